@@ -1,0 +1,178 @@
+"""Typed parameters: the values of a :class:`~optcompare.spec.Spec` become the arguments of a factory.
+
+A factory is anything with an annotated signature: a dataclass, a function, a
+``torch.optim`` class. Its annotations say how each text is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Union
+
+from .errors import SpecError
+from .spec import Spec, quoted, split, unquoted
+
+REQUIRED = inspect.Parameter.empty
+_WORDS = {"true": True, "yes": True, "false": False, "no": False}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a factory; ``default`` is :data:`REQUIRED` where it has none."""
+
+    name: str
+    type: Any
+    default: Any
+
+    def __str__(self) -> str:
+        return self.name if self.default is REQUIRED else f"{self.name}={write(self.default)}"
+
+
+def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
+    """The named parameters of ``factory`` in order, without the first ``skip`` (a model, say)."""
+    target = factory.__init__ if inspect.isclass(factory) else factory
+    try:
+        hints = typing.get_type_hints(target)
+    except (NameError, TypeError, AttributeError):
+        hints = {}
+    found = [
+        Parameter(p.name, hints.get(p.name, Any), p.default)
+        for p in inspect.signature(factory).parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    return found[skip:]
+
+
+def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
+    """The arguments that ``spec`` gives, read by the parameters' types; what it leaves out is left out.
+
+    Raises :class:`SpecError` naming the parameter, the type and the value for a
+    value that does not fit, and for unknown, repeated, surplus and missing ones.
+    """
+    who = f"{kind} {spec.name}"
+    if len(spec.args) > len(known):
+        raise SpecError(f"{who} takes {_count(len(known), 'parameter')}{_names(known)}; got {', '.join(spec.args)}")
+    by_name = {parameter.name: parameter for parameter in known}
+    given: dict[str, str] = {parameter.name: text for parameter, text in zip(known, spec.args, strict=False)}
+    for key, text in spec.options:
+        if key not in by_name:
+            raise SpecError(f"{who} has no parameter '{key}'{suggestion(key, by_name)}; it takes{_names(known)}")
+        if key in given:
+            raise SpecError(f"{who}: {key} is given twice ({given[key]} and {text})")
+        given[key] = text
+    for parameter in known:
+        if parameter.default is REQUIRED and parameter.name not in given:
+            raise SpecError(f"{who} needs {parameter.name}; write {spec.name}:{parameter.name}=…")
+    return {name: read(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
+
+
+def suggestion(name: str, names: Iterable[str]) -> str:
+    """`` (did you mean 'mini'?)`` or nothing."""
+    close = difflib.get_close_matches(name, list(names), 1, 0.55)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def read(text: str, type_: Any, what: str) -> Any:
+    """``text`` as a value of ``type_``; ``what`` begins the error."""
+    try:
+        return _read(text, type_)
+    except ValueError:
+        raise SpecError(f"{what} takes {_describe(type_)}, got '{text}'") from None
+
+
+def write(value: Any) -> str:
+    """A value in the grammar's form, such that :func:`read` gives it back."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return "(" + ",".join(map(write, value)) + ")"
+    if isinstance(value, float):
+        return repr(value)
+    return quoted(str(value))
+
+
+def as_spec(name: str, values: Mapping[str, Any]) -> Spec:
+    """The spec that names these values by key."""
+    return Spec(name, (), tuple((key, unquoted(write(value))) for key, value in values.items()))
+
+
+def _read(text: str, type_: Any) -> Any:
+    origin, args = typing.get_origin(type_), typing.get_args(type_)
+    if origin in (Union, types.UnionType):
+        return _read_union(text, args)
+    if origin is Literal:
+        for choice in args:
+            if text == write(choice):
+                return choice
+        raise ValueError(text)
+    if type_ in (tuple, list) or origin in (tuple, list):
+        return _read_sequence(text, origin or type_, args)
+    if type_ is type(None):
+        if text.lower() != "none":
+            raise ValueError(text)
+        return None
+    if type_ is bool:
+        if text.lower() not in _WORDS:
+            raise ValueError(text)
+        return _WORDS[text.lower()]
+    if type_ in (int, float, str):
+        return type_(text)
+    if type_ is Any:
+        return _read_union(text, (type(None), bool, int, float, str))
+    raise ValueError(text)
+
+
+def _read_union(text: str, members: tuple[Any, ...]) -> Any:
+    order = {type(None): 0, bool: 1, int: 2, float: 3, str: 9}
+    for member in sorted(members, key=lambda member: order.get(member, 5)):
+        try:
+            return _read(text, member)
+        except ValueError:
+            continue
+    raise ValueError(text)
+
+
+def _read_sequence(text: str, kind: type, members: tuple[Any, ...]) -> Any:
+    if not (text.startswith("(") and text.endswith(")")):
+        raise ValueError(text)
+    inside = text[1:-1].strip()
+    items = [unquoted(item) for item in split(inside, ",")] if inside else []
+    if kind is list or not members or members[-1] is ...:
+        return kind(_read(item, members[0] if members else Any) for item in items)
+    if len(items) != len(members):
+        raise ValueError(text)
+    return tuple(_read(item, member) for item, member in zip(items, members, strict=True))
+
+
+def _describe(type_: Any) -> str:
+    origin, args = typing.get_origin(type_), typing.get_args(type_)
+    if origin in (Union, types.UnionType):
+        return " or ".join(
+            _describe(member)
+            for member in args
+            if member in (int, float, bool, str, type(None)) or typing.get_origin(member)
+        )
+    if origin is Literal:
+        return " or ".join(map(write, args))
+    if origin is tuple:
+        return "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"
+    names = {int: "an int", float: "a float", bool: "true or false", str: "text", type(None): "none"}
+    return names.get(type_, str(getattr(type_, "__name__", type_)))
+
+
+def _short(type_: Any) -> str:
+    members = [member for member in typing.get_args(type_) if member in (int, float, bool, str)]
+    return str(getattr(members[0] if members else type_, "__name__", type_))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"no {noun}s" if number == 0 else f"{number} {noun}{'s' if number > 1 else ''}"
+
+
+def _names(known: list[Parameter]) -> str:
+    return f" ({', '.join(map(str, known))})" if known else ""

@@ -1,0 +1,44 @@
+"""Every error that a user can cause. Each message is one line: what was given, what was expected, what to do."""
+
+import traceback
+from pathlib import Path
+
+
+class OptcompareError(Exception):
+    """The root: the command line turns it into one line and exit code 2."""
+
+
+class SpecError(OptcompareError):
+    """A text such as ``mini:64@adam:lr=0.001`` that cannot be read, or whose values do not fit."""
+
+
+class PluginError(OptcompareError):
+    """A plugin that cannot be loaded, breaks the rules of a hook, or claims a name that is taken."""
+
+
+class ComparisonError(OptcompareError):
+    """A comparison that cannot be run: its arms, seeds, budget, device, or their combination."""
+
+
+class StrategyError(OptcompareError):
+    """A strategy that yields something other than the batches it promised."""
+
+
+class WorkloadError(OptcompareError):
+    """A workload whose data, model, loss or metrics do not fit together."""
+
+
+class RunDirectoryError(OptcompareError):
+    """A run directory that cannot be written, or does not hold what is asked of it."""
+
+
+def explain(error: BaseException) -> str:
+    """An exception as one line: its type, its message, and the place in the code that raised it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OptcompareError):
+        return text
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
