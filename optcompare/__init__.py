@@ -1,0 +1,63 @@
+"""Which way of feeding data to the optimizer trains this model best, by how much, and can the answer be trusted?
+
+Everything public is named here; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import compare as compare
+    from .comparison import Arm as Arm
+    from .comparison import Budget as Budget
+    from .comparison import Comparison as Comparison
+    from .comparison import Trial as Trial
+    from .errors import ComparisonError as ComparisonError
+    from .errors import OptcompareError as OptcompareError
+    from .errors import PluginError as PluginError
+    from .errors import RunDirectoryError as RunDirectoryError
+    from .errors import SpecError as SpecError
+    from .errors import StrategyError as StrategyError
+    from .errors import WorkloadError as WorkloadError
+    from .hookspecs import hookimpl as hookimpl
+    from .result import Result as Result
+    from .result import load as load
+    from .strategy import Epoch as Epoch
+    from .strategy import StepStats as StepStats
+    from .strategy import Strategy as Strategy
+    from .workload import Workload as Workload
+    from .workload import accuracy as accuracy
+
+_HOMES = {
+    "api": ["compare"],
+    "comparison": ["Arm", "Budget", "Comparison", "Trial"],
+    "errors": [
+        "ComparisonError",
+        "OptcompareError",
+        "PluginError",
+        "RunDirectoryError",
+        "SpecError",
+        "StrategyError",
+        "WorkloadError",
+    ],
+    "hookspecs": ["hookimpl"],
+    "result": ["Result", "load"],
+    "strategy": ["Epoch", "StepStats", "Strategy"],
+    "workload": ["Workload", "accuracy"],
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("optcompare")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'optcompare' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

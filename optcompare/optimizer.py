@@ -1,0 +1,47 @@
+"""The optimizer contract: a factory that builds a ``torch.optim.Optimizer`` for a model.
+
+A factory is an ``Optimizer`` class, built with the model's trainable parameters,
+or a function ``build(model, *, lr=…, …)`` that returns an optimizer. Its
+annotated parameters are what a spec such as ``adam:betas=(0.9,0.999)`` can set.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .binding import REQUIRED, Parameter, parameters
+from .errors import ComparisonError, OptcompareError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+Factory = Callable[..., Any]
+
+
+def hyperparameters(factory: Factory) -> list[Parameter]:
+    """What can be set, the learning rate included; the model or its parameters left out."""
+    return parameters(factory, skip=1)
+
+
+def default_lr(factory: Factory) -> float | None:
+    """The factory's own default learning rate, if it has one."""
+    for parameter in hyperparameters(factory):
+        if parameter.name == "lr" and parameter.default is not REQUIRED:
+            return float(parameter.default)
+    return None
+
+
+def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: str) -> Optimizer:
+    """The optimizer of ``model``'s trainable parameters; raises :class:`ComparisonError` saying why it cannot be."""
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not weights:
+        raise ComparisonError(f"optimizer {name}: the model has no trainable parameters")
+    try:
+        return factory(weights if inspect.isclass(factory) else model, **values)  # type: ignore[no-any-return]
+    except OptcompareError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ComparisonError(f"optimizer {name}: {error}") from error
