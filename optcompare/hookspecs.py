@@ -1,0 +1,55 @@
+"""Everything that a plugin can add or be told. Implement any of these functions under ``@optcompare.hookimpl``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .comparison import Comparison, Trial
+    from .result import Result
+
+NAME = "optcompare"
+hookspec = pluggy.HookspecMarker(NAME)
+hookimpl = pluggy.HookimplMarker(NAME)
+
+
+@hookspec
+def optcompare_strategies() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Called when a strategy is looked up or listed: name to ``Strategy`` dataclass (or a factory of one)."""
+
+
+@hookspec
+def optcompare_workloads() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Called when a workload is looked up or listed: name to a function that returns a ``Workload``.
+
+    The function's annotated parameters can be set in the spec (``quadratic:n=50``).
+    """
+
+
+@hookspec
+def optcompare_optimizers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Called when an optimizer is looked up or listed: name to ``Optimizer`` class, or to a function
+    ``build(model, *, lr, …)`` that returns an optimizer."""
+
+
+@hookspec
+def optcompare_run_started(comparison: Comparison) -> None:
+    """Called once, after everything was checked and before anything is trained."""
+
+
+@hookspec
+def optcompare_measured(trial: Trial, record: Mapping[str, Any]) -> None:
+    """Called after each measurement with the row that enters ``records.parquet``."""
+
+
+@hookspec
+def optcompare_trial_finished(trial: Trial, outcome: Mapping[str, Any]) -> None:
+    """Called when a trial has ended, however it ended, with the row that enters ``trials.parquet``."""
+
+
+@hookspec
+def optcompare_run_finished(result: Result) -> None:
+    """Called once, with everything that was measured; after an interruption too."""

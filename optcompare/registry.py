@@ -1,0 +1,168 @@
+"""Finds plugins and turns names into things."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from . import hookspecs
+from .binding import suggestion
+from .errors import OptcompareError, PluginError, explain
+
+KINDS = ("strategies", "workloads", "optimizers")
+_SINGULAR = {"strategies": "strategy", "workloads": "workload", "optimizers": "optimizer"}
+_NAME = re.compile(r"[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered thing: its factory, and the plugin that brought it."""
+
+    name: str
+    factory: Callable[..., Any]
+    plugin: str
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A loaded plugin: where it came from, and the SHA-256 of its module's source file."""
+
+    name: str
+    version: str
+    source: str
+    sha256: str
+
+
+class Registry:
+    """The plugins of one process. ``warnings`` lists installed plugins that could not be used, and why."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.NAME)
+        self._manager.add_hookspecs(hookspecs)
+        self._versions: dict[str, str] = {}
+        self.warnings: list[str] = []
+
+    @classmethod
+    def load(cls, plugins: Iterable[str] = ()) -> Registry:
+        """All installed plugins, then ``plugins``: paths of Python files, or names of modules.
+
+        An installed plugin that is broken becomes a warning; one that was asked
+        for by name raises :class:`PluginError`.
+        """
+        registry = cls()
+        for point in sorted(importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name):
+            try:
+                registry.register(point.load(), point.name, point.dist.version if point.dist else "")
+            except Exception as error:
+                registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
+        for plugin in plugins:
+            registry.register(load_module(plugin), plugin)
+        return registry
+
+    def register(self, plugin: Any, name: str, version: str = "") -> None:
+        """Adds a module or object with hook implementations; raises :class:`PluginError` naming plugin and rule."""
+        try:
+            self._manager.register(plugin, name)
+            self._manager.check_pending()
+        except (pluggy.PluginValidationError, ValueError) as error:
+            if self._manager.get_plugin(name) is plugin:
+                self._manager.unregister(plugin)
+            raise PluginError(f"plugin {name}: {' '.join(str(error).split())}") from error
+        self._versions[name] = version
+
+    def plugins(self) -> list[PluginInfo]:
+        """The loaded plugins by name."""
+        found = []
+        for name, plugin in self._manager.list_name_plugin():
+            path = Path(getattr(plugin, "__file__", None) or "")
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            source = str(getattr(plugin, "__name__", name))
+            found.append(PluginInfo(name, self._versions.get(name, ""), source, digest))
+        return sorted(found, key=lambda info: info.name)
+
+    def entries(self, kind: str) -> dict[str, Entry]:
+        """All things of a kind by name; two plugins that claim one name are an error that names both."""
+        found: dict[str, Entry] = {}
+        for implementation in getattr(self._manager.hook, f"optcompare_{kind}").get_hookimpls():
+            for entry in self._entries_of(implementation, kind):
+                if entry.name in found:
+                    raise PluginError(
+                        f"plugins {found[entry.name].plugin} and {entry.plugin} both register the "
+                        f"{_SINGULAR[kind]} '{entry.name}'; uninstall one of them or rename"
+                    )
+                found[entry.name] = entry
+        return dict(sorted(found.items()))
+
+    def find(self, kind: str, name: str) -> Entry:
+        """The thing of that name; raises :class:`PluginError` with the nearest name."""
+        entries = self.entries(kind)
+        if name not in entries:
+            known = ", ".join(entries)
+            raise PluginError(f"unknown {_SINGULAR[kind]} '{name}'{suggestion(name, entries)}; known: {known}")
+        return entries[name]
+
+    def notify(self, event: str, **arguments: Any) -> None:
+        """Tells the observers. One that raises is named in ``warnings`` once and told nothing more."""
+        for implementation in getattr(self._manager.hook, f"optcompare_{event}").get_hookimpls():
+            try:
+                implementation.function(*[arguments[name] for name in implementation.argnames])
+            except Exception as error:
+                self.warnings.append(f"observer {implementation.plugin_name} is left out from now on: {explain(error)}")
+                self._manager.unregister(name=implementation.plugin_name)
+
+    def observes(self, event: str) -> bool:
+        """Whether any plugin listens to the event."""
+        return bool(getattr(self._manager.hook, f"optcompare_{event}").get_hookimpls())
+
+    def _entries_of(self, implementation: pluggy.HookImpl, kind: str) -> list[Entry]:
+        plugin, rule = implementation.plugin_name, f"optcompare_{kind}() must return a mapping of name to factory"
+        try:
+            things = implementation.function()
+        except Exception as error:
+            raise PluginError(f"plugin {plugin}: optcompare_{kind}() failed: {explain(error)}") from error
+        if not isinstance(things, Mapping):
+            raise PluginError(f"plugin {plugin}: {rule}, got a {type(things).__name__}")
+        for name, factory in things.items():
+            if not (isinstance(name, str) and _NAME.fullmatch(name) and callable(factory)):
+                raise PluginError(
+                    f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got {name!r}: {factory!r}"
+                )
+        return [Entry(name, factory, plugin) for name, factory in things.items()]
+
+
+def load_module(plugin: str) -> types.ModuleType:
+    """The module at a ``.py`` path, or of a dotted name; raises :class:`PluginError` with the cause and its line."""
+    try:
+        return _load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
+    except OptcompareError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{plugin} does not import: {explain(error)}") from error
+
+
+def _load_file(path: Path) -> types.ModuleType:
+    if not path.is_file():
+        raise PluginError(f"there is no file {path}; give the path of a Python file")
+    name = f"optcompare_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up to read string annotations
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
