@@ -1,0 +1,150 @@
+"""The whole question as pure data: what is compared, from which seeds, on which budget. To and from JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import ComparisonError
+
+Unit = Literal["epochs", "updates", "samples", "seconds"]
+UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long each trial trains. An update that would exceed it is not made."""
+
+    unit: Unit
+    amount: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.amount) and self.amount > 0):
+            raise ComparisonError(f"{self.unit} must be positive, got {self.amount:g}")
+        if self.unit != "seconds" and self.amount != int(self.amount):
+            raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
+
+    def __str__(self) -> str:
+        amount = f"{self.amount:g}" if self.unit == "seconds" else f"{int(self.amount):,}"
+        return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named ingredient. ``reference`` is the spec that makes it again; None: it was handed in as an object."""
+
+    label: str
+    reference: str | None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One contender, with everything that was resolved for it. ``chunk``: rows in one forward pass."""
+
+    label: str
+    strategy: Part
+    optimizer: Part
+    hyperparameters: Mapping[str, Any]
+    lr: float
+    chunk: int
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise ComparisonError(f"arm {self.label}: the learning rate must be positive and finite, got {self.lr}")
+        if self.chunk < 1:
+            raise ComparisonError(f"arm {self.label}: chunk must be at least 1 row, got {self.chunk}")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed."""
+
+    arm: Arm
+    seed: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The question. ``measure``: marks an epoch; ``order``: ``shuffled``, or ``custom`` where the caller gave one."""
+
+    workload: Part
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    budget: Budget
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    eval_chunk: int = 16384
+    measure: int = 1
+    order: str = "shuffled"
+    plugins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.arms:
+            raise ComparisonError("a comparison needs at least one arm; give --strategies, such as full,mini")
+        if not self.seeds:
+            raise ComparisonError("a comparison needs at least 1 seed, got 0")
+        for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0)):
+            if getattr(self, name) < least:
+                raise ComparisonError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if min(self.seeds) < 0 or max(self.seeds) >= 2**63:
+            raise ComparisonError(f"seeds must lie between 0 and 2**63-1, got {min(self.seeds)} to {max(self.seeds)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
+        if self.dtype not in ("float32", "float64"):
+            raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
+        _refuse_duplicates(self.arms)
+
+    def trials(self) -> list[Trial]:
+        """Seed by seed, so that every arm of a seed meets the machine in the same mood."""
+        return [Trial(arm, seed) for seed in self.seeds for arm in self.arms]
+
+    def arm(self, label: str) -> Arm:
+        """The arm of that label; raises :class:`ComparisonError` listing those that exist."""
+        for arm in self.arms:
+            if arm.label == label:
+                return arm
+        raise ComparisonError(f"there is no arm '{label}'; there are {', '.join(arm.label for arm in self.arms)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``json.dump``."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Comparison:
+        """The inverse of :meth:`to_json`; raises :class:`ComparisonError` for anything else."""
+        try:
+            arms = tuple(
+                Arm(**{**arm, "strategy": Part(**arm["strategy"]), "optimizer": Part(**arm["optimizer"]),
+                       "hyperparameters": {key: _untupled(value) for key, value in arm["hyperparameters"].items()}})
+                for arm in values["arms"]
+            )  # fmt: skip
+            rest = {
+                "arms": arms,
+                "workload": Part(**values["workload"]),
+                "budget": Budget(**values["budget"]),
+                "seeds": tuple(values["seeds"]),
+                "plugins": tuple(values["plugins"]),
+            }
+            return cls(**{**values, **rest})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ComparisonError(f"this is not a comparison: {type(error).__name__}: {error}") from error
+
+
+def _untupled(value: Any) -> Any:
+    return tuple(map(_untupled, value)) if isinstance(value, list) else value
+
+
+def _refuse_duplicates(arms: tuple[Arm, ...]) -> None:
+    seen: dict[str, Arm] = {}
+    for arm in arms:
+        content = repr((arm.strategy, arm.optimizer, sorted(arm.hyperparameters.items()), arm.lr, arm.chunk))
+        for key in (content, arm.label):
+            if key in seen:
+                raise ComparisonError(
+                    f"arms {seen[key].label} and {arm.label} are the same; leave one out or change a setting"
+                )
+            seen[key] = arm

@@ -1,0 +1,87 @@
+"""The shared start: what all arms of a seed have in common, with fingerprints that prove it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .errors import ComparisonError, WorkloadError
+from .seeds import permutation, preserved_rng, seed_python
+from .workload import Workload
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Order = Callable[[int, int, int], Any]
+_CACHED_ORDERS_BYTES = 2**26
+
+
+class SharedStart:
+    """The initial weights and the order of samples of one seed.
+
+    ``batch``: a small batch of the training data on the CPU in float32, which lazy modules see once.
+    ``order(seed, epoch, n)``: replaces the shuffled order.
+    """
+
+    def __init__(self, workload: Workload, seed: int, batch: Callable[[], Any], order: Order | None = None) -> None:
+        self._seed, self._n, self._order = seed, workload.size, order
+        self._orders: dict[int, tuple[Tensor, bytes]] = {}
+        with preserved_rng():
+            torch.manual_seed(seed)
+            seed_python(seed)
+            self._prototype = workload.model()
+            if not isinstance(self._prototype, torch.nn.Module):
+                kind = type(self._prototype).__name__
+                raise WorkloadError(f"workload {workload.name}: model() must return an nn.Module, got a {kind}")
+            _materialize(workload, self._prototype, batch)
+        self.weights_sha256 = fingerprint(self._prototype.state_dict())
+
+    def model(self) -> nn.Module:
+        """A module of its own with the shared initial weights, on the CPU in the dtypes its factory chose."""
+        return copy.deepcopy(self._prototype)
+
+    def order(self, epoch: int) -> tuple[Tensor, bytes]:
+        """The order of an epoch, int64[N] and its SHA-256. Shared: clone before handing it to anyone who may write."""
+        if epoch not in self._orders:
+            while self._orders and len(self._orders) * self._n * 8 > _CACHED_ORDERS_BYTES:
+                self._orders.pop(next(iter(self._orders)))
+            order = permutation(self._seed, epoch, self._n) if self._order is None else self._custom(epoch)
+            self._orders[epoch] = order, hashlib.sha256(order.numpy().tobytes()).digest()
+        return self._orders[epoch]
+
+    def _custom(self, epoch: int) -> Tensor:
+        assert self._order is not None
+        given = np.asarray(self._order(self._seed, epoch, self._n))
+        if not np.array_equal(np.sort(given, axis=None), np.arange(self._n)):
+            raise ComparisonError(
+                f"order(seed={self._seed}, epoch={epoch}, n={self._n}) must return each index from 0 to "
+                f"{self._n - 1} exactly once; got {np.array2string(given, threshold=8)}"
+            )
+        return torch.from_numpy(given.astype(np.int64).reshape(-1).copy())
+
+
+def fingerprint(state: Mapping[str, Any]) -> str:
+    """SHA-256 over sorted name, dtype, shape and bytes of parameters and buffers."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        if isinstance(value, torch.Tensor):
+            data = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+            digest.update(data.view(torch.uint8).numpy().tobytes())
+        else:
+            digest.update(f"{name}|{value!r}|".encode())
+    return digest.hexdigest()
+
+
+def _materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:
+    if any(torch.nn.parameter.is_lazy(weight) for weight in model.parameters()):
+        with torch.no_grad():
+            model.eval()
+            workload.mean_loss(model, batch())
+            model.train()

@@ -1,0 +1,1 @@
+"""Trainers turn trials into records: they receive strategies, workloads and optimizers, and know no plugin or file."""

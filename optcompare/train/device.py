@@ -1,0 +1,68 @@
+"""Devices and clocks."""
+
+from __future__ import annotations
+
+import platform
+from time import perf_counter
+
+import torch
+
+from ..errors import ComparisonError
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+def resolve(name: str, dtype: str = "float32") -> torch.device:
+    """The device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``; raises :class:`ComparisonError` if it is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+        if name == "cpu" and torch.backends.mps.is_available() and dtype != "float64":
+            name = "mps"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise ComparisonError(f"unknown device '{name}'; give auto, cpu, cuda, cuda:0 or mps")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            there = f"there are {count} CUDA devices" if count else "there is no CUDA device"
+            raise ComparisonError(f"device {name} is not available: {there} on this machine; use --device cpu")
+        return torch.device(kind, int(index or 0))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ComparisonError("device mps is not available on this machine; use --device cpu")
+    if kind == "mps" and dtype == "float64":
+        raise ComparisonError("device mps has no float64; use --dtype float32 or --device cpu")
+    return torch.device(kind)
+
+
+def describe(device: torch.device) -> str:
+    """The hardware's own name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+class Clock:
+    """Seconds spent inside ``with clock:``, the device's queue included."""
+
+    def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self._device = device
+        self._started = 0.0
+
+    def __enter__(self) -> None:
+        self._wait()
+        self._started = perf_counter()
+
+    def __exit__(self, *raised: object) -> None:
+        self._wait()
+        self.seconds += perf_counter() - self._started
+
+    def running(self) -> float:
+        """Seconds so far, the stretch under way included, without waiting for the device."""
+        return self.seconds + perf_counter() - self._started
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
+            torch.mps.synchronize()

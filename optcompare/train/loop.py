@@ -1,0 +1,75 @@
+"""The loop trainer: one trial at a time, update by update. It is the reference that any other trainer must match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ..comparison import Trial
+from ..errors import explain
+from ..seeds import preserved_rng
+from ..start import SharedStart
+from .contender import Setup
+from .data import Source, first_rows, source
+from .device import DTYPES
+from .progress import Progress
+from .trial import Record, State, TrialRun
+
+
+class LoopTrainer:
+    """Holds the data on the device and the shared start of the seed under way; nothing of any trial."""
+
+    name = "loop"
+
+    def __init__(self, setup: Setup) -> None:
+        comparison, workload = setup.comparison, setup.workload
+        self.setup = setup
+        self.device = torch.device(comparison.device)
+        self.dtype = DTYPES[comparison.dtype]
+        self.sources: dict[str, Source] = {"train": source(workload.train, self.device, self.dtype, workload.workers)}
+        if workload.valid is not None:
+            self.sources["valid"] = source(workload.valid, self.device, self.dtype, workload.workers)
+        self._start: tuple[int, SharedStart] | None = None
+
+    def start(self, seed: int) -> SharedStart:
+        """The shared start of a seed; the last one asked for is kept."""
+        if self._start is None or self._start[0] != seed:
+            workload = self.setup.workload
+            self._start = seed, SharedStart(workload, seed, lambda: first_rows(workload.train, 2), self.setup.order)
+        return self._start[1]
+
+    def advance(
+        self, trials: Sequence[Trial], state: State | None, until: Callable[[], bool]
+    ) -> tuple[list[Record], State]:
+        """Trains a group of one trial on from ``state`` (None: from the shared start) for a while.
+
+        ``until`` is asked after each update (an adaptive strategy: after each epoch); once it says True, or the
+        trial has ended, the new records and the new state are returned. Where a trial is cut has no influence on
+        what it computes. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
+        ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed: not
+        the state handed in, not the process's generators.
+        """
+        (trial,) = trials
+        with preserved_rng():
+            run = None
+            try:
+                run = TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
+                run.train(until)
+            except Exception as error:
+                progress = run.progress if run else Progress()
+                progress.status, progress.reason = "failed", why(error, trial)
+            except KeyboardInterrupt:
+                if run is None:
+                    raise
+                run.progress.status, run.progress.reason = "interrupted", "interrupted within an update"
+            return (run.records, run.state()) if run else ([], {"progress": progress.to_state()})
+
+
+def why(error: Exception, trial: Trial) -> str:
+    """An error as one line; where memory ran out, with what to do about it."""
+    text = explain(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+        chunk = trial.arm.chunk
+        return f"out of memory with forward passes of up to {chunk} rows; give a smaller --chunk, such as {max(1, chunk // 4)}"
+    return text

@@ -1,0 +1,69 @@
+"""How far a trial has come: the counters that travel in its state, as plain values."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..comparison import Budget
+
+Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
+
+
+@dataclass
+class Progress:
+    """``position``: updates made in this epoch. ``orders``: SHA-256 of each epoch's order so far.
+    ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
+    ``path``: [update, w0, w1], where the weights are followed."""
+
+    status: Status = "running"
+    reason: str = ""
+    updates: int = 0
+    samples: int = 0
+    epoch: int = 0
+    position: int = 0
+    batch_size: int = 0
+    measured_at: int = -1
+    train_seconds: float = 0.0
+    measure_seconds: float = 0.0
+    weights_sha256: str = ""
+    final_sha256: str = ""
+    batches: str = ""
+    orders: list[str] = field(default_factory=list)
+    path: list[list[float]] = field(default_factory=list)
+
+    def made(self, updates: int, samples: int, batch_size: int) -> None:
+        """Counts updates of this epoch."""
+        self.position += updates
+        self.updates += updates
+        self.samples += samples
+        self.batch_size = batch_size
+
+    def end_epoch(self) -> None:
+        self.epoch += 1
+        self.position = 0
+
+    def reached(self, budget: Budget) -> bool:
+        """Whether nothing of the budget is left."""
+        spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples, "seconds": self.train_seconds}
+        return spent[budget.unit] >= budget.amount
+
+    def admits(self, budget: Budget, size: int) -> bool:
+        """Whether the budget allows one more update, of ``size`` samples."""
+        if budget.unit == "samples":
+            return self.samples + size <= budget.amount
+        return not self.reached(budget)
+
+    def allowed(self, budget: Budget, ends: list[int]) -> int:
+        """How many updates of this epoch the budget allows, those made included; ``ends`` as in a plan."""
+        if budget.unit == "updates":
+            return min(len(ends), int(budget.amount) - self.updates + self.position)
+        if budget.unit == "samples":
+            begun = self.samples - (ends[self.position - 1] if self.position else 0)
+            return bisect_right(ends, int(budget.amount) - begun)
+        return len(ends)
+
+    def to_state(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)

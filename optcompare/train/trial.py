@@ -1,0 +1,257 @@
+"""One trial under way: its model, optimizer, strategy, counters and clock, driven epoch by epoch."""
+
+from __future__ import annotations
+
+import copy
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from ..comparison import Trial
+from ..optimizer import build
+from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
+from ..start import SharedStart, fingerprint
+from ..strategy import Epoch, StepStats
+from .contender import Setup
+from .data import Source
+from .device import DTYPES, Clock
+from .gradient import in_chunks, mean_gradient
+from .measure import evaluate, last_mark, next_mark
+from .plan import Plan, check, check_coverage, digest
+from .progress import Progress
+from .stats import needs_samples, step_stats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Record = dict[str, Any]
+State = dict[str, Any]
+_LONGEST_PATH = 4000
+
+
+class TrialRun:
+    """One trial while it is being advanced."""
+
+    def __init__(
+        self, setup: Setup, trial: Trial, sources: Mapping[str, Source], start: SharedStart, state: State | None
+    ) -> None:
+        comparison = setup.comparison
+        self.trial, self.workload, self.budget = trial, setup.workload, comparison.budget
+        self.device, self.records = torch.device(comparison.device), list[Record]()
+        self._comparison, self._sources, self._source, self._start = comparison, sources, sources["train"], start
+        self._contender = setup.contenders[trial.arm.label]
+        self.strategy = copy.deepcopy(self._contender.strategy)
+        self.model = self._start.model().to(self.device, DTYPES[comparison.dtype])
+        self.optimizer = self._build_optimizer(self.model)
+        self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self._warm = False
+        if state is None:
+            self.progress = Progress(weights_sha256=self._start.weights_sha256)
+            seed_everything(sequence(TRAINING, trial.seed))
+        else:
+            self.progress = Progress(**copy.deepcopy(state["progress"]))
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+            self.strategy.load(copy.deepcopy(state["strategy"]))
+            set_rng_state(state["rng"], self.device)
+        self._clock = Clock(self.device, self.progress.train_seconds)
+        self._follow = trial.seed == comparison.seeds[0] and sum(w.numel() for w in self._weights) == 2
+
+    def state(self) -> State:
+        """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run."""
+        return {
+            "progress": self.progress.to_state(),
+            "model": {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()},
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "strategy": copy.deepcopy(self.strategy.state()),
+            "rng": rng_state(self.device),
+        }
+
+    def train(self, until: Callable[[], bool]) -> None:
+        """Epoch after epoch until the trial has ended or ``until`` says so."""
+        if self.progress.measured_at < 0:
+            self._follow_weights()
+            self.measure()
+        epoch = self._adaptive_epoch if self.strategy.adaptive else self._planned_epoch
+        while self.progress.status == "running":
+            epoch(until)
+            if until():
+                break
+        if self.progress.status != "running":
+            self.progress.final_sha256 = fingerprint(self.model.state_dict())
+
+    def measure(self) -> None:
+        """Appends a record; a training loss that is not finite ends the trial as diverged."""
+        progress, arm = self.progress, self.trial.arm
+        comparison, n = self._comparison, self._source.n
+        watch = Clock(self.device)
+        with watch:
+            values = evaluate(self.workload, self.model, self._sources, comparison.eval_chunk)
+        progress.measure_seconds += watch.seconds
+        progress.measured_at = progress.updates
+        self.records.append(
+            {
+                "workload": comparison.workload.label,
+                "phase": "report",
+                "arm": arm.label,
+                "strategy": arm.strategy.label,
+                "optimizer": arm.optimizer.label,
+                "lr": arm.lr,
+                "seed": self.trial.seed,
+                "mark": last_mark(progress.samples, n, comparison.measure),
+                "update": progress.updates,
+                "epoch": progress.samples / n,
+                "samples": progress.samples,
+                "batch_size": progress.batch_size,
+                "seconds": progress.train_seconds,
+                **values,
+            }
+        )
+        if not math.isfinite(values["train_loss"]):
+            progress.status = "diverged"
+            progress.reason = f"train_loss was {values['train_loss']} at update {progress.updates}"
+
+    def _planned_epoch(self, until: Callable[[], bool]) -> None:
+        progress, before = self.progress, copy.deepcopy(self.strategy.state())
+        plan = Plan(self.strategy, self._epoch(), self.trial.arm.label)
+        allowed = progress.allowed(self.budget, plan.ends)
+        begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
+        pieces, chunks = in_chunks(plan.batches[progress.position : allowed], self.trial.arm, self.model)
+        stream = self._source.stream(pieces, self.trial.seed, progress.epoch)
+        self._begin_epoch(pieces[:1])
+        offset, cut = progress.position, False
+        while progress.position < allowed and progress.status == "running" and not cut:
+            mark = self._next_mark()
+            stop = allowed if mark is None else min(allowed, bisect_left(plan.ends, mark - begun) + 1)
+            stop = progress.position + 1 if self._follow else stop
+            with self._clock:
+                made = self._updates(stream, chunks[progress.position - offset : stop - offset], until)
+            end = plan.ends[progress.position + made - 1]
+            self._count(made, begun + end - progress.samples, len(plan.batches[progress.position + made - 1]), mark)
+            cut = until() or progress.reached(self.budget)
+        complete = progress.position == len(plan.ends)
+        spent = not complete and progress.position == allowed
+        if complete or spent or progress.reached(self.budget) or progress.status != "running":
+            progress.batches = plan.digest(bytes.fromhex(progress.batches), progress.position).hex()
+        else:
+            self.strategy.load(before)  # this epoch will be planned again, from the same strategy
+        self._end_epoch(complete, spent)
+
+    def _adaptive_epoch(self, until: Callable[[], bool]) -> None:
+        progress, n, name = self.progress, self._source.n, self.trial.arm.label
+        epoch, begun = self._epoch(), self.progress.samples
+        yielded: list[Tensor] = []
+        ends: list[int] = []
+        generator = cast("Generator[Tensor, StepStats, None]", self.strategy.batches(epoch))
+        with self._clock:
+            batch = next(generator, None)
+        while batch is not None and progress.status == "running":
+            done = progress.samples - begun
+            check([batch], epoch.index, n, name, len(yielded))
+            batch = batch[: n - done] if self.strategy.coverage == "free" else batch
+            if len(batch) == 0 or not progress.admits(self.budget, len(batch)):
+                break
+            self._begin_epoch([batch[: self.trial.arm.chunk]])
+            yielded.append(batch)
+            ends.append(done + len(batch))
+            if ends[-1] > n:
+                check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
+            mark = self._next_mark()
+            with self._clock:
+                stats = self._adaptive_update(batch)
+            self._count(1, len(batch), len(batch), mark)
+            with self._clock:
+                batch = _send(generator, stats)
+        generator.close()
+        spent = batch is not None and progress.samples - begun < n
+        if not yielded and not spent:
+            check([], epoch.index, n, name)
+        if self.strategy.coverage == "once" and not spent and progress.status == "running":
+            check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
+        if yielded:
+            progress.batches = digest(bytes.fromhex(progress.batches), ends, torch.cat(yielded)).hex()
+        self._end_epoch(not spent, spent)
+
+    def _epoch(self) -> Epoch:
+        order, _ = self._start.order(self.progress.epoch)
+        return Epoch(self.progress.epoch, order.clone(), self.trial.seed, self.strategy)
+
+    def _begin_epoch(self, first: Sequence[Tensor]) -> None:
+        """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
+        if not first:
+            return
+        if len(self.progress.orders) == self.progress.epoch:
+            self.progress.orders.append(self._start.order(self.progress.epoch)[1].hex())
+        if not self._warm:
+            with preserved_rng():
+                model = copy.deepcopy(self.model)
+                optimizer = self._build_optimizer(model)
+                batch = next(self._source.stream(first[:1], self.trial.seed, self.progress.epoch, ahead=False))
+                self.workload.mean_loss(model, batch).backward()
+                optimizer.step()
+            self._warm = True
+
+    def _end_epoch(self, complete: bool, spent: bool) -> None:
+        progress = self.progress
+        if complete:
+            progress.end_epoch()
+        if progress.status == "running" and (spent or progress.reached(self.budget)):
+            if progress.measured_at < progress.updates:
+                self.measure()
+            if progress.status == "running":
+                progress.status = "finished"
+
+    def _count(self, updates: int, samples: int, batch_size: int, mark: int | None) -> None:
+        self.progress.made(updates, samples, batch_size)
+        self.progress.train_seconds = self._clock.seconds
+        self._follow_weights()
+        if mark is not None and self.progress.samples >= mark:
+            self.measure()
+
+    def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> int:
+        """One update for each number in ``chunks``, of that many forward passes; the hot loop."""
+        workload, model, weights, step = self.workload, self.model, self._weights, self.optimizer.step
+        limit = self.budget.amount if self.budget.unit == "seconds" else math.inf
+        clock, made = self._clock, 0
+        for count in chunks:
+            mean_gradient(workload, model, weights, stream, count)
+            step()
+            made += 1
+            if until() or (limit < math.inf and clock.running() >= limit):
+                break
+        return made
+
+    def _adaptive_update(self, indices: Tensor) -> StepStats:
+        pieces, (count,) = in_chunks([indices], self.trial.arm, self.model)
+        batches = self._source.stream(pieces, self.trial.seed, self.progress.epoch, ahead=False)
+        kept = list(batches) if needs_samples(self.strategy.needs) else []
+        loss = mean_gradient(self.workload, self.model, self._weights, iter(kept) if kept else batches, count)
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices))
+        self.optimizer.step()
+        return stats
+
+    def _next_mark(self) -> int | None:
+        return next_mark(self.progress.samples, self._source.n, self._comparison.measure)
+
+    def _follow_weights(self) -> None:
+        if self._follow:
+            path = self.progress.path
+            point = torch.cat([weight.detach().reshape(-1) for weight in self._weights]).tolist()
+            path.append([float(self.progress.updates), *point])
+            if len(path) > _LONGEST_PATH:
+                del path[1:-1:2]
+
+    def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        arm = self.trial.arm
+        return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
+
+
+def _send(generator: Generator[Tensor, StepStats, None], stats: StepStats) -> Tensor | None:
+    try:
+        return generator.send(stats)
+    except StopIteration:
+        return None
