@@ -1,0 +1,168 @@
+"""Before anything is written: every arm makes two updates on a throw-away copy, so that what cannot work is said at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .comparison import Arm, Budget, Trial
+from .errors import ComparisonError, StrategyError, WorkloadError, explain
+from .seeds import preserved_rng
+from .strategy import Epoch
+from .train.data import first_rows, moved
+from .train.gradient import normalises_batches, refuse_batch_statistics
+from .train.loop import LoopTrainer
+from .train.plan import Plan, check
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ENOUGH_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one trial of an arm will take: updates (None where only training will tell) and seconds."""
+
+    arm: Arm
+    updates: int | None
+    seconds: float
+
+
+def rehearse(trainer: LoopTrainer) -> list[Estimate]:
+    """Checks workload and arms together; raises an error that names the arm, and estimates the time of each arm's trial."""
+    comparison = trainer.setup.comparison
+    seed = comparison.seeds[0]
+    check_workload(trainer, seed)
+    short = dataclasses.replace(comparison, budget=Budget("updates", 2), measure=0)
+    actor = copy.copy(trainer)
+    actor.setup = dataclasses.replace(trainer.setup, comparison=short)
+    return [_rehearse_arm(trainer, actor, Trial(arm, seed)) for arm in comparison.arms]
+
+
+def check_workload(trainer: LoopTrainer, seed: int) -> None:
+    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with a gradient."""
+    workload = trainer.setup.workload
+    with preserved_rng(), torch.enable_grad():
+        model = trainer.start(seed).model().to(trainer.device, trainer.dtype).eval()
+        for name, data in (("train", workload.train), ("valid", workload.valid)):
+            if data is None:
+                continue
+            batch = moved(first_rows(data, _ENOUGH_ROWS), trainer.device, trainer.dtype)
+            try:
+                _check_batch(trainer, model, batch)
+            except (WorkloadError, ComparisonError):
+                raise
+            except Exception as error:
+                raise WorkloadError(
+                    f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: {explain(error)}"
+                ) from error
+
+
+def _check_batch(trainer: LoopTrainer, model: nn.Module, batch: Any) -> None:
+    workload = trainer.setup.workload
+    who = f"workload {workload.name}"
+    if workload.loss is not None:
+        inputs, y = batch[:-1], batch[-1]
+        output = model(*inputs)
+        if isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor):
+            _refuse_broadcast(who, output, y)
+        for name, metric in workload.metrics.items():
+            value = metric(output, y)
+            if not (isinstance(value, tuple) and len(value) == 2):
+                raise WorkloadError(
+                    f"{who}: metric {name} must return a sum and its weight, got {type(value).__name__}"
+                )
+    loss = workload.mean_loss(model, batch)
+    if not (isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad):
+        got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+        got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
+        raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
+
+
+def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
+    try:
+        together = torch.broadcast_shapes(output.shape, y.shape)
+    except RuntimeError:
+        return  # a loss that can take these shapes has its own rule for them
+    if math.prod(together) > output.numel():
+        raise WorkloadError(
+            f"{who}: the model returns shape {list(output.shape)} for y of shape {list(y.shape)}, which a loss would "
+            f"silently broadcast to {list(together)}; reshape one, such as y.reshape({', '.join(map(str, output.shape))})"
+        )
+
+
+def _rehearse_arm(trainer: LoopTrainer, actor: LoopTrainer, trial: Trial) -> Estimate:
+    comparison, arm = trainer.setup.comparison, trial.arm
+    strategy = copy.deepcopy(trainer.setup.contenders[arm.label].strategy)
+    order = trainer.start(trial.seed).order(0)[0]
+    epoch = Epoch(0, order.clone(), trial.seed, strategy)
+    try:
+        if strategy.adaptive:
+            first = next(iter(strategy.batches(epoch)), None)
+            check([] if first is None else [first], 0, len(order), arm.label)
+            sizes = [] if first is None else [len(first)]
+            updates = None
+        else:
+            sizes = list(map(len, Plan(strategy, epoch, arm.label).batches))
+            updates = len(sizes)
+    except (StrategyError, ComparisonError):
+        raise
+    except Exception as error:
+        raise StrategyError(f"strategy {arm.label}, epoch 0: {explain(error)}") from error
+    _check_batch_statistics(trainer, trial, sizes)
+    if comparison.budget.unit == "samples" and comparison.budget.amount < sizes[0]:
+        raise ComparisonError(
+            f"arm {arm.label}: its first update takes {sizes[0]} samples, more than the budget of {comparison.budget}; "
+            f"give --samples {sizes[0]} or more"
+        )
+    records, state = actor.advance([trial], None, lambda: False)
+    progress = state["progress"]
+    if progress["status"] == "failed":
+        raise ComparisonError(f"arm {arm.label}: {progress['reason']}")
+    update_seconds = progress["train_seconds"] / max(1, progress["updates"])
+    mark_seconds = progress["measure_seconds"] / max(1, len(records))
+    return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
+
+
+def _estimate(
+    trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], update_seconds: float, mark_seconds: float
+) -> Estimate:
+    comparison, n = trainer.setup.comparison, trainer.setup.workload.size
+    per_epoch = len(sizes) if planned else math.ceil(n / sizes[0])
+    unit, amount = comparison.budget.unit, comparison.budget.amount
+    total = {"epochs": amount * per_epoch, "updates": amount, "samples": amount * per_epoch / n}.get(unit)
+    updates = amount / max(update_seconds, 1e-9) if total is None else total
+    epochs = updates / per_epoch
+    marks = min(updates, epochs * comparison.measure + math.log2(n) * (comparison.measure > 0)) + 2
+    known = int(updates) if total is not None and (planned or unit == "updates") else None
+    return Estimate(arm, known, updates * update_seconds + marks * mark_seconds)
+
+
+def _check_batch_statistics(trainer: LoopTrainer, trial: Trial, sizes: list[int]) -> None:
+    """BatchNorm can be given neither a batch in several chunks nor, without spatial size, a batch of one."""
+    model = trainer.start(trial.seed).model()
+    if max(sizes) > trial.arm.chunk:
+        refuse_batch_statistics(model, trial.arm, max(sizes))
+    kind = normalises_batches(model)
+    if kind is None or min(sizes) > 1:
+        return
+    workload = trainer.setup.workload
+    try:
+        with preserved_rng(), torch.no_grad():
+            workload.mean_loss(model, first_rows(workload.train, 1))
+    except ValueError as error:
+        tail = sizes[-1] == 1 and len(sizes) > 1 and sizes[0] > 1
+        advice = (
+            f"merge the last batch of 1 into the one before with mini:{sizes[0]}:tail=merge"
+            if tail
+            else "use a larger batch"
+        )
+        raise ComparisonError(
+            f"arm {trial.arm.label}: {kind} cannot train on a batch of one sample; {advice}"
+        ) from error

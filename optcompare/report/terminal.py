@@ -1,0 +1,191 @@
+"""What the command line shows: the question, progress, the summary, the certificate, the lists."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..binding import parameters
+from ..comparison import Comparison, Trial
+from ..optimizer import hyperparameters
+from .table import aligned, certificate_lines, duration, summary_cells
+
+if TYPE_CHECKING:
+    from ..registry import Entry, PluginInfo
+    from ..rehearsal import Estimate
+    from ..result import Result
+
+_LINE_EVERY_SECONDS = 5.0
+_IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
+
+
+class Reporter:
+    """Speaks to the user during a run, or keeps quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._out = Console(highlight=False, soft_wrap=True)
+
+    def question(self, comparison: Comparison, notes: Sequence[str]) -> None:
+        """What is about to be compared, and what the user should know of it."""
+        if self._quiet:
+            return
+        arms = ", ".join(arm.label for arm in comparison.arms)
+        rates = ", ".join(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
+        seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
+        where = f"{comparison.device}, {comparison.dtype}"
+        self._say(f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}")
+        for note in notes:
+            self._say(f"note: {note}")
+
+    def plan(self, estimates: Sequence[Estimate], seeds: int) -> None:
+        """The dry run."""
+        if self._quiet:
+            return
+        header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial"]
+        rows = [
+            [e.arm.label, e.arm.strategy.label, e.arm.optimizer.label, f"{e.arm.lr:g}",
+             f"{e.updates:,}" if e.updates is not None else "?", f"~{duration(e.seconds)}"]
+            for e in estimates
+        ]  # fmt: skip
+        self._table(header, rows)
+        total = seeds * sum(e.seconds for e in estimates)
+        self._say(
+            f"{seeds * len(estimates)} trials ({len(estimates)} arms x {seeds} seeds), about {duration(total)}; "
+            "nothing was trained"
+        )
+
+    @contextmanager
+    def progress(self) -> Iterator[Bar | Lines | None]:
+        """A bar with the time left on a terminal, plain lines elsewhere, nothing when quiet. On standard error."""
+        if self._quiet:
+            yield None
+        elif sys.stderr.isatty():
+            with Bar() as bar:
+                yield bar
+        else:
+            yield Lines()
+
+    def result(self, result: Result, plot: Path) -> None:
+        """Summary, what went wrong, certificate, and where the plot is."""
+        self._say("")
+        self._table(*summary_cells(result.summary()))
+        self._say(
+            "mean over seeds ± half of its 95% t interval"
+            if len(result.comparison.seeds) > 1
+            else "one seed: no interval"
+        )
+        for _, trial in result.trials[result.trials["status"] != "finished"].head(8).iterrows():
+            self._say(f"{trial['status']}: {trial['arm']}, seed {trial['seed']}: {trial['reason']}")
+        self._say("")
+        for line in certificate_lines(result.certificate):
+            self._say(line)
+        self._say("")
+        if result.status == "interrupted":
+            self._say("interrupted: this is what was measured until then")
+        self._say(f"plot: {plot}")
+
+    def _say(self, text: str) -> None:
+        self._out.print(Text(text))
+
+    def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        if not self._out.is_terminal:
+            for line in aligned(header, rows):
+                self._say(line)
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for i, title in enumerate(header):
+            table.add_column(Text(title), justify="left" if i == 0 else "right")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        self._out.print(table, soft_wrap=False)
+
+
+class Lines:
+    """Progress as plain lines, one every few seconds."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        pass
+
+    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
+        if outcome["status"] == "failed":
+            print(f"failed: {trial.arm.label}, seed {trial.seed}: {outcome['reason']}", file=sys.stderr, flush=True)
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        now = time.monotonic()
+        if now - self._last >= _LINE_EVERY_SECONDS:
+            self._last = now
+            print(
+                f"{done} of {of} trials, {fraction:.0%}, about {duration(seconds_left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class Bar(Lines):
+    """Progress as a bar."""
+
+    def __enter__(self) -> Bar:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[left]}"),
+        ]
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task("training", total=1.0, left="")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.stop()
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        self._bar.update(
+            self._task,
+            completed=fraction,
+            description=f"trial {done + 1} of {of}",
+            left=f"{duration(seconds_left)} left",
+        )
+
+
+def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:
+    """Each registered thing: its name, what it is, and its parameters with their defaults."""
+    out = Console(highlight=False)
+    if title:
+        out.print(Text(kind, style="bold underline"))
+    for entry in entries.values():
+        known = hyperparameters(entry.factory) if kind == "optimizers" else parameters(entry.factory)
+        doc = (inspect.getdoc(entry.factory) or "").partition("\n")[0]
+        out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
+        shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
+        if shown:
+            out.print(Text(f"    {shown}", style="dim"), soft_wrap=not out.is_terminal)
+
+
+def print_plugins(plugins: Sequence[PluginInfo], entries: Mapping[str, Mapping[str, Entry]]) -> None:
+    """A line for each plugin: name, version, module, what it adds."""
+    out = Console(highlight=False, soft_wrap=True)
+    for plugin in plugins:
+        adds = [
+            f"{kind}: {', '.join(names)}"
+            for kind, all_ in entries.items()
+            if (names := [entry.name for entry in all_.values() if entry.plugin == plugin.name])
+        ]
+        version = f" {plugin.version}" if plugin.version else ""
+        out.print(Text.assemble((plugin.name, "bold"), f"{version}  {plugin.source}  {'; '.join(adds) or 'observer'}"))

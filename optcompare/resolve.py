@@ -1,0 +1,227 @@
+"""Names, specs and objects become a :class:`~optcompare.train.contender.Setup`: a comparison with its live objects."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from .binding import REQUIRED, as_spec, bind, parameters, write
+from .comparison import Arm, Budget, Comparison, Part
+from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
+from .optimizer import Factory, default_lr, hyperparameters
+from .registry import Registry, load_module
+from .spec import Spec, parse, parse_list
+from .start import Order
+from .strategy import Strategy
+from .train.contender import Contender, Setup
+from .train.data import default_chunk
+from .train.stats import check_needs
+from .workload import Workload
+
+StrategyLike = str | Strategy
+OptimizerLike = str | Factory
+
+
+@dataclasses.dataclass(frozen=True)
+class _Optimizer:
+    """An optimizer as asked for: its factory, label, reference, and the learning rate if the spec gave one."""
+
+    factory: Factory
+    name: str
+    part: Part
+    values: dict[str, Any]
+    lr: float | None
+
+    @property
+    def text(self) -> str:
+        return self.part.label + (f":lr={self.lr:g}" if self.lr is not None else "")
+
+
+def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
+    """The workload of a spec (``digits``, ``csv:PATH:y=COLUMN``, ``FILE.py:NAME``) or the object itself."""
+    if isinstance(workload, Workload):
+        return workload, Part(workload.name, None)
+    if not isinstance(workload, str):
+        raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
+    spec = parse(workload)
+    if spec.name.endswith(".py"):
+        return _workload_of_file(spec)
+    factory = registry.find("workloads", spec.name).factory
+    made = _call(factory, bind(parameters(factory), spec, kind="workload"), f"workload {spec.name}")
+    return _checked_workload(made, str(spec)), Part(str(spec), str(spec))
+
+
+def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None) -> tuple[Strategy, Part]:
+    """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given none."""
+    if isinstance(strategy, Strategy):
+        return strategy, _part_of(registry, strategy)
+    if not isinstance(strategy, (str, Spec)):
+        raise ComparisonError(
+            f"a strategy is a name or a Strategy object, got a {type(strategy).__name__}: {strategy!r}"
+        )
+    spec = parse(strategy) if isinstance(strategy, str) else strategy
+    factory = registry.find("strategies", spec.name).factory
+    known = parameters(factory)
+    values = bind(known, spec, kind="strategy")
+    if batch_size is not None and "batch_size" not in values and any(p.name == "batch_size" for p in known):
+        values["batch_size"] = batch_size
+    made = _call(factory, values, f"strategy {spec.name}")
+    if not isinstance(made, Strategy):
+        raise PluginError(f"strategy {spec.name}: its factory must return a Strategy, got a {type(made).__name__}")
+    check_needs(made, spec.name)
+    return made, _strategy_part(spec.name, made, reference=True)
+
+
+def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> _Optimizer:
+    """The optimizer of a spec such as ``sgd:momentum=0.9``, or a factory handed in."""
+    if callable(optimizer):
+        name = getattr(optimizer, "__name__", type(optimizer).__name__).lower()
+        for entry in registry.entries("optimizers").values():
+            if entry.factory is optimizer:
+                return _Optimizer(optimizer, entry.name, Part(entry.name, entry.name), {}, None)
+        return _Optimizer(optimizer, name, Part(name, None), {}, None)
+    if not isinstance(optimizer, (str, Spec)):
+        kind = type(optimizer).__name__
+        raise ComparisonError(
+            f"an optimizer is a name, an Optimizer class or a build function, got a {kind}: {optimizer!r}"
+        )
+    spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
+    factory = registry.find("optimizers", spec.name).factory
+    values = bind(hyperparameters(factory), spec, kind="optimizer")
+    lr = values.pop("lr", None)
+    text = str(as_spec(spec.name, values))
+    return _Optimizer(factory, spec.name, Part(text, text), values, None if lr is None else float(lr))
+
+
+def resolve(
+    registry: Registry,
+    *,
+    workload: str | Workload,
+    strategies: Sequence[StrategyLike],
+    optimizers: Sequence[OptimizerLike],
+    lr: float | None,
+    chunk: int | None,
+    eval_chunk: int | None,
+    budget: Budget | None,
+    order: Order | None,
+    **settings: Any,
+) -> tuple[Setup, list[str]]:
+    """The setup, and sentences that the user should hear. ``settings`` are further fields of the comparison."""
+    task, task_part = make_workload(registry, workload)
+    notes, n = list(task.notes), task.size
+    rows_at_once = default_chunk(task.train) if chunk is None else chunk
+    wanted: list[tuple[Strategy, Part, _Optimizer]] = []
+    for asked in _flat(strategies):
+        spec = parse(asked, optimizers=True) if isinstance(asked, str) else None
+        bare = asked if spec is None else dataclasses.replace(spec, optimizer=None)
+        strategy, part = make_strategy(registry, bare, task.batch_size)
+        size = getattr(strategy, "batch_size", None)
+        if isinstance(size, int) and size > n:
+            notes.append(
+                f"{part.label}: a batch of {size} is more than the {n} training samples, so it runs as full batch"
+            )
+        for choice in [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers):
+            wanted.append((strategy, part, make_optimizer(registry, choice)))
+    one_optimizer = len({optimizer.text for _, _, optimizer in wanted}) == 1
+    arms, contenders = [], {}
+    for strategy, part, optimizer in wanted:
+        label = part.label if one_optimizer else f"{part.label}@{optimizer.text}"
+        rate = _learning_rate(optimizer, lr, task)
+        arms.append(Arm(label, part, optimizer.part, optimizer.values, rate, rows_at_once))
+        contenders[label] = Contender(strategy, optimizer.factory)
+    comparison = Comparison(
+        workload=task_part,
+        arms=tuple(arms),
+        budget=budget or Budget("epochs", task.epochs),
+        eval_chunk=default_chunk(task.train) if eval_chunk is None else eval_chunk,
+        order="shuffled" if order is None else "custom",
+        **settings,
+    )
+    return Setup(comparison, task, contenders, order), list(dict.fromkeys(notes))
+
+
+def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
+    """The setup of a saved comparison; raises where it held objects that only the caller has."""
+    missing = [comparison.workload] if comparison.workload.reference is None else []
+    missing += [part for arm in comparison.arms for part in (arm.strategy, arm.optimizer) if part.reference is None]
+    if missing or comparison.order == "custom":
+        what = ", ".join(dict.fromkeys(part.label for part in missing)) or "the order of samples"
+        raise ComparisonError(
+            f"{what} existed only as an object in the session that ran it; run it there again with compare()"
+        )
+    workload, _ = make_workload(registry, str(comparison.workload.reference))
+    contenders = {
+        arm.label: Contender(
+            make_strategy(registry, str(arm.strategy.reference), None)[0],
+            make_optimizer(registry, str(arm.optimizer.reference)).factory,
+        )
+        for arm in comparison.arms
+    }
+    return Setup(comparison, workload, contenders), list(workload.notes)
+
+
+def _learning_rate(optimizer: _Optimizer, lr: float | None, workload: Workload) -> float:
+    for rate in (optimizer.lr, lr, workload.lr_for(optimizer.name), default_lr(optimizer.factory)):
+        if rate is not None:
+            return float(rate)
+    raise ComparisonError(
+        f"optimizer {optimizer.name} has no default learning rate; give one with --lr or {optimizer.name}:lr=…"
+    )
+
+
+def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:
+    values = strategy.parameters()
+    label = name
+    for position, parameter in enumerate(parameters(type(strategy))):
+        value = values.get(parameter.name)
+        if position == 0 and parameter.name == "batch_size":
+            label += f":{value}"
+        elif parameter.default is REQUIRED or value != parameter.default:
+            label += f":{parameter.name}={write(value)}"
+    return Part(label, str(as_spec(name, values)) if reference else None)
+
+
+def _part_of(registry: Registry, strategy: Strategy) -> Part:
+    for entry in registry.entries("strategies").values():
+        if entry.factory is type(strategy):
+            return _strategy_part(entry.name, strategy, reference=True)
+    return _strategy_part(type(strategy).__name__.lower(), strategy, reference=False)
+
+
+def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:
+    if not spec.args:
+        raise SpecError(f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload")
+    path, (name, *args) = spec.name, spec.args
+    factory = getattr(load_module(path), name, None)
+    if not callable(factory):
+        raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
+    values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")
+    made = _call(factory, values, f"workload {path}:{name}")
+    return _checked_workload(made, name), Part(name, str(spec))
+
+
+def _checked_workload(made: Any, name: str) -> Workload:
+    if not isinstance(made, Workload):
+        raise PluginError(f"workload {name}: its function must return a Workload, got a {type(made).__name__}")
+    return dataclasses.replace(made, name=name)
+
+
+def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
+    try:
+        return factory(**values)
+    except OptcompareError:
+        raise
+    except ValueError as error:
+        raise SpecError(f"{who}: {error}") from error
+    except Exception as error:
+        raise PluginError(f"{who}: {explain(error)}") from error
+
+
+def _flat(items: Any) -> list[Any]:
+    """A list given as one text, one object or a sequence of both, as single items."""
+    if isinstance(items, str):
+        return [str(spec) for spec in parse_list(items, optimizers=True)]
+    if isinstance(items, Strategy) or callable(items) or not isinstance(items, Iterable):
+        return [items]
+    return [single for item in items for single in (_flat(item) if isinstance(item, str) else [item])]

@@ -1,0 +1,152 @@
+"""The answer: records, trials, certificate; summary, plot, trained models; saved to and loaded from a run directory."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from . import rundir
+from .comparison import Comparison
+from .errors import ComparisonError, RunDirectoryError
+from .fairness import Check
+from .statistics import summarize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import nn
+
+    from .workload import Workload
+
+FORMATS = ("png", "svg", "pdf")
+
+
+@dataclass
+class Result:
+    """What a comparison measured.
+
+    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's files);
+    - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
+    - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
+    - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None.
+    """
+
+    comparison: Comparison
+    records: pd.DataFrame
+    trials: pd.DataFrame
+    certificate: list[Check]
+    status: str = "finished"
+    notes: list[str] = field(default_factory=list)
+    environment: dict[str, Any] = field(default_factory=dict)
+    paths: pd.DataFrame | None = None
+    weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    workload: Workload | None = field(default=None, repr=False)
+
+    def summary(self) -> pd.DataFrame:
+        """One row an arm: final and best losses and metrics with 95% t intervals over seeds, updates, samples, seconds."""
+        return summarize(self.records, self.trials)
+
+    def plot(self) -> Figure:
+        """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
+        from .report.figure import comparison_figure
+
+        title = None if self.status == "finished" else "interrupted: what was measured until then"
+        return comparison_figure(self.records, self.trials, paths=self.paths, note=title)
+
+    def model(self, arm: str, seed: int) -> nn.Module:
+        """The trained module of a trial, on the CPU.
+
+        Raises :class:`ComparisonError` for an arm or seed that was not compared, and
+        :class:`RunDirectoryError` where the final weights were not kept (a run
+        directory holds none, and one process keeps at most 1 GiB).
+        """
+        self.comparison.arm(arm)
+        if seed not in self.comparison.seeds:
+            raise ComparisonError(f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}")
+        if (arm, seed) not in self.weights or self.workload is None:
+            raise RunDirectoryError(
+                f"the final weights of {arm}, seed {seed}, were not kept; run compare() and ask its Result"
+            )
+        from .start import SharedStart
+        from .train.data import first_rows
+        from .train.device import DTYPES
+
+        workload = self.workload
+        model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2)).model()
+        model.to(DTYPES[self.comparison.dtype])
+        model.load_state_dict(dict(self.weights[arm, seed]))
+        return model
+
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """Writes the run directory, which must be new or empty, and returns its path."""
+        path = Path(directory)
+        rundir.claim(path)
+        self.write(path, formats)
+        return path
+
+    def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
+        """Writes every file of the run directory, each atomically, over what is there."""
+        rundir.write_json(
+            directory, describe(self.comparison, self.status, self.environment, self.notes, self.certificate)
+        )
+        rundir.write_table(directory, rundir.RECORDS, self.records)
+        rundir.write_table(directory, rundir.TRIALS, self.trials)
+        if self.paths is not None:
+            rundir.write_table(directory, rundir.PATHS, self.paths)
+        summary = self.summary()
+        rundir.write_atomically(directory / "summary.csv", lambda path: summary.to_csv(path, index=False))
+        if len(self.records):
+            figure = self.plot()
+            for suffix in formats:
+                rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)
+
+    def _repr_html_(self) -> str:
+        image = io.BytesIO()
+        self.plot().savefig(image, format="png")
+        data = base64.b64encode(image.getvalue()).decode()
+        return f'<img src="data:image/png;base64,{data}" style="max-width:100%">' + self.summary().to_html(index=False)
+
+
+def describe(
+    comparison: Comparison,
+    status: str,
+    environment: Mapping[str, Any],
+    notes: Sequence[str],
+    certificate: Sequence[Check],
+) -> dict[str, Any]:
+    """The contents of ``comparison.json``."""
+    return {
+        "status": status,
+        "comparison": comparison.to_json(),
+        "certificate": [dataclasses.asdict(check) for check in certificate],
+        "notes": list(notes),
+        "environment": dict(environment),
+    }
+
+
+def load(directory: str | Path) -> Result:
+    """A result from its run directory; nothing in it is executed.
+
+    Raises :class:`RunDirectoryError` where something is missing or damaged.
+    """
+    path = Path(directory)
+    values = rundir.read_json(path)
+    try:
+        return Result(
+            comparison=Comparison.from_json(values["comparison"]),
+            records=rundir.read_table(path, rundir.RECORDS),
+            trials=rundir.read_table(path, rundir.TRIALS),
+            certificate=[Check(**check) for check in values["certificate"]],
+            status=values["status"],
+            notes=values["notes"],
+            environment=values["environment"],
+            paths=rundir.read_table(path, rundir.PATHS) if (path / rundir.PATHS).is_file() else None,
+        )
+    except (KeyError, TypeError, ComparisonError) as error:
+        raise RunDirectoryError(f"{path / rundir.COMPARISON} is damaged: {type(error).__name__}: {error}") from error

@@ -1,0 +1,87 @@
+"""The run directory: written atomically, read without executing anything in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from .errors import RunDirectoryError
+
+COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
+
+
+def claim(directory: Path) -> None:
+    """Makes the directory; raises :class:`RunDirectoryError` where it cannot, or where something is in it already."""
+    try:
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot write to {directory}: {error.strerror or error}; give another --out"
+        ) from error
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls ``write`` with a temporary path in the same directory, then renames: readers see all of a file or none.
+
+    Raises :class:`RunDirectoryError` in one line where the disk is full or the directory is gone.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunDirectoryError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_json(directory: Path, values: dict[str, Any]) -> None:
+    """Writes ``comparison.json``."""
+    text = json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n"
+    write_atomically(directory / COMPARISON, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def write_table(directory: Path, name: str, table: pd.DataFrame) -> None:
+    """Writes one Parquet table."""
+    write_atomically(directory / name, lambda path: table.to_parquet(path, index=False))
+
+
+def read_json(directory: Path) -> dict[str, Any]:
+    """``comparison.json``; raises :class:`RunDirectoryError` saying what the directory lacks."""
+    path = directory / COMPARISON
+    if not path.is_file():
+        raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}")
+    return read_json_file(path)
+
+
+def read_json_file(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; raises :class:`RunDirectoryError` for anything else."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"cannot read {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise RunDirectoryError(f"{path} holds no JSON object; give the comparison.json of a run")
+    return values
+
+
+def read_table(directory: Path, name: str) -> pd.DataFrame:
+    """One Parquet table; raises :class:`RunDirectoryError` where it is missing or damaged."""
+    path = directory / name
+    if not path.is_file():
+        raise RunDirectoryError(f"{directory} has no {name}; was the run stopped before it was written?")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{path} is damaged: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,79 @@
+"""Records become numbers with intervals. Reads saved records only; trains nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+CONFIDENCE = 0.95
+
+
+def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """Mean and the ends of its 95% t interval; the ends are nan for fewer than two values.
+
+    Student's t: x̄ ± t(n-1, .975)·s/√n with s the sample standard deviation. All
+    three are nan where a value is not finite: a mean without it would flatter.
+    """
+    array = np.asarray(values, dtype=float)
+    if len(array) == 0 or not np.isfinite(array).all():
+        return math.nan, math.nan, math.nan
+    mean = float(array.mean())
+    if len(array) < 2:
+        return mean, math.nan, math.nan
+    half = float(stdtrit(len(array) - 1, (1 + CONFIDENCE) / 2)) * float(array.std(ddof=1)) / math.sqrt(len(array))
+    return mean, mean - half, mean + half
+
+
+def measured_columns(records: pd.DataFrame) -> list[str]:
+    """The loss and metric columns, training before validation, in the order in which they were recorded."""
+    found = [name for name in records.columns if name.startswith(("train_", "valid_")) and name != "train_seconds"]
+    return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith("valid_"))) if found else []
+
+
+def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One row a trial: ``arm, seed, final, best`` of a column.
+
+    A diverged or failed trial is worst in both: infinite for a loss, nan for a metric.
+    """
+    groups = records.groupby(["arm", "seed"], sort=False)[column]
+    loss = column.endswith("_loss")
+    values = pd.DataFrame({"final": groups.last(), "best": groups.min() if loss else groups.last()}).reset_index()
+    lost = trials.loc[trials["status"].isin(["diverged", "failed"]), ["arm", "seed"]]
+    merged = values.merge(lost.assign(lost=True), how="outer", on=["arm", "seed"])
+    merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
+    return merged.drop(columns="lost")
+
+
+def summarize(records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row an arm, in the order of the comparison.
+
+    ``arm, strategy, optimizer, lr, seeds, diverged, failed, updates, samples,
+    train_seconds`` (means over seeds), then for each loss and metric
+    ``final_<name>`` with ``_low``, ``_high`` (95% t interval over seeds) and
+    ``_median``, and for losses ``best_<name>`` (the lowest along the way) likewise.
+    """
+    finals = {column: final_values(records, trials, column) for column in measured_columns(records)}
+    rows = []
+    for arm, group in trials.groupby("arm", sort=False):
+        first = records[records["arm"] == arm].head(1)
+        row: dict[str, object] = {"arm": arm}
+        row |= {name: first[name].iloc[0] if len(first) else None for name in ("strategy", "optimizer", "lr")}
+        row |= {"seeds": len(group)}
+        row |= {status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")}
+        row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}
+        for column, values in finals.items():
+            of_arm = values[values["arm"] == arm]
+            for kind in ("final", "best") if column.endswith("_loss") else ("final",):
+                row |= _described(f"{kind}_{column}", of_arm[kind].to_numpy(float))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _described(name: str, values: np.ndarray) -> dict[str, float]:
+    mean, low, high = mean_interval(values)
+    median = float(np.median(values)) if len(values) and not np.isnan(values).any() else math.nan
+    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_median": median}

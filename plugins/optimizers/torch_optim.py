@@ -1,0 +1,67 @@
+"""The optimizers of ``torch.optim`` by lower-case name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from optcompare import ComparisonError, hookimpl
+
+TRAINABLE = (
+    torch.optim.ASGD,
+    torch.optim.Adadelta,
+    torch.optim.Adafactor,
+    torch.optim.Adagrad,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.Adamax,
+    torch.optim.NAdam,
+    torch.optim.RAdam,
+    torch.optim.RMSprop,
+    torch.optim.Rprop,
+    torch.optim.SGD,
+)
+
+
+def muon(
+    model: nn.Module,
+    *,
+    lr: float = 1e-3,
+    weight_decay: float = 0.1,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    eps: float = 1e-7,
+    ns_steps: int = 5,
+    adjust_lr_fn: str | None = None,
+) -> torch.optim.Optimizer:
+    """Orthogonalised momentum, for models whose trainable parameters are all matrices."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and weight.ndim != 2:
+            raise ComparisonError(
+                f"optimizer muon orthogonalises matrices, and parameter '{name}' has shape {list(weight.shape)}; "
+                "use it with a model whose trainable parameters all have two dimensions, or use adamw"
+            )
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    return torch.optim.Muon(
+        weights, lr, weight_decay, momentum, nesterov, eps=eps, ns_steps=ns_steps, adjust_lr_fn=adjust_lr_fn
+    )
+
+
+def lbfgs(model: nn.Module, *, lr: float = 1.0) -> torch.optim.Optimizer:
+    """Not available: it evaluates the loss several times in one update."""
+    raise ComparisonError(
+        "optimizer lbfgs needs a closure that evaluates the loss several times in one update, so that its samples "
+        "and updates could not be counted like the others'; use sgd with momentum, or adam"
+    )
+
+
+def sparseadam(model: nn.Module, *, lr: float = 1e-3) -> torch.optim.Optimizer:
+    """Not available: it takes sparse gradients only."""
+    raise ComparisonError("optimizer sparseadam takes sparse gradients only, and these models' are dense; use adam")
+
+
+@hookimpl
+def optcompare_optimizers() -> dict[str, Callable[..., Any]]:
+    by_name: dict[str, Callable[..., Any]] = {cls.__name__.lower(): cls for cls in TRAINABLE}
+    return {**by_name, "muon": muon, "lbfgs": lbfgs, "sparseadam": sparseadam}

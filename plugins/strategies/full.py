@@ -1,0 +1,21 @@
+"""Full-batch gradient descent: one update an epoch, from the gradient over all samples."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from optcompare import Epoch, Strategy, hookimpl
+
+
+@dataclass
+class FullBatch(Strategy):
+    """All N samples in one update an epoch (gradient descent)."""
+
+    def batches(self, epoch: Epoch) -> Iterator[Tensor]:
+        yield epoch.order
+
+
+@hookimpl
+def optcompare_strategies() -> dict[str, type[Strategy]]:
+    return {"full": FullBatch}

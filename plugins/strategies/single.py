@@ -1,0 +1,21 @@
+"""Stochastic gradient descent in the word's first sense: one sample an update."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from optcompare import Epoch, Strategy, hookimpl
+
+
+@dataclass
+class SingleSample(Strategy):
+    """One sample an update, N updates an epoch."""
+
+    def batches(self, epoch: Epoch) -> Iterator[Tensor]:
+        yield from epoch.order.split(1)
+
+
+@hookimpl
+def optcompare_strategies() -> dict[str, type[Strategy]]:
+    return {"single": SingleSample}
