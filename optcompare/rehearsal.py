@@ -17,7 +17,7 @@ from .strategy import Epoch
 from .train.data import first_rows, moved
 from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
-from .train.plan import Plan, check
+from .train.plan import Plan, check, started
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +104,7 @@ def _rehearse_arm(trainer: LoopTrainer, actor: LoopTrainer, trial: Trial) -> Est
     epoch = Epoch(0, order.clone(), trial.seed, strategy)
     try:
         if strategy.adaptive:
-            first = next(iter(strategy.batches(epoch)), None)
+            first = next(started(strategy, epoch, arm.label), None)
             check([] if first is None else [first], 0, len(order), arm.label)
             sizes = [] if first is None else [len(first)]
             updates = None
@@ -124,7 +124,8 @@ def _rehearse_arm(trainer: LoopTrainer, actor: LoopTrainer, trial: Trial) -> Est
     records, state = actor.advance([trial], None, lambda: False)
     progress = state["progress"]
     if progress["status"] == "failed":
-        raise ComparisonError(f"arm {arm.label}: {progress['reason']}")
+        reason = progress["reason"]
+        raise ComparisonError(reason if arm.label in reason else f"arm {arm.label}: {reason}")
     update_seconds = progress["train_seconds"] / max(1, progress["updates"])
     mark_seconds = progress["measure_seconds"] / max(1, len(records))
     return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)

@@ -55,7 +55,9 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
 def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None) -> tuple[Strategy, Part]:
     """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given none."""
     if isinstance(strategy, Strategy):
-        return strategy, _part_of(registry, strategy)
+        part = _part_of(registry, strategy)
+        check_needs(strategy, part.label)
+        return strategy, part
     if not isinstance(strategy, (str, Spec)):
         raise ComparisonError(
             f"a strategy is a name or a Strategy object, got a {type(strategy).__name__}: {strategy!r}"

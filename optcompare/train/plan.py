@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import StrategyError
-from ..strategy import Epoch, Strategy
+from ..strategy import Epoch, StepStats, Strategy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,15 @@ class Plan:
     def digest(self, previous: bytes, count: int) -> bytes:
         """SHA-256 of ``previous`` and the first ``count`` batches."""
         return digest(previous, self.ends[:count], self._flat[: self.ends[count - 1] if count else 0])
+
+
+def started(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, StepStats, None]:
+    """The generator of an adaptive strategy, which can be told how its updates went."""
+    generator = strategy.batches(epoch)
+    if not isinstance(generator, Generator):
+        kind = type(generator).__name__
+        raise StrategyError(f"strategy {name} is adaptive, so batches() must be a generator (yield); got a {kind}")
+    return generator
 
 
 def digest(previous: bytes, ends: list[int], indices: Tensor) -> bytes:

@@ -6,7 +6,7 @@ import copy
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +20,7 @@ from .data import Source
 from .device import DTYPES, Clock
 from .gradient import in_chunks, mean_gradient
 from .measure import evaluate, last_mark, next_mark
-from .plan import Plan, check, check_coverage, digest
+from .plan import Plan, check, check_coverage, digest, started
 from .progress import Progress
 from .stats import needs_samples, step_stats
 
@@ -145,7 +145,7 @@ class TrialRun:
         epoch, begun = self._epoch(), self.progress.samples
         yielded: list[Tensor] = []
         ends: list[int] = []
-        generator = cast("Generator[Tensor, StepStats, None]", self.strategy.batches(epoch))
+        generator = started(self.strategy, epoch, name)
         with self._clock:
             batch = next(generator, None)
         while batch is not None and progress.status == "running":
