@@ -1,12 +1,13 @@
 """The optimizer contract: a factory that builds a ``torch.optim.Optimizer`` for a model.
 
-A factory is an ``Optimizer`` class, built with the model's trainable parameters,
-or a function ``build(model, *, lr=…, …)`` that returns an optimizer. Its
+A factory is an ``Optimizer`` class (or a ``functools.partial`` of one), built with
+the model's trainable parameters, or a function ``build(model, *, lr=…, …)`` that returns an optimizer. Its
 annotated parameters are what a spec such as ``adam:betas=(0.9,0.999)`` can set.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 Factory = Callable[..., Any]
+
+
+def undecorated(factory: Factory) -> Factory:
+    """What a ``functools.partial`` wraps, or the factory itself."""
+    return factory.func if isinstance(factory, functools.partial) else factory
 
 
 def hyperparameters(factory: Factory) -> list[Parameter]:

@@ -1,4 +1,4 @@
-"""Before anything is written: every arm makes two updates on a throw-away copy, so that what cannot work is said at once."""
+"""Before anything is written: every arm makes an update or two on a throw-away copy, so that what cannot work is said at once."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .train.data import first_rows, moved
 from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
 from .train.plan import Plan, check, started
+from .train.trial import Record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,10 +40,7 @@ def rehearse(trainer: LoopTrainer) -> list[Estimate]:
     comparison = trainer.setup.comparison
     seed = comparison.seeds[0]
     check_workload(trainer, seed)
-    short = dataclasses.replace(comparison, budget=Budget("updates", 2), measure=0)
-    actor = copy.copy(trainer)
-    actor.setup = dataclasses.replace(trainer.setup, comparison=short)
-    return [_rehearse_arm(trainer, actor, Trial(arm, seed)) for arm in comparison.arms]
+    return [_rehearse_arm(trainer, Trial(arm, seed)) for arm in comparison.arms]
 
 
 def check_workload(trainer: LoopTrainer, seed: int) -> None:
@@ -97,7 +95,7 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
         )
 
 
-def _rehearse_arm(trainer: LoopTrainer, actor: LoopTrainer, trial: Trial) -> Estimate:
+def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     comparison, arm = trainer.setup.comparison, trial.arm
     strategy = copy.deepcopy(trainer.setup.contenders[arm.label].strategy)
     order = trainer.start(trial.seed).order(0)[0]
@@ -121,14 +119,25 @@ def _rehearse_arm(trainer: LoopTrainer, actor: LoopTrainer, trial: Trial) -> Est
             f"arm {arm.label}: its first update takes {sizes[0]} samples, more than the budget of {comparison.budget}; "
             f"give --samples {sizes[0]} or more"
         )
-    records, state = actor.advance([trial], None, lambda: False)
-    progress = state["progress"]
+    records, progress = _perform(trainer, trial, updates=2 if updates and updates > 1 else 1)
     if progress["status"] == "failed":
         reason = progress["reason"]
         raise ComparisonError(reason if arm.label in reason else f"arm {arm.label}: {reason}")
     update_seconds = progress["train_seconds"] / max(1, progress["updates"])
     mark_seconds = progress["measure_seconds"] / max(1, len(records))
     return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
+
+
+def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Record], dict[str, Any]]:
+    """The first updates of the trial, none of them past its first epoch, through the trainer itself."""
+    comparison, budget = trainer.setup.comparison, Budget("updates", updates)
+    if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
+        budget = comparison.budget
+    actor = copy.copy(trainer)
+    short = dataclasses.replace(comparison, budget=budget, measure=0)
+    actor.setup = dataclasses.replace(trainer.setup, comparison=short)
+    records, state = actor.advance([trial], None, lambda: False)
+    return records, state["progress"]
 
 
 def _estimate(

@@ -9,7 +9,7 @@ from typing import Any
 from .binding import REQUIRED, as_spec, bind, parameters, write
 from .comparison import Arm, Budget, Comparison, Part
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
-from .optimizer import Factory, default_lr, hyperparameters
+from .optimizer import Factory, default_lr, hyperparameters, undecorated
 from .registry import Registry, load_module
 from .spec import Spec, parse, parse_list
 from .start import Order
@@ -78,11 +78,7 @@ def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size:
 def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> _Optimizer:
     """The optimizer of a spec such as ``sgd:momentum=0.9``, or a factory handed in."""
     if callable(optimizer):
-        name = getattr(optimizer, "__name__", type(optimizer).__name__).lower()
-        for entry in registry.entries("optimizers").values():
-            if entry.factory is optimizer:
-                return _Optimizer(optimizer, entry.name, Part(entry.name, entry.name), {}, None)
-        return _Optimizer(optimizer, name, Part(name, None), {}, None)
+        return _optimizer_of(registry, optimizer)
     if not isinstance(optimizer, (str, Spec)):
         kind = type(optimizer).__name__
         raise ComparisonError(
@@ -189,6 +185,15 @@ def _part_of(registry: Registry, strategy: Strategy) -> Part:
         if entry.factory is type(strategy):
             return _strategy_part(entry.name, strategy, reference=True)
     return _strategy_part(type(strategy).__name__.lower(), strategy, reference=False)
+
+
+def _optimizer_of(registry: Registry, factory: Factory) -> _Optimizer:
+    bare, values = undecorated(factory), dict(getattr(factory, "keywords", {}))
+    lr = values.pop("lr", None)
+    names = [entry.name for entry in registry.entries("optimizers").values() if entry.factory is bare]
+    name = names[0] if names else getattr(bare, "__name__", type(bare).__name__).lower()
+    text = str(as_spec(name, values))
+    return _Optimizer(bare, name, Part(text, text if names else None), values, lr)
 
 
 def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:

@@ -124,7 +124,7 @@ def _check_data(workload: str, name: str, data: Any) -> None:
         lengths = [len(part) if part.ndim else 0 for part in data]
         if len(set(lengths)) > 1 or lengths[0] == 0:
             raise WorkloadError(f"workload {workload}: {name} needs tensors of one length of at least 1, got {lengths}")
-    elif not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    elif isinstance(data, torch.Tensor) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise WorkloadError(
             f"workload {workload}: {name} is a {type(data).__name__}; give a tuple of tensors or a map-style Dataset"
         )
