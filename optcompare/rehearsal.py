@@ -17,7 +17,7 @@ from .strategy import Epoch
 from .train.data import first_rows, moved
 from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
-from .train.plan import Plan, check, started
+from .train.plan import Plan, check_batch, started
 from .train.trial import Record
 
 if TYPE_CHECKING:
@@ -98,16 +98,14 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
 def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     comparison, arm = trainer.setup.comparison, trial.arm
     strategy = copy.deepcopy(trainer.setup.contenders[arm.label].strategy)
-    order = trainer.start(trial.seed).order(0)[0]
+    order = trainer.start(trial.seed).order(0).indices
     epoch = Epoch(0, order.clone(), trial.seed, strategy)
     try:
         if strategy.adaptive:
             first = next(started(strategy, epoch, arm.label), None)
-            check([] if first is None else [first], 0, len(order), arm.label)
-            sizes = [] if first is None else [len(first)]
-            updates = None
+            sizes, updates = [check_batch(first, 0, len(order), arm.label, 0)], None
         else:
-            sizes = list(map(len, Plan(strategy, epoch, arm.label).batches))
+            sizes = Plan(strategy, epoch, order, arm.label).sizes
             updates = len(sizes)
     except (StrategyError, ComparisonError):
         raise
@@ -119,7 +117,8 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
             f"arm {arm.label}: its first update takes {sizes[0]} samples, more than the budget of {comparison.budget}; "
             f"give --samples {sizes[0]} or more"
         )
-    records, progress = _perform(trainer, trial, updates=2 if updates and updates > 1 else 1)
+    more_than_one = updates > 1 if updates else sizes[0] < len(order)
+    records, progress = _perform(trainer, trial, updates=2 if more_than_one else 1)
     if progress["status"] == "failed":
         reason = progress["reason"]
         raise ComparisonError(reason if arm.label in reason else f"arm {arm.label}: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ Order = Callable[[int, int, int], Any]
 _CACHED_ORDERS_BYTES = 2**26
 
 
+class EpochOrder(NamedTuple):
+    """The shared order of one epoch: int64[N] (clone it for anyone who may write), and its SHA-256."""
+
+    indices: Tensor
+    sha256: str
+
+
 class SharedStart:
     """The initial weights and the order of samples of one seed.
 
@@ -30,7 +37,7 @@ class SharedStart:
 
     def __init__(self, workload: Workload, seed: int, batch: Callable[[], Any], order: Order | None = None) -> None:
         self._seed, self._n, self._order = seed, workload.size, order
-        self._orders: dict[int, tuple[Tensor, bytes]] = {}
+        self._orders: dict[int, EpochOrder] = {}
         with preserved_rng():
             torch.manual_seed(seed)
             seed_python(seed)
@@ -45,13 +52,13 @@ class SharedStart:
         """A module of its own with the shared initial weights, on the CPU in the dtypes its factory chose."""
         return copy.deepcopy(self._prototype)
 
-    def order(self, epoch: int) -> tuple[Tensor, bytes]:
-        """The order of an epoch, int64[N] and its SHA-256. Shared: clone before handing it to anyone who may write."""
+    def order(self, epoch: int) -> EpochOrder:
+        """The order of an epoch; the last ones asked for are kept."""
         if epoch not in self._orders:
             while self._orders and len(self._orders) * self._n * 8 > _CACHED_ORDERS_BYTES:
                 self._orders.pop(next(iter(self._orders)))
             order = permutation(self._seed, epoch, self._n) if self._order is None else self._custom(epoch)
-            self._orders[epoch] = order, hashlib.sha256(order.numpy().tobytes()).digest()
+            self._orders[epoch] = EpochOrder(order, hashlib.sha256(order.numpy().tobytes()).hexdigest())
         return self._orders[epoch]
 
     def _custom(self, epoch: int) -> Tensor:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def in_chunks(batches: Sequence[Tensor], arm: Arm, model: nn.Module) -> tuple[Sequence[Tensor], Sequence[int]]:
-    """The index tensors of all forward passes, and how many of them each update takes."""
-    largest = max(map(len, batches), default=0)
+def in_chunks(
+    batches: Sequence[Tensor], largest: int, arm: Arm, model: nn.Module
+) -> tuple[Sequence[Tensor], Sequence[int]]:
+    """The index tensors of all forward passes, and how many of them each update takes; ``largest`` batch among them."""
     if largest <= arm.chunk:
         return batches, [1] * len(batches)
     refuse_batch_statistics(model, arm, largest)

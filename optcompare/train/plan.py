@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Generator, Iterator
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,24 +20,34 @@ if TYPE_CHECKING:
 class Plan:
     """The checked batches of one epoch of a non-adaptive strategy.
 
-    ``batches``: int64[B] each; ``ends[i]``: samples of this epoch once update i is made.
+    ``batches``: int64[B] each; ``sizes``: their lengths; ``ends[i]``: samples of this epoch once update i is made.
+    ``order`` is the epoch's shared order, which nobody else could write to.
     """
 
-    def __init__(self, strategy: Strategy, epoch: Epoch, name: str) -> None:
-        n = len(epoch.order)
-        limited = islice(_up_to(n, strategy.batches(epoch)), n + 1)
-        self.batches = list(limited)
-        check(self.batches, epoch.index, n, name)
+    def __init__(self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str) -> None:
+        n = len(order)
+        self.batches, self.sizes = _drawn(strategy.batches(epoch), n)
+        self._flat = check_form(self.batches, self.sizes, epoch.index, n, name)
         if strategy.coverage == "free":
-            self.batches = _cut(self.batches, n, f"{name}, epoch {epoch.index}")
-        self.ends = list(accumulate(map(len, self.batches)))
-        self._flat = torch.cat(self.batches)
-        if strategy.coverage == "once":
+            check_range(self.batches, self._flat, epoch.index, n, name)
+            self._cut(n, f"{name}, epoch {epoch.index}")
+        self.ends = list(accumulate(self.sizes))
+        if strategy.coverage == "once" and not torch.equal(self._flat, order):
+            check_range(self.batches, self._flat, epoch.index, n, name)
             check_coverage(self._flat, self.ends, epoch.index, n, name)
 
     def digest(self, previous: bytes, count: int) -> bytes:
         """SHA-256 of ``previous`` and the first ``count`` batches."""
         return digest(previous, self.ends[:count], self._flat[: self.ends[count - 1] if count else 0])
+
+    def _cut(self, n: int, where: str) -> None:
+        ends = list(accumulate(self.sizes))
+        if ends[-1] < n:
+            raise StrategyError(f"strategy {where}: it yielded {ends[-1]} of the {n} samples that an epoch has")
+        last = bisect_left(ends, n)
+        self.sizes = [*self.sizes[:last], self.sizes[last] - (ends[last] - n)]
+        self.batches = [*self.batches[:last], self.batches[last][: self.sizes[last]]]
+        self._flat = self._flat[:n]
 
 
 def started(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, StepStats, None]:
@@ -53,20 +64,29 @@ def digest(previous: bytes, ends: list[int], indices: Tensor) -> bytes:
     return hashlib.sha256(previous + repr(ends).encode() + indices.numpy().tobytes()).digest()
 
 
-def check(batches: list[Any], epoch: int, n: int, name: str, first: int = 0) -> None:
-    """All batches at once: int64 tensors of one dimension, none empty, every index from 0 to n-1.
+def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: str, first: int = 0) -> Tensor:
+    """All batches at once: int64 tensors of one dimension, none empty; returns them as one tensor.
 
     ``first`` is the number of the first batch, for the message of the :class:`StrategyError`.
     """
     if not batches:
         raise StrategyError(f"strategy {name}, epoch {epoch}: it yielded no batch")
-    if {getattr(batch, "dtype", None) for batch in batches} != {torch.int64} or {batch.ndim for batch in batches} != {
-        1
-    }:
+    kinds = {(getattr(batch, "dtype", None), getattr(batch, "ndim", None)) for batch in batches}
+    if kinds != {(torch.int64, 1)} or 0 in sizes:
         _blame(batches, epoch, n, name, first)
-    if 0 in set(map(len, batches)):
-        _blame(batches, epoch, n, name, first)
-    low, high = torch.cat(batches).aminmax()
+    return batches[0] if len(batches) == 1 else torch.cat(batches)
+
+
+def check_batch(batch: Any, epoch: int, n: int, name: str, number: int) -> int:
+    """One batch of an adaptive strategy (None: there was none); returns its size."""
+    size = _size(batch)
+    check_range([batch], check_form([] if batch is None else [batch], [size], epoch, n, name, number), epoch, n, name, number)
+    return size
+
+
+def check_range(batches: list[Tensor], flat: Tensor, epoch: int, n: int, name: str, first: int = 0) -> None:
+    """Every index from 0 to n-1."""
+    low, high = flat.aminmax()
     if int(low) < 0 or int(high) >= n:
         _blame(batches, epoch, n, name, first)
 
@@ -90,22 +110,21 @@ def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str)
         )
 
 
-def _up_to(n: int, batches: Iterator[Any]) -> Iterator[Any]:
-    samples = 0
+def _drawn(batches: Iterator[Any], n: int) -> tuple[list[Any], list[int]]:
+    """The batches of a generator and their sizes, up to more than an epoch holds, since it may never end."""
+    found, sizes, samples = [], [], 0
     for batch in batches:
-        yield batch
-        samples += len(batch) if isinstance(batch, torch.Tensor) and batch.ndim else 1
-        if samples > n:
-            return
+        size = _size(batch)
+        found.append(batch)
+        sizes.append(size)
+        samples += size
+        if samples > n or len(found) > n:
+            break
+    return found, sizes
 
 
-def _cut(batches: list[Tensor], n: int, where: str) -> list[Tensor]:
-    ends = list(accumulate(map(len, batches)))
-    if ends[-1] < n:
-        raise StrategyError(f"strategy {where}: it yielded {ends[-1]} of the {n} samples that an epoch has")
-    last = next(number for number, end in enumerate(ends) if end >= n)
-    surplus = ends[last] - n
-    return [*batches[:last], batches[last][: len(batches[last]) - surplus]]
+def _size(batch: Any) -> int:
+    return batch.size(0) if isinstance(batch, torch.Tensor) and batch.ndim else 1
 
 
 def _blame(batches: list[Any], epoch: int, n: int, name: str, first: int) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..comparison import Trial
-from ..optimizer import build
+from ..optimizer import bare_step, build
 from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
 from ..strategy import Epoch, StepStats
@@ -20,7 +20,7 @@ from .data import Source
 from .device import DTYPES, Clock
 from .gradient import in_chunks, mean_gradient
 from .measure import evaluate, last_mark, next_mark
-from .plan import Plan, check, check_coverage, digest, started
+from .plan import Plan, check_batch, check_coverage, digest, started
 from .progress import Progress
 from .stats import needs_samples, step_stats
 
@@ -47,6 +47,8 @@ class TrialRun:
         self.model = self._start.model().to(self.device, DTYPES[comparison.dtype])
         self.optimizer = self._build_optimizer(self.model)
         self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self._step = bare_step(self.optimizer)
+        self._stateful = bool(self.strategy.state())
         self._warm = False
         if state is None:
             self.progress = Progress(weights_sha256=self._start.weights_sha256)
@@ -58,7 +60,9 @@ class TrialRun:
             self.strategy.load(copy.deepcopy(state["strategy"]))
             set_rng_state(state["rng"], self.device)
         self._clock = Clock(self.device, self.progress.train_seconds)
-        self._follow = trial.seed == comparison.seeds[0] and sum(w.numel() for w in self._weights) == 2
+        self._follow = (
+            comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self._weights) == 2
+        )
 
     def state(self) -> State:
         """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run."""
@@ -115,11 +119,14 @@ class TrialRun:
             progress.reason = f"train_loss was {values['train_loss']} at update {progress.updates}"
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
-        progress, before = self.progress, copy.deepcopy(self.strategy.state())
-        plan = Plan(self.strategy, self._epoch(), self.trial.arm.label)
+        progress, before = self.progress, copy.deepcopy(self.strategy.state()) if self._stateful else {}
+        with self._clock:
+            plan = Plan(self.strategy, self._epoch(), self._start.order(progress.epoch).indices, self.trial.arm.label)
         allowed = progress.allowed(self.budget, plan.ends)
         begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
-        pieces, chunks = in_chunks(plan.batches[progress.position : allowed], self.trial.arm, self.model)
+        pieces, chunks = in_chunks(
+            plan.batches[progress.position : allowed], max(plan.sizes), self.trial.arm, self.model
+        )
         stream = self._source.stream(pieces, self.trial.seed, progress.epoch)
         self._begin_epoch(pieces[:1])
         offset, cut = progress.position, False
@@ -130,7 +137,7 @@ class TrialRun:
             with self._clock:
                 made = self._updates(stream, chunks[progress.position - offset : stop - offset], until)
             end = plan.ends[progress.position + made - 1]
-            self._count(made, begun + end - progress.samples, len(plan.batches[progress.position + made - 1]), mark)
+            self._count(made, begun + end - progress.samples, plan.sizes[progress.position + made - 1], mark)
             cut = until() or progress.reached(self.budget)
         complete = progress.position == len(plan.ends)
         spent = not complete and progress.position == allowed
@@ -150,7 +157,7 @@ class TrialRun:
             batch = next(generator, None)
         while batch is not None and progress.status == "running":
             done = progress.samples - begun
-            check([batch], epoch.index, n, name, len(yielded))
+            check_batch(batch, epoch.index, n, name, len(yielded))
             batch = batch[: n - done] if self.strategy.coverage == "free" else batch
             if len(batch) == 0 or not progress.admits(self.budget, len(batch)):
                 break
@@ -168,7 +175,7 @@ class TrialRun:
         generator.close()
         spent = batch is not None and progress.samples - begun < n
         if not yielded and not spent:
-            check([], epoch.index, n, name)
+            check_batch(None, epoch.index, n, name, 0)
         if self.strategy.coverage == "once" and not spent and progress.status == "running":
             check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
         if yielded:
@@ -176,15 +183,15 @@ class TrialRun:
         self._end_epoch(not spent, spent)
 
     def _epoch(self) -> Epoch:
-        order, _ = self._start.order(self.progress.epoch)
-        return Epoch(self.progress.epoch, order.clone(), self.trial.seed, self.strategy)
+        order = self._start.order(self.progress.epoch).indices.clone()  # the strategy may write into its own
+        return Epoch(self.progress.epoch, order, self.trial.seed, self.strategy)
 
     def _begin_epoch(self, first: Sequence[Tensor]) -> None:
         """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
         if not first:
             return
         if len(self.progress.orders) == self.progress.epoch:
-            self.progress.orders.append(self._start.order(self.progress.epoch)[1].hex())
+            self.progress.orders.append(self._start.order(self.progress.epoch).sha256)
         if not self._warm:
             with preserved_rng():
                 model = copy.deepcopy(self.model)
@@ -213,7 +220,7 @@ class TrialRun:
 
     def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> int:
         """One update for each number in ``chunks``, of that many forward passes; the hot loop."""
-        workload, model, weights, step = self.workload, self.model, self._weights, self.optimizer.step
+        workload, model, weights, step = self.workload, self.model, self._weights, self._step
         limit = self.budget.amount if self.budget.unit == "seconds" else math.inf
         clock, made = self._clock, 0
         for count in chunks:
@@ -225,13 +232,13 @@ class TrialRun:
         return made
 
     def _adaptive_update(self, indices: Tensor) -> StepStats:
-        pieces, (count,) = in_chunks([indices], self.trial.arm, self.model)
+        pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
         batches = self._source.stream(pieces, self.trial.seed, self.progress.epoch, ahead=False)
         kept = list(batches) if needs_samples(self.strategy.needs) else []
         loss = mean_gradient(self.workload, self.model, self._weights, iter(kept) if kept else batches, count)
         lr = float(self.optimizer.param_groups[0]["lr"])
         stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices))
-        self.optimizer.step()
+        self._step()
         return stats
 
     def _next_mark(self) -> int | None:
