@@ -55,7 +55,7 @@ class Arm:
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ComparisonError(f"arm {self.label}: the learning rate must be positive and finite, got {self.lr}")
         if self.chunk < 1:
-            raise ComparisonError(f"arm {self.label}: chunk must be at least 1 row, got {self.chunk}")
+            raise ComparisonError(f"arm {self.label}: --chunk must be at least 1 row, got {self.chunk}")
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +20,7 @@ from .start import fingerprint
 from .train.loop import LoopTrainer
 from .train.progress import Progress
 
-_TASK_SECONDS = 2.0
+_TASK_SECONDS = 1.0
 _KEPT_WEIGHTS_BYTES = 2**30
 
 
@@ -75,61 +74,62 @@ def stop_on_interrupt() -> Iterator[Stop]:
 
 def run(trainer: LoopTrainer, estimates: list[Estimate], observer: Observer, stop: Stop) -> Measured:
     """Trains every trial to its end, one after another; after an interruption, returns what there is."""
-    comparison = trainer.setup.comparison
-    free = [label for label, contender in trainer.setup.contenders.items() if contender.strategy.coverage == "free"]
-    measured, evidence = Measured(), Evidence(comparison, free)
-    pace = _Pace(estimates, len(comparison.seeds))
-    trials = comparison.trials()
-    for number, trial in enumerate(trials):
-        tick = partial(_tell_progress, observer, pace, number, len(trials))
-        progress = _train(trainer, trial, measured, evidence, observer, stop, tick)
-        pace.finished(trial)
-        if progress.status == "interrupted":
-            measured.interrupted = True
-            break
-    measured.certificate = evidence.certificate()
-    return measured
+    return _Run(trainer, estimates, observer, stop).run()
 
 
-def _train(
-    trainer: LoopTrainer,
-    trial: Trial,
-    measured: Measured,
-    evidence: Evidence,
-    observer: Observer,
-    stop: Stop,
-    tick: Callable[[], None],
-) -> Progress:
-    state: dict[str, Any] | None = None
-    while True:
-        tick()
-        until = _Deadline(stop)
-        records, state = trainer.advance([trial], state, until)
-        progress = Progress(**state["progress"])
-        for record in records:
-            if record["update"] == 0:
-                evidence.first_record(trial, record)
-            observer.measured(trial, record)
-        measured.records += records
-        if progress.status == "running" and stop.asked:
-            progress.status, progress.reason = "interrupted", "stopped by the user"
-            progress.final_sha256 = fingerprint(state["model"])
-        if progress.status != "running":
-            break
-    evidence.trial_ended(trial, progress)
-    outcome = _outcome(trial, progress, trainer)
-    measured.outcomes.append(outcome)
-    measured.paths += [
-        {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
-        for update, x, y in progress.path
-    ]
-    _keep_weights(measured, trial, state.get("model", {}))
-    observer.trial_finished(trial, outcome)
-    return progress
+class _Run:
+    def __init__(self, trainer: LoopTrainer, estimates: list[Estimate], observer: Observer, stop: Stop) -> None:
+        setup = trainer.setup
+        self._trainer, self._observer, self._stop = trainer, observer, stop
+        self._trials = setup.comparison.trials()
+        free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
+        self._evidence = Evidence(setup.comparison, free)
+        self._pace = _Pace(estimates, len(setup.comparison.seeds))
+        self._measured = Measured()
+        self._kept_bytes = 0
 
+    def run(self) -> Measured:
+        for number, trial in enumerate(self._trials):
+            if self._train(number, trial).status == "interrupted":
+                self._measured.interrupted = True
+                break
+        self._measured.certificate = self._evidence.certificate()
+        return self._measured
 
-def _tell_progress(observer: Observer, pace: _Pace, done: int, of: int) -> None:
-    observer.advanced(done, of, *pace.left())
+    def _train(self, number: int, trial: Trial) -> Progress:
+        progress, state = Progress(), None
+        while progress.status == "running":
+            share = progress.share(self._trainer.setup.comparison.budget, self._trainer.setup.workload.size)
+            self._observer.advanced(number, len(self._trials), *self._pace.left(trial, share))
+            records, state = self._trainer.advance([trial], state, _Deadline(self._stop))
+            progress = Progress(**state["progress"])
+            for record in records:
+                if record["update"] == 0:
+                    self._evidence.first_record(trial, record)
+                self._observer.measured(trial, record)
+            self._measured.records += records
+            if progress.status == "running" and self._stop.asked:
+                progress.status, progress.reason = "interrupted", "stopped by the user"
+                progress.final_sha256 = fingerprint(state["model"])
+        self._finish(trial, progress, (state or {}).get("model", {}))
+        return progress
+
+    def _finish(self, trial: Trial, progress: Progress, model: Mapping[str, Any]) -> None:
+        self._pace.finished(trial)
+        self._evidence.trial_ended(trial, progress)
+        outcome = _outcome(trial, progress, self._trainer)
+        self._measured.outcomes.append(outcome)
+        self._measured.paths += [
+            {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
+            for update, x, y in progress.path
+        ]
+        size = sum(value.nbytes for value in model.values() if isinstance(value, torch.Tensor))
+        if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
+            self._kept_bytes += size
+            self._measured.weights[trial.arm.label, trial.seed] = {
+                name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
+            }
+        self._observer.trial_finished(trial, outcome)
 
 
 class _Deadline:
@@ -144,7 +144,7 @@ class _Deadline:
 
 
 class _Pace:
-    """Time left: what the rehearsal expects of each arm, corrected by what finished trials really took."""
+    """Time left: what the rehearsal expects of each arm, corrected by what was done so far really took."""
 
     def __init__(self, estimates: list[Estimate], seeds: int) -> None:
         self._expected = {estimate.arm.label: max(estimate.seconds, 1e-6) for estimate in estimates}
@@ -155,12 +155,12 @@ class _Pace:
     def finished(self, trial: Trial) -> None:
         self._done += self._expected[trial.arm.label]
 
-    def left(self) -> tuple[float, float]:
-        """The share of the work that is done, and seconds left."""
+    def left(self, trial: Trial, share: float) -> tuple[float, float]:
+        """The share of all work that is done, and seconds left, when ``share`` of this trial is done."""
         elapsed = time.perf_counter() - self._began
-        rate = elapsed / self._done if self._done else 1.0
-        remaining = self._total - self._done
-        return self._done / self._total, remaining * rate if self._done else max(0.0, remaining - elapsed)
+        done = self._done + share * self._expected[trial.arm.label]
+        rate = elapsed / done if done else 1.0
+        return done / self._total, (self._total - done) * rate
 
 
 def _outcome(trial: Trial, progress: Progress, trainer: LoopTrainer) -> dict[str, Any]:
@@ -183,14 +183,3 @@ def _outcome(trial: Trial, progress: Progress, trainer: LoopTrainer) -> dict[str
         "measure_seconds": progress.measure_seconds,
     }
 
-
-def _keep_weights(measured: Measured, trial: Trial, model: Mapping[str, Any]) -> None:
-    kept = sum(_size(state) for state in measured.weights.values())
-    if model and kept + _size(model) <= _KEPT_WEIGHTS_BYTES:
-        measured.weights[trial.arm.label, trial.seed] = {
-            name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
-        }
-
-
-def _size(state: Mapping[str, Any]) -> int:
-    return sum(value.numel() * value.element_size() for value in state.values() if isinstance(value, torch.Tensor))

@@ -14,7 +14,7 @@ Row = list[str]
 
 def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
     """Header and one row an arm: ``mean ± half of the 95% t interval``, and the median where a seed was lost."""
-    measured = [name for name in summary.columns if f"{name}_median" in summary.columns]
+    measured = [name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)]
     plain = {"updates": _whole, "samples": _whole, "train_seconds": _seconds, "diverged": _whole, "failed": _whole}
     titles = {"train_seconds": "train time"}
     header = ["arm", *map(_title, measured), *(titles.get(name, name) for name in plain)]
@@ -62,6 +62,11 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in table
     ]
+
+
+def _is_shown(name: str, summary: pd.DataFrame) -> bool:
+    """Losses, and each metric on the validation data; on the training data only where there is no other."""
+    return name.endswith("_loss") or name.replace("_train_", "_valid_", 1) not in set(summary.columns) - {name}
 
 
 def _title(column: str) -> str:
