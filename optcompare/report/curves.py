@@ -1,0 +1,213 @@
+"""Records as curves: medians over seeds, limits that no diverging arm can squash, and one panel of them.
+
+Records become curves and limits first; what draws takes a DataFrame and an Axes, returns the Axes, and neither shows
+nor saves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from . import scales, style
+from .scales import Limits
+from .style import Floats
+
+X = Literal["epochs", "updates", "seconds", "samples"]
+COLUMNS: dict[X, str] = {"epochs": "epoch", "updates": "update", "seconds": "seconds", "samples": "samples"}
+X_NAMES: dict[X, str] = {
+    "epochs": "epochs\n(passes over the training set)",
+    "updates": "updates\n(optimizer steps)",
+    "seconds": "training time (s)\n(measuring not counted)",
+    "samples": "samples\n(gradients evaluated)",
+}
+METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss"}
+STOPPED = {"diverged": "x", "failed": "+"}
+SIGNS = {"diverged": "× ", "failed": "+ "}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One arm as it is drawn: points are (x, metric).
+
+    ``trials`` has one float[n, 2] a seed; ``median`` is float[m, 2], NaN where the median is infinite;
+    ``stopped`` gives by status the last finite point of each trial that diverged or failed.
+    """
+
+    trials: list[Floats]
+    median: Floats
+    stopped: dict[str, Floats]
+
+    @property
+    def end(self) -> tuple[float, float]:
+        """The last point of the median; its loss is infinite where most seeds diverged, or none was measured."""
+        if not len(self.median) or math.isnan(self.median[-1, 1]):
+            return math.nan, math.inf
+        return float(self.median[-1, 0]), float(self.median[-1, 1])
+
+
+def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The records by mark, with a column ``status``: the trial's, or 'diverged' where its last loss is not finite."""
+    if "status" in records:
+        return records
+    records = records.sort_values("mark", kind="stable")
+    last = records.drop_duplicates(["arm", "seed"], keep="last")[["arm", "seed", "train_loss"]]
+    known: dict[tuple[str, int], str] = {}
+    if trials is not None and not trials.empty:
+        known = dict(zip(zip(trials["arm"], trials["seed"], strict=True), trials["status"], strict=True))
+    statuses = [
+        known.get((arm, seed), "finished") if np.isfinite(value) else "diverged"
+        for arm, seed, value in last.itertuples(index=False)
+    ]
+    return records.merge(last[["arm", "seed"]].assign(status=statuses), on=["arm", "seed"], how="left")
+
+
+def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
+    """The curves of one arm, whose ``rows`` have a status.
+
+    The median, of x and of the metric, is over the trials that were not cut short, at the marks where all of them
+    were measured. A trial that diverged counts as +inf from there on, so that it never leaves the median to the
+    luckier seeds.
+    """
+    marks, row = np.unique(rows["mark"].to_numpy(), return_inverse=True)
+    seeds, column = np.unique(rows["seed"].to_numpy(), return_inverse=True)
+    place, loss = np.full((2, len(marks), len(seeds)), np.nan)
+    place[row, column] = rows[COLUMNS[x]].to_numpy(float)
+    loss[row, column] = rows[metric].fillna(np.inf).to_numpy(float)
+    status = np.empty(len(seeds), dtype=object)
+    status[column] = rows["status"].to_numpy(object)
+    trials = [np.column_stack([place[seen, i], loss[seen, i]]) for i, seen in enumerate(~np.isnan(loss).T)]
+    lasts: dict[str, list[Floats]] = {name: [] for name in STOPPED}
+    for points, ended in zip(trials, status, strict=True):
+        finite = points[np.isfinite(points[:, 1])]
+        if ended in lasts and len(finite):
+            lasts[ended].append(finite[-1])
+    stopped = {name: np.array(points) for name, points in lasts.items() if points}
+    whole = np.isin(status.astype(str), ["finished", "diverged"])
+    whole = whole if whole.any() else np.ones(len(seeds), dtype=bool)
+    after = np.cumsum(~np.isnan(loss)[::-1], axis=0)[::-1] == 0
+    counted = np.where(after & (status == "diverged"), np.inf, loss)[:, whole]
+    common = ~np.isnan(counted).any(axis=1) & ~np.isnan(place[:, whole]).all(axis=1)
+    median = np.median(counted[common], axis=1)
+    middle = np.nanmedian(place[:, whole][common], axis=1)
+    median[~np.isfinite(median)] = np.nan
+    return Curves(trials, np.column_stack([middle, median]), stopped)
+
+
+def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
+    """The limits of the loss axis: log where all values are positive, log down to zero where some are zero.
+
+    They hold the starts, the end of each arm's median trial, and 95% of what each arm measured, with room of a factor
+    of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
+    higher than 100 times the start (linear: twice the way down above it) is shown.
+    """
+    finite = records[np.isfinite(records[metric])]
+    kept = finite[finite["status"] != "diverged"]
+    kept = kept if len(kept) else finite
+    if kept.empty:
+        return Limits(0.0, 1.0, "linear")
+    values, by_arm = kept[metric], kept.groupby("arm", sort=False)[metric]
+    trials = kept.groupby(["arm", "seed"], sort=False)[metric]
+    starts, ends = trials.first(), trials.last().groupby("arm").median()
+    bulk = by_arm.quantile(0.05, interpolation="higher"), by_arm.quantile(0.95, interpolation="lower")
+    core, start = pd.concat([*bulk, starts, ends]), float(starts.max())
+    if values.min() < 0 or values.max() <= 0:
+        drop = start - float(core.min())
+        low, high = _around(core, values, 0.5 * float(core.max() - core.min()), start + 2 * drop if drop else math.inf)
+        return Limits(low, high, "linear")
+    core = core if core.max() > 0 else values
+    ceiling = math.log10(start) + 2 if start > 0 else math.inf
+    low, high = _around(np.log10(core[core > 0]), np.log10(values[values > 0]), math.log10(3), ceiling)
+    if values.min() > 0:
+        return Limits(10**low, 10**high, "log")
+    first = 10.0 ** math.floor(low)
+    return Limits(-0.15 * first, 10**high, "symlog", first)
+
+
+def _around(core: pd.Series[float], values: pd.Series[float], room: float, ceiling: float) -> tuple[float, float]:
+    low, high = max(values.min(), core.min() - room), min(values.max(), core.max() + room, ceiling)
+    pad = 0.04 * (high - low) or 0.1 * (abs(high) or 1.0)
+    return float(low - pad), float(high + pad)
+
+
+def x_limits(records: pd.DataFrame, x: X) -> Limits:
+    """The limits of an x axis: linear for epochs unless the arms end at very different ones, else log.
+
+    On a log axis the start, where x is 0, stands at its left end.
+    """
+    places = records[[COLUMNS[x], "arm", "status"]][np.isfinite(records[COLUMNS[x]])]
+    last = float(places[COLUMNS[x]].max()) if len(places) else 0.0
+    if last <= 0:
+        return Limits(-0.05, 1.0, "linear")
+    ends = places[places["status"] == "finished"].groupby("arm")[COLUMNS[x]].max()
+    if x == "epochs" and (ends.empty or ends.max() <= 30 * ends.min()):
+        return Limits(-0.01 * last, 1.01 * last, "linear")
+    first = float(places.loc[places[COLUMNS[x]] > 0, COLUMNS[x]].min())
+    decades = math.log10(last / first)
+    return Limits(first / 10 ** max(0.13 * decades, 0.1), last * 10 ** (0.03 * decades or 0.1), "log", first)
+
+
+def draw_loss(ax: Axes, records: pd.DataFrame, *, x: X, metric: str = "train_loss", colours: Mapping[str, str]) -> Axes:
+    """Draws each arm's seeds as thin lines and their median as a thick one, against ``x``; lower is better.
+
+    A trial that diverged or failed ends in a marker (× or +) at its last finite value, on the edge of the axes where
+    that lies beyond.
+    """
+    records = with_status(records)
+    across, up = x_limits(records, x), loss_limits(records, metric)
+    dashes, crowd = style.line_styles(colours), max(1.0, len(colours) / 4)
+    for order, (arm, colour) in enumerate(colours.items()):
+        rows = records[records["arm"] == arm]
+        if rows.empty:
+            continue
+        curves = arm_curves(rows, x, metric)
+        if len(curves.trials) > 1:
+            lines = LineCollection(
+                [_shown(points, across, up) for points in curves.trials],
+                colors=[colour],
+                linewidths=0.7,
+                zorder=2,
+                alpha=max(0.08, min(0.4, 1.2 / math.sqrt(len(curves.trials) * crowd))),
+                rasterized=len(rows) > 20_000,
+            )
+            ax.add_collection(lines, autolim=False)
+        median = _shown(curves.median, across, up)
+        few = np.isfinite(median[:, 1]).sum() < 3
+        ax.plot(
+            *median.T,
+            color=colour,
+            linestyle=dashes[arm],
+            linewidth=2.2 if crowd < 2 else 1.8,
+            zorder=4 - 0.01 * order,
+            marker="o" if few else "",
+            markersize=4,
+            label=arm,
+        )
+        for status, points in curves.stopped.items():
+            place = np.clip(_shown(points, across, up), (-np.inf, up.low), (np.inf, up.high))
+            ax.plot(*place.T, STOPPED[status], color=colour, markersize=6, markeredgewidth=1.5, zorder=5, clip_on=False)
+    style.dress(ax)
+    scales.scale(ax, "x", across)
+    scales.scale(ax, "y", up)
+    ax.set_xlabel(X_NAMES[x], size=style.SMALL, color=style.INK)
+    ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
+    return ax
+
+
+def _shown(points: Floats, across: Limits, up: Limits) -> Floats:
+    """Points as drawn: NaN where not finite, the start at the left end of a log axis, and none so far above or below a
+    linear axis that drawing overflows."""
+    shown = np.where(np.isfinite(points), points, np.nan)
+    if across.scale == "log":
+        shown[:, 0] = np.maximum(shown[:, 0], across.low)
+    if up.scale == "linear":
+        far = 1e3 * (up.high - up.low)
+        shown[:, 1] = np.clip(shown[:, 1], up.low - far, up.high + far)
+    return shown

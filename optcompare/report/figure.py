@@ -1,0 +1,220 @@
+"""The comparison plot: the loss of every arm against epochs, updates and training time, and the paths of the weights."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from . import scales, style
+from .curves import SIGNS, X, arm_curves, draw_loss, loss_limits, with_status
+from .paths import Maps, arm_path
+from .style import LEFT, MARGIN, WIDTH, Sheet
+
+PANEL, BELOW, GAP, BESIDE = 2.9, 0.75, 0.32, 1.75
+"""Inches: the height of the loss panels, of what stands below them, the gap between them, the most room for names."""
+KEY, TEXT = WIDTH - LEFT - MARGIN, 72 * (WIDTH - 2 * MARGIN)
+"""The widest key in inches, the longest line of text in points."""
+LINE = 1.2 * style.SMALL
+"""The height of a line of a name, in points."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """An arm's name as it is written: in lines, with a note on what went wrong ('' for nothing).
+
+    ``end`` is where the median line ends: epochs and metric.
+    """
+
+    arm: str
+    lines: list[str]
+    note: str
+    end: tuple[float, float]
+
+    @property
+    def written(self) -> list[str]:
+        """The lines, the note last."""
+        return [*self.lines, self.note] if self.note else self.lines
+
+    @property
+    def text(self) -> str:
+        """Name and note in one line, no wider than a key's."""
+        text = f"{self.arm} ({self.note})" if self.note else self.arm
+        return style.shortened(text, 72 * (KEY - style.KEY_HANDLE), style.SMALL)
+
+    @property
+    def width(self) -> float:
+        """The widest line, in points."""
+        return max(style.text_width(line, style.SMALL) for line in self.written)
+
+    @property
+    def height(self) -> float:
+        """All lines and a little air, in points."""
+        return LINE * len(self.written) + 3
+
+
+def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
+    """'10 seeds, identical weights and sample order': what all arms of a seed had in common.
+
+    A fingerprint in the trials that differs between the arms of a seed takes back what it contradicts.
+    """
+    counts = records.groupby("arm")["seed"].nunique()
+    if counts.empty:
+        return "Nothing was measured"
+    fewest, most = counts.min(), counts.max()
+    seeds = f"{most} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
+    shared = [
+        what
+        for what, column in (("weights", "weights_sha256"), ("sample order", "order_sha256"))
+        if column not in trials or (trials.groupby("seed")[column].nunique() <= 1).all()
+    ]
+    return f"{seeds}, identical {' and '.join(shared)}" if shared and len(counts) > 1 else seeds
+
+
+def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
+    """The workload, what thick, thin and marked lines mean, and which arms have no line."""
+    workloads = list(records["workload"].unique()) if "workload" in records else []
+    parts = [f"Workload {', '.join(workloads)}."] if workloads else []
+    if records["seed"].nunique() > 1:
+        parts.append("Thick lines: median over seeds; thin lines: each seed.")
+    ended, seen = set(records["status"].unique()), set(records["arm"].unique())
+    signs = [sign + status for status, sign in SIGNS.items() if status in ended]
+    if signs:
+        parts.append(f"{', '.join(signs)} (last finite value).")
+    unseen = [arm for arm in trials["arm"].unique() if arm not in seen] if len(trials) else []
+    if unseen:
+        parts.append(f"Without a measurement: {', '.join(unseen)}.")
+    return " ".join(parts)
+
+
+def _reported(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["phase"] == "report"] if "phase" in table else table
+
+
+def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str) -> Name:
+    end = arm_curves(rows, "epochs", metric).end
+    rows = rows.drop_duplicates("seed")
+    known = [trials[trials["arm"] == arm], rows] if len(trials) else [rows]
+    statuses = {seed: status for table in known for seed, status in zip(table["seed"], table["status"], strict=True)}
+    ended, total = Counter(statuses.values()), len(statuses)
+    notes = [
+        f"{SIGNS.get(status, '')}{'' if count == total else f'{count} of {total} '}{status}"
+        for status, count in ended.items()
+        if status != "finished"
+    ]
+    lines = [arm]
+    for before in ("@", "@:"):
+        if max(style.text_width(line, style.SMALL) for line in lines) > 72 * (BESIDE - 0.6):
+            lines = style.folded(arm, 72 * (BESIDE - 0.6), style.SMALL, before=before)
+    return Name(arm, lines, ", ".join(notes), end)
+
+
+def _room_beside(names: Sequence[Name]) -> float:
+    """The inches that the names need beside the first panel; 0 where they do not fit there."""
+    if not names or any("…" in "".join(name.lines) for name in names):
+        return 0.0
+    height = sum(name.height for name in names)
+    room = max(name.width for name in names) / 72 + (0.6 if len(names) > len(style.PALETTE) else 0.3)
+    return room + 0.1 if room <= BESIDE and height <= 72 * PANEL else 0.0
+
+
+def comparison_figure(
+    records: pd.DataFrame,
+    trials: pd.DataFrame,
+    *,
+    paths: pd.DataFrame | None = None,
+    metric: str = "train_loss",
+    title: str | None = None,
+    subtitle: str | None = None,
+    note: str | None = None,
+) -> Figure:
+    """The comparison as one figure, 10 inches wide: the loss of every arm against epochs, updates and training time.
+
+    ``records`` and ``trials`` are those of a run directory; with ``paths`` (see :func:`.paths.draw_paths`) a second
+    part shows the weights' way over the loss. ``title`` and ``subtitle`` replace what is said by default: how many
+    seeds, what they shared, and what the lines mean; ``note`` is added to the latter. Saving is left to the caller:
+    ``figure.savefig(path)``.
+    """
+    trials = _reported(trials)
+    records = with_status(_reported(records), trials)
+    colours = style.arm_colours(list(records["arm"].unique()))
+    names = [_name(records[records["arm"] == arm], trials, arm, metric) for arm in colours]
+    room = _room_beside(names)
+    heading = style.folded(what_was_shared(records, trials) if title is None else title, TEXT, style.LARGE, "bold")
+    said = what_is_drawn(records, trials) if subtitle is None else subtitle
+    said += f" {note[:1].upper()}{note[1:]}." if note else ""
+    caption = style.folded(said.strip(), TEXT, style.SMALL)
+    walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
+    maps = Maps(paths, walked) if paths is not None and walked else None
+    panels_top = 0.38 + 0.24 * len(heading) + 0.17 * len(caption)
+    key_top = panels_top + PANEL + BELOW
+    maps_top = key_top + (0.0 if room else 0.25 + style.key_height([name.text for name in names], KEY))
+    with style.plain():
+        sheet = Sheet(WIDTH, maps_top + (maps.height if maps else 0.0))
+        sheet.text(MARGIN, 0.15, "\n".join(heading), size=style.LARGE, weight="bold", va="top")
+        sheet.text(MARGIN, 0.22 + 0.24 * len(heading), "\n".join(caption), style.MUTED, va="top")
+        first = _draw_panels(sheet, panels_top, room, records, metric, colours)
+        if room:
+            _write_names(sheet, first, panels_top, names, colours)
+        else:
+            _draw_names_key(sheet, key_top, names, colours)
+        if maps:
+            maps.draw(sheet, maps_top)
+    return sheet.figure
+
+
+def _draw_panels(
+    sheet: Sheet, top: float, room: float, records: pd.DataFrame, metric: str, colours: Mapping[str, str]
+) -> Axes:
+    """The loss three times over one axis; returns the first axes, to whose right ``room`` inches are left."""
+    gaps, left = [room or GAP, GAP], scales.left_of(loss_limits(records, metric))
+    width = (WIDTH - left - MARGIN - sum(gaps)) / 3
+    first = draw_loss(sheet.axes(left, top, width, PANEL), records, x="epochs", metric=metric, colours=colours)
+    first.yaxis.set_label_coords((style.Y_NAME - left) / width, 0.5)
+    for gap, x in zip(gaps, get_args(X)[1:3], strict=True):
+        left += width + gap
+        ax = sheet.axes(left, top, width, PANEL, share=first)
+        draw_loss(ax, records, x=x, metric=metric, colours=colours).set_ylabel("")
+        ax.tick_params(axis="y", which="both", labelleft=False)
+    for ax in sheet.figure.axes:
+        # Where the label stands by itself depends on the height of the tick labels, which differ.
+        ax.xaxis.set_label_coords(0.5, -0.27 / PANEL)
+    return first
+
+
+def _draw_names_key(sheet: Sheet, top: float, names: Sequence[Name], colours: Mapping[str, str]) -> None:
+    dashes = style.line_styles(colours)
+    entries: list[style.Entry] = []
+    for name in names:
+        colour = colours[name.arm]
+        look = {"color": colour, "linestyle": dashes[name.arm], "linewidth": 2.2}
+        entries.append((name.text, style.text_colour(colour), look))
+    style.draw_key(sheet, LEFT, top, KEY, entries)
+
+
+def _write_names(sheet: Sheet, ax: Axes, top: float, names: Sequence[Name], colours: Mapping[str, str]) -> None:
+    """Writes each name to the right of the axes, as near to its line's end as the others let it, joined to it."""
+    to_axes = ax.transScale + ax.transLimits
+    ends = [to_axes.transform(name.end) if math.isfinite(name.end[1]) else np.array([0.0, 1.0]) for name in names]
+    heights = [name.height / 72 for name in names]
+    places = style.dodge([PANEL * float(np.clip(y, 0, 1)) for _, y in ends], heights, 0.0, PANEL)
+    dashes = style.line_styles(colours)
+    sample = 0.3 if len(set(dashes.values())) > 1 else 0.0
+    right = ax.get_position().x1 * WIDTH
+    for name, (x, y), place in zip(names, ends, places, strict=True):
+        colour, height, text = colours[name.arm], top + PANEL - place, right + 0.2 + sample
+        if x > 0.97 and 0 <= y <= 1:
+            sheet.line([right, right + 0.16], [top + PANEL * (1 - y), height], color=colour, linewidth=0.8)
+        if sample:
+            sheet.line([text - sample, text - 0.05], [height] * 2, color=colour, linestyle=dashes[name.arm], lw=1.8)
+        for i, line in enumerate(name.written):
+            middle = height + (LINE * (i + 0.5) - (name.height - 3) / 2) / 72
+            hue = style.text_colour(colour) if i < len(name.lines) else style.MUTED
+            sheet.text(text, middle, line, hue, va="center_baseline")

@@ -1,0 +1,207 @@
+"""The picture for models of two parameters: the path of the weights over the contours of the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import NDArray
+
+from . import scales, style
+from .scales import Limits
+from .style import Floats, Sheet
+
+SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", "#D3D8DF"])
+CONTOUR = "#AEB5BF"
+LEVELS = 10
+GAP, MAP, LINE = 0.25, 2.4, 0.165
+HEADING, BETWEEN, BELOW = 0.32, 0.12, 0.52
+"""Inches: the gap between maps, their height, a line of their titles; what stands above, between and below the rows."""
+START: dict[str, Any] = {"marker": "o", "markersize": 7.0, "markerfacecolor": "white", "markeredgecolor": style.INK}
+END: dict[str, Any] = {"marker": "D", "markersize": 7.5, "markeredgecolor": "white"}
+LOWEST: dict[str, Any] = {
+    "marker": "*",
+    "markersize": 8.5,
+    "markerfacecolor": style.INK,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.5,
+}
+
+
+def draw_paths(ax: Axes, paths: pd.DataFrame, colours: Mapping[str, str]) -> Axes:
+    """Draws the loss contours, and over them the path of each arm in ``colours``: its weights after each update.
+
+    ``paths`` holds kind ('path' or 'grid'), arm, seed, update, x, y and loss; the 'grid' rows are the loss on a
+    regular grid, whose extent the axes keep; ``x_name`` and ``y_name`` stand in its ``attrs`` or in columns. Of
+    several seeds the first is drawn. A circle marks the start, a diamond the last update, a star the lowest loss
+    on the grid.
+    """
+    x, y, loss = loss_grid(paths)
+    if loss.size:
+        draw_contours(ax, x, y, loss)
+    low, high = extent(paths)
+    steps = {arm: arm_path(paths, arm) for arm in colours}
+    dashes = style.line_styles(colours)
+    # The longest path lies lowest: the zigzag of single samples must not bury the few steps of the full batch.
+    for order, arm in enumerate(sorted(steps, key=lambda arm: -len(steps[arm]))):
+        points = _until(steps[arm], np.abs(steps[arm] - (low + high) / 2) < 1e4 * (high - low))
+        if len(points):
+            _draw_path(ax, points, colours[arm], dashes[arm], zorder=3 + 0.01 * order)
+    style.dress(ax).grid(False)
+    for i, axis in enumerate((ax.xaxis, ax.yaxis)):
+        which: Literal["x", "y"] = "y" if i else "x"
+        scales.scale(ax, which, Limits(float(low[i]), float(high[i]), "linear"))
+        name = style.shortened(axis_name(paths, which), scales.size(ax)[i], style.SMALL)
+        axis.set_label_text(name, size=style.SMALL, color=style.INK, parse_math=False)
+    return ax
+
+
+def _draw_path(ax: Axes, points: Floats, colour: str, dashes: style.Dashes, zorder: float) -> None:
+    long = len(points) > 150
+    width, alpha = (0.9, 0.8) if long else (1.4, 1.0)
+    ax.add_collection(
+        LineCollection([points], colors=[colour], linewidths=width, linestyles=[dashes], alpha=alpha, zorder=zorder),
+        autolim=False,
+    )
+    if not long:
+        ax.plot(*points.T, linestyle="none", marker="o", markersize=2.8, color=colour, markeredgewidth=0, zorder=zorder)
+    ax.plot(*points[:1].T, linestyle="none", zorder=5, **START)
+    ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colour, **END)
+
+
+def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
+    """Shades ``loss`` (float[len(y), len(x)]) between log-spaced levels, darker where higher; a star on its lowest."""
+    x, y, loss = refined(x, y, loss)
+    row, column = np.unravel_index(np.nanargmin(loss), loss.shape)
+    ax.plot(x[column], y[row], linestyle="none", zorder=7, **LOWEST)
+    levels = log_levels(loss)
+    if levels.size and min(loss.shape) > 1:
+        shades = [SHADES(i / (len(levels) - 1)) for i in range(len(levels))]
+        shown = np.ma.masked_invalid(loss)
+        ax.contourf(x, y, shown, levels=levels, colors=shades, extend="max", zorder=0)
+        ax.contour(x, y, shown, levels=levels[1:], colors=[CONTOUR], linewidths=0.6, zorder=1)
+    return ax
+
+
+def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]:
+    """The grid four times as fine, by cubic splines; as it is where a loss is not finite, or splines would swing.
+
+    On a coarse grid a narrow valley falls apart into islands, and its lowest point can lie cells away.
+    """
+    from scipy.interpolate import RectBivariateSpline  # slow to import, and only contours need it
+
+    if min(loss.shape) < 4 or not np.isfinite(loss).all():
+        return x, y, loss
+    fine_x, fine_y = (np.linspace(axis[0], axis[-1], 4 * len(axis) - 3) for axis in (x, y))
+    fine: Floats = RectBivariateSpline(y, x, loss)(fine_y, fine_x)
+    # Next to a cliff splines overshoot: they dip far deeper than the valley that the grid has seen.
+    swings = fine.min() < loss.min() - 0.1 * (np.quantile(loss, 0.05) - loss.min())
+    return (x, y, loss) if swings else (fine_x, fine_y, fine)
+
+
+def log_levels(loss: Floats) -> Floats:
+    """The lowest loss, and levels whose distance from it grows by a constant factor; none where all are alike."""
+    finite = loss[np.isfinite(loss)]
+    above = finite - finite.min()
+    if above.max() <= 1e-9 * np.abs(finite).max():
+        return np.empty(0)
+    smallest = max(float(np.quantile(above[above > 0], 0.01)), 1e-5 * float(above.max()))
+    levels: Floats = finite.min() + np.append(0, np.geomspace(smallest, above.max(), LEVELS + 1)[:-1])
+    return np.unique(levels)
+
+
+def loss_grid(paths: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    """The grid rows as x, y and loss[y, x]; a point without a finite loss is NaN; empty where there is no grid."""
+    rows = paths[paths["kind"] == "grid"]
+    x, column = np.unique(rows["x"].to_numpy(float), return_inverse=True)
+    y, row = np.unique(rows["y"].to_numpy(float), return_inverse=True)
+    loss = np.full((len(y), len(x)), np.nan)
+    values = rows["loss"].to_numpy(float)
+    loss[row, column] = np.where(np.isfinite(values), values, np.nan)
+    return (x, y, loss) if np.isfinite(loss).any() else (np.empty(0), np.empty(0), np.empty((0, 0)))
+
+
+def arm_path(paths: pd.DataFrame, arm: str) -> Floats:
+    """The weights of an arm's first seed in the order of its updates, float[n, 2], up to the last finite ones."""
+    rows = paths[(paths["kind"] == "path") & (paths["arm"] == arm)]
+    rows = rows[rows["seed"] == rows["seed"].min()].sort_values("update", kind="stable")
+    points = rows[["x", "y"]].to_numpy(float)
+    return _until(points, np.isfinite(points))
+
+
+def _until(points: Floats, good: NDArray[np.bool_]) -> Floats:
+    """The points before the first of which a coordinate is not good."""
+    return points[np.logical_and.accumulate(good.all(axis=1))]
+
+
+def extent(paths: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The lower left and upper right corner of the picture: the grid's, without a grid that of the paths."""
+    rows = paths[paths["kind"] == "grid"]
+    points = (paths if rows.empty else rows)[["x", "y"]].to_numpy(float)
+    points = points[np.isfinite(points).all(axis=1)]
+    if not len(points):
+        return np.zeros(2), np.ones(2)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = np.where(high > low, 0.05 * (high - low) if rows.empty else 0.0, 0.5)
+    return low - margin, high + margin
+
+
+def axis_name(paths: pd.DataFrame, axis: str) -> str:
+    """What the x or y weight is called, from the ``attrs`` or a column of the paths."""
+    key = f"{axis}_name"
+    if key in paths.attrs:
+        return str(paths.attrs[key])
+    named = paths[key].dropna() if key in paths else paths.iloc[:0, 0]
+    return str(named.iloc[0]) if len(named) else f"weight {axis}"
+
+
+class Maps:
+    """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in inches."""
+
+    def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str]) -> None:
+        self.paths, self.colours = paths, colours
+        self.columns = 3 if len(colours) in (5, 6) else min(len(colours), 4)
+        (_, low), (_, high) = extent(paths)
+        self.left = scales.left_of(Limits(float(low), float(high), "linear"))
+        self.width = min(3.2, (style.WIDTH - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns)
+        self.titles = {
+            arm: style.folded(self._title(arm), 72 * self.width, style.SMALL, before="@:") for arm in colours
+        }
+        self.above = 0.1 + LINE * max(len(lines) for lines in self.titles.values())
+        self.rows = math.ceil(len(colours) / self.columns)
+        self.height = HEADING + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
+
+    def _title(self, arm: str) -> str:
+        points, (low, high) = arm_path(self.paths, arm), extent(self.paths)
+        inside = np.all((points[-1] >= low) & (points[-1] <= high))
+        return f"{arm}, {len(points) - 1}\u00a0updates" + ("" if inside else ", ends\u00a0outside")
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """Draws heading and maps from ``top`` inches on."""
+        seed = int(self.paths.loc[self.paths["kind"] == "path", "seed"].min())
+        heading = f"Path of the weights, seed {seed}"
+        sheet.text(style.MARGIN, top + 0.1, heading, size=style.MEDIUM, weight="bold", va="center_baseline")
+        left = style.MARGIN + style.text_width(heading, style.MEDIUM, "bold") / 72 + 0.35
+        texts = {"start": START, "after the last update": END, "lowest loss (darker is higher)": LOWEST}
+        key = [(text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look}) for text, look in texts.items()]
+        style.draw_key(sheet, left, top, sheet.width - left - style.MARGIN, key)
+        for i, (arm, colour) in enumerate(self.colours.items()):
+            row, column = divmod(i, self.columns)
+            x = self.left + column * (self.width + GAP)
+            y = top + HEADING + self.above + row * (self.above + MAP + BETWEEN)
+            ax = draw_paths(sheet.axes(x, y, self.width, MAP), self.paths, {arm: colour})
+            title = "\n".join(self.titles[arm])
+            sheet.text(x, y - 0.06, title, style.text_colour(colour), va="bottom", linespacing=1.15)
+            ax.yaxis.set_label_coords((style.Y_NAME - self.left) / self.width, 0.5)
+            if column:
+                ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
+            if i + self.columns < len(self.colours):
+                ax.set_xlabel("")
+                ax.tick_params(labelbottom=False)

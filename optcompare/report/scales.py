@@ -1,0 +1,103 @@
+"""Axes: scales, limits, and ticks whose names do not touch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import MaxNLocator, NullFormatter
+
+from .style import LEFT, SMALL, X_TICKS, Y_NAME, Y_TICKS, text_width
+
+
+@dataclass(frozen=True)
+class Limits:
+    """An axis: its ends and scale. A log axis that also has a place for zero, ``first`` its smallest other value.
+
+    On a symlog axis, zero stands in a linear part below ``first``; on a log axis, at the low end.
+    """
+
+    low: float
+    high: float
+    scale: Literal["linear", "log", "symlog"]
+    first: float = 0.0
+
+
+def named_ticks(limits: Limits, most: int) -> tuple[list[float], list[str]]:
+    """About ``most`` ticks and their names: on a log axis powers of ten if there are two, else 1-2-5 or even steps."""
+    if limits.scale == "linear":
+        ticks = _even(limits.low, limits.high, most)
+        return ticks, [_number(tick) for tick in ticks]
+    low, high = limits.first or limits.low, limits.high
+    zero = [max(0.0, limits.low)] if limits.first else []
+    exponents = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    if len(exponents) > 1:
+        step = math.ceil(len(exponents) / most)
+        exponents = range(math.ceil(exponents[0] / step) * step, exponents[-1] + 1, step)
+        ticks = [10.0**e for e in exponents]
+        plain = low >= 0.9e-3 and high < 2e4
+        names = [f"{10.0**e:g}" if plain else f"$10^{{{e}}}$" for e in exponents]
+    else:
+        around = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+        steps = [m * 10.0**e for e in around for m in (1, 2, 5)] if high > 4 * low else _even(low, high, most)
+        ticks = [tick for tick in steps if low <= tick * (1 + 1e-9) and tick <= high * (1 + 1e-9)]
+        names = [_number(tick) for tick in ticks]
+    return [*zero, *ticks], [*("0" for _ in zero), *names]
+
+
+def _even(low: float, high: float, most: int) -> list[float]:
+    ticks = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    return [0.0 if abs(tick) < 1e-9 * (high - low) else float(tick) for tick in ticks if low <= tick <= high]
+
+
+def _number(value: float) -> str:
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.8g}".replace("-", "−")
+    exponent = math.floor(math.log10(abs(value)) + 1e-9)
+    factor = f"{value / 10.0**exponent:.6g}"
+    return f"$10^{{{exponent}}}$" if factor == "1" else f"${factor}\\cdot10^{{{exponent}}}$"
+
+
+def _name_width(name: str) -> float:
+    return text_width(name.translate(str.maketrans("", "", "${}^\\")).replace("cdot", "·"), SMALL)
+
+
+def left_of(limits: Limits) -> float:
+    """The inches that the names of a y axis and of its ticks need to its left, at least ``LEFT``."""
+    return max(LEFT, Y_NAME + 0.15 + max(map(_name_width, named_ticks(limits, Y_TICKS)[1]), default=0.0) / 72)
+
+
+def scale(ax: Axes, which: Literal["x", "y"], limits: Limits) -> None:
+    """Gives one axis of ``ax`` its scale, limits and ticks; a tick whose name would touch an earlier one is left out."""
+    axis: Axis = ax.xaxis if which == "x" else ax.yaxis
+    options = {"linthresh": limits.first, "linscale": 0.5} if limits.scale == "symlog" else {}
+    (ax.set_xscale if which == "x" else ax.set_yscale)(limits.scale, **options)
+    ax.set(**{f"{which}lim": (limits.low, limits.high)})
+    ticks, names = named_ticks(limits, X_TICKS if which == "x" else Y_TICKS)
+    places = size(ax)["xy".index(which)] * (ax.transScale + ax.transLimits).transform(np.column_stack([ticks, ticks]))
+    sizes = [_name_width(name) + 4 if which == "x" else 1.2 * SMALL for name in names]
+    kept: list[int] = []
+    for i, place in enumerate(places[:, "xy".index(which)]):
+        if all(abs(place - places[j, "xy".index(which)]) >= (sizes[i] + sizes[j]) / 2 for j in kept):
+            kept.append(i)
+    axis.set_ticks([ticks[i] for i in kept], labels=[names[i] for i in kept])
+    if limits.scale != "linear":
+        axis.set_ticks(_small_ticks(limits.first or limits.low, limits.high), minor=True)
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _small_ticks(low: float, high: float) -> list[float]:
+    """The ticks between powers of ten, where there are not too many."""
+    around = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    ticks = [m * 10.0**e for e in around for m in range(2, 10)] if len(around) <= 6 else []
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def size(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes in points."""
+    inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted())
+    return 72 * inches.width, 72 * inches.height
