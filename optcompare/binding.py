@@ -96,6 +96,11 @@ def write(value: Any) -> str:
     return quoted(str(value))
 
 
+def short(value: float) -> str:
+    """A number as briefly as it can be written without becoming another: 10, 0.001, 1e-08."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
 def as_spec(name: str, values: Mapping[str, Any]) -> Spec:
     """The spec that names these values by key."""
     return Spec(name, (), tuple((key, unquoted(write(value))) for key, value in values.items()))

@@ -22,6 +22,8 @@ class Budget:
     amount: float
 
     def __post_init__(self) -> None:
+        if self.unit not in UNITS:
+            raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise ComparisonError(f"{self.unit} must be positive, got {self.amount:g}")
         if self.unit != "seconds" and self.amount != int(self.amount):
@@ -90,6 +92,8 @@ class Comparison:
         for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0)):
             if getattr(self, name) < least:
                 raise ComparisonError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not all(isinstance(seed, int) for seed in self.seeds):
+            raise ComparisonError(f"seeds must be whole numbers, got {list(self.seeds)}")
         if min(self.seeds) < 0 or max(self.seeds) >= 2**63:
             raise ComparisonError(f"seeds must lie between 0 and 2**63-1, got {min(self.seeds)} to {max(self.seeds)}")
         if len(set(self.seeds)) < len(self.seeds):

@@ -38,7 +38,7 @@ def hyperparameters(factory: Factory) -> list[Parameter]:
 def default_lr(factory: Factory) -> float | None:
     """The factory's own default learning rate, if it has one."""
     for parameter in hyperparameters(factory):
-        if parameter.name == "lr" and parameter.default is not REQUIRED:
+        if parameter.name == "lr" and parameter.default not in (REQUIRED, None):
             return float(parameter.default)
     return None
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .binding import REQUIRED, as_spec, bind, parameters, write
+from .binding import REQUIRED, as_spec, bind, parameters, short, write
 from .comparison import Arm, Budget, Comparison, Part
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
 from .optimizer import Factory, default_lr, hyperparameters, undecorated
@@ -35,7 +35,7 @@ class _Optimizer:
 
     @property
     def text(self) -> str:
-        return self.part.label + (f":lr={self.lr:g}" if self.lr is not None else "")
+        return self.part.label + (f":lr={short(self.lr)}" if self.lr is not None else "")
 
 
 def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
@@ -88,6 +88,7 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> _Opti
     factory = registry.find("optimizers", spec.name).factory
     values = bind(hyperparameters(factory), spec, kind="optimizer")
     lr = values.pop("lr", None)
+    values = _without_defaults(factory, values)
     text = str(as_spec(spec.name, values))
     return _Optimizer(factory, spec.name, Part(text, text), values, None if lr is None else float(lr))
 
@@ -173,8 +174,8 @@ def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:
     label = name
     for position, parameter in enumerate(parameters(type(strategy))):
         value = values.get(parameter.name)
-        if position == 0 and parameter.name == "batch_size":
-            label += f":{value}"
+        if position == 0 and (parameter.name == "batch_size" or value != parameter.default):
+            label += f":{write(value)}"
         elif parameter.default is REQUIRED or value != parameter.default:
             label += f":{parameter.name}={write(value)}"
     return Part(label, str(as_spec(name, values)) if reference else None)
@@ -190,10 +191,17 @@ def _part_of(registry: Registry, strategy: Strategy) -> Part:
 def _optimizer_of(registry: Registry, factory: Factory) -> _Optimizer:
     bare, values = undecorated(factory), dict(getattr(factory, "keywords", {}))
     lr = values.pop("lr", None)
+    values = _without_defaults(bare, values)
     names = [entry.name for entry in registry.entries("optimizers").values() if entry.factory is bare]
     name = names[0] if names else getattr(bare, "__name__", type(bare).__name__).lower()
     text = str(as_spec(name, values))
     return _Optimizer(bare, name, Part(text, text if names else None), values, lr)
+
+
+def _without_defaults(factory: Factory, values: dict[str, Any]) -> dict[str, Any]:
+    """What differs from the factory's defaults, so that sgd and sgd:momentum=0 are seen to be the same."""
+    defaults = {parameter.name: parameter.default for parameter in hyperparameters(factory)}
+    return {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
 
 
 def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:
