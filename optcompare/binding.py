@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Union
 
 from .errors import SpecError
@@ -112,7 +113,7 @@ def _read(text: str, type_: Any) -> Any:
         return _read_union(text, args)
     if origin is Literal:
         for choice in args:
-            if text == write(choice):
+            if text in (str(choice), write(choice)):
                 return choice
         raise ValueError(text)
     if type_ in (tuple, list) or origin in (tuple, list):
@@ -127,8 +128,10 @@ def _read(text: str, type_: Any) -> Any:
         return _WORDS[text.lower()]
     if type_ in (int, float, str):
         return type_(text)
+    if type_ is Path:
+        return Path(text).expanduser()
     if type_ is Any:
-        return _read_union(text, (type(None), bool, int, float, str))
+        return _read_union(text, (type(None), bool, int, float, tuple, str))
     raise ValueError(text)
 
 
@@ -146,7 +149,10 @@ def _read_sequence(text: str, kind: type, members: tuple[Any, ...]) -> Any:
     if not (text.startswith("(") and text.endswith(")")):
         raise ValueError(text)
     inside = text[1:-1].strip()
-    items = [unquoted(item) for item in split(inside, ",")] if inside else []
+    try:
+        items = [unquoted(item) for item in split(inside, ",")] if inside else []
+    except SpecError as error:
+        raise ValueError(text) from error
     if kind is list or not members or members[-1] is ...:
         return kind(_read(item, members[0] if members else Any) for item in items)
     if len(items) != len(members):
@@ -166,7 +172,7 @@ def _describe(type_: Any) -> str:
         return " or ".join(map(write, args))
     if origin is tuple:
         return "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"
-    names = {int: "an int", float: "a float", bool: "true or false", str: "text", type(None): "none"}
+    names = {int: "an int", float: "a float", bool: "true or false", str: "text", Path: "a path", type(None): "none"}
     return names.get(type_, str(getattr(type_, "__name__", type_)))
 
 

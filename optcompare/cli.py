@@ -172,6 +172,9 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     try:
         code = cli.main(arguments, prog_name="optcompare", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 2
     except click.ClickException as error:
         code = _complain(error.format_message())
     except OptcompareError as error:

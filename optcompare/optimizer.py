@@ -13,8 +13,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from .binding import REQUIRED, Parameter, parameters
 from .errors import ComparisonError, OptcompareError
 
@@ -61,10 +59,12 @@ def bare_step(optimizer: Optimizer) -> Callable[[], Any]:
 
     Where hooks are registered, or torch wraps ``step`` in another way, it is ``optimizer.step`` itself.
     """
+    from torch.optim import Optimizer
+
     step = type(optimizer).step
     inner = getattr(step, "__wrapped__", None)
     hooked = [getattr(optimizer, f"_optimizer_step_{when}_hooks", True) for when in ("pre", "post")]
-    module = importlib.import_module(torch.optim.Optimizer.__module__)
+    module = importlib.import_module(Optimizer.__module__)
     hooked += [getattr(module, f"_global_optimizer_{when}_hooks", True) for when in ("pre", "post")]
     if inner is None or not getattr(step, "hooked", False) or any(hooked) or "step" in vars(optimizer):
         return optimizer.step

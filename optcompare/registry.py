@@ -64,7 +64,7 @@ class Registry:
         for point in sorted(importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name):
             try:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
         for plugin in plugins:
             registry.register(load_module(plugin), plugin)
@@ -147,7 +147,7 @@ def load_module(plugin: str) -> types.ModuleType:
         return _load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except OptcompareError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{plugin} does not import: {explain(error)}") from error
 
 

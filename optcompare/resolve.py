@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from .binding import REQUIRED, as_spec, bind, parameters, short, write
@@ -48,8 +49,9 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
     if spec.name.endswith(".py"):
         return _workload_of_file(spec)
     factory = registry.find("workloads", spec.name).factory
-    made = _call(factory, bind(parameters(factory), spec, kind="workload"), f"workload {spec.name}")
-    return _checked_workload(made, str(spec)), Part(str(spec), str(spec))
+    values = bind(parameters(factory), spec, kind="workload")
+    made = _call(factory, values, f"workload {spec.name}")
+    return _checked_workload(made, str(spec)), Part(str(spec), str(as_spec(spec.name, _from_anywhere(values))))
 
 
 def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None) -> tuple[Strategy, Part]:
@@ -213,7 +215,13 @@ def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:
         raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
     values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")
     made = _call(factory, values, f"workload {path}:{name}")
-    return _checked_workload(made, name), Part(name, str(spec))
+    found = dataclasses.replace(spec, name=str(Path(path).resolve()))
+    return _checked_workload(made, name), Part(name, str(found))
+
+
+def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
+    """Paths made absolute, so that what is saved can be run again from another directory."""
+    return {name: value.resolve() if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _checked_workload(made: Any, name: str) -> Workload:

@@ -92,9 +92,6 @@ class Result:
 
     def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
         """Writes every file of the run directory, each atomically, over what is there."""
-        rundir.write_json(
-            directory, describe(self.comparison, self.status, self.environment, self.notes, self.certificate)
-        )
         rundir.write_table(directory, rundir.RECORDS, self.records)
         rundir.write_table(directory, rundir.TRIALS, self.trials)
         if self.paths is not None:
@@ -105,6 +102,8 @@ class Result:
             figure = self.plot()
             for suffix in formats:
                 rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)
+        about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate)
+        rundir.write_json(directory, about)  # last: it says that the rest is there
 
     def _repr_html_(self) -> str:
         image = io.BytesIO()

@@ -182,4 +182,3 @@ def _outcome(trial: Trial, progress: Progress, trainer: LoopTrainer) -> dict[str
         "train_seconds": progress.train_seconds,
         "measure_seconds": progress.measure_seconds,
     }
-

@@ -41,7 +41,8 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     """
     groups = records.groupby(["arm", "seed"], sort=False)[column]
     loss = column.endswith("_loss")
-    values = pd.DataFrame({"final": groups.last(), "best": groups.min() if loss else groups.last()}).reset_index()
+    final = records.groupby(["arm", "seed"], sort=False).tail(1).set_index(["arm", "seed"])[column]
+    values = pd.DataFrame({"final": final, "best": groups.min() if loss else final}).reset_index()
     lost = trials.loc[trials["status"].isin(["diverged", "failed"]), ["arm", "seed"]]
     merged = values.merge(lost.assign(lost=True), how="outer", on=["arm", "seed"])
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
@@ -59,7 +60,7 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     finals = {column: final_values(records, trials, column) for column in measured_columns(records)}
     rows = []
     for arm, group in trials.groupby("arm", sort=False):
-        first = records[records["arm"] == arm].head(1)
+        first = records[records["arm"] == arm].head(1) if len(records) else records
         row: dict[str, object] = {"arm": arm}
         row |= {name: first[name].iloc[0] if len(first) else None for name in ("strategy", "optimizer", "lr")}
         row |= {"seeds": len(group)}

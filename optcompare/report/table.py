@@ -37,7 +37,7 @@ def certificate_lines(certificate: Iterable[Check]) -> list[str]:
 def number(value: float) -> str:
     """Three significant digits, without the noise of a long exponent."""
     if math.isinf(value):
-        return "∞"
+        return "∞" if value > 0 else "-∞"
     return "–" if math.isnan(value) else f"{value:.3g}"
 
 

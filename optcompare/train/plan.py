@@ -80,7 +80,9 @@ def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: s
 def check_batch(batch: Any, epoch: int, n: int, name: str, number: int) -> int:
     """One batch of an adaptive strategy (None: there was none); returns its size."""
     size = _size(batch)
-    check_range([batch], check_form([] if batch is None else [batch], [size], epoch, n, name, number), epoch, n, name, number)
+    check_range(
+        [batch], check_form([] if batch is None else [batch], [size], epoch, n, name, number), epoch, n, name, number
+    )
     return size
 
 

@@ -67,7 +67,12 @@ class Progress:
 
     def share(self, budget: Budget, n: int) -> float:
         """How much of the budget is spent, from 0 to 1; ``n``: training samples."""
-        spent = {"epochs": self.samples / n, "updates": self.updates, "samples": self.samples, "seconds": self.train_seconds}
+        spent = {
+            "epochs": self.samples / n,
+            "updates": self.updates,
+            "samples": self.samples,
+            "seconds": self.train_seconds,
+        }
         return min(1.0, spent[budget.unit] / budget.amount)
 
     def to_state(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ FEWEST_TO_SPLIT = 10
 MOST_CATEGORIES = 100
 
 
-def table(path: str, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2) -> Workload:
+def table(path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2) -> Workload:
     """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly (hidden=0).
 
     Numbers are standardised, a missing one is the median; text becomes one input for each category, and missing is
@@ -53,8 +53,8 @@ def table(path: str, y: str, *, task: Task = "auto", hidden: int = 32, valid: fl
     )
 
 
-def _read(path: str, y: str) -> pd.DataFrame:
-    file = Path(path).expanduser()
+def _read(path: Path, y: str) -> pd.DataFrame:
+    file = Path(path)
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
         raise WorkloadError(f"workload csv: {path} {what}; give the path of a CSV file")

@@ -1,0 +1,212 @@
+"""The direction of the arrows: who may import whom, who may print, what is packaged."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import optcompare
+from optcompare import cli, comparison, registry
+
+ROOT = Path(__file__).parents[1]
+CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
+
+LAYERS = {
+    "words": ["errors", "spec", "binding", "comparison"],
+    "contracts": ["seeds", "hookspecs", "strategy", "workload", "optimizer", "start"],
+    "trainers": [
+        "train",
+        "train.contender",
+        "train.progress",
+        "train.device",
+        "train.data",
+        "train.measure",
+        "train.plan",
+        "train.stats",
+        "train.gradient",
+        "train.trial",
+        "train.loop",
+        "train.landscape",
+    ],
+    "records": [
+        "fairness",
+        "rundir",
+        "statistics",
+        "report",
+        "report.style",
+        "report.scales",
+        "report.curves",
+        "report.paths",
+        "report.figure",
+        "report.table",
+        "report.terminal",
+        "result",
+    ],
+    "running": ["registry", "resolve", "rehearsal", "runner"],
+    "faces": ["api", "cli", ""],
+}
+"""From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""
+ORDER = [module for layer in LAYERS.values() for module in layer]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(CORE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
+MODULES = {module_name(path): path for path in sorted(CORE.rglob("*.py"))}
+
+
+def imports(path: Path, *, for_types: bool) -> Iterator[str]:
+    """Absolute names of what a file imports anywhere in it; ``for_types``: those under TYPE_CHECKING too."""
+    package = [path.parent.relative_to(ROOT).parts, ()][not path.is_relative_to(CORE)]
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not for_types:
+            todo += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            where = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{where}.{alias.name}" for alias in node.names)
+        todo += ast.iter_child_nodes(node)
+
+
+def core_modules(path: Path, *, for_types: bool = False) -> set[str]:
+    """The modules of optcompare that a file imports; ``optcompare.spec.Spec`` counts as ``spec``."""
+    found = set()
+    for name in imports(path, for_types=for_types):
+        parts = name.split(".")[1:]
+        if name.partition(".")[0] == "optcompare":
+            fitting = (".".join(parts[:size]) for size in range(len(parts), 0, -1))
+            found.add(next((module for module in fitting if module in MODULES), ""))
+    return found
+
+
+def test_every_module_has_its_place():
+    assert sorted(ORDER) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "optcompare")
+def test_module_imports_only_from_below(module):
+    wrong = {name for name in core_modules(MODULES[module]) - {""} if ORDER.index(name) >= ORDER.index(module)}
+    assert not wrong, f"{module} stands below {wrong}"
+
+
+def test_core_knows_no_plugin():
+    assert [name for name, path in MODULES.items() if "optcompare_plugins" in path.read_text(encoding="utf-8")] == []
+
+
+@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: str(path.relative_to(PLUGINS)))
+def test_plugins_import_public_names_alone(path):
+    used = [name for name in imports(path, for_types=True) if name.partition(".")[0].startswith("optcompare")]
+    assert set(used) <= {f"optcompare.{name}" for name in optcompare.__all__}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("train")])
+def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
+    above = {"registry", "hookspecs", "resolve", "runner", "rundir", "result", "api", "cli"}
+    assert core_modules(MODULES[module], for_types=True).isdisjoint(above)
+    outside = {name.partition(".")[0] for name in imports(MODULES[module], for_types=True)}
+    assert outside.isdisjoint({"pluggy", "click", "rich", "pathlib", "optcompare_plugins"})
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(("report", "statistics", "rundir"))])
+def test_statistics_and_report_read_records_without_torch_or_pyplot(module):
+    names = set(imports(MODULES[module], for_types=True))
+    assert not {name for name in names if name.partition(".")[0] == "torch" or name.endswith("pyplot")}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"cli", "report.terminal"}))
+def test_only_the_command_line_prints(module):
+    calls = [
+        node.func for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if isinstance(node, ast.Call)
+    ]
+    assert [
+        ast.unparse(call) for call in calls if ast.unparse(call) in ("print", "click.echo", "sys.exit", "exit")
+    ] == []
+    used = {name.partition(".")[0] for name in imports(MODULES[module], for_types=False)}
+    assert used.isdisjoint({"click", "rich"})
+
+
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        (["optcompare", "optcompare.cli"], {"torch", "pandas", "matplotlib", "numpy", "scipy", "optcompare_plugins"}),
+        (
+            ["optcompare.statistics", "optcompare.result", *(f"optcompare.{m}" for m in MODULES if "report" in m)],
+            {"torch", "optcompare_plugins", "matplotlib.pyplot"},
+        ),
+    ],
+    ids=["the command line", "reading results"],
+)
+def test_import_brings_nothing_heavy_along(modules, absent):
+    code = f"import sys, {', '.join(modules)}; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & absent == set()
+    assert done.stderr == ""
+
+
+def test_public_names_are_what_they_say():
+    assert all(
+        getattr(optcompare, name).__module__.startswith("optcompare.")
+        for name in optcompare.__all__
+        if name != "hookimpl"
+    )
+    assert set(optcompare.__all__) < set(dir(optcompare))
+    with pytest.raises(AttributeError, match="module 'optcompare' has no attribute 'nothing'"):
+        _ = optcompare.nothing
+
+
+def test_names_that_the_command_line_repeats_so_as_to_start_fast_are_the_same():
+    assert cli.KINDS == registry.KINDS
+    assert cli.UNITS == comparison.UNITS
+
+
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def test_every_package_is_listed():
+    found = [path.parent.relative_to(ROOT).parts for top in (CORE, PLUGINS) for path in top.rglob("__init__.py")]
+    packages = {".".join(["optcompare_plugins" if part == "plugins" else part for part in parts]) for parts in found}
+    assert set(setup()["options"]["packages"].split()) == packages
+
+
+def test_every_bundled_plugin_is_an_entry_point():
+    entry_points = setup()["options.entry_points"]["optcompare"].split("\n")
+    listed = {line.partition("=")[2].strip() for line in entry_points if line}
+    hooked = [path for path in PLUGINS.rglob("*.py") if "@hookimpl" in path.read_text(encoding="utf-8")]
+    names = {".".join(["optcompare_plugins", *path.relative_to(PLUGINS).with_suffix("").parts]) for path in hooked}
+    assert listed == names
+
+
+def test_version_stands_in_one_place():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "project" not in pyproject
+    assert pyproject["build-system"]["build-backend"] == "setuptools.build_meta"
+    assert setup()["metadata"]["version"] == optcompare.__version__
+
+
+def test_versions_that_are_tested_are_versions_that_are_allowed():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {pin.name: pin for line in lines if line and not line.startswith("#") for pin in [Requirement(line)]}
+    options = setup()
+    wanted = options["options"]["install_requires"] + options["options.extras_require"]["test"]
+    for requirement in map(Requirement, filter(None, wanted.split("\n"))):
+        (pin,) = pins[requirement.name].specifier
+        assert pin.operator == "==", pin
+        assert requirement.specifier.contains(pin.version), requirement
+    assert str(pins["torch"].specifier) == "==2.13.0"

@@ -1,0 +1,561 @@
+"""The command line as a user meets it: what it writes, prints and returns, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from optcompare import load
+from optcompare.cli import cli, main
+from optcompare.comparison import Arm, Budget, Comparison, Part
+
+SCRIPT = str(Path(sys.executable).with_name("optcompare"))
+FILES = {"comparison.json", "records.parquet", "trials.parquet", "paths.parquet", "summary.csv", "comparison.png"}
+SMALL = ("--seeds", "2", "--epochs", "3", "--device", "cpu")
+
+STRATEGIES = """
+from dataclasses import dataclass
+import torch
+from optcompare import Strategy, hookimpl
+
+@dataclass
+class Bad(Strategy):
+    how: str
+    when: int = 0
+
+    def batches(self, epoch):
+        order = epoch.order
+        if epoch.index < self.when:
+            yield order
+            return
+        if self.how == "raises":
+            raise RuntimeError("out of tricks")
+        if self.how == "none":
+            return
+        yield order[:2]
+        second = {
+            "empty": order[2:2],
+            "beyond": torch.tensor([6]),
+            "negative": torch.tensor([0, -1]),
+            "float": order[2:].double(),
+            "int32": order[2:].int(),
+            "matrix": order[2:].reshape(2, 2),
+            "list": order[2:].tolist(),
+            "repeated": order[1:],
+            "missing": order[2:5],
+        }
+        yield second[self.how]
+
+@hookimpl
+def optcompare_strategies():
+    return {"bad": Bad}
+"""
+WORKLOADS = """
+import torch
+from torch import nn
+from optcompare import Workload
+
+x, y = torch.arange(6.0).reshape(6, 1), torch.arange(6.0)
+
+def wrong_shape():
+    return Workload(model=lambda: nn.Linear(1, 1), train=(x, y), loss=nn.functional.mse_loss)
+
+def right_shape(size: int = 1):
+    return Workload(model=lambda: nn.Linear(1, size), train=(x, x), loss=nn.functional.mse_loss, batch_size=3)
+
+def unreduced():
+    return Workload(model=lambda: nn.Linear(1, 1), train=(x, x), loss=lambda output, y: output - y)
+
+def no_workload():
+    return 3
+
+def explodes():
+    return 1 / 0
+"""
+OBSERVER = """
+from optcompare import hookimpl
+
+@hookimpl
+def optcompare_measured(trial, record):
+    if trial.seed > 0:
+        raise OSError("no more paper")
+"""
+TOLD = """
+from optcompare import hookimpl
+
+@hookimpl
+def optcompare_trial_finished(trial):
+    if trial.seed == 0 and trial.arm.label == "full":
+        print("a trial has ended", flush=True)
+"""
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+RAISES = f"RuntimeError: out of tricks (strategies.py:{line_of(STRATEGIES, 'out of tricks')})"
+EXPLODES = f"ZeroDivisionError: division by zero (workloads.py:{line_of(WORKLOADS, '1 / 0')})"
+
+
+def own_workload() -> Comparison:
+    arm = Arm("full", Part("full", "full"), Part("sgd", "sgd"), {}, 0.1, 8)
+    return Comparison(Part("houses", None), (arm,), (0,), Budget("epochs", 1))
+
+
+TEXTS = {
+    "strategies.py": STRATEGIES,
+    "twice.py": STRATEGIES.replace('"bad"', '"full"'),
+    "workloads.py": WORKLOADS,
+    "observer.py": OBSERVER,
+    "broken.py": "import torch\nx = undefined\n",
+    "syntax.py": "def f(:\n",
+    "hook.py": "from optcompare import hookimpl\n@hookimpl\ndef optcompare_strategy():\n    return {}\n",
+    "list.py": "from optcompare import hookimpl\n@hookimpl\ndef optcompare_strategies():\n    return []\n",
+    "not.json": "{",
+    "other.json": '{"seeds": 3}',
+    "own.json": json.dumps({"comparison": own_workload().to_json()}),
+    "houses.csv": "size,price\n" + "\n".join(f"{i},{2 * i}" for i in range(40)),
+    "taken/note.txt": "",
+    "file": "",
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def files(place: Path) -> Path:
+    """A working directory with the user's files in it."""
+    for name, text in TEXTS.items():
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(text)
+    return place
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False, prog_name="optcompare")
+
+
+def everything_in(place: Path) -> set[Path]:
+    return {path for path in place.rglob("*") if "__pycache__" not in path.parts}
+
+
+def exits(code: int, *arguments: str) -> None:
+    with pytest.raises(SystemExit, match=rf"^{code}$"):
+        main(list(arguments))
+
+
+def without_times(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop(columns=[name for name in table if name.endswith("seconds")])
+
+
+def test_run_writes_its_directory_and_says_what_it_did(place):
+    done = invoke("run", *SMALL, "--out", "here")
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    assert {path.name for path in Path("here").iterdir()} == FILES
+    first, *_, last = done.stdout.splitlines()
+    assert first == "line: full, mini:2, single | sgd lr 0.01 | 2 seeds, 3 epochs each | cpu, float32"
+    assert last == f"plot: {Path('here/comparison.png')}"
+    assert done.stdout.count("✓") == len(load("here").certificate)
+    assert "✗" not in done.stdout
+    assert load("here").trials["status"].tolist() == ["finished"] * 6
+
+
+def test_run_again_from_its_file_gives_the_same_records(files):
+    strategies = "full,mini:4:tail=merge@adam:betas=(0.8,0.9),mini:3@sgd:lr=0.02:momentum=0.9"
+    exits(
+        0, "run", *SMALL, "--strategies", strategies, "--dtype", "float64", "--measure", "2", "--out", "one", "--quiet"
+    )
+    exits(0, "run", "--config", "one/comparison.json", "--out", "two", "--quiet")
+    one, two = load("one"), load("two")
+    assert one.comparison == two.comparison
+    pd.testing.assert_frame_equal(without_times(one.records), without_times(two.records), check_exact=True)
+    pd.testing.assert_frame_equal(without_times(one.trials), without_times(two.trials), check_exact=True)
+
+
+def test_run_again_from_elsewhere_finds_the_files_that_were_named(files, monkeypatch):
+    named = ("--plugin", "observer.py", "--workload", "workloads.py:right_shape")
+    exits(0, "run", "--seeds", "1", "--epochs", "1", "--strategies", "mini", *named, "--out", "one", "--quiet")
+    (files / "elsewhere").mkdir()
+    monkeypatch.chdir(files / "elsewhere")
+    exits(0, "run", "--config", "../one/comparison.json", "--out", "two", "--quiet")
+    assert load("two").trials["final_sha256"].tolist() == load("../one").trials["final_sha256"].tolist()
+
+
+def test_seeds_budget_and_settings_reach_the_comparison(place):
+    options = [
+        "--first-seed",
+        "5",
+        "--seeds",
+        "2",
+        "--samples",
+        "30",
+        "--threads",
+        "2",
+        "--chunk",
+        "4",
+        "--measure",
+        "0",
+    ]
+    done = invoke("run", *options, "--eval-chunk", "5", "--lr", "0.02", "--dtype", "float64", "--dry-run", "--json")
+    values = json.loads(done.stdout)["comparison"]
+    assert values["seeds"] == [5, 6]
+    assert values["budget"] == {"unit": "samples", "amount": 30}
+    assert {name: values[name] for name in ("threads", "eval_chunk", "measure", "dtype")} == {
+        "threads": 2,
+        "eval_chunk": 5,
+        "measure": 0,
+        "dtype": "float64",
+    }
+    assert [(arm["lr"], arm["chunk"]) for arm in values["arms"]] == [(0.02, 4)] * 3
+
+
+def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
+    done = invoke("run", *SMALL, "--strategies", "full,mini:4", "--dry-run", "--out", "here")
+    assert done.exit_code == 0
+    rows = {
+        line.split()[0]: line.split()[1:5] for line in done.stdout.splitlines() if line.startswith(("full", "mini:4"))
+    }
+    assert rows == {"full": ["full", "sgd", "0.01", "3"], "mini:4": ["mini:4", "sgd", "0.01", "6"]}
+    assert "4 trials (2 arms x 2 seeds), about " in done.stdout
+    assert everything_in(place) == set()
+
+
+def test_quiet_prints_the_plot_alone(place):
+    done = invoke("run", "--seeds", "1", "--epochs", "1", "--strategies", "full", "--quiet")
+    assert done.stderr == ""
+    (run,) = (place / "runs").iterdir()
+    assert run.name.endswith("-line")
+    assert done.stdout == f"{Path('runs', run.name, 'comparison.png')}\n"
+
+
+def test_json_is_valid_with_a_diverged_arm_in_it(place):
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    done = invoke("run", *SMALL, "--strategies", "full@sgd:lr=1e30,mini", "--out", "here", "--json", "--format", "svg")
+    assert done.exit_code == 0  # a diverged trial is a result
+    values = json.loads(done.stdout, parse_constant=refuse)
+    assert done.stderr == ""
+    assert [(row["arm"], row["diverged"]) for row in values["summary"]] == [("full@sgd:lr=1e+30", 2), ("mini:2@sgd", 0)]
+    assert values["status"] == "finished"
+    assert values["directory"] == "here"
+    assert values["plot"] == str(Path("here/comparison.svg"))
+    assert all(check["held"] for check in values["certificate"])
+
+
+def test_plot_comes_in_the_formats_asked_for(place):
+    done = invoke(
+        "run", "--seeds", "1", "--epochs", "1", "--strategies", "full", "--format", "svg, PDF", "--out", "here"
+    )
+    assert done.stdout.endswith(f"plot: {Path('here/comparison.svg')}\n")
+    assert {path.name for path in Path("here").iterdir()} == FILES - {"comparison.png"} | {
+        "comparison.svg",
+        "comparison.pdf",
+    }
+    assert "<svg" in Path("here/comparison.svg").read_text()
+    assert Path("here/comparison.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_two_runs_in_one_second_get_two_directories(place):
+    for _ in range(2):
+        exits(0, "run", "--seeds", "1", "--updates", "1", "--strategies", "full", "--quiet")
+    assert len(list((place / "runs").iterdir())) == 2
+
+
+def test_batch_size_above_the_number_of_samples_is_said(place):
+    done = invoke("run", *SMALL, "--strategies", "mini:64", "--dry-run")
+    assert "note: mini:64: a batch of 64 is more than the 6 training samples, so it runs as full batch\n" in done.stdout
+
+
+def test_workload_from_a_file_with_its_parameters(files):
+    done = invoke("run", *SMALL, "--workload", "workloads.py:right_shape:size=1", "--strategies", "mini", "--dry-run")
+    assert done.stdout.startswith("right_shape: mini:3 | ")
+
+
+def test_table_of_ones_own_is_a_workload(files):
+    done = invoke("run", "--seeds", "1", "--workload", "csv:houses.csv:y=price", "--strategies", "full", "--dry-run")
+    assert done.exit_code == 0
+    assert "note: csv: 32 training and 8 validation rows, 1 inputs\n" in done.stdout
+
+
+def test_list_names_everything_with_its_parameters():
+    done = invoke("list")
+    assert done.exit_code == 0
+    for line in ("strategies", "mini", "    batch_size=32 tail=keep", "workloads", "line", "optimizers", "adamw"):
+        assert any(shown == line or shown.startswith(f"{line}  ") for shown in done.stdout.splitlines()), line
+
+
+def test_list_of_one_kind_holds_no_other(files):
+    lines = invoke("list", "strategies", "--plugin", "strategies.py").stdout.splitlines()
+    names = [line.partition("  ")[0] for line in lines if not line.startswith(" ")]
+    assert {"bad", "full", "mini", "single"} <= set(names)
+    assert names == sorted(names)
+    assert "line" not in names
+    assert "    how when=0" in lines
+
+
+def test_plugins_are_listed_with_what_they_add(files):
+    lines = invoke("plugins", "--plugin", "strategies.py", "--plugin", "observer.py").stdout.splitlines()
+    assert any(
+        line.startswith("strategies.full 0.1.0  optcompare_plugins.strategies.full  strategies: full") for line in lines
+    )
+    assert next(line for line in lines if line.startswith("strategies.py ")).endswith("strategies: bad")
+    assert next(line for line in lines if line.startswith("observer.py ")).endswith("observer")
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raises", RAISES),
+        ("repeated", "strategy bad:repeated:when=2, epoch 2, batch 1: index "),
+        ("missing", "strategy bad:missing:when=2, epoch 2: 1 of 6 samples were left out"),
+    ],
+)
+def test_failed_trial_is_named_and_the_others_go_on(files, capsys, how, reason):
+    label = f"bad:{how}:when=2"
+    plugin = ("--plugin", "strategies.py")
+    exits(1, "run", *SMALL, *plugin, "--strategies", f"{label},full", "--out", "here", "--format", "svg")
+    shown = capsys.readouterr()
+    assert [line.partition(reason)[0] for line in shown.err.splitlines()] == [
+        f"failed: {label}, seed {s}: " for s in (0, 1)
+    ]
+    assert f"failed: {label}, seed 0: {reason}" in shown.out
+    result = load("here")
+    assert result.trials["status"].tolist() == ["failed", "finished"] * 2
+    assert result.trials["updates"].tolist() == [2, 3] * 2
+    assert result.trials["reason"][0].startswith(reason)
+    assert Path("here/comparison.svg").is_file()
+
+
+def test_observer_that_raises_is_a_warning_and_the_run_goes_on(files, capsys):
+    exits(0, "run", *SMALL, "--plugin", "observer.py", "--strategies", "full", "--out", "here", "--quiet")
+    assert capsys.readouterr().err == (
+        "warning: observer observer.py is left out from now on: OSError: no more paper (observer.py:7)\n"
+    )
+    assert len(load("here").trials) == 2
+
+
+BAD: list[tuple[str, str]] = [
+    ("--strategies ful", "unknown strategy 'ful' (did you mean 'full'?)"),
+    ("--workload lime", "unknown workload 'lime' (did you mean 'line'?)"),
+    ("--optimizers adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
+    ("--strategies full@adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
+    ("--strategies ,", "has an empty name; write names separated by single commas"),
+    ("--strategies full,full", "arms full and full are the same; leave one out or change a setting"),
+    ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),
+    ("--strategies mini:(3", "has a parenthesis that is never closed"),
+    ("--strategies mini:batchsize=3", "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)"),
+    ("--strategies mini:many", "strategy mini: batch_size takes an int, got 'many'"),
+    ("--strategies mini:2.5", "strategy mini: batch_size takes an int, got '2.5'"),
+    ("--strategies mini:0", "strategy mini: batch_size must be at least 1, got 0"),
+    ("--strategies mini:-3", "strategy mini: batch_size must be at least 1, got -3"),
+    ("--strategies mini:tail=drop", "strategy mini: tail takes keep or merge, got 'drop'"),
+    ("--strategies full:3", "strategy full takes no parameters; got 3"),
+    ("--workload line:3", "workload line takes no parameters; got 3"),
+    ("--workload quadratic:n=1", "workload quadratic: give n ≥ 2"),
+    ("--optimizers sgd:lr=fast", "optimizer sgd: lr takes a float, got 'fast'"),
+    ("--optimizers sgd:lr=-0.1", "the learning rate must be positive and finite, got -0.1"),
+    ("--optimizers sgd:lr=nan", "the learning rate must be positive and finite, got nan"),
+    ("--optimizers sgd:momentum=-1", "Invalid momentum value: -1.0"),
+    ("--optimizers sgd:nesterov=true", "Nesterov momentum requires a momentum"),
+    ("--optimizers adam:betas=0.9", "optimizer adam: betas takes a tuple such as (float,float), got '0.9'"),
+    ("--optimizers adam:betas=(0.9,2)", "Invalid beta parameter at index 1: 2.0"),
+    ("--optimizers lbfgs", "optimizer lbfgs needs a closure that evaluates the loss several times in one update"),
+    ("--optimizers sparseadam", "optimizer sparseadam takes sparse gradients only"),
+    ("--optimizers muon", "optimizer muon orthogonalises matrices, and parameter 'bias' has shape [1]"),
+    ("--lr -1", "the learning rate must be positive and finite, got -1.0"),
+    ("--lr 0", "the learning rate must be positive and finite, got 0.0"),
+    ("--lr nan", "the learning rate must be positive and finite, got nan"),
+    ("--lr fast", "Invalid value for '--lr': 'fast' is not a valid float"),
+    ("--epochs 0", "epochs must be positive, got 0"),
+    ("--updates -1", "updates must be positive, got -1"),
+    ("--seconds nan", "seconds must be positive, got nan"),
+    ("--epochs 2.5", "Invalid value for '--epochs': '2.5' is not a valid integer"),
+    ("--epochs 3 --updates 5", "give one budget, not 2: epochs, updates"),
+    ("--samples 5", "arm full: its first update takes 6 samples, more than the budget of 5 samples; give --samples 6"),
+    ("--seeds 0", "a comparison needs at least 1 seed, got 0"),
+    ("--first-seed -1", "seeds must lie between 0 and 2**63-1, got -1"),
+    ("--threads 0", "threads must be at least 1, got 0"),
+    ("--chunk 0", "chunk must be at least 1 row, got 0"),
+    ("--eval-chunk 0", "eval_chunk must be at least 1, got 0"),
+    ("--measure -1", "measure must be at least 0, got -1"),
+    ("--device cuda", "device cuda is not available: there is no CUDA device on this machine; use --device cpu"),
+    ("--device gpu", "unknown device 'gpu'; give auto, cpu, cuda, cuda:0 or mps"),
+    ("--device cpu:1", "unknown device 'cpu:1'"),
+    ("--dtype float16", "Invalid value for '--dtype': 'float16' is not one of"),
+    ("--format jpeg", "unknown plot format 'jpeg'; give png, svg, pdf, separated by commas"),
+    ("--out taken", "taken exists and is not empty; give another --out, or move it away"),
+    ("--out file", "file exists and is not empty; give another --out, or move it away"),
+    ("--out file/below", "give another --out"),
+    ("--plugin gone.py", "there is no file gone.py; give the path of a Python file"),
+    ("--plugin no_such_module", "no_such_module does not import: ModuleNotFoundError"),
+    ("--plugin broken.py", "broken.py does not import: NameError: name 'undefined' is not defined (broken.py:2)"),
+    ("--plugin syntax.py", "syntax.py does not import: SyntaxError: "),
+    ("--plugin hook.py", "plugin hook.py: "),
+    ("--plugin list.py", "optcompare_strategies() must return a mapping of name to factory, got a list"),
+    ("--plugin twice.py", "plugins strategies.full and twice.py both register the strategy 'full'"),
+    ("--config gone.json", "cannot read gone.json"),
+    ("--config not.json", "cannot read not.json"),
+    ("--config taken", "cannot read taken"),
+    ("--config other.json", "this is not a comparison"),
+    (
+        "--config own.json",
+        "houses existed only as an object in the session that ran it; run it there again with compare()",
+    ),
+    ("--config own.json --seeds 3", "--config fixes the whole comparison; leave out --seeds, or leave out --config"),
+    ("--config own.json --eval-chunk 3", "leave out --eval-chunk"),
+    ("--workload csv:gone.csv:y=a", "workload csv: gone.csv does not exist"),
+    ("--workload csv:houses.csv", "workload csv needs y; write csv:y=…"),
+    ("--workload csv:houses.csv:y=prize", "has no column 'prize' (did you mean 'price'?)"),
+    ("--workload workloads.py", "name the function that returns the Workload"),
+    ("--workload gone.py:make", "there is no file gone.py"),
+    ("--workload workloads.py:gone", "workloads.py has no function 'gone'"),
+    ("--workload workloads.py:no_workload", "its function must return a Workload, got a int"),
+    ("--workload workloads.py:explodes", EXPLODES),
+    ("--workload workloads.py:right_shape:big", "workload right_shape: size takes an int, got 'big'"),
+    ("--workload workloads.py:wrong_shape", "shape [5, 1] for y of shape [5], which a loss would silently broadcast"),
+    ("--workload workloads.py:unreduced", "the loss must be one number, the mean over the batch, with a gradient"),
+    ("--plugin strategies.py --strategies bad", "strategy bad needs how; write bad:how=…"),
+    ("--nonsense", "No such option '--nonsense'"),
+    ("--epoch 3", "No such option '--epoch'"),
+    ("surprise", "unexpected extra argument (surprise)"),
+]
+BAD += [
+    (f"--plugin strategies.py --strategies bad:{how}", f"strategy bad:{how}, epoch 0{text}")
+    for how, text in {
+        "empty": ", batch 1: the batch is empty",
+        "beyond": ", batch 1: index 6 is out of range; there are 6 samples",
+        "negative": ", batch 1: index -1 is out of range; there are 6 samples",
+        "float": ", batch 1: got torch.float64 of shape [4]",
+        "int32": ", batch 1: got torch.int32 of shape [4]",
+        "matrix": ", batch 1: got torch.int64 of shape [2, 2]",
+        "list": ", batch 1: got a list; a batch is a one-dimensional int64 tensor of indices",
+        "repeated": ", batch 1: index ",
+        "missing": ": 1 of 6 samples were left out, index ",
+        "none": ": it yielded no batch",
+        "raises": f": {RAISES}",
+    }.items()
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda case: case.replace("/", "_")[:60])
+def test_wrong_call_is_refused_in_one_line_and_leaves_nothing_behind(files, capsys, monkeypatch, arguments, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    before = everything_in(files)
+    exits(2, "run", *arguments.split())
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert message in shown
+    assert shown.count("\n") == 1
+    assert everything_in(files) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("list strategie", "'strategie' is not one of 'strategies', 'workloads', 'optimizers'"),
+        ("list --plugin broken.py", "NameError: name 'undefined' is not defined (broken.py:2)"),
+        ("list strategies --plugin twice.py", "both register the strategy 'full'"),
+        ("plugins --plugin gone.py", "there is no file gone.py"),
+        ("rnu", "No such command 'rnu'"),
+    ],
+)
+def test_wrong_call_of_another_command_is_one_line(files, capsys, arguments, message):
+    exits(2, *arguments.split())
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_call_without_a_command_shows_the_help(capsys):
+    with pytest.raises(SystemExit, match=r"^[02]$"):
+        main([])
+    shown = "".join(capsys.readouterr())
+    assert "error: " not in shown
+    assert "\nCommands:\n" in shown
+
+
+def test_unexpected_error_keeps_its_traceback(place, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("optcompare.api.prepare", fail)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        main(["run"])
+
+
+def test_help_of_every_command_has_examples_and_imports_nothing_heavy():
+    code = """
+import sys
+from optcompare.cli import main
+for command in ([], ["run"], ["list"], ["plugins"]):
+    try:
+        main([*command, "--help"])
+    except SystemExit as exit:
+        assert exit.code == 0
+sys.exit(" ".join({"torch", "pandas", "matplotlib", "numpy"} & sys.modules.keys()) or None)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for example in ("run --strategies full,mini", "run --config runs/", "list strategies", "plugins --plugin mine.py"):
+        assert f"  optcompare {example}" in done.stdout
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "error"}
+
+
+def test_installed_command_runs_as_a_process_of_its_own(place):
+    command = [SCRIPT, "run", *SMALL, "--strategies", "full,mini"]
+    done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    (run,) = (place / "runs").iterdir()
+    assert {path.name for path in run.iterdir()} == FILES
+    assert done.stdout.endswith(f"plot: {Path('runs', run.name, 'comparison.png')}\n")
+
+
+@pytest.fixture
+def long_run(files: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of many trials, the first of which has ended."""
+    (files / "told.py").write_text(TOLD)
+    command = [SCRIPT, "run", "--plugin", "told.py", "--seeds", "5000", "--epochs", "500", "--out", "here"]
+    with subprocess.Popen(
+        command, cwd=files, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert "a trial has ended\n" in iter(process.stdout.readline, "")
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_interrupted_run_saves_what_was_measured(files, long_run):
+    long_run.send_signal(signal.SIGINT)
+    out, err = long_run.communicate()
+    assert (long_run.returncode, err) == (130, "")
+    assert "\ninterrupted: this is what was measured until then\n" in out
+    result = load("here")
+    assert result.status == "interrupted"
+    *before, last = zip(result.trials["status"], result.trials["reason"], strict=True)
+    assert set(before) == {("finished", "")}
+    assert last == ("interrupted", "stopped by the user")
+    assert len(result.records) > 0
+    assert Path("here/comparison.png").is_file()

@@ -1,0 +1,120 @@
+"""The summary as text: every cell can be read off the numbers by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from optcompare.fairness import Check
+from optcompare.report.table import aligned, certificate_lines, duration, number, summary_cells
+
+INF, NAN = math.inf, math.nan
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.123456, "0.123"),
+        (0.9996, "1"),
+        (12.34, "12.3"),
+        (123.6, "124"),
+        (-0.5, "-0.5"),
+        (0.00012345, "0.000123"),
+        (1.5e-7, "1.5e-07"),
+        (INF, "∞"),
+        (-INF, "-∞"),
+        (NAN, "–"),
+    ],
+)
+def test_number_has_three_digits(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.0123, "0.012 s"),
+        (0.8, "0.8 s"),
+        (3.14159, "3.1 s"),
+        (42.4, "42 s"),
+        (59.6, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7800, "2 h 10 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)
+def test_duration_has_the_units_that_matter(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_columns_are_aligned_left_then_right():
+    assert aligned(["arm", "loss", "n"], [["full", "0.5", "1,000"], ["mini:256", "12.25", "3"]]) == [
+        "arm        loss      n",
+        "full        0.5  1,000",
+        "mini:256  12.25      3",
+    ]
+
+
+def test_table_without_rows_is_its_header():
+    assert aligned(["arm", "loss"], []) == ["arm  loss"]
+
+
+def summary(**changes: object) -> pd.DataFrame:
+    loss = {"": 0.5, "_low": 0.25, "_high": 0.75, "_median": 0.4}
+    row = {"arm": "full", "strategy": "full", "optimizer": "sgd", "lr": 0.1, "seeds": 3, "diverged": 0, "failed": 0}
+    row |= {"interrupted": 0, "updates": 1200.0, "samples": 7200.4, "train_seconds": 0.8}
+    row |= {f"final_train_loss{end}": value for end, value in loss.items()}
+    return pd.DataFrame([row | changes])
+
+
+def cells(**changes: object) -> dict[str, str]:
+    header, (row,) = summary_cells(summary(**changes))
+    return dict(zip(header, row, strict=True))
+
+
+def test_row_of_an_arm():
+    assert cells() == {
+        "arm": "full",
+        "final train loss": "0.5 ± 0.25",
+        "updates": "1,200",
+        "samples": "7,200",
+        "train time": "0.8 s",
+        "diverged": "0",
+        "failed": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "median", "text"),
+    [
+        (0.5, 0.25, 0.4, "0.5 ± 0.25"),
+        (0.5, 0.5, 0.5, "0.5 ± 0"),
+        (0.5, NAN, 0.5, "0.5"),
+        (NAN, NAN, 0.4, "median 0.4"),
+        (NAN, NAN, INF, "median ∞"),
+        (NAN, NAN, NAN, "–"),
+    ],
+)
+def test_mean_has_its_interval_and_the_median_stands_in_where_a_seed_was_lost(mean, low, median, text):
+    changes = {"": mean, "_low": low, "_median": median}
+    row = cells(**{f"final_train_loss{end}": value for end, value in changes.items()})
+    assert row["final train loss"] == text
+
+
+def test_what_is_not_known_is_a_dash():
+    row = cells(updates=NAN, train_seconds=NAN)
+    assert (row["updates"], row["train time"]) == ("–", "–")
+
+
+def test_certificate_says_what_held_and_what_did_not():
+    checks = [Check("equal budgets", True, "3 epochs"), Check("identical sample order", False, "differs for seed 1")]
+    assert certificate_lines(checks) == [
+        "✓ equal budgets: 3 epochs",
+        "✗ identical sample order: differs for seed 1",
+    ]
