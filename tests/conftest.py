@@ -26,7 +26,13 @@ def small_workload(n: int = 10, **changes: Any) -> Workload:
     """Linear regression on n fixed random points of three features."""
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(n, 3, generator=generator), torch.randn(n, 1, generator=generator)
-    settings = {"model": lambda: nn.Linear(3, 1), "train": (x, y), "loss": nn.functional.mse_loss, "lr": 0.05, **changes}
+    settings = {
+        "model": lambda: nn.Linear(3, 1),
+        "train": (x, y),
+        "loss": nn.functional.mse_loss,
+        "lr": 0.05,
+        **changes,
+    }
     return Workload(**settings)
 
 
@@ -38,7 +44,9 @@ def make_trainer(registry: Registry, workload: Workload, strategies: list[Any], 
     return LoopTrainer(setup)
 
 
-def train(trainer: LoopTrainer, trial: Trial, until: Callable[[], bool] = lambda: False) -> tuple[list[Any], dict[str, Any]]:
+def train(
+    trainer: LoopTrainer, trial: Trial, until: Callable[[], bool] = lambda: False
+) -> tuple[list[Any], dict[str, Any]]:
     """A trial to its end, in as many tasks as ``until`` cuts it into."""
     state, records = None, []
     with torch_as_agreed(trainer.setup.comparison.threads):

@@ -63,7 +63,9 @@ def test_objects_and_names_may_be_mixed():
         def batches(self, epoch):
             yield from epoch.order.chunk(2)
 
-    result = compare(small_workload(), [Halves(), "mini:4", "full,single"], [torch.optim.Adam, "sgd:momentum=0.9"], seeds=1, epochs=1)
+    result = compare(
+        small_workload(), [Halves(), "mini:4", "full,single"], [torch.optim.Adam, "sgd:momentum=0.9"], seeds=1, epochs=1
+    )
     assert result.trials["arm"].tolist() == [
         f"{strategy}@{optimizer}"
         for strategy in ("halves", "mini:4", "full", "single")
@@ -146,9 +148,15 @@ WRONG = {
         r"the loss must be one number.*got a tensor of shape \[5, 1\]",
     ),
     "a loss without a gradient": ({"loss": lambda output, y: torch.tensor(1.0)}, "which depends on no parameter"),
-    "a model that does not fit the data": ({"model": lambda: nn.Linear(4, 1)}, "the first 5 rows of train do not pass: RuntimeError"),
+    "a model that does not fit the data": (
+        {"model": lambda: nn.Linear(4, 1)},
+        "the first 5 rows of train do not pass: RuntimeError",
+    ),
     "a model that is no module": ({"model": lambda: 3}, r"model\(\) must return an nn.Module, got a int"),
-    "a metric of one number": ({"metrics": {"mae": lambda output, y: 1.0}}, "metric mae must return a sum and its weight, got float"),
+    "a metric of one number": (
+        {"metrics": {"mae": lambda output, y: 1.0}},
+        "metric mae must return a sum and its weight, got float",
+    ),
     "a model without weights": ({"model": nn.Identity, "train": (Y[:, None], Y[:, None])}, "depends on no parameter"),
 }
 
@@ -185,7 +193,7 @@ def test_running_out_of_memory_names_the_chunk():
             raise MemoryError
         return nn.functional.mse_loss(output, y)
 
-    with pytest.raises(ComparisonError, match="arm full: out of memory .* give a smaller --chunk, such as 2"):
+    with pytest.raises(ComparisonError, match=r"arm full: out of memory .* give a smaller --chunk, such as 2"):
         compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=8, eval_chunk=4)
     assert compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=4, eval_chunk=4).status == "finished"
 

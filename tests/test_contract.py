@@ -13,8 +13,8 @@ from optcompare import ComparisonError, compare
 from optcompare.api import torch_as_agreed
 from optcompare.binding import REQUIRED, parameters
 from optcompare.optimizer import hyperparameters
-from optcompare.rehearsal import check_workload
 from optcompare.registry import Registry
+from optcompare.rehearsal import check_workload
 
 REGISTRY = Registry.load()
 STRATEGIES = list(REGISTRY.entries("strategies"))
@@ -31,7 +31,7 @@ OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REF
 def test_the_table_holds_what_comes_with_the_package():
     assert {"full", "mini", "single"} <= set(STRATEGIES)
     assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes"} <= set(WORKLOADS)
-    assert NEEDS_ARGUMENTS == {"csv"}
+    assert {"csv"} == NEEDS_ARGUMENTS
     trainable = {
         name.lower()
         for name, cls in vars(torch.optim).items()

@@ -149,7 +149,9 @@ class TestDatasets:
     def test_a_samples_randomness_depends_on_seed_epoch_and_index_alone(self):
         noisy = small_workload(train=Noisy(small_workload().train))
         plain = compare(noisy, ARMS, seeds=1, epochs=2)
-        by_workers = compare(small_workload(train=Noisy(small_workload().train), workers=2), ARMS[:1], seeds=1, epochs=2)
+        by_workers = compare(
+            small_workload(train=Noisy(small_workload().train), workers=2), ARMS[:1], seeds=1, epochs=2
+        )
         assert finals(plain)["full", 0] == finals(by_workers)["full", 0]
         one_batch = compare(noisy, ["full", "mini:10"], seeds=1, epochs=2)
         assert len(set(finals(one_batch).values())) == 1
@@ -176,7 +178,9 @@ class TestIndependence:
             "import optcompare; r = optcompare.compare('digits', 'mini', seeds=[4], updates=30);"
             "print(r.trials['final_sha256'][0])"
         )
-        elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        elsewhere = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
         here = compare("digits", ["single", "mini"], seeds=[3, 4], updates=30)
         assert finals(here)["mini:32", 4] == elsewhere
 
@@ -190,7 +194,9 @@ class TestIndependence:
             workload = small_workload(model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)))
         else:
             workload = small_workload(model=model)
-        trainer = make_trainer(registry, workload, [strategy], optimizers=[optimizer], lr=0.01, budget=Budget("epochs", 3))
+        trainer = make_trainer(
+            registry, workload, [strategy], optimizers=[optimizer], lr=0.01, budget=Budget("epochs", 3)
+        )
         trial = Trial(trainer.setup.comparison.arms[0], 0)
         records, whole = train(trainer, trial)
         cut_records, cut = train(trainer, trial, until=lambda: True)
@@ -258,12 +264,16 @@ class TestShortBatchesAndChunks:
 
     def test_batchnorm_in_chunks_is_refused(self):
         workload = small_workload(model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))
-        with pytest.raises(ComparisonError, match=r"arm full: a batch of 10 rows .* chunks of 4.*give --chunk 10 or more"):
+        with pytest.raises(
+            ComparisonError, match=r"arm full: a batch of 10 rows .* chunks of 4.*give --chunk 10 or more"
+        ):
             compare(workload, ["mini:4", "full"], seeds=1, epochs=1, chunk=4)
 
     def test_batchnorm_on_a_tail_of_one_names_the_arm_and_the_way_out(self):
         workload = small_workload(9, model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))
-        with pytest.raises(ComparisonError, match=r"arm mini:4: BatchNorm1d cannot train on a batch of one.*mini:4:tail=merge"):
+        with pytest.raises(
+            ComparisonError, match=r"arm mini:4: BatchNorm1d cannot train on a batch of one.*mini:4:tail=merge"
+        ):
             compare(workload, "mini:4", seeds=1, epochs=1)
         result = compare(workload, "mini:4:tail=merge", seeds=1, epochs=1)
         assert result.trials["updates"].tolist() == [2]
@@ -346,7 +356,10 @@ class TestFailures:
                 yield epoch.order + (epoch.index == 3)
 
         result = compare(small_workload(), [Later()], seeds=1, epochs=4)
-        assert result.trials["reason"][0] == "strategy later, epoch 3, batch 0: index 10 is out of range; there are 10 samples"
+        assert (
+            result.trials["reason"][0]
+            == "strategy later, epoch 3, batch 0: index 10 is out of range; there are 10 samples"
+        )
 
 
 class TestBudgets:
@@ -373,7 +386,9 @@ class TestBudgets:
         assert trials["train_seconds"][0] >= 50
 
     def test_a_budget_without_a_single_update_is_refused(self):
-        with pytest.raises(ComparisonError, match="arm full: its first update takes 10 samples, more than the budget of 9 samples"):
+        with pytest.raises(
+            ComparisonError, match="arm full: its first update takes 10 samples, more than the budget of 9 samples"
+        ):
             compare(small_workload(), ARMS, seeds=1, samples=9)
 
     def test_the_certificate_holds_and_names_the_conditions(self):

@@ -19,7 +19,10 @@ def strategy(batches, **flags):
 LONG = torch.int64
 BAD = {
     "an empty batch": (lambda e: [e.order[:5], e.order[:0], e.order[5:]], "batch 1: the batch is empty"),
-    "an index out of range": (lambda e: [e.order[:5], e.order[5:] + 10], r"batch 1: index 1\d is out of range; there are 10"),
+    "an index out of range": (
+        lambda e: [e.order[:5], e.order[5:] + 10],
+        r"batch 1: index 1\d is out of range; there are 10",
+    ),
     "a negative index": (lambda e: [e.order - 1], "batch 0: index -1 is out of range"),
     "a float index": (lambda e: [e.order.float()], "batch 0: got torch.float32 of shape"),
     "an int32 index": (lambda e: [e.order[:9], e.order[9:].int()], "batch 1: got torch.int32 of shape"),
@@ -168,7 +171,9 @@ def test_what_nobody_asked_for_is_not_computed(registry):
 
 
 def test_an_adaptive_strategy_must_be_a_generator():
-    with pytest.raises(StrategyError, match=r"strategy odd is adaptive, so batches\(\) must be a generator.*got a tuple"):
+    with pytest.raises(
+        StrategyError, match=r"strategy odd is adaptive, so batches\(\) must be a generator.*got a tuple"
+    ):
         compare(small_workload(), [strategy(lambda epoch: epoch.order.split(4), adaptive=True)], seeds=1, epochs=1)
 
 
@@ -184,7 +189,7 @@ def test_a_budget_that_ends_an_adaptive_epoch_closes_its_generator(budget):
 
     def generate(epoch):
         try:
-            for batch in epoch.order.split(4):
+            for batch in epoch.order.split(4):  # noqa: UP028 - a tuple cannot be told how an update went
                 yield batch
         finally:
             closed.append(epoch.index)

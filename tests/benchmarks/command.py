@@ -46,7 +46,9 @@ def main(pairs: int = 5) -> None:
         found = [(seconds([script, "run", "--out", out]), seconds(by_hand)) for out in runs]
     ours, theirs = zip(*found, strict=True)
     ratio = statistics.median(a / b for a, b in found)
-    print(f"optcompare run: {statistics.median(ours):.2f} s, imports and loops by hand: {statistics.median(theirs):.2f} s")
+    print(
+        f"optcompare run: {statistics.median(ours):.2f} s, imports and loops by hand: {statistics.median(theirs):.2f} s"
+    )
     print(f"ratio: {ratio:.2f} (median of {pairs} interleaved pairs)")
 
 

@@ -23,6 +23,7 @@ from optcompare.train.loop import LoopTrainer
 
 CASES = [("line", "mini:2", 6000), ("digits", "mini:32", 3000), ("digits", "single", 3000), ("line", "full", 3000)]
 
+
 def by_hand(trainer: LoopTrainer, size: int, updates: int) -> float:
     """Seconds per update of the loop that anyone would write."""
     workload = trainer.setup.workload
@@ -41,6 +42,7 @@ def by_hand(trainer: LoopTrainer, size: int, updates: int) -> float:
             if made == updates:
                 return (perf_counter() - began) / updates
 
+
 def by_trainer(trainer: LoopTrainer, updates: int) -> float:
     trial = Trial(trainer.setup.comparison.arms[0], 0)
     began = perf_counter()
@@ -50,6 +52,7 @@ def by_trainer(trainer: LoopTrainer, updates: int) -> float:
     assert state["progress"]["updates"] == updates
     return seconds / updates
 
+
 def compare_in_pairs(ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> tuple[float, float, float]:
     """Medians of both and of their ratio over interleaved runs, after one of each to warm up."""
     ours(), theirs()
@@ -57,9 +60,12 @@ def compare_in_pairs(ours: Callable[[], float], theirs: Callable[[], float], pai
     a, b = zip(*found, strict=True)
     return statistics.median(a), statistics.median(b), statistics.median(x / y for x, y in found)
 
+
 def main(pairs: int = 7) -> None:
     registry = Registry.load()
-    print(f"{'workload':10} {'strategy':10} {'trainer':>12} {'by hand':>12} {'ratio':>7}   (µs per update, median of {pairs} pairs)")
+    print(
+        f"{'workload':10} {'strategy':10} {'trainer':>12} {'by hand':>12} {'ratio':>7}   (µs per update, median of {pairs} pairs)"
+    )
     for name, strategy, updates in CASES:
         setup, _ = resolve(
             registry, workload=name, strategies=[strategy], optimizers=["sgd"], lr=None, chunk=None, eval_chunk=None,
@@ -75,6 +81,7 @@ def main(pairs: int = 7) -> None:
                 pairs,
             )
         print(f"{name:10} {strategy:10} {ours * 1e6:12.1f} {theirs * 1e6:12.1f} {ratio:7.3f}")
+
 
 if __name__ == "__main__":
     main(*map(int, sys.argv[1:2]))
