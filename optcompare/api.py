@@ -46,14 +46,14 @@ def compare(
     updates: int | None = None,
     samples: int | None = None,
     seconds: float | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     dtype: str = "float32",
     threads: int = 1,
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
     order: Order | None = None,
-    plugins: Sequence[str] = (),
+    plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
     observer: Observer | None = None,
 ) -> Result:
@@ -74,6 +74,7 @@ def compare(
     Ctrl-C returns what was measured until then, with ``status`` "interrupted". The caller's generators, thread count
     and torch flags are left as they were. Raises :class:`OptcompareError` with one line for whatever cannot be run.
     """
+    plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
     prepared = prepare(
         Registry.load(plugins),
         workload=workload,
@@ -82,14 +83,14 @@ def compare(
         lr=lr,
         budget=one_budget({"epochs": epochs, "updates": updates, "samples": samples, "seconds": seconds}),
         seeds=seed_list(seeds, first_seed),
-        device=device,
+        device=str(device),
         dtype=dtype,
         threads=threads,
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
         order=order,
-        plugins=tuple(plugins),
+        plugins=plugins,
     )
     return execute(prepared, out=None if out is None else Path(out), observer=observer)
 
@@ -124,11 +125,11 @@ def execute(
     """Trains everything, tells the observers, and writes the run directory if one is named."""
     comparison, registry = prepared.setup.comparison, prepared.registry
     environment = describe_environment(prepared)
-    if out is not None:
-        rundir.claim(out)
-        rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
-    registry.notify("run_started", comparison=comparison)
     with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
+        if out is not None:
+            rundir.claim(out)
+            rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
+        registry.notify("run_started", comparison=comparison)
         measured = run(prepared.trainer, prepared.estimates, _Observers(registry, observer), stop)
         paths = _paths(prepared.trainer, measured)
     result = Result(
@@ -159,11 +160,13 @@ def one_budget(given: Mapping[str, float | None]) -> Budget | None:
 
 def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
     """``seeds`` seeds from ``first`` on, or the given ones."""
-    if not isinstance(seeds, (int, np.integer)):
-        return tuple(int(seed) for seed in seeds)
+    if isinstance(seeds, Sequence) and not isinstance(seeds, str):
+        return tuple(seeds)
+    if not isinstance(seeds, int):
+        raise ComparisonError(f"seeds must be how many, or a list of them, got {seeds!r}")
     if seeds < 1:
         raise ComparisonError(f"a comparison needs at least 1 seed, got {seeds}")
-    return tuple(range(first, first + int(seeds)))
+    return tuple(range(first, first + seeds))
 
 
 @contextmanager

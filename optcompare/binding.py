@@ -87,7 +87,7 @@ def read(text: str, type_: Any, what: str) -> Any:
 
 
 def write(value: Any) -> str:
-    """A value in the grammar's form, such that :func:`read` gives it back."""
+    """A value in the grammar's form, quoted where it has to be."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (tuple, list)):
@@ -150,7 +150,7 @@ def _read_sequence(text: str, kind: type, members: tuple[Any, ...]) -> Any:
         raise ValueError(text)
     inside = text[1:-1].strip()
     try:
-        items = [unquoted(item) for item in split(inside, ",")] if inside else []
+        items = [unquoted(item) for item in split(inside.removesuffix(","), ",")] if inside else []
     except SpecError as error:
         raise ValueError(text) from error
     if kind is list or not members or members[-1] is ...:

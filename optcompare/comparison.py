@@ -24,6 +24,8 @@ class Budget:
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
+        if not isinstance(self.amount, (int, float)):
+            raise ComparisonError(f"{self.unit} must be a number, got {self.amount!r}")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise ComparisonError(f"{self.unit} must be positive, got {self.amount:g}")
         if self.unit != "seconds" and self.amount != int(self.amount):
@@ -90,6 +92,8 @@ class Comparison:
         if not self.seeds:
             raise ComparisonError("a comparison needs at least 1 seed, got 0")
         for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0)):
+            if not isinstance(getattr(self, name), int):
+                raise ComparisonError(f"{name} must be a whole number, got {getattr(self, name)!r}")
             if getattr(self, name) < least:
                 raise ComparisonError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not all(isinstance(seed, int) for seed in self.seeds):
@@ -143,12 +147,16 @@ def _untupled(value: Any) -> Any:
 
 
 def _refuse_duplicates(arms: tuple[Arm, ...]) -> None:
-    seen: dict[str, Arm] = {}
+    contents: dict[str, str] = {}
+    labels = set()
     for arm in arms:
         content = repr((arm.strategy, arm.optimizer, sorted(arm.hyperparameters.items()), arm.lr, arm.chunk))
-        for key in (content, arm.label):
-            if key in seen:
-                raise ComparisonError(
-                    f"arms {seen[key].label} and {arm.label} are the same; leave one out or change a setting"
-                )
-            seen[key] = arm
+        known = arm.strategy.reference is not None and arm.optimizer.reference is not None
+        if known and content in contents:
+            raise ComparisonError(
+                f"arms {contents[content]} and {arm.label} are the same; leave one out or change a setting"
+            )
+        if arm.label in labels:
+            raise ComparisonError(f"two arms are called {arm.label}; give their classes or functions different names")
+        contents[content] = arm.label
+        labels.add(arm.label)

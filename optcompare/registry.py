@@ -66,7 +66,8 @@ class Registry:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
             except (Exception, SystemExit) as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
-        for plugin in plugins:
+        named = {str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin: plugin for plugin in plugins}
+        for plugin in named.values():
             registry.register(load_module(plugin), plugin)
         return registry
 

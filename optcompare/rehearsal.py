@@ -166,12 +166,8 @@ def _check_batch_statistics(trainer: LoopTrainer, trial: Trial, sizes: list[int]
         with preserved_rng(), torch.no_grad():
             workload.mean_loss(model, first_rows(workload.train, 1))
     except ValueError as error:
-        tail = sizes[-1] == 1 and len(sizes) > 1 and sizes[0] > 1
-        advice = (
-            f"merge the last batch of 1 into the one before with mini:{sizes[0]}:tail=merge"
-            if tail
-            else "use a larger batch"
-        )
+        tail = sizes[-1] == 1 and len(sizes) > 1
+        advice = "merge the last batch into the one before (tail=merge, where the strategy has it)" if tail else ""
         raise ComparisonError(
-            f"arm {trial.arm.label}: {kind} cannot train on a batch of one sample; {advice}"
+            f"arm {trial.arm.label}: {kind} cannot train on a batch of one sample; {advice or 'use larger batches'}"
         ) from error

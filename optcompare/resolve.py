@@ -165,6 +165,8 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
 def _learning_rate(optimizer: _Optimizer, lr: float | None, workload: Workload) -> float:
     for rate in (optimizer.lr, lr, workload.lr_for(optimizer.name), default_lr(optimizer.factory)):
         if rate is not None:
+            if not isinstance(rate, (int, float)):
+                raise ComparisonError(f"the learning rate must be a number, got {rate!r}")
             return float(rate)
     raise ComparisonError(
         f"optimizer {optimizer.name} has no default learning rate; give one with --lr or {optimizer.name}:lr=…"

@@ -37,7 +37,8 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
     """One row a trial: ``arm, seed, final, best`` of a column.
 
-    A diverged or failed trial is worst in both: infinite for a loss, nan for a metric.
+    A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was interrupted had
+    less budget than the others, and is left out.
     """
     groups = records.groupby(["arm", "seed"], sort=False)[column]
     loss = column.endswith("_loss")
@@ -46,7 +47,8 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     lost = trials.loc[trials["status"].isin(["diverged", "failed"]), ["arm", "seed"]]
     merged = values.merge(lost.assign(lost=True), how="outer", on=["arm", "seed"])
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
-    return merged.drop(columns="lost")
+    whole = trials.loc[trials["status"] != "interrupted", ["arm", "seed"]]
+    return merged.drop(columns="lost").merge(whole, on=["arm", "seed"])
 
 
 def summarize(records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

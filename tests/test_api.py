@@ -216,3 +216,39 @@ def test_an_objective_takes_batches_of_any_form():
     assert (whole.trials["status"] == "finished").all()
     pieces = compare(workload, ["full", "mini:4"], seeds=1, epochs=3, dtype="float64", chunk=2, eval_chunk=2)
     assert pieces.records["train_loss"].tolist() == pytest.approx(whole.records["train_loss"].tolist())
+
+
+MISTYPED = {
+    "seeds as text": ({"seeds": "12"}, "seeds must be how many, or a list of them, got '12'"),
+    "a fraction of seeds": ({"seeds": 2.5}, "seeds must be how many, or a list of them, got 2.5"),
+    "epochs as text": ({"epochs": "3"}, "epochs must be a number, got '3'"),
+    "threads as text": ({"threads": "1"}, "threads must be a whole number, got '1'"),
+    "a fraction of a mark": ({"measure": 0.5}, "measure must be a whole number, got 0.5"),
+    "lr as text": ({"lr": "0.1"}, "the learning rate must be a number, got '0.1'"),
+    "a strategy that is none": ({"strategies": [3]}, "a strategy is a name or a Strategy object, got a int: 3"),
+    "an optimizer that is none": (
+        {"optimizers": [3]},
+        "an optimizer is a name, an Optimizer class or a build function",
+    ),
+    "a workload that is none": ({"workload": 3}, "workload must be a name or a Workload, got a int"),
+}
+
+
+@pytest.mark.parametrize("case", MISTYPED)
+def test_arguments_of_the_wrong_type_are_named(case):
+    arguments, message = MISTYPED[case]
+    with pytest.raises(ComparisonError, match=message):
+        compare(**{"workload": small_workload(), "strategies": "full", "seeds": 1, "epochs": 1, **arguments})
+
+
+def test_two_functions_of_one_name_are_told_apart_in_words():
+    def make(momentum):
+        def build(model, *, lr: float = 0.1):
+            return torch.optim.SGD(model.parameters(), lr, momentum=momentum)
+
+        return build
+
+    with pytest.raises(
+        ComparisonError, match="two arms are called full; give their classes or functions different names"
+    ):
+        compare(small_workload(), "full", [make(0.0), make(0.9)], seeds=1, epochs=1)

@@ -38,7 +38,9 @@ def number(value: float) -> str:
     """Three significant digits, without the noise of a long exponent."""
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
-    return "–" if math.isnan(value) else f"{value:.3g}"
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def duration(seconds: float) -> str:
