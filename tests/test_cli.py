@@ -559,3 +559,10 @@ def test_interrupted_run_saves_what_was_measured(files, long_run):
     assert last == ("interrupted", "stopped by the user")
     assert len(result.records) > 0
     assert Path("here/comparison.png").is_file()
+
+
+def test_reader_that_stops_reading_gets_no_traceback(place):
+    process = subprocess.Popen([SCRIPT, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
