@@ -30,7 +30,10 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._broken_orders: set[int] = set()
-        self._finished = self._ended = 0
+        self._finished = self._ended = self._failed = self._checked = 0
+        self._unchecked: set[int] = set()
+        self._tried: dict[str, int] = {}
+        self._tuning_samples, self._tuning_seconds = 0, 0.0
 
     def first_record(self, trial: Trial, record: Mapping[str, Any]) -> None:
         """The measurement before the first update."""
@@ -46,10 +49,20 @@ class Evidence:
         if longest[:both] != progress.orders[:both]:
             self._broken_orders.add(trial.seed)
         self._orders[trial.seed] = max(longest, progress.orders, key=len)
+        if trial.phase == "tune":
+            self._tried[trial.arm.label] = self._tried.get(trial.arm.label, 0) + 1
+            self._tuning_samples += progress.samples
+            self._tuning_seconds += progress.train_seconds
+        self._checked += progress.checked
+        if progress.status == "failed":
+            self._failed += 1
+        elif progress.checked < len(progress.orders):
+            self._unchecked.add(trial.seed)
         if progress.status == "finished":
             self._finished += 1
+            names = {"epochs": "epoch", "seconds": "train_seconds"}
             unit = self._comparison.budget.unit
-            self._spent.add(getattr(progress, "epoch" if unit == "epochs" else unit, self._comparison.budget.amount))
+            self._spent.add(float(getattr(progress, names.get(unit, unit))))
 
     def certificate(self) -> list[Check]:
         """All checks, in the order in which a reader would doubt."""
@@ -59,7 +72,7 @@ class Evidence:
             self._same_first(),
             self._coverage(),
             self._same_budget(),
-            self._conditions(),
+            *self._same_tuning(),
         ]
 
     def _same_weights(self) -> Check:
@@ -80,25 +93,41 @@ class Evidence:
         )
 
     def _coverage(self) -> Check:
-        if not self._free:
-            return Check("every sample once an epoch", True, "the batches of every epoch were checked")
-        return Check(
-            "every sample once an epoch", True, f"but for {', '.join(self._free)}, which may repeat and leave out"
-        )
+        detail = f"the batches of {_count(self._checked, 'epoch')} were checked"
+        if self._free:
+            detail += f"; but for {', '.join(self._free)}, which may repeat and leave out"
+        if self._failed:
+            detail += (
+                f"; {_count(self._failed, 'trial')} failed and is not counted"
+                if self._failed == 1
+                else (f"; {_count(self._failed, 'trial')} failed and are not counted")
+            )
+        return Check("every sample once an epoch", not self._unchecked, _unless(sorted(self._unchecked), detail))
 
     def _same_budget(self) -> Check:
         budget, left = self._comparison.budget, self._ended - self._finished
-        equal = budget.unit in ("seconds", "samples") or len(self._spent) <= 1
-        detail = f"{budget} for each of {_count(self._finished, 'finished trial')}"
-        detail += f"; {_count(left, 'trial')} ended before" if left else ""
-        return Check("equal budgets", equal, detail if equal else f"spent: {sorted(self._spent)}")
-
-    def _conditions(self) -> Check:
-        c = self._comparison
-        detail = (
-            f"device {c.device}, {c.dtype}, {_count(c.threads, 'thread')}, evaluated in chunks of {c.eval_chunk} rows"
+        low, high = min(self._spent, default=0.0), max(self._spent, default=0.0)
+        exact = budget.unit in ("epochs", "updates")
+        held = not self._spent or (
+            low == high == budget.amount if exact else budget.unit == "seconds" or high <= budget.amount
         )
-        return Check("same conditions", True, detail)
+        detail = f"{budget} for each of {_count(self._finished, 'finished trial')}"
+        if low < high:
+            detail += f", of which it used {low:,.6g} to {high:,.6g}" if held else f"; spent: {low:,.6g} to {high:,.6g}"
+        detail += f"; {_count(left, 'trial')} ended before" if left else ""
+        return Check("equal budgets", held, detail)
+
+    def _same_tuning(self) -> list[Check]:
+        tuning = self._comparison.tuning
+        if tuning is None:
+            return []
+        rates = max(map(len, tuning.rates.values()))
+        equal = len({self._tried.get(label, 0) for label in tuning.rates}) == 1
+        detail = (
+            f"{rates} learning rates on {_count(tuning.seeds, 'seed')} of their own for each arm; it cost "
+            f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
+        )
+        return [Check("equal tuning", equal, detail if equal else f"trials: {self._tried}")]
 
 
 def _unless(seeds: list[int], detail: str) -> str:

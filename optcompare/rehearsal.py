@@ -12,8 +12,8 @@ import torch
 
 from .comparison import Arm, Budget, Trial
 from .errors import ComparisonError, StrategyError, WorkloadError, explain
-from .seeds import preserved_rng
-from .strategy import Epoch
+from .seeds import TRAINING, preserved_rng, seed_everything, sequence
+from .strategy import Epoch, Strategy
 from .train.data import first_rows, moved
 from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
@@ -53,7 +53,9 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 continue
             batch = moved(first_rows(data, _ENOUGH_ROWS), trainer.device, trainer.dtype)
             try:
-                _check_batch(trainer, model, batch)
+                loss = _check_batch(trainer, model, batch)
+                if name == "train":
+                    _refuse_other_means(trainer, model, batch, loss)
             except (WorkloadError, ComparisonError):
                 raise
             except Exception as error:
@@ -62,7 +64,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 ) from error
 
 
-def _check_batch(trainer: LoopTrainer, model: nn.Module, batch: Any) -> None:
+def _check_batch(trainer: LoopTrainer, model: nn.Module, batch: Any) -> torch.Tensor:
     workload = trainer.setup.workload
     who = f"workload {workload.name}"
     if workload.loss is not None:
@@ -81,6 +83,28 @@ def _check_batch(trainer: LoopTrainer, model: nn.Module, batch: Any) -> None:
         got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
         got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
         raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
+    return loss.detach()
+
+
+def _refuse_other_means(trainer: LoopTrainer, model: nn.Module, data: Any, whole: torch.Tensor) -> None:
+    """The loss must be the mean that ``weight`` says: of several parts, Σ weight·loss / Σ weight is that of the whole."""
+    workload, n = trainer.setup.workload, min(_ENOUGH_ROWS, trainer.sources["train"].n)
+    who = f"workload {workload.name}"
+    total = weights = 0.0
+    for rows in torch.arange(n).split(3):
+        batch = next(trainer.sources["train"].stream([rows], 0, 0, ahead=False))
+        weight = workload.weigh(batch)
+        if not (math.isfinite(weight) and weight > 0):
+            raise WorkloadError(f"{who}: weight(batch) must be positive and finite, got {weight}")
+        total += weight * workload.mean_loss(model, batch).item()
+        weights += weight
+    again = workload.mean_loss(model, data).item()
+    draws = again != whole.item()  # a loss that draws random numbers cannot be held to this
+    if not draws and math.isfinite(again) and not math.isclose(total / weights, again, rel_tol=1e-3, abs_tol=1e-5):
+        raise WorkloadError(
+            f"{who}: the loss of {n} rows is {again:.6g}, but {total / weights:.6g} as the weighted mean of its parts; it "
+            "must be a mean over rows, or say what it was divided by with weight(batch)"
+        )
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
@@ -105,7 +129,7 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
             first = next(started(strategy, epoch, arm.label), None)
             sizes, updates = [check_batch(first, 0, len(order), arm.label, 0)], None
         else:
-            sizes = Plan(strategy, epoch, order, arm.label).sizes
+            sizes = _planned_sizes(strategy, epoch, order, trial)
             updates = len(sizes)
     except (StrategyError, ComparisonError):
         raise
@@ -119,6 +143,11 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
         )
     more_than_one = updates > 1 if updates else sizes[0] < len(order)
     records, progress = _perform(trainer, trial, updates=2 if more_than_one else 1)
+    if records and not math.isfinite(records[0]["train_loss"]):
+        raise WorkloadError(
+            f"workload {trainer.setup.workload.name}: the training loss before the first update is "
+            f"{records[0]['train_loss']}; look for values in the data, or a model's output, that are not finite"
+        )
     if progress["status"] == "failed":
         reason = progress["reason"]
         raise ComparisonError(reason if arm.label in reason else f"arm {arm.label}: {reason}")
@@ -127,14 +156,27 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
 
 
+def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial) -> list[int]:
+    """Plans an epoch twice, other random numbers in the global generators, and wants the same batches."""
+    again = copy.deepcopy(strategy)
+    with preserved_rng():
+        plan = Plan(strategy, epoch, order, trial.arm.label)
+        seed_everything(sequence(TRAINING, trial.seed, 1))
+        second = Plan(again, Epoch(0, order.clone(), trial.seed, again), order, trial.arm.label)
+    if plan.digest(b"", len(plan.sizes)) != second.digest(b"", len(second.sizes)):
+        raise StrategyError(
+            f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random numbers from "
+            "epoch.rng alone"
+        )
+    return plan.sizes
+
+
 def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Record], dict[str, Any]]:
     """The first updates of the trial, none of them past its first epoch, through the trainer itself."""
     comparison, budget = trainer.setup.comparison, Budget("updates", updates)
     if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
         budget = comparison.budget
-    actor = copy.copy(trainer)
-    short = dataclasses.replace(comparison, budget=budget, measure=0)
-    actor.setup = dataclasses.replace(trainer.setup, comparison=short)
+    actor = trainer.asking(dataclasses.replace(comparison, budget=budget, measure=0))
     records, state = actor.advance([trial], None, lambda: False)
     return records, state["progress"]
 

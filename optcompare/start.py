@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from .errors import ComparisonError, WorkloadError
+from .errors import ComparisonError, WorkloadError, explain
 from .seeds import permutation, preserved_rng, seed_python
 from .workload import Workload
 
@@ -41,12 +41,14 @@ class SharedStart:
         with preserved_rng():
             torch.manual_seed(seed)
             seed_python(seed)
-            self._prototype = workload.model()
+            try:
+                self._prototype = workload.model()
+            except Exception as error:
+                raise WorkloadError(f"workload {workload.name}: model() failed: {explain(error)}") from error
             if not isinstance(self._prototype, torch.nn.Module):
                 kind = type(self._prototype).__name__
                 raise WorkloadError(f"workload {workload.name}: model() must return an nn.Module, got a {kind}")
             _materialize(workload, self._prototype, batch)
-        self.weights_sha256 = fingerprint(self._prototype.state_dict())
 
     def model(self) -> nn.Module:
         """A module of its own with the shared initial weights, on the CPU in the dtypes its factory chose."""
@@ -63,7 +65,11 @@ class SharedStart:
 
     def _custom(self, epoch: int) -> Tensor:
         assert self._order is not None
-        given = np.asarray(self._order(self._seed, epoch, self._n))
+        try:
+            given = np.asarray(self._order(self._seed, epoch, self._n))
+        except Exception as error:
+            call = f"order(seed={self._seed}, epoch={epoch}, n={self._n})"
+            raise ComparisonError(f"{call} failed: {explain(error)}") from error
         if not np.array_equal(np.sort(given, axis=None), np.arange(self._n)):
             raise ComparisonError(
                 f"order(seed={self._seed}, epoch={epoch}, n={self._n}) must return each index from 0 to "
@@ -87,8 +93,16 @@ def fingerprint(state: Mapping[str, Any]) -> str:
 
 
 def _materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:
-    if any(torch.nn.parameter.is_lazy(weight) for weight in model.parameters()):
+    if not any(torch.nn.parameter.is_lazy(weight) for weight in model.parameters()):
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    try:
         with torch.no_grad():
             model.eval()
             workload.mean_loss(model, batch())
-            model.train()
+    except Exception as error:
+        raise WorkloadError(
+            f"workload {workload.name}: its lazy modules cannot take a batch: {explain(error)}"
+        ) from error
+    for module, training in modes:
+        module.training = training

@@ -30,6 +30,7 @@ class Workload:
     - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;
     - ``epochs``, ``batch_size``: what a comparison uses unless told otherwise;
+    - ``goal``: a value of a metric worth reaching, such as ``valid_loss=0.2``;
     - ``notes``: sentences that a user should hear before training;
     - ``workers``: loader processes for a ``Dataset``.
 
@@ -49,6 +50,7 @@ class Workload:
     lr: float | Mapping[str, float] | None = None
     epochs: int = 20
     batch_size: int | None = None
+    goal: str | None = None
     notes: tuple[str, ...] = ()
     workers: int = 0
     name: str = "custom"
@@ -61,6 +63,12 @@ class Workload:
             )
         if (self.loss is None) == (self.objective is None):
             raise WorkloadError(f"workload {self.name}: give one of loss(output, y) and objective(model, batch)")
+        for name in self.metrics:
+            if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "seconds"):
+                raise WorkloadError(
+                    f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits and '_', "
+                    "other than loss and seconds"
+                )
         if self.objective is not None and self.metrics:
             raise WorkloadError(f"workload {self.name}: metrics(output, y) need loss(output, y), not an objective")
         for name, data in (("train", self.train), ("valid", self.valid)):
@@ -68,12 +76,14 @@ class Workload:
                 _check_data(self.name, name, data)
         rates = self.lr.values() if isinstance(self.lr, Mapping) else () if self.lr is None else (self.lr,)
         for rate in rates:
-            if not (rate > 0 and math.isfinite(rate)):
-                raise WorkloadError(f"workload {self.name}: the recommended lr must be positive and finite, got {rate}")
+            if not (isinstance(rate, (int, float)) and rate > 0 and math.isfinite(rate)):
+                raise WorkloadError(
+                    f"workload {self.name}: the recommended lr must be positive and finite, got {rate!r}"
+                )
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise WorkloadError(f"workload {self.name}: {name} must be at least 1, got {value}")
+            if value is not None and not (isinstance(value, int) and value >= 1):
+                raise WorkloadError(f"workload {self.name}: {name} must be a whole number of at least 1, got {value!r}")
 
     @property
     def size(self) -> int:

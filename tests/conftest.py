@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,8 @@ def train(
     state, records = None, []
     with torch_as_agreed(trainer.setup.comparison.threads):
         while state is None or state["progress"]["status"] == "running":
-            new, state = trainer.advance([trial], state, until)
+            new, state = trainer.advance(
+                [trial], copy.deepcopy(state), until
+            )  # a copy: as another process would get it
             records += new
     return records, state

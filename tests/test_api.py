@@ -176,7 +176,7 @@ IMPOSSIBLE = {
     "a lone tensor": ({"train": X}, "train is a Tensor|train must be"),
     "an iterable": ({"train": iter([1])}, "give a tuple of tensors or a map-style Dataset"),
     "a negative learning rate": ({"lr": -1.0}, "recommended lr must be positive and finite, got -1.0"),
-    "no epochs": ({"epochs": 0}, "epochs must be at least 1, got 0"),
+    "no epochs": ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
 }
 
 

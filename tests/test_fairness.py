@@ -394,8 +394,17 @@ class TestBudgets:
     def test_the_certificate_holds_and_names_the_conditions(self):
         result = compare(small_workload(), ARMS, seeds=3, epochs=2)
         assert all(certified(result).values())
-        assert len(result.certificate) == 6
-        assert "device cpu, float32, 1 thread" in result.certificate[-1].detail
+        assert [check.detail for check in result.certificate] == [
+            "one SHA-256 a seed over 3 arms and 3 seeds",
+            "one SHA-256 an epoch over all arms, 6 epochs of 3 seeds",
+            "the loss before training, to the last bit",
+            "the batches of 18 epochs were checked",
+            "2 epochs for each of 9 finished trials",
+        ]
+
+    def test_a_budget_in_samples_says_what_each_arm_used_of_it(self):
+        result = compare(small_workload(), ARMS, seeds=1, samples=25)
+        assert result.certificate[-1].detail == "25 samples for each of 3 finished trials, of which it used 20 to 25"
 
 
 def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry):
@@ -407,9 +416,17 @@ def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry
     evidence = Evidence(comparison, free=[])
     for arm, weights, order, loss in zip(comparison.arms, "ab", "cd", (1.0, 1.5), strict=True):
         evidence.first_record(Trial(arm, 7), {"train_loss": loss})
-        progress = Progress(status="finished", epoch=20, weights_sha256=weights, orders=["x", order])
+        progress = Progress(status="finished", epoch=20 + (arm.label == "full"), weights_sha256=weights, checked=1)
+        progress.orders = ["x", order]
         evidence.trial_ended(Trial(arm, 7), progress)
     held = {check.name: check for check in evidence.certificate()}
-    for name in ("identical initial weights", "identical sample order", "identical first measurement"):
+    for name in (
+        "identical initial weights",
+        "identical sample order",
+        "identical first measurement",
+        "every sample once an epoch",
+    ):
         assert not held[name].held
         assert held[name].detail == "differs for seed 7"
+    assert not held["equal budgets"].held
+    assert held["equal budgets"].detail == "20 epochs for each of 2 finished trials; spent: 20 to 21"

@@ -111,7 +111,7 @@ def first_rows(data: Any, count: int) -> Any:
     """A batch of the first rows, on the CPU in float32."""
     count = min(count, rows(data))
     if isinstance(data, tuple):
-        batch: Any = tuple(part[:count] for part in data)
+        batch: Any = tuple(part[:count].clone() for part in data)
     else:
         with preserved_rng():
             batch = default_collate([_SeededSamples(data, 0, 0)[index] for index in range(count)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
 
-from ..comparison import Trial
+from ..comparison import Comparison, Trial
 from ..errors import explain
 from ..seeds import preserved_rng
 from ..start import SharedStart
@@ -31,6 +33,14 @@ class LoopTrainer:
         if workload.valid is not None:
             self.sources["valid"] = source(workload.valid, self.device, self.dtype, workload.workers)
         self._start: tuple[int, SharedStart] | None = None
+        self._live: tuple[State, TrialRun] | None = None
+
+    def asking(self, comparison: Comparison) -> LoopTrainer:
+        """This trainer for another comparison of the same arms: it shares the data and the shared start."""
+        other = copy.copy(self)
+        other._live = None
+        other.setup = dataclasses.replace(self.setup, comparison=comparison)
+        return other
 
     def start(self, seed: int) -> SharedStart:
         """The shared start of a seed; the last one asked for is kept."""
@@ -54,7 +64,7 @@ class LoopTrainer:
         with preserved_rng():
             run = None
             try:
-                run = TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
+                run = self._run(trial, state)
                 run.train(until)
             except Exception as error:
                 progress = run.progress if run else Progress()
@@ -63,7 +73,22 @@ class LoopTrainer:
                 if run is None:
                     raise
                 run.progress.status, run.progress.reason = "interrupted", "interrupted within an update"
-            return (run.records, run.state()) if run else ([], {"progress": progress.to_state()})
+            if run is None:
+                return [], {"progress": progress.to_state()}
+            state = run.state()
+            self._live = (state, run) if run.progress.status == "running" else None
+            return run.records, state
+
+    def _run(self, trial: Trial, state: State | None) -> TrialRun:
+        """The run that left this very state, as it stands, or a new one that is brought to it.
+
+        A model can hide state where no checkpoint finds it, in a plain attribute; going on with the live module keeps
+        a trial independent of where it was cut, as long as it stays in one process.
+        """
+        if self._live is not None and state is self._live[0]:
+            self._live[1].go_on(self._live[0])
+            return self._live[1]
+        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
 
 
 def why(error: Exception, trial: Trial) -> str:

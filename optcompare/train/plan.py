@@ -42,8 +42,7 @@ class Plan:
 
     def _cut(self, n: int, where: str) -> None:
         ends = list(accumulate(self.sizes))
-        if ends[-1] < n:
-            raise StrategyError(f"strategy {where}: it yielded {ends[-1]} of the {n} samples that an epoch has")
+        check_enough(ends[-1], n, where)
         last = bisect_left(ends, n)
         self.sizes = [*self.sizes[:last], self.sizes[last] - (ends[last] - n)]
         self.batches = [*self.batches[:last], self.batches[last][: self.sizes[last]]]
@@ -110,6 +109,12 @@ def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str)
             f"strategy {name}, epoch {epoch}: {n - len(flat)} of {n} samples were left out, index {missing} first; "
             "coverage 'once' needs every index"
         )
+
+
+def check_enough(samples: int, n: int, where: str) -> None:
+    """An epoch of free coverage has N samples too."""
+    if samples < n:
+        raise StrategyError(f"strategy {where}: it yielded {samples} of the {n} samples that an epoch has")
 
 
 def _drawn(batches: Iterator[Any], n: int) -> tuple[list[Any], list[int]]:

@@ -16,7 +16,8 @@ Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 class Progress:
     """``position``: updates made in this epoch. ``orders``: SHA-256 of each epoch's order so far.
     ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
-    ``path``: [update, w0, w1], where the weights are followed."""
+    ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs whose batches
+    were checked. ``path``: [update, w0, w1], where the weights are followed."""
 
     status: Status = "running"
     reason: str = ""
@@ -31,11 +32,14 @@ class Progress:
     weights_sha256: str = ""
     final_sha256: str = ""
     batches: str = ""
+    cut_at: str = ""
+    checked: int = 0
     orders: list[str] = field(default_factory=list)
     path: list[list[float]] = field(default_factory=list)
 
-    def made(self, updates: int, samples: int, batch_size: int) -> None:
-        """Counts updates of this epoch."""
+    def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
+        """Counts updates of this epoch; ``seconds`` of training so far."""
+        self.train_seconds = seconds
         self.position += updates
         self.updates += updates
         self.samples += samples

@@ -79,7 +79,12 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any) -> Tensor
     Raises :class:`StrategyError` where the model cannot be mapped over single samples.
     """
     trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.grad is not None}
-    fixed = {name: value for name, value in model.state_dict(keep_vars=True).items() if name not in trained}
+    trained_themselves = {id(weight) for weight in model.parameters() if weight.grad is not None}
+    fixed = {
+        name: value
+        for name, value in model.state_dict(keep_vars=True).items()
+        if isinstance(value, torch.Tensor) and id(value) not in trained_themselves
+    }
 
     class Bound(torch.nn.Module):
         """Lets an objective call the model with other weights."""

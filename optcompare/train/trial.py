@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..comparison import Trial
+from ..errors import StrategyError
 from ..optimizer import bare_step, build
 from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
-from ..strategy import Epoch, StepStats
+from ..strategy import Epoch, StepStats, Strategy
+from ..workload import Workload
 from .contender import Setup
 from .data import Source
 from .device import DTYPES, Clock
 from .gradient import in_chunks, mean_gradient
 from .measure import evaluate, last_mark, next_mark
-from .plan import Plan, check_batch, check_coverage, digest, started
+from .plan import Plan, check_batch, check_coverage, check_enough, digest, started
 from .progress import Progress
 from .stats import needs_samples, step_stats
 
@@ -39,23 +43,30 @@ class TrialRun:
         self, setup: Setup, trial: Trial, sources: Mapping[str, Source], start: SharedStart, state: State | None
     ) -> None:
         comparison = setup.comparison
-        self.trial, self.workload, self.budget = trial, setup.workload, comparison.budget
+        self.trial, self.budget = trial, comparison.budget
         self.device, self.records = torch.device(comparison.device), list[Record]()
         self._comparison, self._sources, self._source, self._start = comparison, sources, sources["train"], start
         self._contender = setup.contenders[trial.arm.label]
         self.strategy = copy.deepcopy(self._contender.strategy)
-        self.model = self._start.model().to(self.device, DTYPES[comparison.dtype])
+        self.workload = _with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
+        self.model = self._start.model()
+        begun_with = fingerprint(self.model.state_dict()) if state is None else ""
+        self.model.to(self.device, DTYPES[comparison.dtype])
         self.optimizer = self._build_optimizer(self.model)
         self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self._step = bare_step(self.optimizer)
         self._stateful = bool(self.strategy.state())
+        self._settings = _settings_of(self.strategy)
+        self._made = 0
         self._warm = False
         if state is None:
-            self.progress = Progress(weights_sha256=self._start.weights_sha256)
+            self.progress = Progress(weights_sha256=begun_with)
             seed_everything(sequence(TRAINING, trial.seed))
         else:
             self.progress = Progress(**copy.deepcopy(state["progress"]))
             self.model.load_state_dict(state["model"])
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(state["buffers"][name])
             self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
             self.strategy.load(copy.deepcopy(state["strategy"]))
             set_rng_state(state["rng"], self.device)
@@ -64,11 +75,17 @@ class TrialRun:
             comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self._weights) == 2
         )
 
+    def go_on(self, state: State) -> None:
+        """Begins another task where the last one ended."""
+        self.records = []
+        set_rng_state(state["rng"], self.device)
+
     def state(self) -> State:
         """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run."""
         return {
             "progress": self.progress.to_state(),
             "model": {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()},
+            "buffers": {name: value.detach().clone() for name, value in self.model.named_buffers()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "strategy": copy.deepcopy(self.strategy.state()),
             "rng": rng_state(self.device),
@@ -99,7 +116,7 @@ class TrialRun:
         self.records.append(
             {
                 "workload": comparison.workload.label,
-                "phase": "report",
+                "phase": self.trial.phase,
                 "arm": arm.label,
                 "strategy": arm.strategy.label,
                 "optimizer": arm.optimizer.label,
@@ -120,8 +137,14 @@ class TrialRun:
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
         progress, before = self.progress, copy.deepcopy(self.strategy.state()) if self._stateful else {}
-        with self._clock:
+        with self._clock, self._strategy_acts():
             plan = Plan(self.strategy, self._epoch(), self._start.order(progress.epoch).indices, self.trial.arm.label)
+        progress.checked = progress.epoch + 1
+        if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
+            raise StrategyError(
+                f"strategy {self.trial.arm.label}, epoch {progress.epoch}: asked again, it planned other batches; draw "
+                "from epoch.rng alone, and declare all state as field(init=False)"
+            )
         allowed = progress.allowed(self.budget, plan.ends)
         begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
         pieces, chunks = in_chunks(
@@ -134,10 +157,16 @@ class TrialRun:
             mark = self._next_mark()
             stop = allowed if mark is None else min(allowed, bisect_left(plan.ends, mark - begun) + 1)
             stop = progress.position + 1 if self._follow else stop
-            with self._clock:
-                made = self._updates(stream, chunks[progress.position - offset : stop - offset], until)
-            end = plan.ends[progress.position + made - 1]
-            self._count(made, begun + end - progress.samples, plan.sizes[progress.position + made - 1], mark)
+            before_them, self._made = progress.position, 0
+            try:
+                with self._clock:
+                    self._updates(stream, chunks[progress.position - offset : stop - offset], until)
+            finally:
+                if self._made:
+                    end = before_them + self._made - 1
+                    samples = begun + plan.ends[end] - progress.samples
+                    progress.made(self._made, samples, plan.sizes[end], self._clock.seconds)
+            self._after_updates(mark)
             cut = until() or progress.reached(self.budget)
         complete = progress.position == len(plan.ends)
         spent = not complete and progress.position == allowed
@@ -145,6 +174,7 @@ class TrialRun:
             progress.batches = plan.digest(bytes.fromhex(progress.batches), progress.position).hex()
         else:
             self.strategy.load(before)  # this epoch will be planned again, from the same strategy
+            progress.cut_at = plan.digest(b"", progress.position).hex()
         self._end_epoch(complete, spent)
 
     def _adaptive_epoch(self, until: Callable[[], bool]) -> None:
@@ -153,12 +183,12 @@ class TrialRun:
         yielded: list[Tensor] = []
         ends: list[int] = []
         generator = started(self.strategy, epoch, name)
-        with self._clock:
+        with self._clock, self._strategy_acts():
             batch = next(generator, None)
         while batch is not None and progress.status == "running":
             done = progress.samples - begun
             check_batch(batch, epoch.index, n, name, len(yielded))
-            batch = batch[: n - done] if self.strategy.coverage == "free" else batch
+            batch = (batch[: n - done] if self.strategy.coverage == "free" else batch).clone()
             if len(batch) == 0 or not progress.admits(self.budget, len(batch)):
                 break
             self._begin_epoch([batch[: self.trial.arm.chunk]])
@@ -169,15 +199,20 @@ class TrialRun:
             mark = self._next_mark()
             with self._clock:
                 stats = self._adaptive_update(batch)
-            self._count(1, len(batch), len(batch), mark)
-            with self._clock:
+            progress.made(1, len(batch), len(batch), self._clock.seconds)
+            self._after_updates(mark)
+            with self._clock, self._strategy_acts():
                 batch = _send(generator, stats)
         generator.close()
         spent = batch is not None and progress.samples - begun < n
         if not yielded and not spent:
             check_batch(None, epoch.index, n, name, 0)
-        if self.strategy.coverage == "once" and not spent and progress.status == "running":
-            check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
+        if not spent and progress.status == "running":
+            if self.strategy.coverage == "once":
+                check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
+            else:
+                check_enough(ends[-1], n, f"{name}, epoch {epoch.index}")
+        progress.checked = progress.epoch + 1
         if yielded:
             progress.batches = digest(bytes.fromhex(progress.batches), ends, torch.cat(yielded)).hex()
         self._end_epoch(not spent, spent)
@@ -211,25 +246,38 @@ class TrialRun:
             if progress.status == "running":
                 progress.status = "finished"
 
-    def _count(self, updates: int, samples: int, batch_size: int, mark: int | None) -> None:
-        self.progress.made(updates, samples, batch_size)
-        self.progress.train_seconds = self._clock.seconds
+    def _after_updates(self, mark: int | None) -> None:
         self._follow_weights()
         if mark is not None and self.progress.samples >= mark:
             self.measure()
 
-    def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> int:
+    @contextmanager
+    def _strategy_acts(self) -> Iterator[None]:
+        """Holds a strategy to its contract: its own state and epoch.rng are all that it may change."""
+        generator = torch.get_rng_state()
+        yield
+        name = self.trial.arm.label
+        if not torch.equal(generator, torch.get_rng_state()):
+            raise StrategyError(f"strategy {name} drew from torch's global generator; draw from epoch.rng instead")
+        now = _settings_of(self.strategy)
+        if now.keys() != self._settings.keys() or any(now[key] is not self._settings[key] for key in now):
+            changed = [key for key in now if now[key] is not self._settings.get(key, now)]
+            raise StrategyError(
+                f"strategy {name} changed {', '.join(changed)}, which no checkpoint would carry; declare it as state, "
+                "with field(init=False, default=…)"
+            )
+
+    def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> None:
         """One update for each number in ``chunks``, of that many forward passes; the hot loop."""
         workload, model, weights, step = self.workload, self.model, self._weights, self._step
         limit = self.budget.amount if self.budget.unit == "seconds" else math.inf
-        clock, made = self._clock, 0
+        clock = self._clock
         for count in chunks:
             mean_gradient(workload, model, weights, stream, count)
             step()
-            made += 1
+            self._made += 1
             if until() or (limit < math.inf and clock.running() >= limit):
                 break
-        return made
 
     def _adaptive_update(self, indices: Tensor) -> StepStats:
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
@@ -255,6 +303,19 @@ class TrialRun:
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
         return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
+
+
+def _settings_of(strategy: Strategy) -> dict[str, Any]:
+    """The attributes that are not state."""
+    state = strategy.state()
+    return {name: value for name, value in vars(strategy).items() if name not in state}
+
+
+def _with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
+    """The workload with a copy of its loss, if that is a module: it may have weights on another device, or count calls."""
+    if not isinstance(workload.loss, torch.nn.Module):
+        return workload
+    return dataclasses.replace(workload, loss=copy.deepcopy(workload.loss).to(device, dtype))
 
 
 def _send(generator: Generator[Tensor, StepStats, None], stats: StepStats) -> Tensor | None:
