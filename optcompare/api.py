@@ -17,20 +17,23 @@ import pandas as pd
 import torch
 
 from . import rundir
-from .comparison import UNITS, Budget, Comparison, Trial, Unit
+from .comparison import UNITS, Budget, Comparison, LrScaling, Trial, Unit
 from .errors import ComparisonError
+from .make import OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import Estimate, rehearse
-from .resolve import OptimizerLike, StrategyLike, resolve, restore
+from .resolve import resolve, restore
 from .result import Result, describe
-from .runner import Measured, Observer, run, stop_on_interrupt
+from .runner import Measured, Observer, Runner, stop_on_interrupt
 from .seeds import preserved_rng
 from .start import Order
+from .statistics import compared_column
 from .train.contender import Setup
 from .train.device import describe as describe_device
 from .train.device import resolve as resolve_device
 from .train.landscape import landscape
 from .train.loop import LoopTrainer
+from .tuned import best_rates, rate_scores
 from .workload import Workload
 
 
@@ -39,7 +42,14 @@ def compare(
     strategies: str | Sequence[StrategyLike] | StrategyLike = ("full", "mini", "single"),
     optimizers: str | Sequence[OptimizerLike] | OptimizerLike = ("sgd",),
     *,
-    lr: float | None = None,
+    lr: float | Sequence[float] | None = None,
+    lr_scaling: LrScaling = "none",
+    tune: int | None = None,
+    tune_range: tuple[float, float] | None = None,
+    tune_seeds: int = 3,
+    goal: str | None = None,
+    baseline: str | None = None,
+    control: bool = False,
     seeds: int | Sequence[int] = 10,
     first_seed: int = 0,
     epochs: int | None = None,
@@ -62,7 +72,13 @@ def compare(
     - ``workload``: a name or spec (``"digits"``, ``"csv:data.csv:y=price"``, ``"my.py:make"``) or a :class:`Workload`;
     - ``strategies``, ``optimizers``: names, specs (``"mini:64"``, ``"adam:lr=0.001"``) or objects; a strategy without
       ``@optimizer`` is crossed with every optimizer;
-    - ``lr``: for arms whose spec gives none; else the workload's for that optimizer, else the optimizer's default;
+    - ``lr``: for arms whose spec gives none (of several, each makes an arm); else the workload's for that optimizer,
+      else the optimizer's default. ``lr_scaling``: "linear" or "sqrt" scales it from the workload's batch size to the
+      arm's;
+    - ``tune``: how many learning rates every arm tries on ``tune_seeds`` seeds of their own, log-spaced over
+      ``tune_range``, by default from a thirtieth to thirty times its rate; the best by validation loss is reported;
+    - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
+      ``control``: adds the baseline again in other chunks, to show how much of a difference is only rounding;
     - ``seeds``: how many, from ``first_seed``, or a sequence of them;
     - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of every trial,
       by default the workload's epochs;
@@ -81,6 +97,13 @@ def compare(
         strategies=strategies,
         optimizers=optimizers,
         lr=lr,
+        lr_scaling=lr_scaling,
+        tune=tune,
+        tune_range=tune_range,
+        tune_seeds=tune_seeds,
+        goal=goal,
+        baseline=baseline,
+        control=control,
         budget=one_budget({"epochs": epochs, "updates": updates, "samples": samples, "seconds": seconds}),
         seeds=seed_list(seeds, first_seed),
         device=str(device),
@@ -108,15 +131,17 @@ class Prepared:
 
 def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
     """Resolves a question (the arguments of :func:`compare`) and rehearses it; nothing is written."""
-    setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
-    return _rehearsed(registry, setup, notes)
+    with preserved_rng():
+        setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
+        return _rehearsed(registry, setup, notes)
 
 
 def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     """The same for a saved comparison."""
     resolve_device(comparison.device, comparison.dtype)
-    setup, notes = restore(registry, comparison)
-    return _rehearsed(registry, setup, notes)
+    with preserved_rng():
+        setup, notes = restore(registry, comparison)
+        return _rehearsed(registry, setup, notes)
 
 
 def execute(
@@ -130,24 +155,54 @@ def execute(
             rundir.claim(out)
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
-        measured = run(prepared.trainer, prepared.estimates, _Observers(registry, observer), stop)
-        paths = _paths(prepared.trainer, measured)
-    result = Result(
-        comparison=comparison,
-        records=pd.DataFrame(measured.records),
-        trials=pd.DataFrame(measured.outcomes),
-        certificate=measured.certificate,
-        status="interrupted" if measured.interrupted else "finished",
-        notes=prepared.notes,
-        environment=environment,
-        paths=paths,
-        weights=measured.weights,
-        workload=prepared.setup.workload,
-    )
-    if out is not None:
-        result.write(out, formats)
+        tuning, report = comparison.tuning_trials(), comparison.trials()
+        runner = Runner(prepared.trainer, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop)
+        runner.run(tuning)
+        comparison, said = choose_rates(comparison, runner.measured)
+        runner.run(comparison.trials())
+        stop.saving = True
+        measured = runner.measured
+        result = Result(
+            comparison=comparison,
+            records=pd.DataFrame(measured.records),
+            trials=pd.DataFrame(measured.outcomes),
+            certificate=runner.certificate(),
+            status="interrupted" if measured.interrupted else "finished",
+            notes=[*prepared.notes, *said],
+            environment=environment,
+            paths=_paths(prepared.trainer, measured),
+            weights=measured.weights,
+            workload=prepared.setup.workload,
+        )
+        if out is not None:
+            result.write(out, formats)
     registry.notify("run_finished", result=result)
     return result
+
+
+def choose_rates(comparison: Comparison, measured: Measured) -> tuple[Comparison, list[str]]:
+    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds.
+
+    The second value says in words where the best lies at the edge of the grid, or every rate diverged.
+    """
+    if comparison.tuning is None or measured.interrupted:
+        return comparison, []
+    records, trials = pd.DataFrame(measured.records), pd.DataFrame(measured.outcomes)
+    best = best_rates(rate_scores(records, trials, compared_column(records))).set_index("arm")
+    rates = {str(label): float(rate) for label, rate in best["lr"].items()}
+    if comparison.control is not None:
+        rates[comparison.control] = rates[str(comparison.baseline)]
+    notes = []
+    for label, row in best.iterrows():
+        if row["all_diverged"]:
+            notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
+        elif row["at_edge"]:
+            tried = comparison.tuning.rates[str(label)]
+            notes.append(
+                f"{label}: the best learning rate, {row['lr']:g}, lies at the edge of the grid from {min(tried):g} to "
+                f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
+            )
+    return comparison.with_rates(rates), notes
 
 
 def one_budget(given: Mapping[str, float | None]) -> Budget | None:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 KINDS = ("strategies", "workloads", "optimizers")
 UNITS = ("epochs", "updates", "samples", "seconds")
+_AS_GIVEN = (
+    "workload", "tune", "tune_seeds", "lr_scaling", "goal", "baseline", "control", "measure", "device", "dtype", "threads",
+    "chunk", "eval_chunk",
+)  # fmt: skip
 _FREE_WITH_CONFIG = {"config", "out", "formats", "plugin", "dry_run", "quiet", "as_json"}
 
 RUN_EXAMPLES = """\b
@@ -63,8 +67,25 @@ def cli() -> None:
     help="What is trained: a name, csv:PATH:y=COLUMN, or FILE.py:NAME.",
 )
 @click.option(
-    "--lr", type=float, help="Learning rate of arms that give none.  [default: the workload's, or the optimizer's]"
+    "--lr",
+    metavar="LR[,LR…]",
+    help="Learning rate of arms that give none; each of several makes an arm.  [default: the workload's]",
 )
+@click.option(
+    "--lr-scaling",
+    type=click.Choice(["none", "linear", "sqrt"]),
+    default="none",
+    show_default=True,
+    help="Scales that rate from the workload's batch size to the arm's.",
+)
+@click.option("--tune", type=int, metavar="N", help="Learning rates that every arm tries first; the best is reported.")
+@click.option(
+    "--tune-range", metavar="LO,HI", help="Range of the rates.  [default: a thirtieth to thirty times the rate]"
+)
+@click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
+@click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
+@click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
+@click.option("--control", is_flag=True, help="Adds the baseline in other chunks: how much is only rounding?")
 @click.option("--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions.")
 @click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
 @click.option("--epochs", type=int, help="Budget of each trial: passes over the data.  [default: the workload's]")
@@ -124,7 +145,8 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     if options["dry_run"]:
         say.plan(prepared.estimates, len(prepared.setup.comparison.seeds))
         if options["as_json"]:
-            click.echo(json.dumps({"comparison": prepared.setup.comparison.to_json()}, indent=2))
+            plan = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in prepared.estimates]
+            click.echo(json.dumps({"comparison": prepared.setup.comparison.to_json(), "trials": plan}, indent=2))
         return
     known = len(prepared.registry.warnings)
     with say.progress() as observer:
@@ -226,11 +248,33 @@ def _prepare(ctx: click.Context, options: dict[str, Any]) -> Prepared:
         plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
         strategies=[options["strategies"]],
         optimizers=[options["optimizers"]],
-        **{
-            name: options[name]
-            for name in ("workload", "lr", "measure", "device", "dtype", "threads", "chunk", "eval_chunk")
-        },
+        lr=_rates(options["lr"]),
+        tune_range=_range(options["tune_range"]),
+        **{name: options[name] for name in _AS_GIVEN},
     )
+
+
+def _rates(text: str | None) -> float | list[float] | None:
+    if text is None:
+        return None
+    rates = [_float(part, "--lr") for part in text.split(",")]
+    return rates[0] if len(rates) == 1 else rates
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    ends = [_float(part, "--tune-range") for part in text.split(",")]
+    if len(ends) != 2:
+        raise ComparisonError(f"--tune-range takes LO,HI, such as 0.001,1; got {text}")
+    return ends[0], ends[1]
+
+
+def _float(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ComparisonError(f"{option} takes numbers separated by commas, got '{text}'") from None
 
 
 def _formats(text: str) -> list[str]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .errors import ComparisonError
+from .tuning import FIRST_TUNING_SEED, Tuning
 
 Unit = Literal["epochs", "updates", "samples", "seconds"]
+LrScaling = Literal["none", "linear", "sqrt"]
+Phase = Literal["report", "tune"]
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
 
 
@@ -46,7 +49,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Arm:
-    """One contender, with everything that was resolved for it. ``chunk``: rows in one forward pass."""
+    """One contender, with everything that was resolved for it.
+
+    ``chunk``: rows in one forward pass; ``lr_scaling``: how the reference rate was scaled to the batch size.
+    """
 
     label: str
     strategy: Part
@@ -54,6 +60,7 @@ class Arm:
     hyperparameters: Mapping[str, Any]
     lr: float
     chunk: int
+    lr_scaling: LrScaling = "none"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr > 0):
@@ -64,15 +71,21 @@ class Arm:
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed."""
+    """One arm with one seed. Tuning trials try other rates, on seeds of their own, before the report."""
 
     arm: Arm
     seed: int
+    phase: Phase = "report"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The question. ``measure``: marks an epoch; ``order``: ``shuffled``, or ``custom`` where the caller gave one."""
+    """The question.
+
+    ``measure``: marks an epoch; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
+    ``valid_loss=0.2``; ``baseline`` and ``control``: labels of arms. With ``tuning``, an arm's ``lr`` is the reference
+    rate until it is tuned.
+    """
 
     workload: Part
     arms: tuple[Arm, ...]
@@ -85,6 +98,10 @@ class Comparison:
     measure: int = 1
     order: str = "shuffled"
     plugins: tuple[str, ...] = ()
+    goal: str | None = None
+    baseline: str | None = None
+    control: str | None = None
+    tuning: Tuning | None = None
 
     def __post_init__(self) -> None:
         if not self.arms:
@@ -98,17 +115,36 @@ class Comparison:
                 raise ComparisonError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not all(isinstance(seed, int) for seed in self.seeds):
             raise ComparisonError(f"seeds must be whole numbers, got {list(self.seeds)}")
-        if min(self.seeds) < 0 or max(self.seeds) >= 2**63:
-            raise ComparisonError(f"seeds must lie between 0 and 2**63-1, got {min(self.seeds)} to {max(self.seeds)}")
+        if min(self.seeds) < 0 or max(self.seeds) >= FIRST_TUNING_SEED:
+            raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {min(self.seeds)} to {max(self.seeds)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
         if self.dtype not in ("float32", "float64"):
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
         _refuse_duplicates(self.arms)
+        for label in (self.baseline, self.control, *(self.tuning.rates if self.tuning else ())):
+            if label is not None:
+                self.arm(label)
 
     def trials(self) -> list[Trial]:
         """Seed by seed, so that every arm of a seed meets the machine in the same mood."""
         return [Trial(arm, seed) for seed in self.seeds for arm in self.arms]
+
+    def tuning_trials(self) -> list[Trial]:
+        """Every rate of every arm on every tuning seed; the control is not tuned, it takes the baseline's rate."""
+        if self.tuning is None:
+            return []
+        return [
+            Trial(dataclasses.replace(self.arm(label), lr=rate), seed, "tune")
+            for seed in self.tuning.seed_list()
+            for label, rates in self.tuning.rates.items()
+            for rate in rates
+        ]
+
+    def with_rates(self, rates: Mapping[str, float]) -> Comparison:
+        """The same question with these learning rates, by arms' labels."""
+        arms = tuple(dataclasses.replace(arm, lr=rates.get(arm.label, arm.lr)) for arm in self.arms)
+        return dataclasses.replace(self, arms=arms)
 
     def arm(self, label: str) -> Arm:
         """The arm of that label; raises :class:`ComparisonError` listing those that exist."""
@@ -136,10 +172,17 @@ class Comparison:
                 "budget": Budget(**values["budget"]),
                 "seeds": tuple(values["seeds"]),
                 "plugins": tuple(values["plugins"]),
+                "tuning": _tuning_from(values.get("tuning")),
             }
             return cls(**{**values, **rest})
         except (KeyError, TypeError, AttributeError) as error:
             raise ComparisonError(f"this is not a comparison: {type(error).__name__}: {error}") from error
+
+
+def _tuning_from(values: Mapping[str, Any] | None) -> Tuning | None:
+    if values is None:
+        return None
+    return Tuning({label: tuple(rates) for label, rates in values["rates"].items()}, values["seeds"])
 
 
 def _untupled(value: Any) -> Any:

@@ -1,98 +1,38 @@
-"""Names, specs and objects become a :class:`~optcompare.train.contender.Setup`: a comparison with its live objects."""
+"""A question in names, specs and objects becomes a :class:`~optcompare.train.contender.Setup`: pure data with live objects."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .binding import REQUIRED, as_spec, bind, parameters, short, write
-from .comparison import Arm, Budget, Comparison, Part
-from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
-from .optimizer import Factory, default_lr, hyperparameters, undecorated
-from .registry import Registry, load_module
-from .spec import Spec, parse, parse_list
+import torch
+
+from .comparison import Arm, Budget, Comparison, LrScaling, Part
+from .errors import ComparisonError, StrategyError, explain
+from .goals import Goal
+from .make import OptimizerChoice, OptimizerLike, StrategyLike, make_optimizer, make_strategy, make_workload
+from .optimizer import default_lr
+from .registry import Registry
+from .spec import parse, parse_list
 from .start import Order
-from .strategy import Strategy
+from .strategy import Epoch, Strategy
 from .train.contender import Contender, Setup
 from .train.data import default_chunk
-from .train.stats import check_needs
+from .tuning import Tuning, rate_grid, scaled
 from .workload import Workload
-
-StrategyLike = str | Strategy
-OptimizerLike = str | Factory
 
 
 @dataclasses.dataclass(frozen=True)
-class _Optimizer:
-    """An optimizer as asked for: its factory, label, reference, and the learning rate if the spec gave one."""
+class _Asked:
+    """One contender as asked for; ``batch_size``: samples in its first update."""
 
-    factory: Factory
-    name: str
+    strategy: Strategy
     part: Part
-    values: dict[str, Any]
-    lr: float | None
-
-    @property
-    def text(self) -> str:
-        return self.part.label + (f":lr={short(self.lr)}" if self.lr is not None else "")
-
-
-def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
-    """The workload of a spec (``digits``, ``csv:PATH:y=COLUMN``, ``FILE.py:NAME``) or the object itself."""
-    if isinstance(workload, Workload):
-        return workload, Part(workload.name, None)
-    if not isinstance(workload, str):
-        raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
-    spec = parse(workload)
-    if spec.name.endswith(".py"):
-        return _workload_of_file(spec)
-    factory = registry.find("workloads", spec.name).factory
-    values = bind(parameters(factory), spec, kind="workload")
-    made = _call(factory, values, f"workload {spec.name}")
-    return _checked_workload(made, str(spec)), Part(str(spec), str(as_spec(spec.name, _from_anywhere(values))))
-
-
-def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None) -> tuple[Strategy, Part]:
-    """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given none."""
-    if isinstance(strategy, Strategy):
-        part = _part_of(registry, strategy)
-        check_needs(strategy, part.label)
-        return strategy, part
-    if not isinstance(strategy, (str, Spec)):
-        raise ComparisonError(
-            f"a strategy is a name or a Strategy object, got a {type(strategy).__name__}: {strategy!r}"
-        )
-    spec = parse(strategy) if isinstance(strategy, str) else strategy
-    factory = registry.find("strategies", spec.name).factory
-    known = parameters(factory)
-    values = bind(known, spec, kind="strategy")
-    if batch_size is not None and "batch_size" not in values and any(p.name == "batch_size" for p in known):
-        values["batch_size"] = batch_size
-    made = _call(factory, values, f"strategy {spec.name}")
-    if not isinstance(made, Strategy):
-        raise PluginError(f"strategy {spec.name}: its factory must return a Strategy, got a {type(made).__name__}")
-    check_needs(made, spec.name)
-    return made, _strategy_part(spec.name, made, reference=True)
-
-
-def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> _Optimizer:
-    """The optimizer of a spec such as ``sgd:momentum=0.9``, or a factory handed in."""
-    if callable(optimizer):
-        return _optimizer_of(registry, optimizer)
-    if not isinstance(optimizer, (str, Spec)):
-        kind = type(optimizer).__name__
-        raise ComparisonError(
-            f"an optimizer is a name, an Optimizer class or a build function, got a {kind}: {optimizer!r}"
-        )
-    spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
-    factory = registry.find("optimizers", spec.name).factory
-    values = bind(hyperparameters(factory), spec, kind="optimizer")
-    lr = values.pop("lr", None)
-    values = _without_defaults(factory, values)
-    text = str(as_spec(spec.name, values))
-    return _Optimizer(factory, spec.name, Part(text, text), values, None if lr is None else float(lr))
+    optimizer: OptimizerChoice
+    batch_size: int
 
 
 def resolve(
@@ -101,45 +41,107 @@ def resolve(
     workload: str | Workload,
     strategies: Sequence[StrategyLike],
     optimizers: Sequence[OptimizerLike],
-    lr: float | None,
+    lr: float | Sequence[float] | None,
     chunk: int | None,
     eval_chunk: int | None,
     budget: Budget | None,
     order: Order | None,
+    lr_scaling: LrScaling = "none",
+    tune: int | None = None,
+    tune_range: tuple[float, float] | None = None,
+    tune_seeds: int = 3,
+    goal: str | None = None,
+    baseline: str | None = None,
+    control: bool = False,
     **settings: Any,
 ) -> tuple[Setup, list[str]]:
     """The setup, and sentences that the user should hear. ``settings`` are further fields of the comparison."""
     task, task_part = make_workload(registry, workload)
-    notes, n = list(task.notes), task.size
-    rows_at_once = default_chunk(task.train) if chunk is None else chunk
-    wanted: list[tuple[Strategy, Part, _Optimizer]] = []
-    for asked in _flat(strategies):
-        spec = parse(asked, optimizers=True) if isinstance(asked, str) else None
-        bare = asked if spec is None else dataclasses.replace(spec, optimizer=None)
-        strategy, part = make_strategy(registry, bare, task.batch_size)
-        size = getattr(strategy, "batch_size", None)
-        if isinstance(size, int) and size > n:
-            notes.append(
-                f"{part.label}: a batch of {size} is more than the {n} training samples, so it runs as full batch"
-            )
-        for choice in [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers):
-            wanted.append((strategy, part, make_optimizer(registry, choice)))
-    one_optimizer = len({optimizer.text for _, _, optimizer in wanted}) == 1
+    asked, notes = _asked(registry, task, strategies, optimizers, lr)
+    one_optimizer = len({one.optimizer.text for one in asked}) == 1
+    rows = default_chunk(task.train) if chunk is None else chunk
     arms, contenders = [], {}
-    for strategy, part, optimizer in wanted:
-        label = part.label if one_optimizer else f"{part.label}@{optimizer.text}"
-        rate = _learning_rate(optimizer, lr, task)
-        arms.append(Arm(label, part, optimizer.part, optimizer.values, rate, rows_at_once))
-        contenders[label] = Contender(strategy, optimizer.factory)
+    for one in asked:
+        label = one.part.label if one_optimizer else f"{one.part.label}@{one.optimizer.text}"
+        rate = _learning_rate(one, lr, lr_scaling, task)
+        scaling = "none" if one.optimizer.lr is not None else lr_scaling
+        arms.append(Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling))
+        contenders[label] = Contender(one.strategy, one.optimizer.factory)
+    tuned = tuple(arms)
+    baseline = baseline or (arms[0].label if arms else None)
+    for arm, one in list(zip(arms, asked, strict=True)):
+        if control and arm.label == baseline:
+            arms.append(_control(arm, one.batch_size))
+            contenders[arms[-1].label] = contenders[arm.label]
     comparison = Comparison(
         workload=task_part,
         arms=tuple(arms),
         budget=budget or Budget("epochs", task.epochs),
         eval_chunk=default_chunk(task.train) if eval_chunk is None else eval_chunk,
         order="shuffled" if order is None else "custom",
+        goal=_goal(goal or task.goal, task),
+        baseline=baseline,
+        control=arms[-1].label if len(arms) > len(asked) else None,
+        tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds),
         **settings,
     )
-    return Setup(comparison, task, contenders, order), list(dict.fromkeys(notes))
+    return Setup(comparison, task, contenders, order), list(dict.fromkeys([*task.notes, *notes]))
+
+
+def _asked(
+    registry: Registry, task: Workload, strategies: Any, optimizers: Any, lr: float | Sequence[float] | None
+) -> tuple[list[_Asked], list[str]]:
+    found, notes = [], []
+    for item in _flat(strategies):
+        spec = parse(item, optimizers=True) if isinstance(item, str) else None
+        bare = item if spec is None else dataclasses.replace(spec, optimizer=None)
+        strategy, part = make_strategy(registry, bare, task.batch_size)
+        size = getattr(strategy, "batch_size", None)
+        if isinstance(size, int) and size > task.size:
+            notes.append(
+                f"{part.label}: a batch of {size} is more than the {task.size} training samples, so it runs as full batch"
+            )
+        first = _first_batch_size(strategy, part.label, task.size)
+        for choice in [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers):
+            optimizer = make_optimizer(registry, choice)
+            each = lr if isinstance(lr, list | tuple) and optimizer.lr is None else [optimizer.lr]
+            found += [_Asked(strategy, part, dataclasses.replace(optimizer, lr=rate), first) for rate in each]
+    return found, notes
+
+
+def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:
+    """Samples in the first update, from a copy of the strategy on an order of its own."""
+    try:
+        mine = copy.deepcopy(strategy)
+        return len(next(iter(mine.batches(Epoch(0, torch.arange(n), 0, mine)))))
+    except (TypeError, StopIteration):
+        return 1  # whatever it yielded, the rehearsal says what is wrong with it
+    except Exception as error:
+        raise StrategyError(f"strategy {name}, epoch 0: {explain(error)}") from error
+
+
+def _control(baseline: Arm, batch_size: int) -> Arm:
+    """The baseline again with its gradients accumulated in other chunks: the same mathematics, other rounding."""
+    rows = min(batch_size, baseline.chunk)
+    if rows < 2:
+        raise ComparisonError(
+            f"--control accumulates the baseline's gradients in other chunks, and {baseline.label} updates on single "
+            "samples; choose another with --baseline"
+        )
+    return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))
+
+
+def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | None, seeds: int) -> Tuning:
+    return Tuning({arm.label: rate_grid(count, arm.lr, limits) for arm in arms}, seeds)
+
+
+def _goal(text: str | None, task: Workload) -> str | None:
+    if text is None:
+        return None
+    goal = Goal.parse(text)
+    sets = ["train"] if task.valid is None else ["train", "valid"]
+    goal.check([f"{part}_{name}" for part in sets for name in ("loss", *task.metrics)])
+    return str(goal)
 
 
 def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
@@ -162,85 +164,22 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     return Setup(comparison, workload, contenders), list(workload.notes)
 
 
-def _learning_rate(optimizer: _Optimizer, lr: float | None, workload: Workload) -> float:
-    for rate in (optimizer.lr, lr, workload.lr_for(optimizer.name), default_lr(optimizer.factory)):
+def _learning_rate(one: _Asked, lr: Any, rule: LrScaling, task: Workload) -> float:
+    optimizer = one.optimizer
+    if optimizer.lr is not None:
+        return _number(optimizer.lr)
+    for rate in (lr, task.lr_for(optimizer.name), default_lr(optimizer.factory)):
         if rate is not None:
-            if not isinstance(rate, (int, float)):
-                raise ComparisonError(f"the learning rate must be a number, got {rate!r}")
-            return float(rate)
+            return scaled(_number(rate), rule, one.batch_size, task.batch_size)
     raise ComparisonError(
         f"optimizer {optimizer.name} has no default learning rate; give one with --lr or {optimizer.name}:lr=…"
     )
 
 
-def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:
-    values = strategy.parameters()
-    label = name
-    for position, parameter in enumerate(parameters(type(strategy))):
-        value = values.get(parameter.name)
-        if position == 0 and (parameter.name == "batch_size" or value != parameter.default):
-            label += f":{write(value)}"
-        elif parameter.default is REQUIRED or value != parameter.default:
-            label += f":{parameter.name}={write(value)}"
-    return Part(label, str(as_spec(name, values)) if reference else None)
-
-
-def _part_of(registry: Registry, strategy: Strategy) -> Part:
-    for entry in registry.entries("strategies").values():
-        if entry.factory is type(strategy):
-            return _strategy_part(entry.name, strategy, reference=True)
-    return _strategy_part(type(strategy).__name__.lower(), strategy, reference=False)
-
-
-def _optimizer_of(registry: Registry, factory: Factory) -> _Optimizer:
-    bare, values = undecorated(factory), dict(getattr(factory, "keywords", {}))
-    lr = values.pop("lr", None)
-    values = _without_defaults(bare, values)
-    names = [entry.name for entry in registry.entries("optimizers").values() if entry.factory is bare]
-    name = names[0] if names else getattr(bare, "__name__", type(bare).__name__).lower()
-    text = str(as_spec(name, values))
-    return _Optimizer(bare, name, Part(text, text if names else None), values, lr)
-
-
-def _without_defaults(factory: Factory, values: dict[str, Any]) -> dict[str, Any]:
-    """What differs from the factory's defaults, so that sgd and sgd:momentum=0 are seen to be the same."""
-    defaults = {parameter.name: parameter.default for parameter in hyperparameters(factory)}
-    return {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
-
-
-def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:
-    if not spec.args:
-        raise SpecError(f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload")
-    path, (name, *args) = spec.name, spec.args
-    factory = getattr(load_module(path), name, None)
-    if not callable(factory):
-        raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
-    values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")
-    made = _call(factory, values, f"workload {path}:{name}")
-    found = dataclasses.replace(spec, name=str(Path(path).resolve()))
-    return _checked_workload(made, name), Part(name, str(found))
-
-
-def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
-    """Paths made absolute, so that what is saved can be run again from another directory."""
-    return {name: value.resolve() if isinstance(value, Path) else value for name, value in values.items()}
-
-
-def _checked_workload(made: Any, name: str) -> Workload:
-    if not isinstance(made, Workload):
-        raise PluginError(f"workload {name}: its function must return a Workload, got a {type(made).__name__}")
-    return dataclasses.replace(made, name=name)
-
-
-def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
-    try:
-        return factory(**values)
-    except OptcompareError:
-        raise
-    except ValueError as error:
-        raise SpecError(f"{who}: {error}") from error
-    except Exception as error:
-        raise PluginError(f"{who}: {explain(error)}") from error
+def _number(rate: Any) -> float:
+    if not isinstance(rate, (int, float)):
+        raise ComparisonError(f"the learning rate must be a number, got {rate!r}")
+    return float(rate)
 
 
 def _flat(items: Any) -> list[Any]:

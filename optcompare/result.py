@@ -16,7 +16,12 @@ from . import rundir
 from .comparison import Comparison
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
-from .statistics import summarize
+from .goals import Goal, time_to_goal
+from .pairs import pairs
+from .statistics import compared_column
+from .summary import summarize
+from .tuned import rate_scores
+from .verdict import verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,16 +53,63 @@ class Result:
     weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict, repr=False)
     workload: Workload | None = field(default=None, repr=False)
 
+    @property
+    def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Records and trials without those of tuning."""
+        return self._of_phase("report")
+
     def summary(self) -> pd.DataFrame:
-        """One row an arm: final and best losses and metrics with 95% t intervals over seeds, updates, samples, seconds."""
-        return summarize(self.records, self.trials)
+        """One row an arm: final and best losses and metrics over seeds, updates, samples, seconds; what the goal took."""
+        return summarize(*self.reported, self.goal)
+
+    @property
+    def goal(self) -> Goal | None:
+        """What was to be reached, if anything."""
+        return Goal.parse(self.comparison.goal) if self.comparison.goal else None
+
+    def times_to_goal(self) -> pd.DataFrame:
+        """One row a trial: ``arm, seed, samples, updates, seconds, resolution`` at the goal; a miss is infinite."""
+        if self.goal is None:
+            raise ComparisonError("this comparison has no goal; give one with --goal, such as train_loss=0.1")
+        return time_to_goal(*self.reported, self.goal)
+
+    def pairs(self) -> pd.DataFrame:
+        """One row an arm against the baseline, seed by seed; see :func:`optcompare.pairs.pairs`."""
+        return pairs(*self.reported, self.baseline, self.compared, goal=self.goal, control=self.comparison.control)
+
+    def verdict(self) -> list[str]:
+        """The answer in two or three sentences, with numbers, that say no more than the data."""
+        return verdict(
+            self.comparison.workload.label, *self.reported, self.baseline, self.compared,
+            goal=self.goal, control=self.comparison.control,
+        )  # fmt: skip
+
+    def tuning(self) -> pd.DataFrame:
+        """One row for each arm and learning rate that tuning tried; see :func:`optcompare.tuned.rate_scores`."""
+        if self.comparison.tuning is None:
+            raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
+        return rate_scores(*self._of_phase("tune"), self.compared)
+
+    @property
+    def baseline(self) -> str:
+        """The label of the arm that the others are compared with."""
+        return self.comparison.baseline or self.comparison.arms[0].label
+
+    @property
+    def compared(self) -> str:
+        """The column by which arms are judged: the validation loss, or the training loss where there is no other."""
+        return compared_column(self.records)
 
     def plot(self) -> Figure:
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
         from .report.figure import comparison_figure
 
-        title = None if self.status == "finished" else "interrupted: what was measured until then"
-        return comparison_figure(self.records, self.trials, paths=self.paths, note=title)
+        note = None if self.status == "finished" else "interrupted: what was measured until then"
+        return comparison_figure(*self.reported, paths=self.paths, note=note)
+
+    def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        records, trials = (table[table["phase"] == phase] for table in (self.records, self.trials))
+        return records.reset_index(drop=True), trials.reset_index(drop=True)
 
     def model(self, arm: str, seed: int) -> nn.Module:
         """The trained module of a trial, on the CPU.

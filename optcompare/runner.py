@@ -6,7 +6,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -36,31 +36,30 @@ class Observer(Protocol):
 
 @dataclass
 class Measured:
-    """Everything that a run brought: rows of records and trials, paths of two weights, final weights, the certificate."""
+    """Everything that a run brought: rows of records and trials, paths of two weights, final weights."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     paths: list[dict[str, Any]] = field(default_factory=list)
     weights: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
-    certificate: list[Check] = field(default_factory=list)
     interrupted: bool = False
 
 
 class Stop:
-    """Whether the user asked to stop."""
+    """Whether the user asked to stop; once ``saving``, nothing stops it any more."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = self.saving = False
 
     def __call__(self, *signal_arguments: Any) -> None:
-        if self.asked:
+        if self.asked and not self.saving:
             raise KeyboardInterrupt
         self.asked = True
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """The first Ctrl-C asks to stop after the update under way; the second stops at once."""
+    """The first Ctrl-C asks to stop after the update under way; the second stops within it. Then all is saved."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -72,42 +71,55 @@ def stop_on_interrupt() -> Iterator[Stop]:
         signal.signal(signal.SIGINT, before)
 
 
-def run(trainer: LoopTrainer, estimates: list[Estimate], observer: Observer, stop: Stop) -> Measured:
-    """Trains every trial to its end, one after another; after an interruption, returns what there is."""
-    return _Run(trainer, estimates, observer, stop).run()
+class Runner:
+    """Trains lists of trials to their ends, one trial after another; ``measured`` is what there is so far.
 
+    ``planned``: all trials that are to come, for the time left.
+    """
 
-class _Run:
-    def __init__(self, trainer: LoopTrainer, estimates: list[Estimate], observer: Observer, stop: Stop) -> None:
+    def __init__(
+        self,
+        trainer: LoopTrainer,
+        estimates: Sequence[Estimate],
+        planned: Sequence[Trial],
+        observer: Observer,
+        stop: Stop,
+    ) -> None:
         setup = trainer.setup
-        self._trainer, self._observer, self._stop = trainer, observer, stop
-        self._trials = setup.comparison.trials()
+        self.measured = Measured()
+        self._trainer, self._observer, self._stop, self._planned = trainer, observer, stop, len(planned)
         free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
         self._evidence = Evidence(setup.comparison, free)
-        self._pace = _Pace(estimates, len(setup.comparison.seeds))
-        self._measured = Measured()
+        self._pace = _Pace(estimates, planned)
         self._kept_bytes = 0
 
-    def run(self) -> Measured:
-        for number, trial in enumerate(self._trials):
-            if self._train(number, trial).status == "interrupted":
-                self._measured.interrupted = True
-                break
-        self._measured.certificate = self._evidence.certificate()
-        return self._measured
+    def run(self, trials: Sequence[Trial]) -> None:
+        """Trains these; after an interruption nothing more."""
+        for trial in trials:
+            if self.measured.interrupted:
+                return
+            try:
+                progress = self._train(len(self.measured.outcomes), trial)
+                self.measured.interrupted = progress.status == "interrupted"
+            except KeyboardInterrupt:
+                self.measured.interrupted = True
+
+    def certificate(self) -> list[Check]:
+        """The fairness of what was run so far."""
+        return self._evidence.certificate()
 
     def _train(self, number: int, trial: Trial) -> Progress:
         progress, state = Progress(), None
         while progress.status == "running":
             share = progress.share(self._trainer.setup.comparison.budget, self._trainer.setup.workload.size)
-            self._observer.advanced(number, len(self._trials), *self._pace.left(trial, share))
+            self._observer.advanced(number, self._planned, *self._pace.left(trial, share))
             records, state = self._trainer.advance([trial], state, _Deadline(self._stop))
             progress = Progress(**state["progress"])
             for record in records:
                 if record["update"] == 0:
                     self._evidence.first_record(trial, record)
                 self._observer.measured(trial, record)
-            self._measured.records += records
+            self.measured.records += records
             if progress.status == "running" and self._stop.asked:
                 progress.status, progress.reason = "interrupted", "stopped by the user"
                 progress.final_sha256 = fingerprint(state["model"])
@@ -118,15 +130,17 @@ class _Run:
         self._pace.finished(trial)
         self._evidence.trial_ended(trial, progress)
         outcome = _outcome(trial, progress, self._trainer)
-        self._measured.outcomes.append(outcome)
-        self._measured.paths += [
+        self.measured.outcomes.append(outcome)
+        self.measured.paths += [
             {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
             for update, x, y in progress.path
         ]
+        if trial.phase == "tune":
+            model = {}
         size = sum(value.nbytes for value in model.values() if isinstance(value, torch.Tensor))
         if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
             self._kept_bytes += size
-            self._measured.weights[trial.arm.label, trial.seed] = {
+            self.measured.weights[trial.arm.label, trial.seed] = {
                 name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
             }
         self._observer.trial_finished(trial, outcome)
@@ -146,9 +160,9 @@ class _Deadline:
 class _Pace:
     """Time left: what the rehearsal expects of each arm, corrected by what was done so far really took."""
 
-    def __init__(self, estimates: list[Estimate], seeds: int) -> None:
+    def __init__(self, estimates: Sequence[Estimate], planned: Sequence[Trial]) -> None:
         self._expected = {estimate.arm.label: max(estimate.seconds, 1e-6) for estimate in estimates}
-        self._total = seeds * sum(self._expected.values())
+        self._total = sum(self._expected[trial.arm.label] for trial in planned)
         self._done = 0.0
         self._began = time.perf_counter()
 
@@ -167,8 +181,9 @@ def _outcome(trial: Trial, progress: Progress, trainer: LoopTrainer) -> dict[str
     orders = hashlib.sha256("".join(progress.orders).encode()).hexdigest()
     return {
         "workload": trainer.setup.comparison.workload.label,
-        "phase": "report",
+        "phase": trial.phase,
         "arm": trial.arm.label,
+        "lr": trial.arm.lr,
         "seed": trial.seed,
         "status": progress.status,
         "reason": progress.reason,

@@ -34,6 +34,11 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith("valid_"))) if found else []
 
 
+def compared_column(records: pd.DataFrame) -> str:
+    """What arms are judged by: the validation loss, or the training loss where there is no other."""
+    return "valid_loss" if "valid_loss" in records.columns else "train_loss"
+
+
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
     """One row a trial: ``arm, seed, final, best`` of a column.
 
@@ -49,34 +54,3 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
     whole = trials.loc[trials["status"] != "interrupted", ["arm", "seed"]]
     return merged.drop(columns="lost").merge(whole, on=["arm", "seed"])
-
-
-def summarize(records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm, in the order of the comparison.
-
-    ``arm, strategy, optimizer, lr, seeds, diverged, failed, updates, samples,
-    train_seconds`` (means over seeds), then for each loss and metric
-    ``final_<name>`` with ``_low``, ``_high`` (95% t interval over seeds) and
-    ``_median``, and for losses ``best_<name>`` (the lowest along the way) likewise.
-    """
-    finals = {column: final_values(records, trials, column) for column in measured_columns(records)}
-    rows = []
-    for arm, group in trials.groupby("arm", sort=False):
-        first = records[records["arm"] == arm].head(1) if len(records) else records
-        row: dict[str, object] = {"arm": arm}
-        row |= {name: first[name].iloc[0] if len(first) else None for name in ("strategy", "optimizer", "lr")}
-        row |= {"seeds": len(group)}
-        row |= {status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")}
-        row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}
-        for column, values in finals.items():
-            of_arm = values[values["arm"] == arm]
-            for kind in ("final", "best") if column.endswith("_loss") else ("final",):
-                row |= _described(f"{kind}_{column}", of_arm[kind].to_numpy(float))
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _described(name: str, values: np.ndarray) -> dict[str, float]:
-    mean, low, high = mean_interval(values)
-    median = float(np.median(values)) if len(values) and not np.isnan(values).any() else math.nan
-    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_median": median}

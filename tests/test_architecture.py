@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "words": ["errors", "spec", "binding", "comparison"],
+    "words": ["errors", "spec", "binding", "tuning", "comparison"],
     "contracts": ["seeds", "hookspecs", "strategy", "workload", "optimizer", "start"],
     "trainers": [
         "train",
@@ -40,6 +40,11 @@ LAYERS = {
         "fairness",
         "rundir",
         "statistics",
+        "goals",
+        "summary",
+        "pairs",
+        "profiles",
+        "tuned",
         "report",
         "report.style",
         "report.scales",
@@ -47,10 +52,18 @@ LAYERS = {
         "report.paths",
         "report.figure",
         "report.table",
+        "verdict",
+        "report.layout",
+        "report.rows",
+        "report.seeds",
+        "report.forest",
+        "report.tuning",
+        "report.goal",
+        "report.across",
         "report.terminal",
         "result",
     ],
-    "running": ["registry", "resolve", "rehearsal", "runner"],
+    "running": ["registry", "make", "resolve", "rehearsal", "runner"],
     "faces": ["api", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""
@@ -121,7 +134,14 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
     assert outside.isdisjoint({"pluggy", "click", "rich", "pathlib", "optcompare_plugins"})
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith(("report", "statistics", "rundir"))])
+@pytest.mark.parametrize(
+    "module",
+    [
+        name
+        for name in MODULES
+        if name.startswith(("report", "statistics", "rundir", "goals", "pairs", "profiles", "tuned", "verdict"))
+    ],
+)
 def test_statistics_and_report_read_records_without_torch_or_pyplot(module):
     names = set(imports(MODULES[module], for_types=True))
     assert not {name for name in names if name.partition(".")[0] == "torch" or name.endswith("pyplot")}

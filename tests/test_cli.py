@@ -170,7 +170,7 @@ def test_run_writes_its_directory_and_says_what_it_did(place):
     assert done.stderr == ""
     assert {path.name for path in Path("here").iterdir()} == FILES
     first, *_, last = done.stdout.splitlines()
-    assert first == "line: full, mini:2, single | sgd lr 0.01 | 2 seeds, 3 epochs each | cpu, float32"
+    assert first == "line: full, mini:2, single | sgd lr 0.01 | 2 seeds, 3 epochs each | cpu, float32, 1 thread"
     assert last == f"plot: {Path('here/comparison.png')}"
     assert done.stdout.count("✓") == len(load("here").certificate)
     assert "✗" not in done.stdout
@@ -383,7 +383,7 @@ BAD: list[tuple[str, str]] = [
     ("--lr -1", "the learning rate must be positive and finite, got -1.0"),
     ("--lr 0", "the learning rate must be positive and finite, got 0.0"),
     ("--lr nan", "the learning rate must be positive and finite, got nan"),
-    ("--lr fast", "Invalid value for '--lr': 'fast' is not a valid float"),
+    ("--lr fast", "--lr takes numbers separated by commas, got 'fast'"),
     ("--epochs 0", "epochs must be positive, got 0"),
     ("--updates -1", "updates must be positive, got -1"),
     ("--seconds nan", "seconds must be positive, got nan"),
@@ -391,7 +391,7 @@ BAD: list[tuple[str, str]] = [
     ("--epochs 3 --updates 5", "give one budget, not 2: epochs, updates"),
     ("--samples 5", "arm full: its first update takes 6 samples, more than the budget of 5 samples; give --samples 6"),
     ("--seeds 0", "a comparison needs at least 1 seed, got 0"),
-    ("--first-seed -1", "seeds must lie between 0 and 2**63-1, got -1"),
+    ("--first-seed -1", "seeds must lie between 0 and 2**62-1, got -1"),
     ("--threads 0", "threads must be at least 1, got 0"),
     ("--chunk 0", "chunk must be at least 1 row, got 0"),
     ("--eval-chunk 0", "eval_chunk must be at least 1, got 0"),

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optcompare.statistics import final_values, mean_interval, measured_columns, summarize
+from optcompare.statistics import final_values, mean_interval, measured_columns
+from optcompare.summary import summarize
 
 INF, NAN = math.inf, math.nan
 T_1, T_2 = 12.7062047362, 4.3026527297  # the 97.5% points of Student's t with 1 and 2 degrees of freedom
@@ -149,10 +150,14 @@ def test_summary_of_finished_seeds():
         "final_train_loss_low": 2 - half,
         "final_train_loss_high": 2 + half,
         "final_train_loss_median": 2.0,
+        "final_train_loss_min": 1.0,
+        "final_train_loss_max": 3.0,
         "best_train_loss": 1.0,
         "best_train_loss_low": 1.0,
         "best_train_loss_high": 1.0,
         "best_train_loss_median": 1.0,
+        "best_train_loss_min": 1.0,
+        "best_train_loss_max": 1.0,
     }
     assert (found.pop("strategy"), found.pop("optimizer")) == ("a", "sgd")
     assert same(found, expected)

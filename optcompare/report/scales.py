@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from .style import LEFT, SMALL, X_TICKS, Y_NAME, Y_TICKS, text_width
+from .style import LEFT, SMALL, X_TICKS, Y_NAME, Y_TICKS, Floats, text_width
 
 
 @dataclass(frozen=True)
@@ -62,32 +63,83 @@ def _number(value: float) -> str:
     return f"$10^{{{exponent}}}$" if factor == "1" else f"${factor}\\cdot10^{{{exponent}}}$"
 
 
-def _name_width(name: str) -> float:
-    return text_width(name.translate(str.maketrans("", "", "${}^\\")).replace("cdot", "·"), SMALL)
+def limits_of(values: Sequence[float] | Floats, spread: float = 10.0) -> Limits:
+    """Limits around the finite values, with some air: log where all are positive and the largest is more than
+    ``spread`` times the smallest, log down to zero where some are zero, else linear."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    if not len(finite):
+        return Limits(0.0, 1.0, "linear")
+    low, high = float(finite.min()), float(finite.max())
+    first = float(finite[finite > 0].min()) if high > 0 else math.inf
+    if low < 0 or high <= spread * first:
+        air = 0.05 * (high - low) or 0.1 * (abs(high) or 1.0)
+        return Limits(low - air, high + air, "linear")
+    air = (high / first) ** 0.05
+    if low > 0:
+        return Limits(low / air, high * air, "log")
+    first = 10.0 ** math.floor(math.log10(first))
+    return Limits(-0.15 * first, high * air, "symlog", first)
+
+
+def names_width(limits: Limits, most: int, size: float = SMALL) -> float:
+    """The points that the widest name of a tick takes."""
+    return max((_name_width(name, size) for name in named_ticks(limits, most)[1]), default=0.0)
+
+
+def _name_width(name: str, size: float) -> float:
+    return text_width(name.translate(str.maketrans("", "", "${}^\\")).replace("cdot", "·"), size)
 
 
 def left_of(limits: Limits) -> float:
     """The inches that the names of a y axis and of its ticks need to its left, at least ``LEFT``."""
-    return max(LEFT, Y_NAME + 0.15 + max(map(_name_width, named_ticks(limits, Y_TICKS)[1]), default=0.0) / 72)
+    return max(LEFT, Y_NAME + 0.15 + names_width(limits, Y_TICKS) / 72)
 
 
-def scale(ax: Axes, which: Literal["x", "y"], limits: Limits) -> None:
-    """Gives one axis of ``ax`` its scale, limits and ticks; a tick whose name would touch an earlier one is left out."""
+def scale(ax: Axes, which: Literal["x", "y"], limits: Limits, text: float = SMALL) -> None:
+    """Gives one axis of ``ax`` its scale, limits and ticks, whose names are ``text`` points high; a tick whose name
+    would touch an earlier one is left out."""
     axis: Axis = ax.xaxis if which == "x" else ax.yaxis
     options = {"linthresh": limits.first, "linscale": 0.5} if limits.scale == "symlog" else {}
     (ax.set_xscale if which == "x" else ax.set_yscale)(limits.scale, **options)
     ax.set(**{f"{which}lim": (limits.low, limits.high)})
-    ticks, names = named_ticks(limits, X_TICKS if which == "x" else Y_TICKS)
-    places = size(ax)["xy".index(which)] * (ax.transScale + ax.transLimits).transform(np.column_stack([ticks, ticks]))
-    sizes = [_name_width(name) + 4 if which == "x" else 1.2 * SMALL for name in names]
-    kept: list[int] = []
-    for i, place in enumerate(places[:, "xy".index(which)]):
-        if all(abs(place - places[j, "xy".index(which)]) >= (sizes[i] + sizes[j]) / 2 for j in kept):
-            kept.append(i)
-    axis.set_ticks([ticks[i] for i in kept], labels=[names[i] for i in kept])
+    most = X_TICKS if which == "x" else Y_TICKS
+    ticks, names = _apart(ax, which, *named_ticks(limits, most), text)
+    for fewer in range(most - 1, 1, -1):
+        # Where a name had to go, fewer even steps read better than steps with a gap.
+        if limits.scale != "linear" or len(ticks) == len(named_ticks(limits, fewer + 1)[0]):
+            break
+        ticks, names = _apart(ax, which, *named_ticks(limits, fewer), text)
+    axis.set_ticks(ticks, labels=names)
     if limits.scale != "linear":
         axis.set_ticks(_small_ticks(limits.first or limits.low, limits.high), minor=True)
         axis.set_minor_formatter(NullFormatter())
+
+
+def _apart(
+    ax: Axes, which: Literal["x", "y"], ticks: list[float], names: list[str], text: float
+) -> tuple[list[float], list[str]]:
+    """The ticks and names without those whose name would touch an earlier one."""
+    across = "xy".index(which)
+    shares = (ax.transScale + ax.transLimits).transform(np.column_stack([ticks, ticks]))[:, across]
+    stands = size(ax)[across] * shares
+    sizes = [_name_width(name, text) + 4 if which == "x" else 1.2 * text for name in names]
+    kept: list[int] = []
+    for i, place in enumerate(stands):
+        if all(abs(place - stands[j]) >= (sizes[i] + sizes[j]) / 2 for j in kept):
+            kept.append(i)
+    return [ticks[i] for i in kept], [names[i] for i in kept]
+
+
+def stacked(bars: Sequence[tuple[float, float]], apart: float) -> list[int]:
+    """For each bar, lower ends rising, the first row in which no earlier one lies closer to it than ``apart``."""
+    ends: list[float] = []
+    rows = []
+    for low, high in bars:
+        row = next((i for i, end in enumerate(ends) if low - end > apart), len(ends))
+        ends[row : row + 1] = [high]
+        rows.append(row)
+    return rows
 
 
 def _small_ticks(low: float, high: float) -> list[float]:
@@ -95,6 +147,13 @@ def _small_ticks(low: float, high: float) -> list[float]:
     around = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
     ticks = [m * 10.0**e for e in around for m in range(2, 10)] if len(around) <= 6 else []
     return [tick for tick in ticks if low <= tick <= high]
+
+
+def places(ax: Axes, x: Sequence[float] | Floats) -> Floats:
+    """Where values of x stand: points from the left end of the axes."""
+    both = np.column_stack([np.asarray(x, dtype=float), np.full(len(x), ax.get_ylim()[0])])
+    shares: Floats = (ax.transScale + ax.transLimits).transform(both)[:, 0]
+    return shares * size(ax)[0]
 
 
 def size(ax: Axes) -> tuple[float, float]:

@@ -137,9 +137,9 @@ def dodge(targets: Sequence[float], heights: Sequence[float], low: float, high: 
     return centres
 
 
-def dress(ax: Axes) -> Axes:
-    """Quiet axes: no box, a pale grid behind the lines, small ticks; everything said outright, nothing left to draw
-    time, when the caller's settings are back."""
+def dress(ax: Axes, text: float = SMALL) -> Axes:
+    """Quiet axes: no box, a pale grid behind the lines, small ticks with names ``text`` points high; everything said
+    outright, nothing left to draw time, when the caller's settings are back."""
     ax.set_facecolor("white")
     ax.set_axisbelow(True)
     for side, spine in ax.spines.items():
@@ -151,7 +151,7 @@ def dress(ax: Axes) -> Axes:
         direction="out",
         color=MUTED,
         labelcolor=INK,
-        labelsize=SMALL,
+        labelsize=text,
         width=0.8,
         pad=3,
         bottom=True,

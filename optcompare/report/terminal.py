@@ -43,7 +43,8 @@ class Reporter:
         arms = ", ".join(arm.label for arm in comparison.arms)
         rates = ", ".join(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
-        where = f"{comparison.device}, {comparison.dtype}"
+        threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
+        where = f"{comparison.device}, {comparison.dtype}, {threads}"
         self._say(f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}")
         for note in notes:
             self._say(f"note: {note}")

@@ -1,0 +1,78 @@
+"""A metric's value to be reached, and what each trial had spent when it first did."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .errors import ComparisonError
+from .statistics import measured_columns
+
+COSTS = ("samples", "updates", "seconds")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``metric`` is a column of the records, ``value`` what it has to reach; written ``valid_loss=0.2``."""
+
+    metric: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ComparisonError(f"goal {self.metric}: its value must be finite, got {self.value}")
+
+    @classmethod
+    def parse(cls, text: str) -> Goal:
+        """Reads ``metric=value``; raises :class:`ComparisonError` for anything else. The inverse of ``str``."""
+        metric, equals, value = (part.strip() for part in text.partition("="))
+        if not (metric and equals and value):
+            raise ComparisonError(f"goal '{text}': write a metric, '=' and its value, such as valid_loss=0.2")
+        try:
+            return cls(metric, float(value))
+        except ValueError:
+            raise ComparisonError(f"goal '{text}': '{value}' is not a number") from None
+
+    def __str__(self) -> str:
+        return f"{self.metric}={repr(float(self.value)).removesuffix('.0')}"
+
+    def check(self, columns: Iterable[str]) -> None:
+        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among them."""
+        metrics = measured_columns(pd.DataFrame(columns=list(columns)))
+        if self.metric not in metrics:
+            raise ComparisonError(
+                f"goal {self}: there is no metric '{self.metric}'; there are {', '.join(metrics) or 'none'}"
+            )
+
+
+def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.DataFrame:
+    """One row a trial, in their order: ``arm, seed, samples, updates, seconds, resolution``, all numbers float.
+
+    The costs are those of the first measurement that reached the goal, also where the trial diverged or failed
+    afterwards; ``resolution`` is the samples between that measurement and the one before it, within which the goal was
+    truly reached (0 at the start). A miss costs infinity and has no resolution (nan). A trial that was interrupted
+    before it reached the goal is no miss: nobody knows, and all is nan.
+
+    A ``*_loss`` reaches its goal from above (value ≤ goal). Any other metric reaches it from the side on which it
+    starts: from below (value ≥ goal) where the median over all trials of its first measurement is at most the goal,
+    else from above. One side holds for all trials, so a trial that starts beyond the goal has reached it.
+    """
+    table = trials[["arm", "seed", "status"]]
+    if records.empty:
+        records = trials[["arm", "seed"]][:0].assign(
+            **dict.fromkeys([goal.metric, "samples", "update", "seconds"], 0.0)
+        )
+    goal.check(records.columns)
+    trial = records.groupby(["arm", "seed"], sort=False)
+    values = records[goal.metric]
+    falls = goal.metric.endswith("_loss") or trial.head(1)[goal.metric].median() > goal.value
+    step = records["samples"] - trial["samples"].shift().fillna(records["samples"])
+    hits = records.assign(resolution=step)[values <= goal.value if falls else values >= goal.value]
+    firsts = hits.groupby(["arm", "seed"], sort=False).head(1).rename(columns={"update": "updates"})
+    found = table.merge(firsts[["arm", "seed", *COSTS, "resolution"]], how="left", on=["arm", "seed"])
+    found = found.astype(dict.fromkeys([*COSTS, "resolution"], float))
+    found.loc[found["samples"].isna() & (found["status"] != "interrupted"), list(COSTS)] = math.inf
+    return found.drop(columns="status")

@@ -1,0 +1,162 @@
+"""One name, spec or object becomes one live workload, strategy or optimizer, and the part of a comparison that names it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .binding import REQUIRED, as_spec, bind, parameters, short, write
+from .comparison import Part
+from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
+from .optimizer import Factory, hyperparameters, undecorated
+from .registry import Registry, load_module
+from .spec import Spec, parse
+from .strategy import Strategy
+from .train.stats import check_needs
+from .workload import Workload
+
+StrategyLike = str | Strategy
+OptimizerLike = str | Factory
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerChoice:
+    """An optimizer as asked for: its factory, label, reference, and the learning rate if the spec gave one."""
+
+    factory: Factory
+    name: str
+    part: Part
+    values: dict[str, Any]
+    lr: float | None
+
+    @property
+    def text(self) -> str:
+        return self.part.label + (f":lr={short(self.lr)}" if self.lr is not None else "")
+
+
+def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
+    """The workload of a spec (``digits``, ``csv:PATH:y=COLUMN``, ``FILE.py:NAME``) or the object itself."""
+    if isinstance(workload, Workload):
+        return workload, Part(workload.name, None)
+    if not isinstance(workload, str):
+        raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
+    spec = parse(workload)
+    if spec.name.endswith(".py"):
+        return _workload_of_file(spec)
+    factory = registry.find("workloads", spec.name).factory
+    values = bind(parameters(factory), spec, kind="workload")
+    made = _call(factory, values, f"workload {spec.name}")
+    return _checked_workload(made, str(spec)), Part(str(spec), str(as_spec(spec.name, _from_anywhere(values))))
+
+
+def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None) -> tuple[Strategy, Part]:
+    """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given none."""
+    if isinstance(strategy, Strategy):
+        part = _part_of(registry, strategy)
+        check_needs(strategy, part.label)
+        return strategy, part
+    if not isinstance(strategy, (str, Spec)):
+        raise ComparisonError(
+            f"a strategy is a name or a Strategy object, got a {type(strategy).__name__}: {strategy!r}"
+        )
+    spec = parse(strategy) if isinstance(strategy, str) else strategy
+    factory = registry.find("strategies", spec.name).factory
+    known = parameters(factory)
+    values = bind(known, spec, kind="strategy")
+    if batch_size is not None and "batch_size" not in values and any(p.name == "batch_size" for p in known):
+        values["batch_size"] = batch_size
+    made = _call(factory, values, f"strategy {spec.name}")
+    if not isinstance(made, Strategy):
+        raise PluginError(f"strategy {spec.name}: its factory must return a Strategy, got a {type(made).__name__}")
+    check_needs(made, spec.name)
+    return made, _strategy_part(spec.name, made, reference=True)
+
+
+def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> OptimizerChoice:
+    """The optimizer of a spec such as ``sgd:momentum=0.9``, or a factory handed in."""
+    if callable(optimizer):
+        return _optimizer_of(registry, optimizer)
+    if not isinstance(optimizer, (str, Spec)):
+        kind = type(optimizer).__name__
+        raise ComparisonError(
+            f"an optimizer is a name, an Optimizer class or a build function, got a {kind}: {optimizer!r}"
+        )
+    spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
+    factory = registry.find("optimizers", spec.name).factory
+    values = bind(hyperparameters(factory), spec, kind="optimizer")
+    lr = values.pop("lr", None)
+    values = _without_defaults(factory, values)
+    text = str(as_spec(spec.name, values))
+    return OptimizerChoice(factory, spec.name, Part(text, text), values, None if lr is None else float(lr))
+
+
+def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:
+    values = strategy.parameters()
+    label = name
+    for position, parameter in enumerate(parameters(type(strategy))):
+        value = values.get(parameter.name)
+        if position == 0 and (parameter.name == "batch_size" or value != parameter.default):
+            label += f":{write(value)}"
+        elif parameter.default is REQUIRED or value != parameter.default:
+            label += f":{parameter.name}={write(value)}"
+    return Part(label, str(as_spec(name, values)) if reference else None)
+
+
+def _part_of(registry: Registry, strategy: Strategy) -> Part:
+    for entry in registry.entries("strategies").values():
+        if entry.factory is type(strategy):
+            return _strategy_part(entry.name, strategy, reference=True)
+    return _strategy_part(type(strategy).__name__.lower(), strategy, reference=False)
+
+
+def _optimizer_of(registry: Registry, factory: Factory) -> OptimizerChoice:
+    bare, values = undecorated(factory), dict(getattr(factory, "keywords", {}))
+    lr = values.pop("lr", None)
+    values = _without_defaults(bare, values)
+    names = [entry.name for entry in registry.entries("optimizers").values() if entry.factory is bare]
+    name = names[0] if names else getattr(bare, "__name__", type(bare).__name__).lower()
+    text = str(as_spec(name, values))
+    return OptimizerChoice(bare, name, Part(text, text if names else None), values, lr)
+
+
+def _without_defaults(factory: Factory, values: dict[str, Any]) -> dict[str, Any]:
+    """What differs from the factory's defaults, so that sgd and sgd:momentum=0 are seen to be the same."""
+    defaults = {parameter.name: parameter.default for parameter in hyperparameters(factory)}
+    return {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
+
+
+def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:
+    if not spec.args:
+        raise SpecError(f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload")
+    path, (name, *args) = spec.name, spec.args
+    factory = getattr(load_module(path), name, None)
+    if not callable(factory):
+        raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
+    values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")
+    made = _call(factory, values, f"workload {path}:{name}")
+    found = dataclasses.replace(spec, name=str(Path(path).resolve()))
+    return _checked_workload(made, name), Part(name, str(found))
+
+
+def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
+    """Paths made absolute, so that what is saved can be run again from another directory."""
+    return {name: value.resolve() if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def _checked_workload(made: Any, name: str) -> Workload:
+    if not isinstance(made, Workload):
+        raise PluginError(f"workload {name}: its function must return a Workload, got a {type(made).__name__}")
+    return dataclasses.replace(made, name=name)
+
+
+def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
+    try:
+        return factory(**values)
+    except OptcompareError:
+        raise
+    except ValueError as error:
+        raise SpecError(f"{who}: {error}") from error
+    except Exception as error:
+        raise PluginError(f"{who}: {explain(error)}") from error

@@ -1,0 +1,64 @@
+"""One row an arm: what its seeds ended with, and what the goal took."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from .goals import COSTS, Goal, time_to_goal
+from .statistics import final_values, mean_interval, measured_columns
+
+
+def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = None) -> pd.DataFrame:
+    """One row an arm, in the order of the comparison.
+
+    ``arm, strategy, optimizer, lr, seeds, diverged, failed, updates, samples,
+    train_seconds`` (means over seeds), then for each loss and metric
+    ``final_<name>`` with ``_low``, ``_high`` (95% t interval over seeds),
+    ``_median``, ``_min`` and ``_max`` over seeds, and for losses ``best_<name>`` (the
+    lowest along the way) likewise. With a goal: ``goal_reached`` (trials) and the
+    medians ``goal_samples``, ``goal_updates``, ``goal_seconds``, in which a miss is
+    infinite, each known to within ``goal_resolution`` samples.
+    """
+    times = time_to_goal(records, trials, goal) if goal is not None and len(records) else None
+    finals = {column: final_values(records, trials, column) for column in measured_columns(records)}
+    rows = []
+    for arm, group in trials.groupby("arm", sort=False):
+        first = records[records["arm"] == arm].head(1) if len(records) else records
+        row: dict[str, object] = {"arm": arm}
+        row |= {name: first[name].iloc[0] if len(first) else None for name in ("strategy", "optimizer", "lr")}
+        row |= {"seeds": len(group)}
+        row |= {status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")}
+        row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}
+        for column, values in finals.items():
+            of_arm = values[values["arm"] == arm]
+            for kind in ("final", "best") if column.endswith("_loss") else ("final",):
+                row |= _described(f"{kind}_{column}", of_arm[kind].to_numpy(float))
+        if times is not None:
+            row |= _goal_columns(times[times["arm"] == arm])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _goal_columns(times: pd.DataFrame) -> dict[str, float]:
+    known = times[times["samples"].notna()]
+    reached = known[np.isfinite(known["samples"])]
+    medians = {f"goal_{cost}": float(np.median(known[cost])) if len(known) else math.nan for cost in COSTS}
+    resolution = float(reached["resolution"].median()) if len(reached) else math.nan
+    return {"goal_reached": len(reached), **medians, "goal_resolution": resolution}
+
+
+def _described(name: str, values: np.ndarray) -> dict[str, float]:
+    mean, low, high = mean_interval(values)
+    median = float(np.median(values)) if len(values) and not np.isnan(values).any() else math.nan
+    ends = (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
+    return {
+        name: mean,
+        f"{name}_low": low,
+        f"{name}_high": high,
+        f"{name}_median": median,
+        f"{name}_min": ends[0],
+        f"{name}_max": ends[1],
+    }
