@@ -19,6 +19,7 @@ import torch
 from . import rundir
 from .comparison import UNITS, Budget, Comparison, LrScaling, Trial, Unit
 from .errors import ComparisonError
+from .figures import save_figures
 from .make import OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import Estimate, rehearse
@@ -176,6 +177,8 @@ def execute(
         )
         if out is not None:
             result.write(out, formats)
+            if comparison.tuning is not None and not measured.interrupted:
+                save_figures([result], "tuning", out, formats)
     registry.notify("run_finished", result=result)
     return result
 

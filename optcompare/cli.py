@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import ComparisonError, OptcompareError
+from .errors import OptcompareError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .api import Prepared
+    from .report.terminal import Reporter
     from .result import Result
 
+FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "profile", "ranks")
+XS = ("epochs", "updates", "samples", "seconds")
+TABLES = ("csv", "md", "latex")
 KINDS = ("strategies", "workloads", "optimizers")
-UNITS = ("epochs", "updates", "samples", "seconds")
-_AS_GIVEN = (
-    "workload", "tune", "tune_seeds", "lr_scaling", "goal", "baseline", "control", "measure", "device", "dtype", "threads",
-    "chunk", "eval_chunk",
-)  # fmt: skip
-_FREE_WITH_CONFIG = {"config", "out", "formats", "plugin", "dry_run", "quiet", "as_json"}
 
 RUN_EXAMPLES = """\b
 Examples:
@@ -32,6 +32,15 @@ Examples:
   optcompare run --workload csv:houses.csv:y=price --strategies full@sgd:lr=0.5,mini:64
   optcompare run --workload my_model.py:make_workload --device cuda --seconds 30
   optcompare run --config runs/20260101-120000-line/comparison.json
+"""
+
+
+REPORT_EXAMPLES = """\b
+Examples:
+  optcompare report runs/20260101-120000-digits
+  optcompare report runs/20260101-120000-digits --figure pairs --format pdf --width 3.4
+  optcompare report runs/* --figure profile --x samples
+  optcompare report runs/20260101-120000-digits --table latex
 """
 
 
@@ -132,35 +141,94 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     most one budget. Exit code 0: done (diverged trials are results), 1: some
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
     """  # fmt: skip
-    from .api import execute
+    from .figures import save_across
+    from .options import directories, plot_formats, prepare_all
     from .report.terminal import Reporter
 
-    formats = _formats(options["formats"])
-    prepared = _prepare(ctx, options)
-    out = options["out"] or _default_directory(prepared.setup.comparison.workload.label)
+    formats = plot_formats(options["formats"])
+    given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]
+    prepared = prepare_all(options, given)
     say = Reporter(quiet=options["quiet"] or options["as_json"])
-    for warning in prepared.registry.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    say.question(prepared.setup.comparison, prepared.notes)
+    outs = directories(options["out"], prepared)
     if options["dry_run"]:
-        say.plan(prepared.estimates, len(prepared.setup.comparison.seeds))
-        if options["as_json"]:
-            plan = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in prepared.estimates]
-            click.echo(json.dumps({"comparison": prepared.setup.comparison.to_json(), "trials": plan}, indent=2))
+        _show_plans(prepared, say, options["as_json"])
         return
+    results = []
+    for one, out in zip(prepared, outs, strict=True):
+        results.append(_run_one(one, out, say, formats))
+        if results[-1].status == "interrupted":
+            break
+    plots = [out / f"comparison.{formats[0]}" for out in outs]
+    several = len(outs) > 1 and len(results) == len(outs)
+    drawn = save_across(results, outs[0].parent, formats) if several else []
+    if options["as_json"]:
+        shown = [_as_json(result, plot) for result, plot in zip(results, plots, strict=False)]
+        click.echo(json.dumps(shown[0] if len(outs) == 1 else shown, indent=2, allow_nan=False))
+    elif options["quiet"]:
+        click.echo("\n".join(str(plot) for plot, _ in zip(plots, results, strict=False)))
+    elif several:
+        say.across(results, drawn)
+    ctx.exit(max(map(_exit_code, results)))
+
+
+def _show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> None:
+    plans = []
+    for one in prepared:
+        comparison = one.setup.comparison
+        say.question(comparison, one.notes)
+        say.plan(one.estimates, len(comparison.trials()) + len(comparison.tuning_trials()))
+        trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
+        plans.append({"comparison": comparison.to_json(), "trials": trials})
+    if as_json:
+        click.echo(json.dumps(plans[0] if len(plans) == 1 else plans, indent=2))
+
+
+def _run_one(prepared: Prepared, out: Path, say: Reporter, formats: list[str]) -> Result:
+    from .api import execute
+
+    _warn(prepared.registry.warnings)
+    say.question(prepared.setup.comparison, prepared.notes)
     known = len(prepared.registry.warnings)
     with say.progress() as observer:
         result = execute(prepared, out, observer, formats)
-    for warning in prepared.registry.warnings[known:]:
-        click.echo(f"warning: {warning}", err=True)
-    plot = out / f"comparison.{formats[0]}"
-    if options["as_json"]:
-        click.echo(json.dumps(_as_json(result, plot), indent=2, allow_nan=False))
-    elif options["quiet"]:
-        click.echo(str(plot))
-    else:
-        say.result(result, plot)
-    ctx.exit(_exit_code(result))
+    _warn(prepared.registry.warnings[known:])
+    say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
+    return result
+
+
+@cli.command(epilog=REPORT_EXAMPLES)
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option("--figure", type=click.Choice(FIGURES), help="Which figure to draw.  [default: the comparison plot]")
+@click.option("--x", type=click.Choice(XS), help="Axis of the loss, or what the goal is counted in.")
+@click.option("--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf.")
+@click.option(
+    "--width", type=float, default=7.0, show_default=True, metavar="INCHES", help="3.4 is a column of a paper."
+)
+@click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
+def report(directories: tuple[Path, ...], **options: Any) -> None:
+    """Draws figures and prints tables from run directories, without training.
+
+    Several runs of the same workload are merged, unless their fingerprints show
+    that they did not ask the same question.
+    """
+    from .figures import save_figures
+    from .merge import load_all
+    from .options import plot_formats
+    from .report.terminal import Reporter, summary_as
+
+    formats = plot_formats(options["formats"])
+    results = load_all(directories)
+    if options["table"]:
+        click.echo("\n\n".join(summary_as(options["table"], result) for result in results))
+        return
+    say = Reporter(quiet=False)
+    if options["figure"] is None:
+        for result in results:
+            say.summary(result)
+    out = options["out"] or directories[0]
+    for path in save_figures(results, options["figure"], out, formats, options["x"], options["width"]):
+        click.echo(f"plot: {path}")
 
 
 @cli.command(
@@ -220,84 +288,13 @@ def _registry(plugins: tuple[str, ...]) -> Any:
     from .registry import Registry
 
     registry = Registry.load(plugins)
-    for warning in registry.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    _warn(registry.warnings)
     return registry
 
 
-def _prepare(ctx: click.Context, options: dict[str, Any]) -> Prepared:
-    from .api import one_budget, prepare, prepare_again, seed_list
-    from .comparison import Comparison
-    from .registry import Registry
-    from .rundir import read_json_file
-
-    if options["config"] is not None:
-        given = click.core.ParameterSource.COMMANDLINE
-        fixed = [name for name in options if name not in _FREE_WITH_CONFIG and ctx.get_parameter_source(name) == given]
-        if fixed:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
-            raise ComparisonError(f"--config fixes the whole comparison; leave out {names}, or leave out --config")
-        values = read_json_file(options["config"])
-        comparison = Comparison.from_json(values.get("comparison", values))
-        return prepare_again(Registry.load((*comparison.plugins, *options["plugin"])), comparison)
-    return prepare(
-        Registry.load(options["plugin"]),
-        budget=one_budget({unit: options[unit] for unit in UNITS}),
-        seeds=seed_list(options["seeds"], options["first_seed"]),
-        order=None,
-        plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
-        strategies=[options["strategies"]],
-        optimizers=[options["optimizers"]],
-        lr=_rates(options["lr"]),
-        tune_range=_range(options["tune_range"]),
-        **{name: options[name] for name in _AS_GIVEN},
-    )
-
-
-def _rates(text: str | None) -> float | list[float] | None:
-    if text is None:
-        return None
-    rates = [_float(part, "--lr") for part in text.split(",")]
-    return rates[0] if len(rates) == 1 else rates
-
-
-def _range(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    ends = [_float(part, "--tune-range") for part in text.split(",")]
-    if len(ends) != 2:
-        raise ComparisonError(f"--tune-range takes LO,HI, such as 0.001,1; got {text}")
-    return ends[0], ends[1]
-
-
-def _float(text: str, option: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ComparisonError(f"{option} takes numbers separated by commas, got '{text}'") from None
-
-
-def _formats(text: str) -> list[str]:
-    from .result import FORMATS
-
-    formats = [part.strip().lower() for part in text.split(",")]
-    for name in formats:
-        if name not in FORMATS:
-            raise ComparisonError(f"unknown plot format '{name}'; give {', '.join(FORMATS)}, separated by commas")
-    return formats
-
-
-def _default_directory(workload: str) -> Path:
-    import re
-    import time
-
-    name = re.sub(r"[^\w.-]+", "_", workload)[:40].strip("._") or "workload"
-    path = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{path.name.partition('~')[0]}~{number}")
-        number += 1
-    return path
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _exit_code(result: Result) -> int:
@@ -312,7 +309,9 @@ def _as_json(result: Result, plot: Path) -> dict[str, Any]:
     summary = json.loads(result.summary().to_json(orient="records", double_precision=15))
     return {
         "status": result.status,
+        "verdict": result.verdict(),
         "summary": summary,
+        "pairs": json.loads(result.pairs().to_json(orient="records", double_precision=15)),
         "certificate": [dataclasses.asdict(check) for check in result.certificate],
         "directory": str(plot.parent),
         "plot": str(plot),

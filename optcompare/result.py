@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import html
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,18 +151,21 @@ class Result:
             rundir.write_table(directory, rundir.PATHS, self.paths)
         summary = self.summary()
         rundir.write_atomically(directory / "summary.csv", lambda path: summary.to_csv(path, index=False))
-        if len(self.records):
+        if len(self.reported[0]):
             figure = self.plot()
             for suffix in formats:
                 rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)
-        about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate)
+        about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
         rundir.write_json(directory, about)  # last: it says that the rest is there
 
     def _repr_html_(self) -> str:
         image = io.BytesIO()
         self.plot().savefig(image, format="png")
         data = base64.b64encode(image.getvalue()).decode()
-        return f'<img src="data:image/png;base64,{data}" style="max-width:100%">' + self.summary().to_html(index=False)
+        return (
+            f'<img src="data:image/png;base64,{data}" style="max-width:100%"><p>{html.escape(" ".join(self.verdict()))}</p>'
+            + self.summary().to_html(index=False)
+        )
 
 
 def describe(
@@ -170,10 +174,12 @@ def describe(
     environment: Mapping[str, Any],
     notes: Sequence[str],
     certificate: Sequence[Check],
+    verdict: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The contents of ``comparison.json``."""
     return {
         "status": status,
+        "verdict": list(verdict),
         "comparison": comparison.to_json(),
         "certificate": [dataclasses.asdict(check) for check in certificate],
         "notes": list(notes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,11 @@ import pandas as pd
 from .errors import RunDirectoryError
 
 COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
+
+
+def safe_name(text: str) -> str:
+    """A text as the name of a file or directory."""
+    return re.sub(r"[^\w.-]+", "_", text)[:40].strip("._") or "workload"
 
 
 def claim(directory: Path) -> None:

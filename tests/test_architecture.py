@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import optcompare
-from optcompare import cli, comparison, registry
+from optcompare import cli, comparison, figures, options, registry
 
 ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
@@ -60,11 +60,10 @@ LAYERS = {
         "report.tuning",
         "report.goal",
         "report.across",
-        "report.terminal",
         "result",
     ],
-    "running": ["registry", "make", "resolve", "rehearsal", "runner"],
-    "faces": ["api", "cli", ""],
+    "running": ["registry", "make", "resolve", "rehearsal", "runner", "figures", "merge"],
+    "faces": ["api", "options", "report.terminal", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""
 ORDER = [module for layer in LAYERS.values() for module in layer]
@@ -190,7 +189,9 @@ def test_public_names_are_what_they_say():
 
 def test_names_that_the_command_line_repeats_so_as_to_start_fast_are_the_same():
     assert cli.KINDS == registry.KINDS
-    assert cli.UNITS == comparison.UNITS
+    assert options.UNITS == comparison.UNITS
+    assert cli.FIGURES == figures.FIGURES
+    assert cli.XS == figures.XS
 
 
 def setup() -> configparser.ConfigParser:

@@ -233,7 +233,7 @@ def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
         line.split()[0]: line.split()[1:5] for line in done.stdout.splitlines() if line.startswith(("full", "mini:4"))
     }
     assert rows == {"full": ["full", "sgd", "0.01", "3"], "mini:4": ["mini:4", "sgd", "0.01", "6"]}
-    assert "4 trials (2 arms x 2 seeds), about " in done.stdout
+    assert "4 trials of 2 arms, about " in done.stdout
     assert everything_in(place) == set()
 
 

@@ -120,6 +120,12 @@ def test_metric_that_is_no_loss_reaches_its_goal_from_the_side_on_which_it_start
     assert [row[0] for row in costs(*trials, goal=Goal("valid_score", 0.8))] == expected
 
 
+def test_one_odd_start_does_not_turn_the_side_from_which_a_metric_comes():
+    starts = [0.1, 0.2, 50.0]
+    trials = (trial("a", seed, [3, 2], valid_score=[start, 0.9]) for seed, start in enumerate(starts))
+    assert [row[0] for row in costs(*trials, goal=Goal("valid_score", 0.8))] == [10, 10, 0]
+
+
 def test_loss_reaches_its_goal_from_above_even_where_it_starts_below():
     assert [row[0] for row in costs(trial("a", 0, [0.5, 2, 3]))] == [0]
 

@@ -50,7 +50,7 @@ def test_a_strategy_that_seeds_torch_is_refused(adaptive):
 
     Seeds.adaptive = adaptive
     with pytest.raises(
-        Exception, match="strategy seeds drew from torch's global generator; draw from epoch.rng instead"
+        OptcompareError, match=r"strategy seeds drew from torch's global generator; draw from epoch.rng instead"
     ):
         compare(small_workload(), [Seeds()], seeds=1, epochs=1)
 
@@ -293,7 +293,7 @@ def test_a_workload_function_that_seeds_leaves_the_callers_generators_alone(tmp_
     (tmp_path / "seeding.py").write_text(
         "import torch, optcompare\nfrom torch import nn\n"
         "def make():\n    torch.manual_seed(9)\n    x = torch.randn(8, 1)\n"
-        "    return optcompare.Workload(model=lambda: nn.Linear(1, 1), train=(x, x.clone()), loss=nn.functional.mse_loss, lr=.1)\n"
+        "    return optcompare.Workload(model=lambda: nn.Linear(1, 1), train=(x, x.clone()), loss=nn.MSELoss(), lr=.1)\n"
     )
     torch.manual_seed(1)
     expected = torch.rand(2)

@@ -234,6 +234,20 @@ def test_ratio_is_claimed_with_enough_pairs():
     assert row["goal_ratio_high"] < 1
 
 
+def test_ratio_of_too_few_pairs_is_not_claimed_however_small_p_is():
+    measured = reaching(full=[100, 110, 120, 130, 140, INF], mini=[10, 11, 12, 13, 14, 20])
+    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    assert row["goal_p_holm"] < 1e-4
+    assert (row["goal_pairs"], row["goal_claimed"]) == (5, False)
+
+
+def test_seed_interrupted_on_the_way_to_the_goal_is_neither_hit_nor_miss():
+    made = [trial(arm, seed, [9, 1]) for arm in ("full", "mini") for seed in (0, 1)]
+    cut = trial("full", 2, [9, 5], "interrupted"), trial("mini", 2, [9, 1])
+    row = pairs(*tables(*made, *cut), "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    assert row[["goal_seeds", "goal_hits", "goal_baseline_hits"]].tolist() == [2, 2, 2]
+
+
 def test_without_a_goal_there_is_no_ratio():
     row = compared(FINALS).loc["mini"]
     assert row[["goal_pairs", "goal_seeds", "goal_hits", "goal_claimed"]].tolist() == [0, 0, 0, False]

@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -98,8 +97,8 @@ def _reported(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["phase"] == "report"] if "phase" in table else table
 
 
-def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str) -> Name:
-    end = arm_curves(rows, "epochs", metric).end
+def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X) -> Name:
+    end = arm_curves(rows, x, metric).end
     rows = rows.drop_duplicates("seed")
     known = [trials[trials["arm"] == arm], rows] if len(trials) else [rows]
     statuses = {seed: status for table in known for seed, status in zip(table["seed"], table["status"], strict=True)}
@@ -131,11 +130,14 @@ def comparison_figure(
     *,
     paths: pd.DataFrame | None = None,
     metric: str = "train_loss",
+    xs: Sequence[X] = ("epochs", "updates", "seconds"),
     title: str | None = None,
     subtitle: str | None = None,
     note: str | None = None,
 ) -> Figure:
     """The comparison as one figure, 10 inches wide: the loss of every arm against epochs, updates and training time.
+
+    ``xs``: other axes, or fewer.
 
     ``records`` and ``trials`` are those of a run directory; with ``paths`` (see :func:`.paths.draw_paths`) a second
     part shows the weights' way over the loss. ``title`` and ``subtitle`` replace what is said by default: how many
@@ -145,7 +147,7 @@ def comparison_figure(
     trials = _reported(trials)
     records = with_status(_reported(records), trials)
     colours = style.arm_colours(list(records["arm"].unique()))
-    names = [_name(records[records["arm"] == arm], trials, arm, metric) for arm in colours]
+    names = [_name(records[records["arm"] == arm], trials, arm, metric, xs[0]) for arm in colours]
     room = _room_beside(names)
     heading = style.folded(what_was_shared(records, trials) if title is None else title, TEXT, style.LARGE, "bold")
     said = what_is_drawn(records, trials) if subtitle is None else subtitle
@@ -160,7 +162,7 @@ def comparison_figure(
         sheet = Sheet(WIDTH, maps_top + (maps.height if maps else 0.0))
         sheet.text(MARGIN, 0.15, "\n".join(heading), size=style.LARGE, weight="bold", va="top")
         sheet.text(MARGIN, 0.22 + 0.24 * len(heading), "\n".join(caption), style.MUTED, va="top")
-        first = _draw_panels(sheet, panels_top, room, records, metric, colours)
+        first = _draw_panels(sheet, panels_top, room, records, metric, colours, xs)
         if room:
             _write_names(sheet, first, panels_top, names, colours)
         else:
@@ -170,15 +172,31 @@ def comparison_figure(
     return sheet.figure
 
 
+def paths_figure(records: pd.DataFrame, paths: pd.DataFrame) -> Figure:
+    """The paths of the weights alone, in the colours that the arms have in the comparison."""
+    colours = style.arm_colours(list(_reported(records)["arm"].unique()))
+    maps = Maps(paths, {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))})
+    with style.plain():
+        sheet = Sheet(WIDTH, maps.height + 0.2)
+        maps.draw(sheet, 0.2)
+    return sheet.figure
+
+
 def _draw_panels(
-    sheet: Sheet, top: float, room: float, records: pd.DataFrame, metric: str, colours: Mapping[str, str]
+    sheet: Sheet,
+    top: float,
+    room: float,
+    records: pd.DataFrame,
+    metric: str,
+    colours: Mapping[str, str],
+    xs: Sequence[X],
 ) -> Axes:
-    """The loss three times over one axis; returns the first axes, to whose right ``room`` inches are left."""
-    gaps, left = [room or GAP, GAP], scales.left_of(loss_limits(records, metric))
-    width = (WIDTH - left - MARGIN - sum(gaps)) / 3
-    first = draw_loss(sheet.axes(left, top, width, PANEL), records, x="epochs", metric=metric, colours=colours)
+    """The loss over each of ``xs`` on one axis; returns the first axes, to whose right ``room`` inches are left."""
+    gaps, left = [room or GAP, *[GAP] * (len(xs) - 2)], scales.left_of(loss_limits(records, metric))
+    width = (WIDTH - left - MARGIN - sum(gaps)) / len(xs)
+    first = draw_loss(sheet.axes(left, top, width, PANEL), records, x=xs[0], metric=metric, colours=colours)
     first.yaxis.set_label_coords((style.Y_NAME - left) / width, 0.5)
-    for gap, x in zip(gaps, get_args(X)[1:3], strict=True):
+    for gap, x in zip(gaps, xs[1:], strict=False):
         left += width + gap
         ax = sheet.axes(left, top, width, PANEL, share=first)
         draw_loss(ax, records, x=x, metric=metric, colours=colours).set_ylabel("")

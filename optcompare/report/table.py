@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ..fairness import Check
+from ..tuned import best_rates, expected_best
 
 Row = list[str]
 
@@ -17,16 +18,76 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
     measured = [name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)]
     plain = {"updates": _whole, "samples": _whole, "train_seconds": _seconds, "diverged": _whole, "failed": _whole}
     titles = {"train_seconds": "train time"}
-    header = ["arm", *map(_title, measured), *(titles.get(name, name) for name in plain)]
+    rates = ["lr"] if summary["lr"].nunique() > 1 else []
+    header = ["arm", *rates, *map(_title, measured), *(titles.get(name, name) for name in plain)]
     rows = [
         [
             str(row["arm"]),
+            *(f"{row[name]:.4g}" for name in rates),
             *(_with_interval(row, name) for name in measured),
             *(show(row[name]) for name, show in plain.items()),
         ]
         for _, row in summary.iterrows()
     ]
     return header, rows
+
+
+def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
+    """Header and one row an arm against the baseline: the paired difference, who won how often, Holm's p, the goal."""
+    with_goal = (pairs["goal_seeds"] > 0).any() if len(pairs) else False
+    header = ["arm", f"final {column}, difference (95%)", "won", "lost", "tied", "p (Holm)"]
+    header += ["samples to the goal, ratio (95%)"] if with_goal else []
+    rows = []
+    for _, pair in pairs.iterrows():
+        known = not math.isnan(pair["difference"])
+        between = f"{number(pair['difference'])} ({number(pair['low'])} to {number(pair['high'])})" if known else "–"
+        row = [str(pair["arm"]), between, *(str(int(pair[name])) for name in ("wins", "losses", "ties"))]
+        row.append(_probability(float(pair["p_holm"])))
+        if with_goal:
+            ratio = [number(float(pair[name])) for name in ("goal_ratio", "goal_ratio_low", "goal_ratio_high")]
+            row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]})" if pair["goal_pairs"] else "–")
+        rows.append(row)
+    return header, rows
+
+
+def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
+    """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it is known."""
+    header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]
+    rows = [
+        [str(row["arm"]), f"{round(row['goal_reached'])} of {round(row['seeds'])}", number(row["goal_samples"]),
+         number(row["goal_updates"]), _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
+         f"{number(row['goal_resolution'])} samples" if not math.isnan(row["goal_resolution"]) else "–"]
+        for _, row in summary.iterrows()
+    ]  # fmt: skip
+    return header, rows
+
+
+def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
+    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to be, the cost."""
+    tried = int(scores.groupby("arm", sort=False).size().max())
+    counts = [k for k in (1, 2, 4, 8, 16, 32) if k < tried]
+    header = ["arm", "best lr", column, *(f"best of {k}" for k in counts), "samples", "train time"]
+    best = best_rates(scores).set_index("arm").to_dict("index")
+    rows = []
+    for arm, group in scores.groupby("arm", sort=False):
+        found = best[arm]
+        expected = [number(expected_best(group["score"], k)) for k in counts]
+        chosen = [f"{found['lr']:.4g}{' (edge)' if found['at_edge'] else ''}", number(float(found["score"]))]
+        rows.append([str(arm), *chosen, *expected, _whole(group["samples"].sum()), _seconds(group["seconds"].sum())])
+    return header, rows
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a README or an issue; ``|`` in a cell is escaped."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A ``tabular`` for a paper, for use with booktabs."""
+    body = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *rows)]
+    top = [r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule", body[0], r"\midrule"]
+    return "\n".join([*top, *body[1:], r"\bottomrule", r"\end{tabular}"])
 
 
 def certificate_lines(certificate: Iterable[Check]) -> list[str]:
@@ -64,6 +125,25 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in table
     ]
+
+
+def _probability(p: float) -> str:
+    if math.isnan(p):
+        return "–"
+    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _escaped(text: str) -> str:
+    special = {
+        "±": r"$\pm$",
+        "∞": r"$\infty$",
+        "–": "--",
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\^{}",
+    }
+    special |= {character: "\\" + character for character in "&%$#_{}"}
+    return "".join(special.get(character, character) for character in text)
 
 
 def _is_shown(name: str, summary: pd.DataFrame) -> bool:

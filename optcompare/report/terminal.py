@@ -18,7 +18,18 @@ from rich.text import Text
 from ..binding import parameters
 from ..comparison import Comparison, Trial
 from ..optimizer import hyperparameters
-from .table import aligned, certificate_lines, duration, summary_cells
+from .table import (
+    aligned,
+    certificate_lines,
+    duration,
+    goal_cells,
+    latex,
+    markdown,
+    number,
+    pair_cells,
+    summary_cells,
+    tuning_cells,
+)
 
 if TYPE_CHECKING:
     from ..registry import Entry, PluginInfo
@@ -42,6 +53,9 @@ class Reporter:
             return
         arms = ", ".join(arm.label for arm in comparison.arms)
         rates = ", ".join(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
+        if comparison.tuning is not None:
+            count = max(map(len, comparison.tuning.rates.values()))
+            rates += f", and {count} to tune from"
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
         where = f"{comparison.device}, {comparison.dtype}, {threads}"
@@ -49,8 +63,8 @@ class Reporter:
         for note in notes:
             self._say(f"note: {note}")
 
-    def plan(self, estimates: Sequence[Estimate], seeds: int) -> None:
-        """The dry run."""
+    def plan(self, estimates: Sequence[Estimate], trials: int) -> None:
+        """The dry run; ``trials``: how many there are in all."""
         if self._quiet:
             return
         header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial"]
@@ -60,11 +74,8 @@ class Reporter:
             for e in estimates
         ]  # fmt: skip
         self._table(header, rows)
-        total = seeds * sum(e.seconds for e in estimates)
-        self._say(
-            f"{seeds * len(estimates)} trials ({len(estimates)} arms x {seeds} seeds), about {duration(total)}; "
-            "nothing was trained"
-        )
+        total = trials / len(estimates) * sum(e.seconds for e in estimates)
+        self._say(f"{trials} trials of {len(estimates)} arms, about {duration(total)}; nothing was trained")
 
     @contextmanager
     def progress(self) -> Iterator[Bar | Lines | None]:
@@ -77,16 +88,62 @@ class Reporter:
         else:
             yield Lines()
 
-    def result(self, result: Result, plot: Path) -> None:
-        """Summary, what went wrong, certificate, and where the plot is."""
+    def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
+        """What several workloads say together: mean ranks, and scores where each has a goal."""
+        from ..figures import finals_across, times_across
+        from ..profiles import friedman, mean_ranks, scores
+
+        finals = finals_across(results)
+        with_goal = all(result.goal is not None for result in results)
+        score = scores(times_across(results)) if with_goal else None
+        header = ["arm", "mean rank", *(["score"] if with_goal else [])]
+        rows = [
+            [str(arm), f"{rank:.2f}", *([f"{score[str(arm)]:.3f}"] if score is not None else [])]
+            for arm, rank in mean_ranks(finals).sort_values().items()
+        ]
+        self._say("")
+        self._table(header, rows)
+        said = f"mean rank of the median final loss over {len(results)} workloads, 1 is best"
+        self._say(said + ("; score: area under the profile of samples to the goal" if with_goal else ""))
+        if len(finals.columns) > 2:
+            chi2, p = friedman(finals)
+            self._say(f"Friedman test of equal ranks: chi² {chi2:.3g}, p {p:.3g}")
+        for plot in plots:
+            self._say(f"plot: {plot}")
+
+    def summary(self, result: Result) -> None:
+        """The summary, what the goal took, the pairs against the baseline, and the verdict."""
+        if self._quiet:
+            return
         self._say("")
         self._table(*summary_cells(result.summary()))
-        self._say(
-            "mean over seeds ± half of its 95% t interval"
-            if len(result.comparison.seeds) > 1
-            else "one seed: no interval"
-        )
-        for _, trial in result.trials[result.trials["status"] != "finished"].head(8).iterrows():
+        several = len(result.comparison.seeds) > 1
+        self._say("mean over seeds ± half of its 95% t interval" if several else "one seed: no interval")
+        if result.goal is not None and len(result.records):
+            self._say("")
+            self._table(*goal_cells(result.summary(), str(result.goal)))
+        pairs = result.pairs()
+        if len(pairs):
+            self._say("")
+            self._say(f"against {result.baseline}, seed by seed")
+            self._table(*pair_cells(pairs, result.compared))
+            spread = float(pairs["control_spread"].iloc[0])
+            if result.comparison.control is not None:
+                self._say(f"rounding alone ({result.comparison.control}) moves it by up to {number(spread)}")
+            self._say("")
+            for sentence in result.verdict():
+                self._say(sentence)
+
+    def result(self, result: Result, plot: Path, said: int) -> None:
+        """Summary, pairs, verdict, what went wrong, certificate, and where the plot is; ``said``: notes shown before."""
+        if self._quiet:
+            return
+        self.summary(result)
+        self.tuning(result)
+        for note in result.notes[said:]:
+            self._say(f"note: {note}")
+        ended = result.reported[1]
+        for _, trial in ended[ended["status"] != "finished"].head(8).iterrows():
             self._say(f"{trial['status']}: {trial['arm']}, seed {trial['seed']}: {trial['reason']}")
         self._say("")
         for line in certificate_lines(result.certificate):
@@ -95,6 +152,15 @@ class Reporter:
         if result.status == "interrupted":
             self._say("interrupted: this is what was measured until then")
         self._say(f"plot: {plot}")
+
+    def tuning(self, result: Result) -> None:
+        """What each arm's tuning chose, what fewer trials would have found, and what it cost."""
+        if result.comparison.tuning is None or result.status != "finished":
+            return
+        self._say("")
+        self._table(*tuning_cells(result.tuning(), result.compared))
+        seeds = result.comparison.tuning.seeds
+        self._say(f"tuned on {seeds} seed{'s' if seeds > 1 else ''} of their own, which no report seed ever is")
 
     def _say(self, text: str) -> None:
         self._out.print(Text(text))
@@ -110,6 +176,14 @@ class Reporter:
         for row in rows:
             table.add_row(*map(Text, row))
         self._out.print(table, soft_wrap=False)
+
+
+def summary_as(form: str, result: Result) -> str:
+    """The summary as ``csv`` (every number), ``md`` or ``latex`` (as on the terminal)."""
+    if form == "csv":
+        return str(result.summary().to_csv(index=False)).rstrip()
+    cells = summary_cells(result.summary())
+    return markdown(*cells) if form == "md" else latex(*cells)
 
 
 class Lines:

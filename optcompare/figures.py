@@ -1,0 +1,180 @@
+"""Every figure by its name, from results: computes the table that a figure shows, and hands it to what draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .errors import ComparisonError
+from .profiles import critical_difference, mean_ranks, performance_profile
+from .rundir import safe_name, write_atomically
+from .statistics import final_values, mean_interval
+from .tuned import best_rates
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .result import Result
+
+ONE = ("loss", "paths", "final", "tuning", "pairs", "goal")
+ACROSS = ("profile", "ranks")
+FIGURES = (*ONE, *ACROSS)
+XS = ("epochs", "updates", "samples", "seconds")
+
+
+def figure(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
+    """One comparison's figure; ``x`` is the axis of ``loss`` (all if None) and the cost of ``goal``, width in inches.
+
+    Raises :class:`ComparisonError` where the comparison has not what the figure shows.
+    """
+    drawn: Mapping[str, Callable[[], Figure]] = {
+        "loss": lambda: _loss(result, x),
+        "paths": lambda: _paths(result),
+        "final": lambda: _final(result, width),
+        "tuning": lambda: _tuning(result, width),
+        "pairs": lambda: _pairs(result, width),
+        "goal": lambda: _goal(result, x or "samples", width),
+    }
+    return drawn[kind]()
+
+
+def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
+    """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses."""
+    from .report.across import profile_figure, ranks_figure
+
+    if len(results) < 2:
+        raise ComparisonError(
+            f"the figure {kind} is over several workloads; give several run directories, or one run of several"
+        )
+    if kind == "ranks":
+        table = finals_across(results)
+        critical = critical_difference(len(table.columns), len(table))
+        return ranks_figure(mean_ranks(table), critical, _colours(results[0]), width=width)
+    cost = x or "samples"
+    return profile_figure(
+        performance_profile(times_across(results, cost)), _colours(results[0]), width=width, unit=cost
+    )
+
+
+def save_figures(
+    results: Sequence[Result],
+    kind: str | None,
+    out: Path,
+    formats: Sequence[str],
+    x: str | None = None,
+    width: float = 7.0,
+) -> list[Path]:
+    """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files."""
+    if kind in ACROSS:
+        return _save(figure_across(kind, results, x, width), out, kind, formats)
+    drawn = [(result, figure(kind, result, x, width) if kind else result.plot()) for result in results]
+    paths = []
+    for result, picture in drawn:
+        suffix = f"-{safe_name(result.comparison.workload.label)}" if len(results) > 1 else ""
+        paths += _save(picture, out, (kind or "comparison") + suffix, formats)
+    return paths
+
+
+def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) -> list[Path]:
+    """What several workloads can be drawn as: ranks where there are arms to rank, a profile where each has a goal."""
+    kinds = ["profile"] if all(result.goal is not None for result in results) else []
+    kinds += ["ranks"] if len(_arms(results[0])) > 1 else []
+    return [path for kind in kinds for path in save_figures(results, kind, out, formats)]
+
+
+def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:
+    """Median cost to the goal, one row a workload and one column an arm; infinite where the median trial missed."""
+    _refuse_other_arms(results)
+    if cost not in XS[1:]:
+        raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
+    rows = {one.comparison.workload.label: one.times_to_goal().groupby("arm")[cost].median() for one in results}
+    return pd.DataFrame(rows).T[_arms(results[0])]
+
+
+def finals_across(results: Sequence[Result]) -> pd.DataFrame:
+    """Median final loss (validation where there is one), one row a workload and one column an arm."""
+    _refuse_other_arms(results)
+    rows = {
+        one.comparison.workload.label: final_values(*one.reported, one.compared).groupby("arm")["final"].median()
+        for one in results
+    }
+    return pd.DataFrame(rows).T[_arms(results[0])]
+
+
+def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"{name}.{suffix}" for suffix in formats]
+    for path in paths:
+        write_atomically(path, picture.savefig)
+    return paths
+
+
+def _arms(result: Result) -> list[str]:
+    return [arm.label for arm in result.comparison.arms if arm.label != result.comparison.control]
+
+
+def _colours(result: Result) -> dict[str, str]:
+    from .report.style import arm_colours
+
+    return arm_colours([arm.label for arm in result.comparison.arms])
+
+
+def _refuse_other_arms(results: Sequence[Result]) -> None:
+    first = results[0]
+    for other in results[1:]:
+        if set(_arms(other)) != set(_arms(first)):
+            raise ComparisonError(
+                f"{first.comparison.workload.label} compares {', '.join(_arms(first))} and "
+                f"{other.comparison.workload.label} {', '.join(_arms(other))}; figures across workloads need the same arms"
+            )
+
+
+def _loss(result: Result, x: str | None) -> Figure:
+    from .report.figure import comparison_figure
+
+    return result.plot() if x is None else comparison_figure(*result.reported, xs=[x])  # type: ignore[list-item]
+
+
+def _paths(result: Result) -> Figure:
+    from .report.figure import paths_figure
+
+    if result.paths is None:
+        raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
+    return paths_figure(result.reported[0], result.paths)
+
+
+def _final(result: Result, width: float) -> Figure:
+    from .report.seeds import final_figure
+
+    finals = final_values(*result.reported, result.compared).rename(columns={"final": "value"})
+    ends = {arm: mean_interval(group["value"].to_numpy(float)) for arm, group in finals.groupby("arm", sort=False)}
+    intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
+    return final_figure(finals, intervals, _colours(result), width=width, metric=result.compared)
+
+
+def _tuning(result: Result, width: float) -> Figure:
+    from .report.tuning import tuning_figure
+
+    scores = result.tuning()
+    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.compared)
+
+
+def _pairs(result: Result, width: float) -> Figure:
+    from .report.forest import pairs_figure
+
+    pairs = result.pairs()
+    if pairs.empty:
+        raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
+    return pairs_figure(pairs, _colours(result), width=width, metric=result.compared)
+
+
+def _goal(result: Result, cost: str, width: float) -> Figure:
+    from .report.goal import goal_figure
+
+    if cost not in XS[1:]:
+        raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
+    times = result.times_to_goal().rename(columns={cost: "value"})[["arm", "seed", "value"]]
+    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=cost)

@@ -1,0 +1,103 @@
+"""Several run directories of one question become one result; those of different questions are refused, with the reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from . import rundir
+from .comparison import Comparison
+from .errors import ComparisonError, RunDirectoryError
+from .result import Result, load
+from .tuning import Tuning
+
+SAME = ("workload", "budget", "device", "dtype", "threads", "eval_chunk", "measure", "order")
+
+
+def load_all(directories: Sequence[Path]) -> list[Result]:
+    """One result a workload: directories of several runs are opened, runs of one workload merged."""
+    runs = [(path, load(path)) for directory in directories for path in _runs(directory)]
+    by_workload: dict[str, list[tuple[Path, Result]]] = {}
+    for path, result in runs:
+        by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
+    return [merge(found) for found in by_workload.values()]
+
+
+def merge(runs: Sequence[tuple[Path, Result]]) -> Result:
+    """The union of arms and seeds; a trial that several runs hold is taken from the first.
+
+    Raises :class:`ComparisonError` where settings, the fingerprints of weights or order of a shared seed, or arms of
+    one label differ: then the runs did not ask the same question.
+    """
+    (first_path, merged), *others = runs
+    for path, other in others:
+        reason = _difference(merged, other)
+        if reason:
+            raise ComparisonError(f"{first_path} and {path} did not ask the same question: {reason}")
+        merged = _together(merged, other)
+    return merged
+
+
+def _runs(directory: Path) -> list[Path]:
+    if (directory / rundir.COMPARISON).is_file():
+        return [directory]
+    inside = sorted(path.parent for path in directory.glob(f"*/{rundir.COMPARISON}"))
+    if not inside:
+        raise RunDirectoryError(f"{directory} is no run directory and holds none; give what --out named")
+    return inside
+
+
+def _difference(one: Result, other: Result) -> str:
+    a, b = one.comparison, other.comparison
+    for name in SAME:
+        if getattr(a, name) != getattr(b, name):
+            return f"{name} is {_shown(getattr(a, name))} in one and {_shown(getattr(b, name))} in the other"
+    tried = [max(map(len, c.tuning.rates.values())) * c.tuning.seeds if c.tuning else 0 for c in (a, b)]
+    if tried[0] != tried[1]:
+        return f"an arm was tuned with {tried[0]} trials in one and {tried[1]} in the other"
+    theirs = {arm.label: arm for arm in b.arms}
+    for arm in a.arms:
+        if arm.label in theirs and theirs[arm.label] != arm:
+            return f"the arm {arm.label} has other settings"
+    for column, what in (("weights_sha256", "initial weights"), ("order_sha256", "order of samples")):
+        prints = pd.concat([result.reported[1][["seed", column, "updates"]] for result in (one, other)])
+        if column == "order_sha256" and a.budget.unit != "epochs":
+            continue  # arms went through different numbers of epochs
+        whole = prints[prints[column] != ""]
+        finished = pd.concat([result.reported[1]["status"] for result in (one, other)]) == "finished"
+        differing = whole[finished.to_numpy()[prints[column] != ""]].groupby("seed")[column].nunique()
+        if (differing > 1).any():
+            return f"seed {differing.index[differing > 1][0]} has another {what} (their SHA-256 differ)"
+    return ""
+
+
+def _shown(value: object) -> str:
+    return str(getattr(value, "label", value))
+
+
+def _together(one: Result, other: Result) -> Result:
+    key = ["phase", "arm", "lr", "seed"]
+    known = set(map(tuple, one.trials[key].to_numpy()))
+    tables = {}
+    for name in ("records", "trials"):
+        theirs = getattr(other, name)
+        new = [tuple(row) not in known for row in theirs[key].to_numpy()]
+        tables[name] = pd.concat([getattr(one, name), theirs[new]], ignore_index=True)
+    comparison = _union(one.comparison, other.comparison)
+    return dataclasses.replace(
+        one, comparison=comparison, notes=list(dict.fromkeys([*one.notes, *other.notes])), weights={}, **tables
+    )
+
+
+def _union(a: Comparison, b: Comparison) -> Comparison:
+    labels = {arm.label for arm in a.arms}
+    return dataclasses.replace(
+        a,
+        arms=(*a.arms, *(arm for arm in b.arms if arm.label not in labels)),
+        seeds=tuple(dict.fromkeys([*a.seeds, *b.seeds])),
+        control=a.control or b.control,
+        tuning=Tuning({**b.tuning.rates, **a.tuning.rates}, a.tuning.seeds) if a.tuning and b.tuning else None,
+    )

@@ -1,0 +1,125 @@
+"""What the command line's options mean: texts become the arguments of :mod:`optcompare.api`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ComparisonError
+from .rundir import safe_name
+from .spec import split
+
+if TYPE_CHECKING:
+    from .api import Prepared
+
+UNITS = ("epochs", "updates", "samples", "seconds")
+_AS_GIVEN = (
+    "workload", "tune", "tune_seeds", "lr_scaling", "goal", "baseline", "control", "measure", "device", "dtype", "threads",
+    "chunk", "eval_chunk",
+)  # fmt: skip
+_FREE_WITH_CONFIG = {"config", "out", "formats", "plugin", "dry_run", "quiet", "as_json"}
+
+
+def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]:
+    """One rehearsed comparison for each workload, all before anything is trained; ``given``: options on the line."""
+    if options["config"] is not None:
+        return [_prepare_again(options, given)]
+    names = [name.strip() for name in split(options["workload"], ",")]
+    prepared = [_prepare({**options, "workload": name}) for name in names]
+    arms = [", ".join(arm.label for arm in one.setup.comparison.arms) for one in prepared]
+    for name, labels in zip(names, arms, strict=True):
+        if labels != arms[0]:
+            raise ComparisonError(
+                f"several workloads need the same arms, and {names[0]} has {arms[0]}, but {name} {labels}; write batch "
+                "sizes out, such as mini:32"
+            )
+    return prepared
+
+
+def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
+    """Where each comparison is written: ``out``, or where there are several workloads, a directory for each in it."""
+    labels = [one.setup.comparison.workload.label for one in prepared]
+    whole = out or default_directory("+".join(labels))
+    if len(labels) == 1:
+        return [whole]
+    names = [safe_name(label) for label in labels]
+    if len(set(names)) < len(names):
+        raise ComparisonError(f"each workload needs a directory of its own; {', '.join(labels)} would share one")
+    return [whole / name for name in names]
+
+
+def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
+    from .api import prepare_again
+    from .comparison import Comparison
+    from .registry import Registry
+    from .rundir import read_json_file
+
+    fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
+    if fixed:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        raise ComparisonError(f"--config fixes the whole comparison; leave out {names}, or leave out --config")
+    values = read_json_file(options["config"])
+    comparison = Comparison.from_json(values.get("comparison", values))
+    return prepare_again(Registry.load((*comparison.plugins, *options["plugin"])), comparison)
+
+
+def _prepare(options: dict[str, Any]) -> Prepared:
+    from .api import one_budget, prepare, seed_list
+    from .registry import Registry
+
+    return prepare(
+        Registry.load(options["plugin"]),
+        budget=one_budget({unit: options[unit] for unit in UNITS}),
+        seeds=seed_list(options["seeds"], options["first_seed"]),
+        order=None,
+        plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
+        strategies=[options["strategies"]],
+        optimizers=[options["optimizers"]],
+        lr=_rates(options["lr"]),
+        tune_range=_range(options["tune_range"]),
+        **{name: options[name] for name in _AS_GIVEN},
+    )
+
+
+def _rates(text: str | None) -> float | list[float] | None:
+    if text is None:
+        return None
+    rates = [_float(part, "--lr") for part in text.split(",")]
+    return rates[0] if len(rates) == 1 else rates
+
+
+def _range(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    ends = [_float(part, "--tune-range") for part in text.split(",")]
+    if len(ends) != 2:
+        raise ComparisonError(f"--tune-range takes LO,HI, such as 0.001,1; got {text}")
+    return ends[0], ends[1]
+
+
+def _float(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ComparisonError(f"{option} takes numbers separated by commas, got '{text}'") from None
+
+
+def plot_formats(text: str) -> list[str]:
+    from .result import FORMATS
+
+    formats = [part.strip().lower() for part in text.split(",")]
+    for name in formats:
+        if name not in FORMATS:
+            raise ComparisonError(f"unknown plot format '{name}'; give {', '.join(FORMATS)}, separated by commas")
+    return formats
+
+
+def default_directory(workload: str) -> Path:
+    path = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{safe_name(workload)}"
+    number = 2
+    while path.exists():
+        path = path.with_name(f"{path.name.partition('~')[0]}~{number}")
+        number += 1
+    return path

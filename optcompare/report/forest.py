@@ -1,0 +1,156 @@
+"""Paired differences to the baseline as a forest plot: one row an arm, with what was won, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from . import scales, style
+from .curves import METRIC_NAMES
+from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
+from .rows import Column, Rows, row_sheet
+from .scales import Limits
+from .seeds import draw_interval
+
+BAND = "#DADDE2"
+WIDE = 6.0
+"""Inches from which on the differences also stand as numbers."""
+
+
+def pair_limits(pairs: pd.DataFrame) -> Limits:
+    """Limits that hold zero, the control's spread, and the intervals up to four times the arms' median extent."""
+    ends = pairs.loc[np.isfinite(pairs["difference"]), ["difference", "low", "high"]].to_numpy(float)
+    spreads = pairs["control_spread"].to_numpy(float)
+    spread = float(spreads[np.isfinite(spreads)].max(initial=0.0))
+    if not len(ends):
+        return Limits(-(1.2 * spread or 1.0), 1.2 * spread or 1.0, "linear")
+    extents = np.nanmax(np.abs(ends), axis=1)
+    far = 4 * float(np.median(extents)) or float(extents.max()) or spread or 1.0
+    low = max(min(float(np.nanmin(ends)), -min(spread, far), 0.0), -far)
+    high = min(max(float(np.nanmax(ends)), min(spread, far), 0.0), far)
+    air = 0.06 * (high - low)
+    return Limits(low - air, high + air, "linear")
+
+
+def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
+    """The text beside the rows: on wide figures the difference with its interval, then wins, losses, ties, and p."""
+    rows = by_arm(pairs)
+    claimed = frozenset(arm for arm, row in rows.items() if row["claimed"])
+    won = {arm: f"{row['wins']:.0f}/{row['losses']:.0f}/{row['ties']:.0f}" for arm, row in rows.items()}
+    sure = {arm: probability(float(row["p_holm"])) for arm, row in rows.items()}
+    columns = [Column("won/lost/tied" if width >= WIDE else "won/lost\n/tied", won), Column("Holm p", sure, claimed)]
+    if width < WIDE:
+        return columns
+    sized = {arm: _with_interval(row["difference"], row["low"], row["high"]) for arm, row in rows.items()}
+    return [Column("mean difference [95% interval]", sized, claimed), *columns]
+
+
+def probability(p: float) -> str:
+    """Three decimals, or that it is smaller."""
+    if math.isnan(p):
+        return "–"
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _with_interval(difference: float, low: float, high: float) -> str:
+    if math.isnan(difference):
+        return "–"
+    return signed(difference) + (f" [{signed(low)}, {signed(high)}]" if math.isfinite(low) else "")
+
+
+def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
+    """What the differences are, and which side is better for the arm."""
+    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
+    side = "below 0: lower loss" if metric.endswith("_loss") else "above 0: higher value"
+    return f"final {name}, difference to {pairs['baseline'].iloc[0]}\n({side})"
+
+
+def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "train_loss") -> Axes:
+    """Draws one row an arm: its mean difference to the baseline with the 95% interval, beside a line at zero.
+
+    ``pairs`` holds arm, baseline, n, difference, low, high, wins, losses, ties, p, p_holm, enough_seeds, claimed,
+    control_spread and indistinguishable. What is claimed is filled, thick and bold, anything else hollow and thin.
+    A grey band around zero is the control's spread. A row without a mean says how many of the
+    shared seeds were won.
+    """
+    arms = shown_arms(list(pairs["arm"]), colours)
+    table = by_arm(pairs)
+    rows = Rows(ax, arms, colours, pair_columns(pairs, figure_width(ax)))
+    limits = pair_limits(pairs)
+    scales.scale(ax, "x", limits, rows.size)
+    name_x_axis(ax, pair_axis_name(pairs, metric), rows.size)
+    ax.axvline(0.0, color=style.INK, linewidth=1.0, zorder=2, label="_zero")
+    for i, arm in enumerate(arms):
+        row, y = table[arm], rows.middle[arm]
+        spread = float(row["control_spread"])
+        if math.isfinite(spread):
+            ax.add_patch(Rectangle((-spread, i - 0.5), 2 * spread, 1, facecolor=BAND, edgecolor="none", zorder=1))
+        if math.isnan(float(row["difference"])):
+            won = counted(int(row["wins"]), int(row["wins"] + row["losses"] + row["ties"]), "won")
+            rows.write(arm, won, 0.5, ha="center", colour=style.text_colour(colours[arm]), box=True)
+            continue
+        difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
+        claimed = bool(row["claimed"])
+        draw_interval(
+            ax,
+            y,
+            difference,
+            low,
+            high,
+            limits,
+            colours[arm],
+            size=1.15 * rows.size,
+            strong=claimed,
+            marker="D" if claimed else "o",
+        )
+        if not limits.low <= difference <= limits.high:
+            beyond = difference > limits.high
+            where: dict[str, Any] = {"ha": "right", "x": -rows.size} if beyond else {"ha": "left", "x": rows.size}
+            rows.write(arm, signed(difference), float(beyond), box=True, **where)
+    return ax
+
+
+def what_is_claimed(pairs: pd.DataFrame) -> str:
+    """What filled and hollow marks and the band mean, which rows have no mean, and what is missing for a claim."""
+    said = ["Mean difference over paired seeds with its 95% t interval."]
+    claimed = pairs["claimed"].astype(bool)
+    if claimed.any():
+        said.append("Filled: claimed; hollow: not.")
+    else:
+        said.append("Nothing is claimed" + ("." if pairs["enough_seeds"].all() else ": too few seeds."))
+    if np.isfinite(pairs["control_spread"]).any():
+        said.append("Grey band: the control's spread (rounding alone).")
+    same = list(pairs.loc[pairs["indistinguishable"].fillna(False).astype(bool), "arm"])
+    if same:
+        said.append(f"Indistinguishable from rounding: {', '.join(same)}.")
+    if pairs["difference"].isna().any():
+        said.append("No mean is given where a seed diverged.")
+    return " ".join(said)
+
+
+def pairs_figure(
+    pairs: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    width: float = 7.0,
+    metric: str = "train_loss",
+    title: str | None = None,
+    note: str | None = None,
+) -> Figure:
+    """The forest plot as one figure, ``width`` inches wide; see :func:`draw_pairs` for the table."""
+    arms = shown_arms(list(pairs["arm"]), colours)
+    said = what_is_claimed(pairs)
+    with style.plain():
+        heading = Heading(width, title, f"{said} {note}" if note else said)
+        columns = pair_columns(pairs, width)
+        name = pair_axis_name(pairs, metric)
+        sheet, ax = row_sheet(heading, arms, width, body=17.0, x_name=name, columns=columns)
+        draw_pairs(ax, pairs, colours, metric=metric)
+    return sheet.figure

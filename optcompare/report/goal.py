@@ -1,0 +1,127 @@
+"""What it takes to reach the goal: a bar up to the median over seeds, a dot for each, and those that missed it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from . import scales, style
+from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
+from .rows import Column, Rows, row_sheet
+from .scales import Limits
+from .style import Floats
+from .table import number
+
+UNITS = {"samples": "samples", "updates": "updates", "seconds": "seconds of training"}
+
+
+def goal_limits(times: pd.DataFrame) -> Limits:
+    """From zero, without which a bar would lie about its length, to a little beyond the slowest seed that got there."""
+    values = times["value"].to_numpy(float)
+    values = values[np.isfinite(values)]
+    return Limits(0.0, 1.06 * float(values.max()) if len(values) and values.max() > 0 else 1.0, "linear")
+
+
+def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
+    """The median as a number, and for the arms that missed the goal how often they reached it."""
+    medians, reached = {}, {}
+    for arm, values in _by_arm(times).items():
+        count = int(np.isfinite(values).sum())
+        medians[arm] = number(float(np.median(values)))
+        if count < len(values):
+            text = counted(count, len(values), "reached it")
+            reached[arm] = text.replace(" reached", "\nreached") if width < 5 else text
+    columns = [Column("median", medians)]
+    return [*columns, Column("", reached)] if reached else columns
+
+
+def _by_arm(times: pd.DataFrame) -> dict[str, Floats]:
+    """The values of each arm; nobody knows what an interrupted seed would have needed, so that it is left out."""
+    known = times[times["value"].notna()]
+    return {str(arm): values.to_numpy(float) for arm, values in known.groupby("arm", sort=False)["value"]}
+
+
+def goal_axis_name(unit: str, goal: str) -> str:
+    """'samples to valid_loss=0.2'."""
+    return f"{UNITS.get(unit, unit)} to {goal}" if goal else f"{UNITS.get(unit, unit)} to the goal"
+
+
+def draw_goal(
+    ax: Axes, times: pd.DataFrame, colours: Mapping[str, str], *, goal: str = "", unit: str = "samples"
+) -> Axes:
+    """Draws one row an arm: a bar up to the median of what its seeds took to reach the goal, and a dot for each seed.
+
+    ``times`` holds arm, seed and value: infinite for a miss, which takes part in the median; NaN for unknown. An × on
+    the right edge marks an arm with misses, beside it stands how many seeds reached the goal. Where the median is a
+    miss, the bar is hatched and runs to the edge; where every seed is, it says 'never'.
+    """
+    by_arm = _by_arm(times)
+    arms = shown_arms(list(by_arm), colours)
+    rows = Rows(ax, arms, colours, goal_columns(times, figure_width(ax)))
+    limits = goal_limits(times)
+    scales.scale(ax, "x", limits, rows.size)
+    name_x_axis(ax, goal_axis_name(unit, goal), rows.size)
+    for arm in arms:
+        values, colour = by_arm[arm], colours[arm]
+        reached, median = values[np.isfinite(values)], float(np.median(values))
+        height = 0.86 * rows.body * rows.unit
+        look: dict[str, Any] = {"height": height, "zorder": 2, "edgecolor": colour, "linewidth": 0.8}
+        if math.isfinite(median):
+            ax.barh(rows.middle[arm], median, facecolor=_pale(colour), label=arm, **look)
+            edges = [rows.middle[arm] - height / 2, rows.middle[arm] + height / 2]
+            ax.plot([median, median], edges, color=colour, linewidth=2.2, solid_capstyle="butt", zorder=4)
+        else:
+            pale = {**look, "edgecolor": _pale(colour), "linewidth": 0}
+            ax.barh(rows.middle[arm], limits.high, facecolor="white", hatch="////", label=arm, **pale)
+            ax.barh(rows.middle[arm], limits.high, facecolor="none", **look)
+        rows.dots(arm, reached, colour, up=0.0, room=0.8 * rows.body)
+        if len(reached) < len(values):
+            rows.cross(arm, colour)
+        if not len(reached):
+            rows.write(arm, "never", 0.5, ha="center", colour=style.text_colour(colour), weight="bold", box=True)
+    return ax
+
+
+def _pale(colour: str) -> tuple[float, float, float]:
+    """The colour mixed with twice as much white."""
+    red, green, blue = (0.3 * part + 0.7 for part in to_rgb(colour))
+    return red, green, blue
+
+
+def what_is_missed(times: pd.DataFrame) -> str:
+    """What bars, dots and crosses mean."""
+    said = ["Bars: median over seeds; dots: seeds."]
+    by_arm = _by_arm(times).values()
+    if any(not np.isfinite(values).all() for values in by_arm):
+        said.append("×:\u00a0seeds that missed the goal, which count as infinite.")
+    if any(math.isinf(float(np.median(values))) for values in by_arm):
+        said.append("Hatched: the median is a miss.")
+    return " ".join(said)
+
+
+def goal_figure(
+    times: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    width: float = 7.0,
+    goal: str = "",
+    unit: str = "samples",
+    title: str | None = None,
+    note: str | None = None,
+) -> Figure:
+    """The bars as one figure, ``width`` inches wide; see :func:`draw_goal` for the table."""
+    arms = shown_arms(list(_by_arm(times)), colours)
+    said = what_is_missed(times)
+    with style.plain():
+        heading = Heading(width, title, f"{said} {note}" if note else said)
+        columns, name = goal_columns(times, width), goal_axis_name(unit, goal)
+        sheet, ax = row_sheet(heading, arms, width, body=18.0, x_name=name, columns=columns)
+        draw_goal(ax, times, colours, goal=goal, unit=unit)
+    return sheet.figure

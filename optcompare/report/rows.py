@@ -1,0 +1,254 @@
+"""Figures of one row an arm: names beside or above the rows, columns of text at the right, dots that do not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
+
+from . import scales, style
+from .layout import (
+    PITCH,
+    SHARE,
+    Heading,
+    axis_name_lines,
+    below_axes,
+    figure_width,
+    fit,
+    margin,
+    name_lines,
+    room_below,
+    text_size,
+)
+from .style import Floats, Sheet
+
+GAP, APART, FIRST = 6.0, 10.0, 17.0
+"""Points: between names and axes; between columns of text; before the first of them, past the marks on the edge."""
+
+
+ABOVE, INSET = 8.0, 16.0
+"""Points: the air above a name that stands above its row, and how far it reaches to the left of the axes at most."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """The arms' names in lines, ``above`` their rows or beside them."""
+
+    lines: dict[str, list[str]]
+    above: bool
+    size: float
+
+    @property
+    def width(self) -> float:
+        """The widest line, in points."""
+        return max((style.text_width(line, self.size) for found in self.lines.values() for line in found), default=0.0)
+
+    @property
+    def height(self) -> float:
+        """The highest name, in points."""
+        return PITCH * self.size * max(map(len, self.lines.values()), default=1)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Text at the right of the rows: a header, which may have lines, and a cell for some of the arms."""
+
+    header: str
+    cells: Mapping[str, str]
+    bold: Collection[str] = field(default=())
+
+    def width(self, size: float) -> float:
+        """Points."""
+        weights = {arm: "bold" if arm in self.bold else "normal" for arm in self.cells}
+        cells = [
+            style.text_width(line, size, weights[arm]) for arm, cell in self.cells.items() for line in cell.split("\n")
+        ]
+        return max([*cells, *(style.text_width(line, size) for line in self.header.split("\n"))])
+
+    @property
+    def lines(self) -> int:
+        """The lines of its highest cell."""
+        return max((cell.count("\n") + 1 for cell in self.cells.values()), default=0)
+
+
+def fitted_names(arms: Sequence[str], beside: float, across: float, size: float) -> Names:
+    """Names beside the rows where all fit ``beside`` points in two lines uncut, else above them, ``across`` wide."""
+    above = not fit(arms, beside, size)
+    return Names({arm: name_lines(arm, across if above else beside, size) for arm in arms}, above, size)
+
+
+def columns_width(columns: Sequence[Column], size: float) -> float:
+    """Points from the right end of the axes to that of the last column."""
+    return FIRST - APART + sum(column.width(size) + APART for column in columns)
+
+
+def row_sheet(
+    heading: Heading, arms: Sequence[str], width: float, *, body: float, x_name: str, columns: Sequence[Column] = ()
+) -> tuple[Sheet, Axes]:
+    """A figure with a heading and axes for rows that are ``body`` points high, or as high as their text.
+
+    Names and columns themselves are written by :class:`Rows`, which finds the room for them around the axes.
+    """
+    size, edge = text_size(width), margin(width)
+    names = fitted_names(arms, 72 * SHARE * width, 72 * (width - 2 * edge), size)
+    left = edge + INSET / 72 if names.above else edge + (names.width + GAP + 1) / 72
+    right = edge + (columns_width(columns, size) / 72 if columns else 0.12)
+    names = fitted_names(arms, *room_for_names(left, width), size)
+    body = max(body, PITCH * size * max((column.lines for column in columns), default=0) + 3)
+    row = body + names.height + ABOVE if names.above else max(body, names.height + 5)
+    header = PITCH * size * max((len(column.header.split("\n")) for column in columns if column.header), default=0)
+    top = heading.height + (header + 4 * bool(header)) / 72 + 0.04
+    height = max(len(arms), 1) * row / 72
+    lines = axis_name_lines(x_name, room_below(left, width - left - right, width), size)
+    sheet = Sheet(width, top + height + below_axes(len(lines), size) + edge)
+    heading.draw(sheet)
+    return sheet, sheet.axes(left, top, width - left - right, height)
+
+
+def room_for_names(left: float, width: float) -> tuple[float, float]:
+    """Points for a name beside axes that begin at ``left`` inches, and for one above its row."""
+    edge = margin(width)
+    return 72 * (left - edge) - GAP, 72 * (width - left - edge) + min(72 * (left - edge), INSET)
+
+
+class Rows:
+    """The rows of axes, from the top down in the order of ``arms``: ``middle`` is the y of each one's body, whose
+    height is ``body`` points, of which each is ``unit`` in y. Names and columns of text are written around it."""
+
+    def __init__(
+        self, ax: Axes, arms: Sequence[str], colours: Mapping[str, str], columns: Sequence[Column] = ()
+    ) -> None:
+        width = figure_width(ax)
+        self.ax, self.size = ax, text_size(width)
+        left = float(ax.get_position().x0) * width
+        self.names = fitted_names(arms, *room_for_names(left, width), self.size)
+        self.inset = min(72 * (left - margin(width)), INSET)
+        self.unit = max(len(arms), 1) / scales.size(ax)[1]
+        self.body = 1 / self.unit - (self.names.height + ABOVE if self.names.above else 0)
+        lowered = 0.5 * (1 - self.body * self.unit)
+        self.middle = {arm: i + lowered for i, arm in enumerate(arms)}
+        style.dress(ax, self.size).grid(False, axis="y")
+        ax.set_ylim(max(len(arms), 1) - 0.5, -0.5)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        for arm in arms:
+            self._write_name(arm, style.text_colour(colours[arm]))
+        self._write_columns(columns)
+
+    def _write_name(self, arm: str, colour: style.Colour) -> None:
+        lines, pitch = self.names.lines[arm], PITCH * self.size
+        for i, line in enumerate(lines):
+            if self.names.above:
+                up = self.body / 2 + pitch * (len(lines) - i - 0.5)
+                self.write(arm, line, 0, up=up, x=-self.inset, colour=colour, box=True)
+            else:
+                self.write(arm, line, 0, up=pitch * ((len(lines) - 1) / 2 - i), x=-GAP, colour=colour, ha="right")
+
+    def _write_columns(self, columns: Sequence[Column]) -> None:
+        right, pitch = FIRST, PITCH * self.size
+        for column in columns:
+            for arm, cell in column.cells.items():
+                weight, lines = ("bold" if arm in column.bold else "normal"), cell.split("\n")
+                for i, line in enumerate(lines):
+                    self.write(arm, line, 1, up=pitch * ((len(lines) - 1) / 2 - i), x=right, weight=weight)
+            for i, line in enumerate(reversed(column.header.split("\n"))):
+                self.ax.annotate(
+                    line,
+                    (1, 1),
+                    (right, 4 + pitch * i),
+                    xycoords="axes fraction",
+                    textcoords="offset points",
+                    size=self.size,
+                    color=style.MUTED,
+                    parse_math=False,
+                )
+            right += column.width(self.size) + APART
+
+    def write(
+        self,
+        arm: str,
+        text: str,
+        share: float,
+        *,
+        up: float = 0.0,
+        x: float = 0.0,
+        colour: style.Colour = style.INK,
+        ha: str = "left",
+        weight: str = "normal",
+        box: bool = False,
+    ) -> None:
+        """One line of text in an arm's row, ``share`` of the axes' width from their left, moved by points; its ``box``
+        hides the lines behind it."""
+        self.ax.annotate(
+            text,
+            (share, self.middle[arm]),
+            (x, up),
+            xycoords=self.ax.get_yaxis_transform(),
+            textcoords="offset points",
+            size=self.size,
+            color=colour,
+            ha=ha,
+            va="center_baseline",
+            weight=weight,
+            parse_math=False,
+            zorder=6,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8} if box else None,
+        )
+
+    def cross(self, arm: str, colour: str) -> None:
+        """An × past the right edge of the axes: some seeds lie beyond any number."""
+        past = ScaledTranslation(7 / 72, 0, self.ax.figure.dpi_scale_trans)
+        look: dict[str, Any] = {
+            "marker": "x",
+            "markersize": 0.75 * self.size,
+            "markeredgewidth": 1.5,
+            "zorder": 7,
+            "clip_on": False,
+        }
+        transform = self.ax.get_yaxis_transform() + past
+        self.ax.plot(
+            [1], [self.middle[arm]], color=colour, linestyle="none", transform=transform, label="_lost", **look
+        )
+
+    def dots(self, arm: str, x: Floats, colour: str, *, up: float, room: float) -> None:
+        """A dot for each value, side by side where they would overlap, within ``room`` points around ``up``."""
+        across = 0.5 * self.size
+        offsets = beeswarm(scales.places(self.ax, x), across, room - across)
+        y = self.middle[arm] - self.unit * (up + offsets)
+        self.ax.plot(
+            x,
+            y,
+            color=colour,
+            linestyle="none",
+            marker="o",
+            markersize=across,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            alpha=0.9,
+            zorder=5,
+            clip_on=False,
+        )
+
+
+def beeswarm(places: Floats, across: float, room: float) -> Floats:
+    """Offsets, within ``room`` around 0, at which dots so wide do not overlap; float[n], the same for the same places.
+
+    Each dot, from left to right, takes the place nearest to the middle that is free, or else the one furthest from
+    its neighbours.
+    """
+    offsets = np.zeros(len(places))
+    steps = np.arange(0, max(room, 0) / 2 + 1e-9, across / 4)
+    tried = np.column_stack([steps, -steps]).ravel()[1:]  # 0, then to either side in turn
+    placed: list[int] = []
+    for i in np.argsort(places, kind="stable"):
+        near = [j for j in placed if abs(places[j] - places[i]) < across]
+        if near:
+            apart = np.hypot(places[near] - places[i], tried[:, None] - offsets[near]).min(axis=1)
+            free = apart >= across - 1e-9
+            offsets[i] = tried[free.argmax() if free.any() else apart.argmax()]
+        placed.append(int(i))
+    return offsets

@@ -1,0 +1,172 @@
+"""How much the learning rate matters: the final loss of every arm against the rates it was tuned over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from . import scales, style
+from .curves import METRIC_NAMES
+from .layout import Heading, by_arm, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .scales import Limits
+from .style import Floats
+
+MANY = 6
+"""Arms up to which the bands of the seeds are drawn: more of them hide each other."""
+CROSS = 0.8
+"""From one × to the next, in heights of the text."""
+
+
+def score_limits(scores: pd.DataFrame) -> Limits:
+    """The limits of the scores: they hold each arm's better half, and nothing above thirty times the highest of those.
+
+    A rate that all but diverged thus leaves the axes, and the rates that matter stay apart.
+    """
+    finite = scores[np.isfinite(scores["score"])]
+    values = finite["score"].to_numpy(float)
+    if not len(values) or values.min() <= 0:
+        return scales.limits_of(values, spread=math.inf if len(values) and values.min() < 0 else 10.0)
+    core = float(finite.groupby("arm")["score"].median().max())
+    low, high = float(values.min()), min(float(values.max()), 30 * core)
+    air = max((high / low) ** 0.08, 1.05)
+    return Limits(low / air, high * air, "log")
+
+
+def rate_limits(scores: pd.DataFrame) -> Limits:
+    """A log axis over all rates, with room for the marks at its ends."""
+    rates = scores["lr"].to_numpy(float)
+    low, high = (float(rates.min()), float(rates.max())) if len(rates) else (0.1, 1.0)
+    air = max((high / low) ** 0.05, 1.3)
+    return Limits(low / air, high * air, "log")
+
+
+def draw_tuning(
+    ax: Axes, scores: pd.DataFrame, best: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "valid_loss"
+) -> Axes:
+    """Draws each arm's score against the learning rate, both log, with its optimum marked.
+
+    ``scores`` holds arm, lr, score (infinite where it diverged, NaN where unknown) and perhaps low and high, which are
+    drawn as a band; ``best`` holds arm, lr, score and at_edge. The optimum is a large dot; at the edge of the grid it
+    is a triangle that points to where a better rate may lie. A rate that diverged is an × at the top edge, those of
+    several arms one above the other.
+    """
+    size, arms = text_size(figure_width(ax)), shown_arms(list(scores["arm"]), colours)
+    style.dress(ax, size)
+    across, up = rate_limits(scores), score_limits(scores)
+    scales.scale(ax, "x", across, size)
+    scales.scale(ax, "y", up, size)
+    dashes = style.line_styles(colours)
+    for arm in arms:
+        rows = scores[scores["arm"] == arm].sort_values("lr", kind="stable")
+        look: dict[str, Any] = {
+            "color": colours[arm],
+            "linestyle": dashes[arm],
+            "linewidth": 1.8 if len(arms) <= MANY else 1.4,
+        }
+        rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
+        ax.plot(rates, np.where(np.isfinite(values), values, np.nan), marker="o", markersize=2.6, label=arm, **look)
+        if {"low", "high"} <= set(rows.columns) and len(arms) <= MANY:
+            band = rows[["low", "high"]].to_numpy(float).T
+            ax.fill_between(rates, *np.where(np.isfinite(band), band, np.nan), color=colours[arm], alpha=0.13, lw=0)
+    _draw_diverged(ax, scores, colours, up.high, size)
+    for arm, rate, score, at_edge in best[["arm", "lr", "score", "at_edge"]].itertuples(index=False):
+        if arm in arms and math.isfinite(score):
+            marker = _edge_marker(scores.loc[scores["arm"] == arm, "lr"].to_numpy(float), rate) if at_edge else "o"
+            edge: dict[str, Any] = {
+                "markeredgecolor": "white",
+                "markeredgewidth": 0.8,
+                "zorder": 6,
+                "linestyle": "none",
+            }
+            large = (1.15 if at_edge else 0.9) * size
+            ax.plot([rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge)
+    name_x_axis(ax, "learning rate", size)
+    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
+    ax.set_ylabel(f"final {name}", size=size, color=style.INK, parse_math=False)
+    return ax
+
+
+def _edge_marker(rates: Floats, rate: float) -> str:
+    return ">" if rate >= rates.max() and rates.max() > rates.min() else "<"
+
+
+def _diverged(scores: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[float, str]]:
+    """Rate and arm of what diverged, rates rising, arms in their order."""
+    lost = scores[np.isinf(scores["score"])]
+    pairs = {(float(rate), str(arm)) for rate, arm in lost[["lr", "arm"]].itertuples(index=False) if arm in colours}
+    order = {arm: i for i, arm in enumerate(colours)}
+    return sorted(pairs, key=lambda pair: (pair[0], order[pair[1]]))
+
+
+def crosses(scores: pd.DataFrame, colours: Mapping[str, str], width: float, size: float) -> list[int]:
+    """For each rate that diverged the row above the axes, ``width`` points wide, in which its × touches no other."""
+    limits = rate_limits(scores)
+    places = [
+        width * math.log(rate / limits.low) / math.log(limits.high / limits.low)
+        for rate, _ in _diverged(scores, colours)
+    ]
+    return scales.stacked([(place, place) for place in places], CROSS * size)
+
+
+def _draw_diverged(ax: Axes, scores: pd.DataFrame, colours: Mapping[str, str], top: float, size: float) -> None:
+    rows = crosses(scores, colours, scales.size(ax)[0], size)
+    for (rate, arm), row in zip(_diverged(scores, colours), rows, strict=True):
+        above = ax.transData + ScaledTranslation(0, row * CROSS * size / 72, ax.figure.dpi_scale_trans)
+        look: dict[str, Any] = {"markersize": 0.6 * size, "markeredgewidth": 1.4, "zorder": 5, "clip_on": False}
+        ax.plot([rate], [top], "x", color=colours[arm], transform=above, label="_diverged", **look)
+
+
+def best_texts(best: pd.DataFrame, colours: Mapping[str, str], arms: list[str]) -> dict[str, str]:
+    """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate diverged."""
+    rows, texts = by_arm(best), {}
+    for arm in shown_arms(arms, colours):
+        score = float(rows[arm]["score"]) if arm in rows else math.nan
+        if math.isfinite(score):
+            at_edge = ", at the edge of its grid" if rows[arm]["at_edge"] else ""
+            text = f"best at {float(rows[arm]['lr']):.3g}{at_edge}"
+        else:
+            text = "all diverged" if math.isinf(score) else "not tuned"
+        texts[arm] = f"{arm}: " + text.replace(" ", "\u00a0").replace(",\u00a0", ", ")
+    return texts
+
+
+def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame) -> str:
+    """What dots, triangles, crosses and bands mean."""
+    said = ["Large dot: the best rate."]
+    if best["at_edge"].any():
+        said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
+    if np.isinf(scores["score"]).any():
+        said.append("×:\u00a0diverged.")
+    if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY:
+        said.append("Bands: over the tuning seeds.")
+    return " ".join(said)
+
+
+def tuning_figure(
+    scores: pd.DataFrame,
+    best: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    width: float = 7.0,
+    metric: str = "valid_loss",
+    title: str | None = None,
+    note: str | None = None,
+) -> Figure:
+    """The sensitivity to the learning rate as one figure, ``width`` inches wide; see :func:`draw_tuning`."""
+    said = what_is_marked(scores, best)
+    texts = best_texts(best, colours, list(scores["arm"]))
+    with style.plain():
+        heading = Heading(width, title, f"{said} {note}" if note else said)
+        size = text_size(width)
+        rows = max(crosses(scores, colours, 72 * 0.55 * width, size), default=0)
+        above = CROSS * size * (rows + 0.5) / 72
+        sheet, ax = keyed_sheet(heading, width, texts, colours, score_limits(scores), above)
+        draw_tuning(ax, scores, best, colours, metric=metric)
+    return sheet.figure

@@ -1,0 +1,181 @@
+"""Figures and tables from run directories, merged or across workloads, without training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from optcompare import ComparisonError, compare
+from optcompare.cli import FIGURES, main
+from optcompare.merge import load_all
+
+
+def run(*arguments: object) -> int | str | None:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    return exit_.value.code
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("line") / "run"
+    compare(
+        "line", ["full", "mini"], seeds=3, epochs=5, tune=3, tune_seeds=1, goal="train_loss=1", control=True, out=out
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("several") / "all"
+    arms = ("--strategies", "full,mini:8,single", "--seeds", "2", "--epochs", "2", "--goal", "train_loss=1.2")
+    assert run("run", "--workload", "diabetes,breast-cancer,quadratic", *arms, "--out", out) == 0
+    return out
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks")])
+def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
+    assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", "--width", "3.4", "--out", tmp_path) == 0
+    assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / f"{kind}.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
+    assert capsys.readouterr().out.splitlines() == [
+        f"plot: {tmp_path / kind}.{suffix}" for suffix in ("png", "svg", "pdf")
+    ]
+
+
+@pytest.mark.parametrize("x", ["epochs", "updates", "samples", "seconds"])
+def test_the_loss_can_be_drawn_over_each_axis_alone(line, tmp_path, x):
+    assert run("report", line, "--figure", "loss", "--x", x, "--out", tmp_path) == 0
+    assert (tmp_path / "loss.png").stat().st_size > 5000
+
+
+def test_without_a_figure_it_says_what_the_run_said(line, tmp_path, capsys):
+    assert run("report", line, "--out", tmp_path) == 0
+    shown = capsys.readouterr().out
+    verdict = json.loads((line / "comparison.json").read_text())["verdict"]
+    assert len(verdict) == 3
+    assert all(sentence in shown for sentence in verdict)
+    assert (tmp_path / "comparison.png").is_file()
+
+
+def test_tables_come_as_csv_markdown_and_latex(line, capsys):
+    assert run("report", line, "--table", "csv") == 0
+    assert capsys.readouterr().out.startswith("arm,strategy,optimizer,lr,seeds,")
+    assert run("report", line, "--table", "md") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0].startswith("| arm | ")
+    assert rows[1].startswith("| --- | ---: |")
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["full", "mini:2", "full (control)"]
+    assert run("report", line, "--table", "latex") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(r"\begin{tabular}{lr")
+    assert r"$\pm$" in text
+    assert text.rstrip().endswith(r"\end{tabular}")
+
+
+def test_several_workloads_get_a_directory_each_and_figures_over_all(several):
+    assert sorted(path.name for path in several.iterdir()) == [
+        "breast-cancer", "diabetes", "profile.png", "quadratic", "ranks.png",
+    ]  # fmt: skip
+    assert (several / "diabetes" / "comparison.png").is_file()
+
+
+def test_figures_over_workloads_are_drawn_again_from_their_directory(several, tmp_path):
+    for kind, x in (("profile", "updates"), ("ranks", "samples")):
+        assert run("report", several, "--figure", kind, "--x", x, "--out", tmp_path) == 0
+        assert (tmp_path / f"{kind}.png").is_file()
+    assert [one.comparison.workload.label for one in load_all([several])] == ["breast-cancer", "diabetes", "quadratic"]
+
+
+def test_all_workloads_are_checked_before_any_is_trained(tmp_path, capsys):
+    assert run("run", "--workload", "line,lyne", "--seeds", 1, "--epochs", 1, "--out", tmp_path / "x") == 2
+    assert "unknown workload 'lyne' (did you mean 'line'?)" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_several_workloads_need_the_same_arms(tmp_path, capsys):
+    assert run("run", "--workload", "line,quadratic", "--strategies", "mini", "--out", tmp_path / "x") == 2
+    assert "line has mini:2, but quadratic mini:8; write batch sizes out" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_runs_of_one_question_are_merged(tmp_path):
+    compare("line", ["full", "mini"], seeds=2, epochs=3, out=tmp_path / "a")
+    compare("line", ["full", "single"], seeds=[1, 2, 3], epochs=3, out=tmp_path / "b")
+    (merged,) = load_all([tmp_path / "a", tmp_path / "b"])
+    assert [arm.label for arm in merged.comparison.arms] == ["full", "mini:2", "single"]
+    assert merged.comparison.seeds == (0, 1, 2, 3)
+    assert merged.trials.groupby("arm")["seed"].nunique().to_dict() == {"full": 4, "mini:2": 2, "single": 3}
+    assert not merged.trials.duplicated(["arm", "seed"]).any()
+    assert not merged.records.duplicated(["arm", "seed", "update"]).any()
+
+
+OTHER = {
+    "another budget": ({"epochs": 4}, "budget is 3 epochs in one and 4 epochs in the other"),
+    "another dtype": ({"dtype": "float64"}, "dtype is float32 in one and float64 in the other"),
+    "another learning rate": ({"lr": 0.005}, "the arm full has other settings"),
+    "tuned": ({"tune": 2, "tune_seeds": 1}, "an arm was tuned with 0 trials in one and 2 in the other"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case):
+    changes, reason = OTHER[case]
+    compare("line", "full", seeds=1, epochs=3, out=tmp_path / "a")
+    compare("line", "full", **{"seeds": 1, "epochs": 3, "out": tmp_path / "b", **changes})
+    with pytest.raises(ComparisonError, match=f"did not ask the same question: {reason}"):
+        load_all([tmp_path / "a", tmp_path / "b"])
+
+
+def test_runs_that_started_from_other_weights_are_refused(tmp_path):
+    compare("line", "full", seeds=2, epochs=3, out=tmp_path / "a")
+    compare("line", "mini", seeds=2, epochs=3, out=tmp_path / "b")
+    import pandas as pd
+
+    trials = pd.read_parquet(tmp_path / "b" / "trials.parquet")
+    trials["weights_sha256"] = "0" * 64
+    trials.to_parquet(tmp_path / "b" / "trials.parquet", index=False)
+    with pytest.raises(ComparisonError, match=r"seed 0 has another initial weights \(their SHA-256 differ\)"):
+        load_all([tmp_path / "a", tmp_path / "b"])
+
+
+def test_an_order_of_samples_that_differs_is_refused(tmp_path):
+    compare("line", "full", seeds=1, epochs=3, out=tmp_path / "a", order=lambda seed, epoch, n: range(n))
+    compare("line", "mini", seeds=1, epochs=3, out=tmp_path / "b", order=lambda seed, epoch, n: range(n)[::-1])
+    with pytest.raises(ComparisonError, match="seed 0 has another order of samples"):
+        load_all([tmp_path / "a", tmp_path / "b"])
+
+
+WRONG = {
+    "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
+    "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
+    "an unknown figure": (["{line}", "--figure", "pie"], "Invalid value for '--figure'"),
+    "paths of a large model": (["{several}/diabetes", "--figure", "paths"], "models of two weights alone"),
+    "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
+    "a goal in epochs": (["{line}", "--figure", "goal", "--x", "epochs"], "a goal takes updates, samples or seconds"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_is_one_line(line, several, tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, message = WRONG[case]
+    assert run("report", *(argument.format(line=line, several=several) for argument in arguments)) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_an_empty_or_damaged_run_directory_is_named(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run("report", tmp_path / "empty") == 2
+    compare("line", "full", seeds=1, epochs=1, out=tmp_path / "cut")
+    (tmp_path / "cut" / "records.parquet").write_bytes(b"PAR1")
+    assert run("report", tmp_path / "cut") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "is no run directory and holds none" in first
+    assert "records.parquet is damaged" in second
