@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -258,6 +259,7 @@ def plugins(plugin: tuple[str, ...]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: expected errors are one line and exit code 2, anything else keeps its traceback."""
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script is drawn as boxes
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ComparisonError
-from .rundir import safe_name
+from .rundir import refuse_occupied, safe_name
 from .spec import split
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
     """Where each comparison is written: ``out``, or where there are several workloads, a directory for each in it."""
     labels = [one.setup.comparison.workload.label for one in prepared]
     whole = out or default_directory("+".join(labels))
+    refuse_occupied(whole)
     if len(labels) == 1:
         return [whole]
     names = [safe_name(label) for label in labels]

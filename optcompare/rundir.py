@@ -24,9 +24,8 @@ def safe_name(text: str) -> str:
 
 def claim(directory: Path) -> None:
     """Makes the directory; raises :class:`RunDirectoryError` where it cannot, or where something is in it already."""
+    refuse_occupied(directory)
     try:
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-            raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
@@ -34,6 +33,16 @@ def claim(directory: Path) -> None:
         raise RunDirectoryError(
             f"cannot write to {directory}: {error.strerror or error}; give another --out"
         ) from error
+
+
+def refuse_occupied(directory: Path) -> None:
+    """Raises :class:`RunDirectoryError` where there is something already."""
+    try:
+        occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {directory}: {error.strerror or error}; give another --out") from error
+    if occupied:
+        raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
