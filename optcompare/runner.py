@@ -113,7 +113,7 @@ class Runner:
         while progress.status == "running":
             share = progress.share(self._trainer.setup.comparison.budget, self._trainer.setup.workload.size)
             self._observer.advanced(number, self._planned, *self._pace.left(trial, share))
-            records, state = self._trainer.advance([trial], state, _Deadline(self._stop))
+            records, state = self._trainer.advance([trial], state, _Deadline(self._stop), lambda: self._stop.asked)
             progress = Progress(**state["progress"])
             for record in records:
                 if record["update"] == 0:

@@ -300,3 +300,18 @@ def test_a_workload_function_that_seeds_leaves_the_callers_generators_alone(tmp_
     torch.manual_seed(1)
     compare(f'"{tmp_path / "seeding.py"}":make', "full", seeds=1, epochs=1)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_an_adaptive_epoch_can_be_stopped_half_way(registry):
+    class Endless(Strategy):
+        adaptive, coverage = True, "free"
+
+        def batches(self, epoch):
+            for index in epoch.order:
+                yield index[None]
+
+    trainer = make_trainer(registry, small_workload(), [Endless()], budget=Budget("epochs", 1000))
+    trial, asked = Trial(trainer.setup.comparison.arms[0], 0), itertools.count()
+    records, state = trainer.advance([trial], None, lambda: False, stop=lambda: next(asked) > 5)
+    assert (state["progress"]["status"], state["progress"]["updates"]) == ("interrupted", 7)
+    assert len(records) > 1

@@ -50,13 +50,18 @@ class LoopTrainer:
         return self._start[1]
 
     def advance(
-        self, trials: Sequence[Trial], state: State | None, until: Callable[[], bool]
+        self,
+        trials: Sequence[Trial],
+        state: State | None,
+        until: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
     ) -> tuple[list[Record], State]:
         """Trains a group of one trial on from ``state`` (None: from the shared start) for a while.
 
-        ``until`` is asked after each update (an adaptive strategy: after each epoch); once it says True, or the
-        trial has ended, the new records and the new state are returned. Where a trial is cut has no influence on
-        what it computes. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
+        ``until`` is asked after each update; once it says True, or the trial has ended, the new records and the new
+        state are returned. Where a trial is cut has no influence on what it computes. An adaptive strategy is asked
+        after each epoch, since nobody can store a generator half way; ``stop``, asked after each of its updates,
+        ends it as interrupted. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
         ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed: not
         the state handed in, not the process's generators.
         """
@@ -65,7 +70,7 @@ class LoopTrainer:
             run = None
             try:
                 run = self._run(trial, state)
-                run.train(until)
+                run.train(until, stop)
             except Exception as error:
                 progress = run.progress if run else Progress()
                 progress.status, progress.reason = "failed", why(error, trial)

@@ -8,6 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,14 +92,14 @@ class TrialRun:
             "rng": rng_state(self.device),
         }
 
-    def train(self, until: Callable[[], bool]) -> None:
-        """Epoch after epoch until the trial has ended or ``until`` says so."""
+    def train(self, until: Callable[[], bool], stop: Callable[[], bool]) -> None:
+        """Epoch after epoch until the trial has ended or ``until`` says so; see :meth:`LoopTrainer.advance`."""
         if self.progress.measured_at < 0:
             self._follow_weights()
             self.measure()
-        epoch = self._adaptive_epoch if self.strategy.adaptive else self._planned_epoch
+        epoch = partial(self._adaptive_epoch, stop) if self.strategy.adaptive else partial(self._planned_epoch, until)
         while self.progress.status == "running":
-            epoch(until)
+            epoch()
             if until():
                 break
         if self.progress.status != "running":
@@ -177,7 +178,7 @@ class TrialRun:
             progress.cut_at = plan.digest(b"", progress.position).hex()
         self._end_epoch(complete, spent)
 
-    def _adaptive_epoch(self, until: Callable[[], bool]) -> None:
+    def _adaptive_epoch(self, stop: Callable[[], bool]) -> None:
         progress, n, name = self.progress, self._source.n, self.trial.arm.label
         epoch, begun = self._epoch(), self.progress.samples
         yielded: list[Tensor] = []
@@ -201,6 +202,9 @@ class TrialRun:
                 stats = self._adaptive_update(batch)
             progress.made(1, len(batch), len(batch), self._clock.seconds)
             self._after_updates(mark)
+            if stop() and progress.status == "running":
+                progress.status, progress.reason = "interrupted", "stopped within an epoch"
+                break
             with self._clock, self._strategy_acts():
                 batch = _send(generator, stats)
         generator.close()
