@@ -195,8 +195,12 @@ def choose_rates(comparison: Comparison, measured: Measured) -> tuple[Comparison
     rates = {str(label): float(rate) for label, rate in best["lr"].items()}
     if comparison.control is not None:
         rates[comparison.control] = rates[str(comparison.baseline)]
-    notes = []
+    notes: list[str] = []
+    lost = trials[trials["status"] == "failed"].groupby("arm", sort=False)["reason"]
+    notes += [f"{arm}: {len(reasons)} tuning trials failed: {reasons.iloc[0]}" for arm, reasons in lost]
     for label, row in best.iterrows():
+        if label in lost.groups:
+            continue
         if row["all_diverged"]:
             notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
         elif row["at_edge"]:

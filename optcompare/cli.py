@@ -202,9 +202,7 @@ def _run_one(prepared: Prepared, out: Path, say: Reporter, formats: list[str]) -
 @click.option("--figure", type=click.Choice(FIGURES), help="Which figure to draw.  [default: the comparison plot]")
 @click.option("--x", type=click.Choice(XS), help="Axis of the loss, or what the goal is counted in.")
 @click.option("--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf.")
-@click.option(
-    "--width", type=float, default=7.0, show_default=True, metavar="INCHES", help="3.4 is a column of a paper."
-)
+@click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
 @click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
 def report(directories: tuple[Path, ...], **options: Any) -> None:

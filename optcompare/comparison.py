@@ -83,8 +83,8 @@ class Comparison:
     """The question.
 
     ``measure``: marks an epoch; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
-    ``valid_loss=0.2``; ``baseline`` and ``control``: labels of arms. With ``tuning``, an arm's ``lr`` is the reference
-    rate until it is tuned.
+    ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
+    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned.
     """
 
     workload: Part
@@ -99,6 +99,7 @@ class Comparison:
     order: str = "shuffled"
     plugins: tuple[str, ...] = ()
     goal: str | None = None
+    errors: tuple[str, ...] = ()
     baseline: str | None = None
     control: str | None = None
     tuning: Tuning | None = None
@@ -172,6 +173,7 @@ class Comparison:
                 "budget": Budget(**values["budget"]),
                 "seeds": tuple(values["seeds"]),
                 "plugins": tuple(values["plugins"]),
+                "errors": tuple(values.get("errors", ())),
                 "tuning": _tuning_from(values.get("tuning")),
             }
             return cls(**{**values, **rest})

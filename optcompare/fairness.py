@@ -32,6 +32,7 @@ class Evidence:
         self._broken_orders: set[int] = set()
         self._finished = self._ended = self._failed = self._checked = 0
         self._unchecked: set[int] = set()
+        self._rearranged: dict[str, None] = {}
         self._tried: dict[str, int] = {}
         self._tuning_samples, self._tuning_seconds = 0, 0.0
 
@@ -50,10 +51,13 @@ class Evidence:
             self._broken_orders.add(trial.seed)
         self._orders[trial.seed] = max(longest, progress.orders, key=len)
         if trial.phase == "tune":
-            self._tried[trial.arm.label] = self._tried.get(trial.arm.label, 0) + 1
+            ended = progress.status != "failed"
+            self._tried[trial.arm.label] = self._tried.get(trial.arm.label, 0) + ended
             self._tuning_samples += progress.samples
             self._tuning_seconds += progress.train_seconds
         self._checked += progress.checked
+        if progress.rearranged:
+            self._rearranged.setdefault(trial.arm.label)
         if progress.status == "failed":
             self._failed += 1
         elif progress.checked < len(progress.orders):
@@ -84,6 +88,8 @@ class Evidence:
         epochs = sum(map(len, self._orders.values()))
         detail = f"one SHA-256 an epoch over all arms, {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')}"
         detail += "" if self._comparison.order == "shuffled" else ", in the order that the caller gave"
+        if self._rearranged:
+            detail += f"; offered to all, and rearranged by {', '.join(self._rearranged)}"
         return Check("identical sample order", not self._broken_orders, _unless(sorted(self._broken_orders), detail))
 
     def _same_first(self) -> Check:
@@ -127,7 +133,7 @@ class Evidence:
             f"{rates} learning rates on {_count(tuning.seeds, 'seed')} of their own for each arm; it cost "
             f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
         )
-        return [Check("equal tuning", equal, detail if equal else f"trials: {self._tried}")]
+        return [Check("equal tuning", equal, detail if equal else f"trials that did not fail: {self._tried}")]
 
 
 def _unless(seeds: list[int], detail: str) -> str:

@@ -30,6 +30,9 @@ def figure(kind: str, result: Result, x: str | None = None, width: float = 7.0) 
 
     Raises :class:`ComparisonError` where the comparison has not what the figure shows.
     """
+    if kind != "tuning" and result.reported[1].empty:
+        raise ComparisonError("this run was interrupted while it was tuned; there is only --figure tuning to draw")
+    _check_width(width)
     drawn: Mapping[str, Callable[[], Figure]] = {
         "loss": lambda: _loss(result, x),
         "paths": lambda: _paths(result),
@@ -45,6 +48,7 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
     """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses."""
     from .report.across import profile_figure, ranks_figure
 
+    _check_width(width)
     if len(results) < 2:
         raise ComparisonError(
             f"the figure {kind} is over several workloads; give several run directories, or one run of several"
@@ -65,12 +69,15 @@ def save_figures(
     out: Path,
     formats: Sequence[str],
     x: str | None = None,
-    width: float = 7.0,
+    width: float | None = None,
 ) -> list[Path]:
     """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files."""
+    if width is not None and kind in (None, "loss", "paths"):
+        raise ComparisonError(f"the {kind or 'comparison'} plot is 10 inches wide; --width is for the other figures")
+    inches = 7.0 if width is None else width
     if kind in ACROSS:
-        return _save(figure_across(kind, results, x, width), out, kind, formats)
-    drawn = [(result, figure(kind, result, x, width) if kind else result.plot()) for result in results]
+        return _save(figure_across(kind, results, x, inches), out, kind, formats)
+    drawn = [(result, figure(kind or "loss", result, x if kind else None, inches)) for result in results]
     paths = []
     for result, picture in drawn:
         suffix = f"-{safe_name(result.comparison.workload.label)}" if len(results) > 1 else ""
@@ -102,6 +109,11 @@ def finals_across(results: Sequence[Result]) -> pd.DataFrame:
         for one in results
     }
     return pd.DataFrame(rows).T[_arms(results[0])]
+
+
+def _check_width(width: float) -> None:
+    if not 2.5 <= width <= 40:
+        raise ComparisonError(f"--width takes 2.5 to 40 inches, got {width:g}")
 
 
 def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list[Path]:

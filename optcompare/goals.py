@@ -16,23 +16,32 @@ COSTS = ("samples", "updates", "seconds")
 
 @dataclass(frozen=True)
 class Goal:
-    """``metric`` is a column of the records, ``value`` what it has to reach; written ``valid_loss=0.2``."""
+    """``metric`` is a column of the records, ``value`` what it has to reach; written ``valid_loss=0.2``.
+
+    ``falls``: less is better, so that it is reached at or below its value; so for every loss.
+    """
 
     metric: str
     value: float
+    falls: bool = False
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
             raise ComparisonError(f"goal {self.metric}: its value must be finite, got {self.value}")
+        if self.metric.endswith("_loss"):
+            object.__setattr__(self, "falls", True)
 
     @classmethod
-    def parse(cls, text: str) -> Goal:
-        """Reads ``metric=value``; raises :class:`ComparisonError` for anything else. The inverse of ``str``."""
+    def parse(cls, text: str, errors: Iterable[str] = ()) -> Goal:
+        """Reads ``metric=value``; raises :class:`ComparisonError` for anything else. The inverse of ``str``.
+
+        ``errors``: metrics, without their ``train_`` or ``valid_``, of which less is better.
+        """
         metric, equals, value = (part.strip() for part in text.partition("="))
         if not (metric and equals and value):
             raise ComparisonError(f"goal '{text}': write a metric, '=' and its value, such as valid_loss=0.2")
         try:
-            return cls(metric, float(value))
+            return cls(metric, float(value), metric.partition("_")[2] in set(errors))
         except ValueError:
             raise ComparisonError(f"goal '{text}': '{value}' is not a number") from None
 
@@ -56,9 +65,7 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
     truly reached (0 at the start). A miss costs infinity and has no resolution (nan). A trial that was interrupted
     before it reached the goal is no miss: nobody knows, and all is nan.
 
-    A ``*_loss`` reaches its goal from above (value ≤ goal). Any other metric reaches it from the side on which it
-    starts: from below (value ≥ goal) where the median over all trials of its first measurement is at most the goal,
-    else from above. One side holds for all trials, so a trial that starts beyond the goal has reached it.
+    A goal that falls is reached at or below its value, another at or above it; a trial that starts there has reached it.
     """
     table = trials[["arm", "seed", "status"]]
     if records.empty:
@@ -68,9 +75,8 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
     goal.check(records.columns)
     trial = records.groupby(["arm", "seed"], sort=False)
     values = records[goal.metric]
-    falls = goal.metric.endswith("_loss") or trial.head(1)[goal.metric].median() > goal.value
     step = records["samples"] - trial["samples"].shift().fillna(records["samples"])
-    hits = records.assign(resolution=step)[values <= goal.value if falls else values >= goal.value]
+    hits = records.assign(resolution=step)[values <= goal.value if goal.falls else values >= goal.value]
     firsts = hits.groupby(["arm", "seed"], sort=False).head(1).rename(columns={"update": "updates"})
     found = table.merge(firsts[["arm", "seed", *COSTS, "resolution"]], how="left", on=["arm", "seed"])
     found = found.astype(dict.fromkeys([*COSTS, "resolution"], float))

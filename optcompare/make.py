@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .binding import REQUIRED, as_spec, bind, parameters, short, write
+from .binding import REQUIRED, as_spec, bind, parameters, write
 from .comparison import Part
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
 from .optimizer import Factory, hyperparameters, undecorated
@@ -30,10 +30,6 @@ class OptimizerChoice:
     part: Part
     values: dict[str, Any]
     lr: float | None
-
-    @property
-    def text(self) -> str:
-        return self.part.label + (f":lr={short(self.lr)}" if self.lr is not None else "")
 
 
 def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:

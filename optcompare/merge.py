@@ -11,15 +11,19 @@ import pandas as pd
 from . import rundir
 from .comparison import Comparison
 from .errors import ComparisonError, RunDirectoryError
+from .fairness import Check
 from .result import Result, load
 from .tuning import Tuning
 
-SAME = ("workload", "budget", "device", "dtype", "threads", "eval_chunk", "measure", "order")
+SAME = ("workload", "budget", "device", "dtype", "threads", "eval_chunk", "measure", "order", "goal")
 
 
 def load_all(directories: Sequence[Path]) -> list[Result]:
     """One result a workload: directories of several runs are opened, runs of one workload merged."""
-    runs = [(path, load(path)) for directory in directories for path in _runs(directory)]
+    folders = [
+        path for path in directories if len(directories) == 1 or not path.is_file()
+    ]  # as a shell lists a directory
+    runs = [(path, load(path)) for directory in folders for path in _runs(directory)]
     by_workload: dict[str, list[tuple[Path, Result]]] = {}
     for path, result in runs:
         by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
@@ -88,8 +92,24 @@ def _together(one: Result, other: Result) -> Result:
         tables[name] = pd.concat([getattr(one, name), theirs[new]], ignore_index=True)
     comparison = _union(one.comparison, other.comparison)
     return dataclasses.replace(
-        one, comparison=comparison, notes=list(dict.fromkeys([*one.notes, *other.notes])), weights={}, **tables
+        one,
+        comparison=comparison,
+        certificate=_both(one, other),
+        status="interrupted" if "interrupted" in (one.status, other.status) else one.status,
+        notes=list(dict.fromkeys([*one.notes, *other.notes])),
+        weights={},
+        **tables,
     )
+
+
+def _both(one: Result, other: Result) -> list[Check]:
+    """Each check holds where it held in both runs."""
+    theirs = {check.name: check for check in other.certificate}
+    return [
+        check if check.name not in theirs or theirs[check.name].held
+        else dataclasses.replace(theirs[check.name], detail=f"in a merged run: {theirs[check.name].detail}")
+        for check in one.certificate
+    ]  # fmt: skip
 
 
 def _union(a: Comparison, b: Comparison) -> Comparison:

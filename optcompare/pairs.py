@@ -117,6 +117,8 @@ def pairs(
     Raises :class:`ComparisonError` where the baseline or the control is no arm, or the goal no metric.
     """
     arms = list(trials["arm"].unique())
+    if not arms:
+        return pd.DataFrame(columns=list(COLUMNS))
     for role, label in (("baseline", baseline), ("control", control)):
         if label is not None and label not in arms:
             raise ComparisonError(f"the {role} '{label}' is no arm; there are {', '.join(arms)}")

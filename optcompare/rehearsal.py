@@ -55,7 +55,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             batch = moved(first_rows(data, _ENOUGH_ROWS), trainer.device, trainer.dtype)
             try:
                 loss = _check_batch(trainer, model, batch)
-                if name == "train":
+                if name == "train" and workload.loss is not None:
                     _refuse_other_means(trainer, model, batch, loss)
             except (WorkloadError, ComparisonError):
                 raise
@@ -104,7 +104,8 @@ def _refuse_other_means(trainer: LoopTrainer, model: nn.Module, data: Any, whole
     if not draws and math.isfinite(again) and not math.isclose(total / weights, again, rel_tol=1e-3, abs_tol=1e-5):
         raise WorkloadError(
             f"{who}: the loss of {n} rows is {again:.6g}, but {total / weights:.6g} as the weighted mean of its parts; it "
-            "must be a mean over rows, or say what it was divided by with weight(batch)"
+            "must be a mean over rows, or say what it was divided by with weight(batch); a loss of whole batches goes into "
+            "objective(model, batch)"
         )
 
 

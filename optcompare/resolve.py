@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from .binding import short
 from .comparison import Arm, Budget, Comparison, LrScaling, Part
 from .errors import ComparisonError, StrategyError, explain
 from .goals import Goal
@@ -27,12 +28,13 @@ from .workload import Workload
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """One contender as asked for; ``batch_size``: samples in its first update."""
+    """One contender as asked for; ``batch_size``: samples in its first update, ``reference``: one of several rates."""
 
     strategy: Strategy
     part: Part
     optimizer: OptimizerChoice
     batch_size: int
+    reference: float | None
 
 
 def resolve(
@@ -58,12 +60,13 @@ def resolve(
     """The setup, and sentences that the user should hear. ``settings`` are further fields of the comparison."""
     task, task_part = make_workload(registry, workload)
     asked, notes = _asked(registry, task, strategies, optimizers, lr)
-    one_optimizer = len({one.optimizer.text for one in asked}) == 1
+    _refuse_tuning_of(tune, tune_range, tune_seeds, lr)
     rows = default_chunk(task.train) if chunk is None else chunk
     arms, contenders = [], {}
-    for one in asked:
-        label = one.part.label if one_optimizer else f"{one.part.label}@{one.optimizer.text}"
-        rate = _learning_rate(one, lr, lr_scaling, task)
+    rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
+    texts = [_optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)]
+    for one, rate, text in zip(asked, rates, texts, strict=True):
+        label = one.part.label if len(set(texts)) == 1 else f"{one.part.label}@{text}"
         scaling = "none" if one.optimizer.lr is not None else lr_scaling
         arms.append(Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling))
         contenders[label] = Contender(one.strategy, one.optimizer.factory)
@@ -80,6 +83,7 @@ def resolve(
         eval_chunk=default_chunk(task.train) if eval_chunk is None else eval_chunk,
         order="shuffled" if order is None else "custom",
         goal=_goal(goal or task.goal, task),
+        errors=tuple(task.errors),
         baseline=baseline,
         control=arms[-1].label if len(arms) > len(asked) else None,
         tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds),
@@ -104,8 +108,8 @@ def _asked(
         first = _first_batch_size(strategy, part.label, task.size)
         for choice in [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers):
             optimizer = make_optimizer(registry, choice)
-            each = lr if isinstance(lr, list | tuple) and optimizer.lr is None else [optimizer.lr]
-            found += [_Asked(strategy, part, dataclasses.replace(optimizer, lr=rate), first) for rate in each]
+            each = lr if isinstance(lr, list | tuple) and optimizer.lr is None else [None]
+            found += [_Asked(strategy, part, optimizer, first, rate) for rate in each]
     return found, notes
 
 
@@ -138,7 +142,7 @@ def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | Non
 def _goal(text: str | None, task: Workload) -> str | None:
     if text is None:
         return None
-    goal = Goal.parse(text)
+    goal = Goal.parse(text, task.errors)
     sets = ["train"] if task.valid is None else ["train", "valid"]
     goal.check([f"{part}_{name}" for part in sets for name in ("loss", *task.metrics)])
     return str(goal)
@@ -168,12 +172,26 @@ def _learning_rate(one: _Asked, lr: Any, rule: LrScaling, task: Workload) -> flo
     optimizer = one.optimizer
     if optimizer.lr is not None:
         return _number(optimizer.lr)
-    for rate in (lr, task.lr_for(optimizer.name), default_lr(optimizer.factory)):
+    given = one.reference if isinstance(lr, list | tuple) else lr
+    for rate in (given, task.lr_for(optimizer.name), default_lr(optimizer.factory)):
         if rate is not None:
             return scaled(_number(rate), rule, one.batch_size, task.batch_size)
     raise ComparisonError(
         f"optimizer {optimizer.name} has no default learning rate; give one with --lr or {optimizer.name}:lr=…"
     )
+
+
+def _optimizer_text(one: _Asked, rate: float, *, tuned: bool) -> str:
+    """The optimizer in a label, with the rate where it was asked for by name and tuning will not replace it."""
+    named = one.reference is not None or one.optimizer.lr is not None
+    return one.optimizer.part.label + (f":lr={short(rate)}" if named and not tuned else "")
+
+
+def _refuse_tuning_of(count: int | None, limits: Any, seeds: int, lr: Any) -> None:
+    if count is None and (limits is not None or seeds != 3):
+        raise ComparisonError("--tune-range and --tune-seeds say how to tune; give --tune N too")
+    if count is not None and isinstance(lr, list | tuple):
+        raise ComparisonError("--tune searches the learning rate itself; give one --lr as its reference, not several")
 
 
 def _number(rate: Any) -> float:

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from .workload import Workload
 
 FORMATS = ("png", "svg", "pdf")
+RECORD_COLUMNS = (
+    "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
+    "seconds", "train_loss",
+)  # fmt: skip
+TRIAL_COLUMNS = (
+    "workload", "phase", "arm", "lr", "seed", "status", "reason", "weights_sha256", "order_sha256", "batches_sha256",
+    "final_sha256", "trainer", "updates", "samples", "train_seconds", "measure_seconds",
+)  # fmt: skip
 
 
 @dataclass
@@ -66,7 +74,7 @@ class Result:
     @property
     def goal(self) -> Goal | None:
         """What was to be reached, if anything."""
-        return Goal.parse(self.comparison.goal) if self.comparison.goal else None
+        return Goal.parse(self.comparison.goal, self.comparison.errors) if self.comparison.goal else None
 
     def times_to_goal(self) -> pd.DataFrame:
         """One row a trial: ``arm, seed, samples, updates, seconds, resolution`` at the goal; a miss is infinite."""
@@ -76,14 +84,26 @@ class Result:
 
     def pairs(self) -> pd.DataFrame:
         """One row an arm against the baseline, seed by seed; see :func:`optcompare.pairs.pairs`."""
-        return pairs(*self.reported, self.baseline, self.compared, goal=self.goal, control=self.comparison.control)
+        records, trials = self.reported
+        if self.baseline not in set(trials["arm"]):  # interrupted before
+            return pairs(records, trials[:0], self.baseline, self.compared)
+        return pairs(records, trials, self.baseline, self.compared, goal=self.goal, control=self._control(trials))
 
     def verdict(self) -> list[str]:
         """The answer in two or three sentences, with numbers, that say no more than the data."""
+        records, trials = self.reported
+        if self.baseline not in set(trials["arm"]):
+            return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
         return verdict(
-            self.comparison.workload.label, *self.reported, self.baseline, self.compared,
-            goal=self.goal, control=self.comparison.control,
+            self.comparison.workload.label, records, trials, self.baseline, self.compared,
+            goal=self.goal, control=self._control(trials),
         )  # fmt: skip
+
+    def _control(self, trials: pd.DataFrame) -> str | None:
+        """The control, where it was trained and can tell something: a trial that failed tells nothing of rounding."""
+        control = self.comparison.control
+        ended = trials.loc[trials["arm"].isin([control, self.baseline]), "status"]
+        return control if control in set(trials["arm"]) and not (ended == "failed").any() else None
 
     def tuning(self) -> pd.DataFrame:
         """One row for each arm and learning rate that tuning tried; see :func:`optcompare.tuned.rate_scores`."""
@@ -197,8 +217,8 @@ def load(directory: str | Path) -> Result:
     try:
         return Result(
             comparison=Comparison.from_json(values["comparison"]),
-            records=rundir.read_table(path, rundir.RECORDS),
-            trials=rundir.read_table(path, rundir.TRIALS),
+            records=rundir.read_table(path, rundir.RECORDS, RECORD_COLUMNS),
+            trials=rundir.read_table(path, rundir.TRIALS, TRIAL_COLUMNS),
             certificate=[Check(**check) for check in values["certificate"]],
             status=values["status"],
             notes=values["notes"],

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +92,16 @@ def read_json_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def read_table(directory: Path, name: str) -> pd.DataFrame:
-    """One Parquet table; raises :class:`RunDirectoryError` where it is missing or damaged."""
+def read_table(directory: Path, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """One Parquet table; raises :class:`RunDirectoryError` where it is missing or damaged, or lacks a column."""
     path = directory / name
     if not path.is_file():
         raise RunDirectoryError(f"{directory} has no {name}; was the run stopped before it was written?")
     try:
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise RunDirectoryError(f"{path} is damaged: it has no column {', '.join(missing)}")
+    return table

@@ -10,6 +10,10 @@ import pandas as pd
 from .goals import COSTS, Goal, time_to_goal
 from .statistics import final_values, mean_interval, measured_columns
 
+PLAIN = (
+    "strategy", "optimizer", "lr", "seeds", "diverged", "failed", "interrupted", "updates", "samples", "train_seconds",
+)  # fmt: skip
+
 
 def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = None) -> pd.DataFrame:
     """One row an arm, in the order of the comparison.
@@ -39,7 +43,7 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
         if times is not None:
             row |= _goal_columns(times[times["arm"] == arm])
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["arm", *PLAIN])
 
 
 def _goal_columns(times: pd.DataFrame) -> dict[str, float]:

@@ -52,7 +52,10 @@ def rate_grid(count: int, reference: float, limits: tuple[float, float] | None =
     if not (0 < low < high < math.inf):
         raise ComparisonError(f"--tune-range takes LO,HI with 0 < LO < HI, got {low:g},{high:g}")
     step = (high / low) ** (1 / (count - 1))
-    return tuple(float(f"{low * step**i:.4g}") for i in range(count))
+    rates = tuple(float(f"{low * step**i:.4g}") for i in range(count))
+    if len(set(rates)) < count:
+        raise ComparisonError(f"--tune-range {low:g},{high:g} is too narrow for {count} different rates of four digits")
+    return rates
 
 
 def scaled(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:

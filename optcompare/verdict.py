@@ -71,6 +71,8 @@ def _goal_clause(row: pd.Series, name: str, needed: int) -> str:
     arm, baseline, both, seeds = row["arm"], row["baseline"], row["goal_pairs"], row["goal_seeds"]
     hits = f"{arm} reaches {name} on {row['goal_hits']} of {_count(seeds, 'seed')}"
     hits += f" and {baseline} on {row['goal_baseline_hits']}"
+    if seeds == 0:
+        return f"{arm} shares no seed with {baseline}"
     if both < needed:
         return hits
     of_seeds = f"{both} of {_count(seeds, 'seed')}"

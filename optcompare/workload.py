@@ -30,6 +30,7 @@ class Workload:
     - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;
     - ``epochs``, ``batch_size``: what a comparison uses unless told otherwise;
+    - ``errors``: the metrics of which less is better; of the others, more is;
     - ``goal``: a value of a metric worth reaching, such as ``valid_loss=0.2``;
     - ``notes``: sentences that a user should hear before training;
     - ``workers``: loader processes for a ``Dataset``.
@@ -50,6 +51,7 @@ class Workload:
     lr: float | Mapping[str, float] | None = None
     epochs: int = 20
     batch_size: int | None = None
+    errors: tuple[str, ...] = ()
     goal: str | None = None
     notes: tuple[str, ...] = ()
     workers: int = 0
@@ -69,6 +71,9 @@ class Workload:
                     f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits and '_', "
                     "other than loss and seconds"
                 )
+        for name in self.errors:
+            if name not in self.metrics:
+                raise WorkloadError(f"workload {self.name}: errors names {name!r}, which is none of its metrics")
         if self.objective is not None and self.metrics:
             raise WorkloadError(f"workload {self.name}: metrics(output, y) need loss(output, y), not an objective")
         for name, data in (("train", self.train), ("valid", self.valid)):

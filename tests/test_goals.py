@@ -107,23 +107,23 @@ def test_loss_that_is_not_a_number_reaches_nothing():
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "expected"),
+    ("first", "second", "falls", "expected"),
     [
-        ([0.1, 0.7, 0.9], [0.2, 0.8, 0.7], [20, 10]),  # an accuracy rises to 0.8
-        ([1.9, 1.0, 0.5], [1.5, 0.8, 0.9], [20, 10]),  # an error rate falls to it
-        ([0.1, 0.7, 0.7], [0.2, 0.7, 0.7], [INF, INF]),
-        ([0.8, 0.1, 0.1], [0.2, 0.7, 0.8], [0, 20]),  # the median start, 0.5, decides that it rises
+        ([0.1, 0.7, 0.9], [0.2, 0.8, 0.7], False, [20, 10]),  # an accuracy rises to 0.8
+        ([1.9, 1.0, 0.5], [1.5, 0.8, 0.9], True, [20, 10]),  # an error falls to it
+        ([0.1, 0.7, 0.7], [0.2, 0.7, 0.7], False, [INF, INF]),
+        ([0.9, 0.1, 0.1], [0.2, 0.7, 0.8], False, [0, 20]),  # the first starts beyond it
     ],
 )
-def test_metric_that_is_no_loss_reaches_its_goal_from_the_side_on_which_it_starts(first, second, expected):
+def test_metric_that_is_no_loss_rises_to_its_goal_unless_less_is_better(first, second, falls, expected):
     trials = (trial("a", seed, [3, 2, 1], valid_score=values) for seed, values in enumerate((first, second)))
-    assert [row[0] for row in costs(*trials, goal=Goal("valid_score", 0.8))] == expected
+    assert [row[0] for row in costs(*trials, goal=Goal("valid_score", 0.8, falls))] == expected
 
 
-def test_one_odd_start_does_not_turn_the_side_from_which_a_metric_comes():
-    starts = [0.1, 0.2, 50.0]
-    trials = (trial("a", seed, [3, 2], valid_score=[start, 0.9]) for seed, start in enumerate(starts))
-    assert [row[0] for row in costs(*trials, goal=Goal("valid_score", 0.8))] == [10, 10, 0]
+def test_goal_of_an_error_falls_whichever_data_it_is_measured_on():
+    assert Goal.parse("valid_mae=2", ["mae"]).falls
+    assert not Goal.parse("valid_accuracy=0.9", ["mae"]).falls
+    assert Goal.parse("train_loss=2").falls
 
 
 def test_loss_reaches_its_goal_from_above_even_where_it_starts_below():

@@ -195,8 +195,8 @@ def test_diverged_seeds_are_marked_and_counted_and_leave_no_mean():
     assert [line.get_color() for line in labelled(ax, "_lost")] == list(style.PALETTE[1:3])
     assert len(labelled(ax, "_mean")) == 1
     assert [len(line.get_xdata()) for line in ax.lines if line.get_marker() == "o"] == [10, 7, 0]
-    assert {"3 of 10 diverged", "10 of 10 diverged"} <= {text.get_text() for text in ax.texts}
-    assert "×: diverged" in said(fig)
+    assert {"3 of 10 lost", "10 of 10 lost"} <= {text.get_text() for text in ax.texts}
+    assert "×: lost (diverged or failed)" in said(fig)
     assert "diverged" not in said(seeds.final_figure(*finals(arms), style.arm_colours(arms)))
 
 
@@ -313,7 +313,7 @@ def test_an_optimum_at_the_edge_and_arms_without_one_are_said_in_words():
     scores, best = grid(arms)
     best.loc[3:, "score"] = [math.inf, math.nan]
     text = said(tuning.tuning_figure(scores, best, style.arm_colours(arms), width=10))
-    for words in ("full: best at 0.00949", "mini:2: best at 0.1, at the edge of its grid", "lr=0.1: all diverged"):
+    for words in ("full: best at 0.00949", "mini:2: best at 0.1, at the edge of its grid", "lr=0.1: all lost"):
         assert words in text
     assert "Triangle: the best is at the edge of the grid" in text
     assert "not tuned" in text

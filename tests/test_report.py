@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from conftest import small_workload
+from torch import nn
 
-from optcompare import ComparisonError, compare
+from optcompare import ComparisonError, compare, load
 from optcompare.cli import FIGURES, main
 from optcompare.merge import load_all
 
@@ -37,7 +42,8 @@ def several(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks")])
 def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
-    assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", "--width", "3.4", "--out", tmp_path) == 0
+    width = [] if kind in ("loss", "paths") else ["--width", "3.4"]
+    assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", *width, "--out", tmp_path) == 0
     assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / f"{kind}.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
@@ -150,6 +156,15 @@ def test_an_order_of_samples_that_differs_is_refused(tmp_path):
 
 
 WRONG = {
+    "a figure too narrow": (
+        ["{line}", "--figure", "pairs", "--width", "0.5"],
+        "--width takes 2.5 to 40 inches, got 0.5",
+    ),
+    "a width that is no number": (["{line}", "--figure", "pairs", "--width", "nan"], "--width takes 2.5 to 40 inches"),
+    "a width for the comparison plot": (
+        ["{line}", "--width", "3.4"],
+        "plot is 10 inches wide; --width is for the other",
+    ),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
     "an unknown figure": (["{line}", "--figure", "pie"], "Invalid value for '--figure'"),
@@ -179,3 +194,72 @@ def test_an_empty_or_damaged_run_directory_is_named(tmp_path, capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert "is no run directory and holds none" in first
     assert "records.parquet is damaged" in second
+
+
+def test_a_table_that_lacks_a_column_is_damaged(tmp_path, capsys):
+    compare("line", "full", seeds=1, epochs=1, out=tmp_path / "run")
+    (tmp_path / "run" / "trials.parquet").write_bytes((tmp_path / "run" / "records.parquet").read_bytes())
+    assert run("report", tmp_path / "run") == 2
+    assert "trials.parquet is damaged: it has no column status, reason" in capsys.readouterr().err
+
+
+def test_what_a_run_of_several_workloads_left_can_be_named_with_a_star(several, tmp_path):
+    assert run("report", *sorted(several.iterdir()), "--figure", "ranks", "--out", tmp_path) == 0
+
+
+class StopsAfter:
+    """Presses Ctrl-C once so many trials have ended."""
+
+    def __init__(self, trials):
+        self.left = trials
+
+    def measured(self, trial, record):
+        pass
+
+    def trial_finished(self, trial, outcome):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def advanced(self, done, of, fraction, seconds_left):
+        pass
+
+
+@pytest.mark.parametrize("trials", [1, 4, 8, 9])
+def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, trials):
+    """Two arms try 3 rates on one tuning seed, 6 trials; then 3 seeds are reported, with a control: 9 trials."""
+    result = compare(
+        "line", ["mini", "full"], seeds=3, epochs=3, tune=3, tune_seeds=1, goal="train_loss=1", baseline="full", control=True,
+        out=tmp_path / "run", observer=StopsAfter(trials),
+    )  # fmt: skip
+    assert result.status == "interrupted"
+    assert load(tmp_path / "run").verdict() == result.verdict()
+    assert len(result.verdict()) >= 1
+    drawn = run("report", tmp_path / "run", "--out", tmp_path)
+    shown = capsys.readouterr()
+    if trials < 6:
+        assert drawn == 2
+        assert (
+            shown.err == "error: this run was interrupted while it was tuned; there is only --figure tuning to draw\n"
+        )
+        assert result.verdict() == ["Interrupted before full was trained: there is nothing to compare with yet."]
+    else:
+        assert drawn == 0
+        assert (tmp_path / "comparison.png").is_file()
+
+
+def test_a_control_that_failed_says_nothing_of_rounding():
+    calls = itertools.count()
+
+    def fails_at_last(output, y):
+        if len(y) == 5 and next(calls) > 12:
+            raise RuntimeError("no more")
+        return nn.functional.mse_loss(output, y)
+
+    arms = ["full", "mini:4"]
+    result = compare(
+        small_workload(loss=fails_at_last), arms, seeds=2, epochs=9, control=True, eval_chunk=10, measure=0
+    )
+    assert set(result.trials.set_index("arm")["status"]["full (control)"]) == {"failed"}
+    assert result.pairs()["control_spread"].isna().all()
+    assert not result.pairs()["indistinguishable"].any()

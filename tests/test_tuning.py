@@ -6,6 +6,7 @@ import math
 
 import pytest
 from conftest import small_workload
+from torch import nn
 
 from optcompare import ComparisonError, compare, load
 from optcompare.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scaled
@@ -171,3 +172,61 @@ def test_a_workloads_own_goal_is_used_unless_another_is_given():
     assert str(result.goal) == "train_loss=1.5"
     assert set(result.summary().columns) > {"goal_reached", "goal_samples", "goal_resolution"}
     assert str(compare(workload, "full", seeds=1, epochs=1, goal="train_loss=2").goal) == "train_loss=2"
+
+
+def test_several_rates_are_references_that_scaling_applies_to():
+    """At 4 samples .02 and .04; full batch of 10, so ×2.5: the labels and the arms say what is used."""
+    workload = small_workload(lr=0.02, batch_size=4)
+    arms = compare(workload, ["full"], lr=[0.02, 0.04], lr_scaling="linear", seeds=1, epochs=1).comparison.arms
+    assert [(arm.label, arm.lr) for arm in arms] == [("full@sgd:lr=0.05", 0.05), ("full@sgd:lr=0.1", 0.1)]
+
+
+def test_a_tuned_arm_is_not_called_by_a_rate_that_it_does_not_use():
+    result = compare(small_workload(), ["full@sgd:lr=0.5", "mini:4@adam"], seeds=1, epochs=1, tune=2, tune_seeds=1)
+    assert [arm.label for arm in result.comparison.arms] == ["full@sgd", "mini:4@adam"]
+
+
+ODD = {
+    "several rates to tune": ({"lr": [0.1, 0.2], "tune": 3}, "--tune searches the learning rate itself; give one --lr"),
+    "a range without tuning": (
+        {"tune_range": (0.1, 1.0)},
+        "--tune-range and --tune-seeds say how to tune; give --tune N too",
+    ),
+    "seeds without tuning": ({"tune_seeds": 5}, "--tune-range and --tune-seeds say how to tune; give --tune N too"),
+    "a range without room": ({"tune": 4, "tune_range": (0.01, 0.010001)}, "too narrow for 4 different rates"),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_tuning_that_makes_no_sense_is_refused(case):
+    arguments, message = ODD[case]
+    with pytest.raises(ComparisonError, match=message):
+        compare(small_workload(), "full", seeds=1, epochs=1, **arguments)
+
+
+def test_tuning_trials_that_failed_are_not_called_diverged():
+    def refuses(output, y):
+        if output.abs().max() > 50:
+            raise RuntimeError("too far")
+        return nn.functional.mse_loss(output, y)
+
+    result = compare(
+        small_workload(loss=refuses), "single", seeds=1, epochs=30, tune=3, tune_range=(0.001, 10.0), tune_seeds=1
+    )
+    assert result.notes == [
+        "single: 1 tuning trials failed: RuntimeError: too far (test_tuning.py:" + result.notes[0].split(":")[-1]
+    ]
+    check = next(check for check in result.certificate if check.name == "equal tuning")
+    assert "learning rates on 1 seed" in check.detail
+
+
+def error(output, y):
+    return (output - y).abs().sum(), len(y)
+
+
+@pytest.mark.parametrize(("errors", "reached"), [((), 0), (("mae",), 2)])
+def test_a_workload_says_of_which_metrics_less_is_better(errors, reached):
+    """The mean absolute error ends between 0.1 and 5 on both seeds: reached from above as an error, else missed."""
+    workload = small_workload(metrics={"mae": error}, errors=errors)
+    result = compare(workload, "full", seeds=2, epochs=3, goal="train_mae=5" if errors else "train_mae=50")
+    assert result.summary()["goal_reached"].tolist() == [reached]

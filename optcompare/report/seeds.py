@@ -37,13 +37,13 @@ def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
 
 
 def lost(finals: pd.DataFrame, narrow: bool) -> dict[str, str]:
-    """'3 of 10 diverged' for each arm that has such seeds; in two lines where it is narrow."""
+    """'3 of 10 lost' for each arm that has such seeds; in two lines where it is narrow."""
     found = {}
     for arm, values in finals.groupby("arm", sort=False)["value"]:
         beyond = int((~np.isfinite(values)).sum())
         if beyond:
-            found[str(arm)] = counted(beyond, len(values), "diverged")
-    return {arm: text.replace(" diverged", "\ndiverged") for arm, text in found.items()} if narrow else found
+            found[str(arm)] = counted(beyond, len(values), "lost")
+    return {arm: text.replace(" lost", "\nlost") for arm, text in found.items()} if narrow else found
 
 
 def _columns(finals: pd.DataFrame, width: float) -> list[Column]:
@@ -140,7 +140,7 @@ def final_figure(
     elif np.isfinite(intervals["mean"].to_numpy(float)).any():
         said.append("Diamonds: mean.")
     if not np.isfinite(finals["value"].to_numpy(float)).all():
-        said.append("×:\u00a0diverged; no mean is given where a seed diverged.")
+        said.append("×:\u00a0lost (diverged or failed); no mean is given where a seed was lost.")
     with style.plain():
         heading = Heading(width, title, " ".join([*said, *([note] if note else [])]))
         name = f"final {METRIC_NAMES.get(metric, metric.replace('_', ' '))}"

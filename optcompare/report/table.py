@@ -50,6 +50,13 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
     return header, rows
 
 
+def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
+    """Header and one row an arm: how the final values of the compared column lie over seeds, the best first."""
+    header = ["arm", f"final {column}: mean", "median", "best", "worst"]
+    names = [f"final_{column}{end}" for end in ("", "_median", "_min", "_max")]
+    return header, [[str(row["arm"]), *(number(float(row[name])) for name in names)] for _, row in summary.iterrows()]
+
+
 def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
     """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it is known."""
     header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]

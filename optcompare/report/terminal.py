@@ -25,8 +25,8 @@ from .table import (
     goal_cells,
     latex,
     markdown,
-    number,
     pair_cells,
+    spread_cells,
     summary_cells,
     tuning_cells,
 )
@@ -107,7 +107,8 @@ class Reporter:
         self._say(said + ("; score: area under the profile of samples to the goal" if with_goal else ""))
         if len(finals.columns) > 2:
             chi2, p = friedman(finals)
-            self._say(f"Friedman test of equal ranks: chi² {chi2:.3g}, p {p:.3g}")
+            rough = ", roughly: it is made for more than ten workloads" if len(finals) <= 10 else ""
+            self._say(f"Friedman test of equal ranks: chi² {chi2:.3g}, p {p:.3g}{rough}")
         for plot in plots:
             self._say(f"plot: {plot}")
 
@@ -122,17 +123,17 @@ class Reporter:
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(result.summary(), str(result.goal)))
+        if several and len(result.reported[1]):
+            self._say("")
+            self._table(*spread_cells(result.summary(), result.compared))
         pairs = result.pairs()
         if len(pairs):
             self._say("")
             self._say(f"against {result.baseline}, seed by seed")
             self._table(*pair_cells(pairs, result.compared))
-            spread = float(pairs["control_spread"].iloc[0])
-            if result.comparison.control is not None:
-                self._say(f"rounding alone ({result.comparison.control}) moves it by up to {number(spread)}")
-            self._say("")
-            for sentence in result.verdict():
-                self._say(sentence)
+        self._say("")
+        for sentence in result.verdict():
+            self._say(sentence)
 
     def result(self, result: Result, plot: Path, said: int) -> None:
         """Summary, pairs, verdict, what went wrong, certificate, and where the plot is; ``said``: notes shown before."""

@@ -132,7 +132,7 @@ def best_texts(best: pd.DataFrame, colours: Mapping[str, str], arms: list[str]) 
             at_edge = ", at the edge of its grid" if rows[arm]["at_edge"] else ""
             text = f"best at {float(rows[arm]['lr']):.3g}{at_edge}"
         else:
-            text = "all diverged" if math.isinf(score) else "not tuned"
+            text = "all lost" if math.isinf(score) else "not tuned"
         texts[arm] = f"{arm}: " + text.replace(" ", "\u00a0").replace(",\u00a0", ", ")
     return texts
 
@@ -143,7 +143,7 @@ def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame) -> str:
     if best["at_edge"].any():
         said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
     if np.isinf(scores["score"]).any():
-        said.append("×:\u00a0diverged.")
+        said.append("×:\u00a0lost (diverged or failed).")
     if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY:
         said.append("Bands: over the tuning seeds.")
     return " ".join(said)

@@ -26,7 +26,7 @@ def landscape(trainer: LoopTrainer, paths: pd.DataFrame, seed: int) -> pd.DataFr
     model = trainer.start(seed).model().to(trainer.device, trainer.dtype)
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     names = [name if weight.numel() == 1 else f"{name}[{i}]" for name, weight in trained for i in range(weight.numel())]
-    workload = dataclasses.replace(trainer.setup.workload, metrics={})
+    workload = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
     side = _SIDE if workload.size <= _LARGE else _SIDE_LARGE
     xs, ys = (np.linspace(*_span(paths, axis), side) for axis in ("x", "y"))
     rows: list[dict[str, Any]] = []

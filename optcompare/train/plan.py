@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Plan:
     """The checked batches of one epoch of a non-adaptive strategy.
 
-    ``batches``: int64[B] each; ``sizes``: their lengths; ``ends[i]``: samples of this epoch once update i is made.
-    ``order`` is the epoch's shared order, which nobody else could write to.
+    ``batches``: int64[B] each; ``sizes``: their lengths; ``ends[i]``: samples of this epoch once update i is made;
+    ``in_order``: whether they follow the shared order. ``order`` is the epoch's shared order, which nobody else could write to.
     """
 
     def __init__(self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str) -> None:
@@ -32,7 +32,8 @@ class Plan:
             check_range(self.batches, self._flat, epoch.index, n, name)
             self._cut(n, f"{name}, epoch {epoch.index}")
         self.ends = list(accumulate(self.sizes))
-        if strategy.coverage == "once" and not torch.equal(self._flat, order):
+        self.in_order = torch.equal(self._flat, order)
+        if strategy.coverage == "once" and not self.in_order:
             check_range(self.batches, self._flat, epoch.index, n, name)
             check_coverage(self._flat, self.ends, epoch.index, n, name)
 

@@ -17,7 +17,8 @@ class Progress:
     """``position``: updates made in this epoch. ``orders``: SHA-256 of each epoch's order so far.
     ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
     ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs whose batches
-    were checked. ``path``: [update, w0, w1], where the weights are followed."""
+    were checked. ``rearranged``: whether the batches left the shared order.
+    ``path``: [update, w0, w1], where the weights are followed."""
 
     status: Status = "running"
     reason: str = ""
@@ -34,6 +35,7 @@ class Progress:
     batches: str = ""
     cut_at: str = ""
     checked: int = 0
+    rearranged: bool = False
     orders: list[str] = field(default_factory=list)
     path: list[list[float]] = field(default_factory=list)
 

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -57,7 +57,7 @@ class TrialRun:
         self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self._step = bare_step(self.optimizer)
         self._stateful = bool(self.strategy.state())
-        self._settings = _settings_of(self.strategy)
+        self._settings = copy.deepcopy(_settings_of(self.strategy))
         self._made = 0
         self._warm = False
         if state is None:
@@ -141,6 +141,7 @@ class TrialRun:
         with self._clock, self._strategy_acts():
             plan = Plan(self.strategy, self._epoch(), self._start.order(progress.epoch).indices, self.trial.arm.label)
         progress.checked = progress.epoch + 1
+        progress.rearranged |= not plan.in_order
         if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
             raise StrategyError(
                 f"strategy {self.trial.arm.label}, epoch {progress.epoch}: asked again, it planned other batches; draw "
@@ -218,6 +219,8 @@ class TrialRun:
                 check_enough(ends[-1], n, f"{name}, epoch {epoch.index}")
         progress.checked = progress.epoch + 1
         if yielded:
+            shared = self._start.order(progress.epoch).indices
+            progress.rearranged |= not torch.equal(torch.cat(yielded), shared[: ends[-1]])
             progress.batches = digest(bytes.fromhex(progress.batches), ends, torch.cat(yielded)).hex()
         self._end_epoch(not spent, spent)
 
@@ -264,8 +267,8 @@ class TrialRun:
         if not torch.equal(generator, torch.get_rng_state()):
             raise StrategyError(f"strategy {name} drew from torch's global generator; draw from epoch.rng instead")
         now = _settings_of(self.strategy)
-        if now.keys() != self._settings.keys() or any(now[key] is not self._settings[key] for key in now):
-            changed = [key for key in now if now[key] is not self._settings.get(key, now)]
+        changed = [key for key in now if key not in self._settings or not _same(now[key], self._settings[key])]
+        if changed:
             raise StrategyError(
                 f"strategy {name} changed {', '.join(changed)}, which no checkpoint would carry; declare it as state, "
                 "with field(init=False, default=…)"
@@ -313,6 +316,16 @@ def _settings_of(strategy: Strategy) -> dict[str, Any]:
     """The attributes that are not state."""
     state = strategy.state()
     return {name: value for name, value in vars(strategy).items() if name not in state}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether a value is what its copy says it was; values that cannot be compared are taken on trust."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    try:
+        return cast(Any, type(one)).__eq__ is object.__eq__ or bool(one == other)
+    except (TypeError, ValueError, RuntimeError):
+        return True
 
 
 def _with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:

@@ -218,7 +218,7 @@ def _objective(
         return scale * (output - y).abs().sum(), y.numel()
 
     answers = torch.tensor((values - mean) / scale, dtype=torch.float32).reshape(-1, 1)
-    return answers, 1, {"loss": nn.functional.mse_loss, "metrics": {"mae": absolute_error}}
+    return answers, 1, {"loss": nn.functional.mse_loss, "metrics": {"mae": absolute_error}, "errors": ("mae",)}
 
 
 def _model(inputs: int, hidden: int, outputs: int) -> nn.Module:

@@ -34,6 +34,7 @@ def diabetes() -> Workload:
         valid=rows(x_valid, y_valid),
         loss=nn.functional.mse_loss,
         metrics={"mae": absolute_error},
+        errors=("mae",),
         lr={"sgd": 0.01, "adam": 0.01, "adamw": 0.01},
         epochs=20,
         batch_size=32,
