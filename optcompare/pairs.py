@@ -7,16 +7,16 @@ Arms share their seeds, so what a seed does to both cancels in their difference.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtr
 
 from .errors import ComparisonError
 from .goals import Goal, time_to_goal
-from .statistics import CONFIDENCE, final_values
+from .statistics import final_values, mean_interval
 
 ALPHA = 0.05
 COLUMNS = (
@@ -38,23 +38,23 @@ class Paired(NamedTuple):
 def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> Paired:
     """The paired t test of a[n] against b[n]: d = a - b, d̄ ± t(n-1, .975)·s_d/√n.
 
-    Without a pair, or where a value is not finite, all four are nan; a single pair has a difference alone. Where all
-    differences are 0 there is nothing to find: p is 1.
+    The same numbers as ``scipy.stats.ttest_rel``, whose import alone takes a tenth of a small run's time. Without a
+    pair, or where a value is not finite, all four are nan; a single pair has a difference alone. Where all differences
+    are 0 there is nothing to find: p is 1.
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if len(first) == 0 or not (np.isfinite(first).all() and np.isfinite(second).all()):
         return Paired(math.nan, math.nan, math.nan, math.nan)
-    if len(first) == 1:
-        return Paired(float(first[0] - second[0]), math.nan, math.nan, math.nan)
-    if (first == second).all():
+    differences = first - second
+    with np.errstate(over="ignore"):  # of differences near the largest float the interval is infinite
+        mean, low, high = mean_interval(differences)
+        error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
+    if len(differences) == 1:
+        return Paired(mean, math.nan, math.nan, math.nan)
+    if not differences.any():
         return Paired(0.0, 0.0, 0.0, 1.0)
-    from scipy.stats import ttest_rel
-
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", RuntimeWarning)  # scipy's, for differences that are (almost) all the same
-        test = ttest_rel(first, second)
-        interval = test.confidence_interval(CONFIDENCE)
-        return Paired(float((first - second).mean()), float(interval.low), float(interval.high), float(test.pvalue))
+    p = 2 * float(stdtr(len(differences) - 1, -abs(mean) / error)) if error else 0.0
+    return Paired(mean, low, high, p)
 
 
 def holm(p: Sequence[float] | np.ndarray | pd.Series) -> np.ndarray:

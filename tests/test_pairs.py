@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_ind, ttest_rel
 from tables import INF, NAN, ended, tables, trial
 
 from optcompare.errors import ComparisonError
@@ -332,3 +332,12 @@ def test_import_stays_light():
         [sys.executable, "-W", "error", "-c", code + "print(*sys.modules)"], capture_output=True, text=True, check=True
     )
     assert {"scipy.stats", "torch", "matplotlib.pyplot"}.isdisjoint(loaded.stdout.split())
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 40])
+def test_paired_numbers_are_those_of_scipys_paired_t_test(n):
+    generator = np.random.default_rng(n)
+    a, b = generator.normal(size=n), generator.normal(0.5, size=n)
+    test = ttest_rel(a, b)
+    interval = test.confidence_interval(0.95)
+    assert paired(a, b) == pytest.approx(((a - b).mean(), interval.low, interval.high, test.pvalue), rel=1e-12)
