@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -256,7 +257,7 @@ def plugins(plugin: tuple[str, ...]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point: expected errors are one line and exit code 2, anything else keeps its traceback."""
+    """The whole command: expected errors are one line and exit code 2, anything else keeps its traceback."""
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script is drawn as boxes
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -277,6 +278,14 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def process() -> None:
+    """The entry point of the installed command: once the exit code is known, no further Ctrl-C changes it."""
+    try:
+        main()
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _complain(message: str) -> int:

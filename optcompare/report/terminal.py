@@ -152,7 +152,8 @@ class Reporter:
         self._say("")
         if result.status == "interrupted":
             self._say("interrupted: this is what was measured until then")
-        self._say(f"plot: {plot}")
+        if plot.exists():
+            self._say(f"plot: {plot}")
 
     def tuning(self, result: Result) -> None:
         """What each arm's tuning chose, what fewer trials would have found, and what it cost."""
