@@ -126,7 +126,7 @@ def pairs(
         records = trials[["arm", "seed"]][:0].assign(**{column: 0.0})
     finals = _by_arm(final_values(records, trials, column), "final")
     times = _by_arm(time_to_goal(records, trials, goal), "samples", "resolution") if goal else {}
-    spread = math.nan if control is None else _spread(*_shared(finals, control, baseline))
+    spread = math.nan if control is None else control_spread(records, trials, baseline, control, column)
     rows = []
     for arm in arms:
         if arm not in (baseline, control):
@@ -172,8 +172,11 @@ def _differences(ours: np.ndarray, theirs: np.ndarray, *, lower_wins: bool) -> d
     }
 
 
-def _spread(control: np.ndarray, baseline: np.ndarray) -> float:
-    a, b = control[:, 0], baseline[:, 0]
+def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, control: str, column: str) -> float:
+    """The largest difference of a final value between the baseline and its copy in another rounding."""
+    finals = _by_arm(final_values(records, trials, column), "final")
+    copied, original = _shared(finals, control, baseline)
+    a, b = copied[:, 0], original[:, 0]
     known, lost = np.isfinite(a) & np.isfinite(b), np.isfinite(a) != np.isfinite(b)
     if lost.any():
         return math.inf

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .goals import Goal
-from .pairs import pairs, seeds_needed
+from .pairs import control_spread, pairs, seeds_needed
 from .report.table import number
 
 LISTED = 3
@@ -37,6 +37,9 @@ def verdict(
     """
     table = pairs(records, trials, baseline, column, goal=goal, control=control)
     sentences = [] if len(table) else [f"There is no arm to compare {baseline} with."]
+    if not len(table) and control is not None:
+        spread = control_spread(records, trials, baseline, control, column)
+        sentences.append(f"On final {column}, rounding alone moves {baseline} by up to {number(spread)}.")
     if len(table) and goal:
         sentences.append(_goal_sentence(table, str(goal).replace("=", " ")))
     if len(table):

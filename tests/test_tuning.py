@@ -143,6 +143,11 @@ class TestControl:
         assert rates["mini:4 (control)"] == rates["mini:4"]
         assert "mini:4 (control)" not in result.comparison.tuning.rates
 
+    def test_it_speaks_of_rounding_where_there_is_no_other_arm(self):
+        result = compare(small_workload(), "full", seeds=3, epochs=20, control=True)
+        assert result.verdict()[0] == "There is no arm to compare full with."
+        assert result.verdict()[1].startswith("On final train_loss, rounding alone moves full by up to ")
+
     def test_single_samples_have_no_other_chunks(self):
         with pytest.raises(ComparisonError, match=r"single updates on single samples; choose another with --baseline"):
             compare(small_workload(), ["single", "full"], seeds=1, epochs=1, control=True)

@@ -173,7 +173,8 @@ def test_spread_of_the_control_stands_beside_a_claimed_difference():
 @pytest.mark.parametrize("control", [None, "copy"])
 def test_nothing_to_compare_with(control):
     arms = {"full": FULL} | ({"copy": FULL} if control else {})
-    assert tell(control=control, **arms) == ["There is no arm to compare full with.", ends_of(10)]
+    rounding = ["On final train_loss, rounding alone moves full by up to 0."] if control else []
+    assert tell(control=control, **arms) == ["There is no arm to compare full with.", *rounding, ends_of(10)]
 
 
 def test_many_arms_are_counted():
