@@ -25,11 +25,12 @@ LAYERS = {
     "trainers": [
         "train",
         "train.contender",
-        "train.progress",
         "train.device",
         "train.data",
         "train.measure",
         "train.plan",
+        "train.progress",
+        "train.planner",
         "train.stats",
         "train.gradient",
         "train.trial",

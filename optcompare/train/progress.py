@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..comparison import Budget
 
+if TYPE_CHECKING:
+    from .plan import Plan
+
+_LONGEST_PATH = 4000
 Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 
 
@@ -46,6 +50,21 @@ class Progress:
         self.updates += updates
         self.samples += samples
         self.batch_size = batch_size
+
+    def follow(self, update: int, point: list[float]) -> None:
+        """Appends a point of the path; a long one keeps every other point."""
+        self.path.append([float(update), *point])
+        if len(self.path) > _LONGEST_PATH:
+            del self.path[1:-1:2]
+
+    def leave(self, plan: Plan, over: bool) -> bool:
+        """Fingerprints what was made of an epoch's plan; returns whether the epoch is over, for this trial."""
+        over = over or self.status != "running"
+        if over:
+            self.batches = plan.digest(bytes.fromhex(self.batches), self.position).hex()
+        else:
+            self.cut_at = plan.digest(b"", self.position).hex()
+        return over
 
     def end_epoch(self) -> None:
         self.epoch += 1

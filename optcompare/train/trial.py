@@ -7,25 +7,24 @@ import dataclasses
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..comparison import Trial
-from ..errors import StrategyError
 from ..optimizer import bare_step, build
 from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
-from ..strategy import Epoch, StepStats, Strategy
+from ..strategy import StepStats
 from ..workload import Workload
 from .contender import Setup
 from .data import Source
 from .device import DTYPES, Clock
 from .gradient import in_chunks, mean_gradient
 from .measure import evaluate, last_mark, next_mark
-from .plan import Plan, check_batch, check_coverage, check_enough, digest, started
+from .plan import check_batch, check_coverage, check_enough, digest, started
+from .planner import Planner
 from .progress import Progress
 from .stats import needs_samples, step_stats
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 State = dict[str, Any]
-_LONGEST_PATH = 4000
 
 
 class TrialRun:
@@ -48,7 +46,8 @@ class TrialRun:
         self.device, self.records = torch.device(comparison.device), list[Record]()
         self._comparison, self._sources, self._source, self._start = comparison, sources, sources["train"], start
         self._contender = setup.contenders[trial.arm.label]
-        self.strategy = copy.deepcopy(self._contender.strategy)
+        self._planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
+        self.strategy = self._planner.strategy
         self.workload = _with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
         self.model = self._start.model()
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
@@ -57,7 +56,6 @@ class TrialRun:
         self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self._step = bare_step(self.optimizer)
         self._stateful = bool(self.strategy.state())
-        self._settings = copy.deepcopy(_settings_of(self.strategy))
         self._made = 0
         self._warm = False
         if state is None:
@@ -69,7 +67,7 @@ class TrialRun:
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(state["buffers"][name])
             self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-            self.strategy.load(copy.deepcopy(state["strategy"]))
+            self._planner.load(state["strategy"])
             set_rng_state(state["rng"], self.device)
         self._clock = Clock(self.device, self.progress.train_seconds)
         self._follow = (
@@ -88,7 +86,7 @@ class TrialRun:
             "model": {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()},
             "buffers": {name: value.detach().clone() for name, value in self.model.named_buffers()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "strategy": copy.deepcopy(self.strategy.state()),
+            "strategy": self._planner.state(),
             "rng": rng_state(self.device),
         }
 
@@ -137,16 +135,9 @@ class TrialRun:
             progress.reason = f"train_loss was {values['train_loss']} at update {progress.updates}"
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
-        progress, before = self.progress, copy.deepcopy(self.strategy.state()) if self._stateful else {}
-        with self._clock, self._strategy_acts():
-            plan = Plan(self.strategy, self._epoch(), self._start.order(progress.epoch).indices, self.trial.arm.label)
-        progress.checked = progress.epoch + 1
-        progress.rearranged |= not plan.in_order
-        if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
-            raise StrategyError(
-                f"strategy {self.trial.arm.label}, epoch {progress.epoch}: asked again, it planned other batches; draw "
-                "from epoch.rng alone, and declare all state as field(init=False)"
-            )
+        progress, before = self.progress, self._planner.state() if self._stateful else {}
+        with self._clock:
+            plan = self._planner.plan(progress)
         allowed = progress.allowed(self.budget, plan.ends)
         begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
         pieces, chunks = in_chunks(
@@ -172,20 +163,17 @@ class TrialRun:
             cut = until() or progress.reached(self.budget)
         complete = progress.position == len(plan.ends)
         spent = not complete and progress.position == allowed
-        if complete or spent or progress.reached(self.budget) or progress.status != "running":
-            progress.batches = plan.digest(bytes.fromhex(progress.batches), progress.position).hex()
-        else:
-            self.strategy.load(before)  # this epoch will be planned again, from the same strategy
-            progress.cut_at = plan.digest(b"", progress.position).hex()
+        if not progress.leave(plan, complete or spent or progress.reached(self.budget)):
+            self._planner.load(before)  # this epoch will be planned again, from the same strategy
         self._end_epoch(complete, spent)
 
     def _adaptive_epoch(self, stop: Callable[[], bool]) -> None:
         progress, n, name = self.progress, self._source.n, self.trial.arm.label
-        epoch, begun = self._epoch(), self.progress.samples
+        epoch, begun = self._planner.epoch(progress.epoch), progress.samples
         yielded: list[Tensor] = []
         ends: list[int] = []
         generator = started(self.strategy, epoch, name)
-        with self._clock, self._strategy_acts():
+        with self._clock, self._planner.acts():
             batch = next(generator, None)
         while batch is not None and progress.status == "running":
             done = progress.samples - begun
@@ -206,7 +194,7 @@ class TrialRun:
             if stop() and progress.status == "running":
                 progress.status, progress.reason = "interrupted", "stopped within an epoch"
                 break
-            with self._clock, self._strategy_acts():
+            with self._clock, self._planner.acts():
                 batch = _send(generator, stats)
         generator.close()
         spent = batch is not None and progress.samples - begun < n
@@ -219,21 +207,16 @@ class TrialRun:
                 check_enough(ends[-1], n, f"{name}, epoch {epoch.index}")
         progress.checked = progress.epoch + 1
         if yielded:
-            shared = self._start.order(progress.epoch).indices
+            shared = self._planner.order(progress.epoch)
             progress.rearranged |= not torch.equal(torch.cat(yielded), shared[: ends[-1]])
             progress.batches = digest(bytes.fromhex(progress.batches), ends, torch.cat(yielded)).hex()
         self._end_epoch(not spent, spent)
-
-    def _epoch(self) -> Epoch:
-        order = self._start.order(self.progress.epoch).indices.clone()  # the strategy may write into its own
-        return Epoch(self.progress.epoch, order, self.trial.seed, self.strategy)
 
     def _begin_epoch(self, first: Sequence[Tensor]) -> None:
         """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
         if not first:
             return
-        if len(self.progress.orders) == self.progress.epoch:
-            self.progress.orders.append(self._start.order(self.progress.epoch).sha256)
+        self._planner.begin(self.progress)
         if not self._warm:
             with preserved_rng():
                 model = copy.deepcopy(self.model)
@@ -257,22 +240,6 @@ class TrialRun:
         self._follow_weights()
         if mark is not None and self.progress.samples >= mark:
             self.measure()
-
-    @contextmanager
-    def _strategy_acts(self) -> Iterator[None]:
-        """Holds a strategy to its contract: its own state and epoch.rng are all that it may change."""
-        generator = torch.get_rng_state()
-        yield
-        name = self.trial.arm.label
-        if not torch.equal(generator, torch.get_rng_state()):
-            raise StrategyError(f"strategy {name} drew from torch's global generator; draw from epoch.rng instead")
-        now = _settings_of(self.strategy)
-        changed = [key for key in now if key not in self._settings or not _same(now[key], self._settings[key])]
-        if changed:
-            raise StrategyError(
-                f"strategy {name} changed {', '.join(changed)}, which no checkpoint would carry; declare it as state, "
-                "with field(init=False, default=…)"
-            )
 
     def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> None:
         """One update for each number in ``chunks``, of that many forward passes; the hot loop."""
@@ -301,31 +268,12 @@ class TrialRun:
 
     def _follow_weights(self) -> None:
         if self._follow:
-            path = self.progress.path
             point = torch.cat([weight.detach().reshape(-1) for weight in self._weights]).tolist()
-            path.append([float(self.progress.updates), *point])
-            if len(path) > _LONGEST_PATH:
-                del path[1:-1:2]
+            self.progress.follow(self.progress.updates, point)
 
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
         return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
-
-
-def _settings_of(strategy: Strategy) -> dict[str, Any]:
-    """The attributes that are not state."""
-    state = strategy.state()
-    return {name: value for name, value in vars(strategy).items() if name not in state}
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether a value is what its copy says it was; values that cannot be compared are taken on trust."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    try:
-        return cast(Any, type(one)).__eq__ is object.__eq__ or bool(one == other)
-    except (TypeError, ValueError, RuntimeError):
-        return True
 
 
 def _with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:

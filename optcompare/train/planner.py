@@ -1,0 +1,92 @@
+"""A trial's own strategy: asked for each epoch's batches, held to its contract, and put back where an epoch is cut."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from ..errors import StrategyError
+from ..start import SharedStart
+from ..strategy import Epoch, Strategy
+from .plan import Plan
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Planner:
+    """One seed's epochs as a copy of a strategy plans them; ``name`` of the arm, for messages."""
+
+    def __init__(self, strategy: Strategy, start: SharedStart, seed: int, name: str) -> None:
+        self.strategy, self.start, self.seed, self.name = copy.deepcopy(strategy), start, seed, name
+        self._settings = copy.deepcopy(_settings_of(self.strategy))
+
+    def state(self) -> dict[str, Any]:
+        """The strategy's state, sharing no memory with it."""
+        return copy.deepcopy(self.strategy.state())
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        self.strategy.load(copy.deepcopy(dict(state)))
+
+    def order(self, epoch: int) -> Tensor:
+        """The shared order, int64[N], of which nobody may write."""
+        return self.start.order(epoch).indices
+
+    def epoch(self, index: int) -> Epoch:
+        """The epoch as the strategy sees it, with an order of its own to write into."""
+        return Epoch(index, self.order(index).clone(), self.seed, self.strategy)
+
+    def plan(self, progress: Progress) -> Plan:
+        """The checked batches of the epoch under way; raises where an epoch that was cut is planned otherwise now."""
+        index = progress.epoch
+        with self.acts():
+            plan = Plan(self.strategy, self.epoch(index), self.order(index), self.name)
+        if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
+            raise StrategyError(
+                f"strategy {self.name}, epoch {index}: asked again, it planned other batches; draw from epoch.rng alone, "
+                "and declare all state as field(init=False)"
+            )
+        progress.checked = index + 1
+        progress.rearranged |= not plan.in_order
+        return plan
+
+    def begin(self, progress: Progress) -> None:
+        """Notes the order in use, once there is a batch to train on."""
+        if len(progress.orders) == progress.epoch:
+            progress.orders.append(self.start.order(progress.epoch).sha256)
+
+    @contextmanager
+    def acts(self) -> Iterator[None]:
+        """Holds the strategy to its contract: its own state and epoch.rng are all that it may change."""
+        generator = torch.get_rng_state()
+        yield
+        if not torch.equal(generator, torch.get_rng_state()):
+            raise StrategyError(f"strategy {self.name} drew from torch's global generator; draw from epoch.rng instead")
+        now = _settings_of(self.strategy)
+        changed = [key for key in now if key not in self._settings or not _same(now[key], self._settings[key])]
+        if changed:
+            raise StrategyError(
+                f"strategy {self.name} changed {', '.join(changed)}, which no checkpoint would carry; declare it as "
+                "state, with field(init=False, default=…)"
+            )
+
+
+def _settings_of(strategy: Strategy) -> dict[str, Any]:
+    """The attributes that are not state."""
+    state = strategy.state()
+    return {name: value for name, value in vars(strategy).items() if name not in state}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether a value is what its copy says it was; values that cannot be compared are taken on trust."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    try:
+        return cast(Any, type(one)).__eq__ is object.__eq__ or bool(one == other)
+    except (TypeError, ValueError, RuntimeError):
+        return True
