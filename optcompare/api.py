@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from . import rundir
-from .comparison import UNITS, Budget, Comparison, LrScaling, Trial, Unit
+from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Trial, Unit
 from .errors import ComparisonError
 from .figures import save_figures
 from .make import OptimizerLike, StrategyLike
@@ -29,11 +29,14 @@ from .runner import Measured, Observer, Runner, stop_on_interrupt
 from .seeds import preserved_rng
 from .start import Order
 from .statistics import compared_column
+from .tasks import Tasks
 from .train.contender import Setup
 from .train.device import describe as describe_device
 from .train.device import resolve as resolve_device
 from .train.landscape import landscape
+from .train.lanes import LanesTrainer
 from .train.loop import LoopTrainer
+from .train.memory import memory_limit
 from .tuned import best_rates, rate_scores
 from .workload import Workload
 
@@ -63,6 +66,8 @@ def compare(
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
+    trainer: TrainerName = "auto",
+    memory: str | None = None,
     order: Order | None = None,
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
@@ -85,6 +90,8 @@ def compare(
       by default the workload's epochs;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
+    - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
+      "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
     - ``order(seed, epoch, n)``: int64[n], replaces the shared shuffled order for all arms;
     - ``plugins``: paths of Python files or names of modules; ``out``: a new run directory to write.
 
@@ -113,10 +120,11 @@ def compare(
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
+        trainer=trainer,
         order=order,
         plugins=plugins,
     )
-    return execute(prepared, out=None if out is None else Path(out), observer=observer)
+    return execute(prepared, out=None if out is None else Path(out), observer=observer, memory=memory)
 
 
 @dataclass(frozen=True)
@@ -146,10 +154,19 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
 
 
 def execute(
-    prepared: Prepared, out: Path | None = None, observer: Observer | None = None, formats: Sequence[str] = ("png",)
+    prepared: Prepared,
+    out: Path | None = None,
+    observer: Observer | None = None,
+    formats: Sequence[str] = ("png",),
+    memory: str | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Result:
-    """Trains everything, tells the observers, and writes the run directory if one is named."""
+    """Trains everything, tells the observers, and writes the run directory if one is named.
+
+    ``say`` is told in a line each which trainer takes which trials, and why.
+    """
     comparison, registry = prepared.setup.comparison, prepared.registry
+    lanes = LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device), say)
     environment = describe_environment(prepared)
     with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
         if out is not None:
@@ -157,7 +174,8 @@ def execute(
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
         tuning, report = comparison.tuning_trials(), comparison.trials()
-        runner = Runner(prepared.trainer, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop)
+        tasks = Tasks(lanes, prepared.estimates, [tuning, report], say)
+        runner = Runner(tasks, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop)
         runner.run(tuning)
         comparison, said = choose_rates(comparison, runner.measured)
         runner.run(comparison.trials())
@@ -169,7 +187,7 @@ def execute(
             trials=pd.DataFrame(measured.outcomes),
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
-            notes=[*prepared.notes, *said],
+            notes=[*prepared.notes, *said, *tasks.notes],
             environment=environment,
             paths=_paths(prepared.trainer, measured),
             weights=measured.weights,

@@ -14,6 +14,8 @@ from .tuning import FIRST_TUNING_SEED, Tuning
 Unit = Literal["epochs", "updates", "samples", "seconds"]
 LrScaling = Literal["none", "linear", "sqrt"]
 Phase = Literal["report", "tune"]
+TrainerName = Literal["auto", "loop", "lanes"]
+TRAINERS: tuple[TrainerName, ...] = ("auto", "loop", "lanes")
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
 
 
@@ -68,6 +70,9 @@ class Arm:
         if self.chunk < 1:
             raise ComparisonError(f"arm {self.label}: --chunk must be at least 1 row, got {self.chunk}")
 
+    def __hash__(self) -> int:
+        return hash((self.label, self.lr))  # a mapping of hyperparameters has no hash
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -82,7 +87,8 @@ class Trial:
 class Comparison:
     """The question.
 
-    ``measure``: marks an epoch; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
+    ``measure``: marks an epoch; ``trainer``: loop, lanes (as far as they can), or
+    whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
     ``tuning``, an arm's ``lr`` is the reference rate until it is tuned.
     """
@@ -96,6 +102,7 @@ class Comparison:
     threads: int = 1
     eval_chunk: int = 16384
     measure: int = 1
+    trainer: TrainerName = "auto"
     order: str = "shuffled"
     plugins: tuple[str, ...] = ()
     goal: str | None = None
@@ -122,6 +129,8 @@ class Comparison:
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
         if self.dtype not in ("float32", "float64"):
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
+        if self.trainer not in TRAINERS:
+            raise ComparisonError(f"trainer must be auto, loop or lanes, got {self.trainer!r}")
         _refuse_duplicates(self.arms)
         for label in (self.baseline, self.control, *(self.tuning.rates if self.tuning else ())):
             if label is not None:

@@ -19,6 +19,15 @@ class Check:
     detail: str
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """Of ``checked`` lanes, the first updates lay at most ``apart`` from the loop's, where ``tolerance`` is allowed."""
+
+    checked: int
+    apart: float
+    tolerance: float
+
+
 class Evidence:
     """Collects what the certificate rests on while trials end, in memory that does not grow with the records."""
 
@@ -34,6 +43,7 @@ class Evidence:
         self._unchecked: set[int] = set()
         self._rearranged: dict[str, None] = {}
         self._tried: dict[str, int] = {}
+        self._trainers: dict[str, int] = {}
         self._tuning_samples, self._tuning_seconds = 0, 0.0
 
     def first_record(self, trial: Trial, record: Mapping[str, Any]) -> None:
@@ -41,8 +51,9 @@ class Evidence:
         losses = tuple(record[name] for name in ("train_loss", "valid_loss") if name in record)
         self._firsts.setdefault(trial.seed, set()).add(losses)
 
-    def trial_ended(self, trial: Trial, progress: Progress) -> None:
+    def trial_ended(self, trial: Trial, progress: Progress, trainer: str) -> None:
         self._ended += 1
+        self._trainers[trainer] = self._trainers.get(trainer, 0) + 1
         if progress.weights_sha256:
             self._weights.setdefault(trial.seed, set()).add(progress.weights_sha256)
         longest = self._orders.get(trial.seed, [])
@@ -68,7 +79,7 @@ class Evidence:
             unit = self._comparison.budget.unit
             self._spent.add(float(getattr(progress, names.get(unit, unit))))
 
-    def certificate(self) -> list[Check]:
+    def certificate(self, agreement: Agreement) -> list[Check]:
         """All checks, in the order in which a reader would doubt."""
         return [
             self._same_weights(),
@@ -77,6 +88,7 @@ class Evidence:
             self._coverage(),
             self._same_budget(),
             *self._same_tuning(),
+            self._same_updates(agreement),
         ]
 
     def _same_weights(self) -> Check:
@@ -123,6 +135,15 @@ class Evidence:
         detail += f"; {_count(left, 'trial')} ended before" if left else ""
         return Check("equal budgets", held, detail)
 
+    def _same_updates(self, agreement: Agreement) -> Check:
+        parts = [f"{_count(number, 'trial')} {_TRAINERS[name]}" for name, number in self._trainers.items()]
+        if self._trainers.keys() - {"loop"}:
+            parts.append(
+                f"the first updates of {_count(agreement.checked, 'lane')} were made by the loop too, and differ by at most "
+                f"{agreement.apart:.1e} of the weights' norm ({agreement.tolerance:.0e} is allowed)"
+            )
+        return Check("same updates by either trainer", agreement.apart <= agreement.tolerance, "; ".join(parts))
+
     def _same_tuning(self) -> list[Check]:
         tuning = self._comparison.tuning
         if tuning is None:
@@ -134,6 +155,13 @@ class Evidence:
             f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
         )
         return [Check("equal tuning", equal, detail if equal else f"trials that did not fail: {self._tried}")]
+
+
+_TRAINERS = {
+    "loop": "in the loop",
+    "lanes": "in lanes",
+    "lanes+loop": "begun in lanes, ended in the loop",
+}
 
 
 def _unless(seeds: list[int], detail: str) -> str:

@@ -19,7 +19,7 @@ from .train.data import first_rows, moved
 from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
 from .train.plan import Plan, check_batch, started
-from .train.trial import Record
+from .train.record import Record
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,10 +29,12 @@ _ENOUGH_ROWS = 5
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one trial of an arm will take: updates (None where only training will tell) and seconds."""
+    """What one trial of an arm will take in the loop: updates (None where only training will tell), measurements, and
+    seconds."""
 
     arm: Arm
     updates: int | None
+    measurements: float
     seconds: float
 
 
@@ -194,7 +196,7 @@ def _estimate(
     epochs = updates / per_epoch
     marks = min(updates, epochs * comparison.measure + math.log2(n) * (comparison.measure > 0)) + 2
     known = int(updates) if total is not None and (planned or unit == "updates") else None
-    return Estimate(arm, known, updates * update_seconds + marks * mark_seconds)
+    return Estimate(arm, known, marks, updates * update_seconds + marks * mark_seconds)
 
 
 def _check_batch_statistics(trainer: LoopTrainer, trial: Trial, sizes: list[int]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import torch
 
 from .comparison import Trial
-from .fairness import Check, Evidence
+from .fairness import Agreement, Check, Evidence
 from .rehearsal import Estimate
 from .start import fingerprint
-from .train.loop import LoopTrainer
+from .tasks import Task, Tasks
 from .train.progress import Progress
 
 _TASK_SECONDS = 1.0
@@ -72,22 +72,18 @@ def stop_on_interrupt() -> Iterator[Stop]:
 
 
 class Runner:
-    """Trains lists of trials to their ends, one trial after another; ``measured`` is what there is so far.
+    """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
     ``planned``: all trials that are to come, for the time left.
     """
 
     def __init__(
-        self,
-        trainer: LoopTrainer,
-        estimates: Sequence[Estimate],
-        planned: Sequence[Trial],
-        observer: Observer,
-        stop: Stop,
+        self, tasks: Tasks, estimates: Sequence[Estimate], planned: Sequence[Trial], observer: Observer, stop: Stop
     ) -> None:
-        setup = trainer.setup
+        setup = tasks.loop.setup
         self.measured = Measured()
-        self._trainer, self._observer, self._stop, self._planned = trainer, observer, stop, len(planned)
+        self._tasks, self._observer, self._stop, self._planned = tasks, observer, stop, len(planned)
+        self._setup = setup
         free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
         self._evidence = Evidence(setup.comparison, free)
         self._pace = _Pace(estimates, planned)
@@ -95,41 +91,59 @@ class Runner:
 
     def run(self, trials: Sequence[Trial]) -> None:
         """Trains these; after an interruption nothing more."""
-        for trial in trials:
-            if self.measured.interrupted:
-                return
-            try:
-                progress = self._train(len(self.measured.outcomes), trial)
-                self.measured.interrupted = progress.status == "interrupted"
-            except KeyboardInterrupt:
-                self.measured.interrupted = True
+        try:
+            for task in self._tasks.of(trials):
+                self._train(task)
+                if self.measured.interrupted or self._stop.asked:
+                    break
+        except KeyboardInterrupt:
+            self.measured.interrupted = True
+        self.measured.interrupted |= self._stop.asked
 
     def certificate(self) -> list[Check]:
         """The fairness of what was run so far."""
-        return self._evidence.certificate()
+        lanes = self._tasks.lanes
+        return self._evidence.certificate(Agreement(lanes.checked, lanes.apart, lanes.tolerance))
 
-    def _train(self, number: int, trial: Trial) -> Progress:
-        progress, state = Progress(), None
-        while progress.status == "running":
-            share = progress.share(self._trainer.setup.comparison.budget, self._trainer.setup.workload.size)
-            self._observer.advanced(number, self._planned, *self._pace.left(trial, share))
-            records, state = self._trainer.advance([trial], state, _Deadline(self._stop), lambda: self._stop.asked)
-            progress = Progress(**state["progress"])
+    def _train(self, task: Task, state: dict[str, Any] | None = None, before: str = "") -> None:
+        """Trains a task from ``state`` to its end; ``before``: the trainer that brought it there, if another."""
+        trainer, trials = task
+        budget, n = self._setup.comparison.budget, self._setup.workload.size
+        known = {(trial.arm.label, trial.arm.lr, trial.seed): trial for trial in trials}
+        going, share = dict(enumerate(trials)), 0.0
+        strayed: list[tuple[Trial, dict[str, Any], str]] = []
+        while going:
+            self._observer.advanced(len(self.measured.outcomes), self._planned, *self._pace.left(going.values(), share))
+            records, state = trainer.advance(trials, state, _Deadline(self._stop), lambda: self._stop.asked)
             for record in records:
+                trial = known[record["arm"], record["lr"], record["seed"]]
                 if record["update"] == 0:
                     self._evidence.first_record(trial, record)
                 self._observer.measured(trial, record)
             self.measured.records += records
-            if progress.status == "running" and self._stop.asked:
-                progress.status, progress.reason = "interrupted", "stopped by the user"
-                progress.final_sha256 = fingerprint(state["model"])
-        self._finish(trial, progress, (state or {}).get("model", {}))
-        return progress
+            for number, trial in list(going.items()):
+                mine = state.get("lanes", [state])[number]
+                progress = Progress(**mine["progress"])
+                share = progress.share(budget, n)
+                if progress.status == "running" and self._stop.asked:
+                    progress.status, progress.reason = "interrupted", "stopped by the user"
+                    progress.final_sha256 = fingerprint(mine["model"])
+                if progress.status != "running":
+                    self._finish(trial, progress, mine.get("model", {}), before + trainer.name)
+                elif str(number) in state.get("strayed", {}):
+                    strayed.append((trial, mine, state["strayed"][str(number)]))
+                else:
+                    continue
+                del going[number]
+        self._tasks.explain([(trial, why) for trial, _, why in strayed])
+        for trial, mine, _ in strayed:
+            self._train(Task(self._tasks.loop, [trial]), mine, f"{trainer.name}+")
 
-    def _finish(self, trial: Trial, progress: Progress, model: Mapping[str, Any]) -> None:
+    def _finish(self, trial: Trial, progress: Progress, model: Mapping[str, Any], trainer: str) -> None:
         self._pace.finished(trial)
-        self._evidence.trial_ended(trial, progress)
-        outcome = _outcome(trial, progress, self._trainer)
+        self._evidence.trial_ended(trial, progress, trainer)
+        self.measured.interrupted |= progress.status == "interrupted"
+        outcome = _outcome(trial, progress, self._setup.comparison.workload.label, trainer)
         self.measured.outcomes.append(outcome)
         self.measured.paths += [
             {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
@@ -169,18 +183,18 @@ class _Pace:
     def finished(self, trial: Trial) -> None:
         self._done += self._expected[trial.arm.label]
 
-    def left(self, trial: Trial, share: float) -> tuple[float, float]:
-        """The share of all work that is done, and seconds left, when ``share`` of this trial is done."""
+    def left(self, trials: Iterable[Trial], share: float) -> tuple[float, float]:
+        """The share of all work that is done, and seconds left, when ``share`` of these trials is done."""
         elapsed = time.perf_counter() - self._began
-        done = self._done + share * self._expected[trial.arm.label]
+        done = self._done + share * sum(self._expected[trial.arm.label] for trial in trials)
         rate = elapsed / done if done else 1.0
         return done / self._total, (self._total - done) * rate
 
 
-def _outcome(trial: Trial, progress: Progress, trainer: LoopTrainer) -> dict[str, Any]:
+def _outcome(trial: Trial, progress: Progress, workload: str, trainer: str) -> dict[str, Any]:
     orders = hashlib.sha256("".join(progress.orders).encode()).hexdigest()
     return {
-        "workload": trainer.setup.comparison.workload.label,
+        "workload": workload,
         "phase": trial.phase,
         "arm": trial.arm.label,
         "lr": trial.arm.lr,
@@ -191,7 +205,7 @@ def _outcome(trial: Trial, progress: Progress, trainer: LoopTrainer) -> dict[str
         "order_sha256": orders,
         "batches_sha256": progress.batches,
         "final_sha256": progress.final_sha256,
-        "trainer": trainer.name,
+        "trainer": trainer,
         "updates": progress.updates,
         "samples": progress.samples,
         "train_seconds": progress.train_seconds,

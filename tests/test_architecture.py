@@ -33,9 +33,19 @@ LAYERS = {
         "train.planner",
         "train.stats",
         "train.gradient",
+        "train.record",
         "train.trial",
         "train.loop",
         "train.landscape",
+        "train.levels",
+        "train.rules",
+        "train.program",
+        "train.compiled",
+        "train.programs",
+        "train.memory",
+        "train.agreement",
+        "train.lanesrun",
+        "train.lanes",
     ],
     "records": [
         "fairness",
@@ -63,7 +73,7 @@ LAYERS = {
         "report.across",
         "result",
     ],
-    "running": ["registry", "make", "resolve", "rehearsal", "runner", "figures", "merge"],
+    "running": ["registry", "make", "resolve", "rehearsal", "tasks", "runner", "figures", "merge"],
     "faces": ["api", "options", "report.terminal", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""

@@ -16,7 +16,8 @@ from .contender import Setup
 from .data import Source, first_rows, source
 from .device import DTYPES
 from .progress import Progress
-from .trial import Record, State, TrialRun
+from .record import Record
+from .trial import State, TrialRun
 
 
 class LoopTrainer:
@@ -93,6 +94,10 @@ class LoopTrainer:
         if self._live is not None and state is self._live[0]:
             self._live[1].go_on(self._live[0])
             return self._live[1]
+        return self.run(trial, state)
+
+    def run(self, trial: Trial, state: State | None) -> TrialRun:
+        """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced."""
         return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
 
 

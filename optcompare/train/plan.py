@@ -27,19 +27,19 @@ class Plan:
     def __init__(self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str) -> None:
         n = len(order)
         self.batches, self.sizes = _drawn(strategy.batches(epoch), n)
-        self._flat = check_form(self.batches, self.sizes, epoch.index, n, name)
+        self.flat = check_form(self.batches, self.sizes, epoch.index, n, name)
         if strategy.coverage == "free":
-            check_range(self.batches, self._flat, epoch.index, n, name)
+            check_range(self.batches, self.flat, epoch.index, n, name)
             self._cut(n, f"{name}, epoch {epoch.index}")
         self.ends = list(accumulate(self.sizes))
-        self.in_order = torch.equal(self._flat, order)
+        self.in_order = torch.equal(self.flat, order)
         if strategy.coverage == "once" and not self.in_order:
-            check_range(self.batches, self._flat, epoch.index, n, name)
-            check_coverage(self._flat, self.ends, epoch.index, n, name)
+            check_range(self.batches, self.flat, epoch.index, n, name)
+            check_coverage(self.flat, self.ends, epoch.index, n, name)
 
     def digest(self, previous: bytes, count: int) -> bytes:
         """SHA-256 of ``previous`` and the first ``count`` batches."""
-        return digest(previous, self.ends[:count], self._flat[: self.ends[count - 1] if count else 0])
+        return digest(previous, self.ends[:count], self.flat[: self.ends[count - 1] if count else 0])
 
     def _cut(self, n: int, where: str) -> None:
         ends = list(accumulate(self.sizes))
@@ -47,7 +47,7 @@ class Plan:
         last = bisect_left(ends, n)
         self.sizes = [*self.sizes[:last], self.sizes[last] - (ends[last] - n)]
         self.batches = [*self.batches[:last], self.batches[last][: self.sizes[last]]]
-        self._flat = self._flat[:n]
+        self.flat = self.flat[:n]
 
 
 def started(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, StepStats, None]:

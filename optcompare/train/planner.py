@@ -42,18 +42,25 @@ class Planner:
         return Epoch(index, self.order(index).clone(), self.seed, self.strategy)
 
     def plan(self, progress: Progress) -> Plan:
-        """The checked batches of the epoch under way; raises where an epoch that was cut is planned otherwise now."""
-        index = progress.epoch
+        """The checked batches of the epoch under way, noted in the trial's progress."""
+        plan = self.draw(progress.epoch)
+        self.accept(plan, progress)
+        return plan
+
+    def draw(self, index: int) -> Plan:
+        """The checked batches of an epoch; the strategy's state moves on."""
         with self.acts():
-            plan = Plan(self.strategy, self.epoch(index), self.order(index), self.name)
+            return Plan(self.strategy, self.epoch(index), self.order(index), self.name)
+
+    def accept(self, plan: Plan, progress: Progress) -> None:
+        """Notes that the plan was checked; raises where the epoch was cut and is planned otherwise now."""
         if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
             raise StrategyError(
-                f"strategy {self.name}, epoch {index}: asked again, it planned other batches; draw from epoch.rng alone, "
-                "and declare all state as field(init=False)"
+                f"strategy {self.name}, epoch {progress.epoch}: asked again, it planned other batches; draw from "
+                "epoch.rng alone, and declare all state as field(init=False)"
             )
-        progress.checked = index + 1
+        progress.checked = progress.epoch + 1
         progress.rearranged |= not plan.in_order
-        return plan
 
     def begin(self, progress: Progress) -> None:
         """Notes the order in use, once there is a batch to train on."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,6 +53,14 @@ class Progress:
         self.samples += samples
         self.batch_size = batch_size
 
+    def measured(self, values: Mapping[str, float], seconds: float) -> None:
+        """Counts a measurement; a training loss that is not finite ends the trial as diverged."""
+        self.measure_seconds += seconds
+        self.measured_at = self.updates
+        if not math.isfinite(values["train_loss"]):
+            self.status = "diverged"
+            self.reason = f"train_loss was {values['train_loss']} at update {self.updates}"
+
     def follow(self, update: int, point: list[float]) -> None:
         """Appends a point of the path; a long one keeps every other point."""
         self.path.append([float(update), *point])
@@ -89,6 +99,12 @@ class Progress:
             begun = self.samples - (ends[self.position - 1] if self.position else 0)
             return bisect_right(ends, int(budget.amount) - begun)
         return len(ends)
+
+    def epochs_left(self, budget: Budget, updates: int, n: int) -> float:
+        """Epochs that the budget still allows, if each takes so many updates; ``n``: training samples."""
+        whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]
+        spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples}[budget.unit]
+        return math.ceil((budget.amount - spent) / whole)
 
     def share(self, budget: Budget, n: int) -> float:
         """How much of the budget is spent, from 0 to 1; ``n``: training samples."""

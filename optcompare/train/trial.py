@@ -22,16 +22,16 @@ from .contender import Setup
 from .data import Source
 from .device import DTYPES, Clock
 from .gradient import in_chunks, mean_gradient
-from .measure import evaluate, last_mark, next_mark
+from .measure import evaluate, next_mark
 from .plan import check_batch, check_coverage, check_enough, digest, started
 from .planner import Planner
 from .progress import Progress
+from .record import Record, record_of
 from .stats import needs_samples, step_stats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Record = dict[str, Any]
 State = dict[str, Any]
 
 
@@ -44,16 +44,16 @@ class TrialRun:
         comparison = setup.comparison
         self.trial, self.budget = trial, comparison.budget
         self.device, self.records = torch.device(comparison.device), list[Record]()
-        self._comparison, self._sources, self._source, self._start = comparison, sources, sources["train"], start
+        self._comparison, self._sources, self.source, self._start = comparison, sources, sources["train"], start
         self._contender = setup.contenders[trial.arm.label]
-        self._planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
-        self.strategy = self._planner.strategy
+        self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
+        self.strategy = self.planner.strategy
         self.workload = _with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
         self.model = self._start.model()
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
         self.model.to(self.device, DTYPES[comparison.dtype])
         self.optimizer = self._build_optimizer(self.model)
-        self._weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self._step = bare_step(self.optimizer)
         self._stateful = bool(self.strategy.state())
         self._made = 0
@@ -67,11 +67,11 @@ class TrialRun:
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(state["buffers"][name])
             self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
-            self._planner.load(state["strategy"])
+            self.planner.load(state["strategy"])
             set_rng_state(state["rng"], self.device)
         self._clock = Clock(self.device, self.progress.train_seconds)
-        self._follow = (
-            comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self._weights) == 2
+        self.follows = (
+            comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self.weights) == 2
         )
 
     def go_on(self, state: State) -> None:
@@ -86,15 +86,14 @@ class TrialRun:
             "model": {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()},
             "buffers": {name: value.detach().clone() for name, value in self.model.named_buffers()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
-            "strategy": self._planner.state(),
+            "strategy": self.planner.state(),
             "rng": rng_state(self.device),
         }
 
     def train(self, until: Callable[[], bool], stop: Callable[[], bool]) -> None:
         """Epoch after epoch until the trial has ended or ``until`` says so; see :meth:`LoopTrainer.advance`."""
         if self.progress.measured_at < 0:
-            self._follow_weights()
-            self.measure()
+            self.begin()
         epoch = partial(self._adaptive_epoch, stop) if self.strategy.adaptive else partial(self._planned_epoch, until)
         while self.progress.status == "running":
             epoch()
@@ -103,53 +102,54 @@ class TrialRun:
         if self.progress.status != "running":
             self.progress.final_sha256 = fingerprint(self.model.state_dict())
 
-    def measure(self) -> None:
-        """Appends a record; a training loss that is not finite ends the trial as diverged."""
-        progress, arm = self.progress, self.trial.arm
-        comparison, n = self._comparison, self._source.n
-        watch = Clock(self.device)
-        with watch:
-            values = evaluate(self.workload, self.model, self._sources, comparison.eval_chunk)
-        progress.measure_seconds += watch.seconds
-        progress.measured_at = progress.updates
-        self.records.append(
-            {
-                "workload": comparison.workload.label,
-                "phase": self.trial.phase,
-                "arm": arm.label,
-                "strategy": arm.strategy.label,
-                "optimizer": arm.optimizer.label,
-                "lr": arm.lr,
-                "seed": self.trial.seed,
-                "mark": last_mark(progress.samples, n, comparison.measure),
-                "update": progress.updates,
-                "epoch": progress.samples / n,
-                "samples": progress.samples,
-                "batch_size": progress.batch_size,
-                "seconds": progress.train_seconds,
-                **values,
-            }
+    def begin(self, values: Mapping[str, float] | None = None) -> None:
+        """The record before the first update; ``values``: what another trial of the same seed measured there."""
+        self._follow_weights()
+        self.measure(values)
+
+    def warm_up(self, indices: Tensor) -> None:
+        """An update of a throw-away copy."""
+        with preserved_rng():
+            model = copy.deepcopy(self.model)
+            optimizer = self._build_optimizer(model)
+            batch = next(self.source.stream([indices], self.trial.seed, self.progress.epoch, ahead=False))
+            self.workload.mean_loss(model, batch).backward()
+            optimizer.step()
+
+    def update(self, indices: Tensor) -> None:
+        """One update on these samples, outside any epoch: nothing but the update is counted."""
+        pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
+        mean_gradient(
+            self.workload, self.model, self.weights, self.source.stream(pieces, self.trial.seed, 0, ahead=False), count
         )
-        if not math.isfinite(values["train_loss"]):
-            progress.status = "diverged"
-            progress.reason = f"train_loss was {values['train_loss']} at update {progress.updates}"
+        self._step()
+        self.progress.updates += 1
+
+    def measure(self, values: Mapping[str, float] | None = None) -> None:
+        """Appends a record; ``values``: where the same weights were evaluated before."""
+        watch = Clock(self.device)
+        if values is None:
+            with watch:
+                values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
+        self.progress.measured(values, watch.seconds)
+        self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
-        progress, before = self.progress, self._planner.state() if self._stateful else {}
+        progress, before = self.progress, self.planner.state() if self._stateful else {}
         with self._clock:
-            plan = self._planner.plan(progress)
+            plan = self.planner.plan(progress)
         allowed = progress.allowed(self.budget, plan.ends)
         begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
         pieces, chunks = in_chunks(
             plan.batches[progress.position : allowed], max(plan.sizes), self.trial.arm, self.model
         )
-        stream = self._source.stream(pieces, self.trial.seed, progress.epoch)
+        stream = self.source.stream(pieces, self.trial.seed, progress.epoch)
         self._begin_epoch(pieces[:1])
         offset, cut = progress.position, False
         while progress.position < allowed and progress.status == "running" and not cut:
             mark = self._next_mark()
             stop = allowed if mark is None else min(allowed, bisect_left(plan.ends, mark - begun) + 1)
-            stop = progress.position + 1 if self._follow else stop
+            stop = progress.position + 1 if self.follows else stop
             before_them, self._made = progress.position, 0
             try:
                 with self._clock:
@@ -164,16 +164,16 @@ class TrialRun:
         complete = progress.position == len(plan.ends)
         spent = not complete and progress.position == allowed
         if not progress.leave(plan, complete or spent or progress.reached(self.budget)):
-            self._planner.load(before)  # this epoch will be planned again, from the same strategy
+            self.planner.load(before)  # this epoch will be planned again, from the same strategy
         self._end_epoch(complete, spent)
 
     def _adaptive_epoch(self, stop: Callable[[], bool]) -> None:
-        progress, n, name = self.progress, self._source.n, self.trial.arm.label
-        epoch, begun = self._planner.epoch(progress.epoch), progress.samples
+        progress, n, name = self.progress, self.source.n, self.trial.arm.label
+        epoch, begun = self.planner.epoch(progress.epoch), progress.samples
         yielded: list[Tensor] = []
         ends: list[int] = []
         generator = started(self.strategy, epoch, name)
-        with self._clock, self._planner.acts():
+        with self._clock, self.planner.acts():
             batch = next(generator, None)
         while batch is not None and progress.status == "running":
             done = progress.samples - begun
@@ -194,7 +194,7 @@ class TrialRun:
             if stop() and progress.status == "running":
                 progress.status, progress.reason = "interrupted", "stopped within an epoch"
                 break
-            with self._clock, self._planner.acts():
+            with self._clock, self.planner.acts():
                 batch = _send(generator, stats)
         generator.close()
         spent = batch is not None and progress.samples - begun < n
@@ -207,7 +207,7 @@ class TrialRun:
                 check_enough(ends[-1], n, f"{name}, epoch {epoch.index}")
         progress.checked = progress.epoch + 1
         if yielded:
-            shared = self._planner.order(progress.epoch)
+            shared = self.planner.order(progress.epoch)
             progress.rearranged |= not torch.equal(torch.cat(yielded), shared[: ends[-1]])
             progress.batches = digest(bytes.fromhex(progress.batches), ends, torch.cat(yielded)).hex()
         self._end_epoch(not spent, spent)
@@ -216,14 +216,9 @@ class TrialRun:
         """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
         if not first:
             return
-        self._planner.begin(self.progress)
+        self.planner.begin(self.progress)
         if not self._warm:
-            with preserved_rng():
-                model = copy.deepcopy(self.model)
-                optimizer = self._build_optimizer(model)
-                batch = next(self._source.stream(first[:1], self.trial.seed, self.progress.epoch, ahead=False))
-                self.workload.mean_loss(model, batch).backward()
-                optimizer.step()
+            self.warm_up(first[0])
             self._warm = True
 
     def _end_epoch(self, complete: bool, spent: bool) -> None:
@@ -243,7 +238,7 @@ class TrialRun:
 
     def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> None:
         """One update for each number in ``chunks``, of that many forward passes; the hot loop."""
-        workload, model, weights, step = self.workload, self.model, self._weights, self._step
+        workload, model, weights, step = self.workload, self.model, self.weights, self._step
         limit = self.budget.amount if self.budget.unit == "seconds" else math.inf
         clock = self._clock
         for count in chunks:
@@ -255,20 +250,20 @@ class TrialRun:
 
     def _adaptive_update(self, indices: Tensor) -> StepStats:
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
-        batches = self._source.stream(pieces, self.trial.seed, self.progress.epoch, ahead=False)
+        batches = self.source.stream(pieces, self.trial.seed, self.progress.epoch, ahead=False)
         kept = list(batches) if needs_samples(self.strategy.needs) else []
-        loss = mean_gradient(self.workload, self.model, self._weights, iter(kept) if kept else batches, count)
+        loss = mean_gradient(self.workload, self.model, self.weights, iter(kept) if kept else batches, count)
         lr = float(self.optimizer.param_groups[0]["lr"])
         stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices))
         self._step()
         return stats
 
     def _next_mark(self) -> int | None:
-        return next_mark(self.progress.samples, self._source.n, self._comparison.measure)
+        return next_mark(self.progress.samples, self.source.n, self._comparison.measure)
 
     def _follow_weights(self) -> None:
-        if self._follow:
-            point = torch.cat([weight.detach().reshape(-1) for weight in self._weights]).tolist()
+        if self.follows:
+            point = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).tolist()
             self.progress.follow(self.progress.updates, point)
 
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:

@@ -1,0 +1,309 @@
+"""The lanes trainer: trials that differ only in numbers are trained side by side, as one program.
+
+A group is admitted only where its first updates agree with the loop trainer's; whatever cannot be, goes to the loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from ..comparison import Trial
+from ..errors import explain
+from ..optimizer import build
+from ..seeds import preserved_rng
+from .agreement import TOLERANCES, UPDATES, Rehearsed, disagreements, rehearse_in_loop
+from .data import TensorSource
+from .lanesrun import Lane, LanesRun, columns
+from .loop import LoopTrainer
+from .memory import lanes_that_fit
+from .plan import Plan
+from .planner import Planner
+from .program import Blueprint
+from .programs import Program, Programs
+from .progress import Progress
+from .record import Record
+from .rules import Settings, Unsupported, settings_of
+from .trial import State
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_SAMPLED = 4
+_WIDER = 3
+
+
+@dataclass
+class Admitted:
+    """``groups``: trials to train side by side; ``refused``: the others, each with why it goes to the loop."""
+
+    groups: list[list[Trial]] = field(default_factory=list)
+    refused: list[tuple[Trial, str]] = field(default_factory=list)
+
+
+@dataclass
+class _Family:
+    """What all groups of one kind share.
+
+    ``programs``: by width; ``fits``: lanes that can be updated and evaluated at once; ``pace``: by arm, the median
+    seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come.
+    """
+
+    blueprint: Blueprint
+    fits: tuple[int, int]
+    first: Plan
+    programs: dict[int, Programs] = field(default_factory=dict)
+    pace: dict[str, float] = field(default_factory=dict)
+
+
+class LanesTrainer:
+    """Stands beside a loop trainer, whose data and starts it shares.
+
+    ``memory``: bytes that lanes may take; ``say``: is told each choice in one line. ``checked``: lanes whose first
+    updates were compared with the loop's, ``apart``: the largest difference that was admitted.
+    """
+
+    name = "lanes"
+
+    def __init__(self, loop: LoopTrainer, memory: float, say: Callable[[str], None] = lambda text: None) -> None:
+        self.loop, self.setup = loop, loop.setup
+        self.checked, self.apart = 0, 0.0
+        self.tolerance = TOLERANCES[loop.setup.comparison.dtype]
+        self._memory, self._say = memory, say
+        self._families: dict[Hashable, _Family] = {}
+        self._settings: dict[tuple[str, float], Settings] = {}
+        self._firsts: dict[int, Mapping[str, float]] = {}
+        self._live: tuple[State, LanesRun] | None = None
+
+    def grouped(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[tuple[Trial, str]]]:
+        """Trials that could share a program, together; and those that cannot run in lanes, with why."""
+        found: dict[Hashable, list[Trial]] = {}
+        refused = []
+        for trial in trials:
+            try:
+                found.setdefault(self.key(trial), []).append(trial)
+            except Unsupported as why:
+                refused.append((trial, str(why)))
+        return list(found.values()), refused
+
+    def admit(self, trials: Sequence[Trial]) -> Admitted:
+        """Checks the first updates of one of these groups against the loop, and splits it to fit into memory."""
+        with preserved_rng():
+            try:
+                return self._admit(list(trials))
+            except Unsupported as why:
+                return Admitted([], [(trial, str(why)) for trial in trials])
+
+    def advance(
+        self,
+        trials: Sequence[Trial],
+        state: State | None,
+        until: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[list[Record], State]:
+        """Trains an admitted group on from ``state`` for a while, as :meth:`LoopTrainer.advance` does one trial.
+
+        ``until`` is asked every quarter of a second. The state holds the lanes' states under "lanes", each of which the
+        loop trainer can go on from, and under "strayed" which of them must, by their numbers, and why.
+        """
+        with preserved_rng():
+            if self._live is not None and state is self._live[0]:
+                run = self._live[1]
+                run.records = []
+            else:
+                run = self._run(trials, state)
+            try:
+                run.train(until)
+            except Exception as error:
+                for lane in run.lanes:
+                    if lane.running:
+                        lane.strayed = f"lanes failed: {explain(error)}"
+            except KeyboardInterrupt:
+                for lane in run.lanes:
+                    if lane.running:
+                        lane.progress.status, lane.progress.reason = "interrupted", "interrupted within an update"
+            state = run.state()
+            self._live = state, run
+            return run.records, state
+
+    def _run(self, trials: Sequence[Trial], state: State | None) -> LanesRun:
+        """The lanes of a group, from their shared starts or as they were left."""
+        family = self._families[self.key(trials[0])]
+        records, planners, lanes = list[Record](), dict[int, Planner](), list[Lane]()
+        for number, trial in enumerate(trials):
+            run = self.loop.run(trial, None if state is None else state["lanes"][number])
+            if state is None:
+                run.begin(self._firsts.get(trial.seed))
+                (record,) = run.records
+                measured = {name: record[name] for name in record if name.startswith(("train_", "valid_"))}
+                self._firsts.setdefault(trial.seed, measured)
+                records.append({**record, "clock": "estimated"})
+            planner = planners.setdefault(trial.seed, run.planner)
+            pace = family.pace[trial.arm.label]
+            lanes.append(Lane(trial, planner, run.progress, run.state(), pace, run.follows))
+        width = next((width for width in family.programs if width >= len(trials)), len(trials))
+        sources = cast(Mapping[str, TensorSource], self.loop.sources)
+        numbers = [self._settings_of(trial).numbers for trial in trials]
+        group = LanesRun(self.setup.comparison, sources, self._programs(family, width), lanes, numbers, family.fits[1])
+        group.records = records
+        return group
+
+    def key(self, trial: Trial) -> Hashable:
+        """Equal for trials that one program can train; raises :class:`Unsupported`."""
+        comparison, contender = self.setup.comparison, self.setup.contenders[trial.arm.label]
+        if contender.strategy.adaptive:
+            raise Unsupported("an adaptive strategy chooses each batch by the updates of its own trial")
+        if comparison.budget.unit == "seconds":
+            raise Unsupported("a budget of seconds needs the clock of each trial alone")
+        if not all(isinstance(source, TensorSource) for source in self.loop.sources.values()):
+            raise Unsupported("the samples of a Dataset are loaded one by one")
+        settings = self._settings_of(trial)
+        strategy = trial.arm.strategy.reference or id(contender.strategy)
+        return strategy, trial.arm.chunk, settings.rule, settings.flags
+
+    def _settings_of(self, trial: Trial) -> Settings:
+        arm = trial.arm
+        if (arm.label, arm.lr) not in self._settings:
+            model = self.loop.start(self.setup.comparison.seeds[0]).model().to(self.loop.device, self.loop.dtype)
+            factory = self.setup.contenders[arm.label].optimizer
+            optimizer = build(factory, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
+            weights = [weight for weight in model.parameters() if weight.requires_grad]
+            self._settings[arm.label, arm.lr] = settings_of(optimizer, weights)
+        return self._settings[arm.label, arm.lr]
+
+    def _admit(self, trials: list[Trial]) -> Admitted:
+        family = self._family(trials[0])
+        sample = {trial: self._rehearse(trial) for trial in _sample(trials)}
+        for label in {trial.arm.label for trial in sample}:
+            family.pace[label] = median(seen.seconds for trial, seen in sample.items() if trial.arm.label == label)
+        width = self._width(family, len(trials))
+        programs = self._prepared(family, width, trials[0], sample[trials[0]])
+        apart = self._apart(programs, sample)
+        if max(apart.values()) > self.tolerance:
+            others = {trial: self._rehearse(trial) for trial in trials if trial not in sample}
+            apart |= self._apart(programs, others) if others else {}
+        good = [trial for trial in trials if apart.get(trial, 0.0) <= self.tolerance]
+        self.checked += len(apart)
+        self.apart = max([self.apart, *(apart.get(trial, 0.0) for trial in good)])
+        reason = "an update differs from the loop's by {:.1e} of the weights' norm ({:.0e} is allowed)"
+        return Admitted(
+            [good[first : first + width] for first in range(0, len(good), width)],
+            [
+                (trial, reason.format(apart[trial], self.tolerance))
+                for trial in trials
+                if apart.get(trial, 0.0) > self.tolerance
+            ],
+        )
+
+    def _family(self, trial: Trial) -> _Family:
+        key = self.key(trial)
+        if key not in self._families:
+            run = self.loop.run(trial, None)
+            _refuse_dropout(run.model)
+            first = run.planner.draw(0)
+            blueprint = Blueprint(run.workload, run.model, self._settings_of(trial), trial.arm.chunk)
+            rows = min(self.setup.comparison.eval_chunk, run.source.n)
+            fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)
+            self._families[key] = _Family(blueprint, fits, first)
+        return self._families[key]
+
+    def _width(self, family: _Family, lanes: int) -> int:
+        """As many as fit, evenly split; or that of a program which is compiled already, if few of its lanes stay empty."""
+        for width, programs in family.programs.items():
+            if programs.compiled and width <= _WIDER * lanes:
+                return width
+        return math.ceil(lanes / math.ceil(lanes / family.fits[0]))
+
+    def _programs(self, family: _Family, width: int) -> Programs:
+        if width not in family.programs:
+            data = list(cast(TensorSource, self.loop.sources["train"]).tensors)
+            model = self.loop.start(self.setup.comparison.seeds[0]).model()
+            weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
+            follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
+            family.programs[width] = Programs(family.blueprint, width, data, follow, self._say)
+        return family.programs[width]
+
+    def _prepared(self, family: _Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
+        """The programs of a width, ready for what the first epoch tells of the whole trial."""
+        programs = self._programs(family, width)
+        carry = family.blueprint.stack([seen.states[0]] * width)
+        numbers = self._columns([trial] * width, family.blueprint)
+        left = Progress().epochs_left(self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size)
+        for size in set(family.first.sizes):
+            programs.at(size, left * family.first.sizes.count(size), carry, numbers)
+        if self.setup.comparison.trainer == "auto":
+            index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
+            program = programs.at(index.shape[1], 0, carry, numbers)
+            lanes, loop = _seconds(program, programs, carry, numbers, index) / width, seen.seconds
+            if lanes > loop:
+                raise Unsupported(f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop")
+        return programs
+
+    def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, float]:
+        """How far the programs' first updates lie from the loop's, for each of these trials."""
+        worst = dict.fromkeys(seen, 0.0)
+        trials, width = list(seen), programs.width
+        for first in range(0, len(trials), width):
+            block = [
+                trials[first : first + width][number % len(trials[first : first + width])] for number in range(width)
+            ]
+            numbers = self._columns(block, programs.blueprint)
+
+            def update(carry: list[Tensor], index: Tensor, numbers: list[Tensor] = numbers) -> list[Tensor]:
+                program = programs.at(index.shape[2], 0, carry, numbers)
+                return program.run(carry, numbers, programs.data, index)[0]
+
+            for stride in (1, 2) if programs.compiled else (1,):
+                try:
+                    found = disagreements(programs.blueprint, [seen[trial] for trial in block], update, stride)
+                except Exception as error:
+                    raise Unsupported(f"lanes failed: {explain(error)}") from error
+                for trial, difference in zip(block, found, strict=True):
+                    worst[trial] = max(worst[trial], difference)
+        return worst
+
+    def _columns(self, trials: Sequence[Trial], blueprint: Blueprint) -> list[Tensor]:
+        return columns([self._settings_of(trial).numbers for trial in trials], blueprint.numbers, self.loop.device)
+
+    def _rehearse(self, trial: Trial) -> Rehearsed:
+        run = self.loop.run(trial, None)
+        epochs = (run.planner.draw(epoch).batches for epoch in itertools.count())
+        batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
+        return rehearse_in_loop(run, batches)
+
+
+def _sample(trials: Sequence[Trial]) -> list[Trial]:
+    """A few trials to check: the first of each arm, and more of them from the lowest and the highest learning rates."""
+    firsts = list({trial.arm.label: trial for trial in reversed(trials)}.values())
+    by_rate = sorted(trials, key=lambda trial: trial.arm.lr)
+    return list(
+        dict.fromkeys([trials[0], *firsts, by_rate[0], by_rate[-1], *trials[:: max(1, len(trials) // _SAMPLED)]])
+    )
+
+
+def _seconds(program: Program, programs: Programs, carry: list[Tensor], numbers: list[Tensor], index: Tensor) -> float:
+    """Seconds of one update of all lanes, the shortest of three."""
+    both, found = torch.stack([index, index]), []
+    for _ in range(3):
+        began = perf_counter()
+        try:
+            program.run(carry, numbers, programs.data, both)[0][0].sum().item()
+        except Exception as error:
+            raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
+        found.append((perf_counter() - began) / 2)
+    return min(found)
+
+
+def _refuse_dropout(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise Unsupported(
+                f"{type(module).__name__} draws random numbers, which lanes could not draw as the loop does"
+            )
