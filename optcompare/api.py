@@ -159,14 +159,21 @@ def execute(
     observer: Observer | None = None,
     formats: Sequence[str] = ("png",),
     memory: str | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] | None = None,
 ) -> Result:
     """Trains everything, tells the observers, and writes the run directory if one is named.
 
     ``say`` is told in a line each which trainer takes which trials, and why.
     """
     comparison, registry = prepared.setup.comparison, prepared.registry
-    lanes = LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device), say)
+    choices: list[str] = []
+
+    def chosen(line: str) -> None:
+        choices.append(line)
+        if say is not None:
+            say(line)
+
+    lanes = LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device), chosen)
     environment = describe_environment(prepared)
     with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
         if out is not None:
@@ -174,7 +181,7 @@ def execute(
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
         tuning, report = comparison.tuning_trials(), comparison.trials()
-        tasks = Tasks(lanes, prepared.estimates, [tuning, report], say)
+        tasks = Tasks(lanes, prepared.estimates, [tuning, report], chosen)
         runner = Runner(tasks, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop)
         runner.run(tuning)
         comparison, said = choose_rates(comparison, runner.measured)
@@ -188,7 +195,7 @@ def execute(
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*prepared.notes, *said, *tasks.notes],
-            environment=environment,
+            environment={**environment, "trainers": choices},
             paths=_paths(prepared.trainer, measured),
             weights=measured.weights,
             workload=prepared.setup.workload,

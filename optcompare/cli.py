@@ -115,6 +115,14 @@ def cli() -> None:
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option("--threads", type=int, default=1, show_default=True, metavar="T", help="CPU threads of a trial.")
 @click.option(
+    "--trainer",
+    type=click.Choice(["auto", "loop", "lanes"]),
+    default="auto",
+    show_default=True,
+    help="loop: one trial after another; lanes: many as one program, as far as they can; auto: lanes where they repay.",
+)
+@click.option("--memory", metavar="SIZE", help="What lanes may take: 4GB, or 25% of what is free.  [default: 50%]")
+@click.option(
     "--chunk",
     type=int,
     metavar="ROWS",
@@ -133,6 +141,7 @@ def cli() -> None:
 @click.option(
     "--dry-run", is_flag=True, help="Shows arms, trials, updates and an estimate of the time; trains nothing."
 )
+@click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why.")
 @click.option("--quiet", is_flag=True, help="Prints the path of the plot alone.")
 @click.option("--json", "as_json", is_flag=True, help="Prints summary, certificate and paths as JSON.")
 @click.pass_context
@@ -157,7 +166,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         return
     results = []
     for one, out in zip(prepared, outs, strict=True):
-        results.append(_run_one(one, out, say, formats))
+        results.append(_run_one(one, out, say, formats, options["memory"], options["verbose"]))
         if results[-1].status == "interrupted":
             break
     plots = [out / f"comparison.{formats[0]}" for out in outs]
@@ -185,14 +194,16 @@ def _show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> N
         click.echo(json.dumps(plans[0] if len(plans) == 1 else plans, indent=2))
 
 
-def _run_one(prepared: Prepared, out: Path, say: Reporter, formats: list[str]) -> Result:
+def _run_one(
+    prepared: Prepared, out: Path, say: Reporter, formats: list[str], memory: str | None, verbose: bool
+) -> Result:
     from .api import execute
 
     _warn(prepared.registry.warnings)
     say.question(prepared.setup.comparison, prepared.notes)
     known = len(prepared.registry.warnings)
     with say.progress() as observer:
-        result = execute(prepared, out, observer, formats)
+        result = execute(prepared, out, observer, formats, memory, _tell if verbose else None)
     _warn(prepared.registry.warnings[known:])
     say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
     return result
@@ -286,6 +297,10 @@ def process() -> None:
         main()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _complain(message: str) -> int:

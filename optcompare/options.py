@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
     "workload", "tune", "tune_seeds", "lr_scaling", "goal", "baseline", "control", "measure", "device", "dtype", "threads",
-    "chunk", "eval_chunk",
+    "chunk", "eval_chunk", "trainer",
 )  # fmt: skip
-_FREE_WITH_CONFIG = {"config", "out", "formats", "plugin", "dry_run", "quiet", "as_json"}
+_FREE_WITH_CONFIG = {"config", "out", "formats", "plugin", "dry_run", "quiet", "as_json", "memory", "verbose"}
 
 
 def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]:

@@ -162,7 +162,7 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
 
 def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial) -> list[int]:
     """Plans an epoch twice, other random numbers in the global generators, and wants the same batches."""
-    again = copy.deepcopy(strategy)
+    again, later = copy.deepcopy(strategy), copy.deepcopy(strategy)
     with preserved_rng():
         plan = Plan(strategy, epoch, order, trial.arm.label)
         seed_everything(sequence(TRAINING, trial.seed, 1))
@@ -172,6 +172,14 @@ def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial:
             f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random numbers from "
             "epoch.rng alone"
         )
+    if strategy.positional:
+        other = torch.randperm(len(order), generator=torch.Generator().manual_seed(1))
+        moved_on = Plan(later, Epoch(1, other.clone(), trial.seed + 1, later), other, trial.arm.label)
+        if plan.sizes != moved_on.sizes or not torch.equal(plan.positions(order), moved_on.positions(other)):
+            raise StrategyError(
+                f"strategy {trial.arm.label} promises positional batches, but took other positions of the order in another "
+                "epoch; leave out positional = True"
+            )
     return plan.sizes
 
 

@@ -91,14 +91,18 @@ class Runner:
 
     def run(self, trials: Sequence[Trial]) -> None:
         """Trains these; after an interruption nothing more."""
+        if self.measured.interrupted:
+            return
         try:
             for task in self._tasks.of(trials):
                 self._train(task)
-                if self.measured.interrupted or self._stop.asked:
+                if self.measured.interrupted:
                     break
         except KeyboardInterrupt:
             self.measured.interrupted = True
-        self.measured.interrupted |= self._stop.asked
+        finally:
+            if self.measured.interrupted:
+                self._tasks.lanes.stop()
 
     def certificate(self) -> list[Check]:
         """The fairness of what was run so far."""

@@ -90,6 +90,10 @@ class Strategy:
     coverage: ClassVar[Coverage] = "once"
     """``once``: every index exactly once an epoch. ``free``: repeats allowed; the epoch ends after N samples."""
 
+    positional: ClassVar[bool] = False
+    """True is a promise: every epoch's batches take the same positions of the order that it is given, as cuts at fixed
+    places do. An epoch is then planned once, and its positions are used for all."""
+
     needs: ClassVar[tuple[str, ...]] = ()
     """The fields of :class:`StepStats` that an adaptive strategy reads."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -46,21 +47,28 @@ class Tasks:
         """These trials as tasks; each group is checked when its turn comes."""
         alone = dict.fromkeys(trials)
         if self._asked != "loop":
-            groups, refused = self.lanes.grouped(trials)
-            self.explain(refused)
-            for group in groups:
-                if self._asked == "auto" and self._kind(group) not in self._worth:
-                    self._say(f"{_arms(group)}: in the loop, {_count(group)} of few updates do not repay lanes")
-                    continue
-                admitted = self.lanes.admit(group)
-                self.explain(admitted.refused)
-                for together in admitted.groups:
-                    self._say(f"{_arms(together)}: {_count(together)} in lanes")
-                    for trial in together:
-                        del alone[trial]
-                    yield Task(self.lanes, together)
+            for together in self._together(trials):
+                for trial in together:
+                    del alone[trial]
+                yield Task(self.lanes, together)
         for trial in alone:
             yield Task(self.loop, [trial])
+
+    def _together(self, trials: Sequence[Trial]) -> Iterator[list[Trial]]:
+        """Groups for lanes, the shorter ones first; of many groups the first of each kind, then the second, …"""
+        groups, refused = self.lanes.grouped(trials)
+        self.explain(refused)
+        split = []
+        for group in sorted(groups, key=lambda group: self._work(group).updates):
+            if self._asked == "auto" and self._kind(group) not in self._worth:
+                self._say(f"{_arms(group)}: in the loop, {_count(group)} of few updates do not repay lanes")
+                continue
+            admitted = self.lanes.admit(group)
+            self.explain(admitted.refused)
+            split.append(admitted.groups)
+            self._say(f"{_arms(group)}: {_count([trial for part in admitted.groups for trial in part])} in lanes")
+        for turn in itertools.zip_longest(*split):
+            yield from (group for group in turn if group is not None)
 
     def _kind(self, group: Sequence[Trial]) -> Hashable:
         """The same for a group before and after its learning rates were tuned."""

@@ -536,7 +536,20 @@ def test_installed_command_runs_as_a_process_of_its_own(place):
 def long_run(files: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of many trials, the first of which has ended."""
     (files / "told.py").write_text(TOLD)
-    command = [SCRIPT, "run", "--plugin", "told.py", "--seeds", "5000", "--epochs", "500", "--out", "here"]
+    command = [
+        SCRIPT,
+        "run",
+        "--plugin",
+        "told.py",
+        "--seeds",
+        "5000",
+        "--epochs",
+        "500",
+        "--trainer",
+        "loop",
+        "--out",
+        "here",
+    ]
     with subprocess.Popen(
         command, cwd=files, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -10,6 +10,9 @@ import functools
 import hashlib
 import os
 import platform
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -28,9 +31,11 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+_LONGEST_COMPILING = 600.0
 _FORM = 1
 """Counts changes of what a cached library takes and gives."""
 
+Example = tuple[Carry, Carry, Carry, "Tensor"]
 Scan = Callable[[Carry, Carry, Carry, "Tensor"], "tuple[Carry, Tensor | None]"]
 
 
@@ -54,32 +59,97 @@ def obstacle() -> str | None:
     return None
 
 
-def is_cached(step: GraphModule, example: tuple[Carry, Carry, Carry, Tensor], follow: int) -> bool:
-    """Whether :func:`compiled` would only have to load."""
-    return obstacle() is None and _library(step, example, follow).is_file()
+class Compiling:
+    """A program that is being compiled in a process of its own, which outlives this one, for the runs to come.
 
-
-def compiled(step: GraphModule, example: tuple[Carry, Carry, Carry, Tensor], follow: int) -> tuple[Scan, float]:
-    """``step`` over any number of updates from 2 on, and the seconds that compiling took (0: it was cached).
-
-    ``example``: carry, numbers, data, and int64[U, R, B] of indices; ``follow``: how many tensors of the carry are
-    returned after each update too, side by side as [U, R, …]. Raises :class:`Unsupported`.
+    ``step``: the graph of an update; ``example``: carry, numbers, data, and int64[U, R, B] of indices; ``follow``: how
+    many tensors of the carry are returned after each update too, side by side as [U, R, …]. Raises
+    :class:`Unsupported` where nothing can be compiled.
     """
-    why = obstacle()
-    if why is not None:
-        raise Unsupported(why)
-    path = _library(step, example, follow)
-    began = time.perf_counter()
-    cached = path.is_file()
+
+    def __init__(self, step: GraphModule, example: Example, follow: int) -> None:
+        why = obstacle()
+        if why is not None:
+            raise Unsupported(why)
+        self._follow, self._began = follow, time.perf_counter()
+        self._path = _library(step, example, follow)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.cached = self._path.is_file()
+        if not self.cached and _claimed(self._path):
+            self._start(step, example)
+
+    def ready(self) -> bool:
+        """Whether :meth:`scan` would return at once."""
+        return self._path.is_file() or (self._process is not None and self._process.poll() is not None)
+
+    def scan(self) -> tuple[Scan, float]:
+        """The compiled program, of any number of updates from 2 on, and the seconds that compiling took; waits for it."""
+        if self._process is not None:
+            self._process.wait()
+        while not self._path.is_file() and _lock(self._path).is_file() and self._process is None:
+            time.sleep(0.1)  # another process compiles the same
+        try:
+            return _loaded(self._path, self._follow), time.perf_counter() - self._began
+        except Exception as error:
+            self._path.unlink(missing_ok=True)
+            raise Unsupported(f"torch's compiler failed: {self._complaint() or first_line(error)}") from error
+
+    def stop(self) -> None:
+        """Ends the compiler, if it is still under way."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait()
+            _lock(self._path).unlink(missing_ok=True)
+
+    def _start(self, step: GraphModule, example: Example) -> None:
+        job = self._path.with_suffix(".job")
+        torch.save({"step": step, "example": example, "follow": self._follow, "threads": torch.get_num_threads()}, job)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(self._path)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    def _complaint(self) -> str:
+        lines = self._log.read_text("utf-8", "replace").strip().splitlines() if self._log.is_file() else []
+        return lines[-1][:200] if lines else ""
+
+    @property
+    def _log(self) -> Path:
+        return self._path.with_suffix(".log")
+
+
+def _claimed(path: Path) -> bool:
+    """Whether this process is the one to compile it: no other that lives is at it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = _lock(path)
+    if lock.is_file() and time.time() - lock.stat().st_mtime > _LONGEST_COMPILING:
+        lock.unlink(missing_ok=True)
     try:
-        if not cached:
-            _compile(step, example, follow, path)
-        return _loaded(path, follow), 0.0 if cached else time.perf_counter() - began
-    except KeyboardInterrupt:
-        raise
-    except Exception as error:
-        path.unlink(missing_ok=True)
-        raise Unsupported(f"torch's compiler failed ({type(error).__name__}: {first_line(error)})") from error
+        lock.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _lock(path: Path) -> Path:
+    return path.with_suffix(".lock")
+
+
+def _main(path: Path) -> None:
+    """What the compiling process does: a job file becomes a library, or an error on the last line of the log."""
+    import torch._dynamo  # the compiler relies on its having been imported
+
+    job_file = path.with_suffix(".job")
+    try:
+        job = torch.load(job_file, weights_only=False)  # written a moment ago by the process that started this one
+        torch.set_num_threads(job["threads"])
+        if hasattr(os, "nice"):
+            os.nice(5)
+        _compile(job["step"], job["example"], job["follow"], path)
+    finally:
+        job_file.unlink(missing_ok=True)
+        _lock(path).unlink(missing_ok=True)
 
 
 class _Scan(nn.Module):
@@ -97,7 +167,7 @@ class _Scan(nn.Module):
         return scan(body, list(carry), index)
 
 
-def _compile(step: GraphModule, example: tuple[Carry, Carry, Carry, Tensor], follow: int, path: Path) -> None:
+def _compile(step: GraphModule, example: Example, follow: int, path: Path) -> None:
     from torch._inductor import aoti_compile_and_package
     from torch.export import Dim, export
 
@@ -123,7 +193,7 @@ def _loaded(path: Path, follow: int) -> Scan:
     return scanned
 
 
-def _library(step: GraphModule, example: tuple[Carry, Carry, Carry, Tensor], follow: int) -> Path:
+def _library(step: GraphModule, example: Example, follow: int) -> Path:
     """Where the compiled form of this very program is kept: its name tells all that it depends on."""
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
@@ -156,3 +226,7 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings(), config.patch({"cpp.vec_isa_ok": True}):
         warnings.simplefilter("ignore")
         yield
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _SAMPLED = 4
+_MOST = 128
+"""More lanes side by side gain nothing more, and would all end together, late."""
 _WIDER = 3
 
 
@@ -133,6 +135,18 @@ class LanesTrainer:
             self._live = state, run
             return run.records, state
 
+    def wait(self) -> None:
+        """Waits for programs that are being compiled."""
+        for family in self._families.values():
+            for programs in family.programs.values():
+                programs.wait()
+
+    def stop(self) -> None:
+        """Ends compilers under way."""
+        for family in self._families.values():
+            for programs in family.programs.values():
+                programs.stop()
+
     def _run(self, trials: Sequence[Trial], state: State | None) -> LanesRun:
         """The lanes of a group, from their shared starts or as they were left."""
         family = self._families[self.key(trials[0])]
@@ -219,7 +233,7 @@ class LanesTrainer:
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width
-        return math.ceil(lanes / math.ceil(lanes / family.fits[0]))
+        return math.ceil(lanes / math.ceil(lanes / min(_MOST, family.fits[0])))
 
     def _programs(self, family: _Family, width: int) -> Programs:
         if width not in family.programs:

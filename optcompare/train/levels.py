@@ -42,8 +42,8 @@ class Work:
     @property
     def gain(self) -> float:
         """Seconds that lanes are expected to save, before what it costs to begin."""
-        shared = 1 - 1 / self.lanes
-        return self.lanes * shared * (self.updates * DISPATCH_SECONDS + self.measurements * MEASURING_SECONDS)
+        saved = max(0, self.lanes - 2)  # one update of all lanes costs about two in the loop
+        return saved * (self.updates * DISPATCH_SECONDS + self.measurements * MEASURING_SECONDS)
 
 
 def worth_lanes(groups: list[Work]) -> list[bool]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -77,6 +76,7 @@ def _kept_bytes_a_row(run: TrialRun) -> float:
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except OSError:
         return ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from bisect import bisect_left
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +22,49 @@ if TYPE_CHECKING:
 class Plan:
     """The checked batches of one epoch of a non-adaptive strategy.
 
-    ``batches``: int64[B] each; ``sizes``: their lengths; ``ends[i]``: samples of this epoch once update i is made;
-    ``in_order``: whether they follow the shared order. ``order`` is the epoch's shared order, which nobody else could write to.
+    ``sizes``: of its batches; ``ends[i]``: samples of this epoch once update i is made; ``flat``: int64[samples], their
+    indices; ``in_order``: whether they follow the shared order. ``order`` is the epoch's shared order, which nobody else
+    could write to.
     """
 
     def __init__(self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str) -> None:
         n = len(order)
-        self.batches, self.sizes = _drawn(strategy.batches(epoch), n)
-        self.flat = check_form(self.batches, self.sizes, epoch.index, n, name)
+        batches, self.sizes = _drawn(strategy.batches(epoch), n)
+        self.flat = check_form(batches, self.sizes, epoch.index, n, name)
         if strategy.coverage == "free":
-            check_range(self.batches, self.flat, epoch.index, n, name)
+            check_range(batches, self.flat, epoch.index, n, name)
             self._cut(n, f"{name}, epoch {epoch.index}")
         self.ends = list(accumulate(self.sizes))
         self.in_order = torch.equal(self.flat, order)
         if strategy.coverage == "once" and not self.in_order:
-            check_range(self.batches, self.flat, epoch.index, n, name)
+            check_range(batches, self.flat, epoch.index, n, name)
             check_coverage(self.flat, self.ends, epoch.index, n, name)
+
+    def positions(self, order: Tensor) -> Tensor:
+        """Where in its order each index stands that was yielded, int64[samples]."""
+        return torch.argsort(order)[self.flat]
+
+    def on(self, order: Tensor, positions: Tensor | None) -> Plan:
+        """The same cuts of another epoch's order; ``positions`` (None: as they come) of the indices in it."""
+        plan = copy.copy(self)
+        vars(plan).pop("batches", None)
+        plan.flat = order if positions is None else order[positions]
+        plan.in_order = positions is None
+        return plan
+
+    @cached_property
+    def batches(self) -> Sequence[Tensor]:
+        """The batches, int64[B] each."""
+        return torch.split(self.flat, self.sizes)
+
+    @cached_property
+    def _boundaries(self) -> bytes:
+        return repr(self.ends).encode()
 
     def digest(self, previous: bytes, count: int) -> bytes:
         """SHA-256 of ``previous`` and the first ``count`` batches."""
+        if count == len(self.ends):
+            return hashlib.sha256(previous + self._boundaries + self.flat.numpy().tobytes()).digest()
         return digest(previous, self.ends[:count], self.flat[: self.ends[count - 1] if count else 0])
 
     def _cut(self, n: int, where: str) -> None:
@@ -46,7 +72,6 @@ class Plan:
         check_enough(ends[-1], n, where)
         last = bisect_left(ends, n)
         self.sizes = [*self.sizes[:last], self.sizes[last] - (ends[last] - n)]
-        self.batches = [*self.batches[:last], self.batches[last][: self.sizes[last]]]
         self.flat = self.flat[:n]
 
 
@@ -74,7 +99,7 @@ def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: s
     kinds = {(getattr(batch, "dtype", None), getattr(batch, "ndim", None)) for batch in batches}
     if kinds != {(torch.int64, 1)} or 0 in sizes:
         _blame(batches, epoch, n, name, first)
-    return batches[0] if len(batches) == 1 else torch.cat(batches)
+    return torch.cat(batches)
 
 
 def check_batch(batch: Any, epoch: int, n: int, name: str, number: int) -> int:

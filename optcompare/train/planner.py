@@ -25,6 +25,8 @@ class Planner:
     def __init__(self, strategy: Strategy, start: SharedStart, seed: int, name: str) -> None:
         self.strategy, self.start, self.seed, self.name = copy.deepcopy(strategy), start, seed, name
         self._settings = copy.deepcopy(_settings_of(self.strategy))
+        self._template: Plan | None = None
+        self._positions: Tensor | None = None
 
     def state(self) -> dict[str, Any]:
         """The strategy's state, sharing no memory with it."""
@@ -49,8 +51,14 @@ class Planner:
 
     def draw(self, index: int) -> Plan:
         """The checked batches of an epoch; the strategy's state moves on."""
+        order = self.order(index)
+        if self._template is not None:
+            return self._template.on(order, self._positions)
         with self.acts():
-            return Plan(self.strategy, self.epoch(index), self.order(index), self.name)
+            plan = Plan(self.strategy, self.epoch(index), order, self.name)
+        if self.strategy.positional:
+            self._template, self._positions = plan, None if plan.in_order else plan.positions(order)
+        return plan
 
     def accept(self, plan: Plan, progress: Progress) -> None:
         """Notes that the plan was checked; raises where the epoch was cut and is planned otherwise now."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from .compiled import Scan, compiled
+from .compiled import Compiling, Scan
 from .levels import worth_compiling, worth_tracing
 from .program import Blueprint, Carry, beside, trace
 from .rules import Unsupported
@@ -23,10 +24,15 @@ class Program:
     """Updates of all lanes at one batch size."""
 
     def __init__(self, update: Callable[[Carry, Carry, Carry, Tensor], Carry], follow: int) -> None:
-        self.level: Level = "vmapped"
         self.update = update
+        self.traced = False
+        self.compiling: Compiling | None = None
         self.scan: Scan | None = None
         self._follow = follow
+
+    @property
+    def level(self) -> Level:
+        return "compiled" if self.scan is not None else "traced" if self.traced else "vmapped"
 
     def run(self, carry: Carry, numbers: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
         """Updates on the batches of index[U, R, B]; the second value is [U, R, P], the followed weights after each."""
@@ -50,45 +56,71 @@ class Programs:
         self._follow, self._say = follow, say
         self._programs: dict[int, Program] = {}
 
+    @property
+    def compiled(self) -> bool:
+        """Whether any of them is, or will be soon."""
+        return any(program.scan is not None or program.compiling is not None for program in self._programs.values())
+
     def at(self, size: int, updates: float, carry: Carry, numbers: Carry) -> Program:
-        """The program for batches of ``size``, of which about so many updates are to come."""
+        """The program for batches of ``size``, of which about so many updates are to come; compiled, once that is ready."""
         program = self._programs.get(size)
         if program is None:
             program = self._programs[size] = Program(self.blueprint.update, self._follow)
-        if program.level == "vmapped" and worth_tracing(updates):
-            self._raise(program, size, updates, carry, numbers)
+        if not program.traced and worth_tracing(updates):
+            self._trace(program, size, updates, carry, numbers)
+        if program.compiling is not None and program.compiling.ready():
+            self._take(program, size, carry, numbers)
         return program
 
-    @property
-    def compiled(self) -> bool:
-        """Whether any of them is."""
-        return any(program.scan is not None for program in self._programs.values())
+    def wait(self) -> None:
+        """Until compilers under way have ended."""
+        for program in self._programs.values():
+            while program.compiling is not None and not program.compiling.ready():
+                time.sleep(0.05)
 
-    def _raise(self, program: Program, size: int, updates: float, carry: Carry, numbers: Carry) -> None:
-        index = torch.zeros((2, self.width, size), dtype=torch.int64, device=carry[0].device)
+    def stop(self) -> None:
+        """Ends compilers under way."""
+        for program in self._programs.values():
+            if program.compiling is not None:
+                program.compiling.stop()
+
+    def _trace(self, program: Program, size: int, updates: float, carry: Carry, numbers: Carry) -> None:
+        index = self._no_batches(size, carry)
         graph = trace(self.blueprint, carry, numbers, self.data, index[0])
-        program.update, program.level = graph, "traced"
+        program.update, program.traced = graph, True
         about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
         operations = sum(node.op == "call_function" for node in graph.graph.nodes)
         if not worth_compiling(updates, operations):
             self._say(f"{about} of {operations} operations: traced, too few to repay compiling")
-            return
-        if carry[0].device.type != "cpu":
+        elif carry[0].device.type != "cpu":
             self._say(f"{about}: traced, programs are compiled for the CPU alone")
-            return
+        else:
+            try:
+                program.compiling = Compiling(graph, (carry, numbers, self.data, index), self._follow)
+            except Unsupported as why:
+                self._say(f"{about}: traced, not compiled: {why}")
+                return
+            if not program.compiling.cached:
+                self._say(f"{about}: traced, until it is compiled, for this run and later ones")
+
+    def _take(self, program: Program, size: int, carry: Carry, numbers: Carry) -> None:
+        """From traced to compiled, if two updates give what the graph gives: a compiler can be wrong."""
+        compiling, program.compiling = program.compiling, None
+        assert compiling is not None
+        about = f"batch size {size}, {self.width} lanes"
+        example = (carry, numbers, self.data, self._no_batches(size, carry))
         try:
-            example = (carry, numbers, self.data, index)
-            scan, seconds = compiled(graph, example, self._follow)
-            self._compare(program, scan, example)
+            scan, seconds = compiling.scan()
+            there, (here, _) = program.run(*example)[0], scan(*example)
         except Unsupported as why:
             self._say(f"{about}: traced, not compiled: {why}")
             return
-        program.scan, program.level = scan, "compiled"
-        self._say(f"{about}: compiled " + (f"in {seconds:.1f} s" if seconds else "before, and kept on disk"))
-
-    def _compare(self, program: Program, scan: Scan, example: tuple[Carry, Carry, Carry, Tensor]) -> None:
-        """A compiler can be wrong: two updates must give what the graph gives."""
-        there, (here, _) = program.run(*example)[0], scan(*example)
         for one, other in zip(here, there, strict=True):
             if not torch.allclose(one.double(), other.double(), rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
-                raise Unsupported("the compiled program computes something else")
+                self._say(f"{about}: traced, since the compiled program computes something else")
+                return
+        program.scan = scan
+        self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
+
+    def _no_batches(self, size: int, carry: Carry) -> Tensor:
+        return torch.zeros((2, self.width, size), dtype=torch.int64, device=carry[0].device)

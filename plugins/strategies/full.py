@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from optcompare import Epoch, Strategy, hookimpl
 @dataclass
 class FullBatch(Strategy):
     """All N samples in one update an epoch (gradient descent)."""
+
+    positional: ClassVar[bool] = True
 
     def batches(self, epoch: Epoch) -> Iterator[Tensor]:
         yield epoch.order

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from optcompare import Epoch, Strategy, hookimpl
 class MiniBatch(Strategy):
     """B samples an update, ⌈N/B⌉ updates an epoch; the tail is its own batch, or merged into the one before."""
 
+    positional: ClassVar[bool] = True
     batch_size: int = 32
     tail: Literal["keep", "merge"] = "keep"
 

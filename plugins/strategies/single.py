@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from optcompare import Epoch, Strategy, hookimpl
 @dataclass
 class SingleSample(Strategy):
     """One sample an update, N updates an epoch."""
+
+    positional: ClassVar[bool] = True
 
     def batches(self, epoch: Epoch) -> Iterator[Tensor]:
         yield from epoch.order.split(1)
