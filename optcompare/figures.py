@@ -11,7 +11,7 @@ import pandas as pd
 from .errors import ComparisonError
 from .profiles import critical_difference, mean_ranks, performance_profile
 from .rundir import safe_name, write_atomically
-from .statistics import final_values, mean_interval
+from .statistics import estimated, final_values, mean_interval
 from .tuned import best_rates
 
 if TYPE_CHECKING:
@@ -189,4 +189,5 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
     times = result.times_to_goal().rename(columns={cost: "value"})[["arm", "seed", "value"]]
-    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=cost)
+    unit = "estimated" if cost == "seconds" and estimated(result.records) else cost
+    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit)

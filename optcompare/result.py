@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg", "pdf")
 RECORD_COLUMNS = (
     "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
-    "seconds", "train_loss",
+    "seconds", "clock", "train_loss",
 )  # fmt: skip
 TRIAL_COLUMNS = (
     "workload", "phase", "arm", "lr", "seed", "status", "reason", "weights_sha256", "order_sha256", "batches_sha256",

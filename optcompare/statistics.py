@@ -34,6 +34,11 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
     return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith("valid_"))) if found else []
 
 
+def estimated(records: pd.DataFrame) -> bool:
+    """Whether some of the seconds are updates × the median seconds of an update alone, as they are in lanes."""
+    return "clock" in records.columns and bool((records["clock"] == "estimated").any())
+
+
 def compared_column(records: pd.DataFrame) -> str:
     """What arms are judged by: the validation loss, or the training loss where there is no other."""
     return "valid_loss" if "valid_loss" in records.columns else "train_loss"

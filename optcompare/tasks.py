@@ -64,9 +64,10 @@ class Tasks:
                 self._say(f"{_arms(group)}: in the loop, {_count(group)} of few updates do not repay lanes")
                 continue
             admitted = self.lanes.admit(group)
-            self.explain(admitted.refused)
+            self.explain(admitted.refused, aloud=not admitted.slower)
             split.append(admitted.groups)
-            self._say(f"{_arms(group)}: {_count([trial for part in admitted.groups for trial in part])} in lanes")
+            if admitted.groups:
+                self._say(f"{_arms(group)}: {_count([*itertools.chain(*admitted.groups)])} in lanes")
         for turn in itertools.zip_longest(*split):
             yield from (group for group in turn if group is not None)
 
@@ -78,15 +79,15 @@ class Tasks:
         estimate = self._estimates[group[0].arm.label]
         return Work(len(group), estimate.updates or 0, estimate.measurements)
 
-    def explain(self, refused: Sequence[tuple[Trial, str]]) -> None:
-        """One line for each arm and reason, where the user asked for lanes or would have been spared much time."""
+    def explain(self, refused: Sequence[tuple[Trial, str]], aloud: bool = True) -> None:
+        """One line for each arm and reason; ``aloud``: also to a user who asked for lanes, or waits long without them."""
         lines: dict[tuple[str, str], list[Trial]] = {}
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():
             line = f"{label}: {_count(group)} in the loop instead of lanes: {why}"
             missed = self._estimates[label].seconds * len(group) > 10 * GROUP_SECONDS
-            if (self._asked == "lanes" or missed) and line not in self.notes:
+            if aloud and (self._asked == "lanes" or missed) and line not in self.notes:
                 self.notes.append(line)
             self._say(line)
 

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from ..statistics import estimated
 from . import scales, style
 from .scales import Limits
 from .style import Floats
@@ -28,6 +29,7 @@ X_NAMES: dict[X, str] = {
     "seconds": "training time (s)\n(measuring not counted)",
     "samples": "samples\n(gradients evaluated)",
 }
+ESTIMATED = "training time (s)\n(updates × time of one alone)"
 METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss"}
 STOPPED = {"diverged": "x", "failed": "+"}
 SIGNS = {"diverged": "× ", "failed": "+ "}
@@ -196,7 +198,8 @@ def draw_loss(ax: Axes, records: pd.DataFrame, *, x: X, metric: str = "train_los
     style.dress(ax)
     scales.scale(ax, "x", across)
     scales.scale(ax, "y", up)
-    ax.set_xlabel(X_NAMES[x], size=style.SMALL, color=style.INK)
+    name = ESTIMATED if x == "seconds" and estimated(records) else X_NAMES[x]
+    ax.set_xlabel(name, size=style.SMALL, color=style.INK)
     ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
     return ax
 

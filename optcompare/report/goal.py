@@ -19,7 +19,12 @@ from .scales import Limits
 from .style import Floats
 from .table import number
 
-UNITS = {"samples": "samples", "updates": "updates", "seconds": "seconds of training"}
+UNITS = {
+    "samples": "samples",
+    "updates": "updates",
+    "seconds": "seconds of training",
+    "estimated": "seconds of training (updates × time of one alone)",
+}
 
 
 def goal_limits(times: pd.DataFrame) -> Limits:

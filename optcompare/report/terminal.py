@@ -18,6 +18,7 @@ from rich.text import Text
 from ..binding import parameters
 from ..comparison import Comparison, Trial
 from ..optimizer import hyperparameters
+from ..statistics import estimated
 from .table import (
     aligned,
     certificate_lines,
@@ -120,6 +121,8 @@ class Reporter:
         self._table(*summary_cells(result.summary()))
         several = len(result.comparison.seeds) > 1
         self._say("mean over seeds ± half of its 95% t interval" if several else "one seed: no interval")
+        if estimated(result.records):
+            self._say("train time of trials in lanes: updates × the median time of one, measured alone in the loop")
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(result.summary(), str(result.goal)))

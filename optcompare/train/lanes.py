@@ -30,7 +30,7 @@ from .program import Blueprint
 from .programs import Program, Programs
 from .progress import Progress
 from .record import Record
-from .rules import Settings, Unsupported, settings_of
+from .rules import Settings, Slower, Unsupported, settings_of
 from .trial import State
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ _WIDER = 3
 
 @dataclass
 class Admitted:
-    """``groups``: trials to train side by side; ``refused``: the others, each with why it goes to the loop."""
+    """``groups``: trials to train side by side; ``refused``: the others, each with why it goes to the loop; ``slower``:
+    where that is only because the loop takes less time."""
 
     groups: list[list[Trial]] = field(default_factory=list)
     refused: list[tuple[Trial, str]] = field(default_factory=list)
+    slower: bool = False
 
 
 @dataclass
@@ -101,7 +103,7 @@ class LanesTrainer:
             try:
                 return self._admit(list(trials))
             except Unsupported as why:
-                return Admitted([], [(trial, str(why)) for trial in trials])
+                return Admitted([], [(trial, str(why)) for trial in trials], isinstance(why, Slower))
 
     def advance(
         self,
@@ -257,7 +259,7 @@ class LanesTrainer:
             program = programs.at(index.shape[1], 0, carry, numbers)
             lanes, loop = _seconds(program, programs, carry, numbers, index) / width, seen.seconds
             if lanes > loop:
-                raise Unsupported(f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop")
+                raise Slower(f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop")
         return programs
 
     def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, float]:

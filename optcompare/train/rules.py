@@ -25,6 +25,10 @@ class Unsupported(Exception):
     """Why something cannot run in lanes, as half a sentence."""
 
 
+class Slower(Unsupported):
+    """Lanes could run it, and would take longer than the loop."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """``slots(flags)``: the names of a weight's state tensors, as ``torch.optim`` calls them;
