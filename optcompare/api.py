@@ -190,8 +190,8 @@ def execute(
         measured = runner.measured
         result = Result(
             comparison=comparison,
-            records=pd.DataFrame(measured.records),
-            trials=pd.DataFrame(measured.outcomes),
+            records=_as_planned(measured.records, comparison),
+            trials=_as_planned(measured.outcomes, comparison),
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*prepared.notes, *said, *tasks.notes],
@@ -295,6 +295,20 @@ def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
     with torch_as_agreed(setup.comparison.threads):
         trainer = LoopTrainer(setup)
         return Prepared(registry, setup, trainer, rehearse(trainer), notes)
+
+
+def _as_planned(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> pd.DataFrame:
+    """Rows seed by seed and arm by arm, tuning first, in whatever order the trials were trained."""
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
+    seed_places = {seed: place for place, seed in enumerate(seeds)}
+    arm_places = {arm.label: place for place, arm in enumerate(comparison.arms)}
+    keys = pd.DataFrame(
+        {"seed": table["seed"].map(seed_places), "arm": table["arm"].map(arm_places), "lr": table["lr"]}
+    )
+    return table.loc[keys.sort_values(["seed", "arm", "lr"], kind="stable").index].reset_index(drop=True)
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
