@@ -20,6 +20,7 @@ from . import rundir
 from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Trial, Unit
 from .errors import ComparisonError
 from .figures import save_figures
+from .journal import forget_parts
 from .make import OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import Estimate, rehearse
@@ -182,7 +183,7 @@ def execute(
         registry.notify("run_started", comparison=comparison)
         tuning, report = comparison.tuning_trials(), comparison.trials()
         tasks = Tasks(lanes, prepared.estimates, [tuning, report], chosen)
-        runner = Runner(tasks, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop)
+        runner = Runner(tasks, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop, out)
         runner.run(tuning)
         comparison, said = choose_rates(comparison, runner.measured)
         runner.run(comparison.trials())
@@ -202,6 +203,7 @@ def execute(
         )
         if out is not None:
             result.write(out, formats)
+            forget_parts(out)
             if comparison.tuning is not None and not measured.interrupted:
                 save_figures([result], "tuning", out, formats)
     registry.notify("run_finished", result=result)

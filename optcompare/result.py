@@ -18,6 +18,7 @@ from .comparison import Comparison
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
 from .goals import Goal, time_to_goal
+from .journal import read_run
 from .pairs import pairs
 from .statistics import compared_column
 from .summary import summarize
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from .workload import Workload
 
+CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 FORMATS = ("png", "svg", "pdf")
 RECORD_COLUMNS = (
     "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
@@ -210,18 +212,21 @@ def describe(
 def load(directory: str | Path) -> Result:
     """A result from its run directory; nothing in it is executed.
 
-    Raises :class:`RunDirectoryError` where something is missing or damaged.
+    A run that is under way, or was killed, is read as far as trials have ended. Raises :class:`RunDirectoryError` where
+    something is missing or damaged.
     """
     path = Path(directory)
     values = rundir.read_json(path)
     try:
+        records, trials = read_run(path, RECORD_COLUMNS, TRIAL_COLUMNS)
+        crashed = values["status"] == "running"
         return Result(
             comparison=Comparison.from_json(values["comparison"]),
-            records=rundir.read_table(path, rundir.RECORDS, RECORD_COLUMNS),
-            trials=rundir.read_table(path, rundir.TRIALS, TRIAL_COLUMNS),
+            records=records,
+            trials=trials,
             certificate=[Check(**check) for check in values["certificate"]],
-            status=values["status"],
-            notes=values["notes"],
+            status="interrupted" if crashed else values["status"],
+            notes=[*values["notes"], *([CRASHED] if crashed else [])],
             environment=values["environment"],
             paths=rundir.read_table(path, rundir.PATHS) if (path / rundir.PATHS).is_file() else None,
         )

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from .comparison import Trial
 from .fairness import Agreement, Check, Evidence
+from .journal import Journal
 from .rehearsal import Estimate
 from .start import fingerprint
 from .tasks import Task, Tasks
@@ -74,20 +76,28 @@ def stop_on_interrupt() -> Iterator[Stop]:
 class Runner:
     """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
-    ``planned``: all trials that are to come, for the time left.
+    ``planned``: all trials that are to come, for the time left; ``directory``: where each is written once it has ended.
     """
 
     def __init__(
-        self, tasks: Tasks, estimates: Sequence[Estimate], planned: Sequence[Trial], observer: Observer, stop: Stop
+        self,
+        tasks: Tasks,
+        estimates: Sequence[Estimate],
+        planned: Sequence[Trial],
+        observer: Observer,
+        stop: Stop,
+        directory: Path | None = None,
     ) -> None:
         setup = tasks.loop.setup
         self.measured = Measured()
         self._tasks, self._observer, self._stop, self._planned = tasks, observer, stop, len(planned)
         self._setup = setup
+        self._journal = Journal(directory, observer.trial_finished)
         free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
         self._evidence = Evidence(setup.comparison, free)
         self._pace = _Pace(estimates, planned)
         self._kept_bytes = 0
+        self._open: dict[Trial, list[dict[str, Any]]] = {}
 
     def run(self, trials: Sequence[Trial]) -> None:
         """Trains these; after an interruption nothing more."""
@@ -103,6 +113,7 @@ class Runner:
         finally:
             if self.measured.interrupted:
                 self._tasks.lanes.stop()
+            self._journal.flush()
 
     def certificate(self) -> list[Check]:
         """The fairness of what was run so far."""
@@ -123,8 +134,8 @@ class Runner:
                 trial = known[record["arm"], record["lr"], record["seed"]]
                 if record["update"] == 0:
                     self._evidence.first_record(trial, record)
+                self._open.setdefault(trial, []).append(record)
                 self._observer.measured(trial, record)
-            self.measured.records += records
             for number, trial in list(going.items()):
                 mine = state.get("lanes", [state])[number]
                 progress = Progress(**mine["progress"])
@@ -148,7 +159,9 @@ class Runner:
         self._evidence.trial_ended(trial, progress, trainer)
         self.measured.interrupted |= progress.status == "interrupted"
         outcome = _outcome(trial, progress, self._setup.comparison.workload.label, trainer)
+        records = self._open.pop(trial, [])
         self.measured.outcomes.append(outcome)
+        self.measured.records += records
         self.measured.paths += [
             {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
             for update, x, y in progress.path
@@ -161,7 +174,7 @@ class Runner:
             self.measured.weights[trial.arm.label, trial.seed] = {
                 name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
             }
-        self._observer.trial_finished(trial, outcome)
+        self._journal.add(trial, outcome, records)
 
 
 class _Deadline:

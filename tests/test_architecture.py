@@ -50,6 +50,7 @@ LAYERS = {
     "records": [
         "fairness",
         "rundir",
+        "journal",
         "statistics",
         "goals",
         "summary",

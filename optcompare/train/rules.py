@@ -126,8 +126,8 @@ def _adam(
     second = new["exp_avg_sq"]
     if "amsgrad" in flags:
         second = new["max_exp_avg_sq"] = torch.maximum(slots["max_exp_avg_sq"], second)
-    root = (1 - numbers["beta2"] ** step).sqrt().to(weight.dtype)
-    denominator = second.sqrt() / root + numbers["eps"].to(weight.dtype)
+    correction = (1 - numbers["beta2"] ** step).rsqrt()
+    denominator = _scaled(correction, second.sqrt()) + numbers["eps"].to(weight.dtype)
     return weight - _scaled(numbers["lr"] / (1 - numbers["beta1"] ** step), new["exp_avg"] / denominator), new
 
 
