@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import os
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -22,6 +17,7 @@ from .errors import ComparisonError
 from .figures import save_figures
 from .journal import forget_parts
 from .make import OptimizerLike, StrategyLike
+from .provenance import describe_environment
 from .registry import Registry
 from .rehearsal import Estimate, rehearse
 from .resolve import resolve, restore
@@ -32,7 +28,6 @@ from .start import Order
 from .statistics import compared_column
 from .tasks import Tasks
 from .train.contender import Setup
-from .train.device import describe as describe_device
 from .train.device import resolve as resolve_device
 from .train.landscape import landscape
 from .train.lanes import LanesTrainer
@@ -175,7 +170,7 @@ def execute(
             say(line)
 
     lanes = LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device), chosen)
-    environment = describe_environment(prepared)
+    environment = describe_environment(registry, prepared.setup.workload, prepared.trainer.device, comparison.threads)
     with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
         if out is not None:
             rundir.claim(out)
@@ -274,23 +269,6 @@ def torch_as_agreed(threads: int) -> Iterator[None]:
             torch.set_default_dtype(before[1])
             if before[2].type != "cpu":
                 torch.set_default_device(before[2])
-
-
-def describe_environment(prepared: Prepared) -> dict[str, Any]:
-    """Versions, hardware and plugins, for the record."""
-    from . import __version__
-
-    return {
-        "optcompare": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "device": describe_device(prepared.trainer.device),
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "plugins": [dataclasses.asdict(plugin) for plugin in prepared.registry.plugins()],
-    }
 
 
 def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:

@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A loaded plugin: where it came from, and the SHA-256 of its module's source file."""
+    """A loaded plugin: where it came from, and the SHA-256 of its package's source files."""
 
     name: str
     version: str
@@ -87,7 +87,7 @@ class Registry:
         found = []
         for name, plugin in self._manager.list_name_plugin():
             path = Path(getattr(plugin, "__file__", None) or "")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            digest = sources_sha256(path) if path.is_file() else ""
             source = str(getattr(plugin, "__name__", name))
             found.append(PluginInfo(name, self._versions.get(name, ""), source, digest))
         return sorted(found, key=lambda info: info.name)
@@ -167,3 +167,20 @@ def _load_file(path: Path) -> types.ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def sources_sha256(path: Path) -> str:
+    """Of all Python files of the package that a module's file belongs to; of a lone module, its file and those of the
+    modules beside it that were imported."""
+    root = path.parent
+    if (root / "__init__.py").is_file():
+        while (root.parent / "__init__.py").is_file():
+            root = root.parent
+        files = set(root.rglob("*.py"))
+    else:
+        loaded = {Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))}
+        files = {path, *(file for file in loaded if file.parent == root and file.suffix == ".py" and file.is_file())}
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

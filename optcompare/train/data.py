@@ -67,7 +67,7 @@ class DatasetSource:
 
     def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
         loader: DataLoader[Any] = DataLoader(
-            _SeededSamples(self.dataset, seed, epoch),
+            SeededSamples(self.dataset, seed, epoch),
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=self._workers if ahead else 0,
             generator=torch.Generator(),
@@ -82,7 +82,9 @@ class DatasetSource:
             yield moved(batch, self._device, self._dtype)
 
 
-class _SeededSamples(torch.utils.data.Dataset[Any]):
+class SeededSamples(torch.utils.data.Dataset[Any]):
+    """A Dataset whose samples draw from generators seeded by (seed, epoch, index)."""
+
     def __init__(self, dataset: Any, seed: int, epoch: int) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, epoch
 
@@ -114,7 +116,7 @@ def first_rows(data: Any, count: int) -> Any:
         batch: Any = tuple(part[:count].clone() for part in data)
     else:
         with preserved_rng():
-            batch = default_collate([_SeededSamples(data, 0, 0)[index] for index in range(count)])
+            batch = default_collate([SeededSamples(data, 0, 0)[index] for index in range(count)])
     return moved(batch, torch.device("cpu"), torch.float32)
 
 

@@ -1,0 +1,90 @@
+"""What a result depends on beside its question: versions, hardware, plugins' sources and data, with fingerprints."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .registry import Registry, sources_sha256
+from .seeds import preserved_rng
+from .start import fingerprint
+from .train.data import SeededSamples
+from .train.device import describe as describe_device
+from .workload import Workload
+
+_COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
+_SAMPLED = 64
+
+
+def describe_environment(registry: Registry, workload: Workload, device: torch.device, threads: int) -> dict[str, Any]:
+    """Versions, hardware, plugins and fingerprints, for the record."""
+    from . import __version__
+
+    return {
+        "optcompare": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "device": describe_device(device),
+        "threads": threads,
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "data_sha256": data_sha256(workload),
+        "code_sha256": sources_sha256(Path(__file__)),
+        "plugins": [dataclasses.asdict(plugin) for plugin in registry.plugins()],
+    }
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What has changed between two environments that could change a result, a line each."""
+    names = {"data_sha256": "the workload's data", "code_sha256": "optcompare's own source files"}
+    found = []
+    for name in _COMPARED:
+        if then.get(name) != now.get(name):
+            change = f": {then.get(name)} then, {now.get(name)} now" if name not in names else " changed"
+            found.append(f"{names.get(name, name)}{change}")
+    before, after = ({plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now))
+    found += [
+        f"the source files of plugin {source} changed"
+        for source, sha in before.items()
+        if after.get(source, sha) != sha
+    ]
+    return [*found, *(f"plugin {source} is not loaded now" for source in before if source not in after)]
+
+
+def data_sha256(workload: Workload) -> str:
+    """Of all training and validation tensors; of a ``Dataset``, its length and up to 64 samples spread over it."""
+    digest = hashlib.sha256()
+    for name, data in (("train", workload.train), ("valid", workload.valid)):
+        if data is None:
+            continue
+        if isinstance(data, tuple):
+            digest.update(fingerprint({f"{name}.{place}": part for place, part in enumerate(data)}).encode())
+            continue
+        n = len(data)  # type: ignore[arg-type]
+        digest.update(f"{name} {n}".encode())
+        with preserved_rng():
+            samples = SeededSamples(data, 0, 0)
+            for index in sorted({place * n // _SAMPLED for place in range(_SAMPLED)}):
+                digest.update(_bytes(samples[index]))
+    return digest.hexdigest()
+
+
+def _bytes(sample: Any) -> bytes:
+    if isinstance(sample, torch.Tensor):
+        return fingerprint({"": sample}).encode()
+    if isinstance(sample, Mapping):
+        return b"".join(str(key).encode() + _bytes(value) for key, value in sample.items())
+    if isinstance(sample, (tuple, list)):
+        return b"".join(map(_bytes, sample))
+    return np.asarray(sample).tobytes() if isinstance(sample, np.ndarray) else repr(sample).encode()
