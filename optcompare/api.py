@@ -15,13 +15,14 @@ from . import rundir
 from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Trial, Unit
 from .errors import ComparisonError
 from .figures import save_figures
-from .journal import forget_parts
+from .journal import Journal, forget_parts
 from .make import OptimizerLike, StrategyLike
 from .provenance import describe_environment
 from .registry import Registry
 from .rehearsal import Estimate, rehearse
 from .resolve import resolve, restore
 from .result import Result, describe
+from .resume import Earlier
 from .runner import Measured, Observer, Runner, stop_on_interrupt
 from .seeds import preserved_rng
 from .start import Order
@@ -156,10 +157,13 @@ def execute(
     formats: Sequence[str] = ("png",),
     memory: str | None = None,
     say: Callable[[str], None] | None = None,
+    earlier: Earlier | None = None,
+    checkpoint: float = 10.0,
 ) -> Result:
     """Trains everything, tells the observers, and writes the run directory if one is named.
 
-    ``say`` is told in a line each which trainer takes which trials, and why.
+    ``say`` is told in a line each which trainer takes which trials, and why; ``earlier``: what an earlier run left in
+    ``out``, which is not trained again; ``checkpoint``: seconds between checkpoints.
     """
     comparison, registry = prepared.setup.comparison, prepared.registry
     choices: list[str] = []
@@ -173,24 +177,28 @@ def execute(
     environment = describe_environment(registry, prepared.setup.workload, prepared.trainer.device, comparison.threads)
     with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
         if out is not None:
-            rundir.claim(out)
+            if earlier is None:
+                rundir.claim(out)
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
         tuning, report = comparison.tuning_trials(), comparison.trials()
         tasks = Tasks(lanes, prepared.estimates, [tuning, report], chosen)
-        runner = Runner(tasks, prepared.estimates, [*tuning, *report], _Observers(registry, observer), stop, out)
+        told = _Observers(registry, observer)
+        journal = Journal(out, told.trial_finished, pause=checkpoint)
+        runner = Runner(tasks, prepared.estimates, [*tuning, *report], told, stop, journal, earlier)
         runner.run(tuning)
-        comparison, said = choose_rates(comparison, runner.measured)
+        comparison, said = choose_rates(comparison, *runner.tables())
         runner.run(comparison.trials())
         stop.saving = True
+        records, trials = runner.tables()
         measured = runner.measured
         result = Result(
             comparison=comparison,
-            records=_as_planned(measured.records, comparison),
-            trials=_as_planned(measured.outcomes, comparison),
+            records=_as_planned(records, comparison),
+            trials=_as_planned(trials, comparison),
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
-            notes=[*prepared.notes, *said, *tasks.notes],
+            notes=[*prepared.notes, *said, *tasks.notes, *runner.notes],
             environment={**environment, "trainers": choices},
             paths=_paths(prepared.trainer, measured),
             weights=measured.weights,
@@ -205,14 +213,14 @@ def execute(
     return result
 
 
-def choose_rates(comparison: Comparison, measured: Measured) -> tuple[Comparison, list[str]]:
+def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:
     """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds.
 
     The second value says in words where the best lies at the edge of the grid, or every rate diverged.
     """
-    if comparison.tuning is None or measured.interrupted:
+    if comparison.tuning is None or (trials["status"] == "interrupted").any():
         return comparison, []
-    records, trials = pd.DataFrame(measured.records), pd.DataFrame(measured.outcomes)
+    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
     best = best_rates(rate_scores(records, trials, compared_column(records))).set_index("arm")
     rates = {str(label): float(rate) for label, rate in best["lr"].items()}
     if comparison.control is not None:
@@ -277,9 +285,8 @@ def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
         return Prepared(registry, setup, trainer, rehearse(trainer), notes)
 
 
-def _as_planned(rows: Sequence[Mapping[str, Any]], comparison: Comparison) -> pd.DataFrame:
+def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     """Rows seed by seed and arm by arm, tuning first, in whatever order the trials were trained."""
-    table = pd.DataFrame(rows)
     if table.empty:
         return table
     seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]

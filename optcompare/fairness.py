@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .comparison import Comparison, Trial
-from .train.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Evidence:
         self._comparison = comparison
         self._free = list(free)
         self._weights: dict[int, set[str]] = {}
-        self._orders: dict[int, list[str]] = {}
+        self._orders: dict[int, dict[int, str]] = {}
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._broken_orders: set[int] = set()
@@ -51,33 +51,39 @@ class Evidence:
         losses = tuple(record[name] for name in ("train_loss", "valid_loss") if name in record)
         self._firsts.setdefault(trial.seed, set()).add(losses)
 
-    def trial_ended(self, trial: Trial, progress: Progress, trainer: str) -> None:
+    def trial_ended(self, trial: Trial, outcome: Mapping[str, Any], orders: Sequence[str] = ()) -> None:
+        """``outcome``: its row in ``trials.parquet``; ``orders``: the fingerprints of its epochs' orders, where known."""
+        status, trainer = outcome["status"], outcome["trainer"]
         self._ended += 1
         self._trainers[trainer] = self._trainers.get(trainer, 0) + 1
-        if progress.weights_sha256:
-            self._weights.setdefault(trial.seed, set()).add(progress.weights_sha256)
-        longest = self._orders.get(trial.seed, [])
-        both = min(len(longest), len(progress.orders))
-        if longest[:both] != progress.orders[:both]:
-            self._broken_orders.add(trial.seed)
-        self._orders[trial.seed] = max(longest, progress.orders, key=len)
+        if outcome["weights_sha256"]:
+            self._weights.setdefault(trial.seed, set()).add(outcome["weights_sha256"])
+        chained = hashlib.sha256()
+        for epochs, order in enumerate(orders, 1):
+            chained.update(order.encode())
+            self._order(trial.seed, epochs, chained.hexdigest())
+        if not orders:
+            self._order(trial.seed, outcome["epochs_begun"], outcome["order_sha256"])
         if trial.phase == "tune":
-            ended = progress.status != "failed"
-            self._tried[trial.arm.label] = self._tried.get(trial.arm.label, 0) + ended
-            self._tuning_samples += progress.samples
-            self._tuning_seconds += progress.train_seconds
-        self._checked += progress.checked
-        if progress.rearranged:
+            self._tried[trial.arm.label] = self._tried.get(trial.arm.label, 0) + (status != "failed")
+            self._tuning_samples += outcome["samples"]
+            self._tuning_seconds += outcome["train_seconds"]
+        self._checked += outcome["epochs_checked"]
+        if outcome["rearranged"]:
             self._rearranged.setdefault(trial.arm.label)
-        if progress.status == "failed":
+        if status == "failed":
             self._failed += 1
-        elif progress.checked < len(progress.orders):
+        elif outcome["epochs_checked"] < outcome["epochs_begun"]:
             self._unchecked.add(trial.seed)
-        if progress.status == "finished":
+        if status == "finished":
             self._finished += 1
-            names = {"epochs": "epoch", "seconds": "train_seconds"}
             unit = self._comparison.budget.unit
-            self._spent.add(float(getattr(progress, names.get(unit, unit))))
+            self._spent.add(float(outcome["train_seconds" if unit == "seconds" else unit]))
+
+    def _order(self, seed: int, epochs: int, digest: str) -> None:
+        """All trials of a seed that began so many epochs must have been offered the same orders in them."""
+        if self._orders.setdefault(seed, {}).setdefault(epochs, digest) != digest:
+            self._broken_orders.add(seed)
 
     def certificate(self, agreement: Agreement) -> list[Check]:
         """All checks, in the order in which a reader would doubt."""
@@ -97,7 +103,7 @@ class Evidence:
         return Check("identical initial weights", not differ, _unless(differ, detail))
 
     def _same_order(self) -> Check:
-        epochs = sum(map(len, self._orders.values()))
+        epochs = sum(map(max, self._orders.values()))
         detail = f"one SHA-256 an epoch over all arms, {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')}"
         detail += "" if self._comparison.order == "shuffled" else ", in the order that the caller gave"
         if self._rearranged:

@@ -15,51 +15,143 @@ import numpy as np
 import pandas as pd
 
 from .comparison import Trial
-from .rundir import RECORDS, TRIALS, read_table, write_table
+from .errors import RunDirectoryError
+from .rundir import RECORDS, TRIALS, read_table, write_atomically, write_table
 
-PARTS = "parts"
+PARTS, STATES, CHECKPOINT = "parts", "states", "checkpoint.pt"
 _FLUSH_SECONDS = 1.0
 _MOST_RECORDS = 20_000
 KEY = ["phase", "arm", "lr", "seed"]
 
 Row = Mapping[str, Any]
+State = dict[str, Any]
 
 
 class Journal:
-    """Collects ended trials, and writes them as a part about once a second. ``directory`` None: keeps nothing."""
+    """Collects ended trials, and writes them as a part about once a second; keeps what it collected as tables.
 
-    def __init__(self, directory: Path | None, told: Callable[[Trial, Row], None]) -> None:
-        self._parts = None if directory is None else directory / PARTS
-        self._told = told
+    ``directory`` None: writes nothing. ``told`` of a trial once it is safe. ``keep``: bytes of final states to keep, from
+    which trials can be trained on; ``pause``: seconds between checkpoints of what is under way.
+    """
+
+    def __init__(
+        self, directory: Path | None, told: Callable[[Trial, Row], None], keep: float = 2**30, pause: float = 10.0
+    ) -> None:
+        self.tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
+        self._directory, self._told, self._keep, self._pause = directory, told, keep, pause
         self._records: list[Row] = []
         self._trials: list[tuple[Trial, Row]] = []
-        self._last = time.perf_counter()
+        self._states: dict[str, State] = {}
+        self._flushed = self._checkpointed = time.perf_counter()
         self._number = 0
-        if self._parts is not None:
-            self._parts.mkdir(exist_ok=True)
-            self._number = max(
-                (int(path.name.partition("-")[0]) for path in self._parts.glob("*-*.parquet")), default=0
-            )
+        if directory is not None:
+            for name in (PARTS, STATES):
+                (directory / name).mkdir(exist_ok=True)
+            written = [*(directory / PARTS).glob("*-*"), *(directory / STATES).glob("*-*")]
+            self._number = max((int(path.name.partition("-")[0]) for path in written), default=0)
+            self._keep -= sum(path.stat().st_size for path in written if path.suffix == ".pt")
 
-    def add(self, trial: Trial, outcome: Row, records: Sequence[Row]) -> None:
-        """A trial that has ended, with all its records; written now if it is time."""
+    def add(self, trial: Trial, outcome: Row, records: Sequence[Row], state: State | None = None) -> None:
+        """A trial that has ended, with all its records and its final state; written now if it is time."""
         self._trials.append((trial, outcome))
         self._records += records
-        late = time.perf_counter() - self._last > _FLUSH_SECONDS
-        if self._parts is None or late or len(self._records) > _MOST_RECORDS:
+        if self._directory is None:
+            self._told(trial, outcome)
+        elif state is not None and trial.phase == "report" and (size := _bytes(state)) <= self._keep:
+            self._keep -= size
+            self._states[key_of(trial)] = state
+        late = self._directory is not None and time.perf_counter() - self._flushed > _FLUSH_SECONDS
+        if late or len(self._records) > _MOST_RECORDS:
             self.flush()
 
     def flush(self) -> None:
         """Writes what was collected, then says of each trial that it has ended."""
-        trials, records = self._trials, self._records
-        self._trials, self._records = [], []
-        if self._parts is not None and trials:
-            self._number += 1
-            write_table(self._parts, f"{self._number:06}-{RECORDS}", pd.DataFrame(records))
-            write_table(self._parts, f"{self._number:06}-{TRIALS}", pd.DataFrame([outcome for _, outcome in trials]))
-        self._last = time.perf_counter()
+        trials, records, states = self._trials, self._records, self._states
+        self._trials, self._records, self._states = [], [], {}
+        self._flushed = time.perf_counter()
+        if not trials:
+            return
+        tables = pd.DataFrame(records), pd.DataFrame([outcome for _, outcome in trials])
+        self.tables.append(tables)
+        if self._directory is None:
+            return
+        self._number += 1
+        if states:
+            _save(self._directory / STATES / f"{self._number:06}-{STATES}.pt", states)
+        for name, table in zip((RECORDS, TRIALS), tables, strict=True):
+            write_table(self._directory / PARTS, f"{self._number:06}-{name}", table)
         for trial, outcome in trials:
             self._told(trial, outcome)
+
+    def checkpoint(
+        self, trials: Sequence[Trial], state: State, records: Mapping[Trial, Sequence[Row]], now: bool = False
+    ) -> None:
+        """Keeps a task that is under way, if the last checkpoint is old enough; ``now``: in any case."""
+        if self._directory is not None and (now or time.perf_counter() - self._checkpointed > self._pause):
+            self._checkpointed = time.perf_counter()
+            kept = {key_of(trial): list(records.get(trial, ())) for trial in trials}
+            _save(self._directory / CHECKPOINT, {"trials": kept, "state": state})
+
+    def forget_checkpoint(self) -> None:
+        """The task that was under way has ended."""
+        if self._directory is not None:
+            (self._directory / CHECKPOINT).unlink(missing_ok=True)
+
+
+class Kept:
+    """States that a run directory holds: of ended trials, and of the task that was under way."""
+
+    def __init__(self, directory: Path) -> None:
+        self._places: dict[str, Path] = {}
+        for path in sorted((directory / STATES).glob(f"*-{STATES}.pt")):
+            self._places.update(dict.fromkeys(_load(path), path))
+        self._read: tuple[Path, dict[str, State]] | None = None
+        self._checkpoint = directory / CHECKPOINT
+
+    def __contains__(self, trial: Trial) -> bool:
+        return key_of(trial) in self._places
+
+    def __getitem__(self, trial: Trial) -> State:
+        path = self._places[key_of(trial)]
+        if self._read is None or self._read[0] != path:
+            self._read = path, _load(path)
+        return self._read[1][key_of(trial)]
+
+    def checkpoint(self) -> tuple[dict[str, list[Row]], State] | None:
+        """The records so far of each trial under way, by its key, and their state; None if there is none."""
+        if not self._checkpoint.is_file():
+            return None
+        saved = _load(self._checkpoint)
+        return saved["trials"], saved["state"]
+
+
+def key_of(trial: Trial) -> str:
+    """A trial's name within a run directory; the same for one that is read and one that is asked for."""
+    return f"{trial.phase} {trial.seed} {trial.arm.lr!r} {trial.arm.label}"
+
+
+def _save(path: Path, values: Any) -> None:
+    import torch
+
+    write_atomically(path, lambda temporary: torch.save(values, temporary))
+
+
+def _load(path: Path) -> Any:
+    """Nothing is executed: tensors and plain values alone are read."""
+    import torch
+
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        raise RunDirectoryError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+
+
+def _bytes(state: Any) -> int:
+    if isinstance(state, Mapping):
+        return sum(map(_bytes, state.values()))
+    if isinstance(state, (list, tuple)):
+        return sum(map(_bytes, state))
+    return getattr(state, "nbytes", 16)
 
 
 def read_run(

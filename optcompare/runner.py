@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import pandas as pd
 import torch
 
 from .comparison import Trial
 from .fairness import Agreement, Check, Evidence
-from .journal import Journal
+from .journal import Journal, State, key_of
 from .rehearsal import Estimate
+from .resume import Earlier, prolonged
 from .start import fingerprint
 from .tasks import Task, Tasks
 from .train.progress import Progress
+from .train.record import outcome_of
 
 _TASK_SECONDS = 1.0
 _KEPT_WEIGHTS_BYTES = 2**30
+_READ_STATES = 1000
 
 
 class Observer(Protocol):
@@ -38,10 +41,8 @@ class Observer(Protocol):
 
 @dataclass
 class Measured:
-    """Everything that a run brought: rows of records and trials, paths of two weights, final weights."""
+    """What a run brought beside its tables: paths of two weights, final weights."""
 
-    records: list[dict[str, Any]] = field(default_factory=list)
-    outcomes: list[dict[str, Any]] = field(default_factory=list)
     paths: list[dict[str, Any]] = field(default_factory=list)
     weights: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     interrupted: bool = False
@@ -76,7 +77,8 @@ def stop_on_interrupt() -> Iterator[Stop]:
 class Runner:
     """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
-    ``planned``: all trials that are to come, for the time left; ``directory``: where each is written once it has ended.
+    ``planned``: all trials that are to come, for the time left; ``journal``: keeps what has ended; ``earlier``: what
+    an earlier run of the same comparison left, which is not trained again; ``notes``: what the user should hear of that.
     """
 
     def __init__(
@@ -86,13 +88,18 @@ class Runner:
         planned: Sequence[Trial],
         observer: Observer,
         stop: Stop,
-        directory: Path | None = None,
+        journal: Journal,
+        earlier: Earlier | None = None,
     ) -> None:
         setup = tasks.loop.setup
         self.measured = Measured()
         self._tasks, self._observer, self._stop, self._planned = tasks, observer, stop, len(planned)
         self._setup = setup
-        self._journal = Journal(directory, observer.trial_finished)
+        self._journal, self._earlier = journal, earlier
+        self.notes: list[str] = []
+        self._restored: list[np.ndarray] = []
+        self._restored_trials: list[dict[str, Any]] = []
+        self._done = 0
         free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
         self._evidence = Evidence(setup.comparison, free)
         self._pace = _Pace(estimates, planned)
@@ -100,12 +107,12 @@ class Runner:
         self._open: dict[Trial, list[dict[str, Any]]] = {}
 
     def run(self, trials: Sequence[Trial]) -> None:
-        """Trains these; after an interruption nothing more."""
+        """Trains these, as far as no earlier run did; after an interruption nothing more."""
         if self.measured.interrupted:
             return
         try:
-            for task in self._tasks.of(trials):
-                self._train(task)
+            for task, state in self._dealt(trials):
+                self._train(task, state)
                 if self.measured.interrupted:
                     break
         except KeyboardInterrupt:
@@ -115,12 +122,98 @@ class Runner:
                 self._tasks.lanes.stop()
             self._journal.flush()
 
+    def _dealt(self, trials: Sequence[Trial]) -> Iterator[tuple[Task, State | None]]:
+        """What is left to do, first what was under way: tasks with the states from which they go on."""
+        if self._earlier is None:
+            yield from ((task, None) for task in self._tasks.of(trials))
+            return
+        fresh, longer = self._left(trials, self._earlier)
+        under_way = self._under_way(fresh, self._earlier)
+        yield from under_way
+        begun = {trial for task, _ in under_way for trial in task.trials}
+        for task in self._tasks.of(longer):
+            states = [prolonged(self._earlier.kept[trial]) for trial in task.trials]
+            yield task, states[0] if task.trainer is self._tasks.loop else {"lanes": states, "strayed": {}}
+        yield from ((task, None) for task in self._tasks.of([trial for trial in fresh if trial not in begun]))
+
+    def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
+        """Trials to train from their starts, and trials to train on; those that are done already are counted."""
+        fresh, on, again = list[Trial](), list[Trial](), 0
+        grown = earlier.longer(self._setup.comparison.budget)
+        for trial in trials:
+            row = earlier.row(trial)
+            if row is None or row["status"] == "failed":
+                fresh.append(trial)
+            elif grown and row["status"] == "finished" and trial.phase == "report":
+                kept = trial in earlier.kept and self._setup.comparison.budget.unit == "epochs"
+                (on if kept else fresh).append(trial)
+                again += not kept
+                if kept:
+                    self._open[trial] = earlier.records_of(trial)
+                    self._first(trial, self._open[trial])
+            else:
+                self._restore(trial, row, earlier)
+        if again:
+            self.notes.append(
+                f"{again} finished trials are trained again from the start: their final states were not kept"
+            )
+        return fresh, on
+
+    def _under_way(self, fresh: Sequence[Trial], earlier: Earlier) -> list[tuple[Task, State | None]]:
+        """The task of the last checkpoint, if all its trials are still wanted."""
+        saved = earlier.kept.checkpoint()
+        wanted = {key_of(trial): trial for trial in fresh}
+        if saved is None or not set(saved[0]) <= set(wanted):
+            return []
+        records, state = saved
+        trials = [wanted[key] for key in records]
+        for key, rows in records.items():
+            self._open[wanted[key]] = [dict(row) for row in rows]
+            self._first(wanted[key], rows)
+        if "lanes" not in state:
+            return [(Task(self._tasks.loop, trials), state)]
+        admitted = self._tasks.lanes.admit(trials)
+        if admitted.groups == [trials]:
+            return [(Task(self._tasks.lanes, trials), state)]
+        return [(Task(self._tasks.loop, [trial]), lane) for trial, lane in zip(trials, state["lanes"], strict=True)]
+
+    def _restore(self, trial: Trial, row: dict[str, Any], earlier: Earlier) -> None:
+        self._pace.finished(trial)
+        self._done += 1
+        self._evidence.trial_ended(trial, row)
+        places = earlier.places_of(trial)
+        self._restored.append(places)
+        records = earlier.records_at(places[:1])
+        self._restored_trials.append(row)
+        self._first(trial, records[:1])
+        if trial.phase == "report" and len(earlier.trials) <= _READ_STATES and trial in earlier.kept:
+            state = earlier.kept[trial]
+            self._keep(trial, state["model"], state["progress"]["path"])
+
+    def _first(self, trial: Trial, records: Sequence[Mapping[str, Any]]) -> None:
+        for record in records[:1]:
+            if record["update"] == 0:
+                self._evidence.first_record(trial, record)
+
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """All records and all trials so far."""
+        old = (
+            []
+            if not self._restored or self._earlier is None
+            else [self._earlier.records.iloc[np.concatenate(self._restored)]]
+        )
+        records = [*old, *(records for records, _ in self._journal.tables)]
+        trials = [*([pd.DataFrame(self._restored_trials)] if self._restored_trials else []),
+                  *(trials for _, trials in self._journal.tables)]  # fmt: skip
+        whole = [pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for parts in (records, trials)]
+        return whole[0], whole[1]
+
     def certificate(self) -> list[Check]:
         """The fairness of what was run so far."""
         lanes = self._tasks.lanes
         return self._evidence.certificate(Agreement(lanes.checked, lanes.apart, lanes.tolerance))
 
-    def _train(self, task: Task, state: dict[str, Any] | None = None, before: str = "") -> None:
+    def _train(self, task: Task, state: State | None = None, before: str = "") -> None:
         """Trains a task from ``state`` to its end; ``before``: the trainer that brought it there, if another."""
         trainer, trials = task
         budget, n = self._setup.comparison.budget, self._setup.workload.size
@@ -128,7 +221,7 @@ class Runner:
         going, share = dict(enumerate(trials)), 0.0
         strayed: list[tuple[Trial, dict[str, Any], str]] = []
         while going:
-            self._observer.advanced(len(self.measured.outcomes), self._planned, *self._pace.left(going.values(), share))
+            self._observer.advanced(self._done, self._planned, *self._pace.left(going.values(), share))
             records, state = trainer.advance(trials, state, _Deadline(self._stop), lambda: self._stop.asked)
             for record in records:
                 trial = known[record["arm"], record["lr"], record["seed"]]
@@ -136,6 +229,7 @@ class Runner:
                     self._evidence.first_record(trial, record)
                 self._open.setdefault(trial, []).append(record)
                 self._observer.measured(trial, record)
+            self._journal.checkpoint(trials, state, self._open, now=self._stop.asked)
             for number, trial in list(going.items()):
                 mine = state.get("lanes", [state])[number]
                 progress = Progress(**mine["progress"])
@@ -144,37 +238,37 @@ class Runner:
                     progress.status, progress.reason = "interrupted", "stopped by the user"
                     progress.final_sha256 = fingerprint(mine["model"])
                 if progress.status != "running":
-                    self._finish(trial, progress, mine.get("model", {}), before + trainer.name)
+                    self._finish(trial, progress, mine, before + trainer.name)
                 elif str(number) in state.get("strayed", {}):
                     strayed.append((trial, mine, state["strayed"][str(number)]))
                 else:
                     continue
                 del going[number]
+        self._journal.forget_checkpoint()
         self._tasks.explain([(trial, why) for trial, _, why in strayed])
         for trial, mine, _ in strayed:
             self._train(Task(self._tasks.loop, [trial]), mine, f"{trainer.name}+")
 
-    def _finish(self, trial: Trial, progress: Progress, model: Mapping[str, Any], trainer: str) -> None:
+    def _finish(self, trial: Trial, progress: Progress, state: State, trainer: str) -> None:
         self._pace.finished(trial)
-        self._evidence.trial_ended(trial, progress, trainer)
+        self._done += 1
         self.measured.interrupted |= progress.status == "interrupted"
-        outcome = _outcome(trial, progress, self._setup.comparison.workload.label, trainer)
-        records = self._open.pop(trial, [])
-        self.measured.outcomes.append(outcome)
-        self.measured.records += records
+        outcome = outcome_of(trial, progress, self._setup.comparison.workload.label, trainer)
+        self._evidence.trial_ended(trial, outcome, progress.orders)
+        if trial.phase == "report":
+            self._keep(trial, state.get("model", {}), progress.path)
+        self._journal.add(trial, outcome, self._open.pop(trial, []), state if progress.status == "finished" else None)
+
+    def _keep(self, trial: Trial, model: Mapping[str, Any], path: Sequence[Sequence[float]]) -> None:
         self.measured.paths += [
-            {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
-            for update, x, y in progress.path
+            {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y} for update, x, y in path
         ]
-        if trial.phase == "tune":
-            model = {}
         size = sum(value.nbytes for value in model.values() if isinstance(value, torch.Tensor))
         if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
             self._kept_bytes += size
             self.measured.weights[trial.arm.label, trial.seed] = {
                 name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
             }
-        self._journal.add(trial, outcome, records)
 
 
 class _Deadline:
@@ -206,25 +300,3 @@ class _Pace:
         done = self._done + share * sum(self._expected[trial.arm.label] for trial in trials)
         rate = elapsed / done if done else 1.0
         return done / self._total, (self._total - done) * rate
-
-
-def _outcome(trial: Trial, progress: Progress, workload: str, trainer: str) -> dict[str, Any]:
-    orders = hashlib.sha256("".join(progress.orders).encode()).hexdigest()
-    return {
-        "workload": workload,
-        "phase": trial.phase,
-        "arm": trial.arm.label,
-        "lr": trial.arm.lr,
-        "seed": trial.seed,
-        "status": progress.status,
-        "reason": progress.reason,
-        "weights_sha256": progress.weights_sha256,
-        "order_sha256": orders,
-        "batches_sha256": progress.batches,
-        "final_sha256": progress.final_sha256,
-        "trainer": trainer,
-        "updates": progress.updates,
-        "samples": progress.samples,
-        "train_seconds": progress.train_seconds,
-        "measure_seconds": progress.measure_seconds,
-    }

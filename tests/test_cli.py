@@ -20,7 +20,15 @@ from optcompare.cli import cli, main
 from optcompare.comparison import Arm, Budget, Comparison, Part
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
-FILES = {"comparison.json", "records.parquet", "trials.parquet", "paths.parquet", "summary.csv", "comparison.png"}
+FILES = {
+    "states",
+    "comparison.json",
+    "records.parquet",
+    "trials.parquet",
+    "paths.parquet",
+    "summary.csv",
+    "comparison.png",
+}
 SMALL = ("--seeds", "2", "--epochs", "3", "--device", "cpu")
 
 STRATEGIES = """

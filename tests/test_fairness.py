@@ -412,6 +412,7 @@ def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry
     """Fed with evidence that was tampered with, each check says so and names the seed."""
     from optcompare.fairness import Agreement, Evidence
     from optcompare.train.progress import Progress
+    from optcompare.train.record import outcome_of
 
     comparison = make_trainer(registry, small_workload(), ["full", "single"], seeds=(7,)).setup.comparison
     evidence = Evidence(comparison, free=[])
@@ -419,7 +420,7 @@ def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry
         evidence.first_record(Trial(arm, 7), {"train_loss": loss})
         progress = Progress(status="finished", epoch=20 + (arm.label == "full"), weights_sha256=weights, checked=1)
         progress.orders = ["x", order]
-        evidence.trial_ended(Trial(arm, 7), progress, "loop")
+        evidence.trial_ended(Trial(arm, 7), outcome_of(Trial(arm, 7), progress, "small", "loop"), progress.orders)
     held = {check.name: check for check in evidence.certificate(Agreement(0, 0.0, 1e-5))}
     for name in (
         "identical initial weights",

@@ -12,7 +12,7 @@ import pytest
 from conftest import small_workload
 from torch import nn
 
-from optcompare import ComparisonError, compare, load
+from optcompare import ComparisonError, compare, journal, load
 from optcompare.cli import FIGURES, main
 from optcompare.merge import load_all
 
@@ -226,8 +226,9 @@ class StopsAfter:
 
 
 @pytest.mark.parametrize("trials", [1, 4, 8, 9])
-def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, trials):
+def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monkeypatch, trials):
     """Two arms try 3 rates on one tuning seed, 6 trials; then 3 seeds are reported, with a control: 9 trials."""
+    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is told of at once
     result = compare(
         "line", ["mini", "full"], seeds=3, epochs=3, tune=3, tune_seeds=1, goal="train_loss=1", baseline="full", control=True,
         out=tmp_path / "run", observer=StopsAfter(trials),

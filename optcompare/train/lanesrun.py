@@ -32,7 +32,7 @@ _CALL_SECONDS = 0.25
 _MOST_INDICES = 2**22
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
     """``state``: as the loop trainer would leave it, when the lane was last stopped; ``pace``: seconds of one update in
     the loop; ``strayed``: why it cannot stay beside the others."""

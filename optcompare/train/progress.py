@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -117,4 +116,5 @@ class Progress:
         return min(1.0, spent[budget.unit] / budget.amount)
 
     def to_state(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Plain values, sharing no list with this."""
+        return {**vars(self), "orders": [*self.orders], "path": [[*point] for point in self.path]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from .measure import last_mark
 from .progress import Progress
 
 Record = dict[str, Any]
+Outcome = dict[str, Any]
 ClockKind = Literal["measured", "estimated"]
 
 
@@ -34,4 +36,30 @@ def record_of(
         "seconds": progress.train_seconds,
         "clock": clock,
         **values,
+    }
+
+
+def outcome_of(trial: Trial, progress: Progress, workload: str, trainer: str) -> Outcome:
+    """The row of a trial that has ended."""
+    return {
+        "workload": workload,
+        "phase": trial.phase,
+        "arm": trial.arm.label,
+        "lr": trial.arm.lr,
+        "seed": trial.seed,
+        "status": progress.status,
+        "reason": progress.reason,
+        "weights_sha256": progress.weights_sha256,
+        "order_sha256": hashlib.sha256("".join(progress.orders).encode()).hexdigest(),
+        "batches_sha256": progress.batches,
+        "final_sha256": progress.final_sha256,
+        "trainer": trainer,
+        "updates": progress.updates,
+        "samples": progress.samples,
+        "train_seconds": progress.train_seconds,
+        "measure_seconds": progress.measure_seconds,
+        "epochs": progress.epoch,
+        "epochs_begun": len(progress.orders),
+        "epochs_checked": progress.checked,
+        "rearranged": progress.rearranged,
     }

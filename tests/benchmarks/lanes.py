@@ -243,19 +243,19 @@ def steady() -> None:
 
 
 def _steady_row(name: str, optimizer: str, size: int, width: int) -> str:
-    setup, _ = resolve(
-        Registry.load(), workload=name, strategies=[f"mini:{size}"], optimizers=[optimizer], lr=None, chunk=None,
-        eval_chunk=None, budget=Budget("updates", 10_000_000), order=None, seeds=tuple(range(width)), measure=0,
-        trainer="lanes",
-    )  # fmt: skip
-    with torch_as_agreed(threads=1):
-        loop = LoopTrainer(setup)
-        try:
+    try:
+        setup, _ = resolve(
+            Registry.load(), workload=name, strategies=[f"mini:{size}"], optimizers=[optimizer], lr=None, chunk=None,
+            eval_chunk=None, budget=Budget("updates", 10_000_000), order=None, seeds=tuple(range(width)), measure=0,
+            trainer="lanes",
+        )  # fmt: skip
+        with torch_as_agreed(threads=1):
+            loop = LoopTrainer(setup)
             timers = [by_hand(loop, size), by_lanes(loop, width)]
             timers += [by_jax(loop, size, width)] if jax_or_none() is not None else []
             rounds = [[timer() * 1e6 for timer in timers] for _ in range(ROUNDS + 1)][1:]
-        except Exception as error:
-            return f"  failed: {' '.join(str(error).split())[:300]}"
+    except Exception as error:
+        return f"  failed: {' '.join(str(error).split())[:300]}"
     hand, ours, *jax = map(median, zip(*rounds, strict=True))
     ratio = median(row[0] / row[1] for row in rounds)
     over = median(row[1] / row[2] for row in rounds) if jax else None

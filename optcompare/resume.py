@@ -1,0 +1,128 @@
+"""What an earlier run left behind, and how its comparison may be extended."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .comparison import Budget, Comparison, Trial
+from .errors import ComparisonError
+from .journal import KEY, Kept, State, read_run
+from .rundir import read_json
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Earlier:
+    """``trials`` and ``records`` of those that ended; ``kept``: their states, and that of the task under way."""
+
+    comparison: Comparison
+    records: pd.DataFrame
+    trials: pd.DataFrame
+    environment: Mapping[str, Any]
+    notes: Sequence[str]
+    kept: Kept
+    directory: Path
+
+    def __post_init__(self) -> None:
+        self._ended = {tuple(row[1:]): row[0] for row in self.trials[KEY].itertuples()}
+        self._groups = self.records.groupby(KEY, sort=False).indices if len(self.records) else {}
+
+    @classmethod
+    def read(cls, directory: Path) -> Earlier:
+        """From a run directory, whether it came to its end or not."""
+        values = read_json(directory)
+        try:
+            comparison = Comparison.from_json(values["comparison"])
+            environment, notes = values["environment"], values["notes"]
+        except KeyError as error:
+            raise ComparisonError(f"{directory} is no run that could go on: comparison.json lacks {error}") from error
+        try:
+            records, trials = read_run(directory, KEY, [*KEY, "status"])
+        except FileNotFoundError:
+            records, trials = pd.DataFrame(columns=KEY), pd.DataFrame(columns=[*KEY, "status"])
+        trials = trials[~trials["status"].isin(["interrupted"])]
+        return cls(comparison, records, trials, environment, notes, Kept(directory), directory)
+
+    def row(self, trial: Trial) -> Row | None:
+        """The row of a trial that ended, if it did."""
+        place = self._ended.get(_identity(trial))
+        return None if place is None else {str(name): value for name, value in self.trials.loc[place].items()}
+
+    def places_of(self, trial: Trial) -> np.ndarray:
+        """Where the records of a trial that ended stand in ``records``."""
+        return np.asarray(self._groups.get(_identity(trial), ()), dtype=np.int64)
+
+    def records_at(self, places: np.ndarray) -> list[Row]:
+        return [
+            {str(name): value for name, value in row.items()} for row in self.records.iloc[places].to_dict("records")
+        ]
+
+    def records_of(self, trial: Trial) -> list[Row]:
+        return self.records_at(self.places_of(trial))
+
+    def longer(self, budget: Budget) -> bool:
+        """Whether a budget goes beyond the one that the trials had; raises for one that is shorter, or in another unit."""
+        before = self.comparison.budget
+        if budget == before:
+            return False
+        if budget.unit != before.unit or budget.amount < before.amount:
+            raise ComparisonError(f"this run had {before} each; it can be resumed with that or more, not with {budget}")
+        return True
+
+
+def extended(
+    comparison: Comparison, budget: Budget | None, seeds: Sequence[int] | None, arms: Comparison | None
+) -> Comparison:
+    """The comparison with a longer budget, more seeds or the further arms of another comparison."""
+    changes: dict[str, Any] = {}
+    if budget is not None:
+        changes["budget"] = budget
+    if seeds is not None:
+        missing = [seed for seed in comparison.seeds if seed not in seeds]
+        if missing:
+            raise ComparisonError(
+                f"this run has {len(comparison.seeds)} seeds, of which {missing[0]} is not among the {len(seeds)} asked "
+                f"for; give --seeds {len(comparison.seeds)} or more"
+            )
+        changes["seeds"] = tuple(seeds)
+    if arms is not None:
+        changes["arms"] = _joined(comparison, arms)
+    return dataclasses.replace(comparison, **changes)
+
+
+def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
+    def parts(arm: Any) -> tuple[str, str, str]:
+        return str(arm.strategy.reference), str(arm.optimizer.reference), repr(sorted(arm.hyperparameters.items()))
+
+    known = {parts(arm) for arm in comparison.arms}
+    new = [arm for arm in asked.arms if parts(arm) not in known]
+    lost = {parts(arm) for arm in comparison.arms} - {parts(arm) for arm in asked.arms}
+    ordinary = [arm for arm in comparison.arms if arm.label != comparison.control]
+    if lost & {parts(arm) for arm in ordinary}:
+        names = ", ".join(arm.label for arm in ordinary if parts(arm) in lost)
+        raise ComparisonError(f"--strategies leaves out {names}, which this run has; list those too, and the new ones")
+    if new and comparison.tuning is not None:
+        raise ComparisonError("this run was tuned; a new arm would need tuning of its own, so start a new run")
+    taken = {arm.label for arm in comparison.arms}
+    labelled = [
+        dataclasses.replace(arm, label=arm.label if arm.label not in taken else f"{arm.strategy.label}@{arm.optimizer.label}")
+        for arm in new
+    ]  # fmt: skip
+    return (*comparison.arms, *labelled)
+
+
+def _identity(trial: Trial) -> tuple[Any, ...]:
+    return trial.phase, trial.arm.label, trial.arm.lr, trial.seed
+
+
+def prolonged(state: State) -> State:
+    """The final state of a trial as the state of one that goes on."""
+    return {**state, "progress": {**state["progress"], "status": "running"}}
