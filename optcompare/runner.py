@@ -133,7 +133,10 @@ class Runner:
         begun = {trial for task, _ in under_way for trial in task.trials}
         for task in self._tasks.of(longer):
             states = [prolonged(self._earlier.kept[trial]) for trial in task.trials]
-            yield task, states[0] if task.trainer is self._tasks.loop else {"lanes": states, "strayed": {}}
+            yield (
+                task,
+                states[0] if task.trainer is self._tasks.loop else {"lanes": states, "strayed": {}, "again": False},
+            )
         yield from ((task, None) for task in self._tasks.of([trial for trial in fresh if trial not in begun]))
 
     def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
@@ -219,7 +222,7 @@ class Runner:
         budget, n = self._setup.comparison.budget, self._setup.workload.size
         known = {(trial.arm.label, trial.arm.lr, trial.seed): trial for trial in trials}
         going, share = dict(enumerate(trials)), 0.0
-        strayed: list[tuple[Trial, dict[str, Any], str]] = []
+        strayed: list[tuple[Trial, State | None, str]] = []
         while going:
             self._observer.advanced(self._done, self._planned, *self._pace.left(going.values(), share))
             records, state = trainer.advance(trials, state, _Deadline(self._stop), lambda: self._stop.asked)
@@ -240,14 +243,16 @@ class Runner:
                 if progress.status != "running":
                     self._finish(trial, progress, mine, before + trainer.name)
                 elif str(number) in state.get("strayed", {}):
-                    strayed.append((trial, mine, state["strayed"][str(number)]))
+                    strayed.append((trial, None if state["again"] else mine, state["strayed"][str(number)]))
                 else:
                     continue
                 del going[number]
         self._journal.forget_checkpoint()
         self._tasks.explain([(trial, why) for trial, _, why in strayed])
-        for trial, mine, _ in strayed:
-            self._train(Task(self._tasks.loop, [trial]), mine, f"{trainer.name}+")
+        for trial, reached, _ in strayed:
+            if reached is None:
+                self._open.pop(trial, None)
+            self._train(Task(self._tasks.loop, [trial]), reached, f"{trainer.name}+" if reached else "")
 
     def _finish(self, trial: Trial, progress: Progress, state: State, trainer: str) -> None:
         self._pace.finished(trial)

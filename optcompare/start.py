@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Order = Callable[[int, int, int], Any]
-_CACHED_ORDERS_BYTES = 2**26
+_CACHED_ORDERS_BYTES = 2**22
 
 
 class EpochOrder(NamedTuple):
@@ -49,6 +49,10 @@ class SharedStart:
                 kind = type(self._prototype).__name__
                 raise WorkloadError(f"workload {workload.name}: model() must return an nn.Module, got a {kind}")
             _materialize(workload, self._prototype, batch)
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(weight.nbytes for weight in self._prototype.parameters())
 
     def model(self) -> nn.Module:
         """A module of its own with the shared initial weights, on the CPU in the dtypes its factory chose."""

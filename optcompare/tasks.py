@@ -12,6 +12,8 @@ from .train.lanes import LanesTrainer
 from .train.levels import GROUP_SECONDS, Work, worth_lanes
 from .train.loop import LoopTrainer
 
+_LONGEST = 240
+
 
 class Task(NamedTuple):
     """Trials for one trainer, together."""
@@ -85,7 +87,7 @@ class Tasks:
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():
-            line = f"{label}: {_count(group)} in the loop instead of lanes: {why}"
+            line = f"{label}: {_count(group)} in the loop instead of lanes: {why[:_LONGEST]}"
             missed = self._estimates[label].seconds * len(group) > 10 * GROUP_SECONDS
             if aloud and (self._asked == "lanes" or missed) and line not in self.notes:
                 self.notes.append(line)

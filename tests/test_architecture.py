@@ -74,7 +74,18 @@ LAYERS = {
         "report.across",
         "result",
     ],
-    "running": ["registry", "provenance", "make", "resolve", "rehearsal", "tasks", "resume", "runner", "figures", "merge"],
+    "running": [
+        "registry",
+        "provenance",
+        "make",
+        "resolve",
+        "rehearsal",
+        "tasks",
+        "resume",
+        "runner",
+        "figures",
+        "merge",
+    ],
     "faces": ["api", "options", "report.terminal", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,17 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from .device import Clock
+from .planner import same
 from .program import Blueprint, Carry
 from .trial import State, TrialRun
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_OF_MODULES = set(vars(nn.Module()))
 UPDATES = 8
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """The relative norm of the difference of two weight vectors that counts as agreement, after one update each."""
@@ -57,31 +61,39 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence
 
 
 def disagreements(
-    blueprint: Blueprint,
-    rehearsed: Sequence[Rehearsed],
-    update: Callable[[Carry, Tensor], Carry],
-    stride: int,
+    blueprint: Blueprint, rehearsed: Sequence[Rehearsed], update: Callable[[Carry, Tensor, int], Carry]
 ) -> list[float]:
     """The largest difference of each lane, over all its first updates.
 
-    ``update(carry, index)``: ``stride`` updates of as many lanes as there are in ``rehearsed``, on index[stride, R, B].
+    ``update(carry, index, made)``: one update of as many lanes as there are in ``rehearsed``, on index[1, R, B], after
+    so many that were ``made`` before.
     """
     worst = [0.0] * len(rehearsed)
-    floats = [*blueprint.weights, *blueprint.floating]
-    for first in range(0, len(rehearsed[0].batches) - stride + 1, stride):
-        sizes = {len(batch) for batch in rehearsed[0].batches[first : first + stride]}
-        if len(sizes) > 1:
-            continue
-        carry = blueprint.stack([lane.states[first] for lane in rehearsed])
-        index = torch.stack(
-            [torch.stack([lane.batches[first + number] for lane in rehearsed]) for number in range(stride)]
-        ).to(carry[0].device)
-        after = update(carry, index)
+    for made in range(len(rehearsed[0].batches)):
+        carry = blueprint.stack([lane.states[made] for lane in rehearsed])
+        index = torch.stack([lane.batches[made] for lane in rehearsed])[None].to(carry[0].device)
+        after = update(carry, index, made)
         for number, lane in enumerate(rehearsed):
-            reached = blueprint.state_of(after, number, lane.states[first])
-            wanted = lane.states[first + stride]
-            one, other = ({**state["model"], **state["buffers"]} for state in (reached, wanted))
-            for names in (blueprint.weights, floats[len(blueprint.weights) :]):
+            reached = blueprint.state_of(after, number, lane.states[made], made + 1)
+            one, other = ({**state["model"], **state["buffers"]} for state in (reached, lane.states[made + 1]))
+            for names in (blueprint.weights, blueprint.floating):
                 if names:
                     worst[number] = max(worst[number], difference(one, other, names))
     return worst
+
+
+def plain_attributes(model: nn.Module) -> dict[str, Any]:
+    """What a model holds beside weights, buffers and modules: hidden state, if it changes."""
+    kinds = (bool, int, float, str, list, tuple, dict, set, type(None), torch.Tensor)
+    return {
+        f"{path}.{name}".lstrip("."): copy.deepcopy(value)
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, kinds) and not (name.startswith("_") and name in _OF_MODULES)
+    }
+
+
+def changed_attributes(before: Mapping[str, Any], model: nn.Module) -> list[str]:
+    """The names of plain attributes that are new or have other values than before."""
+    now = plain_attributes(model)
+    return [name for name in now if name not in before or not same(now[name], before[name])]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from torch.fx import GraphModule
 
 _LONGEST_COMPILING = 600.0
-_FORM = 1
+_FORM = 2
 """Counts changes of what a cached library takes and gives."""
 
 Example = tuple[Carry, Carry, Carry, "Tensor"]
@@ -62,7 +63,7 @@ def obstacle() -> str | None:
 class Compiling:
     """A program that is being compiled in a process of its own, which outlives this one, for the runs to come.
 
-    ``step``: the graph of an update; ``example``: carry, numbers, data, and int64[U, R, B] of indices; ``follow``: how
+    ``step``: the graph of an update; ``example``: carry, rates [U, R], data, and int64[U, R, B] of indices; ``follow``: how
     many tensors of the carry are returned after each update too, side by side as [U, R, …]. Raises
     :class:`Unsupported` where nothing can be compiled.
     """
@@ -80,14 +81,16 @@ class Compiling:
 
     def ready(self) -> bool:
         """Whether :meth:`scan` would return at once."""
-        return self._path.is_file() or (self._process is not None and self._process.poll() is not None)
+        if self._process is not None:
+            return self._path.is_file() or self._process.poll() is not None
+        return self._path.is_file() or not _is_held(_lock(self._path))  # else another process compiles the same
 
     def scan(self) -> tuple[Scan, float]:
-        """The compiled program, of any number of updates from 2 on, and the seconds that compiling took; waits for it."""
+        """The compiled program, of any number of updates, and the seconds that compiling took; waits for it."""
         if self._process is not None:
             self._process.wait()
-        while not self._path.is_file() and _lock(self._path).is_file() and self._process is None:
-            time.sleep(0.1)  # another process compiles the same
+        while not self.ready():
+            time.sleep(0.1)
         try:
             return _loaded(self._path, self._follow), time.perf_counter() - self._began
         except Exception as error:
@@ -99,7 +102,8 @@ class Compiling:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait()
-            _lock(self._path).unlink(missing_ok=True)
+            for path in (_lock(self._path), self._path.with_suffix(".job")):
+                path.unlink(missing_ok=True)
 
     def _start(self, step: GraphModule, example: Example) -> None:
         job = self._path.with_suffix(".job")
@@ -109,6 +113,8 @@ class Compiling:
                 [sys.executable, "-m", __name__, str(self._path)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+        _lock(self._path).write_text(str(self._process.pid), "utf-8")
+        weakref.finalize(self, _let_go, self._process)
 
     def _complaint(self) -> str:
         lines = self._log.read_text("utf-8", "replace").strip().splitlines() if self._log.is_file() else []
@@ -123,13 +129,29 @@ def _claimed(path: Path) -> bool:
     """Whether this process is the one to compile it: no other that lives is at it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(path)
-    if lock.is_file() and time.time() - lock.stat().st_mtime > _LONGEST_COMPILING:
+    if not _is_held(lock):
         lock.unlink(missing_ok=True)
     try:
         lock.touch(exist_ok=False)
     except FileExistsError:
         return False
     return True
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether the process that made a lock is still there."""
+    try:
+        age, text = time.time() - lock.stat().st_mtime, lock.read_text("utf-8")
+        os.kill(int(text or os.getpid()), 0)  # empty for a moment: it is being made
+    except (OSError, ValueError):
+        return False
+    return age < _LONGEST_COMPILING
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    """It may outlive this process; a Popen that is still running would be warned about."""
+    if process.poll() is None:
+        process.returncode = 0
 
 
 def _lock(path: Path) -> Path:
@@ -157,24 +179,26 @@ class _Scan(nn.Module):
         super().__init__()
         self._step, self._follow = step, follow
 
-    def forward(self, carry: Carry, numbers: Carry, data: Carry, index: Tensor) -> Any:
+    def forward(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Any:
         from torch._higher_order_ops.scan import scan
 
-        def body(carry: Carry, batch: Tensor) -> tuple[Carry, list[Tensor]]:
-            new = [value.clone() for value in self._step(list(carry), numbers, data, batch)]
+        def body(carry: Carry, each: list[Tensor]) -> tuple[Carry, list[Tensor]]:
+            new = [value.clone() for value in self._step(list(carry), list(each[1:]), data, each[0])]
             return new, [beside(new[: self._follow])] if self._follow else []
 
-        return scan(body, list(carry), index)
+        return scan(body, list(carry), [index, *rates])
 
 
 def _compile(step: GraphModule, example: Example, follow: int, path: Path) -> None:
     from torch._inductor import aoti_compile_and_package
     from torch.export import Dim, export
 
-    still: list[Any] = [[{} for _ in part] for part in example[:3]]
+    carry, rates, data, _ = example
+    many = {0: Dim.DYNAMIC}
+    shapes: Any = [{} for _ in carry], [many for _ in rates], [{} for _ in data], many
     path.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), _quietly(), tempfile.TemporaryDirectory(dir=path.parent) as work:
-        program = export(_Scan(step, follow), example, dynamic_shapes=(*still, {0: Dim.DYNAMIC}))
+        program = export(_Scan(step, follow), example, dynamic_shapes=shapes)
         made = aoti_compile_and_package(program, package_path=str(Path(work) / "scan.pt2"))
         os.replace(made, path)
 
@@ -185,8 +209,8 @@ def _loaded(path: Path, follow: int) -> Scan:
     with _quietly():
         run = aoti_load_package(str(path))
 
-    def scanned(carry: Carry, numbers: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
-        result = run(carry, numbers, data, index)
+    def scanned(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
+        result = run(carry, rates, data, index)
         new, trails = result
         return list(new), trails[0] if follow else None
 
@@ -197,12 +221,12 @@ def _library(step: GraphModule, example: Example, follow: int) -> Path:
     """Where the compiled form of this very program is kept: its name tells all that it depends on."""
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    carry, numbers, data, index = example
+    carry, rates, data, index = example
     digest = hashlib.sha256(repr((_FORM, follow, torch.__version__, torch.get_num_threads(), _machine())).encode())
     digest.update(step.print_readable(print_output=False).encode())
     for name, value in sorted(step.named_buffers()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode() + value.cpu().numpy().tobytes())
-    for value in [*carry, *numbers, *data, index[0]]:
+    for value in [*carry, *(rate[0] for rate in rates), *data, index[0]]:
         digest.update(f"{value.dtype} {tuple(value.shape)} {value.device}".encode())
     return Path(cache_dir()) / "optcompare" / f"{digest.hexdigest()[:32]}.pt2"
 

@@ -19,15 +19,24 @@ from ..comparison import Trial
 from ..errors import explain
 from ..optimizer import build
 from ..seeds import preserved_rng
-from .agreement import TOLERANCES, UPDATES, Rehearsed, disagreements, rehearse_in_loop
+from .agreement import (
+    TOLERANCES,
+    UPDATES,
+    Rehearsed,
+    changed_attributes,
+    disagreements,
+    plain_attributes,
+    rehearse_in_loop,
+)
 from .data import TensorSource
 from .lanesrun import Lane, LanesRun, columns
 from .loop import LoopTrainer
+from .measure import averages_of
 from .memory import lanes_that_fit
 from .plan import Plan
 from .planner import Planner
-from .program import Blueprint
-from .programs import Program, Programs
+from .program import Blueprint, Carry
+from .programs import Programs
 from .progress import Progress
 from .record import Record
 from .rules import Settings, Slower, Unsupported, settings_of
@@ -36,10 +45,12 @@ from .trial import State
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_SAMPLED = 4
+_SAMPLED, _ROWS, _EVALUATED = 4, 64, 100.0
 _MOST = 128
 """More lanes side by side gain nothing more, and would all end together, late."""
 _WIDER = 3
+_MARGIN = 1.25
+"""Lanes may be so much slower an update than the loop, since they measure faster, and a clock is noisy."""
 
 
 @dataclass
@@ -102,8 +113,9 @@ class LanesTrainer:
         with preserved_rng():
             try:
                 return self._admit(list(trials))
-            except Unsupported as why:
-                return Admitted([], [(trial, str(why)) for trial in trials], isinstance(why, Slower))
+            except Exception as error:
+                why = str(error) if isinstance(error, Unsupported) else f"lanes failed: {explain(error)}"
+                return Admitted([], [(trial, why) for trial in trials], isinstance(error, Slower))
 
     def advance(
         self,
@@ -115,17 +127,25 @@ class LanesTrainer:
         """Trains an admitted group on from ``state`` for a while, as :meth:`LoopTrainer.advance` does one trial.
 
         ``until`` is asked every quarter of a second. The state holds the lanes' states under "lanes", each of which the
-        loop trainer can go on from, and under "strayed" which of them must, by their numbers, and why.
+        loop trainer can go on from, and under "strayed" which of them must, by their numbers, and why; "again" says
+        that they must begin again, since something failed half way.
         """
         with preserved_rng():
-            if self._live is not None and state is self._live[0]:
-                run = self._live[1]
-                run.records = []
-            else:
-                run = self._run(trials, state)
+            again = False
+            try:
+                if self._live is not None and state is self._live[0]:
+                    run = self._live[1]
+                    run.records = []
+                else:
+                    run = self._run(trials, state)
+            except Exception as error:
+                why = f"lanes failed: {explain(error)}"
+                lost: list[State] = [{"progress": Progress().to_state()} for _ in trials]
+                return [], {"lanes": lost, "strayed": {str(n): why for n in range(len(trials))}, "again": True}
             try:
                 run.train(until)
             except Exception as error:
+                again = True
                 for lane in run.lanes:
                     if lane.running:
                         lane.strayed = f"lanes failed: {explain(error)}"
@@ -133,7 +153,7 @@ class LanesTrainer:
                 for lane in run.lanes:
                     if lane.running:
                         lane.progress.status, lane.progress.reason = "interrupted", "interrupted within an update"
-            state = run.state()
+            state = {**run.state(), "again": again}
             self._live = state, run
             return run.records, state
 
@@ -161,9 +181,10 @@ class LanesTrainer:
                 measured = {name: record[name] for name in record if name.startswith(("train_", "valid_"))}
                 self._firsts.setdefault(trial.seed, measured)
                 records.append({**record, "clock": "estimated"})
-            planner = planners.setdefault(trial.seed, run.planner)
+            ended = run.progress.status != "running"
+            planner = run.planner if ended else planners.setdefault(trial.seed, run.planner)
             pace = family.pace[trial.arm.label]
-            lanes.append(Lane(trial, planner, run.progress, run.state(), pace, run.follows))
+            lanes.append(Lane(trial, planner, run.progress, run.state(), pace, run.follows, frozen=ended))
         width = next((width for width in family.programs if width >= len(trials)), len(trials))
         sources = cast(Mapping[str, TensorSource], self.loop.sources)
         numbers = [self._settings_of(trial).numbers for trial in trials]
@@ -202,20 +223,20 @@ class LanesTrainer:
         width = self._width(family, len(trials))
         programs = self._prepared(family, width, trials[0], sample[trials[0]])
         apart = self._apart(programs, sample)
+        self._compare_evaluation(family.blueprint, trials[0])
         if max(apart.values()) > self.tolerance:
             others = {trial: self._rehearse(trial) for trial in trials if trial not in sample}
             apart |= self._apart(programs, others) if others else {}
         good = [trial for trial in trials if apart.get(trial, 0.0) <= self.tolerance]
         self.checked += len(apart)
         self.apart = max([self.apart, *(apart.get(trial, 0.0) for trial in good)])
-        reason = "an update differs from the loop's by {:.1e} of the weights' norm ({:.0e} is allowed)"
+        bad = [trial for trial in trials if apart.get(trial, 0.0) > self.tolerance]
+        worst = max((apart[trial] for trial in bad), default=0.0)
+        reason = (
+            f"an update differs from the loop's by {worst:.1e} of the weights' norm ({self.tolerance:.0e} is allowed)"
+        )
         return Admitted(
-            [good[first : first + width] for first in range(0, len(good), width)],
-            [
-                (trial, reason.format(apart[trial], self.tolerance))
-                for trial in trials
-                if apart.get(trial, 0.0) > self.tolerance
-            ],
+            [good[first : first + width] for first in range(0, len(good), width)], [(trial, reason) for trial in bad]
         )
 
     def _family(self, trial: Trial) -> _Family:
@@ -243,22 +264,21 @@ class LanesTrainer:
             model = self.loop.start(self.setup.comparison.seeds[0]).model()
             weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
             follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
-            family.programs[width] = Programs(family.blueprint, width, data, follow, self._say)
+            family.programs[width] = Programs(family.blueprint, width, data, follow, self.tolerance, self._say)
         return family.programs[width]
 
     def _prepared(self, family: _Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
         """The programs of a width, ready for what the first epoch tells of the whole trial."""
         programs = self._programs(family, width)
         carry = family.blueprint.stack([seen.states[0]] * width)
-        numbers = self._columns([trial] * width, family.blueprint)
         left = Progress().epochs_left(self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size)
         for size in set(family.first.sizes):
-            programs.at(size, left * family.first.sizes.count(size), carry, numbers)
+            programs.at(size, left * family.first.sizes.count(size), carry)
         if self.setup.comparison.trainer == "auto":
             index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
-            program = programs.at(index.shape[1], 0, carry, numbers)
-            lanes, loop = _seconds(program, programs, carry, numbers, index) / width, seen.seconds
-            if lanes > loop:
+            rates = family.blueprint.rates(self._columns([trial] * width, family.blueprint), 0, 2)
+            lanes, loop = _seconds(programs, carry, rates, index) / width, seen.seconds
+            if lanes > _MARGIN * loop:
                 raise Slower(f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop")
         return programs
 
@@ -272,27 +292,47 @@ class LanesTrainer:
             ]
             numbers = self._columns(block, programs.blueprint)
 
-            def update(carry: list[Tensor], index: Tensor, numbers: list[Tensor] = numbers) -> list[Tensor]:
-                program = programs.at(index.shape[2], 0, carry, numbers)
-                return program.run(carry, numbers, programs.data, index)[0]
+            def update(carry: Carry, index: Tensor, made: int, numbers: Carry = numbers) -> Carry:
+                rates = programs.blueprint.rates(numbers, made, len(index))
+                return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
 
-            for stride in (1, 2) if programs.compiled else (1,):
-                try:
-                    found = disagreements(programs.blueprint, [seen[trial] for trial in block], update, stride)
-                except Exception as error:
-                    raise Unsupported(f"lanes failed: {explain(error)}") from error
-                for trial, difference in zip(block, found, strict=True):
-                    worst[trial] = max(worst[trial], difference)
+            found = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
+            for trial, difference in zip(block, found, strict=True):
+                worst[trial] = max(worst[trial], difference)
         return worst
+
+    def _compare_evaluation(self, blueprint: Blueprint, trial: Trial) -> None:
+        """Loss and metrics of the first rows must be what the loop measures there."""
+        run = self.loop.run(trial, None)
+        carry = blueprint.stack([run.state()])[: len(blueprint.weights) + len(blueprint.kept)]
+        for source in self.loop.sources.values():
+            rows = torch.arange(min(_ROWS, source.n, self.setup.comparison.eval_chunk))
+            batch = tuple(
+                [tensor.index_select(0, rows.to(self.loop.device)) for tensor in cast(TensorSource, source).tensors]
+            )
+            there = averages_of(run.workload, run.model, tuple([part.clone() for part in batch]))
+            here = [float(value) for value in blueprint.evaluate(carry, batch)]
+            for one, other in zip(here, there, strict=True):
+                if not math.isclose(
+                    one, other, rel_tol=_EVALUATED * self.tolerance, abs_tol=_EVALUATED * self.tolerance
+                ):
+                    raise Unsupported(f"an evaluation gives {one:.8g}, and {other:.8g} in the loop")
 
     def _columns(self, trials: Sequence[Trial], blueprint: Blueprint) -> list[Tensor]:
         return columns([self._settings_of(trial).numbers for trial in trials], blueprint.numbers, self.loop.device)
 
     def _rehearse(self, trial: Trial) -> Rehearsed:
         run = self.loop.run(trial, None)
-        epochs = (run.planner.draw(epoch).batches for epoch in itertools.count())
+        budget, n = self.setup.comparison.budget, self.setup.workload.size
+        most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[budget.unit]
+        epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
         batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
-        return rehearse_in_loop(run, batches)
+        before = plain_attributes(run.model)
+        seen = rehearse_in_loop(run, batches)
+        changed = changed_attributes(before, run.model)
+        if changed:
+            raise Unsupported(f"the model changes {changed[0]} while it trains, which lanes would have in common")
+        return seen
 
 
 def _sample(trials: Sequence[Trial]) -> list[Trial]:
@@ -304,13 +344,14 @@ def _sample(trials: Sequence[Trial]) -> list[Trial]:
     )
 
 
-def _seconds(program: Program, programs: Programs, carry: list[Tensor], numbers: list[Tensor], index: Tensor) -> float:
+def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> float:
     """Seconds of one update of all lanes, the shortest of three."""
     both, found = torch.stack([index, index]), []
+    program = programs.at(index.shape[1], 0, carry)
     for _ in range(3):
         began = perf_counter()
         try:
-            program.run(carry, numbers, programs.data, both)[0][0].sum().item()
+            program.run(carry, rates, programs.data, both)[0][0].sum().item()
         except Exception as error:
             raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
         found.append((perf_counter() - began) / 2)

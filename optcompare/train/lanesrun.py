@@ -35,7 +35,7 @@ _MOST_INDICES = 2**22
 @dataclass(eq=False)
 class Lane:
     """``state``: as the loop trainer would leave it, when the lane was last stopped; ``pace``: seconds of one update in
-    the loop; ``strayed``: why it cannot stay beside the others."""
+    the loop; ``strayed``: why it cannot stay beside the others; ``frozen``: ``state`` is its last, whatever else goes on."""
 
     trial: Trial
     planner: Planner
@@ -44,6 +44,7 @@ class Lane:
     pace: float
     follows: bool = False
     strayed: str = ""
+    frozen: bool = False
 
     @property
     def running(self) -> bool:
@@ -70,8 +71,8 @@ class LanesRun:
     def state(self) -> State:
         """Every lane's state as the loop trainer has it; it shares no memory with this run."""
         for number, lane in enumerate(self.lanes):
-            if lane.progress.status in ("running", "failed"):
-                lane.state = self._frozen(number)
+            if not lane.frozen:
+                lane.state = self._state_of(number)
         return {
             "lanes": [lane.state for lane in self.lanes],
             "strayed": {str(number): lane.strayed for number, lane in enumerate(self.lanes) if lane.strayed},
@@ -113,7 +114,9 @@ class LanesRun:
         """Every strategy's plan of this epoch; lanes whose batches have other sizes stray."""
         plans: dict[int, Plan] = {}
         sizes: list[int] | None = None
-        for lane in self._running():
+        for number, lane in enumerate(self.lanes):
+            if not lane.running:
+                continue
             key = id(lane.planner)
             try:
                 if key not in plans:
@@ -121,33 +124,35 @@ class LanesRun:
                 lane.planner.accept(plans[key], lane.progress)
             except Exception as error:
                 lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial)
+                self._freeze(number)
                 continue
             sizes = sizes or plans[key].sizes
             if plans[key].sizes != sizes:
                 lane.strayed = f"its batches have other sizes than the other lanes' from epoch {lane.progress.epoch} on"
                 lane.planner.load(before[key])
+                self._freeze(number)
         return plans
 
     def _updates(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
-        """Updates up to ``stop``; returns whether ``until`` ended them before.
-
-        A rest of one update is never left over, so that where the calls are cut decides nothing.
-        """
+        """Updates up to ``stop``; returns whether ``until`` ended them before."""
         places = [plans.get(id(self.lanes[place].planner), plan) for place in self._places]
         position = self._running()[0].progress.position
         for size, group in groupby(plan.sizes[position:stop]):
             rest = len(list(group))
-            program = self._programs.at(size, self._expected(plan, size), self._carry, self._numbers)
+            program = self._programs.at(size, self._expected(plan, size), self._carry)
             while rest:
                 began = time.perf_counter()
-                most = max(2, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places))))
-                count = rest if rest <= most + 1 else most
+                most = max(1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places))))
+                count = min(rest, most)
                 first = plan.ends[position] - size
                 index = torch.stack(
                     [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
                 ).to(self._device)
-                self._carry, trail = program.run(self._carry, self._numbers, self._programs.data, index)
+                made = self._running()[0].progress.updates
+                rates = self._programs.blueprint.rates(self._numbers, made, count)
+                carry, trail = program.run(self._carry, rates, self._programs.data, index)
                 self._made(count, size, trail)
+                self._carry = carry
                 self._update_seconds = (time.perf_counter() - began) / count
                 position, rest = position + count, rest - count
                 if position < stop and until():
@@ -190,6 +195,8 @@ class LanesRun:
         for number, lane in enumerate(self.lanes):
             if lane in lanes and lane.progress.status == "finished":
                 self._end(number)
+            elif lane in lanes and lane.frozen:
+                lane.state["progress"] = lane.progress.to_state()  # its batches have been fingerprinted since
 
     def _measure(self) -> None:
         """A record of every running lane. Those that diverged are frozen as they are."""
@@ -218,7 +225,7 @@ class LanesRun:
             for prefix, source in self._sources.items():
                 totals = torch.zeros(2, len(names), len(block), dtype=torch.float64, device=self._device)
                 for rows in torch.arange(source.n).split(chunk):
-                    batch = tuple([tensor[rows[0] : rows[-1] + 1] for tensor in source.tensors])
+                    batch = tuple([tensor.index_select(0, rows.to(self._device)) for tensor in source.tensors])
                     weight = blueprint.workload.weigh(batch)
                     loss, *metrics = [value.double() for value in blueprint.evaluate(values, batch)]
                     totals[0, 0] += loss * weight
@@ -235,13 +242,17 @@ class LanesRun:
 
     def _end(self, number: int) -> None:
         lane = self.lanes[number]
-        lane.state = self._frozen(number)
+        self._freeze(number)
         lane.progress.final_sha256 = fingerprint(lane.state["model"])
         lane.state["progress"] = lane.progress.to_state()
 
-    def _frozen(self, number: int) -> State:
+    def _freeze(self, number: int) -> None:
+        self.lanes[number].state = self._state_of(number)
+        self.lanes[number].frozen = True
+
+    def _state_of(self, number: int) -> State:
         lane = self.lanes[number]
-        state = self._programs.blueprint.state_of(self._carry, number, lane.state)
+        state = self._programs.blueprint.state_of(self._carry, number, lane.state, lane.progress.updates)
         return {**state, "progress": lane.progress.to_state(), "strategy": lane.planner.state()}
 
 

@@ -19,9 +19,11 @@ from .progress import Progress
 from .record import Record
 from .trial import State, TrialRun
 
+_KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
+
 
 class LoopTrainer:
-    """Holds the data on the device and the shared start of the seed under way; nothing of any trial."""
+    """Holds the data on the device and the shared starts of seeds under way; nothing of any trial."""
 
     name = "loop"
 
@@ -33,7 +35,7 @@ class LoopTrainer:
         self.sources: dict[str, Source] = {"train": source(workload.train, self.device, self.dtype, workload.workers)}
         if workload.valid is not None:
             self.sources["valid"] = source(workload.valid, self.device, self.dtype, workload.workers)
-        self._start: tuple[int, SharedStart] | None = None
+        self._starts: dict[int, SharedStart] = {}
         self._live: tuple[State, TrialRun] | None = None
 
     def asking(self, comparison: Comparison) -> LoopTrainer:
@@ -44,11 +46,15 @@ class LoopTrainer:
         return other
 
     def start(self, seed: int) -> SharedStart:
-        """The shared start of a seed; the last one asked for is kept."""
-        if self._start is None or self._start[0] != seed:
+        """The shared start of a seed; as many of the last ones asked for are kept as take little memory."""
+        if seed not in self._starts:
             workload = self.setup.workload
-            self._start = seed, SharedStart(workload, seed, lambda: first_rows(workload.train, 2), self.setup.order)
-        return self._start[1]
+            start = SharedStart(workload, seed, lambda: first_rows(workload.train, 2), self.setup.order)
+            most = max(1, _KEPT_STARTS_BYTES // max(1, start.weight_bytes))
+            while len(self._starts) >= min(most, _KEPT_STARTS):
+                self._starts.pop(next(iter(self._starts)))
+            self._starts[seed] = start
+        return self._starts[seed]
 
     def advance(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -70,6 +70,17 @@ def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -
         totals["loss"] += float(loss) * weight
         weights["loss"] += weight
     return {name: totals[name] / weights[name] if weights[name] else math.nan for name in names}
+
+
+def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
+    """One batch's mean loss, then each metric's sum and weight."""
+    with evaluating(model):
+        if workload.loss is None:
+            return [float(workload.mean_loss(model, batch))]
+        *inputs, y = batch
+        output = model(*inputs)
+        sums = [float(part) for metric in workload.metrics.values() for part in metric(output, y)]
+        return [float(workload.loss(output, y)), *sums]
 
 
 @contextmanager

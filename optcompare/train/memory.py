@@ -67,7 +67,7 @@ def _kept_bytes_a_row(run: TrialRun) -> float:
     def unpack(tensor: Any) -> Any:
         return tensor
 
-    rows = torch.arange(min(_SAMPLE_ROWS, run.source.n))
+    rows = torch.arange(min(_SAMPLE_ROWS, run.source.n, run.trial.arm.chunk))
     with preserved_rng(), torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         batch = next(run.source.stream([rows], 0, 0, ahead=False))
         run.workload.mean_loss(copy.deepcopy(run.model), batch)

@@ -83,7 +83,7 @@ class Planner:
         if not torch.equal(generator, torch.get_rng_state()):
             raise StrategyError(f"strategy {self.name} drew from torch's global generator; draw from epoch.rng instead")
         now = _settings_of(self.strategy)
-        changed = [key for key in now if key not in self._settings or not _same(now[key], self._settings[key])]
+        changed = [key for key in now if key not in self._settings or not same(now[key], self._settings[key])]
         if changed:
             raise StrategyError(
                 f"strategy {self.name} changed {', '.join(changed)}, which no checkpoint would carry; declare it as "
@@ -97,7 +97,7 @@ def _settings_of(strategy: Strategy) -> dict[str, Any]:
     return {name: value for name, value in vars(strategy).items() if name not in state}
 
 
-def _same(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Whether a value is what its copy says it was; values that cannot be compared are taken on trust."""
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and torch.equal(one, other)

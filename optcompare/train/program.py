@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .trial import State
 
 Carry = list["Tensor"]
-"""All that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots, steps float64[R]."""
+"""All that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
 
 
 class Blueprint:
@@ -31,48 +31,61 @@ class Blueprint:
     def __init__(self, workload: Workload, model: nn.Module, settings: Settings, chunk: int) -> None:
         self.workload, self.settings, self.chunk = workload, settings, chunk
         model = copy.deepcopy(model)
-        self._objective, self._outputs = _Objective(model, workload), _Outputs(model, workload)
+        self._objective = _Objective(model, workload)
+        self._outputs = _Outputs(copy.deepcopy(model), workload).eval()
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
         self.buffers = [name for name, _ in model.named_buffers()]
         self.kept = [*frozen, *self.buffers]
+        first = {id(value): name for name, value in [*model.named_parameters(), *model.named_buffers()]}
+        everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+        self._known_as = {name: first[id(value)] for name, value in everything}  # tied weights have several names
         values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.floating = [name for name in self.kept if values[name].is_floating_point()]
         self.numbers = sorted(settings.numbers)
+        one = {name: torch.ones(1, dtype=torch.float64) for name in self.numbers}
+        self._rate_names = sorted(settings.rule.rates(one, torch.ones(1, 1, dtype=torch.float64)))
+        self._dtype = values[self.weights[0]].dtype
 
     def stack(self, states: Sequence[State]) -> Carry:
         """The lanes' states, as the loop trainer leaves them, side by side."""
         rows = [self._row(state) for state in states]
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
-    def state_of(self, carry: Carry, lane: int, state: State) -> State:
-        """The state of one lane: ``state``, one that it had before, with what the updates changed."""
+    def state_of(self, carry: Carry, lane: int, state: State, updates: int) -> State:
+        """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have made of it."""
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
-        after = len(named)
-        slots, step = values[after:-1], values[-1]
-        names = self.settings.slots
-        begun = float(step) > 0
+        slots, names = values[len(named) :], self.settings.slots
         each: dict[int, dict[str, Any]] = {}
-        for number in range(len(self.weights)) if begun else ():
+        for number in range(len(self.weights)) if updates else ():
             mine = slots[number * len(names) : (number + 1) * len(names)]
-            counted = {} if set(names) <= {"momentum_buffer"} else {"step": step.float()}  # SGD's state counts no steps
+            counted = {} if set(names) <= {"momentum_buffer"} else {"step": torch.tensor(float(updates))}
             each[number] = {**counted, **dict(zip(names, mine, strict=True))}
-        optimizer = {**state["optimizer"], "state": each} if begun else state["optimizer"]
-        model = {name: named.get(name, value) for name, value in state["model"].items()}
-        buffers = {name: named[name] for name in state["buffers"]}
+        optimizer = {**state["optimizer"], "state": each} if updates else state["optimizer"]
+        model = {name: named.get(self._known_as.get(name, name), value) for name, value in state["model"].items()}
+        buffers = {name: named[self._known_as[name]] for name in state["buffers"]}
         return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
 
-    def update(self, carry: Carry, numbers: Carry, data: Carry, index: Tensor) -> Carry:
-        """One update of every lane. ``numbers``: float64[R] each, in the order of their names; ``index``: int64[R, B]."""
+    def rates(self, numbers: Carry, updates: int, count: int) -> Carry:
+        """The factors of the next ``count`` updates after so many, [count, R] each in the weights' dtype.
+
+        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names.
+        """
+        step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[:, None]
+        found = self.settings.rule.rates(dict(zip(self.numbers, numbers, strict=True)), step)
+        shape = (count, len(numbers[0]))
+        return [found[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
+
+    def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
+        """One update of every lane. ``rates``: [R] each, of this update; ``index``: int64[R, B]."""
         batch = tuple([tensor[index] for tensor in data])
-        updated = torch.vmap(self._update_one, randomness="error")(carry, numbers, batch)
+        updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
         return [column.contiguous() for column in updated]
 
     def evaluate(self, values: Carry, batch: tuple[Tensor, ...]) -> list[Tensor]:
         """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch for all."""
         named = dict(zip([*self.weights, *self.kept], values, strict=True))
-        self._outputs.eval()
 
         def one(values: dict[str, Tensor]) -> list[Tensor]:
             called = {f"model.{name}": value for name, value in values.items()}
@@ -83,32 +96,27 @@ class Blueprint:
 
     def _row(self, state: State) -> list[Tensor]:
         values = {**state["model"], **state["buffers"]}
-        row = [values[name] for name in [*self.weights, *self.kept]]
-        steps, slots = 0.0, list[torch.Tensor]()
+        slots = list[torch.Tensor]()
         for number, name in enumerate(self.weights):
             mine = state["optimizer"]["state"].get(number, {})
-            steps = float(mine.get("step", state["progress"]["updates"]))
-            for slot in self.settings.slots:
-                kept = mine.get(slot)
-                slots.append(torch.zeros_like(values[name]) if kept is None else kept)
-        device = row[0].device
-        return [*row, *slots, torch.tensor(steps, dtype=torch.float64, device=device)]
+            kept = [mine.get(slot) for slot in self.settings.slots]
+            slots += [torch.zeros_like(values[name]) if value is None else value for value in kept]
+        return [*(values[name] for name in [*self.weights, *self.kept]), *slots]
 
-    def _update_one(self, carry: Carry, numbers: Carry, batch: tuple[Tensor, ...]) -> Carry:
+    def _update_one(self, carry: Carry, rates: Carry, batch: tuple[Tensor, ...]) -> Carry:
         count, slots_each = len(self.weights), self.settings.slots
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
-        slots, step = carry[count + len(kept) : -1], carry[-1] + 1
+        slots = carry[count + len(kept) :]
         grads, kept = self._gradient(weights, kept, batch)
-        named = dict(zip(self.numbers, numbers, strict=True))
+        named = dict(zip(self._rate_names, rates, strict=True))
         new_weights, new_slots = [], list[torch.Tensor]()
         for number, (weight, grad) in enumerate(zip(weights, grads, strict=True)):
             mine = slots[number * len(slots_each) : (number + 1) * len(slots_each)]
             before = dict(zip(slots_each, mine, strict=True))
-            rule, flags = self.settings.rule, self.settings.flags
-            new, after = rule.update(weight, grad, before, named, step, flags)
+            new, after = self.settings.rule.update(weight, grad, before, named, self.settings.flags)
             new_weights.append(new)
             new_slots += [after[name] for name in slots_each]
-        return [*new_weights, *kept, *new_slots, step]
+        return [*new_weights, *kept, *new_slots]
 
     def _gradient(self, weights: Carry, kept: Carry, batch: tuple[Tensor, ...]) -> tuple[Carry, Carry]:
         """The gradient of the batch's mean loss, and the kept values after the forward passes."""
@@ -130,16 +138,16 @@ class Blueprint:
         return torch.func.functional_call(self._objective, called, (batch,)), kept
 
 
-def trace(blueprint: Blueprint, carry: Carry, numbers: Carry, data: Carry, index: Tensor) -> GraphModule:
+def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> GraphModule:
     """One update of these lanes as a graph without any Python left in it; raises :class:`Unsupported`."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    def update(carry: Carry, numbers: Carry, data: Carry, index: Tensor) -> Carry:
-        return blueprint.update(carry, numbers, data, index)
+    def update(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
+        return blueprint.update(carry, rates, data, index)
 
     try:
         with torch.no_grad():
-            return make_fx(update)(carry, numbers, data, index)
+            return make_fx(update)(carry, rates, data, index)
     except Exception as error:
         raise Unsupported(f"an update cannot be traced ({type(error).__name__}: {first_line(error)})") from error
 

@@ -1,8 +1,9 @@
 """Update rules of optimizers as pure functions of one lane, so that many lanes can be one program.
 
 Each rule is what ``torch.optim`` computes for one weight tensor, in its order of operations; sources of the formulas
-are its documentation. Numbers (learning rate, momentum, …) may differ from lane to lane: they are float64 scalars, so
-that ``1 - beta**step`` loses no more than it does there. Flags may not: they decide what is computed.
+are its documentation. Numbers (learning rate, momentum, …) may differ from lane to lane. What depends on them and on the
+count of updates alone, such as ``1 - beta**step``, is computed before, in float64 as there, for many updates at once: the
+rates. Flags may not differ: they decide what is computed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Slots = dict[str, "Tensor"]
-Numbers = Mapping[str, "Tensor"]
+Rates = Mapping[str, "Tensor"]
 Flags = frozenset[str]
 
 
@@ -32,11 +33,13 @@ class Slower(Unsupported):
 @dataclass(frozen=True)
 class Rule:
     """``slots(flags)``: the names of a weight's state tensors, as ``torch.optim`` calls them;
-    ``update(weight, grad, slots, numbers, step, flags)``: the new weight and slots, ``step`` counting from 1.
+    ``rates(numbers, step)``: the factors of each update, from the lanes' numbers, float64[R], and the counts of updates
+    from 1 on, float64[U, 1]; ``update(weight, grad, slots, rates, flags)``: the new weight and slots of one lane.
     """
 
     slots: Callable[[Flags], tuple[str, ...]]
-    update: Callable[[Tensor, Tensor, Slots, Numbers, Tensor, Flags], tuple[Tensor, Slots]]
+    rates: Callable[[Rates, Tensor], dict[str, Tensor]]
+    update: Callable[[Tensor, Tensor, Slots, Rates, Flags], tuple[Tensor, Slots]]
 
 
 @dataclass(frozen=True)
@@ -80,79 +83,84 @@ _FLAGS = ("nesterov", "amsgrad", "centered", "maximize", "decoupled_weight_decay
 _IMMATERIAL = ("params", "foreach", "fused", "capturable", "differentiable", "initial_accumulator_value")
 
 
-def _scaled(number: Tensor, tensor: Tensor) -> Tensor:
-    return number.to(tensor.dtype) * tensor
-
-
-def _gradient(weight: Tensor, grad: Tensor, numbers: Numbers, flags: Flags) -> Tensor:
+def _gradient(weight: Tensor, grad: Tensor, rates: Rates, flags: Flags) -> Tensor:
     """The gradient with its sign and with weight decay as an L2 penalty."""
     grad = -grad if "maximize" in flags else grad
     if "weight_decay" in flags and "decoupled_weight_decay" not in flags:
-        return grad + _scaled(numbers["weight_decay"], weight)
+        return grad + rates["weight_decay"] * weight
     return grad
 
 
-def _mean(old: Tensor, new: Tensor, decay: Tensor) -> Tensor:
-    """The exponential average decay·old + (1 - decay)·new."""
-    return _scaled(decay, old) + _scaled(1 - decay, new)
+def _sgd_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
+    undamped = torch.where(step == 1, 1.0, 1 - numbers["dampening"])  # the first gradient is taken whole
+    return {**{name: numbers[name] for name in ("lr", "momentum", "weight_decay")}, "undamped": undamped}
 
 
-def _sgd(
-    weight: Tensor, grad: Tensor, slots: Slots, numbers: Numbers, step: Tensor, flags: Flags
-) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, numbers, flags)
+def _sgd(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
+    grad = _gradient(weight, grad, rates, flags)
     if "momentum" in flags:
-        buffer = _scaled(numbers["momentum"], slots["momentum_buffer"])
-        if "dampening" in flags:  # the first gradient is taken undamped
-            grad_part = _scaled(torch.where(step == 1, torch.ones_like(step), 1 - numbers["dampening"]), grad)
-        else:
-            grad_part = grad
-        slots = {"momentum_buffer": buffer + grad_part}
-        nesterov = "nesterov" in flags
-        grad = grad + _scaled(numbers["momentum"], slots["momentum_buffer"]) if nesterov else slots["momentum_buffer"]
-    return weight - _scaled(numbers["lr"], grad), slots
+        added = rates["undamped"] * grad if "dampening" in flags else grad
+        buffer = rates["momentum"] * slots["momentum_buffer"] + added
+        grad = grad + rates["momentum"] * buffer if "nesterov" in flags else buffer
+        slots = {"momentum_buffer": buffer}
+    return weight - rates["lr"] * grad, slots
 
 
-def _adam(
-    weight: Tensor, grad: Tensor, slots: Slots, numbers: Numbers, step: Tensor, flags: Flags
-) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, numbers, flags)
+def _adam_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
+    return {
+        "beta1": numbers["beta1"],
+        "beta2": numbers["beta2"],
+        "new1": 1 - numbers["beta1"],
+        "new2": 1 - numbers["beta2"],
+        "eps": numbers["eps"],
+        "weight_decay": numbers["weight_decay"],
+        "shrink": 1 - numbers["lr"] * numbers["weight_decay"],
+        "step_size": numbers["lr"] / (1 - numbers["beta1"] ** step),
+        "correction": (1 - numbers["beta2"] ** step).rsqrt(),
+    }
+
+
+def _adam(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
+    grad = _gradient(weight, grad, rates, flags)
     if {"decoupled_weight_decay", "weight_decay"} <= flags:
-        weight = _scaled(1 - numbers["lr"] * numbers["weight_decay"], weight)
+        weight = rates["shrink"] * weight
     new = {
-        "exp_avg": _mean(slots["exp_avg"], grad, numbers["beta1"]),
-        "exp_avg_sq": _mean(slots["exp_avg_sq"], grad * grad, numbers["beta2"]),
+        "exp_avg": rates["beta1"] * slots["exp_avg"] + rates["new1"] * grad,
+        "exp_avg_sq": rates["beta2"] * slots["exp_avg_sq"] + rates["new2"] * (grad * grad),
     }
     second = new["exp_avg_sq"]
     if "amsgrad" in flags:
         second = new["max_exp_avg_sq"] = torch.maximum(slots["max_exp_avg_sq"], second)
-    correction = (1 - numbers["beta2"] ** step).rsqrt()
-    denominator = _scaled(correction, second.sqrt()) + numbers["eps"].to(weight.dtype)
-    return weight - _scaled(numbers["lr"] / (1 - numbers["beta1"] ** step), new["exp_avg"] / denominator), new
+    denominator = rates["correction"] * second.sqrt() + rates["eps"]
+    return weight - rates["step_size"] * (new["exp_avg"] / denominator), new
 
 
-def _rmsprop(
-    weight: Tensor, grad: Tensor, slots: Slots, numbers: Numbers, step: Tensor, flags: Flags
-) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, numbers, flags)
-    new = {"square_avg": _mean(slots["square_avg"], grad * grad, numbers["alpha"])}
+def _rmsprop_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
+    return {**numbers, "new": 1 - numbers["alpha"]}
+
+
+def _rmsprop(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
+    grad = _gradient(weight, grad, rates, flags)
+    new = {"square_avg": rates["alpha"] * slots["square_avg"] + rates["new"] * (grad * grad)}
     square = new["square_avg"]
     if "centered" in flags:
-        new["grad_avg"] = _mean(slots["grad_avg"], grad, numbers["alpha"])
+        new["grad_avg"] = rates["alpha"] * slots["grad_avg"] + rates["new"] * grad
         square = square - new["grad_avg"] * new["grad_avg"]
-    change = grad / (square.sqrt() + numbers["eps"].to(weight.dtype))
+    change = grad / (square.sqrt() + rates["eps"])
     if "momentum" in flags:
-        change = new["momentum_buffer"] = _scaled(numbers["momentum"], slots["momentum_buffer"]) + change
-    return weight - _scaled(numbers["lr"], change), new
+        change = new["momentum_buffer"] = rates["momentum"] * slots["momentum_buffer"] + change
+    return weight - rates["lr"] * change, new
 
 
-def _adagrad(
-    weight: Tensor, grad: Tensor, slots: Slots, numbers: Numbers, step: Tensor, flags: Flags
-) -> tuple[Tensor, Slots]:
-    grad = _gradient(weight, grad, numbers, flags)
+def _adagrad_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
+    decayed = numbers["lr"] / (1 + (step - 1) * numbers["lr_decay"])
+    return {"lr": decayed, "eps": numbers["eps"], "weight_decay": numbers["weight_decay"]}
+
+
+def _adagrad(weight: Tensor, grad: Tensor, slots: Slots, rates: Rates, flags: Flags) -> tuple[Tensor, Slots]:
+    grad = _gradient(weight, grad, rates, flags)
     total = slots["sum"] + grad * grad
-    rate = numbers["lr"] / (1 + (step - 1) * numbers["lr_decay"])
-    return weight - _scaled(rate, grad / (total.sqrt() + numbers["eps"].to(weight.dtype))), {"sum": total}
+    return weight - rates["lr"] * (grad / (total.sqrt() + rates["eps"])), {"sum": total}
 
 
 def _adam_slots(flags: Flags) -> tuple[str, ...]:
@@ -164,10 +172,14 @@ def _rmsprop_slots(flags: Flags) -> tuple[str, ...]:
     return "square_avg", *centered, *(["momentum_buffer"] if "momentum" in flags else [])
 
 
+def _sgd_slots(flags: Flags) -> tuple[str, ...]:
+    return ("momentum_buffer",) if "momentum" in flags else ()
+
+
 RULES: dict[type[Any], Rule] = {
-    torch.optim.SGD: Rule(lambda flags: ("momentum_buffer",) if "momentum" in flags else (), _sgd),
-    torch.optim.Adam: Rule(_adam_slots, _adam),
-    torch.optim.AdamW: Rule(_adam_slots, _adam),
-    torch.optim.RMSprop: Rule(_rmsprop_slots, _rmsprop),
-    torch.optim.Adagrad: Rule(lambda flags: ("sum",), _adagrad),
+    torch.optim.SGD: Rule(_sgd_slots, _sgd_rates, _sgd),
+    torch.optim.Adam: Rule(_adam_slots, _adam_rates, _adam),
+    torch.optim.AdamW: Rule(_adam_slots, _adam_rates, _adam),
+    torch.optim.RMSprop: Rule(_rmsprop_slots, _rmsprop_rates, _rmsprop),
+    torch.optim.Adagrad: Rule(lambda flags: ("sum",), _adagrad_rates, _adagrad),
 }
