@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from .registry import Registry
 from .rehearsal import Estimate, rehearse
 from .resolve import resolve, restore
 from .result import Result, describe
-from .resume import Earlier
+from .resume import Earlier, refuse_changes, refuse_other_question
 from .runner import Measured, Observer, Runner, stop_on_interrupt
 from .seeds import preserved_rng
 from .start import Order
@@ -68,6 +69,8 @@ def compare(
     order: Order | None = None,
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
+    resume: str | Path | None = None,
+    force: bool = False,
     observer: Observer | None = None,
 ) -> Result:
     """Trains every arm from identical weights over an identical order of samples, and returns what was measured.
@@ -90,7 +93,9 @@ def compare(
     - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
       "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
     - ``order(seed, epoch, n)``: int64[n], replaces the shared shuffled order for all arms;
-    - ``plugins``: paths of Python files or names of modules; ``out``: a new run directory to write.
+    - ``plugins``: paths of Python files or names of modules; ``out``: a new run directory to write;
+    - ``resume``: the run directory of the same comparison, stopped, or with fewer seeds or arms or a smaller budget: what
+      is in it is not trained again; ``force``: even if versions, data or sources changed since.
 
     Ctrl-C returns what was measured until then, with ``status`` "interrupted". The caller's generators, thread count
     and torch flags are left as they were. Raises :class:`OptcompareError` with one line for whatever cannot be run.
@@ -121,7 +126,13 @@ def compare(
         order=order,
         plugins=plugins,
     )
-    return execute(prepared, out=None if out is None else Path(out), observer=observer, memory=memory)
+    if resume is None:
+        return execute(prepared, out=None if out is None else Path(out), observer=observer, memory=memory)
+    if out is not None:
+        raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
+    earlier = Earlier.read(Path(resume))
+    refuse_other_question(prepared.setup.comparison, earlier.comparison)
+    return go_on(prepared, earlier, force=force, observer=observer, memory=memory)
 
 
 @dataclass(frozen=True)
@@ -148,6 +159,16 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     with preserved_rng():
         setup, notes = restore(registry, comparison)
         return _rehearsed(registry, setup, notes)
+
+
+def go_on(prepared: Prepared, earlier: Earlier, *, force: bool = False, **how: Any) -> Result:
+    """:func:`execute` in the directory of an earlier run; raises where something else than the question changed."""
+    setup = prepared.setup
+    earlier.longer(setup.comparison.budget)
+    now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
+    said = refuse_changes(earlier.environment, now, force)
+    noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *said])))
+    return execute(noted, earlier.directory, earlier=earlier, **how)
 
 
 def execute(

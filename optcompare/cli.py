@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .api import Prepared
     from .report.terminal import Reporter
     from .result import Result
+    from .resume import Earlier
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
@@ -34,6 +35,7 @@ Examples:
   optcompare run --workload csv:houses.csv:y=price --strategies full@sgd:lr=0.5,mini:64
   optcompare run --workload my_model.py:make_workload --device cuda --seconds 30
   optcompare run --config runs/20260101-120000-line/comparison.json
+  optcompare run --resume runs/20260101-120000-digits --seeds 20
 """
 
 
@@ -139,6 +141,21 @@ def cli() -> None:
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load; may be given several times.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again.")
 @click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Goes on with a run that was stopped, or extends one by --seeds, --epochs or more --strategies.",
+)
+@click.option("--force", is_flag=True, help="Resumes even if versions, data or sources changed; the run records it.")
+@click.option(
+    "--checkpoint",
+    type=float,
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between checkpoints of what is under way.",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Shows arms, trials, updates and an estimate of the time; trains nothing."
 )
 @click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why.")
@@ -153,20 +170,25 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
     """  # fmt: skip
     from .figures import save_across
-    from .options import directories, plot_formats, prepare_all
+    from .options import directories, plot_formats, prepare_all, prepare_resumed
     from .report.terminal import Reporter
 
     formats = plot_formats(options["formats"])
     given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]
-    prepared = prepare_all(options, given)
     say = Reporter(quiet=options["quiet"] or options["as_json"])
-    outs = directories(options["out"], prepared)
+    earlier = None
+    if options["resume"] is not None:
+        one, earlier = prepare_resumed(options, given)
+        prepared, outs = [one], [options["resume"]]
+    else:
+        prepared = prepare_all(options, given)
+        outs = directories(options["out"], prepared)
     if options["dry_run"]:
         _show_plans(prepared, say, options["as_json"])
         return
     results = []
     for one, out in zip(prepared, outs, strict=True):
-        results.append(_run_one(one, out, say, formats, options["memory"], options["verbose"]))
+        results.append(_run_one(one, out, say, formats, options, earlier))
         if results[-1].status == "interrupted":
             break
     plots = [out / f"comparison.{formats[0]}" for out in outs]
@@ -195,15 +217,23 @@ def _show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> N
 
 
 def _run_one(
-    prepared: Prepared, out: Path, say: Reporter, formats: list[str], memory: str | None, verbose: bool
+    prepared: Prepared, out: Path, say: Reporter, formats: list[str], options: dict[str, Any], earlier: Earlier | None
 ) -> Result:
-    from .api import execute
+    from .api import execute, go_on
 
     _warn(prepared.registry.warnings)
     say.question(prepared.setup.comparison, prepared.notes)
     known = len(prepared.registry.warnings)
     with say.progress() as observer:
-        result = execute(prepared, out, observer, formats, memory, _tell if verbose else None)
+        how: dict[str, Any] = {
+            "observer": observer,
+            "formats": formats,
+            "memory": options["memory"],
+            "say": _tell if options["verbose"] else None,
+            "checkpoint": options["checkpoint"],
+        }
+        force = options["force"]
+        result = execute(prepared, out, **how) if earlier is None else go_on(prepared, earlier, force=force, **how)
     _warn(prepared.registry.warnings[known:])
     say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
     return result

@@ -154,6 +154,11 @@ def _bytes(state: Any) -> int:
     return getattr(state, "nbytes", 16)
 
 
+def has_tables(directory: Path) -> bool:
+    """Whether any trial of a run directory has ended."""
+    return (directory / TRIALS).is_file() or any((directory / PARTS).glob(f"*-{TRIALS}"))
+
+
 def read_run(
     directory: Path, record_columns: Sequence[str], trial_columns: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

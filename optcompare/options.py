@@ -13,6 +13,7 @@ from .spec import split
 
 if TYPE_CHECKING:
     from .api import Prepared
+    from .resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
@@ -36,6 +37,47 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
                 "sizes out, such as mini:32"
             )
     return prepared
+
+
+_FREE_WITH_RESUME = {
+    "resume", "force", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin", "dry_run",
+    "quiet", "as_json", "memory", "verbose", "checkpoint",
+}  # fmt: skip
+
+
+def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
+    """An earlier run's comparison, extended by what the line asks for, and what that run left."""
+    from .api import one_budget, prepare, prepare_again, seed_list
+    from .registry import Registry
+    from .resume import Earlier, extended
+
+    fixed = [name for name in given if name not in _FREE_WITH_RESUME]
+    if fixed:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        raise ComparisonError(f"--resume takes everything else from the run; leave out {names}")
+    earlier = Earlier.read(options["resume"])
+    before = earlier.comparison
+    registry = Registry.load((*before.plugins, *options["plugin"]))
+    seeds = seed_list(options["seeds"], before.seeds[0]) if "seeds" in given else None
+    asked = None
+    if "strategies" in given:
+        parts = dict.fromkeys(str(arm.optimizer.reference) for arm in before.arms)
+        asked = prepare(
+            registry,
+            workload=str(before.workload.reference),
+            strategies=[options["strategies"]],
+            optimizers=[options["optimizers"]] if "optimizers" in given else list(parts),
+            lr=None,
+            budget=before.budget,
+            seeds=before.seeds,
+            chunk=before.arms[0].chunk,
+            eval_chunk=before.eval_chunk,
+            order=None,
+            device=before.device,
+            dtype=before.dtype,
+        ).setup.comparison
+    budget = one_budget({unit: options[unit] for unit in UNITS})
+    return prepare_again(registry, extended(before, budget, seeds, asked)), earlier
 
 
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:

@@ -13,7 +13,8 @@ import pandas as pd
 
 from .comparison import Budget, Comparison, Trial
 from .errors import ComparisonError
-from .journal import KEY, Kept, State, read_run
+from .journal import KEY, Kept, State, has_tables, read_run
+from .provenance import differences
 from .rundir import read_json
 
 Row = dict[str, Any]
@@ -44,9 +45,9 @@ class Earlier:
             environment, notes = values["environment"], values["notes"]
         except KeyError as error:
             raise ComparisonError(f"{directory} is no run that could go on: comparison.json lacks {error}") from error
-        try:
+        if has_tables(directory):
             records, trials = read_run(directory, KEY, [*KEY, "status"])
-        except FileNotFoundError:
+        else:  # it was stopped before the first trial had ended
             records, trials = pd.DataFrame(columns=KEY), pd.DataFrame(columns=[*KEY, "status"])
         trials = trials[~trials["status"].isin(["interrupted"])]
         return cls(comparison, records, trials, environment, notes, Kept(directory), directory)
@@ -96,6 +97,33 @@ def extended(
     if arms is not None:
         changes["arms"] = _joined(comparison, arms)
     return dataclasses.replace(comparison, **changes)
+
+
+def refuse_other_question(asked: Comparison, earlier: Comparison) -> None:
+    """Raises unless ``asked`` is the earlier comparison, but for more seeds, more arms or a longer budget."""
+    free = ("budget", "seeds", "arms", "tuning", "plugins")
+    one, other = asked.to_json(), earlier.to_json()
+    differing = [name for name in one if name not in free and one[name] != other[name]]
+    known = {arm.label: arm for arm in asked.arms}
+    rates = {} if earlier.tuning is None else {arm.label: arm.lr for arm in earlier.arms}
+    for arm in earlier.arms:
+        mine = known.get(arm.label)
+        if mine is None or dataclasses.replace(mine, lr=rates.get(arm.label, mine.lr)) != arm:
+            differing.append(f"arm {arm.label}")
+    if differing:
+        raise ComparisonError(
+            f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the same question, "
+            "with more seeds, more arms or a longer budget"
+        )
+    extended(earlier, None, asked.seeds, None)
+
+
+def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool) -> list[str]:
+    """What changed since the earlier run, as notes where ``force`` says to go on; else raises, listing it."""
+    changed = differences(then, now)
+    if changed and not force:
+        raise ComparisonError(f"since this run began, {'; '.join(changed)}; give --force to go on all the same")
+    return [f"resumed although {change}" for change in changed]
 
 
 def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:

@@ -249,7 +249,7 @@ def test_versions_that_are_tested_are_versions_that_are_allowed():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {pin.name: pin for line in lines if line and not line.startswith("#") for pin in [Requirement(line)]}
     options = setup()
-    wanted = options["options"]["install_requires"] + options["options.extras_require"]["test"]
+    wanted = "\n".join([options["options"]["install_requires"], *options["options.extras_require"].values()])
     for requirement in map(Requirement, filter(None, wanted.split("\n"))):
         (pin,) = pins[requirement.name].specifier
         assert pin.operator == "==", pin

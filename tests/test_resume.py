@@ -1,0 +1,188 @@
+"""A run that goes on: what is done is not trained again, and what was cut ends in the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from conftest import small_workload
+from torch import nn
+
+from optcompare import ComparisonError, Strategy, compare, journal, load
+from optcompare.cli import main
+
+EXACT = [
+    "arm",
+    "seed",
+    "status",
+    "updates",
+    "samples",
+    "weights_sha256",
+    "order_sha256",
+    "batches_sha256",
+    "final_sha256",
+]
+
+
+class Press:
+    """Ctrl-C at the ``at``-th measurement; counts the trials that ended."""
+
+    def __init__(self, at=None):
+        self.at, self.ended = at, []
+
+    def measured(self, trial, record):
+        if self.at is not None:
+            self.at -= 1
+            if self.at == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def trial_finished(self, trial, outcome):
+        self.ended.append((trial.arm.label, trial.seed))
+
+    def advanced(self, done, of, fraction, seconds_left):
+        pass
+
+
+@dataclass
+class Turning(Strategy):
+    """Turns the order a little further in each epoch: it remembers how far."""
+
+    turned: int = field(init=False, default=0)
+
+    def batches(self, epoch):
+        self.turned += 1
+        yield from epoch.order.roll(self.turned).split(3)
+
+
+def wandering():
+    """Dropout draws random numbers in each update."""
+    return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.runner._TASK_SECONDS", 0.0)
+
+
+QUESTIONS = {
+    "momentum": {"strategies": ["mini:3", "full"], "optimizers": ["sgd:momentum=0.9"]},
+    "adam": {"strategies": ["mini:3", "single"], "optimizers": ["adam"]},
+    "dropout": {"strategies": ["mini:4"], "model": wandering},
+    "a strategy with state": {"strategies": [Turning(), "full"]},
+}
+
+
+@pytest.mark.parametrize("at", [1, 4, 9, 17])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, question, at):
+    """From its last checkpoint, which lies within an epoch: tasks end after each update here."""
+    asked = dict(QUESTIONS[question])
+    workload = small_workload(model=asked.pop("model", lambda: nn.Linear(3, 1)))
+    settings = {**asked, "seeds": 3, "epochs": 4, "trainer": "loop"}
+    whole = compare(workload, **settings)
+    cut = compare(workload, **settings, out=tmp_path / "run", observer=Press(at))
+    assert cut.status == "interrupted"
+    before = [*zip(cut.trials["arm"], cut.trials["seed"], strict=True)][:-1]
+    seen = Press()
+    result = compare(workload, **settings, resume=tmp_path / "run", observer=seen)
+    assert result.status == "finished"
+    assert set(seen.ended).isdisjoint(before)
+    assert result.trials[EXACT].equals(whole.trials[EXACT])
+    unclocked = [name for name in whole.records.columns if name != "seconds"]
+    assert result.records[unclocked].equals(whole.records[unclocked])
+    assert [(check.name, check.held) for check in result.certificate] == [(c.name, c.held) for c in whole.certificate]
+    for key, weights in whole.weights.items():
+        assert all(torch.equal(weights[name], result.weights[key][name]) for name in weights)
+    assert load(tmp_path / "run").trials[EXACT].equals(whole.trials[EXACT])
+
+
+@pytest.mark.parametrize("trainer", ["loop", "lanes"])
+def test_more_epochs_train_on_from_the_final_states(tmp_path, trainer):
+    settings = {
+        "strategies": ["mini:3", "full"],
+        "optimizers": ["adam"],
+        "seeds": 3,
+        "trainer": trainer,
+        "dtype": "float64",
+    }
+    whole = compare(small_workload(), **settings, epochs=6)
+    compare(small_workload(), **settings, epochs=4, out=tmp_path / "run")
+    result = compare(small_workload(), **settings, epochs=6, resume=tmp_path / "run")
+    assert result.notes == []
+    assert result.records["epoch"].tolist() == whole.records["epoch"].tolist()
+    assert result.records["train_loss"].tolist() == pytest.approx(whole.records["train_loss"].tolist(), rel=1e-12)
+    if trainer == "loop":
+        assert result.trials[EXACT].equals(whole.trials[EXACT])
+
+
+def test_without_final_states_more_epochs_begin_again_and_say_so(tmp_path):
+    compare(small_workload(), ["full"], seeds=2, epochs=2, trainer="loop", out=tmp_path / "run")
+    for path in (tmp_path / "run" / "states").iterdir():
+        path.unlink()
+    result = compare(small_workload(), ["full"], seeds=2, epochs=3, trainer="loop", resume=tmp_path / "run")
+    assert result.notes == ["2 finished trials are trained again from the start: their final states were not kept"]
+    assert result.records.groupby("seed").size().tolist() == [
+        8,
+        8,
+    ]  # 0, 1, 2, 4, 8 samples are one mark: the first epoch's
+
+
+def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "--device", "cpu", "--epochs", "3", "--trainer", "loop", "--quiet"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*run, "--strategies", "full,mini", "--seeds", "2", "--out", "a"])
+    first = load("a").trials
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--resume", "a", "--strategies", "full,mini,single", "--seeds", "3", "--quiet"])
+    with pytest.raises(SystemExit, match="0"):
+        main([*run, "--strategies", "full,mini,single", "--seeds", "3", "--out", "b"])
+    extended, whole = load("a"), load("b")
+    assert extended.trials[EXACT].equals(whole.trials[EXACT])
+    kept = extended.trials.merge(first, on=["arm", "seed"], suffixes=("", "_first"))
+    assert len(kept) == 4
+    assert (kept["train_seconds"] == kept["train_seconds_first"]).all(), "they were not trained again"
+
+
+def test_what_changed_since_is_listed_and_refused(tmp_path):
+    settings = {"strategies": ["full"], "epochs": 2, "trainer": "loop"}
+    compare(small_workload(), seeds=1, **settings, out=tmp_path / "run")
+    about = json.loads((tmp_path / "run" / "comparison.json").read_text())
+    about["environment"]["torch"] = "1.0"
+    (tmp_path / "run" / "comparison.json").write_text(json.dumps(about))
+    other = small_workload(n=11)
+    refusal = (
+        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give --force to go on all the same"
+    )
+    with pytest.raises(ComparisonError, match=refusal.replace(".", r"\.").replace("+", r"\+")):
+        compare(other, seeds=2, **settings, resume=tmp_path / "run")
+    result = compare(other, seeds=2, **settings, resume=tmp_path / "run", force=True)
+    assert result.notes == [f"resumed although torch: 1.0 then, {torch.__version__} now",
+                            "resumed although the workload's data changed"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"epochs": 2}, "this run had 3 epochs each; it can be resumed with that or more, not with 2 epochs"),
+        (
+            {"epochs": None, "updates": 9},
+            "this run had 3 epochs each; it can be resumed with that or more, not with 9 updates",
+        ),
+        ({"strategies": ["mini:2"]}, "different: baseline, arm full"),
+        ({"measure": 2}, "different: measure; ask the same question"),
+        ({"seeds": 1}, "this run has 2 seeds, of which 1 is not among the 1 asked for; give --seeds 2 or more"),
+        ({"out": "there"}, "resume goes on in the directory of the earlier run; leave out `out`"),
+    ],
+)
+def test_another_question_is_refused(tmp_path, changes, why):
+    settings = {"strategies": ["full"], "seeds": 2, "epochs": 3, "trainer": "loop"}
+    compare(small_workload(), **settings, out=tmp_path / "run")
+    with pytest.raises(ComparisonError, match=why):
+        compare(small_workload(), **{**settings, **changes}, resume=tmp_path / "run")
+    assert len(load(tmp_path / "run").trials) == 2, "nothing was lost"
