@@ -126,10 +126,7 @@ def test_without_final_states_more_epochs_begin_again_and_say_so(tmp_path):
         path.unlink()
     result = compare(small_workload(), ["full"], seeds=2, epochs=3, trainer="loop", resume=tmp_path / "run")
     assert result.notes == ["2 finished trials are trained again from the start: their final states were not kept"]
-    assert result.records.groupby("seed").size().tolist() == [
-        8,
-        8,
-    ]  # 0, 1, 2, 4, 8 samples are one mark: the first epoch's
+    assert result.records.groupby("seed").size().tolist() == [4, 4], "the start, and 3 epochs of one update"
 
 
 def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, monkeypatch):
