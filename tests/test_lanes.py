@@ -341,3 +341,10 @@ class TestEvidence:
         assert len(paces) == 4
         assert (pace > 0).all()
         assert (records.loc[records["update"] == 0, "seconds"] == 0).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_lanes_on_a_cuda_device_agree_with_the_loop_there():
+    lanes, loop = both(small_workload(), "mini:4", ["sgd:momentum=0.9", "adam"], device="cuda")
+    agree(lanes, loop)
+    assert trainers(lanes) == {"lanes"}
