@@ -75,7 +75,7 @@ class Tasks:
 
     def _kind(self, group: Sequence[Trial]) -> Hashable:
         """The same for a group before and after its learning rates were tuned."""
-        return group[0].phase, self.lanes.key(group[0])
+        return group[0].phase, self.lanes.families.key(group[0])
 
     def _work(self, group: Sequence[Trial]) -> Work:
         estimate = self._estimates[group[0].arm.label]

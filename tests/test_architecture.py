@@ -44,6 +44,7 @@ LAYERS = {
         "train.programs",
         "train.memory",
         "train.agreement",
+        "train.families",
         "train.lanesrun",
         "train.lanes",
     ],

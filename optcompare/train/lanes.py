@@ -17,7 +17,6 @@ import torch
 
 from ..comparison import Trial
 from ..errors import explain
-from ..optimizer import build
 from ..seeds import preserved_rng
 from .agreement import (
     TOLERANCES,
@@ -29,26 +28,22 @@ from .agreement import (
     rehearse_in_loop,
 )
 from .data import TensorSource
-from .lanesrun import Lane, LanesRun, columns
+from .families import Families, Family
+from .lanesrun import Lane, LanesRun
 from .loop import LoopTrainer
 from .measure import averages_of
-from .memory import lanes_that_fit
-from .plan import Plan
 from .planner import Planner
 from .program import Blueprint, Carry
 from .programs import Programs
 from .progress import Progress
 from .record import Record
-from .rules import Settings, Slower, Unsupported, settings_of
+from .rules import Slower, Unsupported
 from .trial import State
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _SAMPLED, _ROWS, _EVALUATED = 4, 64, 100.0
-_MOST = 128
-"""More lanes side by side gain nothing more, and would all end together, late."""
-_WIDER = 3
 _MARGIN = 1.25
 """Lanes may be so much slower an update than the loop, since they measure faster, and a clock is noisy."""
 
@@ -61,21 +56,6 @@ class Admitted:
     groups: list[list[Trial]] = field(default_factory=list)
     refused: list[tuple[Trial, str]] = field(default_factory=list)
     slower: bool = False
-
-
-@dataclass
-class _Family:
-    """What all groups of one kind share.
-
-    ``programs``: by width; ``fits``: lanes that can be updated and evaluated at once; ``pace``: by arm, the median
-    seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come.
-    """
-
-    blueprint: Blueprint
-    fits: tuple[int, int]
-    first: Plan
-    programs: dict[int, Programs] = field(default_factory=dict)
-    pace: dict[str, float] = field(default_factory=dict)
 
 
 class LanesTrainer:
@@ -91,9 +71,7 @@ class LanesTrainer:
         self.loop, self.setup = loop, loop.setup
         self.checked, self.apart = 0, 0.0
         self.tolerance = TOLERANCES[loop.setup.comparison.dtype]
-        self._memory, self._say = memory, say
-        self._families: dict[Hashable, _Family] = {}
-        self._settings: dict[tuple[str, float], Settings] = {}
+        self.families = Families(loop, memory, self.tolerance, say)
         self._firsts: dict[int, Mapping[str, float]] = {}
         self._live: tuple[State, LanesRun] | None = None
 
@@ -103,7 +81,7 @@ class LanesTrainer:
         refused = []
         for trial in trials:
             try:
-                found.setdefault(self.key(trial), []).append(trial)
+                found.setdefault(self.families.key(trial), []).append(trial)
             except Unsupported as why:
                 refused.append((trial, str(why)))
         return list(found.values()), refused
@@ -159,19 +137,17 @@ class LanesTrainer:
 
     def wait(self) -> None:
         """Waits for programs that are being compiled."""
-        for family in self._families.values():
-            for programs in family.programs.values():
-                programs.wait()
+        for programs in self.families.all_programs():
+            programs.wait()
 
     def stop(self) -> None:
         """Ends compilers under way."""
-        for family in self._families.values():
-            for programs in family.programs.values():
-                programs.stop()
+        for programs in self.families.all_programs():
+            programs.stop()
 
     def _run(self, trials: Sequence[Trial], state: State | None) -> LanesRun:
         """The lanes of a group, from their shared starts or as they were left."""
-        family = self._families[self.key(trials[0])]
+        family = self.families.of(trials[0])
         records, planners, lanes = list[Record](), dict[int, Planner](), list[Lane]()
         for number, trial in enumerate(trials):
             run = self.loop.run(trial, None if state is None else state["lanes"][number])
@@ -187,40 +163,19 @@ class LanesTrainer:
             lanes.append(Lane(trial, planner, run.progress, run.state(), pace, run.follows, frozen=ended))
         width = next((width for width in family.programs if width >= len(trials)), len(trials))
         sources = cast(Mapping[str, TensorSource], self.loop.sources)
-        numbers = [self._settings_of(trial).numbers for trial in trials]
-        group = LanesRun(self.setup.comparison, sources, self._programs(family, width), lanes, numbers, family.fits[1])
+        numbers = [self.families.settings_of(trial).numbers for trial in trials]
+        group = LanesRun(
+            self.setup.comparison, sources, self.families.programs(family, width), lanes, numbers, family.fits[1]
+        )
         group.records = records
         return group
 
-    def key(self, trial: Trial) -> Hashable:
-        """Equal for trials that one program can train; raises :class:`Unsupported`."""
-        comparison, contender = self.setup.comparison, self.setup.contenders[trial.arm.label]
-        if contender.strategy.adaptive:
-            raise Unsupported("an adaptive strategy chooses each batch by the updates of its own trial")
-        if comparison.budget.unit == "seconds":
-            raise Unsupported("a budget of seconds needs the clock of each trial alone")
-        if not all(isinstance(source, TensorSource) for source in self.loop.sources.values()):
-            raise Unsupported("the samples of a Dataset are loaded one by one")
-        settings = self._settings_of(trial)
-        strategy = trial.arm.strategy.reference or id(contender.strategy)
-        return strategy, trial.arm.chunk, settings.rule, settings.flags
-
-    def _settings_of(self, trial: Trial) -> Settings:
-        arm = trial.arm
-        if (arm.label, arm.lr) not in self._settings:
-            model = self.loop.start(self.setup.comparison.seeds[0]).model().to(self.loop.device, self.loop.dtype)
-            factory = self.setup.contenders[arm.label].optimizer
-            optimizer = build(factory, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
-            weights = [weight for weight in model.parameters() if weight.requires_grad]
-            self._settings[arm.label, arm.lr] = settings_of(optimizer, weights)
-        return self._settings[arm.label, arm.lr]
-
     def _admit(self, trials: list[Trial]) -> Admitted:
-        family = self._family(trials[0])
+        family = self.families.of(trials[0])
         sample = {trial: self._rehearse(trial) for trial in _sample(trials)}
         for label in {trial.arm.label for trial in sample}:
             family.pace[label] = median(seen.seconds for trial, seen in sample.items() if trial.arm.label == label)
-        width = self._width(family, len(trials))
+        width = self.families.width(family, len(trials))
         programs = self._prepared(family, width, trials[0], sample[trials[0]])
         apart = self._apart(programs, sample)
         self._compare_evaluation(family.blueprint, trials[0])
@@ -239,44 +194,16 @@ class LanesTrainer:
             [good[first : first + width] for first in range(0, len(good), width)], [(trial, reason) for trial in bad]
         )
 
-    def _family(self, trial: Trial) -> _Family:
-        key = self.key(trial)
-        if key not in self._families:
-            run = self.loop.run(trial, None)
-            _refuse_dropout(run.model)
-            first = run.planner.draw(0)
-            blueprint = Blueprint(run.workload, run.model, self._settings_of(trial), trial.arm.chunk)
-            rows = min(self.setup.comparison.eval_chunk, run.source.n)
-            fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)
-            self._families[key] = _Family(blueprint, fits, first)
-        return self._families[key]
-
-    def _width(self, family: _Family, lanes: int) -> int:
-        """As many as fit, evenly split; or that of a program which is compiled already, if few of its lanes stay empty."""
-        for width, programs in family.programs.items():
-            if programs.compiled and width <= _WIDER * lanes:
-                return width
-        return math.ceil(lanes / math.ceil(lanes / min(_MOST, family.fits[0])))
-
-    def _programs(self, family: _Family, width: int) -> Programs:
-        if width not in family.programs:
-            data = list(cast(TensorSource, self.loop.sources["train"]).tensors)
-            model = self.loop.start(self.setup.comparison.seeds[0]).model()
-            weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
-            follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
-            family.programs[width] = Programs(family.blueprint, width, data, follow, self.tolerance, self._say)
-        return family.programs[width]
-
-    def _prepared(self, family: _Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
+    def _prepared(self, family: Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
         """The programs of a width, ready for what the first epoch tells of the whole trial."""
-        programs = self._programs(family, width)
+        programs = self.families.programs(family, width)
         carry = family.blueprint.stack([seen.states[0]] * width)
         left = Progress().epochs_left(self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size)
         for size in set(family.first.sizes):
             programs.at(size, left * family.first.sizes.count(size), carry)
         if self.setup.comparison.trainer == "auto":
             index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
-            rates = family.blueprint.rates(self._columns([trial] * width, family.blueprint), 0, 2)
+            rates = family.blueprint.rates(self.families.numbers([trial] * width, family.blueprint), 0, 2)
             lanes, loop = _seconds(programs, carry, rates, index) / width, seen.seconds
             if lanes > _MARGIN * loop:
                 raise Slower(f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop")
@@ -290,7 +217,7 @@ class LanesTrainer:
             block = [
                 trials[first : first + width][number % len(trials[first : first + width])] for number in range(width)
             ]
-            numbers = self._columns(block, programs.blueprint)
+            numbers = self.families.numbers(block, programs.blueprint)
 
             def update(carry: Carry, index: Tensor, made: int, numbers: Carry = numbers) -> Carry:
                 rates = programs.blueprint.rates(numbers, made, len(index))
@@ -317,9 +244,6 @@ class LanesTrainer:
                     one, other, rel_tol=_EVALUATED * self.tolerance, abs_tol=_EVALUATED * self.tolerance
                 ):
                     raise Unsupported(f"an evaluation gives {one:.8g}, and {other:.8g} in the loop")
-
-    def _columns(self, trials: Sequence[Trial], blueprint: Blueprint) -> list[Tensor]:
-        return columns([self._settings_of(trial).numbers for trial in trials], blueprint.numbers, self.loop.device)
 
     def _rehearse(self, trial: Trial) -> Rehearsed:
         run = self.loop.run(trial, None)
@@ -356,11 +280,3 @@ def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> f
             raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
         found.append((perf_counter() - began) / 2)
     return min(found)
-
-
-def _refuse_dropout(model: nn.Module) -> None:
-    for module in model.modules():
-        if isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0:
-            raise Unsupported(
-                f"{type(module).__name__} draws random numbers, which lanes could not draw as the loop does"
-            )

@@ -15,11 +15,11 @@ from ..comparison import Comparison, Trial
 from ..start import fingerprint
 from .data import TensorSource
 from .device import Clock
+from .families import columns
 from .loop import why
 from .measure import next_mark
 from .plan import Plan
 from .planner import Planner
-from .program import Carry
 from .programs import Programs
 from .progress import Progress
 from .record import Record, record_of
@@ -254,8 +254,3 @@ class LanesRun:
         lane = self.lanes[number]
         state = self._programs.blueprint.state_of(self._carry, number, lane.state, lane.progress.updates)
         return {**state, "progress": lane.progress.to_state(), "strategy": lane.planner.state()}
-
-
-def columns(numbers: Sequence[Mapping[str, float]], names: Sequence[str], device: torch.device) -> Carry:
-    """The lanes' hyperparameters, float64[R] each."""
-    return [torch.tensor([lane[name] for lane in numbers], dtype=torch.float64, device=device) for name in names]
