@@ -40,13 +40,14 @@ def test_the_first_own_model_runs_from_the_command_line_and_from_python(tmp_path
 
 
 def test_every_line_that_is_shown_to_be_tried_is_understood(tmp_path, monkeypatch, capsys):
-    """Each `optcompare …` line, dry, where it trains; the houses are made up here."""
+    """Each `optcompare …` line, dry, where it trains; the houses are made up here, and the run to resume."""
     monkeypatch.chdir(tmp_path)
     rows = "\n".join(f"{40 + 3 * i},{'north' if i % 2 else 'south'},{100 + 7 * i}" for i in range(30))
     Path("houses.csv").write_text("area,side,price\n" + rows + "\n")
     lines = re.findall(r"^optcompare (run|list|plugins)\b([^#\n]*)", README, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 10
+    run("run", "--epochs", "20", "--out", "runs/DIR", "--quiet")
     for command, rest in lines:
         dry = ["--dry-run"] if command == "run" and "--dry-run" not in rest else []
         assert run(command, *rest.split(), *dry) in (0, None), rest
-    assert not Path("runs").exists()
+    assert [path.name for path in Path("runs").iterdir()] == ["DIR"], "nothing else was written"
