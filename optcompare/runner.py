@@ -62,16 +62,18 @@ class Stop:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """The first Ctrl-C asks to stop after the update under way; the second stops within it. Then all is saved."""
+    """The first Ctrl-C, or SIGTERM, asks to stop after the update under way; the second stops within it. Then all is
+    saved."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Runner:

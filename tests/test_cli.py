@@ -568,8 +568,9 @@ def long_run(files: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_interrupted_run_saves_what_was_measured(files, long_run):
-    long_run.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_saves_what_was_measured(files, long_run, number):
+    long_run.send_signal(number)
     out, err = long_run.communicate()
     assert (long_run.returncode, err) == (130, "")
     assert "\ninterrupted: this is what was measured until then\n" in out
