@@ -167,7 +167,7 @@ def go_on(prepared: Prepared, earlier: Earlier, *, force: bool = False, **how: A
     earlier.longer(setup.comparison.budget)
     now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
     said = refuse_changes(earlier.environment, now, force)
-    noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *said])))
+    noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))
     return execute(noted, earlier.directory, earlier=earlier, **how)
 
 
@@ -196,6 +196,12 @@ def execute(
 
     lanes = LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device), chosen)
     environment = describe_environment(registry, prepared.setup.workload, prepared.trainer.device, comparison.threads)
+    if not checkpoint >= 0:
+        raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {checkpoint:g}")
+    if earlier is not None:
+        begun = {name: value for name, value in earlier.environment.items() if name != "earlier"}
+        environment["earlier"] = [*earlier.environment.get("earlier", []), begun]
+        environment["agreement"] = earlier.environment.get("agreement", {})
     with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
         if out is not None:
             if earlier is None:
@@ -220,7 +226,7 @@ def execute(
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*prepared.notes, *said, *tasks.notes, *runner.notes],
-            environment={**environment, "trainers": choices},
+            environment={**environment, "trainers": choices, "agreement": dataclasses.asdict(runner.agreement())},
             paths=_paths(prepared.trainer, measured),
             weights=measured.weights,
             workload=prepared.setup.workload,

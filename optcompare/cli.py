@@ -170,13 +170,17 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
     """  # fmt: skip
     from .figures import save_across
-    from .options import directories, plot_formats, prepare_all, prepare_resumed
+    from .options import check_memory, directories, plot_formats, prepare_all, prepare_resumed
     from .report.terminal import Reporter
 
     formats = plot_formats(options["formats"])
     given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]
     say = Reporter(quiet=options["quiet"] or options["as_json"])
     earlier = None
+    if options["memory"] is not None:
+        check_memory(options["memory"])
+    if options["force"] and options["resume"] is None:
+        raise click.UsageError("--force goes with --resume")
     if options["resume"] is not None:
         one, earlier = prepare_resumed(options, given)
         prepared, outs = [one], [options["resume"]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Journal:
         if directory is not None:
             for name in (PARTS, STATES):
                 (directory / name).mkdir(exist_ok=True)
-            written = [*(directory / PARTS).glob("*-*"), *(directory / STATES).glob("*-*")]
+            written = [*(directory / PARTS).glob("[0-9]*-*"), *(directory / STATES).glob("[0-9]*-*")]
             self._number = max((int(path.name.partition("-")[0]) for path in written), default=0)
             self._keep -= sum(path.stat().st_size for path in written if path.suffix == ".pt")
 
@@ -102,11 +103,13 @@ class Kept:
     """States that a run directory holds: of ended trials, and of the task that was under way."""
 
     def __init__(self, directory: Path) -> None:
-        self._places: dict[str, Path] = {}
-        for path in sorted((directory / STATES).glob(f"*-{STATES}.pt")):
-            self._places.update(dict.fromkeys(_load(path), path))
+        self._files = sorted((directory / STATES).glob(f"[0-9]*-{STATES}.pt"))
         self._read: tuple[Path, dict[str, State]] | None = None
         self._checkpoint = directory / CHECKPOINT
+
+    @cached_property
+    def _places(self) -> dict[str, Path]:
+        return {key: path for path in self._files for key in _load(path)}
 
     def __contains__(self, trial: Trial) -> bool:
         return key_of(trial) in self._places
@@ -143,7 +146,7 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, weights_only=True)
     except Exception as error:
-        raise RunDirectoryError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+        raise RunDirectoryError(f"{path} is damaged; delete it, and what it held is trained again") from error
 
 
 def _bytes(state: Any) -> int:
@@ -156,7 +159,8 @@ def _bytes(state: Any) -> int:
 
 def has_tables(directory: Path) -> bool:
     """Whether any trial of a run directory has ended."""
-    return (directory / TRIALS).is_file() or any((directory / PARTS).glob(f"*-{TRIALS}"))
+    whole = (directory / TRIALS).is_file() or (directory / RECORDS).is_file()
+    return whole or any((directory / PARTS).glob(f"*-{TRIALS}"))
 
 
 def read_run(

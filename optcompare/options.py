@@ -20,7 +20,18 @@ _AS_GIVEN = (
     "workload", "tune", "tune_seeds", "lr_scaling", "goal", "baseline", "control", "measure", "device", "dtype", "threads",
     "chunk", "eval_chunk", "trainer",
 )  # fmt: skip
-_FREE_WITH_CONFIG = {"config", "out", "formats", "plugin", "dry_run", "quiet", "as_json", "memory", "verbose"}
+_FREE_WITH_CONFIG = {
+    "config",
+    "out",
+    "formats",
+    "plugin",
+    "dry_run",
+    "quiet",
+    "as_json",
+    "memory",
+    "verbose",
+    "checkpoint",
+}
 
 
 def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]:
@@ -55,6 +66,8 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
     if fixed:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise ComparisonError(f"--resume takes everything else from the run; leave out {names}")
+    if "optimizers" in given and "strategies" not in given:
+        raise ComparisonError("--optimizers adds arms to a run together with --strategies; give both")
     earlier = Earlier.read(options["resume"])
     before = earlier.comparison
     registry = Registry.load((*before.plugins, *options["plugin"]))
@@ -78,6 +91,15 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
         ).setup.comparison
     budget = one_budget({unit: options[unit] for unit in UNITS})
     return prepare_again(registry, extended(before, budget, seeds, asked)), earlier
+
+
+def check_memory(text: str) -> None:
+    """Raises :class:`ComparisonError` unless it is a size or a share."""
+    import torch
+
+    from .train.memory import memory_limit
+
+    memory_limit(text, torch.device("cpu"))
 
 
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:

@@ -69,6 +69,21 @@ class Earlier:
     def records_of(self, trial: Trial) -> list[Row]:
         return self.records_at(self.places_of(trial))
 
+    def with_later(self, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """This run's tables with those of a later one: the later rows of a trial count, unless they were interrupted."""
+        if trials.empty:
+            return self.records_of_ended(), self.trials
+        cut = trials[trials["status"] == "interrupted"]
+        kept = _rows_in(cut, self.trials)  # they had ended before, with a smaller budget
+        later = trials[~_rows_in(trials, cut[kept])]
+        records = records[~_rows_in(records, cut[kept])]
+        before = self.trials[~_rows_in(self.trials, later)]
+        old = self.records[_rows_in(self.records, before)]
+        return pd.concat([old, records], ignore_index=True), pd.concat([before, later], ignore_index=True)
+
+    def records_of_ended(self) -> pd.DataFrame:
+        return self.records[_rows_in(self.records, self.trials)]
+
     def longer(self, budget: Budget) -> bool:
         """Whether a budget goes beyond the one that the trials had; raises for one that is shorter, or in another unit."""
         before = self.comparison.budget
@@ -145,6 +160,13 @@ def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
         for arm in new
     ]  # fmt: skip
     return (*comparison.arms, *labelled)
+
+
+def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
+    """Which rows belong to one of these trials."""
+    if table.empty or trials.empty:
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray(pd.MultiIndex.from_frame(table[KEY]).isin(pd.MultiIndex.from_frame(trials[KEY])))
 
 
 def _identity(trial: Trial) -> tuple[Any, ...]:

@@ -6,15 +6,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 
 from .comparison import Trial
+from .errors import RunDirectoryError
 from .fairness import Agreement, Check, Evidence
 from .journal import Journal, State, key_of
 from .rehearsal import Estimate
@@ -99,8 +99,6 @@ class Runner:
         self._setup = setup
         self._journal, self._earlier = journal, earlier
         self.notes: list[str] = []
-        self._restored: list[np.ndarray] = []
-        self._restored_trials: list[dict[str, Any]] = []
         self._done = 0
         free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
         self._evidence = Evidence(setup.comparison, free)
@@ -144,12 +142,12 @@ class Runner:
     def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
         """Trials to train from their starts, and trials to train on; those that are done already are counted."""
         fresh, on, again = list[Trial](), list[Trial](), 0
-        grown = earlier.longer(self._setup.comparison.budget)
+        amount = self._setup.comparison.budget.amount
         for trial in trials:
             row = earlier.row(trial)
             if row is None or row["status"] == "failed":
                 fresh.append(trial)
-            elif grown and row["status"] == "finished" and trial.phase == "report":
+            elif row["budget"] < amount and row["status"] == "finished" and trial.phase == "report":
                 kept = trial in earlier.kept and self._setup.comparison.budget.unit == "epochs"
                 (on if kept else fresh).append(trial)
                 again += not kept
@@ -186,14 +184,12 @@ class Runner:
         self._pace.finished(trial)
         self._done += 1
         self._evidence.trial_ended(trial, row)
-        places = earlier.places_of(trial)
-        self._restored.append(places)
-        records = earlier.records_at(places[:1])
-        self._restored_trials.append(row)
-        self._first(trial, records[:1])
-        if trial.phase == "report" and len(earlier.trials) <= _READ_STATES and trial in earlier.kept:
-            state = earlier.kept[trial]
-            self._keep(trial, state["model"], state["progress"]["path"])
+        self._first(trial, earlier.records_at(earlier.places_of(trial)[:1]))
+        if trial.phase == "report" and len(earlier.trials) <= _READ_STATES:
+            with suppress(RunDirectoryError):  # a state that cannot be read is not needed here
+                if trial in earlier.kept:
+                    state = earlier.kept[trial]
+                    self._keep(trial, state["model"], state["progress"]["path"])
 
     def _first(self, trial: Trial, records: Sequence[Mapping[str, Any]]) -> None:
         for record in records[:1]:
@@ -201,22 +197,26 @@ class Runner:
                 self._evidence.first_record(trial, record)
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """All records and all trials so far."""
-        old = (
-            []
-            if not self._restored or self._earlier is None
-            else [self._earlier.records.iloc[np.concatenate(self._restored)]]
-        )
-        records = [*old, *(records for records, _ in self._journal.tables)]
-        trials = [*([pd.DataFrame(self._restored_trials)] if self._restored_trials else []),
-                  *(trials for _, trials in self._journal.tables)]  # fmt: skip
-        whole = [pd.concat(parts, ignore_index=True) if parts else pd.DataFrame() for parts in (records, trials)]
-        return whole[0], whole[1]
+        """All records and all trials so far, those of the earlier run included that were not trained on to their ends."""
+        parts = self._journal.tables
+        new = [
+            pd.concat(tables, ignore_index=True) if tables else pd.DataFrame() for tables in zip(*parts, strict=True)
+        ]
+        records, trials = new if new else (pd.DataFrame(), pd.DataFrame())
+        if self._earlier is None or self._earlier.trials.empty:
+            return records, trials
+        return self._earlier.with_later(records, trials)
 
     def certificate(self) -> list[Check]:
         """The fairness of what was run so far."""
+        return self._evidence.certificate(self.agreement())
+
+    def agreement(self) -> Agreement:
+        """How closely lanes agreed with the loop, in the earlier run too."""
         lanes = self._tasks.lanes
-        return self._evidence.certificate(Agreement(lanes.checked, lanes.apart, lanes.tolerance))
+        before = {} if self._earlier is None else self._earlier.environment.get("agreement", {})
+        checked, apart = lanes.checked + before.get("checked", 0), max(lanes.apart, before.get("apart", 0.0))
+        return Agreement(checked, apart, lanes.tolerance)
 
     def _train(self, task: Task, state: State | None = None, before: str = "") -> None:
         """Trains a task from ``state`` to its end; ``before``: the trainer that brought it there, if another."""
@@ -234,7 +234,8 @@ class Runner:
                     self._evidence.first_record(trial, record)
                 self._open.setdefault(trial, []).append(record)
                 self._observer.measured(trial, record)
-            self._journal.checkpoint(trials, state, self._open, now=self._stop.asked)
+            if not any(lane["progress"]["status"] == "interrupted" for lane in state.get("lanes", [state])):
+                self._journal.checkpoint(trials, state, self._open, now=self._stop.asked)
             for number, trial in list(going.items()):
                 mine = state.get("lanes", [state])[number]
                 progress = Progress(**mine["progress"])
@@ -249,7 +250,8 @@ class Runner:
                 else:
                     continue
                 del going[number]
-        self._journal.forget_checkpoint()
+        if not self._stop.asked:
+            self._journal.forget_checkpoint()
         self._tasks.explain([(trial, why) for trial, _, why in strayed])
         for trial, reached, _ in strayed:
             if reached is None:
@@ -260,7 +262,7 @@ class Runner:
         self._pace.finished(trial)
         self._done += 1
         self.measured.interrupted |= progress.status == "interrupted"
-        outcome = outcome_of(trial, progress, self._setup.comparison.workload.label, trainer)
+        outcome = outcome_of(trial, progress, self._setup.comparison, trainer)
         self._evidence.trial_ended(trial, outcome, progress.orders)
         if trial.phase == "report":
             self._keep(trial, state.get("model", {}), progress.path)

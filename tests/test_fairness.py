@@ -420,7 +420,7 @@ def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry
         evidence.first_record(Trial(arm, 7), {"train_loss": loss})
         progress = Progress(status="finished", epoch=20 + (arm.label == "full"), weights_sha256=weights, checked=1)
         progress.orders = ["x", order]
-        evidence.trial_ended(Trial(arm, 7), outcome_of(Trial(arm, 7), progress, "small", "loop"), progress.orders)
+        evidence.trial_ended(Trial(arm, 7), outcome_of(Trial(arm, 7), progress, comparison, "loop"), progress.orders)
     held = {check.name: check for check in evidence.certificate(Agreement(0, 0.0, 1e-5))}
     for name in (
         "identical initial weights",

@@ -12,7 +12,7 @@ import torch
 from conftest import small_workload
 from torch import nn
 
-from optcompare import ComparisonError, Strategy, compare, journal, load
+from optcompare import ComparisonError, OptcompareError, Strategy, compare, journal, load
 from optcompare.cli import main
 
 EXACT = [
@@ -183,3 +183,72 @@ def test_another_question_is_refused(tmp_path, changes, why):
     with pytest.raises(ComparisonError, match=why):
         compare(small_workload(), **{**settings, **changes}, resume=tmp_path / "run")
     assert len(load(tmp_path / "run").trials) == 2, "nothing was lost"
+
+
+@pytest.mark.parametrize("at", [1, 3, 6])
+def test_stopped_while_it_was_extended_nothing_that_had_ended_is_lost(tmp_path, at):
+    settings = {"strategies": ["mini:3"], "optimizers": ["adam"], "trainer": "loop"}
+    whole = compare(small_workload(), **settings, seeds=4, epochs=6)
+    compare(small_workload(), **settings, seeds=3, epochs=2, out=tmp_path / "run")
+    cut = compare(small_workload(), **settings, seeds=4, epochs=6, resume=tmp_path / "run", observer=Press(at))
+    assert cut.status == "interrupted"
+    assert set(cut.trials.loc[cut.trials["status"] == "finished", "seed"]) >= {0, 1, 2}
+    result = compare(small_workload(), **settings, seeds=4, epochs=6, resume=tmp_path / "run")
+    assert result.trials[EXACT].equals(whole.trials[EXACT])
+    assert result.records["epoch"].tolist() == whole.records["epoch"].tolist()
+
+
+def test_killed_while_it_was_extended_short_trials_do_not_pass_for_long_ones(tmp_path):
+    """The new budget was written down before the kill, and no trial had reached it."""
+    settings = {"strategies": ["full"], "seeds": 2, "trainer": "loop"}
+    compare(small_workload(), **settings, epochs=2, out=tmp_path / "run")
+    path = tmp_path / "run" / "comparison.json"
+    about = json.loads(path.read_text())
+    about["comparison"]["budget"]["amount"] = 5
+    path.write_text(json.dumps(about | {"status": "running"}))
+    result = compare(small_workload(), **settings, epochs=5, resume=tmp_path / "run")
+    assert result.trials["epochs"].tolist() == [5, 5]
+
+
+def test_what_was_forced_and_how_lanes_agreed_stays_on_record(tmp_path):
+    settings = {"strategies": ["full"], "epochs": 2, "trainer": "lanes"}
+    first = compare(small_workload(), seeds=3, **settings, out=tmp_path / "run")
+    compare(small_workload(n=11), seeds=3, **settings, resume=tmp_path / "run", force=True)
+    last = compare(small_workload(n=11), seeds=3, **settings, resume=tmp_path / "run")
+    assert last.notes == ["resumed although the workload's data changed"]
+    assert last.certificate[-1].detail == first.certificate[-1].detail
+    assert len(last.environment["earlier"]) == 2
+
+
+def test_a_checkpoint_stays_until_its_task_has_ended(tmp_path):
+    settings = {"strategies": ["mini:3"], "seeds": 2, "epochs": 4, "trainer": "loop"}
+    compare(small_workload(), **settings, out=tmp_path / "run", observer=Press(3))
+    assert (tmp_path / "run" / "checkpoint.pt").is_file()
+    compare(small_workload(), **settings, resume=tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "why"),
+    [
+        ("trials.parquet", None, "has no trials.parquet"),
+        ("checkpoint.pt", b"", r"checkpoint.pt is damaged; delete it, and what it held is trained again"),
+    ],
+)
+def test_damage_is_named(tmp_path, name, damage, why):
+    settings = {"strategies": ["mini:3"], "seeds": 2, "epochs": 4, "trainer": "loop"}
+    compare(small_workload(), **settings, out=tmp_path / "run", observer=Press(3))
+    if damage is None:
+        (tmp_path / "run" / name).unlink()
+    else:
+        (tmp_path / "run" / name).write_bytes(damage)
+    with pytest.raises(OptcompareError, match=why):
+        compare(small_workload(), **settings, resume=tmp_path / "run")
+
+
+def test_damaged_states_are_not_needed_for_more_seeds(tmp_path):
+    settings = {"strategies": ["full"], "epochs": 2, "trainer": "loop"}
+    compare(small_workload(), seeds=2, **settings, out=tmp_path / "run")
+    for path in (tmp_path / "run" / "states").iterdir():
+        path.write_bytes(b"")
+    assert len(compare(small_workload(), seeds=3, **settings, resume=tmp_path / "run").trials) == 3

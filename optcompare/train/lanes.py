@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -88,7 +89,8 @@ class LanesTrainer:
 
     def admit(self, trials: Sequence[Trial]) -> Admitted:
         """Checks the first updates of one of these groups against the loop, and splits it to fit into memory."""
-        with preserved_rng():
+        with preserved_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the loop will say them
             try:
                 return self._admit(list(trials))
             except Exception as error:
@@ -183,7 +185,7 @@ class LanesTrainer:
             others = {trial: self._rehearse(trial) for trial in trials if trial not in sample}
             apart |= self._apart(programs, others) if others else {}
         good = [trial for trial in trials if apart.get(trial, 0.0) <= self.tolerance]
-        self.checked += len(apart)
+        self.checked += sum(trial in apart for trial in good)
         self.apart = max([self.apart, *(apart.get(trial, 0.0) for trial in good)])
         bad = [trial for trial in trials if apart.get(trial, 0.0) > self.tolerance]
         worst = max((apart[trial] for trial in bad), default=0.0)

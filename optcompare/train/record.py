@@ -39,10 +39,10 @@ def record_of(
     }
 
 
-def outcome_of(trial: Trial, progress: Progress, workload: str, trainer: str) -> Outcome:
-    """The row of a trial that has ended."""
+def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer: str) -> Outcome:
+    """The row of a trial that has ended; ``budget``: what it was allowed, which a later run may raise."""
     return {
-        "workload": workload,
+        "workload": comparison.workload.label,
         "phase": trial.phase,
         "arm": trial.arm.label,
         "lr": trial.arm.lr,
@@ -58,6 +58,7 @@ def outcome_of(trial: Trial, progress: Progress, workload: str, trainer: str) ->
         "samples": progress.samples,
         "train_seconds": progress.train_seconds,
         "measure_seconds": progress.measure_seconds,
+        "budget": float(comparison.budget.amount),
         "epochs": progress.epoch,
         "epochs_begun": len(progress.orders),
         "epochs_checked": progress.checked,
