@@ -2,7 +2,8 @@
 
 The rule knows the question alone, not the clock, so that the same command takes the same way again. Its costs were
 measured on two cores of an x86 server with torch 2.13; a factor of two either way changes little, since at the
-thresholds both ways take about as long.
+thresholds both ways take about as long. One look at the clock remains, where a group is admitted: lanes whose updates are
+slower than the loop's are refused.
 """
 
 from __future__ import annotations
