@@ -164,7 +164,6 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
 def go_on(prepared: Prepared, earlier: Earlier, *, force: bool = False, **how: Any) -> Result:
     """:func:`execute` in the directory of an earlier run; raises where something else than the question changed."""
     setup = prepared.setup
-    earlier.longer(setup.comparison.budget)
     now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
     said = refuse_changes(earlier.environment, now, force)
     noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))

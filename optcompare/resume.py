@@ -84,15 +84,6 @@ class Earlier:
     def records_of_ended(self) -> pd.DataFrame:
         return self.records[_rows_in(self.records, self.trials)]
 
-    def longer(self, budget: Budget) -> bool:
-        """Whether a budget goes beyond the one that the trials had; raises for one that is shorter, or in another unit."""
-        before = self.comparison.budget
-        if budget == before:
-            return False
-        if budget.unit != before.unit or budget.amount < before.amount:
-            raise ComparisonError(f"this run had {before} each; it can be resumed with that or more, not with {budget}")
-        return True
-
 
 def extended(
     comparison: Comparison, budget: Budget | None, seeds: Sequence[int] | None, arms: Comparison | None
@@ -100,6 +91,9 @@ def extended(
     """The comparison with a longer budget, more seeds or the further arms of another comparison."""
     changes: dict[str, Any] = {}
     if budget is not None:
+        before = comparison.budget
+        if budget.unit != before.unit or budget.amount < before.amount:
+            raise ComparisonError(f"this run had {before} each; it can be resumed with that or more, not with {budget}")
         changes["budget"] = budget
     if seeds is not None:
         missing = [seed for seed in comparison.seeds if seed not in seeds]
@@ -130,7 +124,7 @@ def refuse_other_question(asked: Comparison, earlier: Comparison) -> None:
             f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the same question, "
             "with more seeds, more arms or a longer budget"
         )
-    extended(earlier, None, asked.seeds, None)
+    extended(earlier, asked.budget, asked.seeds, None)
 
 
 def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool) -> list[str]:
