@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import SpecError as SpecError
     from .errors import StrategyError as StrategyError
     from .errors import WorkloadError as WorkloadError
+    from .executors import Demand as Demand
     from .hookspecs import hookimpl as hookimpl
     from .result import Result as Result
     from .result import load as load
@@ -42,6 +43,7 @@ _HOMES = {
         "StrategyError",
         "WorkloadError",
     ],
+    "executors": ["Demand"],
     "hookspecs": ["hookimpl"],
     "result": ["Result", "load"],
     "strategy": ["Epoch", "StepStats", "Strategy"],

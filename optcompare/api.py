@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
-from . import rundir
-from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Trial, Unit
+from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
 from .errors import ComparisonError
-from .figures import save_figures
-from .journal import Journal, forget_parts
+from .execute import How, Prepared, execute, go_on
 from .make import OptimizerLike, StrategyLike
-from .provenance import describe_environment
 from .registry import Registry
-from .rehearsal import Estimate, rehearse
+from .rehearsal import rehearse
 from .resolve import resolve, restore
-from .result import Result, describe
-from .resume import Earlier, refuse_changes, refuse_other_question
-from .runner import Measured, Observer, Runner, stop_on_interrupt
+from .result import Result
+from .resume import Earlier, refuse_other_question
+from .runner import Observer
 from .seeds import preserved_rng
 from .start import Order
-from .statistics import compared_column
-from .tasks import Tasks
 from .train.contender import Setup
 from .train.device import resolve as resolve_device
-from .train.landscape import landscape
-from .train.lanes import LanesTrainer
+from .train.device import torch_as_agreed
 from .train.loop import LoopTrainer
-from .train.memory import memory_limit
-from .tuned import best_rates, rate_scores
 from .workload import Workload
 
 
@@ -66,6 +55,8 @@ def compare(
     measure: int = 1,
     trainer: TrainerName = "auto",
     memory: str | None = None,
+    jobs: int | None = None,
+    executor: str | Executor | None = None,
     order: Order | None = None,
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
@@ -92,6 +83,8 @@ def compare(
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
     - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
       "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
+    - ``jobs``: trials trained at once, each in a process of its own; ``executor``: where, by name as in "ray:ADDRESS", or
+      any ``concurrent.futures.Executor`` (Dask's ``client.get_executor()``), which is left running;
     - ``order(seed, epoch, n)``: int64[n], replaces the shared shuffled order for all arms;
     - ``plugins``: paths of Python files or names of modules; ``out``: a new run directory to write;
     - ``resume``: the run directory of the same comparison, stopped, or with fewer seeds or arms or a smaller budget: what
@@ -126,24 +119,14 @@ def compare(
         order=order,
         plugins=plugins,
     )
+    how = How(observer=observer, memory=memory, jobs=jobs, executor=executor)
     if resume is None:
-        return execute(prepared, out=None if out is None else Path(out), observer=observer, memory=memory)
+        return execute(prepared, None if out is None else Path(out), how)
     if out is not None:
         raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
     earlier = Earlier.read(Path(resume))
     refuse_other_question(prepared.setup.comparison, earlier.comparison)
-    return go_on(prepared, earlier, force=force, observer=observer, memory=memory)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A comparison that passed its rehearsal: ready to be run, or only to be shown."""
-
-    registry: Registry
-    setup: Setup
-    trainer: LoopTrainer
-    estimates: list[Estimate]
-    notes: list[str]
+    return go_on(prepared, earlier, how, force=force)
 
 
 def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
@@ -159,113 +142,6 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     with preserved_rng():
         setup, notes = restore(registry, comparison)
         return _rehearsed(registry, setup, notes)
-
-
-def go_on(prepared: Prepared, earlier: Earlier, *, force: bool = False, **how: Any) -> Result:
-    """:func:`execute` in the directory of an earlier run; raises where something else than the question changed."""
-    setup = prepared.setup
-    now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
-    said = refuse_changes(earlier.environment, now, force)
-    noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))
-    return execute(noted, earlier.directory, earlier=earlier, **how)
-
-
-def execute(
-    prepared: Prepared,
-    out: Path | None = None,
-    observer: Observer | None = None,
-    formats: Sequence[str] = ("png",),
-    memory: str | None = None,
-    say: Callable[[str], None] | None = None,
-    earlier: Earlier | None = None,
-    checkpoint: float = 10.0,
-) -> Result:
-    """Trains everything, tells the observers, and writes the run directory if one is named.
-
-    ``say`` is told in a line each which trainer takes which trials, and why; ``earlier``: what an earlier run left in
-    ``out``, which is not trained again; ``checkpoint``: seconds between checkpoints.
-    """
-    comparison, registry = prepared.setup.comparison, prepared.registry
-    choices: list[str] = []
-
-    def chosen(line: str) -> None:
-        choices.append(line)
-        if say is not None:
-            say(line)
-
-    lanes = LanesTrainer(prepared.trainer, memory_limit(memory, prepared.trainer.device), chosen)
-    environment = describe_environment(registry, prepared.setup.workload, prepared.trainer.device, comparison.threads)
-    if not checkpoint >= 0:
-        raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {checkpoint:g}")
-    if earlier is not None:
-        begun = {name: value for name, value in earlier.environment.items() if name != "earlier"}
-        environment["earlier"] = [*earlier.environment.get("earlier", []), begun]
-        environment["agreement"] = earlier.environment.get("agreement", {})
-    with torch_as_agreed(comparison.threads), stop_on_interrupt() as stop:
-        if out is not None:
-            if earlier is None:
-                rundir.claim(out)
-            rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
-        registry.notify("run_started", comparison=comparison)
-        tuning, report = comparison.tuning_trials(), comparison.trials()
-        tasks = Tasks(lanes, prepared.estimates, [tuning, report], chosen)
-        told = _Observers(registry, observer)
-        journal = Journal(out, told.trial_finished, pause=checkpoint)
-        runner = Runner(tasks, prepared.estimates, [*tuning, *report], told, stop, journal, earlier)
-        runner.run(tuning)
-        comparison, said = choose_rates(comparison, *runner.tables())
-        runner.run(comparison.trials())
-        stop.saving = True
-        records, trials = runner.tables()
-        measured = runner.measured
-        result = Result(
-            comparison=comparison,
-            records=_as_planned(records, comparison),
-            trials=_as_planned(trials, comparison),
-            certificate=runner.certificate(),
-            status="interrupted" if measured.interrupted else "finished",
-            notes=[*prepared.notes, *said, *tasks.notes, *runner.notes],
-            environment={**environment, "trainers": choices, "agreement": dataclasses.asdict(runner.agreement())},
-            paths=_paths(prepared.trainer, measured),
-            weights=measured.weights,
-            workload=prepared.setup.workload,
-        )
-        if out is not None:
-            result.write(out, formats)
-            forget_parts(out)
-            if comparison.tuning is not None and not measured.interrupted:
-                save_figures([result], "tuning", out, formats)
-    registry.notify("run_finished", result=result)
-    return result
-
-
-def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:
-    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds.
-
-    The second value says in words where the best lies at the edge of the grid, or every rate diverged.
-    """
-    if comparison.tuning is None or (trials["status"] == "interrupted").any():
-        return comparison, []
-    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
-    best = best_rates(rate_scores(records, trials, compared_column(records))).set_index("arm")
-    rates = {str(label): float(rate) for label, rate in best["lr"].items()}
-    if comparison.control is not None:
-        rates[comparison.control] = rates[str(comparison.baseline)]
-    notes: list[str] = []
-    lost = trials[trials["status"] == "failed"].groupby("arm", sort=False)["reason"]
-    notes += [f"{arm}: {len(reasons)} tuning trials failed: {reasons.iloc[0]}" for arm, reasons in lost]
-    for label, row in best.iterrows():
-        if label in lost.groups:
-            continue
-        if row["all_diverged"]:
-            notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
-        elif row["at_edge"]:
-            tried = comparison.tuning.rates[str(label)]
-            notes.append(
-                f"{label}: the best learning rate, {row['lr']:g}, lies at the edge of the grid from {min(tried):g} to "
-                f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
-            )
-    return comparison.with_rates(rates), notes
 
 
 def one_budget(given: Mapping[str, float | None]) -> Budget | None:
@@ -287,67 +163,7 @@ def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
     return tuple(range(first, first + seeds))
 
 
-@contextmanager
-def torch_as_agreed(threads: int) -> Iterator[None]:
-    """The comparison's thread count, float32 on the CPU by default and gradients on; the caller's settings come back."""
-    before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
-    with preserved_rng(), torch.enable_grad():
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(torch.float32)
-        if before[2].type != "cpu":
-            torch.set_default_device("cpu")
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before[0])
-            torch.set_default_dtype(before[1])
-            if before[2].type != "cpu":
-                torch.set_default_device(before[2])
-
-
 def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
     with torch_as_agreed(setup.comparison.threads):
         trainer = LoopTrainer(setup)
         return Prepared(registry, setup, trainer, rehearse(trainer), notes)
-
-
-def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """Rows seed by seed and arm by arm, tuning first, in whatever order the trials were trained."""
-    if table.empty:
-        return table
-    seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
-    seed_places = {seed: place for place, seed in enumerate(seeds)}
-    arm_places = {arm.label: place for place, arm in enumerate(comparison.arms)}
-    keys = pd.DataFrame(
-        {"seed": table["seed"].map(seed_places), "arm": table["arm"].map(arm_places), "lr": table["lr"]}
-    )
-    return table.loc[keys.sort_values(["seed", "arm", "lr"], kind="stable").index].reset_index(drop=True)
-
-
-def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
-    if not measured.paths:
-        return None
-    return landscape(trainer, pd.DataFrame(measured.paths), trainer.setup.comparison.seeds[0])
-
-
-class _Observers:
-    """Plugins that listen, and the one observer handed in."""
-
-    def __init__(self, registry: Registry, observer: Observer | None) -> None:
-        self._registry, self._observer = registry, observer
-        self._heard = registry.observes("measured")
-
-    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
-        if self._heard:
-            self._registry.notify("measured", trial=trial, record=record)
-        if self._observer is not None:
-            self._observer.measured(trial, record)
-
-    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        self._registry.notify("trial_finished", trial=trial, outcome=outcome)
-        if self._observer is not None:
-            self._observer.trial_finished(trial, outcome)
-
-    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        if self._observer is not None:
-            self._observer.advanced(done, of, fraction, seconds_left)

@@ -17,7 +17,7 @@ from .errors import OptcompareError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .api import Prepared
+    from .execute import Prepared
     from .report.terminal import Reporter
     from .result import Result
     from .resume import Earlier
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
 TABLES = ("csv", "md", "latex")
-KINDS = ("strategies", "workloads", "optimizers")
+KINDS = ("strategies", "workloads", "optimizers", "executors")
 
 RUN_EXAMPLES = """\b
 Examples:
@@ -156,6 +156,19 @@ def cli() -> None:
     help="Between checkpoints of what is under way.",
 )
 @click.option(
+    "--keep-states",
+    default="1GB",
+    show_default=True,
+    metavar="SIZE",
+    help="Final states to keep, from which --resume --epochs trains on; 0: none.",
+)
+@click.option("--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]")
+@click.option(
+    "--executor",
+    metavar="NAME[:ADDRESS]",
+    help="Where trials are trained: processes (with --jobs), ray, or a plugin's.  [default: this process]",
+)
+@click.option(
     "--dry-run", is_flag=True, help="Shows arms, trials, updates and an estimate of the time; trains nothing."
 )
 @click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why.")
@@ -223,21 +236,25 @@ def _show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> N
 def _run_one(
     prepared: Prepared, out: Path, say: Reporter, formats: list[str], options: dict[str, Any], earlier: Earlier | None
 ) -> Result:
-    from .api import execute, go_on
+    from .execute import How, execute, go_on
+    from .options import state_bytes
 
     _warn(prepared.registry.warnings)
     say.question(prepared.setup.comparison, prepared.notes)
     known = len(prepared.registry.warnings)
     with say.progress() as observer:
-        how: dict[str, Any] = {
-            "observer": observer,
-            "formats": formats,
-            "memory": options["memory"],
-            "say": _tell if options["verbose"] else None,
-            "checkpoint": options["checkpoint"],
-        }
+        how = How(
+            observer=observer,
+            say=_tell if options["verbose"] else None,
+            formats=formats,
+            memory=options["memory"],
+            checkpoint=options["checkpoint"],
+            keep_states=state_bytes(options["keep_states"]),
+            jobs=options["jobs"],
+            executor=options["executor"],
+        )
         force = options["force"]
-        result = execute(prepared, out, **how) if earlier is None else go_on(prepared, earlier, force=force, **how)
+        result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     _warn(prepared.registry.warnings[known:])
     say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
     return result

@@ -11,7 +11,7 @@ import pandas as pd
 from .errors import ComparisonError
 from .profiles import critical_difference, mean_ranks, performance_profile
 from .rundir import safe_name, write_atomically
-from .statistics import estimated, final_values, mean_interval
+from .statistics import estimated, final_values, mean_interval, on_shared_clock
 from .tuned import best_rates
 
 if TYPE_CHECKING:
@@ -189,5 +189,7 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
     times = result.times_to_goal().rename(columns={cost: "value"})[["arm", "seed", "value"]]
-    unit = "estimated" if cost == "seconds" and estimated(result.records) else cost
+    unit = cost
+    if cost == "seconds":
+        unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost
     return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit)

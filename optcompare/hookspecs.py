@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from .comparison import Comparison, Trial
+    from .executors import Demand
     from .result import Result
 
 NAME = "optcompare"
@@ -33,6 +36,17 @@ def optcompare_workloads() -> Mapping[str, Callable[..., Any]]:  # type: ignore[
 def optcompare_optimizers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
     """Called when an optimizer is looked up or listed: name to ``Optimizer`` class, or to a function
     ``build(model, *, lr, …)`` that returns an optimizer."""
+
+
+@hookspec
+def optcompare_executors() -> Mapping[str, Callable[[Demand, str], Executor]]:  # type: ignore[empty-body]
+    """Called when an executor is looked up or listed: name to ``make(demand, address)``, which returns a
+    ``concurrent.futures.Executor``.
+
+    ``address`` is what follows the name in ``--executor name:address``. An attribute ``jobs`` of the executor says how many
+    tasks it has room for; a method ``share(value: bytes)`` may return what arrives in a task as those bytes, or as a
+    function that returns them.
+    """
 
 
 @hookspec

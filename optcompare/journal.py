@@ -7,7 +7,7 @@ is on disk; only then is anybody told. At the end of the run one table of each r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ KEY = ["phase", "arm", "lr", "seed"]
 
 Row = Mapping[str, Any]
 State = dict[str, Any]
+Saved = tuple[dict[str, list[Row]], State]
+"""A task under way: the records so far of each of its trials, by its key, and their state."""
 
 
 class Journal:
@@ -84,23 +86,20 @@ class Journal:
         for trial, outcome in trials:
             self._told(trial, outcome)
 
-    def checkpoint(
-        self, trials: Sequence[Trial], state: State, records: Mapping[Trial, Sequence[Row]], now: bool = False
-    ) -> None:
-        """Keeps a task that is under way, if the last checkpoint is old enough; ``now``: in any case."""
+    def checkpoint(self, tasks: Iterable[Saved], now: bool = False) -> None:
+        """Keeps what is under way, if the last checkpoint is old enough; ``now``: in any case."""
         if self._directory is not None and (now or time.perf_counter() - self._checkpointed > self._pause):
             self._checkpointed = time.perf_counter()
-            kept = {key_of(trial): list(records.get(trial, ())) for trial in trials}
-            _save(self._directory / CHECKPOINT, {"trials": kept, "state": state})
+            _save(self._directory / CHECKPOINT, {"tasks": [list(saved) for saved in tasks]})
 
     def forget_checkpoint(self) -> None:
-        """The task that was under way has ended."""
+        """What was under way has ended."""
         if self._directory is not None:
             (self._directory / CHECKPOINT).unlink(missing_ok=True)
 
 
 class Kept:
-    """States that a run directory holds: of ended trials, and of the task that was under way."""
+    """States that a run directory holds: of ended trials, and of the tasks that were under way."""
 
     def __init__(self, directory: Path) -> None:
         self._files = sorted((directory / STATES).glob(f"[0-9]*-{STATES}.pt"))
@@ -120,12 +119,11 @@ class Kept:
             self._read = path, _load(path)
         return self._read[1][key_of(trial)]
 
-    def checkpoint(self) -> tuple[dict[str, list[Row]], State] | None:
-        """The records so far of each trial under way, by its key, and their state; None if there is none."""
+    def checkpoint(self) -> list[Saved]:
+        """The tasks that were under way."""
         if not self._checkpoint.is_file():
-            return None
-        saved = _load(self._checkpoint)
-        return saved["trials"], saved["state"]
+            return []
+        return [(records, state) for records, state in _load(self._checkpoint)["tasks"]]
 
 
 def key_of(trial: Trial) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .binding import REQUIRED, as_spec, bind, parameters, write
 from .comparison import Part
@@ -16,6 +17,9 @@ from .spec import Spec, parse
 from .strategy import Strategy
 from .train.stats import check_needs
 from .workload import Workload
+
+if TYPE_CHECKING:
+    from .executors import Demand
 
 StrategyLike = str | Strategy
 OptimizerLike = str | Factory
@@ -86,6 +90,16 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
     values = _without_defaults(factory, values)
     text = str(as_spec(spec.name, values))
     return OptimizerChoice(factory, spec.name, Part(text, text), values, None if lr is None else float(lr))
+
+
+def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
+    """The executor of ``name[:address]``."""
+    name, _, address = text.partition(":")
+    made = _call(registry.find("executors", name).factory, {"demand": demand, "address": address}, f"executor {name}")
+    if not (callable(getattr(made, "submit", None)) and callable(getattr(made, "shutdown", None))):
+        kind = type(made).__name__
+        raise PluginError(f"executor {name}: its factory must return a concurrent.futures.Executor, got a {kind}")
+    return cast(Executor, made)
 
 
 def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:

@@ -12,7 +12,7 @@ from .rundir import refuse_occupied, safe_name
 from .spec import split
 
 if TYPE_CHECKING:
-    from .api import Prepared
+    from .execute import Prepared
     from .resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")
@@ -31,6 +31,9 @@ _FREE_WITH_CONFIG = {
     "memory",
     "verbose",
     "checkpoint",
+    "keep_states",
+    "jobs",
+    "executor",
 }
 
 
@@ -52,7 +55,7 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
 
 _FREE_WITH_RESUME = {
     "resume", "force", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin", "dry_run",
-    "quiet", "as_json", "memory", "verbose", "checkpoint",
+    "quiet", "as_json", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor",
 }  # fmt: skip
 
 
@@ -100,6 +103,19 @@ def check_memory(text: str) -> None:
     from .train.memory import memory_limit
 
     memory_limit(text, torch.device("cpu"))
+
+
+def state_bytes(text: str) -> float:
+    """Bytes of ``2GB`` or ``0``; raises :class:`ComparisonError` for anything else."""
+    import torch
+
+    from .train.memory import memory_limit
+
+    if text.strip() == "0":
+        return 0.0
+    if "%" in text:
+        raise ComparisonError(f"--keep-states takes a size, such as 2GB or 0, got {text!r}")
+    return memory_limit(text, torch.device("cpu"))
 
 
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:

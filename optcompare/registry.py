@@ -20,8 +20,8 @@ from . import hookspecs
 from .binding import suggestion
 from .errors import OptcompareError, PluginError, explain
 
-KINDS = ("strategies", "workloads", "optimizers")
-_SINGULAR = {"strategies": "strategy", "workloads": "workload", "optimizers": "optimizer"}
+KINDS = ("strategies", "workloads", "optimizers", "executors")
+_SINGULAR = {"strategies": "strategy", "workloads": "workload", "optimizers": "optimizer", "executors": "executor"}
 _NAME = re.compile(r"[\w.-]+")
 
 

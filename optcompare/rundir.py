@@ -6,7 +6,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,33 @@ COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "tria
 def safe_name(text: str) -> str:
     """A text as the name of a file or directory."""
     return re.sub(r"[^\w.-]+", "_", text)[:40].strip("._") or "workload"
+
+
+@contextmanager
+def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
+    """A run directory for this process alone; ``occupied``: an earlier run's, which need not be empty.
+
+    Raises :class:`RunDirectoryError` where another process writes to it.
+    """
+    if not occupied:
+        claim(directory)
+    if os.name == "nt":  # a directory cannot be locked there
+        yield
+        return
+    import fcntl
+
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            advice = "wait for it, or give another --out"
+            raise RunDirectoryError(f"another run is writing to {directory}; {advice}") from None
+        except OSError:  # some network file systems have no locks
+            pass
+        yield
+    finally:
+        os.close(handle)
 
 
 def claim(directory: Path) -> None:

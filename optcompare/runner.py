@@ -1,11 +1,11 @@
-"""Drives trials through a trainer, task by task; tells observers, keeps records. Only this process does so."""
+"""Drives trials to their ends, piece by piece; tells observers, keeps records. Only this process does so."""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,17 +15,20 @@ import torch
 
 from .comparison import Trial
 from .errors import RunDirectoryError
+from .executors import Piece, Place
 from .fairness import Agreement, Check, Evidence
-from .journal import Journal, State, key_of
+from .journal import Journal, Row, Saved, State, key_of
 from .rehearsal import Estimate
+from .result import RECORD_COLUMNS, TRIAL_COLUMNS
 from .resume import Earlier, prolonged
 from .start import fingerprint
-from .tasks import Task, Tasks
+from .tasks import Queue, Task, Tasks
 from .train.progress import Progress
 from .train.record import outcome_of
 
-_TASK_SECONDS = 1.0
 _KEPT_WEIGHTS_BYTES = 2**30
+_TRUSTED_SECONDS = 5.0
+"""What was expected counts as much as so many seconds of what was seen: the first of them say little."""
 _READ_STATES = 1000
 
 
@@ -79,13 +82,15 @@ def stop_on_interrupt() -> Iterator[Stop]:
 class Runner:
     """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
-    ``planned``: all trials that are to come, for the time left; ``journal``: keeps what has ended; ``earlier``: what
-    an earlier run of the same comparison left, which is not trained again; ``notes``: what the user should hear of that.
+    ``place``: where tasks are trained; ``planned``: all trials that are to come, for the time left; ``journal``: keeps
+    what has ended; ``earlier``: what an earlier run of the same comparison left, which is not trained again; ``notes``:
+    what the user should hear of that.
     """
 
     def __init__(
         self,
         tasks: Tasks,
+        place: Place,
         estimates: Sequence[Estimate],
         planned: Sequence[Trial],
         observer: Observer,
@@ -93,9 +98,10 @@ class Runner:
         journal: Journal,
         earlier: Earlier | None = None,
     ) -> None:
-        setup = tasks.loop.setup
+        setup = tasks.setup
         self.measured = Measured()
-        self._tasks, self._observer, self._stop, self._planned = tasks, observer, stop, len(planned)
+        self._tasks, self._place, self._observer, self._stop = tasks, place, observer, stop
+        self._planned = len(planned)
         self._setup = setup
         self._journal, self._earlier = journal, earlier
         self.notes: list[str] = []
@@ -105,39 +111,40 @@ class Runner:
         self._pace = _Pace(estimates, planned)
         self._kept_bytes = 0
         self._open: dict[Trial, list[dict[str, Any]]] = {}
+        self._shares: dict[Trial, float] = {}
+        self._safe: dict[Task, Saved] = {}
 
     def run(self, trials: Sequence[Trial]) -> None:
         """Trains these, as far as no earlier run did; after an interruption nothing more."""
-        if self.measured.interrupted:
+        if self.measured.interrupted or not trials:
             return
+        queue = Queue(self._dealt(trials))
         try:
-            for task, state in self._dealt(trials):
-                self._train(task, state)
-                if self.measured.interrupted:
-                    break
+            self._tell()
+            for piece in self._place.pieces(queue):
+                self._land(piece, queue)
+                self._tell()
         except KeyboardInterrupt:
             self.measured.interrupted = True
         finally:
+            self.measured.interrupted |= self._stop.asked and self._done < self._planned
             if self.measured.interrupted:
                 self._tasks.lanes.stop()
             self._journal.flush()
 
-    def _dealt(self, trials: Sequence[Trial]) -> Iterator[tuple[Task, State | None]]:
-        """What is left to do, first what was under way: tasks with the states from which they go on."""
+    def _dealt(self, trials: Sequence[Trial]) -> Iterator[Task]:
+        """What is left to do, first what was under way."""
         if self._earlier is None:
-            yield from ((task, None) for task in self._tasks.of(trials))
+            yield from self._tasks.of(trials)
             return
         fresh, longer = self._left(trials, self._earlier)
-        under_way = self._under_way(fresh, self._earlier)
-        yield from under_way
-        begun = {trial for task, _ in under_way for trial in task.trials}
-        for task in self._tasks.of(longer):
-            states = [prolonged(self._earlier.kept[trial]) for trial in task.trials]
-            yield (
-                task,
-                states[0] if task.trainer is self._tasks.loop else {"lanes": states, "strayed": {}, "again": False},
-            )
-        yield from ((task, None) for task in self._tasks.of([trial for trial in fresh if trial not in begun]))
+        begun = set[Trial]()
+        for task in self._under_way(fresh, self._earlier):
+            begun.update(task.trials)
+            yield task
+        kept = self._earlier.kept
+        yield from self._tasks.longer(longer, lambda trial: prolonged(kept[trial]))
+        yield from self._tasks.of([trial for trial in fresh if trial not in begun])
 
     def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
         """Trials to train from their starts, and trials to train on; those that are done already are counted."""
@@ -162,23 +169,19 @@ class Runner:
             )
         return fresh, on
 
-    def _under_way(self, fresh: Sequence[Trial], earlier: Earlier) -> list[tuple[Task, State | None]]:
-        """The task of the last checkpoint, if all its trials are still wanted."""
-        saved = earlier.kept.checkpoint()
+    def _under_way(self, fresh: Sequence[Trial], earlier: Earlier) -> Iterator[Task]:
+        """The tasks of the last checkpoint, as far as their trials are still wanted."""
         wanted = {key_of(trial): trial for trial in fresh}
-        if saved is None or not set(saved[0]) <= set(wanted):
-            return []
-        records, state = saved
-        trials = [wanted[key] for key in records]
-        for key, rows in records.items():
-            self._open[wanted[key]] = [dict(row) for row in rows]
-            self._first(wanted[key], rows)
-        if "lanes" not in state:
-            return [(Task(self._tasks.loop, trials), state)]
-        admitted = self._tasks.lanes.admit(trials)
-        if admitted.groups == [trials]:
-            return [(Task(self._tasks.lanes, trials), state)]
-        return [(Task(self._tasks.loop, [trial]), lane) for trial, lane in zip(trials, state["lanes"], strict=True)]
+        for records, state in earlier.kept.checkpoint():
+            trials = [wanted[key] for key in records if key in wanted]
+            if "lanes" in state:
+                lanes = zip(records, state["lanes"], strict=True)
+                state = {**state, "lanes": [lane for key, lane in lanes if key in wanted]}
+            for trial in trials:
+                self._open[trial] = [dict(row) for row in records[key_of(trial)]]
+                self._first(trial, self._open[trial])
+            if trials:
+                yield from self._tasks.going_on(trials, state)
 
     def _restore(self, trial: Trial, row: dict[str, Any], earlier: Earlier) -> None:
         self._pace.finished(trial)
@@ -202,7 +205,7 @@ class Runner:
         new = [
             pd.concat(tables, ignore_index=True) if tables else pd.DataFrame() for tables in zip(*parts, strict=True)
         ]
-        records, trials = new if new else (pd.DataFrame(), pd.DataFrame())
+        records, trials = new or (pd.DataFrame(columns=RECORD_COLUMNS), pd.DataFrame(columns=TRIAL_COLUMNS))
         if self._earlier is None or self._earlier.trials.empty:
             return records, trials
         return self._earlier.with_later(records, trials)
@@ -218,48 +221,66 @@ class Runner:
         checked, apart = lanes.checked + before.get("checked", 0), max(lanes.apart, before.get("apart", 0.0))
         return Agreement(checked, apart, lanes.tolerance)
 
-    def _train(self, task: Task, state: State | None = None, before: str = "") -> None:
-        """Trains a task from ``state`` to its end; ``before``: the trainer that brought it there, if another."""
-        trainer, trials = task
-        budget, n = self._setup.comparison.budget, self._setup.workload.size
-        known = {(trial.arm.label, trial.arm.lr, trial.seed): trial for trial in trials}
-        going, share = dict(enumerate(trials)), 0.0
-        strayed: list[tuple[Trial, State | None, str]] = []
-        while going:
-            self._observer.advanced(self._done, self._planned, *self._pace.left(going.values(), share))
-            records, state = trainer.advance(trials, state, _Deadline(self._stop), lambda: self._stop.asked)
-            for record in records:
-                trial = known[record["arm"], record["lr"], record["seed"]]
-                if record["update"] == 0:
-                    self._evidence.first_record(trial, record)
-                self._open.setdefault(trial, []).append(record)
-                self._observer.measured(trial, record)
-            if not any(lane["progress"]["status"] == "interrupted" for lane in state.get("lanes", [state])):
-                self._journal.checkpoint(trials, state, self._open, now=self._stop.asked)
-            for number, trial in list(going.items()):
-                mine = state.get("lanes", [state])[number]
-                progress = Progress(**mine["progress"])
-                share = progress.share(budget, n)
-                if progress.status == "running" and self._stop.asked:
-                    progress.status, progress.reason = "interrupted", "stopped by the user"
-                    progress.final_sha256 = fingerprint(mine["model"])
-                if progress.status != "running":
-                    self._finish(trial, progress, mine, before + trainer.name)
-                elif str(number) in state.get("strayed", {}):
-                    strayed.append((trial, None if state["again"] else mine, state["strayed"][str(number)]))
-                else:
-                    continue
-                del going[number]
-        if not self._stop.asked:
-            self._journal.forget_checkpoint()
-        self._tasks.explain([(trial, why) for trial, _, why in strayed])
-        for trial, reached, _ in strayed:
-            if reached is None:
+    def _land(self, piece: Piece, queue: Queue) -> None:
+        """Takes in what was measured; crosses off what has ended, and puts what strayed from its lanes into the loop."""
+        task, records, state = piece
+        known = {(trial.arm.label, trial.arm.lr, trial.seed): trial for trial in task.trials}
+        for record in records:
+            trial = known[record["arm"], record["lr"], record["seed"]]
+            if record["update"] == 0:
+                self._evidence.first_record(trial, record)
+            self._open.setdefault(trial, []).append(record)
+            self._observer.measured(trial, record)
+        task.state = state
+        lanes = state.get("lanes", [state])
+        if not any(lane["progress"]["status"] == "interrupted" for lane in lanes):
+            self._safe[task] = self._saved(task, state)
+        self._journal.checkpoint(self._safe.values(), now=self._stop.asked)
+        strayed = list[int]()
+        for number, trial in list(task.going.items()):
+            progress = Progress(**lanes[number]["progress"])
+            self._shares[trial] = progress.share(self._setup.comparison.budget, self._setup.workload.size)
+            if progress.status == "running" and self._stop.asked:
+                progress.status, progress.reason = "interrupted", "stopped by the user"
+                progress.final_sha256 = fingerprint(lanes[number]["model"])
+            if progress.status != "running":
+                self._finish(trial, progress, lanes[number], task.before + task.trainer)
+            elif str(number) in state.get("strayed", {}):
+                strayed.append(number)
+            else:
+                continue
+            del task.going[number]
+        self._stray(task, strayed, queue)
+        if not task.going and not self._stop.asked:
+            self._safe.pop(task, None)
+            if not self._safe:
+                self._journal.forget_checkpoint()
+
+    def _saved(self, task: Task, state: State) -> Saved:
+        """The trials of a task that are under way, with what there is of them; as many records as fit to the state."""
+        records: dict[str, list[Row]] = {key_of(trial): [*self._open.get(trial, ())] for trial in task.going.values()}
+        if "lanes" in state:
+            state = {**state, "lanes": [state["lanes"][number] for number in task.going]}
+        return records, state
+
+    def _stray(self, task: Task, strayed: Sequence[int], queue: Queue) -> None:
+        """Lanes that cannot stay beside the others go on in the loop, or begin there again."""
+        state = task.state or {}
+        self._tasks.explain([(task.trials[number], state["strayed"][str(number)]) for number in strayed])
+        for number in reversed(strayed):
+            trial = task.trials[number]
+            if state["again"]:
                 self._open.pop(trial, None)
-            self._train(Task(self._tasks.loop, [trial]), reached, f"{trainer.name}+" if reached else "")
+                queue.put_back(Task("loop", [trial]))
+            else:
+                queue.put_back(Task("loop", [trial], state["lanes"][number], before=f"{task.trainer}+"))
+
+    def _tell(self) -> None:
+        self._observer.advanced(self._done, self._planned, *self._pace.left(self._shares))
 
     def _finish(self, trial: Trial, progress: Progress, state: State, trainer: str) -> None:
         self._pace.finished(trial)
+        self._shares.pop(trial, None)
         self._done += 1
         self.measured.interrupted |= progress.status == "interrupted"
         outcome = outcome_of(trial, progress, self._setup.comparison, trainer)
@@ -280,17 +301,6 @@ class Runner:
             }
 
 
-class _Deadline:
-    """Ends a task when the user asks, or when it has lasted long enough for progress to be shown."""
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop = stop
-        self._end = time.perf_counter() + _TASK_SECONDS
-
-    def __call__(self) -> bool:
-        return self._stop.asked or time.perf_counter() > self._end
-
-
 class _Pace:
     """Time left: what the rehearsal expects of each arm, corrected by what was done so far really took."""
 
@@ -303,9 +313,9 @@ class _Pace:
     def finished(self, trial: Trial) -> None:
         self._done += self._expected[trial.arm.label]
 
-    def left(self, trials: Iterable[Trial], share: float) -> tuple[float, float]:
-        """The share of all work that is done, and seconds left, when ``share`` of these trials is done."""
+    def left(self, shares: Mapping[Trial, float]) -> tuple[float, float]:
+        """The share of all work that is done, and seconds left; ``shares``: how much of each trial under way."""
         elapsed = time.perf_counter() - self._began
-        done = self._done + share * sum(self._expected[trial.arm.label] for trial in trials)
-        rate = elapsed / done if done else 1.0
+        done = self._done + sum(share * self._expected[trial.arm.label] for trial, share in shares.items())
+        rate = (elapsed + _TRUSTED_SECONDS) / (done + _TRUSTED_SECONDS)
         return done / self._total, (self._total - done) * rate

@@ -36,7 +36,16 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
 
 def estimated(records: pd.DataFrame) -> bool:
     """Whether some of the seconds are updates × the median seconds of an update alone, as they are in lanes."""
-    return "clock" in records.columns and bool((records["clock"] == "estimated").any())
+    return _timed(records, "estimated")
+
+
+def on_shared_clock(records: pd.DataFrame) -> bool:
+    """Whether some of the seconds were measured while other trials ran beside."""
+    return _timed(records, "shared")
+
+
+def _timed(records: pd.DataFrame, clock: str) -> bool:
+    return "clock" in records.columns and bool((records["clock"] == clock).any())
 
 
 def compared_column(records: pd.DataFrame) -> str:

@@ -3,30 +3,61 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import NamedTuple
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from .comparison import Trial
 from .rehearsal import Estimate
+from .train.families import WIDEST
 from .train.lanes import LanesTrainer
 from .train.levels import GROUP_SECONDS, Work, worth_lanes
-from .train.loop import LoopTrainer
+from .train.trial import State
 
+TaskTrainer = Literal["loop", "lanes"]
 _LONGEST = 240
 
 
-class Task(NamedTuple):
-    """Trials for one trainer, together."""
+@dataclass(eq=False)
+class Task:
+    """Trials for one trainer, together, and how far they have come.
 
-    trainer: LoopTrainer | LanesTrainer
+    ``state``: as the trainer left it last; ``before``: the trainer that brought it there, if another; ``going``: by their
+    numbers, the trials that have not ended.
+    """
+
+    trainer: TaskTrainer
     trials: list[Trial]
+    state: State | None = None
+    before: str = ""
+    going: dict[int, Trial] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.going = dict(enumerate(self.trials))
+
+
+class Queue:
+    """Tasks in the order of their turns: what is put back comes first, then what is dealt, made when it is asked for."""
+
+    def __init__(self, dealt: Iterable[Task]) -> None:
+        self._dealt, self._back = iter(dealt), deque[Task]()
+
+    def put_back(self, task: Task) -> None:
+        self._back.appendleft(task)
+
+    def next(self) -> Task | None:
+        """The next task; None if there is none now."""
+        return self._back.popleft() if self._back else next(self._dealt, None)
 
 
 class Tasks:
     """Deals out trials as tasks: to lanes what they can and what repays, the rest to the loop, seed by seed.
 
     ``planned``: the lists of trials that are to come, for what is shared between them; ``say``: is told each choice;
-    ``notes``: sentences that the user should hear in any case.
+    ``notes``: sentences that the user should hear in any case; ``workers``: how many there are, each of which checks the
+    groups that it is given (0: they are checked here).
     """
 
     def __init__(
@@ -35,8 +66,10 @@ class Tasks:
         estimates: Sequence[Estimate],
         planned: Sequence[Sequence[Trial]],
         say: Callable[[str], None] = lambda text: None,
+        workers: int = 0,
     ) -> None:
-        self.loop, self.lanes, self.notes = lanes.loop, lanes, list[str]()
+        self._workers = workers
+        self.setup, self.lanes, self.notes = lanes.setup, lanes, list[str]()
         self._say, self._asked = say, lanes.setup.comparison.trainer
         self._estimates = {estimate.arm.label: estimate for estimate in estimates}
         self._worth = set[Hashable]()
@@ -52,9 +85,24 @@ class Tasks:
             for together in self._together(trials):
                 for trial in together:
                     del alone[trial]
-                yield Task(self.lanes, together)
+                yield Task("lanes", together)
         for trial in alone:
-            yield Task(self.loop, [trial])
+            yield Task("loop", [trial])
+
+    def going_on(self, trials: list[Trial], state: State) -> list[Task]:
+        """Trials that were under way when an earlier run was stopped, with their state."""
+        if "lanes" not in state:
+            return [Task("loop", trials, state)]
+        if self._workers or self.lanes.admit(trials).groups == [trials]:
+            return [Task("lanes", trials, {**state, "strayed": {}, "again": False})]
+        return [Task("loop", [trial], lane) for trial, lane in zip(trials, state["lanes"], strict=True)]
+
+    def longer(self, trials: Sequence[Trial], states: Callable[[Trial], State]) -> Iterator[Task]:
+        """Trials that had ended, and go on with a larger budget."""
+        for task in self.of(trials):
+            found = [states(trial) for trial in task.trials]
+            task.state = {"lanes": found, "strayed": {}, "again": False} if task.trainer == "lanes" else found[0]
+            yield task
 
     def _together(self, trials: Sequence[Trial]) -> Iterator[list[Trial]]:
         """Groups for lanes, the shorter ones first; of many groups the first of each kind, then the second, …"""
@@ -64,6 +112,9 @@ class Tasks:
         for group in sorted(groups, key=lambda group: self._work(group).updates):
             if self._asked == "auto" and self._kind(group) not in self._worth:
                 self._say(f"{_arms(group)}: in the loop, {_count(group)} of few updates do not repay lanes")
+                continue
+            if self._workers:
+                split.append(_shares(group, self._workers))
                 continue
             admitted = self.lanes.admit(group)
             self.explain(admitted.refused, aloud=not admitted.slower)
@@ -81,6 +132,13 @@ class Tasks:
         estimate = self._estimates[group[0].arm.label]
         return Work(len(group), estimate.updates or 0, estimate.measurements)
 
+    def heard(self, said: Sequence[str], checked: int, apart: float) -> None:
+        """What a worker said, and how closely its lanes agreed with its loop."""
+        for line in said:
+            self._say(line)
+        self.lanes.checked += checked
+        self.lanes.apart = max(self.lanes.apart, apart)
+
     def explain(self, refused: Sequence[tuple[Trial, str]], aloud: bool = True) -> None:
         """One line for each arm and reason; ``aloud``: also to a user who asked for lanes, or waits long without them."""
         lines: dict[tuple[str, str], list[Trial]] = {}
@@ -92,6 +150,13 @@ class Tasks:
             if aloud and (self._asked == "lanes" or missed) and line not in self.notes:
                 self.notes.append(line)
             self._say(line)
+
+
+def _shares(group: list[Trial], workers: int) -> list[list[Trial]]:
+    """A group in even parts, one for each worker, or as many as are not too wide."""
+    parts = max(min(workers, len(group)), math.ceil(len(group) / WIDEST))
+    size = math.ceil(len(group) / parts)
+    return [group[first : first + size] for first in range(0, len(group), size)]
 
 
 def _arms(group: Sequence[Trial]) -> str:

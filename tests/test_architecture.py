@@ -83,11 +83,13 @@ LAYERS = {
         "rehearsal",
         "tasks",
         "resume",
+        "worker",
+        "executors",
         "runner",
         "figures",
         "merge",
     ],
-    "faces": ["api", "options", "report.terminal", "cli", ""],
+    "faces": ["execute", "api", "options", "report.terminal", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""
 ORDER = [module for layer in LAYERS.values() for module in layer]

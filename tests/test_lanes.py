@@ -142,7 +142,7 @@ class TestGroups:
         question = {"seeds": 4, "lr": [0.02, 0.05, 0.1], "updates": 15}
         whole, _ = both(small_workload(), "mini:4", "adam", **question)
         if "most" in change:
-            monkeypatch.setattr("optcompare.train.families._MOST", change.pop("most"))
+            monkeypatch.setattr("optcompare.train.families.WIDEST", change.pop("most"))
         agree(whole, both(small_workload(), "mini:4", "adam", **{**question, **change})[0], rtol=1e-12)
 
     def test_learning_rates_share_a_program_and_rules_do_not(self, registry):

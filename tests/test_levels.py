@@ -18,6 +18,7 @@ from conftest import make_trainer, small_workload
 from optcompare import ComparisonError, Strategy, StrategyError, compare
 from optcompare.api import execute, prepare, torch_as_agreed
 from optcompare.comparison import Budget
+from optcompare.execute import How
 from optcompare.tasks import Tasks
 from optcompare.train import compiled
 from optcompare.train.compiled import Compiling
@@ -71,7 +72,7 @@ def asked(registry, **question):
 class TestAuto:
     def test_a_short_run_stays_in_the_loop(self, registry):
         said = []
-        result = execute(asked(registry, budget=Budget("epochs", 10)), say=said.append)
+        result = execute(asked(registry, budget=Budget("epochs", 10)), how=How(say=said.append))
         assert trainers(result) == {"loop"}
         assert said == [
             f"{arm}: in the loop, 10 trials of few updates do not repay lanes" for arm in ("full", "mini:2", "single")
@@ -86,7 +87,7 @@ class TestAuto:
         trials = prepared.setup.comparison.trials()
         with torch_as_agreed(1):
             tasks = Tasks(LanesTrainer(prepared.trainer, 2**30), prepared.estimates, [trials], said.append)
-            return [(task.trainer.name, len(task.trials)) for task in tasks.of(trials)], said, tasks.notes
+            return [(task.trainer, len(task.trials)) for task in tasks.of(trials)], said, tasks.notes
 
     def test_a_long_run_takes_lanes(self, registry, monkeypatch):
         dealt, said, notes = self.dealt(registry, monkeypatch, lane_seconds=0.0)

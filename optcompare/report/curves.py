@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from ..statistics import estimated
+from ..statistics import estimated, on_shared_clock
 from . import scales, style
 from .scales import Limits
 from .style import Floats
@@ -30,6 +30,7 @@ X_NAMES: dict[X, str] = {
     "samples": "samples\n(gradients evaluated)",
 }
 ESTIMATED = "training time (s)\n(updates × time of one alone)"
+SHARED = "training time (s)\n(several trials at once)"
 METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss"}
 STOPPED = {"diverged": "x", "failed": "+"}
 SIGNS = {"diverged": "× ", "failed": "+ "}
@@ -198,10 +199,15 @@ def draw_loss(ax: Axes, records: pd.DataFrame, *, x: X, metric: str = "train_los
     style.dress(ax)
     scales.scale(ax, "x", across)
     scales.scale(ax, "y", up)
-    name = ESTIMATED if x == "seconds" and estimated(records) else X_NAMES[x]
-    ax.set_xlabel(name, size=style.SMALL, color=style.INK)
+    ax.set_xlabel(_x_name(x, records), size=style.SMALL, color=style.INK)
     ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
     return ax
+
+
+def _x_name(x: X, records: pd.DataFrame) -> str:
+    if x != "seconds":
+        return X_NAMES[x]
+    return ESTIMATED if estimated(records) else SHARED if on_shared_clock(records) else X_NAMES[x]
 
 
 def _shown(points: Floats, across: Limits, up: Limits) -> Floats:

@@ -24,6 +24,7 @@ UNITS = {
     "updates": "updates",
     "seconds": "seconds of training",
     "estimated": "seconds of training (updates × time of one alone)",
+    "shared": "seconds of training (several trials at once)",
 }
 
 

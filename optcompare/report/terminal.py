@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from rich.text import Text
 from ..binding import parameters
 from ..comparison import Comparison, Trial
 from ..optimizer import hyperparameters
-from ..statistics import estimated
+from ..statistics import estimated, on_shared_clock
 from .table import (
     aligned,
     certificate_lines,
@@ -123,6 +123,8 @@ class Reporter:
         self._say("mean over seeds ± half of its 95% t interval" if several else "one seed: no interval")
         if estimated(result.records):
             self._say("train time of trials in lanes: updates × the median time of one, measured alone in the loop")
+        elif on_shared_clock(result.records):
+            self._say("train time: measured while other trials ran beside; leave out --jobs to compare times")
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(result.summary(), str(result.goal)))
@@ -250,12 +252,18 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
     if title:
         out.print(Text(kind, style="bold underline"))
     for entry in entries.values():
-        known = hyperparameters(entry.factory) if kind == "optimizers" else parameters(entry.factory)
+        known = _parameters(kind, entry.factory)
         doc = (inspect.getdoc(entry.factory) or "").partition("\n")[0]
         out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
         shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
         if shown:
             out.print(Text(f"    {shown}", style="dim"), soft_wrap=not out.is_terminal)
+
+
+def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
+    if kind == "executors":
+        return ()  # it takes an address, not a spec
+    return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
 
 
 def print_plugins(plugins: Sequence[PluginInfo], entries: Mapping[str, Mapping[str, Entry]]) -> None:

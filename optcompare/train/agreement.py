@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..comparison import Trial
+from ..seeds import preserved_rng
 from .device import Clock
+from .loop import LoopTrainer
 from .planner import same
 from .program import Blueprint, Carry
 from .trial import State, TrialRun
@@ -91,6 +94,16 @@ def plain_attributes(model: nn.Module) -> dict[str, Any]:
         for name, value in vars(module).items()
         if isinstance(value, kinds) and not (name.startswith("_") and name in _OF_MODULES)
     }
+
+
+def hides_state(loop: LoopTrainer) -> bool:
+    """Whether an update changes something in the model that a state does not carry."""
+    comparison = loop.setup.comparison
+    with preserved_rng():
+        run = loop.run(Trial(comparison.arms[0], comparison.seeds[0]), None)
+        before = plain_attributes(run.model)
+        run.update(run.planner.order(0)[:2])
+        return bool(changed_attributes(before, run.model))
 
 
 def changed_attributes(before: Mapping[str, Any], model: nn.Module) -> list[str]:

@@ -21,7 +21,7 @@ from .programs import Programs
 from .rules import Settings, Unsupported, settings_of
 
 _WIDER = 3
-_MOST = 128
+WIDEST = 128
 """More lanes side by side gain nothing more, and would all end together, late."""
 
 
@@ -83,7 +83,7 @@ class Families:
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width
-        return math.ceil(lanes / math.ceil(lanes / min(_MOST, family.fits[0])))
+        return math.ceil(lanes / math.ceil(lanes / min(WIDEST, family.fits[0])))
 
     def programs(self, family: Family, width: int) -> Programs:
         """A family's programs for so many lanes."""

@@ -12,7 +12,7 @@ from .progress import Progress
 
 Record = dict[str, Any]
 Outcome = dict[str, Any]
-ClockKind = Literal["measured", "estimated"]
+ClockKind = Literal["measured", "estimated", "shared"]
 
 
 def record_of(

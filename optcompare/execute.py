@@ -1,0 +1,266 @@
+"""Carries out a comparison: where tasks run, what is kept, what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import rundir
+from .comparison import Comparison, Trial
+from .errors import ComparisonError
+from .executors import Demand, Elsewhere, Here, Place
+from .figures import save_figures
+from .journal import Journal, forget_parts
+from .make import make_executor
+from .provenance import describe_environment
+from .registry import Registry
+from .rehearsal import Estimate
+from .result import Result, describe
+from .resume import Earlier, refuse_changes
+from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
+from .statistics import compared_column
+from .tasks import Tasks
+from .train.contender import Setup
+from .train.device import torch_as_agreed
+from .train.landscape import landscape
+from .train.lanes import LanesTrainer
+from .train.loop import LoopTrainer
+from .train.memory import memory_limit
+from .tuned import best_rates, rate_scores
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A comparison that passed its rehearsal: ready to be run, or only to be shown."""
+
+    registry: Registry
+    setup: Setup
+    trainer: LoopTrainer
+    estimates: list[Estimate]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is carried out, which changes nothing of what is measured but the seconds.
+
+    - ``observer``: is told what happens; ``say``: in a line each, which trainer takes which trials, and why;
+    - ``formats``: of the plot; ``memory``: what lanes may take, as "4GB" or "25%";
+    - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which trials can be
+      trained on;
+    - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is there already.
+    """
+
+    observer: Observer | None = None
+    say: Callable[[str], None] | None = None
+    formats: Sequence[str] = ("png",)
+    memory: str | None = None
+    checkpoint: float = 10.0
+    keep_states: float = 2**30
+    jobs: int | None = None
+    executor: str | Executor | None = None
+
+    def __post_init__(self) -> None:
+        if not self.checkpoint >= 0:
+            raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {self.checkpoint:g}")
+        if self.jobs is not None and not (isinstance(self.jobs, int) and self.jobs >= 1):
+            raise ComparisonError(f"jobs must be a whole number, 1 or more, got {self.jobs!r}")
+
+
+def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:
+    """:func:`execute` in the directory of an earlier run; raises where something else than the question changed."""
+    setup = prepared.setup
+    now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
+    said = refuse_changes(earlier.environment, now, force)
+    noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))
+    return execute(noted, earlier.directory, how, earlier)
+
+
+def execute(
+    prepared: Prepared, out: Path | None = None, how: How | None = None, earlier: Earlier | None = None
+) -> Result:
+    """Trains everything, tells the observers, and writes the run directory if one is named.
+
+    ``earlier``: what an earlier run left in ``out``, which is not trained again.
+    """
+    how = how or How()
+    comparison, registry = prepared.setup.comparison, prepared.registry
+    environment = _environment(prepared, earlier)
+    with ExitStack() as stack:
+        stack.enter_context(torch_as_agreed(comparison.threads))
+        stop = stack.enter_context(stop_on_interrupt())
+        if out is not None:
+            stack.enter_context(rundir.reserved(out, occupied=earlier is not None))
+            rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
+        registry.notify("run_started", comparison=comparison)
+        work = stack.enter_context(_workplace(prepared, how, stop))
+        journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
+        planned = [*comparison.tuning_trials(), *comparison.trials()]
+        runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
+        runner.run(comparison.tuning_trials())
+        said: list[str] = []
+        if not runner.measured.interrupted:
+            comparison, said = choose_rates(comparison, *runner.tables())
+        runner.run(comparison.trials())
+        stop.saving = True
+        records, trials = runner.tables()
+        measured = runner.measured
+        trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
+        result = Result(
+            comparison=comparison,
+            records=_as_planned(records, comparison),
+            trials=_as_planned(trials, comparison),
+            certificate=runner.certificate(),
+            status="interrupted" if measured.interrupted else "finished",
+            notes=[*prepared.notes, *said, *work.tasks.notes, *runner.notes],
+            environment=environment | trained,
+            paths=_paths(prepared.trainer, measured),
+            weights=measured.weights,
+            workload=prepared.setup.workload,
+        )
+        if out is not None:
+            result.write(out, how.formats)
+            forget_parts(out)
+            if comparison.tuning is not None and not measured.interrupted:
+                save_figures([result], "tuning", out, how.formats)
+    registry.notify("run_finished", result=result)
+    return result
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Who trains, where, and who is told. ``jobs``: trials at once; ``choices``: which trainer took what."""
+
+    tasks: Tasks
+    place: Place
+    told: _Observers
+    jobs: int
+    choices: list[str]
+
+
+@contextmanager
+def _workplace(prepared: Prepared, how: How, stop: Stop) -> Iterator[_Work]:
+    """This process, or an executor: one that was made here ends here, at once where an error or a second Ctrl-C says so."""
+    comparison, loop = prepared.setup.comparison, prepared.trainer
+    choices: list[str] = []
+
+    def chosen(line: str) -> None:
+        choices.append(line)
+        if how.say is not None:
+            how.say(line)
+
+    told = _Observers(prepared.registry, how.observer)
+    planned = [comparison.tuning_trials(), comparison.trials()]
+    lanes = LanesTrainer(loop, memory_limit(how.memory, loop.device), chosen)
+    if how.executor is None and (how.jobs or 1) == 1:
+        here = Here(loop, lanes, lambda: stop.asked)
+        yield _Work(Tasks(lanes, prepared.estimates, planned, chosen), here, told, 1, choices)
+        return
+    if comparison.budget.unit == "seconds":
+        raise ComparisonError(
+            "a budget of seconds needs the machine for one trial at a time; leave out --jobs and --executor"
+        )
+    demand = Demand(how.jobs, comparison.threads, comparison.device)
+    name = how.executor or "processes"
+    executor = make_executor(prepared.registry, name, demand) if isinstance(name, str) else name
+    jobs = how.jobs or getattr(executor, "jobs", None) or os.cpu_count() or 1
+    calm = False
+    try:
+        tasks = Tasks(lanes, prepared.estimates, planned, chosen, workers=jobs)
+        expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
+        place = Elsewhere(executor, jobs, tasks, how.memory, expected, lambda: stop.asked)
+        yield _Work(tasks, place, told, jobs, choices)
+        calm = True
+    finally:
+        if isinstance(name, str):
+            executor.shutdown(wait=calm, cancel_futures=True)
+
+
+def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:
+    """What the run depends on, with what an earlier one depended on."""
+    comparison, loop = prepared.setup.comparison, prepared.trainer
+    environment = describe_environment(prepared.registry, prepared.setup.workload, loop.device, comparison.threads)
+    if earlier is not None:
+        begun = {name: value for name, value in earlier.environment.items() if name != "earlier"}
+        environment["earlier"] = [*earlier.environment.get("earlier", []), begun]
+        environment["agreement"] = earlier.environment.get("agreement", {})
+    return environment
+
+
+def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:
+    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds.
+
+    The second value says in words where the best lies at the edge of the grid, or every rate diverged.
+    """
+    if comparison.tuning is None:
+        return comparison, []
+    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
+    best = best_rates(rate_scores(records, trials, compared_column(records))).set_index("arm")
+    rates = {str(label): float(rate) for label, rate in best["lr"].items()}
+    if comparison.control is not None:
+        rates[comparison.control] = rates[str(comparison.baseline)]
+    notes: list[str] = []
+    lost = trials[trials["status"] == "failed"].groupby("arm", sort=False)["reason"]
+    notes += [f"{arm}: {len(reasons)} tuning trials failed: {reasons.iloc[0]}" for arm, reasons in lost]
+    for label, row in best.iterrows():
+        if label in lost.groups:
+            continue
+        if row["all_diverged"]:
+            notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
+        elif row["at_edge"]:
+            tried = comparison.tuning.rates[str(label)]
+            notes.append(
+                f"{label}: the best learning rate, {row['lr']:g}, lies at the edge of the grid from {min(tried):g} to "
+                f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
+            )
+    return comparison.with_rates(rates), notes
+
+
+def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+    """Rows seed by seed and arm by arm, tuning first, in whatever order the trials were trained."""
+    if table.empty:
+        return table
+    seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
+    seed_places = {seed: place for place, seed in enumerate(seeds)}
+    arm_places = {arm.label: place for place, arm in enumerate(comparison.arms)}
+    keys = pd.DataFrame(
+        {"seed": table["seed"].map(seed_places), "arm": table["arm"].map(arm_places), "lr": table["lr"]}
+    )
+    return table.loc[keys.sort_values(["seed", "arm", "lr"], kind="stable").index].reset_index(drop=True)
+
+
+def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
+    if not measured.paths:
+        return None
+    return landscape(trainer, pd.DataFrame(measured.paths), trainer.setup.comparison.seeds[0])
+
+
+class _Observers:
+    """Plugins that listen, and the one observer handed in."""
+
+    def __init__(self, registry: Registry, observer: Observer | None) -> None:
+        self._registry, self._observer = registry, observer
+        self._heard = registry.observes("measured")
+
+    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        if self._heard:
+            self._registry.notify("measured", trial=trial, record=record)
+        if self._observer is not None:
+            self._observer.measured(trial, record)
+
+    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
+        self._registry.notify("trial_finished", trial=trial, outcome=outcome)
+        if self._observer is not None:
+            self._observer.trial_finished(trial, outcome)
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        if self._observer is not None:
+            self._observer.advanced(done, of, fraction, seconds_left)

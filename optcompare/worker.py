@@ -1,0 +1,172 @@
+"""What happens in another process, or on another machine: trainers are made there once, and take tasks a stretch further."""
+
+from __future__ import annotations
+
+import pickle
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+
+from . import __version__
+from .comparison import Trial
+from .errors import ComparisonError, explain
+from .tasks import TaskTrainer
+from .train.agreement import hides_state
+from .train.contender import Setup
+from .train.device import torch_as_agreed
+from .train.lanes import Admitted, LanesTrainer
+from .train.loop import LoopTrainer
+from .train.memory import memory_limit
+from .train.record import Record
+from .train.trial import State
+
+Shared = bytes | Callable[[], bytes]
+"""A packed setup, or what reads it: large data need not travel with every task."""
+
+_BENCHES: dict[str, _Bench] = {}
+_ONE_AT_A_TIME = threading.RLock()
+"""Torch's generators and settings belong to the process: in an executor of threads, tasks wait for each other."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of a run is trained with. ``key``: names the run; ``memory``: what lanes may take, shared by so many
+    ``jobs``; ``setup``: as :func:`pack` returned it."""
+
+    key: str
+    memory: str | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Tasks for one trainer, one after another, for so many seconds; those that are not begun by then are left.
+
+    ``names``: each task's name and how often it was sent, by which a worker knows again what it still holds.
+    """
+
+    trainer: TaskTrainer
+    tasks: Sequence[tuple[list[Trial], State | None]]
+    names: Sequence[tuple[str, int]]
+    seconds: float
+
+
+@dataclass
+class Reply:
+    """``pieces``: of each task its new records and its state, None if it was not begun; ``admitted``: where lanes were
+    not admitted as they came, how they may; ``checked``, ``apart``: as :class:`LanesTrainer` has them; ``said``: lines;
+    ``versions``: with which it was trained."""
+
+    pieces: list[tuple[list[Record], State] | None]
+    admitted: Admitted | None = None
+    checked: int = 0
+    apart: float = 0.0
+    said: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def pack(setup: Setup) -> bytes:
+    """The setup in bytes, with what no other process could import: lambdas, and what a notebook or a plugin file defines.
+
+    Raises :class:`ComparisonError` where something in it cannot travel.
+    """
+    import cloudpickle  # scikit-learn's joblib brings it
+
+    files = [module for name, module in list(sys.modules.items()) if name.startswith("optcompare_file_")]
+    try:
+        for module in files:
+            cloudpickle.register_pickle_by_value(module)
+        return cast(bytes, cloudpickle.dumps(setup))
+    except Exception as error:
+        raise ComparisonError(
+            f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; leave "
+            "out --jobs and --executor"
+        ) from error
+    finally:
+        for module in files:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def versions() -> dict[str, str]:
+    """What must be the same wherever trials of one comparison are trained."""
+    return {"optcompare": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def train(job: Job, setup: Shared, stretch: Stretch) -> Reply:
+    """Takes tasks further. What a trial itself raises is in its state; an error from here is one of the workplace."""
+    with _ONE_AT_A_TIME:
+        if job.key not in _BENCHES:
+            _BENCHES.clear()
+            _BENCHES[job.key] = _Bench(job, setup)
+        return _BENCHES[job.key].train(stretch)
+
+
+def stop(key: str) -> None:
+    """Ends compilers that this process has under way."""
+    with _ONE_AT_A_TIME:
+        if key in _BENCHES:
+            _BENCHES.pop(key).lanes.stop()
+
+
+class _Bench:
+    """The trainers of one run in this process, and the state that they left last, with the live objects behind it.
+
+    A model that hides state where no checkpoint finds it is trained to its end in one go: elsewhere it would be lost.
+    """
+
+    def __init__(self, job: Job, shared: Shared) -> None:
+        setup: Setup = pickle.loads(shared() if callable(shared) else shared)  # from the process that sends the tasks
+        self._threads = setup.comparison.threads
+        self._said: list[str] = []
+        with torch_as_agreed(self._threads):
+            self.loop = LoopTrainer(setup)
+            self._in_one_go = hides_state(self.loop)
+        self.lanes = LanesTrainer(self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._said.append)
+        self._left: dict[str, tuple[int, State]] = {}
+
+    def train(self, stretch: Stretch) -> Reply:
+        self._said.clear()
+        self.lanes.checked, self.lanes.apart = 0, 0.0
+        end = time.perf_counter() + stretch.seconds
+        with torch_as_agreed(self._threads):
+            if stretch.trainer == "lanes":
+                reply = self._lanes(stretch, end)
+            else:
+                reply = Reply([self._one(stretch, number, end) for number in range(len(stretch.tasks))])
+        reply.checked, reply.apart = self.lanes.checked, self.lanes.apart
+        reply.said, reply.versions = list(self._said), versions()
+        return reply
+
+    def _one(self, stretch: Stretch, number: int, end: float) -> tuple[list[Record], State] | None:
+        if number and time.perf_counter() > end:
+            return None
+        trials, state = stretch.tasks[number]
+        return self._advanced(self.loop, trials, self._known(stretch.names[number], state), stretch.names[number], end)
+
+    def _lanes(self, stretch: Stretch, end: float) -> Reply:
+        (trials, state), name = stretch.tasks[0], stretch.names[0]
+        known = self._known(name, state)
+        if known is state:
+            admitted = self.lanes.admit(trials)
+            if admitted.groups != [trials]:
+                return Reply([None], admitted)
+            end = max(end, time.perf_counter() + stretch.seconds / 2)
+        return Reply([self._advanced(self.lanes, trials, known, name, end)])
+
+    def _known(self, name: tuple[str, int], state: State | None) -> State | None:
+        """The very state that this process left, if it was the last to train the task; the trainers go on from it at once."""
+        sent, mine = self._left.get(name[0], (-1, None))
+        return mine if sent == name[1] else state
+
+    def _advanced(
+        self, trainer: LoopTrainer | LanesTrainer, trials: list[Trial], state: State | None, name: tuple[str, int], end: float
+    ) -> tuple[list[Record], State]:  # fmt: skip
+        records, state = trainer.advance(trials, state, lambda: time.perf_counter() > end and not self._in_one_go)
+        self._left = {name[0]: (name[1] + 1, state)}
+        return records, state

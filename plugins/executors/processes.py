@@ -1,0 +1,147 @@
+"""Processes of this machine: what ``--jobs N`` uses."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from optcompare import ComparisonError, hookimpl
+
+if TYPE_CHECKING:
+    from optcompare import Demand
+
+
+@hookimpl
+def optcompare_executors() -> dict[str, Callable[..., Executor]]:
+    return {"processes": processes}
+
+
+def processes(demand: Demand, address: str) -> Processes:
+    """N processes of this machine, made anew by spawning; one that dies is replaced."""
+    if address:
+        raise ComparisonError(f"executor processes takes no address, got '{address}'; say how many with --jobs")
+    return Processes(demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads))
+
+
+class Processes(Executor):
+    """Pools of one process each, so that one that dies takes nothing but its own task along."""
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._slots = [_Slot() for _ in range(jobs)]
+        self._files = tempfile.TemporaryDirectory(prefix="optcompare-")
+
+    def share(self, value: bytes) -> Callable[[], bytes]:
+        """Through a file, which each process reads once."""
+        path = Path(self._files.name) / "shared"
+        path.write_bytes(value)
+        return functools.partial(Path.read_bytes, path)
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        slot = min(self._slots, key=lambda slot: slot.waiting)
+        return slot.submit(functools.partial(fn, *args, **kwargs))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """``wait`` False: ends the processes at once, whatever they are at."""
+        for slot in self._slots:
+            slot.shutdown(wait)
+        self._files.cleanup()
+
+
+class _Slot:
+    """A process, when there is something for it to do."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._context = _Context()
+
+    def submit(self, task: Callable[[], Any]) -> Future[Any]:
+        if self._pool is None:
+            self._context = _Context()
+            self._pool = ProcessPoolExecutor(1, self._context, initializer=_begin)
+        outer: Future[Any] = Future()
+        outer.set_running_or_notify_cancel()
+        self.waiting += 1
+        with _interrupts_held():
+            self._pool.submit(task).add_done_callback(functools.partial(self._done, outer))
+        return outer
+
+    def shutdown(self, wait: bool) -> None:
+        if self._pool is not None:
+            if not wait:
+                self._context.end()
+            self._pool.shutdown(wait=wait, cancel_futures=True)
+
+    def _done(self, outer: Future[Any], inner: Future[Any]) -> None:
+        self.waiting -= 1
+        error = inner.exception()
+        if isinstance(error, BrokenProcessPool):
+            self._pool = None
+            error = RuntimeError(self._context.how_it_ended())
+        if error is not None:
+            outer.set_exception(error)
+        else:
+            outer.set_result(inner.result())
+
+
+class _Context(SpawnContext):
+    """Spawns processes, and remembers them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
+        self._made.append(SpawnProcess(*args, **kwargs))
+        return self._made[-1]
+
+    def end(self) -> None:
+        for process in self._made:
+            process.kill()
+
+    def how_it_ended(self) -> str:
+        code = self._made[-1].exitcode if self._made else None
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + (", as when memory runs out" if name == "SIGKILL" else "")
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """A process that is made meanwhile hears no Ctrl-C, from its very beginning: the first process decides what it means."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """In a new process: it can be terminated again, hears no Ctrl-C, and ends when the one that made it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
