@@ -97,11 +97,11 @@ def execute(
     with ExitStack() as stack:
         stack.enter_context(torch_as_agreed(comparison.threads))
         stop = stack.enter_context(stop_on_interrupt())
+        work = stack.enter_context(_workplace(prepared, how, stop))
         if out is not None:
             stack.enter_context(rundir.reserved(out, occupied=earlier is not None))
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
-        work = stack.enter_context(_workplace(prepared, how, stop))
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
         planned = [*comparison.tuning_trials(), *comparison.trials()]
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
@@ -181,7 +181,7 @@ def _workplace(prepared: Prepared, how: How, stop: Stop) -> Iterator[_Work]:
         calm = True
     finally:
         if isinstance(name, str):
-            executor.shutdown(wait=calm, cancel_futures=True)
+            executor.shutdown(wait=calm)
 
 
 def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:

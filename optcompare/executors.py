@@ -112,7 +112,10 @@ class Elsewhere:
         """The next task, and with a short one as many as take a while together."""
         bundle: list[Task] = []
         seconds = 0.0
-        while seconds < _TASK_SECONDS and len(bundle) < _MOST_TOGETHER and (task := queue.next()) is not None:
+        while (seconds < _TASK_SECONDS and len(bundle) < _MOST_TOGETHER) or not bundle:
+            task = queue.next()
+            if task is None:
+                break
             alone = task.trainer == "lanes" or task.state is not None or self._deaths[task.trials[0]] > 0
             if alone and bundle:
                 queue.put_back(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -56,8 +56,7 @@ class Tasks:
     """Deals out trials as tasks: to lanes what they can and what repays, the rest to the loop, seed by seed.
 
     ``planned``: the lists of trials that are to come, for what is shared between them; ``say``: is told each choice;
-    ``notes``: sentences that the user should hear in any case; ``workers``: how many there are, each of which checks the
-    groups that it is given (0: they are checked here).
+    ``workers``: how many there are, each of which checks the groups that it is given (0: they are checked here).
     """
 
     def __init__(
@@ -69,7 +68,8 @@ class Tasks:
         workers: int = 0,
     ) -> None:
         self._workers = workers
-        self.setup, self.lanes, self.notes = lanes.setup, lanes, list[str]()
+        self.setup, self.lanes = lanes.setup, lanes
+        self._missed = Counter[tuple[str, str]]()
         self._say, self._asked = say, lanes.setup.comparison.trainer
         self._estimates = {estimate.arm.label: estimate for estimate in estimates}
         self._worth = set[Hashable]()
@@ -111,7 +111,7 @@ class Tasks:
         split = []
         for group in sorted(groups, key=lambda group: self._work(group).updates):
             if self._asked == "auto" and self._kind(group) not in self._worth:
-                self._say(f"{_arms(group)}: in the loop, {_count(group)} of few updates do not repay lanes")
+                self._say(f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes")
                 continue
             if self._workers:
                 split.append(_shares(group, self._workers))
@@ -120,7 +120,7 @@ class Tasks:
             self.explain(admitted.refused, aloud=not admitted.slower)
             split.append(admitted.groups)
             if admitted.groups:
-                self._say(f"{_arms(group)}: {_count([*itertools.chain(*admitted.groups)])} in lanes")
+                self._say(f"{_arms(group)}: {_trials(sum(map(len, admitted.groups)))} in lanes")
         for turn in itertools.zip_longest(*split):
             yield from (group for group in turn if group is not None)
 
@@ -131,6 +131,11 @@ class Tasks:
     def _work(self, group: Sequence[Trial]) -> Work:
         estimate = self._estimates[group[0].arm.label]
         return Work(len(group), estimate.updates or 0, estimate.measurements)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences that the user should hear in any case."""
+        return [_instead(label, count, why) for (label, why), count in self._missed.items()]
 
     def heard(self, said: Sequence[str], checked: int, apart: float) -> None:
         """What a worker said, and how closely its lanes agreed with its loop."""
@@ -145,11 +150,10 @@ class Tasks:
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():
-            line = f"{label}: {_count(group)} in the loop instead of lanes: {why[:_LONGEST]}"
             missed = self._estimates[label].seconds * len(group) > 10 * GROUP_SECONDS
-            if aloud and (self._asked == "lanes" or missed) and line not in self.notes:
-                self.notes.append(line)
-            self._say(line)
+            if aloud and (self._asked == "lanes" or missed):
+                self._missed[label, why] += len(group)
+            self._say(_instead(label, len(group), why))
 
 
 def _shares(group: list[Trial], workers: int) -> list[list[Trial]]:
@@ -159,9 +163,13 @@ def _shares(group: list[Trial], workers: int) -> list[list[Trial]]:
     return [group[first : first + size] for first in range(0, len(group), size)]
 
 
+def _instead(label: str, count: int, why: str) -> str:
+    return f"{label}: {_trials(count)} in the loop instead of lanes: {why[:_LONGEST]}"
+
+
 def _arms(group: Sequence[Trial]) -> str:
     return ", ".join(dict.fromkeys(trial.arm.label for trial in group))
 
 
-def _count(group: Sequence[Trial]) -> str:
-    return f"{len(group)} trial{'' if len(group) == 1 else 's'}"
+def _trials(count: int) -> str:
+    return f"{count} trial{'' if count == 1 else 's'}"

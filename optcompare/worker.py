@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pickle
 import platform
+import site
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -72,24 +75,42 @@ class Reply:
 
 
 def pack(setup: Setup) -> bytes:
-    """The setup in bytes, with what no other process could import: lambdas, and what a notebook or a plugin file defines.
+    """The setup in bytes, with what could not be imported elsewhere: lambdas, what a notebook, a plugin file or any other
+    module defines that is not installed.
 
     Raises :class:`ComparisonError` where something in it cannot travel.
     """
+    own = [module for module in list(sys.modules.values()) if _is_own(module)]
+    try:
+        return _pickled(setup, own)
+    except Exception:
+        try:
+            return _pickled(setup, [module for module in own if module.__name__.startswith("optcompare_file_")])
+        except Exception as error:
+            raise ComparisonError(
+                f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; "
+                "leave out --jobs and --executor"
+            ) from error
+
+
+def _is_own(module: types.ModuleType) -> bool:
+    """Whether a module belongs to the user's project, rather than to anything that is installed."""
+    file = getattr(module, "__file__", None)
+    if not file or module.__name__.partition(".")[0] in ("__main__", "__mp_main__", "optcompare", "optcompare_plugins"):
+        return False
+    installed = [sys.prefix, sys.base_prefix, *site.getsitepackages(), site.getusersitepackages()]
+    return not any(Path(file).is_relative_to(place) for place in installed) and "site-packages" not in file
+
+
+def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
     import cloudpickle  # scikit-learn's joblib brings it
 
-    files = [module for name, module in list(sys.modules.items()) if name.startswith("optcompare_file_")]
+    for module in by_value:
+        cloudpickle.register_pickle_by_value(module)
     try:
-        for module in files:
-            cloudpickle.register_pickle_by_value(module)
         return cast(bytes, cloudpickle.dumps(setup))
-    except Exception as error:
-        raise ComparisonError(
-            f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; leave "
-            "out --jobs and --executor"
-        ) from error
     finally:
-        for module in files:
+        for module in by_value:
             cloudpickle.unregister_pickle_by_value(module)
 
 

@@ -16,7 +16,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optcompare import ComparisonError, hookimpl
+from optcompare import ComparisonError, PluginError, hookimpl
 
 if TYPE_CHECKING:
     from optcompare import Demand
@@ -89,7 +89,7 @@ class _Slot:
         error = inner.exception()
         if isinstance(error, BrokenProcessPool):
             self._pool = None
-            error = RuntimeError(self._context.how_it_ended())
+            error = PluginError(self._context.how_it_ended())
         if error is not None:
             outer.set_exception(error)
         else:
@@ -112,7 +112,9 @@ class _Context(SpawnContext):
             process.kill()
 
     def how_it_ended(self) -> str:
-        code = self._made[-1].exitcode if self._made else None
+        process = self._made[-1]
+        process.join(1.0)  # its end is seen a moment before its exit code
+        code = process.exitcode
         if code is None or code >= 0:
             return f"exit code {code}"
         name = signal.Signals(-code).name

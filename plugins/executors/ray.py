@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
@@ -25,12 +26,24 @@ def cluster(demand: Demand, address: str) -> Cluster:
         raise ComparisonError('executor ray needs the extra: pip install "optcompare[ray]"') from error
     begun = not ray.is_initialized()
     if begun:
+        _refuse_silence(address)
         try:
             ray.init(address=address or None, log_to_driver=False, logging_level="error", include_dashboard=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = f" at {address}" if address else ""
             raise ComparisonError(f"there is no Ray cluster{where}: {str(error).splitlines()[0]}") from error
     return Cluster(ray, demand, begun)
+
+
+def _refuse_silence(address: str) -> None:
+    """Ray itself would try for minutes, and then end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise ComparisonError(f"there is no Ray cluster at {address}: {error.strerror or error}") from error
 
 
 class Cluster(Executor):
