@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from .statistics import compared_column
 from .tasks import Tasks
 from .train.contender import Setup
 from .train.device import resolve as resolve_device
+from .train.device import torch_as_agreed
 from .train.landscape import landscape
 from .train.lanes import LanesTrainer
 from .train.loop import LoopTrainer
@@ -285,24 +285,6 @@ def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
     if seeds < 1:
         raise ComparisonError(f"a comparison needs at least 1 seed, got {seeds}")
     return tuple(range(first, first + seeds))
-
-
-@contextmanager
-def torch_as_agreed(threads: int) -> Iterator[None]:
-    """The comparison's thread count, float32 on the CPU by default and gradients on; the caller's settings come back."""
-    before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
-    with preserved_rng(), torch.enable_grad():
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(torch.float32)
-        if before[2].type != "cpu":
-            torch.set_default_device("cpu")
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before[0])
-            torch.set_default_dtype(before[1])
-            if before[2].type != "cpu":
-                torch.set_default_device(before[2])
 
 
 def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:

@@ -86,6 +86,9 @@ LAYERS = {
         "runner",
         "figures",
         "merge",
+        "retrain",
+        "replan",
+        "verify",
     ],
     "faces": ["api", "options", "report.terminal", "cli", ""],
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from ..statistics import estimated
 from .table import (
     aligned,
     certificate_lines,
+    finding_line,
     duration,
     goal_cells,
     latex,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..registry import Entry, PluginInfo
     from ..rehearsal import Estimate
     from ..result import Result
+    from ..verify import Finding
 
 _LINE_EVERY_SECONDS = 5.0
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
@@ -157,6 +159,27 @@ class Reporter:
             self._say("interrupted: this is what was measured until then")
         if plot.exists():
             self._say(f"plot: {plot}")
+
+    def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
+        """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
+        shown: list[Bar | Lines | None] = [None]
+        began, found = time.monotonic(), list[Finding]()
+
+        def advanced(done: int, of: int, share: float) -> None:
+            if shown[0] is not None:
+                left = (time.monotonic() - began) * (1 - share) / share if share else 0.0
+                shown[0].advanced(done, of, share, left)
+
+        made = checks(advanced)
+        while True:
+            with self.progress() as shown[0]:
+                finding = next(made, None)
+            if finding is None:
+                break
+            found.append(finding)
+            if not self._quiet:
+                self._say(finding_line(finding))
+        return found
 
     def tuning(self, result: Result) -> None:
         """What each arm's tuning chose, what fewer trials would have found, and what it cost."""

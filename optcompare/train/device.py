@@ -1,4 +1,4 @@
-"""Devices and clocks."""
+"""Devices, clocks, and torch's settings while trials are trained."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from time import perf_counter
 import torch
 
 from ..errors import ComparisonError
+from ..seeds import preserved_rng
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -82,3 +83,21 @@ def flushing_denormals(device: torch.device) -> Iterator[None]:
     finally:
         if not before:
             torch.set_flush_denormal(False)
+
+
+@contextmanager
+def torch_as_agreed(threads: int) -> Iterator[None]:
+    """The comparison's thread count, float32 on the CPU by default and gradients on; the caller's settings come back."""
+    before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
+    with preserved_rng(), torch.enable_grad():
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(torch.float32)
+        if before[2].type != "cpu":
+            torch.set_default_device("cpu")
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.set_default_dtype(before[1])
+            if before[2].type != "cpu":
+                torch.set_default_device(before[2])

@@ -1,0 +1,163 @@
+"""Trials that ended are trained again in the loop, and what comes out is compared with what a run directory holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .comparison import Budget, Trial
+from .seeds import preserved_rng
+from .train.agreement import difference
+from .train.device import torch_as_agreed
+from .train.loop import LoopTrainer, why
+from .train.progress import Progress
+from .train.trial import State
+
+FIXED = {"float32": 1e-4, "float64": 1e-10}
+"""The distance of final weights and of losses that is always allowed where a trial was trained in lanes."""
+CHAOS = 10.0
+"""Or so many times the distance that one ulp in each initial weight makes."""
+_OF_CLOCKS = ("seconds", "clock")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run directory says of a trial: its row, its records, and its final state where that was kept."""
+
+    trial: Trial
+    row: Row
+    records: Sequence[Row]
+    state: State | None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A trial that was trained in the loop."""
+
+    progress: Progress
+    records: Sequence[Row]
+    weights: Mapping[str, Any]
+
+
+def compared(trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[[float], None]) -> tuple[bool, str]:
+    """Trains the trial again; whether it ended alike, and the evidence in words.
+
+    ``extended``: it may have been measured at the end of an earlier budget too; ``tick`` is told the share that is done.
+    """
+    lanes = saved.row["trainer"] != "loop"
+    ran = _trained(trainer, saved, False, lambda share: tick(share / (2 if lanes else 1)))
+    wrong = _unlike(ran.progress, saved.row)
+    if lanes:
+        moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
+        far, said = _distances(ran, moved, saved, FIXED[trainer.setup.comparison.dtype])
+        if wrong and _unlike(ran.progress, _row_of(moved.progress)):
+            return True, f"moved by one ulp it ends at another update in the loop too, so nothing can be told: {wrong[0]}"
+        wrong += [said] if far else []
+    else:
+        said = f"final weights, batches and {len(saved.records)} records equal to the last bit"
+        if ran.progress.final_sha256 != saved.row["final_sha256"]:
+            wrong.append(_versus("final_sha256", saved.row["final_sha256"], ran.progress.final_sha256))
+        wrong += _unlike_records(ran.records, saved.records, extended)
+    return not wrong, "; ".join(wrong) or f"{saved.row['updates']:,} updates: {said}"
+
+
+def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[float], None]) -> Ran:
+    """``moved``: from weights that are each one ulp larger."""
+    comparison, row = trainer.setup.comparison, saved.row
+    seconds = comparison.budget.unit == "seconds"
+    budget = Budget("updates", row["updates"]) if seconds else Budget(comparison.budget.unit, row["budget"])
+    again = trainer.asking(dataclasses.replace(comparison, budget=budget))
+    with torch_as_agreed(comparison.threads), preserved_rng():
+        run = again.run(saved.trial, None)
+        if moved:
+            with torch.no_grad():
+                for weight in run.weights:
+                    weight.copy_(torch.nextafter(weight, torch.full_like(weight, math.inf)))
+
+        def until() -> bool:
+            tick(run.progress.updates / row["updates"])
+            return False
+
+        try:
+            run.train(until, until)
+        except Exception as error:
+            run.progress.status, run.progress.reason = "failed", why(error, saved.trial)
+        return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})
+
+
+def _row_of(progress: Progress) -> Row:
+    return {**vars(progress), "batches_sha256": progress.batches}
+
+
+def _unlike(progress: Progress, row: Row) -> list[str]:
+    """What does not depend on rounding, but for when a trial diverges."""
+    if progress.status == "failed":
+        return [f"it fails: {progress.reason}"]
+    now = _row_of(progress)
+    names = ("status", "updates", "samples", "batches_sha256")
+    return [_versus(name, row[name], now[name]) for name in names if row[name] != now[name]]
+
+
+def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> list[str]:
+    known = {row["update"]: row for row in then}
+    if not extended and len(now) != len(then):
+        return [f"{len(then)} records are saved, and {len(now)} were measured now"]
+    for record in now:
+        if record["update"] not in known:
+            return [f"the record at update {record['update']} is missing"]
+        before = known[record["update"]]
+        for name, value in record.items():
+            if name not in _OF_CLOCKS and not _same(before.get(name), value):
+                return [f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and {value!r} now"]
+    return []
+
+
+def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool, str]:
+    """Whether lanes ended farther from the loop than rounding explains, in final weights and in losses."""
+    there = [("losses", _apart(saved.records, ran.records), _apart(moved.records, ran.records))]
+    if saved.state is not None:
+        names = [name for name, value in ran.weights.items() if value.is_floating_point()]
+        kept = {name: value.cpu() for name, value in saved.state["model"].items()}
+        if names:
+            apart = difference(kept, ran.weights, names), difference(moved.weights, ran.weights, names)
+            there.insert(0, ("final weights", *apart))
+    allowed = [max(fixed, CHAOS * ulp) for _, _, ulp in there]
+    far = any(not distance <= most for (_, distance, _), most in zip(there, allowed, strict=True))
+    said = [
+        f"{what} {distance:.1e} from the loop's, where {most:.0e} is allowed and one ulp in the initial weights makes {ulp:.1e}"
+        for (what, distance, ulp), most in zip(there, allowed, strict=True)
+    ]
+    return far, "; ".join([*said, *([] if saved.state is not None else ["final weights were not kept"])])
+
+
+def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
+    """The largest |one - other| / |other| over the losses at all marks; infinite where the marks differ."""
+    if [row["update"] for row in one] != [row["update"] for row in other]:
+        return math.inf
+    worst = 0.0
+    for name in ("train_loss", "valid_loss"):
+        if other and name in other[0]:
+            a, b = ({name: torch.tensor([row[name] for row in side], dtype=torch.float64)} for side in (one, other))
+            worst = max(worst, difference(a, b, [name]))
+    return worst
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) or (one != one and other != other)
+
+
+def _versus(name: str, then: Any, now: Any) -> str:
+    return f"{name} is {shortened(then)} in the run, and {shortened(now)} now"
+
+
+def shortened(value: Any) -> str:
+    """A fingerprint's first digits; anything else as it is."""
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else repr(value)
+
