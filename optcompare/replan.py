@@ -94,9 +94,8 @@ class _Orders:
 def _most_epochs(comparison: Comparison, row: Row, n: int) -> float:
     """Epochs that a trial can have begun, so that a forged number does not keep us for ever."""
     amount = comparison.budget.amount
-    return {"epochs": amount, "updates": amount, "samples": amount / n + 2, "seconds": row["samples"] / n + 2}[
-        comparison.budget.unit
-    ]
+    samples = {"samples": amount, "seconds": float(row["samples"])}
+    return samples[comparison.budget.unit] / n + 2 if comparison.budget.unit in samples else amount
 
 
 def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, Planned | str]:

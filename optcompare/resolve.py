@@ -160,7 +160,9 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     """The setup of a saved comparison; raises where it held objects that only the caller has."""
     what = objects_of(comparison)
     if what:
-        raise ComparisonError(f"{what} existed only as an object in the session that ran it; run it there again with compare()")
+        raise ComparisonError(
+            f"{what} existed only as an object in the session that ran it; run it there again with compare()"
+        )
     workload, _ = make_workload(registry, str(comparison.workload.reference))
     contenders = {
         arm.label: Contender(

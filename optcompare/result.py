@@ -171,10 +171,12 @@ class Result:
         ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
         by computing it again (``optcompare verify``).
         """
-        tables = {rundir.RECORDS: self.records, rundir.TRIALS: self.trials, rundir.PATHS: self.paths}
-        written = [name for name, table in tables.items() if table is not None]
-        for name in written:
-            rundir.write_table(directory, name, tables[name])
+        tables = {rundir.RECORDS: self.records, rundir.TRIALS: self.trials}
+        if self.paths is not None:
+            tables[rundir.PATHS] = self.paths
+        for name, table in tables.items():
+            rundir.write_table(directory, name, table)
+        written = list(tables)
         rundir.write_atomically(directory / rundir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
         written.append(rundir.SUMMARY)
         if len(self.reported[0]):

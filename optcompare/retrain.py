@@ -58,7 +58,10 @@ def compared(trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[
         moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
         far, said = _distances(ran, moved, saved, FIXED[trainer.setup.comparison.dtype])
         if wrong and _unlike(ran.progress, _row_of(moved.progress)):
-            return True, f"moved by one ulp it ends at another update in the loop too, so nothing can be told: {wrong[0]}"
+            return (
+                True,
+                f"moved by one ulp it ends at another update in the loop too, so nothing can be told: {wrong[0]}",
+            )
         wrong += [said] if far else []
     else:
         said = f"final weights, batches and {len(saved.records)} records equal to the last bit"
@@ -115,7 +118,9 @@ def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> 
         before = known[record["update"]]
         for name, value in record.items():
             if name not in _OF_CLOCKS and not _same(before.get(name), value):
-                return [f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and {value!r} now"]
+                return [
+                    f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and {value!r} now"
+                ]
     return []
 
 
@@ -131,7 +136,7 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool, 
     allowed = [max(fixed, CHAOS * ulp) for _, _, ulp in there]
     far = any(not distance <= most for (_, distance, _), most in zip(there, allowed, strict=True))
     said = [
-        f"{what} {distance:.1e} from the loop's, where {most:.0e} is allowed and one ulp in the initial weights makes {ulp:.1e}"
+        f"{what} {distance:.1e} from the loop's ({most:.0e} is allowed; one ulp in each initial weight makes {ulp:.1e})"
         for (what, distance, ulp), most in zip(there, allowed, strict=True)
     ]
     return far, "; ".join([*said, *([] if saved.state is not None else ["final weights were not kept"])])
@@ -160,4 +165,3 @@ def _versus(name: str, then: Any, now: Any) -> str:
 def shortened(value: Any) -> str:
     """A fingerprint's first digits; anything else as it is."""
     return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else repr(value)
-

@@ -88,6 +88,7 @@ LAYERS = {
         "merge",
         "retrain",
         "replan",
+        "claims",
         "verify",
     ],
     "faces": ["api", "options", "report.terminal", "cli", ""],

@@ -22,7 +22,6 @@ from ..statistics import estimated
 from .table import (
     aligned,
     certificate_lines,
-    finding_line,
     duration,
     goal_cells,
     latex,
@@ -34,12 +33,13 @@ from .table import (
 )
 
 if TYPE_CHECKING:
+    from ..claims import Finding
     from ..registry import Entry, PluginInfo
     from ..rehearsal import Estimate
     from ..result import Result
-    from ..verify import Finding
 
 _LINE_EVERY_SECONDS = 5.0
+_HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
 
 
@@ -163,22 +163,32 @@ class Reporter:
     def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
         """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
         shown: list[Bar | Lines | None] = [None]
-        began, found = time.monotonic(), list[Finding]()
+        began = time.monotonic()
+        found: list[Finding] = []
 
         def advanced(done: int, of: int, share: float) -> None:
             if shown[0] is not None:
                 left = (time.monotonic() - began) * (1 - share) / share if share else 0.0
                 shown[0].advanced(done, of, share, left)
 
-        made = checks(advanced)
+        coming = checks(advanced)
         while True:
             with self.progress() as shown[0]:
-                finding = next(made, None)
+                finding = next(coming, None)
             if finding is None:
                 break
             found.append(finding)
             if not self._quiet:
-                self._say(finding_line(finding))
+                self._say(f"{_HELD[finding.held]:<11}  {finding.name}: {finding.detail}")
+        if not self._quiet:
+            broken = [finding.name for finding in found if finding.held is False]
+            made = [finding for finding in found if finding.held is not None]
+            self._say("")
+            self._say(
+                f"{len(broken)} of {len(made)} checks did not hold: {', '.join(broken)}"
+                if broken
+                else f"all {len(made)} checks that could be made held"
+            )
         return found
 
     def tuning(self, result: Result) -> None:
