@@ -13,7 +13,7 @@ from typing import Any
 
 from . import rundir
 from .comparison import Trial
-from .errors import RunDirectoryError
+from .errors import RunDirectoryError, explain
 from .fairness import Agreement, Evidence
 from .journal import KEY, Kept, key_of
 from .result import Result
@@ -116,12 +116,16 @@ def conclusions_again(result: Result, directory: Path, about: Row) -> Finding:
     name = "conclusions"
     if not about.get("verdict"):
         return Finding(name, None, "none were written, since the run did not come to its end")
+    try:
+        summary, verdict = result.summary_csv(), result.verdict()
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
     wrong = []
-    with suppress(OSError):
-        if (directory / rundir.SUMMARY).read_bytes() != result.summary_csv():
+    with suppress(OSError):  # the check of the files says so
+        if (directory / rundir.SUMMARY).read_bytes() != summary:
             wrong.append(f"{rundir.SUMMARY} is not what the tables give")
-    if about["verdict"] != result.verdict():
-        wrong.append(f"the verdict is not what the tables give: {' '.join(result.verdict())}")
+    if about["verdict"] != verdict:
+        wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
     return Finding(name, not wrong, "; ".join(wrong) or "summary.csv and the verdict come out the same from the tables")
 
 

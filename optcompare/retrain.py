@@ -12,16 +12,15 @@ import torch
 
 from .comparison import Budget, Trial
 from .seeds import preserved_rng
-from .train.agreement import difference
+from .train.agreement import TOLERANCES, difference
 from .train.device import torch_as_agreed
 from .train.loop import LoopTrainer, why
 from .train.progress import Progress
 from .train.trial import State
 
-FIXED = {"float32": 1e-4, "float64": 1e-10}
-"""The distance of final weights and of losses that is always allowed where a trial was trained in lanes."""
 CHAOS = 10.0
-"""Or so many times the distance that one ulp in each initial weight makes."""
+"""Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each initial
+weight carries the loop; in any case as far as an update may (``TOLERANCES``)."""
 _OF_CLOCKS = ("seconds", "clock")
 
 Row = Mapping[str, Any]
@@ -56,7 +55,7 @@ def compared(trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[
     wrong = _unlike(ran.progress, saved.row)
     if lanes:
         moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
-        far, said = _distances(ran, moved, saved, FIXED[trainer.setup.comparison.dtype])
+        far, said = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
         if wrong and _unlike(ran.progress, _row_of(moved.progress)):
             return (
                 True,
@@ -130,27 +129,32 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool, 
     if saved.state is not None:
         names = [name for name, value in ran.weights.items() if value.is_floating_point()]
         kept = {name: value.cpu() for name, value in saved.state["model"].items()}
-        if names:
-            apart = difference(kept, ran.weights, names), difference(moved.weights, ran.weights, names)
-            there.insert(0, ("final weights", *apart))
+        apart = difference(kept, ran.weights, names), difference(moved.weights, ran.weights, names)
+        there.insert(0, ("final weights", *apart))
     allowed = [max(fixed, CHAOS * ulp) for _, _, ulp in there]
     far = any(not distance <= most for (_, distance, _), most in zip(there, allowed, strict=True))
-    said = [
-        f"{what} {distance:.1e} from the loop's ({most:.0e} is allowed; one ulp in each initial weight makes {ulp:.1e})"
-        for (what, distance, ulp), most in zip(there, allowed, strict=True)
-    ]
-    return far, "; ".join([*said, *([] if saved.state is not None else ["final weights were not kept"])])
+    distances = " and ".join(f"{what} {distance:.1e}" for what, distance, _ in there)
+    limits = " and ".join(f"{most:.0e}" for most in allowed)
+    ulps = " and ".join(f"{ulp:.1e}" for _, _, ulp in there)
+    said = f"{distances} from the loop's, where {limits} is allowed; one ulp in each initial weight makes {ulps}"
+    return far, said + ("" if saved.state is not None else "; final weights were not kept")
 
 
 def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
-    """The largest |one - other| / |other| over the losses at all marks; infinite where the marks differ."""
+    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training; infinite where the marks differ.
+
+    Rounding moves predictions, and a small loss by the root of what it moves a large one.
+    """
     if [row["update"] for row in one] != [row["update"] for row in other]:
         return math.inf
     worst = 0.0
     for name in ("train_loss", "valid_loss"):
-        if other and name in other[0]:
-            a, b = ({name: torch.tensor([row[name] for row in side], dtype=torch.float64)} for side in (one, other))
-            worst = max(worst, difference(a, b, [name]))
+        for a, b in zip(one, other, strict=True):
+            if name not in b or _same(a[name], b[name]):
+                continue
+            scale = math.sqrt(max(abs(a[name]), abs(b[name]))) * math.sqrt(abs(other[0][name]))
+            far = abs(a[name] - b[name]) / scale if scale else math.inf
+            worst = max(worst, far if math.isfinite(far) else math.inf)
     return worst
 
 

@@ -187,7 +187,7 @@ class Reporter:
             self._say(
                 f"{len(broken)} of {len(made)} checks did not hold: {', '.join(broken)}"
                 if broken
-                else f"all {len(made)} checks that could be made held"
+                else f"all {len(made)} checks{' that could be made' * (len(made) < len(found))} held"
             )
         return found
 
