@@ -141,9 +141,10 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool, 
 
 
 def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
-    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training; infinite where the marks differ.
+    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training (|a - b| / b where b is larger);
+    infinite where the marks differ.
 
-    Rounding moves predictions, and a small loss by the root of what it moves a large one.
+    Rounding moves what a model puts out, and thereby a small loss less than a large one, but more than in proportion.
     """
     if [row["update"] for row in one] != [row["update"] for row in other]:
         return math.inf
@@ -152,7 +153,8 @@ def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
         for a, b in zip(one, other, strict=True):
             if name not in b or _same(a[name], b[name]):
                 continue
-            scale = math.sqrt(max(abs(a[name]), abs(b[name]))) * math.sqrt(abs(other[0][name]))
+            size = max(abs(a[name]), abs(b[name]))
+            scale = max(size, math.sqrt(size) * math.sqrt(abs(other[0][name])))
             far = abs(a[name] - b[name]) / scale if scale else math.inf
             worst = max(worst, far if math.isfinite(far) else math.inf)
     return worst
