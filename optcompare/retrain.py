@@ -45,8 +45,10 @@ class Ran:
     weights: Mapping[str, Any]
 
 
-def compared(trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[[float], None]) -> tuple[bool, str]:
-    """Trains the trial again; whether it ended alike, and the evidence in words.
+def compared(
+    trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[[float], None]
+) -> tuple[bool | None, str]:
+    """Trains the trial again; whether it ended alike (None: rounding alone decides that), and the evidence in words.
 
     ``extended``: it may have been measured at the end of an earlier budget too; ``tick`` is told the share that is done.
     """
@@ -55,13 +57,12 @@ def compared(trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[
     wrong = _unlike(ran.progress, saved.row)
     if lanes:
         moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
-        far, said = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
+        near, said = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
         if wrong and _unlike(ran.progress, _row_of(moved.progress)):
-            return (
-                True,
-                f"moved by one ulp it ends at another update in the loop too, so nothing can be told: {wrong[0]}",
-            )
-        wrong += [said] if far else []
+            return None, f"moved by one ulp it ends otherwise in the loop too, so nothing can be told: {wrong[0]}"
+        if near is None and not wrong:
+            return None, f"{said}: rounding alone decides where it ends, so nothing can be told"
+        wrong += [said] if near is False else []
     else:
         said = f"final weights, batches and {len(saved.records)} records equal to the last bit"
         if ran.progress.final_sha256 != saved.row["final_sha256"]:
@@ -74,7 +75,11 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
     """``moved``: from weights that are each one ulp larger."""
     comparison, row = trainer.setup.comparison, saved.row
     seconds = comparison.budget.unit == "seconds"
-    budget = Budget("updates", row["updates"]) if seconds else Budget(comparison.budget.unit, row["budget"])
+    budget = (
+        Budget("updates", row["updates"])
+        if seconds
+        else Budget(comparison.budget.unit, min(row["budget"], comparison.budget.amount))
+    )
     again = trainer.asking(dataclasses.replace(comparison, budget=budget))
     with torch_as_agreed(comparison.threads), preserved_rng():
         run = again.run(saved.trial, None)
@@ -123,8 +128,11 @@ def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> 
     return []
 
 
-def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool, str]:
-    """Whether lanes ended farther from the loop than rounding explains, in final weights and in losses."""
+def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool | None, str]:
+    """Whether lanes ended as near to the loop as rounding explains, in final weights and in losses.
+
+    None: rounding explains any end, and it is not one that is near in any case.
+    """
     there = [("losses", _apart(saved.records, ran.records), _apart(moved.records, ran.records))]
     if saved.state is not None:
         names = [name for name, value in ran.weights.items() if value.is_floating_point()]
@@ -132,12 +140,16 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool, 
         apart = difference(kept, ran.weights, names), difference(moved.weights, ran.weights, names)
         there.insert(0, ("final weights", *apart))
     allowed = [max(fixed, CHAOS * ulp) for _, _, ulp in there]
-    far = any(not distance <= most for (_, distance, _), most in zip(there, allowed, strict=True))
+    near: bool | None = all(distance <= most for (_, distance, _), most in zip(there, allowed, strict=True))
+    if max(allowed) >= 1 and any(distance > fixed for _, distance, _ in there):
+        near = None
     distances = " and ".join(f"{what} {distance:.1e}" for what, distance, _ in there)
-    limits = " and ".join(f"{most:.0e}" for most in allowed)
+    limits = f"{fixed:.0e} is always"
+    if any(distance > fixed for _, distance, _ in there):
+        limits = " and ".join(f"{most:.0e}" for most in allowed) + (" is" if len(there) == 1 else " are")
     ulps = " and ".join(f"{ulp:.1e}" for _, _, ulp in there)
-    said = f"{distances} from the loop's, where {limits} is allowed; one ulp in each initial weight makes {ulps}"
-    return far, said + ("" if saved.state is not None else "; final weights were not kept")
+    said = f"{distances} from the loop's, where {limits} allowed; one ulp in each initial weight makes {ulps}"
+    return near, said + ("" if saved.state is not None else "; final weights were not kept")
 
 
 def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:

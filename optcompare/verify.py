@@ -26,7 +26,7 @@ from .claims import (
     trials_of,
 )  # fmt: skip
 from .comparison import Comparison, Trial
-from .errors import OptcompareError, RunDirectoryError
+from .errors import OptcompareError, RunDirectoryError, explain
 from .journal import KEY, Kept, State, has_tables, key_of
 from .provenance import describe_environment, differences
 from .registry import Registry
@@ -172,8 +172,8 @@ def _absent_device(comparison: Comparison) -> str:
 def _fingerprints(trainer: LoopTrainer, rows: Rows) -> Iterator[Finding]:
     try:
         wrong = list(unlike(trainer, rows))
-    except OptcompareError as error:
-        yield Finding("fingerprints", False, f"cannot be computed again: {error}")
+    except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        yield Finding("fingerprints", False, f"cannot be computed again: {explain(error)}")
         return
     free = list(dict.fromkeys(trial.arm.label for trial, _ in rows if adaptive(trainer, trial)))
     planned = sum(not adaptive(trainer, trial) for trial, _ in rows)
@@ -225,7 +225,11 @@ def _trained_again(
             advanced(number, len(sample), (before + share * work[number]) / whole)
 
         saved = Saved(trial, row, mine, states.get(key_of(trial)))
-        held, said = compared(trainer, saved, "earlier" in result.environment, tick)
+        held: bool | None
+        try:
+            held, said = compared(trainer, saved, "earlier" in result.environment, tick)
+        except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            held, said = False, explain(error)
         yield Finding(f"trained again: {name_of(trial)}", held, f"{said} ({_TRAINERS.get(row['trainer'], '?')})")
 
 

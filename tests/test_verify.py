@@ -15,7 +15,10 @@ from conftest import small_workload
 
 from optcompare import Strategy, compare, journal
 from optcompare.cli import main
+from optcompare.comparison import Arm, Part, Trial
+from optcompare.retrain import Ran, Saved, _distances
 from optcompare.rundir import file_sha256
+from optcompare.train.progress import Progress
 from optcompare.verify import verify
 
 PLUGIN = '''
@@ -249,6 +252,7 @@ FORGERIES = {
     "final_sha256": ("kept weights", put("final_sha256", OTHER)),
     "samples": ("batches", put("samples", 19)),
     "a trial left out": ("trials", lambda table: table.drop(index=1)),
+    "a trial of a seed that cannot be": ("trials", put("seed", -7)),
     "a trial of another seed": ("trials", put("seed", 7)),
     "a trial twice": ("trials", lambda table: table.__setitem__("seed", [0, 0, 0, 1, 2, 2])),
 }
@@ -507,3 +511,30 @@ def test_the_trials_that_are_trained_again_are_not_always_the_first_seeds():
     directory = run("--seeds", "8")
     names = [name for name in found(directory, trials=6) if name.startswith("trained again: ")]
     assert {int(name.rpartition(" ")[2]) for name in names} - {0, 1, 2}
+
+
+def ended(distance: float, ulp: float) -> bool | None:
+    """What is said of lanes that end so far from a loop that one ulp carries so far; all weights are 1."""
+
+    def weights(moved: float) -> dict[str, torch.Tensor]:
+        return {"weight": torch.full((4,), 1.0 + moved, dtype=torch.float64)}
+
+    ran, moved = (Ran(Progress(), [], weights(by)) for by in (0.0, ulp))
+    part = Part("full", "full")
+    saved = Saved(Trial(Arm("full", part, part, {}, 0.1, 8), 0), {}, [], {"model": weights(distance)})
+    return _distances(ran, moved, saved, 1e-5)[0]
+
+
+@pytest.mark.parametrize(
+    ("distance", "ulp", "said"),
+    [
+        (0.9e-5, 0.0, True),
+        (1.1e-5, 0.0, False),
+        (0.9e-2, 1e-3, True),
+        (1.1e-2, 1e-3, False),
+        (0.9e-5, 0.2, True),
+        (0.1, 0.2, None),
+    ],
+)
+def test_lanes_may_end_ten_times_as_far_from_the_loop_as_one_ulp_carries_it(distance, ulp, said):
+    assert ended(distance, ulp) is said

@@ -163,13 +163,14 @@ class Reporter:
     def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
         """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
         shown: list[Bar | Lines | None] = [None]
-        began = time.monotonic()
+        began: list[float] = []
         found: list[Finding] = []
 
         def advanced(done: int, of: int, share: float) -> None:
-            if shown[0] is not None:
-                left = (time.monotonic() - began) * (1 - share) / share if share else 0.0
-                shown[0].advanced(done, of, share, left)
+            if not began:
+                began.append(time.monotonic())
+            elif shown[0] is not None and share > 0:
+                shown[0].advanced(done, of, share, (time.monotonic() - began[0]) * (1 - share) / share)
 
         coming = checks(advanced)
         while True:
