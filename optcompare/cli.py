@@ -48,6 +48,14 @@ Examples:
 """
 
 
+VERIFY_EXAMPLES = """\b
+Examples:
+  optcompare verify runs/20260101-120000-digits
+  optcompare verify runs/20260101-120000-digits --trials all
+  optcompare verify runs/20260101-120000-digits --trials 0 --json
+"""
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nStart with:\n  optcompare run --strategies full,mini\n  optcompare list strategies",
@@ -291,6 +299,33 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     out = options["out"] or directories[0]
     for path in save_figures(results, options["figure"], out, formats, options["x"], options["width"]):
         click.echo(f"plot: {path}")
+
+
+@cli.command(epilog=VERIFY_EXAMPLES)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--trials", default="3", show_default=True, metavar="K|all", help="Trials to train again; 0: none.")
+@click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
+@click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
+@click.pass_context
+def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[str, ...], as_json: bool) -> None:
+    """Checks that a run directory holds what the run would give again.
+
+    Computes every fingerprint, the certificate and the summary anew, and trains
+    a sample of the trials again: in the loop to the last bit; trials of lanes up
+    to what rounding makes. Loads the plugins and FILE.py workloads that the run
+    names. Exit code 0: every check held, 1: one did not, 2: the call is wrong,
+    130: interrupted.
+    """  # fmt: skip
+    from .options import sample_size
+    from .report.terminal import Reporter
+    from .verify import verify as checks
+
+    say, size = Reporter(quiet=as_json), sample_size(trials)
+    found = say.findings(lambda advanced: checks(directory, size, plugin, advanced))
+    held = not any(finding.held is False for finding in found)
+    if as_json:
+        click.echo(json.dumps({"held": held, "checks": [vars(finding) for finding in found]}, indent=2))
+    ctx.exit(0 if held else 1)
 
 
 @cli.command(

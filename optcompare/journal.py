@@ -7,7 +7,7 @@ is on disk; only then is anybody told. At the end of the run one table of each r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,13 @@ class Kept:
         if self._read is None or self._read[0] != path:
             self._read = path, _load(path)
         return self._read[1][key_of(trial)]
+
+    def items(self) -> Iterator[tuple[str, State]]:
+        """Every trial's key with its last state, file by file, so that each is read once."""
+        for path in self._files:
+            for key, state in _load(path).items():
+                if self._places[key] == path:
+                    yield key, state
 
     def checkpoint(self) -> list[Saved]:
         """The tasks that were under way."""

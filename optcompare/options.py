@@ -118,6 +118,15 @@ def state_bytes(text: str) -> float:
     return memory_limit(text, torch.device("cpu"))
 
 
+def sample_size(text: str) -> int | None:
+    """How many trials ``verify`` trains again; None: all."""
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise ComparisonError(f"--trials takes how many to train again, or all; got '{text}'")
+    return int(text)
+
+
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
     """Where each comparison is written: ``out``, or where there are several workloads, a directory for each in it."""
     labels = [one.setup.comparison.workload.label for one in prepared]

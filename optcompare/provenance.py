@@ -25,7 +25,9 @@ _COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256",
 _SAMPLED = 64
 
 
-def describe_environment(registry: Registry, workload: Workload, device: torch.device, threads: int) -> dict[str, Any]:
+def describe_environment(
+    registry: Registry, workload: Workload | None, device: torch.device, threads: int
+) -> dict[str, Any]:
     """Versions, hardware, plugins and fingerprints, for the record."""
     from . import __version__
 
@@ -39,7 +41,7 @@ def describe_environment(registry: Registry, workload: Workload, device: torch.d
         "device": describe_device(device),
         "threads": threads,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "data_sha256": data_sha256(workload),
+        "data_sha256": None if workload is None else data_sha256(workload),
         "code_sha256": sources_sha256(Path(__file__)),
         "plugins": [dataclasses.asdict(plugin) for plugin in registry.plugins()],
     }

@@ -148,12 +148,18 @@ def _goal(text: str | None, task: Workload) -> str | None:
     return str(goal)
 
 
+def objects_of(comparison: Comparison) -> str:
+    """What of a saved comparison existed only as an object, which no file can bring back; empty if nothing did."""
+    parts = [comparison.workload, *(part for arm in comparison.arms for part in (arm.strategy, arm.optimizer))]
+    missing = [part.label for part in parts if part.reference is None]
+    missing += ["the order of samples"] if comparison.order == "custom" else []
+    return ", ".join(dict.fromkeys(missing))
+
+
 def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
     """The setup of a saved comparison; raises where it held objects that only the caller has."""
-    missing = [comparison.workload] if comparison.workload.reference is None else []
-    missing += [part for arm in comparison.arms for part in (arm.strategy, arm.optimizer) if part.reference is None]
-    if missing or comparison.order == "custom":
-        what = ", ".join(dict.fromkeys(part.label for part in missing)) or "the order of samples"
+    what = objects_of(comparison)
+    if what:
         raise ComparisonError(
             f"{what} existed only as an object in the session that ran it; run it there again with compare()"
         )

@@ -166,19 +166,31 @@ class Result:
         return path
 
     def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
-        """Writes every file of the run directory, each atomically, over what is there."""
-        rundir.write_table(directory, rundir.RECORDS, self.records)
-        rundir.write_table(directory, rundir.TRIALS, self.trials)
+        """Writes every file of the run directory, each atomically, over what is there.
+
+        ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
+        by computing it again (``optcompare verify``).
+        """
+        tables = {rundir.RECORDS: self.records, rundir.TRIALS: self.trials}
         if self.paths is not None:
-            rundir.write_table(directory, rundir.PATHS, self.paths)
-        summary = self.summary()
-        rundir.write_atomically(directory / "summary.csv", lambda path: summary.to_csv(path, index=False))
+            tables[rundir.PATHS] = self.paths
+        for name, table in tables.items():
+            rundir.write_table(directory, name, table)
+        written = list(tables)
+        rundir.write_atomically(directory / rundir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
+        written.append(rundir.SUMMARY)
         if len(self.reported[0]):
             figure = self.plot()
             for suffix in formats:
                 rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)
+                written.append(f"comparison.{suffix}")
         about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
-        rundir.write_json(directory, about)  # last: it says that the rest is there
+        files = {name: rundir.file_sha256(directory / name) for name in written}
+        rundir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
+
+    def summary_csv(self) -> bytes:
+        """The contents of ``summary.csv``."""
+        return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
 
     def _repr_html_(self) -> str:
         image = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pandas as pd
 from .errors import RunDirectoryError
 
 COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
+SUMMARY = "summary.csv"
 
 
 def safe_name(text: str) -> str:
@@ -99,6 +101,12 @@ def write_json(directory: Path, values: dict[str, Any]) -> None:
 def write_table(directory: Path, name: str, table: pd.DataFrame) -> None:
     """Writes one Parquet table."""
     write_atomically(directory / name, lambda path: table.to_parquet(path, index=False))
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(directory: Path) -> dict[str, Any]:

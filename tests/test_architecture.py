@@ -88,6 +88,10 @@ LAYERS = {
         "runner",
         "figures",
         "merge",
+        "retrain",
+        "replan",
+        "claims",
+        "verify",
     ],
     "faces": ["execute", "api", "options", "report.terminal", "cli", ""],
 }

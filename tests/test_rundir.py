@@ -58,8 +58,8 @@ def test_saved_result_comes_back(result, saved):
 
 
 def test_saved_twice_is_the_same_and_a_loaded_result_can_be_saved(result, saved, tmp_path):
-    again = load(saved).save(tmp_path / "again", formats=())
-    for name in ("comparison.json", "records.parquet", "trials.parquet", "summary.csv"):
+    again = load(saved).save(tmp_path / "again")
+    for name in FILES:
         assert (again / name).read_bytes() == (saved / name).read_bytes(), name
 
 

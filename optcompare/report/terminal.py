@@ -33,11 +33,13 @@ from .table import (
 )
 
 if TYPE_CHECKING:
+    from ..claims import Finding
     from ..registry import Entry, PluginInfo
     from ..rehearsal import Estimate
     from ..result import Result
 
 _LINE_EVERY_SECONDS = 5.0
+_HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
 
 
@@ -159,6 +161,38 @@ class Reporter:
             self._say("interrupted: this is what was measured until then")
         if plot.exists():
             self._say(f"plot: {plot}")
+
+    def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
+        """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
+        shown: list[Bar | Lines | None] = [None]
+        began: list[float] = []
+        found: list[Finding] = []
+
+        def advanced(done: int, of: int, share: float) -> None:
+            if not began:
+                began.append(time.monotonic())
+            elif shown[0] is not None and share > 0:
+                shown[0].advanced(done, of, share, (time.monotonic() - began[0]) * (1 - share) / share)
+
+        coming = checks(advanced)
+        while True:
+            with self.progress() as shown[0]:
+                finding = next(coming, None)
+            if finding is None:
+                break
+            found.append(finding)
+            if not self._quiet:
+                self._say(f"{_HELD[finding.held]:<11}  {finding.name}: {finding.detail}")
+        if not self._quiet:
+            broken = [finding.name for finding in found if finding.held is False]
+            made = [finding for finding in found if finding.held is not None]
+            self._say("")
+            self._say(
+                f"{len(broken)} of {len(made)} checks did not hold: {', '.join(broken)}"
+                if broken
+                else f"all {len(made)} checks{' that could be made' * (len(made) < len(found))} held"
+            )
+        return found
 
     def tuning(self, result: Result) -> None:
         """What each arm's tuning chose, what fewer trials would have found, and what it cost."""

@@ -1,4 +1,4 @@
-"""Devices and clocks."""
+"""Devices, clocks, and torch's settings while trials are trained."""
 
 from __future__ import annotations
 

@@ -1,0 +1,166 @@
+"""What a run directory claims, against what its own tables say: trials, certificate, summary, verdict, kept weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import rundir
+from .comparison import Trial
+from .errors import RunDirectoryError, explain
+from .fairness import Agreement, Evidence
+from .journal import KEY, Kept, key_of
+from .result import Result
+from .retrain import shortened
+from .start import fingerprint
+
+_SHOWN = 3
+Row = dict[str, Any]
+Rows = Sequence[tuple[Trial, Row]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check, whether it held (None: it could not be made), and the evidence in words."""
+
+    name: str
+    held: bool | None
+    detail: str
+
+
+def rows_of(result: Result) -> list[tuple[Trial, Row]]:
+    """Every trial of the table with its row."""
+    rows: list[Row] = [{str(name): value for name, value in row.items()} for row in result.trials.to_dict("records")]
+    for row in rows:
+        for name in ("seed", "updates", "samples", "epochs_begun", "epochs_checked"):
+            row[name] = int(row[name])
+        row["lr"] = float(row["lr"])
+        row.setdefault("budget", float(result.comparison.budget.amount))
+    arms = result.comparison.arm
+    return [
+        (Trial(dataclasses.replace(arms(row["arm"]), lr=row["lr"]), row["seed"], row["phase"]), row) for row in rows
+    ]
+
+
+def trials_as_asked(result: Result, rows: Rows) -> Finding:
+    """Only what was asked for, each once; of a run that came to its end, all of it."""
+    comparison, name = result.comparison, "trials"
+    asked = {key_of(trial) for trial in [*comparison.tuning_trials(), *comparison.trials()]}
+    held = Counter(key_of(trial) for trial, _ in rows)
+    over = result.status == "finished"
+    loose = {
+        (trial.phase, trial.arm.label, trial.seed) for trial in [*comparison.tuning_trials(), *comparison.trials()]
+    }
+    wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
+    wrong += [f"{name_of(t)} was never asked for" for t, _ in rows
+              if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed) not in loose)]  # fmt: skip
+    wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
+    many = (
+        f"{len(rows):,} of {len(asked):,} that were asked for"
+        if len(rows) < len(asked)
+        else f"all {len(rows):,} that were asked for"
+    )
+    return Finding(name, not wrong, some(wrong) or f"{many}, each once")
+
+
+def certificate_again(result: Result, rows: Rows, about: Row) -> Finding:
+    """The certificate again, from the tables alone."""
+    comparison, name = result.comparison, "certificate"
+    coverage = next((check.detail for check in result.certificate if check.name == "every sample once an epoch"), "")
+    free = re.search(r"but for (.*), which may repeat", coverage)
+    evidence = Evidence(comparison, free[1].split(", ") if free else [])
+    over = result.status == "finished"
+    before = result.records[result.records["update"] == 0]
+    trials = {key_of(trial): trial for trial, _ in rows}
+    for trial, row in rows:
+        shorter = row["budget"] < comparison.budget.amount and row["status"] == "finished" and trial.phase == "report"
+        if over or not shorter:  # a run that was stopped while it was extended had not looked at those again
+            evidence.trial_ended(trial, row)
+    for record in before[[*KEY, *(c for c in ("train_loss", "valid_loss") if c in before)]].to_dict("records"):
+        first = {str(name): value for name, value in record.items()}
+        whose = trials.get(f"{first['phase']} {first['seed']} {float(first['lr'])!r} {first['arm']}")
+        if whose is not None:
+            evidence.first_record(whose, first)
+    agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
+    again = evidence.certificate(Agreement(**agreement))
+    if not about.get("certificate"):
+        broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
+        return Finding(
+            name, not broken, some(broken) or f"not written yet; all {len(again)} checks hold for these tables"
+        )
+    now = {check.name: check for check in again}
+    wrong = [
+        f"it says of {claim.name} that {'it held' if claim.held else 'it did not hold'}: {claim.detail}; the tables say "
+        f"that it {'held' if now[claim.name].held else 'did not'}: {now[claim.name].detail}"
+        if claim.name in now else f"it has a check that is not known: {claim.name}"
+        for claim in result.certificate
+        if claim.name not in now or claim.held != now[claim.name].held
+        or (over and _words(claim.detail) != _words(now[claim.name].detail))
+    ]  # fmt: skip
+    wrong += [f"it lacks {each}" for each in now if each not in {claim.name for claim in result.certificate}]
+    return Finding(name, not wrong, some(wrong) or f"its {len(again)} checks come out the same from the tables")
+
+
+def _words(detail: str) -> list[str]:
+    """In any order: trainers and arms are named in the order in which trials ended, which the table does not keep."""
+    return sorted(re.findall(r"[^\s,;]+", detail))
+
+
+def conclusions_again(result: Result, directory: Path, about: Row) -> Finding:
+    name = "conclusions"
+    if not about.get("verdict"):
+        return Finding(name, None, "none were written, since the run did not come to its end")
+    try:
+        summary, verdict = result.summary_csv(), result.verdict()
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
+    wrong = []
+    with suppress(OSError):  # the check of the files says so
+        if (directory / rundir.SUMMARY).read_bytes() != summary:
+            wrong.append(f"{rundir.SUMMARY} is not what the tables give")
+    if about["verdict"] != verdict:
+        wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
+    return Finding(name, not wrong, "; ".join(wrong) or "summary.csv and the verdict come out the same from the tables")
+
+
+def kept_weights(directory: Path, rows: Rows) -> Finding:
+    """Every state that was kept is the one whose fingerprint the table has."""
+    name, known = "kept weights", {key_of(trial): (trial, row) for trial, row in rows}
+    wrong, count = [], 0
+    try:
+        for key, state in Kept(directory).items():
+            trial, row = known.get(key, (None, None))
+            if trial is None or row is None or state["progress"]["updates"] != row["updates"]:
+                continue  # kept just before the run was killed
+            count += 1
+            now = fingerprint(state["model"])
+            if now != row["final_sha256"]:
+                wrong.append(
+                    f"{name_of(trial)}: {shortened(row['final_sha256'])} in trials.parquet, {shortened(now)} in states"
+                )
+    except (RunDirectoryError, KeyError, TypeError, AttributeError) as error:
+        return Finding(name, False, f"cannot be read: {error}")
+    if not count:
+        return Finding(name, None, "none were kept")
+    return Finding(name, not wrong, some(wrong) or f"final_sha256 of the weights in states, {trials_of(count)}")
+
+
+def name_of(trial: Trial) -> str:
+    tuned = f", tuning lr {trial.arm.lr:g}" if trial.phase == "tune" else ""
+    return f"{trial.arm.label}, seed {trial.seed}{tuned}"
+
+
+def trials_of(number: int) -> str:
+    return f"{number:,} trial{'s' * (number != 1)}"
+
+
+def some(found: Sequence[str]) -> str:
+    """The first few."""
+    more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more

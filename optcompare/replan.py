@@ -1,0 +1,137 @@
+"""Fingerprints of initial weights, orders and batches, computed again without training, seed by seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from .comparison import Comparison, Trial
+from .errors import OptcompareError
+from .retrain import shortened
+from .seeds import preserved_rng
+from .start import SharedStart, fingerprint
+from .train.device import torch_as_agreed
+from .train.loop import LoopTrainer
+from .train.planner import Planner
+
+Row = Mapping[str, Any]
+KINDS = ("weights_sha256", "order_sha256", "batches_sha256")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """After so many updates: samples, epochs begun, and ``batches_sha256`` of whole epochs, and of all batches."""
+
+    samples: int
+    epochs: int
+    before: str
+    after: str
+    after_none: str
+
+
+def unlike(trainer: LoopTrainer, rows: Sequence[tuple[Trial, Row]]) -> Iterator[tuple[str, Trial, str]]:
+    """The kind of fingerprint, the trial, and in words what differs, for each that does; ``rows`` by trial."""
+    comparison = trainer.setup.comparison
+    for seed, group in groupby(sorted(rows, key=lambda one: one[0].seed), key=lambda one: one[0].seed):
+        with torch_as_agreed(comparison.threads), preserved_rng():
+            found = list(_of_seed(trainer, trainer.start(seed), list(group)))
+        yield from found
+
+
+def adaptive(trainer: LoopTrainer, trial: Trial) -> bool:
+    """Whether only training tells the batches."""
+    return trainer.setup.contenders[trial.arm.label].strategy.adaptive
+
+
+def _of_seed(
+    trainer: LoopTrainer, start: SharedStart, rows: list[tuple[Trial, Row]]
+) -> Iterator[tuple[str, Trial, str]]:
+    comparison = trainer.setup.comparison
+    weights, orders = fingerprint(start.model().state_dict()), _Orders(start)
+    for trial, row in rows:
+        if row["weights_sha256"] != weights and (row["weights_sha256"] or row["status"] != "failed"):
+            yield KINDS[0], trial, _versus(row[KINDS[0]], weights)
+        most = _most_epochs(comparison, row, trainer.setup.workload.size)
+        order = orders.sha256(row["epochs_begun"]) if row["epochs_begun"] <= most else "more epochs than allowed"
+        if row["order_sha256"] != order:
+            yield KINDS[1], trial, _versus(row[KINDS[1]], order)
+
+    def strategy_of(one: tuple[Trial, Row]) -> str:
+        return one[0].arm.strategy.reference or one[0].arm.label
+
+    planned = [one for one in rows if not adaptive(trainer, one[0])]
+    for _, same in groupby(sorted(planned, key=strategy_of), key=strategy_of):
+        group = list(same)
+        first = group[0][0]
+        planner = Planner(
+            trainer.setup.contenders[first.arm.label].strategy, start, first.seed, first.arm.strategy.label
+        )
+        most = max(_most_epochs(comparison, row, trainer.setup.workload.size) for _, row in group)
+        most = min(most, max(row["epochs_begun"] for _, row in group))
+        plans = _plans(planner, {row["updates"] for _, row in group}, most)
+        for trial, row in group:
+            wrong = _unlike_batches(row, plans, comparison)
+            if wrong:
+                yield KINDS[2], trial, wrong
+
+
+class _Orders:
+    """The fingerprint of a seed's orders, by the number of epochs."""
+
+    def __init__(self, start: SharedStart) -> None:
+        self._start, self._chain, self._known = start, hashlib.sha256(), [hashlib.sha256().hexdigest()]
+
+    def sha256(self, epochs: int) -> str:
+        while len(self._known) <= epochs:
+            self._chain.update(self._start.order(len(self._known) - 1).sha256.encode())
+            self._known.append(self._chain.hexdigest())
+        return self._known[epochs]
+
+
+def _most_epochs(comparison: Comparison, row: Row, n: int) -> float:
+    """Epochs that a trial can have begun, so that a forged number does not keep us for ever."""
+    amount = comparison.budget.amount
+    samples = {"samples": amount, "seconds": float(row["samples"])}
+    return samples[comparison.budget.unit] / n + 2 if comparison.budget.unit in samples else amount
+
+
+def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, Planned | str]:
+    """What was planned by the time of each of these numbers of updates; a text: why it cannot be planned any more."""
+    found: dict[int, Planned | str] = {0: Planned(0, 0, "", "", "")}
+    todo, made, samples, epoch, chain = sorted(set(wanted) - {0}), 0, 0, 0, b""
+    while todo and epoch < most:
+        try:
+            plan = planner.draw(epoch)
+        except OptcompareError as error:
+            return {**found, **dict.fromkeys(todo, str(error))}
+        epoch += 1
+        while todo and todo[0] <= made + len(plan.ends):
+            count = todo.pop(0) - made
+            after = plan.digest(chain, count)
+            found[made + count] = Planned(
+                samples + plan.ends[count - 1], epoch, chain.hex(), after.hex(), plan.digest(after, 0).hex()
+            )
+        made, samples, chain = made + len(plan.ends), samples + plan.ends[-1], plan.digest(chain, len(plan.ends))
+    return {**found, **dict.fromkeys(todo, "so many updates take more epochs than there were")}
+
+
+def _unlike_batches(row: Row, plans: Mapping[int, Planned | str], comparison: Comparison) -> str:
+    plan = plans[row["updates"]]
+    if isinstance(plan, str):
+        return plan
+    if row["samples"] != plan.samples:
+        return f"{row['updates']:,} updates take {plan.samples:,} samples, and it says {row['samples']:,}"
+    ended = row["status"] in ("finished", "diverged")
+    if not plan.epochs <= row["epochs_begun"] <= plan.epochs + (not ended):
+        return f"{row['updates']:,} updates lie in {plan.epochs:,} epochs, and it says {row['epochs_begun']:,}"
+    right = [plan.after] if ended else [plan.before, plan.after]  # stopped: up to the last epoch that was ended
+    if comparison.budget.unit == "samples":
+        right.append(plan.after_none)  # another epoch was planned, and not even its first batch fitted
+    return "" if row["batches_sha256"] in right else _versus(row["batches_sha256"], right[0])
+
+
+def _versus(then: str, now: str) -> str:
+    return f"{shortened(then)} in trials.parquet, {shortened(now)} computed again"

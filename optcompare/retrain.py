@@ -1,0 +1,185 @@
+"""Trials that ended are trained again in the loop, and what comes out is compared with what a run directory holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .comparison import Budget, Trial
+from .seeds import preserved_rng
+from .train.agreement import TOLERANCES, difference
+from .train.device import torch_as_agreed
+from .train.loop import LoopTrainer, why
+from .train.progress import Progress
+from .train.trial import State
+
+CHAOS = 10.0
+"""Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each initial
+weight carries the loop; in any case as far as an update may (``TOLERANCES``)."""
+_OF_CLOCKS = ("seconds", "clock")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run directory says of a trial: its row, its records, and its final state where that was kept."""
+
+    trial: Trial
+    row: Row
+    records: Sequence[Row]
+    state: State | None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A trial that was trained in the loop."""
+
+    progress: Progress
+    records: Sequence[Row]
+    weights: Mapping[str, Any]
+
+
+def compared(
+    trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[[float], None]
+) -> tuple[bool | None, str]:
+    """Trains the trial again; whether it ended alike (None: rounding alone decides that), and the evidence in words.
+
+    ``extended``: it may have been measured at the end of an earlier budget too; ``tick`` is told the share that is done.
+    """
+    lanes = saved.row["trainer"] != "loop"
+    ran = _trained(trainer, saved, False, lambda share: tick(share / (2 if lanes else 1)))
+    wrong = _unlike(ran.progress, saved.row)
+    if lanes:
+        moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
+        near, said = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
+        if wrong and _unlike(ran.progress, _row_of(moved.progress)):
+            return None, f"moved by one ulp it ends otherwise in the loop too, so nothing can be told: {wrong[0]}"
+        if near is None and not wrong:
+            return None, f"{said}: rounding alone decides where it ends, so nothing can be told"
+        wrong += [said] if near is False else []
+    else:
+        said = f"final weights, batches and {len(saved.records)} records equal to the last bit"
+        if ran.progress.final_sha256 != saved.row["final_sha256"]:
+            wrong.append(_versus("final_sha256", saved.row["final_sha256"], ran.progress.final_sha256))
+        wrong += _unlike_records(ran.records, saved.records, extended)
+    return not wrong, "; ".join(wrong) or f"{saved.row['updates']:,} updates: {said}"
+
+
+def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[float], None]) -> Ran:
+    """``moved``: from weights that are each one ulp larger."""
+    comparison, row = trainer.setup.comparison, saved.row
+    seconds = comparison.budget.unit == "seconds"
+    budget = (
+        Budget("updates", row["updates"])
+        if seconds
+        else Budget(comparison.budget.unit, min(row["budget"], comparison.budget.amount))
+    )
+    again = trainer.asking(dataclasses.replace(comparison, budget=budget))
+    with torch_as_agreed(comparison.threads), preserved_rng():
+        run = again.run(saved.trial, None)
+        if moved:
+            with torch.no_grad():
+                for weight in run.weights:
+                    weight.copy_(torch.nextafter(weight, torch.full_like(weight, math.inf)))
+
+        def until() -> bool:
+            tick(run.progress.updates / row["updates"])
+            return False
+
+        try:
+            run.train(until, until)
+        except Exception as error:
+            run.progress.status, run.progress.reason = "failed", why(error, saved.trial)
+        return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})
+
+
+def _row_of(progress: Progress) -> Row:
+    return {**vars(progress), "batches_sha256": progress.batches}
+
+
+def _unlike(progress: Progress, row: Row) -> list[str]:
+    """What does not depend on rounding, but for when a trial diverges."""
+    if progress.status == "failed":
+        return [f"it fails: {progress.reason}"]
+    now = _row_of(progress)
+    names = ("status", "updates", "samples", "batches_sha256")
+    return [_versus(name, row[name], now[name]) for name in names if row[name] != now[name]]
+
+
+def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> list[str]:
+    known = {row["update"]: row for row in then}
+    if not extended and len(now) != len(then):
+        return [f"{len(then)} records are saved, and {len(now)} were measured now"]
+    for record in now:
+        if record["update"] not in known:
+            return [f"the record at update {record['update']} is missing"]
+        before = known[record["update"]]
+        for name, value in record.items():
+            if name not in _OF_CLOCKS and not _same(before.get(name), value):
+                return [
+                    f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and {value!r} now"
+                ]
+    return []
+
+
+def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool | None, str]:
+    """Whether lanes ended as near to the loop as rounding explains, in final weights and in losses.
+
+    None: rounding explains any end, and it is not one that is near in any case.
+    """
+    there = [("losses", _apart(saved.records, ran.records), _apart(moved.records, ran.records))]
+    if saved.state is not None:
+        names = [name for name, value in ran.weights.items() if value.is_floating_point()]
+        kept = {name: value.cpu() for name, value in saved.state["model"].items()}
+        apart = difference(kept, ran.weights, names), difference(moved.weights, ran.weights, names)
+        there.insert(0, ("final weights", *apart))
+    allowed = [max(fixed, CHAOS * ulp) for _, _, ulp in there]
+    near: bool | None = all(distance <= most for (_, distance, _), most in zip(there, allowed, strict=True))
+    if max(allowed) >= 1 and any(distance > fixed for _, distance, _ in there):
+        near = None
+    distances = " and ".join(f"{what} {distance:.1e}" for what, distance, _ in there)
+    limits = f"{fixed:.0e} is always"
+    if any(distance > fixed for _, distance, _ in there):
+        limits = " and ".join(f"{most:.0e}" for most in allowed) + (" is" if len(there) == 1 else " are")
+    ulps = " and ".join(f"{ulp:.1e}" for _, _, ulp in there)
+    said = f"{distances} from the loop's, where {limits} allowed; one ulp in each initial weight makes {ulps}"
+    return near, said + ("" if saved.state is not None else "; final weights were not kept")
+
+
+def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
+    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training (|a - b| / b where b is larger);
+    infinite where the marks differ.
+
+    Rounding moves what a model puts out, and thereby a small loss less than a large one, but more than in proportion.
+    """
+    if [row["update"] for row in one] != [row["update"] for row in other]:
+        return math.inf
+    worst = 0.0
+    for name in ("train_loss", "valid_loss"):
+        for a, b in zip(one, other, strict=True):
+            if name not in b or _same(a[name], b[name]):
+                continue
+            size = max(abs(a[name]), abs(b[name]))
+            scale = max(size, math.sqrt(size) * math.sqrt(abs(other[0][name])))
+            far = abs(a[name] - b[name]) / scale if scale else math.inf
+            worst = max(worst, far if math.isfinite(far) else math.inf)
+    return worst
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) or (one != one and other != other)
+
+
+def _versus(name: str, then: Any, now: Any) -> str:
+    return f"{name} is {shortened(then)} in the run, and {shortened(now)} now"
+
+
+def shortened(value: Any) -> str:
+    """A fingerprint's first digits; anything else as it is."""
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -1,0 +1,245 @@
+"""Does a run directory hold what the run would give again? Checks that compute it anew, one after another."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+from . import rundir
+from .claims import (
+    Finding,
+    Row,
+    Rows,
+    certificate_again,
+    conclusions_again,
+    kept_weights,
+    name_of,
+    rows_of,
+    some,
+    trials_as_asked,
+    trials_of,
+)  # fmt: skip
+from .comparison import Comparison, Trial
+from .errors import OptcompareError, RunDirectoryError, explain
+from .journal import KEY, Kept, State, has_tables, key_of
+from .provenance import describe_environment, differences
+from .registry import Registry
+from .replan import KINDS, adaptive, unlike
+from .resolve import objects_of, restore
+from .result import Result, load
+from .retrain import Saved, compared, shortened
+from .train.contender import Setup
+from .train.device import resolve as resolve_device
+from .train.loop import LoopTrainer
+
+
+def verify(
+    directory: Path,
+    trials: int | None = 3,
+    plugins: Sequence[str] = (),
+    advanced: Callable[[int, int, float], None] = lambda done, of, share: None,
+) -> Iterator[Finding]:
+    """Each check as soon as it is made; ``trials``: how many to train again (None: all), ``plugins``: further ones.
+
+    ``advanced`` is told of the trials that are trained again: how many are done, of how many, and the share of the work.
+    Nothing of the directory is executed; the plugins and files that the run names are loaded, as they are to resume it.
+    Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot be loaded.
+    """
+    about = rundir.read_json(directory)
+    comparison, environment = _claimed(directory, about)
+    if not has_tables(directory):
+        raise RunDirectoryError(f"{directory} holds no trial: the run was stopped before the first had ended")
+    _refuse_own_code(directory, comparison)
+    given = {Path(name).name for name in plugins}
+    registry = Registry.load((*(name for name in comparison.plugins if Path(name).name not in given), *plugins))
+    return _findings(directory, about, comparison, environment, registry, trials, advanced)
+
+
+def _findings(
+    directory: Path, about: Row, comparison: Comparison, environment: Row, registry: Registry, trials: int | None,
+    advanced: Callable[[int, int, float], None],
+) -> Iterator[Finding]:  # fmt: skip
+    yield _files(directory, about.get("files"))
+    try:
+        result = load(directory)
+        rows = rows_of(result)
+    except (OptcompareError, ValueError, TypeError, KeyError, AttributeError) as error:
+        yield Finding("tables", False, f"cannot be read: {' '.join(str(error).split())}")
+        return
+    yield trials_as_asked(result, rows)
+    yield certificate_again(result, rows, about)
+    yield conclusions_again(result, directory, about)
+    yield kept_weights(directory, rows)
+    setup, missing = _setup(registry, comparison)
+    yield _environment(registry, setup, comparison, environment, missing)
+    if setup is None:
+        yield Finding("fingerprints", None, missing)
+        yield Finding("trained again", None, missing)
+        return
+    absent = _absent_device(comparison)
+    on_cpu = dataclasses.replace(setup, comparison=dataclasses.replace(comparison, device="cpu"))
+    trainer = LoopTrainer(on_cpu if absent else setup)
+    yield from _fingerprints(trainer, rows)
+    sample = _sample(rows, trials)
+    if absent or not sample:
+        yield Finding("trained again", None, absent or ("none was asked for" if trials == 0 else "no trial has ended"))
+        return
+    yield from _trained_again(trainer, sample, result, directory, advanced)
+
+
+def _claimed(directory: Path, about: Row) -> tuple[Comparison, Row]:
+    path = directory / rundir.COMPARISON
+    try:
+        if not isinstance(about["environment"], dict):
+            raise TypeError("environment is no object")
+        return Comparison.from_json(about["comparison"]), about["environment"]
+    except (KeyError, TypeError, ValueError, OptcompareError) as error:
+        raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _refuse_own_code(directory: Path, comparison: Comparison) -> None:
+    """A run never holds its own code: one that names some was made to have it executed."""
+    named = [*comparison.plugins, *re.findall(r"[^\"':]+\.py", str(comparison.workload.reference))]
+    for name in named:
+        if name.endswith(".py") and Path(name).resolve().is_relative_to(directory.resolve()):
+            raise RunDirectoryError(f"{directory} names code within itself, {name}, which is not executed")
+
+
+def _files(directory: Path, files: Any) -> Finding:
+    name = "files"
+    if files is None:
+        return Finding(name, None, "no SHA-256 of them was noted, since the run did not come to its end, or is older")
+    if not isinstance(files, dict) or not files:
+        return Finding(name, False, f"{rundir.COMPARISON} lists none")
+    wrong = [f"{each} {found}" for each, sha256 in files.items() if (found := _unlike_file(directory, each, sha256))]
+    return Finding(
+        name, not wrong, "; ".join(wrong) or f"{', '.join(files)}: the SHA-256 that {rundir.COMPARISON} notes"
+    )
+
+
+def _unlike_file(directory: Path, name: str, sha256: Any) -> str:
+    if Path(name).name != name:
+        return "lies elsewhere"
+    try:
+        now = rundir.file_sha256(directory / name)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if now == sha256 else f"was changed: its SHA-256 is {shortened(now)}, not {shortened(sha256)}"
+
+
+def _setup(registry: Registry, comparison: Comparison) -> tuple[Setup | None, str]:
+    """The setup, or why there is none."""
+    objects = objects_of(comparison)
+    if objects:
+        return None, f"{objects} existed only as an object in the session that ran it"
+    try:
+        return restore(registry, comparison)[0], ""
+    except OptcompareError as error:
+        return None, str(error)
+
+
+def _environment(registry: Registry, setup: Setup | None, comparison: Comparison, then: Row, missing: str) -> Finding:
+    device = _absent_device(comparison)
+    where = resolve_device("cpu" if device else comparison.device)
+    now = describe_environment(registry, setup.workload if setup else None, where, comparison.threads)
+    if setup is None:
+        now["data_sha256"] = then.get("data_sha256")
+    found = [*([device] if device else []), *differences(then, now)]
+    if setup is None and not objects_of(comparison):
+        found.append(missing)
+    what = (
+        "versions, sources of plugins, device and threads"
+        if setup is None
+        else "versions, data, sources of plugins, device and threads"
+    )
+    return Finding("environment", not found, "; ".join(found) or f"{what} are as they were")
+
+
+def _absent_device(comparison: Comparison) -> str:
+    try:
+        resolve_device(comparison.device, comparison.dtype)
+        return ""
+    except OptcompareError as error:
+        return str(error)
+
+
+def _fingerprints(trainer: LoopTrainer, rows: Rows) -> Iterator[Finding]:
+    try:
+        wrong = list(unlike(trainer, rows))
+    except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        yield Finding("fingerprints", False, f"cannot be computed again: {explain(error)}")
+        return
+    free = list(dict.fromkeys(trial.arm.label for trial, _ in rows if adaptive(trainer, trial)))
+    planned = sum(not adaptive(trainer, trial) for trial, _ in rows)
+    seeds = len({trial.seed for trial, _ in rows})
+    alike = (
+        f"weights_sha256 of {trials_of(len(rows))}; a model was made again for each of {seeds:,} seed{'s' * (seeds > 1)}",
+        f"order_sha256 of {trials_of(len(rows))}",
+        f"batches_sha256 and samples of {trials_of(planned)}, planned again",
+    )
+    for name, kind, said in zip(("initial weights", "sample order", "batches"), KINDS, alike, strict=True):
+        found = [f"{name_of(trial)}: {what}" for each, trial, what in wrong if each == kind]
+        adapts = (
+            f"; those of {', '.join(free)} follow from the training, and are checked by training again" if free else ""
+        )
+        if kind == KINDS[2]:
+            nothing = None if not planned else not found
+            yield Finding(name, nothing, (some(found) or (said if planned else "none can be planned")) + adapts)
+        else:
+            yield Finding(name, not found, some(found) or said)
+
+
+def _sample(rows: Rows, most: int | None) -> list[tuple[Trial, Row]]:
+    """Trials that ended, from every arm in turn, of the report and of tuning; which ones, their fingerprints decide."""
+    groups: dict[str, dict[str, list[tuple[Trial, Row]]]] = {"report": {}, "tune": {}}
+    for trial, row in sorted(
+        rows, key=lambda one: hashlib.sha256(f"{key_of(one[0])} {one[1]['final_sha256']}".encode()).digest()
+    ):
+        if row["status"] in ("finished", "diverged") and row["updates"] > 0:
+            groups[trial.phase].setdefault(trial.arm.label, []).append((trial, row))
+    phases = [zip_longest(*of_phase.values()) for of_phase in groups.values()]
+    in_turn = [[one for turn in phase for one in turn if one is not None] for phase in phases]
+    both = chain.from_iterable(zip_longest(*in_turn))
+    return list(islice((one for one in both if one is not None), most))
+
+
+def _trained_again(
+    trainer: LoopTrainer, sample: Rows, result: Result, directory: Path,
+    advanced: Callable[[int, int, float], None],
+) -> Iterator[Finding]:  # fmt: skip
+    records = result.records.groupby(KEY, sort=False).indices
+    states = _states(directory, sample)
+    work = [row["updates"] * (1 if row["trainer"] == "loop" else 2) for _, row in sample]
+    for number, (trial, row) in enumerate(sample):
+        places = records.get((trial.phase, trial.arm.label, trial.arm.lr, trial.seed), ())
+        mine = [{str(k): v for k, v in one.items()} for one in result.records.iloc[list(places)].to_dict("records")]
+        before, whole = sum(work[:number]), sum(work)
+
+        def tick(share: float, number: int = number, before: int = before, whole: int = whole) -> None:
+            advanced(number, len(sample), (before + share * work[number]) / whole)
+
+        saved = Saved(trial, row, mine, states.get(key_of(trial)))
+        held: bool | None
+        try:
+            held, said = compared(trainer, saved, "earlier" in result.environment, tick)
+        except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            held, said = False, explain(error)
+        yield Finding(f"trained again: {name_of(trial)}", held, f"{said} ({_TRAINERS.get(row['trainer'], '?')})")
+
+
+def _states(directory: Path, sample: Rows) -> dict[str, State]:
+    """The states of these trials that were kept and can be read."""
+    wanted = {key_of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
+    with suppress(RunDirectoryError, KeyError, TypeError, AttributeError):
+        found = Kept(directory).items() if wanted else ()
+        return {key: state for key, state in found if wanted.get(key) == state["progress"]["updates"]}
+    return {}
+
+
+_TRAINERS: Mapping[str, str] = {"loop": "loop", "lanes": "lanes", "lanes+loop": "lanes, then the loop"}
