@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import pickle
 import platform
-import site
 import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast
 
 import torch
@@ -80,7 +79,7 @@ def pack(setup: Setup) -> bytes:
 
     Raises :class:`ComparisonError` where something in it cannot travel.
     """
-    own = [module for module in list(sys.modules.values()) if _is_own(module)]
+    own = _own_modules()
     try:
         return _pickled(setup, own)
     except Exception:
@@ -93,13 +92,11 @@ def pack(setup: Setup) -> bytes:
             ) from error
 
 
-def _is_own(module: types.ModuleType) -> bool:
-    """Whether a module belongs to the user's project, rather than to anything that is installed."""
-    file = getattr(module, "__file__", None)
-    if not file or module.__name__.partition(".")[0] in ("__main__", "__mp_main__", "optcompare", "optcompare_plugins"):
-        return False
-    installed = [sys.prefix, sys.base_prefix, *site.getsitepackages(), site.getusersitepackages()]
-    return not any(Path(file).is_relative_to(place) for place in installed) and "site-packages" not in file
+def _own_modules() -> list[types.ModuleType]:
+    """Modules of the user's project, rather than of anything that is installed."""
+    elsewhere = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "__main__", "__mp_main__"}
+    found = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] not in elsewhere]
+    return [module for module in found if getattr(module, "__file__", None) and module.__name__ in sys.modules]
 
 
 def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:

@@ -210,7 +210,7 @@ def test_a_run_that_was_stopped_while_it_was_extended_holds(in_small_tasks, at):
 
 
 def test_a_run_that_was_killed_holds_for_the_trials_that_had_ended(in_small_tasks, monkeypatch):
-    monkeypatch.setattr("optcompare.api.forget_parts", lambda directory: None)
+    monkeypatch.setattr("optcompare.execute.forget_parts", lambda directory: None)
     compare(**SMALL, epochs=2, trainer="loop", out="run")
     for name in ("records.parquet", "trials.parquet", "summary.csv", "comparison.png"):
         Path("run", name).unlink()
