@@ -136,7 +136,7 @@ def resume(directory: Path, trials: int) -> Iterator[None]:
     from optcompare import api
 
     yield
-    on_command(["run", "--resume", str(directory), "--quiet"])
+    on_command(["run", "--resume", str(directory), "--quiet", "--force"])
     assert api
 
 
