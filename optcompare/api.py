@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -316,12 +317,16 @@ def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     if table.empty:
         return table
     seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
-    seed_places = {seed: place for place, seed in enumerate(seeds)}
-    arm_places = {arm.label: place for place, arm in enumerate(comparison.arms)}
-    keys = pd.DataFrame(
-        {"seed": table["seed"].map(seed_places), "arm": table["arm"].map(arm_places), "lr": table["lr"]}
-    )
-    return table.loc[keys.sort_values(["seed", "arm", "lr"], kind="stable").index].reset_index(drop=True)
+    labels = [arm.label for arm in comparison.arms]
+    keys = [table["lr"].to_numpy(), *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds)))]
+    rows = np.lexsort(keys)
+    return table if (rows[1:] > rows[:-1]).all() else table.take(rows).reset_index(drop=True)
+
+
+def _places(values: pd.Series, order: Sequence[object]) -> np.ndarray:
+    """Where each value stands in ``order``."""
+    found, distinct = pd.factorize(values)
+    return pd.Index(order).get_indexer(pd.Index(distinct))[found]
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:

@@ -68,7 +68,7 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     if counts.empty:
         return "Nothing was measured"
     fewest, most = counts.min(), counts.max()
-    seeds = f"{most} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
+    seeds = f"{most:,} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest:,} to {most:,} seeds"
     shared = [
         what
         for what, column in (("weights", "weights_sha256"), ("sample order", "order_sha256"))
@@ -114,7 +114,7 @@ def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X)
     statuses = {seed: status for table in known for seed, status in zip(table["seed"], table["status"], strict=True)}
     ended, total = Counter(statuses.values()), len(statuses)
     notes = [
-        f"{SIGNS.get(status, '')}{'' if count == total else f'{count} of {total} '}{status}"
+        f"{SIGNS.get(status, '')}{'' if count == total else f'{count:,} of {total:,} '}{status}"
         for status, count in ended.items()
         if status != "finished"
     ]

@@ -1,8 +1,8 @@
 """Time and memory of what is done with many trials: 1,000, 10,000 and 100,000 of 20 records each.
 
 ``python tests/benchmarks/size.py [TRIALS...]`` writes a run of ten arms through the journal and the result, as training
-would, and then plans, resumes, sums up and draws it. Each phase is a process of its own and reports its time, without
-that of imports, and its peak of resident memory, with them. The goals at 100,000 trials: no phase above 2048 MiB, a
+would, and then plans, resumes, sums up and draws it. Each phase is a process of its own and reports its time (and that
+of the processor, where others share it), without that of imports, and its peak of resident memory, with them. The goals at 100,000 trials: no phase above 2048 MiB, a
 resume under 10 s, a report under 60 s. ``files`` is the most that the directory held while it was written.
 """
 
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 ARMS, EPOCHS, ROWS = 10, 14, 32
@@ -180,29 +180,30 @@ PHASES: dict[str, Callable[[Path, int], Iterator[None]]] = {
 
 def measured(phase: str, directory: Path, trials: int) -> None:
     """Runs a phase, timing what lies after its first ``yield``; further ones stop and start the clock."""
-    seconds, steps, running = 0.0, PHASES[phase](directory, trials), False
+    seconds, busy, steps, running = 0.0, 0.0, PHASES[phase](directory, trials), False
     while True:
-        began = perf_counter()
+        began, worked = perf_counter(), process_time()
         done = next(steps, steps) is steps
-        seconds += (perf_counter() - began) * running
+        if running:
+            seconds, busy = seconds + perf_counter() - began, busy + process_time() - worked
         running = not running
         if done:
             break
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    print(f"\n{seconds} {peak}")
+    print(f"\n{seconds} {busy} {peak}")
 
 
 def main(sizes: list[int]) -> None:
-    print(f"{'trials':>8} {'phase':14} {'seconds':>8} {'MiB':>7}")
+    print(f"{'trials':>8} {'phase':14} {'seconds':>8} {'CPU s':>8} {'MiB':>7}")
     for trials in sizes:
         with tempfile.TemporaryDirectory() as place:
             directory = Path(place) / "run"
             for phase in PHASES:
                 command = [sys.executable, __file__, phase, str(directory), str(trials)]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                seconds, peak = map(float, done.stdout.splitlines()[-1].split())
+                seconds, busy, peak = map(float, done.stdout.splitlines()[-1].split())
                 files = f"   {(directory / 'files.txt').read_text()} files" if phase == "write" else ""
-                print(f"{trials:8,} {phase:14} {seconds:8.2f} {peak:7.0f}{files}", flush=True)
+                print(f"{trials:8,} {phase:14} {seconds:8.2f} {busy:8.2f} {peak:7.0f}{files}", flush=True)
 
 
 if __name__ == "__main__":
