@@ -214,7 +214,7 @@ def execute(
         journal = Journal(out, told.trial_finished, pause=checkpoint)
         runner = Runner(tasks, prepared.estimates, [*tuning, *report], told, stop, journal, earlier)
         runner.run(tuning)
-        comparison, said = choose_rates(comparison, *runner.tables())
+        comparison, said = choose_rates(comparison, *runner.tables()) if tuning else (comparison, [])
         runner.run(comparison.trials())
         stop.saving = True
         records, trials = runner.tables()

@@ -34,11 +34,13 @@ class Earlier:
     directory: Path
 
     def __post_init__(self) -> None:
-        self._rows = {str(name): self.trials[name].tolist() for name in self.trials.columns}
+        self._rows = _lists(self.trials)
         self._ended = {key: place for place, key in enumerate(zip(*(self._rows[name] for name in KEY), strict=True))}
         of_records, of_trials = trial_numbers(self.records, self.trials)
         self._order = np.argsort(of_records, kind="stable")
-        self._bounds = [np.searchsorted(of_records[self._order], of_trials, side) for side in ("left", "right")]
+        self._begins, self._ends = (
+            np.searchsorted(of_records[self._order], of_trials, side).tolist() for side in ("left", "right")
+        )
 
     @classmethod
     def read(cls, directory: Path) -> Earlier:
@@ -61,22 +63,30 @@ class Earlier:
         place = self._ended.get(_identity(trial))
         return None if place is None else {name: values[place] for name, values in self._rows.items()}
 
-    def places_of(self, trial: Trial) -> np.ndarray:
-        """Where the records of a trial that ended stand in ``records``."""
-        place = self._ended.get(_identity(trial))
-        begin, end = (0, 0) if place is None else (bounds[place] for bounds in self._bounds)
-        return self._order[begin:end]
-
-    def records_at(self, places: np.ndarray) -> list[Row]:
-        names, columns = list(self._columns), [column.at(places) for column in self._columns.values()]
+    def records_of(self, trial: Trial) -> list[Row]:
+        """The records of a trial that ended."""
+        begin, end = self._bounds_of(trial)
+        names, columns = list(self._columns), [column.at(self._order[begin:end]) for column in self._columns.values()]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def first_of(self, trial: Trial) -> list[Row]:
+        """The first of them alone, if there is one, and of it the numbers."""
+        begin, end = self._bounds_of(trial)
+        place = self._ended.get(_identity(trial), 0)
+        return [{name: values[place] for name, values in self._firsts.items()}] if begin < end else []
+
+    def _bounds_of(self, trial: Trial) -> tuple[int, int]:
+        place = self._ended.get(_identity(trial))
+        return (0, 0) if place is None else (self._begins[place], self._ends[place])
 
     @cached_property
     def _columns(self) -> dict[str, _Column]:
         return {str(name): _Column(self.records[name]) for name in self.records.columns}
 
-    def records_of(self, trial: Trial) -> list[Row]:
-        return self.records_at(self.places_of(trial))
+    @cached_property
+    def _firsts(self) -> dict[str, list[Any]]:
+        places = np.minimum(self._begins, len(self._order) - 1)
+        return _lists(self.records.select_dtypes("number").iloc[self._order[places]])
 
     def with_later(self, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """This run's tables with those of a later one: the later rows of a trial count, unless they were interrupted."""
@@ -85,13 +95,18 @@ class Earlier:
         cut = trials[trials["status"] == "interrupted"]
         kept = _rows_in(cut, self.trials)  # they had ended before, with a smaller budget
         later = trials[~_rows_in(trials, cut[kept])]
-        records = records[~_rows_in(records, cut[kept])]
+        records = chosen(records, ~_rows_in(records, cut[kept]))
         before = self.trials[~_rows_in(self.trials, later)]
-        old = self.records[_rows_in(self.records, before)]
+        old = chosen(self.records, _rows_in(self.records, before))
         return pd.concat([old, records], ignore_index=True), pd.concat([before, later], ignore_index=True)
 
     def records_of_ended(self) -> pd.DataFrame:
         return chosen(self.records, _rows_in(self.records, self.trials))
+
+
+def _lists(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """The values of each column, from which rows are picked far faster than from the table."""
+    return {str(name): table[name].tolist() for name in table.columns}
 
 
 class _Column:

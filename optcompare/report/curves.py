@@ -75,13 +75,14 @@ def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd
         found = last[["arm", "seed"]].astype({"arm": known["arm"].dtype}).merge(known, on=["arm", "seed"], how="left")
         status = found["status"].fillna("finished").to_numpy(object)
     status[~np.isfinite(last["train_loss"].to_numpy(float))] = "diverged"
-    records["status"] = _category(pd.Series(status)).take(number).array
+    records["status"] = _category(pd.Series(status)).take(number)
     return records
 
 
-def _category(texts: pd.Series) -> pd.Series:
+def _category(texts: pd.Series) -> pd.Categorical:
     """As categories in the order of their appearance."""
-    return texts.astype(pd.CategoricalDtype(list(dict.fromkeys(texts.unique()))))
+    places, distinct = pd.factorize(texts)
+    return pd.Categorical.from_codes(places, list(distinct))
 
 
 def _last_places(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -99,12 +100,11 @@ def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
     luckier seeds.
     """
     marks, row = np.unique(rows["mark"].to_numpy(), return_inverse=True)
-    seeds, column = np.unique(rows["seed"].to_numpy(), return_inverse=True)
+    seeds, first, column = np.unique(rows["seed"].to_numpy(), return_index=True, return_inverse=True)
     place, loss = np.full((2, len(marks), len(seeds)), np.nan)
     place[row, column] = rows[COLUMNS[x]].to_numpy(float)
     loss[row, column] = rows[metric].fillna(np.inf).to_numpy(float)
-    status = np.empty(len(seeds), dtype=object)
-    status[column] = rows["status"].to_numpy(object)
+    status = rows["status"].iloc[first].to_numpy(object)
     seen = ~np.isnan(loss)
     trials = [np.column_stack([place[seen[:, i], i], loss[seen[:, i], i]]) for i in style.spread(len(seeds))]
     stopped = {name: _lasts(place, loss, status == name) for name in STOPPED}
@@ -135,7 +135,7 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
     higher than 100 times the start (linear: twice the way down above it) is shown.
     """
-    finite = records[np.isfinite(records[metric])]
+    finite = records[["arm", "seed", "status", metric]][np.isfinite(records[metric])]
     kept = finite[finite["status"] != "diverged"]
     kept = kept if len(kept) else finite
     if kept.empty:
