@@ -318,15 +318,18 @@ def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
         return table
     seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
     labels = [arm.label for arm in comparison.arms]
-    keys = [table["lr"].to_numpy(), *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds)))]
+    keys = [
+        table["lr"].to_numpy(),
+        *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds))),
+    ]
     rows = np.lexsort(keys)
     return table if (rows[1:] > rows[:-1]).all() else table.take(rows).reset_index(drop=True)
 
 
-def _places(values: pd.Series, order: Sequence[object]) -> np.ndarray:
+def _places(values: pd.Series, order: Sequence[Any]) -> np.ndarray:
     """Where each value stands in ``order``."""
     found, distinct = pd.factorize(values)
-    return pd.Index(order).get_indexer(pd.Index(distinct))[found]
+    return np.asarray(pd.Index(order).get_indexer(pd.Index(distinct)))[found]
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:

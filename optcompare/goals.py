@@ -76,7 +76,9 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
     values = records[goal.metric]
     rows = records[["arm", "seed", "samples", "update", "seconds"]]
     before = rows.groupby(["arm", "seed"], sort=False)["samples"].shift().fillna(rows["samples"])
-    hits = rows.assign(resolution=rows["samples"] - before)[values <= goal.value if goal.falls else values >= goal.value]
+    hits = rows.assign(resolution=rows["samples"] - before)[
+        values <= goal.value if goal.falls else values >= goal.value
+    ]
     firsts = hits.drop_duplicates(["arm", "seed"]).rename(columns={"update": "updates"})
     found = table.merge(firsts[["arm", "seed", *COSTS, "resolution"]], how="left", on=["arm", "seed"])
     found = found.astype(dict.fromkeys([*COSTS, "resolution"], float))

@@ -42,8 +42,8 @@ class Part(NamedTuple):
 class Journal:
     """Collects ended trials, and writes them as a part about once a second.
 
-    ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of final states to keep, from
-    which trials can be trained on; ``pause``: seconds between checkpoints of what is under way.
+    ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of final states to
+    keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what is under way.
     """
 
     def __init__(
@@ -228,7 +228,18 @@ def read_run(
     Records whose trial's row is missing were cut off by a crash, and are left out; of a trial that went on later, the
     later rows count.
     """
-    trials = sorted((directory / PARTS).glob(f"*-{TRIALS}"))
+    while True:
+        before = sorted((directory / PARTS).glob(f"*-{TRIALS}"))
+        try:
+            return _read_parts(directory, before, record_columns, trial_columns)
+        except RunDirectoryError:
+            if before == sorted((directory / PARTS).glob(f"*-{TRIALS}")):
+                raise  # else the run, which is under way, has merged some of them meanwhile
+
+
+def _read_parts(
+    directory: Path, trials: Sequence[Path], record_columns: Sequence[str], trial_columns: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     whole = (directory / RECORDS).is_file() or not trials
     found = [(directory, RECORDS, TRIALS)] if whole else []
     found += [(directory / PARTS, path.name.replace(TRIALS, RECORDS), path.name) for path in trials]

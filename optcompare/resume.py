@@ -122,7 +122,8 @@ class _Column:
 
     def at(self, places: np.ndarray) -> list[Any]:
         values = self._values[places]
-        return (values if self._texts is None else self._texts[values]).tolist()
+        found: list[Any] = (values if self._texts is None else self._texts[values]).tolist()
+        return found
 
 
 def extended(
@@ -200,7 +201,8 @@ def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
     """Which rows belong to one of these trials."""
     if table.empty or trials.empty:
         return np.zeros(len(table), dtype=bool)
-    return np.isin(*trial_numbers(table, trials))
+    numbers, wanted = trial_numbers(table, trials)
+    return np.isin(numbers, wanted)
 
 
 def _identity(trial: Trial) -> tuple[Any, ...]:

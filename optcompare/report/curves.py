@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -79,13 +79,13 @@ def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd
     return records
 
 
-def _category(texts: pd.Series) -> pd.Categorical:
+def _category(texts: pd.Series) -> pd.Categorical[Any]:
     """As categories in the order of their appearance."""
     places, distinct = pd.factorize(texts)
-    return pd.Categorical.from_codes(places, list(distinct))
+    return pd.Categorical.from_codes(places, dtype=pd.CategoricalDtype(list(distinct)))
 
 
-def _last_places(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
     """Where each of the numbers, which begin at 0, stands for the last time."""
     places = np.zeros(numbers.max(initial=-1) + 1, dtype=np.int64)
     places[numbers] = np.arange(len(numbers))

@@ -1,9 +1,10 @@
 """Time and memory of what is done with many trials: 1,000, 10,000 and 100,000 of 20 records each.
 
 ``python tests/benchmarks/size.py [TRIALS...]`` writes a run of ten arms through the journal and the result, as training
-would, and then plans, resumes, sums up and draws it. Each phase is a process of its own and reports its time (and that
-of the processor, where others share it), without that of imports, and its peak of resident memory, with them. The goals at 100,000 trials: no phase above 2048 MiB, a
-resume under 10 s, a report under 60 s. ``files`` is the most that the directory held while it was written.
+would, and then plans, resumes, sums up and draws it. Each phase is a process of its own and reports its time without
+that of imports, that of the processor alone (others may use the machine), and its peak of resident memory. The goals at
+100,000 trials: no phase above 2048 MiB, a resume under 10 s, a report under 60 s. ``files`` is how many the directory
+held before it was compacted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 ARMS, EPOCHS, ROWS = 10, 14, 32
-WORKLOAD = f'''
+WORKLOAD = f"""
 import torch
 from optcompare import Workload
 
@@ -35,7 +36,7 @@ def make():
         model=lambda: torch.nn.Linear(2, 2), train=(x, y), valid=(x, y), loss=torch.nn.functional.cross_entropy,
         metrics={{"accuracy": accuracy}}, lr=0.1, epochs={EPOCHS},
     )
-'''
+"""
 MARKS = [0, *(2**power for power in range(6)), *(ROWS * epoch for epoch in range(2, EPOCHS + 1))]
 
 
@@ -93,7 +94,9 @@ def write(directory: Path, trials: int) -> Iterator[None]:
         yield
     most = sum(path.is_file() for path in directory.rglob("*"))
     yield
-    tables = [_as_planned(pd.concat(parts, ignore_index=True), comparison) for parts in zip(*journal.tables, strict=True)]
+    tables = [
+        _as_planned(pd.concat(parts, ignore_index=True), comparison) for parts in zip(*journal.tables, strict=True)
+    ]
     certificate = evidence.certificate(Agreement(0, 0.0, 1.0))
     result = Result(comparison, *tables, certificate, environment=environment)
     result.write(directory)
@@ -133,11 +136,12 @@ def made_up(comparison: Any, trial: Any) -> tuple[list[dict[str, Any]], dict[str
 
 
 def resume(directory: Path, trials: int) -> Iterator[None]:
-    from optcompare import api
+    """All that goes on with a run in which nothing is left to do: it is read, checked, written and drawn."""
+    import optcompare.api
 
+    assert optcompare.api
     yield
     on_command(["run", "--resume", str(directory), "--quiet", "--force"])
-    assert api
 
 
 def summary(directory: Path, trials: int) -> Iterator[None]:
@@ -166,10 +170,12 @@ def figure(kind: str) -> Callable[[Path, int], Iterator[None]]:
 def on_command(line: list[str]) -> None:
     from optcompare.cli import main
 
+    code: object = None
     try:
         main(line)
     except SystemExit as ended:
-        assert ended.code == 0, ended.code
+        code = ended.code
+    assert code == 0, code
 
 
 PHASES: dict[str, Callable[[Path, int], Iterator[None]]] = {
