@@ -144,7 +144,7 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     trials = kept.groupby(["arm", "seed"], sort=False)[metric]
     starts, ends = trials.first(), trials.last().groupby("arm").median()
     bulk = by_arm.quantile(0.05, interpolation="higher"), by_arm.quantile(0.95, interpolation="lower")
-    core, start = pd.concat([*bulk, starts, ends]), float(starts.max())
+    core, start = pd.concat([*bulk, starts, ends], ignore_index=True), float(starts.max())
     if values.min() < 0 or values.max() <= 0:
         drop = start - float(core.min())
         low, high = _around(core, values, 0.5 * float(core.max() - core.min()), start + 2 * drop if drop else math.inf)
