@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from . import rundir
@@ -107,7 +108,7 @@ def execute(
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
         runner.run(comparison.tuning_trials())
         said: list[str] = []
-        if not runner.measured.interrupted:
+        if comparison.tuning is not None and not runner.measured.interrupted:
             comparison, said = choose_rates(comparison, *runner.tables())
         runner.run(comparison.trials())
         stop.saving = True
@@ -229,12 +230,19 @@ def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
     if table.empty:
         return table
     seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
-    seed_places = {seed: place for place, seed in enumerate(seeds)}
-    arm_places = {arm.label: place for place, arm in enumerate(comparison.arms)}
-    keys = pd.DataFrame(
-        {"seed": table["seed"].map(seed_places), "arm": table["arm"].map(arm_places), "lr": table["lr"]}
-    )
-    return table.loc[keys.sort_values(["seed", "arm", "lr"], kind="stable").index].reset_index(drop=True)
+    labels = [arm.label for arm in comparison.arms]
+    keys = [
+        table["lr"].to_numpy(),
+        *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds))),
+    ]
+    rows = np.lexsort(keys)
+    return table if (rows[1:] > rows[:-1]).all() else table.take(rows).reset_index(drop=True)
+
+
+def _places(values: pd.Series, order: Sequence[Any]) -> np.ndarray:
+    """Where each value stands in ``order``."""
+    found, distinct = pd.factorize(values)
+    return np.asarray(pd.Index(order).get_indexer(pd.Index(distinct)))[found]
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:

@@ -73,11 +73,13 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
             **dict.fromkeys([goal.metric, "samples", "update", "seconds"], 0.0)
         )
     goal.check(records.columns)
-    trial = records.groupby(["arm", "seed"], sort=False)
     values = records[goal.metric]
-    step = records["samples"] - trial["samples"].shift().fillna(records["samples"])
-    hits = records.assign(resolution=step)[values <= goal.value if goal.falls else values >= goal.value]
-    firsts = hits.groupby(["arm", "seed"], sort=False).head(1).rename(columns={"update": "updates"})
+    rows = records[["arm", "seed", "samples", "update", "seconds"]]
+    before = rows.groupby(["arm", "seed"], sort=False)["samples"].shift().fillna(rows["samples"])
+    hits = rows.assign(resolution=rows["samples"] - before)[
+        values <= goal.value if goal.falls else values >= goal.value
+    ]
+    firsts = hits.drop_duplicates(["arm", "seed"]).rename(columns={"update": "updates"})
     found = table.merge(firsts[["arm", "seed", *COSTS, "resolution"]], how="left", on=["arm", "seed"])
     found = found.astype(dict.fromkeys([*COSTS, "resolution"], float))
     found.loc[found["samples"].isna() & (found["status"] != "interrupted"), list(COSTS)] = math.inf

@@ -1,7 +1,8 @@
 """The run directory while a run is under way: what has ended is appended in parts, durably, and survives a crash.
 
 A part is two Parquet files, records and then trials, each written, synced and renamed. A trial counts as ended once its row
-is on disk; only then is anybody told. At the end of the run one table of each replaces the parts.
+is on disk; only then is anybody told. Small parts are merged into larger ones, so that there are never many files. At the
+end of the run one table of each replaces the parts.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ from .rundir import RECORDS, TRIALS, read_table, write_atomically, write_table
 PARTS, STATES, CHECKPOINT = "parts", "states", "checkpoint.pt"
 _FLUSH_SECONDS = 1.0
 _MOST_RECORDS = 20_000
+_MOST_BYTES = 2**22
+_MOST_SMALL = 32
+"""Parts of less than so many records, and files of less than so many bytes of states, are merged when there are so many."""
 KEY = ["phase", "arm", "lr", "seed"]
 
 Row = Mapping[str, Any]
@@ -30,23 +34,31 @@ Saved = tuple[dict[str, list[Row]], State]
 """A task under way: the records so far of each of its trials, by its key, and their state."""
 
 
-class Journal:
-    """Collects ended trials, and writes them as a part about once a second; keeps what it collected as tables.
+class Part(NamedTuple):
+    """The two files of a part."""
 
-    ``directory`` None: writes nothing. ``told`` of a trial once it is safe. ``keep``: bytes of final states to keep, from
-    which trials can be trained on; ``pause``: seconds between checkpoints of what is under way.
+    records: Path
+    trials: Path
+
+
+class Journal:
+    """Collects ended trials, and writes them as a part about once a second.
+
+    ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of final states to
+    keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what is under way.
     """
 
     def __init__(
         self, directory: Path | None, told: Callable[[Trial, Row], None], keep: float = 2**30, pause: float = 10.0
     ) -> None:
-        self.tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         self._directory, self._told, self._keep, self._pause = directory, told, keep, pause
         self._records: list[Row] = []
         self._trials: list[tuple[Trial, Row]] = []
         self._states: dict[str, State] = {}
         self._flushed = self._checkpointed = time.perf_counter()
         self._number = 0
+        self._parts, self._small, self._small_states = list[Part](), list[Part](), list[Path]()
+        self._kept_tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         if directory is not None:
             for name in (PARTS, STATES):
                 (directory / name).mkdir(exist_ok=True)
@@ -75,16 +87,61 @@ class Journal:
         if not trials:
             return
         tables = pd.DataFrame(records), pd.DataFrame([outcome for _, outcome in trials])
-        self.tables.append(tables)
         if self._directory is None:
+            self._kept_tables.append(tables)
             return
-        self._number += 1
         if states:
-            _save(self._directory / STATES / f"{self._number:06}-{STATES}.pt", states)
-        for name, table in zip((RECORDS, TRIALS), tables, strict=True):
-            write_table(self._directory / PARTS, f"{self._number:06}-{name}", table)
+            self._write_states(states)
+        self._write_part(tables)
         for trial, outcome in trials:
             self._told(trial, outcome)
+
+    @property
+    def tables(self) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+        """Records and trials of all that was flushed, in tables for parts of it; read from the directory if there is one."""
+        return self._kept_tables if self._directory is None else [_read_part(part) for part in self._parts]
+
+    def _write_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+        part = self._new_part(tables)
+        self._parts.append(part)
+        if len(tables[0]) < _MOST_RECORDS:
+            self._small.append(part)
+        if len(self._small) >= _MOST_SMALL:
+            self._merge_parts()
+
+    def _new_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> Part:
+        assert self._directory is not None
+        self._number += 1
+        part = Part(*(self._directory / PARTS / f"{self._number:06}-{name}" for name in (RECORDS, TRIALS)))
+        for path, table in zip(part, tables, strict=True):
+            write_table(path.parent, path.name, table)
+        return part
+
+    def _merge_parts(self) -> None:
+        """The small ones become one. Until they are gone both are there, and the later part of a trial counts."""
+        small, self._small = self._small, []
+        records, trials = zip(*map(_read_part, small), strict=True)
+        merged = pd.concat(records, ignore_index=True), pd.concat(trials, ignore_index=True)
+        self._parts = [part for part in self._parts if part not in small] + [self._new_part(merged)]
+        if len(merged[0]) < _MOST_RECORDS:
+            self._small = self._parts[-1:]
+        for part in small:
+            part.trials.unlink()
+            part.records.unlink()
+
+    def _write_states(self, states: dict[str, State]) -> None:
+        """In files that grow to some size."""
+        assert self._directory is not None
+        merged: list[Path] = []
+        if len(self._small_states) + 1 >= _MOST_SMALL:
+            merged, self._small_states = self._small_states, []
+            states = {key: state for path in merged for key, state in _load(path).items()} | states
+        path = self._directory / STATES / f"{self._number + 1:06}-{STATES}.pt"
+        _save(path, states)
+        if path.stat().st_size < _MOST_BYTES:
+            self._small_states.append(path)
+        for old in merged:
+            old.unlink()
 
     def checkpoint(self, tasks: Iterable[Saved], now: bool = False) -> None:
         """Keeps what is under way, if the last checkpoint is old enough; ``now``: in any case."""
@@ -176,21 +233,53 @@ def read_run(
     Records whose trial's row is missing were cut off by a crash, and are left out; of a trial that went on later, the
     later rows count.
     """
-    trials = sorted((directory / PARTS).glob(f"*-{TRIALS}"))
+    while True:
+        before = sorted((directory / PARTS).glob(f"*-{TRIALS}"))
+        try:
+            return _read_parts(directory, before, record_columns, trial_columns)
+        except RunDirectoryError:
+            if before == sorted((directory / PARTS).glob(f"*-{TRIALS}")):
+                raise  # else the run, which is under way, has merged some of them meanwhile
+
+
+def _read_parts(
+    directory: Path, trials: Sequence[Path], record_columns: Sequence[str], trial_columns: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     whole = (directory / RECORDS).is_file() or not trials
     found = [(directory, RECORDS, TRIALS)] if whole else []
     found += [(directory / PARTS, path.name.replace(TRIALS, RECORDS), path.name) for path in trials]
     pairs = [(read_table(place, a, record_columns), read_table(place, b, trial_columns)) for place, a, b in found]
     if len(pairs) == 1:
         return pairs[0]
-    everything = pd.concat([part for _, part in pairs], ignore_index=True)
-    last = everything.assign(part=np.repeat(np.arange(len(pairs)), [len(part) for _, part in pairs]))
-    last = last.drop_duplicates(KEY, keep="last")
-    kept = [
-        part[pd.MultiIndex.from_frame(part[KEY]).isin(pd.MultiIndex.from_frame(last.loc[last["part"] == number, KEY]))]
-        for number, (part, _) in enumerate(pairs)
-    ]
-    return pd.concat(kept, ignore_index=True), last.drop(columns="part").reset_index(drop=True)
+    of_records, of_trials = (
+        np.repeat(np.arange(len(pairs)), [len(table) for table in tables]) for tables in zip(*pairs, strict=True)
+    )
+    records, ended = (pd.concat(tables, ignore_index=True) for tables in zip(*pairs, strict=True))
+    del pairs
+    numbers, ended_numbers = trial_numbers(records, ended)
+    last = np.full(max(numbers.max(initial=-1), ended_numbers.max(initial=-1)) + 1, -1)
+    last[ended_numbers] = np.arange(len(ended))  # of several the last remains
+    records_kept = (last[numbers] >= 0) & (of_trials[last[numbers]] == of_records)
+    return chosen(records, records_kept), chosen(ended, last[ended_numbers] == np.arange(len(ended)))
+
+
+def trial_numbers(*tables: pd.DataFrame) -> list[np.ndarray]:
+    """For each table int64[rows]: the same number for the same trial, in all of them."""
+    rows = pd.concat([table[KEY] for table in tables], ignore_index=True)
+    number = np.zeros(len(rows), dtype=np.int64)
+    for name in KEY:
+        places, values = pd.factorize(rows[name])
+        number = pd.factorize(number * max(len(values), 1) + places)[0]
+    return np.split(number, np.cumsum([len(table) for table in tables])[:-1])
+
+
+def chosen(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """These rows, numbered anew; without a copy where they are all."""
+    return table if rows.all() else table[rows].reset_index(drop=True)
+
+
+def _read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return read_table(part.records.parent, part.records.name), read_table(part.trials.parent, part.trials.name)
 
 
 def forget_parts(directory: Path) -> None:

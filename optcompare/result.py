@@ -18,7 +18,7 @@ from .comparison import Comparison
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
 from .goals import Goal, time_to_goal
-from .journal import read_run
+from .journal import chosen, read_run
 from .pairs import pairs
 from .statistics import compared_column
 from .summary import summarize
@@ -131,8 +131,8 @@ class Result:
         return comparison_figure(*self.reported, paths=self.paths, note=note)
 
     def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        records, trials = (table[table["phase"] == phase] for table in (self.records, self.trials))
-        return records.reset_index(drop=True), trials.reset_index(drop=True)
+        records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
+        return records, trials
 
     def model(self, arm: str, seed: int) -> nn.Module:
         """The trained module of a trial, on the CPU.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from .comparison import Budget, Comparison, Trial
 from .errors import ComparisonError
-from .journal import KEY, Kept, State, has_tables, read_run
+from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
 from .provenance import differences
 from .rundir import read_json
 
@@ -33,8 +34,13 @@ class Earlier:
     directory: Path
 
     def __post_init__(self) -> None:
-        self._ended = {tuple(row[1:]): row[0] for row in self.trials[KEY].itertuples()}
-        self._groups = self.records.groupby(KEY, sort=False).indices if len(self.records) else {}
+        self._rows = _lists(self.trials)
+        self._ended = {key: place for place, key in enumerate(zip(*(self._rows[name] for name in KEY), strict=True))}
+        of_records, of_trials = trial_numbers(self.records, self.trials)
+        self._order = np.argsort(of_records, kind="stable")
+        self._begins, self._ends = (
+            np.searchsorted(of_records[self._order], of_trials, side).tolist() for side in ("left", "right")
+        )
 
     @classmethod
     def read(cls, directory: Path) -> Earlier:
@@ -55,19 +61,32 @@ class Earlier:
     def row(self, trial: Trial) -> Row | None:
         """The row of a trial that ended, if it did."""
         place = self._ended.get(_identity(trial))
-        return None if place is None else {str(name): value for name, value in self.trials.loc[place].items()}
-
-    def places_of(self, trial: Trial) -> np.ndarray:
-        """Where the records of a trial that ended stand in ``records``."""
-        return np.asarray(self._groups.get(_identity(trial), ()), dtype=np.int64)
-
-    def records_at(self, places: np.ndarray) -> list[Row]:
-        return [
-            {str(name): value for name, value in row.items()} for row in self.records.iloc[places].to_dict("records")
-        ]
+        return None if place is None else {name: values[place] for name, values in self._rows.items()}
 
     def records_of(self, trial: Trial) -> list[Row]:
-        return self.records_at(self.places_of(trial))
+        """The records of a trial that ended."""
+        begin, end = self._bounds_of(trial)
+        names, columns = list(self._columns), [column.at(self._order[begin:end]) for column in self._columns.values()]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def first_of(self, trial: Trial) -> list[Row]:
+        """The first of them alone, if there is one, and of it the numbers."""
+        begin, end = self._bounds_of(trial)
+        place = self._ended.get(_identity(trial), 0)
+        return [{name: values[place] for name, values in self._firsts.items()}] if begin < end else []
+
+    def _bounds_of(self, trial: Trial) -> tuple[int, int]:
+        place = self._ended.get(_identity(trial))
+        return (0, 0) if place is None else (self._begins[place], self._ends[place])
+
+    @cached_property
+    def _columns(self) -> dict[str, _Column]:
+        return {str(name): _Column(self.records[name]) for name in self.records.columns}
+
+    @cached_property
+    def _firsts(self) -> dict[str, list[Any]]:
+        places = np.minimum(self._begins, len(self._order) - 1)
+        return _lists(self.records.select_dtypes("number").iloc[self._order[places]])
 
     def with_later(self, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """This run's tables with those of a later one: the later rows of a trial count, unless they were interrupted."""
@@ -76,13 +95,35 @@ class Earlier:
         cut = trials[trials["status"] == "interrupted"]
         kept = _rows_in(cut, self.trials)  # they had ended before, with a smaller budget
         later = trials[~_rows_in(trials, cut[kept])]
-        records = records[~_rows_in(records, cut[kept])]
+        records = chosen(records, ~_rows_in(records, cut[kept]))
         before = self.trials[~_rows_in(self.trials, later)]
-        old = self.records[_rows_in(self.records, before)]
+        old = chosen(self.records, _rows_in(self.records, before))
         return pd.concat([old, records], ignore_index=True), pd.concat([before, later], ignore_index=True)
 
     def records_of_ended(self) -> pd.DataFrame:
-        return self.records[_rows_in(self.records, self.trials)]
+        return chosen(self.records, _rows_in(self.records, self.trials))
+
+
+def _lists(table: pd.DataFrame) -> dict[str, list[Any]]:
+    """The values of each column, from which rows are picked far faster than from the table."""
+    return {str(name): table[name].tolist() for name in table.columns}
+
+
+class _Column:
+    """A column whose values are read a few at a time: texts are numbers into the list of those there are."""
+
+    def __init__(self, column: pd.Series) -> None:
+        self._texts: np.ndarray | None = None
+        if pd.api.types.is_numeric_dtype(column):
+            self._values = column.to_numpy()
+            return
+        places, texts = pd.factorize(column, use_na_sentinel=False)
+        self._values, self._texts = places.astype(np.int32), np.asarray(texts, dtype=object)
+
+    def at(self, places: np.ndarray) -> list[Any]:
+        values = self._values[places]
+        found: list[Any] = (values if self._texts is None else self._texts[values]).tolist()
+        return found
 
 
 def extended(
@@ -160,7 +201,8 @@ def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
     """Which rows belong to one of these trials."""
     if table.empty or trials.empty:
         return np.zeros(len(table), dtype=bool)
-    return np.asarray(pd.MultiIndex.from_frame(table[KEY]).isin(pd.MultiIndex.from_frame(trials[KEY])))
+    numbers, wanted = trial_numbers(table, trials)
+    return np.isin(numbers, wanted)
 
 
 def _identity(trial: Trial) -> tuple[Any, ...]:

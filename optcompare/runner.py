@@ -187,7 +187,7 @@ class Runner:
         self._pace.finished(trial)
         self._done += 1
         self._evidence.trial_ended(trial, row)
-        self._first(trial, earlier.records_at(earlier.places_of(trial)[:1]))
+        self._first(trial, earlier.first_of(trial))
         if trial.phase == "report" and len(earlier.trials) <= _READ_STATES:
             with suppress(RunDirectoryError):  # a state that cannot be read is not needed here
                 if trial in earlier.kept:

@@ -59,10 +59,10 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was interrupted had
     less budget than the others, and is left out.
     """
-    groups = records.groupby(["arm", "seed"], sort=False)[column]
-    loss = column.endswith("_loss")
-    final = records.groupby(["arm", "seed"], sort=False).tail(1).set_index(["arm", "seed"])[column]
-    values = pd.DataFrame({"final": final, "best": groups.min() if loss else final}).reset_index()
+    rows, loss = records[["arm", "seed", column]], column.endswith("_loss")
+    groups = rows.groupby(["arm", "seed"], sort=False)
+    final = groups.tail(1).set_index(["arm", "seed"])[column]
+    values = pd.DataFrame({"final": final, "best": groups[column].min() if loss else final}).reset_index()
     lost = trials.loc[trials["status"].isin(["diverged", "failed"]), ["arm", "seed"]]
     merged = values.merge(lost.assign(lost=True), how="outer", on=["arm", "seed"])
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan

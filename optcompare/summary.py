@@ -28,11 +28,11 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     """
     times = time_to_goal(records, trials, goal) if goal is not None and len(records) else None
     finals = {column: final_values(records, trials, column) for column in measured_columns(records)}
+    settings = records.drop_duplicates("arm").set_index("arm") if len(records) else pd.DataFrame()
     rows = []
     for arm, group in trials.groupby("arm", sort=False):
-        first = records[records["arm"] == arm].head(1) if len(records) else records
         row: dict[str, object] = {"arm": arm}
-        row |= {name: first[name].iloc[0] if len(first) else None for name in ("strategy", "optimizer", "lr")}
+        row |= {name: settings.at[arm, name] if arm in settings.index else None for name in PLAIN[:3]}
         row |= {"seeds": len(group)}
         row |= {status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")}
         row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from numpy.typing import NDArray
 
 from ..statistics import estimated, on_shared_clock
 from . import scales, style
@@ -40,7 +41,8 @@ SIGNS = {"diverged": "× ", "failed": "+ "}
 class Curves:
     """One arm as it is drawn: points are (x, metric).
 
-    ``trials`` has one float[n, 2] a seed; ``median`` is float[m, 2], NaN where the median is infinite;
+    ``trials`` has one float[n, 2] a seed, for at most ``style.DRAWN`` of them; ``median`` is float[m, 2] over all, NaN where
+    the median is infinite;
     ``stopped`` gives by status the last finite point of each trial that diverged or failed.
     """
 
@@ -57,19 +59,38 @@ class Curves:
 
 
 def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The records by mark, with a column ``status``: the trial's, or 'diverged' where its last loss is not finite."""
+    """The records by mark, with a column ``status``: the trial's, or 'diverged' where its last loss is not finite.
+
+    Its texts are categories: millions of those are far faster told apart, and picked.
+    """
     if "status" in records:
         return records
-    records = records.sort_values("mark", kind="stable")
-    last = records.drop_duplicates(["arm", "seed"], keep="last")[["arm", "seed", "train_loss"]]
-    known: dict[tuple[str, int], str] = {}
+    texts = [name for name in ("workload", "arm", "clock") if name in records]
+    records = records.assign(**{name: _category(records[name]) for name in texts})
+    records = records.sort_values("mark", kind="stable", ignore_index=True)
+    number = records.groupby(["arm", "seed"], sort=False).ngroup().to_numpy()
+    last = records.iloc[_last_places(number)][["arm", "seed", "train_loss"]]
+    status = np.full(len(last), "finished", dtype=object)
     if trials is not None and not trials.empty:
-        known = dict(zip(zip(trials["arm"], trials["seed"], strict=True), trials["status"], strict=True))
-    statuses = [
-        known.get((arm, seed), "finished") if np.isfinite(value) else "diverged"
-        for arm, seed, value in last.itertuples(index=False)
-    ]
-    return records.merge(last[["arm", "seed"]].assign(status=statuses), on=["arm", "seed"], how="left")
+        known = trials.drop_duplicates(["arm", "seed"], keep="last")[["arm", "seed", "status"]]
+        found = last[["arm", "seed"]].astype({"arm": known["arm"].dtype}).merge(known, on=["arm", "seed"], how="left")
+        status = found["status"].fillna("finished").to_numpy(object)
+    status[~np.isfinite(last["train_loss"].to_numpy(float))] = "diverged"
+    records["status"] = _category(pd.Series(status)).take(number)
+    return records
+
+
+def _category(texts: pd.Series) -> pd.Categorical[Any]:
+    """As categories in the order of their appearance."""
+    places, distinct = pd.factorize(texts)
+    return pd.Categorical.from_codes(places, dtype=pd.CategoricalDtype(list(distinct)))
+
+
+def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each of the numbers, which begin at 0, stands for the last time."""
+    places = np.zeros(numbers.max(initial=-1) + 1, dtype=np.int64)
+    places[numbers] = np.arange(len(numbers))
+    return places
 
 
 def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
@@ -80,28 +101,32 @@ def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
     luckier seeds.
     """
     marks, row = np.unique(rows["mark"].to_numpy(), return_inverse=True)
-    seeds, column = np.unique(rows["seed"].to_numpy(), return_inverse=True)
+    seeds, first, column = np.unique(rows["seed"].to_numpy(), return_index=True, return_inverse=True)
     place, loss = np.full((2, len(marks), len(seeds)), np.nan)
     place[row, column] = rows[COLUMNS[x]].to_numpy(float)
     loss[row, column] = rows[metric].fillna(np.inf).to_numpy(float)
-    status = np.empty(len(seeds), dtype=object)
-    status[column] = rows["status"].to_numpy(object)
-    trials = [np.column_stack([place[seen, i], loss[seen, i]]) for i, seen in enumerate(~np.isnan(loss).T)]
-    lasts: dict[str, list[Floats]] = {name: [] for name in STOPPED}
-    for points, ended in zip(trials, status, strict=True):
-        finite = points[np.isfinite(points[:, 1])]
-        if ended in lasts and len(finite):
-            lasts[ended].append(finite[-1])
-    stopped = {name: np.array(points) for name, points in lasts.items() if points}
+    status = rows["status"].iloc[first].to_numpy(object)
+    seen = ~np.isnan(loss)
+    trials = [np.column_stack([place[seen[:, i], i], loss[seen[:, i], i]]) for i in style.spread(len(seeds))]
+    stopped = {name: _lasts(place, loss, status == name) for name in STOPPED}
+    stopped = {name: points for name, points in stopped.items() if len(points)}
     whole = np.isin(status.astype(str), ["finished", "diverged"])
     whole = whole if whole.any() else np.ones(len(seeds), dtype=bool)
-    after = np.cumsum(~np.isnan(loss)[::-1], axis=0)[::-1] == 0
+    after = np.cumsum(seen[::-1], axis=0)[::-1] == 0
     counted = np.where(after & (status == "diverged"), np.inf, loss)[:, whole]
     common = ~np.isnan(counted).any(axis=1) & ~np.isnan(place[:, whole]).all(axis=1)
     median = np.median(counted[common], axis=1)
     middle = np.nanmedian(place[:, whole][common], axis=1)
     median[~np.isfinite(median)] = np.nan
     return Curves(trials, np.column_stack([middle, median]), stopped)
+
+
+def _lasts(place: Floats, loss: Floats, which: NDArray[np.bool_]) -> Floats:
+    """The last finite point of each of these columns that has one, float[n, 2]."""
+    finite = np.isfinite(loss) & which
+    columns = np.flatnonzero(finite.any(axis=0))
+    rows = len(loss) - 1 - finite[::-1, columns].argmax(axis=0)
+    return np.column_stack([place[rows, columns], loss[rows, columns]])
 
 
 def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
@@ -111,7 +136,7 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
     higher than 100 times the start (linear: twice the way down above it) is shown.
     """
-    finite = records[np.isfinite(records[metric])]
+    finite = records[["arm", "seed", "status", metric]][np.isfinite(records[metric])]
     kept = finite[finite["status"] != "diverged"]
     kept = kept if len(kept) else finite
     if kept.empty:
@@ -120,7 +145,7 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     trials = kept.groupby(["arm", "seed"], sort=False)[metric]
     starts, ends = trials.first(), trials.last().groupby("arm").median()
     bulk = by_arm.quantile(0.05, interpolation="higher"), by_arm.quantile(0.95, interpolation="lower")
-    core, start = pd.concat([*bulk, starts, ends]), float(starts.max())
+    core, start = pd.concat([*bulk, starts, ends], ignore_index=True), float(starts.max())
     if values.min() < 0 or values.max() <= 0:
         drop = start - float(core.min())
         low, high = _around(core, values, 0.5 * float(core.max() - core.min()), start + 2 * drop if drop else math.inf)
@@ -157,14 +182,22 @@ def x_limits(records: pd.DataFrame, x: X) -> Limits:
     return Limits(first / 10 ** max(0.13 * decades, 0.1), last * 10 ** (0.03 * decades or 0.1), "log", first)
 
 
-def draw_loss(ax: Axes, records: pd.DataFrame, *, x: X, metric: str = "train_loss", colours: Mapping[str, str]) -> Axes:
+def draw_loss(
+    ax: Axes,
+    records: pd.DataFrame,
+    *,
+    x: X,
+    metric: str = "train_loss",
+    colours: Mapping[str, str],
+    limits: Limits | None = None,
+) -> Axes:
     """Draws each arm's seeds as thin lines and their median as a thick one, against ``x``; lower is better.
 
     A trial that diverged or failed ends in a marker (× or +) at its last finite value, on the edge of the axes where
-    that lies beyond.
+    that lies beyond. ``limits``: those of the loss, where they are known.
     """
     records = with_status(records)
-    across, up = x_limits(records, x), loss_limits(records, metric)
+    across, up = x_limits(records, x), limits or loss_limits(records, metric)
     dashes, crowd = style.line_styles(colours), max(1.0, len(colours) / 4)
     for order, (arm, colour) in enumerate(colours.items()):
         rows = records[records["arm"] == arm]

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import scales, style
-from .curves import SIGNS, X, arm_curves, draw_loss, loss_limits, with_status
+from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, with_status
 from .paths import Maps, arm_path
 from .style import LEFT, MARGIN, WIDTH, Sheet
 
@@ -68,7 +68,7 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     if counts.empty:
         return "Nothing was measured"
     fewest, most = counts.min(), counts.max()
-    seeds = f"{most} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest} to {most} seeds"
+    seeds = f"{most:,} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest:,} to {most:,} seeds"
     shared = [
         what
         for what, column in (("weights", "weights_sha256"), ("sample order", "order_sha256"))
@@ -81,8 +81,10 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     """The workload, what thick, thin and marked lines mean, and which arms have no line."""
     workloads = list(records["workload"].unique()) if "workload" in records else []
     parts = [f"Workload {', '.join(workloads)}."] if workloads else []
+    seeds = records.groupby("arm")["seed"].nunique().max() if len(records) else 0
     if records["seed"].nunique() > 1:
-        parts.append("Thick lines: median over seeds; thin lines: each seed.")
+        thin = "each seed" if seeds <= style.DRAWN else f"{style.seeds_drawn(seeds)} of an arm"
+        parts.append(f"Thick lines: median over seeds; thin lines: {thin}.")
     ended, seen = set(records["status"].unique()), set(records["arm"].unique())
     signs = [sign + status for status, sign in SIGNS.items() if status in ended]
     if signs:
@@ -93,8 +95,16 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
+def _needed(records: pd.DataFrame, metric: str, xs: Sequence[X]) -> pd.DataFrame:
+    """The columns that are drawn: the others need not be copied."""
+    columns = {"workload", "arm", "seed", "mark", "status", "clock", "train_loss", metric, *(COLUMNS[x] for x in xs)}
+    return records[[name for name in records.columns if name in columns]]
+
+
 def _reported(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["phase"] == "report"] if "phase" in table else table
+    if "phase" not in table or (table["phase"] == "report").all():
+        return table
+    return table[table["phase"] == "report"]
 
 
 def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X) -> Name:
@@ -104,7 +114,7 @@ def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X)
     statuses = {seed: status for table in known for seed, status in zip(table["seed"], table["status"], strict=True)}
     ended, total = Counter(statuses.values()), len(statuses)
     notes = [
-        f"{SIGNS.get(status, '')}{'' if count == total else f'{count} of {total} '}{status}"
+        f"{SIGNS.get(status, '')}{'' if count == total else f'{count:,} of {total:,} '}{status}"
         for status, count in ended.items()
         if status != "finished"
     ]
@@ -145,7 +155,7 @@ def comparison_figure(
     ``figure.savefig(path)``.
     """
     trials = _reported(trials)
-    records = with_status(_reported(records), trials)
+    records = with_status(_needed(_reported(records), metric, xs), trials)
     colours = style.arm_colours(list(records["arm"].unique()))
     names = [_name(records[records["arm"] == arm], trials, arm, metric, xs[0]) for arm in colours]
     room = _room_beside(names)
@@ -192,14 +202,16 @@ def _draw_panels(
     xs: Sequence[X],
 ) -> Axes:
     """The loss over each of ``xs`` on one axis; returns the first axes, to whose right ``room`` inches are left."""
-    gaps, left = [room or GAP, *[GAP] * (len(xs) - 2)], scales.left_of(loss_limits(records, metric))
+    limits = loss_limits(records, metric)
+    gaps, left = [room or GAP, *[GAP] * (len(xs) - 2)], scales.left_of(limits)
     width = (WIDTH - left - MARGIN - sum(gaps)) / len(xs)
-    first = draw_loss(sheet.axes(left, top, width, PANEL), records, x=xs[0], metric=metric, colours=colours)
+    first = sheet.axes(left, top, width, PANEL)
+    draw_loss(first, records, x=xs[0], metric=metric, colours=colours, limits=limits)
     first.yaxis.set_label_coords((style.Y_NAME - left) / width, 0.5)
     for gap, x in zip(gaps, xs[1:], strict=False):
         left += width + gap
         ax = sheet.axes(left, top, width, PANEL, share=first)
-        draw_loss(ax, records, x=x, metric=metric, colours=colours).set_ylabel("")
+        draw_loss(ax, records, x=x, metric=metric, colours=colours, limits=limits).set_ylabel("")
         ax.tick_params(axis="y", which="both", labelleft=False)
     for ax in sheet.figure.axes:
         # Where the label stands by itself depends on the height of the tick labels, which differ.

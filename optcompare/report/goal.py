@@ -103,8 +103,8 @@ def _pale(colour: str) -> tuple[float, float, float]:
 
 def what_is_missed(times: pd.DataFrame) -> str:
     """What bars, dots and crosses mean."""
-    said = ["Bars: median over seeds; dots: seeds."]
     by_arm = _by_arm(times).values()
+    said = [f"Bars: median over seeds; dots: {style.seeds_drawn(max(map(len, by_arm), default=0))}."]
     if any(not np.isfinite(values).all() for values in by_arm):
         said.append("×:\u00a0seeds that missed the goal, which count as infinite.")
     if any(math.isinf(float(np.median(values))) for values in by_arm):

@@ -198,7 +198,7 @@ def by_arm(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def counted(count: int, total: int, what: str) -> str:
     """'3 of 10 diverged'."""
-    return f"{count} of {total} {what}"
+    return f"{count:,} of {total:,} {what}"
 
 
 def signed(value: float) -> str:

@@ -215,8 +215,12 @@ class Rows:
         )
 
     def dots(self, arm: str, x: Floats, colour: str, *, up: float, room: float) -> None:
-        """A dot for each value, side by side where they would overlap, within ``room`` points around ``up``."""
+        """A dot for each value, side by side where they would overlap, within ``room`` points around ``up``.
+
+        Of more values than can be seen, so many from the lowest to the highest, evenly spread in their order.
+        """
         across = 0.5 * self.size
+        x = x if len(x) <= style.DRAWN else np.sort(x)[style.spread(len(x))]
         offsets = beeswarm(scales.places(self.ax, x), across, room - across)
         y = self.middle[arm] - self.unit * (up + offsets)
         self.ax.plot(

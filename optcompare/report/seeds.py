@@ -134,7 +134,8 @@ def final_figure(
 ) -> Figure:
     """The final values of all seeds as one figure, ``width`` inches wide; see :func:`draw_final` for the tables."""
     arms = shown_arms(list(finals["arm"]), colours)
-    said = ["Dots: seeds."] if finals.groupby("arm")["seed"].nunique().max() > 1 else ["Dots: the only seed."]
+    most = max(finals.groupby("arm")["seed"].nunique(), default=0)
+    said = [f"Dots: {style.seeds_drawn(most)}." if most > 1 else "Dots: the only seed."]
     if np.isfinite(intervals["low"].to_numpy(float)).any():
         said.append("Diamonds: mean with its 95% t interval.")
     elif np.isfinite(intervals["mean"].to_numpy(float)).any():

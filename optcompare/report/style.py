@@ -36,6 +36,8 @@ WIDTH, MARGIN, LEFT = 10.0, 0.2, 0.8
 Y_NAME = 0.27
 """Inches from the left edge to the foot of the name of a y axis."""
 X_TICKS, Y_TICKS = 5, 7
+DRAWN = 200
+"""The most seeds of an arm that are drawn one by one: more would be one grey area, and take minutes."""
 
 
 @contextmanager
@@ -73,6 +75,16 @@ def text_colour(colour: str) -> tuple[float, float, float]:
 def _luminance(rgb: Floats) -> float:
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def spread(count: int) -> NDArray[np.int64]:
+    """The numbers below ``count``, or ``DRAWN`` of them, evenly spread from the first to the last."""
+    return np.linspace(0, count - 1, min(count, DRAWN)).round().astype(np.int64)
+
+
+def seeds_drawn(count: int) -> str:
+    """'seeds', or how many of them are drawn."""
+    return "seeds" if count <= DRAWN else f"{DRAWN} of {count:,} seeds"
 
 
 @lru_cache(maxsize=512)

@@ -119,8 +119,9 @@ class Reporter:
         """The summary, what the goal took, the pairs against the baseline, and the verdict."""
         if self._quiet:
             return
+        summary = result.summary()
         self._say("")
-        self._table(*summary_cells(result.summary()))
+        self._table(*summary_cells(summary))
         several = len(result.comparison.seeds) > 1
         self._say("mean over seeds ± half of its 95% t interval" if several else "one seed: no interval")
         if estimated(result.records):
@@ -129,10 +130,10 @@ class Reporter:
             self._say("train time: measured while other trials ran beside; leave out --jobs to compare times")
         if result.goal is not None and len(result.records):
             self._say("")
-            self._table(*goal_cells(result.summary(), str(result.goal)))
+            self._table(*goal_cells(summary, str(result.goal)))
         if several and len(result.reported[1]):
             self._say("")
-            self._table(*spread_cells(result.summary(), result.compared))
+            self._table(*spread_cells(summary, result.compared))
         pairs = result.pairs()
         if len(pairs):
             self._say("")
