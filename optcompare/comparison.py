@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import ComparisonError
+from .errors import ComparisonError, printable
 from .tuning import FIRST_TUNING_SEED, Tuning
 
 Unit = Literal["epochs", "updates", "samples", "seconds"]
@@ -48,6 +48,9 @@ class Part:
     label: str
     reference: str | None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", printable(self.label))
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -65,6 +68,7 @@ class Arm:
     lr_scaling: LrScaling = "none"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "label", printable(self.label))
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ComparisonError(f"arm {self.label}: the learning rate must be positive and finite, got {self.lr}")
         if self.chunk < 1:

@@ -32,6 +32,11 @@ class RunDirectoryError(OptcompareError):
     """A run directory that cannot be written, or does not hold what is asked of it."""
 
 
+def printable(text: str) -> str:
+    """A text without characters that would steer a terminal, break a line or turn the direction of writing."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def explain(error: BaseException) -> str:
     """An exception as one line: its type, its message, and the place in the code that raised it."""
     text = " ".join(str(error).split())

@@ -27,6 +27,8 @@ from .train.progress import Progress
 from .train.record import outcome_of
 
 _KEPT_WEIGHTS_BYTES = 2**30
+_TENSOR_BYTES = 1000
+"""What a tensor takes beside its numbers."""
 _TRUSTED_SECONDS = 5.0
 """What was expected counts as much as so many seconds of what was seen: the first of them say little."""
 _READ_STATES = 1000
@@ -293,7 +295,7 @@ class Runner:
         self.measured.paths += [
             {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y} for update, x, y in path
         ]
-        size = sum(value.nbytes for value in model.values() if isinstance(value, torch.Tensor))
+        size = sum(value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor))
         if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
             self._kept_bytes += size
             self.measured.weights[trial.arm.label, trial.seed] = {

@@ -57,3 +57,7 @@ def train(
             )  # a copy: as another process would get it
             records += new
     return records, state
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=3, help="how often tests/test_soak.py kills each kind of run")

@@ -45,7 +45,7 @@ def test_every_line_that_is_shown_to_be_tried_is_understood(tmp_path, monkeypatc
     rows = "\n".join(f"{40 + 3 * i},{'north' if i % 2 else 'south'},{100 + 7 * i}" for i in range(30))
     Path("houses.csv").write_text("area,side,price\n" + rows + "\n")
     lines = re.findall(r"^optcompare (run|list|plugins|verify)\b([^#\n]*)", README, re.MULTILINE)
-    assert len(lines) == 11
+    assert len(lines) == 13
     run("run", "--epochs", "20", "--out", "runs/DIR", "--quiet")
     for command, rest in lines:
         dry = ["--dry-run"] if command == "run" and "--dry-run" not in rest else []

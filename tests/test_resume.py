@@ -129,6 +129,36 @@ def test_without_final_states_more_epochs_begin_again_and_say_so(tmp_path):
     assert result.records.groupby("seed").size().tolist() == [4, 4], "the start, and 3 epochs of one update"
 
 
+class Noisy(torch.utils.data.Dataset):
+    """Samples with random noise of their own, which loader processes draw."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        return torch.full((3,), float(index)) + torch.rand(3), torch.tensor([float(index % 2)])
+
+
+@pytest.mark.parametrize("at", [2, 7])
+def test_loader_processes_give_the_same_samples_after_a_resume(tmp_path, at):
+    workload = small_workload(train=Noisy(), workers=2, lr=0.001)
+    settings = {"strategies": ["mini:5"], "seeds": 2, "epochs": 3, "trainer": "loop"}
+    whole = compare(workload, **settings)
+    cut = compare(workload, **settings, out=tmp_path / "run", observer=Press(at))
+    assert cut.status == "interrupted"
+    result = compare(workload, **settings, resume=tmp_path / "run")
+    assert result.trials[EXACT].equals(whole.trials[EXACT])
+
+
+def test_states_are_kept_as_far_as_they_may_take_room(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "--strategies", "full", "--epochs", "2", "--seeds", "3", "--trainer", "loop", "--quiet"]
+    for size, kept in (("0", False), ("1MB", True)):
+        with pytest.raises(SystemExit, match="0"):
+            main([*run, "--keep-states", size, "--out", size])
+        assert any((tmp_path / size / "states").iterdir()) == kept
+
+
 def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = ["run", "--device", "cpu", "--epochs", "3", "--trainer", "loop", "--quiet"]

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..binding import parameters
 from ..comparison import Comparison, Trial
+from ..errors import printable
 from ..optimizer import hyperparameters
 from ..statistics import estimated, on_shared_clock
 from .table import (
@@ -205,7 +206,7 @@ class Reporter:
         self._say(f"tuned on {seeds} seed{'s' if seeds > 1 else ''} of their own, which no report seed ever is")
 
     def _say(self, text: str) -> None:
-        self._out.print(Text(text))
+        self._out.print(Text("\n".join(map(printable, text.split("\n")))))
 
     def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if not self._out.is_terminal:

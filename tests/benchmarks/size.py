@@ -56,9 +56,9 @@ def prepared(directory: Path, trials: int) -> Any:
 
 
 def plan(directory: Path, trials: int) -> Iterator[None]:
-    import optcompare.api
+    import optcompare.execute
 
-    assert optcompare.api
+    assert optcompare.execute
     yield
     one = prepared(directory, trials)
     assert len(one.setup.comparison.trials()) == trials
@@ -69,7 +69,7 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     """What training leaves; the time is that of the journal and of the result, not of making the rows up."""
     import pandas as pd
 
-    from optcompare.api import _as_planned
+    from optcompare.execute import _as_planned
     from optcompare.fairness import Agreement, Evidence
     from optcompare.journal import Journal, forget_parts
     from optcompare.provenance import describe_environment
@@ -137,9 +137,9 @@ def made_up(comparison: Any, trial: Any) -> tuple[list[dict[str, Any]], dict[str
 
 def resume(directory: Path, trials: int) -> Iterator[None]:
     """All that goes on with a run in which nothing is left to do: it is read, checked, written and drawn."""
-    import optcompare.api
+    import optcompare.execute
 
-    assert optcompare.api
+    assert optcompare.execute
     yield
     on_command(["run", "--resume", str(directory), "--quiet", "--force"])
 
