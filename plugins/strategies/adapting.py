@@ -63,7 +63,8 @@ class Adapting(Strategy):
         self.weight = self.decay * self.weight + (1 - self.decay)
         self.proposed = self.propose([value / self.weight for value in self.sums], stats)
         least = self.size if self.grow_only else min(self.batch_size, n)
-        self.size = math.ceil(min(max(self.proposed, least), 2 * self.size, n))
+        size = min(max(self.proposed, least), 2 * self.size, n)
+        self.size = math.ceil(size) if self.grow_only else round(size)
 
 
 def variance(stats: StepStats) -> float:
