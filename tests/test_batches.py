@@ -81,12 +81,14 @@ def test_the_batch_tests_propose_their_closed_forms_on_all_gradients(registry):
 
 def test_the_norm_test_is_not_biased_by_its_own_batch(registry):
     """From batches of 32, where noise is 12 times the signal: with |ḡ|² in its denominator the test would ask for
-    trΣ/(θ²(|μ|² + trΣ/B)), and stop at B = (1/θ² - 1)trΣ/|μ|² = 93.8. Over five seeds it ends at its 504, give or take
-    what noise leaves: |G|²̂ of a batch of 500 has a standard deviation of 21%, of an average of about 20 of them 5%."""
-    sizes = [state_after(registry, gaussian(), "norm-test:32", seed, epochs=3)["size"] for seed in range(5)]
-    truth = D / (THETA**2 * (MEAN_NORM**2 - D / N))
-    assert min(sizes) > 0.9 * truth
-    assert np.mean(sizes) == pytest.approx(truth, rel=0.15)  # it keeps its largest proposal
+    trΣ/(θ²(|μ|² + trΣ/B)), and stop at B = (1/θ² - 1)trΣ/|μ|² = 93.8. Here it proposes 504: |G|²̂ of a batch of 500
+    has a standard deviation of 21%, the average of about 20 of them 5%, the mean of five seeds 2%."""
+    workload, truth = gaussian(), D / (THETA**2 * (MEAN_NORM**2 - D / N))
+    ends = [state_after(registry, workload, "norm-test:32", seed, epochs=3) for seed in range(5)]
+    assert np.mean([end["proposed"] for end in ends]) == pytest.approx(truth, rel=0.05)
+    sizes = [end["size"] for end in ends]  # of all it proposed, it keeps the largest
+    assert min(sizes) >= 0.95 * truth
+    assert np.median(sizes) == pytest.approx(truth, rel=0.2)
 
 
 def test_the_norm_test_asks_for_all_samples_where_there_is_no_signal(registry):
@@ -304,6 +306,6 @@ def test_parameters_that_make_no_sense_are_one_clear_line(text):
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd:momentum=0.9", torch.optim.RMSprop])
 def test_cabs_is_refused_with_anything_but_plain_sgd(optimizer):
-    with pytest.raises(ComparisonError, match="cabs:2 holds for plain sgd alone, not for .*cabs:2@sgd"):
+    with pytest.raises(ComparisonError, match=r"cabs:2 holds for plain sgd alone, not for .*cabs:2@sgd"):
         compare("line", ["full", "cabs"], [optimizer], seeds=1, epochs=1)
     assert len(compare("line", ["full", "cabs@sgd:lr=0.001"], [optimizer], seeds=1, epochs=1).trials) == 2

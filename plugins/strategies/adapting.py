@@ -15,9 +15,9 @@ class Adapting(Strategy):
     """Cuts the epoch's shared order into batches whose size each update may change, from ``batch_size`` up to N.
 
     A subclass says what it measures in an update, and what batch size the averages of that propose. The averages are
-    exponential, of numerators and denominators apart, and corrected for their start: a mean of ratios of noisy numbers
-    would be far off. One noisy update shall not decide: a batch is at most twice the one before. The short batch at an
-    epoch's end is trained on and not measured.
+    exponential, of numerators and denominators apart (a mean of ratios of noisy numbers would be far off), corrected for
+    their start, and count each sample alike, so that small and noisy batches fade as larger ones come. One update shall
+    not decide: a batch is at most twice the one before. The short batch at an epoch's end is trained on and not measured.
     """
 
     adaptive: ClassVar[bool] = True
@@ -58,9 +58,10 @@ class Adapting(Strategy):
         measured = self.measure(stats)
         if not all(map(math.isfinite, measured)):
             return  # it diverges
+        rows = stats.batch_size
         before = self.sums or [0.0] * len(measured)
-        self.sums = [self.decay * a + (1 - self.decay) * b for a, b in zip(before, measured, strict=True)]
-        self.weight = self.decay * self.weight + (1 - self.decay)
+        self.sums = [self.decay * a + rows * b for a, b in zip(before, measured, strict=True)]
+        self.weight = self.decay * self.weight + rows
         self.proposed = self.propose([value / self.weight for value in self.sums], stats)
         least = self.size if self.grow_only else min(self.batch_size, n)
         size = min(max(self.proposed, least), 2 * self.size, n)
