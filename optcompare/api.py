@@ -35,6 +35,7 @@ def compare(
     *,
     lr: float | Sequence[float] | None = None,
     lr_scaling: LrScaling = "none",
+    schedule: str = "none",
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
@@ -71,7 +72,8 @@ def compare(
       ``@optimizer`` is crossed with every optimizer;
     - ``lr``: for arms whose spec gives none (of several, each makes an arm); else the workload's for that optimizer,
       else the optimizer's default. ``lr_scaling``: "linear" or "sqrt" scales it from the workload's batch size to the
-      arm's;
+      arm's; ``schedule``: "step", "cosine" or "warmup-cosine" changes it along the budget, for optimizers whose spec
+      gives none ("sgd:schedule=cosine");
     - ``tune``: how many learning rates every arm tries on ``tune_seeds`` seeds of their own, log-spaced over
       ``tune_range``, by default from a thirtieth to thirty times its rate; the best by validation loss is reported;
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
@@ -101,6 +103,7 @@ def compare(
         optimizers=optimizers,
         lr=lr,
         lr_scaling=lr_scaling,
+        schedule=schedule,
         tune=tune,
         tune_range=tune_range,
         tune_seeds=tune_seeds,

@@ -99,6 +99,13 @@ def cli() -> None:
     show_default=True,
     help="Scales that rate from the workload's batch size to the arm's.",
 )
+@click.option(
+    "--schedule",
+    default="none",
+    show_default=True,
+    metavar="SPEC",
+    help="Changes the rate along the budget: step, step:gamma=0.2, cosine, warmup-cosine; or sgd:schedule=cosine.",
+)
 @click.option("--tune", type=int, metavar="N", help="Learning rates that every arm tries first; the best is reported.")
 @click.option(
     "--tune-range", metavar="LO,HI", help="Range of the rates.  [default: a thirtieth to thirty times the rate]"

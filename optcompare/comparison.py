@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .errors import ComparisonError, printable
+from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED, Tuning
 
 Unit = Literal["epochs", "updates", "samples", "seconds"]
@@ -36,6 +37,11 @@ class Budget:
         if self.unit != "seconds" and self.amount != int(self.amount):
             raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
 
+    def share(self, updates: int, samples: int, n: int) -> float:
+        """How much of it is spent after so many, from 0 on; ``n``: training samples. Of seconds, only a clock knows."""
+        spent = {"epochs": samples / n, "updates": updates, "samples": samples}[self.unit]
+        return spent / self.amount
+
     def __str__(self) -> str:
         amount = f"{self.amount:g}" if self.unit == "seconds" else f"{int(self.amount):,}"
         return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
@@ -56,7 +62,8 @@ class Part:
 class Arm:
     """One contender, with everything that was resolved for it.
 
-    ``chunk``: rows in one forward pass; ``lr_scaling``: how the reference rate was scaled to the batch size.
+    ``chunk``: rows in one forward pass; ``lr_scaling``: how the reference rate was scaled to the batch size;
+    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.schedule`.
     """
 
     label: str
@@ -66,6 +73,7 @@ class Arm:
     lr: float
     chunk: int
     lr_scaling: LrScaling = "none"
+    schedule: str = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", printable(self.label))
@@ -135,6 +143,12 @@ class Comparison:
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
         if self.trainer not in TRAINERS:
             raise ComparisonError(f"trainer must be auto, loop or lanes, got {self.trainer!r}")
+        scheduled = [arm for arm in self.arms if depends_on_budget(arm.schedule)]
+        if scheduled and self.budget.unit == "seconds":
+            raise ComparisonError(
+                f"arm {scheduled[0].label}: a schedule needs to know ahead how much there is to train; give --epochs, "
+                "--updates or --samples in place of --seconds"
+            )
         _refuse_duplicates(self.arms)
         for label in (self.baseline, self.control, *(self.tuning.rates if self.tuning else ())):
             if label is not None:
@@ -208,7 +222,9 @@ def _refuse_duplicates(arms: tuple[Arm, ...]) -> None:
     contents: dict[str, str] = {}
     labels = set()
     for arm in arms:
-        content = repr((arm.strategy, arm.optimizer, sorted(arm.hyperparameters.items()), arm.lr, arm.chunk))
+        content = repr(
+            (arm.strategy, arm.optimizer, sorted(arm.hyperparameters.items()), arm.lr, arm.chunk, arm.schedule)
+        )
         known = arm.strategy.reference is not None and arm.optimizer.reference is not None
         if known and content in contents:
             raise ComparisonError(

@@ -7,6 +7,7 @@ end of the run one table of each replaces the parts.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -198,7 +199,9 @@ def key_of(trial: Trial) -> str:
 def _save(path: Path, values: Any) -> None:
     import torch
 
-    write_atomically(path, lambda temporary: torch.save(values, temporary))
+    packed = io.BytesIO()  # written to a file, a full disk would be a RuntimeError that does not say so
+    torch.save(values, packed)
+    write_atomically(path, lambda temporary: temporary.write_bytes(packed.getbuffer()))
 
 
 def _load(path: Path) -> Any:

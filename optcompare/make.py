@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .binding import REQUIRED, as_spec, bind, parameters, write
+from .binding import REQUIRED, Parameter, as_spec, bind, parameters, write
 from .comparison import Part
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
 from .optimizer import Factory, hyperparameters, undecorated
@@ -34,6 +34,7 @@ class OptimizerChoice:
     part: Part
     values: dict[str, Any]
     lr: float | None
+    schedule: str | None = None
 
 
 def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
@@ -85,11 +86,15 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
         )
     spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
     factory = registry.find("optimizers", spec.name).factory
-    values = bind(hyperparameters(factory), spec, kind="optimizer")
+    own = hyperparameters(factory)
+    schedule = [] if any(parameter.name == "schedule" for parameter in own) else [Parameter("schedule", str, "none")]
+    values = bind([*own, *schedule], spec, kind="optimizer")
+    scheduled = values.pop("schedule", None) if schedule else None
     lr = values.pop("lr", None)
     values = _without_defaults(factory, values)
     text = str(as_spec(spec.name, values))
-    return OptimizerChoice(factory, spec.name, Part(text, text), values, None if lr is None else float(lr))
+    rate = None if lr is None else float(lr)
+    return OptimizerChoice(factory, spec.name, Part(text, text), values, rate, scheduled)
 
 
 def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:

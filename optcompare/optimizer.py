@@ -41,6 +41,13 @@ def default_lr(factory: Factory) -> float | None:
     return None
 
 
+def is_plain_sgd(factory: Factory, values: Mapping[str, Any]) -> bool:
+    """Whether it is ``torch.optim.SGD`` with nothing but a learning rate; ``values``: those that are no defaults."""
+    from torch.optim import SGD
+
+    return undecorated(factory) is SGD and not values.keys() - {"foreach", "fused", "differentiable"}
+
+
 def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: str) -> Optimizer:
     """The optimizer of ``model``'s trainable parameters; raises :class:`ComparisonError` saying why it cannot be."""
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]

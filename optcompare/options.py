@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
-    "workload", "tune", "tune_seeds", "lr_scaling", "goal", "baseline", "control", "measure", "device", "dtype", "threads",
-    "chunk", "eval_chunk", "trainer",
+    "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "device", "dtype",
+    "threads", "chunk", "eval_chunk", "trainer",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -87,6 +87,7 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
             budget=before.budget,
             seeds=before.seeds,
             chunk=before.arms[0].chunk,
+            schedule=before.arms[0].schedule,
             eval_chunk=before.eval_chunk,
             order=None,
             device=before.device,

@@ -15,9 +15,10 @@ from .comparison import Arm, Budget, Comparison, LrScaling, Part
 from .errors import ComparisonError, StrategyError, explain
 from .goals import Goal
 from .make import OptimizerChoice, OptimizerLike, StrategyLike, make_optimizer, make_strategy, make_workload
-from .optimizer import default_lr
+from .optimizer import default_lr, is_plain_sgd
 from .registry import Registry
-from .spec import parse, parse_list
+from .schedule import canonical
+from .spec import parse, parse_list, quoted
 from .start import Order
 from .strategy import Epoch, Strategy
 from .train.contender import Contender, Setup
@@ -49,6 +50,7 @@ def resolve(
     budget: Budget | None,
     order: Order | None,
     lr_scaling: LrScaling = "none",
+    schedule: str = "none",
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
@@ -65,10 +67,13 @@ def resolve(
     arms, contenders = [], {}
     rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
     texts = [_optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)]
-    for one, rate, text in zip(asked, rates, texts, strict=True):
+    schedules = [canonical(one.optimizer.schedule or schedule) for one in asked]
+    if len(set(schedules)) > 1:
+        texts = [_with_schedule(text, each) for text, each in zip(texts, schedules, strict=True)]
+    for one, rate, text, each in zip(asked, rates, texts, schedules, strict=True):
         label = one.part.label if len(set(texts)) == 1 else f"{one.part.label}@{text}"
         scaling = "none" if one.optimizer.lr is not None else lr_scaling
-        arms.append(Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling))
+        arms.append(Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling, each))
         contenders[label] = Contender(one.strategy, one.optimizer.factory)
     tuned = tuple(arms)
     baseline = baseline or (arms[0].label if arms else None)
@@ -108,6 +113,11 @@ def _asked(
         first = _first_batch_size(strategy, part.label, task.size)
         for choice in [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers):
             optimizer = make_optimizer(registry, choice)
+            if strategy.plain_sgd and not is_plain_sgd(optimizer.factory, optimizer.values):
+                raise ComparisonError(
+                    f"strategy {part.label} holds for plain sgd alone, not for {optimizer.part.label}; give it an optimizer "
+                    f"of its own, {part.label}@sgd"
+                )
             each = lr if isinstance(lr, list | tuple) and optimizer.lr is None else [None]
             found += [_Asked(strategy, part, optimizer, first, rate) for rate in each]
     return found, notes
@@ -191,6 +201,10 @@ def _optimizer_text(one: _Asked, rate: float, *, tuned: bool) -> str:
     """The optimizer in a label, with the rate where it was asked for by name and tuning will not replace it."""
     named = one.reference is not None or one.optimizer.lr is not None
     return one.optimizer.part.label + (f":lr={short(rate)}" if named and not tuned else "")
+
+
+def _with_schedule(optimizer: str, schedule: str) -> str:
+    return optimizer if schedule == "none" else f"{optimizer}:schedule={quoted(schedule)}"
 
 
 def _refuse_tuning_of(count: int | None, limits: Any, seeds: int, lr: Any) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .comparison import Budget, Comparison, Trial
+from .comparison import Arm, Budget, Comparison, Trial
 from .errors import ComparisonError
 from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
 from .provenance import differences
 from .rundir import read_json
+from .schedule import depends_on_budget
 
 Row = dict[str, Any]
 
@@ -177,8 +178,9 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
 
 
 def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
-    def parts(arm: Any) -> tuple[str, str, str]:
-        return str(arm.strategy.reference), str(arm.optimizer.reference), repr(sorted(arm.hyperparameters.items()))
+    def parts(arm: Any) -> tuple[str, str, str, str]:
+        values = repr(sorted(arm.hyperparameters.items()))
+        return str(arm.strategy.reference), str(arm.optimizer.reference), values, arm.schedule
 
     known = {parts(arm) for arm in comparison.arms}
     new = [arm for arm in asked.arms if parts(arm) not in known]
@@ -195,6 +197,11 @@ def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
         for arm in new
     ]  # fmt: skip
     return (*comparison.arms, *labelled)
+
+
+def goes_on(arm: Arm, before: Budget, now: Budget) -> bool:
+    """Whether what was trained of an arm under one budget is the beginning of what it trains under the other."""
+    return before == now or not depends_on_budget(arm.schedule)
 
 
 def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:

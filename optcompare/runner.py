@@ -13,14 +13,14 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from .comparison import Trial
+from .comparison import Budget, Trial
 from .errors import RunDirectoryError
 from .executors import Piece, Place
 from .fairness import Agreement, Check, Evidence
 from .journal import Journal, Row, Saved, State, key_of
 from .rehearsal import Estimate
 from .result import RECORD_COLUMNS, TRIAL_COLUMNS
-from .resume import Earlier, prolonged
+from .resume import Earlier, goes_on, prolonged
 from .start import fingerprint
 from .tasks import Queue, Task, Tasks
 from .train.progress import Progress
@@ -150,16 +150,19 @@ class Runner:
 
     def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
         """Trials to train from their starts, and trials to train on; those that are done already are counted."""
-        fresh, on, again = list[Trial](), list[Trial](), 0
+        fresh, on, again, rescheduled = list[Trial](), list[Trial](), 0, 0
         amount = self._setup.comparison.budget.amount
         for trial in trials:
             row = earlier.row(trial)
             if row is None or row["status"] == "failed":
                 fresh.append(trial)
             elif row["budget"] < amount and row["status"] == "finished" and trial.phase == "report":
-                kept = trial in earlier.kept and self._setup.comparison.budget.unit == "epochs"
+                budget = self._setup.comparison.budget
+                same = goes_on(trial.arm, Budget(budget.unit, row["budget"]), budget)
+                kept = same and trial in earlier.kept and budget.unit == "epochs"
                 (on if kept else fresh).append(trial)
-                again += not kept
+                again += same and not kept
+                rescheduled += not same
                 if kept:
                     self._open[trial] = earlier.records_of(trial)
                     self._first(trial, self._open[trial])
@@ -169,16 +172,24 @@ class Runner:
             self.notes.append(
                 f"{again} finished trials are trained again from the start: their final states were not kept"
             )
+        if rescheduled:
+            self.notes.append(
+                f"{rescheduled} trials are trained again from the start: their schedule depends on the budget"
+            )
         return fresh, on
 
     def _under_way(self, fresh: Sequence[Trial], earlier: Earlier) -> Iterator[Task]:
         """The tasks of the last checkpoint, as far as their trials are still wanted."""
         wanted = {key_of(trial): trial for trial in fresh}
+        before, now = earlier.comparison.budget, self._setup.comparison.budget
         for records, state in earlier.kept.checkpoint():
-            trials = [wanted[key] for key in records if key in wanted]
+            kept = {key: wanted[key] for key in records if key in wanted and goes_on(wanted[key].arm, before, now)}
+            if len(kept) < len(records):  # else a later resume, under the new budget, would take it for its own
+                self._journal.forget_checkpoint()
+            trials = list(kept.values())
             if "lanes" in state:
                 lanes = zip(records, state["lanes"], strict=True)
-                state = {**state, "lanes": [lane for key, lane in lanes if key in wanted]}
+                state = {**state, "lanes": [lane for key, lane in lanes if key in kept]}
             for trial in trials:
                 self._open[trial] = [dict(row) for row in records[key_of(trial)]]
                 self._first(trial, self._open[trial])

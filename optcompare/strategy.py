@@ -94,6 +94,9 @@ class Strategy:
     """True is a promise: every epoch's batches take the same positions of the order that it is given, as cuts at fixed
     places do. An epoch is then planned once, and its positions are used for all."""
 
+    plain_sgd: ClassVar[bool] = False
+    """True: its rule holds for sgd without momentum or weight decay alone, and it is refused with anything else."""
+
     needs: ClassVar[tuple[str, ...]] = ()
     """The fields of :class:`StepStats` that an adaptive strategy reads."""
 

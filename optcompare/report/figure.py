@@ -21,18 +21,21 @@ PANEL, BELOW, GAP, BESIDE = 2.9, 0.75, 0.32, 1.75
 """Inches: the height of the loss panels, of what stands below them, the gap between them, the most room for names."""
 KEY, TEXT = WIDTH - LEFT - MARGIN, 72 * (WIDTH - 2 * MARGIN)
 """The widest key in inches, the longest line of text in points."""
+OWN_ORDER = "*"
+"""Stands after the name of an arm whose batches left the shared order."""
 LINE = 1.2 * style.SMALL
 """The height of a line of a name, in points."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """An arm's name as it is written: in lines, with a note on what went wrong ('' for nothing).
+    """An arm's name as it is ``shown`` in one line, or in ``lines``, with a note on what went wrong ('' for nothing).
 
     ``end`` is where the median line ends: epochs and metric.
     """
 
     arm: str
+    shown: str
     lines: list[str]
     note: str
     end: tuple[float, float]
@@ -45,7 +48,7 @@ class Name:
     @property
     def text(self) -> str:
         """Name and note in one line, no wider than a key's."""
-        text = f"{self.arm} ({self.note})" if self.note else self.arm
+        text = f"{self.shown} ({self.note})" if self.note else self.shown
         return style.shortened(text, 72 * (KEY - style.KEY_HANDLE), style.SMALL)
 
     @property
@@ -89,6 +92,8 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     signs = [sign + status for status, sign in SIGNS.items() if status in ended]
     if signs:
         parts.append(f"{', '.join(signs)} (last finite value).")
+    if _own_orders(trials) & seen:
+        parts.append(f"{OWN_ORDER} own order of samples.")
     unseen = [arm for arm in trials["arm"].unique() if arm not in seen] if len(trials) else []
     if unseen:
         parts.append(f"Without a measurement: {', '.join(unseen)}.")
@@ -99,6 +104,13 @@ def _needed(records: pd.DataFrame, metric: str, xs: Sequence[X]) -> pd.DataFrame
     """The columns that are drawn: the others need not be copied."""
     columns = {"workload", "arm", "seed", "mark", "status", "clock", "train_loss", metric, *(COLUMNS[x] for x in xs)}
     return records[[name for name in records.columns if name in columns]]
+
+
+def _own_orders(trials: pd.DataFrame) -> set[str]:
+    """The arms whose batches left the order that was offered to all."""
+    if "rearranged" not in trials:
+        return set()
+    return set(trials.loc[trials["rearranged"].eq(True), "arm"])
 
 
 def _reported(table: pd.DataFrame) -> pd.DataFrame:
@@ -118,11 +130,12 @@ def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X)
         for status, count in ended.items()
         if status != "finished"
     ]
-    lines = [arm]
+    shown = f"{arm}{OWN_ORDER}" if arm in _own_orders(trials) else arm
+    lines = [shown]
     for before in ("@", "@:"):
         if max(style.text_width(line, style.SMALL) for line in lines) > 72 * (BESIDE - 0.6):
-            lines = style.folded(arm, 72 * (BESIDE - 0.6), style.SMALL, before=before)
-    return Name(arm, lines, ", ".join(notes), end)
+            lines = style.folded(shown, 72 * (BESIDE - 0.6), style.SMALL, before=before)
+    return Name(arm, shown, lines, ", ".join(notes), end)
 
 
 def _room_beside(names: Sequence[Name]) -> float:

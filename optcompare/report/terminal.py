@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..binding import parameters
-from ..comparison import Comparison, Trial
+from ..comparison import Arm, Comparison, Trial
 from ..errors import printable
 from ..optimizer import hyperparameters
 from ..statistics import estimated, on_shared_clock
@@ -56,7 +56,7 @@ class Reporter:
         if self._quiet:
             return
         arms = ", ".join(arm.label for arm in comparison.arms)
-        rates = ", ".join(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
+        rates = ", ".join(dict.fromkeys(map(_rate, comparison.arms)))
         if comparison.tuning is not None:
             count = max(map(len, comparison.tuning.rates.values()))
             rates += f", and {count} to tune from"
@@ -219,6 +219,10 @@ class Reporter:
         for row in rows:
             table.add_row(*map(Text, row))
         self._out.print(table, soft_wrap=False)
+
+
+def _rate(arm: Arm) -> str:
+    return f"{arm.optimizer.label} lr {arm.lr:g}" + (f", {arm.schedule}" if arm.schedule != "none" else "")
 
 
 def summary_as(form: str, result: Result) -> str:

@@ -63,7 +63,7 @@ class Families:
             raise Unsupported("the samples of a Dataset are loaded one by one")
         settings = self.settings_of(trial)
         strategy = trial.arm.strategy.reference or id(contender.strategy)
-        return strategy, trial.arm.chunk, settings.rule, settings.flags
+        return strategy, trial.arm.chunk, trial.arm.schedule, settings.rule, settings.flags
 
     def of(self, trial: Trial) -> Family:
         """The family of a trial; made when first asked for."""

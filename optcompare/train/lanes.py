@@ -18,6 +18,7 @@ import torch
 
 from ..comparison import Trial
 from ..errors import explain
+from ..schedule import schedule_of
 from ..seeds import preserved_rng
 from .agreement import (
     TOLERANCES,
@@ -221,14 +222,25 @@ class LanesTrainer:
             ]
             numbers = self.families.numbers(block, programs.blueprint)
 
-            def update(carry: Carry, index: Tensor, made: int, numbers: Carry = numbers) -> Carry:
-                rates = programs.blueprint.rates(numbers, made, len(index))
+            factors = self._factors(block[0], seen[block[0]])
+
+            def update(
+                carry: Carry, index: Tensor, made: int, numbers: Carry = numbers, factors: list[float] = factors
+            ) -> Carry:
+                rates = programs.blueprint.rates(numbers, made, len(index), factors[made : made + 1])
                 return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
 
             found = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
             for trial, difference in zip(block, found, strict=True):
                 worst[trial] = max(worst[trial], difference)
         return worst
+
+    def _factors(self, trial: Trial, seen: Rehearsed) -> list[float]:
+        """What the schedule of these trials multiplied the rates of the rehearsed updates by."""
+        schedule, budget = schedule_of(trial.arm.schedule), self.setup.comparison.budget
+        samples = [0, *itertools.accumulate(map(len, seen.batches))]
+        shares = [budget.share(made, samples[made], self.setup.workload.size) for made in range(len(seen.batches))]
+        return [schedule(share) for share in shares]
 
     def _compare_evaluation(self, blueprint: Blueprint, trial: Trial) -> None:
         """Loss and metrics of the first rows must be what the loop measures there."""

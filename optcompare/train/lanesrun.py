@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..comparison import Comparison, Trial
+from ..schedule import depends_on_budget, schedule_of
 from ..start import fingerprint
 from .data import TensorSource
 from .device import Clock
@@ -66,6 +67,8 @@ class LanesRun:
         self._places, self._evaluated = places, evaluated
         self._carry = programs.blueprint.stack([lanes[place].state for place in places])
         self._numbers = columns([numbers[place] for place in places], programs.blueprint.numbers, self._device)
+        schedule = lanes[0].trial.arm.schedule
+        self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
 
     def state(self) -> State:
@@ -143,13 +146,12 @@ class LanesRun:
             while rest:
                 began = time.perf_counter()
                 most = max(1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places))))
-                count = min(rest, most)
+                count, made = min(rest, most), self._running()[0].progress.updates
                 first = plan.ends[position] - size
                 index = torch.stack(
                     [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
                 ).to(self._device)
-                made = self._running()[0].progress.updates
-                rates = self._programs.blueprint.rates(self._numbers, made, count)
+                rates = self._programs.blueprint.rates(self._numbers, made, count, self._factors(made, count, size))
                 carry, trail = program.run(self._carry, rates, self._programs.data, index)
                 self._made(count, size, trail)
                 self._carry = carry
@@ -158,6 +160,14 @@ class LanesRun:
                 if position < stop and until():
                     return True
         return False
+
+    def _factors(self, made: int, count: int, size: int) -> list[float]:
+        """What the rates of the next ``count`` updates of so many samples each are multiplied by; [] for nothing."""
+        if self._schedule is None:
+            return []
+        samples = self._running()[0].progress.samples
+        shares = [self._budget.share(made + i, samples + i * size, self._n) for i in range(count)]
+        return [self._schedule(share) for share in shares]
 
     def _made(self, count: int, size: int, trail: Tensor | None) -> None:
         for number, lane in enumerate(self.lanes):

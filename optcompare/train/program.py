@@ -67,13 +67,17 @@ class Blueprint:
         buffers = {name: named[self._known_as[name]] for name in state["buffers"]}
         return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
 
-    def rates(self, numbers: Carry, updates: int, count: int) -> Carry:
+    def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
         """The factors of the next ``count`` updates after so many, [count, R] each in the weights' dtype.
 
-        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names.
+        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names; ``schedule``: what each
+        update's learning rate is multiplied by, where there is one.
         """
         step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[:, None]
-        found = self.settings.rule.rates(dict(zip(self.numbers, numbers, strict=True)), step)
+        named = dict(zip(self.numbers, numbers, strict=True))
+        if schedule:
+            named["lr"] = named["lr"] * torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
+        found = self.settings.rule.rates(named, step)
         shape = (count, len(numbers[0]))
         return [found[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
 

@@ -107,13 +107,9 @@ class Progress:
 
     def share(self, budget: Budget, n: int) -> float:
         """How much of the budget is spent, from 0 to 1; ``n``: training samples."""
-        spent = {
-            "epochs": self.samples / n,
-            "updates": self.updates,
-            "samples": self.samples,
-            "seconds": self.train_seconds,
-        }
-        return min(1.0, spent[budget.unit] / budget.amount)
+        if budget.unit == "seconds":
+            return min(1.0, self.train_seconds / budget.amount)
+        return min(1.0, budget.share(self.updates, self.samples, n))
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, sharing no list with this."""

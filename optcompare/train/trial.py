@@ -14,6 +14,7 @@ import torch
 
 from ..comparison import Trial
 from ..optimizer import bare_step, build
+from ..schedule import depends_on_budget, schedule_of
 from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
 from ..strategy import StepStats
@@ -55,6 +56,8 @@ class TrialRun:
         self.optimizer = self._build_optimizer(self.model)
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self._step = bare_step(self.optimizer)
+        self._schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]  # a state's are those of its last update
         self._stateful = bool(self.strategy.state())
         self._made = 0
         self._warm = False
@@ -117,13 +120,15 @@ class TrialRun:
             optimizer.step()
 
     def update(self, indices: Tensor) -> None:
-        """One update on these samples, outside any epoch: nothing but the update is counted."""
+        """One update on these samples, outside any epoch: nothing but the update and its samples is counted."""
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
         mean_gradient(
             self.workload, self.model, self.weights, self.source.stream(pieces, self.trial.seed, 0, ahead=False), count
         )
+        self._set_rate(self.progress.updates, self.progress.samples)
         self._step()
         self.progress.updates += 1
+        self.progress.samples += len(indices)
 
     def measure(self, values: Mapping[str, float] | None = None) -> None:
         """Appends a record; ``values``: where the same weights were evaluated before."""
@@ -153,7 +158,9 @@ class TrialRun:
             before_them, self._made = progress.position, 0
             try:
                 with self._clock:
-                    self._updates(stream, chunks[progress.position - offset : stop - offset], until)
+                    begins = [begun, *(begun + end for end in plan.ends)] if self._schedule else []
+                    each = chunks[progress.position - offset : stop - offset]
+                    self._updates(stream, each, begins[progress.position : stop], until)
             finally:
                 if self._made:
                     end = before_them + self._made - 1
@@ -236,12 +243,19 @@ class TrialRun:
         if mark is not None and self.progress.samples >= mark:
             self.measure()
 
-    def _updates(self, stream: Iterator[Any], chunks: Iterable[int], until: Callable[[], bool]) -> None:
-        """One update for each number in ``chunks``, of that many forward passes; the hot loop."""
+    def _updates(
+        self, stream: Iterator[Any], chunks: Iterable[int], begins: Sequence[int], until: Callable[[], bool]
+    ) -> None:
+        """One update for each number in ``chunks``, of that many forward passes; the hot loop.
+
+        ``begins``: the samples of the trial before each, where a schedule asks for them.
+        """
         workload, model, weights, step = self.workload, self.model, self.weights, self._step
         limit = self.budget.amount if self.budget.unit == "seconds" else math.inf
-        clock = self._clock
+        clock, scheduled, updates = self._clock, self._schedule is not None, self.progress.updates
         for count in chunks:
+            if scheduled:
+                self._set_rate(updates + self._made, begins[self._made])
             mean_gradient(workload, model, weights, stream, count)
             step()
             self._made += 1
@@ -253,10 +267,18 @@ class TrialRun:
         batches = self.source.stream(pieces, self.trial.seed, self.progress.epoch, ahead=False)
         kept = list(batches) if needs_samples(self.strategy.needs) else []
         loss = mean_gradient(self.workload, self.model, self.weights, iter(kept) if kept else batches, count)
+        self._set_rate(self.progress.updates, self.progress.samples)
         lr = float(self.optimizer.param_groups[0]["lr"])
         stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices))
         self._step()
         return stats
+
+    def _set_rate(self, updates: int, samples: int) -> None:
+        """The rates of the next update, by what was spent of the budget before it."""
+        if self._schedule is not None:
+            factor = self._schedule(self.budget.share(updates, samples, self.source.n))
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * factor
 
     def _next_mark(self) -> int | None:
         return next_mark(self.progress.samples, self.source.n, self._comparison.measure)

@@ -1,0 +1,113 @@
+"""Learning-rate schedules: the factor of each update's rate, by the share of the budget that was spent before it.
+
+The share, not the number of updates, is what every arm knows ahead: an adaptive strategy does not know how many updates
+it will make. It is that of updates where the budget is in updates, else that of samples. Where all batches are alike
+the rates are those of :mod:`torch.optim.lr_scheduler`, as each class says. A schedule has no state, so that checkpoints
+need none of it and an update's rate does not depend on where a trial was cut.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+from .binding import as_spec, bind, parameters, suggestion
+from .errors import SpecError
+from .spec import parse
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate throughout."""
+
+    def __call__(self, share: float) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Times ``gamma`` after each of equal ``parts`` of the budget but the last: StepLR with step_size T/parts."""
+
+    gamma: float = 0.1
+    parts: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gamma < math.inf:
+            raise ValueError(f"gamma must be positive and finite, got {self.gamma:g}")
+        if self.parts < 1:
+            raise ValueError(f"parts must be at least 1, got {self.parts}")
+
+    def __call__(self, share: float) -> float:
+        return float(self.gamma ** min(math.floor(share * self.parts + 1e-9), self.parts - 1))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 to ``floor``: CosineAnnealingLR with T_max=T and eta_min=floor·lr."""
+
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"floor must lie between 0 and 1, got {self.floor:g}")
+
+    def __call__(self, share: float) -> float:
+        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * share)) / 2
+
+
+@dataclass(frozen=True)
+class WarmupCosine:
+    """Linear from ``start`` to 1 over the share ``warmup``, then the cosine: SequentialLR of LinearLR and
+    CosineAnnealingLR."""
+
+    warmup: float = 0.1
+    start: float = 0.01
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        Cosine(self.floor)
+        if not 0 < self.warmup < 1:
+            raise ValueError(f"warmup is a share of the budget, between 0 and 1, got {self.warmup:g}")
+        if not 0 < self.start <= 1:
+            raise ValueError(f"start must be above 0 and at most 1, got {self.start:g}")
+
+    def __call__(self, share: float) -> float:
+        if share < self.warmup:
+            return self.start + (1 - self.start) * share / self.warmup
+        return Cosine(self.floor)((share - self.warmup) / (1 - self.warmup))
+
+
+Schedule = Constant | Step | Cosine | WarmupCosine
+SCHEDULES: dict[str, type[Schedule]] = {
+    "none": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "warmup-cosine": WarmupCosine,
+}
+
+
+def schedule_of(text: str) -> Schedule:
+    """The schedule of a spec such as ``step:gamma=0.2``; raises :class:`SpecError`."""
+    spec = parse(text)
+    kind = SCHEDULES.get(spec.name)
+    if kind is None:
+        hint = suggestion(spec.name, SCHEDULES) or f"; there are {', '.join(SCHEDULES)}"
+        raise SpecError(f"there is no schedule '{spec.name}'{hint}")
+    values = bind(parameters(kind), spec, kind="schedule")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise SpecError(f"schedule {spec.name}: {error}") from error
+
+
+def canonical(text: str) -> str:
+    """The same schedule without what are its defaults anyway, so that equal ones are seen to be the same."""
+    schedule = schedule_of(text)
+    defaults = asdict(type(schedule)())
+    name = next(name for name, kind in SCHEDULES.items() if kind is type(schedule))
+    return str(as_spec(name, {key: value for key, value in asdict(schedule).items() if value != defaults[key]}))
+
+
+def depends_on_budget(text: str) -> bool:
+    """Whether an update's rate depends on how much is to come: trained under another budget, it was another trial."""
+    return not isinstance(schedule_of(text), Constant)

@@ -1,0 +1,34 @@
+"""CABS: the batch size coupled with the learning rate and the loss, for plain SGD."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optcompare import StepStats, Strategy, hookimpl
+
+from .adapting import Adapting, ratio, variance
+
+
+@dataclass
+class Cabs(Adapting):
+    """Follows B = lr·trΣ̂/L, up and down: batches grow as the loss L falls (Balles et al. 2016, arXiv 1612.05086).
+
+    It maximises the gain that a step of plain SGD promises for its cost, taking 0 for the lowest loss there is. Averages
+    forget with `decay` an update.
+    """
+
+    plain_sgd: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("sample_grad_norms", "grad_norm", "loss", "lr")
+
+    def measure(self, stats: StepStats) -> list[float]:
+        assert stats.loss is not None
+        return [variance(stats), stats.loss]
+
+    def propose(self, means: list[float], stats: StepStats) -> float:
+        assert stats.lr is not None
+        noise, loss = means
+        return ratio(stats.lr * noise, loss)
+
+
+@hookimpl
+def optcompare_strategies() -> dict[str, type[Strategy]]:
+    return {"cabs": Cabs}

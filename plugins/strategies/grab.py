@@ -1,0 +1,54 @@
+"""GraB: the next epoch's order from this epoch's gradients, so that they cancel as early as they can."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from optcompare import Epoch, StepStats, Strategy, hookimpl
+
+
+@dataclass
+class GraB(Strategy):
+    """B samples an update, in an order found by balancing stale gradients (Lu et al. 2022, arXiv 2205.10733).
+
+    Each sample's gradient less the last epoch's mean, c, is added to a running sum s with the sign that keeps s shorter.
+    Samples with + come first in the next epoch, in this order; those with - last, in reverse. The first epoch takes
+    the shared order, and the mean so far. Kept are one mean gradient and the next order, and not N gradients.
+    """
+
+    adaptive: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("sample_grads",)
+    batch_size: int = 32
+    order: Tensor | None = field(init=False, default=None)
+    mean: Tensor | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+    def batches(self, epoch: Epoch) -> Generator[Tensor, StepStats, None]:
+        order = epoch.order if self.order is None else self.order.clone()
+        first: list[int] = []
+        last: list[int] = []
+        signed = total = torch.zeros(())
+        for batch in order.split(self.batch_size):
+            stats = yield batch
+            assert stats.sample_grads is not None
+            gradients = stats.sample_grads.cpu()  # [B, P]
+            seen = len(first) + len(last) + torch.arange(1, len(batch) + 1)[:, None]
+            totals = total.to(gradients) + gradients.cumsum(0)
+            centred = gradients - (totals / seen if self.mean is None else self.mean)
+            signed, total = signed.to(centred).expand(centred.shape[1]), totals[-1]
+            for index, vector in zip(batch.tolist(), centred, strict=True):
+                shorter = bool(torch.dot(signed, vector) < 0)  # |s + c| < |s - c|
+                signed = signed + vector if shorter else signed - vector
+                (first if shorter else last).append(index)
+        self.order, self.mean = torch.tensor(first + last[::-1]), total / len(order)
+
+
+@hookimpl
+def optcompare_strategies() -> dict[str, type[Strategy]]:
+    return {"grab": GraB}

@@ -1,0 +1,41 @@
+"""The inner-product test: a batch so large that its gradient is, nearly always, a direction of descent."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optcompare import StepStats, Strategy, hookimpl
+
+from .adapting import Adapting, ratio
+
+
+@dataclass
+class InnerProduct(Adapting):
+    """Grows the batch until Var(g_i·ḡ)/B ≤ θ²|ḡ|⁴: B = ⌈Var(g_i·ḡ)/(θ²|ḡ|⁴)⌉ (Bollapragada et al. 2017, arXiv 1710.11258).
+
+    Only noise along the gradient counts, so that it asks for far smaller batches than the norm test. As published it
+    puts the batch's own ḡ in the place of the true gradient: where noise dominates, ḡ is mostly noise, and the test asks
+    for little. Averages forget with `decay` an update.
+    """
+
+    grow_only: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("sample_grad_dots", "grad_norm")
+    theta: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.theta > 0:
+            raise ValueError(f"theta must be positive, got {self.theta}")
+
+    def measure(self, stats: StepStats) -> list[float]:
+        assert stats.sample_grad_dots is not None
+        assert stats.grad_norm is not None
+        return [float(stats.sample_grad_dots.double().var()), stats.grad_norm**2]
+
+    def propose(self, means: list[float], stats: StepStats) -> float:
+        along, square = means
+        return ratio(along, self.theta**2 * square**2)
+
+
+@hookimpl
+def optcompare_strategies() -> dict[str, type[Strategy]]:
+    return {"inner-product": InnerProduct}

@@ -1,0 +1,27 @@
+"""No shuffling at all: the samples as they lie in the data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from optcompare import Epoch, Strategy, hookimpl
+
+
+@dataclass
+class Sequential(Strategy):
+    """B samples an update, from 0 to N-1 in every epoch: where the data are sorted, the batches are too."""
+
+    batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+    def batches(self, epoch: Epoch) -> Iterator[Tensor]:
+        yield from epoch.order.sort().values.split(self.batch_size)
+
+
+@hookimpl
+def optcompare_strategies() -> dict[str, type[Strategy]]:
+    return {"sequential": Sequential}
