@@ -18,7 +18,7 @@ from .comparison import Comparison
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
 from .goals import Goal, time_to_goal
-from .journal import chosen, read_run
+from .journal import chosen, has_tables, read_run
 from .pairs import pairs
 from .statistics import compared_column
 from .summary import summarize
@@ -229,6 +229,10 @@ def load(directory: str | Path) -> Result:
     """
     path = Path(directory)
     values = rundir.read_json(path)
+    if not has_tables(path) and values.get("status") == "running":
+        raise RunDirectoryError(
+            f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
+        )
     try:
         records, trials = read_run(path, RECORD_COLUMNS, TRIAL_COLUMNS)
         crashed = values["status"] == "running"

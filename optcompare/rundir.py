@@ -86,10 +86,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_directory(path.parent)
     except OSError as error:
         raise RunDirectoryError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_directory(directory: Path) -> None:
+    """So that a power cut does not take back the renaming."""
+    if os.name == "nt":  # a directory cannot be opened there
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(directory: Path, values: dict[str, Any]) -> None:
