@@ -303,6 +303,8 @@ def test_the_title_claims_what_the_fingerprints_bear_out(line):
     other = alike.assign(order_sha256=alike["arm"])
     assert figure.what_was_shared(records, other) == "10 seeds, identical weights"
     assert figure.what_was_shared(records, other.assign(weights_sha256=alike["arm"])) == "10 seeds"
+    ended = other.assign(epochs_begun=other["arm"].map({"full": 3, "mini:2": 2, "single": 1}))
+    assert figure.what_was_shared(records, ended) == "10 seeds, identical weights and sample order", "of as many epochs"
     fewer = records[(records["arm"] != "single") | (records["seed"] < 4)]
     assert figure.what_was_shared(fewer, alike) == "4 to 10 seeds, identical weights and sample order"
     assert figure.what_was_shared(records[records["arm"] == "full"], alike) == "10 seeds"

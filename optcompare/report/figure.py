@@ -72,10 +72,12 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
         return "Nothing was measured"
     fewest, most = counts.min(), counts.max()
     seeds = f"{most:,} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest:,} to {most:,} seeds"
+    epochs = ["epochs_begun"] if "epochs_begun" in trials else []  # a trial that ended early saw the order of fewer
+    prints = (("weights", "weights_sha256", ["seed"]), ("sample order", "order_sha256", ["seed", *epochs]))
     shared = [
         what
-        for what, column in (("weights", "weights_sha256"), ("sample order", "order_sha256"))
-        if column not in trials or (trials.groupby("seed")[column].nunique() <= 1).all()
+        for what, column, alike in prints
+        if column not in trials or (trials.groupby(alike)[column].nunique() <= 1).all()
     ]
     return f"{seeds}, identical {' and '.join(shared)}" if shared and len(counts) > 1 else seeds
 
