@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .comparison import Budget as Budget
     from .comparison import Comparison as Comparison
     from .comparison import Trial as Trial
+    from .contracts import check as check
     from .errors import ComparisonError as ComparisonError
     from .errors import OptcompareError as OptcompareError
     from .errors import PluginError as PluginError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ["compare"],
+    "contracts": ["check"],
     "comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "errors": [
         "ComparisonError",

@@ -327,12 +327,35 @@ def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[st
     from .report.terminal import Reporter
     from .verify import verify as checks
 
-    say, size = Reporter(quiet=as_json), sample_size(trials)
-    found = say.findings(lambda advanced: checks(directory, size, plugin, advanced))
-    held = not any(finding.held is False for finding in found)
-    if as_json:
-        click.echo(json.dumps({"held": held, "checks": [vars(finding) for finding in found]}, indent=2))
-    ctx.exit(0 if held else 1)
+    size = sample_size(trials)
+    _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(directory, size, plugin, advanced), as_json)
+
+
+@cli.command(epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic")
+@click.argument("plugin", metavar="FILE.py|MODULE|NAME")
+@click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
+@click.pass_context
+def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
+    """Tries out whether a plugin's strategies, workloads and optimizers keep their contracts.
+
+    Index coverage, the same batches again, copies, checkpoints, short last
+    batches, no global random numbers. Exit code 0: every check held, 1: one did not.
+    """  # fmt: skip
+    from .contracts import check as checks
+    from .report.terminal import Reporter
+
+    _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
+
+
+@cli.command("new-plugin", epilog="\b\nExample:\n  optcompare new-plugin large-first")
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]")
+def new_plugin(name: str, out: Path) -> None:
+    """Writes an installable package with a strategy, a test and a README, to begin with."""
+    from .template import new_plugin as written
+
+    for path in written(name, out):
+        click.echo(path)
 
 
 @cli.command(
@@ -412,6 +435,14 @@ def _registry(plugins: tuple[str, ...]) -> Any:
 def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def _report_findings(ctx: click.Context, say: Reporter, checks: Any, as_json: bool) -> None:
+    found = say.findings(checks)
+    held = not any(finding.held is False for finding in found)
+    if as_json:
+        click.echo(json.dumps({"held": held, "checks": [vars(finding) for finding in found]}, indent=2))
+    ctx.exit(0 if held else 1)
 
 
 def _exit_code(result: Result) -> int:

@@ -68,7 +68,9 @@ class Registry:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
         named = {str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin: plugin for plugin in plugins}
         for plugin in named.values():
-            registry.register(load_module(plugin), plugin)
+            module = load_module(plugin)
+            if not registry._manager.is_registered(module):  # it may be installed, too
+                registry.register(module, plugin)
         return registry
 
     def register(self, plugin: Any, name: str, version: str = "") -> None:

@@ -93,7 +93,7 @@ LAYERS = {
         "claims",
         "verify",
     ],
-    "faces": ["execute", "api", "options", "report.terminal", "cli", ""],
+    "faces": ["execute", "api", "contracts", "template", "options", "report.terminal", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""
 ORDER = [module for layer in LAYERS.values() for module in layer]

@@ -1,0 +1,236 @@
+"""Does a plugin keep its contracts? Each is tried out on small things made for it, and what fails is said so as to teach."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import io
+import math
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from .api import prepare
+from .binding import REQUIRED, parameters
+from .claims import Finding
+from .comparison import Budget, Trial
+from .errors import ComparisonError, OptcompareError, explain
+from .execute import Prepared
+from .registry import Entry, Registry
+from .strategy import Strategy
+from .train.device import torch_as_agreed
+from .train.loop import LoopTrainer
+from .workload import Workload
+
+_SAMPLES, _FEW = 23, 3
+"""A prime, so that the last batch is a short one; and less than most batch sizes."""
+
+Attempt = Callable[[], str]
+
+
+class Broken(Exception):
+    """A rule that was not kept, and how to keep it."""
+
+
+def check(plugin: str) -> Iterator[Finding]:
+    """The checks of a plugin, by its path, module, or name in ``optcompare plugins``, one after another.
+
+    Raises :class:`OptcompareError` where it cannot be loaded, or adds nothing that could be checked.
+    """
+    installed = {info.name: info for info in Registry.load().plugins()}
+    registry = Registry.load(() if plugin in installed else (plugin,))
+    names = {plugin, *(info.name for info in registry.plugins() if info.source == plugin)}
+    kinds = {"strategies": _strategy, "workloads": _workload, "optimizers": _optimizer}
+    added = [
+        (checks, entry)
+        for kind, checks in kinds.items()
+        for entry in registry.entries(kind).values()
+        if entry.plugin in names
+    ]
+    if not added:
+        raise ComparisonError(f"{plugin} adds no strategy, workload or optimizer that could be checked")
+    return (finding for checks, entry in added for finding in checks(registry, entry))
+
+
+def _strategy(registry: Registry, entry: Entry) -> Iterator[Finding]:
+    who = f"strategy {entry.name}"
+    yield _documented(who, entry)
+    made = _found(f"{who}: made without arguments", partial(_makes, entry))
+    yield made
+    if not made.held:
+        return
+    yield _found(f"{who}: copied and sent to other processes", partial(_copies, entry))
+    for n, what in ((_SAMPLES, "a short last batch"), (_FEW, "fewer samples than a batch")):
+        yield _found(f"{who}: trains with {what}", partial(_trains, registry, _points(n), entry.name))
+    yield _found(f"{who}: the same batches again", partial(_repeats, registry, entry.name))
+    yield _found(f"{who}: cut after each epoch and continued", partial(_continues, registry, entry.name, "sgd"))
+
+
+def _optimizer(registry: Registry, entry: Entry) -> Iterator[Finding]:
+    who, spec = f"optimizer {entry.name}", f"{entry.name}:lr=0.01"
+    yield _documented(who, entry)
+    try:
+        _prepared(registry, _points(_SAMPLES), "mini:5", spec)
+    except ComparisonError as refusal:
+        yield Finding(f"{who}: moves every weight", None, f"it refuses this model: {refusal}")
+        return
+    trained = _found(f"{who}: moves every weight", partial(_moves, registry, spec))
+    yield trained
+    if trained.held:
+        yield _found(f"{who}: cut after each update and continued", partial(_continues, registry, "mini:5", spec))
+
+
+def _workload(registry: Registry, entry: Entry) -> Iterator[Finding]:
+    who = f"workload {entry.name}"
+    yield _documented(who, entry)
+    if any(parameter.default is REQUIRED for parameter in parameters(entry.factory)):
+        yield Finding(f"{who}: trains", None, "it needs arguments; check it by running it")
+        return
+    made = _found(f"{who}: made without arguments", partial(_makes, entry))
+    yield made
+    if made.held:
+        yield _found(f"{who}: a new model each time", partial(_is_new, entry))
+        yield _found(f"{who}: trains", partial(_trains, registry, entry.name, "full", 2))
+
+
+def _found(name: str, attempt: Attempt) -> Finding:
+    try:
+        return Finding(name, True, attempt())
+    except (Broken, OptcompareError) as broken:
+        return Finding(name, False, " ".join(str(broken).split()))
+    except Exception as error:
+        return Finding(name, False, explain(error))
+
+
+def _documented(who: str, entry: Entry) -> Finding:
+    line = (entry.factory.__doc__ or "").strip().partition("\n")[0]
+    if line and not line.startswith(f"{getattr(entry.factory, '__name__', '')}("):  # as dataclasses make up
+        return Finding(f"{who}: says what it is", True, line)
+    return Finding(
+        f"{who}: says what it is", False, "it has no docstring; its first line is what `optcompare list` shows"
+    )
+
+
+def _makes(entry: Entry) -> str:
+    made = entry.factory()
+    return str(made) if isinstance(made, Strategy) else type(made).__name__
+
+
+def _copies(entry: Entry) -> str:
+    made = entry.factory()
+    if copy.deepcopy(made).parameters() != made.parameters():
+        raise Broken("a deep copy has other parameters; every trial is given a copy")
+    if pickle.loads(pickle.dumps(made)).parameters() != made.parameters():
+        raise Broken("what comes back from pickle has other parameters; --jobs sends it to other processes")
+    if dataclasses.fields(made) and dataclasses.is_dataclass(made):
+        return "the parameters stay as they are"
+    return "it has no parameters"
+
+
+def _trains(registry: Registry, workload: str | Workload, strategy: str, updates: int | None = None) -> str:
+    budget = Budget("epochs", 3) if updates is None else Budget("updates", updates)
+    trainer = _prepared(registry, workload, strategy, "sgd", budget).trainer
+    records, progress = _trained(trainer)
+    if not all(math.isfinite(record["train_loss"]) for record in records):
+        raise Broken(f"the training loss is not finite after {progress['updates']} updates at the rate it recommends")
+    return f"{progress['updates']} updates of {progress['samples']} samples in all"
+
+
+def _repeats(registry: Registry, strategy: str) -> str:
+    prints = set()
+    for noise in (1, 2):
+        torch.manual_seed(noise)  # whoever draws from the global generator is told apart
+        _, progress = _trained(_prepared(registry, _points(_SAMPLES), strategy).trainer)
+        prints.add((progress["batches"], progress["final_sha256"]))
+    if len(prints) > 1:
+        raise Broken("the same seed gave other batches or weights; draw random numbers from epoch.rng alone")
+    return "batches and final weights have the same SHA-256"
+
+
+def _continues(registry: Registry, strategy: str, optimizer: str) -> str:
+    trainer = _prepared(registry, _points(_SAMPLES), strategy, optimizer).trainer
+    _, whole = _trained(trainer)
+    pieces, state = 0, None
+    while state is None or state["progress"]["status"] == "running":
+        with torch_as_agreed(1):
+            _, state = trainer.advance(_first(trainer), _through_a_file(state), lambda: True)
+        pieces += 1
+    if state["progress"]["status"] == "failed":
+        raise Broken(f"{state['progress']['reason']}; what changes must be a field(init=False), or in state_dict()")
+    if state["progress"]["final_sha256"] != whole["final_sha256"]:
+        raise Broken(
+            "a trial that was cut and continued from its saved state ended in other weights: something that changes is "
+            "not in that state; declare it as field(init=False), or keep it in the optimizer's state"
+        )
+    return f"{pieces} pieces end in the same bits as one"
+
+
+def _moves(registry: Registry, spec: str) -> str:
+    trainer = _prepared(registry, _points(_SAMPLES), "mini:5", spec).trainer
+    before = trainer.start(0).model().state_dict()
+    with torch_as_agreed(1):
+        _, state = trainer.advance(_first(trainer), None, lambda: False)
+    _refuse_failure(state["progress"])
+    still = [name for name, weight in before.items() if torch.equal(weight, state["model"][name].to(weight.dtype))]
+    if still:
+        raise Broken(f"{still[0]} is the same after {state['progress']['updates']} updates")
+    return f"{len(before)} tensors changed in {state['progress']['updates']} updates"
+
+
+def _is_new(entry: Entry) -> str:
+    workload = entry.factory()
+    one, other = workload.model(), workload.model()
+    shared = {id(weight) for weight in one.parameters()} & {id(weight) for weight in other.parameters()}
+    if one is other or shared:
+        raise Broken("model() returned the same weights twice; make a new module in it, or trials would share them")
+    return f"{sum(weight.numel() for weight in one.parameters()):,} weights"
+
+
+def _points(n: int) -> Workload:
+    """Classification of points by a small network: enough for gradients of every kind."""
+    x = torch.randn(n, 4, generator=torch.Generator().manual_seed(0))
+    return Workload(
+        model=lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)),
+        train=(x, x.sum(1, keepdim=True).sin()),
+        loss=nn.functional.mse_loss,
+        lr=0.01,
+        batch_size=8,
+        name="points",
+    )
+
+
+def _prepared(
+    registry: Registry, workload: str | Workload, strategy: str, optimizer: str = "sgd", budget: Budget | None = None
+) -> Prepared:
+    return prepare(
+        registry, workload=workload, strategies=[strategy], optimizers=[optimizer], lr=None, chunk=None, eval_chunk=None,
+        budget=budget or Budget("epochs", 3), seeds=(0,), order=None, device="cpu",
+    )  # fmt: skip
+
+
+def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    with torch_as_agreed(1):
+        records, state = trainer.advance(_first(trainer), None, lambda: False)
+    _refuse_failure(state["progress"])
+    return records, state["progress"]
+
+
+def _refuse_failure(progress: dict[str, Any]) -> None:
+    if progress["status"] == "failed":
+        raise Broken(progress["reason"])
+
+
+def _first(trainer: LoopTrainer) -> Sequence[Trial]:
+    return trainer.setup.comparison.trials()[:1]
+
+
+def _through_a_file(state: Any) -> Any:
+    """As a checkpoint brings it back."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
