@@ -114,9 +114,12 @@ def state_bytes(text: str) -> float:
 
     if text.strip() == "0":
         return 0.0
-    if "%" in text:
-        raise ComparisonError(f"--keep-states takes a size, such as 2GB or 0, got {text!r}")
-    return memory_limit(text, torch.device("cpu"))
+    try:
+        if "%" not in text:
+            return memory_limit(text, torch.device("cpu"))
+    except ComparisonError:
+        pass
+    raise ComparisonError(f"--keep-states takes a size, such as 2GB or 0, got {text!r}")
 
 
 def sample_size(text: str) -> int | None:

@@ -56,11 +56,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             change = f": {then.get(name)} then, {now.get(name)} now" if name not in names else " changed"
             found.append(f"{names.get(name, name)}{change}")
     before, after = ({plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now))
-    found += [
-        f"the source files of plugin {source} changed"
-        for source, sha in before.items()
-        if after.get(source, sha) != sha
-    ]
+    changed = [source for source, sha in before.items() if after.get(source, sha) != sha]
+    packages = dict.fromkeys(source.partition(".")[0] for source in changed)  # each plugin's hash is its package's
+    found += [f"the source files of plugin {package} changed" for package in packages]
     return [*found, *(f"plugin {source} is not loaded now" for source in before if source not in after)]
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, Strategy, compare, journal, load
 from optcompare.cli import main
+from optcompare.options import state_bytes
 
 EXACT = [
     "arm",
@@ -282,3 +283,9 @@ def test_damaged_states_are_not_needed_for_more_seeds(tmp_path):
     for path in (tmp_path / "run" / "states").iterdir():
         path.write_bytes(b"")
     assert len(compare(small_workload(), seeds=3, **settings, resume=tmp_path / "run").trials) == 3
+
+
+@pytest.mark.parametrize("text", ["lots", "10%", "-1"])
+def test_room_for_states_is_a_size(text):
+    with pytest.raises(ComparisonError, match="--keep-states takes a size, such as 2GB or 0, got"):
+        state_bytes(text)
