@@ -17,10 +17,12 @@ from .layout import Heading, below_axes, figure_width, keyed_sheet, name_x_axis,
 from .panel import Panel
 from .paths import END, START
 from .scales import Limits
-from .style import Sheet
+from .style import Floats, Sheet
 
 T = TypeVar("T")
-RANDOM_WALK = "a random walk alone has 61% and 15% on its first two"
+DASH = 7.5
+"""From one dash of an edge to the next, in widths of the line."""
+RANDOM_WALK = "a random walk alone has 61% and 15%"
 
 
 class BatchSize(Panel):
@@ -103,19 +105,22 @@ class Sharpness(Panel):
         super().draw(ax, table, colours, x)
         rows = table[table["sharpness"].notna() & table["edge"].notna()]
         across = ax.get_xlim()
-        for arm, colour in colours.items():
-            mine = rows[rows["arm"] == arm]
-            if mine.empty:
-                continue
+        same: dict[tuple[float, ...], list[str]] = {}
+        for arm in shown_arms(list(rows["arm"].unique()), colours):
+            same.setdefault(tuple(rows.loc[rows["arm"] == arm, "edge"].unique()), []).append(arm)
+        turns = {arm: (turn, len(arms)) for arms in same.values() for turn, arm in enumerate(arms)}
+        for arm, (turn, of) in turns.items():
+            mine, colour = rows[rows["arm"] == arm], colours[arm]
             if mine["edge"].nunique() == 1:
                 places, edges = np.array(across), np.full(2, float(mine["edge"].iloc[0]))
             else:
                 one = mine[mine["seed"] == mine["seed"].min()].sort_values("mark", kind="stable")
                 column = {"epochs": "epoch", "updates": "update"}.get(x, x)
                 places, edges = one[column].to_numpy(float), one["edge"].to_numpy(float)
+            # Arms of one edge take turns, so that no line hides another.
             look: dict[str, Any] = {
                 "color": colour,
-                "linestyle": (0, (5, 2.5)),
+                "linestyle": (DASH * (of - turn), (DASH - 2.5, DASH * of - DASH + 2.5)),
                 "linewidth": 1.3,
                 "zorder": 3.5,
                 "label": "_edge",
@@ -137,7 +142,7 @@ class Plane(Panel):
 
     def said(self, table: pd.DataFrame) -> str:
         far = [str(arm) for arm in table.loc[~table["fitted"], "arm"].unique()]
-        text = f"Circle: start; diamonds: end; seed {int(table['seed'].iloc[0])}. One PCA of all arms: {RANDOM_WALK}."
+        text = f"Circle: start; diamonds: end (seed {int(table['seed'].iloc[0])}). For comparison: {RANDOM_WALK}."
         return f"{text} Far outside: {', '.join(far)}." if far else text
 
     def limits(self, table: pd.DataFrame) -> Limits:
@@ -147,9 +152,10 @@ class Plane(Panel):
         size, dashes = text_size(figure_width(ax)), style.line_styles(colours)
         across, up = _around(table.loc[table["fitted"], "x"]), self.limits(table)
         far = 1e3 * np.array([across.high - across.low, up.high - up.low])
-        for order, arm in enumerate(shown_arms(list(table["arm"]), colours)):
-            points = table[table["arm"] == arm].sort_values("update", kind="stable")[["x", "y"]].to_numpy(float)
-            points = points[np.logical_and.accumulate((np.abs(points) < far).all(axis=1))]
+        ways = {arm: _way(table, arm, far) for arm in shown_arms(list(table["arm"]), colours)}
+        # The longest way lies lowest, so that it buries none.
+        for order, arm in enumerate(sorted(ways, key=lambda arm: _length(ways[arm]))):
+            points = ways[arm]
             look: dict[str, Any] = {
                 "colors": [colours[arm]],
                 "linestyles": [dashes[arm]],
@@ -157,7 +163,8 @@ class Plane(Panel):
                 "label": arm,
             }
             ax.add_collection(LineCollection([points], linewidths=1.5, **look), autolim=False)
-            ax.plot(*points.T, "o", color=colours[arm], markersize=2.2, markeredgewidth=0, zorder=4, label="_mark")
+            dots: dict[str, Any] = {"markersize": 2.4, "markeredgewidth": 0, "zorder": 4 - 0.01 * order}
+            ax.plot(*points.T, "o", color=colours[arm], label="_mark", **dots)
             ax.plot(*points[:1].T, linestyle="none", zorder=5, label="_start", **{**START, "markersize": 6.0})
             ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colours[arm], **{**END, "markersize": 6.0})
         style.dress(ax, size)
@@ -166,6 +173,16 @@ class Plane(Panel):
         name_x_axis(ax, _axis_name(table, "x"), size)
         ax.set_ylabel(_axis_name(table, "y"), size=size, color=style.INK, parse_math=False)
         return ax
+
+
+def _way(table: pd.DataFrame, arm: str, far: Floats) -> Floats:
+    """The places of an arm in the order of its updates, up to the first that is too far away to be drawn."""
+    points = table[table["arm"] == arm].sort_values("update", kind="stable")[["x", "y"]].to_numpy(float)
+    return points[np.logical_and.accumulate((np.abs(points) < far).all(axis=1))]
+
+
+def _length(points: Floats) -> float:
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
 def _axis_name(table: pd.DataFrame, axis: str) -> str:
@@ -223,6 +240,8 @@ class PanelRow:
                 continue
             ax.yaxis.set_label_coords((style.Y_NAME - left) / across, 0.5)
             caption = "\n".join(self._captions[i])
+            if not caption:
+                continue
             sheet.text(begin, top + self._above - GAP, caption, style.MUTED, va="bottom", linespacing=1.15)
 
 
@@ -239,7 +258,8 @@ def _lines(panel: Panel, table: pd.DataFrame) -> str:
     if panel.reads != "records":
         return ""
     seeds = table.groupby("arm", observed=True)["seed"].nunique().max()
-    said = [f"Thick lines: median over seeds; thin lines: {style.seeds_drawn(seeds)}."] if seeds > 1 else []
+    thin = "each seed" if seeds <= style.DRAWN else style.seeds_drawn(seeds)
+    said = [f"Thick lines: median over seeds; thin lines: {thin}."] if seeds > 1 else []
     stopped = [sign + status for status, sign in SIGNS.items() if status in set(table["status"])]
     return " ".join([*said, *([f"{', '.join(stopped)} (last finite value)."] if stopped else [])])
 
