@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .errors import WorkloadError as WorkloadError
     from .executors import Demand as Demand
     from .hookspecs import hookimpl as hookimpl
+    from .report.panel import Panel as Panel
     from .result import Result as Result
     from .result import load as load
     from .strategy import Epoch as Epoch
@@ -47,6 +48,7 @@ _HOMES = {
     ],
     "executors": ["Demand"],
     "hookspecs": ["hookimpl"],
+    "report.panel": ["Panel"],
     "result": ["Result", "load"],
     "strategy": ["Epoch", "StepStats", "Strategy"],
     "workload": ["Workload", "accuracy"],

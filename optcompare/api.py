@@ -54,6 +54,7 @@ def compare(
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
+    plane: bool = False,
     trainer: TrainerName = "auto",
     memory: str | None = None,
     jobs: int | None = None,
@@ -83,6 +84,8 @@ def compare(
       by default the workload's epochs;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
+    - ``plane``: keep the first seed's weights at every mark, and draw the ways of all arms in the plane that holds most of
+      them;
     - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
       "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
     - ``jobs``: trials trained at once, each in a process of its own; ``executor``: where, by name as in "ray:ADDRESS", or
@@ -118,6 +121,7 @@ def compare(
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
+        plane=plane,
         trainer=trainer,
         order=order,
         plugins=plugins,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
 TABLES = ("csv", "md", "latex")
-KINDS = ("strategies", "workloads", "optimizers", "executors")
+KINDS = ("strategies", "workloads", "optimizers", "executors", "panels")
 
 RUN_EXAMPLES = """\b
 Examples:
@@ -44,6 +44,7 @@ Examples:
   optcompare report runs/20260101-120000-digits
   optcompare report runs/20260101-120000-digits --figure pairs --format pdf --width 3.4
   optcompare report runs/* --figure profile --x samples
+  optcompare report runs/20260101-120000-digits --figure sharpness --x updates
   optcompare report runs/20260101-120000-digits --table latex
 """
 
@@ -127,6 +128,9 @@ def cli() -> None:
     show_default=True,
     metavar="K",
     help="Marks an epoch at which every arm is measured; 0: only before and after.",
+)
+@click.option(
+    "--plane", is_flag=True, help="Keeps the first seed's weights at every mark, and draws where each arm went."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
@@ -277,34 +281,50 @@ def _run_one(
 
 @cli.command(epilog=REPORT_EXAMPLES)
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
-@click.option("--figure", type=click.Choice(FIGURES), help="Which figure to draw.  [default: the comparison plot]")
-@click.option("--x", type=click.Choice(XS), help="Axis of the loss, or what the goal is counted in.")
+@click.option(
+    "--figure",
+    metavar="NAME",
+    help=f"{', '.join(FIGURES)}; or a panel: batch_size, noise_scale, grad_cosine, sharpness, plane, or a plugin's.  "
+    "[default: the comparison plot]",
+)
+@click.option("--x", type=click.Choice(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
 @click.option("--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf.")
 @click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
 @click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
+@click.option(
+    "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin with panels; may be given several times."
+)
 def report(directories: tuple[Path, ...], **options: Any) -> None:
     """Draws figures and prints tables from run directories, without training.
 
     Several runs of the same workload are merged, unless their fingerprints show
     that they did not ask the same question.
     """
-    from .figures import save_figures
+    from .figures import make_panels, save_figures
     from .merge import load_all
     from .options import plot_formats
+    from .registry import Registry
     from .report.terminal import Reporter, summary_as
 
-    formats = plot_formats(options["formats"])
+    formats, figure = plot_formats(options["formats"]), options["figure"]
+    registry = Registry.load(options["plugin"], kind="panels")
+    _warn(registry.warnings)
+    panels = make_panels(registry)
+    if figure is not None and figure not in (*FIGURES, *panels):
+        raise click.BadParameter(f"'{figure}' is none of {', '.join((*FIGURES, *panels))}", param_hint="'--figure'")
     results = load_all(directories)
+    for result in results:
+        result.panels = panels
     if options["table"]:
         click.echo("\n\n".join(summary_as(options["table"], result) for result in results))
         return
     say = Reporter(quiet=False)
-    if options["figure"] is None:
+    if figure is None:
         for result in results:
             say.summary(result)
     out = options["out"] or directories[0]
-    for path in save_figures(results, options["figure"], out, formats, options["x"], options["width"]):
+    for path in save_figures(results, figure, out, formats, options["x"], options["width"]):
         click.echo(f"plot: {path}")
 
 
@@ -365,7 +385,7 @@ def new_plugin(name: str, out: Path) -> None:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
-    """Lists what can be compared: strategies, workloads, optimizers, with their parameters."""
+    """Lists what can be compared: strategies, workloads, optimizers, with their parameters; executors and panels."""
     from .report.terminal import print_entries
 
     registry = _registry(plugin)

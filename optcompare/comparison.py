@@ -102,7 +102,8 @@ class Comparison:
     ``measure``: marks an epoch; ``trainer``: loop, lanes (as far as they can), or
     whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
-    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned.
+    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned. ``plane``: keep the first seed's weights at every
+    mark, for a picture of where each arm went.
     """
 
     workload: Part
@@ -122,6 +123,7 @@ class Comparison:
     baseline: str | None = None
     control: str | None = None
     tuning: Tuning | None = None
+    plane: bool = False
 
     def __post_init__(self) -> None:
         if not self.arms:

@@ -18,9 +18,10 @@ from . import rundir
 from .comparison import Comparison, Trial
 from .errors import ComparisonError
 from .executors import Demand, Elsewhere, Here, Place
-from .figures import save_figures
+from .figures import make_panels, save_figures
 from .journal import Journal, forget_parts
 from .make import make_executor
+from .plane import joint_plane
 from .provenance import describe_environment
 from .registry import Registry
 from .rehearsal import Estimate
@@ -124,6 +125,8 @@ def execute(
             notes=[*prepared.notes, *said, *work.tasks.notes, *runner.notes],
             environment=environment | trained,
             paths=_paths(prepared.trainer, measured),
+            plane=_plane(comparison, measured),
+            panels=make_panels(registry),
             weights=measured.weights,
             workload=prepared.setup.workload,
         )
@@ -249,6 +252,12 @@ def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
     if not measured.paths:
         return None
     return landscape(trainer, pd.DataFrame(measured.paths), trainer.setup.comparison.seeds[0])
+
+
+def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
+    """Of the arms in their order; None where none was asked for, or nothing was measured."""
+    there = [arm.label for arm in comparison.arms if arm.label in measured.snapshots]
+    return joint_plane({arm: measured.snapshots[arm] for arm in there}, comparison.seeds[0]) if there else None
 
 
 class _Observers:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .errors import ComparisonError
+from .errors import ComparisonError, PluginError, explain
 from .profiles import critical_difference, mean_ranks, performance_profile
+from .registry import Registry
 from .rundir import safe_name, write_atomically
 from .statistics import estimated, final_values, mean_interval, on_shared_clock
 from .tuned import best_rates
@@ -17,6 +18,7 @@ from .tuned import best_rates
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .report.panel import Panel
     from .result import Result
 
 ONE = ("loss", "paths", "final", "tuning", "pairs", "goal")
@@ -26,7 +28,8 @@ XS = ("epochs", "updates", "samples", "seconds")
 
 
 def figure(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
-    """One comparison's figure; ``x`` is the axis of ``loss`` (all if None) and the cost of ``goal``, width in inches.
+    """One comparison's figure; ``x`` is the axis of ``loss`` (all if None) and of a panel, and the cost of
+    ``goal``; width in inches.
 
     Raises :class:`ComparisonError` where the comparison has not what the figure shows.
     """
@@ -41,7 +44,23 @@ def figure(kind: str, result: Result, x: str | None = None, width: float = 7.0) 
         "pairs": lambda: _pairs(result, width),
         "goal": lambda: _goal(result, x or "samples", width),
     }
-    return drawn[kind]()
+    return drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", width)
+
+
+def make_panels(registry: Registry) -> dict[str, Panel]:
+    """Every panel by name; raises :class:`PluginError` naming the plugin whose panel is none."""
+    from .report.panel import Panel
+
+    found = {}
+    for name, entry in registry.entries("panels").items():
+        try:
+            found[name] = entry.factory()
+        except Exception as error:
+            raise PluginError(f"plugin {entry.plugin}: panel {name}: {explain(error)}") from error
+        if not isinstance(found[name], Panel):
+            kind = type(found[name]).__name__
+            raise PluginError(f"plugin {entry.plugin}: panel {name} must be an optcompare.Panel, got a {kind}")
+    return found
 
 
 def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
@@ -156,6 +175,23 @@ def _paths(result: Result) -> Figure:
     if result.paths is None:
         raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
     return paths_figure(result.reported[0], result.paths)
+
+
+def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
+    from .report.panels import PANELS, panel_figure
+
+    panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
+    panel, tables = panels[kind], result.panel_tables()
+    try:
+        if panel.reads not in tables or not panel.wants(tables[panel.reads]):
+            raise ComparisonError(f"the panel {kind} {panel.missing()}")
+        return panel_figure(panel, tables[panel.reads], _colours(result), x=x, width=width)  # type: ignore[arg-type]
+    except (ComparisonError, PluginError):
+        raise
+    except Exception as error:
+        if kind in PANELS:
+            raise
+        raise PluginError(f"panel {kind}: {explain(error)}") from error
 
 
 def _final(result: Result, width: float) -> Figure:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison, Trial
     from .executors import Demand
+    from .report.panel import Panel
     from .result import Result
 
 NAME = "optcompare"
@@ -46,6 +47,14 @@ def optcompare_executors() -> Mapping[str, Callable[[Demand, str], Executor]]:  
     ``address`` is what follows the name in ``--executor name:address``. An attribute ``jobs`` of the executor says how many
     tasks it has room for; a method ``share(value: bytes)`` may return what arrives in a task as those bytes, or as a
     function that returns them.
+    """
+
+
+@hookspec
+def optcompare_panels() -> Mapping[str, Callable[[], Panel]]:  # type: ignore[empty-body]
+    """Called when figures are drawn, or panels listed: name to ``Panel`` class, or to a function that makes one.
+
+    ``optcompare report --figure NAME`` draws it alone; on the comparison plot it stands where it has something to show.
     """
 
 

@@ -97,6 +97,7 @@ def _together(one: Result, other: Result) -> Result:
         certificate=_both(one, other),
         status="interrupted" if "interrupted" in (one.status, other.status) else one.status,
         notes=list(dict.fromkeys([*one.notes, *other.notes])),
+        plane=None,  # each run's own has other axes
         weights={},
         **tables,
     )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
-    "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "device", "dtype",
-    "threads", "chunk", "eval_chunk", "trainer",
+    "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane", "device",
+    "dtype", "threads", "chunk", "eval_chunk", "trainer",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",

@@ -20,8 +20,14 @@ from . import hookspecs
 from .binding import suggestion
 from .errors import OptcompareError, PluginError, explain
 
-KINDS = ("strategies", "workloads", "optimizers", "executors")
-_SINGULAR = {"strategies": "strategy", "workloads": "workload", "optimizers": "optimizer", "executors": "executor"}
+KINDS = ("strategies", "workloads", "optimizers", "executors", "panels")
+_SINGULAR = {
+    "strategies": "strategy",
+    "workloads": "workload",
+    "optimizers": "optimizer",
+    "executors": "executor",
+    "panels": "panel",
+}
 _NAME = re.compile(r"[\w.-]+")
 
 
@@ -52,16 +58,24 @@ class Registry:
         self._manager.add_hookspecs(hookspecs)
         self._versions: dict[str, str] = {}
         self.warnings: list[str] = []
+        self._with_panels = False
 
     @classmethod
-    def load(cls, plugins: Iterable[str] = ()) -> Registry:
+    def load(cls, plugins: Iterable[str] = (), kind: str | None = None) -> Registry:
         """All installed plugins, then ``plugins``: paths of Python files, or names of modules.
+
+        ``kind``: leaves out installed plugins whose entry point says that they are of another kind, as in
+        ``strategies.full``: what draws figures needs no torch.
 
         An installed plugin that is broken becomes a warning; one that was asked
         for by name raises :class:`PluginError`.
         """
         registry = cls()
+        registry._with_panels = True
+        others = set(KINDS) - {kind} if kind else set()
         for point in sorted(importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name):
+            if point.name.partition(".")[0] in others:
+                continue
             try:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
             except (Exception, SystemExit) as error:
@@ -97,6 +111,10 @@ class Registry:
     def entries(self, kind: str) -> dict[str, Entry]:
         """All things of a kind by name; two plugins that claim one name are an error that names both."""
         found: dict[str, Entry] = {}
+        if kind == "panels" and self._with_panels:  # those of the core, which is drawn without plugins too
+            from .report.panels import PANELS
+
+            found = {name: Entry(name, panel, hookspecs.NAME) for name, panel in PANELS.items()}
         for implementation in getattr(self._manager.hook, f"optcompare_{kind}").get_hookimpls():
             for entry in self._entries_of(implementation, kind):
                 if entry.name in found:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from . import rundir
 from .comparison import Comparison
+from .edge import stability_edges
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
 from .goals import Goal, time_to_goal
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+    from .report.panel import Panel
     from .workload import Workload
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
@@ -50,7 +52,9 @@ class Result:
     - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's files);
     - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
-    - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None.
+    - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
+    - ``plane``: where the weights of each arm went, if that was asked for;
+    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
     """
 
     comparison: Comparison
@@ -61,6 +65,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
     environment: dict[str, Any] = field(default_factory=dict)
     paths: pd.DataFrame | None = None
+    plane: pd.DataFrame | None = None
+    panels: Mapping[str, Panel] | None = field(default=None, repr=False)
     weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict, repr=False)
     workload: Workload | None = field(default=None, repr=False)
 
@@ -128,7 +134,27 @@ class Result:
         from .report.figure import comparison_figure
 
         note = None if self.status == "finished" else "interrupted: what was measured until then"
-        return comparison_figure(*self.reported, paths=self.paths, note=note)
+        return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
+
+    def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
+        """The panels that have something to show of this run, with what they show it of: a plugin's first."""
+        from .report.panels import FIRST, PANELS
+
+        panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
+        tables = self.panel_tables()
+        found = [(name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables]
+        order = {name: number for number, name in enumerate(FIRST)}
+        return sorted((each for each in found if _wants(*each)), key=lambda each: order.get(each[0], -1))
+
+    def panel_tables(self) -> dict[str, pd.DataFrame]:
+        """What panels read, by name; see :class:`optcompare.Panel`."""
+        from .report.curves import with_status
+
+        records, trials = self.reported
+        if records.empty:
+            return {}
+        records = with_status(records.assign(edge=stability_edges(records, self.comparison)), trials)
+        return {"records": records} | ({} if self.plane is None else {"plane": self.plane})
 
     def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
@@ -174,6 +200,8 @@ class Result:
         tables = {rundir.RECORDS: self.records, rundir.TRIALS: self.trials}
         if self.paths is not None:
             tables[rundir.PATHS] = self.paths
+        if self.plane is not None:
+            tables[rundir.PLANE] = self.plane
         for name, table in tables.items():
             rundir.write_table(directory, name, table)
         written = list(tables)
@@ -200,6 +228,14 @@ class Result:
             f'<img src="data:image/png;base64,{data}" style="max-width:100%"><p>{html.escape(" ".join(self.verdict()))}</p>'
             + self.summary().to_html(index=False)
         )
+
+
+def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
+    """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
+    try:
+        return panel.wants(table)
+    except Exception:
+        return True
 
 
 def describe(
@@ -245,6 +281,7 @@ def load(directory: str | Path) -> Result:
             notes=[*values["notes"], *([CRASHED] if crashed else [])],
             environment=values["environment"],
             paths=rundir.read_table(path, rundir.PATHS) if (path / rundir.PATHS).is_file() else None,
+            plane=rundir.read_table(path, rundir.PLANE) if (path / rundir.PLANE).is_file() else None,
         )
     except (KeyError, TypeError, ComparisonError) as error:
         raise RunDirectoryError(f"{path / rundir.COMPARISON} is damaged: {type(error).__name__}: {error}") from error

@@ -17,7 +17,7 @@ import pandas as pd
 from .errors import RunDirectoryError
 
 COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
-SUMMARY = "summary.csv"
+SUMMARY, PLANE = "summary.csv", "plane.parquet"
 
 
 def safe_name(text: str) -> str:

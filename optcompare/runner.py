@@ -46,9 +46,10 @@ class Observer(Protocol):
 
 @dataclass
 class Measured:
-    """What a run brought beside its tables: paths of two weights, final weights."""
+    """What a run brought beside its tables: paths of two weights, weights at the marks by arm, final weights."""
 
     paths: list[dict[str, Any]] = field(default_factory=list)
+    snapshots: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     weights: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -205,7 +206,7 @@ class Runner:
             with suppress(RunDirectoryError):  # a state that cannot be read is not needed here
                 if trial in earlier.kept:
                     state = earlier.kept[trial]
-                    self._keep(trial, state["model"], state["progress"]["path"])
+                    self._keep(trial, state["model"], Progress(**state["progress"]))
 
     def _first(self, trial: Trial, records: Sequence[Mapping[str, Any]]) -> None:
         for record in records[:1]:
@@ -299,13 +300,16 @@ class Runner:
         outcome = outcome_of(trial, progress, self._setup.comparison, trainer)
         self._evidence.trial_ended(trial, outcome, progress.orders)
         if trial.phase == "report":
-            self._keep(trial, state.get("model", {}), progress.path)
+            self._keep(trial, state.get("model", {}), progress)
         self._journal.add(trial, outcome, self._open.pop(trial, []), state if progress.status == "finished" else None)
 
-    def _keep(self, trial: Trial, model: Mapping[str, Any], path: Sequence[Sequence[float]]) -> None:
+    def _keep(self, trial: Trial, model: Mapping[str, Any], progress: Progress) -> None:
         self.measured.paths += [
-            {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y} for update, x, y in path
+            {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
+            for update, x, y in progress.path
         ]
+        if progress.snapshots:
+            self.measured.snapshots[trial.arm.label] = [(at, weights.numpy()) for at, weights in progress.snapshots]
         size = sum(value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor))
         if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
             self._kept_bytes += size

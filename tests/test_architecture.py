@@ -34,6 +34,7 @@ LAYERS = {
         "train.stats",
         "train.gradient",
         "train.record",
+        "train.sketch",
         "train.trial",
         "train.loop",
         "train.landscape",
@@ -58,15 +59,19 @@ LAYERS = {
         "pairs",
         "profiles",
         "tuned",
+        "edge",
+        "plane",
         "report",
         "report.style",
         "report.scales",
         "report.curves",
         "report.paths",
+        "report.layout",
+        "report.panel",
+        "report.panels",
         "report.figure",
         "report.table",
         "verdict",
-        "report.layout",
         "report.rows",
         "report.seeds",
         "report.forest",
@@ -169,7 +174,9 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
     [
         name
         for name in MODULES
-        if name.startswith(("report", "statistics", "rundir", "goals", "pairs", "profiles", "tuned", "verdict"))
+        if name.startswith(
+            ("report", "statistics", "rundir", "goals", "pairs", "profiles", "tuned", "verdict", "edge", "plane")
+        )
     ],
 )
 def test_statistics_and_report_read_records_without_torch_or_pyplot(module):

@@ -11,7 +11,7 @@ import pytest
 from optcompare.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-PLUGIN, MODEL, SESSION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PANEL, PLUGIN, MODEL, SESSION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(*arguments: str) -> int | str | None:
@@ -25,6 +25,13 @@ def test_the_first_strategy_runs(tmp_path, monkeypatch, capsys):
     Path("halves.py").write_text(PLUGIN)
     assert run("run", "--plugin", "halves.py", "--strategies", "full,halves:3", "--seeds", "2", "--epochs", "2") == 0
     assert "halves:3" in capsys.readouterr().out
+
+
+def test_the_first_panel_is_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("norms.py").write_text(PANEL)
+    assert run("list", "panels", "--plugin", "norms.py") in (0, None)
+    assert "grad_norm" in capsys.readouterr().out
 
 
 def test_the_first_own_model_runs_from_the_command_line_and_from_python(tmp_path, monkeypatch, capsys):

@@ -198,6 +198,19 @@ def draw_loss(
     """
     records = with_status(records)
     across, up = x_limits(records, x), limits or loss_limits(records, metric)
+    draw_arms(ax, records, x=x, metric=metric, colours=colours, across=across, up=up)
+    style.dress(ax)
+    scales.scale(ax, "x", across)
+    scales.scale(ax, "y", up)
+    ax.set_xlabel(x_name(x, records), size=style.SMALL, color=style.INK)
+    ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
+    return ax
+
+
+def draw_arms(
+    ax: Axes, records: pd.DataFrame, *, x: X, metric: str, colours: Mapping[str, str], across: Limits, up: Limits
+) -> None:
+    """The lines of every arm alone, within these limits; ``records`` have a status."""
     dashes, crowd = style.line_styles(colours), max(1.0, len(colours) / 4)
     for order, (arm, colour) in enumerate(colours.items()):
         rows = records[records["arm"] == arm]
@@ -229,15 +242,10 @@ def draw_loss(
         for status, points in curves.stopped.items():
             place = np.clip(_shown(points, across, up), (-np.inf, up.low), (np.inf, up.high))
             ax.plot(*place.T, STOPPED[status], color=colour, markersize=6, markeredgewidth=1.5, zorder=5, clip_on=False)
-    style.dress(ax)
-    scales.scale(ax, "x", across)
-    scales.scale(ax, "y", up)
-    ax.set_xlabel(_x_name(x, records), size=style.SMALL, color=style.INK)
-    ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
-    return ax
 
 
-def _x_name(x: X, records: pd.DataFrame) -> str:
+def x_name(x: X, records: pd.DataFrame) -> str:
+    """What stands below the axis: what is counted, and in a second line how."""
     if x != "seconds":
         return X_NAMES[x]
     return ESTIMATED if estimated(records) else SHARED if on_shared_clock(records) else X_NAMES[x]

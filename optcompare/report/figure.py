@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 
 from . import scales, style
 from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, with_status
+from .panel import Panel
+from .panels import PanelRow
 from .paths import Maps, arm_path
 from .style import LEFT, MARGIN, WIDTH, Sheet
 
@@ -21,6 +23,8 @@ PANEL, BELOW, GAP, BESIDE = 2.9, 0.75, 0.32, 1.75
 """Inches: the height of the loss panels, of what stands below them, the gap between them, the most room for names."""
 KEY, TEXT = WIDTH - LEFT - MARGIN, 72 * (WIDTH - 2 * MARGIN)
 """The widest key in inches, the longest line of text in points."""
+MOST = 3
+"""The most further panels on the comparison plot."""
 OWN_ORDER = "*"
 """Stands after the name of an arm whose batches left the shared order."""
 LINE = 1.2 * style.SMALL
@@ -159,13 +163,15 @@ def comparison_figure(
     title: str | None = None,
     subtitle: str | None = None,
     note: str | None = None,
+    panels: Sequence[tuple[str, Panel, pd.DataFrame]] = (),
 ) -> Figure:
     """The comparison as one figure, 10 inches wide: the loss of every arm against epochs, updates and training time.
 
     ``xs``: other axes, or fewer.
 
     ``records`` and ``trials`` are those of a run directory; with ``paths`` (see :func:`.paths.draw_paths`) a second
-    part shows the weights' way over the loss. ``title`` and ``subtitle`` replace what is said by default: how many
+    part shows the weights' way over the loss; the first three of ``panels``, each with its name and its table, stand
+    in a row between them. ``title`` and ``subtitle`` replace what is said by default: how many
     seeds, what they shared, and what the lines mean; ``note`` is added to the latter. Saving is left to the caller:
     ``figure.savefig(path)``.
     """
@@ -177,12 +183,16 @@ def comparison_figure(
     heading = style.folded(what_was_shared(records, trials) if title is None else title, TEXT, style.LARGE, "bold")
     said = what_is_drawn(records, trials) if subtitle is None else subtitle
     said += f" {note[:1].upper()}{note[1:]}." if note else ""
+    if len(panels) > MOST:
+        said += f" Further panels: {', '.join(name for name, _, _ in panels[MOST:])}."
     caption = style.folded(said.strip(), TEXT, style.SMALL)
     walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
     maps = Maps(paths, walked) if paths is not None and walked else None
     panels_top = 0.38 + 0.24 * len(heading) + 0.17 * len(caption)
     key_top = panels_top + PANEL + BELOW
-    maps_top = key_top + (0.0 if room else 0.25 + style.key_height([name.text for name in names], KEY))
+    row_top = key_top + (0.0 if room else 0.25 + style.key_height([name.text for name in names], KEY))
+    row = PanelRow(panels[:MOST], colours) if panels else None
+    maps_top = row_top + (row.height if row else 0.0)
     with style.plain():
         sheet = Sheet(WIDTH, maps_top + (maps.height if maps else 0.0))
         sheet.text(MARGIN, 0.15, "\n".join(heading), size=style.LARGE, weight="bold", va="top")
@@ -192,6 +202,8 @@ def comparison_figure(
             _write_names(sheet, first, panels_top, names, colours)
         else:
             _draw_names_key(sheet, key_top, names, colours)
+        if row:
+            row.draw(sheet, row_top)
         if maps:
             maps.draw(sheet, maps_top)
     return sheet.figure

@@ -301,8 +301,8 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
 
 
 def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
-    if kind == "executors":
-        return ()  # it takes an address, not a spec
+    if kind in ("executors", "panels"):
+        return ()  # an executor takes an address, not a spec
     return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
 
 

@@ -24,6 +24,7 @@ from .planner import Planner
 from .programs import Programs
 from .progress import Progress
 from .record import Record, record_of
+from .sketch import is_sketched, sketch
 from .trial import State
 
 if TYPE_CHECKING:
@@ -214,6 +215,7 @@ class LanesRun:
         running = [number for number, lane in enumerate(self.lanes) if lane.running]
         with watch:
             rows = self._evaluate(running)
+            self._keep_snapshots(running)
         for number, values in zip(running, rows, strict=True):
             lane = self.lanes[number]
             lane.progress.measured(values, watch.seconds / len(running))
@@ -222,6 +224,13 @@ class LanesRun:
             )
             if lane.progress.status == "diverged":
                 self._end(number)
+
+    def _keep_snapshots(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            lane = self.lanes[number]
+            if is_sketched(self._comparison, lane.trial):
+                weights = self._carry[: len(self._programs.blueprint.weights)]
+                lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
 
     def _evaluate(self, numbers: Sequence[int]) -> list[dict[str, float]]:
         """What ``measure.evaluate`` returns, for these lanes, some at a time so that they fit into memory."""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..comparison import Budget
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .plan import Plan
 
-_LONGEST_PATH = 4000
+_LONGEST_PATH, _MOST_SNAPSHOTS = 4000, 256
 Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 
 
@@ -23,7 +25,8 @@ class Progress:
     ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
     ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs whose batches
     were checked. ``rearranged``: whether the batches left the shared order.
-    ``path``: [update, w0, w1], where the weights are followed."""
+    ``path``: [update, w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where
+    the plane is asked for; such a tensor is never changed."""
 
     status: Status = "running"
     reason: str = ""
@@ -43,6 +46,7 @@ class Progress:
     rearranged: bool = False
     orders: list[str] = field(default_factory=list)
     path: list[list[float]] = field(default_factory=list)
+    snapshots: list[tuple[int, Tensor]] = field(default_factory=list)
 
     def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
         """Counts updates of this epoch; ``seconds`` of training so far."""
@@ -65,6 +69,12 @@ class Progress:
         self.path.append([float(update), *point])
         if len(self.path) > _LONGEST_PATH:
             del self.path[1:-1:2]
+
+    def keep_snapshot(self, sketch: Tensor) -> None:
+        """Keeps the weights of this update; of many, every other one goes."""
+        self.snapshots.append((self.updates, sketch))
+        if len(self.snapshots) > _MOST_SNAPSHOTS:
+            del self.snapshots[1:-1:2]
 
     def leave(self, plan: Plan, over: bool) -> bool:
         """Fingerprints what was made of an epoch's plan; returns whether the epoch is over, for this trial."""
@@ -113,4 +123,5 @@ class Progress:
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, sharing no list with this."""
-        return {**vars(self), "orders": [*self.orders], "path": [[*point] for point in self.path]}
+        own = {"orders": [*self.orders], "path": [[*point] for point in self.path], "snapshots": [*self.snapshots]}
+        return {**vars(self), **own}

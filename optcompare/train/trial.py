@@ -28,6 +28,7 @@ from .plan import check_batch, check_coverage, check_enough, digest, started
 from .planner import Planner
 from .progress import Progress
 from .record import Record, record_of
+from .sketch import is_sketched, sketch
 from .stats import needs_samples, step_stats
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class TrialRun:
             self.planner.load(state["strategy"])
             set_rng_state(state["rng"], self.device)
         self._clock = Clock(self.device, self.progress.train_seconds)
+        self._sketched = is_sketched(comparison, trial)
         self.follows = (
             comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self.weights) == 2
         )
@@ -133,6 +135,9 @@ class TrialRun:
     def measure(self, values: Mapping[str, float] | None = None) -> None:
         """Appends a record; ``values``: where the same weights were evaluated before."""
         watch = Clock(self.device)
+        if self._sketched:
+            with watch:
+                self.progress.keep_snapshot(sketch(self.weights))
         if values is None:
             with watch:
                 values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)

@@ -1,0 +1,66 @@
+"""The plane that holds most of the ways of all arms: a principal component analysis of their weights together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+Floats = NDArray[np.float64]
+Snapshots = Sequence[tuple[int, Floats]]
+"""The weights of one trial after so many updates, in order."""
+COLUMNS = ["arm", "seed", "update", "x", "y", "fitted", "explained_x", "explained_y", "dimensions"]
+_FAR = 10.0
+
+
+def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
+    """One row a snapshot: ``arm, seed, update, x, y``; and in every row what the plane is.
+
+    ``explained_x`` and ``explained_y`` are the shares of the variance of all snapshots along both axes, ``dimensions``
+    how many numbers a snapshot has. The plane is fitted to all arms together, each snapshot counting once; an arm that
+    went more than ten times as far as the median arm is only drawn into it (``fitted`` False), since its variance would
+    be all there is. Snapshots that are not finite are left out. The first fitted arm ends at the upper right of its start.
+    """
+    rows, points = [], []
+    for arm, taken in snapshots.items():
+        for update, weights in taken:
+            if np.isfinite(weights).all():
+                rows.append((arm, seed, update))
+                points.append(np.asarray(weights, dtype=float))
+    if not rows:
+        return pd.DataFrame(columns=COLUMNS)
+    table, stack = pd.DataFrame(rows, columns=["arm", "seed", "update"]), np.stack(points)
+    reach = pd.Series(np.linalg.norm(stack - stack[0], axis=1)).groupby(table["arm"], sort=False).max()
+    near = set(reach.index[reach <= _FAR * max(float(reach.median()), 1e-300)])
+    fitted = table["arm"].isin(near).to_numpy()
+    centre = stack[fitted].mean(axis=0)
+    axes, explained = _axes(stack[fitted] - centre)
+    places = (stack - centre) @ axes
+    first = places[(table["arm"] == next(arm for arm in reach.index if arm in near)).to_numpy()]
+    places *= np.where(first[-1] < first[0], -1.0, 1.0)
+    return table.assign(
+        x=places[:, 0], y=places[:, 1], fitted=fitted, explained_x=explained[0], explained_y=explained[1],
+        dimensions=stack.shape[1],
+    )[COLUMNS]  # fmt: skip
+
+
+def _axes(centred: Floats) -> tuple[Floats, list[float]]:
+    """The two directions of the largest variance, float[d, 2], and their shares of it; zero where there is none.
+
+    From the smaller of the two products of the stack with itself: a trajectory has few points or few dimensions.
+    """
+    few = len(centred) <= centred.shape[1]
+    product = centred @ centred.T if few else centred.T @ centred
+    total, size = float(np.trace(product)), len(product)
+    axes, explained = np.zeros((centred.shape[1], 2)), [0.0, 0.0]
+    if total <= 0:
+        return axes, explained
+    values, vectors = eigh(product, subset_by_index=[max(0, size - 2), size - 1])
+    for i, (value, vector) in enumerate(zip(values[::-1], vectors.T[::-1], strict=True)):
+        if value > 1e-14 * total:
+            axes[:, i] = centred.T @ vector / np.sqrt(value) if few else vector
+            explained[i] = float(value / total)
+    return axes, explained

@@ -1,0 +1,66 @@
+"""What a further panel of a run is: it says whether it has something to show, and draws it on axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from . import scales, style
+from .curves import X, draw_arms, with_status, x_limits, x_name
+from .layout import figure_width, name_x_axis, text_size
+from .scales import Limits
+
+
+class Panel:
+    """One axes about a run. With a ``column`` and its ``name`` it is whole: a thin line for each seed, a thick one for
+    their median; override what should be otherwise.
+
+    ``reads`` is what it is handed: "records", or "plane" (where each arm's weights went, with the columns of
+    ``plane.parquet``). The records are those of the report, with a column ``status`` (the trial's) and a column ``edge``
+    (2/lr of that moment, NaN where the optimizer has none); a diagnostic is NaN where it was not measured.
+
+    ``spread``: the axis is logarithmic where the largest value is so many times the smallest. ``span``: its ends, where
+    they are known.
+    """
+
+    reads = "records"
+    column = ""
+    name = ""
+    spread = 10.0
+    span: tuple[float, float] | None = None
+
+    def wants(self, table: pd.DataFrame) -> bool:
+        """Whether there is something to show."""
+        return self.column in table and bool(np.isfinite(table[self.column].to_numpy(float)).any())
+
+    def missing(self) -> str:
+        """Why there may be nothing to show, in words that follow the panel's name."""
+        return (
+            f"needs the column {self.column}, which this run has not recorded" if self.column else "has nothing to show"
+        )
+
+    def said(self, table: pd.DataFrame) -> str:
+        """What its marks mean, where neither the axes nor what holds for every panel of lines says it."""
+        return ""
+
+    def limits(self, table: pd.DataFrame) -> Limits:
+        """Of the y axis: what trials measured that did not diverge, where there are any."""
+        if self.span is not None:
+            return Limits(*self.span, "linear")
+        kept = table[table["status"] != "diverged"] if (table["status"] != "diverged").any() else table
+        return scales.limits_of(kept[self.column].to_numpy(float), self.spread)
+
+    def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
+        """Draws it: ``colours`` by arm, in the order of the arms; ``x``: epochs, updates, samples or seconds."""
+        rows = with_status(table[table[self.column].notna()])
+        across, up, size = x_limits(rows, x), self.limits(rows), text_size(figure_width(ax))
+        draw_arms(ax, rows, x=x, metric=self.column, colours=colours, across=across, up=up)
+        style.dress(ax, size)
+        scales.scale(ax, "x", across, size)
+        scales.scale(ax, "y", up, size)
+        name_x_axis(ax, x_name(x, rows).partition("\n")[0], size)
+        ax.set_ylabel(self.name or self.column.replace("_", " "), size=size, color=style.INK, parse_math=False)
+        return ax

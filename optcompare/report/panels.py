@@ -1,0 +1,282 @@
+"""The panels that come along, and each as a figure of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from . import scales, style
+from .curves import SIGNS, X
+from .layout import Heading, below_axes, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .panel import Panel
+from .paths import END, START
+from .scales import Limits
+from .style import Floats, Sheet
+
+T = TypeVar("T")
+DASH = 7.5
+"""From one dash of an edge to the next, in widths of the line."""
+RANDOM_WALK = "a random walk alone has 61% and 15%"
+
+
+class BatchSize(Panel):
+    """Samples an update, on average since the mark before; shown where an arm changes them."""
+
+    column = "mean_batch_size"
+    name = "samples an update"
+    spread = 4.0
+
+    def wants(self, table: pd.DataFrame) -> bool:
+        return any(map(_changes, (rows for _, rows in table.groupby(["arm", "seed"], sort=False, observed=True))))
+
+    def missing(self) -> str:
+        return "shows batch sizes that change, and no arm of this run changes its own"
+
+    def limits(self, table: pd.DataFrame) -> Limits:
+        return super().limits(with_mean_batch_size(table))
+
+    def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
+        return super().draw(ax, with_mean_batch_size(table), colours, x)
+
+
+def with_mean_batch_size(records: pd.DataFrame) -> pd.DataFrame:
+    """The records with samples over updates since the trial's record before, in ``mean_batch_size``; NaN in its first.
+
+    An epoch's last batch is shorter, and stands at every mark of a whole epoch: the size of the last update alone would
+    show that instead.
+    """
+    if "mean_batch_size" in records:
+        return records
+    ordered = records.sort_values(["arm", "seed", "update"], kind="stable")
+    steps = ordered.groupby(["arm", "seed"], sort=False, observed=True)[["samples", "update"]].diff()
+    mean = steps["samples"] / steps["update"].where(steps["update"] > 0)
+    return records.assign(mean_batch_size=mean.reindex(records.index))
+
+
+def _changes(rows: pd.DataFrame) -> bool:
+    """Whether a trial's batch sizes are other than one size and what it leaves of the training set, alone or merged."""
+    made = rows[rows["update"] > 0]
+    sizes = {int(size) for size in made["batch_size"]}
+    whole = round(float((made["samples"] / made["epoch"]).median())) if len(made) else 0
+    return bool(sizes) and not any(sizes <= {size, whole % size, size + whole % size} for size in sizes if size)
+
+
+class NoiseScale(Panel):
+    """The gradient noise scale: the batch size at which a gradient's noise equals its length."""
+
+    column = "noise_scale"
+    name = "noise scale (samples)"
+
+
+class GradCosine(Panel):
+    """The cosine of the angle between gradients: 1 where they agree, 0 where they have nothing in common."""
+
+    column = "grad_cosine"
+    name = "gradient cosine"
+    span = (-1.05, 1.05)
+
+    def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
+        ax.axhline(0.0, color=style.MUTED, linewidth=0.8, zorder=1.5, label="_zero")
+        return super().draw(ax, table, colours, x)
+
+
+class Sharpness(Panel):
+    """The largest eigenvalue of the Hessian, and where gradient descent becomes unstable: 2/lr, with momentum 2(1+β)/lr."""
+
+    column = "sharpness"
+    name = "sharpness"
+
+    def said(self, table: pd.DataFrame) -> str:
+        if not table["edge"].notna().any():
+            return ""
+        return "Dashed: the edge of stability, 2/lr, with momentum 2(1+β)/lr."
+
+    def limits(self, table: pd.DataFrame) -> Limits:
+        kept = table[table["status"] != "diverged"] if (table["status"] != "diverged").any() else table
+        return scales.limits_of(kept[["sharpness", "edge"]].to_numpy(float).ravel(), self.spread)
+
+    def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
+        super().draw(ax, table, colours, x)
+        rows = table[table["sharpness"].notna() & table["edge"].notna()]
+        across = ax.get_xlim()
+        same: dict[tuple[float, ...], list[str]] = {}
+        for arm in shown_arms(list(rows["arm"].unique()), colours):
+            same.setdefault(tuple(rows.loc[rows["arm"] == arm, "edge"].unique()), []).append(arm)
+        turns = {arm: (turn, len(arms)) for arms in same.values() for turn, arm in enumerate(arms)}
+        for arm, (turn, of) in turns.items():
+            mine, colour = rows[rows["arm"] == arm], colours[arm]
+            if mine["edge"].nunique() == 1:
+                places, edges = np.array(across), np.full(2, float(mine["edge"].iloc[0]))
+            else:
+                one = mine[mine["seed"] == mine["seed"].min()].sort_values("mark", kind="stable")
+                column = {"epochs": "epoch", "updates": "update"}.get(x, x)
+                places, edges = one[column].to_numpy(float), one["edge"].to_numpy(float)
+            # Arms of one edge take turns, so that no line hides another.
+            look: dict[str, Any] = {
+                "color": colour,
+                "linestyle": (DASH * (of - turn), (DASH - 2.5, DASH * of - DASH + 2.5)),
+                "linewidth": 1.3,
+                "zorder": 3.5,
+                "label": "_edge",
+            }
+            ax.plot(np.maximum(places, across[0]), edges, **look)
+        return ax
+
+
+class Plane(Panel):
+    """Where the weights of each arm went, in the plane that holds most of all their ways (PCA of all arms together)."""
+
+    reads = "plane"
+
+    def wants(self, table: pd.DataFrame) -> bool:
+        return not table.empty
+
+    def missing(self) -> str:
+        return "needs the weights along the way; run with --plane"
+
+    def said(self, table: pd.DataFrame) -> str:
+        far = [str(arm) for arm in table.loc[~table["fitted"], "arm"].unique()]
+        text = f"Circle: start; diamonds: end (seed {int(table['seed'].iloc[0])}). For comparison: {RANDOM_WALK}."
+        return f"{text} Far outside: {', '.join(far)}." if far else text
+
+    def limits(self, table: pd.DataFrame) -> Limits:
+        return _around(table.loc[table["fitted"], "y"])
+
+    def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
+        size, dashes = text_size(figure_width(ax)), style.line_styles(colours)
+        across, up = _around(table.loc[table["fitted"], "x"]), self.limits(table)
+        far = 1e3 * np.array([across.high - across.low, up.high - up.low])
+        ways = {arm: _way(table, arm, far) for arm in shown_arms(list(table["arm"]), colours)}
+        # The longest way lies lowest, so that it buries none.
+        for order, arm in enumerate(sorted(ways, key=lambda arm: _length(ways[arm]))):
+            points = ways[arm]
+            look: dict[str, Any] = {
+                "colors": [colours[arm]],
+                "linestyles": [dashes[arm]],
+                "zorder": 4 - 0.01 * order,
+                "label": arm,
+            }
+            ax.add_collection(LineCollection([points], linewidths=1.5, **look), autolim=False)
+            dots: dict[str, Any] = {"markersize": 2.4, "markeredgewidth": 0, "zorder": 4 - 0.01 * order}
+            ax.plot(*points.T, "o", color=colours[arm], label="_mark", **dots)
+            ax.plot(*points[:1].T, linestyle="none", zorder=5, label="_start", **{**START, "markersize": 6.0})
+            ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colours[arm], **{**END, "markersize": 6.0})
+        style.dress(ax, size)
+        scales.scale(ax, "x", across, size)
+        scales.scale(ax, "y", up, size)
+        name_x_axis(ax, _axis_name(table, "x"), size)
+        ax.set_ylabel(_axis_name(table, "y"), size=size, color=style.INK, parse_math=False)
+        return ax
+
+
+def _way(table: pd.DataFrame, arm: str, far: Floats) -> Floats:
+    """The places of an arm in the order of its updates, up to the first that is too far away to be drawn."""
+    points = table[table["arm"] == arm].sort_values("update", kind="stable")[["x", "y"]].to_numpy(float)
+    return points[np.logical_and.accumulate((np.abs(points) < far).all(axis=1))]
+
+
+def _length(points: Floats) -> float:
+    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+
+
+def _axis_name(table: pd.DataFrame, axis: str) -> str:
+    which = {"x": "PCA 1", "y": "PCA 2"}[axis]
+    return f"{which}: {100 * float(table[f'explained_{axis}'].iloc[0]):.3g}% of variance"
+
+
+def _around(values: pd.Series[float]) -> Limits:
+    low, high = float(values.min()), float(values.max())
+    air = 0.06 * (high - low) or 1.0
+    return Limits(low - air, high + air, "linear")
+
+
+PANELS: dict[str, type[Panel]] = {
+    "batch_size": BatchSize,
+    "noise_scale": NoiseScale,
+    "grad_cosine": GradCosine,
+    "sharpness": Sharpness,
+    "plane": Plane,
+}
+FIRST = ("plane", "batch_size", "sharpness", "noise_scale", "grad_cosine")
+"""Which of them stand on the comparison plot where not all do."""
+
+
+GAP, HEIGHT, LINE = 0.12, 2.2, 0.17
+"""Inches: what stands free above the panels of a row and below their captions, their height, a line of a caption."""
+
+
+class PanelRow:
+    """Panels side by side on the comparison plot; ``height`` is in inches."""
+
+    def __init__(self, wanted: Sequence[tuple[str, Panel, pd.DataFrame]], colours: Mapping[str, str]) -> None:
+        self._wanted, self._colours = wanted, colours
+        self._cell = style.WIDTH / max(2, len(wanted))
+        room = 72 * (self._cell - style.LEFT - style.MARGIN)
+        captions = [_or_else(panel.said, table, "") for _, panel, table in wanted]
+        self._captions = [style.folded(text, room, style.SMALL) if text else [] for text in captions]
+        self._above = GAP + LINE * max(map(len, self._captions)) + GAP
+        self.height = self._above + HEIGHT + below_axes(1, style.SMALL) + 0.1
+
+    def draw(self, sheet: Sheet, top: float) -> None:
+        """Draws them from ``top`` inches on; a panel that fails says so in its place."""
+        for i, (name, panel, table) in enumerate(self._wanted):
+            limits = _or_else(panel.limits, table, Limits(0.0, 1.0, "linear"))
+            left = scales.left_of(limits)
+            begin, across = i * self._cell + left, self._cell - left - style.MARGIN
+            ax = sheet.axes(begin, top + self._above, across, HEIGHT)
+            try:
+                panel.draw(ax, table, self._colours)
+            except Exception as error:
+                ax.clear()
+                ax.set_axis_off()
+                said = style.folded(f"panel {name} failed: {type(error).__name__}: {error}", 72 * across, style.SMALL)
+                ax.text(0.0, 0.5, "\n".join(said[:6]), size=style.SMALL, color=style.MUTED, parse_math=False)
+                continue
+            ax.yaxis.set_label_coords((style.Y_NAME - left) / across, 0.5)
+            caption = "\n".join(self._captions[i])
+            if not caption:
+                continue
+            sheet.text(begin, top + self._above - GAP, caption, style.MUTED, va="bottom", linespacing=1.15)
+
+
+def _or_else(ask: Callable[[pd.DataFrame], T], table: pd.DataFrame, otherwise: T) -> T:
+    """What a panel says; a plugin's mistake must not cost the picture of a run."""
+    try:
+        return ask(table)
+    except Exception:
+        return otherwise
+
+
+def _lines(panel: Panel, table: pd.DataFrame) -> str:
+    """What thick, thin and marked lines mean."""
+    if panel.reads != "records":
+        return ""
+    seeds = table.groupby("arm", observed=True)["seed"].nunique().max()
+    thin = "each seed" if seeds <= style.DRAWN else style.seeds_drawn(seeds)
+    said = [f"Thick lines: median over seeds; thin lines: {thin}."] if seeds > 1 else []
+    stopped = [sign + status for status, sign in SIGNS.items() if status in set(table["status"])]
+    return " ".join([*said, *([f"{', '.join(stopped)} (last finite value)."] if stopped else [])])
+
+
+def panel_figure(
+    panel: Panel,
+    table: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    x: X = "epochs",
+    width: float = 7.0,
+    title: str | None = None,
+) -> Figure:
+    """A panel as one figure, ``width`` inches wide, with a key of the arms; see :class:`Panel` for the table."""
+    arms = shown_arms(list(table["arm"].unique()), colours)
+    with style.plain():
+        heading = Heading(width, title, " ".join(filter(None, [_lines(panel, table), panel.said(table)])))
+        sheet, ax = keyed_sheet(heading, width, {arm: arm for arm in arms}, colours, panel.limits(table))
+        panel.draw(ax, table, {arm: colours[arm] for arm in arms}, x)
+    return sheet.figure
