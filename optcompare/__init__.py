@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from .comparison import Budget as Budget
     from .comparison import Comparison as Comparison
     from .comparison import Trial as Trial
+    from .diagnostic import Diagnostic as Diagnostic
+    from .diagnostic import Moment as Moment
     from .errors import ComparisonError as ComparisonError
+    from .errors import DiagnosticError as DiagnosticError
     from .errors import OptcompareError as OptcompareError
     from .errors import PluginError as PluginError
     from .errors import RunDirectoryError as RunDirectoryError
@@ -34,8 +37,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "api": ["compare"],
     "comparison": ["Arm", "Budget", "Comparison", "Trial"],
+    "diagnostic": ["Diagnostic", "Moment"],
     "errors": [
         "ComparisonError",
+        "DiagnosticError",
         "OptcompareError",
         "PluginError",
         "RunDirectoryError",

@@ -12,7 +12,7 @@ import torch
 from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
 from .errors import ComparisonError
 from .execute import How, Prepared, execute, go_on
-from .make import OptimizerLike, StrategyLike
+from .make import DiagnosticLike, OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import rehearse
 from .resolve import resolve, restore
@@ -54,6 +54,8 @@ def compare(
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
+    diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
+    diagnose_every: int = 1,
     trainer: TrainerName = "auto",
     memory: str | None = None,
     jobs: int | None = None,
@@ -83,6 +85,8 @@ def compare(
       by default the workload's epochs;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
+    - ``diagnostics``: names, specs ("noise_scale:rows=512") or objects; further columns of the records, computed at every
+      ``diagnose_every``-th mark, outside the training clock, and in the loop alone;
     - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
       "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
     - ``jobs``: trials trained at once, each in a process of its own; ``executor``: where, by name as in "ray:ADDRESS", or
@@ -118,6 +122,8 @@ def compare(
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
+        diagnostics=diagnostics,
+        diagnose_every=diagnose_every,
         trainer=trainer,
         order=order,
         plugins=plugins,

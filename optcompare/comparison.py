@@ -102,7 +102,8 @@ class Comparison:
     ``measure``: marks an epoch; ``trainer``: loop, lanes (as far as they can), or
     whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
-    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned.
+    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned. ``diagnostics`` are computed at every
+    ``diagnose_every``-th mark.
     """
 
     workload: Part
@@ -122,13 +123,15 @@ class Comparison:
     baseline: str | None = None
     control: str | None = None
     tuning: Tuning | None = None
+    diagnostics: tuple[Part, ...] = ()
+    diagnose_every: int = 1
 
     def __post_init__(self) -> None:
         if not self.arms:
             raise ComparisonError("a comparison needs at least one arm; give --strategies, such as full,mini")
         if not self.seeds:
             raise ComparisonError("a comparison needs at least 1 seed, got 0")
-        for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0)):
+        for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0), ("diagnose_every", 1)):
             if not isinstance(getattr(self, name), int):
                 raise ComparisonError(f"{name} must be a whole number, got {getattr(self, name)!r}")
             if getattr(self, name) < least:
@@ -201,6 +204,7 @@ class Comparison:
                 "seeds": tuple(values["seeds"]),
                 "plugins": tuple(values["plugins"]),
                 "errors": tuple(values.get("errors", ())),
+                "diagnostics": tuple(Part(**part) for part in values.get("diagnostics", ())),
                 "tuning": _tuning_from(values.get("tuning")),
             }
             return cls(**{**values, **rest})

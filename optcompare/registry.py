@@ -20,8 +20,14 @@ from . import hookspecs
 from .binding import suggestion
 from .errors import OptcompareError, PluginError, explain
 
-KINDS = ("strategies", "workloads", "optimizers", "executors")
-_SINGULAR = {"strategies": "strategy", "workloads": "workload", "optimizers": "optimizer", "executors": "executor"}
+KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors")
+_SINGULAR = {
+    "strategies": "strategy",
+    "workloads": "workload",
+    "optimizers": "optimizer",
+    "diagnostics": "diagnostic",
+    "executors": "executor",
+}
 _NAME = re.compile(r"[\w.-]+")
 
 

@@ -21,7 +21,7 @@ CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
     "words": ["errors", "spec", "binding", "schedule", "tuning", "comparison"],
-    "contracts": ["seeds", "hookspecs", "strategy", "workload", "optimizer", "start"],
+    "contracts": ["seeds", "hookspecs", "strategy", "workload", "diagnostic", "optimizer", "start"],
     "trainers": [
         "train",
         "train.contender",
@@ -31,9 +31,12 @@ LAYERS = {
         "train.plan",
         "train.progress",
         "train.planner",
+        "train.persample",
         "train.stats",
         "train.gradient",
         "train.record",
+        "train.moment",
+        "train.diagnosing",
         "train.trial",
         "train.loop",
         "train.landscape",
