@@ -56,7 +56,9 @@ def of_diagnostics(workload: str, names: list[str], step: float, times: int) -> 
             diagnosing.measured(run.model, 1, 0, 0.05)
 
         cost = seconds(diagnose, times) - step
-        print(f"{workload:12} {diagnostics[0] if len(diagnostics) == 1 else 'all':14} {cost * 1e3:9.2f} {cost / step:8.1f}")
+        print(
+            f"{workload:12} {diagnostics[0] if len(diagnostics) == 1 else 'all':14} {cost * 1e3:9.2f} {cost / step:8.1f}"
+        )
 
 
 def of_norms(workload: str, step: float, times: int) -> None:
