@@ -488,7 +488,7 @@ def odd_workload():
         ("line", ["grad_nrom"], PluginError, r"unknown diagnostic 'grad_nrom' \(did you mean 'grad_norm'\?\)"),
         ("line", ["noise_scale:rows=many"], SpecError, "diagnostic noise_scale: rows takes an int, got 'many'"),
         ("line", ["noise_scale:1"], SpecError, "diagnostic noise_scale: rows must be at least 2, got 1"),
-        ("line", ["noise_scale,noise_scale:9"], ComparisonError, "noise_scale and noise_scale:9 both fill the column noise_scale"),
+        ("line", ["noise_scale,noise_scale:9"], ComparisonError, "noise_scale and noise_scale:9 both fill the column"),
         ("line", [3], ComparisonError, "a diagnostic is a name or a Diagnostic object, got a int: 3"),
         ("line", [Wrong()], DiagnosticError, r"diagnostic wrong: measure\(\) must return wrong, got other"),
         ("line", [Taken()], PluginError, "diagnostic taken: columns must be a tuple of names of its own"),
