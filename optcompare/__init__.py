@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from .comparison import Comparison as Comparison
     from .comparison import Trial as Trial
     from .contracts import check as check
+    from .diagnostic import Diagnostic as Diagnostic
+    from .diagnostic import Moment as Moment
     from .errors import ComparisonError as ComparisonError
+    from .errors import DiagnosticError as DiagnosticError
     from .errors import OptcompareError as OptcompareError
     from .errors import PluginError as PluginError
     from .errors import RunDirectoryError as RunDirectoryError
@@ -37,8 +40,10 @@ _HOMES = {
     "api": ["compare"],
     "contracts": ["check"],
     "comparison": ["Arm", "Budget", "Comparison", "Trial"],
+    "diagnostic": ["Diagnostic", "Moment"],
     "errors": [
         "ComparisonError",
+        "DiagnosticError",
         "OptcompareError",
         "PluginError",
         "RunDirectoryError",

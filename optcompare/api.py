@@ -12,7 +12,7 @@ import torch
 from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
 from .errors import ComparisonError
 from .execute import How, Prepared, execute, go_on
-from .make import OptimizerLike, StrategyLike
+from .make import DiagnosticLike, OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import rehearse
 from .resolve import resolve, restore
@@ -55,6 +55,8 @@ def compare(
     eval_chunk: int | None = None,
     measure: int = 1,
     plane: bool = False,
+    diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
+    diagnose_every: int = 1,
     trainer: TrainerName = "auto",
     memory: str | None = None,
     jobs: int | None = None,
@@ -86,6 +88,8 @@ def compare(
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
     - ``plane``: keep the first seed's weights at every mark, and draw the ways of all arms in the plane that holds most of
       them;
+    - ``diagnostics``: names, specs ("noise_scale:rows=512") or objects; further columns of the records, computed at every
+      ``diagnose_every``-th mark, outside the training clock, and in the loop alone;
     - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
       "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
     - ``jobs``: trials trained at once, each in a process of its own; ``executor``: where, by name as in "ray:ADDRESS", or
@@ -122,6 +126,8 @@ def compare(
         eval_chunk=eval_chunk,
         measure=measure,
         plane=plane,
+        diagnostics=diagnostics,
+        diagnose_every=diagnose_every,
         trainer=trainer,
         order=order,
         plugins=plugins,

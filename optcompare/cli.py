@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
 TABLES = ("csv", "md", "latex")
-KINDS = ("strategies", "workloads", "optimizers", "executors", "panels")
+KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels")
 
 RUN_EXAMPLES = """\b
 Examples:
@@ -131,6 +131,19 @@ def cli() -> None:
 )
 @click.option(
     "--plane", is_flag=True, help="Keeps the first seed's weights at every mark, and draws where each arm went."
+)
+@click.option(
+    "--diagnostics",
+    metavar="LIST",
+    help="Further columns of the records: grad_norm, noise_scale:rows=512, sharpness, …; see optcompare list diagnostics.",
+)
+@click.option(
+    "--diagnose-every",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Computes them at every K-th mark, outside the training clock.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
@@ -385,7 +398,7 @@ def new_plugin(name: str, out: Path) -> None:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
-    """Lists what can be compared: strategies, workloads, optimizers, with their parameters; executors and panels."""
+    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, with their parameters."""
     from .report.terminal import print_entries
 
     registry = _registry(plugin)

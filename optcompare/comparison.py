@@ -104,6 +104,7 @@ class Comparison:
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
     ``tuning``, an arm's ``lr`` is the reference rate until it is tuned. ``plane``: keep the first seed's weights at every
     mark, for a picture of where each arm went.
+    ``diagnostics`` are computed at every ``diagnose_every``-th mark.
     """
 
     workload: Part
@@ -124,13 +125,15 @@ class Comparison:
     control: str | None = None
     tuning: Tuning | None = None
     plane: bool = False
+    diagnostics: tuple[Part, ...] = ()
+    diagnose_every: int = 1
 
     def __post_init__(self) -> None:
         if not self.arms:
             raise ComparisonError("a comparison needs at least one arm; give --strategies, such as full,mini")
         if not self.seeds:
             raise ComparisonError("a comparison needs at least 1 seed, got 0")
-        for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0)):
+        for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0), ("diagnose_every", 1)):
             if not isinstance(getattr(self, name), int):
                 raise ComparisonError(f"{name} must be a whole number, got {getattr(self, name)!r}")
             if getattr(self, name) < least:
@@ -203,6 +206,7 @@ class Comparison:
                 "seeds": tuple(values["seeds"]),
                 "plugins": tuple(values["plugins"]),
                 "errors": tuple(values.get("errors", ())),
+                "diagnostics": tuple(Part(**part) for part in values.get("diagnostics", ())),
                 "tuning": _tuning_from(values.get("tuning")),
             }
             return cls(**{**values, **rest})

@@ -28,6 +28,10 @@ class WorkloadError(OptcompareError):
     """A workload whose data, model, loss or metrics do not fit together."""
 
 
+class DiagnosticError(OptcompareError):
+    """A diagnostic that this model cannot have, or that breaks its promise."""
+
+
 class RunDirectoryError(OptcompareError):
     """A run directory that cannot be written, or does not hold what is asked of it."""
 

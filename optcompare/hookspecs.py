@@ -40,6 +40,11 @@ def optcompare_optimizers() -> Mapping[str, Callable[..., Any]]:  # type: ignore
 
 
 @hookspec
+def optcompare_diagnostics() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
+    """Called when a diagnostic is looked up or listed: name to ``Diagnostic`` dataclass (or a factory of one)."""
+
+
+@hookspec
 def optcompare_executors() -> Mapping[str, Callable[[Demand, str], Executor]]:  # type: ignore[empty-body]
     """Called when an executor is looked up or listed: name to ``make(demand, address)``, which returns a
     ``concurrent.futures.Executor``.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .binding import REQUIRED, Parameter, as_spec, bind, parameters, write
 from .comparison import Part
+from .diagnostic import Diagnostic
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
 from .optimizer import Factory, hyperparameters, undecorated
 from .registry import Registry, load_module
+from .result import RECORD_COLUMNS
 from .spec import Spec, parse
 from .strategy import Strategy
 from .train.stats import check_needs
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 StrategyLike = str | Strategy
 OptimizerLike = str | Factory
+DiagnosticLike = str | Diagnostic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,7 @@ def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size:
     if not isinstance(made, Strategy):
         raise PluginError(f"strategy {spec.name}: its factory must return a Strategy, got a {type(made).__name__}")
     check_needs(made, spec.name)
-    return made, _strategy_part(spec.name, made, reference=True)
+    return made, _part(spec.name, made, reference=True)
 
 
 def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> OptimizerChoice:
@@ -97,6 +100,50 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
     return OptimizerChoice(factory, spec.name, Part(text, text), values, rate, scheduled)
 
 
+def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> list[tuple[Diagnostic, Part]]:
+    """The diagnostics of specs such as ``noise_scale:rows=512``, or objects; no two may fill the same column."""
+    made = [_diagnostic(registry, item) for item in items]
+    owners: dict[str, str] = {}
+    for diagnostic, part in made:
+        for column in diagnostic.columns:
+            if column in owners:
+                raise ComparisonError(
+                    f"diagnostics {owners[column]} and {part.label} both fill the column {column}; leave one out"
+                )
+            owners[column] = part.label
+    return made
+
+
+def _diagnostic(registry: Registry, item: DiagnosticLike) -> tuple[Diagnostic, Part]:
+    if isinstance(item, Diagnostic):
+        known = [entry.name for entry in registry.entries("diagnostics").values() if entry.factory is type(item)]
+        name = known[0] if known else type(item).__name__.lower()
+        made, reference = item, bool(known)
+    elif isinstance(item, str):
+        spec = parse(item)
+        name, factory = spec.name, registry.find("diagnostics", spec.name).factory
+        values = bind(parameters(factory), spec, kind="diagnostic")
+        made, reference = _call(factory, values, f"diagnostic {name}"), True
+    else:
+        raise ComparisonError(f"a diagnostic is a name or a Diagnostic object, got a {type(item).__name__}: {item!r}")
+    if not isinstance(made, Diagnostic):
+        raise PluginError(f"diagnostic {name}: its factory must return a Diagnostic, got a {type(made).__name__}")
+    _check_columns(name, made.columns)
+    return made, _part(name, made, reference=reference)
+
+
+def _check_columns(name: str, columns: Any) -> None:
+    wrong = not (isinstance(columns, tuple) and columns and len(set(columns)) == len(columns))
+    for column in () if wrong else columns:
+        fits = isinstance(column, str) and column.isidentifier()
+        wrong |= not fits or column in RECORD_COLUMNS or column.startswith(("train_", "valid_"))
+    if wrong:
+        raise PluginError(
+            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_ or valid_; got "
+            f"{columns!r}"
+        )
+
+
 def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
     """The executor of ``name[:address]``."""
     name, _, address = text.partition(":")
@@ -107,10 +154,10 @@ def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
     return cast(Executor, made)
 
 
-def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:
-    values = strategy.parameters()
+def _part(name: str, thing: Strategy | Diagnostic, *, reference: bool) -> Part:
+    values = thing.parameters()
     label = name
-    for position, parameter in enumerate(parameters(type(strategy))):
+    for position, parameter in enumerate(parameters(type(thing))):
         value = values.get(parameter.name)
         if position == 0 and (parameter.name == "batch_size" or value != parameter.default):
             label += f":{write(value)}"
@@ -122,8 +169,8 @@ def _strategy_part(name: str, strategy: Strategy, *, reference: bool) -> Part:
 def _part_of(registry: Registry, strategy: Strategy) -> Part:
     for entry in registry.entries("strategies").values():
         if entry.factory is type(strategy):
-            return _strategy_part(entry.name, strategy, reference=True)
-    return _strategy_part(type(strategy).__name__.lower(), strategy, reference=False)
+            return _part(entry.name, strategy, reference=True)
+    return _part(type(strategy).__name__.lower(), strategy, reference=False)
 
 
 def _optimizer_of(registry: Registry, factory: Factory) -> OptimizerChoice:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
     "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane", "device",
-    "dtype", "threads", "chunk", "eval_chunk", "trainer",
+    "dtype", "threads", "chunk", "eval_chunk", "trainer", "diagnose_every",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -171,6 +171,7 @@ def _prepare(options: dict[str, Any]) -> Prepared:
         plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
         strategies=[options["strategies"]],
         optimizers=[options["optimizers"]],
+        diagnostics=[options["diagnostics"]] if options["diagnostics"] else [],
         lr=_rates(options["lr"]),
         tune_range=_range(options["tune_range"]),
         **{name: options[name] for name in _AS_GIVEN},

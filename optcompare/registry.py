@@ -20,11 +20,12 @@ from . import hookspecs
 from .binding import suggestion
 from .errors import OptcompareError, PluginError, explain
 
-KINDS = ("strategies", "workloads", "optimizers", "executors", "panels")
+KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels")
 _SINGULAR = {
     "strategies": "strategy",
     "workloads": "workload",
     "optimizers": "optimizer",
+    "diagnostics": "diagnostic",
     "executors": "executor",
     "panels": "panel",
 }

@@ -16,6 +16,8 @@ from .errors import ComparisonError, StrategyError, WorkloadError, explain
 from .seeds import TRAINING, preserved_rng, seed_everything, sequence
 from .strategy import Epoch, Strategy
 from .train.data import first_rows, moved
+from .train.device import Clock
+from .train.diagnosing import Diagnosing
 from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
 from .train.plan import Plan, check_batch, started
@@ -43,7 +45,31 @@ def rehearse(trainer: LoopTrainer) -> list[Estimate]:
     comparison = trainer.setup.comparison
     seed = comparison.seeds[0]
     check_workload(trainer, seed)
-    return [_rehearse_arm(trainer, Trial(arm, seed)) for arm in comparison.arms]
+    seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed))
+    bare = trainer.asking(dataclasses.replace(comparison, diagnostics=()))
+    estimates = [_rehearse_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
+    return [_with_diagnostics(estimate, seconds / comparison.diagnose_every) for estimate in estimates]
+
+
+def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
+    """Computes all diagnostics once, at the shared start and after an update that changed nothing; returns the seconds.
+
+    Raises :class:`DiagnosticError` for what this model cannot have, naming the layer.
+    """
+    if not trainer.setup.comparison.diagnostics:
+        return 0.0
+    run = trainer.run(trial, None)
+    diagnosing = Diagnosing(trainer.setup, trial, run.workload, run.model, run.source)
+    watch = Clock(trainer.device)
+    with watch:
+        diagnosing.keep(0, run.weights, torch.arange(min(_ENOUGH_ROWS, run.source.n)), 0)
+        diagnosing.measured(run.model, 1, 0, trial.arm.lr)
+    return watch.seconds
+
+
+def _with_diagnostics(estimate: Estimate, seconds: float) -> Estimate:
+    """``seconds``: of diagnostics, a record."""
+    return dataclasses.replace(estimate, seconds=estimate.seconds + estimate.measurements * seconds)
 
 
 def check_workload(trainer: LoopTrainer, seed: int) -> None:

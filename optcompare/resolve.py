@@ -12,9 +12,19 @@ import torch
 
 from .binding import short
 from .comparison import Arm, Budget, Comparison, LrScaling, Part
+from .diagnostic import Diagnostic
 from .errors import ComparisonError, StrategyError, explain
 from .goals import Goal
-from .make import OptimizerChoice, OptimizerLike, StrategyLike, make_optimizer, make_strategy, make_workload
+from .make import (
+    DiagnosticLike,
+    OptimizerChoice,
+    OptimizerLike,
+    StrategyLike,
+    make_diagnostics,
+    make_optimizer,
+    make_strategy,
+    make_workload,
+)
 from .optimizer import default_lr, is_plain_sgd
 from .registry import Registry
 from .schedule import canonical
@@ -57,6 +67,7 @@ def resolve(
     goal: str | None = None,
     baseline: str | None = None,
     control: bool = False,
+    diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
     **settings: Any,
 ) -> tuple[Setup, list[str]]:
     """The setup, and sentences that the user should hear. ``settings`` are further fields of the comparison."""
@@ -64,6 +75,7 @@ def resolve(
     asked, notes = _asked(registry, task, strategies, optimizers, lr)
     _refuse_tuning_of(tune, tune_range, tune_seeds, lr)
     rows = default_chunk(task.train) if chunk is None else chunk
+    diagnosed = make_diagnostics(registry, _flat(diagnostics))
     arms, contenders = [], {}
     rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
     texts = [_optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)]
@@ -92,9 +104,11 @@ def resolve(
         baseline=baseline,
         control=arms[-1].label if len(arms) > len(asked) else None,
         tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds),
+        diagnostics=tuple(part for _, part in diagnosed),
         **settings,
     )
-    return Setup(comparison, task, contenders, order), list(dict.fromkeys([*task.notes, *notes]))
+    computed = {part.label: diagnostic for diagnostic, part in diagnosed}
+    return Setup(comparison, task, contenders, order, computed), list(dict.fromkeys([*task.notes, *notes]))
 
 
 def _asked(
@@ -160,7 +174,11 @@ def _goal(text: str | None, task: Workload) -> str | None:
 
 def objects_of(comparison: Comparison) -> str:
     """What of a saved comparison existed only as an object, which no file can bring back; empty if nothing did."""
-    parts = [comparison.workload, *(part for arm in comparison.arms for part in (arm.strategy, arm.optimizer))]
+    parts = [
+        comparison.workload,
+        *comparison.diagnostics,
+        *(part for arm in comparison.arms for part in (arm.strategy, arm.optimizer)),
+    ]
     missing = [part.label for part in parts if part.reference is None]
     missing += ["the order of samples"] if comparison.order == "custom" else []
     return ", ".join(dict.fromkeys(missing))
@@ -181,7 +199,9 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
         )
         for arm in comparison.arms
     }
-    return Setup(comparison, workload, contenders), list(workload.notes)
+    diagnosed = make_diagnostics(registry, [str(part.reference) for part in comparison.diagnostics])
+    computed = {part.label: diagnostic for diagnostic, part in diagnosed}
+    return Setup(comparison, workload, contenders, diagnostics=computed), list(workload.notes)
 
 
 def _learning_rate(one: _Asked, lr: Any, rule: LrScaling, task: Workload) -> float:
@@ -224,6 +244,6 @@ def _flat(items: Any) -> list[Any]:
     """A list given as one text, one object or a sequence of both, as single items."""
     if isinstance(items, str):
         return [str(spec) for spec in parse_list(items, optimizers=True)]
-    if isinstance(items, Strategy) or callable(items) or not isinstance(items, Iterable):
+    if isinstance(items, Strategy | Diagnostic) or callable(items) or not isinstance(items, Iterable):
         return [items]
     return [single for item in items for single in (_flat(item) if isinstance(item, str) else [item])]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-ORDER, TRAINING, STRATEGY, SAMPLE = 1, 2, 3, 4
+ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC = 1, 2, 3, 4, 5
 
 
 def sequence(tag: int, *parts: int) -> np.random.SeedSequence:

@@ -21,7 +21,7 @@ CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
     "words": ["errors", "spec", "binding", "schedule", "tuning", "comparison"],
-    "contracts": ["seeds", "hookspecs", "strategy", "workload", "optimizer", "start"],
+    "contracts": ["seeds", "hookspecs", "strategy", "workload", "diagnostic", "optimizer", "start"],
     "trainers": [
         "train",
         "train.contender",
@@ -31,10 +31,13 @@ LAYERS = {
         "train.plan",
         "train.progress",
         "train.planner",
+        "train.persample",
         "train.stats",
         "train.gradient",
         "train.record",
         "train.sketch",
+        "train.moment",
+        "train.diagnosing",
         "train.trial",
         "train.loop",
         "train.landscape",

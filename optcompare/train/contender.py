@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..comparison import Comparison
+from ..diagnostic import Diagnostic
 from ..optimizer import Factory
 from ..start import Order
 from ..strategy import Strategy
@@ -22,9 +23,10 @@ class Contender:
 
 @dataclass(frozen=True)
 class Setup:
-    """A comparison with its workload and, by the arms' labels, its contenders."""
+    """A comparison with its workload, its contenders by the arms' labels, and its diagnostics by theirs."""
 
     comparison: Comparison
     workload: Workload
     contenders: Mapping[str, Contender]
     order: Order | None = None
+    diagnostics: Mapping[str, Diagnostic] = field(default_factory=dict)

@@ -55,6 +55,8 @@ class Families:
     def key(self, trial: Trial) -> Hashable:
         """Equal for trials that one program can train; raises :class:`Unsupported`."""
         comparison, contender = self.setup.comparison, self.setup.contenders[trial.arm.label]
+        if comparison.diagnostics:
+            raise Unsupported("diagnostics look at the weights, the batch and the gradient of one trial")
         if contender.strategy.adaptive:
             raise Unsupported("an adaptive strategy chooses each batch by the updates of its own trial")
         if comparison.budget.unit == "seconds":

@@ -37,6 +37,15 @@ def last_mark(samples: int, n: int, measure: int) -> int:
     return max(regular, 1 << (samples.bit_length() - 1))
 
 
+def mark_number(mark: int, n: int, measure: int) -> int:
+    """How many marks lie after 0 and at or before this one."""
+    if measure == 0 or mark == 0:
+        return 0
+    doublings = [1 << power for power in range(min(mark, n - 1).bit_length())]
+    own = sum(_ceil(each * measure // n, n, measure) != each for each in doublings)
+    return min(mark * measure // n, mark) + own
+
+
 def _ceil(index: int, n: int, measure: int) -> int:
     return -(-index * n // measure)
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.func import functional_call, grad, vmap
 
 from ..errors import StrategyError
 from ..strategy import NEEDS, StepStats, Strategy
 from ..workload import Workload
+from .persample import SampleNorms, sample_gradients
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,6 +30,11 @@ def needs_samples(needs: Sequence[str]) -> bool:
     return not _PER_SAMPLE.isdisjoint(needs)
 
 
+def norms_alone(needs: Sequence[str]) -> bool:
+    """Whether the norms of those gradients are enough."""
+    return _PER_SAMPLE.intersection(needs) == {"sample_grad_norms"}
+
+
 def step_stats(
     needs: Sequence[str],
     workload: Workload,
@@ -38,9 +43,10 @@ def step_stats(
     loss: Tensor,
     lr: float,
     size: int,
+    norms: SampleNorms | None,
 ) -> StepStats:
     """The stats of the update whose mean gradient stands in ``.grad``; ``batches`` are its chunks,
-    read only where gradients of single samples are needed."""
+    read only where gradients of single samples are needed; ``norms``: where their norms are all that is."""
     stats = StepStats(batch_size=size)
     if "loss" in needs:
         stats.loss = float(loss.detach())
@@ -53,7 +59,10 @@ def step_stats(
         if "grad_norm" in needs:
             stats.grad_norm = float(mean.norm())
         if needs_samples(needs):
-            _add_per_sample(stats, needs, workload, model, batches, mean)
+            if norms is not None:
+                stats.sample_grad_norms = torch.cat([norms.squares(model, batch).sqrt() for batch in batches])
+            else:
+                _add_per_sample(stats, needs, workload, model, batches, mean)
     return stats
 
 
@@ -71,38 +80,3 @@ def _add_per_sample(
             found["sample_grad_dots"].append(gradients @ mean)
     for need, parts in found.items():
         setattr(stats, need, torch.cat(parts))
-
-
-def sample_gradients(workload: Workload, model: nn.Module, batch: Any) -> Tensor:
-    """The gradient of each sample's own loss, [B, P], parameters in the model's order.
-
-    Raises :class:`StrategyError` where the model cannot be mapped over single samples.
-    """
-    trained = {name: weight.detach() for name, weight in model.named_parameters() if weight.grad is not None}
-    trained_themselves = {id(weight) for weight in model.parameters() if weight.grad is not None}
-    fixed = {
-        name: value
-        for name, value in model.state_dict(keep_vars=True).items()
-        if isinstance(value, torch.Tensor) and id(value) not in trained_themselves
-    }
-
-    class Bound(torch.nn.Module):
-        """Lets an objective call the model with other weights."""
-
-        def __init__(self, weights: dict[str, Tensor]) -> None:
-            super().__init__()
-            self._weights = weights
-
-        def forward(self, *inputs: Any, **named: Any) -> Any:
-            return functional_call(model, {**fixed, **self._weights}, inputs, named)
-
-    def loss(weights: dict[str, Tensor], *sample: Tensor) -> Tensor:
-        return workload.mean_loss(Bound(weights), tuple(part.unsqueeze(0) for part in sample))
-
-    try:
-        in_dims = (None, *[0] * len(batch))
-        gradients = vmap(grad(loss), in_dims=in_dims, randomness="different")(trained, *batch)
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise StrategyError(f"gradients of single samples cannot be had from this model: {reason}") from error
-    return torch.cat([gradients[name].flatten(1) for name in trained], dim=1)

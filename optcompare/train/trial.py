@@ -22,14 +22,15 @@ from ..workload import Workload
 from .contender import Setup
 from .data import Source
 from .device import DTYPES, Clock
+from .diagnosing import Diagnosing, sample_norms
 from .gradient import in_chunks, mean_gradient
 from .measure import evaluate, next_mark
-from .plan import check_batch, check_coverage, check_enough, digest, started
+from .plan import Plan, check_batch, check_coverage, check_enough, digest, started
 from .planner import Planner
 from .progress import Progress
 from .record import Record, record_of
 from .sketch import is_sketched, sketch
-from .stats import needs_samples, step_stats
+from .stats import needs_samples, norms_alone, step_stats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +63,9 @@ class TrialRun:
         self._stateful = bool(self.strategy.state())
         self._made = 0
         self._warm = False
+        self._diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.source)
+        needs = self.strategy.needs if self.strategy.adaptive else ()
+        self._norms = sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
         if state is None:
             self.progress = Progress(weights_sha256=begun_with)
             seed_everything(sequence(TRAINING, trial.seed))
@@ -134,15 +138,35 @@ class TrialRun:
 
     def measure(self, values: Mapping[str, float] | None = None) -> None:
         """Appends a record; ``values``: where the same weights were evaluated before."""
-        watch = Clock(self.device)
+        watch, progress = Clock(self.device), self.progress
         if self._sketched:
             with watch:
-                self.progress.keep_snapshot(sketch(self.weights))
+                progress.keep_snapshot(sketch(self.weights))
         if values is None:
             with watch:
                 values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
-        self.progress.measured(values, watch.seconds)
+        if self._diagnosing.columns:
+            with watch:
+                values = {**values, **self._diagnosed(values)}
+        progress.measured(values, watch.seconds)
         self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
+
+    def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:
+        """What diagnostics say; of weights that are not finite, nothing."""
+        if not math.isfinite(values["train_loss"]):
+            return dict.fromkeys(self._diagnosing.columns, math.nan)
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        return self._diagnosing.values(self.model, self.progress.updates, self.progress.samples, lr)
+
+    def _before_last(self, stop: int, begun: int, plan: Plan) -> int:
+        """``stop``, or an update earlier: the last one before a diagnosis is made alone, and what it starts from is kept."""
+        position, timed = self.progress.position, self.budget.unit == "seconds"
+        if not (self._diagnosing.active and (timed or self._diagnosing.due(begun + plan.ends[stop - 1]))):
+            return stop
+        if stop - position > 1 and not timed:
+            return stop - 1
+        self._diagnosing.keep(self.progress.updates, self.weights, plan.batches[position], self.progress.epoch)
+        return position + 1
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
         progress, before = self.progress, self.planner.state() if self._stateful else {}
@@ -159,7 +183,7 @@ class TrialRun:
         while progress.position < allowed and progress.status == "running" and not cut:
             mark = self._next_mark()
             stop = allowed if mark is None else min(allowed, bisect_left(plan.ends, mark - begun) + 1)
-            stop = progress.position + 1 if self.follows else stop
+            stop = self._before_last(progress.position + 1 if self.follows else stop, begun, plan)
             before_them, self._made = progress.position, 0
             try:
                 with self._clock:
@@ -199,6 +223,8 @@ class TrialRun:
             if ends[-1] > n:
                 check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
             mark = self._next_mark()
+            if self._diagnosing.active and (mark is None or self._may_be_measured(mark, len(batch))):
+                self._diagnosing.keep(progress.updates, self.weights, batch, progress.epoch)
             with self._clock:
                 stats = self._adaptive_update(batch)
             progress.made(1, len(batch), len(batch), self._clock.seconds)
@@ -274,7 +300,7 @@ class TrialRun:
         loss = mean_gradient(self.workload, self.model, self.weights, iter(kept) if kept else batches, count)
         self._set_rate(self.progress.updates, self.progress.samples)
         lr = float(self.optimizer.param_groups[0]["lr"])
-        stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices))
+        stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices), self._norms)
         self._step()
         return stats
 
@@ -284,6 +310,14 @@ class TrialRun:
             factor = self._schedule(self.budget.share(updates, samples, self.source.n))
             for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
+
+    def _may_be_measured(self, mark: int, size: int) -> bool:
+        """Whether an update of so many samples may be the last one before a record."""
+        progress, budget = self.progress, self.budget
+        last = budget.unit in ("samples", "seconds") or (
+            budget.unit == "updates" and progress.updates + 1 >= budget.amount
+        )
+        return last or progress.samples + size >= mark
 
     def _next_mark(self) -> int | None:
         return next_mark(self.progress.samples, self.source.n, self._comparison.measure)

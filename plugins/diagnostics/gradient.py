@@ -1,0 +1,40 @@
+"""The gradient of the training loss, and how well one batch tells it."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optcompare import Diagnostic, Moment, hookimpl
+
+
+@dataclass
+class GradNorm(Diagnostic):
+    """|∇L(w_u)|, L the mean loss of all training samples in eval mode, w_u the weights after u updates."""
+
+    columns: ClassVar[tuple[str, ...]] = ("grad_norm",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        return {"grad_norm": float(moment.gradient.double().norm())}
+
+
+@dataclass
+class GradCosine(Diagnostic):
+    """The cosine between the last update's batch gradient and ∇L, both at the weights w_(u-1) that it set out from.
+
+    Both are in eval mode, so that it tells of the choice of samples alone: 1 for a full batch. nan at update 0, and where
+    one of the two is 0.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("grad_cosine",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        if moment.batch_gradient is None or moment.gradient_before is None:
+            return {"grad_cosine": math.nan}
+        batch, full = moment.batch_gradient.double(), moment.gradient_before.double()
+        scale = float(batch.norm() * full.norm())
+        return {"grad_cosine": float(batch @ full) / scale if scale > 0 else math.nan}
+
+
+@hookimpl
+def optcompare_diagnostics() -> dict[str, type[Diagnostic]]:
+    return {"grad_norm": GradNorm, "grad_cosine": GradCosine}

@@ -1,0 +1,63 @@
+"""How much the gradients of single samples differ."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optcompare import Diagnostic, Moment, hookimpl
+
+
+@dataclass
+class _OfSamples(Diagnostic):
+    rows: int = 256
+
+    def __post_init__(self) -> None:
+        if self.rows < 2:
+            raise ValueError(f"rows must be at least 2, got {self.rows}: a single sample has no variance")
+
+    def estimates(self, moment: Moment) -> tuple[float, float]:
+        """trΣ̂ = (Σ|g_i|² - R·|ḡ|²)/(R-1) = Σ|g_i - ḡ|²/(R-1), and |G|²̂ = |ḡ|² - trΣ̂/R."""
+        samples = moment.sampled(self.rows)
+        count, square = len(samples.squares), float(samples.mean.double().square().sum())
+        if count < 2:
+            return math.nan, math.nan
+        variance = max(0.0, float(samples.squares.sum()) - count * square) / (count - 1)
+        return variance, square - variance / count
+
+
+@dataclass
+class GradVariance(_OfSamples):
+    """trΣ, the variance of the gradients of single samples at w_u, all weights' together.
+
+    Unbiased from R = `rows` training samples drawn without replacement (all, if there are no more), in eval mode:
+    trΣ̂ = Σ|g_i - ḡ|²/(R-1).
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("grad_variance",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        return {"grad_variance": self.estimates(moment)[0]}
+
+
+@dataclass
+class NoiseScale(_OfSamples):
+    """The gradient noise scale B_simple = trΣ/|G|² at w_u (McCandlish et al. 2018, arXiv 1812.06162), in samples.
+
+    From R = `rows` training samples drawn without replacement (all, if there are no more), in eval mode: trΣ̂/|G|²̂ with
+    trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both unbiased. Where |G|²̂ is not positive, the noise hides the
+    gradient altogether, and it is inf; where nothing varies either, it is nan. Of several records or seeds, a mean of these
+    ratios would be far off; take more rows instead.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("noise_scale",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        variance, square = self.estimates(moment)
+        if square > 0:
+            return {"noise_scale": variance / square}
+        return {"noise_scale": math.inf if variance > 0 else math.nan}
+
+
+@hookimpl
+def optcompare_diagnostics() -> dict[str, type[Diagnostic]]:
+    return {"grad_variance": GradVariance, "noise_scale": NoiseScale}

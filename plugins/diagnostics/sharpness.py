@@ -1,0 +1,75 @@
+"""The curvature of the training loss where it is steepest."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from optcompare import Diagnostic, Moment, hookimpl
+
+_DENSE = 32
+
+
+@dataclass
+class Sharpness(Diagnostic):
+    """The largest eigenvalue of ∇²L(w_u), L the mean loss of all training samples in eval mode: gradient descent is stable
+    below lr = 2/sharpness.
+
+    The algebraically largest, by Lanczos iteration on Hessian-vector products to a relative accuracy of `tol`, in at most
+    `products` of them; up to 32 weights, from the whole Hessian. Each product costs about two passes over the data. nan
+    where the iteration does not get that far.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("sharpness",)
+
+    tol: float = 1e-3
+    products: int = 300
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tol < 1:
+            raise ValueError(f"tol must lie between 0 and 1, and below 1, got {self.tol}")
+        if self.products < 20:
+            raise ValueError(f"products must be at least 20, got {self.products}")
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        size = len(moment.weights)
+        if size > _DENSE:
+            return {"sharpness": self._by_iteration(moment, size)}
+        rows = [moment.hessian_product(unit) for unit in torch.eye(size, device=moment.weights.device)]
+        hessian = torch.stack(rows).double().cpu()
+        if not bool(hessian.isfinite().all()):
+            return {"sharpness": math.nan}
+        return {"sharpness": float(np.linalg.eigvalsh(((hessian + hessian.T) / 2).numpy())[-1])}
+
+    def _by_iteration(self, moment: Moment, size: int) -> float:
+        from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+        class Broken(Exception):
+            """Something that is not finite came out, or too many products were asked for."""
+
+        asked = 0
+
+        def product(vector: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            found = moment.hessian_product(torch.from_numpy(np.ascontiguousarray(vector).reshape(-1)))
+            if asked > self.products or not bool(found.isfinite().all()):
+                raise Broken
+            return found.double().cpu().numpy()
+
+        begin = np.random.Generator(np.random.PCG64(0)).standard_normal(size)
+        try:
+            if not product(begin).any():
+                return 0.0
+            hessian = LinearOperator((size, size), matvec=product, dtype=np.float64)
+            found: Any = eigsh(hessian, k=1, which="LA", v0=begin, tol=self.tol, return_eigenvectors=False)
+            return float(found[0])
+        except (Broken, ArpackError):
+            return math.nan
+
+
+@hookimpl
+def optcompare_diagnostics() -> dict[str, type[Diagnostic]]:
+    return {"sharpness": Sharpness}

@@ -1,0 +1,56 @@
+"""What the last update did, and how far all of them have led."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from optcompare import Diagnostic, Moment, hookimpl
+
+
+@dataclass
+class UpdateNorm(Diagnostic):
+    """|w_u - w_(u-1)|, the size of the last update. nan at update 0."""
+
+    columns: ClassVar[tuple[str, ...]] = ("update_norm",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        before = moment.before
+        return {
+            "update_norm": math.nan if before is None else float((moment.weights.double() - before.double()).norm())
+        }
+
+
+@dataclass
+class Distance(Diagnostic):
+    """|w_u - w_0|, the distance from the shared start."""
+
+    columns: ClassVar[tuple[str, ...]] = ("distance",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        return {"distance": float((moment.weights.double() - moment.start.double()).norm())}
+
+
+@dataclass
+class Alpha(Diagnostic):
+    """Where the last update ended on the parabola through the training loss L along it: -1 at its start, 0 at the bottom, 1
+    as high on the other side, above 1 higher than it began.
+
+    With s = w_u - w_(u-1) and the slopes f'(0) = ∇L(w_(u-1))·s and f'(1) = ∇L(w_u)·s, the parabola's bottom lies at
+    τ = f'(0)/(f'(0) - f'(1)), and alpha = 1/τ - 1 = -f'(1)/f'(0). Gradient descent on a quadratic, along a direction of
+    curvature h: lr·h - 1. L is that of all training samples in eval mode, not of the batch. nan at update 0, and where
+    the update did not set out downhill.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("alpha",)
+
+    def measure(self, moment: Moment) -> dict[str, float]:
+        if moment.before is None or moment.gradient_before is None:
+            return {"alpha": math.nan}
+        step = moment.weights.double() - moment.before.double()
+        began, ended = float(moment.gradient_before.double() @ step), float(moment.gradient.double() @ step)
+        return {"alpha": -ended / began if began < 0 else math.nan}
+
+
+@hookimpl
+def optcompare_diagnostics() -> dict[str, type[Diagnostic]]:
+    return {"update_norm": UpdateNorm, "distance": Distance, "alpha": Alpha}
