@@ -171,7 +171,7 @@ def _tuning(result: Result, width: float) -> Figure:
     from .report.tuning import tuning_figure
 
     scores = result.tuning()
-    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.compared)
+    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.tuned_by)
 
 
 def _pairs(result: Result, width: float) -> Figure:

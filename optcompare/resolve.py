@@ -13,7 +13,7 @@ import torch
 from .binding import short
 from .comparison import Arm, Budget, Comparison, LrScaling, Part
 from .errors import ComparisonError, StrategyError, explain
-from .goals import Goal
+from .goal import Goal
 from .make import OptimizerChoice, OptimizerLike, StrategyLike, make_optimizer, make_strategy, make_workload
 from .optimizer import default_lr, is_plain_sgd
 from .registry import Registry
@@ -54,6 +54,7 @@ def resolve(
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
+    tune_closer: int = 0,
     goal: str | None = None,
     baseline: str | None = None,
     control: bool = False,
@@ -91,7 +92,7 @@ def resolve(
         errors=tuple(task.errors),
         baseline=baseline,
         control=arms[-1].label if len(arms) > len(asked) else None,
-        tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds),
+        tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds, tune_closer),
         **settings,
     )
     return Setup(comparison, task, contenders, order), list(dict.fromkeys([*task.notes, *notes]))
@@ -145,8 +146,8 @@ def _control(baseline: Arm, batch_size: int) -> Arm:
     return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))
 
 
-def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | None, seeds: int) -> Tuning:
-    return Tuning({arm.label: rate_grid(count, arm.lr, limits) for arm in arms}, seeds)
+def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | None, seeds: int, closer: int) -> Tuning:
+    return Tuning({arm.label: rate_grid(count - closer, arm.lr, limits) for arm in arms}, seeds, closer)
 
 
 def _goal(text: str | None, task: Workload) -> str | None:

@@ -17,7 +17,8 @@ from . import rundir
 from .comparison import Comparison
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
-from .goals import Goal, time_to_goal
+from .goal import Goal
+from .goals import time_to_goal
 from .journal import chosen, read_run
 from .pairs import pairs
 from .statistics import compared_column
@@ -111,7 +112,12 @@ class Result:
         """One row for each arm and learning rate that tuning tried; see :func:`optcompare.tuned.rate_scores`."""
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
-        return rate_scores(*self._of_phase("tune"), self.compared)
+        return rate_scores(*self._of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
+
+    @property
+    def tuned_by(self) -> str:
+        """What the scores of :meth:`tuning` are, as the name of a column."""
+        return f"samples to {self.goal}" if self.comparison.stop_at_goal else self.compared
 
     @property
     def baseline(self) -> str:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "words": ["errors", "spec", "binding", "schedule", "tuning", "comparison"],
+    "words": ["errors", "spec", "binding", "schedule", "tuning", "goal", "comparison"],
     "contracts": ["seeds", "hookspecs", "strategy", "workload", "optimizer", "start"],
     "trainers": [
         "train",

@@ -201,7 +201,7 @@ class Reporter:
         if result.comparison.tuning is None or result.status != "finished":
             return
         self._say("")
-        self._table(*tuning_cells(result.tuning(), result.compared))
+        self._table(*tuning_cells(result.tuning(), result.tuned_by))
         seeds = result.comparison.tuning.seeds
         self._say(f"tuned on {seeds} seed{'s' if seeds > 1 else ''} of their own, which no report seed ever is")
 

@@ -109,6 +109,8 @@ class TrialRun:
         """The record before the first update; ``values``: what another trial of the same seed measured there."""
         self._follow_weights()
         self.measure(values)
+        if self.progress.status != "running":
+            self.progress.final_sha256 = fingerprint(self.model.state_dict())
 
     def warm_up(self, indices: Tensor) -> None:
         """An update of a throw-away copy."""
@@ -136,7 +138,7 @@ class TrialRun:
         if values is None:
             with watch:
                 values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
-        self.progress.measured(values, watch.seconds)
+        self.progress.measured(values, watch.seconds, self._comparison.ends_at(values))
         self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
