@@ -16,12 +16,13 @@ import pandas as pd
 
 from . import rundir
 from .comparison import Comparison, Trial
-from .errors import ComparisonError
+from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
 from .figures import save_figures
 from .goal import Goal
 from .journal import Journal, forget_parts
 from .make import make_executor
+from .noise import noise_along
 from .provenance import describe_environment
 from .registry import Registry
 from .rehearsal import Estimate
@@ -121,6 +122,10 @@ def execute(
         records, trials = runner.tables()
         measured = runner.measured
         trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
+        noise: dict[str, Any] = {}
+        if comparison.stop_at_goal and not measured.interrupted:
+            noise["noise"], unknown = _noise(prepared.trainer.asking(comparison), records, trials)
+            said += unknown
         result = Result(
             comparison=comparison,
             records=_as_planned(records, comparison),
@@ -128,7 +133,7 @@ def execute(
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*prepared.notes, *said, *work.tasks.notes, *runner.notes],
-            environment=environment | trained,
+            environment=environment | trained | noise,
             paths=_paths(prepared.trainer, measured),
             weights=measured.weights,
             workload=prepared.setup.workload,
@@ -244,6 +249,28 @@ def with_closer_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.
     )
     best = {str(label): float(rate) for label, rate in _best(comparison, records, trials)["lr"].items()}
     return dataclasses.replace(comparison, tuning=comparison.tuning.closer_to(best))
+
+
+def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """The noise scale along one trial of each optimizer: of the middle batch size that reached the goal on the first seed."""
+    comparison, found, notes = trainer.setup.comparison, list[dict[str, Any]](), list[str]()
+    seed = comparison.seeds[0]
+    ended = trials[(trials["phase"] == "report") & (trials["seed"] == seed) & (trials["reason"] != "")]
+    updates = dict(zip(ended.loc[ended["status"] == "finished", "arm"], ended["updates"], strict=False))
+    sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
+    for optimizer in dict.fromkeys(arm.optimizer.label for arm in comparison.arms):
+        arms = [arm for arm in comparison.arms if arm.optimizer.label == optimizer and updates.get(arm.label, 0) > 0]
+        if not arms:
+            continue
+        arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
+        try:
+            rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
+        except Exception as error:
+            notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
+            continue
+        about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}
+        found += [about | row for row in rows]
+    return found, notes
 
 
 def _best(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -73,6 +73,8 @@ LAYERS = {
         "report.tuning",
         "report.goal",
         "report.across",
+        "scaling",
+        "report.scaling",
         "result",
     ],
     "running": [
@@ -90,6 +92,7 @@ LAYERS = {
         "merge",
         "retrain",
         "replan",
+        "noise",
         "claims",
         "verify",
     ],
