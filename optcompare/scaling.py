@@ -22,6 +22,8 @@ SLOPES = (-0.8, -0.2)
 second, more samples an update save next to nothing. On S_min + E_min/B these are B_crit/4 and 4·B_crit."""
 ROUGH = 0.25
 """A fit that misses a median by more than this share is called rough."""
+COARSE = 0.3
+"""Where marks lie further apart than this share of the samples to the goal, the numbers are called coarse."""
 COLUMNS = (
     "optimizer", "batch_size", "arm", "lr", "at_edge", "seeds", "reached", "updates", "updates_low", "updates_high",
     "samples", "seconds", "resolution", "front", "fitted",
@@ -193,6 +195,12 @@ def _of_curve(curve: Curve, goal: str, budget: str, seconds: str, several: bool)
     said += [start + sentence for sentence in (_knee(curve), _of_noise(curve)) if sentence]
     if missed:
         said.append(f"{start}{_listed(missed)} missed the goal within {budget} on at least half of the seeds.")
+    coarse = table[table["resolution"] > COARSE * table["samples"]]["batch_size"].tolist()
+    if coarse:
+        said.append(
+            f"{start}{_listed(coarse)} reached the goal within a few marks, so that their numbers are coarse; a goal that is "
+            "harder to reach tells more."
+        )
     edges = table[table["at_edge"]]["batch_size"].tolist()
     if edges:
         said.append(f"{start}the best learning rate of {_listed(edges)} lies at the edge of those tried.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -112,34 +113,42 @@ def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -
         for fill, rows in ((colour, front), ("white", table[~table["front"]])):
             look: dict[str, Any] = {"color": colour, "markerfacecolor": fill, "markersize": 5, "zorder": 4}
             ax.plot(rows["updates"], rows["samples"], "o", **look)
-        _name_points(ax, table, style.text_colour(colour), size - 0.5)
+    _name_points(ax, tables, [style.text_colour(colours[curve.optimizer]) for curve in curves], size - 0.5)
     _say_if_empty(ax, curves, size)
     name_x_axis(ax, "updates to the goal", size)
     ax.set_ylabel("samples to the goal", size=size, color=style.INK)
     return ax
 
 
-def _name_points(ax: Axes, table: Any, colour: Colour, size: float) -> None:
+def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Colour], size: float) -> None:
     """The batch size beside each point, where it touches no other point and no other name."""
-    spots = ax.transData.transform(table[["updates", "samples"]].to_numpy(float)) * 72 / ax.figure.dpi
-    rows = list(zip(table["batch_size"].tolist(), spots, strict=True))
-    taken = [(x - 3.5, y - 3.5, x + 3.5, y + 3.5) for _, (x, y) in rows]
-    for i, (number, (x, y)) in enumerate(rows):
-        wide = style.text_width(str(number), size)
-        for left, bottom in ((5, -size / 2), (-wide - 5, -size / 2), (-wide / 2, 5), (-wide / 2, -size - 5)):
-            box = (x + left, y + bottom, x + left + wide, y + bottom + size)
-            others = [each for j, each in enumerate(taken) if j != i]
-            if all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in others):
-                where = (left + wide / 2, bottom + size / 2)
-                point = table[["updates", "samples"]].iloc[i].to_numpy(float)
-                look: dict[str, Any] = {
-                    "ha": "center",
-                    "va": "center_baseline",
-                    "size": size,
-                    "color": colour,
-                    "zorder": 6,
-                }
-                ax.annotate(str(number), point, where, textcoords="offset points", **look)
+    points = [
+        (str(row["batch_size"]), (float(row["updates"]), float(row["samples"])), colour)
+        for table, colour in zip(tables, colours, strict=True)
+        for row in table.to_dict("records")
+    ]
+    if not points:
+        return
+    spots = ax.transData.transform([place for _, place, _ in points]) * 72 / ax.figure.dpi
+    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
+    right = float(ax.bbox.x1) * 72 / ax.figure.dpi
+    for i, ((name, place, colour), (x, y)) in enumerate(zip(points, spots, strict=True)):
+        wide = style.text_width(name, size)
+        sides = (
+            (3, 3),
+            (5, -size / 2),
+            (-wide - 3, -size - 3),
+            (-wide - 5, -size / 2),
+            (-wide / 2, 5),
+            (-wide / 2, -size - 5),
+        )
+        for left, bottom in sides:
+            box = (x + left - 1, y + bottom - 1, x + left + wide + 1, y + bottom + size + 1)
+            others = (each for j, each in enumerate(taken) if j != i)
+            free = all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in others)
+            if free and box[2] <= right:
+                look: dict[str, Any] = {"ha": "center", "va": "center", "size": size, "color": colour, "zorder": 6}
+                ax.annotate(name, place, (left + wide / 2, bottom + size / 2), textcoords="offset points", **look)
                 taken.append(box)
                 break
 
