@@ -131,7 +131,7 @@ def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Col
         return
     spots = ax.transData.transform([place for _, place, _ in points]) * 72 / ax.figure.dpi
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
-    right = float(ax.bbox.x1) * 72 / ax.figure.dpi
+    edges = np.array(ax.bbox.extents) * 72 / ax.figure.dpi
     for i, ((name, place, colour), (x, y)) in enumerate(zip(points, spots, strict=True)):
         wide = style.text_width(name, size)
         sides = (
@@ -146,7 +146,7 @@ def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Col
             box = (x + left - 1, y + bottom - 1, x + left + wide + 1, y + bottom + size + 1)
             others = (each for j, each in enumerate(taken) if j != i)
             free = all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in others)
-            if free and box[2] <= right:
+            if free and box[0] >= edges[0] and box[1] >= edges[1] and box[2] <= edges[2]:
                 look: dict[str, Any] = {"ha": "center", "va": "center", "size": size, "color": colour, "zorder": 6}
                 ax.annotate(name, place, (left + wide / 2, bottom + size / 2), textcoords="offset points", **look)
                 taken.append(box)
