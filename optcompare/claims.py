@@ -79,7 +79,8 @@ def certificate_again(result: Result, rows: Rows, about: Row) -> Finding:
     before = result.records[result.records["update"] == 0]
     trials = {key_of(trial): trial for trial, _ in rows}
     for trial, row in rows:
-        shorter = row["budget"] < comparison.budget.amount and row["status"] == "finished" and trial.phase == "report"
+        unended = row["status"] == "finished" and not row["reason"]  # one with a reason stopped at its goal
+        shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
         if over or not shorter:  # a run that was stopped while it was extended had not looked at those again
             evidence.trial_ended(trial, row)
     for record in before[[*KEY, *(c for c in ("train_loss", "valid_loss") if c in before)]].to_dict("records"):

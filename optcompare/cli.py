@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .result import Result
     from .resume import Earlier
 
-FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "profile", "ranks")
+FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
 TABLES = ("csv", "md", "latex")
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels")
@@ -54,6 +54,16 @@ Examples:
   optcompare verify runs/20260101-120000-digits
   optcompare verify runs/20260101-120000-digits --trials all
   optcompare verify runs/20260101-120000-digits --trials 0 --json
+"""
+
+
+SCALING_EXAMPLES = """\b
+Examples:
+  optcompare scaling --workload digits --goal train_loss=0.3
+  optcompare scaling --workload digits --batch-sizes 1,4,16,64,256 --goal train_loss=0.3 --optimizers sgd,adam
+  optcompare scaling --workload noisy-quadratic:dim=100 --goal train_loss=0.1 --seeds 10
+  optcompare report runs/20260101-120000-digits --figure scaling --width 3.4 --format pdf
+  optcompare run --resume runs/20260101-120000-digits
 """
 
 
@@ -288,8 +298,86 @@ def _run_one(
         force = options["force"]
         result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     _warn(prepared.registry.warnings[known:])
-    say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
+    if not prepared.setup.comparison.stop_at_goal or result.status == "interrupted":
+        say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
     return result
+
+
+@cli.command(epilog=SCALING_EXAMPLES)
+@click.option("--workload", default="digits", show_default=True, metavar="SPEC", help="What is trained.")
+@click.option("--goal", metavar="METRIC=VALUE", help="What each trial trains to.  [default: the workload's]")
+@click.option(
+    "--batch-sizes", metavar="B,B,…", help="Samples in an update.  [default: powers of two up to the training samples]"
+)
+@click.option("--optimizers", default="sgd", show_default=True, metavar="LIST", help="Each makes a curve.")
+@click.option(
+    "--tune",
+    type=int,
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Learning rates that each batch size tries; from 6 on, half of them around the best of the others.",
+)
+@click.option(
+    "--tune-range", metavar="LO,HI", help="Range of the first.  [default: a thirtieth to thirty times the rate · √B]"
+)
+@click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
+@click.option(
+    "--max-epochs", type=int, default=100, show_default=True, metavar="E", help="What a trial spends at most."
+)
+@click.option("--seeds", type=int, default=5, show_default=True, metavar="N", help="Independent repetitions.")
+@click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--threads", type=int, default=1, show_default=True, metavar="T", help="CPU threads of a trial.")
+@click.option("--trainer", type=click.Choice(["auto", "loop", "lanes"]), default="auto", show_default=True)
+@click.option("--memory", metavar="SIZE", help="What lanes may take: 4GB, or 25% of what is free.  [default: 50%]")
+@click.option("--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]")
+@click.option("--executor", metavar="NAME[:ADDRESS]", help="Where trials are trained.  [default: this process]")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory, new or empty.")
+@click.option(
+    "--format", "formats", default="png", show_default=True, metavar="LIST", help="Of the plots: png,svg,pdf."
+)
+@click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load; may be given several times.")
+@click.option("--dry-run", is_flag=True, help="Shows arms, trials and an estimate of the time; trains nothing.")
+@click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why.")
+@click.option("--quiet", is_flag=True, help="Prints the path of the plot alone.")
+@click.option("--json", "as_json", is_flag=True, help="Prints curves, words and paths as JSON.")
+@click.pass_context
+def scaling(ctx: click.Context, /, **options: Any) -> None:
+    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.
+
+    Trials end at their goal, measured every max(B, N/16) samples, or after
+    --max-epochs. A goal that nothing reaches is a result: exit code 0. The run
+    directory is one like any other, so that report, verify and run --resume take it.
+    """  # fmt: skip
+    from .options import check_memory, directories, plot_formats, prepare_scaling
+    from .report.terminal import Reporter
+
+    formats = plot_formats(options["formats"])
+    if options["memory"] is not None:
+        check_memory(options["memory"])
+    say = Reporter(quiet=options["quiet"] or options["as_json"])
+    prepared = prepare_scaling(options)
+    (out,) = directories(options["out"], [prepared])
+    if options["dry_run"]:
+        _show_plans([prepared], say, options["as_json"])
+        return
+    result = _run_one(
+        prepared, out, say, formats, {**options, "checkpoint": 10.0, "keep_states": "1GB", "force": False}, None
+    )
+    if result.status == "interrupted":
+        ctx.exit(130)
+    from .figures import save_scaling
+
+    plots, said = save_scaling(result, out, formats)
+    if options["as_json"]:
+        click.echo(json.dumps({**_as_json(result, plots[0]), "words": said}, indent=2, allow_nan=False))
+    elif options["quiet"]:
+        click.echo(str(plots[0]))
+    else:
+        say.scaling(result, said, plots)
+    ctx.exit(_exit_code(result))
 
 
 @cli.command(epilog=REPORT_EXAMPLES)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .errors import ComparisonError, printable
+from .goal import Goal
 from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED, Tuning
 
@@ -105,6 +106,8 @@ class Comparison:
     ``tuning``, an arm's ``lr`` is the reference rate until it is tuned. ``plane``: keep the first seed's weights at every
     mark, for a picture of where each arm went.
     ``diagnostics`` are computed at every ``diagnose_every``-th mark.
+    ``stop_at_goal``: a trial ends at the first measurement that reached the goal, the budget is what it may spend at
+    most, and rates are tuned by the samples that it took.
     """
 
     workload: Part
@@ -127,6 +130,7 @@ class Comparison:
     plane: bool = False
     diagnostics: tuple[Part, ...] = ()
     diagnose_every: int = 1
+    stop_at_goal: bool = False
 
     def __post_init__(self) -> None:
         if not self.arms:
@@ -148,6 +152,8 @@ class Comparison:
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
         if self.trainer not in TRAINERS:
             raise ComparisonError(f"trainer must be auto, loop or lanes, got {self.trainer!r}")
+        if self.stop_at_goal and self.goal is None:
+            raise ComparisonError("to stop at the goal a comparison needs one; give --goal, such as train_loss=0.3")
         scheduled = [arm for arm in self.arms if depends_on_budget(arm.schedule)]
         if scheduled and self.budget.unit == "seconds":
             raise ComparisonError(
@@ -158,6 +164,13 @@ class Comparison:
         for label in (self.baseline, self.control, *(self.tuning.rates if self.tuning else ())):
             if label is not None:
                 self.arm(label)
+
+    def ends_at(self, values: Mapping[str, float]) -> str:
+        """Where trials stop at their goal and these values reach it, says so; else empty."""
+        if not self.stop_at_goal or self.goal is None:
+            return ""
+        goal = Goal.parse(self.goal, self.errors)
+        return f"reached {goal}" if goal.reached_at(values[goal.metric]) else ""
 
     def trials(self) -> list[Trial]:
         """Seed by seed, so that every arm of a seed meets the machine in the same mood."""
@@ -173,6 +186,13 @@ class Comparison:
             for label, rates in self.tuning.rates.items()
             for rate in rates
         ]
+
+    def closer_trials(self) -> list[Trial]:
+        """The trials of tuning's second round, as many as they will be; their rates are not known yet."""
+        if self.tuning is None:
+            return []
+        labels = [label for label in self.tuning.rates for _ in range(self.tuning.closer)]
+        return [Trial(self.arm(label), seed, "tune") for seed in self.tuning.seed_list() for label in labels]
 
     def with_rates(self, rates: Mapping[str, float]) -> Comparison:
         """The same question with these learning rates, by arms' labels."""
@@ -217,7 +237,9 @@ class Comparison:
 def _tuning_from(values: Mapping[str, Any] | None) -> Tuning | None:
     if values is None:
         return None
-    return Tuning({label: tuple(rates) for label, rates in values["rates"].items()}, values["seeds"])
+    return Tuning(
+        {label: tuple(rates) for label, rates in values["rates"].items()}, values["seeds"], values.get("closer", 0)
+    )
 
 
 def _untupled(value: Any) -> Any:

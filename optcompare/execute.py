@@ -16,11 +16,13 @@ import pandas as pd
 
 from . import rundir
 from .comparison import Comparison, Trial
-from .errors import ComparisonError
+from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
 from .figures import make_panels, save_figures
+from .goal import Goal
 from .journal import Journal, forget_parts
 from .make import make_executor
+from .noise import noise_along
 from .plane import joint_plane
 from .provenance import describe_environment
 from .registry import Registry
@@ -105,9 +107,14 @@ def execute(
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
-        planned = [*comparison.tuning_trials(), *comparison.trials()]
+        planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
         runner.run(comparison.tuning_trials())
+        if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
+            first = comparison
+            comparison = with_closer_rates(comparison, *runner.tables())
+            known = set(first.tuning_trials())
+            runner.run([trial for trial in comparison.tuning_trials() if trial not in known])
         said: list[str] = []
         if comparison.tuning is not None and not runner.measured.interrupted:
             comparison, said = choose_rates(comparison, *runner.tables())
@@ -116,6 +123,10 @@ def execute(
         records, trials = runner.tables()
         measured = runner.measured
         trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
+        noise: dict[str, Any] = {}
+        if comparison.stop_at_goal and not measured.interrupted:
+            noise["noise"], unknown = _noise(prepared.trainer.asking(comparison), records, trials)
+            said += unknown
         result = Result(
             comparison=comparison,
             records=_as_planned(records, comparison),
@@ -123,7 +134,7 @@ def execute(
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*prepared.notes, *said, *work.tasks.notes, *runner.notes],
-            environment=environment | trained,
+            environment=environment | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
             panels=make_panels(registry),
@@ -207,7 +218,7 @@ def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataF
     if comparison.tuning is None:
         return comparison, []
     records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
-    best = best_rates(rate_scores(records, trials, compared_column(records))).set_index("arm")
+    best = _best(comparison, records, trials)
     rates = {str(label): float(rate) for label, rate in best["lr"].items()}
     if comparison.control is not None:
         rates[comparison.control] = rates[str(comparison.baseline)]
@@ -217,7 +228,9 @@ def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataF
     for label, row in best.iterrows():
         if label in lost.groups:
             continue
-        if row["all_diverged"]:
+        if row["all_diverged"] and comparison.stop_at_goal:
+            notes.append(f"{label}: no learning rate that was tried reached {comparison.goal} on most tuning seeds")
+        elif row["all_diverged"]:
             notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
         elif row["at_edge"]:
             tried = comparison.tuning.rates[str(label)]
@@ -226,6 +239,46 @@ def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataF
                 f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
             )
     return comparison.with_rates(rates), notes
+
+
+def with_closer_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> Comparison:
+    """The comparison with the rates of tuning's second round, around the best of the first."""
+    if comparison.tuning is None:
+        return comparison
+    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
+    asked = {(trial.arm.label, trial.arm.lr) for trial in comparison.tuning_trials()}
+    records, trials = (
+        table[[pair in asked for pair in zip(table["arm"], table["lr"], strict=True)]] for table in (records, trials)
+    )
+    best = {str(label): float(rate) for label, rate in _best(comparison, records, trials)["lr"].items()}
+    return dataclasses.replace(comparison, tuning=comparison.tuning.closer_to(best))
+
+
+def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
+    """The noise scale along one trial of each optimizer: of the middle batch size that reached the goal on the first seed."""
+    comparison, found, notes = trainer.setup.comparison, list[dict[str, Any]](), list[str]()
+    seed = comparison.seeds[0]
+    ended = trials[(trials["phase"] == "report") & (trials["seed"] == seed) & (trials["reason"] != "")]
+    updates = dict(zip(ended.loc[ended["status"] == "finished", "arm"], ended["updates"], strict=False))
+    sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
+    for optimizer in dict.fromkeys(arm.optimizer.label for arm in comparison.arms):
+        arms = [arm for arm in comparison.arms if arm.optimizer.label == optimizer and updates.get(arm.label, 0) > 0]
+        if not arms:
+            continue
+        arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
+        try:
+            rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
+        except Exception as error:
+            notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
+            continue
+        about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}
+        found += [about | row for row in rows]
+    return found, notes
+
+
+def _best(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    goal = Goal.parse(comparison.goal, comparison.errors) if comparison.stop_at_goal and comparison.goal else None
+    return best_rates(rate_scores(records, trials, compared_column(records), goal)).set_index("arm")
 
 
 def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:

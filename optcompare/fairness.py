@@ -38,6 +38,7 @@ class Evidence:
         self._orders: dict[int, dict[int, str]] = {}
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
+        self._at_goal: list[float] = []
         self._broken_orders: set[int] = set()
         self._finished = self._ended = self._failed = self._checked = 0
         self._unchecked: set[int] = set()
@@ -78,7 +79,11 @@ class Evidence:
         if status == "finished":
             self._finished += 1
             unit = self._comparison.budget.unit
-            self._spent.add(float(outcome["train_seconds" if unit == "seconds" else unit]))
+            spent = float(outcome["train_seconds" if unit == "seconds" else unit])
+            if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
+                self._at_goal.append(spent)
+            else:
+                self._spent.add(spent)
 
     def _order(self, seed: int, epochs: int, digest: str) -> None:
         """All trials of a seed that began so many epochs must have been offered the same orders in them."""
@@ -135,7 +140,11 @@ class Evidence:
         held = not self._spent or (
             low == high == budget.amount if exact else budget.unit == "seconds" or high <= budget.amount
         )
-        detail = f"{budget} for each of {_count(self._finished, 'finished trial')}"
+        most = " at most" if self._comparison.stop_at_goal else ""
+        held = held and max(self._at_goal, default=0.0) <= budget.amount
+        detail = f"{budget}{most} for each of {_count(self._finished, 'finished trial')}"
+        if self._comparison.stop_at_goal:
+            detail += f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
         if low < high:
             detail += f", of which it used {low:,.6g} to {high:,.6g}" if held else f"; spent: {low:,.6g} to {high:,.6g}"
         detail += f"; {_count(left, 'trial')} ended before" if left else ""
@@ -154,7 +163,7 @@ class Evidence:
         tuning = self._comparison.tuning
         if tuning is None:
             return []
-        rates = max(map(len, tuning.rates.values()))
+        rates = max(map(len, tuning.rates.values())) + tuning.closer
         equal = len({self._tried.get(label, 0) for label in tuning.rates}) == 1
         detail = (
             f"{rates} learning rates on {_count(tuning.seeds, 'seed')} of their own for each arm; it cost "

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .report.panel import Panel
     from .result import Result
 
-ONE = ("loss", "paths", "final", "tuning", "pairs", "goal")
+ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
 ACROSS = ("profile", "ranks")
 FIGURES = (*ONE, *ACROSS)
 XS = ("epochs", "updates", "samples", "seconds")
@@ -43,6 +43,7 @@ def figure(kind: str, result: Result, x: str | None = None, width: float = 7.0) 
         "tuning": lambda: _tuning(result, width),
         "pairs": lambda: _pairs(result, width),
         "goal": lambda: _goal(result, x or "samples", width),
+        "scaling": lambda: _scaling(result, width),
     }
     return drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", width)
 
@@ -109,6 +110,18 @@ def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) ->
     kinds = ["profile"] if all(result.goal is not None for result in results) else []
     kinds += ["ranks"] if len(_arms(results[0])) > 1 else []
     return [path for kind in kinds for path in save_figures(results, kind, out, formats)]
+
+
+def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Writes ``scaling.csv`` and ``scaling.png`` of a batch-size study; returns the plots, and its words."""
+    from .scaling import words
+
+    curves = result.scaling()
+    table = pd.concat([curve.table for curve in curves], ignore_index=True)
+    write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    kind = "estimated seconds" if estimated(result.records) else "seconds"
+    said = words(curves, str(result.goal), str(result.comparison.budget), kind)
+    return save_figures([result], "scaling", out, formats), said
 
 
 def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:
@@ -207,7 +220,7 @@ def _tuning(result: Result, width: float) -> Figure:
     from .report.tuning import tuning_figure
 
     scores = result.tuning()
-    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.compared)
+    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.tuned_by)
 
 
 def _pairs(result: Result, width: float) -> Figure:
@@ -229,3 +242,13 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
     if cost == "seconds":
         unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost
     return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit)
+
+
+def _scaling(result: Result, width: float) -> Figure:
+    from .report.scaling import scaling_figure
+    from .report.style import arm_colours
+
+    curves = result.scaling()
+    colours = arm_colours([curve.optimizer for curve in curves])
+    title = f"{result.comparison.workload.label}: what the batch size costs to {result.goal}"
+    return scaling_figure(curves, colours, width=width, goal=str(result.goal), title=title)

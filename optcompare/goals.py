@@ -1,60 +1,14 @@
-"""A metric's value to be reached, and what each trial had spent when it first did."""
+"""What each trial had spent when it first reached its goal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
 
 import pandas as pd
 
-from .errors import ComparisonError
-from .statistics import measured_columns
+from .goal import Goal
 
 COSTS = ("samples", "updates", "seconds")
-
-
-@dataclass(frozen=True)
-class Goal:
-    """``metric`` is a column of the records, ``value`` what it has to reach; written ``valid_loss=0.2``.
-
-    ``falls``: less is better, so that it is reached at or below its value; so for every loss.
-    """
-
-    metric: str
-    value: float
-    falls: bool = False
-
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
-            raise ComparisonError(f"goal {self.metric}: its value must be finite, got {self.value}")
-        if self.metric.endswith("_loss"):
-            object.__setattr__(self, "falls", True)
-
-    @classmethod
-    def parse(cls, text: str, errors: Iterable[str] = ()) -> Goal:
-        """Reads ``metric=value``; raises :class:`ComparisonError` for anything else. The inverse of ``str``.
-
-        ``errors``: metrics, without their ``train_`` or ``valid_``, of which less is better.
-        """
-        metric, equals, value = (part.strip() for part in text.partition("="))
-        if not (metric and equals and value):
-            raise ComparisonError(f"goal '{text}': write a metric, '=' and its value, such as valid_loss=0.2")
-        try:
-            return cls(metric, float(value), metric.partition("_")[2] in set(errors))
-        except ValueError:
-            raise ComparisonError(f"goal '{text}': '{value}' is not a number") from None
-
-    def __str__(self) -> str:
-        return f"{self.metric}={repr(float(self.value)).removesuffix('.0')}"
-
-    def check(self, columns: Iterable[str]) -> None:
-        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among them."""
-        metrics = measured_columns(pd.DataFrame(columns=list(columns)))
-        if self.metric not in metrics:
-            raise ComparisonError(
-                f"goal {self}: there is no metric '{self.metric}'; there are {', '.join(metrics) or 'none'}"
-            )
 
 
 def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.DataFrame:

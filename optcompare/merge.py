@@ -15,7 +15,7 @@ from .fairness import Check
 from .result import Result, load
 from .tuning import Tuning
 
-SAME = ("workload", "budget", "device", "dtype", "threads", "eval_chunk", "measure", "order", "goal")
+SAME = ("workload", "budget", "device", "dtype", "threads", "eval_chunk", "measure", "order", "goal", "stop_at_goal")
 
 
 def load_all(directories: Sequence[Path]) -> list[Result]:
@@ -68,7 +68,7 @@ def _difference(one: Result, other: Result) -> str:
             return f"the arm {arm.label} has other settings"
     for column, what in (("weights_sha256", "initial weights"), ("order_sha256", "order of samples")):
         prints = pd.concat([result.reported[1][["seed", column, "updates"]] for result in (one, other)])
-        if column == "order_sha256" and a.budget.unit != "epochs":
+        if column == "order_sha256" and (a.budget.unit != "epochs" or a.stop_at_goal):
             continue  # arms went through different numbers of epochs
         whole = prints[prints[column] != ""]
         finished = pd.concat([result.reported[1]["status"] for result in (one, other)]) == "finished"

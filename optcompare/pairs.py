@@ -15,7 +15,8 @@ import pandas as pd
 from scipy.special import stdtr
 
 from .errors import ComparisonError
-from .goals import Goal, time_to_goal
+from .goal import Goal
+from .goals import time_to_goal
 from .statistics import final_values, mean_interval
 
 ALPHA = 0.05

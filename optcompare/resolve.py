@@ -14,7 +14,7 @@ from .binding import short
 from .comparison import Arm, Budget, Comparison, LrScaling, Part
 from .diagnostic import Diagnostic
 from .errors import ComparisonError, StrategyError, explain
-from .goals import Goal
+from .goal import Goal
 from .make import (
     DiagnosticLike,
     OptimizerChoice,
@@ -64,6 +64,7 @@ def resolve(
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
+    tune_closer: int = 0,
     goal: str | None = None,
     baseline: str | None = None,
     control: bool = False,
@@ -103,7 +104,7 @@ def resolve(
         errors=tuple(task.errors),
         baseline=baseline,
         control=arms[-1].label if len(arms) > len(asked) else None,
-        tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds),
+        tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds, tune_closer),
         diagnostics=tuple(part for _, part in diagnosed),
         **settings,
     )
@@ -159,8 +160,8 @@ def _control(baseline: Arm, batch_size: int) -> Arm:
     return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))
 
 
-def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | None, seeds: int) -> Tuning:
-    return Tuning({arm.label: rate_grid(count, arm.lr, limits) for arm in arms}, seeds)
+def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | None, seeds: int, closer: int) -> Tuning:
+    return Tuning({arm.label: rate_grid(count - closer, arm.lr, limits) for arm in arms}, seeds, closer)
 
 
 def _goal(text: str | None, task: Workload) -> str | None:

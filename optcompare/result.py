@@ -18,12 +18,13 @@ from .comparison import Comparison
 from .edge import stability_edges
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
-from .goals import Goal, time_to_goal
+from .goal import Goal
+from .goals import time_to_goal
 from .journal import chosen, has_tables, read_run
 from .pairs import pairs
 from .statistics import compared_column
 from .summary import summarize
-from .tuned import rate_scores
+from .tuned import best_rates, rate_scores
 from .verdict import verdict
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .report.panel import Panel
+    from .scaling import Curve
     from .workload import Workload
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
@@ -104,7 +106,7 @@ class Result:
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
         return verdict(
             self.comparison.workload.label, records, trials, self.baseline, self.compared,
-            goal=self.goal, control=self._control(trials),
+            goal=self.goal, control=self._control(trials), final=not self.comparison.stop_at_goal,
         )  # fmt: skip
 
     def _control(self, trials: pd.DataFrame) -> str | None:
@@ -117,7 +119,30 @@ class Result:
         """One row for each arm and learning rate that tuning tried; see :func:`optcompare.tuned.rate_scores`."""
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
-        return rate_scores(*self._of_phase("tune"), self.compared)
+        return rate_scores(*self._of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
+
+    def scaling(self) -> list[Curve]:
+        """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.scaling`."""
+        from .scaling import curves
+
+        if self.goal is None or not self.comparison.stop_at_goal:
+            raise ComparisonError(
+                "this is no batch-size study, whose trials stop at their goal; run optcompare scaling"
+            )
+        trained = self.reported[0]
+        sizes = trained[trained["update"] > 0].groupby("arm")["batch_size"].max()
+        arms = pd.DataFrame(
+            [(arm.label, arm.optimizer.label, int(sizes.get(arm.label, 0)), arm.lr) for arm in self.comparison.arms],
+            columns=["arm", "optimizer", "batch_size", "lr"],
+        )
+        rates = best_rates(self.tuning()) if self.comparison.tuning is not None else None
+        known = arms[arms["batch_size"] > 0]
+        return curves(self.times_to_goal(), known, pd.DataFrame(self.environment.get("noise", [])), rates)
+
+    @property
+    def tuned_by(self) -> str:
+        """What the scores of :meth:`tuning` are, as the name of a column."""
+        return f"samples to {self.goal}" if self.comparison.stop_at_goal else self.compared
 
     @property
     def baseline(self) -> str:

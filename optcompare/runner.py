@@ -157,7 +157,9 @@ class Runner:
             row = earlier.row(trial)
             if row is None or row["status"] == "failed":
                 fresh.append(trial)
-            elif row["budget"] < amount and row["status"] == "finished" and trial.phase == "report":
+            elif (
+                row["budget"] < amount and row["status"] == "finished" and not row["reason"] and trial.phase == "report"
+            ):
                 budget = self._setup.comparison.budget
                 same = goes_on(trial.arm, Budget(budget.unit, row["budget"]), budget)
                 kept = same and trial in earlier.kept and budget.unit == "epochs"

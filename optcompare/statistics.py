@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from .goal import measures
+
 CONFIDENCE = 0.95
 
 
@@ -30,8 +32,7 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
 
 def measured_columns(records: pd.DataFrame) -> list[str]:
     """The loss and metric columns, training before validation, in the order in which they were recorded."""
-    found = [name for name in records.columns if name.startswith(("train_", "valid_")) and name != "train_seconds"]
-    return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith("valid_"))) if found else []
+    return measures(map(str, records.columns))
 
 
 def estimated(records: pd.DataFrame) -> bool:

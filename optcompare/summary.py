@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from .goals import COSTS, Goal, time_to_goal
+from .goal import Goal
+from .goals import COSTS, time_to_goal
 from .statistics import final_values, mean_interval, measured_columns
 
 PLAIN = (

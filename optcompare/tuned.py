@@ -9,16 +9,22 @@ import numpy as np
 import pandas as pd
 
 from .errors import ComparisonError
+from .goal import Goal
+from .goals import time_to_goal
 from .statistics import final_values
 
 
-def rate_scores(tune_records: pd.DataFrame, tune_trials: pd.DataFrame, column: str) -> pd.DataFrame:
+def rate_scores(
+    tune_records: pd.DataFrame, tune_trials: pd.DataFrame, column: str, goal: Goal | None = None
+) -> pd.DataFrame:
     """One row for each arm and rate it tried, in the order tried: ``arm, lr, score, median, seeds, samples, seconds``.
 
     ``score`` is the mean and ``median`` the median over tuning seeds of the final value of ``column``, a loss; a trial
     that diverged, failed or ended at no finite loss counts as infinite, so a single one makes the score infinite. Where
     one was interrupted the rate had less than its share, and both are nan. ``seeds`` counts the trials, ``samples`` and
-    ``seconds`` (of training) sum what they cost. Both tables have a column ``lr``: an arm's rates are told apart by it.
+    ``seconds`` (of training) sum what they cost. With a ``goal`` the score is the median over tuning seeds of the
+    samples to it, a miss infinite, and the mean of the final values stands in a column ``loss``.
+    Both tables have a column ``lr``: an arm's rates are told apart by it.
     """
     if not column.endswith("_loss"):
         raise ComparisonError(f"rates are chosen by a loss, the lowest; {column} is none")
@@ -30,6 +36,7 @@ def rate_scores(tune_records: pd.DataFrame, tune_trials: pd.DataFrame, column: s
         table.merge(numbered, on=["arm", "lr"]).drop(columns="arm").rename(columns={"setting": "arm"})
         for table in (tune_records, tune_trials)
     )
+    costs = None if goal is None else time_to_goal(records, trials, goal)
     finals = final_values(records, trials, column)
     finals["final"] = finals["final"].where(np.isfinite(finals["final"]), math.inf)
     rows = []
@@ -37,28 +44,33 @@ def rate_scores(tune_records: pd.DataFrame, tune_trials: pd.DataFrame, column: s
         values = finals.loc[finals["arm"] == number, "final"].to_numpy(float)
         if (group["status"] == "interrupted").any():
             values = np.array([math.nan])
+        found = {"score": float(values.mean()), "median": float(np.median(values))}
+        if costs is not None:
+            samples = costs.loc[costs["arm"] == number, "samples"].to_numpy(float)
+            found = {"score": float(np.median(samples)), "median": float(np.median(samples)), "loss": found["score"]}
         rows.append(
             {
-                "score": float(values.mean()),
-                "median": float(np.median(values)),
+                **found,
                 "seeds": len(group),
                 "samples": int(group["samples"].sum()),
                 "seconds": float(group["train_seconds"].sum()),
             }
         )
-    return settings.join(pd.DataFrame(rows, columns=["score", "median", "seeds", "samples", "seconds"]))
+    columns = ["score", "median", *([] if goal is None else ["loss"]), "seeds", "samples", "seconds"]
+    return settings.join(pd.DataFrame(rows, columns=columns))
 
 
 def best_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """One row an arm, in order: ``arm, lr, score, at_edge, all_diverged``, from the table of :func:`rate_scores`.
 
-    The lowest score wins, of equal ones the smaller rate. ``at_edge``: it is the smallest or the largest rate tried, so
+    The lowest score wins, of equal ones the lowest ``loss`` where there is that column, then the smaller rate.
+    ``at_edge``: it is the smallest or the largest rate tried, so
     a better one may lie outside. ``all_diverged``: every rate lost a trial, so the smallest is named for want of a
     better one. An arm without a known score has neither rate nor score (nan).
     """
     rows = []
     for arm, group in scores.groupby("arm", sort=False):
-        known = group[group["score"].notna()].sort_values(["score", "lr"])
+        known = group[group["score"].notna()].sort_values(["score", *(["loss"] if "loss" in group else []), "lr"])
         lr, score = (float(known[name].iloc[0]) if len(known) else math.nan for name in ("lr", "score"))
         rows.append(
             {

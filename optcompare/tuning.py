@@ -16,12 +16,18 @@ AROUND = 30.0
 
 @dataclass(frozen=True)
 class Tuning:
-    """The rates that each arm tries, by its label, and on how many tuning seeds each."""
+    """The rates that each arm tries, by its label, and on how many tuning seeds each.
+
+    ``closer``: how many more each will try around the best of these; once they are known they stand among the rates.
+    """
 
     rates: Mapping[str, tuple[float, ...]]
     seeds: int = 3
+    closer: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.closer, int) or self.closer < 0 or self.closer % 2:
+            raise ComparisonError(f"rates closer to the best must be an even number, got {self.closer!r}")
         if not isinstance(self.seeds, int) or self.seeds < 1:
             raise ComparisonError(f"--tune-seeds must be at least 1, got {self.seeds!r}")
         if len({len(rates) for rates in self.rates.values()}) > 1:
@@ -35,6 +41,18 @@ class Tuning:
                 )
             if not all(math.isfinite(rate) and rate > 0 for rate in rates):
                 raise ComparisonError(f"arm {label}: learning rates must be positive and finite, got {list(rates)}")
+
+    def closer_to(self, best: Mapping[str, float]) -> Tuning:
+        """With the second round's rates: evenly in the logarithm on either side of the best, up to its neighbours.
+
+        Where the best is the smallest or the largest of the first round, half of them lie beyond it.
+        """
+        half, rates = self.closer // 2, {}
+        for label, tried in self.rates.items():
+            step = (max(tried) / min(tried)) ** (1 / ((len(tried) - 1) * (half + 1)))
+            sides = [k for k in range(-half, half + 1) if k]
+            rates[label] = (*tried, *(float(f"{best[label] * step**k:.4g}") for k in sides))
+        return Tuning(rates, self.seeds)
 
     def seed_list(self) -> tuple[int, ...]:
         """The tuning seeds."""

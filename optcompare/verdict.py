@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .goals import Goal
+from .goal import Goal
 from .pairs import control_spread, pairs, seeds_needed
 from .report.table import number
 
@@ -26,6 +26,7 @@ def verdict(
     *,
     goal: Goal | None = None,
     control: str | None = None,
+    final: bool = True,
 ) -> list[str]:
     """Sentences on samples to the goal (where there is one), on the final ``column``, and on what this does not show.
 
@@ -33,7 +34,8 @@ def verdict(
     stated as found only where it is claimed there. Otherwise the sentence says that nothing can be claimed, that it is
     indistinguishable from rounding (with a control), which trials were lost, or, with too few seeds, how many it takes.
     Each interval is of its own comparison, p is Holm's. Up to three arms beside the baseline are named one by one; of
-    more there are counts, and the arms furthest off. Raises as ``pairs`` does.
+    more there are counts, and the arms furthest off. ``final``: whether final values
+    are worth a sentence. Raises as ``pairs`` does.
     """
     table = pairs(records, trials, baseline, column, goal=goal, control=control)
     sentences = [] if len(table) else [f"There is no arm to compare {baseline} with."]
@@ -42,7 +44,7 @@ def verdict(
         sentences.append(f"On final {column}, rounding alone moves {baseline} by up to {number(spread)}.")
     if len(table) and goal:
         sentences.append(_goal_sentence(table, str(goal).replace("=", " ")))
-    if len(table):
+    if len(table) and final:
         lost = {str(arm): _lost(group["status"]) for arm, group in trials.groupby("arm", sort=False)}
         sentences.append(_final_sentence(table, lost, column))
     cut = int((trials["status"] == "interrupted").sum())

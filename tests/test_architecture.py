@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "words": ["errors", "spec", "binding", "schedule", "tuning", "comparison"],
+    "words": ["errors", "spec", "binding", "schedule", "tuning", "goal", "comparison"],
     "contracts": ["seeds", "hookspecs", "strategy", "workload", "diagnostic", "optimizer", "start"],
     "trainers": [
         "train",
@@ -81,6 +81,8 @@ LAYERS = {
         "report.tuning",
         "report.goal",
         "report.across",
+        "scaling",
+        "report.scaling",
         "result",
     ],
     "running": [
@@ -98,6 +100,7 @@ LAYERS = {
         "merge",
         "retrain",
         "replan",
+        "noise",
         "claims",
         "verify",
     ],

@@ -7,7 +7,8 @@ import pytest
 from tables import INF, NAN, tables, trial
 
 from optcompare.errors import ComparisonError
-from optcompare.goals import Goal, time_to_goal
+from optcompare.goal import Goal
+from optcompare.goals import time_to_goal
 
 GOAL = Goal("train_loss", 1.0)
 

@@ -51,10 +51,10 @@ def test_every_line_that_is_shown_to_be_tried_is_understood(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     rows = "\n".join(f"{40 + 3 * i},{'north' if i % 2 else 'south'},{100 + 7 * i}" for i in range(30))
     Path("houses.csv").write_text("area,side,price\n" + rows + "\n")
-    lines = re.findall(r"^optcompare (run|list|plugins|verify)\b([^#\n]*)", README, re.MULTILINE)
-    assert len(lines) == 13
+    lines = re.findall(r"^optcompare (run|list|plugins|verify|scaling)\b([^#\n]*)", README, re.MULTILINE)
+    assert len(lines) == 14
     run("run", "--epochs", "20", "--out", "runs/DIR", "--quiet")
     for command, rest in lines:
-        dry = ["--dry-run"] if command == "run" and "--dry-run" not in rest else []
+        dry = ["--dry-run"] if command in ("run", "scaling") and "--dry-run" not in rest else []
         assert run(command, *rest.split(), *dry) in (0, None), rest
     assert [path.name for path in Path("runs").iterdir()] == ["DIR"], "nothing else was written"

@@ -7,7 +7,7 @@ import pytest
 from tables import INF, NAN, tables, trial
 
 from optcompare.errors import ComparisonError
-from optcompare.goals import Goal
+from optcompare.goal import Goal
 from optcompare.verdict import verdict
 
 Ends = list[tuple[float, float]]

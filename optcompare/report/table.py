@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -82,6 +82,37 @@ def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
         chosen = [f"{found['lr']:.4g}{' (edge)' if found['at_edge'] else ''}", number(float(found["score"]))]
         rows.append([str(arm), *chosen, *expected, _whole(group["samples"].sum()), _seconds(group["seconds"].sum())])
     return header, rows
+
+
+def scaling_cells(table: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
+    """Header and one row a batch size of a study."""
+    header = [
+        "batch size",
+        "best lr",
+        f"reached {goal}",
+        "updates",
+        "samples",
+        "time",
+        "resolution",
+        "updates of the fit",
+    ]
+    rows = [
+        [
+            f"{one['batch_size']}{'*' if one['front'] else ''}",
+            f"{one['lr']:.4g}{' (edge)' if one['at_edge'] else ''}",
+            f"{one['reached']} of {one['seeds']}",
+            *(_or_miss(one[name], _whole) for name in ("updates", "samples")),
+            _or_miss(one["seconds"], _seconds),
+            _or_miss(one["resolution"], _whole),
+            number(one["fitted"]) if math.isfinite(one["fitted"]) else "–",
+        ]
+        for one in table.to_dict("records")
+    ]
+    return header, rows
+
+
+def _or_miss(value: float, shown: Callable[[float], str]) -> str:
+    return shown(value) if math.isfinite(value) else "miss" if math.isinf(value) else "–"
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

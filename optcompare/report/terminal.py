@@ -28,6 +28,7 @@ from .table import (
     latex,
     markdown,
     pair_cells,
+    scaling_cells,
     spread_cells,
     summary_cells,
     tuning_cells,
@@ -58,7 +59,7 @@ class Reporter:
         arms = ", ".join(arm.label for arm in comparison.arms)
         rates = ", ".join(dict.fromkeys(map(_rate, comparison.arms)))
         if comparison.tuning is not None:
-            count = max(map(len, comparison.tuning.rates.values()))
+            count = max(map(len, comparison.tuning.rates.values())) + comparison.tuning.closer
             rates += f", and {count} to tune from"
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
@@ -164,6 +165,29 @@ class Reporter:
         if plot.exists():
             self._say(f"plot: {plot}")
 
+    def scaling(self, result: Result, words: Sequence[str], plots: Sequence[Path]) -> None:
+        """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
+        if self._quiet:
+            return
+        for curve in result.scaling():
+            self._say("")
+            self._table(*scaling_cells(curve.table, str(result.goal)))
+        self._say("medians over seeds, a miss infinite; *: no other batch size takes fewer updates and fewer samples")
+        for note in result.notes:
+            self._say(f"note: {note}")
+        ended = result.reported[1]
+        for _, trial in ended[ended["status"] != "finished"].head(8).iterrows():
+            self._say(f"{trial['status']}: {trial['arm']}, seed {trial['seed']}: {trial['reason']}")
+        self._say("")
+        for sentence in words:
+            self._say(sentence[:1].upper() + sentence[1:])
+        self._say("")
+        for line in certificate_lines(result.certificate):
+            self._say(line)
+        self._say("")
+        for plot in [*plots, plots[0].with_name(plots[0].name.replace("scaling", "comparison"))]:
+            self._say(f"plot: {plot}")
+
     def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
         """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
         shown: list[Bar | Lines | None] = [None]
@@ -201,7 +225,7 @@ class Reporter:
         if result.comparison.tuning is None or result.status != "finished":
             return
         self._say("")
-        self._table(*tuning_cells(result.tuning(), result.compared))
+        self._table(*tuning_cells(result.tuning(), result.tuned_by))
         seeds = result.comparison.tuning.seeds
         self._say(f"tuned on {seeds} seed{'s' if seeds > 1 else ''} of their own, which no report seed ever is")
 

@@ -89,7 +89,8 @@ def draw_tuning(
             ax.plot([rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge)
     name_x_axis(ax, "learning rate", size)
     name = METRIC_NAMES.get(metric, metric.replace("_", " "))
-    ax.set_ylabel(f"final {name}", size=size, color=style.INK, parse_math=False)
+    name = metric if metric.startswith("samples to ") else f"final {name}"
+    ax.set_ylabel(name, size=size, color=style.INK, parse_math=False)
     return ax
 
 

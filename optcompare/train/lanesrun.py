@@ -204,13 +204,13 @@ class LanesRun:
             if lane.progress.status == "running":
                 lane.progress.status = "finished"
         for number, lane in enumerate(self.lanes):
-            if lane in lanes and lane.progress.status == "finished":
-                self._end(number)
-            elif lane in lanes and lane.frozen:
+            if lane in lanes and lane.frozen:
                 lane.state["progress"] = lane.progress.to_state()  # its batches have been fingerprinted since
+            elif lane in lanes and lane.progress.status == "finished":
+                self._end(number)
 
     def _measure(self) -> None:
-        """A record of every running lane. Those that diverged are frozen as they are."""
+        """A record of every running lane. Those that diverged, or reached the goal they stop at, are frozen as they are."""
         watch = Clock(self._device)
         running = [number for number, lane in enumerate(self.lanes) if lane.running]
         with watch:
@@ -218,11 +218,11 @@ class LanesRun:
             self._keep_snapshots(running)
         for number, values in zip(running, rows, strict=True):
             lane = self.lanes[number]
-            lane.progress.measured(values, watch.seconds / len(running))
+            lane.progress.measured(values, watch.seconds / len(running), self._comparison.ends_at(values))
             self.records.append(
                 record_of(self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated")
             )
-            if lane.progress.status == "diverged":
+            if lane.progress.status != "running":
                 self._end(number)
 
     def _keep_snapshots(self, numbers: Sequence[int]) -> None:

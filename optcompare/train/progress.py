@@ -56,13 +56,16 @@ class Progress:
         self.samples += samples
         self.batch_size = batch_size
 
-    def measured(self, values: Mapping[str, float], seconds: float) -> None:
-        """Counts a measurement; a training loss that is not finite ends the trial as diverged."""
+    def measured(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
+        """Counts a measurement; a training loss that is not finite ends the trial as diverged, a goal that it reached,
+        in words, as finished."""
         self.measure_seconds += seconds
         self.measured_at = self.updates
         if not math.isfinite(values["train_loss"]):
             self.status = "diverged"
             self.reason = f"train_loss was {values['train_loss']} at update {self.updates}"
+        elif goal:
+            self.status, self.reason = "finished", goal
 
     def follow(self, update: int, point: list[float]) -> None:
         """Appends a point of the path; a long one keeps every other point."""

@@ -115,6 +115,8 @@ class TrialRun:
         """The record before the first update; ``values``: what another trial of the same seed measured there."""
         self._follow_weights()
         self.measure(values)
+        if self.progress.status != "running":
+            self.progress.final_sha256 = fingerprint(self.model.state_dict())
 
     def warm_up(self, indices: Tensor) -> None:
         """An update of a throw-away copy."""
@@ -148,7 +150,7 @@ class TrialRun:
         if self._diagnosing.columns:
             with watch:
                 values = {**values, **self._diagnosed(values)}
-        progress.measured(values, watch.seconds)
+        progress.measured(values, watch.seconds, self._comparison.ends_at(values))
         self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
 
     def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:

@@ -1,0 +1,54 @@
+"""A quadratic whose gradients carry exact noise: what SGD makes of its expected risk is known without training."""
+
+import torch
+from torch import Tensor, nn
+
+from optcompare import Workload, WorkloadError, hookimpl
+
+
+class Point(nn.Module):
+    """The weights themselves are the model: for each sample's noise it returns ½Σ h w² + noise·w, shape [B]."""
+
+    h: Tensor
+
+    def __init__(self, curvature: Tensor) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(len(curvature)))
+        self.register_buffer("h", curvature.clone())
+
+    def forward(self, noise: Tensor) -> Tensor:
+        return 0.5 * (self.h.to(self.w) * self.w**2).sum() + noise @ self.w
+
+
+def mean_output(output: Tensor, y: Tensor) -> Tensor:
+    return output.mean() + 0.0 * y.sum()
+
+
+def noisy_quadratic(dim: int = 10, n: int = 1024, noise: float = 1.0) -> Workload:
+    """½Σ h_j w_j² with h_j = 1/j from w = (1, …, 1); each sample's gradient is h w plus noise of mean 0 over the n samples.
+
+    The noise of sample i is c^½ ξ_i with Σ_i ξ_i = 0 and the population covariance diag(c), c_j = noise²·h_j, exactly, so
+    that the mean loss over all samples is the risk itself, ½Σ h w² (Zhang et al. 2019, arXiv 1907.04164).
+    """
+    if dim < 1 or n <= dim or noise < 0:
+        raise WorkloadError(
+            f"workload noisy-quadratic: give dim ≥ 1, n > dim, noise ≥ 0; got dim={dim}, n={n}, noise={noise}"
+        )
+    curvature = 1 / torch.arange(1, dim + 1, dtype=torch.float64)
+    drawn = torch.randn(n, dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = drawn - drawn.mean(0)
+    white = torch.linalg.qr(drawn)[0] * n**0.5  # its columns are orthogonal and sum to 0
+    noises = noise * white * curvature.sqrt()
+    return Workload(
+        model=lambda: Point(curvature.float()),
+        train=(noises - noises.mean(0), torch.zeros(n, dtype=torch.float64)),
+        loss=mean_output,
+        lr={"sgd": 0.1},
+        epochs=20,
+        batch_size=16,
+    )
+
+
+@hookimpl
+def optcompare_workloads() -> dict[str, object]:
+    return {"noisy-quadratic": noisy_quadratic}
