@@ -40,7 +40,7 @@ def several(tmp_path_factory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks")])
+@pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks", "scaling")])
 def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
     width = [] if kind in ("loss", "paths") else ["--width", "3.4"]
     assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", *width, "--out", tmp_path) == 0
