@@ -73,6 +73,8 @@ LAYERS = {
         "report.tuning",
         "report.goal",
         "report.across",
+        "report.series",
+        "report.page",
         "result",
     ],
     "running": [

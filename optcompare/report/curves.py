@@ -232,12 +232,13 @@ def draw_loss(
     style.dress(ax)
     scales.scale(ax, "x", across)
     scales.scale(ax, "y", up)
-    ax.set_xlabel(_x_name(x, records), size=style.SMALL, color=style.INK)
+    ax.set_xlabel(x_name(x, records), size=style.SMALL, color=style.INK)
     ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
     return ax
 
 
-def _x_name(x: X, records: pd.DataFrame) -> str:
+def x_name(x: X, records: pd.DataFrame) -> str:
+    """The name of an x axis, which says where seconds were estimated, or measured beside other trials."""
     if x != "seconds":
         return X_NAMES[x]
     return ESTIMATED if estimated(records) else SHARED if on_shared_clock(records) else X_NAMES[x]
