@@ -181,6 +181,28 @@ def test_a_large_run_makes_a_small_page(seeds, marks):
         assert all(line[0] == 0 and line[-1] == pytest.approx(marks - 1, rel=1e-4) for line in xs)
 
 
+@pytest.mark.parametrize(
+    ("clock", "said"), [("estimated", "updates × time of one"), ("shared", "several trials at once")]
+)
+def test_the_axis_of_seconds_says_how_they_were_found(clock, said):
+    data = json.loads(series.embedded(many(2, 3).assign(clock=clock), pd.DataFrame(), metric="train_loss"))
+    assert said in data["xs"][3]["name"]
+
+
+def test_of_many_trials_the_table_shows_some_and_those_that_did_not_finish_first(result, monkeypatch):
+    monkeypatch.setattr(pages, "ROWS", 5)
+    trials = result.trials.copy()
+    last = trials.index[-1]
+    trials.loc[last, ["status", "reason"]] = ["failed", "it <broke>"]
+    other = _with(result, result.records)
+    other.trials = trials
+    text = pages.page([other])
+    table = text[text.index("<h2>Trials") : text.index("<h2>Environment")]
+    assert table.count("<tr>") == 6
+    assert "it &lt;broke&gt;" in table
+    assert "5 of 12 trials" in table
+
+
 def test_what_is_kept_has_the_ends_and_the_beginning():
     assert series.kept(5, 10).tolist() == [0, 1, 2, 3, 4]
     few = series.kept(100_000, 100)

@@ -193,7 +193,7 @@
           }
         }
       }
-      for (const [arm, i] of visible.toReversed()) {
+      for (const [arm, i] of visible.slice().reverse()) {
         const mx = pool[arm.x[state.x]], my = pool[arm.y[state.metric]];
         lines.append(element("path", { class: `median c${arm.colour} d${arm.dash}`, "data-arm": i, d: line(mx, my, x, y) }));
         if (my.filter((v) => v !== null).length < 3) {
@@ -302,8 +302,4 @@
   document.querySelectorAll("figure.curves").forEach((figure) => {
     new Curves(figure, JSON.parse(document.getElementById(figure.dataset.from).textContent));
   });
-
-  const opened = [];
-  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((one) => { one.open = true; opened.push(one); }));
-  addEventListener("afterprint", () => opened.splice(0).forEach((one) => { one.open = false; }));
 })();

@@ -43,7 +43,8 @@ def page(results: Sequence[Result]) -> str:
     policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(look)}'"
     title = ", ".join(_text(result.comparison.workload.label) for result in results)
     links = "".join(
-        f'<li><a href="#run-{i}">{_text(result.comparison.workload.label)}</a></li>' for i, result in enumerate(results)
+        f'<li><a href="#run-{i}">{_text(_short(result.comparison.workload.label))}</a></li>'
+        for i, result in enumerate(results)
     )
     sections = "\n".join(_section(result, i, VALUES // len(results)) for i, result in enumerate(results))
     return f"""<!DOCTYPE html>
@@ -93,7 +94,7 @@ def _question(result: Result) -> str:
     rates = list(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
     some = rates if len(rates) <= 6 else [*rates[:5], f"{len(rates) - 5} more"]
     seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
-    arms = [arm.label for arm in comparison.arms]
+    arms = [_short(arm.label) for arm in comparison.arms]
     named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
     return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.dtype}"
 
@@ -262,6 +263,11 @@ def _on_dark(colour: str) -> str:
     """A colour mixed with white until it stands out from dark ground: a third of the way, and black all of it."""
     share = 0.9 if colour == "#000000" else 0.3
     return "#" + "".join(f"{round(255 * (part + share * (1 - part))):02x}" for part in to_rgb(colour))
+
+
+def _short(text: str) -> str:
+    """A name as it stands among others."""
+    return text if len(text) <= 60 else f"{text[:40]}…{text[-19:]}"
 
 
 def _text(text: str) -> str:
