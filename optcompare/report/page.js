@@ -113,7 +113,7 @@
       this.place = element("div", { class: "place" });
       this.tip = element("div", { class: "tip", hidden: true });
       this.figure.prepend(controls, key, this.place, this.tip);
-      if (data.thinned) this.figure.querySelector("figcaption").append(" Of long trials the thin lines join only some of the marks; the medians are whole.");
+      if (data.thinned) this.figure.querySelector("figcaption").append(" There are too many marks for a page: lines join only some of them.");
     }
 
     toggle(i) {

@@ -18,8 +18,8 @@ from . import style
 from .curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
 from .style import Floats
 
-VALUES = 400_000
-"""About as many numbers as a page holds, which makes 3 MB."""
+VALUES = 450_000
+"""About as many numbers as a page holds: 3 MB, or 5 where most take eleven characters."""
 POINTS = 1_000
 """The most points of a median."""
 XS: tuple[X, ...] = ("epochs", "updates", "samples", "seconds")
@@ -78,14 +78,14 @@ def embedded(
 
     ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``, each with
     its median (``x`` by axis, ``y`` by metric) and ``seeds``, rows of number, status, ``x`` and ``y``. Where so many
-    seeds and marks exceed ``values``, the seeds' lines keep fewer points, the medians ``POINTS``.
+    seeds and marks exceed ``values``, the seeds' lines keep fewer points; medians keep ``POINTS``.
     """
     records = with_status(records, trials)
     names = metrics(records)
     pool, colours = Pool(), style.arm_colours(list(records["arm"].unique()))
     groups = {arm: records[records["arm"] == arm] for arm in colours}
     lines = sum(min(rows["seed"].nunique(), style.DRAWN) for rows in groups.values())
-    most = max(values // max(lines * (len(names) + 2), 1), 12)
+    most = max(values // max(lines * (len(names) + len(XS)), 1), 12)
     dashes = {dash: i for i, dash in enumerate(style.DASHES)}
     looks = style.line_styles(colours)
     arms = [
@@ -103,7 +103,7 @@ def embedded(
         "metrics": [_measure(records, name, errors) for name in names],
         "first": names.index(metric) if metric in names else 0,
         "goal": {"metric": names.index(goal[0]), "value": goal[1]} if goal and goal[0] in names else None,
-        "thinned": bool(records.groupby(["arm", "seed"], sort=False).size().max() > most),
+        "thinned": bool(records.groupby(["arm", "seed"], observed=True).size().max() > min(most, POINTS)),
         "arms": arms,
     }
     head = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
