@@ -42,6 +42,7 @@ Examples:
 REPORT_EXAMPLES = """\b
 Examples:
   optcompare report runs/20260101-120000-digits
+  optcompare report runs/20260101-120000-digits --format html
   optcompare report runs/20260101-120000-digits --figure pairs --format pdf --width 3.4
   optcompare report runs/* --figure profile --x samples
   optcompare report runs/20260101-120000-digits --figure sharpness --x updates
@@ -179,7 +180,14 @@ def cli() -> None:
     metavar="DIR",
     help="Run directory, new or empty.  [default: runs/<time>-<workload>]",
 )
-@click.option("--format", "formats", default="png", show_default=True, metavar="LIST", help="Of the plot: png,svg,pdf.")
+@click.option(
+    "--format",
+    "formats",
+    default="png",
+    show_default=True,
+    metavar="LIST",
+    help="Of the plot: png,svg,pdf; html: a page.",
+)
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load; may be given several times.")
 @click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again.")
 @click.option(
@@ -389,7 +397,9 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     "[default: the comparison plot]",
 )
 @click.option("--x", type=click.Choice(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
-@click.option("--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf.")
+@click.option(
+    "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
+)
 @click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
 @click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
@@ -414,6 +424,10 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     panels = make_panels(registry)
     if figure is not None and figure not in (*FIGURES, *panels):
         raise click.BadParameter(f"'{figure}' is none of {', '.join((*FIGURES, *panels))}", param_hint="'--figure'")
+    if "html" in formats and (options["figure"] or options["x"] or options["width"]):
+        raise click.UsageError(
+            "--format html makes a page of the whole comparison; leave out --figure, --x and --width"
+        )
     results = load_all(directories)
     for result in results:
         result.panels = panels
@@ -426,7 +440,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
             say.summary(result)
     out = options["out"] or directories[0]
     for path in save_figures(results, figure, out, formats, options["x"], options["width"]):
-        click.echo(f"plot: {path}")
+        click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")
 
 
 @cli.command(epilog=VERIFY_EXAMPLES)

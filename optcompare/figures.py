@@ -91,7 +91,14 @@ def save_figures(
     x: str | None = None,
     width: float | None = None,
 ) -> list[Path]:
-    """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files."""
+    """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files.
+
+    ``html`` among the formats is one page of all results; it goes with the comparison plot, not with another figure.
+    """
+    if "html" in formats:
+        pictures = [suffix for suffix in formats if suffix != "html"]
+        beside = save_figures(results, kind, out, pictures, x, width) if pictures else []
+        return beside if kind is not None else [*beside, _save_page(results, out)]
     if width is not None and kind in (None, "loss", "paths"):
         raise ComparisonError(f"the {kind or 'comparison'} plot is 10 inches wide; --width is for the other figures")
     inches = 7.0 if width is None else width
@@ -154,6 +161,15 @@ def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list
     for path in paths:
         write_atomically(path, picture.savefig)
     return paths
+
+
+def _save_page(results: Sequence[Result], out: Path) -> Path:
+    from .report.page import page
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "comparison.html"
+    write_atomically(path, lambda place: place.write_text(page(results), encoding="utf-8"))
+    return path
 
 
 def _arms(result: Result) -> list[str]:

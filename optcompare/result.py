@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .workload import Workload
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf", "html")
 RECORD_COLUMNS = (
     "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
     "seconds", "clock", "train_loss",
@@ -181,6 +181,12 @@ class Result:
         records = with_status(records.assign(edge=stability_edges(records, self.comparison)), trials)
         return {"records": records} | ({} if self.plane is None else {"plane": self.plane})
 
+    def save_page(self, path: str | Path) -> None:
+        """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
+        from .report.page import page
+
+        Path(path).write_text(page([self]), encoding="utf-8")
+
     def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
         return records, trials
@@ -233,10 +239,14 @@ class Result:
         rundir.write_atomically(directory / rundir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
         written.append(rundir.SUMMARY)
         if len(self.reported[0]):
-            figure = self.plot()
-            for suffix in formats:
-                rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)
+            pictures = [suffix for suffix in formats if suffix != "html"]
+            figure = self.plot() if pictures else None
+            for suffix in pictures:
+                rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
                 written.append(f"comparison.{suffix}")
+            if "html" in formats:
+                rundir.write_atomically(directory / "comparison.html", self.save_page)
+                written.append("comparison.html")
         about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
         files = {name: rundir.file_sha256(directory / name) for name in written}
         rundir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there

@@ -83,6 +83,8 @@ LAYERS = {
         "report.across",
         "scaling",
         "report.scaling",
+        "report.series",
+        "report.page",
         "result",
     ],
     "running": [

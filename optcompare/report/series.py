@@ -1,0 +1,173 @@
+"""The curves as a page embeds them: medians and seeds, rounded and small, as one text of JSON. Draws nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..errors import printable
+from ..statistics import measured_columns
+from . import style
+from .curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
+from .style import Floats
+
+VALUES = 450_000
+"""About as many numbers as a page holds: 3 MB, or 5 where most take eleven characters."""
+POINTS = 1_000
+"""The most points of a median."""
+XS: tuple[X, ...] = ("epochs", "updates", "samples", "seconds")
+_SETTINGS = {"seed", "mark", "update", "epoch", "samples", "seconds"}
+
+
+class Pool:
+    """Arrays by their number, each text held once: the marks that all seeds share take no more room than those of one."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def add(self, values: Floats) -> int:
+        """The number of these values, rounded to five significant digits; what is not finite becomes null."""
+        text = ",".join(f"{value:.5g}" if math.isfinite(value) else "null" for value in values.tolist())
+        return self._numbers.setdefault(f"[{text}]", len(self._numbers))
+
+    @property
+    def text(self) -> str:
+        """All of them as JSON."""
+        return f"[{','.join(self._numbers)}]"
+
+
+def kept(count: int, most: int) -> NDArray[np.int64]:
+    """At most about ``most`` of so many places: the ends, and what lies evenly on a linear and on a log axis between."""
+    if count <= most:
+        return np.arange(count)
+    even = np.linspace(0, count - 1, max(most // 2, 2))
+    early = np.geomspace(1, count, max(most // 2 - 2, 2)) - 1
+    return np.unique(np.concatenate([even, early, [count - 2]]).round().astype(np.int64))
+
+
+def metrics(records: pd.DataFrame) -> list[str]:
+    """The columns that can be drawn: losses and metrics, and any other number that changes along a trial."""
+    measured = measured_columns(records)
+    others = [
+        str(name)
+        for name, column in records.items()
+        if name not in {*measured, *_SETTINGS} and pd.api.types.is_numeric_dtype(column) and not column.isna().all()
+    ]
+    first = records.drop_duplicates("arm").set_index("arm")
+    varied = [name for name in others if (records[name] != records["arm"].map(first[name]).astype(float)).any()]
+    return [*measured, *varied]
+
+
+def embedded(
+    records: pd.DataFrame,
+    trials: pd.DataFrame,
+    *,
+    metric: str,
+    errors: Sequence[str] = (),
+    goal: tuple[str, float] | None = None,
+    values: int = VALUES,
+) -> str:
+    """A JSON object of what the page draws; ``metric`` is shown first, ``errors`` are those of which less is better.
+
+    ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``, each with
+    its median (``x`` by axis, ``y`` by metric) and ``seeds``, rows of number, status, ``x`` and ``y``. Where so many
+    seeds and marks exceed ``values``, the seeds' lines keep fewer points; medians keep ``POINTS``.
+    """
+    records = with_status(records, trials)
+    names = metrics(records)
+    pool, colours = Pool(), style.arm_colours(list(records["arm"].unique()))
+    groups = {arm: records[records["arm"] == arm] for arm in colours}
+    lines = sum(min(rows["seed"].nunique(), style.DRAWN) for rows in groups.values())
+    most = max(values // max(lines * (len(names) + len(XS)), 1), 12)
+    dashes = {dash: i for i, dash in enumerate(style.DASHES)}
+    looks = style.line_styles(colours)
+    arms = [
+        {
+            "name": printable(arm),
+            "colour": style.PALETTE.index(colour),
+            "dash": dashes[looks[arm]],
+            "note": _note(groups[arm]),
+            **_arm(groups[arm], names, errors, pool, most),
+        }
+        for arm, colour in colours.items()
+    ]
+    page = {
+        "xs": [_axis(records, x) for x in XS],
+        "metrics": [_measure(records, name, errors) for name in names],
+        "first": names.index(metric) if metric in names else 0,
+        "goal": {"metric": names.index(goal[0]), "value": goal[1]} if goal and goal[0] in names else None,
+        "thinned": bool(records.groupby(["arm", "seed"], observed=True).size().max() > min(most, POINTS)),
+        "arms": arms,
+    }
+    head = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return f'{head[:-1]},"pool":{pool.text}}}'
+
+
+def _arm(rows: pd.DataFrame, names: Sequence[str], errors: Sequence[str], pool: Pool, most: int) -> dict[str, Any]:
+    by_x = [arm_curves(rows, x, names[0]) for x in XS]
+    by_metric = [_curves(rows, name, errors) for name in names]
+    every, first = np.unique(rows["seed"].to_numpy(), return_index=True)
+    drawn = style.spread(len(every))
+    few = kept(len(by_x[0].median), POINTS)
+    seeds = []
+    for i, place in enumerate(drawn):
+        some = kept(len(by_x[0].trials[i]), most)
+        xs = [pool.add(curves.trials[i][some, 0]) for curves in by_x]
+        ys = [pool.add(curves.trials[i][some, 1]) for curves in by_metric]
+        seeds.append([int(every[place]), str(rows["status"].iloc[first[place]]), xs, ys])
+    return {
+        "x": [pool.add(curves.median[few, 0]) for curves in by_x],
+        "y": [pool.add(curves.median[few, 1]) for curves in by_metric],
+        "count": len(every),
+        "seeds": seeds,
+    }
+
+
+def _curves(rows: pd.DataFrame, name: str, errors: Sequence[str]) -> Curves:
+    """The curves over epochs. Of a metric that rises, a diverged trial counts as the lowest, not as the highest."""
+    if name.endswith("_loss") or name.partition("_")[2] in errors or name not in measured_columns(rows):
+        return arm_curves(rows, "epochs", name)
+    found = arm_curves(rows.assign(**{name: -rows[name]}), "epochs", name)
+    turned = np.array([1.0, -1.0])
+    return Curves([points * turned for points in found.trials], found.median * turned, {})
+
+
+def _note(rows: pd.DataFrame) -> str:
+    """'2 of 10 diverged', or nothing."""
+    ended = rows.drop_duplicates("seed")["status"]
+    counts = Counter(map(str, ended))
+    return ", ".join(f"{n} of {len(ended)} {status}" for status, n in counts.items() if status != "finished")
+
+
+def _axis(records: pd.DataFrame, x: X) -> dict[str, Any]:
+    limits = x_limits(records, x)
+    name = x_name(x, records).replace("\n", " ")
+    return {"key": x, "name": name, "log": limits.scale == "log", "low": limits.low, "high": limits.high}
+
+
+def _measure(records: pd.DataFrame, name: str, errors: Sequence[str]) -> dict[str, Any]:
+    """A metric with the limits of its axis, linear and log (null where it has values below zero)."""
+    falls = name.endswith("_loss") or name.partition("_")[2] in errors
+    shown: Mapping[str, Any] = {"key": name, "name": METRIC_NAMES.get(name, name.replace("_", " "))}
+    values = records.loc[records["status"] != "diverged", name] if not falls else records[name]
+    finite = values[np.isfinite(values)].to_numpy(float)
+    if falls and len(finite):
+        limits = loss_limits(records, name)
+        if limits.scale == "linear":
+            return {**shown, "linear": [limits.low, limits.high], "log": None, "isLog": False}
+        low = limits.first or limits.low
+        bottom = 0.0 if low < 0.3 * limits.high else low
+        return {**shown, "linear": [bottom, limits.high], "log": [low, limits.high], "isLog": True}
+    least, greatest = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    air = 0.04 * (greatest - least) or 0.1 * (abs(greatest) or 1.0)
+    positive = finite[finite > 0]
+    log = [float(positive.min()) / 1.1, greatest * 1.1] if len(positive) and least >= 0 else None
+    wide = log is not None and least > 0 and greatest > 100 * least
+    return {**shown, "linear": [least - air, greatest + air], "log": log, "isLog": wide}
