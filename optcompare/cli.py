@@ -306,8 +306,13 @@ def _run_one(
         force = options["force"]
         result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     _warn(prepared.registry.warnings[known:])
-    if not prepared.setup.comparison.stop_at_goal or result.status == "interrupted":
-        say.result(result, out / f"comparison.{formats[0]}", len(prepared.notes))
+    if prepared.setup.comparison.stop_at_goal and result.status != "interrupted":
+        from .figures import save_scaling, scaling_words
+
+        plotted = [suffix for suffix in formats if suffix != "html"] or ["png"]
+        say.scaling(result, scaling_words(result), save_scaling(result, out, plotted))
+    else:
+        say.result(result, [out / f"comparison.{suffix}" for suffix in formats], len(prepared.notes))
     return result
 
 
@@ -376,15 +381,13 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     )
     if result.status == "interrupted":
         ctx.exit(130)
-    from .figures import save_scaling
+    from .figures import scaling_words
 
-    plots, said = save_scaling(result, out, formats)
+    plot = out / f"scaling.{formats[0] if formats[0] != 'html' else 'png'}"
     if options["as_json"]:
-        click.echo(json.dumps({**_as_json(result, plots[0]), "words": said}, indent=2, allow_nan=False))
+        click.echo(json.dumps({**_as_json(result, plot), "words": scaling_words(result)}, indent=2, allow_nan=False))
     elif options["quiet"]:
-        click.echo(str(plots[0]))
-    else:
-        say.scaling(result, said, plots)
+        click.echo(str(plot))
     ctx.exit(_exit_code(result))
 
 

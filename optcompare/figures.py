@@ -119,16 +119,19 @@ def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) ->
     return [path for kind in kinds for path in save_figures(results, kind, out, formats)]
 
 
-def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Writes ``scaling.csv`` and ``scaling.png`` of a batch-size study; returns the plots, and its words."""
+def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path]:
+    """Writes ``scaling.csv`` and ``scaling.png`` of a batch-size study; returns the plots."""
+    table = pd.concat([curve.table for curve in result.scaling()], ignore_index=True)
+    write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    return save_figures([result], "scaling", out, formats)
+
+
+def scaling_words(result: Result) -> list[str]:
+    """What a batch-size study says."""
     from .scaling import words
 
-    curves = result.scaling()
-    table = pd.concat([curve.table for curve in curves], ignore_index=True)
-    write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     kind = "estimated seconds" if estimated(result.records) else "seconds"
-    said = words(curves, str(result.goal), str(result.comparison.budget), kind)
-    return save_figures([result], "scaling", out, formats), said
+    return words(result.scaling(), str(result.goal), str(result.comparison.budget), kind)
 
 
 def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:

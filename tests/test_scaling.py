@@ -361,3 +361,18 @@ def test_no_text_of_the_figure_overlaps_another(width):
             assert box.x0 >= 0, one
             assert box.x1 <= picture.bbox.width, one
             assert not [other for other, its in boxes[:i] if box.shrunk(0.95, 0.9).overlaps(its)], one
+
+
+def test_a_study_that_is_extended_is_drawn_and_said_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = ["scaling", "--workload", "noisy-quadratic", "--batch-sizes", "1,8", "--tune", "2", "--max-epochs", "2"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*study, "--goal", "train_loss=0.3", "--seeds", "2", "--out", "run"])
+    capsys.readouterr()
+    (tmp_path / "run" / "scaling.csv").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--resume", "run", "--seeds", "3"])
+    shown = capsys.readouterr().out
+    assert "plot: run/scaling.png" in shown
+    assert "3 of 3" in shown or "0 of 3" in shown
+    assert (tmp_path / "run" / "scaling.csv").is_file()

@@ -145,8 +145,8 @@ class Reporter:
         for sentence in result.verdict():
             self._say(sentence)
 
-    def result(self, result: Result, plot: Path, said: int) -> None:
-        """Summary, pairs, verdict, what went wrong, certificate, and where the plot is; ``said``: notes shown before."""
+    def result(self, result: Result, plots: Sequence[Path], said: int) -> None:
+        """Summary, pairs, verdict, what went wrong, certificate, and where the plots are; ``said``: notes shown before."""
         if self._quiet:
             return
         self.summary(result)
@@ -162,8 +162,9 @@ class Reporter:
         self._say("")
         if result.status == "interrupted":
             self._say("interrupted: this is what was measured until then")
-        if plot.exists():
-            self._say(f"plot: {plot}")
+        for plot in plots:
+            if plot.exists():
+                self._say(f"{'page' if plot.suffix == '.html' else 'plot'}: {plot}")
 
     def scaling(self, result: Result, words: Sequence[str], plots: Sequence[Path]) -> None:
         """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
