@@ -272,7 +272,8 @@ def test_plot_comes_in_the_formats_asked_for(place):
     done = invoke(
         "run", "--seeds", "1", "--epochs", "1", "--strategies", "full", "--format", "svg, PDF", "--out", "here"
     )
-    assert done.stdout.endswith(f"plot: {Path('here/comparison.svg')}\n")
+    plots = [f"plot: {Path('here') / name}\n" for name in ("comparison.svg", "comparison.pdf")]
+    assert done.stdout.endswith("".join(plots))
     assert {path.name for path in Path("here").iterdir()} == FILES - {"comparison.png"} | {
         "comparison.svg",
         "comparison.pdf",
