@@ -33,7 +33,10 @@ class BatchSize(Panel):
     spread = 4.0
 
     def wants(self, table: pd.DataFrame) -> bool:
-        return any(map(_changes, (rows for _, rows in table.groupby(["arm", "seed"], sort=False, observed=True))))
+        made = table.loc[table["update"] > 0, ["arm", "batch_size", "samples", "epoch"]]
+        whole = round(float((made["samples"] / made["epoch"]).median())) if len(made) else 0
+        sizes = made.groupby("arm", sort=False, observed=True)["batch_size"].unique()
+        return any(_changes({int(size) for size in found}, whole) for found in sizes)
 
     def missing(self) -> str:
         return "shows batch sizes that change, and no arm of this run changes its own"
@@ -59,11 +62,8 @@ def with_mean_batch_size(records: pd.DataFrame) -> pd.DataFrame:
     return records.assign(mean_batch_size=mean.reindex(records.index))
 
 
-def _changes(rows: pd.DataFrame) -> bool:
-    """Whether a trial's batch sizes are other than one size and what it leaves of the training set, alone or merged."""
-    made = rows[rows["update"] > 0]
-    sizes = {int(size) for size in made["batch_size"]}
-    whole = round(float((made["samples"] / made["epoch"]).median())) if len(made) else 0
+def _changes(sizes: set[int], whole: int) -> bool:
+    """Whether an arm's batch sizes are other than one size and what it leaves of the training set, alone or merged."""
     return bool(sizes) and not any(sizes <= {size, whole % size, size + whole % size} for size in sizes if size)
 
 
