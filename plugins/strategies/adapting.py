@@ -68,6 +68,20 @@ class Adapting(Strategy):
         self.size = math.ceil(size) if self.grow_only else round(size)
 
 
+@dataclass
+class Testing(Adapting):
+    """Grows the batch until a test of it, against θ, holds."""
+
+    grow_only: ClassVar[bool] = True
+
+    theta: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.theta > 0:
+            raise ValueError(f"theta must be positive, got {self.theta}")
+
+
 def variance(stats: StepStats) -> float:
     """trΣ̂ = Σ|g_i - ḡ|²/(B-1), from ``sample_grad_norms`` and ``grad_norm``."""
     assert stats.sample_grad_norms is not None

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from optcompare import StepStats, Strategy, hookimpl
 
-from .adapting import Adapting, ratio
+from .adapting import Testing, ratio
 
 
 @dataclass
-class InnerProduct(Adapting):
+class InnerProduct(Testing):
     """Grows the batch until Var(g_i·ḡ)/B ≤ θ²|ḡ|⁴: B = ⌈Var(g_i·ḡ)/(θ²|ḡ|⁴)⌉ (Bollapragada et al. 2017, arXiv 1710.11258).
 
     Only noise along the gradient counts, so that it asks for far smaller batches than the norm test. As published it
@@ -17,14 +17,7 @@ class InnerProduct(Adapting):
     for little. Averages forget with `decay` an update.
     """
 
-    grow_only: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("sample_grad_dots", "grad_norm")
-    theta: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.theta > 0:
-            raise ValueError(f"theta must be positive, got {self.theta}")
 
     def measure(self, stats: StepStats) -> list[float]:
         assert stats.sample_grad_dots is not None

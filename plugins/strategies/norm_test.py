@@ -5,25 +5,18 @@ from typing import ClassVar
 
 from optcompare import StepStats, Strategy, hookimpl
 
-from .adapting import Adapting, ratio, signal, variance
+from .adapting import Testing, ratio, signal, variance
 
 
 @dataclass
-class NormTest(Adapting):
+class NormTest(Testing):
     """Grows the batch until E|ḡ - G|² ≤ θ²|G|²: B = ⌈trΣ̂/(θ²|G|²̂)⌉ (Byrd et al. 2012).
 
     With |ḡ|², which holds trΣ/B of noise, in the place of |G|²̂ = |ḡ|² - trΣ̂/B the test would ask for about B/θ²
     wherever noise dominates, whatever the truth. Averages forget with `decay` an update.
     """
 
-    grow_only: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("sample_grad_norms", "grad_norm")
-    theta: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.theta > 0:
-            raise ValueError(f"theta must be positive, got {self.theta}")
 
     def measure(self, stats: StepStats) -> list[float]:
         return [variance(stats), signal(stats)]
