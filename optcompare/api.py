@@ -23,7 +23,7 @@ from .seeds import preserved_rng
 from .start import Order
 from .train.contender import Setup
 from .train.device import resolve as resolve_device
-from .train.device import torch_as_agreed
+from .train.device import torch_as_agreed, undetermined
 from .train.loop import LoopTrainer
 from .workload import Workload
 
@@ -51,6 +51,7 @@ def compare(
     device: str | torch.device = "auto",
     dtype: str = "float32",
     threads: int = 1,
+    deterministic: bool = True,
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
@@ -84,6 +85,8 @@ def compare(
     - ``seeds``: how many, from ``first_seed``, or a sequence of them;
     - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of every trial,
       by default the workload's epochs;
+    - ``device``: "cpu", "cuda" (with jobs, all CUDA devices in turn), "cuda:1", "mps", or "auto"; ``deterministic``: use
+      deterministic algorithms where there are some, and say where there are none;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
     - ``plane``: keep the first seed's weights at every mark, and draw the ways of all arms in the plane that holds most of
@@ -122,6 +125,7 @@ def compare(
         device=str(device),
         dtype=dtype,
         threads=threads,
+        deterministic=deterministic,
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
@@ -177,6 +181,11 @@ def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
 
 
 def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
-    with torch_as_agreed(setup.comparison.threads):
+    comparison, operations = setup.comparison, list[str]()
+    with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
         trainer = LoopTrainer(setup)
-        return Prepared(registry, setup, trainer, rehearse(trainer), notes)
+        estimates = rehearse(trainer)
+    if operations:
+        notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
+                 "trials may end in other last bits"]  # fmt: skip
+    return Prepared(registry, setup, trainer, estimates, notes)

@@ -37,8 +37,19 @@ Examples:
 """
 
 _MACHINE = (
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, mps, cuda:1, or cuda: with --jobs, all CUDA devices in turn.",
+    ),
     click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option(
+        "--deterministic/--no-deterministic",
+        default=True,
+        show_default=True,
+        help="Deterministic algorithms where there are some; where there are none, that is said.",
+    ),
     click.option("--threads", type=int, default=1, show_default=True, metavar="T", help="CPU threads of a trial."),
     click.option(
         "--trainer",

@@ -117,6 +117,7 @@ class Comparison:
     device: str = "cpu"
     dtype: str = "float32"
     threads: int = 1
+    deterministic: bool = True
     eval_chunk: int = 16384
     measure: int = 1
     trainer: TrainerName = "auto"

@@ -99,7 +99,7 @@ def execute(
     comparison, registry = prepared.setup.comparison, prepared.registry
     environment = _environment(prepared, earlier)
     with ExitStack() as stack:
-        stack.enter_context(torch_as_agreed(comparison.threads))
+        stack.enter_context(torch_as_agreed(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
         work = stack.enter_context(_workplace(prepared, how, stop))
         if out is not None:

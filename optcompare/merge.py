@@ -15,7 +15,19 @@ from .fairness import Check
 from .result import Result, load
 from .tuning import Tuning
 
-SAME = ("workload", "budget", "device", "dtype", "threads", "eval_chunk", "measure", "order", "goal", "stop_at_goal")
+SAME = (
+    "workload",
+    "budget",
+    "device",
+    "dtype",
+    "threads",
+    "deterministic",
+    "eval_chunk",
+    "measure",
+    "order",
+    "goal",
+    "stop_at_goal",
+)
 
 
 def load_all(directories: Sequence[Path]) -> list[Result]:

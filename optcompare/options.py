@@ -20,7 +20,7 @@ MARKS = 16
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
     "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane", "device",
-    "dtype", "threads", "chunk", "eval_chunk", "trainer", "diagnose_every",
+    "dtype", "threads", "deterministic", "chunk", "eval_chunk", "trainer", "diagnose_every",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -136,7 +136,7 @@ def prepare_scaling(options: dict[str, Any]) -> Prepared:
         chunk=None,
         eval_chunk=None,
         plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
-        **{name: options[name] for name in ("device", "dtype", "threads", "trainer")},
+        **{name: options[name] for name in ("device", "dtype", "threads", "deterministic", "trainer")},
     )
 
 

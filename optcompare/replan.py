@@ -36,7 +36,7 @@ def unlike(trainer: LoopTrainer, rows: Sequence[tuple[Trial, Row]]) -> Iterator[
     """The kind of fingerprint, the trial, and in words what differs, for each that does; ``rows`` by trial."""
     comparison = trainer.setup.comparison
     for seed, group in groupby(sorted(rows, key=lambda one: one[0].seed), key=lambda one: one[0].seed):
-        with torch_as_agreed(comparison.threads), preserved_rng():
+        with torch_as_agreed(comparison.threads, comparison.deterministic), preserved_rng():
             found = list(_of_seed(trainer, trainer.start(seed), list(group)))
         yield from found
 

@@ -81,7 +81,7 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
         else Budget(comparison.budget.unit, min(row["budget"], comparison.budget.amount))
     )
     again = trainer.asking(dataclasses.replace(comparison, budget=budget))
-    with torch_as_agreed(comparison.threads), preserved_rng():
+    with torch_as_agreed(comparison.threads, comparison.deterministic), preserved_rng():
         run = again.run(saved.trial, None)
         if moved:
             with torch.no_grad():

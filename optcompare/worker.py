@@ -140,9 +140,9 @@ class _Bench:
 
     def __init__(self, job: Job, shared: Shared) -> None:
         setup: Setup = pickle.loads(shared() if callable(shared) else shared)  # from the process that sends the tasks
-        self._threads = setup.comparison.threads
+        self._agreed = setup.comparison.threads, setup.comparison.deterministic
         self._said: list[str] = []
-        with torch_as_agreed(self._threads):
+        with torch_as_agreed(*self._agreed):
             self.loop = LoopTrainer(setup)
             self._in_one_go = hides_state(self.loop)
         self.lanes = LanesTrainer(self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._said.append)
@@ -152,7 +152,7 @@ class _Bench:
         self._said.clear()
         self.lanes.checked, self.lanes.apart = 0, 0.0
         end = time.perf_counter() + stretch.seconds
-        with torch_as_agreed(self._threads):
+        with torch_as_agreed(*self._agreed):
             if stretch.trainer == "lanes":
                 reply = self._lanes(stretch, end)
             else:

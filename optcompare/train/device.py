@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -13,10 +17,14 @@ from ..errors import ComparisonError
 from ..seeds import preserved_rng
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_UNDETERMINED = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
 def resolve(name: str, dtype: str = "float32") -> torch.device:
-    """The device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``; raises :class:`ComparisonError` if it is not there."""
+    """The device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``; raises :class:`ComparisonError` if it is not there.
+
+    ``cuda`` is any of the CUDA devices: the first, unless there are jobs to be spread over all of them.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         if name == "cpu" and torch.backends.mps.is_available() and dtype != "float64":
@@ -29,7 +37,8 @@ def resolve(name: str, dtype: str = "float32") -> torch.device:
         if int(index or 0) >= count:
             there = f"there are {count} CUDA devices" if count else "there is no CUDA device"
             raise ComparisonError(f"device {name} is not available: {there} on this machine; use --device cpu")
-        return torch.device(kind, int(index or 0))
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+        return torch.device(kind, int(index)) if index else torch.device(kind)
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ComparisonError("device mps is not available on this machine; use --device cpu")
     if kind == "mps" and dtype == "float64":
@@ -86,10 +95,14 @@ def flushing_denormals(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def torch_as_agreed(threads: int) -> Iterator[None]:
-    """The comparison's thread count, float32 on the CPU by default and gradients on; the caller's settings come back."""
+def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
+    """The comparison's thread count, float32 on the CPU by default, in full precision, and gradients on; the caller's
+    settings come back.
+
+    ``deterministic``: operations that have a deterministic algorithm use it; which have none, :func:`undetermined` says.
+    """
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
-    with preserved_rng(), torch.enable_grad():
+    with preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
         torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
         if before[2].type != "cpu":
@@ -101,3 +114,38 @@ def torch_as_agreed(threads: int) -> Iterator[None]:
             torch.set_default_dtype(before[1])
             if before[2].type != "cpu":
                 torch.set_default_device(before[2])
+
+
+@contextmanager
+def _algorithms(deterministic: bool) -> Iterator[None]:
+    modes: Any = torch.utils.deterministic
+    precision = torch.get_float32_matmul_precision()
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled, tried = modes.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", f".*{_UNDETERMINED.pattern}")  # said once, after the rehearsal
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
+        torch.set_float32_matmul_precision("highest")
+        modes.fill_uninitialized_memory = False
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+            torch.set_float32_matmul_precision(precision)
+            modes.fill_uninitialized_memory = filled
+            torch.backends.cudnn.benchmark = tried
+
+
+@contextmanager
+def undetermined(found: list[str]) -> Iterator[None]:
+    """Adds to ``found`` the operations met inside that have no deterministic algorithm, where one was asked for."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", f".*{_UNDETERMINED.pattern}")
+        yield
+    for warning in caught:
+        match = _UNDETERMINED.search(str(warning.message))
+        if match is None:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif match.group(1) not in found:
+            found.append(match.group(1))

@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -31,15 +31,29 @@ def processes(demand: Demand, address: str) -> Processes:
     """N processes of this machine, made anew by spawning; one that dies is replaced."""
     if address:
         raise ComparisonError(f"executor processes takes no address, got '{address}'; say how many with --jobs")
-    return Processes(demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads))
+    return Processes(demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads), _devices(demand.device))
+
+
+def _devices(device: str) -> list[str]:
+    """What each CUDA device is called in CUDA_VISIBLE_DEVICES; empty where a task need not choose among several."""
+    if device != "cuda":
+        return []
+    import torch
+
+    there = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return named[:there] if named else [str(index) for index in range(there)]
 
 
 class Processes(Executor):
-    """Pools of one process each, so that one that dies takes nothing but its own task along."""
+    """Pools of one process each, so that one that dies takes nothing but its own task along.
 
-    def __init__(self, jobs: int) -> None:
+    ``devices``: each process sees one of these CUDA devices alone, in turn, and calls it its first.
+    """
+
+    def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
         self.jobs = jobs
-        self._slots = [_Slot() for _ in range(jobs)]
+        self._slots = [_Slot(devices[number % len(devices)] if devices else None) for number in range(jobs)]
         self._files = tempfile.TemporaryDirectory(prefix="optcompare-")
 
     def share(self, value: bytes) -> Callable[[], bytes]:
@@ -62,15 +76,15 @@ class Processes(Executor):
 class _Slot:
     """A process, when there is something for it to do."""
 
-    def __init__(self) -> None:
-        self.waiting = 0
+    def __init__(self, device: str | None) -> None:
+        self.waiting, self._device = 0, device
         self._pool: ProcessPoolExecutor | None = None
         self._context = _Context()
 
     def submit(self, task: Callable[[], Any]) -> Future[Any]:
         if self._pool is None:
             self._context = _Context()
-            self._pool = ProcessPoolExecutor(1, self._context, initializer=_begin)
+            self._pool = ProcessPoolExecutor(1, self._context, initializer=_begin, initargs=(self._device,))
         outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
         self.waiting += 1
@@ -134,8 +148,11 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
-    """In a new process: it can be terminated again, hears no Ctrl-C, and ends when the one that made it does."""
+def _begin(device: str | None) -> None:
+    """In a new process: it sees one CUDA device, can be terminated again, hears no Ctrl-C, and ends when the one that made
+    it does."""
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when CUDA is first used, which is later
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})

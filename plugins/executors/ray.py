@@ -20,6 +20,8 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 
 def cluster(demand: Demand, address: str) -> Cluster:
     """A Ray cluster: ``ray`` starts one on this machine or joins the one in RAY_ADDRESS, ``ray:ADDRESS`` joins that."""
+    if demand.device.startswith("cuda:"):
+        raise ComparisonError(f"executor ray chooses each task's GPU itself; give --device cuda, not {demand.device}")
     try:
         import ray
     except ImportError as error:
