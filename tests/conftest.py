@@ -37,6 +37,18 @@ def small_workload(n: int = 10, **changes: Any) -> Workload:
     return Workload(**settings)
 
 
+class Counts(nn.Module):
+    """Hides state where no checkpoint finds it: how often it was called in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out, self.calls = nn.Linear(3, 1), 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return self.out(x) / (1 + 0.01 * self.calls)
+
+
 def make_trainer(registry: Registry, workload: Workload, strategies: list[Any], **question: Any) -> LoopTrainer:
     """A loop trainer for a question, as ``compare()`` would make it."""
     settings = {"optimizers": ["sgd"], "lr": None, "chunk": None, "eval_chunk": None, "budget": None, "order": None}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
-from conftest import make_trainer, small_workload, train
+from conftest import Counts, make_trainer, small_workload, train
 from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, Strategy, StrategyError, WorkloadError, compare
@@ -102,15 +102,6 @@ def test_an_epoch_that_is_planned_otherwise_after_a_cut_fails_the_trial(registry
 
 def test_a_model_may_hide_state_where_no_checkpoint_finds_it(registry):
     """In one process the live module goes on, so that where its tasks were cut changes nothing."""
-
-    class Counts(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.out, self.calls = nn.Linear(3, 1), 0
-
-        def forward(self, x):
-            self.calls += self.training
-            return self.out(x) / (1 + 0.01 * self.calls)
 
     trainer = make_trainer(registry, small_workload(model=Counts), ["mini:4"], budget=Budget("epochs", 3))
     trial = Trial(trainer.setup.comparison.arms[0], 0)

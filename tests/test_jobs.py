@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import small_workload
+from conftest import Counts, small_workload
 from test_resume import EXACT, Press, wandering
 from torch import nn
 
@@ -162,15 +162,6 @@ def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits
 
 def test_a_model_that_hides_state_is_not_cut(monkeypatch):
     monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
-
-    class Counts(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.out, self.calls = nn.Linear(3, 1), 0
-
-        def forward(self, x):
-            self.calls += self.training
-            return self.out(x) / (1 + 0.01 * self.calls)
 
     settings = {"strategies": ["mini:3"], "seeds": 3, "epochs": 3, "trainer": "loop"}
     same(compare(small_workload(model=Counts), **settings, jobs=2), compare(small_workload(model=Counts), **settings))
