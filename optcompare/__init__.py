@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .errors import StrategyError as StrategyError
     from .errors import WorkloadError as WorkloadError
     from .executors import Demand as Demand
+    from .figures import figure as figure
     from .hookspecs import hookimpl as hookimpl
     from .report.panel import Panel as Panel
     from .result import Result as Result
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .strategy import Epoch as Epoch
     from .strategy import StepStats as StepStats
     from .strategy import Strategy as Strategy
+    from .study import batch_size_study as batch_size_study
     from .workload import Workload as Workload
     from .workload import accuracy as accuracy
 
@@ -41,6 +43,8 @@ _HOMES = {
     "contracts": ["check"],
     "comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "diagnostic": ["Diagnostic", "Moment"],
+    "figures": ["figure"],
+    "study": ["batch_size_study"],
     "errors": [
         "ComparisonError",
         "DiagnosticError",

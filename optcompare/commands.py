@@ -297,10 +297,10 @@ def _run_one(
         result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     warn(prepared.registry.warnings[known:])
     if prepared.setup.comparison.stop_at_goal and result.status != "interrupted":
-        from .figures import save_scaling, scaling_words
+        from .figures import save_scaling
 
         plotted = [suffix for suffix in formats if suffix != "html"] or ["png"]
-        say.scaling(result, scaling_words(result), save_scaling(result, out, plotted))
+        say.scaling(result, result.recommendation(), save_scaling(result, out, plotted))
     else:
         say.result(result, [out / f"comparison.{suffix}" for suffix in formats], len(prepared.notes))
     return result
@@ -356,11 +356,9 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     )
     if result.status == "interrupted":
         ctx.exit(130)
-    from .figures import scaling_words
-
     plot = out / f"scaling.{formats[0] if formats[0] != 'html' else 'png'}"
     if options["as_json"]:
-        click.echo(json.dumps({**_as_json(result, plot), "words": scaling_words(result)}, indent=2, allow_nan=False))
+        click.echo(json.dumps({**_as_json(result, plot), "words": result.recommendation()}, indent=2, allow_nan=False))
     elif options["quiet"]:
         click.echo(str(plot))
     ctx.exit(_exit_code(result))

@@ -27,12 +27,25 @@ FIGURES = (*ONE, *ACROSS)
 XS = ("epochs", "updates", "samples", "seconds")
 
 
-def figure(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
-    """One comparison's figure; ``x`` is the axis of ``loss`` (all if None) and of a panel, and the cost of
-    ``goal``; width in inches.
+def figure(kind: str, results: Result | Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
+    """A figure by its name, as a matplotlib Figure: one of ``loss paths final tuning pairs goal scaling``, a panel such as
+    ``sharpness``, or, of the results of several workloads, ``profile`` or ``ranks``.
+
+    ``x``: the axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``: ``epochs``,
+    ``updates``, ``samples`` or ``seconds``; ``width`` in inches, but of ``loss`` and ``paths``.
 
     Raises :class:`ComparisonError` where the comparison has not what the figure shows.
     """
+    several = list(results) if isinstance(results, Sequence) else [results]
+    if kind in ACROSS:
+        return figure_across(kind, several, x, width)
+    if len(several) != 1:
+        raise ComparisonError(f"the figure {kind} is of one result, got {len(several)}")
+    return figure_of(kind, several[0], x, width)
+
+
+def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
+    """One comparison's figure; arguments and errors as those of :func:`figure`."""
     if kind != "tuning" and result.reported[1].empty:
         raise ComparisonError("this run was interrupted while it was tuned; there is only --figure tuning to draw")
     _check_width(width)
@@ -104,7 +117,7 @@ def save_figures(
     inches = 7.0 if width is None else width
     if kind in ACROSS:
         return _save(figure_across(kind, results, x, inches), out, kind, formats)
-    drawn = [(result, figure(kind or "loss", result, x if kind else None, inches)) for result in results]
+    drawn = [(result, figure_of(kind or "loss", result, x if kind else None, inches)) for result in results]
     paths = []
     for result, picture in drawn:
         suffix = f"-{safe_name(result.comparison.workload.label)}" if len(results) > 1 else ""
@@ -124,14 +137,6 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
     table = pd.concat([curve.table for curve in result.scaling()], ignore_index=True)
     write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     return save_figures([result], "scaling", out, formats)
-
-
-def scaling_words(result: Result) -> list[str]:
-    """What a batch-size study says."""
-    from .scaling import words
-
-    kind = "estimated seconds" if estimated(result.records) else "seconds"
-    return words(result.scaling(), str(result.goal), str(result.comparison.budget), kind)
 
 
 def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:
@@ -213,6 +218,8 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
     from .report.panels import PANELS, panel_figure
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
+    if kind not in panels:
+        raise ComparisonError(f"there is no figure '{kind}'; there are {', '.join((*FIGURES, *panels))}")
     panel, tables = panels[kind], result.panel_tables()
     try:
         if panel.reads not in tables or not panel.wants(tables[panel.reads]):

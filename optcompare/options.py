@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from .execute import Prepared
     from .resume import Earlier
 
-MARKS = 16
-"""Marks an epoch in a batch-size study: with one, the curve would show the marks."""
 UNITS = ("epochs", "updates", "samples", "seconds")
+_MACHINE = ("device", "dtype", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
-    "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane", "device",
-    "dtype", "threads", "deterministic", "chunk", "eval_chunk", "trainer", "diagnose_every",
+    *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane",
+    "chunk", "eval_chunk", "diagnose_every",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -100,64 +99,30 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
 
 
 def prepare_scaling(options: dict[str, Any]) -> Prepared:
-    """The rehearsed comparison of a batch-size study: an arm for each batch size and optimizer, which stop at the goal."""
-    from .api import prepare, seed_list
-    from .comparison import Budget
-    from .make import make_workload
+    """The rehearsed comparison of a batch-size study."""
+    from .api import seed_list
     from .registry import Registry
+    from .study import prepare_study
 
-    registry = Registry.load(options["plugin"])
-    task, part = make_workload(registry, options["workload"])
-    if options["goal"] is None and task.goal is None:
-        raise ComparisonError(
-            "a batch-size study counts what it takes to a goal; give one, such as --goal train_loss=0.3"
-        )
-    sizes = batch_sizes(options["batch_sizes"], task.size, part.label)
-    count = options["tune"]
-    if count < 2:
-        raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 8")
-    return prepare(
-        registry,
-        workload=options["workload"],
-        strategies=[f"mini:{size}" for size in sizes],
+    return prepare_study(
+        Registry.load(options["plugin"]),
+        batch_sizes=_batch_sizes(options["batch_sizes"]),
         optimizers=[options["optimizers"]],
-        lr=None,
-        lr_scaling="none" if task.batch_size is None else "sqrt",
-        tune=count,
-        tune_closer=0 if count < 6 else count // 4 * 2,
         tune_range=_range(options["tune_range"]),
-        tune_seeds=options["tune_seeds"],
-        goal=options["goal"],
-        stop_at_goal=True,
-        measure=MARKS,
-        budget=Budget("epochs", options["max_epochs"]),
         seeds=seed_list(options["seeds"], options["first_seed"]),
-        order=None,
-        chunk=None,
-        eval_chunk=None,
         plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
-        **{name: options[name] for name in ("device", "dtype", "threads", "deterministic", "trainer")},
+        **{name: options[name] for name in (*_MACHINE, "workload", "goal", "tune", "tune_seeds", "max_epochs")},
     )
 
 
-def batch_sizes(text: str | None, n: int, workload: str) -> list[int]:
-    """The batch sizes of a study, rising: those given, or powers of two up to the ``n`` training samples."""
+def _batch_sizes(text: str | None) -> list[int] | None:
     if text is None:
-        return [2**power for power in range(n.bit_length())]
-    sizes = []
-    for part in text.split(","):
-        if not (part.strip().isdecimal() and int(part) >= 1):
-            raise ComparisonError(
-                f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part.strip()}'"
-            )
-        sizes.append(int(part))
-    large = [size for size in sizes if size > n]
-    if large:
-        raise ComparisonError(
-            f"--batch-sizes: {', '.join(map(str, large))} is more than the {n} training samples of {workload}; the largest "
-            f"batch is {n}"
-        )
-    return sorted(dict.fromkeys(sizes))
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not (part.isdecimal() and int(part) >= 1):
+            raise ComparisonError(f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part}'")
+    return list(map(int, parts))
 
 
 def check_memory(text: str) -> None:

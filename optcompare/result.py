@@ -22,7 +22,7 @@ from .goal import Goal
 from .goals import time_to_goal
 from .journal import chosen, has_tables, read_run
 from .pairs import pairs
-from .statistics import compared_column
+from .statistics import compared_column, estimated
 from .summary import summarize
 from .tuned import best_rates, rate_scores
 from .verdict import verdict
@@ -138,6 +138,13 @@ class Result:
         rates = best_rates(self.tuning()) if self.comparison.tuning is not None else None
         known = arms[arms["batch_size"] > 0]
         return curves(self.times_to_goal(), known, pd.DataFrame(self.environment.get("noise", [])), rates)
+
+    def recommendation(self) -> list[str]:
+        """What a batch-size study says, in words."""
+        from .scaling import words
+
+        kind = "estimated seconds" if estimated(self.records) else "seconds"
+        return words(self.scaling(), str(self.goal), str(self.comparison.budget), kind)
 
     @property
     def tuned_by(self) -> str:

@@ -106,7 +106,7 @@ LAYERS = {
         "claims",
         "verify",
     ],
-    "faces": ["execute", "api", "contracts", "template", "options", "report.terminal", "commands", "cli", ""],
+    "faces": ["execute", "api", "study", "contracts", "template", "options", "report.terminal", "commands", "cli", ""],
 }
 """From bottom to top, within a layer too: a module imports only what stands before it. "" is ``optcompare`` itself."""
 ORDER = [module for layer in LAYERS.values() for module in layer]

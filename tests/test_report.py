@@ -12,6 +12,7 @@ import pytest
 from conftest import small_workload
 from torch import nn
 
+import optcompare
 from optcompare import ComparisonError, compare, journal, load
 from optcompare.cli import FIGURES, main
 from optcompare.merge import load_all
@@ -264,3 +265,14 @@ def test_a_control_that_failed_says_nothing_of_rounding():
     assert set(result.trials.set_index("arm")["status"]["full (control)"]) == {"failed"}
     assert result.pairs()["control_spread"].isna().all()
     assert not result.pairs()["indistinguishable"].any()
+
+
+def test_python_draws_every_figure_by_its_name():
+    one = optcompare.compare("line", ["full", "mini:2"], seeds=2, epochs=3)
+    other = optcompare.compare("quadratic", ["full", "mini:2"], seeds=2, epochs=3)
+    assert optcompare.figure("final", one, width=3.4).get_size_inches()[0] == 3.4
+    assert optcompare.figure("ranks", [one, other]).axes
+    with pytest.raises(ComparisonError, match="the figure final is of one result, got 2"):
+        optcompare.figure("final", [one, other])
+    with pytest.raises(ComparisonError, match="there is no figure 'finals'; there are loss, paths, final,"):
+        optcompare.figure("finals", one)

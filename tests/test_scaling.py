@@ -13,16 +13,17 @@ from alike import agree, both
 from conftest import small_workload
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+import optcompare
 from optcompare import ComparisonError, load
 from optcompare.api import prepare
 from optcompare.cli import main
 from optcompare.comparison import Budget, Comparison
 from optcompare.execute import execute
-from optcompare.options import batch_sizes
 from optcompare.registry import Registry
 from optcompare.report.scaling import scaling_figure
 from optcompare.resume import Earlier
 from optcompare.scaling import curves, fit_curve, pareto, words
+from optcompare.study import rising
 from optcompare.tuning import Tuning
 from optcompare.verify import verify
 
@@ -332,9 +333,36 @@ class TestCommand:
         assert "give one, such as --goal train_loss=0.3" in capsys.readouterr().err
 
     def test_batch_sizes_are_powers_of_two_unless_given(self):
-        assert batch_sizes(None, 10, "w") == [1, 2, 4, 8]
-        assert batch_sizes(None, 8, "w") == [1, 2, 4, 8]
-        assert batch_sizes("10,3,3", 10, "w") == [3, 10]
+        assert rising(None, 10, "w") == [1, 2, 4, 8]
+        assert rising(None, 8, "w") == [1, 2, 4, 8]
+        assert rising([10, 3, 3], 10, "w") == [3, 10]
+
+    @pytest.mark.parametrize(("sizes", "got"), [([0, 2], "got 0"), ([], "got none"), ([1.5], "got 1.5")])
+    def test_batch_sizes_are_whole_numbers(self, sizes, got):
+        with pytest.raises(ComparisonError, match=f"batch sizes are whole numbers from 1 on, {got}"):
+            rising(sizes, 10, "w")
+
+    def test_python_asks_the_same_question_as_the_command_line(self, tmp_path):
+        settings = {"batch_sizes": [1, 8, 64], "tune": 2, "seeds": 2, "tune_seeds": 1, "max_epochs": 2}
+        asked = optcompare.batch_size_study("noisy-quadratic:n=64", "train_loss=0.3", **settings, out=tmp_path / "py")
+        options = ["--batch-sizes", "1,8,64", "--tune", "2", "--seeds", "2", "--tune-seeds", "1", "--max-epochs", "2"]
+        run(
+            "scaling",
+            "--workload",
+            "noisy-quadratic:n=64",
+            "--goal",
+            "train_loss=0.3",
+            *options,
+            "--out",
+            str(tmp_path / "cli"),
+        )
+        other = load(tmp_path / "cli")
+        assert asked.comparison == other.comparison
+        said, too = ([line for line in one.recommendation() if "seconds" not in line] for one in (asked, other))
+        assert said == too
+        assert said[0].startswith("fewest samples: a batch size of")
+        assert (tmp_path / "py" / "scaling.csv").is_file()
+        assert optcompare.figure("scaling", asked).axes
 
     def test_another_run_is_no_study(self, tmp_path, capsys):
         run("run", "--epochs", "2", "--seeds", "2", "--quiet", "--out", str(tmp_path / "run"))
