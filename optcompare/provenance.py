@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from .batch import tensors
 from .registry import Registry, sources_sha256
 from .seeds import preserved_rng
 from .start import fingerprint
 from .train.data import SeededSamples
 from .train.device import describe as describe_device
-from .workload import Workload
+from .workload import Workload, is_tensors
 
 _COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
 _SAMPLED = 64
@@ -68,8 +69,9 @@ def data_sha256(workload: Workload) -> str:
     for name, data in (("train", workload.train), ("valid", workload.valid)):
         if data is None:
             continue
-        if isinstance(data, tuple):
-            digest.update(fingerprint({f"{name}.{place}": part for place, part in enumerate(data)}).encode())
+        if is_tensors(data):
+            digest.update(fingerprint({f"{name}.{place}": part for place, part in enumerate(tensors(data))}).encode())
+            digest.update(b"".join(str(key).encode() for key in data) if isinstance(data, Mapping) else b"")
             continue
         n = len(data)  # type: ignore[arg-type]
         digest.update(f"{name} {n}".encode())

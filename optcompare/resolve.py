@@ -75,7 +75,7 @@ def resolve(
     task, task_part = make_workload(registry, workload)
     asked, notes = _asked(registry, task, strategies, optimizers, lr)
     _refuse_tuning_of(tune, tune_range, tune_seeds, lr)
-    rows = default_chunk(task.train) if chunk is None else chunk
+    rows = default_chunk(task.train, task.collate) if chunk is None else chunk
     diagnosed = make_diagnostics(registry, _flat(diagnostics))
     arms, contenders = [], {}
     rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
@@ -98,7 +98,7 @@ def resolve(
         workload=task_part,
         arms=tuple(arms),
         budget=budget or Budget("epochs", task.epochs),
-        eval_chunk=default_chunk(task.train) if eval_chunk is None else eval_chunk,
+        eval_chunk=default_chunk(task.train, task.collate) if eval_chunk is None else eval_chunk,
         order="shuffled" if order is None else "custom",
         goal=_goal(goal or task.goal, task),
         errors=tuple(task.errors),

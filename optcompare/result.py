@@ -217,7 +217,7 @@ class Result:
         from .train.device import DTYPES
 
         workload = self.workload
-        model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2)).model()
+        model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
         model.to(DTYPES[self.comparison.dtype])
         model.load_state_dict(dict(self.weights[arm, seed]))
         return model

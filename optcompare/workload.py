@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from .batch import len_batch, tensors
 from .errors import WorkloadError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import Dataset
 
-Data = "tuple[Tensor, ...] | Dataset[Any]"
+Data = "tuple[Any, ...] | Mapping[str, Any] | Dataset[Any]"
 Metric = Callable[[Any, Any], tuple[Any, Any]]
 
 
@@ -24,10 +25,13 @@ class Workload:
     """A model, its data and its objective, with the settings that its author recommends.
 
     - ``model``: a factory of the ``nn.Module``, called once for each seed;
-    - ``train``, ``valid``: tensors of N rows each, ``(x, y)`` or ``(x1, x2, y)``, or a map-style
-      ``Dataset`` whose samples are such tuples. The split does not depend on the seed;
-    - ``loss(output, y)``: a scalar, the mean over the batch, where ``output = model(*inputs)``;
+    - ``train``, ``valid``: tensors of N rows each, ``(x, y)``, ``(x1, x2, y)`` or a mapping such as
+      ``{"input_ids": …, "labels": …}``; or a map-style ``Dataset`` whose samples ``collate`` (default:
+      torch's) makes into such batches. The split does not depend on the seed;
+    - ``loss(output, y)``: a scalar, the mean over the batch;
     - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight;
+    - ``forward(model, batch)``: returns ``output, y``, if that is not ``model(*inputs), y`` of a batch
+      ``(*inputs, y)``, or ``model(**batch), batch`` of a mapping;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;
     - ``epochs``, ``batch_size``: what a comparison uses unless told otherwise;
     - ``errors``: the metrics of which less is better; of the others, more is;
@@ -35,16 +39,17 @@ class Workload:
     - ``notes``: sentences that a user should hear before training;
     - ``workers``: loader processes for a ``Dataset``.
 
-    Where ``loss(model(*inputs), y)`` does not fit, two general forms lie under it:
-    ``objective(model, batch)``, the batch's mean loss, and ``weight(batch)``, what that mean was
-    divided by (default: the number of rows; a class-weighted loss gives its Σ of weights), so that
-    losses of several batches combine as Σ weight·loss / Σ weight.
+    ``weight(batch)`` is what the mean loss was divided by (default: the number of rows; a
+    class-weighted loss gives its Σ of weights, a language model its number of tokens), so that losses
+    of several batches combine as Σ weight·loss / Σ weight. A loss of whole batches, which do not
+    combine so, is an ``objective(model, batch)`` in place of ``loss``.
     """
 
     model: Callable[[], nn.Module]
-    train: tuple[Tensor, ...] | Dataset[Any]
-    valid: tuple[Tensor, ...] | Dataset[Any] | None = None
+    train: tuple[Any, ...] | Mapping[str, Any] | Dataset[Any]
+    valid: tuple[Any, ...] | Mapping[str, Any] | Dataset[Any] | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
+    forward: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None
     objective: Callable[[nn.Module, Any], Tensor] | None = None
     weight: Callable[[Any], float] | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -55,6 +60,7 @@ class Workload:
     goal: str | None = None
     notes: tuple[str, ...] = ()
     workers: int = 0
+    collate: Callable[[list[Any]], Any] | None = None
     name: str = "custom"
 
     def __post_init__(self) -> None:
@@ -74,8 +80,9 @@ class Workload:
         for name in self.errors:
             if name not in self.metrics:
                 raise WorkloadError(f"workload {self.name}: errors names {name!r}, which is none of its metrics")
-        if self.objective is not None and self.metrics:
-            raise WorkloadError(f"workload {self.name}: metrics(output, y) need loss(output, y), not an objective")
+        if self.objective is not None and (self.metrics or self.forward):
+            what = "metrics(output, y) need" if self.metrics else "forward(model, batch) needs"
+            raise WorkloadError(f"workload {self.name}: {what} loss(output, y), not an objective")
         for name, data in (("train", self.train), ("valid", self.valid)):
             if data is not None:
                 _check_data(self.name, name, data)
@@ -99,30 +106,55 @@ class Workload:
         """The recommended learning rate of an optimizer, if there is one."""
         return self.lr.get(optimizer) if isinstance(self.lr, Mapping) else self.lr
 
+    def outcome(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
+        """What loss and metrics are computed of: ``output, y``."""
+        if self.forward is not None:
+            return self.forward(model, batch)
+        if isinstance(batch, Mapping):
+            return model(**batch), batch
+        *inputs, y = batch
+        return model(*inputs), y
+
     def mean_loss(self, model: nn.Module, batch: Any) -> Tensor:
         """The batch's mean loss, a scalar tensor with a graph."""
         if self.loss is None:
             assert self.objective is not None
             return self.objective(model, batch)
-        *inputs, y = batch
-        return self.loss(model(*inputs), y)
+        output, y = self.outcome(model, batch)
+        return self.loss(output, y)
+
+    def measured(self, model: nn.Module, batch: Any) -> tuple[Tensor, list[tuple[Any, Any]]]:
+        """The batch's mean loss, and the sum and weight of each metric, of one forward pass."""
+        if self.loss is None:
+            return self.mean_loss(model, batch), []
+        output, y = self.outcome(model, batch)
+        return self.loss(output, y), [metric(output, y) for metric in self.metrics.values()]
 
     def weigh(self, batch: Any) -> float:
         """What the batch's mean loss was divided by."""
         return float(len_batch(batch)) if self.weight is None else float(self.weight(batch))
 
 
+class MeanLoss(torch.nn.Module):
+    """A workload's mean loss as a module around its model, so that ``torch.func.functional_call`` gives both other
+    weights, named ``model.…``, whatever the workload calls of the model."""
+
+    def __init__(self, workload: Workload, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self._workload = model, workload
+
+    def forward(self, batch: Any) -> Tensor:
+        return self._workload.mean_loss(self.model, batch)
+
+
+def is_tensors(data: Any) -> bool:
+    """Whether these are tensors of N rows each, rather than a ``Dataset``."""
+    return isinstance(data, (tuple, Mapping))
+
+
 def rows(data: Any) -> int:
     """The number of samples."""
-    return len(data[0]) if isinstance(data, tuple) else len(cast(Sized, data))
-
-
-def len_batch(batch: Any) -> int:
-    """The number of rows of a batch: the length of the first tensor found in it."""
-    if isinstance(batch, torch.Tensor):
-        return len(batch)
-    values = batch.values() if isinstance(batch, Mapping) else batch
-    return len_batch(next(iter(values)))
+    return len_batch(data) if is_tensors(data) else len(cast(Sized, data))
 
 
 def accuracy(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
@@ -132,11 +164,16 @@ def accuracy(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
 
 
 def _check_data(workload: str, name: str, data: Any) -> None:
-    if isinstance(data, tuple):
-        if len(data) < 2 or not all(isinstance(part, torch.Tensor) for part in data):
-            kinds = ", ".join(type(part).__name__ for part in data)
-            raise WorkloadError(f"workload {workload}: {name} must be a tuple of tensors (x, y), got ({kinds})")
-        lengths = [len(part) if part.ndim else 0 for part in data]
+    if is_tensors(data):
+        named = dict(data) if isinstance(data, Mapping) else dict(enumerate(data))
+        odd = [part for part in named.values() if not _holds_tensors(part)]
+        if odd or len(named) < (1 if isinstance(data, Mapping) else 2):
+            kinds = ", ".join(type(part).__name__ for part in named.values())
+            given = f"({kinds})" if isinstance(data, tuple) else f"a mapping of {kinds or 'nothing'}"
+            raise WorkloadError(
+                f"workload {workload}: {name} must be a tuple of tensors (x, y) or a mapping of tensors, got {given}"
+            )
+        lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
         if len(set(lengths)) > 1 or lengths[0] == 0:
             raise WorkloadError(f"workload {workload}: {name} needs tensors of one length of at least 1, got {lengths}")
     elif isinstance(data, torch.Tensor) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
@@ -145,3 +182,10 @@ def _check_data(workload: str, name: str, data: Any) -> None:
         )
     elif len(data) == 0:
         raise WorkloadError(f"workload {workload}: {name} holds no samples")
+
+
+def _holds_tensors(part: Any) -> bool:
+    if isinstance(part, torch.Tensor):
+        return True
+    parts: Sequence[Any] = list(part.values()) if isinstance(part, Mapping) else part if type(part) is tuple else []
+    return bool(parts) and all(map(_holds_tensors, parts))

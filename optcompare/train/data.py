@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
+from ..batch import mapped, moved, rebuilt, rows_of, tensors
 from ..errors import WorkloadError
 from ..seeds import SAMPLE, preserved_rng, seed_python, sequence
-from ..workload import rows
+from ..workload import is_tensors, rows
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _CHUNK_BYTES = 2**22
+
+Collate = Callable[[list[Any]], Any]
 
 
 class Source(Protocol):
@@ -30,27 +34,39 @@ class Source(Protocol):
         ...
 
 
-def source(data: Any, device: torch.device, dtype: torch.dtype, workers: int = 0) -> Source:
+def source(
+    data: Any, device: torch.device, dtype: torch.dtype, workers: int = 0, collate: Collate | None = None
+) -> Source:
     """The source for a workload's ``train`` or ``valid``."""
-    if isinstance(data, tuple):
-        return TensorSource(tuple(moved(part, device, dtype) for part in data))
-    return DatasetSource(data, device, dtype, workers)
+    if is_tensors(data):
+        return TensorSource(moved(plain(data), device, dtype))
+    return DatasetSource(data, device, dtype, workers, collate)
+
+
+def plain(data: Any) -> Any:
+    """Tensors in tuples and dictionaries, whatever kind of mapping holds them."""
+    if isinstance(data, Mapping):
+        return {key: plain(value) for key, value in data.items()}
+    return tuple(map(plain, data)) if isinstance(data, tuple) else data
 
 
 class TensorSource:
-    """Tensors that stay on the device."""
+    """Tensors that stay on the device, in a tuple or a dictionary. ``batch``: makes one of its form from some of each."""
 
-    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
-        self.tensors = tensors
-        self.n = len(tensors[0])
+    def __init__(self, data: Any) -> None:
+        self.tensors = tuple(tensors(data))
+        self.n = len(self.tensors[0])
+        form = mapped(lambda part: part[:0], data)
+        flat = isinstance(data, tuple) and len(data) == len(self.tensors)
+        self.batch: Callable[[Sequence[Tensor]], Any] = tuple if flat else partial(rebuilt, form)
 
     def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
-        tensors = self.tensors
-        if tensors[0].device.type != "cpu" and batches:
-            flat = torch.cat(list(batches)).to(tensors[0].device)
+        parts, made = self.tensors, self.batch
+        if parts[0].device.type != "cpu" and batches:
+            flat = torch.cat(list(batches)).to(parts[0].device)
             batches = flat.split([len(batch) for batch in batches])
         for batch in batches:
-            yield tuple([tensor.index_select(0, batch) for tensor in tensors])
+            yield made([part.index_select(0, batch) for part in parts])
 
 
 class DatasetSource:
@@ -61,15 +77,18 @@ class DatasetSource:
     else was drawn; the training process's own generators are left alone.
     """
 
-    def __init__(self, dataset: Any, device: torch.device, dtype: torch.dtype, workers: int) -> None:
+    def __init__(
+        self, dataset: Any, device: torch.device, dtype: torch.dtype, workers: int, collate: Collate | None = None
+    ) -> None:
         self.dataset, self.n = dataset, len(dataset)
-        self._device, self._dtype, self._workers = device, dtype, workers
+        self._device, self._dtype, self._workers, self._collate = device, dtype, workers, collate
 
     def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
         loader: DataLoader[Any] = DataLoader(
             SeededSamples(self.dataset, seed, epoch),
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=self._workers if ahead else 0,
+            collate_fn=self._collate,
             generator=torch.Generator(),
         )
         with preserved_rng():
@@ -98,42 +117,24 @@ class SeededSamples(torch.utils.data.Dataset[Any]):
         return self.dataset[index]
 
 
-def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """The batch on the device, its floating-point tensors in ``dtype``."""
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, dtype if batch.is_floating_point() else None)
-    if isinstance(batch, Mapping):
-        return {key: moved(value, device, dtype) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(moved(part, device, dtype) for part in batch)
-    return batch
-
-
-def first_rows(data: Any, count: int) -> Any:
+def first_rows(data: Any, count: int, collate: Collate | None = None) -> Any:
     """A batch of the first rows, on the CPU in float32."""
     count = min(count, rows(data))
-    if isinstance(data, tuple):
-        batch: Any = tuple(part[:count].clone() for part in data)
+    if is_tensors(data):
+        batch: Any = mapped(torch.clone, rows_of(plain(data), slice(count)))
     else:
         with preserved_rng():
-            batch = default_collate([SeededSamples(data, 0, 0)[index] for index in range(count)])
+            batch = (collate or default_collate)([SeededSamples(data, 0, 0)[index] for index in range(count)])
     return moved(batch, torch.device("cpu"), torch.float32)
 
 
-def default_chunk(data: Any) -> int:
+def default_chunk(data: Any, collate: Collate | None = None) -> int:
     """Rows in one forward pass unless told otherwise: a power of two from 32 to 16384 whose input fills at most 4 MiB.
 
     A function of the data alone, since it decides the rounding of a result.
     """
     try:
-        bytes_a_row = max(1, _bytes(first_rows(data, 1)))
+        bytes_a_row = max(1, sum(part.nbytes for part in tensors(first_rows(data, 1, collate))))
     except (TypeError, RuntimeError, KeyError) as error:
         raise WorkloadError(f"the first sample of the Dataset cannot be made into a batch: {error}") from error
     return min(16384, max(32, 1 << max(0, (_CHUNK_BYTES // bytes_a_row).bit_length() - 1)))
-
-
-def _bytes(batch: Any) -> int:
-    if isinstance(batch, torch.Tensor):
-        return batch.numel() * batch.element_size()
-    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
-    return sum(map(_bytes, parts))

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..batch import moved
 from ..comparison import Trial
 from ..diagnostic import Diagnostic
 from ..errors import DiagnosticError, OptcompareError, explain
 from ..seeds import preserved_rng
 from ..workload import Workload
 from .contender import Setup
-from .data import Source, first_rows, moved
+from .data import Source, first_rows
 from .measure import last_mark, mark_number
 from .moment import Kept, LiveMoment, flat
 from .persample import SampleNorms
@@ -98,4 +99,4 @@ def trained(model: nn.Module) -> list[Any]:
 def sample_norms(workload: Workload, model: nn.Module, data: Any) -> SampleNorms:
     """How this model's norms are computed, found out on the first rows of the data."""
     weight = next(model.parameters())
-    return SampleNorms(workload, model, moved(first_rows(data, _ROWS), weight.device, weight.dtype))
+    return SampleNorms(workload, model, moved(first_rows(data, _ROWS, workload.collate), weight.device, weight.dtype))

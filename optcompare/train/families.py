@@ -74,7 +74,9 @@ class Families:
             run = self.loop.run(trial, None)
             _refuse_dropout(run.model)
             first = run.planner.draw(0)
-            blueprint = Blueprint(run.workload, run.model, self.settings_of(trial), trial.arm.chunk)
+            blueprint = Blueprint(
+                run.workload, run.model, self.settings_of(trial), trial.arm.chunk, cast(TensorSource, run.source).batch
+            )
             rows = min(self.setup.comparison.eval_chunk, run.source.n)
             fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)
             self._known[key] = Family(blueprint, fits, first)

@@ -248,10 +248,8 @@ class LanesTrainer:
         carry = blueprint.stack([run.state()])[: len(blueprint.weights) + len(blueprint.kept)]
         for source in self.loop.sources.values():
             rows = torch.arange(min(_ROWS, source.n, self.setup.comparison.eval_chunk))
-            batch = tuple(
-                [tensor.index_select(0, rows.to(self.loop.device)) for tensor in cast(TensorSource, source).tensors]
-            )
-            there = averages_of(run.workload, run.model, tuple([part.clone() for part in batch]))
+            batch, same = source.stream([rows, rows], 0, 0)
+            there = averages_of(run.workload, run.model, same)
             here = [float(value) for value in blueprint.evaluate(carry, batch)]
             for one, other in zip(here, there, strict=True):
                 if not math.isclose(

@@ -244,7 +244,7 @@ class LanesRun:
             for prefix, source in self._sources.items():
                 totals = torch.zeros(2, len(names), len(block), dtype=torch.float64, device=self._device)
                 for rows in torch.arange(source.n).split(chunk):
-                    batch = tuple([tensor.index_select(0, rows.to(self._device)) for tensor in source.tensors])
+                    (batch,) = source.stream([rows], 0, 0)
                     weight = blueprint.workload.weigh(batch)
                     loss, *metrics = [value.double() for value in blueprint.evaluate(values, batch)]
                     totals[0, 0] += loss * weight

@@ -32,9 +32,11 @@ class LoopTrainer:
         self.setup = setup
         self.device = torch.device(comparison.device)
         self.dtype = DTYPES[comparison.dtype]
-        self.sources: dict[str, Source] = {"train": source(workload.train, self.device, self.dtype, workload.workers)}
-        if workload.valid is not None:
-            self.sources["valid"] = source(workload.valid, self.device, self.dtype, workload.workers)
+        self.sources: dict[str, Source] = {
+            name: source(data, self.device, self.dtype, workload.workers, workload.collate)
+            for name, data in (("train", workload.train), ("valid", workload.valid))
+            if data is not None
+        }
         self._starts: dict[int, SharedStart] = {}
         self._live: tuple[State, TrialRun] | None = None
 
@@ -49,7 +51,9 @@ class LoopTrainer:
         """The shared start of a seed; as many of the last ones asked for are kept as take little memory."""
         if seed not in self._starts:
             workload = self.setup.workload
-            start = SharedStart(workload, seed, lambda: first_rows(workload.train, 2), self.setup.order)
+            start = SharedStart(
+                workload, seed, lambda: first_rows(workload.train, 2, workload.collate), self.setup.order
+            )
             most = max(1, _KEPT_STARTS_BYTES // max(1, start.weight_bytes))
             while len(self._starts) >= min(most, _KEPT_STARTS):
                 self._starts.pop(next(iter(self._starts)))

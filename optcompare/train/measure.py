@@ -66,16 +66,10 @@ def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -
     totals, weights = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     for batch in source.stream(torch.arange(source.n).split(chunk), 0, 0):
         weight = workload.weigh(batch)
-        if workload.loss is None:
-            loss = workload.mean_loss(model, batch)
-        else:
-            *inputs, y = batch
-            output = model(*inputs)
-            loss = workload.loss(output, y)
-            for name, metric in workload.metrics.items():
-                value, share = metric(output, y)
-                totals[name] += float(value)
-                weights[name] += float(share)
+        loss, metrics = workload.measured(model, batch)
+        for name, (value, share) in zip(workload.metrics, metrics, strict=True):
+            totals[name] += float(value)
+            weights[name] += float(share)
         totals["loss"] += float(loss) * weight
         weights["loss"] += weight
     return {name: totals[name] / weights[name] if weights[name] else math.nan for name in names}
@@ -84,12 +78,8 @@ def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -
 def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
     """One batch's mean loss, then each metric's sum and weight."""
     with evaluating(model):
-        if workload.loss is None:
-            return [float(workload.mean_loss(model, batch))]
-        *inputs, y = batch
-        output = model(*inputs)
-        sums = [float(part) for metric in workload.metrics.values() for part in metric(output, y)]
-        return [float(workload.loss(output, y)), *sums]
+        loss, metrics = workload.measured(model, batch)
+        return [float(loss), *(float(part) for metric in metrics for part in metric)]
 
 
 @contextmanager

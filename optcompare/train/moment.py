@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..batch import len_batch, rows_of
 from ..diagnostic import Samples
 from ..errors import DiagnosticError, StrategyError
 from ..seeds import DIAGNOSTIC, sequence
-from ..workload import Workload, len_batch
+from ..workload import Workload
 from .data import Source
 from .persample import SampleNorms, mixing_layer
 
@@ -147,7 +148,7 @@ class LiveMoment:
             except (StrategyError, TypeError) as error:
                 raise self._refused("gradients of single samples", error, _probe_mapped) from error
             if self.workload.weight is not None:
-                shares += [self.workload.weigh(tuple(p[i : i + 1] for p in batch)) for i in range(len_batch(batch))]
+                shares += [self.workload.weigh(rows_of(batch, slice(i, i + 1))) for i in range(len_batch(batch))]
         found = torch.cat(squares)
         if not shares:
             return found

@@ -17,9 +17,10 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
+from ..batch import len_batch, of_one_length, rebuilt, rows_of, tensors
 from ..errors import StrategyError
 from ..seeds import preserved_rng
-from ..workload import Workload, len_batch
+from ..workload import MeanLoss, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +55,7 @@ class SampleNorms:
         return torch.stack(parts).sum(0)
 
     def _agreeing(self, model: nn.Module, rows: Any) -> tuple[str, ...]:
-        if self._workload.loss is None or not isinstance(rows, tuple):
+        if self._workload.loss is None or not of_one_length(rows):
             return ()
         modes = [(module, module.training) for module in model.modules()]
         grads = [(weight, weight.grad) for weight in model.parameters()]
@@ -62,7 +63,7 @@ class SampleNorms:
             with preserved_rng(), torch.enable_grad():
                 model.eval()
                 return _agreeing(self._workload, model, rows)
-        except RuntimeError:
+        except Exception:  # whatever a model has against single rows
             return ()
         finally:
             for module, training in modes:
@@ -87,7 +88,7 @@ def _agreeing(workload: Workload, model: nn.Module, rows: Any) -> tuple[str, ...
     found = _squares(workload, model, layers, rows, set(trained))
     one_by_one = []
     for index in range(size):
-        loss = workload.mean_loss(model, tuple(part[index : index + 1] for part in rows))
+        loss = workload.mean_loss(model, rows_of(rows, slice(index, index + 1)))
         gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
         one_by_one.append(sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None))
     expected = found.new_tensor(one_by_one)
@@ -148,7 +149,7 @@ def _squares(workload: Workload, model: nn.Module, layers: Sequence[str], batch:
             total += _layer(*places, f"{prefix}weight" in trained, f"{prefix}bias" in trained).reshape(size, -1).sum(1)
     if workload.weight is None:
         return total * size**2
-    weights = [workload.weigh(tuple(part[index : index + 1] for part in batch)) for index in range(size)]
+    weights = [workload.weigh(rows_of(batch, slice(index, index + 1))) for index in range(size)]
     return total * (workload.weigh(batch) / total.new_tensor(weights)).square()
 
 
@@ -220,23 +221,20 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
         if isinstance(value, torch.Tensor) and id(value) not in themselves
     }
 
-    class Bound(torch.nn.Module):
-        """Lets an objective call the model with other weights."""
-
-        def __init__(self, weights: dict[str, Tensor]) -> None:
-            super().__init__()
-            self._weights = weights
-
-        def forward(self, *inputs: Any, **named: Any) -> Any:
-            return functional_call(model, {**fixed, **self._weights}, inputs, named)
+    mean_loss = MeanLoss(workload, model)
 
     def loss(weights: dict[str, Tensor], *sample: Tensor) -> Tensor:
-        return workload.mean_loss(Bound(weights), tuple(part.unsqueeze(0) for part in sample))
+        named = {f"model.{name}": value for name, value in {**fixed, **weights}.items()}
+        row = rebuilt(batch, [part.unsqueeze(0) for part in sample])
+        return functional_call(mean_loss, named, (row,))  # type: ignore[no-any-return]
 
+    parts = tensors(batch)
+    if not of_one_length(batch):
+        raise StrategyError("gradients of single samples need batches whose tensors have a row for each sample")
     try:
-        in_dims = (None, *[0] * len(batch))
-        gradients = vmap(grad(loss), in_dims=in_dims, randomness="different")(trained, *batch)
-    except RuntimeError as error:
+        in_dims = (None, *[0] * len(parts))
+        gradients = vmap(grad(loss), in_dims=in_dims, randomness="different")(trained, *parts)
+    except Exception as error:  # whatever a model has against being mapped
         reason = str(error).partition("\n")[0]
         raise StrategyError(f"gradients of single samples cannot be had from this model: {reason}") from error
     return torch.cat([gradients[name].flatten(1) for name in trained], dim=1)

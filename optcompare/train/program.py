@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from ..workload import Workload
+from ..batch import len_batch, rows_of
+from ..workload import MeanLoss, Workload
 from .rules import Settings, Unsupported
 
 if TYPE_CHECKING:
@@ -25,13 +26,16 @@ Carry = list["Tensor"]
 class Blueprint:
     """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, the chunk.
 
-    ``model``: any lane's; its values are never used.
+    ``model``: any lane's; its values are never used. ``batch``: makes a batch of some of each of the data's tensors.
     """
 
-    def __init__(self, workload: Workload, model: nn.Module, settings: Settings, chunk: int) -> None:
-        self.workload, self.settings, self.chunk = workload, settings, chunk
+    def __init__(
+        self, workload: Workload, model: nn.Module, settings: Settings, chunk: int,
+        batch: Callable[[Sequence[Tensor]], Any] = tuple,
+    ) -> None:  # fmt: skip
+        self.workload, self.settings, self.chunk, self.batch = workload, settings, chunk, batch
         model = copy.deepcopy(model)
-        self._objective = _Objective(model, workload)
+        self._objective = MeanLoss(workload, model)
         self._outputs = _Outputs(copy.deepcopy(model), workload).eval()
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
@@ -83,11 +87,11 @@ class Blueprint:
 
     def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
         """One update of every lane. ``rates``: [R] each, of this update; ``index``: int64[R, B]."""
-        batch = tuple([tensor[index] for tensor in data])
+        batch = self.batch([tensor[index] for tensor in data])
         updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
         return [column.contiguous() for column in updated]
 
-    def evaluate(self, values: Carry, batch: tuple[Tensor, ...]) -> list[Tensor]:
+    def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
         """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch for all."""
         named = dict(zip([*self.weights, *self.kept], values, strict=True))
 
@@ -107,7 +111,7 @@ class Blueprint:
             slots += [torch.zeros_like(values[name]) if value is None else value for value in kept]
         return [*(values[name] for name in [*self.weights, *self.kept]), *slots]
 
-    def _update_one(self, carry: Carry, rates: Carry, batch: tuple[Tensor, ...]) -> Carry:
+    def _update_one(self, carry: Carry, rates: Carry, batch: Any) -> Carry:
         count, slots_each = len(self.weights), self.settings.slots
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
         slots = carry[count + len(kept) :]
@@ -122,20 +126,21 @@ class Blueprint:
             new_slots += [after[name] for name in slots_each]
         return [*new_weights, *kept, *new_slots]
 
-    def _gradient(self, weights: Carry, kept: Carry, batch: tuple[Tensor, ...]) -> tuple[Carry, Carry]:
+    def _gradient(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Carry, Carry]:
         """The gradient of the batch's mean loss, and the kept values after the forward passes."""
         gradient = torch.func.grad(self._loss, has_aux=True)
-        rows = len(batch[0])
+        rows = len_batch(batch)
         if rows <= self.chunk:
             return gradient(weights, kept, batch)  # type: ignore[no-any-return]
         total, share = [torch.zeros_like(weight) for weight in weights], 0.0
-        for piece in zip(*(tensor.split(self.chunk) for tensor in batch), strict=True):
+        for first in range(0, rows, self.chunk):
+            piece = rows_of(batch, slice(first, first + self.chunk))
             part = self.workload.weigh(piece)
             grads, kept = gradient(weights, kept, piece)
             total, share = [a + part * g for a, g in zip(total, grads, strict=True)], share + part
         return [grad / share for grad in total], kept
 
-    def _loss(self, weights: Carry, kept: Carry, batch: tuple[Tensor, ...]) -> tuple[Tensor, Carry]:
+    def _loss(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Tensor, Carry]:
         kept = [value.clone() for value in kept]  # a forward pass may write into buffers
         named = dict(zip([*self.weights, *self.kept], [*weights, *kept], strict=True))
         called = {f"model.{name}": value for name, value in named.items()}
@@ -166,26 +171,11 @@ def first_line(error: BaseException) -> str:
     return lines[0][:160] if lines else ""
 
 
-class _Objective(nn.Module):
-    def __init__(self, model: nn.Module, workload: Workload) -> None:
-        super().__init__()
-        self.model, self._mean_loss = model, workload.mean_loss
-
-    def forward(self, batch: Any) -> Tensor:
-        return self._mean_loss(self.model, batch)
-
-
 class _Outputs(nn.Module):
     def __init__(self, model: nn.Module, workload: Workload) -> None:
         super().__init__()
         self.model, self._workload = model, workload
 
     def forward(self, batch: Any) -> list[Tensor]:
-        if self._workload.loss is None:
-            return [self._workload.mean_loss(self.model, batch)]
-        *inputs, y = batch
-        output = self.model(*inputs)
-        found = [self._workload.loss(output, y)]
-        for metric in self._workload.metrics.values():
-            found += [torch.as_tensor(value, device=found[0].device) for value in metric(output, y)]
-        return found
+        loss, metrics = self._workload.measured(self.model, batch)
+        return [loss, *(torch.as_tensor(part, device=loss.device) for metric in metrics for part in metric)]

@@ -1,0 +1,80 @@
+"""Batches of any form: tensors in tuples, lists, mappings and dataclasses, nested as one likes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+
+def mapped(function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
+    """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each container is one
+    of the same kind, with everything else that it carries."""
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if type(batch) is dict:
+        return {key: mapped(function, value, other) for key, value in batch.items()}
+    if isinstance(batch, MutableMapping):
+        made: Any = copy.copy(batch)
+        for key, value in batch.items():
+            made[key] = mapped(function, value, other)
+        return made
+    if isinstance(batch, Mapping):
+        return {key: mapped(function, value, other) for key, value in batch.items()}
+    if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
+        parts = [mapped(function, part, other) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts) if isinstance(batch, tuple) else parts
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        made = copy.copy(batch)
+        for field in dataclasses.fields(batch):
+            object.__setattr__(made, field.name, mapped(function, getattr(batch, field.name), other))
+        return made
+    return other(batch)
+
+
+def tensors(batch: Any) -> list[Tensor]:
+    """All tensors of a batch, in its own order."""
+    found: list[Tensor] = []
+    mapped(found.append, batch)
+    return found
+
+
+def rebuilt(batch: Any, parts: Iterable[Tensor]) -> Any:
+    """A batch of the same form with these tensors in place of its own, in the order of :func:`tensors`."""
+    following = iter(parts)
+    return mapped(lambda _: next(following), batch)
+
+
+def rows_of(batch: Any, rows: slice) -> Any:
+    """Some rows of every tensor."""
+    return mapped(lambda part: part[rows], batch)
+
+
+def len_batch(batch: Any) -> int:
+    """The number of rows of a batch: the length of the first tensor found in it; 0 where there is none."""
+    if isinstance(batch, PackedSequence):
+        return int(batch.batch_sizes[0])
+    return next((len(part) for part in tensors(batch) if part.ndim), 0)
+
+
+def of_one_length(batch: Any) -> bool:
+    """Whether every tensor could have a row for each sample."""
+    parts = tensors(batch)
+    return all(part.ndim for part in parts) and len({len(part) for part in parts}) == 1
+
+
+def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """The batch on the device, its floating-point tensors in ``dtype``; what is no tensor but has ``to`` is moved by that."""
+
+    def other(leaf: Any) -> Any:
+        if isinstance(leaf, PackedSequence) and leaf.data.is_floating_point():
+            leaf = leaf.to(dtype)
+        return leaf.to(device) if callable(getattr(leaf, "to", None)) else leaf
+
+    found = mapped(lambda part: part.to(device, dtype if part.is_floating_point() else None), batch, other)
+    return tuple(found) if isinstance(found, list) else found
