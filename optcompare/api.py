@@ -50,6 +50,7 @@ def compare(
     seconds: float | None = None,
     device: str | torch.device = "auto",
     dtype: str = "float32",
+    autocast: str | None = None,
     threads: int = 1,
     deterministic: bool = True,
     chunk: int | None = None,
@@ -85,7 +86,8 @@ def compare(
     - ``seeds``: how many, from ``first_seed``, or a sequence of them;
     - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of every trial,
       by default the workload's epochs;
-    - ``device``: "cpu", "cuda" (with jobs, all CUDA devices in turn), "cuda:1", "mps", or "auto"; ``deterministic``: use
+    - ``device``: "cpu", "cuda" (with jobs, all CUDA devices in turn), "cuda:1", "mps", or "auto"; ``dtype``: of weights and data,
+      "float32" or "float64"; ``autocast``: "bfloat16" for the forward passes; ``deterministic``: use
       deterministic algorithms where there are some, and say where there are none;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
@@ -124,6 +126,7 @@ def compare(
         seeds=seed_list(seeds, first_seed),
         device=str(device),
         dtype=dtype,
+        autocast=autocast,
         threads=threads,
         deterministic=deterministic,
         chunk=chunk,

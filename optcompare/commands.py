@@ -45,6 +45,9 @@ _MACHINE = (
     ),
     click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
     click.option(
+        "--autocast", metavar="DTYPE", help="bfloat16: for forward passes, weights staying in float32.  [default: none]"
+    ),
+    click.option(
         "--deterministic/--no-deterministic",
         default=True,
         show_default=True,

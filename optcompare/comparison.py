@@ -100,6 +100,7 @@ class Trial:
 class Comparison:
     """The question.
 
+    ``autocast``: the dtype in which forward passes compute what bears it, the weights staying in ``dtype``;
     ``measure``: marks an epoch; ``trainer``: loop, lanes (as far as they can), or
     whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
@@ -116,6 +117,7 @@ class Comparison:
     budget: Budget
     device: str = "cpu"
     dtype: str = "float32"
+    autocast: str | None = None
     threads: int = 1
     deterministic: bool = True
     eval_chunk: int = 16384
@@ -151,6 +153,12 @@ class Comparison:
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
         if self.dtype not in ("float32", "float64"):
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
+        if self.autocast not in (None, "bfloat16"):
+            raise ComparisonError(
+                f"autocast must be bfloat16, got {self.autocast}; float16 would need its losses scaled, which changes updates"
+            )
+        if self.autocast is not None and self.dtype != "float32":
+            raise ComparisonError(f"autocast {self.autocast} goes with dtype float32, got {self.dtype}; leave out one")
         if self.trainer not in TRAINERS:
             raise ComparisonError(f"trainer must be auto, loop or lanes, got {self.trainer!r}")
         if self.stop_at_goal and self.goal is None:
@@ -165,6 +173,11 @@ class Comparison:
         for label in (self.baseline, self.control, *(self.tuning.rates if self.tuning else ())):
             if label is not None:
                 self.arm(label)
+
+    @property
+    def precision(self) -> str:
+        """In words: ``float32``, or ``float32 with bfloat16 autocast``."""
+        return self.dtype if self.autocast is None else f"{self.dtype} with {self.autocast} autocast"
 
     def ends_at(self, values: Mapping[str, float]) -> str:
         """Where trials stop at their goal and these values reach it, says so; else empty."""

@@ -20,6 +20,7 @@ SAME = (
     "budget",
     "device",
     "dtype",
+    "autocast",
     "threads",
     "deterministic",
     "eval_chunk",

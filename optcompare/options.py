@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")
-_MACHINE = ("device", "dtype", "threads", "deterministic", "trainer")
+_MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
     *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane",
     "chunk", "eval_chunk", "diagnose_every",

@@ -24,6 +24,7 @@ LAYERS = {
     "contracts": ["seeds", "hookspecs", "strategy", "batch", "workload", "diagnostic", "optimizer", "start"],
     "trainers": [
         "train",
+        "train.autocast",
         "train.contender",
         "train.device",
         "train.data",

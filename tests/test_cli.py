@@ -578,7 +578,7 @@ def test_interrupted_run_saves_what_was_measured(files, long_run, number):
     result = load("here")
     assert result.status == "interrupted"
     *before, last = zip(result.trials["status"], result.trials["reason"], strict=True)
-    assert set(before) == {("finished", "")}
+    assert set(before) <= {("finished", "")}
     assert last in [("interrupted", "stopped by the user"), ("finished", "")], "between two trials nothing is cut"
     assert len(result.records) > 0
     assert Path("here/comparison.png").is_file()

@@ -1,4 +1,4 @@
-"""Deterministic algorithms, and trials on several devices."""
+"""Deterministic algorithms, autocast, and trials on several devices."""
 
 from __future__ import annotations
 
@@ -88,6 +88,68 @@ def test_nothing_is_said_of_operations_where_determinism_was_not_asked_for():
 def test_a_models_own_warnings_still_reach_the_user():
     with pytest.warns(UserWarning, match="the model has something to say"):
         compare(small_workload(model=Grumbles), **BRIEF)
+
+
+def by_hand(workload, updates):
+    """Gradient descent as torch's documentation writes it: autocast around the forward pass alone."""
+    torch.manual_seed(0)
+    model, (x, y) = workload.model(), workload.train
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    for _ in range(updates):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(x)
+        nn.functional.mse_loss(output.float(), y).backward()
+        optimizer.step()
+    return model.state_dict()
+
+
+def perceptron():
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+
+
+def in_one_order(seed, epoch, n):
+    return range(n)
+
+
+@pytest.mark.parametrize("strategy", ["full", "mini:10"])
+def test_autocast_computes_forward_passes_in_bfloat16_and_keeps_weights_in_float32(strategy):
+    workload = small_workload(model=perceptron)
+    settings = {"strategies": [strategy], "seeds": 1, "epochs": 3, "order": in_one_order}
+    result = compare(workload, **settings, autocast="bfloat16")
+    weights, expected = result.model(strategy, 0).state_dict(), by_hand(workload, 3)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert set(result.trials["trainer"]) == {"loop"}
+    assert any("bfloat16 rounds too coarsely for lanes" in line for line in result.environment["trainers"])
+    exact = compare(workload, **settings, trainer="loop").model(strategy, 0).state_dict()
+    assert not torch.equal(weights["0.weight"], exact["0.weight"])
+    torch.testing.assert_close(weights["0.weight"], exact["0.weight"], rtol=0.05, atol=0.01)
+
+
+def test_an_objective_is_computed_in_bfloat16_too():
+    def objective(model, batch):
+        x, y = batch
+        return (model(x) - y).square().mean()
+
+    settings = {"strategies": ["full"], "seeds": 1, "epochs": 2, "trainer": "loop"}
+    coarse, exact = (
+        compare(small_workload(loss=None, objective=objective), **settings, autocast=dtype)
+        for dtype in ("bfloat16", None)
+    )
+    assert list(coarse.records["train_loss"]) != list(exact.records["train_loss"])
+    assert list(coarse.records["train_loss"]) == pytest.approx(list(exact.records["train_loss"]), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"autocast": "float16"}, "autocast must be bfloat16, got float16; float16 would need its losses scaled"),
+        ({"autocast": "bfloat16", "dtype": "float64"}, "autocast bfloat16 goes with dtype float32, got float64"),
+    ],
+)
+def test_what_autocast_takes(settings, message):
+    with pytest.raises(ComparisonError, match=message):
+        compare(small_workload(), **BRIEF, **settings)
 
 
 def seen_device() -> str | None:

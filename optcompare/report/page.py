@@ -96,7 +96,7 @@ def _question(result: Result) -> str:
     seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
     arms = [_short(arm.label) for arm in comparison.arms]
     named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
-    return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.dtype}"
+    return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.precision}"
 
 
 def _verdict(result: Result) -> str:

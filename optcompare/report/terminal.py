@@ -63,7 +63,7 @@ class Reporter:
             rates += f", and {count} to tune from"
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
-        where = f"{comparison.device}, {comparison.dtype}, {threads}"
+        where = f"{comparison.device}, {comparison.precision}, {threads}"
         self._say(f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}")
         for note in notes:
             self._say(f"note: {note}")

@@ -55,6 +55,8 @@ class Families:
     def key(self, trial: Trial) -> Hashable:
         """Equal for trials that one program can train; raises :class:`Unsupported`."""
         comparison, contender = self.setup.comparison, self.setup.contenders[trial.arm.label]
+        if comparison.autocast is not None:
+            raise Unsupported(f"{comparison.autocast} rounds too coarsely for lanes to be held to the loop")
         if comparison.diagnostics:
             raise Unsupported("diagnostics look at the weights, the batch and the gradient of one trial")
         if contender.strategy.adaptive:

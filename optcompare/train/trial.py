@@ -19,6 +19,7 @@ from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequenc
 from ..start import SharedStart, fingerprint
 from ..strategy import StepStats
 from ..workload import Workload
+from .autocast import in_autocast
 from .contender import Setup
 from .data import Source
 from .device import DTYPES, Clock
@@ -51,7 +52,8 @@ class TrialRun:
         self._contender = setup.contenders[trial.arm.label]
         self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
         self.strategy = self.planner.strategy
-        self.workload = _with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
+        own = _with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
+        self.workload = in_autocast(own, self.device, comparison.autocast)
         self.model = self._start.model()
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
         self.model.to(self.device, DTYPES[comparison.dtype])
