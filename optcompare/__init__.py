@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .strategy import Epoch as Epoch
     from .strategy import StepStats as StepStats
     from .strategy import Strategy as Strategy
+    from .tracker import Tracker as Tracker
     from .workload import Workload as Workload
     from .workload import accuracy as accuracy
 
@@ -56,6 +57,7 @@ _HOMES = {
     "report.panel": ["Panel"],
     "result": ["Result", "load"],
     "strategy": ["Epoch", "StepStats", "Strategy"],
+    "tracker": ["Tracker"],
     "workload": ["Workload", "accuracy"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
