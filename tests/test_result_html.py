@@ -42,7 +42,7 @@ def test_a_notebook_sees_verdict_figure_summary_and_the_rest_folded(result):
 
 def test_text_says_the_same_in_a_few_lines(result):
     first, *verdict, fairness = repr(result).splitlines()
-    assert first == "workload: 2 arms, 4 trials, finished"
+    assert first == "custom: 2 arms, 4 trials, finished"
     assert verdict == result.verdict()
     assert fairness == f"fairness: all {len(result.certificate)} checks held"
 
