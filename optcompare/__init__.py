@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .strategy import StepStats as StepStats
     from .strategy import Strategy as Strategy
     from .study import batch_size_study as batch_size_study
+    from .tracker import Tracker as Tracker
     from .workload import Workload as Workload
     from .workload import accuracy as accuracy
 
@@ -60,6 +61,7 @@ _HOMES = {
     "report.panel": ["Panel"],
     "result": ["Result", "load"],
     "strategy": ["Epoch", "StepStats", "Strategy"],
+    "tracker": ["Tracker"],
     "workload": ["Workload", "accuracy"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from .execute import How, Prepared, execute, go_on
 from .make import DiagnosticLike, OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import rehearse
+from .report.progress import in_notebook
+from .report.progress import progress as shown
 from .resolve import resolve, restore
 from .result import Result
 from .resume import Earlier, refuse_other_question
@@ -69,6 +74,8 @@ def compare(
     resume: str | Path | None = None,
     force: bool = False,
     observer: Observer | None = None,
+    progress: bool | None = None,
+    track: str | Sequence[str] = (),
 ) -> Result:
     """Trains every arm from identical weights over an identical order of samples, and returns what was measured.
 
@@ -102,7 +109,10 @@ def compare(
     - ``order(seed, epoch, n)``: int64[n], replaces the shared shuffled order for all arms;
     - ``plugins``: paths of Python files or names of modules; ``out``: a new run directory to write;
     - ``resume``: the run directory of the same comparison, stopped, or with fewer seeds or arms or a smaller budget: what
-      is in it is not trained again; ``force``: even if versions, data or sources changed since.
+      is in it is not trained again; ``force``: even if versions, data or sources changed since;
+    - ``observer``: is told what happens, in this process; ``progress``: shows what is done and the time left, by default
+      in notebooks alone; ``track``: trackers, as "tensorboard" or ["jsonl", "mlflow:sqlite:///runs/mlflow.db"], which are
+      told in processes of their own: one that is slow or fails costs no more than what it was not told, and a warning.
 
     Ctrl-C returns what was measured until then, with ``status`` "interrupted". The caller's generators, thread count
     and torch flags are left as they were. Raises :class:`OptcompareError` with one line for whatever cannot be run.
@@ -139,14 +149,26 @@ def compare(
         order=order,
         plugins=plugins,
     )
-    how = How(observer=observer, memory=memory, jobs=jobs, executor=executor)
+    how = How(track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor)
     if resume is None:
-        return execute(prepared, None if out is None else Path(out), how)
+        return watched(prepared, how, observer, progress, lambda how: execute(prepared, _path(out), how))
     if out is not None:
         raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
     earlier = Earlier.read(Path(resume))
     refuse_other_question(prepared.setup.comparison, earlier.comparison)
-    return go_on(prepared, earlier, how, force=force)
+    return watched(prepared, how, observer, progress, lambda how: go_on(prepared, earlier, how, force=force))
+
+
+def watched(
+    prepared: Prepared, how: How, observer: Observer | None, progress: bool | None, run: Callable[[How], Result]
+) -> Result:
+    """``run(how)``, with an observer and, by default in notebooks alone, a bar; warns of observers and trackers that failed."""
+    known = len(prepared.registry.warnings)
+    with shown() if (in_notebook() if progress is None else progress) else nullcontext() as bar:
+        result = run(dataclasses.replace(how, observers=[each for each in (observer, bar) if each is not None]))
+    for warning in prepared.registry.warnings[known:]:
+        warnings.warn(warning, stacklevel=3)
+    return result
 
 
 def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
@@ -162,6 +184,10 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     with preserved_rng():
         setup, notes = restore(registry, comparison)
         return _rehearsed(registry, setup, notes)
+
+
+def _path(out: str | Path | None) -> Path | None:
+    return None if out is None else Path(out)
 
 
 def one_budget(given: Mapping[str, float | None]) -> Budget | None:

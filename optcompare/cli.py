@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
 TABLES = ("csv", "md", "latex")
-KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels")
+KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
 
 REPORT_EXAMPLES = """\b
 Examples:
@@ -167,7 +167,7 @@ def new_plugin(name: str, out: Path) -> None:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
-    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, with their parameters."""
+    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters."""
     from .report.terminal import print_entries
 
     registry = _registry(plugin)

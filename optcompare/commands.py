@@ -25,6 +25,8 @@ Examples:
   optcompare run --workload my_model.py:make_workload --device cuda --seconds 30
   optcompare run --config runs/20260101-120000-line/comparison.json
   optcompare run --resume runs/20260101-120000-digits --seeds 20
+  optcompare run --workload digits --track tensorboard --track mlflow:sqlite:///runs/mlflow.db
+  optcompare run --track jsonl | jq 'select(.event == "trial_finished")'
 """
 
 SCALING_EXAMPLES = """\b
@@ -89,6 +91,12 @@ _OUTPUT = (
     ),
     click.option(
         "--dry-run", is_flag=True, help="Shows arms, trials, updates and an estimate of the time; trains nothing."
+    ),
+    click.option(
+        "--track",
+        multiple=True,
+        metavar="NAME[:ADDRESS]",
+        help="Tells a tracker: tensorboard, mlflow:sqlite:///runs/mlflow.db, jsonl, …; may be given several times.",
     ),
     click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why."),
     click.option("--quiet", is_flag=True, help="Prints the path of the plot alone."),
@@ -226,12 +234,12 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
     """  # fmt: skip
     from .figures import save_across
-    from .options import check_memory, directories, plot_formats, prepare_all, prepare_resumed
+    from .options import check_memory, directories, plot_formats, prepare_all, prepare_resumed, tells_programs
     from .report.terminal import Reporter
 
     formats = plot_formats(options["formats"])
     given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]
-    say = Reporter(quiet=options["quiet"] or options["as_json"])
+    say = Reporter(quiet=options["quiet"] or options["as_json"], aside=tells_programs(options))
     earlier = None
     if options["memory"] is not None:
         check_memory(options["memory"])
@@ -255,10 +263,11 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     several = len(outs) > 1 and len(results) == len(outs)
     drawn = save_across(results, outs[0].parent, formats) if several else []
     if options["as_json"]:
-        shown = [_as_json(result, plot) for result, plot in zip(results, plots, strict=False)]
-        click.echo(json.dumps(shown[0] if len(outs) == 1 else shown, indent=2, allow_nan=False))
+        found = [_as_json(result, plot) for result, plot in zip(results, plots, strict=False)]
+        click.echo(json.dumps(found[0] if len(outs) == 1 else found, indent=2, allow_nan=False))
     elif options["quiet"]:
-        click.echo("\n".join(str(plot) for plot, _ in zip(plots, results, strict=False)))
+        shown = [str(plot) for plot, _ in zip(plots, results, strict=False)]
+        click.echo("\n".join(shown), err=say.aside)
     elif several:
         say.across(results, drawn)
     ctx.exit(max(map(_exit_code, results)))
@@ -287,7 +296,8 @@ def _run_one(
     known = len(prepared.registry.warnings)
     with say.progress() as observer:
         how = How(
-            observer=observer,
+            observers=[] if observer is None else [observer],
+            track=options["track"],
             say=_tell if options["verbose"] else None,
             formats=formats,
             memory=options["memory"],
@@ -342,13 +352,13 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     --max-epochs. A goal that nothing reaches is a result: exit code 0. The run
     directory is one like any other, so that report, verify and run --resume take it.
     """  # fmt: skip
-    from .options import check_memory, directories, plot_formats, prepare_scaling
+    from .options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
     from .report.terminal import Reporter
 
     formats = plot_formats(options["formats"])
     if options["memory"] is not None:
         check_memory(options["memory"])
-    say = Reporter(quiet=options["quiet"] or options["as_json"])
+    say = Reporter(quiet=options["quiet"] or options["as_json"], aside=tells_programs(options))
     prepared = prepare_scaling(options)
     (out,) = directories(options["out"], [prepared])
     if options["dry_run"]:
@@ -363,7 +373,7 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     if options["as_json"]:
         click.echo(json.dumps({**_as_json(result, plot), "words": result.recommendation()}, indent=2, allow_nan=False))
     elif options["quiet"]:
-        click.echo(str(plot))
+        click.echo(str(plot), err=say.aside)
     ctx.exit(_exit_code(result))
 
 

@@ -32,6 +32,7 @@ from .resume import Earlier, refuse_changes
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
 from .statistics import compared_column
 from .tasks import Tasks
+from .tracking import tracking
 from .train.contender import Setup
 from .train.device import torch_as_agreed
 from .train.landscape import landscape
@@ -56,14 +57,16 @@ class Prepared:
 class How:
     """How a run is carried out, which changes nothing of what is measured but the seconds.
 
-    - ``observer``: is told what happens; ``say``: in a line each, which trainer takes which trials, and why;
+    - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as "name:address";
+    - ``say``: is told in a line each which trainer takes which trials, and why;
     - ``formats``: of the plot; ``memory``: what lanes may take, as "4GB" or "25%";
     - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which trials can be
       trained on;
     - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is there already.
     """
 
-    observer: Observer | None = None
+    observers: Sequence[Observer] = ()
+    track: Sequence[str] = ()
     say: Callable[[str], None] | None = None
     formats: Sequence[str] = ("png",)
     memory: str | None = None
@@ -101,11 +104,14 @@ def execute(
     with ExitStack() as stack:
         stack.enter_context(torch_as_agreed(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
-        work = stack.enter_context(_workplace(prepared, how, stop))
+        trackers = stack.enter_context(tracking(registry, how.track, out))
+        work = stack.enter_context(_workplace(prepared, how, stop, trackers))
         if out is not None:
             stack.enter_context(rundir.reserved(out, occupied=earlier is not None))
             rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
+        for tracker in trackers:
+            tracker.run_started(comparison)
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
         planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
@@ -146,6 +152,8 @@ def execute(
             forget_parts(out)
             if comparison.tuning is not None and not measured.interrupted:
                 save_figures([result], "tuning", out, how.formats)
+        for tracker in trackers:
+            tracker.run_finished(result)
     registry.notify("run_finished", result=result)
     return result
 
@@ -162,7 +170,7 @@ class _Work:
 
 
 @contextmanager
-def _workplace(prepared: Prepared, how: How, stop: Stop) -> Iterator[_Work]:
+def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Observer]) -> Iterator[_Work]:
     """This process, or an executor: one that was made here ends here, at once where an error or a second Ctrl-C says so."""
     comparison, loop = prepared.setup.comparison, prepared.trainer
     choices: list[str] = []
@@ -172,7 +180,7 @@ def _workplace(prepared: Prepared, how: How, stop: Stop) -> Iterator[_Work]:
         if how.say is not None:
             how.say(line)
 
-    told = _Observers(prepared.registry, how.observer)
+    told = _Observers(prepared.registry, [*trackers, *how.observers])
     planned = [comparison.tuning_trials(), comparison.trials()]
     lanes = LanesTrainer(loop, memory_limit(how.memory, loop.device), chosen)
     if how.executor is None and (how.jobs or 1) == 1:
@@ -314,23 +322,23 @@ def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
 
 
 class _Observers:
-    """Plugins that listen, and the one observer handed in."""
+    """Plugins that listen, and the observers handed in."""
 
-    def __init__(self, registry: Registry, observer: Observer | None) -> None:
-        self._registry, self._observer = registry, observer
+    def __init__(self, registry: Registry, observers: Sequence[Observer]) -> None:
+        self._registry, self._observers = registry, observers
         self._heard = registry.observes("measured")
 
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
         if self._heard:
             self._registry.notify("measured", trial=trial, record=record)
-        if self._observer is not None:
-            self._observer.measured(trial, record)
+        for observer in self._observers:
+            observer.measured(trial, record)
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
         self._registry.notify("trial_finished", trial=trial, outcome=outcome)
-        if self._observer is not None:
-            self._observer.trial_finished(trial, outcome)
+        for observer in self._observers:
+            observer.trial_finished(trial, outcome)
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        if self._observer is not None:
-            self._observer.advanced(done, of, fraction, seconds_left)
+        for observer in self._observers:
+            observer.advanced(done, of, fraction, seconds_left)

@@ -9,11 +9,13 @@ import pluggy
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from pathlib import Path
 
     from .comparison import Comparison, Trial
     from .executors import Demand
     from .report.panel import Panel
     from .result import Result
+    from .tracker import Tracker
 
 NAME = "optcompare"
 hookspec = pluggy.HookspecMarker(NAME)
@@ -60,6 +62,15 @@ def optcompare_panels() -> Mapping[str, Callable[[], Panel]]:  # type: ignore[em
     """Called when figures are drawn, or panels listed: name to ``Panel`` class, or to a function that makes one.
 
     ``optcompare report --figure NAME`` draws it alone; on the comparison plot it stands where it has something to show.
+    """
+
+
+@hookspec
+def optcompare_trackers() -> Mapping[str, Callable[[str, Path | None], Tracker]]:  # type: ignore[empty-body]
+    """Called when a tracker is looked up or listed: name to ``Tracker`` class, or to a function
+    ``make(address, directory)`` that returns one.
+
+    It is told of a run in a process of its own, where nothing that it does can slow the run or stop it.
     """
 
 

@@ -35,6 +35,7 @@ _FREE_WITH_CONFIG = {
     "keep_states",
     "jobs",
     "executor",
+    "track",
 }
 
 
@@ -56,7 +57,7 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
 
 _FREE_WITH_RESUME = {
     "resume", "force", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin", "dry_run",
-    "quiet", "as_json", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor",
+    "quiet", "as_json", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
 }  # fmt: skip
 
 
@@ -123,6 +124,20 @@ def _batch_sizes(text: str | None) -> list[int] | None:
         if not (part.isdecimal() and int(part) >= 1):
             raise ComparisonError(f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part}'")
     return list(map(int, parts))
+
+
+def tells_programs(options: dict[str, Any]) -> bool:
+    """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json wants it too."""
+    if not options["track"]:
+        return False
+    from .registry import Registry
+
+    registry = Registry.load(options["plugin"], kind="trackers")
+    names = [text.partition(":")[0] for text in options["track"]]
+    prints = [name for name in names if getattr(registry.find("trackers", name).factory, "prints", False)]
+    if prints and options["as_json"]:
+        raise ComparisonError(f"--json and --track {prints[0]} both write to standard output; leave one out")
+    return bool(prints)
 
 
 def check_memory(text: str) -> None:

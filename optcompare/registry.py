@@ -20,7 +20,7 @@ from . import hookspecs
 from .binding import suggestion
 from .errors import OptcompareError, PluginError, explain
 
-KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels")
+KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
 _SINGULAR = {
     "strategies": "strategy",
     "workloads": "workload",
@@ -28,6 +28,7 @@ _SINGULAR = {
     "diagnostics": "diagnostic",
     "executors": "executor",
     "panels": "panel",
+    "trackers": "tracker",
 }
 _NAME = re.compile(r"[\w.-]+")
 
@@ -52,13 +53,18 @@ class PluginInfo:
 
 
 class Registry:
-    """The plugins of one process. ``warnings`` lists installed plugins that could not be used, and why."""
+    """The plugins of one process.
+
+    ``warnings``: installed plugins that could not be used, observers and trackers that failed, and why; ``named``: the
+    plugins that were asked for.
+    """
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(hookspecs.NAME)
         self._manager.add_hookspecs(hookspecs)
         self._versions: dict[str, str] = {}
         self.warnings: list[str] = []
+        self.named: tuple[str, ...] = ()
         self._with_panels = False
 
     @classmethod
@@ -82,6 +88,7 @@ class Registry:
             except (Exception, SystemExit) as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
         named = {str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin: plugin for plugin in plugins}
+        registry.named = tuple(named)
         for plugin in named.values():
             module = load_module(plugin)
             if not registry._manager.is_registered(module):  # it may be installed, too

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import html
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +44,7 @@ TRIAL_COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(repr=False)
 class Result:
     """What a comparison measured.
 
@@ -68,9 +65,9 @@ class Result:
     environment: dict[str, Any] = field(default_factory=dict)
     paths: pd.DataFrame | None = None
     plane: pd.DataFrame | None = None
-    panels: Mapping[str, Panel] | None = field(default=None, repr=False)
-    weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict, repr=False)
-    workload: Workload | None = field(default=None, repr=False)
+    panels: Mapping[str, Panel] | None = None
+    weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+    workload: Workload | None = None
 
     @property
     def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -263,13 +260,14 @@ class Result:
         return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
 
     def _repr_html_(self) -> str:
-        image = io.BytesIO()
-        self.plot().savefig(image, format="png")
-        data = base64.b64encode(image.getvalue()).decode()
-        return (
-            f'<img src="data:image/png;base64,{data}" style="max-width:100%"><p>{html.escape(" ".join(self.verdict()))}</p>'
-            + self.summary().to_html(index=False)
-        )
+        from .report.notebook import result_html
+
+        return result_html(self)
+
+    def __repr__(self) -> str:
+        from .report.notebook import result_text
+
+        return result_text(self)
 
 
 def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:

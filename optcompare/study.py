@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from .api import prepare, seed_list
+from .api import prepare, seed_list, watched
 from .comparison import Budget, TrainerName
 from .errors import ComparisonError
 from .execute import How, Prepared, execute
@@ -48,6 +48,8 @@ def batch_size_study(
     plugins: str | Sequence[str] = (),
     out: str | Path | None = None,
     observer: Observer | None = None,
+    progress: bool | None = None,
+    track: str | Sequence[str] = (),
 ) -> Result:
     """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.
 
@@ -79,10 +81,11 @@ def batch_size_study(
         trainer=trainer,
         plugins=plugins,
     )
-    how = How(observer=observer, memory=memory, jobs=jobs, executor=executor)
-    result = execute(prepared, None if out is None else Path(out), how)
-    if out is not None and result.status != "interrupted":
-        save_scaling(result, Path(out), ["png"])
+    directory = None if out is None else Path(out)
+    how = How(track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor)
+    result = watched(prepared, how, observer, progress, lambda how: execute(prepared, directory, how))
+    if directory is not None and result.status != "interrupted":
+        save_scaling(result, directory, ["png"])
     return result
 
 

@@ -115,12 +115,6 @@ def test_a_loaded_result_says_what_was_saved_and_that_it_has_no_weights(tmp_path
         loaded.model("full", 0)
 
 
-def test_a_result_shows_itself_in_a_notebook():
-    html = compare(small_workload(), ["full"], seeds=2, epochs=2)._repr_html_()
-    assert html.startswith('<img src="data:image/png;base64,')
-    assert "final_train_loss" in html
-
-
 def test_validation_data_and_metrics_become_columns():
     workload = small_workload(
         valid=small_workload(4).train, metrics={"mae": lambda output, y: ((output - y).abs().sum(), y.numel())}

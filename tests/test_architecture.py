@@ -21,7 +21,7 @@ CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
     "words": ["errors", "spec", "binding", "schedule", "tuning", "goal", "comparison"],
-    "contracts": ["seeds", "hookspecs", "strategy", "batch", "workload", "diagnostic", "optimizer", "start"],
+    "contracts": ["seeds", "hookspecs", "strategy", "batch", "workload", "diagnostic", "optimizer", "tracker", "start"],
     "trainers": [
         "train",
         "train.autocast",
@@ -75,6 +75,7 @@ LAYERS = {
         "report.panels",
         "report.figure",
         "report.table",
+        "report.progress",
         "verdict",
         "report.rows",
         "report.seeds",
@@ -85,11 +86,14 @@ LAYERS = {
         "scaling",
         "report.scaling",
         "report.series",
+        "report.markup",
+        "report.notebook",
         "report.page",
         "result",
     ],
     "running": [
         "registry",
+        "tracking",
         "provenance",
         "make",
         "resolve",
@@ -193,7 +197,7 @@ def test_statistics_and_report_read_records_without_torch_or_pyplot(module):
     assert not {name for name in names if name.partition(".")[0] == "torch" or name.endswith("pyplot")}
 
 
-@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"cli", "commands", "report.terminal"}))
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {"cli", "commands", "report.terminal", "report.progress"}))
 def test_only_the_command_line_prints(module):
     calls = [
         node.func for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8"))) if isinstance(node, ast.Call)

@@ -38,7 +38,9 @@ def test_examples_say_what_they_are_about_and_draw_it(name, monkeypatch, tmp_pat
     assert SAYS[name] in said
     assert Path("figure.png").read_bytes().startswith(b"\x89PNG")
     if name == "notebook":  # the whole table, as the notebook printed it, to all four digits
-        assert said.startswith("first order [2, 3, 1, 4, 5, 0] full: w, b mini:2: w, b start 0.2294 -0.2380 0.2294 -0.2380")
+        assert said.startswith(
+            "first order [2, 3, 1, 4, 5, 0] full: w, b mini:2: w, b start 0.2294 -0.2380 0.2294 -0.2380"
+        )
         assert "after 1 epoch 0.4798 -0.1793 0.7664 -0.1066" in said
 
 

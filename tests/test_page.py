@@ -17,8 +17,8 @@ from test_hostile import NAMES, strategy
 from test_report import run
 
 from optcompare import compare, load
+from optcompare.report import markup, series, style
 from optcompare.report import page as pages
-from optcompare.report import series, style
 
 
 class Outline(HTMLParser):
@@ -219,11 +219,11 @@ def test_what_is_kept_has_the_ends_and_the_beginning():
      ("1fcc3e28", None), ("0 of 6", 0), ("0.03 (edge)", 0.03)],
 )  # fmt: skip
 def test_cells_are_sorted_by_what_they_mean(text, value):
-    assert pages.sort_value(text) == value
+    assert markup.sort_value(text) == value
 
 
 def test_what_is_missing_has_no_place_in_the_order():
-    assert math.isnan(pages.sort_value("–"))
+    assert math.isnan(markup.sort_value("–"))
 
 
 def test_the_command_line_writes_it_beside_the_plot_or_alone(tmp_path, capsys, result):

@@ -10,20 +10,18 @@ import base64
 import hashlib
 import json
 import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from ..errors import printable
 from ..statistics import final_values
 from . import style
 from .curves import with_status
 from .figure import what_is_drawn, what_was_shared
+from .markup import question, short, table, text
 from .series import VALUES, embedded
 from .table import duration, goal_cells, number, pair_cells, spread_cells, summary_cells, tuning_cells
 
@@ -34,16 +32,15 @@ ROWS = 1_000
 """The most rows of the table of trials."""
 DASHES = ("none", "8 3", "2 3", "10 3 2 3")
 """Those of ``style.DASHES``, for a line 2.5 pixels wide."""
-_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def page(results: Sequence[Result]) -> str:
     """The page, with a section for each result."""
     look, script = _style(), _file("page.js")
     policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(look)}'"
-    title = ", ".join(_text(result.comparison.workload.label) for result in results)
+    title = ", ".join(text(result.comparison.workload.label) for result in results)
     links = "".join(
-        f'<li><a href="#run-{i}">{_text(_short(result.comparison.workload.label))}</a></li>'
+        f'<li><a href="#run-{i}">{text(short(result.comparison.workload.label))}</a></li>'
         for i, result in enumerate(results)
     )
     sections = "\n".join(_section(result, i, VALUES // len(results)) for i, result in enumerate(results))
@@ -74,11 +71,11 @@ def _section(result: Result, place: int, values: int) -> str:
     comparison = result.comparison
     parts = [
         f'<section class="run" id="run-{place}">',
-        f'<header><p class="over">optcompare · workload</p><h1>{_text(comparison.workload.label)}</h1>',
-        f'<p class="lead">{_text(_question(result))}</p></header>',
+        f'<header><p class="over">optcompare · workload</p><h1>{text(comparison.workload.label)}</h1>',
+        f'<p class="lead">{text(question(result))}</p></header>',
     ]
     if result.status != "finished":
-        parts.append(f'<p class="warning">{_text(result.status)}: this is what was measured until then.</p>')
+        parts.append(f'<p class="warning">{text(result.status)}: this is what was measured until then.</p>')
     parts += ['<div class="answer">', _verdict(result), _certificate(result), "</div>"]
     if len(records):
         parts += _chart(result, place, values)
@@ -89,18 +86,8 @@ def _section(result: Result, place: int, values: int) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _question(result: Result) -> str:
-    comparison = result.comparison
-    rates = list(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
-    some = rates if len(rates) <= 6 else [*rates[:5], f"{len(rates) - 5} more"]
-    seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
-    arms = [_short(arm.label) for arm in comparison.arms]
-    named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
-    return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.precision}"
-
-
 def _verdict(result: Result) -> str:
-    sentences = "".join(f"<p>{_text(sentence)}</p>" for sentence in result.verdict())
+    sentences = "".join(f"<p>{text(sentence)}</p>" for sentence in result.verdict())
     return f'<section class="card" aria-label="Verdict"><h2>Verdict</h2>{sentences}</section>'
 
 
@@ -110,7 +97,7 @@ def _certificate(result: Result) -> str:
     said = f"{broken} of {len(checks)} checks did not hold" if broken else f"all {len(checks)} checks held"
     rows = "".join(
         f'<li class="{"held" if check.held else "broken"}"><strong>{"✓ held" if check.held else "✗ not held"}: '
-        f"{_text(check.name)}</strong> <span>{_text(check.detail)}</span></li>"
+        f"{text(check.name)}</strong> <span>{text(check.detail)}</span></li>"
         for check in checks
     )
     head = f"Fairness certificate: {said if checks else 'none, as the run did not come to its end'}"
@@ -127,9 +114,9 @@ def _chart(result: Result, place: int, values: int) -> Iterator[str]:
         records, trials, metric=result.compared, errors=result.comparison.errors, goal=goal, values=values
     )  # fmt: skip
     drawn = with_status(records[["workload", "arm", "seed", "mark", "train_loss"]], trials)
-    yield f"<h2>{_text(what_was_shared(records, trials))}</h2>"
+    yield f"<h2>{text(what_was_shared(records, trials))}</h2>"
     yield f'<figure class="curves" data-from="data-{place}"><noscript><p>The curves need JavaScript.</p></noscript>'
-    yield f"<figcaption>{_text(what_is_drawn(drawn, trials))}</figcaption></figure>"
+    yield f"<figcaption>{text(what_is_drawn(drawn, trials))}</figcaption></figure>"
     # In a script no character ends what is data, as long as no "<" is among them.
     yield f'<script type="application/json" id="data-{place}">{data.replace("<", chr(92) + "u003c")}</script>'
 
@@ -137,21 +124,21 @@ def _chart(result: Result, place: int, values: int) -> Iterator[str]:
 def _tables(result: Result) -> Iterator[str]:
     summary, several = result.summary(), len(result.comparison.seeds) > 1
     yield "<h2>Summary</h2>"
-    yield _table(
+    yield table(
         *summary_cells(summary),
         "Mean over seeds ± half of its 95% t interval." if several else "One seed: no interval.",
     )
     if result.goal is not None:
-        yield _table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
+        yield table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
     if several:
-        yield _table(*spread_cells(summary, result.compared), "How the final values lie over seeds.")
+        yield table(*spread_cells(summary, result.compared), "How the final values lie over seeds.")
     pairs = result.pairs()
     if len(pairs):
-        yield f"<h2>Against {_text(result.baseline)}, seed by seed</h2>"
-        yield _table(*pair_cells(pairs, result.compared), "Differences less than 0 are for the arm.")
+        yield f"<h2>Against {text(result.baseline)}, seed by seed</h2>"
+        yield table(*pair_cells(pairs, result.compared), "Differences less than 0 are for the arm.")
     if result.comparison.tuning is not None and result.status == "finished":
         yield "<h2>Tuning</h2>"
-        yield _table(*tuning_cells(result.tuning(), result.compared), "On seeds that no report seed ever is.")
+        yield table(*tuning_cells(result.tuning(), result.compared), "On seeds that no report seed ever is.")
 
 
 def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
@@ -189,12 +176,12 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     said = "One row a trial; weights: the first digits of the SHA-256 of the initial ones."
     if len(trials) > ROWS:
         said = f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet has all. {said}"
-    table = _table([*header, "reason"] if reasons else header, rows, said)
-    return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{table}</details>"
+    listed = table([*header, "reason"] if reasons else header, rows, said)
+    return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{listed}</details>"
 
 
 def _notes(result: Result) -> str:
-    items = "".join(f"<li>{_text(note)}</li>" for note in result.notes)
+    items = "".join(f"<li>{text(note)}</li>" for note in result.notes)
     return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
 
 
@@ -206,49 +193,20 @@ def _environment(result: Result) -> str:
         "order of samples": comparison.order,
     }  # fmt: skip
     rows = "".join(
-        f"<dt>{_text(key)}</dt><dd>{_text(_shown(value))}</dd>" for key, value in {**settings, **known}.items()
+        f"<dt>{text(key)}</dt><dd>{text(_shown(value))}</dd>" for key, value in {**settings, **known}.items()
     )
-    table = ""
+    listed = ""
     if plugins and all(isinstance(plugin, Mapping) for plugin in plugins):
         names = ["name", "version", "source", "sha256"]
         cells = [
             [str(plugin.get(name, ""))[: 12 if name == "sha256" else None] for name in names] for plugin in plugins
         ]
-        table = _table(names, cells, "Plugins; SHA-256 of their sources.")
-    return f"<details><summary><h2>Environment</h2></summary><dl>{rows}</dl>{table}</details>"
+        listed = table(names, cells, "Plugins; SHA-256 of their sources.")
+    return f"<details><summary><h2>Environment</h2></summary><dl>{rows}</dl>{listed}</details>"
 
 
 def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """A table that the page's script makes sortable; what is no text carries the number that it is sorted by."""
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in header)
-    body = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>' + "".join(map(_cell, row[1:])) + "</tr>\n" for row in rows
-    )
-    return (
-        f'<div class="scroll"><table><caption>{_text(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
-    )
-
-
-def _cell(text: str) -> str:
-    value = sort_value(text)
-    return f"<td>{_text(text)}</td>" if value is None else f'<td class="n" data-v="{value:.6g}">{_text(text)}</td>'
-
-
-def sort_value(text: str) -> float | None:
-    """The number that a cell begins with, a time in seconds; nan for '–'; None for a text."""
-    plain = text.removeprefix("median ").replace(",", "").replace("-∞", "-inf").replace("∞", "inf")
-    if plain in ("–", ""):
-        return math.nan
-    times = re.fullmatch(r"(?:[\d.e-]+ (?:s|min|h) ?)+", plain)
-    if times:
-        return sum(float(value) * _UNITS[unit] for value, unit in re.findall(r"([\d.e-]+) (s|min|h)\b", plain))
-    found = re.fullmatch(r"<?(-?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))(?: .*)?", plain)
-    return float(found[1]) if found else None
 
 
 def _style() -> str:
@@ -265,19 +223,9 @@ def _on_dark(colour: str) -> str:
     return "#" + "".join(f"{round(255 * (part + share * (1 - part))):02x}" for part in to_rgb(colour))
 
 
-def _short(text: str) -> str:
-    """A name as it stands among others."""
-    return text if len(text) <= 60 else f"{text[:40]}…{text[-19:]}"
-
-
-def _text(text: str) -> str:
-    """Text as text: escaped, and without characters that would turn the direction of writing."""
-    return escape(printable(text), quote=True)
-
-
 def _file(name: str) -> str:
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def _digest(source: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..binding import parameters
-from ..comparison import Arm, Comparison, Trial
+from ..comparison import Arm, Comparison
 from ..errors import printable
 from ..optimizer import hyperparameters
 from ..statistics import estimated, on_shared_clock
+from .progress import Lines, progress
 from .table import (
     aligned,
     certificate_lines,
@@ -40,17 +40,16 @@ if TYPE_CHECKING:
     from ..rehearsal import Estimate
     from ..result import Result
 
-_LINE_EVERY_SECONDS = 5.0
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
 
 
 class Reporter:
-    """Speaks to the user during a run, or keeps quiet."""
+    """Speaks to the user during a run, or keeps quiet; ``aside``: on standard error, where the other one is a program's."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._out = Console(highlight=False, soft_wrap=True)
+    def __init__(self, quiet: bool, aside: bool = False) -> None:
+        self._quiet, self.aside = quiet, aside
+        self._out = Console(highlight=False, soft_wrap=True, stderr=aside)
 
     def question(self, comparison: Comparison, notes: Sequence[str]) -> None:
         """What is about to be compared, and what the user should know of it."""
@@ -83,15 +82,13 @@ class Reporter:
         self._say(f"{trials} trials of {len(estimates)} arms, about {duration(total)}; nothing was trained")
 
     @contextmanager
-    def progress(self) -> Iterator[Bar | Lines | None]:
+    def progress(self) -> Iterator[Lines | None]:
         """A bar with the time left on a terminal, plain lines elsewhere, nothing when quiet. On standard error."""
         if self._quiet:
             yield None
-        elif sys.stderr.isatty():
-            with Bar() as bar:
-                yield bar
         else:
-            yield Lines()
+            with progress() as shown:
+                yield shown
 
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
         """What several workloads say together: mean ranks, and scores where each has a goal."""
@@ -191,7 +188,7 @@ class Reporter:
 
     def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
         """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
-        shown: list[Bar | Lines | None] = [None]
+        shown: list[Lines | None] = [None]
         began: list[float] = []
         found: list[Finding] = []
 
@@ -258,59 +255,6 @@ def summary_as(form: str, result: Result) -> str:
     return markdown(*cells) if form == "md" else latex(*cells)
 
 
-class Lines:
-    """Progress as plain lines, one every few seconds."""
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
-        pass
-
-    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        if outcome["status"] == "failed":
-            print(f"failed: {trial.arm.label}, seed {trial.seed}: {outcome['reason']}", file=sys.stderr, flush=True)
-
-    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        now = time.monotonic()
-        if now - self._last >= _LINE_EVERY_SECONDS:
-            self._last = now
-            print(
-                f"{done} of {of} trials, {fraction:.0%}, about {duration(seconds_left)} left",
-                file=sys.stderr,
-                flush=True,
-            )
-
-
-class Bar(Lines):
-    """Progress as a bar."""
-
-    def __enter__(self) -> Bar:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.fields[left]}"),
-        ]
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("training", total=1.0, left="")
-        self._bar.start()
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._bar.stop()
-
-    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        self._bar.update(
-            self._task,
-            completed=fraction,
-            description=f"trial {done + 1} of {of}",
-            left=f"{duration(seconds_left)} left",
-        )
-
-
 def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:
     """Each registered thing: its name, what it is, and its parameters with their defaults."""
     out = Console(highlight=False)
@@ -326,8 +270,8 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
 
 
 def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
-    if kind in ("executors", "panels"):
-        return ()  # an executor takes an address, not a spec
+    if kind in ("executors", "panels", "trackers"):
+        return ()  # executors and trackers take an address, not a spec
     return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
 
 

@@ -1,0 +1,66 @@
+"""Pieces of HTML that the page and the notebook share: texts, tables, the question."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from ..errors import printable
+
+if TYPE_CHECKING:
+    from ..result import Result
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def question(result: Result) -> str:
+    """What was compared, in a line: arms, rates, seeds, budget, device."""
+    comparison = result.comparison
+    rates = list(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
+    some = rates if len(rates) <= 6 else [*rates[:5], f"{len(rates) - 5} more"]
+    seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
+    arms = [short(arm.label) for arm in comparison.arms]
+    named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
+    return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.precision}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
+    """A table that the page's script makes sortable; what is no text carries the number that it is sorted by."""
+    head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
+    body = "".join(
+        f'<tr><th scope="row">{text(row[0])}</th>' + "".join(map(_cell, row[1:])) + "</tr>\n" for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
+    )
+
+
+def _cell(shown: str) -> str:
+    value = sort_value(shown)
+    return f"<td>{text(shown)}</td>" if value is None else f'<td class="n" data-v="{value:.6g}">{text(shown)}</td>'
+
+
+def sort_value(shown: str) -> float | None:
+    """The number that a cell begins with, a time in seconds; nan for '–'; None for a text."""
+    plain = shown.removeprefix("median ").replace(",", "").replace("-∞", "-inf").replace("∞", "inf")
+    if plain in ("–", ""):
+        return math.nan
+    times = re.fullmatch(r"(?:[\d.e-]+ (?:s|min|h) ?)+", plain)
+    if times:
+        return sum(float(value) * _UNITS[unit] for value, unit in re.findall(r"([\d.e-]+) (s|min|h)\b", plain))
+    found = re.fullmatch(r"<?(-?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))(?: .*)?", plain)
+    return float(found[1]) if found else None
+
+
+def short(name: str) -> str:
+    """A name as it stands among others."""
+    return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
+
+
+def text(plain: str) -> str:
+    """A text as HTML: escaped, and without characters that would turn the direction of writing."""
+    return escape(printable(plain), quote=True)

@@ -1,0 +1,102 @@
+"""A result as a notebook shows it: the verdict, the plot, the summary; the rest unfolds."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+from .markup import question, table, text
+from .table import certificate_lines, goal_cells, pair_cells, summary_cells
+
+if TYPE_CHECKING:
+    from ..result import Result
+
+DPI = 100
+STYLE = """<style>
+.optcompare { max-width: 960px; line-height: 1.45; }
+.optcompare .lead, .optcompare caption { opacity: .75; font-size: 90%; text-align: left; }
+.optcompare .lead { margin: 0 0 6px; }
+.optcompare p { margin: 4px 0; }
+.optcompare img { display: block; max-width: 100%; margin: 8px 0; background: #fff; }
+.optcompare .scroll { overflow-x: auto; }
+.optcompare table { border-collapse: collapse; margin: 4px 0; font-size: 90%; font-variant-numeric: tabular-nums; }
+.optcompare caption { caption-side: bottom; padding-top: 2px; white-space: nowrap; }
+.optcompare th, .optcompare td { padding: 2px 12px 2px 0; text-align: right; white-space: nowrap; }
+.optcompare th:first-child { text-align: left; }
+.optcompare summary { cursor: pointer; }
+.optcompare li { overflow-wrap: anywhere; }
+</style>"""
+
+
+def result_html(result: Result) -> str:
+    """A piece of HTML whose style reaches no further than itself, in the colours of the notebook."""
+    parts = [
+        STYLE,
+        '<div class="optcompare">',
+        f"<p><strong>{text(result.comparison.workload.label)}</strong></p>",
+        f'<p class="lead">{text(question(result))}</p>',
+    ]
+    if result.status != "finished":
+        parts.append(f"<p><strong>{text(result.status)}</strong>: this is what was measured until then.</p>")
+    parts += [f"<p>{text(sentence)}</p>" for sentence in result.verdict()]
+    if len(result.reported[0]):
+        parts += [_picture(result), *_tables(result)]
+    parts += [_certificate(result), _notes(result), "</div>"]
+    return "\n".join(part for part in parts if part)
+
+
+def result_text(result: Result) -> str:
+    """The same in a few lines of plain text."""
+    label, arms = result.comparison.workload.label, len(result.comparison.arms)
+    trials = len(result.reported[1])
+    first = f"{label}: {arms} arm{'s' * (arms != 1)}, {trials} trial{'s' * (trials != 1)}, {result.status}"
+    return "\n".join([first, *result.verdict(), _held(result)])
+
+
+def _picture(result: Result) -> str:
+    image = io.BytesIO()
+    result.plot().savefig(image, format="png", dpi=DPI)
+    data = base64.b64encode(image.getvalue()).decode()
+    return f'<img alt="The comparison plot: loss curves of all arms." src="data:image/png;base64,{data}">'
+
+
+def _tables(result: Result) -> list[str]:
+    summary = result.summary()
+    several = len(result.comparison.seeds) > 1
+    said = "Mean over seeds ± half of its 95% t interval." if several else "One seed: no interval."
+    found = [table(*summary_cells(summary), said)]
+    if result.goal is not None:
+        found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))
+    pairs = result.pairs()
+    if len(pairs):
+        shown = table(*pair_cells(pairs, result.compared), "Differences less than 0 are for the arm.")
+        found.append(_folded(f"against {result.baseline}, seed by seed", shown))
+    return found
+
+
+def _held(result: Result) -> str:
+    checks = result.certificate
+    broken = sum(not check.held for check in checks)
+    if not checks:
+        return "fairness: no certificate, as the run did not come to its end"
+    return (
+        f"fairness: {broken} of {len(checks)} checks did NOT hold"
+        if broken
+        else f"fairness: all {len(checks)} checks held"
+    )
+
+
+def _certificate(result: Result) -> str:
+    lines = "".join(f"<li>{text(line)}</li>" for line in certificate_lines(result.certificate))
+    return _folded(_held(result), f"<ul>{lines}</ul>") if lines else f"<p>{text(_held(result))}</p>"
+
+
+def _notes(result: Result) -> str:
+    lines = "".join(f"<li>{text(note)}</li>" for note in result.notes)
+    count = len(result.notes)
+    return _folded(f"{count} note{'s' * (count != 1)}", f"<ul>{lines}</ul>") if lines else ""
+
+
+def _folded(title: str, inside: str) -> str:
+    return f"<details><summary>{text(title)}</summary>{inside}</details>"

@@ -1,0 +1,122 @@
+"""Progress: a bar with the time left on a terminal and in a notebook, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .table import duration
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..comparison import Trial
+
+_LINE_EVERY_SECONDS = 5.0
+_SHOWN_EVERY_SECONDS = 0.25
+
+
+@contextmanager
+def progress() -> Iterator[Lines]:
+    """What fits where it is shown: in a notebook below the cell, else on standard error."""
+    if in_notebook():
+        with NotebookBar() as below:
+            yield below
+    elif sys.stderr.isatty():
+        with Bar() as bar:
+            yield bar
+    else:
+        yield Lines()
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+class Lines:
+    """Progress as plain lines, one every few seconds."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        pass
+
+    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
+        if outcome["status"] == "failed":
+            print(f"failed: {trial.arm.label}, seed {trial.seed}: {outcome['reason']}", file=sys.stderr, flush=True)
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        now = time.monotonic()
+        if now - self._last >= _LINE_EVERY_SECONDS:
+            self._last = now
+            print(
+                f"{done} of {of} trials, {fraction:.0%}, about {duration(seconds_left)} left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+class Bar(Lines):
+    """Progress as a bar on a terminal."""
+
+    def __enter__(self) -> Bar:
+        from rich.console import Console
+
+        self._bar = _bar(console=Console(stderr=True), transient=True)
+        self._task = self._bar.add_task("training", total=1.0, left="")
+        self._bar.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._bar.stop()
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        self._bar.update(
+            self._task,
+            completed=fraction,
+            description=f"trial {min(done + 1, of)} of {of}",
+            left=f"{duration(seconds_left)} left",
+        )
+
+
+class NotebookBar(Bar):
+    """The same as one output below a cell, drawn over and over, and a line about what was done in its place at the end."""
+
+    def __enter__(self) -> NotebookBar:
+        from IPython.display import display
+
+        self._began, self._shown, self._of = time.monotonic(), 0.0, 0
+        self._bar = _bar(auto_refresh=False)
+        self._task = self._bar.add_task("training", total=1.0, left="")
+        self._output = display(self._bar, display_id=True)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        took = duration(time.monotonic() - self._began)
+        said = f"{self._done} of {self._of} trials in {took}" if self._of else "nothing was trained"
+        self._output.update({"text/plain": said}, raw=True)
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        super().advanced(done, of, fraction, seconds_left)
+        self._done, self._of = done, of
+        if time.monotonic() - self._shown > _SHOWN_EVERY_SECONDS:
+            self._output.update(self._bar)
+            self._shown = time.monotonic()
+
+
+def _bar(**settings: Any) -> Progress:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[left]}"),
+        **settings,
+    )
