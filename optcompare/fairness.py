@@ -39,6 +39,7 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
+        self._leapt: list[float] = []  # by updates of several passes, the next of which would have been too much
         self._broken_orders: set[int] = set()
         self._finished = self._ended = self._failed = self._checked = 0
         self._unchecked: set[int] = set()
@@ -82,6 +83,8 @@ class Evidence:
             spent = float(outcome["train_seconds" if unit == "seconds" else unit])
             if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
                 self._at_goal.append(spent)
+            elif unit == "epochs" and (outcome["epochs"] > outcome["updates"] or not outcome["updates"]):
+                self._leapt.append(spent)
             else:
                 self._spent.add(spent)
 
@@ -141,12 +144,14 @@ class Evidence:
             low == high == budget.amount if exact else budget.unit == "seconds" or high <= budget.amount
         )
         most = " at most" if self._comparison.stop_at_goal else ""
-        held = held and max(self._at_goal, default=0.0) <= budget.amount
+        held = held and max([*self._at_goal, *self._leapt], default=0.0) <= budget.amount
         detail = f"{budget}{most} for each of {_count(self._finished, 'finished trial')}"
         if self._comparison.stop_at_goal:
             detail += f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
         if low < high:
             detail += f", of which it used {low:,.6g} to {high:,.6g}" if held else f"; spent: {low:,.6g} to {high:,.6g}"
+        if self._leapt and min(self._leapt) < budget.amount:
+            detail += f"; where an update takes several, at least {min(self._leapt):,.6g} were used"
         detail += f"; {_count(left, 'trial')} ended before" if left else ""
         return Check("equal budgets", held, detail)
 

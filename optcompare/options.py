@@ -19,8 +19,8 @@ MARKS = 16
 """Marks an epoch in a batch-size study: with one, the curve would show the marks."""
 UNITS = ("epochs", "updates", "samples", "seconds")
 _AS_GIVEN = (
-    "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane", "device",
-    "dtype", "threads", "chunk", "eval_chunk", "trainer", "diagnose_every",
+    "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "clip", "goal", "baseline", "control", "measure", "plane",
+    "device", "dtype", "threads", "chunk", "eval_chunk", "trainer", "diagnose_every",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -90,6 +90,7 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
             seeds=before.seeds,
             chunk=before.arms[0].chunk,
             schedule=before.arms[0].schedule,
+            clip=before.arms[0].clip,
             eval_chunk=before.eval_chunk,
             order=None,
             device=before.device,

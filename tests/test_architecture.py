@@ -38,6 +38,7 @@ LAYERS = {
         "train.sketch",
         "train.moment",
         "train.diagnosing",
+        "train.closure",
         "train.trial",
         "train.loop",
         "train.landscape",

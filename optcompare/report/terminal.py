@@ -247,7 +247,8 @@ class Reporter:
 
 
 def _rate(arm: Arm) -> str:
-    return f"{arm.optimizer.label} lr {arm.lr:g}" + (f", {arm.schedule}" if arm.schedule != "none" else "")
+    scheduled = f", {arm.schedule}" if arm.schedule != "none" else ""
+    return f"{arm.optimizer.label} lr {arm.lr:g}{scheduled}" + (f", clip {arm.clip:g}" if arm.clip is not None else "")
 
 
 def summary_as(form: str, result: Result) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..workload import Workload
-from .rules import Settings, Unsupported
+from .rules import Settings, Unsupported, clipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,13 +23,15 @@ Carry = list["Tensor"]
 
 
 class Blueprint:
-    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, the chunk.
+    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk and clip.
 
     ``model``: any lane's; its values are never used.
     """
 
-    def __init__(self, workload: Workload, model: nn.Module, settings: Settings, chunk: int) -> None:
-        self.workload, self.settings, self.chunk = workload, settings, chunk
+    def __init__(
+        self, workload: Workload, model: nn.Module, settings: Settings, chunk: int, clip: float | None = None
+    ) -> None:
+        self.workload, self.settings, self.chunk, self.clip = workload, settings, chunk, clip
         model = copy.deepcopy(model)
         self._objective = _Objective(model, workload)
         self._outputs = _Outputs(copy.deepcopy(model), workload).eval()
@@ -112,6 +114,7 @@ class Blueprint:
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
         slots = carry[count + len(kept) :]
         grads, kept = self._gradient(weights, kept, batch)
+        grads = grads if self.clip is None else clipped(grads, self.clip)
         named = dict(zip(self._rate_names, rates, strict=True))
         new_weights, new_slots = [], list[torch.Tensor]()
         for number, (weight, grad) in enumerate(zip(weights, grads, strict=True)):
