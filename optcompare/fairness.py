@@ -83,7 +83,7 @@ class Evidence:
             spent = float(outcome["train_seconds" if unit == "seconds" else unit])
             if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
                 self._at_goal.append(spent)
-            elif unit == "epochs" and (outcome["epochs"] > outcome["updates"] or not outcome["updates"]):
+            elif unit == "epochs" and spent < self._comparison.budget.amount and _passed_several_times(outcome):
                 self._leapt.append(spent)
             else:
                 self._spent.add(spent)
@@ -144,13 +144,13 @@ class Evidence:
             low == high == budget.amount if exact else budget.unit == "seconds" or high <= budget.amount
         )
         most = " at most" if self._comparison.stop_at_goal else ""
-        held = held and max([*self._at_goal, *self._leapt], default=0.0) <= budget.amount
+        held = held and max(self._at_goal, default=0.0) <= budget.amount
         detail = f"{budget}{most} for each of {_count(self._finished, 'finished trial')}"
         if self._comparison.stop_at_goal:
             detail += f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
         if low < high:
             detail += f", of which it used {low:,.6g} to {high:,.6g}" if held else f"; spent: {low:,.6g} to {high:,.6g}"
-        if self._leapt and min(self._leapt) < budget.amount:
+        if self._leapt:
             detail += f"; where an update takes several, at least {min(self._leapt):,.6g} were used"
         detail += f"; {_count(left, 'trial')} ended before" if left else ""
         return Check("equal budgets", held, detail)
@@ -182,6 +182,12 @@ _TRAINERS = {
     "lanes": "in lanes",
     "lanes+loop": "begun in lanes, ended in the loop",
 }
+
+
+def _passed_several_times(outcome: Mapping[str, Any]) -> bool:
+    """Whether updates took more than an epoch each, as with closures; a trial whose first would have taken too much made
+    none."""
+    return bool(outcome["epochs"] > outcome["updates"] or outcome["updates"] == 0)
 
 
 def _unless(seeds: list[int], detail: str) -> str:

@@ -131,11 +131,39 @@ def _check_made(made: Any, weights: Sequence[Tensor], name: str) -> None:
         raise ComparisonError(
             f"optimizer {name}: its function must return a torch.optim.Optimizer, got a {type(made).__name__}"
         )
+    if not all("lr" in group for group in made.param_groups):
+        raise ComparisonError(f"optimizer {name} has no learning rate: a parameter group of it has no lr")
     if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in weights):
         raise ComparisonError(
             f"optimizer {name} changes weights or gradients while they are computed, so that gradients can be neither "
             "accumulated nor clipped, and updates not counted; use one that makes its updates in step()"
         )
+
+
+def load_state(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Brings it to a saved state, which it may keep, to the last bit.
+
+    ``load_state_dict`` alone gives tensors the weights' precision, also such as were kept in another (NAdam's products).
+    """
+    optimizer.load_state_dict(dict(saved))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for number, values in saved.get("state", {}).items():
+        if isinstance(number, int):
+            mine = optimizer.state[weights[number]]
+            mine.update({name: _as_precise(mine[name], value) for name, value in values.items() if name in mine})
+
+
+def _as_precise(value: Any, saved: Any) -> Any:
+    """The value in the precision that was saved."""
+    import torch
+
+    if isinstance(saved, torch.Tensor) and isinstance(value, torch.Tensor):
+        return value if value.dtype == saved.dtype else saved.to(value.device)
+    if isinstance(saved, dict) and isinstance(value, dict):
+        return {name: _as_precise(value[name], each) for name, each in saved.items()}
+    if type(saved) in (list, tuple) and type(value) is type(saved):
+        return type(saved)(map(_as_precise, value, saved))
+    return value
 
 
 def has_modes(optimizer: Any) -> bool:
@@ -154,14 +182,17 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
     """The weights are those of the optimizer's eval mode, where it has modes; afterwards all is as it was, to the last bit."""
     import torch
 
-    if not has_modes(optimizer):
+    if not has_modes(optimizer) or not optimizer.state:  # before the first update the two are the same
         yield
         return
     modal: Any = optimizer
     state = [value for of_weight in optimizer.state.values() for value in of_weight.values()]
     tensors = [*weights, *(value for value in state if isinstance(value, torch.Tensor))]
     before = [tensor.detach().clone() for tensor in tensors]
-    modal.eval()
+    try:
+        modal.eval()
+    except Exception as error:
+        raise ComparisonError(f"optimizer {type(modal).__name__}: its eval() fails: {explain(error)}") from error
     try:
         yield
     finally:

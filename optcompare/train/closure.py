@@ -11,6 +11,7 @@ import torch
 
 from ..comparison import Arm
 from ..errors import ComparisonError
+from ..optimizer import load_state
 from ..seeds import rng_state, set_rng_state
 from ..strategy import Strategy
 
@@ -65,7 +66,7 @@ class Before:
         with torch.no_grad():
             for weight, value in zip(self._weights, self._values, strict=True):
                 weight.copy_(value)
-        self._optimizer.load_state_dict(self._state)
+        load_state(self._optimizer, self._state)
 
 
 def check_arm(arm: Arm, strategy: Strategy) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from ..comparison import Trial
 from ..errors import ComparisonError, explain
-from ..optimizer import bare_step, build, has_modes, judged, takes_closure
+from ..optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
 from ..schedule import depends_on_budget, schedule_of
 from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
@@ -82,7 +82,7 @@ class TrialRun:
                 buffer.copy_(state["buffers"][name])
             if "trained" in state:
                 self._put_weights(state["trained"])
-            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+            load_state(self.optimizer, copy.deepcopy(state["optimizer"]))
             self.planner.load(state["strategy"])
             set_rng_state(state["rng"], self.device)
         self._clock = Clock(self.device, self.progress.train_seconds)
