@@ -324,6 +324,9 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
         shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
         if shown:
             out.print(Text(f"    {shown}", style="dim"), soft_wrap=not out.is_terminal)
+    if kind == "optimizers":
+        hint = "any other by its path, such as pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME"
+        out.print(Text(hint, style="dim"), soft_wrap=not out.is_terminal)
 
 
 def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
