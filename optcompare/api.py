@@ -41,6 +41,7 @@ def compare(
     lr: float | Sequence[float] | None = None,
     lr_scaling: LrScaling = "none",
     schedule: str = "none",
+    clip: float | None = None,
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
@@ -81,11 +82,13 @@ def compare(
 
     - ``workload``: a name or spec (``"digits"``, ``"csv:data.csv:y=price"``, ``"my.py:make"``) or a :class:`Workload`;
     - ``strategies``, ``optimizers``: names, specs (``"mini:64"``, ``"adam:lr=0.001"``) or objects; a strategy without
-      ``@optimizer`` is crossed with every optimizer;
+      ``@optimizer`` is crossed with every optimizer; an optimizer's name may be its path ("pytorch_optimizer.Lion",
+      "my.py:build");
     - ``lr``: for arms whose spec gives none (of several, each makes an arm); else the workload's for that optimizer,
       else the optimizer's default. ``lr_scaling``: "linear" or "sqrt" scales it from the workload's batch size to the
       arm's; ``schedule``: "step", "cosine" or "warmup-cosine" changes it along the budget, for optimizers whose spec
-      gives none ("sgd:schedule=cosine");
+      gives none ("sgd:schedule=cosine"); ``clip``: the norm above which the gradient of an update is scaled down to it,
+      for optimizers whose spec gives none ("sgd:clip=1"); adaptive strategies see the gradient as it was;
     - ``tune``: how many learning rates every arm tries on ``tune_seeds`` seeds of their own, log-spaced over
       ``tune_range``, by default from a thirtieth to thirty times its rate; the best by validation loss is reported;
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
@@ -126,6 +129,7 @@ def compare(
         lr=lr,
         lr_scaling=lr_scaling,
         schedule=schedule,
+        clip=clip,
         tune=tune,
         tune_range=tune_range,
         tune_seeds=tune_seeds,

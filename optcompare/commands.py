@@ -128,7 +128,8 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     default="sgd",
     show_default=True,
     metavar="LIST",
-    help="Crossed with every strategy that has no @optimizer: sgd:momentum=0.9, adam, …",
+    help="Crossed with every strategy that has no @optimizer: sgd:momentum=0.9, adam, any installed package's by its path, as "
+    "in pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME.",
 )
 @click.option(
     "--workload",
@@ -155,6 +156,12 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     show_default=True,
     metavar="SPEC",
     help="Changes the rate along the budget: step, step:gamma=0.2, cosine, warmup-cosine; or sgd:schedule=cosine.",
+)
+@click.option(
+    "--clip",
+    type=float,
+    metavar="NORM",
+    help="Scales gradients of a larger norm down to it; or sgd:clip=1 for one.  [default: none]",
 )
 @click.option("--tune", type=int, metavar="N", help="Learning rates that every arm tries first; the best is reported.")
 @click.option(

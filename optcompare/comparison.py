@@ -64,7 +64,8 @@ class Arm:
     """One contender, with everything that was resolved for it.
 
     ``chunk``: rows in one forward pass; ``lr_scaling``: how the reference rate was scaled to the batch size;
-    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.schedule`.
+    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.schedule`; ``clip``: the norm above which the
+    gradient of an update is scaled down to it.
     """
 
     label: str
@@ -75,11 +76,18 @@ class Arm:
     chunk: int
     lr_scaling: LrScaling = "none"
     schedule: str = "none"
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", printable(self.label))
         if not (math.isfinite(self.lr) and self.lr > 0):
             raise ComparisonError(f"arm {self.label}: the learning rate must be positive and finite, got {self.lr}")
+        if self.clip is not None and not (
+            isinstance(self.clip, (int, float)) and math.isfinite(self.clip) and self.clip > 0
+        ):
+            raise ComparisonError(
+                f"arm {self.label}: clip must be a norm, positive and finite, or none, got {self.clip!r}"
+            )
         if self.chunk < 1:
             raise ComparisonError(f"arm {self.label}: --chunk must be at least 1 row, got {self.chunk}")
 
@@ -265,7 +273,15 @@ def _refuse_duplicates(arms: tuple[Arm, ...]) -> None:
     labels = set()
     for arm in arms:
         content = repr(
-            (arm.strategy, arm.optimizer, sorted(arm.hyperparameters.items()), arm.lr, arm.chunk, arm.schedule)
+            (
+                arm.strategy,
+                arm.optimizer,
+                sorted(arm.hyperparameters.items()),
+                arm.lr,
+                arm.chunk,
+                arm.schedule,
+                arm.clip,
+            )
         )
         known = arm.strategy.reference is not None and arm.optimizer.reference is not None
         if known and content in contents:

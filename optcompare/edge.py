@@ -41,7 +41,8 @@ def stability_edges(records: pd.DataFrame, comparison: Comparison) -> pd.Series[
 def _factor(arm: Arm) -> tuple[float, float]:
     """The edge times the rate, and the weight decay; NaN where no edge is known."""
     values = arm.hyperparameters
-    if arm.optimizer.label.partition(":")[0] != "sgd" or values.get("dampening") or values.get("maximize"):
+    other = arm.optimizer.label.partition(":")[0] != "sgd" or arm.clip is not None
+    if other or values.get("dampening") or values.get("maximize"):
         return math.nan, 0.0
     beta = float(values.get("momentum", 0.0))
     factor = 2 * (1 + beta) / ((1 + 2 * beta) if values.get("nesterov") else 1.0)

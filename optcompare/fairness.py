@@ -39,6 +39,7 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
+        self._leapt: list[float] = []  # by updates of several passes, the next of which would have been too much
         self._broken_orders: set[int] = set()
         self._finished = self._ended = self._failed = self._checked = 0
         self._unchecked: set[int] = set()
@@ -82,6 +83,8 @@ class Evidence:
             spent = float(outcome["train_seconds" if unit == "seconds" else unit])
             if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
                 self._at_goal.append(spent)
+            elif unit == "epochs" and spent < self._comparison.budget.amount and _passed_several_times(outcome):
+                self._leapt.append(spent)
             else:
                 self._spent.add(spent)
 
@@ -147,6 +150,8 @@ class Evidence:
             detail += f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
         if low < high:
             detail += f", of which it used {low:,.6g} to {high:,.6g}" if held else f"; spent: {low:,.6g} to {high:,.6g}"
+        if self._leapt:
+            detail += f"; where an update takes several, at least {min(self._leapt):,.6g} were used"
         detail += f"; {_count(left, 'trial')} ended before" if left else ""
         return Check("equal budgets", held, detail)
 
@@ -177,6 +182,12 @@ _TRAINERS = {
     "lanes": "in lanes",
     "lanes+loop": "begun in lanes, ended in the loop",
 }
+
+
+def _passed_several_times(outcome: Mapping[str, Any]) -> bool:
+    """Whether updates took more than an epoch each, as with closures; a trial whose first would have taken too much made
+    none."""
+    return bool(outcome["epochs"] > outcome["updates"] or outcome["updates"] == 0)
 
 
 def _unless(seeds: list[int], detail: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +12,7 @@ from .binding import REQUIRED, Parameter, as_spec, bind, parameters, write
 from .comparison import Part
 from .diagnostic import Diagnostic
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
-from .optimizer import Factory, hyperparameters, undecorated
+from .optimizer import Factory, check_factory, hyperparameters, undecorated
 from .registry import Registry, load_module
 from .result import RECORD_COLUMNS
 from .spec import Spec, parse
@@ -23,6 +23,8 @@ from .workload import Workload
 if TYPE_CHECKING:
     from .executors import Demand
 
+_OF_ARM = (Parameter("schedule", str, "none"), Parameter("clip", float | None, None))
+
 StrategyLike = str | Strategy
 OptimizerLike = str | Factory
 DiagnosticLike = str | Diagnostic
@@ -30,14 +32,17 @@ DiagnosticLike = str | Diagnostic
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerChoice:
-    """An optimizer as asked for: its factory, label, reference, and the learning rate if the spec gave one."""
+    """An optimizer as asked for: its factory, label, reference, and the learning rate if the spec gave one.
+
+    ``of_arm``: the settings of its arm that the spec gave, ``schedule`` and ``clip``.
+    """
 
     factory: Factory
     name: str
     part: Part
     values: dict[str, Any]
     lr: float | None
-    schedule: str | None = None
+    of_arm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
@@ -88,16 +93,36 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
             f"an optimizer is a name, an Optimizer class or a build function, got a {kind}: {optimizer!r}"
         )
     spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
-    factory = registry.find("optimizers", spec.name).factory
+    factory, head = _named_optimizer(registry, spec)
+    name = head.args[0] if head.args else head.name
     own = hyperparameters(factory)
-    schedule = [] if any(parameter.name == "schedule" for parameter in own) else [Parameter("schedule", str, "none")]
-    values = bind([*own, *schedule], spec, kind="optimizer")
-    scheduled = values.pop("schedule", None) if schedule else None
+    of_arm = [parameter for parameter in _OF_ARM if parameter.name not in {each.name for each in own}]
+    values = bind([*own, *of_arm], Spec(name, spec.args[len(head.args) :], spec.options), kind="optimizer")
+    settings = {parameter.name: values.pop(parameter.name) for parameter in of_arm if parameter.name in values}
     lr = values.pop("lr", None)
     values = _without_defaults(factory, values)
-    text = str(as_spec(spec.name, values))
-    rate = None if lr is None else float(lr)
-    return OptimizerChoice(factory, spec.name, Part(text, text), values, rate, scheduled)
+    written = as_spec(name, values)
+    part = Part(str(written), str(dataclasses.replace(head, options=written.options)))
+    return OptimizerChoice(factory, name, part, values, None if lr is None else float(lr), settings)
+
+
+def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
+    """A registered optimizer, one by its dotted path, or FILE.py:NAME; and the spec that names it from anywhere."""
+    known = registry.entries("optimizers")
+    path = "." in spec.name and all(part.isidentifier() for part in spec.name.split("."))
+    if spec.name in known or not (path or spec.name.endswith(".py")):
+        return registry.find("optimizers", spec.name).factory, Spec(spec.name)
+    if not spec.name.endswith(".py"):
+        head = Spec(spec.name)
+        found = registry.by_path(spec.name)
+    elif spec.args:
+        head = Spec(str(Path(spec.name).resolve()), spec.args[:1])
+        found = registry.by_path(f"{head.name}:{spec.args[0]}")
+    else:
+        raise SpecError(f"'{spec}': name the optimizer, as in {spec.name}:Lion")
+    check_factory(found, spec.args[0] if head.args else spec.name)
+    names = [entry.name for entry in known.values() if entry.factory is found]
+    return found, Spec(names[0]) if names else head
 
 
 def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> list[tuple[Diagnostic, Part]]:

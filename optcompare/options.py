@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
-    *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "goal", "baseline", "control", "measure", "plane",
-    "chunk", "eval_chunk", "diagnose_every",
+    *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "clip", "goal", "baseline", "control", "measure",
+    "plane", "chunk", "eval_chunk", "diagnose_every",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -90,6 +90,7 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
             seeds=before.seeds,
             chunk=before.arms[0].chunk,
             schedule=before.arms[0].schedule,
+            clip=before.arms[0].clip,
             eval_chunk=before.eval_chunk,
             order=None,
             device=before.device,

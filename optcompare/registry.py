@@ -63,6 +63,7 @@ class Registry:
         self._manager = pluggy.PluginManager(hookspecs.NAME)
         self._manager.add_hookspecs(hookspecs)
         self._versions: dict[str, str] = {}
+        self._by_path: dict[str, PluginInfo] = {}
         self.warnings: list[str] = []
         self.named: tuple[str, ...] = ()
         self._with_panels = False
@@ -106,9 +107,26 @@ class Registry:
             raise PluginError(f"plugin {name}: {' '.join(str(error).split())}") from error
         self._versions[name] = version
 
+    def by_path(self, path: str) -> Any:
+        """What a dotted path names, as in ``torch.optim.Adam``, or ``FILE.py:NAME``; its sources count as a plugin's.
+
+        Raises :class:`PluginError` for a module that is not installed and a name that it has not.
+        """
+        source, name = path.rsplit(":" if ".py:" in path else ".", 1)
+        module = _module_of(path, source)
+        if not hasattr(module, name):
+            raise PluginError(f"{source} has no '{name}'{suggestion(name, dir(module))}")
+        top = source.partition(".")[0]
+        if top != "torch" and source not in self._by_path:  # torch's version is noted in any case
+            version = "" if source.endswith(".py") else _version_of(top)
+            file = Path(getattr(module, "__file__", None) or "")
+            digest = sources_sha256(file) if file.is_file() else ""
+            self._by_path[source] = PluginInfo(source, version, module.__name__, digest)
+        return getattr(module, name)
+
     def plugins(self) -> list[PluginInfo]:
-        """The loaded plugins by name."""
-        found = []
+        """The loaded plugins by name, and what was named by its path."""
+        found = list(self._by_path.values())
         for name, plugin in self._manager.list_name_plugin():
             path = Path(getattr(plugin, "__file__", None) or "")
             digest = sources_sha256(path) if path.is_file() else ""
@@ -168,6 +186,18 @@ class Registry:
                     f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got {name!r}: {factory!r}"
                 )
         return [Entry(name, factory, plugin) for name, factory in things.items()]
+
+
+def _module_of(path: str, source: str) -> types.ModuleType:
+    top = source.partition(".")[0]
+    if not source.endswith(".py") and top not in sys.modules and importlib.util.find_spec(top) is None:
+        raise PluginError(f"{path}: there is no module {top}; install it, as with pip install {top}")
+    return load_module(source)
+
+
+def _version_of(package: str) -> str:
+    names = importlib.metadata.packages_distributions().get(package, ())
+    return next((importlib.metadata.version(name) for name in names), "")
 
 
 def load_module(plugin: str) -> types.ModuleType:

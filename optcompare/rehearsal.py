@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import io
 import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -241,7 +244,8 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
             f"give --samples {sizes[0]} or more"
         )
     more_than_one = updates > 1 if updates else sizes[0] < len(order)
-    records, progress = _perform(trainer, trial, updates=2 if more_than_one else 1)
+    records, state = _perform(trainer, trial, updates=2 if more_than_one else 1)
+    progress = state["progress"]
     if records and not math.isfinite(records[0]["train_loss"]):
         raise WorkloadError(
             f"workload {trainer.setup.workload.name}: the training loss before the first update is "
@@ -250,6 +254,11 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     if progress["status"] == "failed":
         reason = progress["reason"]
         raise ComparisonError(reason if arm.label in reason else f"arm {arm.label}: {reason}")
+    _refuse_unreadable(arm, state["optimizer"])
+    passes = progress["epoch"] / max(1, progress["updates"])
+    if passes > 1:
+        _refuse_short_budget(arm, comparison.budget, progress["epoch"], len(order))
+        updates, sizes = None, [len(order) * int(passes)]
     update_seconds = progress["train_seconds"] / max(1, progress["updates"])
     mark_seconds = progress["measure_seconds"] / max(1, len(records))
     return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
@@ -277,6 +286,40 @@ def _where_not_finite(trainer: LoopTrainer, seed: int) -> str:
 
 def _finite(batch: Any) -> bool:
     return all(bool(part.isfinite().all()) for part in tensors(batch))
+
+
+def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:
+    """Raises where the optimizer keeps what no checkpoint could bring back: files of a run are never unpickled."""
+    file = io.BytesIO()
+    try:
+        torch.save(_without_tensors(state), file)
+        file.seek(0)
+        torch.load(file, weights_only=True)
+    except Exception as error:
+        kind = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"keeps a {kind[1]} in its state" if kind else f"has a state that cannot be saved ({explain(error)})"
+        raise ComparisonError(
+            f"arm {arm.label}: optimizer {arm.optimizer.label} {what}, which no checkpoint could bring back; a state is made "
+            "of tensors, numbers, texts, lists, tuples and dicts"
+        ) from error
+
+
+def _without_tensors(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_tensors(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_without_tensors, value))
+    return None if isinstance(value, torch.Tensor) else value
+
+
+def _refuse_short_budget(arm: Arm, budget: Budget, passes: int, n: int) -> None:
+    """For optimizers that pass over the data several times in an update."""
+    needed = {"epochs": passes, "samples": passes * n}.get(budget.unit, 0)
+    if budget.amount < needed:
+        raise ComparisonError(
+            f"arm {arm.label}: its first update takes {passes} passes over the data, more than the budget of {budget}; give "
+            f"--{budget.unit} {needed} or more"
+        )
 
 
 def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial) -> list[int]:
@@ -309,14 +352,14 @@ def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Rec
         budget = comparison.budget
     actor = trainer.asking(dataclasses.replace(comparison, budget=budget, measure=0))
     records, state = actor.advance([trial], None, lambda: False)
-    return records, state["progress"]
+    return records, state
 
 
 def _estimate(
     trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], update_seconds: float, mark_seconds: float
 ) -> Estimate:
     comparison, n = trainer.setup.comparison, trainer.setup.workload.size
-    per_epoch = len(sizes) if planned else math.ceil(n / sizes[0])
+    per_epoch = len(sizes) if planned else n / sizes[0] if sizes[0] > n else math.ceil(n / sizes[0])
     unit, amount = comparison.budget.unit, comparison.budget.amount
     total = {"epochs": amount * per_epoch, "updates": amount, "samples": amount * per_epoch / n}.get(unit)
     updates = amount / max(update_seconds, 1e-9) if total is None else total

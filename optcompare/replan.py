@@ -42,8 +42,8 @@ def unlike(trainer: LoopTrainer, rows: Sequence[tuple[Trial, Row]]) -> Iterator[
 
 
 def adaptive(trainer: LoopTrainer, trial: Trial) -> bool:
-    """Whether only training tells the batches."""
-    return trainer.setup.contenders[trial.arm.label].strategy.adaptive
+    """Whether only training tells the batches, or how often each was evaluated."""
+    return trainer.setup.contenders[trial.arm.label].strategy.adaptive or trainer.takes_closure(trial.arm)
 
 
 def _of_seed(
@@ -54,7 +54,7 @@ def _of_seed(
     for trial, row in rows:
         if row["weights_sha256"] != weights and (row["weights_sha256"] or row["status"] != "failed"):
             yield KINDS[0], trial, _versus(row[KINDS[0]], weights)
-        most = _most_epochs(comparison, row, trainer.setup.workload.size)
+        most = _most_epochs(comparison, row, trainer.setup.workload.size, trainer.takes_closure(trial.arm))
         order = orders.sha256(row["epochs_begun"]) if row["epochs_begun"] <= most else "more epochs than allowed"
         if row["order_sha256"] != order:
             yield KINDS[1], trial, _versus(row[KINDS[1]], order)
@@ -91,8 +91,10 @@ class _Orders:
         return self._known[epochs]
 
 
-def _most_epochs(comparison: Comparison, row: Row, n: int) -> float:
-    """Epochs that a trial can have begun, so that a forged number does not keep us for ever."""
+def _most_epochs(comparison: Comparison, row: Row, n: int, several: bool = False) -> float:
+    """Epochs that a trial can have begun, so that a forged number does not keep us for ever; ``several``: in one update."""
+    if several and comparison.budget.unit == "updates":
+        return float(row["samples"]) / n
     amount = comparison.budget.amount
     samples = {"samples": amount, "seconds": float(row["samples"])}
     return samples[comparison.budget.unit] / n + 2 if comparison.budget.unit in samples else amount

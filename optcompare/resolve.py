@@ -61,6 +61,7 @@ def resolve(
     order: Order | None,
     lr_scaling: LrScaling = "none",
     schedule: str = "none",
+    clip: float | None = None,
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
@@ -80,13 +81,22 @@ def resolve(
     arms, contenders = [], {}
     rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
     texts = [_optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)]
-    schedules = [canonical(one.optimizer.schedule or schedule) for one in asked]
+    schedules = [canonical(one.optimizer.of_arm.get("schedule", schedule)) for one in asked]
+    clips = [one.optimizer.of_arm.get("clip", clip) for one in asked]
     if len(set(schedules)) > 1:
-        texts = [_with_schedule(text, each) for text, each in zip(texts, schedules, strict=True)]
-    for one, rate, text, each in zip(asked, rates, texts, schedules, strict=True):
+        texts = [_with(text, "schedule", each, "none") for text, each in zip(texts, schedules, strict=True)]
+    if len(set(clips)) > 1:
+        texts = [_with(text, "clip", each, None) for text, each in zip(texts, clips, strict=True)]
+    for one, rate, text, scheduled, clipped in zip(asked, rates, texts, schedules, clips, strict=True):
         label = one.part.label if len(set(texts)) == 1 else f"{one.part.label}@{text}"
         scaling = "none" if one.optimizer.lr is not None else lr_scaling
-        arms.append(Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling, each))
+        arms.append(
+            Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling, scheduled, clipped)
+        )
+        if one.strategy.plain_sgd and clipped is not None:
+            raise ComparisonError(
+                f"strategy {one.part.label} holds for plain sgd alone, so that arm {label} cannot be clipped"
+            )
         contenders[label] = Contender(one.strategy, one.optimizer.factory)
     tuned = tuple(arms)
     baseline = baseline or (arms[0].label if arms else None)
@@ -224,8 +234,9 @@ def _optimizer_text(one: _Asked, rate: float, *, tuned: bool) -> str:
     return one.optimizer.part.label + (f":lr={short(rate)}" if named and not tuned else "")
 
 
-def _with_schedule(optimizer: str, schedule: str) -> str:
-    return optimizer if schedule == "none" else f"{optimizer}:schedule={quoted(schedule)}"
+def _with(optimizer: str, name: str, value: Any, usual: Any) -> str:
+    """The optimizer in a label, with what sets its arm apart."""
+    return optimizer if value == usual else f"{optimizer}:{name}={short(value) if name == 'clip' else quoted(value)}"
 
 
 def _refuse_tuning_of(count: int | None, limits: Any, seeds: int, lr: Any) -> None:

@@ -178,9 +178,9 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
 
 
 def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
-    def parts(arm: Any) -> tuple[str, str, str, str]:
+    def parts(arm: Any) -> tuple[Any, ...]:
         values = repr(sorted(arm.hyperparameters.items()))
-        return str(arm.strategy.reference), str(arm.optimizer.reference), values, arm.schedule
+        return str(arm.strategy.reference), str(arm.optimizer.reference), values, arm.schedule, arm.clip
 
     known = {parts(arm) for arm in comparison.arms}
     new = [arm for arm in asked.arms if parts(arm) not in known]

@@ -105,7 +105,8 @@ def _claimed(directory: Path, about: Row) -> tuple[Comparison, Row]:
 
 def _refuse_own_code(directory: Path, comparison: Comparison) -> None:
     """A run never holds its own code: one that names some was made to have it executed."""
-    named = [*comparison.plugins, *re.findall(r"[^\"':]+\.py", str(comparison.workload.reference))]
+    references = [comparison.workload.reference, *(arm.optimizer.reference for arm in comparison.arms)]
+    named = [*comparison.plugins, *(path for text in references for path in re.findall(r"[^\"':]+\.py", str(text)))]
     for name in named:
         if name.endswith(".py") and Path(name).resolve().is_relative_to(directory.resolve()):
             raise RunDirectoryError(f"{directory} names code within itself, {name}, which is not executed")

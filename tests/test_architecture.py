@@ -39,6 +39,7 @@ LAYERS = {
         "train.sketch",
         "train.moment",
         "train.diagnosing",
+        "train.closure",
         "train.trial",
         "train.loop",
         "train.landscape",

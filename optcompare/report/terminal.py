@@ -244,7 +244,8 @@ class Reporter:
 
 
 def _rate(arm: Arm) -> str:
-    return f"{arm.optimizer.label} lr {arm.lr:g}" + (f", {arm.schedule}" if arm.schedule != "none" else "")
+    scheduled = f", {arm.schedule}" if arm.schedule != "none" else ""
+    return f"{arm.optimizer.label} lr {arm.lr:g}{scheduled}" + (f", clip {arm.clip:g}" if arm.clip is not None else "")
 
 
 def summary_as(form: str, result: Result) -> str:
@@ -267,6 +268,9 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
         shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
         if shown:
             out.print(Text(f"    {shown}", style="dim"), soft_wrap=not out.is_terminal)
+    if kind == "optimizers":
+        hint = "any other by its path, such as pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME"
+        out.print(Text(hint, style="dim"), soft_wrap=not out.is_terminal)
 
 
 def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:

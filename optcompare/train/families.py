@@ -67,7 +67,7 @@ class Families:
             raise Unsupported("the samples of a Dataset are loaded one by one")
         settings = self.settings_of(trial)
         strategy = trial.arm.strategy.reference or id(contender.strategy)
-        return strategy, trial.arm.chunk, trial.arm.schedule, settings.rule, settings.flags
+        return strategy, trial.arm.chunk, trial.arm.schedule, trial.arm.clip, settings.rule, settings.flags
 
     def of(self, trial: Trial) -> Family:
         """The family of a trial; made when first asked for."""
@@ -76,8 +76,9 @@ class Families:
             run = self.loop.run(trial, None)
             _refuse_dropout(run.model)
             first = run.planner.draw(0)
+            batch = cast(TensorSource, run.source).batch
             blueprint = Blueprint(
-                run.workload, run.model, self.settings_of(trial), trial.arm.chunk, cast(TensorSource, run.source).batch
+                run.workload, run.model, self.settings_of(trial), trial.arm.chunk, trial.arm.clip, batch
             )
             rows = min(self.setup.comparison.eval_chunk, run.source.n)
             fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)

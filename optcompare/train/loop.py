@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..comparison import Comparison, Trial
+from ..comparison import Arm, Comparison, Trial
 from ..errors import explain
 from ..seeds import preserved_rng
 from ..start import SharedStart
@@ -38,6 +38,7 @@ class LoopTrainer:
             if data is not None
         }
         self._starts: dict[int, SharedStart] = {}
+        self._takes_closure: dict[str, bool] = {}
         self._live: tuple[State, TrialRun] | None = None
 
     def asking(self, comparison: Comparison) -> LoopTrainer:
@@ -109,6 +110,14 @@ class LoopTrainer:
     def run(self, trial: Trial, state: State | None) -> TrialRun:
         """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced."""
         return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
+
+    def takes_closure(self, arm: Arm) -> bool:
+        """Whether an update of the arm may evaluate its batch several times."""
+        if arm.label not in self._takes_closure:
+            seed = self.setup.comparison.seeds[0]
+            with preserved_rng():
+                self._takes_closure[arm.label] = self.run(Trial(arm, seed), None).takes_closure
+        return self._takes_closure[arm.label]
 
 
 def why(error: Exception, trial: Trial) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..batch import len_batch, rows_of
 from ..workload import MeanLoss, Workload
-from .rules import Settings, Unsupported
+from .rules import Settings, Unsupported, clipped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,16 +24,16 @@ Carry = list["Tensor"]
 
 
 class Blueprint:
-    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, the chunk.
+    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk and clip.
 
     ``model``: any lane's; its values are never used. ``batch``: makes a batch of some of each of the data's tensors.
     """
 
     def __init__(
-        self, workload: Workload, model: nn.Module, settings: Settings, chunk: int,
+        self, workload: Workload, model: nn.Module, settings: Settings, chunk: int, clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
     ) -> None:  # fmt: skip
-        self.workload, self.settings, self.chunk, self.batch = workload, settings, chunk, batch
+        self.workload, self.settings, self.chunk, self.clip, self.batch = workload, settings, chunk, clip, batch
         model = copy.deepcopy(model)
         self._objective = MeanLoss(workload, model)
         self._outputs = _Outputs(copy.deepcopy(model), workload).eval()
@@ -116,6 +116,7 @@ class Blueprint:
         weights, kept = carry[:count], carry[count : count + len(self.kept)]
         slots = carry[count + len(kept) :]
         grads, kept = self._gradient(weights, kept, batch)
+        grads = grads if self.clip is None else clipped(grads, self.clip)
         named = dict(zip(self._rate_names, rates, strict=True))
         new_weights, new_slots = [], list[torch.Tensor]()
         for number, (weight, grad) in enumerate(zip(weights, grads, strict=True)):

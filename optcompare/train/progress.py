@@ -112,6 +112,12 @@ class Progress:
             return bisect_right(ends, int(budget.amount) - begun)
         return len(ends)
 
+    def passes_left(self, budget: Budget, n: int) -> float:
+        """How many more passes over all ``n`` training samples the budget allows."""
+        if budget.unit == "samples":
+            return (int(budget.amount) - self.samples) // n
+        return budget.amount - self.epoch if budget.unit == "epochs" else math.inf
+
     def epochs_left(self, budget: Budget, updates: int, n: int) -> float:
         """Epochs that the budget still allows, if each takes so many updates; ``n``: training samples."""
         whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]

@@ -83,6 +83,13 @@ _FLAGS = ("nesterov", "amsgrad", "centered", "maximize", "decoupled_weight_decay
 _IMMATERIAL = ("params", "foreach", "fused", "capturable", "differentiable", "initial_accumulator_value")
 
 
+def clipped(grads: Sequence[Tensor], clip: float) -> list[Tensor]:
+    """One lane's gradient, scaled down where its norm is larger: ``torch.nn.utils.clip_grad_norm_``."""
+    norm = torch.stack([grad.norm() for grad in grads]).norm()
+    factor = (clip / (norm + 1e-6)).clamp(max=1.0)
+    return [grad * factor for grad in grads]
+
+
 def _gradient(weight: Tensor, grad: Tensor, rates: Rates, flags: Flags) -> Tensor:
     """The gradient with its sign and with weight decay as an L2 penalty."""
     grad = -grad if "maximize" in flags else grad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -13,17 +14,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..comparison import Trial
-from ..optimizer import bare_step, build
+from ..errors import ComparisonError, explain
+from ..optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
 from ..schedule import depends_on_budget, schedule_of
 from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
 from ..strategy import StepStats
 from ..workload import Workload
 from .autocast import in_autocast
+from .closure import Before, Exceeded, Passes, check_arm, check_whole
 from .contender import Setup
 from .data import Source
 from .device import DTYPES, Clock
-from .diagnosing import Diagnosing, sample_norms
+from .diagnosing import Diagnosing, sample_norms, trained
 from .gradient import in_chunks, mean_gradient
 from .measure import evaluate, next_mark
 from .plan import Plan, check_batch, check_coverage, check_enough, digest, started
@@ -58,8 +61,11 @@ class TrialRun:
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
         self.model.to(self.device, DTYPES[comparison.dtype])
         self.optimizer = self._build_optimizer(self.model)
-        self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
-        self._step = bare_step(self.optimizer)
+        self.weights = trained(self.model)
+        self._step, self._clip = bare_step(self.optimizer), trial.arm.clip
+        self.takes_closure = takes_closure(self.optimizer)
+        if self.takes_closure:
+            check_arm(trial.arm, self.strategy)
         self._schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
         self._rates = [group["lr"] for group in self.optimizer.param_groups]  # a state's are those of its last update
         self._stateful = bool(self.strategy.state())
@@ -76,7 +82,9 @@ class TrialRun:
             self.model.load_state_dict(state["model"])
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(state["buffers"][name])
-            self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+            if "trained" in state:
+                self._put_weights(state["trained"])
+            load_state(self.optimizer, copy.deepcopy(state["optimizer"]))
             self.planner.load(state["strategy"])
             set_rng_state(state["rng"], self.device)
         self._clock = Clock(self.device, self.progress.train_seconds)
@@ -91,10 +99,18 @@ class TrialRun:
         set_rng_state(state["rng"], self.device)
 
     def state(self) -> State:
-        """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run."""
+        """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run.
+
+        "model" is what the trial has reached; where the optimizer trains other weights, "trained" are those.
+        """
+        modes = has_modes(self.optimizer)
+        trained = {"trained": [weight.detach().clone() for weight in self.weights]} if modes else {}
+        with judged(self.optimizer, self.weights):
+            model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
         return {
             "progress": self.progress.to_state(),
-            "model": {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()},
+            "model": model,
+            **trained,
             "buffers": {name: value.detach().clone() for name, value in self.model.named_buffers()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "strategy": self.planner.state(),
@@ -105,20 +121,24 @@ class TrialRun:
         """Epoch after epoch until the trial has ended or ``until`` says so; see :meth:`LoopTrainer.advance`."""
         if self.progress.measured_at < 0:
             self.begin()
-        epoch = partial(self._adaptive_epoch, stop) if self.strategy.adaptive else partial(self._planned_epoch, until)
+        epoch: Callable[[], None] = partial(self._planned_epoch, until)
+        if self.takes_closure:
+            epoch = self._closure_epoch
+        elif self.strategy.adaptive:
+            epoch = partial(self._adaptive_epoch, stop)
         while self.progress.status == "running":
             epoch()
             if until():
                 break
         if self.progress.status != "running":
-            self.progress.final_sha256 = fingerprint(self.model.state_dict())
+            self.progress.final_sha256 = self._fingerprint()
 
     def begin(self, values: Mapping[str, float] | None = None) -> None:
         """The record before the first update; ``values``: what another trial of the same seed measured there."""
         self._follow_weights()
         self.measure(values)
         if self.progress.status != "running":
-            self.progress.final_sha256 = fingerprint(self.model.state_dict())
+            self.progress.final_sha256 = self._fingerprint()
 
     def warm_up(self, indices: Tensor) -> None:
         """An update of a throw-away copy."""
@@ -126,22 +146,36 @@ class TrialRun:
             model = copy.deepcopy(self.model)
             optimizer = self._build_optimizer(model)
             batch = next(self.source.stream([indices], self.trial.seed, self.progress.epoch, ahead=False))
-            self.workload.mean_loss(model, batch).backward()
-            optimizer.step()
+            gradient = partial(mean_gradient, self.workload, model, trained(model), itertools.repeat(batch), 1)
+            if not self.takes_closure:
+                gradient()
+            try:
+                bare_step(optimizer)(*([Passes(gradient, model, self.device)] if self.takes_closure else []))
+            except Exception as error:
+                given = "a closure" if self.takes_closure else "gradients in .grad, and no closure, loss or graph of it"
+                name = self.trial.arm.optimizer.label
+                raise ComparisonError(f"optimizer {name}: its step() fails, given {given}: {explain(error)}") from error
 
     def update(self, indices: Tensor) -> None:
         """One update on these samples, outside any epoch: nothing but the update and its samples is counted."""
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
-        mean_gradient(
-            self.workload, self.model, self.weights, self.source.stream(pieces, self.trial.seed, 0, ahead=False), count
-        )
         self._set_rate(self.progress.updates, self.progress.samples)
-        self._step()
+        if self.takes_closure:
+            self._step(self._passes(pieces, count))
+        else:
+            stream = self.source.stream(pieces, self.trial.seed, 0, ahead=False)
+            mean_gradient(self.workload, self.model, self.weights, stream, count)
+            self._clip_gradient()
+            self._step()
         self.progress.updates += 1
         self.progress.samples += len(indices)
 
     def measure(self, values: Mapping[str, float] | None = None) -> None:
         """Appends a record; ``values``: where the same weights were evaluated before."""
+        with judged(self.optimizer, self.weights):
+            self._measure(values)
+
+    def _measure(self, values: Mapping[str, float] | None) -> None:
         watch, progress = Clock(self.device), self.progress
         if self._sketched:
             with watch:
@@ -169,8 +203,13 @@ class TrialRun:
             return stop
         if stop - position > 1 and not timed:
             return stop - 1
-        self._diagnosing.keep(self.progress.updates, self.weights, plan.batches[position], self.progress.epoch)
+        self._keep(plan.batches[position])
         return position + 1
+
+    def _keep(self, batch: Tensor) -> None:
+        """Keeps what the next update sets out from, for a diagnosis of it."""
+        with judged(self.optimizer, self.weights):
+            self._diagnosing.keep(self.progress.updates, self.weights, batch, self.progress.epoch)
 
     def _planned_epoch(self, until: Callable[[], bool]) -> None:
         progress, before = self.progress, self.planner.state() if self._stateful else {}
@@ -207,6 +246,58 @@ class TrialRun:
             self.planner.load(before)  # this epoch will be planned again, from the same strategy
         self._end_epoch(complete, spent)
 
+    def _closure_epoch(self) -> None:
+        """One update by an optimizer that evaluates all samples as often as it likes; each of these passes is an epoch.
+
+        One that would exceed the budget is undone, to the last bit, and the trial ends.
+        """
+        progress, n, before = self.progress, self.source.n, self.planner.state()
+        with self._clock:
+            plan = self.planner.plan(progress)
+        check_whole(self.trial.arm, plan.sizes, n)
+        pieces, (count,) = in_chunks(plan.batches, n, self.trial.arm, self.model)
+        if not self._warm:
+            self.warm_up(pieces[0])
+            self._warm = True
+        if self._diagnosing.active:
+            self._keep(plan.batches[0])
+        mark, most = self._next_mark(), progress.passes_left(self.budget, n)
+        passes, start = (
+            self._passes(pieces, count, most),
+            Before(self.weights, self.optimizer) if most < math.inf else None,
+        )
+        try:
+            with self._clock:
+                self._set_rate(progress.updates, progress.samples)
+                self._step(passes)
+        except Exceeded:
+            assert start is not None
+            start.put_back()
+            passes.rewind()
+            self.planner.load(before)
+            progress.checked = progress.epoch
+            self._end_epoch(complete=False, spent=True)
+            return
+        if not passes.made:
+            raise ComparisonError(f"optimizer {self.trial.arm.optimizer.label}: its step() did not call the closure")
+        progress.made(1, passes.made * n, n, self._clock.seconds)
+        progress.leave(plan, over=True)
+        for _ in range(passes.made):
+            self.planner.begin(progress)
+            progress.end_epoch()
+        progress.checked = progress.epoch
+        self._after_updates(mark)
+        self._end_epoch(complete=False, spent=False)
+
+    def _passes(self, pieces: Sequence[Tensor], count: int, most: float = math.inf) -> Passes:
+        epoch, seed = self.progress.epoch, self.trial.seed
+
+        def gradient() -> Tensor:
+            stream = self.source.stream(pieces, seed, epoch)
+            return mean_gradient(self.workload, self.model, self.weights, stream, count)
+
+        return Passes(gradient, self.model, self.device, most)
+
     def _adaptive_epoch(self, stop: Callable[[], bool]) -> None:
         progress, n, name = self.progress, self.source.n, self.trial.arm.label
         epoch, begun = self.planner.epoch(progress.epoch), progress.samples
@@ -228,7 +319,7 @@ class TrialRun:
                 check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
             mark = self._next_mark()
             if self._diagnosing.active and (mark is None or self._may_be_measured(mark, len(batch))):
-                self._diagnosing.keep(progress.updates, self.weights, batch, progress.epoch)
+                self._keep(batch)
             with self._clock:
                 stats = self._adaptive_update(batch)
             progress.made(1, len(batch), len(batch), self._clock.seconds)
@@ -288,10 +379,13 @@ class TrialRun:
         workload, model, weights, step = self.workload, self.model, self.weights, self._step
         limit = self.budget.amount if self.budget.unit == "seconds" else math.inf
         clock, scheduled, updates = self._clock, self._schedule is not None, self.progress.updates
+        clips = self._clip is not None
         for count in chunks:
             if scheduled:
                 self._set_rate(updates + self._made, begins[self._made])
             mean_gradient(workload, model, weights, stream, count)
+            if clips:
+                self._clip_gradient()
             step()
             self._made += 1
             if until() or (limit < math.inf and clock.running() >= limit):
@@ -305,8 +399,14 @@ class TrialRun:
         self._set_rate(self.progress.updates, self.progress.samples)
         lr = float(self.optimizer.param_groups[0]["lr"])
         stats = step_stats(self.strategy.needs, self.workload, self.model, kept, loss, lr, len(indices), self._norms)
+        self._clip_gradient()
         self._step()
         return stats
+
+    def _clip_gradient(self) -> None:
+        """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's is larger."""
+        if self._clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.weights, self._clip)
 
     def _set_rate(self, updates: int, samples: int) -> None:
         """The rates of the next update, by what was spent of the budget before it."""
@@ -328,8 +428,18 @@ class TrialRun:
 
     def _follow_weights(self) -> None:
         if self.follows:
-            point = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).tolist()
+            with judged(self.optimizer, self.weights):
+                point = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).tolist()
             self.progress.follow(self.progress.updates, point)
+
+    def _fingerprint(self) -> str:
+        with judged(self.optimizer, self.weights):
+            return fingerprint(self.model.state_dict())
+
+    @torch.no_grad()
+    def _put_weights(self, values: Sequence[Tensor]) -> None:
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.copy_(value)
 
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
