@@ -97,7 +97,9 @@ class Tracked:
             [sys.executable, "-P", "-c", begin, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for the run
+            **(
+                {} if os.name == "nt" else {"process_group": 0}
+            ),  # Ctrl-C is for the run; a session would be scheduled apart
         )
         hello = Hello(self.name, address, None if directory is None else directory.absolute(), plugins)
         self._sender = threading.Thread(target=self._send, args=(hello,), daemon=True)
@@ -204,8 +206,6 @@ class Tracked:
 def serve() -> None:
     """In a tracker's process: makes it, and calls it with what comes in, until there is no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(os, "nice"):
-        os.nice(10)
     with os.fdopen(os.dup(0), "rb") as events, os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(2, 1)  # what a library writes there past Python is not meant for us
 
@@ -227,6 +227,8 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
     except Exception as error:
         answer(Reply(0, failed=f"tracker {hello.name} cannot begin: {explain(error)}"))
         return
+    if hasattr(os, "nice"):
+        os.nice(19)  # whatever it computes, it gives way to who trains
     answer(Reply(0))
     handled, answered = 0, time.monotonic()
     for batch in _batches(events):

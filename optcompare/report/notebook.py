@@ -12,7 +12,7 @@ from .table import certificate_lines, goal_cells, pair_cells, summary_cells
 if TYPE_CHECKING:
     from ..result import Result
 
-DPI = 100
+DPI = 90
 STYLE = """<style>
 .optcompare { max-width: 960px; line-height: 1.45; }
 .optcompare .lead, .optcompare caption { opacity: .75; font-size: 90%; text-align: left; }

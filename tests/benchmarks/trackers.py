@@ -1,7 +1,8 @@
 """What trackers cost a run: training and wall time with each, over those with none.
 
 ``python tests/benchmarks/trackers.py [PAIRS]`` prints the medians of the ratios over interleaved pairs of runs: of the time
-from the first update to the last record (``wall``) and of the training clock (``clock``), which curves are drawn against.
+from the first update to the last record (``wall``), of the training clock (``clock``), which curves are drawn against, and
+of the processor time of this process (``cpu``), which other work on the machine changes least.
 The goal is 1.05 at most, also for trackers that sleep a second for each event, raise, or compute without end. Beside
 them: the same in a thread of this process, which is why there are processes. ``missed``: events that were not taken in.
 """
@@ -57,38 +58,28 @@ class Timed:
     """Notes when training began and ended."""
 
     def __init__(self) -> None:
-        self.first = self.last = 0.0
+        self.first = self.last = self.began = self.ended = 0.0
 
     def measured(self, trial: Any, record: Any) -> None:
         self.last = time.perf_counter()
 
     def trial_finished(self, trial: Any, outcome: Any) -> None:
-        self.last = time.perf_counter()
+        self.last, self.ended = time.perf_counter(), time.process_time()
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        self.first = self.first or time.perf_counter()
+        if not self.first:
+            self.first, self.began = time.perf_counter(), time.process_time()
 
 
-def seconds(track: list[str], plugin: str) -> tuple[float, float, str]:
-    """Wall and training time of one run, and what was said of its trackers."""
+def seconds(track: list[str], plugin: str) -> tuple[list[float], str]:
+    """Wall, training and processor time of one run, and what was said of its trackers."""
     timed = Timed()
+    question: dict[str, Any] = {"seeds": 3, "epochs": 20, "trainer": "loop", "plugins": plugin, "track": track}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        result = optcompare.compare(
-            "digits",
-            ["mini:32", "full"],
-            seeds=3,
-            epochs=10,
-            trainer="loop",
-            plugins=plugin,
-            track=track,
-            observer=timed,
-        )
-    return (
-        timed.last - timed.first,
-        float(result.trials["train_seconds"].sum()),
-        "; ".join(str(w.message) for w in caught),
-    )
+        result = optcompare.compare("digits", ["mini:32", "full"], **question, observer=timed)
+    clock = float(result.trials["train_seconds"].sum())
+    return [timed.last - timed.first, clock, timed.ended - timed.began], "; ".join(str(w.message) for w in caught)
 
 
 def burning(stop: threading.Event) -> None:
@@ -101,20 +92,21 @@ def main(pairs: int = 5) -> None:
         plugin = Path(folder) / "trackers.py"
         plugin.write_text(PLUGIN)
         out, sys.stdout = sys.stdout, nowhere
-        print(f"{'tracker':20} {'wall':>7} {'clock':>7}   (ratios, medians of {pairs} pairs)", file=out, flush=True)
+        head = f"{'tracker':20} {'wall':>7} {'clock':>7} {'cpu':>7}   (ratios, medians of {pairs} pairs)"
+        print(head, file=out, flush=True)
         for name in NAMES:
             found, said = [], ""
             for pair in range(pairs + 1):
-                plain = seconds([], str(plugin))
+                plain, _ = seconds([], str(plugin))
                 stop = threading.Event()
                 if name.startswith("thread"):
                     threading.Thread(target=burning, args=(stop,), daemon=True).start()
-                *tracked, said = seconds([] if name.startswith("thread") else [name.format(folder)], str(plugin))
+                tracked, said = seconds([] if name.startswith("thread") else [name.format(folder)], str(plugin))
                 stop.set()
                 if pair:  # the first is to warm up
-                    found.append((tracked[0] / plain[0], tracked[1] / plain[1]))
-            wall, clock = (statistics.median(ratios) for ratios in zip(*found, strict=True))
-            print(f"{name.partition(':')[0]:20} {wall:7.3f} {clock:7.3f}   {said}", file=out, flush=True)
+                    found.append([one / other for one, other in zip(tracked, plain, strict=True)])
+            ratios = " ".join(f"{statistics.median(column):7.3f}" for column in zip(*found, strict=True))
+            print(f"{name.partition(':')[0]:20} {ratios}   {said}", file=out, flush=True)
         sys.stdout = out
 
 
