@@ -41,13 +41,7 @@ class SharedStart:
         with preserved_rng():
             torch.manual_seed(seed)
             seed_python(seed)
-            try:
-                self._prototype = workload.model()
-            except Exception as error:
-                raise WorkloadError(f"workload {workload.name}: model() failed: {explain(error)}") from error
-            if not isinstance(self._prototype, torch.nn.Module):
-                kind = type(self._prototype).__name__
-                raise WorkloadError(f"workload {workload.name}: model() must return an nn.Module, got a {kind}")
+            self._prototype = made(workload.model, f"workload {workload.name}")
             _materialize(workload, self._prototype, batch)
 
     @property
@@ -80,6 +74,17 @@ class SharedStart:
                 f"{self._n - 1} exactly once; got {np.array2string(given, threshold=8)}"
             )
         return torch.from_numpy(given.astype(np.int64).reshape(-1).copy())
+
+
+def made(factory: Callable[[], Any], who: str) -> nn.Module:
+    """The factory's module; raises :class:`WorkloadError` where it makes none."""
+    try:
+        module = factory()
+    except Exception as error:
+        raise WorkloadError(f"{who}: model() failed: {explain(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise WorkloadError(f"{who}: model() must return an nn.Module, got a {type(module).__name__}")
+    return module
 
 
 def fingerprint(state: Mapping[str, Any]) -> str:
