@@ -178,7 +178,7 @@ def _of_pairs(module: nn.Module, batch: Any, data: dict[str, Any], training: Giv
     batch's y."""
     if not (isinstance(batch, tuple) and len(batch) >= 2):
         raise WorkloadError(
-            f"a batch of the data is a {type(batch).__name__}, neither a tuple (x, y) nor a mapping of what the model takes; give "
+            f"a batch of the data is a {type(batch).__name__}, neither a tuple (x, y) nor a mapping; give "
             "loss= and forward=, called as forward(model, batch), which returns output, y"
         )
     whole = isinstance(training.data, tuple)
