@@ -10,8 +10,8 @@ import torch
 from .batch import mapped
 from .conventions import Form, is_lightning, is_net, lightning_form, named_form, net_of
 from .errors import WorkloadError, explain
+from .fitting import is_mismatch, kinds_of
 from .given import Given, given, split
-from .rehearsal import is_mismatch, kinds_of
 from .seeds import preserved_rng
 from .start import made
 from .targets import task_of
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 _ROWS = 4
+_COMPILED = (
+    "the model is compiled by torch.compile, which chooses programs by what the process ran before: results are equal up to "
+    "rounding, rather than bit for bit"
+)
 
 
 def workload_from(
@@ -143,14 +147,18 @@ def _fields(model: Any, training: Given, data: dict[str, Any], loss: Any, collat
     with preserved_rng(), torch.no_grad():
         torch.manual_seed(0)
         module = made(model, "workload_from").float().eval()
-        if is_lightning(module):
-            return {**data, **_of_form(_tried(module, batch, lambda: lightning_form(module, batch)))}
-        if isinstance(batch, Mapping):
-            found = _tried(module, batch, lambda: named_form(module, batch, loss))
-            if isinstance(found, Form):
-                return {**data, **_of_form(found)}
-            return {**data, **_named_with_answer(module, batch, training, loss, *found)}
-        return _of_pairs(module, batch, data, training, loss)
+        found = _by_convention(module, batch, training, data, loss)
+    notes = (_COMPILED,) if hasattr(module, "_orig_mod") else ()
+    return {**data, **found, "notes": (*found["notes"], *notes)}
+
+
+def _by_convention(module: nn.Module, batch: Any, training: Given, data: dict[str, Any], loss: Any) -> dict[str, Any]:
+    if is_lightning(module):
+        return _of_form(_tried(module, batch, lambda: lightning_form(module, batch)))
+    if isinstance(batch, Mapping):
+        form = _tried(module, batch, lambda: named_form(module, batch, loss))
+        return _of_form(form) if isinstance(form, Form) else _named_with_answer(module, batch, training, loss, *form)
+    return _of_pairs(module, batch, data, training, loss)
 
 
 def _of_form(form: Form) -> dict[str, Any]:
@@ -194,10 +202,10 @@ def _of_pairs(module: nn.Module, batch: Any, data: dict[str, Any], training: Giv
         "notes": (*note, *task.notes),
     }
     if not isinstance(output, torch.Tensor):
-        return {**data, **fields}
+        return fields
     shape = output.shape
     if not whole:
-        return {**data, **fields, "forward": _fitting(task.fitted)}
+        return {**fields, "forward": _fitting(task.fitted)}
 
     def brought(side: Any) -> Any:
         if not isinstance(side, tuple):

@@ -43,6 +43,7 @@ class SharedStart:
             seed_python(seed)
             self._prototype = made(workload.model, f"workload {workload.name}")
             _materialize(workload, self._prototype, batch)
+            _set_to_train(self._prototype)
 
     @property
     def weight_bytes(self) -> int:
@@ -99,6 +100,12 @@ def fingerprint(state: Mapping[str, Any]) -> str:
         else:
             digest.update(f"{name}|{value!r}|".encode())
     return digest.hexdigest()
+
+
+def _set_to_train(model: nn.Module) -> None:
+    """As every training loop does; parts in eval mode within a model that is not are meant to stay so."""
+    if not model.training or all(module.training for module in model.modules()):
+        model.train()
 
 
 def _materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:

@@ -92,6 +92,7 @@ LAYERS = {
         "provenance",
         "make",
         "resolve",
+        "fitting",
         "rehearsal",
         "given",
         "targets",
