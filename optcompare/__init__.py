@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adapters import workload_from as workload_from
     from .api import compare as compare
     from .comparison import Arm as Arm
     from .comparison import Budget as Budget
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .workload import accuracy as accuracy
 
 _HOMES = {
+    "adapters": ["workload_from"],
     "api": ["compare"],
     "contracts": ["check"],
     "comparison": ["Arm", "Budget", "Comparison", "Trial"],

@@ -20,6 +20,7 @@ from .claims import Finding
 from .comparison import Budget, Trial
 from .errors import ComparisonError, OptcompareError, explain
 from .execute import Prepared
+from .fitting import refuse_shared_weights
 from .registry import Entry, Registry
 from .strategy import Strategy
 from .train.device import torch_as_agreed
@@ -92,8 +93,11 @@ def _workload(registry: Registry, entry: Entry) -> Iterator[Finding]:
         return
     made = _found(f"{who}: made without arguments", partial(_makes, entry))
     yield made
-    if made.held:
-        yield _found(f"{who}: a new model each time", partial(_is_new, entry))
+    if not made.held:
+        return
+    new = _found(f"{who}: a new model each time", partial(_is_new, entry))
+    yield new
+    if new.held:
         yield _found(f"{who}: trains", partial(_trains, registry, entry.name, "full", 2))
 
 
@@ -183,11 +187,8 @@ def _moves(registry: Registry, spec: str) -> str:
 
 def _is_new(entry: Entry) -> str:
     workload = entry.factory()
-    one, other = workload.model(), workload.model()
-    shared = {id(weight) for weight in one.parameters()} & {id(weight) for weight in other.parameters()}
-    if one is other or shared:
-        raise Broken("model() returned the same weights twice; make a new module in it, or trials would share them")
-    return f"{sum(weight.numel() for weight in one.parameters()):,} weights"
+    refuse_shared_weights(workload, 0)
+    return f"{sum(weight.numel() for weight in workload.model().parameters()):,} weights"
 
 
 def _points(n: int) -> Workload:

@@ -41,14 +41,9 @@ class SharedStart:
         with preserved_rng():
             torch.manual_seed(seed)
             seed_python(seed)
-            try:
-                self._prototype = workload.model()
-            except Exception as error:
-                raise WorkloadError(f"workload {workload.name}: model() failed: {explain(error)}") from error
-            if not isinstance(self._prototype, torch.nn.Module):
-                kind = type(self._prototype).__name__
-                raise WorkloadError(f"workload {workload.name}: model() must return an nn.Module, got a {kind}")
+            self._prototype = made(workload.model, f"workload {workload.name}")
             _materialize(workload, self._prototype, batch)
+            _set_to_train(self._prototype)
 
     @property
     def weight_bytes(self) -> int:
@@ -82,6 +77,17 @@ class SharedStart:
         return torch.from_numpy(given.astype(np.int64).reshape(-1).copy())
 
 
+def made(factory: Callable[[], Any], who: str) -> nn.Module:
+    """The factory's module; raises :class:`WorkloadError` where it makes none."""
+    try:
+        module = factory()
+    except Exception as error:
+        raise WorkloadError(f"{who}: model() failed: {explain(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise WorkloadError(f"{who}: model() must return an nn.Module, got a {type(module).__name__}")
+    return module
+
+
 def fingerprint(state: Mapping[str, Any]) -> str:
     """SHA-256 over sorted name, dtype, shape and bytes of parameters and buffers."""
     digest = hashlib.sha256()
@@ -94,6 +100,12 @@ def fingerprint(state: Mapping[str, Any]) -> str:
         else:
             digest.update(f"{name}|{value!r}|".encode())
     return digest.hexdigest()
+
+
+def _set_to_train(model: nn.Module) -> None:
+    """As every training loop does; parts in eval mode within a model that is not are meant to stay so."""
+    if not model.training or all(module.training for module in model.modules()):
+        model.train()
 
 
 def _materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:

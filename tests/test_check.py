@@ -105,7 +105,9 @@ def optcompare_optimizers():
 '''
     )
     broken = {finding.name: finding.detail for finding in check(str(tmp_path / "mine.py")) if not finding.held}
-    assert broken["workload shared: a new model each time"].startswith("model() returned the same weights twice")
+    assert broken["workload shared: a new model each time"].startswith(
+        "workload custom: model() returned the same module at two calls"
+    )
     assert "ended in other weights" in broken["optimizer forgets: cut after each update and continued"]
     assert len(broken) == 2
 

@@ -265,7 +265,8 @@ def test_a_metric_whose_name_would_hide_a_column_is_refused(name):
 def test_data_that_is_not_finite_is_found_before_training():
     x, y = small_workload().train
     with pytest.raises(
-        WorkloadError, match="the training loss before the first update is nan; look for values in the data"
+        WorkloadError,
+        match="before the first update is nan; there are values in the data, in rows 0 to 9, that are not",
     ):
         compare(small_workload(train=(torch.cat([x[:-1], x[-1:] * float("nan")]), y)), "full", seeds=1, epochs=1)
 

@@ -224,9 +224,12 @@ def _probe_mapped(module: nn.Module, inputs: tuple[Any, ...]) -> None:
         output: Tensor = torch.func.functional_call(module, weights, parts)
         return output.square().sum() + sum(weight.sum() for weight in weights.values())
 
+    first = inputs[0] if inputs else None
+    by = (0, 1) if isinstance(first, torch.Tensor) and first.is_floating_point() else (0,)
+
     weights = {name: weight.detach() for name, weight in module.named_parameters()}
     dims = tuple(0 if isinstance(each, torch.Tensor) else None for each in inputs)
-    torch.func.vmap(torch.func.grad(loss, argnums=(0, 1)), in_dims=(None, *dims), randomness="different")(
+    torch.func.vmap(torch.func.grad(loss, argnums=by), in_dims=(None, *dims), randomness="different")(
         weights, *(each.detach() if isinstance(each, torch.Tensor) else each for each in inputs)
     )
 

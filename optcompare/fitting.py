@@ -1,0 +1,189 @@
+"""Model, data, loss and metrics of a workload, tried together on a few rows: what does not fit is said in one line."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .batch import len_batch, moved, tensors
+from .errors import ComparisonError, WorkloadError, explain
+from .seeds import preserved_rng
+from .train.data import first_rows
+from .train.loop import LoopTrainer
+from .train.measure import evaluating
+from .workload import Workload, rows
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ENOUGH_ROWS = 5
+
+
+def check_workload(trainer: LoopTrainer, seed: int) -> None:
+    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with a gradient."""
+    workload = trainer.setup.workload
+    start = trainer.start(seed)
+    refuse_shared_weights(workload, seed)
+    with preserved_rng(), torch.enable_grad():
+        model = start.model().to(trainer.device, trainer.dtype).eval()
+        for name, data in (("train", workload.train), ("valid", workload.valid)):
+            if data is None:
+                continue
+            batch = moved(first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype)
+            try:
+                _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
+                loss = _check_batch(workload, model, batch)
+                if name == "train" and (workload.loss is not None or workload.weight is not None):
+                    _refuse_other_means(trainer, model, batch, loss)
+            except (WorkloadError, ComparisonError):
+                raise
+            except Exception as error:
+                hint = kinds_of(model, batch) if is_mismatch(error) else ""
+                raise WorkloadError(
+                    f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: {explain(error)}{hint}"
+                ) from error
+
+
+def refuse_shared_weights(workload: Workload, seed: int) -> None:
+    """Two modules of the factory may share nothing that is trained; weights that are frozen, they may."""
+    with preserved_rng():
+        torch.manual_seed(seed)
+        one, other = workload.model(), workload.model()
+    places = {place: name for name, weight in one.named_parameters() for place in _places_of(weight)}
+    for name, weight in other.named_parameters():
+        if any(place in places for place in _places_of(weight)):
+            what = "the same module" if one is other else f"modules that share the weight {name}"
+            raise WorkloadError(
+                f"workload {workload.name}: model() returned {what} at two calls, so that trials could train each other's "
+                "weights; make a new module at each call, of one that is there with lambda: copy.deepcopy(module)"
+            )
+
+
+def _places_of(weight: torch.nn.Parameter) -> set[int]:
+    """What tells a trained weight from others: the object, and where its values lie."""
+    if not weight.requires_grad:
+        return set()
+    empty = torch.nn.parameter.is_lazy(weight) or weight.numel() == 0 or weight.is_meta
+    return {id(weight)} if empty else {id(weight), weight.untyped_storage().data_ptr()}
+
+
+def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
+    """Where nothing else weighs a batch, its number of rows does, which must be what it seems."""
+    if workload.weight is None and len_batch(batch) != count:
+        raise WorkloadError(
+            f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, by the first tensor "
+            "in it; say how many it has, or what its mean loss is divided by, with weight(batch)"
+        )
+
+
+def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tensor:
+    who = f"workload {workload.name}"
+    if workload.loss is not None:
+        outcome: Any = workload.outcome(model, batch)
+        if not (isinstance(outcome, tuple) and len(outcome) == 2):
+            raise WorkloadError(f"{who}: forward(model, batch) must return output, y; got a {type(outcome).__name__}")
+        output, y = outcome
+        if isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor):
+            _refuse_broadcast(who, output, y)
+        for name, metric in workload.metrics.items():
+            value = metric(output, y)
+            if not (isinstance(value, tuple) and len(value) == 2):
+                raise WorkloadError(
+                    f"{who}: metric {name} must return a sum and its weight, got {type(value).__name__}"
+                )
+    loss = workload.mean_loss(model, batch)
+    if not (isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad):
+        got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+        got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
+        raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
+    return loss.detach()
+
+
+def is_mismatch(error: Exception) -> bool:
+    """Whether torch complains of dtypes or devices that do not go together."""
+    return isinstance(error, (RuntimeError, TypeError)) and any(
+        word in str(error) for word in ("dtype", "scalar type", "same device", "result type", "expected type")
+    )
+
+
+def kinds_of(model: nn.Module, batch: Any) -> str:
+    """The dtypes and devices that met, and those tensors of a model that nobody moves along with it."""
+    data = ", ".join(_kind(part) for part in tensors(batch))
+    weights = ", ".join(dict.fromkeys(_kind(weight) for weight in model.parameters()))
+    lost = [
+        f"{path}.{name}".lstrip(".")
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, torch.Tensor)
+    ]
+    register = f"; {', '.join(lost)} stays where and as it is: make it a buffer, with register_buffer" if lost else ""
+    return f"; the data's tensors are {data}, the weights {weights}{register}"
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return f"{tensor.dtype} on {tensor.device.type}".removeprefix("torch.")
+
+
+def _refuse_other_means(trainer: LoopTrainer, model: nn.Module, data: Any, whole: torch.Tensor) -> None:
+    """The loss must be the mean that ``weight`` says: of several parts, Σ weight·loss / Σ weight is that of the whole."""
+    workload, n = trainer.setup.workload, min(_ENOUGH_ROWS, trainer.sources["train"].n)
+    who = f"workload {workload.name}"
+    total = weights = 0.0
+    for part in torch.arange(n).split(3):
+        batch = next(trainer.sources["train"].stream([part], 0, 0, ahead=False))
+        weight = workload.weigh(batch)
+        if not (math.isfinite(weight) and weight > 0):
+            raise WorkloadError(f"{who}: weight(batch) must be positive and finite, got {weight}")
+        total += weight * workload.mean_loss(model, batch).item()
+        weights += weight
+    again = workload.mean_loss(model, data).item()
+    draws = again != whole.item()  # a loss that draws random numbers cannot be held to this
+    if not draws and math.isfinite(again) and not math.isclose(total / weights, again, rel_tol=1e-3, abs_tol=1e-5):
+        advice = (
+            "or say what it was divided by with weight(batch); a loss of whole batches goes into objective(model, batch)"
+            if workload.weight is None
+            else "and weight(batch) what it was divided by; a loss of whole batches goes into objective(model, batch)"
+        )
+        raise WorkloadError(
+            f"{who}: the loss of {n} rows is {again:.6g}, but {total / weights:.6g} as the weighted mean of its parts; it "
+            f"must be a mean over rows, {advice}"
+        )
+
+
+def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
+    try:
+        together = np.broadcast_shapes(output.shape, y.shape)  # torch's own would import sympy
+    except ValueError:
+        return  # a loss that can take these shapes has its own rule for them
+    if math.prod(together) > output.numel():
+        raise WorkloadError(
+            f"{who}: the model returns shape {list(output.shape)} for y of shape {list(y.shape)}, which a loss would "
+            f"silently broadcast to {list(together)}; reshape one, such as y.reshape({', '.join(map(str, output.shape))})"
+        )
+
+
+def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
+    """Which of data, weights, output and loss is the first that is not finite, and in which rows."""
+    workload, chunk, data = trainer.setup.workload, trainer.setup.comparison.eval_chunk, trainer.sources["train"]
+    model = trainer.start(seed).model().to(trainer.device, trainer.dtype)
+    broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        return f"the model begins with values in {broken[0]} that are not finite"
+    with evaluating(model):
+        for number, batch in enumerate(data.stream(torch.arange(data.n).split(chunk), 0, 0, ahead=False)):
+            where = f"rows {number * chunk} to {min(data.n, (number + 1) * chunk) - 1}"
+            if not _finite(batch):
+                return f"there are values in the data, in {where}, that are not finite"
+            if workload.loss is not None and not _finite(workload.outcome(model, batch)[0]):
+                return f"the data is finite, and the model's output for {where} is not"
+            if not workload.mean_loss(model, batch).isfinite():
+                output = "and the model's output " if workload.loss is not None else ""
+                return f"the data {output}of {where} are finite, and the loss is not: look at what it divides by or takes logs of"
+    return "look for values in the data, or a model's output, that are not finite"
+
+
+def _finite(batch: Any) -> bool:
+    return all(bool(part.isfinite().all()) for part in tensors(batch))

@@ -1,0 +1,221 @@
+"""Data as people have it (arrays, tables, lists, mappings, loaders) becomes data as a workload takes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset, default_collate
+
+from .batch import mapped, tensors
+from .errors import WorkloadError
+from .workload import is_tensors, rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SHOWN = 8
+Classes = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Given:
+    """``data``: as :class:`Workload` takes it. ``classes``: what y's codes stand for, where y was not given as numbers.
+    ``collate``, ``batch_size``, ``workers``: a loader's. ``notes``: what was decided."""
+
+    data: Any
+    classes: Classes | None = None
+    collate: Any = None
+    batch_size: int | None = None
+    workers: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+    def part(self, indices: Tensor) -> Given:
+        """Some of the samples."""
+        if is_tensors(self.data):
+            return replace(self, data=mapped(lambda part: part[indices], self.data))
+        return replace(self, data=Subset(self.data, indices.tolist()))
+
+
+def given(data: Any, name: str, classes: Classes | None = None) -> Given:
+    """``name``: train or valid; ``classes``: those that y's values must be among."""
+    if isinstance(data, DataLoader):
+        return _of_loader(data, name)
+    if isinstance(data, IterableDataset):
+        raise WorkloadError(
+            f"{name} is an IterableDataset, whose samples come in an order of its own; give a map-style Dataset, with "
+            "__getitem__ and __len__"
+        )
+    if isinstance(data, Mapping):
+        return Given(_of_one_length({key: _inputs(value, f"{name}[{key!r}]") for key, value in data.items()}, name))
+    if isinstance(data, list) and data and isinstance(data[0], (tuple, Mapping)):
+        return Given(data)
+    if isinstance(data, (tuple, list)) and len(data) >= 2 and all(map(_is_array, data[:-1])):
+        whos = [f"{name}: x" if len(data) == 2 else f"{name}: input {number}" for number in range(1, len(data))]
+        inputs = [_inputs(part, who) for part, who in zip(data, whos, strict=False)]
+        y, classes = _answers(data[-1], name, classes)
+        return Given(_of_one_length((*inputs, y), name), classes)
+    if _is_array(data) or isinstance(data, (tuple, list)):
+        what = f"a {type(data).__name__}"
+        raise WorkloadError(
+            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y)"
+        )
+    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        raise WorkloadError(
+            f"{name} is a {type(data).__name__}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader of one"
+        )
+    return Given(_plain_tensors(data))
+
+
+def split(whole: Given, share: float) -> tuple[Given, Given]:
+    """What is trained on and what is held out, the same at every call; of classes, each in proportion where that can be.
+
+    Raises :class:`WorkloadError` where nothing is left.
+    """
+    from sklearn.model_selection import train_test_split
+
+    n = rows(whole.data)
+    count = math.ceil(share * n) if 0 < share < 1 else 0
+    if not 0 < count < n:
+        raise WorkloadError(
+            f"valid={share} of {n} samples leaves none on one side; give a share between 0 and 1, such as 0.2"
+        )
+    y = whole.data[-1] if isinstance(whole.data, tuple) else torch.zeros(0)
+    kinds = y.unique(return_counts=True)[1] if y.ndim == 1 and not y.is_floating_point() else torch.zeros(0)
+    alike = len(kinds) > 1 and int(kinds.min()) > 1 and min(count, n - count) >= len(kinds)
+    parts = train_test_split(np.arange(n), test_size=count, random_state=0, stratify=y.numpy() if alike else None)
+    train, valid = (whole.part(torch.from_numpy(np.sort(part))) for part in parts)
+    how = "each class in proportion" if alike else "drawn at random"
+    note = f"valid: {count} of the {n} samples are held out, {how}, the same ones whatever the seed"
+    return replace(train, notes=(*whole.notes, note)), replace(valid, notes=())
+
+
+def listed(values: Sequence[Any]) -> str:
+    """A few of them, in words."""
+    shown = ", ".join(str(value) for value in values[:_SHOWN])
+    return shown if len(values) <= _SHOWN else f"{shown}, … ({len(values)} in all)"
+
+
+def _of_loader(loader: DataLoader[Any], name: str) -> Given:
+    dataset, sampler, batches = loader.dataset, loader.sampler, loader.batch_sampler
+    if isinstance(dataset, IterableDataset):
+        raise WorkloadError(
+            f"{name} is a DataLoader of an IterableDataset, whose samples come in an order of its own; give one of a "
+            "map-style Dataset, with __getitem__ and __len__"
+        )
+    if batches is None:
+        raise WorkloadError(
+            f"{name} is a DataLoader with batch_size=None, whose Dataset makes the batches itself; give one of single samples"
+        )
+    kind = type(sampler if type(batches) is torch.utils.data.BatchSampler else batches).__name__
+    notes = [f"{name}: the DataLoader's {kind} is replaced by the shared order, cut into batches by each strategy"]
+    if loader.drop_last and name == "train":
+        notes.append("train: drop_last is not taken over; mini:tail=merge leaves no short last batch either")
+    indices = getattr(sampler, "indices", None)
+    if indices is not None and len(indices) != len(dataset):  # type: ignore[arg-type]
+        notes.append(f"{name}: the {len(indices)} samples of its {kind} are taken, of {len(dataset)}")  # type: ignore[arg-type]
+        dataset = Subset(dataset, list(indices))
+    elif type(sampler).__name__ == "WeightedRandomSampler":
+        notes.append(f"{name}: the weights of its {kind} are not used: every sample comes once an epoch")
+    collate = None if loader.collate_fn is default_collate else loader.collate_fn
+    size = loader.batch_size or getattr(batches, "batch_size", None)
+    data = dataset if collate else _plain_tensors(dataset)
+    workers = 0 if is_tensors(data) else loader.num_workers
+    return Given(data, None, collate, size, workers, tuple(notes))
+
+
+def _plain_tensors(dataset: Any) -> Any:
+    """The tensors of a ``TensorDataset`` or of a part of one, which need not be loaded one by one; else the Dataset."""
+    if type(dataset) is TensorDataset and len(dataset.tensors) > 1:
+        return dataset.tensors
+    if type(dataset) is Subset and isinstance(whole := _plain_tensors(dataset.dataset), tuple):
+        return tuple(part[torch.as_tensor(dataset.indices)] for part in whole)
+    return dataset
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, (torch.Tensor, list)) or hasattr(value, "__array__") or hasattr(value, "toarray")
+
+
+def _inputs(value: Any, who: str) -> Any:
+    """A tensor of numbers; raises :class:`WorkloadError`, naming the column that holds something else."""
+    if isinstance(value, torch.Tensor):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _inputs(each, f"{who}[{key!r}]") for key, each in value.items()}
+    if hasattr(value, "columns") and hasattr(value, "dtypes"):
+        return _of_frame(value, who)
+    return _of_array(value.toarray() if hasattr(value, "toarray") else value, who)
+
+
+def _of_array(value: Any, who: str) -> Tensor:
+    try:
+        array = np.asarray(value)
+        return torch.tensor(array)
+    except (TypeError, ValueError) as error:
+        sample = next((each for each in np.asarray(value, dtype=object).flat if isinstance(each, str)), None)
+        what = f"text, such as {sample!r}" if sample is not None else f"values that make no array ({error})"
+        raise WorkloadError(
+            f"{who} holds {what}, where numbers are expected; encode it, or take a table as csv:FILE:y=COLUMN, which does"
+        ) from error
+
+
+def _of_frame(frame: Any, who: str) -> Tensor:
+    import pandas as pd
+
+    for name in frame.columns:
+        column = frame[name]
+        if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
+            sample = next(iter(column.dropna()), None)
+            raise WorkloadError(
+                f"{who}: column '{name}' holds {column.dtype}, such as {sample!r}, where numbers are expected; drop or encode "
+                "it, or save the table and take csv:FILE:y=COLUMN, which encodes by itself"
+            )
+    return torch.tensor(frame.to_numpy(dtype=np.float32, na_value=np.nan))
+
+
+def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Tensor, Classes | None]:
+    """y as numbers; of booleans, texts and categories the codes, and what they stand for."""
+    who = f"{name}: y"
+    if isinstance(y, torch.Tensor):
+        return (y.long(), classes or (False, True)) if y.dtype == torch.bool else (y, None)
+    if hasattr(y, "columns") and len(y.columns) == 1:
+        y = y[y.columns[0]]
+    elif hasattr(y, "columns"):
+        return _of_frame(y, who), None
+    categories = getattr(getattr(y, "dtype", None), "categories", None)
+    array = np.asarray(y)
+    if array.dtype.kind in "iuf" and categories is None:
+        return torch.tensor(array), None
+    if array.dtype.kind not in "bOUST" and categories is None:
+        raise WorkloadError(f"{who} holds {array.dtype}, which is neither numbers nor classes")
+    values = array.reshape(-1).tolist()
+    missing = [place for place, value in enumerate(values) if value is None or value != value]
+    if missing:
+        raise WorkloadError(f"{who} has no value in row {missing[0]} ({len(missing)} in all); leave those rows out")
+    if categories is None and not all(isinstance(value, (str, bytes, bool)) for value in values):
+        try:
+            return torch.tensor(np.asarray(values, dtype=float)), None
+        except (TypeError, ValueError):
+            raise WorkloadError(
+                f"{who} holds values of several kinds; give numbers, or a text for each class"
+            ) from None
+    known = classes or tuple(sorted(set(values)) if categories is None else list(categories))
+    codes = {value: code for code, value in enumerate(known)}
+    new = [value for value in dict.fromkeys(values) if value not in codes]
+    if new:
+        raise WorkloadError(f"{who} holds {listed(new)}, which is none of the classes of train: {listed(known)}")
+    return torch.tensor([codes[value] for value in values]), known
+
+
+def _of_one_length(data: Any, name: str) -> Any:
+    lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
+    if len(set(lengths)) != 1 or lengths[0] == 0:
+        raise WorkloadError(
+            f"{name}: its parts have {listed(lengths)} rows; give as many rows of each, and at least one"
+        )
+    return data

@@ -1,0 +1,150 @@
+"""How what is to be predicted is learnt: the loss that fits y and the model's output, and y in the form that it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from .errors import WorkloadError
+from .given import Classes, listed
+from .workload import Metric, accuracy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Loss = Callable[[Any, Any], Any]
+IGNORED = -100
+"""The class that cross entropy leaves out, as torch has it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """``fitted(y, shape)``: y as the loss takes it, for an output of that shape. ``weight(y)``: what the mean was divided
+    by, if that is not the number of rows."""
+
+    loss: Loss
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    fitted: Callable[[Tensor, torch.Size], Tensor] = lambda y, shape: y
+    weight: Callable[[Tensor], Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, whole: bool) -> Task:
+    """``output``: of the first rows; ``y``: all of it if ``whole``, else of these rows.
+
+    Raises :class:`WorkloadError` where only the caller can know the loss.
+    """
+    if not (isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor)):
+        if loss is None:
+            kinds = f"output is a {type(output).__name__} and y a {type(y).__name__}"
+            raise WorkloadError(f"the {kinds}, for which no loss can be chosen; give loss=, called as loss(output, y)")
+        return Task(loss)
+    dimension = _dimension_of_classes(output, y[: len(output)])
+    if dimension is not None:
+        return _classification(output.shape[dimension], dimension, y, classes, loss)
+    if output[0].numel() != y[0].numel():
+        raise WorkloadError(
+            f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}: one number for each "
+            "of y, or a score for each class, would fit; change the model, or give loss= and y as it takes it"
+        )
+    fitted = _like_output if y.shape[1:] != output.shape[1:] or not y.is_floating_point() else _as_it_is
+    before, after = (", ".join(["N", *map(str, shape[1:])]) for shape in (y.shape, output.shape))
+    notes = [f"y of shape [{before}] is reshaped to the model's [{after}]"] if before != after else []
+    if loss is not None:
+        return Task(loss, fitted=fitted, notes=tuple(notes))
+    return _one_number_each(y, classes, fitted, notes, whole)
+
+
+def _one_number_each(
+    y: Tensor, classes: Classes | None, fitted: Callable[[Tensor, torch.Size], Tensor], notes: list[str], whole: bool
+) -> Task:
+    if y.is_floating_point():
+        notes.append("y is numeric: regression by the mean squared error (loss= to change)")
+        return Task(nn.functional.mse_loss, fitted=fitted, notes=tuple(notes))
+    if not whole:
+        raise WorkloadError(
+            "y holds whole numbers and the model gives one number for each; give loss=, such as "
+            "nn.functional.binary_cross_entropy_with_logits for classes 0 and 1, or nn.functional.mse_loss"
+        )
+    kinds = y.unique().tolist()
+    if set(kinds) <= {0, 1} and len(kinds) == 2:
+        names = f" ({listed(classes)} as 0, 1)" if classes else ""
+        notes.append(
+            f"y holds two classes{names} and the model gives one number, a logit: binary cross entropy (loss= to change)"
+        )
+        metrics = {"accuracy": accuracy}
+        return Task(nn.functional.binary_cross_entropy_with_logits, metrics, fitted, notes=tuple(notes))
+    if classes is not None:
+        raise WorkloadError(
+            f"y holds {len(classes)} classes, {listed(classes)}, and the model gives one number; let it give {len(classes)}"
+        )
+    notes.append(
+        f"y holds whole numbers, {listed(kinds)}, and the model gives one number: regression by the mean squared error "
+        "(loss= to change)"
+    )
+    return Task(nn.functional.mse_loss, fitted=fitted, notes=tuple(notes))
+
+
+def _dimension_of_classes(output: Tensor, y: Tensor) -> int | None:
+    """Where the output has a score for each class: last, or second as in images; None where it has not."""
+    if y.is_floating_point() or output.ndim != y.ndim + 1:
+        return None
+    if output.shape[:-1] == y.shape and output.shape[-1] > 1:
+        return -1
+    return 1 if output.shape[2:] == y.shape[1:] and output.shape[1] > 1 else None
+
+
+def _classification(count: int, dimension: int, y: Tensor, classes: Classes | None, loss: Loss | None) -> Task:
+    present = y[y != IGNORED]
+    lowest, highest = (int(present.min()), int(present.max())) if len(present) else (0, 0)
+    highest = max(highest, len(classes or ()) - 1)
+    if loss is None and (highest >= count or lowest < 0):
+        held = listed(classes or present.unique().tolist())
+        raise WorkloadError(
+            f"the model gives {count} scores, for the classes 0 to {count - 1}, and y holds {held}; let the model give "
+            f"{highest + 1}, or number the classes from 0 on"
+        )
+    names = f"the classes {listed(classes)}" if classes else f"classes, of which the model knows {count}"
+    notes = (f"y holds {names}: cross entropy and accuracy (loss= to change)",) if loss is None else ()
+    if y.ndim == 1:
+        return Task(loss or nn.functional.cross_entropy, {"accuracy": accuracy}, _as_codes, notes=notes)
+    last = dimension == -1
+    metrics = {"accuracy": _right_of_counted if last else _right_of_planes}
+    chosen = _cross_entropy_of_last if last else nn.functional.cross_entropy
+    return Task(loss or chosen, metrics, _as_codes, counted, notes)
+
+
+def counted(y: Tensor) -> Tensor:
+    """How many of them the cross entropy takes."""
+    return (y != IGNORED).sum()
+
+
+def _cross_entropy_of_last(output: Tensor, y: Tensor) -> Tensor:
+    """Scores [B, …, C] against classes [B, …]."""
+    return nn.functional.cross_entropy(output.flatten(0, -2), y.flatten())
+
+
+def _right_of_counted(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    return (output.argmax(-1) == y).sum(), counted(y)
+
+
+def _right_of_planes(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores [B, C, …] against classes [B, …]."""
+    return (output.argmax(1) == y).sum(), counted(y)
+
+
+def _as_it_is(y: Tensor, shape: torch.Size) -> Tensor:
+    return y
+
+
+def _as_codes(y: Tensor, shape: torch.Size) -> Tensor:
+    return y.long()
+
+
+def _like_output(y: Tensor, shape: torch.Size) -> Tensor:
+    made = y if y.is_floating_point() else y.to(torch.get_default_dtype())
+    return made.reshape(len(y), *shape[1:])
