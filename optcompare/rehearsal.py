@@ -13,6 +13,7 @@ import torch
 
 from .comparison import Arm, Budget, Trial
 from .errors import ComparisonError, StrategyError, WorkloadError, explain
+from .finite import refuse_not_finite
 from .seeds import TRAINING, preserved_rng, seed_everything, sequence
 from .strategy import Epoch, Strategy
 from .train.data import first_rows, moved
@@ -22,6 +23,7 @@ from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
 from .train.plan import Plan, check_batch, started
 from .train.record import Record
+from .workload import Workload, len_batch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,6 +83,8 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             if data is None:
                 continue
             batch = moved(first_rows(data, _ENOUGH_ROWS), trainer.device, trainer.dtype)
+            if workload.loss is not None:  # an objective may know what to do with them
+                _refuse_not_finite(workload, name, data, batch)
             try:
                 loss = _check_batch(trainer, model, batch)
                 if name == "train" and workload.loss is not None:
@@ -91,6 +95,12 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: {explain(error)}"
                 ) from error
+
+
+def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:
+    whole = isinstance(data, tuple)
+    where = name if whole else f"the first {len_batch(first)} samples of {name}"
+    refuse_not_finite(f"workload {workload.name}", where, data if whole else first, workload.columns)
 
 
 def _check_batch(trainer: LoopTrainer, model: nn.Module, batch: Any) -> torch.Tensor:

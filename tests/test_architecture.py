@@ -21,7 +21,7 @@ CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
     "words": ["errors", "spec", "binding", "schedule", "tuning", "goal", "comparison"],
-    "contracts": ["seeds", "hookspecs", "strategy", "workload", "diagnostic", "optimizer", "start"],
+    "contracts": ["seeds", "mapped", "finite", "hookspecs", "strategy", "workload", "diagnostic", "optimizer", "start"],
     "trainers": [
         "train",
         "train.contender",

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, default_collate
 
 from ..errors import WorkloadError
+from ..mapped import is_mapped
 from ..seeds import SAMPLE, preserved_rng, seed_python, sequence
 from ..workload import rows
 
@@ -33,6 +34,8 @@ class Source(Protocol):
 def source(data: Any, device: torch.device, dtype: torch.dtype, workers: int = 0) -> Source:
     """The source for a workload's ``train`` or ``valid``."""
     if isinstance(data, tuple):
+        if any(is_mapped(part) and not _fits(part, device, dtype) for part in data):
+            return MappedSource(data, device, dtype)
         return TensorSource(tuple(moved(part, device, dtype) for part in data))
     return DatasetSource(data, device, dtype, workers)
 
@@ -51,6 +54,19 @@ class TensorSource:
             batches = flat.split([len(batch) for batch in batches])
         for batch in batches:
             yield tuple([tensor.index_select(0, batch) for tensor in tensors])
+
+
+class MappedSource:
+    """Tensors of which some lie in a file: each batch is read there, then moved and cast."""
+
+    def __init__(self, tensors: tuple[Tensor, ...], device: torch.device, dtype: torch.dtype) -> None:
+        self.tensors, self.n = tensors, len(tensors[0])
+        self._device, self._dtype = device, dtype
+
+    def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
+        for batch in batches:
+            found = [tensor.index_select(0, batch.to(tensor.device)) for tensor in self.tensors]
+            yield tuple(moved(part, self._device, self._dtype) for part in found)
 
 
 class DatasetSource:
@@ -107,6 +123,10 @@ def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
     if isinstance(batch, (tuple, list)):
         return tuple(moved(part, device, dtype) for part in batch)
     return batch
+
+
+def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
+    return tensor.device == device and (tensor.dtype == dtype or not tensor.is_floating_point())
 
 
 def first_rows(data: Any, count: int) -> Any:
