@@ -14,7 +14,7 @@ from .table_columns import Said, listed
 if TYPE_CHECKING:
     import pandas as pd
 
-_BATCH_CELLS = 2**22
+_BATCH_CELLS = 2**21
 _INDEX = "__index_level_"
 
 

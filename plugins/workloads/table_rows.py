@@ -174,7 +174,8 @@ def _write(
         block = np.empty((len(frame), width), np.float32)
         place = 0
         for encoding in encodings:
-            block[:, place : place + len(encoding.inputs)] = encoding.encoded(frame[encoding.name])
+            with np.errstate(over="ignore"):  # what is infinite then is named before training
+                block[:, place : place + len(encoding.inputs)] = encoding.encoded(frame[encoding.name])
             place += len(encoding.inputs)
         for part, rows in (("train", train), ("valid", held_out)):
             first, last = np.searchsorted(rows, [begin, begin + len(frame)])
