@@ -39,7 +39,7 @@ def test_what_is_not_known_is_one_symbol(monkeypatch, tmp_path):
     assert torch.cat([workload.train[0], workload.valid[0]]).tolist() == [*map(list, expected)]
     (tmp_path / "a.py").unlink()
     (tmp_path / "b.py").unlink()
-    with pytest.raises(WorkloadError, match="there are no source files in .*; this Python came without them"):
+    with pytest.raises(WorkloadError, match=r"there are no source files in .*; this Python came without them"):
         stdlib_text()
 
 
