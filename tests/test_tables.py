@@ -299,7 +299,8 @@ def test_converting_takes_far_less_memory_than_the_table(tmp_path):
     rows, width = 1_500_000, 100
     columns = {f"x{number}": np.arange(rows, dtype=np.float32) % (7 + number) for number in range(width)}
     columns["y"] = np.arange(rows, dtype=np.float32)
-    pq.write_table(pa.table(columns), tmp_path / "t.parquet", row_group_size=100_000)
+    plain = {"row_group_size": 100_000, "use_dictionary": False, "compression": "none"}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet", **plain)
     command = [sys.executable, "-c", CONVERTING, str(tmp_path / "t.parquet"), str(tmp_path / "store")]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     held, most, looked = map(int, run.stdout.split())
