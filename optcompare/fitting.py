@@ -10,11 +10,12 @@ import torch
 
 from .batch import len_batch, moved, tensors
 from .errors import ComparisonError, WorkloadError, explain
+from .finite import refuse_not_finite
 from .seeds import preserved_rng
 from .train.data import first_rows
 from .train.loop import LoopTrainer
 from .train.measure import evaluating
-from .workload import Workload, rows
+from .workload import Workload, is_tensors, rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +34,8 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             if data is None:
                 continue
             batch = moved(first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype)
+            if workload.loss is not None:  # an objective may know what to do with them
+                _refuse_not_finite(workload, name, data, batch)
             try:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
                 loss = _check_batch(workload, model, batch)
@@ -45,6 +48,12 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: {explain(error)}{hint}"
                 ) from error
+
+
+def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:
+    whole = is_tensors(data)
+    where = name if whole else f"the first {len_batch(first)} samples of {name}"
+    refuse_not_finite(f"workload {workload.name}", where, data if whole else first, workload.columns)
 
 
 def refuse_shared_weights(workload: Workload, seed: int) -> None:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -25,9 +25,6 @@ from .train.gradient import normalises_batches, refuse_batch_statistics
 from .train.loop import LoopTrainer
 from .train.plan import Plan, check_batch, started
 from .train.record import Record
-
-if TYPE_CHECKING:
-    pass
 
 _ENOUGH_ROWS = 5
 

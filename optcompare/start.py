@@ -96,7 +96,7 @@ def fingerprint(state: Mapping[str, Any]) -> str:
         if isinstance(value, torch.Tensor):
             data = value.detach().cpu().contiguous().reshape(-1)
             digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
-            digest.update(data.view(torch.uint8).numpy().tobytes())
+            digest.update(data.view(torch.uint8).numpy().data)
         else:
             digest.update(f"{name}|{value!r}|".encode())
     return digest.hexdigest()

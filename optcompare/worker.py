@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import pickle
 import platform
 import sys
@@ -11,13 +12,14 @@ import time
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any
 
 import torch
 
 from . import __version__
 from .comparison import Trial
 from .errors import ComparisonError, explain
+from .mapped import place_of, reopened
 from .tasks import TaskTrainer
 from .train.agreement import hides_state
 from .train.contender import Setup
@@ -102,10 +104,17 @@ def _own_modules() -> list[types.ModuleType]:
 def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
     import cloudpickle  # scikit-learn's joblib brings it
 
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        def reducer_override(self, value: Any) -> Any:
+            place = place_of(value) if isinstance(value, torch.Tensor) else None
+            return super().reducer_override(value) if place is None else (reopened, (place,))
+
+    packed = io.BytesIO()
     for module in by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return cast(bytes, cloudpickle.dumps(setup))
+        Pickler(packed).dump(setup)
+        return packed.getvalue()
     finally:
         for module in by_value:
             cloudpickle.unregister_pickle_by_value(module)

@@ -38,7 +38,8 @@ class Workload:
     - ``errors``: the metrics of which less is better; of the others, more is;
     - ``goal``: a value of a metric worth reaching, such as ``valid_loss=0.2``;
     - ``notes``: sentences that a user should hear before training;
-    - ``workers``: loader processes for a ``Dataset``.
+    - ``workers``: loader processes for a ``Dataset``;
+    - ``columns``: names of the columns of x, for messages.
 
     ``weight(batch)`` is what the mean loss was divided by (default: the number of rows; a
     class-weighted loss gives its Σ of weights, a language model its number of tokens), so that losses
@@ -62,6 +63,7 @@ class Workload:
     notes: tuple[str, ...] = ()
     workers: int = 0
     collate: Callable[[list[Any]], Any] | None = None
+    columns: tuple[str, ...] = ()
     name: str = "custom"
 
     def __post_init__(self) -> None:
@@ -177,12 +179,27 @@ def _check_data(workload: str, name: str, data: Any) -> None:
         lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
         if len(set(lengths)) > 1 or lengths[0] == 0:
             raise WorkloadError(f"workload {workload}: {name} needs tensors of one length of at least 1, got {lengths}")
-    elif isinstance(data, torch.Tensor) or not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    else:
+        _check_dataset(workload, name, data)
+
+
+def _check_dataset(workload: str, name: str, data: Any) -> None:
+    kind = type(data).__name__
+    if isinstance(data, torch.utils.data.IterableDataset):
         raise WorkloadError(
-            f"workload {workload}: {name} is a {type(data).__name__}; give a tuple of tensors or a map-style Dataset"
+            f"workload {workload}: {name} is a {kind}, an IterableDataset, which decides its own order; give a map-style "
+            "Dataset (__len__ and __getitem__), so that every arm sees the same order"
         )
-    elif len(data) == 0:
-        raise WorkloadError(f"workload {workload}: {name} holds no samples")
+    if isinstance(data, torch.Tensor) or not hasattr(data, "__getitem__"):
+        raise WorkloadError(f"workload {workload}: {name} is a {kind}; give a tuple of tensors or a map-style Dataset")
+    try:
+        samples = len(data)
+    except (TypeError, NotImplementedError) as error:
+        raise WorkloadError(
+            f"workload {workload}: {name} is a {kind} without a length; define __len__, since an epoch is every sample once"
+        ) from error
+    if samples == 0:
+        raise WorkloadError(f"workload {workload}: {name} holds no samples; its {kind} has length 0")
 
 
 def _holds_tensors(part: Any) -> bool:

@@ -21,7 +21,19 @@ CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
     "words": ["errors", "spec", "binding", "schedule", "tuning", "goal", "comparison"],
-    "contracts": ["seeds", "hookspecs", "strategy", "batch", "workload", "diagnostic", "optimizer", "tracker", "start"],
+    "contracts": [
+        "seeds",
+        "mapped",
+        "finite",
+        "hookspecs",
+        "strategy",
+        "batch",
+        "workload",
+        "diagnostic",
+        "optimizer",
+        "tracker",
+        "start",
+    ],
     "trainers": [
         "train",
         "train.autocast",

@@ -31,8 +31,8 @@ OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REF
 def test_the_table_holds_what_comes_with_the_package():
     assert {"full", "mini", "single", "replacement", "once", "sequential", "growth"} <= set(STRATEGIES)
     assert {"norm-test", "inner-product", "cabs", "noise-scale", "grab"} <= set(STRATEGIES)
-    assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes"} <= set(WORKLOADS)
-    assert {"csv"} == NEEDS_ARGUMENTS
+    assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes", "stdlib-text"} <= set(WORKLOADS)
+    assert {"csv", "parquet", "images"} == NEEDS_ARGUMENTS
     trainable = {
         name.lower()
         for name, cls in vars(torch.optim).items()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 import torch
-from optcompare_plugins.workloads.csv_table import table
+from optcompare_plugins.workloads.tables import csv as table
 
 from optcompare import Workload, WorkloadError, compare
 from optcompare.spec import quoted

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from ..batch import mapped, moved, rebuilt, rows_of, tensors
 from ..errors import WorkloadError
+from ..mapped import is_mapped
 from ..seeds import SAMPLE, preserved_rng, seed_python, sequence
 from ..workload import is_tensors, rows
 
@@ -38,9 +39,12 @@ def source(
     data: Any, device: torch.device, dtype: torch.dtype, workers: int = 0, collate: Collate | None = None
 ) -> Source:
     """The source for a workload's ``train`` or ``valid``."""
-    if is_tensors(data):
-        return TensorSource(moved(plain(data), device, dtype))
-    return DatasetSource(data, device, dtype, workers, collate)
+    if not is_tensors(data):
+        return DatasetSource(data, device, dtype, workers, collate)
+    whole = plain(data)
+    if any(is_mapped(part) and not _fits(part, device, dtype) for part in tensors(whole)):
+        return MappedSource(whole, device, dtype)
+    return TensorSource(moved(whole, device, dtype))
 
 
 def plain(data: Any) -> Any:
@@ -48,6 +52,10 @@ def plain(data: Any) -> Any:
     if isinstance(data, Mapping):
         return {key: plain(value) for key, value in data.items()}
     return tuple(map(plain, data)) if isinstance(data, tuple) else data
+
+
+def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
+    return tensor.device == device and (tensor.dtype == dtype or not tensor.is_floating_point())
 
 
 class TensorSource:
@@ -67,6 +75,19 @@ class TensorSource:
             batches = flat.split([len(batch) for batch in batches])
         for batch in batches:
             yield made([part.index_select(0, batch) for part in parts])
+
+
+class MappedSource:
+    """Tensors of which some lie in a file: each batch is read there, then moved and cast."""
+
+    def __init__(self, data: Any, device: torch.device, dtype: torch.dtype) -> None:
+        self._data, self.n = data, rows(data)
+        self._device, self._dtype = device, dtype
+
+    def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
+        for batch in batches:
+            found = [part.index_select(0, batch.to(part.device)) for part in tensors(self._data)]
+            yield moved(rebuilt(self._data, found), self._device, self._dtype)
 
 
 class DatasetSource:

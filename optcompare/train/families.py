@@ -12,7 +12,7 @@ from torch import nn
 
 from ..comparison import Trial
 from ..optimizer import build
-from .data import TensorSource
+from .data import MappedSource, TensorSource
 from .loop import LoopTrainer
 from .memory import lanes_that_fit
 from .plan import Plan
@@ -63,6 +63,8 @@ class Families:
             raise Unsupported("an adaptive strategy chooses each batch by the updates of its own trial")
         if comparison.budget.unit == "seconds":
             raise Unsupported("a budget of seconds needs the clock of each trial alone")
+        if any(isinstance(source, MappedSource) for source in self.loop.sources.values()):
+            raise Unsupported("data that lie in a file are cast or moved batch by batch")
         if not all(isinstance(source, TensorSource) for source in self.loop.sources.values()):
             raise Unsupported("the samples of a Dataset are loaded one by one")
         settings = self.settings_of(trial)

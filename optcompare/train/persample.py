@@ -216,7 +216,7 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
     trained = {name: weight.detach() for name, weight in model.named_parameters() if name in wanted}
     themselves = {id(weight) for name, weight in model.named_parameters() if name in wanted}
     fixed = {
-        name: value
+        name: value.detach()
         for name, value in model.state_dict(keep_vars=True).items()
         if isinstance(value, torch.Tensor) and id(value) not in themselves
     }

@@ -1,0 +1,75 @@
+"""Numbers in the data that no model can be trained on: where they stand, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .errors import WorkloadError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ROWS = 2**16
+_NAMED = 3
+
+
+def refuse_not_finite(who: str, where: str, data: Any, columns: Sequence[str] = ()) -> None:
+    """Raises :class:`WorkloadError` for NaN and infinite values in inputs and targets; one pass, without copies.
+
+    ``data``: (x, y), (x1, x2, y) or a mapping; ``where``: what it is called, such as "train"; ``columns``: names of x's.
+    """
+    for part, tensor in _parts(data):
+        if not tensor.is_floating_point() or tensor.numel() == 0:
+            continue
+        low, high = tensor.aminmax()  # NaN if any is
+        if not (low.isfinite() and high.isfinite()):
+            named = columns if part == "the inputs" else ()
+            raise WorkloadError(
+                f"{who}: {part} of {where} hold {_found(tensor, named)}; replace them, or leave out their rows"
+            )
+
+
+def _parts(data: Any) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(data, Mapping):
+        named = [(f"the values of '{key}'", value) for key, value in data.items()]
+    elif isinstance(data, (tuple, list)):
+        inputs = (
+            ["the inputs"] if len(data) == 2 else [f"the values of input {number}" for number in range(1, len(data))]
+        )
+        named = list(zip([*inputs, "the targets"], data, strict=True))
+    else:
+        named = [("the values", data)]
+    yield from ((name, value) for name, value in named if isinstance(value, torch.Tensor))
+
+
+def _found(tensor: Tensor, columns: Sequence[str]) -> str:
+    """Such as ``2 NaN and 1 infinite value in 1,437 rows (3 in column 'age')``."""
+    rows = tensor.reshape(len(tensor), -1) if tensor.ndim else tensor.reshape(1, 1)
+    width = rows.shape[1]
+    odd, bad_rows, first, missing = torch.zeros(width, dtype=torch.int64), 0, -1, 0
+    for begin in range(0, len(rows), _ROWS):
+        block = rows[begin : begin + _ROWS]
+        wrong = ~block.isfinite()
+        odd += wrong.sum(0).cpu()
+        missing += int(block.isnan().sum())
+        held = wrong.any(1)
+        if first < 0 and held.any():
+            first = begin + int(held.nonzero()[0])
+        bad_rows += int(held.sum())
+    infinite = int(odd.sum()) - missing
+    kinds = [f"{missing:,} NaN"] if missing else []
+    kinds += [f"{infinite:,} infinite value{'' if infinite == 1 else 's'}"] if infinite else []
+    text = f"{' and '.join(kinds)} in {bad_rows:,} of {len(rows):,} rows, the first in row {first:,}"
+    if tensor.ndim != 2 or width == 1:
+        return text
+    counts = {number: int(count) for number, count in enumerate(odd) if count}
+    names = [f"column {_name(number, columns)}: {count:,}" for number, count in counts.items()]
+    more = f" and {len(names) - _NAMED} more columns" if len(names) > _NAMED else ""
+    return f"{text} ({', '.join(names[:_NAMED])}{more})"
+
+
+def _name(number: int, columns: Sequence[str]) -> str:
+    return f"'{columns[number]}'" if number < len(columns) else str(number)

@@ -1,0 +1,141 @@
+"""Real text on every machine: the source files of Python's own standard library."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import string
+import sysconfig
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from optcompare import Workload, WorkloadError, hookimpl
+
+SYMBOLS = "\n" + string.printable[:95]
+"""What the model knows: letters, digits, punctuation and the space; a tab is four spaces, all else is one more symbol."""
+VOCABULARY = len(SYMBOLS) + 1
+_CODES = bytes.maketrans(bytes(range(256)), bytes(SYMBOLS.find(chr(byte)) % VOCABULARY for byte in range(256)))
+_VALID_EVERY = 10
+
+
+def stdlib_text(
+    *, characters: int = 50_000, context: int = 32, width: int = 32, layers: int = 2, heads: int = 4
+) -> Workload:
+    """The next character of Python's standard library, by a small causal transformer: cross-entropy in nats.
+
+    The first characters of its modules in alphabetical order, in blocks of context; every tenth block is held out.
+    bits is the loss in bits a character. The text is that of your Python, by its version.
+    """
+    settings = {"characters": characters, "context": context, "width": width, "layers": layers, "heads": heads}
+    for name, value in settings.items():
+        if value < 1:
+            raise WorkloadError(f"workload stdlib-text: {name} must be at least 1, got {value}")
+    if width % heads:
+        raise WorkloadError(f"workload stdlib-text: width={width} must be a multiple of heads={heads}")
+    codes, text_sha256 = _text(characters)
+    count = (len(codes) - 1) // context
+    if count < 2:
+        raise WorkloadError(
+            f"workload stdlib-text: {len(codes)} characters are {count} block{'s' if count != 1 else ''} of context={context}; "
+            "two are needed at least, so give more characters"
+        )
+    x, y = (codes[shift : shift + count * context].reshape(count, context) for shift in (0, 1))
+    held_out = torch.arange(count) % _VALID_EVERY == min(_VALID_EVERY, count) - 1
+    return Workload(
+        model=lambda: Transformer(context, width, layers, heads),
+        train=(x[~held_out], y[~held_out]),
+        valid=(x[held_out], y[held_out]),
+        loss=cross_entropy,
+        metrics={"accuracy": right, "bits": bits},
+        errors=("bits",),
+        lr={"sgd": 0.5, "adam": 0.01, "adamw": 0.01},
+        epochs=5,
+        batch_size=32,
+        notes=(
+            f"stdlib-text: {len(codes):,} characters of Python {platform.python_version()}'s standard library, SHA-256 "
+            f"{text_sha256[:12]}; another version has another text",
+        ),
+    )
+
+
+def cross_entropy(scores: Tensor, y: Tensor) -> Tensor:
+    """The mean over rows and places of -log p(y), scores [B, T, V]."""
+    return nn.functional.cross_entropy(scores.flatten(0, 1), y.flatten())
+
+
+def right(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
+    """Characters that were guessed, of all."""
+    return (scores.argmax(-1) == y).sum(), y.numel()
+
+
+def bits(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
+    """-log2 p(y), of all characters."""
+    return cross_entropy(scores, y) / torch.log(torch.tensor(2.0)) * y.numel(), y.numel()
+
+
+class Transformer(nn.Module):
+    """Character codes int64[B, T] to scores [B, T, V] of the next: blocks with their norms before them (Radford et al.
+    2019), learned places."""
+
+    def __init__(self, context: int, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.characters = nn.Embedding(VOCABULARY, width)
+        self.places = nn.Parameter(0.02 * torch.randn(context, width))
+        self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
+        self.norm, self.scores = nn.LayerNorm(width), nn.Linear(width, VOCABULARY)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        x: Tensor = self.characters(codes) + self.places[: codes.shape[1]]
+        scores: Tensor = self.scores(self.norm(self.blocks(x)))
+        return scores
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + perceptron(norm(x))."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.asked, self.given = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self._attention(self.before(x))
+        out: Tensor = x + self.perceptron(self.between(x))
+        return out
+
+    def _attention(self, x: Tensor) -> Tensor:
+        """Softmax(q·k/√d) v over this and earlier places, written out so that it is the same in lanes."""
+        rows, places, width = x.shape
+        split = self.asked(x).reshape(rows, places, 3, self.heads, width // self.heads)
+        q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, d)
+        later = torch.ones(places, places, dtype=torch.bool, device=x.device).triu(1)
+        match = (q @ k.transpose(-1, -2) / (width // self.heads) ** 0.5).masked_fill(later, -torch.inf)
+        mixed = (match.softmax(-1) @ v).transpose(1, 2).reshape(rows, places, width)
+        given: Tensor = self.given(mixed)
+        return given
+
+
+def _text(characters: int) -> tuple[Tensor, str]:
+    """The first characters as codes, int64[N], and the SHA-256 of what they stand for."""
+    root, parts, missing = Path(sysconfig.get_paths()["stdlib"]), list[bytes](), characters
+    for path in sorted(root.glob("*.py")):
+        if missing <= 0:
+            break
+        text = path.read_text(encoding="utf-8", errors="replace").expandtabs(4)
+        parts.append(re.sub(r"[^\0-\x7f]", "\0", text[:missing]).encode("ascii"))
+        missing -= len(parts[-1])
+    data = b"".join(parts)
+    if not data:
+        raise WorkloadError(f"workload stdlib-text: there are no source files in {root}; this Python came without them")
+    codes = torch.frombuffer(bytearray(data.translate(_CODES)), dtype=torch.uint8).to(torch.int64)
+    return codes, hashlib.sha256(data).hexdigest()
+
+
+@hookimpl
+def optcompare_workloads() -> dict[str, object]:
+    return {"stdlib-text": stdlib_text}

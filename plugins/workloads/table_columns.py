@@ -1,0 +1,165 @@
+"""What a table's columns are, and how each becomes inputs: decided on whole columns, applied to any of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from optcompare import WorkloadError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+Kind = Literal["number", "date", "text"]
+MOST_CATEGORIES = 100
+
+
+@dataclass
+class Said:
+    """What is told about a table: ``kind`` is the workload's name, which begins each note and each error."""
+
+    kind: str
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(f"{self.kind}: {text}")
+
+    def wrong(self, text: str) -> WorkloadError:
+        return WorkloadError(f"workload {self.kind}: {text}")
+
+
+def kind_of(column: pd.Series[Any], said: Said) -> Kind:
+    """Numbers where nine of ten known cells (or truths) are, dates where all are in ISO 8601, else text."""
+    import pandas as pd
+
+    known = column.dropna()
+    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
+        numbers = _numbers(known)
+        if numbers.count() >= 0.9 * len(known):
+            if numbers.count() < len(known):
+                odd = listed(known[numbers.isna()].unique())
+                said.note(f"'{column.name}' is numeric, and {odd} there is taken as missing")
+            return "number"
+        if not pd.to_datetime(known, errors="coerce", format="ISO8601", utc=True).notna().all():
+            return "text"
+    said.note(f"'{column.name}' holds dates, taken as a number of days")
+    return "date"
+
+
+def read_as(kind: Kind, column: pd.Series[Any]) -> pd.Series[Any]:
+    """Floats of numbers and of dates, in days since 1970; text as text; NaN where a cell is missing."""
+    import pandas as pd
+
+    if kind == "number":
+        plain = column.dtype != object and pd.api.types.is_numeric_dtype(column.dtype)
+        return _numbers(column) if plain else _numbers(column.dropna()).reindex(column.index)
+    if kind == "date":
+        times = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+        return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
+    return column.map(str, na_action="ignore") if column.dtype == object else column
+
+
+def _numbers(known: pd.Series[Any]) -> pd.Series[Any]:
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.to_numeric(known, errors="coerce").astype(float)
+    return numbers.where(np.isfinite(numbers), np.nan)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """One input: (value - mean) / scale, a missing one being ``fill``."""
+
+    order: ClassVar[int] = 0
+    name: str
+    kind: Kind
+    fill: float
+    mean: float
+    scale: float
+
+    @property
+    def inputs(self) -> list[str]:
+        return [self.name]
+
+    def encoded(self, column: pd.Series[Any]) -> np.ndarray:
+        """float64[N, 1]."""
+        values: np.ndarray = read_as(self.kind, column).fillna(self.fill).to_numpy(float)
+        return ((values - self.mean) / self.scale).reshape(-1, 1)
+
+
+@dataclass(frozen=True)
+class Categories:
+    """One input for each category, one for missing cells and one for all other categories, where training has them."""
+
+    order: ClassVar[int] = 1
+    name: str
+    kept: tuple[str, ...]
+    missing: bool
+    others: bool
+
+    @property
+    def inputs(self) -> list[str]:
+        extra = ["missing"] * self.missing + ["others"] * self.others
+        return [f"{self.name}={value}" for value in (*self.kept, *extra)]
+
+    def encoded(self, column: pd.Series[Any]) -> np.ndarray:
+        """float64[N, inputs] of zeros and ones; all zeros for what training never saw."""
+        import numpy as np
+        import pandas as pd
+
+        text = read_as("text", column)
+        codes = pd.Index(self.kept, dtype=text.dtype).get_indexer(pd.Index(text))
+        odd = codes < 0
+        gone = odd & text.isna().to_numpy() & self.missing
+        codes[gone] = len(self.kept)
+        codes[odd & ~gone] = len(self.kept) + self.missing if self.others else -1
+        ones: np.ndarray = codes[:, None] == np.arange(len(self.inputs))
+        return ones.astype(float)
+
+
+Encoding = Numbers | Categories
+
+
+def fitted(kind: Kind, column: pd.Series[Any], said: Said) -> Encoding | None:
+    """The encoding of a column by its training rows; None if it is not worth using, which is said."""
+    name, values = str(column.name), read_as(kind, column)
+    if values.nunique(dropna=False) < 2 if kind == "text" else not values.min() < values.max():
+        said.note(f"'{name}' is left out: it has a single value in the training rows")
+        return None
+    if kind != "text":
+        return _scaled(name, kind, values, said)
+    kinds, known = values.nunique(), values.count()
+    if 2 * kinds > known:
+        said.note(f"'{name}' is left out: text with {kinds} distinct values in {known} training rows")
+        return None
+    missing = bool(known < len(values))
+    counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    others = kinds + missing > MOST_CATEGORIES
+    if others:
+        said.note(f"'{name}' has {kinds} categories; the rarest share one input")
+        counts = counts[: MOST_CATEGORIES - 1 - missing]
+    return Categories(name, tuple(sorted(map(str, counts.index))), missing, others)
+
+
+def _scaled(name: str, kind: Kind, column: pd.Series[Any], said: Said) -> Numbers:
+    import numpy as np
+
+    fill = float(column.median())
+    values = column.fillna(fill).to_numpy(float)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if not np.isfinite([mean, scale]).all():
+        largest = np.abs(values).max()
+        raise said.wrong(
+            f"'{name}' holds numbers up to {largest:.3g}, too large to be standardised; rescale that column"
+        )
+    return Numbers(name, kind, fill, mean, scale or 1.0)
+
+
+def listed(values: Iterable[Any], most: int = 6) -> str:
+    """The first values, and how many more there are."""
+    texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

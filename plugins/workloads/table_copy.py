@@ -1,0 +1,120 @@
+"""A table as tensors in files, made once and found again: how a table larger than memory is trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .table_columns import Said
+from .table_rows import Allocate, Facts
+
+_FORMAT = 1
+_FACTS = "table.json"
+Make = Callable[[Path, Allocate], tuple[Facts, dict[str, Tensor]]]
+
+
+def copy_of(
+    file: Path, store: Path, settings: tuple[object, ...], make: Make, said: Said
+) -> tuple[Facts, dict[str, Tensor]]:
+    """The tensors of ``make(folder, allocate)``, in files under ``store``; made where there are none of this very file, by
+    its path, size and time of change, with these settings. ``folder`` is for temporary files.
+
+    They appear at once or not at all, and whoever comes second takes the first one's.
+    """
+    state = file.stat()
+    key = [_FORMAT, str(file.resolve()), state.st_size, state.st_mtime_ns, *map(str, settings)]
+    folder = store / f"{file.stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]}"
+    there = folder.is_dir()
+    if not there:
+        _made(folder, make, said)
+    facts, tensors = _opened(folder, said)
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    when = "made before" if there else "made now, for this run and later ones"
+    said.notes[:] = [*facts.notes, f"{said.kind}: read from a copy on disk, {folder} ({_bytes(size)}), {when}"]
+    return facts, tensors
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may ever take: the machine's, or its control group's limit."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = Path(path).read_text(encoding="utf-8").strip() if Path(path).is_file() else ""
+        found += [int(text)] if text.isdigit() else []
+    return min(found, default=2**33)
+
+
+def _made(folder: Path, make: Make, said: Said) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise said.wrong(f"no copy of the table can be kept in {folder.parent}: {error}; give store=PATH") from error
+    try:
+        done = work / "done"
+        done.mkdir()
+        facts, tensors = make(work, lambda name, shape, dtype: _allocated(done / name, shape, dtype, said))
+        for name in tensors:
+            _flush(done / name)
+        (done / _FACTS).write_text(json.dumps(dataclasses.asdict(facts)), encoding="utf-8")
+        try:
+            done.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _opened(folder: Path, said: Said) -> tuple[Facts, dict[str, Tensor]]:
+    try:
+        held: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        held |= {name: tuple(value) for name, value in held.items() if isinstance(value, list)}
+        facts = Facts(**held)
+        tensors = {name: _mapped(folder / name, *form) for name, form in facts.parts().items()}
+    except (OSError, ValueError, TypeError) as error:
+        raise said.wrong(f"the copy of the table in {folder} is damaged ({error}); delete that directory") from error
+    return facts, tensors
+
+
+def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Said) -> Tensor:
+    """A file of zeros of that size, whose room on the disk is taken: writing to a mapped file cannot fail later."""
+    size = torch.Size(shape).numel() * dtype.itemsize
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+    except OSError as error:
+        free = _bytes(shutil.disk_usage(path.parent).free)
+        raise said.wrong(
+            f"a copy of the table takes {_bytes(size)} in {path.parents[2]}, where {free} are free ({error.strerror}); "
+            "give store=PATH"
+        ) from error
+    return _mapped(path, shape, dtype)
+
+
+def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    count = torch.Size(shape).numel()
+    if path.stat().st_size != count * dtype.itemsize:
+        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes instead of {count * dtype.itemsize:,}")
+    return torch.from_file(str(path), shared=True, size=count, dtype=dtype).reshape(shape)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _bytes(size: float) -> str:
+    return f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"

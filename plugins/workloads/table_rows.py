@@ -1,0 +1,189 @@
+"""A table's rows as tensors: which are held out, what is predicted, and every cell as an input."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from .table_columns import Encoding, Said, fitted, kind_of, listed, read_as
+from .table_files import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Task = Literal["auto", "regression", "classification"]
+Allocate = Callable[[str, tuple[int, ...], torch.dtype], Tensor]
+FEWEST_TO_SPLIT = 10
+_UNNAMED = "Unnamed: "
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What else is to be known of the tensors of a table.
+
+    ``classes``: 0 where numbers are predicted, of which ``mean`` and ``scale`` are those of the training rows; ``power``: mean
+    and largest ‖x‖² + 1 of a training row.
+    """
+
+    rows: int
+    held_out: int
+    columns: tuple[str, ...]
+    classes: int
+    mean: float
+    scale: float
+    power: tuple[float, float]
+    notes: tuple[str, ...]
+
+    def parts(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+        """The tensors by name, each with its shape and dtype."""
+        answer = ((), torch.int64) if self.classes else ((1,), torch.float32)
+        sizes = {"train": self.rows, **({"valid": self.held_out} if self.held_out else {})}
+        return {
+            f"{part}.{name}": ((size, *shape), dtype)
+            for part, size in sizes.items()
+            for name, shape, dtype in (("x", (len(self.columns),), torch.float32), ("y", *answer))
+        }
+
+
+def tensors_of(
+    table: Table, y: str, task: Task, valid: float, said: Said, allocate: Allocate
+) -> tuple[Facts, dict[str, Tensor]]:
+    """Fills tensors made by ``allocate(name, shape, dtype)``: train.x, train.y and, if rows are held out, valid.x, valid.y.
+
+    A column at a time is held to decide what it is and to scale it, then some rows at a time to write them in their order.
+    """
+    target = _target(table, y, said)
+    known = target.index.to_numpy()
+    target = target.reset_index(drop=True)
+    classify = _classifies(target, task, said)
+    train, held_out = _split(target, classify, valid, said)
+    encodings = _encodings(table, y, known, known[train], said)
+    answers, classes, mean, scale = _answers(target, train, classify, said)
+    inputs = tuple(name for encoding in encodings for name in encoding.inputs)
+    said.notes.insert(
+        0, f"{said.kind}: {len(train)} training and {len(held_out)} validation rows, {len(inputs)} inputs"
+    )
+    facts = Facts(len(train), len(held_out), inputs, classes, mean, scale, (0.0, 0.0), tuple(said.notes))
+    tensors = {name: allocate(name, *form) for name, form in facts.parts().items()}
+    for part, rows in (("train", train), ("valid", held_out)):
+        if f"{part}.y" in tensors:
+            tensors[f"{part}.y"].copy_(answers[rows])
+    return dataclasses.replace(facts, power=_write(table, encodings, known[train], known[held_out], tensors)), tensors
+
+
+def _target(table: Table, y: str, said: Said) -> pd.Series[Any]:
+    """Column y where it is known."""
+    import pandas as pd
+
+    target = table.column(y).dropna().infer_objects()
+    if not pd.api.types.is_bool_dtype(target):
+        target = read_as(kind_of(target, said), target).dropna()
+    if len(target) < table.rows:
+        said.note(f"{table.rows - len(target)} of {table.rows} rows have no y and are left out")
+    return target
+
+
+def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
+    """Whether y is to be taken as classes; says so, and how to change it."""
+    rows, kinds, numeric = len(y), y.nunique(), y.dtype == float
+    kind = "numeric" if numeric else "true or false" if y.dtype == bool else "text"
+    if kinds < 2:
+        value = listed(y[:1]) if rows else "missing"
+        raise said.wrong(f"y = '{y.name}' is {value} in every row; choose a column that varies")
+    if task == "regression" and kind == "text":
+        raise said.wrong(f"task=regression needs numbers; y = '{y.name}' holds {listed(y.unique())}")
+    if task == "auto":
+        two = kinds == 2 and rows >= 4
+        few = numeric and kinds <= 10 and rows >= 5 * kinds and bool((y % 1 == 0).all())
+        task = "classification" if not numeric or two or few else "regression"
+    if task == "classification" and rows < 2 * kinds:
+        raise said.wrong(
+            f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes; "
+            f"choose another column{' or task=regression' if numeric else ''}"
+        )
+    other = "regression" if task == "classification" else "classification"
+    change = "" if kind == "text" else f" (task={other} to change)"
+    values = f"{kinds} distinct values" if task == "regression" else f"the classes {listed(sorted(y.unique()))}"
+    said.note(f"y = '{y.name}' is {kind} with {values}: {task}{change}")
+    return task == "classification"
+
+
+def _split(y: pd.Series[Any], classify: bool, share: float, said: Said) -> tuple[Any, Any]:
+    """The rows to train on and those held out, int64 in the table's order; stratified by class if that can be.
+
+    They are the same at every call.
+    """
+    import numpy as np
+    from sklearn.model_selection import train_test_split
+
+    rows, count = np.arange(len(y)), math.ceil(share * len(y))
+    if len(y) < FEWEST_TO_SPLIT:
+        said.note(f"{len(y)} rows are too few to hold some out for validation")
+        return rows, rows[:0]
+    if count == len(y):
+        raise said.wrong(f"valid={share} of {len(y)} rows leaves none to train on; make it smaller")
+    alike = classify and y.value_counts().min() > 1 and min(count, len(y) - count) >= y.nunique()
+    if classify and not alike:
+        said.note("some classes are too rare to be held out in proportion: validation rows are drawn at random")
+    classes = y.factorize()[0] if alike else None
+    train, held_out = train_test_split(rows, test_size=count, stratify=classes, random_state=0)
+    return np.sort(train), np.sort(held_out)
+
+
+def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list[Encoding]:
+    """How the columns worth using become inputs, numbers first; ``known``: rows that have a y, ``train``: of these."""
+    found: list[Encoding] = []
+    for name in table.names:
+        if name.startswith(_UNNAMED):
+            said.note(f"'{name}' is left out: a column without a name mostly numbers the rows")
+        elif name != y:
+            column = table.column(name)
+            encoding = fitted(kind_of(column.iloc[known], said), column.iloc[train], said)
+            found += [] if encoding is None else [encoding]
+    if not found:
+        raise said.wrong(f"no column is left to predict y from. {'; '.join(said.notes)}")
+    return sorted(found, key=lambda encoding: encoding.order)
+
+
+def _answers(y: pd.Series[Any], train: Any, classify: bool, said: Said) -> tuple[Tensor, int, float, float]:
+    """y as a tensor, the number of classes, or 0 and y's mean and scale."""
+    if classify:
+        codes, classes = y.factorize(sort=True)
+        return torch.from_numpy(codes), len(classes), 0.0, 1.0
+    values = y.to_numpy(float)
+    mean, scale = float(values[train].mean()), float(values[train].std()) or 1.0
+    said.note(f"the loss is in units of y's variance, mae in y's own (training rows: {mean:.4g} ± {scale:.4g})")
+    return torch.tensor((values - mean) / scale, dtype=torch.float32).reshape(-1, 1), 0, mean, scale
+
+
+def _write(
+    table: Table, encodings: Sequence[Encoding], train: Any, held_out: Any, tensors: dict[str, Tensor]
+) -> tuple[float, float]:
+    """Writes x of both parts in the table's order; returns the power of :class:`Facts`."""
+    import numpy as np
+
+    begin, total, largest = 0, 0.0, 0.0
+    for frame in table.batches():
+        width = sum(len(encoding.inputs) for encoding in encodings)
+        block = np.empty((len(frame), width), np.float32)
+        place = 0
+        for encoding in encodings:
+            with np.errstate(over="ignore"):  # what is infinite then is named before training
+                block[:, place : place + len(encoding.inputs)] = encoding.encoded(frame[encoding.name])
+            place += len(encoding.inputs)
+        for part, rows in (("train", train), ("valid", held_out)):
+            first, last = np.searchsorted(rows, [begin, begin + len(frame)])
+            chosen = block[rows[first:last] - begin]
+            if len(chosen):
+                tensors[f"{part}.x"][first:last] = torch.from_numpy(chosen)
+            if part == "train" and len(chosen):
+                power = np.square(chosen).sum(1) + 1
+                total, largest = total + float(power.sum(dtype=float)), max(largest, float(power.max()))
+        begin += len(frame)
+    return total / len(train), largest

@@ -1,0 +1,133 @@
+"""The user's own table, of any size; whatever is decided about it is told in the workload's notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from optcompare import Workload, accuracy, hookimpl
+
+from .table_columns import Said
+from .table_copy import copy_of, machine_memory
+from .table_files import ParquetTable, as_parquet, checked, opened, parquet_cells, unreadable
+from .table_rows import Allocate, Facts, Task, tensors_of
+
+_STORE = Path("runs/tables")
+_SHARE_IN_MEMORY = 8
+
+
+def csv(
+    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, mapped: bool | None = None,
+    store: Path = _STORE,
+) -> Workload:  # fmt: skip
+    """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly (hidden=0).
+
+    Numbers are standardised, a missing one is the median; text becomes one input for each category, and missing is
+    a category of its own; ISO dates are days. Medians, scales and categories come from the training rows alone.
+    A file larger than an eighth of the memory (or any, with mapped=true) is converted once to arrays in the directory
+    store, from which rows are read when they are needed; the numbers are the same.
+    """
+    return _workload("csv", path, y, task, hidden, valid, mapped, store)
+
+
+def parquet(
+    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, mapped: bool | None = None,
+    store: Path = _STORE,
+) -> Workload:  # fmt: skip
+    """A Parquet file of your own: column y from all other columns, as csv has it.
+
+    Columns that hold lists, structs or bytes are left out.
+    """
+    return _workload("parquet", path, y, task, hidden, valid, mapped, store)
+
+
+def _workload(
+    kind: str, path: Path, y: str, task: Task, hidden: int, valid: float, mapped: bool | None, store: Path
+) -> Workload:
+    said = Said(kind)
+    if task not in get_args(Task):
+        raise said.wrong(f"task is one of {', '.join(get_args(Task))}; got {task}")
+    if hidden < 0:
+        raise said.wrong(f"hidden is a number of units, 0 for a linear model; got {hidden}")
+    if not 0 < valid < 1:
+        raise said.wrong(f"valid is the share of rows held out, between 0 and 1; got {valid}")
+    file = Path(path)
+    if not file.is_file():
+        what = "is a directory" if file.is_dir() else "does not exist"
+        raise said.wrong(f"{path} {what}; give the path of a {'CSV' if kind == 'csv' else 'Parquet'} file")
+    if mapped or (mapped is None and _size(kind, file) * _SHARE_IN_MEMORY > machine_memory()):
+        facts, tensors = _on_disk(kind, file, y, task, valid, store, said)
+    else:
+        facts, tensors = tensors_of(opened(kind, file, y, said), y, task, valid, said, _in_memory)
+    return _trained_on(facts, tensors, hidden, said)
+
+
+def _size(kind: str, file: Path) -> int:
+    """About the bytes that the table takes at the least, once it is read."""
+    return file.stat().st_size if kind == "csv" else 8 * parquet_cells(file)
+
+
+def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype)
+
+
+def _on_disk(
+    kind: str, file: Path, y: str, task: Task, valid: float, store: Path, said: Said
+) -> tuple[Facts, dict[str, Tensor]]:
+    """By way of a Parquet file if it is none, since of that a column can be read without the others."""
+
+    def make(folder: Path, allocate: Allocate) -> tuple[Facts, dict[str, Tensor]]:
+        if kind == "parquet":
+            table = opened(kind, file, y, said)
+        else:
+            typed = folder / "typed.parquet"
+            try:
+                header = as_parquet(file, typed)
+            except (OSError, ValueError) as error:
+                raise unreadable(kind, file, error, said) from error
+            table = checked(ParquetTable(typed, header), file, y, said)
+        return tensors_of(table, y, task, valid, said, allocate)
+
+    return copy_of(file, store, (kind, y, task, valid), make, said)
+
+
+def _trained_on(facts: Facts, tensors: dict[str, Tensor], hidden: int, said: Said) -> Workload:
+    inputs, outputs, scale = len(facts.columns), facts.classes or 1, facts.scale
+
+    def absolute_error(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
+        return scale * (output - y).abs().sum(), y.numel()
+
+    classes: dict[str, Any] = {"loss": nn.functional.cross_entropy, "metrics": {"accuracy": accuracy}}
+    numbers: dict[str, Any] = {"loss": nn.functional.mse_loss, "metrics": {"mae": absolute_error}, "errors": ("mae",)}
+    return Workload(
+        model=lambda: _model(inputs, hidden, outputs),
+        train=(tensors["train.x"], tensors["train.y"]),
+        valid=(tensors["valid.x"], tensors["valid.y"]) if facts.held_out else None,
+        **(classes if facts.classes else numbers),
+        lr={"sgd": _rate(facts), "adam": 0.003, "adamw": 0.003},
+        epochs=max(5, min(50, 30_000 // facts.rows)),  # few for a large table, where single-sample updates take long
+        batch_size=max(2, min(32, facts.rows // 8)),
+        notes=tuple(said.notes),
+        columns=facts.columns,
+    )
+
+
+def _model(inputs: int, hidden: int, outputs: int) -> nn.Module:
+    if hidden == 0:
+        return nn.Linear(inputs, outputs)
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+
+def _rate(facts: Facts) -> float:
+    """What updates by single samples bear: a linear model's squared error grows from 1/(‖x‖² + 1) on, and the slope
+    of cross-entropy is bounded."""
+    mean, largest = facts.power
+    return float(f"{min(0.1, 0.5 / mean) if facts.classes else min(0.1 / mean, 0.5 / largest):.1g}")
+
+
+@hookimpl
+def optcompare_workloads() -> dict[str, object]:
+    return {"csv": csv, "parquet": parquet}
