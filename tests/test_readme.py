@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from optcompare.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-PANEL, PLUGIN, MODEL, SESSION = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+GROUPS, PANEL, PLUGIN, SESSION, MODEL = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(*arguments: str) -> int | str | None:
@@ -34,16 +33,20 @@ def test_the_first_panel_is_listed(tmp_path, monkeypatch, capsys):
     assert "grad_norm" in capsys.readouterr().out
 
 
+def test_the_first_parameter_groups_train(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text("import torch\n\n\n" + GROUPS)
+    assert run("run", "--optimizers", "mine.py:no_decay,adamw", "--seeds", "2", "--epochs", "2") == 0
+    assert "no_decay" in capsys.readouterr().out
+
+
 def test_the_first_own_model_runs_from_the_command_line_and_from_python(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("mine.py").write_text(MODEL)
     assert run("run", "--workload", "mine.py:xor", "--strategies", "full,mini:2", "--seeds", "2", "--epochs", "5") == 0
-    try:
-        exec(compile("from mine import xor\n" + SESSION.replace("seeds=10", "seeds=2"), "README.md", "exec"), {})
-    finally:
-        sys.modules.pop("mine", None)
-    assert Path("xor.pdf").read_bytes().startswith(b"%PDF")
+    exec(compile(SESSION.replace("seeds=10", "seeds=2"), "README.md", "exec"), {})
+    assert Path("iris.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_every_line_that_is_shown_to_be_tried_is_understood(tmp_path, monkeypatch, capsys):
@@ -52,7 +55,7 @@ def test_every_line_that_is_shown_to_be_tried_is_understood(tmp_path, monkeypatc
     rows = "\n".join(f"{40 + 3 * i},{'north' if i % 2 else 'south'},{100 + 7 * i}" for i in range(30))
     Path("houses.csv").write_text("area,side,price\n" + rows + "\n")
     lines = re.findall(r"^optcompare (run|list|plugins|verify|scaling)\b([^#\n]*)", README, re.MULTILINE)
-    assert len(lines) == 14
+    assert len(lines) == 18
     run("run", "--epochs", "20", "--out", "runs/DIR", "--quiet")
     for command, rest in lines:
         dry = ["--dry-run"] if command in ("run", "scaling") and "--dry-run" not in rest else []
