@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOM = 10_000
 """Events that wait for a tracker at most."""
 AT_ONCE = 200
-OPENING, CLOSING = 60.0, 20.0
+OPENING, CLOSING = 120.0, 60.0
 """Seconds that a run waits for a tracker: before it begins, and after it has ended."""
 REPLY_SECONDS = 0.1
 EVENTS = ("run_started", "measured", "trial_finished", "run_finished")
@@ -131,6 +131,8 @@ class Tracked:
     def close(self, end: float) -> None:
         """Waits until the tracker has taken everything in, until ``end`` at the latest, and notes what it did not."""
         self._queue.put(None)
+        with suppress(OSError, AttributeError):  # it need not give way any more, where that can be taken back
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
         self._listener.join(max(end - time.monotonic(), 0.01))
         late = self._listener.is_alive()
         self.kill()

@@ -39,6 +39,7 @@ class MLflow(Tracker):
     def __init__(self, address: str, directory: Path | None) -> None:
         super().__init__(address, directory)
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven take minutes
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a run calls nobody whom it was not asked to call
         try:
             from mlflow import MlflowClient
@@ -51,6 +52,7 @@ class MLflow(Tracker):
         self._metric, self._param, self._tag = Metric, Param, RunTag
         try:
             self._client: MlflowClient = MlflowClient(tracking_uri=address or None)
+            self._client.search_experiments(max_results=1)  # makes the store's tables, which takes seconds
         except MlflowException as error:
             raise ComparisonError(f"tracker mlflow cannot use {address}: {str(error).splitlines()[0]}") from error
         self._parent = self._experiment = ""
