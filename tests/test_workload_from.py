@@ -523,7 +523,11 @@ BROKEN = {
         {"model": Stray}, {"dtype": "float64"}, r"the weights float64 on cpu; scale stays where and as it is: make it a buffer",
     ),
     "integers": ({"train": (X.long(), X)}, {}, r"tensors are int64 on cpu, float32 on cpu, the weights float32 on cpu"),
-    "data not finite": ({"train": (X / 0, X)}, {}, r"there are values in the data, in rows 0 to 39, that are not finite"),
+    "data not finite": ({"train": (X / 0, X)}, {}, r"the inputs of train hold 120 infinite values in 40 of 40 rows"),
+    "late samples not finite": (
+        {"train": Samples(lambda x, y: (x / (x[0] != X[9, 0]), x))},
+        {}, r"there are values in the data, in rows 0 to 39, that are not finite",
+    ),
     "output not finite": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 3), nn.Softplus(), nn.Threshold(1e9, float("inf")))},
         {}, r"the data is finite, and the model's output for rows 0 to 39 is not",
