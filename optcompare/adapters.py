@@ -10,7 +10,7 @@ import torch
 from .batch import mapped
 from .conventions import Form, is_lightning, is_net, lightning_form, named_form, net_of
 from .errors import WorkloadError, explain
-from .fitting import is_mismatch, kinds_of
+from .fitting import explain_with_kinds
 from .given import Given, given, split
 from .seeds import preserved_rng
 from .start import made
@@ -260,10 +260,8 @@ def _tried(module: nn.Module, batch: Any, call: Callable[[], Any]) -> Any:
     except WorkloadError:
         raise
     except Exception as error:
-        hint = kinds_of(module, batch) if is_mismatch(error) else ""
-        raise WorkloadError(
-            f"{type(module).__name__} does not take the first rows of the data: {explain(error)}{hint}"
-        ) from error
+        why = explain_with_kinds(error, module, batch)
+        raise WorkloadError(f"{type(module).__name__} does not take the first rows of the data: {why}") from error
 
 
 def _first(data: Any, collate: Any) -> Any:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands import run, scaling, warn
+from .commands.run import run
+from .commands.scaling import scaling
+from .commands.training import warn
 from .errors import OptcompareError
 
 if TYPE_CHECKING:

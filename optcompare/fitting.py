@@ -44,9 +44,9 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             except (WorkloadError, ComparisonError):
                 raise
             except Exception as error:
-                hint = kinds_of(model, batch) if is_mismatch(error) else ""
                 raise WorkloadError(
-                    f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: {explain(error)}{hint}"
+                    f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
+                    f"{explain_with_kinds(error, model, batch)}"
                 ) from error
 
 
@@ -111,14 +111,19 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tens
     return loss.detach()
 
 
-def is_mismatch(error: Exception) -> bool:
+def explain_with_kinds(error: Exception, model: nn.Module, batch: Any) -> str:
+    """The error as one line; of dtypes or devices that do not go together, with those that met."""
+    return explain(error) + (_kinds_of(model, batch) if _is_mismatch(error) else "")
+
+
+def _is_mismatch(error: Exception) -> bool:
     """Whether torch complains of dtypes or devices that do not go together."""
     return isinstance(error, (RuntimeError, TypeError)) and any(
         word in str(error) for word in ("dtype", "scalar type", "same device", "result type", "expected type")
     )
 
 
-def kinds_of(model: nn.Module, batch: Any) -> str:
+def _kinds_of(model: nn.Module, batch: Any) -> str:
     """The dtypes and devices that met, and those tensors of a model that nobody moves along with it."""
     data = ", ".join(_kind(part) for part in tensors(batch))
     weights = ", ".join(dict.fromkeys(_kind(weight) for weight in model.parameters()))

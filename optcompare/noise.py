@@ -9,6 +9,7 @@ import torch
 
 from .comparison import Trial
 from .seeds import preserved_rng
+from .train.epochs import train
 from .train.loop import LoopTrainer
 from .train.persample import sample_gradients
 from .train.trial import TrialRun
@@ -34,7 +35,7 @@ def noise_along(trainer: LoopTrainer, trial: Trial, updates: int, stop: Callable
                 return stop() or run.progress.updates >= target
 
             if target > 0:
-                run.train(until, stop)
+                train(run, until, stop)
             if found and found[-1]["update"] == run.progress.updates:
                 continue
             trace, squared = _moments(run, rows)

@@ -14,6 +14,7 @@ from .comparison import Budget, Trial
 from .seeds import preserved_rng
 from .train.agreement import TOLERANCES, difference
 from .train.device import torch_as_agreed
+from .train.epochs import train
 from .train.loop import LoopTrainer, why
 from .train.progress import Progress
 from .train.trial import State
@@ -93,7 +94,7 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
             return False
 
         try:
-            run.train(until, until)
+            train(run, until, until)
         except Exception as error:
             run.progress.status, run.progress.reason = "failed", why(error, saved.trial)
         return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})

@@ -1,10 +1,10 @@
-"""Updates of optimizers that evaluate loss and gradient themselves, several times in one update, such as L-BFGS."""
+"""Epochs of optimizers that evaluate loss and gradient themselves, several times in one update, such as L-BFGS."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,49 +12,55 @@ import torch
 from ..comparison import Arm
 from ..errors import ComparisonError
 from ..optimizer import load_state
-from ..seeds import rng_state, set_rng_state
-from ..strategy import Strategy
+from .gradient import in_chunks
+from .passes import Exceeded
+from .trial import TrialRun
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
-class Exceeded(Exception):
-    """An update asks for more evaluations than the budget has left."""
+def closure_epoch(run: TrialRun) -> None:
+    """One update, which evaluates all samples as often as the optimizer likes; each of these passes is an epoch.
 
-
-class Passes:
-    """The closure of one update: each call is a pass over the update's batch, which leaves the gradient and returns the loss.
-
-    All calls evaluate the same function of the weights: random numbers (dropout) and buffers (BatchNorm) begin each as the
-    first found them, so that the buffers end as after one forward pass. ``made``: calls so far; at more than ``most`` it
-    raises :class:`Exceeded`.
+    One that would exceed the budget is undone, to the last bit, and the trial ends.
     """
+    progress, n, before = run.progress, run.source.n, run.planner.state()
+    with run.clock:
+        plan = run.planner.plan(progress)
+    _check_whole(run.trial.arm, plan.sizes, n)
+    pieces, (count,) = in_chunks(plan.batches, n, run.trial.arm, run.model)
+    run.warm_up_once(pieces[0])
+    if run.diagnosing.active:
+        run.keep(plan.batches[0])
+    mark, most = run.next_mark(), progress.passes_left(run.budget, n)
+    passes = run.passes(pieces, count, most)
+    start = _Before(run.weights, run.optimizer) if most < math.inf else None
+    try:
+        with run.clock:
+            run.set_rate(progress.updates, progress.samples)
+            run.step(passes)
+    except Exceeded:
+        assert start is not None
+        start.put_back()
+        passes.rewind()
+        run.planner.load(before)
+        progress.checked = progress.epoch
+        run.end_epoch(complete=False, spent=True)
+        return
+    if not passes.made:
+        raise ComparisonError(f"optimizer {run.trial.arm.optimizer.label}: its step() did not call the closure")
+    progress.made(1, passes.made * n, n, run.clock.seconds)
+    progress.leave(plan, over=True)
+    for _ in range(passes.made):
+        run.planner.begin(progress)
+        progress.end_epoch()
+    progress.checked = progress.epoch
+    run.after_updates(mark)
+    run.end_epoch(complete=False, spent=False)
 
-    def __init__(
-        self, gradient: Callable[[], Tensor], model: nn.Module, device: torch.device, most: float = math.inf
-    ) -> None:
-        self.made, self._most = 0, most
-        self._gradient, self._device, self._rng = gradient, device, rng_state(device)
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
 
-    def __call__(self) -> Tensor:
-        if self.made >= self._most:
-            raise Exceeded
-        if self.made:
-            self.rewind()
-        self.made += 1
-        with torch.enable_grad():
-            return self._gradient().detach()
-
-    def rewind(self) -> None:
-        set_rng_state(self._rng, self._device)
-        with torch.no_grad():
-            for buffer, value in self._buffers:
-                buffer.copy_(value)
-
-
-class Before:
+class _Before:
     """What an update sets out from, so that it can be undone."""
 
     def __init__(self, weights: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
@@ -69,19 +75,7 @@ class Before:
         load_state(self._optimizer, self._state)
 
 
-def check_arm(arm: Arm, strategy: Strategy) -> None:
-    """Raises :class:`ComparisonError` for what cannot go together with several evaluations in one update."""
-    why = f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one update"
-    if strategy.adaptive or strategy.coverage != "once":
-        raise ComparisonError(
-            f"{why}, so that each update must take all samples, once; {arm.strategy.label} may choose others, so give "
-            "full, or another optimizer"
-        )
-    if arm.clip is not None:
-        raise ComparisonError(f"{why} and compares the two, so that gradients cannot be clipped; leave out clip")
-
-
-def check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
+def _check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
     """Raises :class:`ComparisonError` unless an epoch is one update: a function that is minimised must stay the same."""
     if list(sizes) != [n]:
         raise ComparisonError(

@@ -15,6 +15,7 @@ from ..start import SharedStart
 from .contender import Setup
 from .data import Source, first_rows, source
 from .device import DTYPES
+from .epochs import train
 from .progress import Progress
 from .record import Record
 from .trial import State, TrialRun
@@ -82,7 +83,7 @@ class LoopTrainer:
             run = None
             try:
                 run = self._run(trial, state)
-                run.train(until, stop)
+                train(run, until, stop)
             except Exception as error:
                 progress = run.progress if run else Progress()
                 progress.status, progress.reason = "failed", why(error, trial)

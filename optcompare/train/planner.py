@@ -25,6 +25,7 @@ class Planner:
     def __init__(self, strategy: Strategy, start: SharedStart, seed: int, name: str) -> None:
         self.strategy, self.start, self.seed, self.name = copy.deepcopy(strategy), start, seed, name
         self._settings = copy.deepcopy(_settings_of(self.strategy))
+        self.stateful = bool(self.strategy.state())
         self._template: Plan | None = None
         self._positions: Tensor | None = None
 

@@ -1,0 +1,171 @@
+"""What the commands that train share: options, plans, a comparison's run, what is printed of it, the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..execute import Prepared
+    from ..report.terminal import Reporter
+    from ..result import Result
+    from ..resume import Earlier
+
+MACHINE = (
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, mps, cuda:1, or cuda: with --jobs, all CUDA devices in turn.",
+    ),
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
+    click.option(
+        "--autocast", metavar="DTYPE", help="bfloat16: for forward passes, weights staying in float32.  [default: none]"
+    ),
+    click.option(
+        "--deterministic/--no-deterministic",
+        default=True,
+        show_default=True,
+        help="Deterministic algorithms where there are some; where there are none, that is said.",
+    ),
+    click.option("--threads", type=int, default=1, show_default=True, metavar="T", help="CPU threads of a trial."),
+    click.option(
+        "--trainer",
+        type=click.Choice(["auto", "loop", "lanes"]),
+        default="auto",
+        show_default=True,
+        help="loop: one trial after another; lanes: many as one program, as far as they can; auto: lanes where they repay.",
+    ),
+    click.option("--memory", metavar="SIZE", help="What lanes may take: 4GB, or 25% of what is free.  [default: 50%]"),
+    click.option("--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]"),
+    click.option(
+        "--executor",
+        metavar="NAME[:ADDRESS]",
+        help="Where trials are trained: processes (with --jobs), ray, or a plugin's.  [default: this process]",
+    ),
+)
+OUTPUT = (
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Run directory, new or empty.  [default: runs/<time>-<workload>]",
+    ),
+    click.option(
+        "--format",
+        "formats",
+        default="png",
+        show_default=True,
+        metavar="LIST",
+        help="Of the plot: png,svg,pdf; html: a page.",
+    ),
+    click.option(
+        "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load; may be given several times."
+    ),
+    click.option(
+        "--dry-run", is_flag=True, help="Shows arms, trials, updates and an estimate of the time; trains nothing."
+    ),
+    click.option(
+        "--track",
+        multiple=True,
+        metavar="NAME[:ADDRESS]",
+        help="Tells a tracker: tensorboard, mlflow:sqlite:///runs/mlflow.db, jsonl, …; may be given several times.",
+    ),
+    click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why."),
+    click.option("--quiet", is_flag=True, help="Prints the path of the plot alone."),
+    click.option("--json", "as_json", is_flag=True, help="Prints summary, certificate and paths as JSON."),
+)
+
+
+def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Options that several commands have, in this order."""
+
+    def added(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return added
+
+
+def show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> None:
+    """What would be trained, and an estimate of how long it takes."""
+    plans = []
+    for one in prepared:
+        comparison = one.setup.comparison
+        say.question(comparison, one.notes)
+        say.plan(one.estimates, len(comparison.trials()) + len(comparison.tuning_trials()))
+        trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
+        plans.append({"comparison": comparison.to_json(), "trials": trials})
+    if as_json:
+        click.echo(json.dumps(plans[0] if len(plans) == 1 else plans, indent=2))
+
+
+def run_one(
+    prepared: Prepared, out: Path, say: Reporter, formats: list[str], options: dict[str, Any], earlier: Earlier | None
+) -> Result:
+    """Trains a comparison, or goes on with an earlier run of it; prints its question, its progress and its result."""
+    from ..execute import How, execute, go_on
+    from ..options import state_bytes
+
+    warn(prepared.registry.warnings)
+    say.question(prepared.setup.comparison, prepared.notes)
+    known = len(prepared.registry.warnings)
+    with say.progress() as observer:
+        how = How(
+            observers=[] if observer is None else [observer],
+            track=options["track"],
+            say=_tell if options["verbose"] else None,
+            formats=formats,
+            memory=options["memory"],
+            checkpoint=options["checkpoint"],
+            keep_states=state_bytes(options["keep_states"]),
+            jobs=options["jobs"],
+            executor=options["executor"],
+        )
+        force = options["force"]
+        result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
+    warn(prepared.registry.warnings[known:])
+    if prepared.setup.comparison.stop_at_goal and result.status != "interrupted":
+        from ..figures import save_scaling
+
+        plotted = [suffix for suffix in formats if suffix != "html"] or ["png"]
+        say.scaling(result, result.recommendation(), save_scaling(result, out, plotted))
+    else:
+        say.result(result, [out / f"comparison.{suffix}" for suffix in formats], len(prepared.notes))
+    return result
+
+
+def warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def exit_code(result: Result) -> int:
+    if result.status == "interrupted":
+        return 130
+    return 1 if (result.trials["status"] == "failed").any() else 0
+
+
+def result_as_json(result: Result, plot: Path) -> dict[str, Any]:
+    import dataclasses
+
+    summary = json.loads(result.summary().to_json(orient="records", double_precision=15))
+    return {
+        "status": result.status,
+        "verdict": result.verdict(),
+        "summary": summary,
+        "pairs": json.loads(result.pairs().to_json(orient="records", double_precision=15)),
+        "certificate": [dataclasses.asdict(check) for check in result.certificate],
+        "directory": str(plot.parent),
+        "plot": str(plot),
+    }
