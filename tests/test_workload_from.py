@@ -602,7 +602,17 @@ BROKEN = {
         {"model": Stray}, {"dtype": "float64"}, r"the weights float64 on cpu; scale stays where and as it is: make it a buffer",
     ),
     "integers": ({"train": (X.long(), X)}, {}, r"tensors are int64 on cpu, float32 on cpu, the weights float32 on cpu"),
-    "data not finite": ({"train": (X / 0, X)}, {}, r"there are values in the data, in rows 0 to 39, that are not finite"),
+    "data not finite": (
+        {"train": Samples(lambda x, y: (x, x / (x != X[30]).all()))},
+        {}, r"there are values in the data that are not finite as float32, the first in row 30",
+    ),
+    "data too large for the dtype": (
+        {"train": (X, X.double() * 1e300)}, {}, r"in the data that are not finite as float32, the first in row 0",
+    ),
+    "a metric of each row": (
+        {"metrics": {"mae": lambda output, y: ((output - y).abs(), len(y))}}, {},
+        r"metric mae must return two numbers, a sum and its weight; got one of shape \[5, 3\]: sum over the batch",
+    ),
     "output not finite": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 3), nn.Softplus(), nn.Threshold(1e9, float("inf")))},
         {}, r"the data is finite, and the model's output for rows 0 to 39 is not",
