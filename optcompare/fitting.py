@@ -163,9 +163,17 @@ def _refuse_other_means(trainer: LoopTrainer, model: nn.Module, data: Any, whole
             else "and weight(batch) what it was divided by; a loss of whole batches goes into objective(model, batch)"
         )
         raise WorkloadError(
-            f"{who}: the loss of {n} rows is {again:.6g}, but {total / weights:.6g} as the weighted mean of its parts; it "
-            f"must be a mean over rows, {advice}"
+            f"{who}: the loss of {n} rows{_shapes(workload, model, data)} is {again:.6g}, but {total / weights:.6g} as the "
+            f"weighted mean of its parts; it must be a mean over rows, {advice}"
         )
+
+
+def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
+    """Of output and y: a loss that reshapes one of them may broadcast it."""
+    pair = () if workload.loss is None else workload.outcome(model, batch)
+    if not (pair and all(isinstance(each, torch.Tensor) for each in pair)):
+        return ""
+    return f" (output {list(pair[0].shape)}, y {list(pair[1].shape)})"
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:

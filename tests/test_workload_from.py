@@ -623,6 +623,10 @@ BROKEN = {
         {}, r"a batch of 5 samples seems to have 1 rows, .* with weight\(batch\)",
     ),
     "a forward that returns no pair": ({"forward": lambda model, batch: model(batch[0])}, {}, r"must return output, y; got a Te"),
+    "a loss that broadcasts": (
+        {"loss": lambda output, y: (output.flatten() - y[:, :1]).square().mean()},
+        {}, r"the loss of 5 rows \(output \[5, 3\], y \[5, 3\]\) is .* it must be a mean over rows",
+    ),
     "an objective whose weight is not its own": (
         {"loss": None, "objective": lambda model, batch: model(batch[0]).mean() + len(batch[0]), "weight": lambda batch: 1.0},
         {}, r"as the weighted mean of its parts; it must be a mean over rows, and weight\(batch\) what it was divided by",
