@@ -110,6 +110,8 @@ def _workload(
     if training.batch_size is not None:
         settings.setdefault("batch_size", training.batch_size)
     settings.setdefault("workers", training.workers)
+    if isinstance(train, (tuple, list)) and hasattr(train[0], "columns"):
+        settings.setdefault("columns", tuple(map(str, train[0].columns)))
     if metrics is not None:
         fields["metrics"] = metrics
     if weight is not None:

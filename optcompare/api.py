@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -15,6 +17,7 @@ import torch
 from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
 from .errors import ComparisonError
 from .execute import How, Prepared, execute, go_on
+from .executors import Demand
 from .make import DiagnosticLike, OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import rehearse
@@ -177,6 +180,10 @@ def watched(
 
 def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
     """Resolves a question (the arguments of :func:`compare`) and rehearses it; nothing is written."""
+    if getattr(
+        multiprocessing.current_process(), "_inheriting", False
+    ):  # it imports the script of the one that made it
+        sys.exit(Demand.unguarded)
     with preserved_rng():
         setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
         return _rehearsed(registry, setup, notes)

@@ -3,6 +3,8 @@
 import traceback
 from pathlib import Path
 
+_LONG = 300
+
 
 class OptcompareError(Exception):
     """The root: the command line turns it into one line and exit code 2."""
@@ -41,11 +43,21 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def brief(text: str) -> str:
+    """A text in one line; of a long one, such as torch's lists of all that it knows, the first sentences or words."""
+    text = " ".join(text.split())
+    if len(text) <= _LONG:
+        return text
+    end = text.rfind(". ", _LONG // 4, _LONG)
+    return text[: end + 1] if end > 0 else f"{text[:_LONG].rpartition(' ')[0] or text[:_LONG]} …"
+
+
 def explain(error: BaseException) -> str:
     """An exception as one line: its type, its message, and the place in the code that raised it."""
     text = " ".join(str(error).split())
     if isinstance(error, OptcompareError):
         return text
+    text = brief(text)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]

@@ -103,6 +103,12 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tens
                 raise WorkloadError(
                     f"{who}: metric {name} must return a sum and its weight, got {type(value).__name__}"
                 )
+            for part in value:
+                if getattr(part, "shape", ()) and math.prod(part.shape) != 1:
+                    raise WorkloadError(
+                        f"{who}: metric {name} must return two numbers, a sum and its weight; got one of shape "
+                        f"{list(part.shape)}: sum over the batch"
+                    )
     loss = workload.mean_loss(model, batch)
     if not (isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad):
         got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
@@ -162,9 +168,17 @@ def _refuse_other_means(trainer: LoopTrainer, model: nn.Module, data: Any, whole
             else "and weight(batch) what it was divided by; a loss of whole batches goes into objective(model, batch)"
         )
         raise WorkloadError(
-            f"{who}: the loss of {n} rows is {again:.6g}, but {total / weights:.6g} as the weighted mean of its parts; it "
-            f"must be a mean over rows, {advice}"
+            f"{who}: the loss of {n} rows{_shapes(workload, model, data)} is {again:.6g}, but {total / weights:.6g} as the "
+            f"weighted mean of its parts; it must be a mean over rows, {advice}"
         )
+
+
+def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
+    """Of output and y: a loss that reshapes one of them may broadcast it."""
+    pair = () if workload.loss is None else workload.outcome(model, batch)
+    if not (pair and all(isinstance(each, torch.Tensor) for each in pair)):
+        return ""
+    return f" (output {list(pair[0].shape)}, y {list(pair[1].shape)})"
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
@@ -190,13 +204,20 @@ def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
         for number, batch in enumerate(data.stream(torch.arange(data.n).split(chunk), 0, 0, ahead=False)):
             where = f"rows {number * chunk} to {min(data.n, (number + 1) * chunk) - 1}"
             if not _finite(batch):
-                return f"there are values in the data, in {where}, that are not finite"
+                kind = str(trainer.dtype).removeprefix("torch.")
+                first = number * chunk + _first_not_finite(batch)
+                return f"there are values in the data that are not finite as {kind}, the first in row {first}"
             if workload.loss is not None and not _finite(workload.outcome(model, batch)[0]):
                 return f"the data is finite, and the model's output for {where} is not"
             if not workload.mean_loss(model, batch).isfinite():
                 output = "and the model's output " if workload.loss is not None else ""
                 return f"the data {output}of {where} are finite, and the loss is not: look at what it divides by or takes logs of"
     return "look for values in the data, or a model's output, that are not finite"
+
+
+def _first_not_finite(batch: Any) -> int:
+    rows = [(~part.isfinite()).reshape(len(part), -1).any(1).nonzero() for part in tensors(batch) if part.ndim]
+    return min(int(found[0]) for found in rows if len(found))
 
 
 def _finite(batch: Any) -> bool:

@@ -50,6 +50,8 @@ def given(data: Any, name: str, classes: Classes | None = None) -> Given:
             f"{name} is an IterableDataset, whose samples come in an order of its own; give a map-style Dataset, with "
             "__getitem__ and __len__"
         )
+    if isinstance(data, (tuple, list)) and len(data) == 0:
+        raise WorkloadError(f"{name} holds no samples")
     if isinstance(data, Mapping):
         return Given(_of_one_length({key: _inputs(value, f"{name}[{key!r}]") for key, value in data.items()}, name))
     if isinstance(data, list) and data and isinstance(data[0], (tuple, Mapping)):
@@ -62,13 +64,27 @@ def given(data: Any, name: str, classes: Classes | None = None) -> Given:
     if _is_array(data) or isinstance(data, (tuple, list)):
         what = f"a {type(data).__name__}"
         raise WorkloadError(
-            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y)"
+            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y), or (x1, x2, y)"
         )
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        raise WorkloadError(
-            f"{name} is a {type(data).__name__}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader of one"
-        )
+    _refuse_other(data, name)
     return Given(_plain_tensors(data))
+
+
+def _refuse_other(data: Any, name: str) -> None:
+    """Raises for what is no map-style Dataset with samples in it."""
+    kind = type(data).__name__
+    if isinstance(data, (str, bytes)) or not hasattr(data, "__getitem__"):
+        raise WorkloadError(
+            f"{name} is a {kind}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader of one"
+        )
+    try:
+        samples = len(data)
+    except (TypeError, NotImplementedError) as error:
+        raise WorkloadError(
+            f"{name} is a {kind} without a length; define __len__, since an epoch is every sample once"
+        ) from error
+    if samples == 0:
+        raise WorkloadError(f"{name} holds no samples; its {kind} has length 0")
 
 
 def split(whole: Given, share: float) -> tuple[Given, Given]:
@@ -111,6 +127,7 @@ def _of_loader(loader: DataLoader[Any], name: str) -> Given:
         raise WorkloadError(
             f"{name} is a DataLoader with batch_size=None, whose Dataset makes the batches itself; give one of single samples"
         )
+    _refuse_other(dataset, name)
     kind = type(sampler if type(batches) is torch.utils.data.BatchSampler else batches).__name__
     notes = [f"{name}: the DataLoader's {kind} is replaced by the shared order, cut into batches by each strategy"]
     if loader.drop_last and name == "train":
@@ -144,7 +161,9 @@ def _is_array(value: Any) -> bool:
 def _inputs(value: Any, who: str) -> Any:
     """A tensor of numbers; raises :class:`WorkloadError`, naming the column that holds something else."""
     if isinstance(value, torch.Tensor):
-        return value
+        if value.is_complex():
+            raise WorkloadError(f"{who} holds complex numbers; give real and imaginary parts as columns")
+        return value.to_dense() if value.layout != torch.strided else value
     if isinstance(value, Mapping):
         return {key: _inputs(each, f"{who}[{key!r}]") for key, each in value.items()}
     if hasattr(value, "columns") and hasattr(value, "dtypes"):
@@ -153,24 +172,58 @@ def _inputs(value: Any, who: str) -> Any:
 
 
 def _of_array(value: Any, who: str) -> Tensor:
+    _refuse_masked(value, who)
     try:
         array = np.asarray(value)
-        return torch.tensor(array)
+        if array.dtype.kind == "O":
+            array = array.astype(float)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"their type is {array.dtype}")
+        return _tensor(array)
     except (TypeError, ValueError) as error:
-        sample = next((each for each in np.asarray(value, dtype=object).flat if isinstance(each, str)), None)
-        what = f"text, such as {sample!r}" if sample is not None else f"values that make no array ({error})"
         raise WorkloadError(
-            f"{who} holds {what}, where numbers are expected; encode it, or take a table as csv:FILE:y=COLUMN, which does"
+            f"{who} holds {_oddity(value, error)}, where numbers are expected; encode it, or take a table as "
+            "csv:FILE:y=COLUMN, which does"
         ) from error
+
+
+def _oddity(value: Any, error: Exception) -> str:
+    """What an array holds that is no number."""
+    if len({len(row) for row in value if isinstance(row, (list, tuple))}) > 1:
+        return "rows of several lengths"
+    each = np.asarray(value, dtype=object).flat
+    sample = next((one for one in each if isinstance(one, str) or one is None), 0)
+    if sample is None:
+        return "None"
+    return f"text, such as {sample!r}" if isinstance(sample, str) else f"values that make no array ({error})"
+
+
+def _tensor(array: Any) -> Tensor:
+    """Of any array of numbers, whatever its byte order, strides and width."""
+    kind = {"f": np.float64} if array.dtype.itemsize > 8 else {"u": np.int64} if array.dtype.itemsize > 1 else {}
+    wanted = kind.get(array.dtype.kind, array.dtype.newbyteorder("="))
+    return torch.tensor(np.ascontiguousarray(array, dtype=wanted).reshape(array.shape))
+
+
+def _refuse_masked(value: Any, who: str) -> None:
+    """Raises for a masked array, whose masked values would be trained on."""
+    mask = np.ma.getmaskarray(value) if isinstance(value, np.ma.MaskedArray) else np.zeros(1, dtype=bool)
+    if mask.any():
+        first = int(np.argwhere(mask)[0][0])
+        raise WorkloadError(
+            f"{who} holds {mask.sum()} masked values, the first in row {first}; replace them, or leave out their rows"
+        )
 
 
 def _of_frame(frame: Any, who: str) -> Tensor:
     import pandas as pd
 
-    for name in frame.columns:
-        column = frame[name]
+    frame = frame.infer_objects()
+    for number, name in enumerate(frame.columns):
+        column = frame.iloc[:, number]
         if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-            sample = next(iter(column.dropna()), None)
+            held = column.dropna()
+            sample = next((each for each in held if isinstance(each, str)), next(iter(held), None))
             raise WorkloadError(
                 f"{who}: column '{name}' holds {column.dtype}, such as {sample!r}, where numbers are expected; drop or encode "
                 "it, or save the table and take csv:FILE:y=COLUMN, which encodes by itself"
@@ -181,16 +234,17 @@ def _of_frame(frame: Any, who: str) -> Tensor:
 def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Tensor, Classes | None]:
     """y as numbers; of booleans, texts and categories the codes, and what they stand for."""
     who = f"{name}: y"
+    _refuse_masked(y, who)
     if isinstance(y, torch.Tensor):
         return (y.long(), classes or (False, True)) if y.dtype == torch.bool else (y, None)
     if hasattr(y, "columns") and len(y.columns) == 1:
-        y = y[y.columns[0]]
+        y = y.iloc[:, 0]
     elif hasattr(y, "columns"):
         return _of_frame(y, who), None
     categories = getattr(getattr(y, "dtype", None), "categories", None)
     array = np.asarray(y)
     if array.dtype.kind in "iuf" and categories is None:
-        return torch.tensor(array), None
+        return _tensor(array), None
     if array.dtype.kind not in "bOUST" and categories is None:
         raise WorkloadError(f"{who} holds {array.dtype}, which is neither numbers nor classes")
     values = array.reshape(-1).tolist()
@@ -214,8 +268,8 @@ def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Tensor, Classe
 
 def _of_one_length(data: Any, name: str) -> Any:
     lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
+    if not any(lengths):
+        raise WorkloadError(f"{name} holds no samples")
     if len(set(lengths)) != 1 or lengths[0] == 0:
-        raise WorkloadError(
-            f"{name}: its parts have {listed(lengths)} rows; give as many rows of each, and at least one"
-        )
+        raise WorkloadError(f"{name}: its parts have {listed(lengths)} rows; give as many rows of each")
     return data

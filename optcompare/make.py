@@ -8,6 +8,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import torch
+
 from .binding import REQUIRED, Parameter, as_spec, bind, parameters, write
 from .comparison import Part
 from .diagnostic import Diagnostic
@@ -89,9 +91,9 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
         return _optimizer_of(registry, optimizer)
     if not isinstance(optimizer, (str, Spec)):
         kind = type(optimizer).__name__
-        raise ComparisonError(
-            f"an optimizer is a name, an Optimizer class or a build function, got a {kind}: {optimizer!r}"
-        )
+        made = isinstance(optimizer, torch.optim.Optimizer)
+        what = f"a {kind} of one model's weights; give {kind} itself" if made else f"a {kind}: {optimizer!r}"
+        raise ComparisonError(f"an optimizer is a name, an Optimizer class or a build function, got {what}")
     spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
     factory, head = _named_optimizer(registry, spec)
     name = head.args[0] if head.args else head.name

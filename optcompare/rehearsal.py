@@ -209,7 +209,7 @@ def _check_batch_statistics(trainer: LoopTrainer, trial: Trial, sizes: list[int]
         with preserved_rng(), torch.no_grad():
             workload.mean_loss(model, first_rows(workload.train, 1, workload.collate))
     except ValueError as error:
-        tail = sizes[-1] == 1 and len(sizes) > 1
+        tail = sizes[-1] == 1 < min(sizes[:-1], default=1)
         advice = "merge the last batch into the one before (tail=merge, where the strategy has it)" if tail else ""
         raise ComparisonError(
             f"arm {trial.arm.label}: {kind} cannot train on a batch of one sample; {advice or 'use larger batches'}"

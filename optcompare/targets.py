@@ -49,7 +49,8 @@ def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, 
     if output[0].numel() != y[0].numel():
         raise WorkloadError(
             f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}: one number for each "
-            "of y, or a score for each class, would fit; change the model, or give loss= and y as it takes it"
+            "of y, or a score for each class (y then whole numbers [N]), would fit; change the model, or give loss= and y as "
+            "it takes it"
         )
     fitted = _like_output if y.shape[1:] != output.shape[1:] or not y.is_floating_point() else _as_it_is
     before, after = (", ".join(["N", *map(str, shape[1:])]) for shape in (y.shape, output.shape))
@@ -103,10 +104,10 @@ def _classification(count: int, dimension: int, y: Tensor, classes: Classes | No
     lowest, highest = (int(present.min()), int(present.max())) if len(present) else (0, 0)
     highest = max(highest, len(classes or ()) - 1)
     if loss is None and (highest >= count or lowest < 0):
-        held = listed(classes or present.unique().tolist())
+        held = f"has the classes {listed(classes)}" if classes else f"holds {listed(present.unique().tolist())}"
         raise WorkloadError(
-            f"the model gives {count} scores, for the classes 0 to {count - 1}, and y holds {held}; let the model give "
-            f"{highest + 1}, or number the classes from 0 on"
+            f"the model gives {count} scores, for the classes 0 to {count - 1}, and y {held}; let the model give "
+            f"{highest + 1}, or {'leave out those that do not occur' if classes else 'number the classes from 0 on'}"
         )
     names = f"the classes {listed(classes)}" if classes else f"classes, of which the model knows {count}"
     notes = (f"y holds {names}: cross entropy and accuracy (loss= to change)",) if loss is None else ()

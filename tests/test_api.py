@@ -224,6 +224,10 @@ MISTYPED = {
         {"optimizers": [3]},
         "an optimizer is a name, an Optimizer class or a build function",
     ),
+    "an optimizer that is made": (
+        {"optimizers": torch.optim.SGD([torch.zeros(1)])},
+        "or a build function, got a SGD of one model's weights; give SGD itself$",
+    ),
     "a workload that is none": ({"workload": 3}, "workload must be a name or a Workload, got a int"),
 }
 

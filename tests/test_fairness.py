@@ -277,6 +277,8 @@ class TestShortBatchesAndChunks:
             compare(workload, "mini:4", seeds=1, epochs=1)
         result = compare(workload, "mini:4:tail=merge", seeds=1, epochs=1)
         assert result.trials["updates"].tolist() == [2]
+        with pytest.raises(ComparisonError, match=r"arm single: BatchNorm1d cannot .* one sample; use larger batches"):
+            compare(workload, "single", seeds=1, epochs=1)
 
 
 class TestEvaluation:

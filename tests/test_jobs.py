@@ -27,6 +27,24 @@ from optcompare.start import fingerprint
 SCRIPT = Path(sys.executable).with_name("optcompare")
 
 
+UNGUARDED = """
+import torch
+import optcompare
+
+workload = optcompare.workload_from(lambda: torch.nn.Linear(3, 1), (torch.ones(8, 3), torch.ones(8)))
+optcompare.compare(workload, ["full", "mini:2"], seeds=2, epochs=1, lr=0.1, jobs=2)
+"""
+
+
+def test_a_script_that_its_own_processes_would_run_again_is_told_so_in_one_line(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 1
+    assert "put what the script does under if __name__ == '__main__':" in ended.stderr.splitlines()[-1]
+    assert ended.stderr.count("Traceback") == 1
+
+
 @dataclass
 class Growing(Strategy):
     """Adaptive, with state: a batch is one larger than the last, from epoch to epoch."""

@@ -46,6 +46,11 @@ class Samples(Dataset):
         return self.make(X[index], SIGNS[index])
 
 
+class Endless(Dataset):
+    def __getitem__(self, index):
+        return X[0], SIGNS[0]
+
+
 class Streamed(IterableDataset):
     def __iter__(self):
         return iter([])
@@ -157,6 +162,33 @@ def test_the_loss_follows_from_y_and_the_models_output_and_is_said(model, y, los
     compare(workload, "mini:8", seeds=1, epochs=1)
 
 
+ARRAYS = {
+    "of objects": X.numpy().astype(object),
+    "of another byte order": X.numpy().astype(">f4"),
+    "of extended precision": X.numpy().astype(np.longdouble),
+    "backwards in memory": X.numpy()[::-1].copy()[::-1],
+    "masked nowhere": np.ma.masked_array(X.numpy()),
+    "sparse": X.to_sparse(),
+    "a frame of objects": pd.DataFrame(X.numpy()).astype(object),
+    "a frame of equal names": pd.DataFrame(X.numpy(), columns=["a", "a", "a"]),
+}
+
+
+@pytest.mark.parametrize("form", ARRAYS)
+def test_arrays_of_numbers_are_taken_however_they_are_stored(form):
+    for y in (SIGNS, SIGNS.numpy().astype(np.uint64)):
+        inputs, targets = workload_from(two, (ARRAYS[form], y)).train
+        torch.testing.assert_close(inputs.float(), X)
+        torch.testing.assert_close(targets, SIGNS)
+
+
+def test_columns_of_a_table_are_called_by_their_names():
+    table = pd.DataFrame(X.numpy(), columns=["age", "height", "weight"])
+    table.loc[4, "height"] = None
+    with pytest.raises(WorkloadError, match=r"1 NaN in 1 of 40 rows, the first in row 4 \(column 'height': 1\)"):
+        compare(workload_from(two, (table, SIGNS)), "full", seeds=1, epochs=1)
+
+
 def test_a_column_of_whole_numbers_is_the_notebooks_line():
     """From w, b = 0.2294, -0.2380 to 0.4798, -0.1793: the mean of ((w-1)x + b)² is 10.347, then 4.789."""
     workload = workload_from(lambda: nn.Linear(1, 1), ([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]), lr=0.01)
@@ -259,6 +291,33 @@ class TestMappings:
             loss = workload.mean_loss(model, {name: part[row : row + 1] for name, part in workload.train.items()})
             alone = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()))])
             torch.testing.assert_close(gradient, alone)
+
+
+class Deciding(nn.Module):
+    """Looks at its numbers, as attention at its masks, and counts its calls: what cannot be mapped over samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.idle = nn.Linear(3, 2), nn.Linear(3, 2)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.out(x) if x.isfinite().all().item() else self.idle(x)
+
+
+def test_gradients_of_single_samples_are_had_of_models_that_cannot_be_mapped_over_them():
+    workload = workload_from(Deciding, (X, SIGNS))
+    model = workload.model()
+    names = [name for name, _ in model.named_parameters()]
+    found = sample_gradients(workload, model, first_rows(workload.train, 5), names)
+    assert not model.calls.any()
+    for row, gradient in enumerate(found):
+        loss = nn.functional.cross_entropy(model.out(X[row : row + 1]), SIGNS[row : row + 1])
+        alone = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.out.parameters()))])
+        torch.testing.assert_close(gradient, torch.cat([alone, torch.zeros(8)]))
+    result = compare(workload, ["norm-test:8", "grab:8"], seeds=1, epochs=1, diagnostics="noise_scale")
+    assert set(result.trials.status) == {"finished"}
 
     def test_what_a_model_does_not_take_is_left_out_and_said(self):
         workload = workload_from(language(), {"input_ids": IDS, "extra": IDS, "labels": IDS})
@@ -473,7 +532,7 @@ REFUSED = {
     "texts as x": (two, (KINDS, SIGNS), {}, "train: x holds text, such as"),
     "no y": (two, X, {}, "train is a Tensor, which does not say what is to be predicted; give inputs and y as (X, y)"),
     "lengths": (two, (X, SIGNS[1:]), {}, "train: its parts have 40, 39 rows"),
-    "no rows": (two, (X[:0], SIGNS[:0]), {}, "train: its parts have 0, 0 rows"),
+    "no rows": (two, (X[:0], SIGNS[:0]), {}, "train holds no samples"),
     "a class more than scores": (two, (X, torch.arange(40) % 3), {}, "2 scores, for the classes 0 to 1, and y holds 0, 1, 2"),
     "a new class in valid": (two, (X, KINDS), {"valid": (X[:1], ["cow"])}, "valid: y holds cow, which is none of the classes"),
     "classes and one number": (one, (X, list("abcd") * 10), {}, "y holds 4 classes, a, b, c, d, and the model gives one"),
@@ -496,6 +555,26 @@ REFUSED = {
         one, Samples(lambda x, y: (x, y)), {}, "y holds whole numbers and the model gives one number for each; give loss=",
     ),
     "batches of its own": (two, Samples(lambda x, y: (x, y)), {"collate": lambda rows: 3}, "a batch of the data is a int"),
+    "masked values": (
+        two, (np.ma.masked_greater(X.numpy(), 2), SIGNS), {}, f"x holds {int((X > 2).sum())} masked values, the first in row",
+    ),
+    "complex numbers": (two, (X.numpy() * 1j, SIGNS), {}, "their type is complex"),
+    "a tensor of complex numbers": (two, (X * 1j, SIGNS), {}, "x holds complex numbers; give real and imaginary parts"),
+    "rows of several lengths": (two, ([[1, 2, 3], [1]], [0, 1]), {}, "x holds rows of several lengths, where numbers are"),
+    "one text among numbers": (
+        two, (pd.DataFrame({"a": [1, "q"] * 20}), SIGNS), {}, "column 'a' holds object, such as 'q', where numbers are expected",
+    ),
+    "an empty list": (two, [], {}, "train holds no samples"),
+    "an empty mapping": (two, {}, {}, "train holds no samples"),
+    "an empty Dataset": (two, Samples(lambda x, y: (x, y), 0), {}, "train holds no samples; its Samples has length 0"),
+    "a loader of an empty Dataset": (
+        two, DataLoader(Samples(lambda x, y: (x, y), 0)), {}, "train holds no samples; its Samples has length 0",
+    ),
+    "a Dataset without length": (two, Endless(), {}, "train is a Endless without a length; define __len__"),
+    "a path": (two, "houses.csv", {}, "train is a str; give (X, y), a mapping of tensors"),
+    "classes that do not occur": (
+        two, (X, pd.Categorical(KINDS, ["cat", "dog", "cow"])), {}, "y has the classes cat, dog, cow; let the model give 3",
+    ),
     "samples of strange things": (two, Samples(lambda x, y: object()), {}, "cannot be made into a batch"),
 }  # fmt: skip
 
@@ -525,8 +604,15 @@ BROKEN = {
     "integers": ({"train": (X.long(), X)}, {}, r"tensors are int64 on cpu, float32 on cpu, the weights float32 on cpu"),
     "data not finite": ({"train": (X / 0, X)}, {}, r"the inputs of train hold 120 infinite values in 40 of 40 rows"),
     "late samples not finite": (
-        {"train": Samples(lambda x, y: (x / (x[0] != X[9, 0]), x))},
-        {}, r"there are values in the data, in rows 0 to 39, that are not finite",
+        {"train": Samples(lambda x, y: (x, x / (x != X[30]).all()))},
+        {}, r"there are values in the data that are not finite as float32, the first in row 30",
+    ),
+    "data too large for the dtype": (
+        {"train": (X, X.double() * 1e300)}, {}, r"in the data that are not finite as float32, the first in row 0",
+    ),
+    "a metric of each row": (
+        {"metrics": {"mae": lambda output, y: ((output - y).abs(), len(y))}}, {},
+        r"metric mae must return two numbers, a sum and its weight; got one of shape \[5, 3\]: sum over the batch",
     ),
     "output not finite": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 3), nn.Softplus(), nn.Threshold(1e9, float("inf")))},
@@ -538,6 +624,10 @@ BROKEN = {
         {}, r"a batch of 5 samples seems to have 1 rows, .* with weight\(batch\)",
     ),
     "a forward that returns no pair": ({"forward": lambda model, batch: model(batch[0])}, {}, r"must return output, y; got a Te"),
+    "a loss that broadcasts": (
+        {"loss": lambda output, y: (output.flatten() - y[:, :1]).square().mean()},
+        {}, r"the loss of 5 rows \(output \[5, 3\], y \[5, 3\]\) is .* it must be a mean over rows",
+    ),
     "an objective whose weight is not its own": (
         {"loss": None, "objective": lambda model, batch: model(batch[0]).mean() + len(batch[0]), "weight": lambda batch: 1.0},
         {}, r"as the weighted mean of its parts; it must be a mean over rows, and weight\(batch\) what it was divided by",

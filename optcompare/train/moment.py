@@ -12,7 +12,7 @@ import torch
 
 from ..batch import len_batch, rows_of
 from ..diagnostic import Samples
-from ..errors import DiagnosticError, StrategyError
+from ..errors import DiagnosticError, StrategyError, brief
 from ..seeds import DIAGNOSTIC, sequence
 from ..workload import Workload
 from .data import Source
@@ -176,7 +176,7 @@ class LiveMoment:
         return self._source.stream(kept.indices.split(rows), self.seed, kept.epoch, ahead=False)
 
     def _refused(self, what: str, error: Exception, probe: Probe) -> DiagnosticError:
-        reason = str(error.__cause__ or error).partition("\n")[0]
+        reason = brief(str(error.__cause__ or error).partition("\n")[0])
         try:
             layer = _failing(self.model, self.workload, next(self.chunks()), probe)
         except Exception:

@@ -3,13 +3,14 @@
 A linear layer's gradient of sample i is Σ_t δ_it a_itᵀ, over the places t at which the layer was applied (one, for a plain
 row), a its inputs and δ the gradients of its outputs; a convolution's is the same with patches as inputs. One backward
 pass down to the outputs of all layers gives every δ, and |Σ_t δ_t a_tᵀ|² = Σ_tt' (a_t·a_t')(δ_t·δ_t') spares the gradients
-themselves where that is less work. All other weights go through ``torch.func``.
+themselves where that is less work. All other weights go through ``torch.func``, and where a model has something against
+that, as attention with masks has, through one backward pass for each sample.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from ..batch import len_batch, of_one_length, rebuilt, rows_of, tensors
-from ..errors import StrategyError
+from ..errors import StrategyError, explain
 from ..seeds import preserved_rng
 from ..workload import MeanLoss, Workload
 
@@ -209,18 +210,34 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
     """The gradient of each sample's own loss, [B, P], by the weights of these ``names`` (default: those with a ``.grad``),
     in the model's order.
 
-    Raises :class:`StrategyError` where the model cannot be mapped over single samples.
+    Raises :class:`StrategyError` where the model does not take single samples.
     """
     refuse_mixing(model)
     wanted = set(_with_gradient(model) if names is None else names)
-    trained = {name: weight.detach() for name, weight in model.named_parameters() if name in wanted}
-    themselves = {id(weight) for name, weight in model.named_parameters() if name in wanted}
+    trained = {name: weight for name, weight in model.named_parameters() if name in wanted}
+    if not of_one_length(batch):
+        raise StrategyError("gradients of single samples need batches whose tensors have a row for each sample")
+    try:
+        return _mapped(workload, model, batch, trained)
+    except Exception:  # whatever a model has against being mapped
+        pass
+    try:
+        return _one_by_one(workload, model, batch, list(trained.values()))
+    except Exception as error:  # whatever it has against single rows
+        raise StrategyError(
+            f"gradients of single samples cannot be had from this model: {explain(error)}; leave out what asks for them"
+        ) from error
+
+
+def _mapped(workload: Workload, model: nn.Module, batch: Any, trained: Mapping[str, Tensor]) -> Tensor:
+    """The gradients of all samples at once."""
+    weights = {name: weight.detach() for name, weight in trained.items()}
+    themselves = {id(weight) for weight in trained.values()}
     fixed = {
         name: value.detach()
         for name, value in model.state_dict(keep_vars=True).items()
         if isinstance(value, torch.Tensor) and id(value) not in themselves
     }
-
     mean_loss = MeanLoss(workload, model)
 
     def loss(weights: dict[str, Tensor], *sample: Tensor) -> Tensor:
@@ -229,12 +246,23 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
         return functional_call(mean_loss, named, (row,))  # type: ignore[no-any-return]
 
     parts = tensors(batch)
-    if not of_one_length(batch):
-        raise StrategyError("gradients of single samples need batches whose tensors have a row for each sample")
+    in_dims = (None, *[0] * len(parts))
+    gradients = vmap(grad(loss), in_dims=in_dims, randomness="different")(weights, *parts)
+    return torch.cat([gradients[name].flatten(1) for name in weights], dim=1)
+
+
+def _one_by_one(workload: Workload, model: nn.Module, batch: Any, trained: Sequence[Tensor]) -> Tensor:
+    """The same, a backward pass for each sample; buffers that a forward pass changes are left as they were."""
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    rows = []
     try:
-        in_dims = (None, *[0] * len(parts))
-        gradients = vmap(grad(loss), in_dims=in_dims, randomness="different")(trained, *parts)
-    except Exception as error:  # whatever a model has against being mapped
-        reason = str(error).partition("\n")[0]
-        raise StrategyError(f"gradients of single samples cannot be had from this model: {reason}") from error
-    return torch.cat([gradients[name].flatten(1) for name in trained], dim=1)
+        for index in range(len_batch(batch)):
+            with torch.enable_grad():
+                loss = workload.mean_loss(model, rows_of(batch, slice(index, index + 1)))
+            gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+            rows.append(torch.cat([gradient.detach().flatten() for gradient in gradients]))
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+    return torch.stack(rows)

@@ -14,12 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from optcompare import ComparisonError, PluginError, hookimpl
-
-if TYPE_CHECKING:
-    from optcompare import Demand
+from optcompare import ComparisonError, Demand, PluginError, hookimpl
 
 
 @hookimpl
@@ -82,6 +79,11 @@ class _Slot:
         self._context = _Context()
 
     def submit(self, task: Callable[[], Any]) -> Future[Any]:
+        if self._context.unguarded:
+            raise ComparisonError(
+                "a process for jobs ran the script again, which calls optcompare when it is imported; put what the script "
+                "does under if __name__ == '__main__':"
+            )
         if self._pool is None:
             self._context = _Context()
             self._pool = ProcessPoolExecutor(1, self._context, initializer=_begin, initargs=(self._device,))
@@ -123,7 +125,13 @@ class _Context(SpawnContext):
 
     def end(self) -> None:
         for process in self._made:
-            process.kill()
+            if process.pid is not None:
+                process.kill()
+
+    @property
+    def unguarded(self) -> bool:
+        """Whether a process ended because the script would have begun again in it."""
+        return any(process.exitcode == Demand.unguarded for process in self._made if process.pid is not None)
 
     def how_it_ended(self) -> str:
         process = self._made[-1]
