@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -180,10 +179,8 @@ def watched(
 
 def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
     """Resolves a question (the arguments of :func:`compare`) and rehearses it; nothing is written."""
-    if getattr(
-        multiprocessing.current_process(), "_inheriting", False
-    ):  # it imports the script of the one that made it
-        sys.exit(Demand.unguarded)
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the script that made it
+        raise SystemExit(Demand.unguarded)
     with preserved_rng():
         setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
         return _rehearsed(registry, setup, notes)

@@ -271,7 +271,7 @@ def test_data_that_is_not_finite_is_found_before_training():
     workload = small_workload(train=data, loss=None, objective=lambda model, batch: model(batch[0]).square().mean())
     with pytest.raises(
         WorkloadError,
-        match="before the first update is nan; there are values in the data, in rows 0 to 9, that are not",
+        match="before the first update is nan; there are values in the data that are not finite as float32, the first in row 9",
     ):
         compare(workload, "full", seeds=1, epochs=1)
 
