@@ -15,7 +15,7 @@ from .seeds import preserved_rng
 from .train.data import first_rows
 from .train.loop import LoopTrainer
 from .train.measure import evaluating
-from .workload import Workload, is_tensors, rows
+from .workload import Workload, is_tensors, of_torch, rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -95,7 +95,7 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tens
         if not (isinstance(outcome, tuple) and len(outcome) == 2):
             raise WorkloadError(f"{who}: forward(model, batch) must return output, y; got a {type(outcome).__name__}")
         output, y = outcome
-        if isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor):
+        if isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor) and of_torch(workload.loss):
             _refuse_broadcast(who, output, y)
         for name, metric in workload.metrics.items():
             value = metric(output, y)

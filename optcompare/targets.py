@@ -11,7 +11,7 @@ from torch import nn
 
 from .errors import WorkloadError
 from .given import Classes, listed
-from .workload import Metric, accuracy
+from .workload import Metric, accuracy, of_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,8 @@ def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, 
     dimension = _dimension_of_classes(output, y[: len(output)])
     if dimension is not None:
         return _classification(output.shape[dimension], dimension, y, classes, loss)
+    if loss is not None and not of_torch(loss):
+        return Task(loss)  # it knows what it takes
     if output[0].numel() != y[0].numel():
         raise WorkloadError(
             f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}: one number for each "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -148,6 +149,12 @@ class MeanLoss(torch.nn.Module):
 
     def forward(self, batch: Any) -> Tensor:
         return self._workload.mean_loss(self.model, batch)
+
+
+def of_torch(loss: Callable[..., Any]) -> bool:
+    """Whether a loss is one of torch's own, of which it is known what it takes."""
+    made = loss if isinstance(loss, FunctionType) else type(loss)
+    return made.__module__.startswith("torch.")
 
 
 def is_tensors(data: Any) -> bool:

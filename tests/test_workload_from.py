@@ -205,6 +205,24 @@ def test_a_loss_given_is_taken_as_function_module_or_class():
         assert not workload.metrics
 
 
+def test_a_loss_of_ones_own_is_handed_y_as_it_is():
+    """Such as the likelihood of a mean and a variance for each y, or one that makes the output flat itself."""
+
+    def likelihood(output, y):
+        mean, variance = output[:, 0], output[:, 1].exp()
+        return (variance.log() + (y - mean).square() / variance).mean()
+
+    def flat(output, y):
+        assert y.ndim == 1
+        return nn.functional.mse_loss(output.squeeze(1), y)
+
+    y = X[:, 0].numpy()
+    for loss, outputs in ((likelihood, 2), (flat, 1)):
+        workload = workload_from(lambda outputs=outputs: nn.Linear(3, outputs), (X, y), loss=loss, lr=0.05)
+        losses = compare(workload, "full", seeds=1, epochs=5).records["train_loss"]
+        assert losses.iloc[-1] < losses.iloc[0]
+
+
 def test_a_share_is_held_out_each_class_in_proportion_whatever_the_seed():
     torch.manual_seed(1)
     first = workload_from(two, (X, KINDS), valid=0.25)
