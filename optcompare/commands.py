@@ -115,7 +115,7 @@ def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return added
 
 
-@click.command(epilog=RUN_EXAMPLES)
+@click.command(short_help="Trains every contender and draws one plot.", epilog=RUN_EXAMPLES)
 @click.option(
     "--strategies",
     default="full,mini,single",
@@ -326,7 +326,7 @@ def _run_one(
     return result
 
 
-@click.command(epilog=SCALING_EXAMPLES)
+@click.command(short_help="Finds what the batch size costs.", epilog=SCALING_EXAMPLES)
 @click.option("--workload", default="digits", show_default=True, metavar="SPEC", help="What is trained.")
 @click.option("--goal", metavar="METRIC=VALUE", help="What each trial trains to.  [default: the workload's]")
 @click.option(
