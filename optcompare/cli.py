@@ -57,7 +57,7 @@ cli.add_command(run)
 cli.add_command(scaling)
 
 
-@cli.command(epilog=REPORT_EXAMPLES)
+@cli.command(short_help="Draws figures and prints tables, without training.", epilog=REPORT_EXAMPLES)
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option(
     "--figure",
@@ -112,7 +112,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")
 
 
-@cli.command(epilog=VERIFY_EXAMPLES)
+@cli.command(short_help="Checks that a run would come out again.", epilog=VERIFY_EXAMPLES)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--trials", default="3", show_default=True, metavar="K|all", help="Trials to train again; 0: none.")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
@@ -135,7 +135,10 @@ def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[st
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(directory, size, plugin, advanced), as_json)
 
 
-@cli.command(epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic")
+@cli.command(
+    short_help="Tries out whether a plugin keeps its contracts.",
+    epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic",
+)
 @click.argument("plugin", metavar="FILE.py|MODULE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
 @click.pass_context
@@ -151,7 +154,11 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
 
 
-@cli.command("new-plugin", epilog="\b\nExample:\n  optcompare new-plugin large-first")
+@cli.command(
+    "new-plugin",
+    short_help="Writes an installable package to begin with.",
+    epilog="\b\nExample:\n  optcompare new-plugin large-first",
+)
 @click.argument("name")
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]")
 def new_plugin(name: str, out: Path) -> None:
@@ -164,6 +171,7 @@ def new_plugin(name: str, out: Path) -> None:
 
 @cli.command(
     "list",
+    short_help="Lists strategies, workloads, optimizers and more.",
     epilog="\b\nExamples:\n  optcompare list\n  optcompare list strategies\n  optcompare list optimizers --plugin mine.py",
 )
 @click.argument("kind", required=False, type=click.Choice(KINDS))

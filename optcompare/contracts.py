@@ -53,7 +53,9 @@ def check(plugin: str) -> Iterator[Finding]:
         if entry.plugin in names
     ]
     if not added:
-        raise ComparisonError(f"{plugin} adds no strategy, workload or optimizer that could be checked")
+        raise ComparisonError(
+            f"{plugin} adds no strategy, workload or optimizer, and nothing else can be checked; try it in a run"
+        )
     return (finding for checks, entry in added for finding in checks(registry, entry))
 
 
@@ -115,7 +117,7 @@ def _documented(who: str, entry: Entry) -> Finding:
     if line and not line.startswith(f"{getattr(entry.factory, '__name__', '')}("):  # as dataclasses make up
         return Finding(f"{who}: says what it is", True, line)
     return Finding(
-        f"{who}: says what it is", False, "it has no docstring; its first line is what `optcompare list` shows"
+        f"{who}: says what it is", False, "it has no docstring; its first paragraph is what `optcompare list` shows"
     )
 
 

@@ -66,8 +66,9 @@ def check_factory(factory: Any, name: str) -> None:
 
     if not callable(factory) or (inspect.isclass(factory) and not issubclass(factory, Optimizer)):
         kind = "class" if inspect.isclass(factory) else type(factory).__name__
+        kind = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
         raise PluginError(
-            f"{name} is a {kind} and no optimizer; give a subclass of torch.optim.Optimizer, or a function build(model, *, lr)"
+            f"{name} is {kind} and no optimizer; give a subclass of torch.optim.Optimizer, or a function build(model, *, lr)"
         )
     first = next(iter(parameters(factory)), None)
     if first is not None and inspect.isclass(factory) and first.name in ("optimizer", "base_optimizer"):

@@ -202,6 +202,8 @@ def _version_of(package: str) -> str:
 
 def load_module(plugin: str) -> types.ModuleType:
     """The module at a ``.py`` path, or of a dotted name; raises :class:`PluginError` with the cause and its line."""
+    if not plugin.endswith(".py") and ("/" in plugin or plugin.startswith(".")):
+        raise PluginError(f"{plugin} is no Python file; give the path of one, DIR/FILE.py, or the name of a module")
     try:
         return _load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except OptcompareError:

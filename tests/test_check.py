@@ -122,7 +122,8 @@ def test_what_comes_with_the_package_keeps_its_contracts(plugin):
 def test_what_adds_nothing_or_is_not_there_is_one_line(tmp_path, capsys):
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(
-        OptcompareError, match=r"empty\.py adds no strategy, workload or optimizer that could be checked"
+        OptcompareError,
+        match=r"empty\.py adds no strategy, workload or optimizer, and nothing else can be checked; try",
     ):
         check(str(tmp_path / "empty.py"))
     with pytest.raises(SystemExit, match="2"):

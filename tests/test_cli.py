@@ -394,6 +394,11 @@ BAD: list[tuple[str, str]] = [
     ("--optimizers torch.optim.Adm", "torch.optim has no 'Adm' (did you mean 'Adam'?)"),
     ("--optimizers torch.nn.Linear", "torch.nn.Linear is a class and no optimizer; give a subclass"),
     ("--optimizers torch.optim", "torch.optim is a module and no optimizer"),
+    ("--optimizers sys.maxsize", "sys.maxsize is an int and no optimizer"),
+    (
+        "--plugin some/folder",
+        "some/folder is no Python file; give the path of one, DIR/FILE.py, or the name of a module",
+    ),
     ("--optimizers gone.py:Lion", "gone.py; give the path of a Python file"),
     ("--optimizers workloads.py", "'workloads.py': name the optimizer, as in workloads.py:Lion"),
     ("--optimizers workloads.py:gone", "workloads.py has no 'gone'"),
@@ -604,3 +609,17 @@ def test_reader_that_stops_reading_gets_no_traceback(place):
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 1
+
+
+def test_the_list_of_commands_says_what_each_does_in_full(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    assert "Writes an installable package to begin with." in shown
+    assert "..." not in shown.partition("Commands:")[2], "a help text is cut off"
+
+
+def test_one_arm_is_counted_in_the_singular(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--strategies", "full", "--dry-run"])
+    assert "10 trials of 1 arm, about" in capsys.readouterr().out

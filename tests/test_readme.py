@@ -10,7 +10,7 @@ import pytest
 from optcompare.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-GROUPS, PANEL, PLUGIN, SESSION, MODEL = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PANEL, PLUGIN, SESSION, MODEL, GROUPS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(*arguments: str) -> int | str | None:

@@ -351,8 +351,12 @@ def test_a_table_is_compared_by_its_path(tmp_path):
             "in 12 rows, too many to be classes; choose another column or task=reg",
         ),
         (column("ab" * 6), {"task": "regression"}, "task=regression needs numbers; y = 'y' holds a, b"),
-        ("y\n1.5\n2.5\n3.5\n", {}, "no column is left to predict y from"),
-        ("id,y\n" + "".join(f"id{k},{k}.5\n" for k in range(12)), {}, "'id' is left out: text with 9 distinct values"),
+        ("y\n1.5\n2.5\n3.5\n", {}, "no column is left to predict y from: the table has none beside 'y'"),
+        (
+            "id,y\n" + "".join(f"id{k},{k}.5\n" for k in range(12)),
+            {},
+            "predict y from: 'id' is left out: text with 9 distinct values",
+        ),
         (column(range(12)), {"hidden": -1}, "hidden is a number of units, 0 for a linear model; got -1"),
         (column(range(12)), {"valid": 1.0}, "valid is the share of rows held out, between 0 and 1; got 1.0"),
         (column(range(12)), {"valid": math.nan}, "valid is the share of rows held out, between 0 and 1; got nan"),
@@ -365,6 +369,14 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(write, content, opti
         table(write(content), **{"y": "y", **options})
     assert str(refusal.value).startswith("workload csv: ")
     assert "\n" not in str(refusal.value)
+
+
+def test_missing_cells_and_repeated_names_are_told(write):
+    rows = "".join(f"{'' if k == 3 else k},{'' if k % 2 else 'ab'[k % 4 // 2]},{k % 5},{k * k}.5\n" for k in range(9))
+    notes = table(write("size,kind,size,y\n" + rows), "y").notes
+    assert "csv: 'size' is missing in 1 of 9 training rows, taken as its median there" in notes
+    assert "csv: 'kind' is missing in 4 of 9 training rows, taken as a category" in notes
+    assert "csv: 2 columns are called 'size', and all are used; the second as 'size.1'" in notes
 
 
 def test_a_path_without_a_file_is_refused(tmp_path):

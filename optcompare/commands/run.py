@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Trains every contender and draws one plot.", epilog=EXAMPLES)
 @click.option(
     "--strategies",
     default="full,mini,single",

@@ -19,7 +19,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Finds what the batch size costs.", epilog=EXAMPLES)
 @click.option("--workload", default="digits", show_default=True, metavar="SPEC", help="What is trained.")
 @click.option("--goal", metavar="METRIC=VALUE", help="What each trial trains to.  [default: the workload's]")
 @click.option(

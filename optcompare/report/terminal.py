@@ -79,7 +79,8 @@ class Reporter:
         ]  # fmt: skip
         self._table(header, rows)
         total = trials / len(estimates) * sum(e.seconds for e in estimates)
-        self._say(f"{trials} trials of {len(estimates)} arms, about {duration(total)}; nothing was trained")
+        arms = "arm" if len(estimates) == 1 else "arms"
+        self._say(f"{trials} trials of {len(estimates)} {arms}, about {duration(total)}; nothing was trained")
 
     @contextmanager
     def progress(self) -> Iterator[Lines | None]:
@@ -263,7 +264,7 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
         out.print(Text(kind, style="bold underline"))
     for entry in entries.values():
         known = _parameters(kind, entry.factory)
-        doc = (inspect.getdoc(entry.factory) or "").partition("\n")[0]
+        doc = " ".join((inspect.getdoc(entry.factory) or "").partition("\n\n")[0].split())
         out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
         shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
         if shown:

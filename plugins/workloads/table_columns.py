@@ -136,6 +136,8 @@ def fitted(kind: Kind, column: pd.Series[Any], said: Said) -> Encoding | None:
         said.note(f"'{name}' is left out: text with {kinds} distinct values in {known} training rows")
         return None
     missing = bool(known < len(values))
+    if missing:
+        said.note(f"'{name}' is missing in {len(values) - known} of {len(values)} training rows, taken as a category")
     counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     others = kinds + missing > MOST_CATEGORIES
     if others:
@@ -148,6 +150,9 @@ def _scaled(name: str, kind: Kind, column: pd.Series[Any], said: Said) -> Number
     import numpy as np
 
     fill = float(column.median())
+    gone = int(column.isna().sum())
+    if gone:
+        said.note(f"'{name}' is missing in {gone} of {len(column)} training rows, taken as its median there")
     values = column.fillna(fill).to_numpy(float)
     with np.errstate(over="ignore", invalid="ignore"):
         mean, scale = float(values.mean()), float(values.std())

@@ -110,6 +110,8 @@ def checked(table: CsvTable | ParquetTable, file: Path, y: str, said: Said) -> T
     twice = [name for name in header if header.count(name) > 1 and (name == y or said.kind == "parquet")]
     if twice:
         raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'; rename all but one of them")
+    for name in dict.fromkeys(name for name in header if name and header.count(name) > 1):
+        said.note(f"{header.count(name)} columns are called '{name}', and all are used; the second as '{name}.1'")
     if y not in table.names:
         close = difflib.get_close_matches(y, header, 1, 0.5)
         hint = f" (did you mean '{close[0]}'?)" if close and close[0] != y else ""

@@ -139,6 +139,7 @@ def _split(y: pd.Series[Any], classify: bool, share: float, said: Said) -> tuple
 def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list[Encoding]:
     """How the columns worth using become inputs, numbers first; ``known``: rows that have a y, ``train``: of these."""
     found: list[Encoding] = []
+    before = len(said.notes)
     for name in table.names:
         if name.startswith(_UNNAMED):
             said.note(f"'{name}' is left out: a column without a name mostly numbers the rows")
@@ -147,7 +148,8 @@ def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list
             encoding = fitted(kind_of(column.iloc[known], said), column.iloc[train], said)
             found += [] if encoding is None else [encoding]
     if not found:
-        raise said.wrong(f"no column is left to predict y from. {'; '.join(said.notes)}")
+        why = "; ".join(note.removeprefix(f"{said.kind}: ") for note in said.notes[before:])
+        raise said.wrong(f"no column is left to predict y from: {why or f'the table has none beside {y!r}'}")
     return sorted(found, key=lambda encoding: encoding.order)
 
 
