@@ -139,7 +139,7 @@ def execute(
             trials=_as_planned(trials, comparison),
             certificate=runner.certificate(),
             status="interrupted" if measured.interrupted else "finished",
-            notes=[*prepared.notes, *said, *work.tasks.notes, *runner.notes],
+            notes=[*prepared.notes, *said, *_idle(trials, comparison), *work.tasks.notes, *runner.notes],
             environment=environment | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
@@ -260,6 +260,20 @@ def with_closer_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.
     )
     best = {str(label): float(rate) for label, rate in _best(comparison, records, trials)["lr"].items()}
     return dataclasses.replace(comparison, tuning=comparison.tuning.closer_to(best))
+
+
+def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
+    """Arms some of whose trials ended before their first update, whose optimizer asked for more than the budget."""
+    if trials.empty:
+        return []
+    spent = (trials["status"] == "finished") & (trials["reason"] == "")  # one that was at its goal needed none
+    ended = trials[(trials["phase"] == "report") & spent]
+    return [
+        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update, for their first would have taken more than "
+        f"{comparison.budget}; give more"
+        for arm, updates in ended.groupby("arm", sort=False)["updates"]
+        if (updates == 0).any()
+    ]
 
 
 def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:

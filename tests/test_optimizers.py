@@ -431,3 +431,12 @@ def test_a_schedule_goes_by_the_passes_that_were_made():
 
     compare(small_workload(20), "full", [watches], lr=0.1, seeds=1, epochs=24, schedule="step:parts=2")
     assert rates[-8:] == pytest.approx([0.1] * 4 + [0.01] * 4)
+
+
+def test_trials_that_could_not_make_an_update_within_the_budget_are_said():
+    result = compare("digits", "full", "lbfgs", seeds=4, epochs=6)
+    idle = int((result.trials["updates"] == 0).sum())
+    assert 0 < idle < 4
+    assert [note for note in result.notes if "made no update" in note] == [
+        f"full: {idle} of 4 trials made no update, for their first would have taken more than 6 epochs; give more"
+    ]
