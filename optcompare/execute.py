@@ -19,18 +19,17 @@ from .comparison import Comparison, Trial
 from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
 from .figures import make_panels, save_figures
-from .goal import Goal
 from .journal import Journal, forget_parts
 from .make import make_executor
 from .noise import noise_along
 from .plane import joint_plane
 from .provenance import describe_environment
+from .rates import choose_rates, with_closer_rates
 from .registry import Registry
 from .rehearsal import Estimate
 from .result import Result, describe
 from .resume import Earlier, refuse_changes
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
-from .statistics import compared_column
 from .tasks import Tasks
 from .tracking import tracking
 from .train.contender import Setup
@@ -39,7 +38,6 @@ from .train.landscape import landscape
 from .train.lanes import LanesTrainer
 from .train.loop import LoopTrainer
 from .train.memory import memory_limit
-from .tuned import best_rates, rate_scores
 
 
 @dataclass(frozen=True)
@@ -218,50 +216,6 @@ def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:
     return environment
 
 
-def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:
-    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds.
-
-    The second value says in words where the best lies at the edge of the grid, or every rate diverged.
-    """
-    if comparison.tuning is None:
-        return comparison, []
-    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
-    best = _best(comparison, records, trials)
-    rates = {str(label): float(rate) for label, rate in best["lr"].items()}
-    if comparison.control is not None:
-        rates[comparison.control] = rates[str(comparison.baseline)]
-    notes: list[str] = []
-    lost = trials[trials["status"] == "failed"].groupby("arm", sort=False)["reason"]
-    notes += [f"{arm}: {len(reasons)} tuning trials failed: {reasons.iloc[0]}" for arm, reasons in lost]
-    for label, row in best.iterrows():
-        if label in lost.groups:
-            continue
-        if row["all_diverged"] and comparison.stop_at_goal:
-            notes.append(f"{label}: no learning rate that was tried reached {comparison.goal} on most tuning seeds")
-        elif row["all_diverged"]:
-            notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
-        elif row["at_edge"]:
-            tried = comparison.tuning.rates[str(label)]
-            notes.append(
-                f"{label}: the best learning rate, {row['lr']:g}, lies at the edge of the grid from {min(tried):g} to "
-                f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
-            )
-    return comparison.with_rates(rates), notes
-
-
-def with_closer_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> Comparison:
-    """The comparison with the rates of tuning's second round, around the best of the first."""
-    if comparison.tuning is None:
-        return comparison
-    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
-    asked = {(trial.arm.label, trial.arm.lr) for trial in comparison.tuning_trials()}
-    records, trials = (
-        table[[pair in asked for pair in zip(table["arm"], table["lr"], strict=True)]] for table in (records, trials)
-    )
-    best = {str(label): float(rate) for label, rate in _best(comparison, records, trials)["lr"].items()}
-    return dataclasses.replace(comparison, tuning=comparison.tuning.closer_to(best))
-
-
 def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
     """Arms some of whose trials ended before their first update, whose optimizer asked for more than the budget."""
     if trials.empty:
@@ -296,11 +250,6 @@ def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) ->
         about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}
         found += [about | row for row in rows]
     return found, notes
-
-
-def _best(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    goal = Goal.parse(comparison.goal, comparison.errors) if comparison.stop_at_goal and comparison.goal else None
-    return best_rates(rate_scores(records, trials, compared_column(records), goal)).set_index("arm")
 
 
 def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:

@@ -80,6 +80,7 @@ LAYERS = {
         "pairs",
         "profiles",
         "tuned",
+        "rates",
         "edge",
         "plane",
         "report",
