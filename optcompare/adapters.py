@@ -67,7 +67,8 @@ def workload_from(
     - ``valid`` alone: a share such as 0.2 of ``train``, the same samples whatever the seed.
 
     ``loss(output, y)``: the mean over the batch, a function, a module or its class; by default what fits y and the
-    model's output: cross entropy, binary cross entropy of one logit, or the mean squared error. ``metrics``, ``weight``
+    model's output: cross entropy, binary cross entropy of one logit, or the mean squared error. For a loss of torch's, y is
+    brought into the form that it takes; one of your own is handed y as it is. ``metrics``, ``weight``
     and all other ``settings`` (``forward``, ``lr``, ``epochs``, ``batch_size``, ``goal``, ``name``, …) are those of
     :class:`optcompare.Workload`.
 

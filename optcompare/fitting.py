@@ -15,6 +15,7 @@ from .seeds import preserved_rng
 from .train.data import first_rows
 from .train.loop import LoopTrainer
 from .train.measure import evaluating
+from .train.trial import with_own_loss
 from .workload import Workload, is_tensors, of_torch, rows
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _ENOUGH_ROWS = 5
 
 def check_workload(trainer: LoopTrainer, seed: int) -> None:
     """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with a gradient."""
-    workload = trainer.setup.workload
+    workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     start = trainer.start(seed)
     refuse_shared_weights(workload, seed)
     with preserved_rng(), torch.enable_grad():
@@ -40,7 +41,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
                 loss = _check_batch(workload, model, batch)
                 if name == "train" and (workload.loss is not None or workload.weight is not None):
-                    _refuse_other_means(trainer, model, batch, loss)
+                    _refuse_other_means(workload, trainer, model, batch, loss)
             except (WorkloadError, ComparisonError):
                 raise
             except Exception as error:
@@ -147,9 +148,11 @@ def _kind(tensor: torch.Tensor) -> str:
     return f"{tensor.dtype} on {tensor.device.type}".removeprefix("torch.")
 
 
-def _refuse_other_means(trainer: LoopTrainer, model: nn.Module, data: Any, whole: torch.Tensor) -> None:
+def _refuse_other_means(
+    workload: Workload, trainer: LoopTrainer, model: nn.Module, data: Any, whole: torch.Tensor
+) -> None:
     """The loss must be the mean that ``weight`` says: of several parts, Σ weight·loss / Σ weight is that of the whole."""
-    workload, n = trainer.setup.workload, min(_ENOUGH_ROWS, trainer.sources["train"].n)
+    n = min(_ENOUGH_ROWS, trainer.sources["train"].n)
     who = f"workload {workload.name}"
     total = weights = 0.0
     for part in torch.arange(n).split(3):
@@ -195,7 +198,8 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
 
 def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
     """Which of data, weights, output and loss is the first that is not finite, and in which rows."""
-    workload, chunk, data = trainer.setup.workload, trainer.setup.comparison.eval_chunk, trainer.sources["train"]
+    workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
+    chunk, data = trainer.setup.comparison.eval_chunk, trainer.sources["train"]
     model = trainer.start(seed).model().to(trainer.device, trainer.dtype)
     broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
     if broken:

@@ -114,11 +114,20 @@ def _classification(count: int, dimension: int, y: Tensor, classes: Classes | No
     names = f"the classes {listed(classes)}" if classes else f"classes, of which the model knows {count}"
     notes = (f"y holds {names}: cross entropy and accuracy (loss= to change)",) if loss is None else ()
     if y.ndim == 1:
-        return Task(loss or nn.functional.cross_entropy, {"accuracy": accuracy}, _as_codes, notes=notes)
+        weight = _class_weights(loss) if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) else None
+        return Task(loss or nn.functional.cross_entropy, {"accuracy": accuracy}, _as_codes, weight, notes)
     last = dimension == -1
     metrics = {"accuracy": _right_of_counted if last else _right_of_planes}
     chosen = _cross_entropy_of_last if last else nn.functional.cross_entropy
     return Task(loss or chosen, metrics, _as_codes, counted, notes)
+
+
+def _class_weights(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> Callable[[Tensor], Tensor] | None:
+    """Σ of the weights of the classes in y, which such a loss divides by; None where all weigh the same."""
+    weights = loss.weight
+    if weights is None:
+        return None
+    return lambda y: weights.to(y.device)[y[y != loss.ignore_index]].sum()
 
 
 def counted(y: Tensor) -> Tensor:

@@ -223,6 +223,20 @@ def test_a_loss_of_ones_own_is_handed_y_as_it_is():
         assert losses.iloc[-1] < losses.iloc[0]
 
 
+@pytest.mark.parametrize("make", [nn.CrossEntropyLoss, nn.NLLLoss])
+def test_a_loss_with_weights_of_classes_counts_batches_by_them(make):
+    """Four chunks of ten have the gradient of the whole batch, though their Σ of weights differ."""
+    y = torch.arange(40) % 7 % 3
+    last = [nn.LogSoftmax(1)] if make is nn.NLLLoss else []
+    loss = make(weight=torch.tensor([1.0, 5.0, 0.2]))
+    workload = workload_from(lambda: nn.Sequential(nn.Linear(3, 3), *last), (X, y), loss=loss, lr=0.5)
+    ends = [
+        compare(workload, "full", seeds=1, epochs=3, chunk=chunk, trainer="loop", dtype="float64").model("full", 0)
+        for chunk in (40, 10)
+    ]
+    torch.testing.assert_close(*[end.state_dict() for end in ends], rtol=1e-12, atol=1e-12)
+
+
 def test_a_share_is_held_out_each_class_in_proportion_whatever_the_seed():
     torch.manual_seed(1)
     first = workload_from(two, (X, KINDS), valid=0.25)

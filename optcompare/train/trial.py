@@ -52,7 +52,7 @@ class TrialRun:
         self._contender = setup.contenders[trial.arm.label]
         self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
         self.strategy = self.planner.strategy
-        own = _with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
+        own = with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
         self.workload = in_autocast(own, self.device, comparison.autocast)
         self.model = self._start.model()
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
@@ -255,7 +255,7 @@ class TrialRun:
         return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
 
 
-def _with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
+def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
     """The workload with a copy of its loss, if that is a module: it may have weights on another device, or count calls."""
     if not isinstance(workload.loss, torch.nn.Module):
         return workload
