@@ -127,7 +127,7 @@ def _class_weights(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> Callable[[Tensor],
     weights = loss.weight
     if weights is None:
         return None
-    return lambda y: weights.to(y.device)[y[y != loss.ignore_index]].sum()
+    return lambda y: weights.double().to(y.device)[y[y != loss.ignore_index]].sum()
 
 
 def counted(y: Tensor) -> Tensor:
