@@ -127,7 +127,13 @@ def _class_weights(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> Callable[[Tensor],
     weights = loss.weight
     if weights is None:
         return None
-    return lambda y: weights.double().to(y.device)[y[y != loss.ignore_index]].sum()
+
+    def summed(y: Tensor) -> Tensor:
+        kept = y != loss.ignore_index
+        exact = torch.float32 if y.device.type == "mps" else torch.float64
+        return (weights.to(y.device, exact)[torch.where(kept, y, 0)] * kept).sum()
+
+    return summed
 
 
 def counted(y: Tensor) -> Tensor:

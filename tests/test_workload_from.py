@@ -235,6 +235,7 @@ def test_a_loss_with_weights_of_classes_counts_batches_by_them(make):
         for chunk in (40, 10)
     ]
     torch.testing.assert_close(*[end.state_dict() for end in ends], rtol=1e-12, atol=1e-12)
+    assert trainers(compare(workload, "mini:8", seeds=8, epochs=3, trainer="lanes")) == {"lanes"}
 
 
 def test_a_share_is_held_out_each_class_in_proportion_whatever_the_seed():
