@@ -72,4 +72,4 @@ def train(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=3, help="how often tests/test_soak.py kills each kind of run")
+    parser.addoption("--kills", type=int, default=2, help="how often tests/test_soak.py kills each kind of run")
