@@ -68,7 +68,9 @@ def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
         given[key] = text
     for parameter in known:
         if parameter.default is REQUIRED and parameter.name not in given:
-            value = parameter.name.upper() if parameter is known[0] else f"{parameter.name}=…"
+            value = (
+                parameter.name.upper() if parameter is known[0] and parameter.type is Path else f"{parameter.name}=…"
+            )
             raise SpecError(f"{who} needs {parameter.name}; write {spec}:{value}")
     return {name: read(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
 

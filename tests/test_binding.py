@@ -165,7 +165,7 @@ def test_what_is_not_given_is_left_to_the_factory():
         (Mini, "mini:many", "strategy mini: batch_size takes an int, got 'many'"),
         (Mini, "mini:tail=drop", "strategy mini: tail takes keep or merge, got 'drop'"),
         (table, "csv:data.csv", "strategy csv needs y; write csv:data.csv:y=…"),
-        (table, "csv", "strategy csv needs path; write csv:PATH"),
+        (table, "csv", "strategy csv needs path; write csv:path=…"),
         (table, "csv:a:b:1:2:3", "takes 4 parameters (path, y, hidden=32, valid=0.2)"),
     ],
 )

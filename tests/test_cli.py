@@ -461,7 +461,7 @@ BAD: list[tuple[str, str]] = [
     ("--workload workloads.py:right_shape:big", "workload right_shape: size takes an int, got 'big'"),
     ("--workload workloads.py:wrong_shape", "shape [5, 1] for y of shape [5], which a loss would silently broadcast"),
     ("--workload workloads.py:unreduced", "the loss must be one number, the mean over the batch, with a gradient"),
-    ("--plugin strategies.py --strategies bad", "strategy bad needs how; write bad:HOW"),
+    ("--plugin strategies.py --strategies bad", "strategy bad needs how; write bad:how=…"),
     ("--nonsense", "No such option '--nonsense'"),
     ("--epoch 3", "No such option '--epoch'"),
     ("surprise", "unexpected extra argument (surprise)"),
