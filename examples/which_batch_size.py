@@ -11,7 +11,7 @@ study = optcompare.batch_size_study(
     "digits",
     "train_loss=0.3",
     batch_sizes=[8, 32, 128, 512],
-    tune=4,
+    tune=6,
     seeds=3,
     max_epochs=30,
 )

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset,
 
 from .batch import mapped, tensors
 from .errors import WorkloadError
-from .workload import is_tensors, rows
+from .workload import is_tensors, refuse_empty, rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,14 +77,7 @@ def _refuse_other(data: Any, name: str) -> None:
         raise WorkloadError(
             f"{name} is a {kind}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader of one"
         )
-    try:
-        samples = len(data)
-    except (TypeError, NotImplementedError) as error:
-        raise WorkloadError(
-            f"{name} is a {kind} without a length; define __len__, since an epoch is every sample once"
-        ) from error
-    if samples == 0:
-        raise WorkloadError(f"{name} holds no samples; its {kind} has length 0")
+    refuse_empty(name, data)
 
 
 def split(whole: Given, share: float) -> tuple[Given, Given]:

@@ -199,14 +199,20 @@ def _check_dataset(workload: str, name: str, data: Any) -> None:
         )
     if isinstance(data, torch.Tensor) or not hasattr(data, "__getitem__"):
         raise WorkloadError(f"workload {workload}: {name} is a {kind}; give a tuple of tensors or a map-style Dataset")
+    refuse_empty(f"workload {workload}: {name}", data)
+
+
+def refuse_empty(name: str, data: Any) -> None:
+    """Raises where a Dataset has no length, or no samples."""
+    kind = type(data).__name__
     try:
         samples = len(data)
     except (TypeError, NotImplementedError) as error:
         raise WorkloadError(
-            f"workload {workload}: {name} is a {kind} without a length; define __len__, since an epoch is every sample once"
+            f"{name} is a {kind} without a length; define __len__, since an epoch is every sample once"
         ) from error
     if samples == 0:
-        raise WorkloadError(f"workload {workload}: {name} holds no samples; its {kind} has length 0")
+        raise WorkloadError(f"{name} holds no samples; its {kind} has length 0")
 
 
 def _holds_tensors(part: Any) -> bool:
