@@ -1,0 +1,92 @@
+"""Run directories of earlier versions: they load, draw, go on and verify as if this version had made them.
+
+``earlier_runs/0.1.0`` was made by version 0.1.0. All its numbers are fractions of two that float64 holds exactly, so that
+every machine gives the same bits::
+
+    optcompare run --workload "quadratic:h=(1.0,1.0):n=2" --strategies full,single --lr 0.5 --seeds 3 --epochs 10 \
+        --dtype float64 --trainer loop --out plain
+    optcompare run --workload "quadratic:h=(1.0,1.0):n=2" --strategies full,single --seeds 2 --epochs 10 \
+        --dtype float64 --trainer loop --tune 3 --tune-range 0.125,0.5 --goal train_loss=1.1 --out tuned
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from optcompare import Budget, compare, load
+from optcompare.cli import main
+from optcompare.verify import verify
+
+RUNS = sorted(run for version in (Path(__file__).parent / "earlier_runs").iterdir() for run in version.iterdir())
+QUESTION = {"epochs": 10, "dtype": "float64", "trainer": "loop"}
+EXACT = ["arm", "lr", "seed", "status", "weights_sha256", "order_sha256", "batches_sha256", "final_sha256", "updates"]
+
+
+@pytest.fixture(params=RUNS, ids=lambda run: f"{run.parent.name}-{run.name}")
+def earlier(request, tmp_path):
+    """A copy of a run directory, as if it had been made on this machine: what is compared is optcompare alone."""
+    directory = Path(shutil.copytree(request.param, tmp_path / "run"))
+    about = json.loads((directory / "comparison.json").read_text("utf-8"))
+    about["environment"] |= {"torch": torch.__version__, "numpy": np.__version__}
+    (directory / "comparison.json").write_text(json.dumps(about), "utf-8")
+    return directory
+
+
+def test_there_is_a_plain_run_and_a_tuned_one():
+    assert [run.name for run in RUNS] == ["plain", "tuned"]
+    assert [load(run).environment["optcompare"] for run in RUNS] == ["0.1.0", "0.1.0"]
+
+
+def test_it_loads_with_all_that_was_measured(earlier):
+    result = load(earlier)
+    tuned = result.comparison.tuning is not None
+    assert result.status == "finished"
+    assert result.comparison.budget == Budget("epochs", 10)
+    assert len(result.trials) == (22 if tuned else 6)
+    assert set(result.trials["phase"]) == ({"report", "tune"} if tuned else {"report"})
+    assert all(check.held for check in result.certificate)
+    full = result.summary().set_index("arm").loc["full"]
+    assert full["final_train_loss"] == 1 + 4**-10, "½Σ(w² + 1) at w = (1 - ½)¹⁰ in both directions"
+    assert result.verdict() == json.loads((earlier / "comparison.json").read_text("utf-8"))["verdict"]
+
+
+def test_it_is_drawn(earlier, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", str(earlier), "--format", "png,html", "--out", str(tmp_path / "drawn")])
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"comparison.png", "comparison.html"}
+    assert "single" in capsys.readouterr().out
+
+
+def test_it_is_verified_and_all_trials_end_in_the_same_bits(earlier):
+    findings = list(verify(earlier, trials=None))
+    assert [f"{finding.name}: {finding.detail}" for finding in findings if not finding.held] == []
+    assert sum(finding.name.startswith("trained again") for finding in findings) == len(load(earlier).trials)
+
+
+def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(earlier):
+    before = load(earlier)
+    seeds = len(before.comparison.seeds) + 1
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--resume", str(earlier), "--seeds", str(seeds), "--quiet"])
+    result = load(earlier)
+    tuned = (
+        {} if before.comparison.tuning is None else {"tune": 3, "tune_range": (0.125, 0.5), "goal": "train_loss=1.1"}
+    )
+    rates = {} if tuned else {"lr": 0.5}
+    whole = compare("quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=seeds, **QUESTION, **tuned, **rates)
+    assert result.trials[EXACT].equals(whole.trials[EXACT])
+    assert result.records["train_loss"].equals(whole.records["train_loss"])
+
+
+@pytest.mark.parametrize("earlier", RUNS[:1], indirect=True, ids=["0.1.0-plain"])
+def test_it_goes_on_with_more_epochs_from_its_kept_states(earlier):
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--resume", str(earlier), "--epochs", "15", "--quiet"])
+    whole = compare("quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=3, lr=0.5, **QUESTION | {"epochs": 15})
+    assert load(earlier).trials[EXACT].equals(whole.trials[EXACT])
