@@ -102,7 +102,7 @@ def _own_modules() -> list[types.ModuleType]:
 
 
 def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
-    import cloudpickle  # scikit-learn's joblib brings it
+    import cloudpickle
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:

@@ -322,3 +322,28 @@ def test_versions_that_are_tested_are_versions_that_are_allowed():
         assert pin.operator == "==", pin
         assert requirement.specifier.contains(pin.version), requirement
     assert str(pins["torch"].specifier) == "==2.13.0"
+
+
+NAMED_OTHERWISE = {"sklearn": "scikit-learn", "PIL": "pillow", "mlflow": "mlflow-skinny", "IPython": "ipython"}
+"""Modules whose distribution has another name."""
+
+
+def third_party(paths: Iterator[Path]) -> set[str]:
+    """The distributions of the modules that files import, for types too."""
+    tops = {name.partition(".")[0] for path in paths for name in imports(path, for_types=True)}
+    files = (path for top in (PLUGINS, ROOT / "tests") for path in top.rglob("*.py"))
+    own = {"", "optcompare", "optcompare_plugins", *(path.stem for path in files)}
+    return {NAMED_OTHERWISE.get(top, top) for top in tops - own - sys.stdlib_module_names}
+
+
+def declared(*groups: str) -> set[str]:
+    return {Requirement(line).name for group in groups for line in group.split("\n") if line}
+
+
+def test_every_import_is_declared():
+    options = setup()
+    extras = options["options.extras_require"]
+    of_users = [extras[name] for name in extras if name != "test"]
+    core = declared(options["options"]["install_requires"], *of_users)
+    assert third_party(path for top in (CORE, PLUGINS) for path in top.rglob("*.py")) <= core
+    assert third_party((ROOT / "tests").rglob("*.py")) <= core | declared(extras["test"])
