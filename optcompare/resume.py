@@ -15,7 +15,7 @@ import pandas as pd
 from .comparison import Arm, Budget, Comparison, Trial
 from .errors import ComparisonError
 from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
-from .provenance import differences
+from .provenance import differences, same_results
 from .rundir import read_json
 from .schedule import depends_on_budget
 
@@ -174,7 +174,7 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
     changed = differences(then, now)
     if changed and not force:
         raise ComparisonError(f"since this run began, {'; '.join(changed)}; give --force to go on all the same")
-    return [f"resumed although {change}" for change in changed]
+    return [*same_results(then, now), *(f"resumed although {change}" for change in changed)]
 
 
 def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:

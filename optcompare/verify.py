@@ -28,7 +28,7 @@ from .claims import (
 from .comparison import Comparison, Trial
 from .errors import OptcompareError, RunDirectoryError, explain
 from .journal import KEY, Kept, State, has_tables, key_of
-from .provenance import describe_environment, differences
+from .provenance import describe_environment, differences, same_results
 from .registry import Registry
 from .replan import KINDS, adaptive, unlike
 from .resolve import objects_of, restore
@@ -159,7 +159,8 @@ def _environment(registry: Registry, setup: Setup | None, comparison: Comparison
         if setup is None
         else "versions, data, sources of plugins, device and threads"
     )
-    return Finding("environment", not found, "; ".join(found) or f"{what} are as they were")
+    known = "".join(f"; {line}" for line in same_results(then, now))
+    return Finding("environment", not found, ("; ".join(found) or f"{what} are as they were") + known)
 
 
 def _absent_device(comparison: Comparison) -> str:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from optcompare import load
+from optcompare import __version__, load
 from optcompare.cli import cli, main
 from optcompare.comparison import Arm, Budget, Comparison, Part
 
@@ -323,7 +323,8 @@ def test_list_of_one_kind_holds_no_other(files):
 def test_plugins_are_listed_with_what_they_add(files):
     lines = invoke("plugins", "--plugin", "strategies.py", "--plugin", "observer.py").stdout.splitlines()
     assert any(
-        line.startswith("strategies.full 0.1.0  optcompare_plugins.strategies.full  strategies: full") for line in lines
+        line.startswith(f"strategies.full {__version__}  optcompare_plugins.strategies.full  strategies: full")
+        for line in lines
     )
     assert next(line for line in lines if line.startswith("strategies.py ")).endswith("strategies: bad")
     assert next(line for line in lines if line.startswith("observer.py ")).endswith("observer")

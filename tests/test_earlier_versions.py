@@ -25,6 +25,7 @@ from optcompare.verify import verify
 
 RUNS = sorted(run for version in (Path(__file__).parent / "earlier_runs").iterdir() for run in version.iterdir())
 QUESTION = {"epochs": 10, "dtype": "float64", "trainer": "loop"}
+OTHER_SOURCES = "the run began with optcompare 0.1.0"
 EXACT = ["arm", "lr", "seed", "status", "weights_sha256", "order_sha256", "batches_sha256", "final_sha256", "updates"]
 
 
@@ -67,6 +68,8 @@ def test_it_is_verified_and_all_trials_end_in_the_same_bits(earlier):
     findings = list(verify(earlier, trials=None))
     assert [f"{finding.name}: {finding.detail}" for finding in findings if not finding.held] == []
     assert sum(finding.name.startswith("trained again") for finding in findings) == len(load(earlier).trials)
+    (environment,) = (finding.detail for finding in findings if finding.name == "environment")
+    assert environment.count(OTHER_SOURCES) == 1
 
 
 def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(earlier):
@@ -82,6 +85,31 @@ def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(ear
     whole = compare("quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=seeds, **QUESTION, **tuned, **rates)
     assert result.trials[EXACT].equals(whole.trials[EXACT])
     assert result.records["train_loss"].equals(whole.records["train_loss"])
+    assert [note.startswith(OTHER_SOURCES) for note in result.notes].count(True) == 1
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--resume", str(earlier), "--seeds", str(seeds + 1), "--quiet"])
+    assert [note.startswith(OTHER_SOURCES) for note in load(earlier).notes].count(True) == 1, "it is said once"
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("code_sha256", "optcompare's own source files changed"),
+        ("plugins", "the source files of plugin optcompare_plugins"),
+    ],
+)
+def test_sources_that_are_not_known_are_refused(earlier, name, change, capsys):
+    path = earlier / "comparison.json"
+    about = json.loads(path.read_text("utf-8"))
+    environment = about["environment"]
+    unknown = "0" * 64
+    environment[name] = unknown if name != "plugins" else [{**one, "sha256": unknown} for one in environment["plugins"]]
+    path.write_text(json.dumps(about), "utf-8")
+    assert [f.detail for f in verify(earlier, trials=0) if f.held is False and change in f.detail]
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--resume", str(earlier), "--seeds", "5", "--quiet"])
+    assert change in capsys.readouterr().err
+    assert len(load(earlier).comparison.seeds) < 5, "nothing was changed"
 
 
 @pytest.mark.parametrize("earlier", RUNS[:1], indirect=True, ids=["0.1.0-plain"])
