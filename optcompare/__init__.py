@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters import workload_from as workload_from
     from .api import compare as compare
-    from .comparison import Arm as Arm
-    from .comparison import Budget as Budget
-    from .comparison import Comparison as Comparison
-    from .comparison import Trial as Trial
     from .contracts import check as check
+    from .core.comparison import Arm as Arm
+    from .core.comparison import Budget as Budget
+    from .core.comparison import Comparison as Comparison
+    from .core.comparison import Trial as Trial
     from .diagnostic import Diagnostic as Diagnostic
     from .diagnostic import Moment as Moment
     from .errors import ComparisonError as ComparisonError
@@ -44,7 +44,7 @@ _HOMES = {
     "adapters": ["workload_from"],
     "api": ["compare"],
     "contracts": ["check"],
-    "comparison": ["Arm", "Budget", "Comparison", "Trial"],
+    "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "diagnostic": ["Diagnostic", "Moment"],
     "figures": ["figure"],
     "study": ["batch_size_study"],

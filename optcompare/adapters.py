@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .batch import mapped
 from .conventions import Form, is_lightning, is_net, lightning_form, named_form, net_of
+from .core.rng import preserved_rng
+from .core.tree import mapped
 from .errors import WorkloadError, explain
 from .fitting import explain_with_kinds
 from .given import Given, given, split
-from .seeds import preserved_rng
 from .start import made
 from .targets import task_of
 from .train.data import first_rows

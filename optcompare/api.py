@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from .comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
+from .core.comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
+from .core.rng import preserved_rng
 from .errors import ComparisonError
 from .execute import How, Prepared, execute, go_on
 from .executors import Demand
@@ -26,7 +27,6 @@ from .resolve import resolve, restore
 from .result import Result
 from .resume import Earlier, refuse_other_question
 from .runner import Observer
-from .seeds import preserved_rng
 from .start import Order
 from .train.contender import Setup
 from .train.device import resolve as resolve_device

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import rundir
-from .comparison import Trial
+from .core.comparison import Trial
 from .errors import RunDirectoryError, explain
 from .fairness import Agreement, Evidence
 from .journal import KEY, Kept, key_of

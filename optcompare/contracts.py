@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from .api import prepare
-from .binding import REQUIRED, parameters
 from .claims import Finding
-from .comparison import Budget, Trial
+from .core.comparison import Budget, Trial
+from .core.parameters import REQUIRED, parameters
 from .errors import ComparisonError, OptcompareError, explain
 from .execute import Prepared
 from .fitting import refuse_shared_weights

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .batch import len_batch, rows_of
+from .core.tree import len_batch, rows_of
 from .errors import WorkloadError
 from .targets import counted
 from .workload import Metric

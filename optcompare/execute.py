@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from . import rundir
-from .comparison import Comparison, Trial
+from .core.comparison import Comparison, Trial
 from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
 from .figures import make_panels, save_figures

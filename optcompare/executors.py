@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from .comparison import Trial
+from .core.comparison import Trial
 from .errors import ComparisonError, explain
 from .tasks import Queue, Task, Tasks, TaskTrainer
 from .train.lanes import LanesTrainer

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .batch import len_batch, moved, tensors
+from .core.finite import refuse_not_finite
+from .core.rng import preserved_rng
+from .core.tree import len_batch, moved, tensors
 from .errors import ComparisonError, WorkloadError, explain
-from .finite import refuse_not_finite
-from .seeds import preserved_rng
 from .train.data import first_rows
 from .train.loop import LoopTrainer
 from .train.measure import evaluating

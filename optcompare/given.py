@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset, default_collate
 
-from .batch import mapped, tensors
+from .core.tree import mapped, tensors
 from .errors import WorkloadError
 from .workload import is_tensors, refuse_empty, rows
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from .comparison import Comparison, Trial
+    from .core.comparison import Comparison, Trial
     from .executors import Demand
     from .report.panel import Panel
     from .result import Result

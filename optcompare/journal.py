@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .comparison import Trial
+from .core.comparison import Trial
 from .errors import RunDirectoryError
 from .rundir import RECORDS, TRIALS, read_table, write_atomically, write_table
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from .binding import REQUIRED, Parameter, as_spec, bind, parameters, write
-from .comparison import Part
+from .core.comparison import Part
+from .core.grammar import Spec, parse
+from .core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
 from .diagnostic import Diagnostic
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
 from .optimizer import Factory, check_factory, hyperparameters, undecorated
 from .registry import Registry, load_module
 from .result import RECORD_COLUMNS
-from .spec import Spec, parse
 from .strategy import Strategy
 from .train.stats import check_needs
 from .workload import Workload

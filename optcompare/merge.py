@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from . import rundir
-from .comparison import Comparison
+from .core.comparison import Comparison
+from .core.tuning import Tuning
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
 from .result import Result, load
-from .tuning import Tuning
 
 SAME = (
     "workload",

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .comparison import Trial
-from .seeds import preserved_rng
+from .core.comparison import Trial
+from .core.rng import preserved_rng
 from .train.epochs import train
 from .train.loop import LoopTrainer
 from .train.persample import sample_gradients

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Union
 
-from .binding import REQUIRED, Parameter, parameters
+from .core.parameters import REQUIRED, Parameter, parameters
 from .errors import ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .core.grammar import split
 from .errors import ComparisonError
 from .rundir import refuse_occupied, safe_name
-from .spec import split
 
 if TYPE_CHECKING:
     from .execute import Prepared
@@ -190,7 +190,7 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
     from .api import prepare_again
-    from .comparison import Comparison
+    from .core.comparison import Comparison
     from .registry import Registry
     from .rundir import read_json_file
 

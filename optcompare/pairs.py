@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
+from .core.goal import Goal
 from .errors import ComparisonError
-from .goal import Goal
 from .goals import time_to_goal
 from .statistics import final_values, mean_interval
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .batch import tensors
+from .core.rng import preserved_rng
+from .core.tree import tensors
 from .registry import Registry, sources_sha256
-from .seeds import preserved_rng
 from .start import fingerprint
 from .train.data import SeededSamples
 from .train.device import describe as describe_device

@@ -6,8 +6,8 @@ import dataclasses
 
 import pandas as pd
 
-from .comparison import Comparison
-from .goal import Goal
+from .core.comparison import Comparison
+from .core.goal import Goal
 from .statistics import compared_column
 from .tuned import best_rates, rate_scores
 

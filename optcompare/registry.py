@@ -17,7 +17,7 @@ from typing import Any
 import pluggy
 
 from . import hookspecs
-from .binding import suggestion
+from .core.parameters import suggestion
 from .errors import OptcompareError, PluginError, explain
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")

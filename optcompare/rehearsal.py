@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from .comparison import Arm, Budget, Trial
+from .core.comparison import Arm, Budget, Trial
+from .core.rng import TRAINING, preserved_rng, seed_everything, sequence
 from .errors import ComparisonError, StrategyError, WorkloadError, explain
 from .fitting import check_workload, where_not_finite
-from .seeds import TRAINING, preserved_rng, seed_everything, sequence
 from .strategy import Epoch, Strategy
 from .train.data import first_rows
 from .train.device import Clock

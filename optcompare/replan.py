@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from .comparison import Comparison, Trial
+from .core.comparison import Comparison, Trial
+from .core.rng import preserved_rng
 from .errors import OptcompareError
 from .retrain import shortened
-from .seeds import preserved_rng
 from .start import SharedStart, fingerprint
 from .train.device import torch_as_agreed
 from .train.loop import LoopTrainer

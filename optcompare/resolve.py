@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
-from .binding import short
-from .comparison import Arm, Budget, Comparison, LrScaling, Part
+from .core.comparison import Arm, Budget, Comparison, LrScaling, Part
+from .core.goal import Goal
+from .core.grammar import parse, parse_list, quoted
+from .core.parameters import short
+from .core.schedule import canonical
+from .core.tuning import Tuning, rate_grid, scaled
 from .diagnostic import Diagnostic
 from .errors import ComparisonError, StrategyError, explain
-from .goal import Goal
 from .make import (
     DiagnosticLike,
     OptimizerChoice,
@@ -27,13 +30,10 @@ from .make import (
 )
 from .optimizer import default_lr, is_plain_sgd
 from .registry import Registry
-from .schedule import canonical
-from .spec import parse, parse_list, quoted
 from .start import Order
 from .strategy import Epoch, Strategy
 from .train.contender import Contender, Setup
 from .train.data import default_chunk
-from .tuning import Tuning, rate_grid, scaled
 from .workload import Workload
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from . import rundir
-from .comparison import Comparison
+from .core.comparison import Comparison
+from .core.goal import Goal
 from .edge import stability_edges
 from .errors import ComparisonError, RunDirectoryError
 from .fairness import Check
-from .goal import Goal
 from .goals import time_to_goal
 from .journal import chosen, has_tables, read_run
 from .pairs import pairs

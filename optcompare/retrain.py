@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from .comparison import Budget, Trial
-from .seeds import preserved_rng
+from .core.comparison import Budget, Trial
+from .core.rng import preserved_rng
 from .train.agreement import TOLERANCES, difference
 from .train.device import torch_as_agreed
 from .train.epochs import train

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from .comparison import Budget, Trial
+from .core.comparison import Budget, Trial
 from .errors import RunDirectoryError
 from .executors import Piece, Place
 from .fairness import Agreement, Check, Evidence

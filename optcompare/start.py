@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from .core.rng import permutation, preserved_rng, seed_python
 from .errors import ComparisonError, WorkloadError, explain
-from .seeds import permutation, preserved_rng, seed_python
 from .workload import Workload
 
 if TYPE_CHECKING:

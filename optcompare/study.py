@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .api import prepare, seed_list, watched
-from .comparison import Budget, TrainerName
+from .core.comparison import Budget, TrainerName
 from .errors import ComparisonError
 from .execute import How, Prepared, execute
 from .figures import save_scaling

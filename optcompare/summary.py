@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from .goal import Goal
+from .core.goal import Goal
 from .goals import COSTS, time_to_goal
 from .statistics import final_values, mean_interval, measured_columns
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .comparison import Trial
+from .core.comparison import Trial
 from .rehearsal import Estimate
 from .train.families import WIDEST
 from .train.lanes import LanesTrainer

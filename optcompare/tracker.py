@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from .comparison import Comparison, Trial
+    from .core.comparison import Comparison, Trial
     from .result import Result
 
 

@@ -25,7 +25,7 @@ from .errors import ComparisonError, PluginError, explain
 from .registry import Registry
 
 if TYPE_CHECKING:
-    from .comparison import Comparison, Trial
+    from .core.comparison import Comparison, Trial
     from .result import Result
     from .tracker import Tracker
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from .core.goal import Goal
 from .errors import ComparisonError
-from .goal import Goal
 from .goals import time_to_goal
 from .statistics import final_values
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .goal import Goal
+from .core.goal import Goal
 from .pairs import control_spread, pairs, seeds_needed
 from .report.table import number
 

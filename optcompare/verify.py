@@ -25,7 +25,7 @@ from .claims import (
     trials_as_asked,
     trials_of,
 )  # fmt: skip
-from .comparison import Comparison, Trial
+from .core.comparison import Comparison, Trial
 from .errors import OptcompareError, RunDirectoryError, explain
 from .journal import KEY, Kept, State, has_tables, key_of
 from .provenance import describe_environment, differences, same_results

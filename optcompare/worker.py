@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from . import __version__
-from .comparison import Trial
+from .core.comparison import Trial
+from .core.memmap import place_of, reopened
 from .errors import ComparisonError, explain
-from .mapped import place_of, reopened
 from .tasks import TaskTrainer
 from .train.agreement import hides_state
 from .train.contender import Setup

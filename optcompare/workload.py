@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from .batch import len_batch, tensors
+from .core.tree import len_batch, tensors
 from .errors import WorkloadError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from torch import nn
 
 from optcompare import Workload
 from optcompare.api import torch_as_agreed
-from optcompare.comparison import Trial
+from optcompare.core.comparison import Trial
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
 from optcompare.train.loop import LoopTrainer

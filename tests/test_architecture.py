@@ -14,20 +14,30 @@ import pytest
 from packaging.requirements import Requirement
 
 import optcompare
-from optcompare import cli, comparison, figures, options, registry
+from optcompare import cli, figures, options, registry
+from optcompare.core import comparison
 
 ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "words": ["errors", "spec", "binding", "schedule", "tuning", "goal", "comparison"],
+    "rooms": ["commands", "core", "report", "train"],
+    "words": [
+        "errors",
+        "core.grammar",
+        "core.parameters",
+        "core.schedule",
+        "core.tuning",
+        "core.goal",
+        "core.comparison",
+    ],
     "contracts": [
-        "seeds",
-        "mapped",
-        "finite",
+        "core.rng",
+        "core.memmap",
+        "core.finite",
         "hookspecs",
         "strategy",
-        "batch",
+        "core.tree",
         "workload",
         "diagnostic",
         "optimizer",
@@ -35,7 +45,6 @@ LAYERS = {
         "start",
     ],
     "trainers": [
-        "train",
         "train.autocast",
         "train.contender",
         "train.device",
@@ -83,7 +92,6 @@ LAYERS = {
         "rates",
         "edge",
         "plane",
-        "report",
         "report.style",
         "report.scales",
         "report.curves",
@@ -142,7 +150,6 @@ LAYERS = {
         "template",
         "options",
         "report.terminal",
-        "commands",
         "commands.training",
         "commands.run",
         "commands.scaling",
@@ -180,7 +187,7 @@ def imports(path: Path, *, for_types: bool) -> Iterator[str]:
 
 
 def core_modules(path: Path, *, for_types: bool = False) -> set[str]:
-    """The modules of optcompare that a file imports; ``optcompare.spec.Spec`` counts as ``spec``."""
+    """The modules of optcompare that a file imports; ``optcompare.core.grammar.Spec`` counts as ``spec``."""
     found = set()
     for name in imports(path, for_types=for_types):
         parts = name.split(".")[1:]

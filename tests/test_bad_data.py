@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
 from optcompare import Workload, WorkloadError, compare
-from optcompare.finite import refuse_not_finite
+from optcompare.core.finite import refuse_not_finite
 
 NAN, INF = math.nan, math.inf
 

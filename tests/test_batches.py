@@ -12,7 +12,7 @@ from conftest import make_trainer, small_workload, train
 from torch import nn
 
 from optcompare import ComparisonError, SpecError, Workload, compare
-from optcompare.comparison import Budget, Trial
+from optcompare.core.comparison import Budget, Trial
 from optcompare.registry import Registry
 from optcompare.report.figure import comparison_figure
 

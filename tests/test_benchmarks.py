@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from optcompare.api import torch_as_agreed
-from optcompare.comparison import Budget
+from optcompare.core.comparison import Budget
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
 from optcompare.train.loop import LoopTrainer

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optcompare.binding import REQUIRED, Parameter, as_spec, bind, parameters, read, suggestion, write
+from optcompare.core.grammar import parse
+from optcompare.core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, read, suggestion, write
 from optcompare.errors import SpecError
-from optcompare.spec import parse
 
 Tail = Literal["keep", "merge"]
 Maybe = Optional[float]  # noqa: UP045

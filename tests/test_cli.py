@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from optcompare import __version__, load
 from optcompare.cli import cli, main
-from optcompare.comparison import Arm, Budget, Comparison, Part
+from optcompare.core.comparison import Arm, Budget, Comparison, Part
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 FILES = {

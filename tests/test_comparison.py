@@ -15,7 +15,7 @@ from torch import nn
 
 from optcompare import Workload
 from optcompare.api import one_budget, seed_list
-from optcompare.comparison import UNITS, Arm, Budget, Comparison, Part, Trial
+from optcompare.core.comparison import UNITS, Arm, Budget, Comparison, Part, Trial
 from optcompare.errors import ComparisonError, OptcompareError, PluginError, SpecError
 from optcompare.resolve import resolve, restore
 from optcompare.strategy import Strategy

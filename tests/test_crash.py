@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from optcompare import load
-from optcompare.comparison import Arm, Part, Trial
+from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.journal import PARTS, Journal, forget_parts, read_run
 from optcompare.rundir import RECORDS, TRIALS, write_table
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from optcompare import Diagnostic, Strategy, Workload, compare
 from optcompare.cli import main
-from optcompare.comparison import Comparison
+from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, DiagnosticError, OptcompareError, PluginError, SpecError
 from optcompare.registry import Registry
 from optcompare.result import load
@@ -108,7 +108,7 @@ def test_cosine_of_a_batch_is_that_of_its_gradient_before_the_update():
 
 
 def order(seed, epoch, n):
-    from optcompare.seeds import permutation
+    from optcompare.core.rng import permutation
 
     return permutation(seed, epoch, n).numpy()
 

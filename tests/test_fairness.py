@@ -14,8 +14,8 @@ from conftest import make_trainer, small_workload, train
 from torch import nn
 
 from optcompare import ComparisonError, Strategy, Workload, compare
-from optcompare.comparison import Budget, Trial
-from optcompare.seeds import permutation
+from optcompare.core.comparison import Budget, Trial
+from optcompare.core.rng import permutation
 from optcompare.start import fingerprint
 
 ARMS = ["full", "mini:4", "single"]

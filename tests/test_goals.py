@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from tables import INF, NAN, tables, trial
 
+from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
-from optcompare.goal import Goal
 from optcompare.goals import time_to_goal
 
 GOAL = Goal("train_loss", 1.0)

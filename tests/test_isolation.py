@@ -13,7 +13,7 @@ from conftest import Counts, make_trainer, small_workload, train
 from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, Strategy, StrategyError, WorkloadError, compare
-from optcompare.comparison import Budget, Trial
+from optcompare.core.comparison import Budget, Trial
 
 
 def shuffle_with_torch(n):

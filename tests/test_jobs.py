@@ -20,8 +20,8 @@ from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, RunDirectoryError, Strategy, compare, load
 from optcompare.cli import main
+from optcompare.core.rng import permutation
 from optcompare.rundir import reserved
-from optcompare.seeds import permutation
 from optcompare.start import fingerprint
 
 SCRIPT = Path(sys.executable).with_name("optcompare")

@@ -16,8 +16,8 @@ from conftest import make_trainer, small_workload
 
 from optcompare import Strategy, compare, load
 from optcompare.api import torch_as_agreed
-from optcompare.comparison import Budget
-from optcompare.seeds import permutation
+from optcompare.core.comparison import Budget
+from optcompare.core.rng import permutation
 from optcompare.train.lanes import LanesTrainer
 from optcompare.train.lanesrun import LanesRun
 

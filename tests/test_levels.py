@@ -17,7 +17,7 @@ from conftest import make_trainer, small_workload
 
 from optcompare import ComparisonError, Strategy, StrategyError, compare
 from optcompare.api import execute, prepare, torch_as_agreed
-from optcompare.comparison import Budget
+from optcompare.core.comparison import Budget
 from optcompare.execute import How
 from optcompare.tasks import Tasks
 from optcompare.train import compiled

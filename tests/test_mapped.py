@@ -11,8 +11,8 @@ from conftest import make_trainer, small_workload, train
 from torch import nn
 
 from optcompare import WorkloadError, compare
-from optcompare.comparison import Trial
-from optcompare.mapped import is_mapped, place_of, reopened
+from optcompare.core.comparison import Trial
+from optcompare.core.memmap import is_mapped, place_of, reopened
 from optcompare.provenance import data_sha256
 from optcompare.worker import pack
 

@@ -11,10 +11,10 @@ from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, PluginError, compare, load
 from optcompare.api import torch_as_agreed
-from optcompare.binding import bind
-from optcompare.comparison import Budget, Comparison, Trial
+from optcompare.core.comparison import Budget, Comparison, Trial
+from optcompare.core.grammar import parse
+from optcompare.core.parameters import bind
 from optcompare.optimizer import hyperparameters
-from optcompare.spec import parse
 from optcompare.verify import verify
 
 MINE = '''

@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import ttest_ind, ttest_rel
 from tables import INF, NAN, ended, tables, trial
 
+from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
-from optcompare.goal import Goal
 from optcompare.pairs import COLUMNS, holm, paired, pairs, seeds_needed
 
 T_1, T_2, T_5 = 12.7062047362, 4.3026527297, 2.5705818366

@@ -15,7 +15,7 @@ import pytest
 
 from optcompare import hookimpl, hookspecs
 from optcompare.api import execute, prepare
-from optcompare.comparison import Budget
+from optcompare.core.comparison import Budget
 from optcompare.errors import PluginError
 from optcompare.registry import KINDS, Registry, load_module
 

@@ -13,7 +13,7 @@ from conftest import small_workload
 
 from optcompare import Result, compare, load
 from optcompare.api import prepare_again
-from optcompare.comparison import Comparison
+from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, RunDirectoryError
 from optcompare.rundir import claim, read_json_file, read_table, write_atomically, write_json, write_table
 

@@ -17,14 +17,14 @@ import optcompare
 from optcompare import ComparisonError, load
 from optcompare.api import prepare
 from optcompare.cli import main
-from optcompare.comparison import Budget, Comparison
+from optcompare.core.comparison import Budget, Comparison
+from optcompare.core.tuning import Tuning
 from optcompare.execute import execute
 from optcompare.registry import Registry
 from optcompare.report.scaling import scaling_figure
 from optcompare.resume import Earlier
 from optcompare.scaling import curves, fit_curve, pareto, words
 from optcompare.study import rising
-from optcompare.tuning import Tuning
 from optcompare.verify import verify
 
 

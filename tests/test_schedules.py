@@ -15,9 +15,9 @@ from torch.optim import lr_scheduler
 from optcompare import ComparisonError, SpecError, compare, load
 from optcompare.api import torch_as_agreed
 from optcompare.cli import main
-from optcompare.comparison import Budget, Comparison, Trial
+from optcompare.core.comparison import Budget, Comparison, Trial
+from optcompare.core.schedule import canonical, depends_on_budget, schedule_of
 from optcompare.resume import goes_on
-from optcompare.schedule import canonical, depends_on_budget, schedule_of
 
 T = 30
 SCHEDULERS = {

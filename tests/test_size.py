@@ -11,8 +11,8 @@ from tables import tables
 from tables import trial as ended
 
 from optcompare import journal
-from optcompare.comparison import Arm, Budget, Comparison, Part, Trial
-from optcompare.goal import Goal
+from optcompare.core.comparison import Arm, Budget, Comparison, Part, Trial
+from optcompare.core.goal import Goal
 from optcompare.goals import time_to_goal
 from optcompare.journal import PARTS, STATES, Journal, Kept, read_run, trial_numbers
 from optcompare.report.curves import arm_curves, with_status

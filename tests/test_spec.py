@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from optcompare.core.grammar import Spec, parse, parse_list, quoted, split, unquoted
 from optcompare.errors import SpecError
-from optcompare.spec import Spec, parse, parse_list, quoted, split, unquoted
 
 texts = st.text(max_size=12) | st.text(alphabet="ab0 \t\n\0\"'(),:@=…é\u2028", max_size=12)
 keys = st.from_regex(r"[A-Za-z_]\w{0,4}", fullmatch=True)

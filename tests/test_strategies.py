@@ -9,7 +9,7 @@ import torch
 from conftest import make_trainer, small_workload, train
 
 from optcompare import OptcompareError, Strategy, StrategyError, compare
-from optcompare.comparison import Budget, Trial
+from optcompare.core.comparison import Budget, Trial
 
 
 def strategy(batches, **flags):

@@ -18,7 +18,7 @@ import torch
 from optcompare_plugins.workloads import table_copy, table_files, tables
 
 from optcompare import WorkloadError, compare
-from optcompare.mapped import is_mapped
+from optcompare.core.memmap import is_mapped
 
 ROWS = 5000
 

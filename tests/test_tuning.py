@@ -9,7 +9,7 @@ from conftest import small_workload
 from torch import nn
 
 from optcompare import ComparisonError, compare, load
-from optcompare.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scaled
+from optcompare.core.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scaled
 
 
 def test_a_grid_is_log_spaced_from_a_thirtieth_to_thirty_times_the_rate():

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from tables import INF, NAN, tables, trial
 
+from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
-from optcompare.goal import Goal
 from optcompare.verdict import verdict
 
 Ends = list[tuple[float, float]]

@@ -15,7 +15,7 @@ from conftest import small_workload
 
 from optcompare import Strategy, compare, journal
 from optcompare.cli import main
-from optcompare.comparison import Arm, Part, Trial
+from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.retrain import Ran, Saved, _distances
 from optcompare.rundir import file_sha256
 from optcompare.train.progress import Progress

@@ -13,7 +13,7 @@ import torch
 from optcompare_plugins.workloads.tables import csv as table
 
 from optcompare import Workload, WorkloadError, compare
-from optcompare.spec import quoted
+from optcompare.core.grammar import quoted
 
 BUNDLED = {
     # training rows, validation rows, one x, one y, one output, weights

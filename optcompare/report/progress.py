@@ -13,7 +13,7 @@ from .table import duration
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..comparison import Trial
+    from ..core.comparison import Trial
 
 _LINE_EVERY_SECONDS = 5.0
 _SHOWN_EVERY_SECONDS = 0.25

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..binding import parameters
-from ..comparison import Arm, Comparison
+from ..core.comparison import Arm, Comparison
+from ..core.parameters import parameters
 from ..errors import printable
 from ..optimizer import hyperparameters
 from ..statistics import estimated, on_shared_clock

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..comparison import Trial
-from ..seeds import preserved_rng
+from ..core.comparison import Trial
+from ..core.rng import preserved_rng
 from .device import Clock
 from .loop import LoopTrainer
 from .planner import same

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..comparison import Arm
+from ..core.comparison import Arm
 from ..errors import ComparisonError
 from ..optimizer import load_state
 from .gradient import in_chunks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..comparison import Comparison
+from ..core.comparison import Comparison
 from ..diagnostic import Diagnostic
 from ..optimizer import Factory
 from ..start import Order

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from ..batch import mapped, moved, rebuilt, rows_of, tensors
+from ..core.memmap import is_mapped
+from ..core.rng import SAMPLE, preserved_rng, seed_python, sequence
+from ..core.tree import mapped, moved, rebuilt, rows_of, tensors
 from ..errors import WorkloadError
-from ..mapped import is_mapped
-from ..seeds import SAMPLE, preserved_rng, seed_python, sequence
 from ..workload import is_tensors, rows
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from ..core.rng import preserved_rng
 from ..errors import ComparisonError
-from ..seeds import preserved_rng
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _UNDETERMINED = re.compile(r"(\S+) does not have a deterministic implementation")

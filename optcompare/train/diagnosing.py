@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..batch import moved
-from ..comparison import Trial
+from ..core.comparison import Trial
+from ..core.rng import preserved_rng
+from ..core.tree import moved
 from ..diagnostic import Diagnostic
 from ..errors import DiagnosticError, OptcompareError, explain
-from ..seeds import preserved_rng
 from ..workload import Workload
 from .contender import Setup
 from .data import Source, first_rows

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from ..comparison import Trial
+from ..core.comparison import Trial
 from ..optimizer import build
 from .data import MappedSource, TensorSource
 from .loop import LoopTrainer

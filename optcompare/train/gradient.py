@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..comparison import Arm
+from ..core.comparison import Arm
 from ..errors import ComparisonError
 from ..workload import Workload
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from ..comparison import Trial
+from ..core.comparison import Trial
+from ..core.rng import preserved_rng
+from ..core.schedule import schedule_of
 from ..errors import explain
-from ..schedule import schedule_of
-from ..seeds import preserved_rng
 from .agreement import (
     TOLERANCES,
     UPDATES,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..comparison import Comparison, Trial
-from ..schedule import depends_on_budget, schedule_of
+from ..core.comparison import Comparison, Trial
+from ..core.schedule import depends_on_budget, schedule_of
 from ..start import fingerprint
 from .data import TensorSource
 from .device import Clock

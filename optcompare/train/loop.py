@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..comparison import Arm, Comparison, Trial
+from ..core.comparison import Arm, Comparison, Trial
+from ..core.rng import preserved_rng
 from ..errors import explain
-from ..seeds import preserved_rng
 from ..start import SharedStart
 from .contender import Setup
 from .data import Source, first_rows, source

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..seeds import preserved_rng
+from ..core.rng import preserved_rng
 from ..workload import Workload
 from .data import Source
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..core.rng import preserved_rng
 from ..errors import ComparisonError
-from ..seeds import preserved_rng
 from .program import Blueprint
 from .trial import TrialRun
 

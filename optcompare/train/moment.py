@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..batch import len_batch, rows_of
+from ..core.rng import DIAGNOSTIC, sequence
+from ..core.tree import len_batch, rows_of
 from ..diagnostic import Samples
 from ..errors import DiagnosticError, StrategyError, brief
-from ..seeds import DIAGNOSTIC, sequence
 from ..workload import Workload
 from .data import Source
 from .persample import SampleNorms, mixing_layer

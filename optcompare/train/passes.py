@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..comparison import Arm
+from ..core.comparison import Arm
+from ..core.rng import rng_state, set_rng_state
 from ..errors import ComparisonError
-from ..seeds import rng_state, set_rng_state
 from ..strategy import Strategy
 
 if TYPE_CHECKING:

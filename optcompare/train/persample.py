@@ -18,9 +18,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from ..batch import len_batch, of_one_length, rebuilt, rows_of, tensors
+from ..core.rng import preserved_rng
+from ..core.tree import len_batch, of_one_length, rebuilt, rows_of, tensors
 from ..errors import StrategyError, explain
-from ..seeds import preserved_rng
 from ..workload import MeanLoss, Workload
 
 if TYPE_CHECKING:

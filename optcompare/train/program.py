@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..batch import len_batch, rows_of
+from ..core.tree import len_batch, rows_of
 from ..workload import MeanLoss, Workload
 from .rules import Settings, Unsupported, clipped
 

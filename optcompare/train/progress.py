@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..comparison import Budget
+from ..core.comparison import Budget
 
 if TYPE_CHECKING:
     from torch import Tensor

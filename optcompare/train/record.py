@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..comparison import Comparison, Trial
+from ..core.comparison import Comparison, Trial
 from .measure import last_mark
 from .progress import Progress
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..comparison import Comparison, Trial
+from ..core.comparison import Comparison, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..comparison import Trial
+from ..core.comparison import Trial
+from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
+from ..core.schedule import depends_on_budget, schedule_of
 from ..errors import ComparisonError, explain
 from ..optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
-from ..schedule import depends_on_budget, schedule_of
-from ..seeds import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..start import SharedStart, fingerprint
 from ..workload import Workload
 from .autocast import in_autocast

@@ -15,7 +15,7 @@ from time import perf_counter
 import torch
 
 from optcompare.api import torch_as_agreed
-from optcompare.comparison import Trial
+from optcompare.core.comparison import Trial
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
 from optcompare.train.diagnosing import Diagnosing, sample_norms

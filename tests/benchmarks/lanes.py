@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 from optcompare.api import torch_as_agreed
-from optcompare.comparison import Budget, Trial
+from optcompare.core.comparison import Budget, Trial
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
 from optcompare.train.lanes import LanesTrainer

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from .errors import WorkloadError
+from ..errors import WorkloadError
 
 
 class Place(NamedTuple):

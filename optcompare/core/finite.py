@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .errors import WorkloadError
+from ..errors import WorkloadError
 
 if TYPE_CHECKING:
     from torch import Tensor

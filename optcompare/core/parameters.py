@@ -1,4 +1,4 @@
-"""Typed parameters: the values of a :class:`~optcompare.spec.Spec` become the arguments of a factory.
+"""Typed parameters: the values of a :class:`~optcompare.core.grammar.Spec` become the arguments of a factory.
 
 A factory is anything with an annotated signature: a dataclass, a function, a
 ``torch.optim`` class. Its annotations say how each text is read.
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from .errors import SpecError
-from .spec import Spec, quoted, split, unquoted
+from ..errors import SpecError
+from .grammar import Spec, quoted, split, unquoted
 
 REQUIRED = inspect.Parameter.empty
 _WORDS = {"true": True, "yes": True, "false": False, "no": False}

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 
-from .binding import as_spec, bind, parameters, suggestion
-from .errors import SpecError
-from .spec import parse
+from ..errors import SpecError
+from .grammar import parse
+from .parameters import as_spec, bind, parameters, suggestion
 
 
 @dataclass(frozen=True)

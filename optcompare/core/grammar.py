@@ -6,7 +6,7 @@
 
 Separators inside parentheses or quotes do not separate. A quoted value is
 opaque; inside it the quote character is written twice to stand for itself.
-Values stay text here; :mod:`optcompare.binding` gives them types.
+Values stay text here; :mod:`optcompare.core.parameters` gives them types.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .errors import SpecError
+from ..errors import SpecError
 
 _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.DOTALL)
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .errors import ComparisonError
+from ..errors import ComparisonError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import ComparisonError
+from ..errors import ComparisonError
 
 FIRST_TUNING_SEED = 2**62
 """Report seeds lie below it and tuning seeds from it on, so that none is ever both, however many are added."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .errors import ComparisonError, printable
+from ..errors import ComparisonError, printable
 from .goal import Goal
 from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED, Tuning
@@ -64,7 +64,7 @@ class Arm:
     """One contender, with everything that was resolved for it.
 
     ``chunk``: rows in one forward pass; ``lr_scaling``: how the reference rate was scaled to the batch size;
-    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.schedule`; ``clip``: the norm above which the
+    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.core.schedule`; ``clip``: the norm above which the
     gradient of an update is scaled down to it.
     """
 

@@ -1,0 +1,1 @@
+"""What every other room stands on: random numbers, specs, parameters, comparisons. Nothing of a model or a file."""
