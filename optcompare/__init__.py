@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .core.comparison import Budget as Budget
     from .core.comparison import Comparison as Comparison
     from .core.comparison import Trial as Trial
-    from .diagnostic import Diagnostic as Diagnostic
-    from .diagnostic import Moment as Moment
     from .errors import ComparisonError as ComparisonError
     from .errors import DiagnosticError as DiagnosticError
     from .errors import OptcompareError as OptcompareError
@@ -29,23 +27,25 @@ if TYPE_CHECKING:
     from .executors import Demand as Demand
     from .figures import figure as figure
     from .hookspecs import hookimpl as hookimpl
+    from .interfaces.diagnostic import Diagnostic as Diagnostic
+    from .interfaces.diagnostic import Moment as Moment
+    from .interfaces.strategy import Epoch as Epoch
+    from .interfaces.strategy import StepStats as StepStats
+    from .interfaces.strategy import Strategy as Strategy
+    from .interfaces.tracker import Tracker as Tracker
+    from .interfaces.workload import Workload as Workload
+    from .interfaces.workload import accuracy as accuracy
     from .report.panel import Panel as Panel
     from .result import Result as Result
     from .result import load as load
-    from .strategy import Epoch as Epoch
-    from .strategy import StepStats as StepStats
-    from .strategy import Strategy as Strategy
     from .study import batch_size_study as batch_size_study
-    from .tracker import Tracker as Tracker
-    from .workload import Workload as Workload
-    from .workload import accuracy as accuracy
 
 _HOMES = {
     "adapters": ["workload_from"],
     "api": ["compare"],
     "contracts": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
-    "diagnostic": ["Diagnostic", "Moment"],
+    "interfaces.diagnostic": ["Diagnostic", "Moment"],
     "figures": ["figure"],
     "study": ["batch_size_study"],
     "errors": [
@@ -62,9 +62,9 @@ _HOMES = {
     "hookspecs": ["hookimpl"],
     "report.panel": ["Panel"],
     "result": ["Result", "load"],
-    "strategy": ["Epoch", "StepStats", "Strategy"],
-    "tracker": ["Tracker"],
-    "workload": ["Workload", "accuracy"],
+    "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
+    "interfaces.tracker": ["Tracker"],
+    "interfaces.workload": ["Workload", "accuracy"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

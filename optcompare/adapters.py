@@ -13,10 +13,10 @@ from .core.tree import mapped
 from .errors import WorkloadError, explain
 from .fitting import explain_with_kinds
 from .given import Given, given, split
+from .interfaces.workload import Metric, Workload
 from .start import made
 from .targets import task_of
 from .train.data import first_rows
-from .workload import Metric, Workload
 
 if TYPE_CHECKING:
     from torch import nn

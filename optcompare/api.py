@@ -18,6 +18,7 @@ from .core.rng import preserved_rng
 from .errors import ComparisonError
 from .execute import How, Prepared, execute, go_on
 from .executors import Demand
+from .interfaces.workload import Workload
 from .make import DiagnosticLike, OptimizerLike, StrategyLike
 from .registry import Registry
 from .rehearsal import rehearse
@@ -32,7 +33,6 @@ from .train.contender import Setup
 from .train.device import resolve as resolve_device
 from .train.device import torch_as_agreed, undetermined
 from .train.loop import LoopTrainer
-from .workload import Workload
 
 
 def compare(

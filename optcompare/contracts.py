@@ -21,11 +21,11 @@ from .core.parameters import REQUIRED, parameters
 from .errors import ComparisonError, OptcompareError, explain
 from .execute import Prepared
 from .fitting import refuse_shared_weights
+from .interfaces.strategy import Strategy
+from .interfaces.workload import Workload
 from .registry import Entry, Registry
-from .strategy import Strategy
 from .train.device import torch_as_agreed
 from .train.loop import LoopTrainer
-from .workload import Workload
 
 _SAMPLES, _FEW = 23, 3
 """A prime, so that the last batch is a short one; and less than most batch sizes."""

@@ -14,8 +14,8 @@ from torch import nn
 
 from .core.tree import len_batch, rows_of
 from .errors import WorkloadError
+from .interfaces.workload import Metric
 from .targets import counted
-from .workload import Metric
 
 if TYPE_CHECKING:
     from torch import Tensor

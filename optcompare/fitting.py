@@ -12,11 +12,11 @@ from .core.finite import refuse_not_finite
 from .core.rng import preserved_rng
 from .core.tree import len_batch, moved, tensors
 from .errors import ComparisonError, WorkloadError, explain
+from .interfaces.workload import Workload, is_tensors, of_torch, rows
 from .train.data import first_rows
 from .train.loop import LoopTrainer
 from .train.measure import evaluating
 from .train.trial import with_own_loss
-from .workload import Workload, is_tensors, of_torch, rows
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from .core.comparison import Comparison, Trial
     from .executors import Demand
+    from .interfaces.tracker import Tracker
     from .report.panel import Panel
     from .result import Result
-    from .tracker import Tracker
 
 NAME = "optcompare"
 hookspec = pluggy.HookspecMarker(NAME)

@@ -13,14 +13,14 @@ import torch
 from .core.comparison import Part
 from .core.grammar import Spec, parse
 from .core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
-from .diagnostic import Diagnostic
 from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
-from .optimizer import Factory, check_factory, hyperparameters, undecorated
+from .interfaces.diagnostic import Diagnostic
+from .interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
+from .interfaces.strategy import Strategy
+from .interfaces.workload import Workload
 from .registry import Registry, load_module
 from .result import RECORD_COLUMNS
-from .strategy import Strategy
 from .train.stats import check_needs
-from .workload import Workload
 
 if TYPE_CHECKING:
     from .executors import Demand

@@ -17,7 +17,7 @@ from .core.comparison import Arm, Budget, Trial
 from .core.rng import TRAINING, preserved_rng, seed_everything, sequence
 from .errors import ComparisonError, StrategyError, WorkloadError, explain
 from .fitting import check_workload, where_not_finite
-from .strategy import Epoch, Strategy
+from .interfaces.strategy import Epoch, Strategy
 from .train.data import first_rows
 from .train.device import Clock
 from .train.diagnosing import Diagnosing

@@ -16,8 +16,11 @@ from .core.grammar import parse, parse_list, quoted
 from .core.parameters import short
 from .core.schedule import canonical
 from .core.tuning import Tuning, rate_grid, scaled
-from .diagnostic import Diagnostic
 from .errors import ComparisonError, StrategyError, explain
+from .interfaces.diagnostic import Diagnostic
+from .interfaces.optimizer import default_lr, is_plain_sgd
+from .interfaces.strategy import Epoch, Strategy
+from .interfaces.workload import Workload
 from .make import (
     DiagnosticLike,
     OptimizerChoice,
@@ -28,13 +31,10 @@ from .make import (
     make_strategy,
     make_workload,
 )
-from .optimizer import default_lr, is_plain_sgd
 from .registry import Registry
 from .start import Order
-from .strategy import Epoch, Strategy
 from .train.contender import Contender, Setup
 from .train.data import default_chunk
-from .workload import Workload
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+    from .interfaces.workload import Workload
     from .report.panel import Panel
     from .scaling import Curve
-    from .workload import Workload
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 FORMATS = ("png", "svg", "pdf", "html")

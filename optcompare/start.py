@@ -12,7 +12,7 @@ import torch
 
 from .core.rng import permutation, preserved_rng, seed_python
 from .errors import ComparisonError, WorkloadError, explain
-from .workload import Workload
+from .interfaces.workload import Workload
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

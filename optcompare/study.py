@@ -14,11 +14,11 @@ from .core.comparison import Budget, TrainerName
 from .errors import ComparisonError
 from .execute import How, Prepared, execute
 from .figures import save_scaling
+from .interfaces.workload import Workload
 from .make import OptimizerLike, make_workload
 from .registry import Registry
 from .result import Result
 from .runner import Observer
-from .workload import Workload
 
 MARKS = 16
 """Marks an epoch: with one, the curve would show the marks."""

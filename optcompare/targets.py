@@ -11,7 +11,7 @@ from torch import nn
 
 from .errors import WorkloadError
 from .given import Classes, listed
-from .workload import Metric, accuracy, of_torch
+from .interfaces.workload import Metric, accuracy, of_torch
 
 if TYPE_CHECKING:
     from torch import Tensor

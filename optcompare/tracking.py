@@ -26,8 +26,8 @@ from .registry import Registry
 
 if TYPE_CHECKING:
     from .core.comparison import Comparison, Trial
+    from .interfaces.tracker import Tracker
     from .result import Result
-    from .tracker import Tracker
 
 ROOM = 10_000
 """Events that wait for a tracker at most."""

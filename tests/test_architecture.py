@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "rooms": ["commands", "core", "report", "train"],
+    "rooms": ["commands", "core", "interfaces", "report", "train"],
     "words": [
         "errors",
         "core.grammar",
@@ -36,12 +36,12 @@ LAYERS = {
         "core.memmap",
         "core.finite",
         "hookspecs",
-        "strategy",
+        "interfaces.strategy",
         "core.tree",
-        "workload",
-        "diagnostic",
-        "optimizer",
-        "tracker",
+        "interfaces.workload",
+        "interfaces.diagnostic",
+        "interfaces.optimizer",
+        "interfaces.tracker",
         "start",
     ],
     "trainers": [

@@ -12,7 +12,7 @@ from conftest import make_trainer
 from optcompare import ComparisonError, compare
 from optcompare.api import torch_as_agreed
 from optcompare.core.parameters import REQUIRED, parameters
-from optcompare.optimizer import hyperparameters
+from optcompare.interfaces.optimizer import hyperparameters
 from optcompare.registry import Registry
 from optcompare.rehearsal import check_workload
 

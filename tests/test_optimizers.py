@@ -14,7 +14,7 @@ from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.grammar import parse
 from optcompare.core.parameters import bind
-from optcompare.optimizer import hyperparameters
+from optcompare.interfaces.optimizer import hyperparameters
 from optcompare.verify import verify
 
 MINE = '''

@@ -17,7 +17,7 @@ from rich.text import Text
 from ..core.comparison import Arm, Comparison
 from ..core.parameters import parameters
 from ..errors import printable
-from ..optimizer import hyperparameters
+from ..interfaces.optimizer import hyperparameters
 from ..statistics import estimated, on_shared_clock
 from .progress import Lines, progress
 from .table import (

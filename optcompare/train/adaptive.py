@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..strategy import StepStats
+from ..interfaces.strategy import StepStats
 from .gradient import in_chunks, mean_gradient
 from .plan import check_batch, check_coverage, check_enough, digest, started
 from .stats import needs_samples, step_stats

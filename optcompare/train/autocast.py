@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..workload import Workload
+from ..interfaces.workload import Workload
 
 if TYPE_CHECKING:
     from torch import nn

@@ -11,7 +11,7 @@ import torch
 
 from ..core.comparison import Arm
 from ..errors import ComparisonError
-from ..optimizer import load_state
+from ..interfaces.optimizer import load_state
 from .gradient import in_chunks
 from .passes import Exceeded
 from .trial import TrialRun

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..core.comparison import Comparison
-from ..diagnostic import Diagnostic
-from ..optimizer import Factory
+from ..interfaces.diagnostic import Diagnostic
+from ..interfaces.optimizer import Factory
+from ..interfaces.strategy import Strategy
+from ..interfaces.workload import Workload
 from ..start import Order
-from ..strategy import Strategy
-from ..workload import Workload
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..core.memmap import is_mapped
 from ..core.rng import SAMPLE, preserved_rng, seed_python, sequence
 from ..core.tree import mapped, moved, rebuilt, rows_of, tensors
 from ..errors import WorkloadError
-from ..workload import is_tensors, rows
+from ..interfaces.workload import is_tensors, rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,9 +13,9 @@ import torch
 from ..core.comparison import Trial
 from ..core.rng import preserved_rng
 from ..core.tree import moved
-from ..diagnostic import Diagnostic
 from ..errors import DiagnosticError, OptcompareError, explain
-from ..workload import Workload
+from ..interfaces.diagnostic import Diagnostic
+from ..interfaces.workload import Workload
 from .contender import Setup
 from .data import Source, first_rows
 from .measure import last_mark, mark_number

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..core.comparison import Trial
-from ..optimizer import build
+from ..interfaces.optimizer import build
 from .data import MappedSource, TensorSource
 from .loop import LoopTrainer
 from .memory import lanes_that_fit

@@ -9,7 +9,7 @@ import torch
 
 from ..core.comparison import Arm
 from ..errors import ComparisonError
-from ..workload import Workload
+from ..interfaces.workload import Workload
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

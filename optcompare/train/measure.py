@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.rng import preserved_rng
-from ..workload import Workload
+from ..interfaces.workload import Workload
 from .data import Source
 
 if TYPE_CHECKING:

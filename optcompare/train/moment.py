@@ -12,9 +12,9 @@ import torch
 
 from ..core.rng import DIAGNOSTIC, sequence
 from ..core.tree import len_batch, rows_of
-from ..diagnostic import Samples
 from ..errors import DiagnosticError, StrategyError, brief
-from ..workload import Workload
+from ..interfaces.diagnostic import Samples
+from ..interfaces.workload import Workload
 from .data import Source
 from .persample import SampleNorms, mixing_layer
 
@@ -36,7 +36,7 @@ class Kept:
 
 
 class LiveMoment:
-    """The one implementation of :class:`optcompare.diagnostic.Moment`. ``kept``: of the last update; ``chunk``: rows."""
+    """The one implementation of :class:`optcompare.Moment`. ``kept``: of the last update; ``chunk``: rows."""
 
     def __init__(
         self, workload: Workload, model: nn.Module, source: Source, norms: SampleNorms, start: Tensor, kept: Kept | None,

@@ -11,7 +11,7 @@ import torch
 from ..core.comparison import Arm
 from ..core.rng import rng_state, set_rng_state
 from ..errors import ComparisonError
-from ..strategy import Strategy
+from ..interfaces.strategy import Strategy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

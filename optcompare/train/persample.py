@@ -21,7 +21,7 @@ from torch.func import functional_call, grad, vmap
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, of_one_length, rebuilt, rows_of, tensors
 from ..errors import StrategyError, explain
-from ..workload import MeanLoss, Workload
+from ..interfaces.workload import MeanLoss, Workload
 
 if TYPE_CHECKING:
     from torch import Tensor

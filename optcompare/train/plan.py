@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import StrategyError
-from ..strategy import Epoch, StepStats, Strategy
+from ..interfaces.strategy import Epoch, StepStats, Strategy
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from ..errors import StrategyError
+from ..interfaces.strategy import Epoch, Strategy
 from ..start import SharedStart
-from ..strategy import Epoch, Strategy
 from .plan import Plan
 from .progress import Progress
 

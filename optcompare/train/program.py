@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ..core.tree import len_batch, rows_of
-from ..workload import MeanLoss, Workload
+from ..interfaces.workload import MeanLoss, Workload
 from .rules import Settings, Unsupported, clipped
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import StrategyError
-from ..strategy import NEEDS, StepStats, Strategy
-from ..workload import Workload
+from ..interfaces.strategy import NEEDS, StepStats, Strategy
+from ..interfaces.workload import Workload
 from .persample import SampleNorms, sample_gradients
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from ..core.comparison import Trial
 from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ..core.schedule import depends_on_budget, schedule_of
 from ..errors import ComparisonError, explain
-from ..optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
+from ..interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
+from ..interfaces.workload import Workload
 from ..start import SharedStart, fingerprint
-from ..workload import Workload
 from .autocast import in_autocast
 from .contender import Setup
 from .data import Source

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Union
 
-from .core.parameters import REQUIRED, Parameter, parameters
-from .errors import ComparisonError, OptcompareError, PluginError, explain
+from ..core.parameters import REQUIRED, Parameter, parameters
+from ..errors import ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

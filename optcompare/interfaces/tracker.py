@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from .core.comparison import Comparison, Trial
-    from .result import Result
+    from ..core.comparison import Comparison, Trial
+    from ..result import Result
 
 
 class Tracker:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from .core.parameters import as_spec
+from ..core.parameters import as_spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

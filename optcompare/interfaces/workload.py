@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from .core.tree import len_batch, tensors
-from .errors import WorkloadError
+from ..core.tree import len_batch, tensors
+from ..errors import WorkloadError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from .core.parameters import as_spec
-from .core.rng import STRATEGY, sequence
+from ..core.parameters import as_spec
+from ..core.rng import STRATEGY, sequence
 
 if TYPE_CHECKING:
     from torch import Tensor
