@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from . import rundir
+from .analysis.certificate import Agreement, Evidence
 from .core.comparison import Trial
 from .errors import RunDirectoryError, explain
-from .fairness import Agreement, Evidence
 from .journal import KEY, Kept, key_of
 from .result import Result
 from .retrain import shortened

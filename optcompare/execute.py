@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from . import rundir
+from .analysis.pca import joint_plane
 from .core.comparison import Comparison, Trial
 from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
@@ -22,7 +23,6 @@ from .figures import make_panels, save_figures
 from .journal import Journal, forget_parts
 from .make import make_executor
 from .noise import noise_along
-from .plane import joint_plane
 from .provenance import describe_environment
 from .rates import choose_rates, with_closer_rates
 from .registry import Registry

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .analysis.lr_scores import best_rates
+from .analysis.profiles import critical_difference, mean_ranks, performance_profile
+from .analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
 from .errors import ComparisonError, PluginError, explain
-from .profiles import critical_difference, mean_ranks, performance_profile
 from .registry import Registry
 from .rundir import safe_name, write_atomically
-from .statistics import estimated, final_values, mean_interval, on_shared_clock
-from .tuned import best_rates
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from . import rundir
+from .analysis.certificate import Check
 from .core.comparison import Comparison
 from .core.tuning import Tuning
 from .errors import ComparisonError, RunDirectoryError
-from .fairness import Check
 from .result import Result, load
 
 SAME = (

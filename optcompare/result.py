@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from . import rundir
+from .analysis.certificate import Check
+from .analysis.lr_scores import best_rates, rate_scores
+from .analysis.paired import pairs
+from .analysis.stability import stability_edges
+from .analysis.statistics import compared_column, estimated
+from .analysis.summary import summarize
+from .analysis.time_to_goal import time_to_goal
+from .analysis.verdict import verdict
 from .core.comparison import Comparison
 from .core.goal import Goal
-from .edge import stability_edges
 from .errors import ComparisonError, RunDirectoryError
-from .fairness import Check
-from .goals import time_to_goal
 from .journal import chosen, has_tables, read_run
-from .pairs import pairs
-from .statistics import compared_column, estimated
-from .summary import summarize
-from .tuned import best_rates, rate_scores
-from .verdict import verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
+    from .analysis.batch_scaling import Curve
     from .interfaces.workload import Workload
     from .report.panel import Panel
-    from .scaling import Curve
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 FORMATS = ("png", "svg", "pdf", "html")
@@ -90,7 +90,7 @@ class Result:
         return time_to_goal(*self.reported, self.goal)
 
     def pairs(self) -> pd.DataFrame:
-        """One row an arm against the baseline, seed by seed; see :func:`optcompare.pairs.pairs`."""
+        """One row an arm against the baseline, seed by seed; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):  # interrupted before
             return pairs(records, trials[:0], self.baseline, self.compared)
@@ -113,14 +113,14 @@ class Result:
         return control if control in set(trials["arm"]) and not (ended == "failed").any() else None
 
     def tuning(self) -> pd.DataFrame:
-        """One row for each arm and learning rate that tuning tried; see :func:`optcompare.tuned.rate_scores`."""
+        """One row for each arm and learning rate that tuning tried; see :func:`optcompare.analysis.lr_scores.rate_scores`."""
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
         return rate_scores(*self._of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
 
     def scaling(self) -> list[Curve]:
-        """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.scaling`."""
-        from .scaling import curves
+        """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
+        from .analysis.batch_scaling import curves
 
         if self.goal is None or not self.comparison.stop_at_goal:
             raise ComparisonError(
@@ -138,7 +138,7 @@ class Result:
 
     def recommendation(self) -> list[str]:
         """What a batch-size study says, in words."""
-        from .scaling import words
+        from .analysis.batch_scaling import words
 
         kind = "estimated seconds" if estimated(self.records) else "seconds"
         return words(self.scaling(), str(self.goal), str(self.comparison.budget), kind)

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
+from .analysis.certificate import Agreement, Check, Evidence
 from .core.comparison import Budget, Trial
 from .errors import RunDirectoryError
 from .executors import Piece, Place
-from .fairness import Agreement, Check, Evidence
 from .journal import Journal, Row, Saved, State, key_of
 from .rehearsal import Estimate
 from .result import RECORD_COLUMNS, TRIAL_COLUMNS

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "rooms": ["commands", "core", "interfaces", "report", "train"],
+    "rooms": ["analysis", "commands", "core", "interfaces", "report", "train"],
     "words": [
         "errors",
         "core.grammar",
@@ -80,18 +80,18 @@ LAYERS = {
         "train.lanes",
     ],
     "records": [
-        "fairness",
+        "analysis.certificate",
         "rundir",
         "journal",
-        "statistics",
-        "goals",
-        "summary",
-        "pairs",
-        "profiles",
-        "tuned",
+        "analysis.statistics",
+        "analysis.time_to_goal",
+        "analysis.summary",
+        "analysis.paired",
+        "analysis.profiles",
+        "analysis.lr_scores",
         "rates",
-        "edge",
-        "plane",
+        "analysis.stability",
+        "analysis.pca",
         "report.style",
         "report.scales",
         "report.curves",
@@ -102,14 +102,14 @@ LAYERS = {
         "report.figure",
         "report.table",
         "report.progress",
-        "verdict",
+        "analysis.verdict",
         "report.rows",
         "report.seeds",
         "report.forest",
         "report.tuning",
         "report.goal",
         "report.across",
-        "scaling",
+        "analysis.batch_scaling",
         "report.scaling",
         "report.series",
         "report.markup",
@@ -232,7 +232,18 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
         name
         for name in MODULES
         if name.startswith(
-            ("report", "statistics", "rundir", "goals", "pairs", "profiles", "tuned", "verdict", "edge", "plane")
+            (
+                "report",
+                "analysis.statistics",
+                "rundir",
+                "analysis.time_to_goal",
+                "analysis.paired",
+                "analysis.profiles",
+                "analysis.lr_scores",
+                "analysis.verdict",
+                "analysis.stability",
+                "analysis.pca",
+            )
         )
     ],
 )
@@ -261,7 +272,11 @@ def test_only_the_command_line_prints(module):
     [
         (["optcompare", "optcompare.cli"], {"torch", "pandas", "matplotlib", "numpy", "scipy", "optcompare_plugins"}),
         (
-            ["optcompare.statistics", "optcompare.result", *(f"optcompare.{m}" for m in MODULES if "report" in m)],
+            [
+                "optcompare.analysis.statistics",
+                "optcompare.result",
+                *(f"optcompare.{m}" for m in MODULES if "report" in m),
+            ],
             {"torch", "optcompare_plugins", "matplotlib.pyplot"},
         ),
     ],

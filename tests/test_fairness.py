@@ -412,7 +412,7 @@ class TestBudgets:
 
 def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry):
     """Fed with evidence that was tampered with, each check says so and names the seed."""
-    from optcompare.fairness import Agreement, Evidence
+    from optcompare.analysis.certificate import Agreement, Evidence
     from optcompare.train.progress import Progress
     from optcompare.train.record import outcome_of
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from tables import INF, NAN, tables, trial
 
+from optcompare.analysis.time_to_goal import time_to_goal
 from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
-from optcompare.goals import time_to_goal
 
 GOAL = Goal("train_loss", 1.0)
 

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from test_figure import visible_texts
 
+from optcompare.analysis.statistics import mean_interval
 from optcompare.report import across, forest, goal, layout, rows, scales, seeds, style, tuning
-from optcompare.statistics import mean_interval
 
 LONG = "mini:{}@some_custom_optimizer:lr=0.01:betas=(0.9,0.999)"
 KINDS = ["final", "pairs", "tuning", "goal", "profile", "ranks"]

@@ -20,9 +20,9 @@ from test_resume import Press
 from torch import nn
 
 from optcompare import ComparisonError, Panel, PluginError, Result, compare, load
-from optcompare.edge import stability_edges
+from optcompare.analysis.pca import joint_plane
+from optcompare.analysis.stability import stability_edges
 from optcompare.figures import figure, make_panels
-from optcompare.plane import joint_plane
 from optcompare.registry import Registry
 from optcompare.report import style
 from optcompare.report.panels import PANELS, panel_figure, with_mean_batch_size

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from tables import INF, NAN
 
-from optcompare.errors import ComparisonError
-from optcompare.profiles import (
+from optcompare.analysis.profiles import (
     critical_difference,
     friedman,
     mean_ranks,
@@ -18,6 +17,7 @@ from optcompare.profiles import (
     ratios_to_best,
     scores,
 )
+from optcompare.errors import ComparisonError
 
 TIMES = pd.DataFrame(
     {"a": [10.0, 30.0, INF, INF], "b": [20.0, 10.0, 50.0, INF], "c": [100.0, 10.0, INF, INF]},

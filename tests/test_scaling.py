@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import optcompare
 from optcompare import ComparisonError, load
+from optcompare.analysis.batch_scaling import curves, fit_curve, pareto, words
 from optcompare.api import prepare
 from optcompare.cli import main
 from optcompare.core.comparison import Budget, Comparison
@@ -23,7 +24,6 @@ from optcompare.execute import execute
 from optcompare.registry import Registry
 from optcompare.report.scaling import scaling_figure
 from optcompare.resume import Earlier
-from optcompare.scaling import curves, fit_curve, pareto, words
 from optcompare.study import rising
 from optcompare.verify import verify
 

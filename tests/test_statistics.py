@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optcompare.statistics import final_values, mean_interval, measured_columns
-from optcompare.summary import summarize
+from optcompare.analysis.statistics import final_values, mean_interval, measured_columns
+from optcompare.analysis.summary import summarize
 
 INF, NAN = math.inf, math.nan
 T_1, T_2 = 12.7062047362, 4.3026527297  # the 97.5% points of Student's t with 1 and 2 degrees of freedom

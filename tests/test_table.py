@@ -7,7 +7,7 @@ import math
 import pandas as pd
 import pytest
 
-from optcompare.fairness import Check
+from optcompare.analysis.certificate import Check
 from optcompare.report.table import aligned, certificate_lines, duration, number, summary_cells
 
 INF, NAN = math.inf, math.nan

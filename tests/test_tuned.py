@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from tables import INF, NAN, tables, trial
 
+from optcompare.analysis.lr_scores import best_rates, expected_best, rate_scores
 from optcompare.errors import ComparisonError
-from optcompare.tuned import best_rates, expected_best, rate_scores
 
 
 def tuning(finals: dict[tuple[str, float], list[float]]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from tables import INF, NAN, tables, trial
 
+from optcompare.analysis.verdict import verdict
 from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
-from optcompare.verdict import verdict
 
 Ends = list[tuple[float, float]]
 """For each seed: the samples after which a loss of 1 is reached (infinite: never), and the final loss (infinite: the

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from ..statistics import final_values
+from ..analysis.statistics import final_values
 from . import style
 from .curves import with_status
 from .figure import what_is_drawn, what_was_shared

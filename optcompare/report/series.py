@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..analysis.statistics import measured_columns
 from ..errors import printable
-from ..statistics import measured_columns
 from . import style
 from .curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
 from .style import Floats

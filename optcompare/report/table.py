@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
-from ..fairness import Check
-from ..tuned import best_rates, expected_best
+from ..analysis.certificate import Check
+from ..analysis.lr_scores import best_rates, expected_best
 
 Row = list[str]
 

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..analysis.statistics import estimated, on_shared_clock
 from ..core.comparison import Arm, Comparison
 from ..core.parameters import parameters
 from ..errors import printable
 from ..interfaces.optimizer import hyperparameters
-from ..statistics import estimated, on_shared_clock
 from .progress import Lines, progress
 from .table import (
     aligned,
@@ -93,8 +93,8 @@ class Reporter:
 
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
         """What several workloads say together: mean ranks, and scores where each has a goal."""
+        from ..analysis.profiles import friedman, mean_ranks, scores
         from ..figures import finals_across, times_across
-        from ..profiles import friedman, mean_ranks, scores
 
         finals = finals_across(results)
         with_goal = all(result.goal is not None for result in results)

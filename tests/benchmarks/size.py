@@ -69,8 +69,8 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     """What training leaves; the time is that of the journal and of the result, not of making the rows up."""
     import pandas as pd
 
+    from optcompare.analysis.certificate import Agreement, Evidence
     from optcompare.execute import _as_planned
-    from optcompare.fairness import Agreement, Evidence
     from optcompare.journal import Journal, forget_parts
     from optcompare.provenance import describe_environment
     from optcompare.result import Result, describe

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from .core.goal import measures
+from ..core.goal import measures
 
 CONFIDENCE = 0.95
 

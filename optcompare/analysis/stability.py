@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from .core.comparison import Arm, Comparison
-from .core.schedule import depends_on_budget, schedule_of
+from ..core.comparison import Arm, Comparison
+from ..core.schedule import depends_on_budget, schedule_of
 
 
 def stability_edges(records: pd.DataFrame, comparison: Comparison) -> pd.Series[float]:

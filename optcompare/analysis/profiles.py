@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from .errors import ComparisonError
+from ..errors import ComparisonError
 
 LONGEST = 4.0
 

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from .report.table import number
+from ..report.table import number
 from .statistics import mean_interval
 
 Floats = NDArray[np.float64]
@@ -139,8 +139,8 @@ def curves(
 ) -> list[Curve]:
     """One curve an optimizer, in the order of ``arms`` (columns ``arm, optimizer, batch_size, lr``).
 
-    ``times``: a row a trial, as :func:`optcompare.goals.time_to_goal` gives; ``noise``: ``optimizer, batch_size, update,
-    samples, trace, squared``; ``rates``: ``arm, at_edge``, of what tuning chose.
+    ``times``: a row a trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` gives; ``noise``: ``optimizer,
+    batch_size, update, samples, trace, squared``; ``rates``: ``arm, at_edge``, of what tuning chose.
     """
     edges = {} if rates is None else dict(zip(rates["arm"], rates["at_edge"], strict=True))
     found = []

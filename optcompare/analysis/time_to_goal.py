@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from .core.goal import Goal
+from ..core.goal import Goal
 
 COSTS = ("samples", "updates", "seconds")
 

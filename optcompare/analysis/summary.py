@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pandas as pd
 
-from .core.goal import Goal
-from .goals import COSTS, time_to_goal
+from ..core.goal import Goal
 from .statistics import final_values, mean_interval, measured_columns
+from .time_to_goal import COSTS, time_to_goal
 
 PLAIN = (
     "strategy", "optimizer", "lr", "seeds", "diverged", "failed", "interrupted", "updates", "samples", "train_seconds",

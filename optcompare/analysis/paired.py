@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from .core.goal import Goal
-from .errors import ComparisonError
-from .goals import time_to_goal
+from ..core.goal import Goal
+from ..errors import ComparisonError
 from .statistics import final_values, mean_interval
+from .time_to_goal import time_to_goal
 
 ALPHA = 0.05
 COLUMNS = (

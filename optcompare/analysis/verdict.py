@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .core.goal import Goal
-from .pairs import control_spread, pairs, seeds_needed
-from .report.table import number
+from ..core.goal import Goal
+from ..report.table import number
+from .paired import control_spread, pairs, seeds_needed
 
 LISTED = 3
 ROUGH = 0.1
@@ -30,7 +30,7 @@ def verdict(
 ) -> list[str]:
     """Sentences on samples to the goal (where there is one), on the final ``column``, and on what this does not show.
 
-    All is said against the baseline and means what :func:`optcompare.pairs.pairs` says: a ratio or a difference is
+    All is said against the baseline and means what :func:`optcompare.analysis.paired.pairs` says: a ratio or a difference is
     stated as found only where it is claimed there. Otherwise the sentence says that nothing can be claimed, that it is
     indistinguishable from rounding (with a control), which trials were lost, or, with too few seeds, how many it takes.
     Each interval is of its own comparison, p is Holm's. Up to three arms beside the baseline are named one by one; of

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .core.comparison import Comparison, Trial
+from ..core.comparison import Comparison, Trial
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .core.goal import Goal
-from .errors import ComparisonError
-from .goals import time_to_goal
+from ..core.goal import Goal
+from ..errors import ComparisonError
 from .statistics import final_values
+from .time_to_goal import time_to_goal
 
 
 def rate_scores(
