@@ -14,9 +14,9 @@ from .errors import WorkloadError, explain
 from .fitting import explain_with_kinds
 from .given import Given, given, split
 from .interfaces.workload import Metric, Workload
-from .start import made
 from .targets import task_of
-from .train.data import first_rows
+from .training.data import first_rows
+from .training.shared_init import made
 
 if TYPE_CHECKING:
     from torch import nn

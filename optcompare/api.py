@@ -28,11 +28,11 @@ from .resolve import resolve, restore
 from .result import Result
 from .resume import Earlier, refuse_other_question
 from .runner import Observer
-from .start import Order
-from .train.contender import Setup
-from .train.device import resolve as resolve_device
-from .train.device import torch_as_agreed, undetermined
-from .train.loop import LoopTrainer
+from .training.contender import Setup
+from .training.device import resolve as resolve_device
+from .training.device import torch_as_agreed, undetermined
+from .training.loop.trainer import LoopTrainer
+from .training.shared_init import Order
 
 
 def compare(

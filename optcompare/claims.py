@@ -18,7 +18,7 @@ from .errors import RunDirectoryError, explain
 from .journal import KEY, Kept, key_of
 from .result import Result
 from .retrain import shortened
-from .start import fingerprint
+from .training.shared_init import fingerprint
 
 _SHOWN = 3
 Row = dict[str, Any]

@@ -24,8 +24,8 @@ from .fitting import refuse_shared_weights
 from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
 from .registry import Entry, Registry
-from .train.device import torch_as_agreed
-from .train.loop import LoopTrainer
+from .training.device import torch_as_agreed
+from .training.loop.trainer import LoopTrainer
 
 _SAMPLES, _FEW = 23, 3
 """A prime, so that the last batch is a short one; and less than most batch sizes."""

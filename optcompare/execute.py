@@ -32,12 +32,12 @@ from .resume import Earlier, refuse_changes
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
 from .tasks import Tasks
 from .tracking import tracking
-from .train.contender import Setup
-from .train.device import torch_as_agreed
-from .train.landscape import landscape
-from .train.lanes import LanesTrainer
-from .train.loop import LoopTrainer
-from .train.memory import memory_limit
+from .training.contender import Setup
+from .training.device import torch_as_agreed
+from .training.lanes.memory import memory_limit
+from .training.lanes.trainer import LanesTrainer
+from .training.loop.landscape import landscape
+from .training.loop.trainer import LoopTrainer
 
 
 @dataclass(frozen=True)

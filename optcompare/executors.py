@@ -15,11 +15,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 from .core.comparison import Trial
 from .errors import ComparisonError, explain
 from .tasks import Queue, Task, Tasks, TaskTrainer
-from .train.lanes import LanesTrainer
-from .train.loop import LoopTrainer
-from .train.progress import Progress
-from .train.record import Record
-from .train.trial import State
+from .training.lanes.trainer import LanesTrainer
+from .training.loop.trainer import LoopTrainer
+from .training.loop.trial import State
+from .training.measurement.counters import Progress
+from .training.measurement.record import Record
 from .worker import Job, Reply, Stretch, pack, stop, train, versions
 
 _TASK_SECONDS = 1.0

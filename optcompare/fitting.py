@@ -13,10 +13,10 @@ from .core.rng import preserved_rng
 from .core.tree import len_batch, moved, tensors
 from .errors import ComparisonError, WorkloadError, explain
 from .interfaces.workload import Workload, is_tensors, of_torch, rows
-from .train.data import first_rows
-from .train.loop import LoopTrainer
-from .train.measure import evaluating
-from .train.trial import with_own_loss
+from .training.data import first_rows
+from .training.loop.trainer import LoopTrainer
+from .training.loop.trial import with_own_loss
+from .training.measurement.evaluation import evaluating
 
 if TYPE_CHECKING:
     from torch import nn

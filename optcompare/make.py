@@ -20,7 +20,7 @@ from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
 from .registry import Registry, load_module
 from .result import RECORD_COLUMNS
-from .train.stats import check_needs
+from .training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:
     from .executors import Demand

@@ -9,10 +9,10 @@ import torch
 
 from .core.comparison import Trial
 from .core.rng import preserved_rng
-from .train.epochs import train
-from .train.loop import LoopTrainer
-from .train.persample import sample_gradients
-from .train.trial import TrialRun
+from .training.loop.epochs import train
+from .training.loop.trainer import LoopTrainer
+from .training.loop.trial import TrialRun
+from .training.measurement.per_sample_grads import sample_gradients
 
 _POINTS, _ROWS, _NUMBERS = 9, 512, 2**25
 

@@ -145,7 +145,7 @@ def check_memory(text: str) -> None:
     """Raises :class:`ComparisonError` unless it is a size or a share."""
     import torch
 
-    from .train.memory import memory_limit
+    from .training.lanes.memory import memory_limit
 
     memory_limit(text, torch.device("cpu"))
 
@@ -154,7 +154,7 @@ def state_bytes(text: str) -> float:
     """Bytes of ``2GB`` or ``0``; raises :class:`ComparisonError` for anything else."""
     import torch
 
-    from .train.memory import memory_limit
+    from .training.lanes.memory import memory_limit
 
     if text.strip() == "0":
         return 0.0

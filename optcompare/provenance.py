@@ -18,9 +18,9 @@ from .core.rng import preserved_rng
 from .core.tree import tensors
 from .interfaces.workload import Workload, is_tensors
 from .registry import Registry, sources_sha256
-from .start import fingerprint
-from .train.data import SeededSamples
-from .train.device import describe as describe_device
+from .training.data import SeededSamples
+from .training.device import describe as describe_device
+from .training.shared_init import fingerprint
 
 _COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
 _SAMPLED = 64

@@ -12,10 +12,10 @@ from .core.comparison import Comparison, Trial
 from .core.rng import preserved_rng
 from .errors import OptcompareError
 from .retrain import shortened
-from .start import SharedStart, fingerprint
-from .train.device import torch_as_agreed
-from .train.loop import LoopTrainer
-from .train.planner import Planner
+from .training.device import torch_as_agreed
+from .training.loop.planner import Planner
+from .training.loop.trainer import LoopTrainer
+from .training.shared_init import SharedStart, fingerprint
 
 Row = Mapping[str, Any]
 KINDS = ("weights_sha256", "order_sha256", "batches_sha256")

@@ -1,4 +1,4 @@
-"""A question in names, specs and objects becomes a :class:`~optcompare.train.contender.Setup`: pure data with live objects."""
+"""A question in names, specs and objects becomes a :class:`~optcompare.training.contender.Setup`: pure data with live objects."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from .make import (
     make_workload,
 )
 from .registry import Registry
-from .start import Order
-from .train.contender import Contender, Setup
-from .train.data import default_chunk
+from .training.contender import Contender, Setup
+from .training.data import default_chunk
+from .training.shared_init import Order
 
 
 @dataclasses.dataclass(frozen=True)

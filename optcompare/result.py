@@ -209,9 +209,9 @@ class Result:
             raise RunDirectoryError(
                 f"the final weights of {arm}, seed {seed}, were not kept; run compare() and ask its Result"
             )
-        from .start import SharedStart
-        from .train.data import first_rows
-        from .train.device import DTYPES
+        from .training.data import first_rows
+        from .training.device import DTYPES
+        from .training.shared_init import SharedStart
 
         workload = self.workload
         model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()

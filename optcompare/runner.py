@@ -21,10 +21,10 @@ from .journal import Journal, Row, Saved, State, key_of
 from .rehearsal import Estimate
 from .result import RECORD_COLUMNS, TRIAL_COLUMNS
 from .resume import Earlier, goes_on, prolonged
-from .start import fingerprint
 from .tasks import Queue, Task, Tasks
-from .train.progress import Progress
-from .train.record import outcome_of
+from .training.measurement.counters import Progress
+from .training.measurement.record import outcome_of
+from .training.shared_init import fingerprint
 
 _KEPT_WEIGHTS_BYTES = 2**30
 _TENSOR_BYTES = 1000

@@ -11,10 +11,10 @@ from typing import Literal
 
 from .core.comparison import Trial
 from .rehearsal import Estimate
-from .train.families import WIDEST
-from .train.lanes import LanesTrainer
-from .train.levels import GROUP_SECONDS, Work, worth_lanes
-from .train.trial import State
+from .training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
+from .training.lanes.families import WIDEST
+from .training.lanes.trainer import LanesTrainer
+from .training.loop.trial import State
 
 TaskTrainer = Literal["loop", "lanes"]
 _LONGEST = 240

@@ -34,9 +34,9 @@ from .replan import KINDS, adaptive, unlike
 from .resolve import objects_of, restore
 from .result import Result, load
 from .retrain import Saved, compared, shortened
-from .train.contender import Setup
-from .train.device import resolve as resolve_device
-from .train.loop import LoopTrainer
+from .training.contender import Setup
+from .training.device import resolve as resolve_device
+from .training.loop.trainer import LoopTrainer
 
 
 def verify(

@@ -21,14 +21,14 @@ from .core.comparison import Trial
 from .core.memmap import place_of, reopened
 from .errors import ComparisonError, explain
 from .tasks import TaskTrainer
-from .train.agreement import hides_state
-from .train.contender import Setup
-from .train.device import torch_as_agreed
-from .train.lanes import Admitted, LanesTrainer
-from .train.loop import LoopTrainer
-from .train.memory import memory_limit
-from .train.record import Record
-from .train.trial import State
+from .training.contender import Setup
+from .training.device import torch_as_agreed
+from .training.lanes.equivalence import hides_state
+from .training.lanes.memory import memory_limit
+from .training.lanes.trainer import Admitted, LanesTrainer
+from .training.loop.trainer import LoopTrainer
+from .training.loop.trial import State
+from .training.measurement.record import Record
 
 Shared = bytes | Callable[[], bytes]
 """A packed setup, or what reads it: large data need not travel with every task."""

@@ -15,7 +15,7 @@ from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Trial
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
-from optcompare.train.loop import LoopTrainer
+from optcompare.training.loop.trainer import LoopTrainer
 
 
 @pytest.fixture(scope="session")

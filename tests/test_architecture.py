@@ -21,7 +21,18 @@ ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
-    "rooms": ["analysis", "commands", "core", "interfaces", "report", "train"],
+    "rooms": [
+        "analysis",
+        "commands",
+        "core",
+        "interfaces",
+        "report",
+        "training",
+        "training.lanes",
+        "training.lanes.engines",
+        "training.loop",
+        "training.measurement",
+    ],
     "words": [
         "errors",
         "core.grammar",
@@ -42,42 +53,42 @@ LAYERS = {
         "interfaces.diagnostic",
         "interfaces.optimizer",
         "interfaces.tracker",
-        "start",
+        "training.shared_init",
     ],
     "trainers": [
-        "train.autocast",
-        "train.contender",
-        "train.device",
-        "train.data",
-        "train.measure",
-        "train.plan",
-        "train.progress",
-        "train.planner",
-        "train.persample",
-        "train.stats",
-        "train.gradient",
-        "train.record",
-        "train.sketch",
-        "train.moment",
-        "train.diagnosing",
-        "train.passes",
-        "train.trial",
-        "train.planned",
-        "train.adaptive",
-        "train.closure",
-        "train.epochs",
-        "train.loop",
-        "train.landscape",
-        "train.levels",
-        "train.rules",
-        "train.program",
-        "train.compiled",
-        "train.programs",
-        "train.memory",
-        "train.agreement",
-        "train.families",
-        "train.lanesrun",
-        "train.lanes",
+        "training.autocast",
+        "training.contender",
+        "training.device",
+        "training.data",
+        "training.measurement.evaluation",
+        "training.loop.batch_plan",
+        "training.measurement.counters",
+        "training.loop.planner",
+        "training.measurement.per_sample_grads",
+        "training.measurement.step_stats",
+        "training.loop.gradient",
+        "training.measurement.record",
+        "training.measurement.projection",
+        "training.measurement.snapshot",
+        "training.measurement.diagnosing",
+        "training.loop.closure_passes",
+        "training.loop.trial",
+        "training.loop.planned_epoch",
+        "training.loop.adaptive_epoch",
+        "training.loop.closure_epoch",
+        "training.loop.epochs",
+        "training.loop.trainer",
+        "training.loop.landscape",
+        "training.lanes.cost_model",
+        "training.lanes.update_rules",
+        "training.lanes.program",
+        "training.lanes.engines.inductor",
+        "training.lanes.program_cache",
+        "training.lanes.memory",
+        "training.lanes.equivalence",
+        "training.lanes.families",
+        "training.lanes.run",
+        "training.lanes.trainer",
     ],
     "records": [
         "analysis.certificate",
@@ -217,12 +228,13 @@ def test_plugins_import_public_names_alone(path):
     assert set(used) <= {f"optcompare.{name}" for name in optcompare.__all__}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("train")])
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("training")])
 def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
     above = {"registry", "hookspecs", "resolve", "runner", "rundir", "result", "api", "cli"}
     assert core_modules(MODULES[module], for_types=True).isdisjoint(above)
     outside = {name.partition(".")[0] for name in imports(MODULES[module], for_types=True)}
-    files = set() if module == "train.compiled" else {"pathlib"}  # it keeps libraries beside torch's own
+    libraries = module == "training.lanes.engines.inductor"  # it keeps them beside torch's own
+    files = set() if libraries else {"pathlib"}
     assert outside.isdisjoint({"pluggy", "click", "rich", "optcompare_plugins", *files})
 
 

@@ -11,7 +11,7 @@ from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
-from optcompare.train.loop import LoopTrainer
+from optcompare.training.loop.trainer import LoopTrainer
 
 
 def benchmark(name):

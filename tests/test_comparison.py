@@ -19,7 +19,7 @@ from optcompare.core.comparison import UNITS, Arm, Budget, Comparison, Part, Tri
 from optcompare.errors import ComparisonError, OptcompareError, PluginError, SpecError
 from optcompare.interfaces.strategy import Strategy
 from optcompare.resolve import resolve, restore
-from optcompare.train.contender import Setup
+from optcompare.training.contender import Setup
 
 
 def ask(

@@ -18,8 +18,8 @@ from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, DiagnosticError, OptcompareError, PluginError, SpecError
 from optcompare.registry import Registry
 from optcompare.result import load
-from optcompare.train.measure import mark_number, next_mark
-from optcompare.train.persample import SampleNorms, sample_gradients
+from optcompare.training.measurement.evaluation import mark_number, next_mark
+from optcompare.training.measurement.per_sample_grads import SampleNorms, sample_gradients
 
 ALL = ["grad_norm", "grad_cosine", "grad_variance", "noise_scale", "update_norm", "distance", "alpha", "sharpness"]
 SAME = ["arm", "seed", "update", "train_loss", *ALL]

@@ -16,7 +16,7 @@ from torch import nn
 from optcompare import ComparisonError, Strategy, Workload, compare
 from optcompare.core.comparison import Budget, Trial
 from optcompare.core.rng import permutation
-from optcompare.start import fingerprint
+from optcompare.training.shared_init import fingerprint
 
 ARMS = ["full", "mini:4", "single"]
 
@@ -316,7 +316,7 @@ class TestEvaluation:
     def test_the_training_clock_stands_still_while_measuring(self, monkeypatch):
         """A clock that only metrics advance: all of it is measuring, none of it training."""
         now = [0.0]
-        monkeypatch.setattr("optcompare.train.device.perf_counter", lambda: now[0])
+        monkeypatch.setattr("optcompare.training.device.perf_counter", lambda: now[0])
 
         def slow(output, y):
             now[0] += 5.0
@@ -382,7 +382,7 @@ class TestBudgets:
     def test_seconds_are_those_of_each_trials_own_training_clock(self, monkeypatch):
         """Every look at the clock costs one second, and each update looks twice."""
         ticks = itertools.count()
-        monkeypatch.setattr("optcompare.train.device.perf_counter", lambda: float(next(ticks)))
+        monkeypatch.setattr("optcompare.training.device.perf_counter", lambda: float(next(ticks)))
         trials = compare(small_workload(), ["single"], seeds=1, seconds=50, measure=0).trials
         assert 0 < trials["updates"][0] <= 50
         assert trials["train_seconds"][0] >= 50
@@ -413,8 +413,8 @@ class TestBudgets:
 def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry):
     """Fed with evidence that was tampered with, each check says so and names the seed."""
     from optcompare.analysis.certificate import Agreement, Evidence
-    from optcompare.train.progress import Progress
-    from optcompare.train.record import outcome_of
+    from optcompare.training.measurement.counters import Progress
+    from optcompare.training.measurement.record import outcome_of
 
     comparison = make_trainer(registry, small_workload(), ["full", "single"], seeds=(7,)).setup.comparison
     evidence = Evidence(comparison, free=[])

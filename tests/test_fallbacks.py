@@ -12,8 +12,8 @@ from conftest import small_workload
 from torch import nn
 
 from optcompare import Strategy, compare
-from optcompare.train import rules
-from optcompare.train.lanesrun import LanesRun
+from optcompare.training.lanes import update_rules as rules
+from optcompare.training.lanes.run import LanesRun
 
 
 class InTraining(nn.Module):

@@ -22,7 +22,7 @@ from optcompare import ComparisonError, OptcompareError, RunDirectoryError, Stra
 from optcompare.cli import main
 from optcompare.core.rng import permutation
 from optcompare.rundir import reserved
-from optcompare.start import fingerprint
+from optcompare.training.shared_init import fingerprint
 
 SCRIPT = Path(sys.executable).with_name("optcompare")
 

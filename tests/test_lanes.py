@@ -18,8 +18,8 @@ from optcompare import Strategy, compare, load
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.core.rng import permutation
-from optcompare.train.lanes import LanesTrainer
-from optcompare.train.lanesrun import LanesRun
+from optcompare.training.lanes.run import LanesRun
+from optcompare.training.lanes.trainer import LanesTrainer
 
 OPTIMIZERS = [
     "sgd",
@@ -49,7 +49,7 @@ class TestAgreement:
 
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_a_traced_program_does_the_same(self, monkeypatch, optimizer):
-        monkeypatch.setattr("optcompare.train.programs.worth_tracing", lambda updates: True)
+        monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
         lanes, loop = both(small_workload(), "mini:4", optimizer)
         agree(lanes, loop, rtol=1e-10)
         assert any("traced, too few to repay compiling" in line for line in lanes.environment["trainers"])
@@ -142,7 +142,7 @@ class TestGroups:
         question = {"seeds": 4, "lr": [0.02, 0.05, 0.1], "updates": 15}
         whole, _ = both(small_workload(), "mini:4", "adam", **question)
         if "most" in change:
-            monkeypatch.setattr("optcompare.train.families.WIDEST", change.pop("most"))
+            monkeypatch.setattr("optcompare.training.lanes.families.WIDEST", change.pop("most"))
         agree(whole, both(small_workload(), "mini:4", "adam", **{**question, **change})[0], rtol=1e-12)
 
     def test_learning_rates_share_a_program_and_rules_do_not(self, registry):
@@ -226,7 +226,9 @@ class TestEnds:
 
     @pytest.mark.parametrize("until", ["first record", "second task"])
     def test_an_interrupted_run_keeps_what_was_measured(self, tmp_path, monkeypatch, until):
-        monkeypatch.setattr("optcompare.train.programs.worth_compiling", lambda updates, operations: False)
+        monkeypatch.setattr(
+            "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: False
+        )
         result = compare(
             "line", ["mini", "full"], seeds=2, epochs=100_000, trainer="lanes", observer=Presses(until), out=tmp_path / "run"
         )  # fmt: skip

@@ -20,13 +20,13 @@ from optcompare.api import execute, prepare, torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.execute import How
 from optcompare.tasks import Tasks
-from optcompare.train import compiled
-from optcompare.train.compiled import Compiling
-from optcompare.train.lanes import LanesTrainer
-from optcompare.train.lanesrun import LanesRun
-from optcompare.train.levels import Work, worth_compiling, worth_lanes, worth_tracing
-from optcompare.train.memory import lanes_that_fit, memory_limit
-from optcompare.train.program import Blueprint
+from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
+from optcompare.training.lanes.engines import inductor as compiled
+from optcompare.training.lanes.engines.inductor import Compiling
+from optcompare.training.lanes.memory import lanes_that_fit, memory_limit
+from optcompare.training.lanes.program import Blueprint
+from optcompare.training.lanes.run import LanesRun
+from optcompare.training.lanes.trainer import LanesTrainer
 
 
 class TestWorth:
@@ -81,8 +81,10 @@ class TestAuto:
 
     def dealt(self, registry, monkeypatch, lane_seconds):
         """How a long run is dealt out where an update of all lanes takes so long, without training it."""
-        monkeypatch.setattr("optcompare.train.lanes._seconds", lambda *arguments: lane_seconds)
-        monkeypatch.setattr("optcompare.train.programs.worth_compiling", lambda updates, operations: False)
+        monkeypatch.setattr("optcompare.training.lanes.trainer._seconds", lambda *arguments: lane_seconds)
+        monkeypatch.setattr(
+            "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: False
+        )
         prepared, said = asked(registry, budget=Budget("epochs", 2000)), []
         trials = prepared.setup.comparison.trials()
         with torch_as_agreed(1):
@@ -107,8 +109,8 @@ class TestAuto:
 def eager(monkeypatch, tmp_path):
     """Everything is traced and compiled, into a cache of this test's own."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("optcompare.train.programs.worth_tracing", lambda updates: True)
-    monkeypatch.setattr("optcompare.train.programs.worth_compiling", lambda updates, operations: True)
+    monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
+    monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: True)
 
 
 def told(result, part):
@@ -152,7 +154,7 @@ class Fake:
 def fake(request, monkeypatch, eager):
     """A compiler that is done at that moment."""
     train = LanesRun.train
-    monkeypatch.setattr("optcompare.train.programs.Compiling", Fake)
+    monkeypatch.setattr("optcompare.training.lanes.program_cache.Compiling", Fake)
     monkeypatch.setattr(Fake, "done", request.param == "before the check")
 
     def training(self, until):
@@ -268,7 +270,7 @@ class TestMemory:
          ("100 %", 1000), (None, 500)],
     )  # fmt: skip
     def test_a_limit_is_a_size_or_a_share_of_what_is_free(self, monkeypatch, text, limit):
-        monkeypatch.setattr("optcompare.train.memory.free_memory", lambda device: 1000)
+        monkeypatch.setattr("optcompare.training.lanes.memory.free_memory", lambda device: 1000)
         assert memory_limit(text, torch.device("cpu")) == limit
 
     @pytest.mark.parametrize("text", ["lots", "-1GB", "0GB", "0%", "101%", "4 G B", "GB", "1e9"])

@@ -6,7 +6,7 @@ import pytest
 from conftest import small_workload
 
 from optcompare import compare
-from optcompare.train.measure import last_mark, next_mark
+from optcompare.training.measurement.evaluation import last_mark, next_mark
 
 
 def marks(n: int, measure: int, up_to: int) -> list[int]:

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from optcompare.train.data import default_chunk
+from optcompare.training.data import default_chunk
 
 MILLION_ROWS = """
 import resource, torch

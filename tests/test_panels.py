@@ -26,7 +26,7 @@ from optcompare.figures import figure, make_panels
 from optcompare.registry import Registry
 from optcompare.report import style
 from optcompare.report.panels import PANELS, panel_figure, with_mean_batch_size
-from optcompare.train import sketch as sketches
+from optcompare.training.measurement import projection as sketches
 
 DIAGNOSTICS = ("noise_scale", "grad_cosine", "sharpness")
 
@@ -430,7 +430,7 @@ class TestSketch:
             assert float(kept.norm() / real.norm()) == pytest.approx(1, abs=0.08)
 
     def test_many_snapshots_are_thinned_but_for_the_ends(self):
-        from optcompare.train.progress import Progress
+        from optcompare.training.measurement.counters import Progress
 
         progress = Progress()
         for progress.updates in range(5000):

@@ -18,7 +18,7 @@ from optcompare.cli import main
 from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.retrain import Ran, Saved, _distances
 from optcompare.rundir import file_sha256
-from optcompare.train.progress import Progress
+from optcompare.training.measurement.counters import Progress
 from optcompare.verify import verify
 
 PLUGIN = '''
@@ -320,7 +320,7 @@ def test_weights_of_lanes_that_another_training_left_are_found():
     (state,) = states.values()
     state["model"]["weight"] += 0.001
     torch.save(states, path)
-    from optcompare.start import fingerprint
+    from optcompare.training.shared_init import fingerprint
 
     forged(directory, "trials.parquet", put("final_sha256", fingerprint(state["model"]), row=0))
     assert broken(directory) == ["trained again: full, seed 0"]

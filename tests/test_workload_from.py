@@ -16,8 +16,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 from optcompare import OptcompareError, Workload, WorkloadError, compare, workload_from
-from optcompare.train.data import first_rows
-from optcompare.train.persample import sample_gradients
+from optcompare.training.data import first_rows
+from optcompare.training.measurement.per_sample_grads import sample_gradients
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
 SIGNS = (X[:, 0] > 0).long()

@@ -18,9 +18,9 @@ from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Trial
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
-from optcompare.train.diagnosing import Diagnosing, sample_norms
-from optcompare.train.loop import LoopTrainer
-from optcompare.train.persample import sample_gradients
+from optcompare.training.loop.trainer import LoopTrainer
+from optcompare.training.measurement.diagnosing import Diagnosing, sample_norms
+from optcompare.training.measurement.per_sample_grads import sample_gradients
 
 ROWS = 32
 

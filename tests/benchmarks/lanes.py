@@ -35,8 +35,8 @@ from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
 from optcompare.registry import Registry
 from optcompare.resolve import resolve
-from optcompare.train.lanes import LanesTrainer
-from optcompare.train.loop import LoopTrainer
+from optcompare.training.lanes.trainer import LanesTrainer
+from optcompare.training.loop.trainer import LoopTrainer
 
 CASES = [
     *(("digits", optimizer, size, (1, 10, 100)) for optimizer in ("sgd", "adam") for size in (1, 32)),

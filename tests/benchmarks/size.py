@@ -108,8 +108,8 @@ def made_up(comparison: Any, trial: Any) -> tuple[list[dict[str, Any]], dict[str
     """A trial's records, its outcome and its orders' fingerprints; of the last arm one in a hundred diverges."""
     import numpy as np
 
-    from optcompare.train.progress import Progress
-    from optcompare.train.record import outcome_of, record_of
+    from optcompare.training.measurement.counters import Progress
+    from optcompare.training.measurement.record import outcome_of, record_of
 
     arm = comparison.arms.index(trial.arm)
     start = 0.7 + 0.3 * np.random.default_rng(trial.seed).random()

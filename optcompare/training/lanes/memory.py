@@ -1,0 +1,82 @@
+"""How many lanes fit into memory."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.rng import preserved_rng
+from ...errors import ComparisonError
+from ..loop.trial import TrialRun
+from .program import Blueprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SAMPLE_ROWS = 32
+_PASSES = 3
+"""What an update holds at most, as multiples of what autograd keeps of the forward pass: that, its gradients, and copies."""
+
+
+def memory_limit(text: str | None, device: torch.device) -> float:
+    """Bytes of ``4GB``, ``500MB`` or ``25%`` of what is free; None: half of what is free."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|([kmgt]?)i?b?)\s*", (text or "50%").lower())
+    value = float(match.group(1)) if match else 0.0
+    if match is None or value <= 0 or (match.group(2) == "%" and value > 100):
+        raise ComparisonError(f"memory must be a size or a share of what is free, such as 4GB or 25%, got {text!r}")
+    return value / 100 * free_memory(device) if match.group(2) == "%" else value * _UNITS[match.group(3)]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that could be taken now, without swapping and within the control group's limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    meminfo = _text("/proc/meminfo")
+    if "MemAvailable:" in meminfo:
+        found.append(int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024)
+    limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
+    if limit.isdigit() and used.isdigit():
+        found.append(max(0, int(limit) - int(used)))
+    return min(found)
+
+
+def lanes_that_fit(blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float) -> tuple[int, int]:
+    """How many lanes can be updated at once on batches of ``largest`` rows, and evaluated at once on ``evaluated``."""
+    weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
+    kept = _kept_bytes_a_row(run)
+    state = weights * (2 + len(blueprint.settings.slots))  # weights, gradients, slots
+    update = 2 * state + _PASSES * kept * min(largest, blueprint.chunk)
+    return max(1, int(memory // max(1.0, update))), max(1, int(memory // max(1.0, _PASSES * kept * evaluated)))
+
+
+def _kept_bytes_a_row(run: TrialRun) -> float:
+    """What autograd keeps of one forward pass of a few rows, for each of them."""
+    kept = 0
+
+    def pack(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    def unpack(tensor: Any) -> Any:
+        return tensor
+
+    rows = torch.arange(min(_SAMPLE_ROWS, run.source.n, run.trial.arm.chunk))
+    with preserved_rng(), torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        batch = next(run.source.stream([rows], 0, 0, ahead=False))
+        run.workload.mean_loss(copy.deepcopy(run.model), batch)
+    return kept / len(rows)
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""

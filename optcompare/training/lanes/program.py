@@ -1,0 +1,182 @@
+"""The update and the evaluation of many lanes at once, as pure functions of tensors with the lanes as first dimension."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ...core.tree import len_batch, rows_of
+from ...interfaces.workload import MeanLoss, Workload
+from .update_rules import Settings, Unsupported, clipped
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.fx import GraphModule
+
+    from ..loop.trial import State
+
+Carry = list["Tensor"]
+"""All that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
+
+
+class Blueprint:
+    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk and clip.
+
+    ``model``: any lane's; its values are never used. ``batch``: makes a batch of some of each of the data's tensors.
+    """
+
+    def __init__(
+        self, workload: Workload, model: nn.Module, settings: Settings, chunk: int, clip: float | None = None,
+        batch: Callable[[Sequence[Tensor]], Any] = tuple,
+    ) -> None:  # fmt: skip
+        self.workload, self.settings, self.chunk, self.clip, self.batch = workload, settings, chunk, clip, batch
+        model = copy.deepcopy(model)
+        self._objective = MeanLoss(workload, model)
+        self._outputs = _Outputs(copy.deepcopy(model), workload).eval()
+        self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
+        frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
+        self.buffers = [name for name, _ in model.named_buffers()]
+        self.kept = [*frozen, *self.buffers]
+        first = {id(value): name for name, value in [*model.named_parameters(), *model.named_buffers()]}
+        everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+        self._known_as = {name: first[id(value)] for name, value in everything}  # tied weights have several names
+        values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+        self.floating = [name for name in self.kept if values[name].is_floating_point()]
+        self.numbers = sorted(settings.numbers)
+        one = {name: torch.ones(1, dtype=torch.float64) for name in self.numbers}
+        self._rate_names = sorted(settings.rule.rates(one, torch.ones(1, 1, dtype=torch.float64)))
+        self._dtype = values[self.weights[0]].dtype
+
+    def stack(self, states: Sequence[State]) -> Carry:
+        """The lanes' states, as the loop trainer leaves them, side by side."""
+        rows = [self._row(state) for state in states]
+        return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
+
+    def state_of(self, carry: Carry, lane: int, state: State, updates: int) -> State:
+        """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have made of it."""
+        values = [column[lane].clone() for column in carry]
+        named = dict(zip([*self.weights, *self.kept], values, strict=False))
+        slots, names = values[len(named) :], self.settings.slots
+        each: dict[int, dict[str, Any]] = {}
+        for number in range(len(self.weights)) if updates else ():
+            mine = slots[number * len(names) : (number + 1) * len(names)]
+            counted = {} if set(names) <= {"momentum_buffer"} else {"step": torch.tensor(float(updates))}
+            each[number] = {**counted, **dict(zip(names, mine, strict=True))}
+        optimizer = {**state["optimizer"], "state": each} if updates else state["optimizer"]
+        model = {name: named.get(self._known_as.get(name, name), value) for name, value in state["model"].items()}
+        buffers = {name: named[self._known_as[name]] for name in state["buffers"]}
+        return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
+
+    def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
+        """The factors of the next ``count`` updates after so many, [count, R] each in the weights' dtype.
+
+        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names; ``schedule``: what each
+        update's learning rate is multiplied by, where there is one.
+        """
+        step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[:, None]
+        named = dict(zip(self.numbers, numbers, strict=True))
+        if schedule:
+            named["lr"] = named["lr"] * torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
+        found = self.settings.rule.rates(named, step)
+        shape = (count, len(numbers[0]))
+        return [found[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
+
+    def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
+        """One update of every lane. ``rates``: [R] each, of this update; ``index``: int64[R, B]."""
+        batch = self.batch([tensor[index] for tensor in data])
+        updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
+        return [column.contiguous() for column in updated]
+
+    def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
+        """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch for all."""
+        named = dict(zip([*self.weights, *self.kept], values, strict=True))
+
+        def one(values: dict[str, Tensor]) -> list[Tensor]:
+            called = {f"model.{name}": value for name, value in values.items()}
+            return torch.func.functional_call(self._outputs, called, (batch,))  # type: ignore[no-any-return]
+
+        with torch.no_grad():
+            return torch.vmap(one, randomness="error")(named)
+
+    def _row(self, state: State) -> list[Tensor]:
+        values = {**state["model"], **state["buffers"]}
+        slots = list[torch.Tensor]()
+        for number, name in enumerate(self.weights):
+            mine = state["optimizer"]["state"].get(number, {})
+            kept = [mine.get(slot) for slot in self.settings.slots]
+            slots += [torch.zeros_like(values[name]) if value is None else value for value in kept]
+        return [*(values[name] for name in [*self.weights, *self.kept]), *slots]
+
+    def _update_one(self, carry: Carry, rates: Carry, batch: Any) -> Carry:
+        count, slots_each = len(self.weights), self.settings.slots
+        weights, kept = carry[:count], carry[count : count + len(self.kept)]
+        slots = carry[count + len(kept) :]
+        grads, kept = self._gradient(weights, kept, batch)
+        grads = grads if self.clip is None else clipped(grads, self.clip)
+        named = dict(zip(self._rate_names, rates, strict=True))
+        new_weights, new_slots = [], list[torch.Tensor]()
+        for number, (weight, grad) in enumerate(zip(weights, grads, strict=True)):
+            mine = slots[number * len(slots_each) : (number + 1) * len(slots_each)]
+            before = dict(zip(slots_each, mine, strict=True))
+            new, after = self.settings.rule.update(weight, grad, before, named, self.settings.flags)
+            new_weights.append(new)
+            new_slots += [after[name] for name in slots_each]
+        return [*new_weights, *kept, *new_slots]
+
+    def _gradient(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Carry, Carry]:
+        """The gradient of the batch's mean loss, and the kept values after the forward passes."""
+        gradient = torch.func.grad(self._loss, has_aux=True)
+        rows = len_batch(batch)
+        if rows <= self.chunk:
+            return gradient(weights, kept, batch)  # type: ignore[no-any-return]
+        total, share = [torch.zeros_like(weight) for weight in weights], 0.0
+        for first in range(0, rows, self.chunk):
+            piece = rows_of(batch, slice(first, first + self.chunk))
+            part = self.workload.weigh(piece)
+            grads, kept = gradient(weights, kept, piece)
+            total, share = [a + part * g for a, g in zip(total, grads, strict=True)], share + part
+        return [grad / share for grad in total], kept
+
+    def _loss(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Tensor, Carry]:
+        kept = [value.clone() for value in kept]  # a forward pass may write into buffers
+        named = dict(zip([*self.weights, *self.kept], [*weights, *kept], strict=True))
+        called = {f"model.{name}": value for name, value in named.items()}
+        return torch.func.functional_call(self._objective, called, (batch,)), kept
+
+
+def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> GraphModule:
+    """One update of these lanes as a graph without any Python left in it; raises :class:`Unsupported`."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def update(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
+        return blueprint.update(carry, rates, data, index)
+
+    try:
+        with torch.no_grad():
+            return make_fx(update)(carry, rates, data, index)
+    except Exception as error:
+        raise Unsupported(f"an update cannot be traced ({type(error).__name__}: {first_line(error)})") from error
+
+
+def beside(weights: Carry) -> Tensor:
+    """[R, P]: all of each lane's weights in one row."""
+    return torch.cat([weight.reshape(len(weight), -1) for weight in weights], 1)
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:160] if lines else ""
+
+
+class _Outputs(nn.Module):
+    def __init__(self, model: nn.Module, workload: Workload) -> None:
+        super().__init__()
+        self.model, self._workload = model, workload
+
+    def forward(self, batch: Any) -> list[Tensor]:
+        loss, metrics = self._workload.measured(self.model, batch)
+        return [loss, *(torch.as_tensor(part, device=loss.device) for metric in metrics for part in metric)]

@@ -1,0 +1,134 @@
+"""The programs of one group of lanes: one for each batch size, each at the level that its updates repay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ..device import flushing_denormals
+from .cost_model import worth_compiling, worth_tracing
+from .engines.inductor import Compiling, Example, Scan
+from .program import Blueprint, Carry, beside, trace
+from .update_rules import Unsupported
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Level = Literal["vmapped", "traced", "compiled"]
+
+
+class Program:
+    """Updates of all lanes at one batch size."""
+
+    def __init__(self, update: Callable[[Carry, Carry, Carry, Tensor], Carry], follow: int) -> None:
+        self.update = update
+        self.traced = False
+        self.compiling: Compiling | None = None
+        self.scan: Scan | None = None
+        self._follow = follow
+
+    @property
+    def level(self) -> Level:
+        return "compiled" if self.scan is not None else "traced" if self.traced else "vmapped"
+
+    def run(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
+        """Updates on the batches of index[U, R, B]; the second value is [U, R, P], the followed weights after each."""
+        with torch.no_grad(), flushing_denormals(index.device):
+            if self.scan is not None:
+                return self.scan(carry, rates, data, index)
+            trail = []
+            for number, batch in enumerate(index):
+                carry = self.update(carry, [rate[number] for rate in rates], data, batch)
+                if self._follow:
+                    trail.append(beside(carry[: self._follow]))
+            return carry, torch.stack(trail) if trail else None
+
+
+class Programs:
+    """``width``: lanes side by side; ``follow``: how many weights are to be returned after each update;
+    ``say``: is told what was chosen, and why."""
+
+    def __init__(
+        self, blueprint: Blueprint, width: int, data: Carry, follow: int, tolerance: float, say: Callable[[str], None]
+    ) -> None:
+        self.blueprint, self.width, self.data = blueprint, width, data
+        self._follow, self._tolerance, self._say = follow, tolerance, say
+        self._programs: dict[int, Program] = {}
+
+    @property
+    def compiled(self) -> bool:
+        """Whether any of them is, or will be soon."""
+        return any(program.scan is not None or program.compiling is not None for program in self._programs.values())
+
+    def at(self, size: int, updates: float, carry: Carry) -> Program:
+        """The program for batches of ``size``, of which about so many updates are to come; compiled, once that is ready."""
+        program = self._programs.get(size)
+        if program is None:
+            program = self._programs[size] = Program(self.blueprint.update, self._follow)
+        if not program.traced and worth_tracing(updates):
+            self._trace(program, size, updates, carry)
+        if program.compiling is not None and program.compiling.ready():
+            self._take(program, size, carry)
+        return program
+
+    def wait(self) -> None:
+        """Until compilers under way have ended."""
+        for program in self._programs.values():
+            while program.compiling is not None and not program.compiling.ready():
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends compilers under way."""
+        for program in self._programs.values():
+            if program.compiling is not None:
+                program.compiling.stop()
+
+    def _trace(self, program: Program, size: int, updates: float, carry: Carry) -> None:
+        example = self._example(size, carry)
+        graph = trace(self.blueprint, carry, [rate[0] for rate in example[1]], self.data, example[3][0])
+        program.update, program.traced = graph, True
+        about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
+        operations = sum(node.op == "call_function" for node in graph.graph.nodes)
+        if not worth_compiling(updates, operations):
+            self._say(f"{about} of {operations} operations: traced, too few to repay compiling")
+        elif carry[0].device.type != "cpu":
+            self._say(f"{about}: traced, programs are compiled for the CPU alone")
+        else:
+            try:
+                program.compiling = Compiling(graph, example, self._follow)
+            except Unsupported as why:
+                self._say(f"{about}: traced, not compiled: {why}")
+                return
+            if not program.compiling.cached:
+                self._say(f"{about}: traced, until it is compiled, for this run and later ones")
+
+    def _take(self, program: Program, size: int, carry: Carry) -> None:
+        """From traced to compiled, if two updates give what the graph gives: a compiler can be wrong."""
+        compiling, program.compiling = program.compiling, None
+        assert compiling is not None
+        about = f"batch size {size}, {self.width} lanes"
+        example = self._example(size, carry)
+        try:
+            scan, seconds = compiling.scan()
+            there, (here, _) = program.run(*example)[0], scan(*example)
+        except Unsupported as why:
+            self._say(f"{about}: traced, not compiled: {why}")
+            return
+        count = len(self.blueprint.weights)
+        one, other = beside(here[:count]).double(), beside(there[:count]).double()
+        apart = ((one - other).norm(dim=1) / other.norm(dim=1)).nan_to_num(0.0)
+        if not torch.equal(one.isfinite(), other.isfinite()) or apart.max() > self._tolerance:
+            self._say(f"{about}: traced, since the compiled program computes something else")
+            return
+        program.scan = scan
+        self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
+
+    def _example(self, size: int, carry: Carry) -> Example:
+        """Two updates from where the lanes are, on random samples, all hyperparameters 0.01."""
+        device, n = carry[0].device, len(self.data[0])
+        numbers = [torch.full((self.width,), 0.01, dtype=torch.float64, device=device) for _ in self.blueprint.numbers]
+        index = torch.randint(n, (2, self.width, size), generator=torch.Generator().manual_seed(0))
+        return carry, self.blueprint.rates(numbers, 0, 2), self.data, index.to(device)

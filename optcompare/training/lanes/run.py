@@ -1,0 +1,275 @@
+"""A group of lanes under way: many trials of the same batch sizes, trained side by side and measured together."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.comparison import Comparison, Trial
+from ...core.schedule import depends_on_budget, schedule_of
+from ..data import TensorSource
+from ..device import Clock
+from ..loop.batch_plan import Plan
+from ..loop.planner import Planner
+from ..loop.trainer import why
+from ..loop.trial import State
+from ..measurement.counters import Progress
+from ..measurement.evaluation import next_mark
+from ..measurement.projection import is_sketched, sketch
+from ..measurement.record import Record, record_of
+from ..shared_init import fingerprint
+from .families import columns
+from .program_cache import Programs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CALL_SECONDS = 0.25
+_MOST_INDICES = 2**22
+
+
+@dataclass(eq=False)
+class Lane:
+    """``state``: as the loop trainer would leave it, when the lane was last stopped; ``pace``: seconds of one update in
+    the loop; ``strayed``: why it cannot stay beside the others; ``frozen``: ``state`` is its last, whatever else goes on."""
+
+    trial: Trial
+    planner: Planner
+    progress: Progress
+    state: State
+    pace: float
+    follows: bool = False
+    strayed: str = ""
+    frozen: bool = False
+
+    @property
+    def running(self) -> bool:
+        return self.progress.status == "running" and not self.strayed
+
+
+class LanesRun:
+    """Lanes, all at the same update; those that ended keep their places, and what is computed there is ignored."""
+
+    def __init__(
+        self, comparison: Comparison, sources: Mapping[str, TensorSource], programs: Programs, lanes: Sequence[Lane],
+        numbers: Sequence[Mapping[str, float]], evaluated: int,
+    ) -> None:  # fmt: skip
+        self.lanes, self.records = lanes, list[Record]()
+        self._comparison, self._sources, self._programs = comparison, sources, programs
+        self._budget, self._n = comparison.budget, sources["train"].n
+        self._device = sources["train"].tensors[0].device
+        places = [number % len(lanes) for number in range(programs.width)]
+        self._places, self._evaluated = places, evaluated
+        self._carry = programs.blueprint.stack([lanes[place].state for place in places])
+        self._numbers = columns([numbers[place] for place in places], programs.blueprint.numbers, self._device)
+        schedule = lanes[0].trial.arm.schedule
+        self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
+        self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
+
+    def state(self) -> State:
+        """Every lane's state as the loop trainer has it; it shares no memory with this run."""
+        for number, lane in enumerate(self.lanes):
+            if not lane.frozen:
+                lane.state = self._state_of(number)
+        return {
+            "lanes": [lane.state for lane in self.lanes],
+            "strayed": {str(number): lane.strayed for number, lane in enumerate(self.lanes) if lane.strayed},
+        }
+
+    def train(self, until: Callable[[], bool]) -> None:
+        """Epoch after epoch until all lanes have ended or ``until`` says so, which is asked about every quarter second."""
+        while self._running():
+            self._epoch(until)
+            if until():
+                break
+
+    def _running(self) -> list[Lane]:
+        return [lane for lane in self.lanes if lane.running]
+
+    def _epoch(self, until: Callable[[], bool]) -> None:
+        before = {id(lane.planner): lane.planner.state() for lane in self._running()}
+        plans = self._plans(before)
+        if not plans:
+            return
+        lead = self._running()[0]
+        progress, plan = lead.progress, plans[id(lead.planner)]
+        begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
+        allowed = progress.allowed(self._budget, plan.ends)
+        lanes, cut = self._running(), False
+        for lane in lanes if progress.position < allowed else ():
+            lane.planner.begin(lane.progress)
+        while progress.position < allowed and self._running() and not cut:
+            progress = self._running()[0].progress
+            mark = next_mark(progress.samples, self._n, self._comparison.measure)
+            stop = allowed if mark is None else min(allowed, bisect_left(plan.ends, mark - begun) + 1)
+            cut = self._updates(plans, plan, stop, until)
+            if mark is not None and progress.samples >= mark:
+                self._measure()
+            cut = cut or until() or progress.reached(self._budget)
+        self._leave(lanes, plans, allowed, before)
+
+    def _plans(self, before: Mapping[int, Any]) -> dict[int, Plan]:
+        """Every strategy's plan of this epoch; lanes whose batches have other sizes stray."""
+        plans: dict[int, Plan] = {}
+        sizes: list[int] | None = None
+        for number, lane in enumerate(self.lanes):
+            if not lane.running:
+                continue
+            key = id(lane.planner)
+            try:
+                if key not in plans:
+                    plans[key] = lane.planner.draw(lane.progress.epoch)
+                lane.planner.accept(plans[key], lane.progress)
+            except Exception as error:
+                lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial)
+                self._freeze(number)
+                continue
+            sizes = sizes or plans[key].sizes
+            if plans[key].sizes != sizes:
+                lane.strayed = f"its batches have other sizes than the other lanes' from epoch {lane.progress.epoch} on"
+                lane.planner.load(before[key])
+                self._freeze(number)
+        return plans
+
+    def _updates(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
+        """Updates up to ``stop``; returns whether ``until`` ended them before."""
+        places = [plans.get(id(self.lanes[place].planner), plan) for place in self._places]
+        position = self._running()[0].progress.position
+        for size, group in groupby(plan.sizes[position:stop]):
+            rest = len(list(group))
+            program = self._programs.at(size, self._expected(plan, size), self._carry)
+            while rest:
+                began = time.perf_counter()
+                most = max(1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places))))
+                count, made = min(rest, most), self._running()[0].progress.updates
+                first = plan.ends[position] - size
+                index = torch.stack(
+                    [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
+                ).to(self._device)
+                rates = self._programs.blueprint.rates(self._numbers, made, count, self._factors(made, count, size))
+                carry, trail = program.run(self._carry, rates, self._programs.data, index)
+                self._made(count, size, trail)
+                self._carry = carry
+                self._update_seconds = (time.perf_counter() - began) / count
+                position, rest = position + count, rest - count
+                if position < stop and until():
+                    return True
+        return False
+
+    def _factors(self, made: int, count: int, size: int) -> list[float]:
+        """What the rates of the next ``count`` updates of so many samples each are multiplied by; [] for nothing."""
+        if self._schedule is None:
+            return []
+        samples = self._running()[0].progress.samples
+        shares = [self._budget.share(made + i, samples + i * size, self._n) for i in range(count)]
+        return [self._schedule(share) for share in shares]
+
+    def _made(self, count: int, size: int, trail: Tensor | None) -> None:
+        for number, lane in enumerate(self.lanes):
+            if not lane.running:
+                continue
+            if lane.follows and trail is not None:
+                for update, point in enumerate(trail[:, number].tolist(), lane.progress.updates + 1):
+                    lane.progress.follow(update, point)
+            seconds = (lane.progress.updates + count) * lane.pace
+            lane.progress.made(count, count * size, size, seconds)
+
+    def _expected(self, plan: Plan, size: int) -> float:
+        """Updates at this batch size that are still to come, if the epochs to come are like this one."""
+        left = self._running()[0].progress.epochs_left(self._budget, len(plan.sizes), self._n)
+        return plan.sizes.count(size) * left
+
+    def _leave(self, lanes: Sequence[Lane], plans: Mapping[int, Plan], allowed: int, before: Mapping[int, Any]) -> None:
+        """Closes the epoch, or leaves it where it was cut."""
+        spent = list[Lane]()
+        for lane in lanes:
+            progress, plan = lane.progress, plans[id(lane.planner)]
+            complete = progress.position == len(plan.ends)
+            over = not complete and progress.position == allowed
+            if not progress.leave(plan, complete or over or progress.reached(self._budget)):
+                lane.planner.load(before[id(lane.planner)])
+            if complete:
+                progress.end_epoch()
+            if lane.running and (over or progress.reached(self._budget)):
+                spent.append(lane)
+        if any(lane.progress.measured_at < lane.progress.updates for lane in spent):
+            self._measure()
+        for lane in spent:
+            if lane.progress.status == "running":
+                lane.progress.status = "finished"
+        for number, lane in enumerate(self.lanes):
+            if lane in lanes and lane.frozen:
+                lane.state["progress"] = lane.progress.to_state()  # its batches have been fingerprinted since
+            elif lane in lanes and lane.progress.status == "finished":
+                self._end(number)
+
+    def _measure(self) -> None:
+        """A record of every running lane. Those that diverged, or reached the goal they stop at, are frozen as they are."""
+        watch = Clock(self._device)
+        running = [number for number, lane in enumerate(self.lanes) if lane.running]
+        with watch:
+            rows = self._evaluate(running)
+            self._keep_snapshots(running)
+        for number, values in zip(running, rows, strict=True):
+            lane = self.lanes[number]
+            lane.progress.measured(values, watch.seconds / len(running), self._comparison.ends_at(values))
+            self.records.append(
+                record_of(self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated")
+            )
+            if lane.progress.status != "running":
+                self._end(number)
+
+    def _keep_snapshots(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            lane = self.lanes[number]
+            if is_sketched(self._comparison, lane.trial):
+                weights = self._carry[: len(self._programs.blueprint.weights)]
+                lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
+
+    def _evaluate(self, numbers: Sequence[int]) -> list[dict[str, float]]:
+        """What ``measure.evaluate`` returns, for these lanes, some at a time so that they fit into memory."""
+        found = []
+        blueprint, chunk = self._programs.blueprint, self._comparison.eval_chunk
+        names = ["loss", *blueprint.workload.metrics]
+        for first in range(0, len(numbers), self._evaluated):
+            block = list(numbers[first : first + self._evaluated])
+            values = [column[block] for column in self._carry[: len(blueprint.weights) + len(blueprint.kept)]]
+            sums = dict[str, torch.Tensor]()
+            for prefix, source in self._sources.items():
+                totals = torch.zeros(2, len(names), len(block), dtype=torch.float64, device=self._device)
+                for rows in torch.arange(source.n).split(chunk):
+                    (batch,) = source.stream([rows], 0, 0)
+                    weight = blueprint.workload.weigh(batch)
+                    loss, *metrics = [value.double() for value in blueprint.evaluate(values, batch)]
+                    totals[0, 0] += loss * weight
+                    totals[1, 0] += weight
+                    for place, (value, share) in enumerate(zip(metrics[::2], metrics[1::2], strict=True), 1):
+                        totals[0, place] += value
+                        totals[1, place] += share
+                sums[prefix] = totals[0] / totals[1]
+            found += [
+                {f"{prefix}_{name}": float(sums[prefix][place, lane]) for prefix in sums for place, name in enumerate(names)}
+                for lane in range(len(block))
+            ]  # fmt: skip
+        return found
+
+    def _end(self, number: int) -> None:
+        lane = self.lanes[number]
+        self._freeze(number)
+        lane.progress.final_sha256 = fingerprint(lane.state["model"])
+        lane.state["progress"] = lane.progress.to_state()
+
+    def _freeze(self, number: int) -> None:
+        self.lanes[number].state = self._state_of(number)
+        self.lanes[number].frozen = True
+
+    def _state_of(self, number: int) -> State:
+        lane = self.lanes[number]
+        state = self._programs.blueprint.state_of(self._carry, number, lane.state, lane.progress.updates)
+        return {**state, "progress": lane.progress.to_state(), "strategy": lane.planner.state()}

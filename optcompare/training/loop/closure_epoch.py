@@ -1,0 +1,85 @@
+"""Epochs of optimizers that evaluate loss and gradient themselves, several times in one update, such as L-BFGS."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...core.comparison import Arm
+from ...errors import ComparisonError
+from ...interfaces.optimizer import load_state
+from .closure_passes import Exceeded
+from .gradient import in_chunks
+from .trial import TrialRun
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def closure_epoch(run: TrialRun) -> None:
+    """One update, which evaluates all samples as often as the optimizer likes; each of these passes is an epoch.
+
+    One that would exceed the budget is undone, to the last bit, and the trial ends.
+    """
+    progress, n, before = run.progress, run.source.n, run.planner.state()
+    with run.clock:
+        plan = run.planner.plan(progress)
+    _check_whole(run.trial.arm, plan.sizes, n)
+    pieces, (count,) = in_chunks(plan.batches, n, run.trial.arm, run.model)
+    run.warm_up_once(pieces[0])
+    if run.diagnosing.active:
+        run.keep(plan.batches[0])
+    mark, most = run.next_mark(), progress.passes_left(run.budget, n)
+    passes = run.passes(pieces, count, most)
+    start = _Before(run.weights, run.optimizer) if most < math.inf else None
+    try:
+        with run.clock:
+            run.set_rate(progress.updates, progress.samples)
+            run.step(passes)
+    except Exceeded:
+        assert start is not None
+        start.put_back()
+        passes.rewind()
+        run.planner.load(before)
+        progress.checked = progress.epoch
+        run.end_epoch(complete=False, spent=True)
+        return
+    if not passes.made:
+        raise ComparisonError(f"optimizer {run.trial.arm.optimizer.label}: its step() did not call the closure")
+    progress.made(1, passes.made * n, n, run.clock.seconds)
+    progress.leave(plan, over=True)
+    for _ in range(passes.made):
+        run.planner.begin(progress)
+        progress.end_epoch()
+    progress.checked = progress.epoch
+    run.after_updates(mark)
+    run.end_epoch(complete=False, spent=False)
+
+
+class _Before:
+    """What an update sets out from, so that it can be undone."""
+
+    def __init__(self, weights: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+        self._weights, self._optimizer = weights, optimizer
+        self._values = [weight.detach().clone() for weight in weights]
+        self._state = copy.deepcopy(optimizer.state_dict())
+
+    def put_back(self) -> None:
+        with torch.no_grad():
+            for weight, value in zip(self._weights, self._values, strict=True):
+                weight.copy_(value)
+        load_state(self._optimizer, self._state)
+
+
+def _check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
+    """Raises :class:`ComparisonError` unless an epoch is one update: a function that is minimised must stay the same."""
+    if list(sizes) != [n]:
+        raise ComparisonError(
+            f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one update, so "
+            f"that each update must take all {n} samples, and the first takes {sizes[0]}; give full@{arm.optimizer.label}, or "
+            "another optimizer"
+        )

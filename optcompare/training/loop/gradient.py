@@ -1,0 +1,70 @@
+"""The gradient of a batch that may be too large for one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.comparison import Arm
+from ...errors import ComparisonError
+from ...interfaces.workload import Workload
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def in_chunks(
+    batches: Sequence[Tensor], largest: int, arm: Arm, model: nn.Module
+) -> tuple[Sequence[Tensor], Sequence[int]]:
+    """The index tensors of all forward passes, and how many of them each update takes; ``largest`` batch among them."""
+    if largest <= arm.chunk:
+        return batches, [1] * len(batches)
+    refuse_batch_statistics(model, arm, largest)
+    pieces = [batch.split(arm.chunk) for batch in batches]
+    return [piece for split in pieces for piece in split], list(map(len, pieces))
+
+
+def mean_gradient(
+    workload: Workload, model: nn.Module, weights: Sequence[Tensor], stream: Iterator[Any], chunks: int
+) -> Tensor:
+    """Leaves in ``.grad`` the gradient of the mean loss over the next ``chunks`` batches; returns that loss.
+
+    Several are combined as Σ weight·gradient / Σ weight: the gradient of one pass over all rows, up to rounding.
+    """
+    for parameter in weights:
+        parameter.grad = None
+    if chunks == 1:
+        loss = workload.mean_loss(model, next(stream))
+        loss.backward()
+        return loss
+    total_weight, total = 0.0, torch.zeros(())
+    for _ in range(chunks):
+        batch = next(stream)
+        weight = workload.weigh(batch)
+        weighted = workload.mean_loss(model, batch) * weight
+        weighted.backward()
+        total, total_weight = total.to(weighted) + weighted.detach(), total_weight + weight
+    for parameter in weights:
+        if parameter.grad is not None:
+            parameter.grad.div_(total_weight)
+    return total / total_weight
+
+
+def normalises_batches(model: nn.Module) -> str | None:
+    """The kind of the first module that uses batch statistics in training, if there is one."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.training:
+            return type(module).__name__
+    return None
+
+
+def refuse_batch_statistics(model: nn.Module, arm: Arm, size: int) -> None:
+    """Raises where chunks would change what is computed: each would be normalised by itself."""
+    kind = normalises_batches(model)
+    if kind is not None:
+        raise ComparisonError(
+            f"arm {arm.label}: a batch of {size} rows would be computed in chunks of {arm.chunk}, and {kind} would "
+            f"normalise each chunk by itself; give --chunk {size} or more"
+        )

@@ -1,0 +1,130 @@
+"""The loop trainer: one trial at a time, update by update. It is the reference that any other trainer must match."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ...core.comparison import Arm, Comparison, Trial
+from ...core.rng import preserved_rng
+from ...errors import explain
+from ..contender import Setup
+from ..data import Source, first_rows, source
+from ..device import DTYPES
+from ..measurement.counters import Progress
+from ..measurement.record import Record
+from ..shared_init import SharedStart
+from .epochs import train
+from .trial import State, TrialRun
+
+_KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
+
+
+class LoopTrainer:
+    """Holds the data on the device and the shared starts of seeds under way; nothing of any trial."""
+
+    name = "loop"
+
+    def __init__(self, setup: Setup) -> None:
+        comparison, workload = setup.comparison, setup.workload
+        self.setup = setup
+        self.device = torch.device(comparison.device)
+        self.dtype = DTYPES[comparison.dtype]
+        self.sources: dict[str, Source] = {
+            name: source(data, self.device, self.dtype, workload.workers, workload.collate)
+            for name, data in (("train", workload.train), ("valid", workload.valid))
+            if data is not None
+        }
+        self._starts: dict[int, SharedStart] = {}
+        self._takes_closure: dict[str, bool] = {}
+        self._live: tuple[State, TrialRun] | None = None
+
+    def asking(self, comparison: Comparison) -> LoopTrainer:
+        """This trainer for another comparison of the same arms: it shares the data and the shared start."""
+        other = copy.copy(self)
+        other._live = None
+        other.setup = dataclasses.replace(self.setup, comparison=comparison)
+        return other
+
+    def start(self, seed: int) -> SharedStart:
+        """The shared start of a seed; as many of the last ones asked for are kept as take little memory."""
+        if seed not in self._starts:
+            workload = self.setup.workload
+            start = SharedStart(
+                workload, seed, lambda: first_rows(workload.train, 2, workload.collate), self.setup.order
+            )
+            most = max(1, _KEPT_STARTS_BYTES // max(1, start.weight_bytes))
+            while len(self._starts) >= min(most, _KEPT_STARTS):
+                self._starts.pop(next(iter(self._starts)))
+            self._starts[seed] = start
+        return self._starts[seed]
+
+    def advance(
+        self,
+        trials: Sequence[Trial],
+        state: State | None,
+        until: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[list[Record], State]:
+        """Trains a group of one trial on from ``state`` (None: from the shared start) for a while.
+
+        ``until`` is asked after each update; once it says True, or the trial has ended, the new records and the new
+        state are returned. Where a trial is cut has no influence on what it computes. An adaptive strategy is asked
+        after each epoch, since nobody can store a generator half way; ``stop``, asked after each of its updates,
+        ends it as interrupted. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
+        ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed: not
+        the state handed in, not the process's generators.
+        """
+        (trial,) = trials
+        with preserved_rng():
+            run = None
+            try:
+                run = self._run(trial, state)
+                train(run, until, stop)
+            except Exception as error:
+                progress = run.progress if run else Progress()
+                progress.status, progress.reason = "failed", why(error, trial)
+            except KeyboardInterrupt:
+                if run is None:
+                    raise
+                run.progress.status, run.progress.reason = "interrupted", "interrupted within an update"
+            if run is None:
+                return [], {"progress": progress.to_state()}
+            state = run.state()
+            self._live = (state, run) if run.progress.status == "running" else None
+            return run.records, state
+
+    def _run(self, trial: Trial, state: State | None) -> TrialRun:
+        """The run that left this very state, as it stands, or a new one that is brought to it.
+
+        A model can hide state where no checkpoint finds it, in a plain attribute; going on with the live module keeps
+        a trial independent of where it was cut, as long as it stays in one process.
+        """
+        if self._live is not None and state is self._live[0]:
+            self._live[1].go_on(self._live[0])
+            return self._live[1]
+        return self.run(trial, state)
+
+    def run(self, trial: Trial, state: State | None) -> TrialRun:
+        """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced."""
+        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
+
+    def takes_closure(self, arm: Arm) -> bool:
+        """Whether an update of the arm may evaluate its batch several times."""
+        if arm.label not in self._takes_closure:
+            seed = self.setup.comparison.seeds[0]
+            with preserved_rng():
+                self._takes_closure[arm.label] = self.run(Trial(arm, seed), None).takes_closure
+        return self._takes_closure[arm.label]
+
+
+def why(error: Exception, trial: Trial) -> str:
+    """An error as one line; where memory ran out, with what to do about it."""
+    text = explain(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+        chunk = trial.arm.chunk
+        return f"out of memory with forward passes of up to {chunk} rows; give a smaller --chunk, such as {max(1, chunk // 4)}"
+    return text

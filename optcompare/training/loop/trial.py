@@ -1,0 +1,262 @@
+"""One trial under way: its model, optimizer, strategy, counters and clock; how its epochs go is in :mod:`.epochs`."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.comparison import Trial
+from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
+from ...core.schedule import depends_on_budget, schedule_of
+from ...errors import ComparisonError, explain
+from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
+from ...interfaces.workload import Workload
+from ..autocast import in_autocast
+from ..contender import Setup
+from ..data import Source
+from ..device import DTYPES, Clock
+from ..measurement.counters import Progress
+from ..measurement.diagnosing import Diagnosing, sample_norms, trained
+from ..measurement.evaluation import evaluate, next_mark
+from ..measurement.projection import is_sketched, sketch
+from ..measurement.record import Record, record_of
+from ..measurement.step_stats import norms_alone
+from ..shared_init import SharedStart, fingerprint
+from .closure_passes import Passes, check_arm
+from .gradient import in_chunks, mean_gradient
+from .planner import Planner
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = dict[str, Any]
+
+
+class TrialRun:
+    """One trial while it is being advanced: what every kind of epoch trains, counts and measures."""
+
+    def __init__(
+        self, setup: Setup, trial: Trial, sources: Mapping[str, Source], start: SharedStart, state: State | None
+    ) -> None:
+        comparison = setup.comparison
+        self.trial, self.budget = trial, comparison.budget
+        self.device, self.records = torch.device(comparison.device), list[Record]()
+        self._comparison, self._sources, self.source, self._start = comparison, sources, sources["train"], start
+        self._contender = setup.contenders[trial.arm.label]
+        self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
+        self.strategy = self.planner.strategy
+        own = with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
+        self.workload = in_autocast(own, self.device, comparison.autocast)
+        self.model = self._start.model()
+        begun_with = fingerprint(self.model.state_dict()) if state is None else ""
+        self.model.to(self.device, DTYPES[comparison.dtype])
+        self.optimizer = self._build_optimizer(self.model)
+        self.weights = trained(self.model)
+        self.step, self.clip = bare_step(self.optimizer), trial.arm.clip
+        self.takes_closure = takes_closure(self.optimizer)
+        if self.takes_closure:
+            check_arm(trial.arm, self.strategy)
+        self.schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]  # a state's are those of its last update
+        self._warm = False
+        self.diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.source)
+        needs = self.strategy.needs if self.strategy.adaptive else ()
+        self.norms = sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
+        if state is None:
+            self.progress = Progress(weights_sha256=begun_with)
+            seed_everything(sequence(TRAINING, trial.seed))
+        else:
+            self.progress = Progress(**copy.deepcopy(state["progress"]))
+            self.model.load_state_dict(state["model"])
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(state["buffers"][name])
+            if "trained" in state:
+                self._put_weights(state["trained"])
+            load_state(self.optimizer, copy.deepcopy(state["optimizer"]))
+            self.planner.load(state["strategy"])
+            set_rng_state(state["rng"], self.device)
+        self.clock = Clock(self.device, self.progress.train_seconds)
+        self._sketched = is_sketched(comparison, trial)
+        self.follows = (
+            comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self.weights) == 2
+        )
+
+    def go_on(self, state: State) -> None:
+        """Sets out on another task from where the last one ended."""
+        self.records = []
+        set_rng_state(state["rng"], self.device)
+
+    def state(self) -> State:
+        """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run.
+
+        "model" is what the trial has reached; where the optimizer trains other weights, "trained" are those.
+        """
+        modes = has_modes(self.optimizer)
+        trained = {"trained": [weight.detach().clone() for weight in self.weights]} if modes else {}
+        with judged(self.optimizer, self.weights):
+            model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
+        return {
+            "progress": self.progress.to_state(),
+            "model": model,
+            **trained,
+            "buffers": {name: value.detach().clone() for name, value in self.model.named_buffers()},
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "strategy": self.planner.state(),
+            "rng": rng_state(self.device),
+        }
+
+    def begin(self, values: Mapping[str, float] | None = None) -> None:
+        """The record before the first update; ``values``: what another trial of the same seed measured there."""
+        self._follow_weights()
+        self.measure(values)
+        self.seal()
+
+    def seal(self) -> None:
+        """Once the trial has ended: notes the fingerprint of its weights."""
+        if self.progress.status != "running":
+            with judged(self.optimizer, self.weights):
+                self.progress.final_sha256 = fingerprint(self.model.state_dict())
+
+    def warm_up_once(self, indices: Tensor) -> None:
+        if not self._warm:
+            self.warm_up(indices)
+            self._warm = True
+
+    def warm_up(self, indices: Tensor) -> None:
+        """An update of a throw-away copy."""
+        with preserved_rng():
+            model = copy.deepcopy(self.model)
+            optimizer = self._build_optimizer(model)
+            batch = next(self.source.stream([indices], self.trial.seed, self.progress.epoch, ahead=False))
+            gradient = partial(mean_gradient, self.workload, model, trained(model), itertools.repeat(batch), 1)
+            if not self.takes_closure:
+                gradient()
+            try:
+                bare_step(optimizer)(*([Passes(gradient, model, self.device)] if self.takes_closure else []))
+            except Exception as error:
+                given = "a closure" if self.takes_closure else "gradients in .grad, and no closure, loss or graph of it"
+                name = self.trial.arm.optimizer.label
+                raise ComparisonError(f"optimizer {name}: its step() fails, given {given}: {explain(error)}") from error
+
+    def update(self, indices: Tensor) -> None:
+        """One update on these samples, outside any epoch: nothing but the update and its samples is counted."""
+        pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
+        self.set_rate(self.progress.updates, self.progress.samples)
+        if self.takes_closure:
+            self.step(self.passes(pieces, count))
+        else:
+            stream = self.source.stream(pieces, self.trial.seed, 0, ahead=False)
+            mean_gradient(self.workload, self.model, self.weights, stream, count)
+            self.clip_gradient()
+            self.step()
+        self.progress.updates += 1
+        self.progress.samples += len(indices)
+
+    def measure(self, values: Mapping[str, float] | None = None) -> None:
+        """Appends a record; ``values``: where the same weights were evaluated before."""
+        with judged(self.optimizer, self.weights):
+            self._measure(values)
+
+    def _measure(self, values: Mapping[str, float] | None) -> None:
+        watch, progress = Clock(self.device), self.progress
+        if self._sketched:
+            with watch:
+                progress.keep_snapshot(sketch(self.weights))
+        if values is None:
+            with watch:
+                values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
+        if self.diagnosing.columns:
+            with watch:
+                values = {**values, **self._diagnosed(values)}
+        progress.measured(values, watch.seconds, self._comparison.ends_at(values))
+        self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
+
+    def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:
+        """What diagnostics say; of weights that are not finite, nothing."""
+        if not math.isfinite(values["train_loss"]):
+            return dict.fromkeys(self.diagnosing.columns, math.nan)
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        return self.diagnosing.values(self.model, self.progress.updates, self.progress.samples, lr)
+
+    def keep(self, batch: Tensor) -> None:
+        """Keeps what the next update sets out from, for a diagnosis of it."""
+        with judged(self.optimizer, self.weights):
+            self.diagnosing.keep(self.progress.updates, self.weights, batch, self.progress.epoch)
+
+    def passes(self, pieces: Sequence[Tensor], count: int, most: float = math.inf) -> Passes:
+        """The closure of one update on these pieces, which ``count`` forward passes take; see :class:`.Passes`."""
+        epoch, seed = self.progress.epoch, self.trial.seed
+
+        def gradient() -> Tensor:
+            stream = self.source.stream(pieces, seed, epoch)
+            return mean_gradient(self.workload, self.model, self.weights, stream, count)
+
+        return Passes(gradient, self.model, self.device, most)
+
+    def begin_epoch(self, first: Sequence[Tensor]) -> None:
+        """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
+        if first:
+            self.planner.begin(self.progress)
+            self.warm_up_once(first[0])
+
+    def end_epoch(self, complete: bool, spent: bool) -> None:
+        """Ends the trial if it is over; ``complete``: all was trained on; ``spent``: the budget allows no further update."""
+        progress = self.progress
+        if complete:
+            progress.end_epoch()
+        if progress.status == "running" and (spent or progress.reached(self.budget)):
+            if progress.measured_at < progress.updates:
+                self.measure()
+            if progress.status == "running":
+                progress.status = "finished"
+
+    def after_updates(self, mark: int | None) -> None:
+        """Measures, if the mark is reached."""
+        self._follow_weights()
+        if mark is not None and self.progress.samples >= mark:
+            self.measure()
+
+    def clip_gradient(self) -> None:
+        """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's is larger."""
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.weights, self.clip)
+
+    def set_rate(self, updates: int, samples: int) -> None:
+        """The rates of the next update, by what was spent of the budget before it."""
+        if self.schedule is not None:
+            factor = self.schedule(self.budget.share(updates, samples, self.source.n))
+            for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
+                group["lr"] = rate * factor
+
+    def next_mark(self) -> int | None:
+        """Samples at which the trial is measured next; None: not before its end."""
+        return next_mark(self.progress.samples, self.source.n, self._comparison.measure)
+
+    def _follow_weights(self) -> None:
+        if self.follows:
+            with judged(self.optimizer, self.weights):
+                point = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).tolist()
+            self.progress.follow(self.progress.updates, point)
+
+    @torch.no_grad()
+    def _put_weights(self, values: Sequence[Tensor]) -> None:
+        for weight, value in zip(self.weights, values, strict=True):
+            weight.copy_(value)
+
+    def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
+        arm = self.trial.arm
+        return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
+
+
+def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
+    """The workload with a copy of its loss, if that is a module: it may have weights on another device, or count calls."""
+    if not isinstance(workload.loss, torch.nn.Module):
+        return workload
+    return dataclasses.replace(workload, loss=copy.deepcopy(workload.loss).to(device, dtype))

@@ -1,0 +1,136 @@
+"""How far a trial has come: the counters that travel in its state, as plain values."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from ...core.comparison import Budget
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..loop.batch_plan import Plan
+
+_LONGEST_PATH, _MOST_SNAPSHOTS = 4000, 256
+Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
+
+
+@dataclass
+class Progress:
+    """``position``: updates made in this epoch. ``orders``: SHA-256 of each epoch's order so far.
+    ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
+    ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs whose batches
+    were checked. ``rearranged``: whether the batches left the shared order.
+    ``path``: [update, w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where
+    the plane is asked for; such a tensor is never changed."""
+
+    status: Status = "running"
+    reason: str = ""
+    updates: int = 0
+    samples: int = 0
+    epoch: int = 0
+    position: int = 0
+    batch_size: int = 0
+    measured_at: int = -1
+    train_seconds: float = 0.0
+    measure_seconds: float = 0.0
+    weights_sha256: str = ""
+    final_sha256: str = ""
+    batches: str = ""
+    cut_at: str = ""
+    checked: int = 0
+    rearranged: bool = False
+    orders: list[str] = field(default_factory=list)
+    path: list[list[float]] = field(default_factory=list)
+    snapshots: list[tuple[int, Tensor]] = field(default_factory=list)
+
+    def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
+        """Counts updates of this epoch; ``seconds`` of training so far."""
+        self.train_seconds = seconds
+        self.position += updates
+        self.updates += updates
+        self.samples += samples
+        self.batch_size = batch_size
+
+    def measured(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
+        """Counts a measurement; a training loss that is not finite ends the trial as diverged, a goal that it reached,
+        in words, as finished."""
+        self.measure_seconds += seconds
+        self.measured_at = self.updates
+        if not math.isfinite(values["train_loss"]):
+            self.status = "diverged"
+            self.reason = f"train_loss was {values['train_loss']} at update {self.updates}"
+        elif goal:
+            self.status, self.reason = "finished", goal
+
+    def follow(self, update: int, point: list[float]) -> None:
+        """Appends a point of the path; a long one keeps every other point."""
+        self.path.append([float(update), *point])
+        if len(self.path) > _LONGEST_PATH:
+            del self.path[1:-1:2]
+
+    def keep_snapshot(self, sketch: Tensor) -> None:
+        """Keeps the weights of this update; of many, every other one goes."""
+        self.snapshots.append((self.updates, sketch))
+        if len(self.snapshots) > _MOST_SNAPSHOTS:
+            del self.snapshots[1:-1:2]
+
+    def leave(self, plan: Plan, over: bool) -> bool:
+        """Fingerprints what was made of an epoch's plan; returns whether the epoch is over, for this trial."""
+        over = over or self.status != "running"
+        if over:
+            self.batches = plan.digest(bytes.fromhex(self.batches), self.position).hex()
+        else:
+            self.cut_at = plan.digest(b"", self.position).hex()
+        return over
+
+    def end_epoch(self) -> None:
+        self.epoch += 1
+        self.position = 0
+
+    def reached(self, budget: Budget) -> bool:
+        """Whether nothing of the budget is left."""
+        spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples, "seconds": self.train_seconds}
+        return spent[budget.unit] >= budget.amount
+
+    def admits(self, budget: Budget, size: int) -> bool:
+        """Whether the budget allows one more update, of ``size`` samples."""
+        if budget.unit == "samples":
+            return self.samples + size <= budget.amount
+        return not self.reached(budget)
+
+    def allowed(self, budget: Budget, ends: list[int]) -> int:
+        """How many updates of this epoch the budget allows, those made included; ``ends`` as in a plan."""
+        if budget.unit == "updates":
+            return min(len(ends), int(budget.amount) - self.updates + self.position)
+        if budget.unit == "samples":
+            begun = self.samples - (ends[self.position - 1] if self.position else 0)
+            return bisect_right(ends, int(budget.amount) - begun)
+        return len(ends)
+
+    def passes_left(self, budget: Budget, n: int) -> float:
+        """How many more passes over all ``n`` training samples the budget allows."""
+        if budget.unit == "samples":
+            return (int(budget.amount) - self.samples) // n
+        return budget.amount - self.epoch if budget.unit == "epochs" else math.inf
+
+    def epochs_left(self, budget: Budget, updates: int, n: int) -> float:
+        """Epochs that the budget still allows, if each takes so many updates; ``n``: training samples."""
+        whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]
+        spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples}[budget.unit]
+        return math.ceil((budget.amount - spent) / whole)
+
+    def share(self, budget: Budget, n: int) -> float:
+        """How much of the budget is spent, from 0 to 1; ``n``: training samples."""
+        if budget.unit == "seconds":
+            return min(1.0, self.train_seconds / budget.amount)
+        return min(1.0, budget.share(self.updates, self.samples, n))
+
+    def to_state(self) -> dict[str, Any]:
+        """Plain values, sharing no list with this."""
+        own = {"orders": [*self.orders], "path": [[*point] for point in self.path], "snapshots": [*self.snapshots]}
+        return {**vars(self), **own}

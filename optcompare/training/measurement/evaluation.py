@@ -1,0 +1,95 @@
+"""Marks, and the evaluation that every arm gets alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...core.rng import preserved_rng
+from ...interfaces.workload import Workload
+from ..data import Source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def next_mark(samples: int, n: int, measure: int) -> int | None:
+    """The first mark after ``samples``: doublings up to N, and ``measure`` marks an epoch. None: measuring is off."""
+    if measure == 0:
+        return None
+    regular = _ceil(samples * measure // n + 1, n, measure)
+    if samples >= n:
+        return regular
+    return min(regular, 1 << samples.bit_length(), n)
+
+
+def last_mark(samples: int, n: int, measure: int) -> int:
+    """The last mark that lies at or before ``samples``."""
+    if measure == 0 or samples == 0:
+        return 0
+    regular = _ceil(samples * measure // n, n, measure)
+    if samples >= n:
+        return max(n, regular)
+    return max(regular, 1 << (samples.bit_length() - 1))
+
+
+def mark_number(mark: int, n: int, measure: int) -> int:
+    """How many marks lie after 0 and at or before this one."""
+    if measure == 0 or mark == 0:
+        return 0
+    doublings = [1 << power for power in range(min(mark, n - 1).bit_length())]
+    own = sum(_ceil(each * measure // n, n, measure) != each for each in doublings)
+    return min(mark * measure // n, mark) + own
+
+
+def _ceil(index: int, n: int, measure: int) -> int:
+    return -(-index * n // measure)
+
+
+def evaluate(workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int) -> dict[str, float]:
+    """``train_loss``, ``valid_loss`` and every metric under each prefix, on all the data."""
+    with evaluating(model):
+        return {
+            f"{prefix}_{name}": value
+            for prefix, source in sources.items()
+            for name, value in averages(workload, model, source, chunk).items()
+        }
+
+
+def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -> dict[str, float]:
+    """Loss and metrics as sums over weights, in chunks of ``chunk`` rows in the data's own order."""
+    names = ["loss", *workload.metrics]
+    totals, weights = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    for batch in source.stream(torch.arange(source.n).split(chunk), 0, 0):
+        weight = workload.weigh(batch)
+        loss, metrics = workload.measured(model, batch)
+        for name, (value, share) in zip(workload.metrics, metrics, strict=True):
+            totals[name] += float(value)
+            weights[name] += float(share)
+        totals["loss"] += float(loss) * weight
+        weights["loss"] += weight
+    return {name: totals[name] / weights[name] if weights[name] else math.nan for name in names}
+
+
+def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
+    """One batch's mean loss, then each metric's sum and weight."""
+    with evaluating(model):
+        loss, metrics = workload.measured(model, batch)
+        return [float(loss), *(float(part) for metric in metrics for part in metric)]
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode, no gradients; module modes and all generators are left as they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    with preserved_rng(), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training

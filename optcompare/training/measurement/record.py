@@ -1,0 +1,66 @@
+"""A record: one measurement of one trial."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ...core.comparison import Comparison, Trial
+from .counters import Progress
+from .evaluation import last_mark
+
+Record = dict[str, Any]
+Outcome = dict[str, Any]
+ClockKind = Literal["measured", "estimated", "shared"]
+
+
+def record_of(
+    comparison: Comparison, trial: Trial, progress: Progress, n: int, values: Mapping[str, float], clock: ClockKind
+) -> Record:
+    """The row; ``n``: training samples, ``clock``: whether the seconds were measured, or estimated from updates."""
+    arm = trial.arm
+    return {
+        "workload": comparison.workload.label,
+        "phase": trial.phase,
+        "arm": arm.label,
+        "strategy": arm.strategy.label,
+        "optimizer": arm.optimizer.label,
+        "lr": arm.lr,
+        "seed": trial.seed,
+        "mark": last_mark(progress.samples, n, comparison.measure),
+        "update": progress.updates,
+        "epoch": progress.samples / n,
+        "samples": progress.samples,
+        "batch_size": progress.batch_size,
+        "seconds": progress.train_seconds,
+        "clock": clock,
+        **values,
+    }
+
+
+def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer: str) -> Outcome:
+    """The row of a trial that has ended; ``budget``: what it was allowed, which a later run may raise."""
+    return {
+        "workload": comparison.workload.label,
+        "phase": trial.phase,
+        "arm": trial.arm.label,
+        "lr": trial.arm.lr,
+        "seed": trial.seed,
+        "status": progress.status,
+        "reason": progress.reason,
+        "weights_sha256": progress.weights_sha256,
+        "order_sha256": hashlib.sha256("".join(progress.orders).encode()).hexdigest(),
+        "batches_sha256": progress.batches,
+        "final_sha256": progress.final_sha256,
+        "trainer": trainer,
+        "updates": progress.updates,
+        "samples": progress.samples,
+        "train_seconds": progress.train_seconds,
+        "measure_seconds": progress.measure_seconds,
+        "budget": float(comparison.budget.amount),
+        "epochs": progress.epoch,
+        "epochs_begun": len(progress.orders),
+        "epochs_checked": progress.checked,
+        "rearranged": progress.rearranged,
+    }

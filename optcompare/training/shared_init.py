@@ -1,0 +1,124 @@
+"""The shared start: what all arms of a seed have in common, with fingerprints that prove it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..core.rng import permutation, preserved_rng, seed_python
+from ..errors import ComparisonError, WorkloadError, explain
+from ..interfaces.workload import Workload
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+Order = Callable[[int, int, int], Any]
+_CACHED_ORDERS_BYTES = 2**22
+
+
+class EpochOrder(NamedTuple):
+    """The shared order of one epoch: int64[N] (clone it for anyone who may write), and its SHA-256."""
+
+    indices: Tensor
+    sha256: str
+
+
+class SharedStart:
+    """The initial weights and the order of samples of one seed.
+
+    ``batch``: a small batch of the training data on the CPU in float32, which lazy modules see once.
+    ``order(seed, epoch, n)``: replaces the shuffled order.
+    """
+
+    def __init__(self, workload: Workload, seed: int, batch: Callable[[], Any], order: Order | None = None) -> None:
+        self._seed, self._n, self._order = seed, workload.size, order
+        self._orders: dict[int, EpochOrder] = {}
+        with preserved_rng():
+            torch.manual_seed(seed)
+            seed_python(seed)
+            self._prototype = made(workload.model, f"workload {workload.name}")
+            _materialize(workload, self._prototype, batch)
+            _set_to_train(self._prototype)
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(weight.nbytes for weight in self._prototype.parameters())
+
+    def model(self) -> nn.Module:
+        """A module of its own with the shared initial weights, on the CPU in the dtypes its factory chose."""
+        return copy.deepcopy(self._prototype)
+
+    def order(self, epoch: int) -> EpochOrder:
+        """The order of an epoch; the last ones asked for are kept."""
+        if epoch not in self._orders:
+            while self._orders and len(self._orders) * self._n * 8 > _CACHED_ORDERS_BYTES:
+                self._orders.pop(next(iter(self._orders)))
+            order = permutation(self._seed, epoch, self._n) if self._order is None else self._custom(epoch)
+            self._orders[epoch] = EpochOrder(order, hashlib.sha256(order.numpy().tobytes()).hexdigest())
+        return self._orders[epoch]
+
+    def _custom(self, epoch: int) -> Tensor:
+        assert self._order is not None
+        try:
+            given = np.asarray(self._order(self._seed, epoch, self._n))
+        except Exception as error:
+            call = f"order(seed={self._seed}, epoch={epoch}, n={self._n})"
+            raise ComparisonError(f"{call} failed: {explain(error)}") from error
+        if not np.array_equal(np.sort(given, axis=None), np.arange(self._n)):
+            raise ComparisonError(
+                f"order(seed={self._seed}, epoch={epoch}, n={self._n}) must return each index from 0 to "
+                f"{self._n - 1} exactly once; got {np.array2string(given, threshold=8)}"
+            )
+        return torch.from_numpy(given.astype(np.int64).reshape(-1).copy())
+
+
+def made(factory: Callable[[], Any], who: str) -> nn.Module:
+    """The factory's module; raises :class:`WorkloadError` where it makes none."""
+    try:
+        module = factory()
+    except Exception as error:
+        raise WorkloadError(f"{who}: model() failed: {explain(error)}") from error
+    if not isinstance(module, torch.nn.Module):
+        raise WorkloadError(f"{who}: model() must return an nn.Module, got a {type(module).__name__}")
+    return module
+
+
+def fingerprint(state: Mapping[str, Any]) -> str:
+    """SHA-256 over sorted name, dtype, shape and bytes of parameters and buffers."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name]
+        if isinstance(value, torch.Tensor):
+            data = value.detach().cpu().contiguous().reshape(-1)
+            digest.update(f"{name}|{value.dtype}|{tuple(value.shape)}|".encode())
+            digest.update(data.view(torch.uint8).numpy().data)
+        else:
+            digest.update(f"{name}|{value!r}|".encode())
+    return digest.hexdigest()
+
+
+def _set_to_train(model: nn.Module) -> None:
+    """As every training loop does; parts in eval mode within a model that is not are meant to stay so."""
+    if not model.training or all(module.training for module in model.modules()):
+        model.train()
+
+
+def _materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:
+    if not any(torch.nn.parameter.is_lazy(weight) for weight in model.parameters()):
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()
+            workload.mean_loss(model, batch())
+    except Exception as error:
+        raise WorkloadError(
+            f"workload {workload.name}: its lazy modules cannot take a batch: {explain(error)}"
+        ) from error
+    for module, training in modes:
+        module.training = training
