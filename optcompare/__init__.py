@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .errors import WorkloadError as WorkloadError
     from .executors import Demand as Demand
     from .figures import figure as figure
-    from .hookspecs import hookimpl as hookimpl
     from .interfaces.diagnostic import Diagnostic as Diagnostic
     from .interfaces.diagnostic import Moment as Moment
     from .interfaces.strategy import Epoch as Epoch
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from .interfaces.tracker import Tracker as Tracker
     from .interfaces.workload import Workload as Workload
     from .interfaces.workload import accuracy as accuracy
+    from .registry.hookspecs import hookimpl as hookimpl
     from .report.panel import Panel as Panel
     from .result import Result as Result
     from .result import load as load
@@ -59,7 +59,7 @@ _HOMES = {
         "WorkloadError",
     ],
     "executors": ["Demand"],
-    "hookspecs": ["hookimpl"],
+    "registry.hookspecs": ["hookimpl"],
     "report.panel": ["Panel"],
     "result": ["Result", "load"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],

@@ -20,7 +20,7 @@ from .execute import How, Prepared, execute, go_on
 from .executors import Demand
 from .interfaces.workload import Workload
 from .make import DiagnosticLike, OptimizerLike, StrategyLike
-from .registry import Registry
+from .registry.manager import Registry
 from .rehearsal import rehearse
 from .report.progress import in_notebook
 from .report.progress import progress as shown

@@ -84,7 +84,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     from .figures import make_panels, save_figures
     from .merge import load_all
     from .options import plot_formats
-    from .registry import Registry
+    from .registry.manager import Registry
     from .report.terminal import Reporter, summary_as
 
     formats, figure = plot_formats(options["formats"]), options["figure"]
@@ -233,7 +233,7 @@ def _complain(message: str) -> int:
 
 
 def _registry(plugins: tuple[str, ...]) -> Any:
-    from .registry import Registry
+    from .registry.manager import Registry
 
     registry = Registry.load(plugins)
     warn(registry.warnings)

@@ -23,7 +23,7 @@ from .execute import Prepared
 from .fitting import refuse_shared_weights
 from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
-from .registry import Entry, Registry
+from .registry.manager import Entry, Registry
 from .training.device import torch_as_agreed
 from .training.loop.trainer import LoopTrainer
 

@@ -25,7 +25,7 @@ from .make import make_executor
 from .noise import noise_along
 from .provenance import describe_environment
 from .rates import choose_rates, with_closer_rates
-from .registry import Registry
+from .registry.manager import Registry
 from .rehearsal import Estimate
 from .result import Result, describe
 from .resume import Earlier, refuse_changes

@@ -12,7 +12,7 @@ from .analysis.lr_scores import best_rates
 from .analysis.profiles import critical_difference, mean_ranks, performance_profile
 from .analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
 from .errors import ComparisonError, PluginError, explain
-from .registry import Registry
+from .registry.manager import Registry
 from .rundir import safe_name, write_atomically
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from .interfaces.diagnostic import Diagnostic
 from .interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
 from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
-from .registry import Registry, load_module
+from .registry.manager import Registry, load_module
 from .result import RECORD_COLUMNS
 from .training.measurement.step_stats import check_needs
 

@@ -64,7 +64,7 @@ _FREE_WITH_RESUME = {
 def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
     from .api import one_budget, prepare, prepare_again, seed_list
-    from .registry import Registry
+    from .registry.manager import Registry
     from .resume import Earlier, extended
 
     fixed = [name for name in given if name not in _FREE_WITH_RESUME]
@@ -103,7 +103,7 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
 def prepare_scaling(options: dict[str, Any]) -> Prepared:
     """The rehearsed comparison of a batch-size study."""
     from .api import seed_list
-    from .registry import Registry
+    from .registry.manager import Registry
     from .study import prepare_study
 
     return prepare_study(
@@ -131,7 +131,7 @@ def tells_programs(options: dict[str, Any]) -> bool:
     """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json wants it too."""
     if not options["track"]:
         return False
-    from .registry import Registry
+    from .registry.manager import Registry
 
     registry = Registry.load(options["plugin"], kind="trackers")
     names = [text.partition(":")[0] for text in options["track"]]
@@ -191,7 +191,7 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
     from .api import prepare_again
     from .core.comparison import Comparison
-    from .registry import Registry
+    from .registry.manager import Registry
     from .rundir import read_json_file
 
     fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
@@ -205,7 +205,7 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
 
 def _prepare(options: dict[str, Any]) -> Prepared:
     from .api import one_budget, prepare, seed_list
-    from .registry import Registry
+    from .registry.manager import Registry
 
     return prepare(
         Registry.load(options["plugin"]),

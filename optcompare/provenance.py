@@ -17,7 +17,7 @@ import torch
 from .core.rng import preserved_rng
 from .core.tree import tensors
 from .interfaces.workload import Workload, is_tensors
-from .registry import Registry, sources_sha256
+from .registry.manager import Registry, sources_sha256
 from .training.data import SeededSamples
 from .training.device import describe as describe_device
 from .training.shared_init import fingerprint

@@ -31,7 +31,7 @@ from .make import (
     make_strategy,
     make_workload,
 )
-from .registry import Registry
+from .registry.manager import Registry
 from .training.contender import Contender, Setup
 from .training.data import default_chunk
 from .training.shared_init import Order

@@ -16,7 +16,7 @@ from .execute import How, Prepared, execute
 from .figures import save_scaling
 from .interfaces.workload import Workload
 from .make import OptimizerLike, make_workload
-from .registry import Registry
+from .registry.manager import Registry
 from .result import Result
 from .runner import Observer
 

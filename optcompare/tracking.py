@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ComparisonError, PluginError, explain
-from .registry import Registry
+from .registry.manager import Registry
 
 if TYPE_CHECKING:
     from .core.comparison import Comparison, Trial

@@ -29,7 +29,7 @@ from .core.comparison import Comparison, Trial
 from .errors import OptcompareError, RunDirectoryError, explain
 from .journal import KEY, Kept, State, has_tables, key_of
 from .provenance import describe_environment, differences, same_results
-from .registry import Registry
+from .registry.manager import Registry
 from .replan import KINDS, adaptive, unlike
 from .resolve import objects_of, restore
 from .result import Result, load

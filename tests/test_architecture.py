@@ -14,8 +14,9 @@ import pytest
 from packaging.requirements import Requirement
 
 import optcompare
-from optcompare import cli, figures, options, registry
+from optcompare import cli, figures, options
 from optcompare.core import comparison
+from optcompare.registry import manager as registry
 
 ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
@@ -26,6 +27,7 @@ LAYERS = {
         "commands",
         "core",
         "interfaces",
+        "registry",
         "report",
         "training",
         "training.lanes",
@@ -46,7 +48,7 @@ LAYERS = {
         "core.rng",
         "core.memmap",
         "core.finite",
-        "hookspecs",
+        "registry.hookspecs",
         "interfaces.strategy",
         "core.tree",
         "interfaces.workload",
@@ -129,7 +131,7 @@ LAYERS = {
         "result",
     ],
     "running": [
-        "registry",
+        "registry.manager",
         "tracking",
         "provenance",
         "make",
@@ -230,7 +232,7 @@ def test_plugins_import_public_names_alone(path):
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("training")])
 def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
-    above = {"registry", "hookspecs", "resolve", "runner", "rundir", "result", "api", "cli"}
+    above = {"registry.manager", "registry.hookspecs", "resolve", "runner", "rundir", "result", "api", "cli"}
     assert core_modules(MODULES[module], for_types=True).isdisjoint(above)
     outside = {name.partition(".")[0] for name in imports(MODULES[module], for_types=True)}
     libraries = module == "training.lanes.engines.inductor"  # it keeps them beside torch's own

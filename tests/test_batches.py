@@ -13,7 +13,7 @@ from torch import nn
 
 from optcompare import ComparisonError, SpecError, Workload, compare
 from optcompare.core.comparison import Budget, Trial
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 from optcompare.report.figure import comparison_figure
 
 STRATEGIES = list(Registry.load().entries("strategies"))

@@ -13,7 +13,7 @@ from optcompare import ComparisonError, compare
 from optcompare.api import torch_as_agreed
 from optcompare.core.parameters import REQUIRED, parameters
 from optcompare.interfaces.optimizer import hyperparameters
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 from optcompare.rehearsal import check_workload
 
 REGISTRY = Registry.load()

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from optcompare import Epoch, compare, load
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 
 SOURCE = Path(__file__).parents[1] / "examples" / "optcompare-cyclic"
 MODULE = SOURCE / "optcompare_cyclic.py"

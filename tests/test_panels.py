@@ -23,7 +23,7 @@ from optcompare import ComparisonError, Panel, PluginError, Result, compare, loa
 from optcompare.analysis.pca import joint_plane
 from optcompare.analysis.stability import stability_edges
 from optcompare.figures import figure, make_panels
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 from optcompare.report import style
 from optcompare.report.panels import PANELS, panel_figure, with_mean_batch_size
 from optcompare.training.measurement import projection as sketches

@@ -13,11 +13,11 @@ from typing import Any
 import pluggy
 import pytest
 
-from optcompare import hookimpl, hookspecs
+from optcompare import hookimpl
 from optcompare.api import execute, prepare
 from optcompare.core.comparison import Budget
 from optcompare.errors import PluginError
-from optcompare.registry import KINDS, Registry, load_module
+from optcompare.registry.manager import KINDS, Registry, hookspecs, load_module
 
 README = Path(__file__).parents[1] / "README.md"
 HOOKS = {name: value for name, value in vars(hookspecs).items() if name.startswith("optcompare_")}

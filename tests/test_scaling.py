@@ -21,7 +21,7 @@ from optcompare.cli import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
 from optcompare.execute import execute
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 from optcompare.report.scaling import scaling_figure
 from optcompare.resume import Earlier
 from optcompare.study import rising

@@ -15,7 +15,7 @@ from conftest import small_workload
 
 from optcompare import ComparisonError, PluginError, compare, tracking
 from optcompare.cli import main
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 PLUGIN = """

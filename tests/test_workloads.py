@@ -110,7 +110,7 @@ def test_the_error_of_diabetes_is_in_points_of_the_score(make):
 
 def test_looking_workloads_up_loads_neither_pandas_nor_scikit_learn():
     code = (
-        "import sys; from optcompare.registry import Registry; Registry.load().entries('workloads'); "
+        "import sys; from optcompare.registry.manager import Registry; Registry.load().entries('workloads'); "
         "print([name for name in ('pandas', 'sklearn') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -36,7 +36,7 @@ from .table import (
 
 if TYPE_CHECKING:
     from ..claims import Finding
-    from ..registry import Entry, PluginInfo
+    from ..registry.manager import Entry, PluginInfo
     from ..rehearsal import Estimate
     from ..result import Result
 

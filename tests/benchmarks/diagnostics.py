@@ -16,7 +16,7 @@ import torch
 
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Trial
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 from optcompare.resolve import resolve
 from optcompare.training.loop.trainer import LoopTrainer
 from optcompare.training.measurement.diagnosing import Diagnosing, sample_norms

@@ -17,7 +17,7 @@ from torch import nn
 
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
-from optcompare.registry import Registry
+from optcompare.registry.manager import Registry
 from optcompare.resolve import resolve
 from optcompare.training.loop.trainer import LoopTrainer
 

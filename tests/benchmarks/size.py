@@ -44,7 +44,7 @@ def prepared(directory: Path, trials: int) -> Any:
     """Ten learning rates of one strategy that is measured at every mark."""
     from optcompare.api import prepare
     from optcompare.core.comparison import Budget
-    from optcompare.registry import Registry
+    from optcompare.registry.manager import Registry
 
     file = directory.with_suffix(".py")
     file.write_text(WORKLOAD)

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
-    from .core.comparison import Comparison, Trial
-    from .executors import Demand
-    from .interfaces.tracker import Tracker
-    from .report.panel import Panel
-    from .result import Result
+    from ..core.comparison import Comparison, Trial
+    from ..executors import Demand
+    from ..interfaces.tracker import Tracker
+    from ..report.panel import Panel
+    from ..result import Result
 
 NAME = "optcompare"
 hookspec = pluggy.HookspecMarker(NAME)
