@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .adapters import workload_from as workload_from
+    from .adapters.workload_from import workload_from as workload_from
     from .api import compare as compare
     from .contracts import check as check
     from .core.comparison import Arm as Arm
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from .study import batch_size_study as batch_size_study
 
 _HOMES = {
-    "adapters": ["workload_from"],
+    "adapters.workload_from": ["workload_from"],
     "api": ["compare"],
     "contracts": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],

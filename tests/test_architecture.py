@@ -23,6 +23,7 @@ CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
 
 LAYERS = {
     "rooms": [
+        "adapters",
         "analysis",
         "commands",
         "core",
@@ -138,10 +139,10 @@ LAYERS = {
         "resolve",
         "fitting",
         "rehearsal",
-        "given",
-        "targets",
-        "conventions",
-        "adapters",
+        "adapters.data",
+        "adapters.losses",
+        "adapters.frameworks",
+        "adapters.workload_from",
         "tasks",
         "resume",
         "worker",

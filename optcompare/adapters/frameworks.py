@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .core.tree import len_batch, rows_of
-from .errors import WorkloadError
-from .interfaces.workload import Metric
-from .targets import counted
+from ..core.tree import len_batch, rows_of
+from ..errors import WorkloadError
+from ..interfaces.workload import Metric
+from .losses import counted
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .conventions import Form, is_lightning, is_net, lightning_form, named_form, net_of
-from .core.rng import preserved_rng
-from .core.tree import mapped
-from .errors import WorkloadError, explain
-from .fitting import explain_with_kinds
-from .given import Given, given, split
-from .interfaces.workload import Metric, Workload
-from .targets import task_of
-from .training.data import first_rows
-from .training.shared_init import made
+from ..core.rng import preserved_rng
+from ..core.tree import mapped
+from ..errors import WorkloadError, explain
+from ..fitting import explain_with_kinds
+from ..interfaces.workload import Metric, Workload
+from ..training.data import first_rows
+from ..training.shared_init import made
+from .data import Given, given, split
+from .frameworks import Form, is_lightning, is_net, lightning_form, named_form, net_of
+from .losses import task_of
 
 if TYPE_CHECKING:
     from torch import nn

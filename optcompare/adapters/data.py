@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset, default_collate
 
-from .core.tree import mapped, tensors
-from .errors import WorkloadError
-from .interfaces.workload import is_tensors, refuse_empty, rows
+from ..core.tree import mapped, tensors
+from ..errors import WorkloadError
+from ..interfaces.workload import is_tensors, refuse_empty, rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from .errors import WorkloadError
-from .given import Classes, listed
-from .interfaces.workload import Metric, accuracy, of_torch
+from ..errors import WorkloadError
+from ..interfaces.workload import Metric, accuracy, of_torch
+from .data import Classes, listed
 
 if TYPE_CHECKING:
     from torch import Tensor

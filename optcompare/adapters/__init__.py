@@ -1,0 +1,1 @@
+"""Models and data as people have them become a workload."""
