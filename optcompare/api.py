@@ -26,8 +26,8 @@ from .report.progress import in_notebook
 from .report.progress import progress as shown
 from .resolve import resolve, restore
 from .result import Result
-from .resume import Earlier, refuse_other_question
 from .runner import Observer
+from .storage.resume import Earlier, refuse_other_question
 from .training.contender import Setup
 from .training.device import resolve as resolve_device
 from .training.device import torch_as_agreed, undetermined

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import rundir
 from .analysis.certificate import Agreement, Evidence
 from .core.comparison import Trial
 from .errors import RunDirectoryError, explain
-from .journal import KEY, Kept, key_of
 from .result import Result
 from .retrain import shortened
+from .storage import run_dir
+from .storage.journal import KEY, Kept, key_of
 from .training.shared_init import fingerprint
 
 _SHOWN = 3
@@ -123,8 +123,8 @@ def conclusions_again(result: Result, directory: Path, about: Row) -> Finding:
         return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
     wrong = []
     with suppress(OSError):  # the check of the files says so
-        if (directory / rundir.SUMMARY).read_bytes() != summary:
-            wrong.append(f"{rundir.SUMMARY} is not what the tables give")
+        if (directory / run_dir.SUMMARY).read_bytes() != summary:
+            wrong.append(f"{run_dir.SUMMARY} is not what the tables give")
     if about["verdict"] != verdict:
         wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
     return Finding(name, not wrong, "; ".join(wrong) or "summary.csv and the verdict come out the same from the tables")

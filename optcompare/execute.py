@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import rundir
 from .analysis.pca import joint_plane
 from .core.comparison import Comparison, Trial
 from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
 from .figures import make_panels, save_figures
-from .journal import Journal, forget_parts
 from .make import make_executor
 from .noise import noise_along
-from .provenance import describe_environment
 from .rates import choose_rates, with_closer_rates
 from .registry.manager import Registry
 from .rehearsal import Estimate
 from .result import Result, describe
-from .resume import Earlier, refuse_changes
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
+from .storage import run_dir
+from .storage.journal import Journal, forget_parts
+from .storage.provenance import describe_environment
+from .storage.resume import Earlier, refuse_changes
 from .tasks import Tasks
 from .tracking import tracking
 from .training.contender import Setup
@@ -105,8 +105,8 @@ def execute(
         trackers = stack.enter_context(tracking(registry, how.track, out))
         work = stack.enter_context(_workplace(prepared, how, stop, trackers))
         if out is not None:
-            stack.enter_context(rundir.reserved(out, occupied=earlier is not None))
-            rundir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
+            stack.enter_context(run_dir.reserved(out, occupied=earlier is not None))
+            run_dir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
         for tracker in trackers:
             tracker.run_started(comparison)

@@ -13,7 +13,7 @@ from .analysis.profiles import critical_difference, mean_ranks, performance_prof
 from .analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
 from .errors import ComparisonError, PluginError, explain
 from .registry.manager import Registry
-from .rundir import safe_name, write_atomically
+from .storage.run_dir import safe_name, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

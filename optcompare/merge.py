@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import rundir
 from .analysis.certificate import Check
 from .core.comparison import Comparison
 from .core.tuning import Tuning
 from .errors import ComparisonError, RunDirectoryError
 from .result import Result, load
+from .storage import run_dir
 
 SAME = (
     "workload",
@@ -59,9 +59,9 @@ def merge(runs: Sequence[tuple[Path, Result]]) -> Result:
 
 
 def _runs(directory: Path) -> list[Path]:
-    if (directory / rundir.COMPARISON).is_file():
+    if (directory / run_dir.COMPARISON).is_file():
         return [directory]
-    inside = sorted(path.parent for path in directory.glob(f"*/{rundir.COMPARISON}"))
+    inside = sorted(path.parent for path in directory.glob(f"*/{run_dir.COMPARISON}"))
     if not inside:
         raise RunDirectoryError(f"{directory} is no run directory and holds none; give what --out named")
     return inside

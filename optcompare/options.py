@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .core.grammar import split
 from .errors import ComparisonError
-from .rundir import refuse_occupied, safe_name
+from .storage.run_dir import refuse_occupied, safe_name
 
 if TYPE_CHECKING:
     from .execute import Prepared
-    from .resume import Earlier
+    from .storage.resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
@@ -65,7 +65,7 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
     from .api import one_budget, prepare, prepare_again, seed_list
     from .registry.manager import Registry
-    from .resume import Earlier, extended
+    from .storage.resume import Earlier, extended
 
     fixed = [name for name in given if name not in _FREE_WITH_RESUME]
     if fixed:
@@ -192,7 +192,7 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
     from .api import prepare_again
     from .core.comparison import Comparison
     from .registry.manager import Registry
-    from .rundir import read_json_file
+    from .storage.run_dir import read_json_file
 
     fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
     if fixed:

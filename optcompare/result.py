@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import rundir
 from .analysis.certificate import Check
 from .analysis.lr_scores import best_rates, rate_scores
 from .analysis.paired import pairs
@@ -22,7 +21,8 @@ from .analysis.verdict import verdict
 from .core.comparison import Comparison
 from .core.goal import Goal
 from .errors import ComparisonError, RunDirectoryError
-from .journal import chosen, has_tables, read_run
+from .storage import run_dir
+from .storage.journal import chosen, has_tables, read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -222,7 +222,7 @@ class Result:
     def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
         """Writes the run directory, which must be new or empty, and returns its path."""
         path = Path(directory)
-        rundir.claim(path)
+        run_dir.claim(path)
         self.write(path, formats)
         return path
 
@@ -232,28 +232,28 @@ class Result:
         ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
         by computing it again (``optcompare verify``).
         """
-        tables = {rundir.RECORDS: self.records, rundir.TRIALS: self.trials}
+        tables = {run_dir.RECORDS: self.records, run_dir.TRIALS: self.trials}
         if self.paths is not None:
-            tables[rundir.PATHS] = self.paths
+            tables[run_dir.PATHS] = self.paths
         if self.plane is not None:
-            tables[rundir.PLANE] = self.plane
+            tables[run_dir.PLANE] = self.plane
         for name, table in tables.items():
-            rundir.write_table(directory, name, table)
+            run_dir.write_table(directory, name, table)
         written = list(tables)
-        rundir.write_atomically(directory / rundir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
-        written.append(rundir.SUMMARY)
+        run_dir.write_atomically(directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
+        written.append(run_dir.SUMMARY)
         if len(self.reported[0]):
             pictures = [suffix for suffix in formats if suffix != "html"]
             figure = self.plot() if pictures else None
             for suffix in pictures:
-                rundir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
+                run_dir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
                 written.append(f"comparison.{suffix}")
             if "html" in formats:
-                rundir.write_atomically(directory / "comparison.html", self.save_page)
+                run_dir.write_atomically(directory / "comparison.html", self.save_page)
                 written.append("comparison.html")
         about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
-        files = {name: rundir.file_sha256(directory / name) for name in written}
-        rundir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
+        files = {name: run_dir.file_sha256(directory / name) for name in written}
+        run_dir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
@@ -304,7 +304,7 @@ def load(directory: str | Path) -> Result:
     something is missing or damaged.
     """
     path = Path(directory)
-    values = rundir.read_json(path)
+    values = run_dir.read_json(path)
     if not has_tables(path) and values.get("status") == "running":
         raise RunDirectoryError(
             f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
@@ -320,8 +320,8 @@ def load(directory: str | Path) -> Result:
             status="interrupted" if crashed else values["status"],
             notes=[*values["notes"], *([CRASHED] if crashed else [])],
             environment=values["environment"],
-            paths=rundir.read_table(path, rundir.PATHS) if (path / rundir.PATHS).is_file() else None,
-            plane=rundir.read_table(path, rundir.PLANE) if (path / rundir.PLANE).is_file() else None,
+            paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
+            plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
         )
     except (KeyError, TypeError, ComparisonError) as error:
-        raise RunDirectoryError(f"{path / rundir.COMPARISON} is damaged: {type(error).__name__}: {error}") from error
+        raise RunDirectoryError(f"{path / run_dir.COMPARISON} is damaged: {type(error).__name__}: {error}") from error

@@ -17,10 +17,10 @@ from .analysis.certificate import Agreement, Check, Evidence
 from .core.comparison import Budget, Trial
 from .errors import RunDirectoryError
 from .executors import Piece, Place
-from .journal import Journal, Row, Saved, State, key_of
 from .rehearsal import Estimate
 from .result import RECORD_COLUMNS, TRIAL_COLUMNS
-from .resume import Earlier, goes_on, prolonged
+from .storage.journal import Journal, Row, Saved, State, key_of
+from .storage.resume import Earlier, goes_on, prolonged
 from .tasks import Queue, Task, Tasks
 from .training.measurement.counters import Progress
 from .training.measurement.record import outcome_of

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from .errors import PluginError
-from .rundir import refuse_occupied
+from .storage.run_dir import refuse_occupied
 
 _PROJECT = """[build-system]
 requires = ["setuptools>=77"]

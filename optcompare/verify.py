@@ -11,7 +11,6 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from . import rundir
 from .claims import (
     Finding,
     Row,
@@ -27,13 +26,14 @@ from .claims import (
 )  # fmt: skip
 from .core.comparison import Comparison, Trial
 from .errors import OptcompareError, RunDirectoryError, explain
-from .journal import KEY, Kept, State, has_tables, key_of
-from .provenance import describe_environment, differences, same_results
 from .registry.manager import Registry
 from .replan import KINDS, adaptive, unlike
 from .resolve import objects_of, restore
 from .result import Result, load
 from .retrain import Saved, compared, shortened
+from .storage import run_dir
+from .storage.journal import KEY, Kept, State, has_tables, key_of
+from .storage.provenance import describe_environment, differences, same_results
 from .training.contender import Setup
 from .training.device import resolve as resolve_device
 from .training.loop.trainer import LoopTrainer
@@ -51,7 +51,7 @@ def verify(
     Nothing of the directory is executed; the plugins and files that the run names are loaded, as they are to resume it.
     Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot be loaded.
     """
-    about = rundir.read_json(directory)
+    about = run_dir.read_json(directory)
     comparison, environment = _claimed(directory, about)
     if not has_tables(directory):
         raise RunDirectoryError(f"{directory} holds no trial: the run was stopped before the first had ended")
@@ -94,7 +94,7 @@ def _findings(
 
 
 def _claimed(directory: Path, about: Row) -> tuple[Comparison, Row]:
-    path = directory / rundir.COMPARISON
+    path = directory / run_dir.COMPARISON
     try:
         if not isinstance(about["environment"], dict):
             raise TypeError("environment is no object")
@@ -117,10 +117,10 @@ def _files(directory: Path, files: Any) -> Finding:
     if files is None:
         return Finding(name, None, "no SHA-256 of them was noted, since the run did not come to its end, or is older")
     if not isinstance(files, dict) or not files:
-        return Finding(name, False, f"{rundir.COMPARISON} lists none")
+        return Finding(name, False, f"{run_dir.COMPARISON} lists none")
     wrong = [f"{each} {found}" for each, sha256 in files.items() if (found := _unlike_file(directory, each, sha256))]
     return Finding(
-        name, not wrong, "; ".join(wrong) or f"{', '.join(files)}: the SHA-256 that {rundir.COMPARISON} notes"
+        name, not wrong, "; ".join(wrong) or f"{', '.join(files)}: the SHA-256 that {run_dir.COMPARISON} notes"
     )
 
 
@@ -128,7 +128,7 @@ def _unlike_file(directory: Path, name: str, sha256: Any) -> str:
     if Path(name).name != name:
         return "lies elsewhere"
     try:
-        now = rundir.file_sha256(directory / name)
+        now = run_dir.file_sha256(directory / name)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     return "" if now == sha256 else f"was changed: its SHA-256 is {shortened(now)}, not {shortened(sha256)}"

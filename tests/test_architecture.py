@@ -30,6 +30,7 @@ LAYERS = {
         "interfaces",
         "registry",
         "report",
+        "storage",
         "training",
         "training.lanes",
         "training.lanes.engines",
@@ -95,8 +96,8 @@ LAYERS = {
     ],
     "records": [
         "analysis.certificate",
-        "rundir",
-        "journal",
+        "storage.run_dir",
+        "storage.journal",
         "analysis.statistics",
         "analysis.time_to_goal",
         "analysis.summary",
@@ -134,7 +135,7 @@ LAYERS = {
     "running": [
         "registry.manager",
         "tracking",
-        "provenance",
+        "storage.provenance",
         "make",
         "resolve",
         "fitting",
@@ -144,7 +145,7 @@ LAYERS = {
         "adapters.frameworks",
         "adapters.workload_from",
         "tasks",
-        "resume",
+        "storage.resume",
         "worker",
         "executors",
         "runner",
@@ -233,7 +234,7 @@ def test_plugins_import_public_names_alone(path):
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("training")])
 def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
-    above = {"registry.manager", "registry.hookspecs", "resolve", "runner", "rundir", "result", "api", "cli"}
+    above = {"registry.manager", "registry.hookspecs", "resolve", "runner", "storage.run_dir", "result", "api", "cli"}
     assert core_modules(MODULES[module], for_types=True).isdisjoint(above)
     outside = {name.partition(".")[0] for name in imports(MODULES[module], for_types=True)}
     libraries = module == "training.lanes.engines.inductor"  # it keeps them beside torch's own
@@ -250,7 +251,7 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
             (
                 "report",
                 "analysis.statistics",
-                "rundir",
+                "storage.run_dir",
                 "analysis.time_to_goal",
                 "analysis.paired",
                 "analysis.profiles",

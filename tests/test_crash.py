@@ -13,8 +13,8 @@ import pytest
 
 from optcompare import load
 from optcompare.core.comparison import Arm, Part, Trial
-from optcompare.journal import PARTS, Journal, forget_parts, read_run
-from optcompare.rundir import RECORDS, TRIALS, write_table
+from optcompare.storage.journal import PARTS, Journal, forget_parts, read_run
+from optcompare.storage.run_dir import RECORDS, TRIALS, write_table
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 LOUD = """

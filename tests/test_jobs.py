@@ -21,7 +21,7 @@ from torch import nn
 from optcompare import ComparisonError, OptcompareError, RunDirectoryError, Strategy, compare, load
 from optcompare.cli import main
 from optcompare.core.rng import permutation
-from optcompare.rundir import reserved
+from optcompare.storage.run_dir import reserved
 from optcompare.training.shared_init import fingerprint
 
 SCRIPT = Path(sys.executable).with_name("optcompare")

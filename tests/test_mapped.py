@@ -13,7 +13,7 @@ from torch import nn
 from optcompare import WorkloadError, compare
 from optcompare.core.comparison import Trial
 from optcompare.core.memmap import is_mapped, place_of, reopened
-from optcompare.provenance import data_sha256
+from optcompare.storage.provenance import data_sha256
 from optcompare.worker import pack
 
 

@@ -13,9 +13,10 @@ from conftest import small_workload
 from torch import nn
 
 import optcompare
-from optcompare import ComparisonError, compare, journal, load
+from optcompare import ComparisonError, compare, load
 from optcompare.cli import FIGURES, main
 from optcompare.merge import load_all
+from optcompare.storage import journal
 
 
 def run(*arguments: object) -> int | str | None:

@@ -12,9 +12,10 @@ import torch
 from conftest import small_workload
 from torch import nn
 
-from optcompare import ComparisonError, OptcompareError, Strategy, compare, journal, load
+from optcompare import ComparisonError, OptcompareError, Strategy, compare, load
 from optcompare.cli import main
 from optcompare.options import state_bytes
+from optcompare.storage import journal
 
 EXACT = [
     "arm",

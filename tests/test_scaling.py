@@ -23,7 +23,7 @@ from optcompare.core.tuning import Tuning
 from optcompare.execute import execute
 from optcompare.registry.manager import Registry
 from optcompare.report.scaling import scaling_figure
-from optcompare.resume import Earlier
+from optcompare.storage.resume import Earlier
 from optcompare.study import rising
 from optcompare.verify import verify
 

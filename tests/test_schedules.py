@@ -17,7 +17,7 @@ from optcompare.api import torch_as_agreed
 from optcompare.cli import main
 from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.schedule import canonical, depends_on_budget, schedule_of
-from optcompare.resume import goes_on
+from optcompare.storage.resume import goes_on
 
 T = 30
 SCHEDULERS = {

@@ -10,19 +10,19 @@ import pytest
 from tables import tables
 from tables import trial as ended
 
-from optcompare import journal
 from optcompare.analysis.statistics import final_values, mean_interval
 from optcompare.analysis.summary import summarize
 from optcompare.analysis.time_to_goal import time_to_goal
 from optcompare.core.comparison import Arm, Budget, Comparison, Part, Trial
 from optcompare.core.goal import Goal
-from optcompare.journal import PARTS, STATES, Journal, Kept, read_run, trial_numbers
 from optcompare.report.curves import arm_curves, with_status
 from optcompare.report.figure import comparison_figure
 from optcompare.report.goal import goal_figure
 from optcompare.report.seeds import final_figure
 from optcompare.report.style import DRAWN, arm_colours
-from optcompare.resume import Earlier
+from optcompare.storage import journal
+from optcompare.storage.journal import PARTS, STATES, Journal, Kept, read_run, trial_numbers
+from optcompare.storage.resume import Earlier
 
 SEEDS = 3 * DRAWN
 

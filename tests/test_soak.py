@@ -19,7 +19,7 @@ from test_crash import LOUD
 from test_resume import EXACT
 
 from optcompare import Result, RunDirectoryError, load
-from optcompare.journal import has_tables
+from optcompare.storage.journal import has_tables
 
 SCRIPT = Path(sys.executable).with_name("optcompare")
 WAYS = {

@@ -13,11 +13,12 @@ import pytest
 import torch
 from conftest import small_workload
 
-from optcompare import Strategy, compare, journal
+from optcompare import Strategy, compare
 from optcompare.cli import main
 from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.retrain import Ran, Saved, _distances
-from optcompare.rundir import file_sha256
+from optcompare.storage import journal
+from optcompare.storage.run_dir import file_sha256
 from optcompare.training.measurement.counters import Progress
 from optcompare.verify import verify
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..execute import Prepared
     from ..report.terminal import Reporter
     from ..result import Result
-    from ..resume import Earlier
+    from ..storage.resume import Earlier
 
 MACHINE = (
     click.option(

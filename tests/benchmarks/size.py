@@ -71,10 +71,10 @@ def write(directory: Path, trials: int) -> Iterator[None]:
 
     from optcompare.analysis.certificate import Agreement, Evidence
     from optcompare.execute import _as_planned
-    from optcompare.journal import Journal, forget_parts
-    from optcompare.provenance import describe_environment
     from optcompare.result import Result, describe
-    from optcompare.rundir import write_json
+    from optcompare.storage.journal import Journal, forget_parts
+    from optcompare.storage.provenance import describe_environment
+    from optcompare.storage.run_dir import write_json
 
     one = prepared(directory, trials)
     comparison = one.setup.comparison

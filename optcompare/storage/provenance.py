@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .core.rng import preserved_rng
-from .core.tree import tensors
-from .interfaces.workload import Workload, is_tensors
-from .registry.manager import Registry, sources_sha256
-from .training.data import SeededSamples
-from .training.device import describe as describe_device
-from .training.shared_init import fingerprint
+from ..core.rng import preserved_rng
+from ..core.tree import tensors
+from ..interfaces.workload import Workload, is_tensors
+from ..registry.manager import Registry, sources_sha256
+from ..training.data import SeededSamples
+from ..training.device import describe as describe_device
+from ..training.shared_init import fingerprint
 
 _COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
 _SAMPLED = 64
@@ -40,7 +40,7 @@ def describe_environment(
     registry: Registry, workload: Workload | None, device: torch.device, threads: int
 ) -> dict[str, Any]:
     """Versions, hardware, plugins and fingerprints, for the record."""
-    from . import __version__
+    from .. import __version__
 
     return {
         "optcompare": __version__,

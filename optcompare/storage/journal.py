@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .core.comparison import Trial
-from .errors import RunDirectoryError
-from .rundir import RECORDS, TRIALS, read_table, write_atomically, write_table
+from ..core.comparison import Trial
+from ..errors import RunDirectoryError
+from .run_dir import RECORDS, TRIALS, read_table, write_atomically, write_table
 
 PARTS, STATES, CHECKPOINT = "parts", "states", "checkpoint.pt"
 _FLUSH_SECONDS = 1.0

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .core.comparison import Arm, Budget, Comparison, Trial
-from .core.schedule import depends_on_budget
-from .errors import ComparisonError
+from ..core.comparison import Arm, Budget, Comparison, Trial
+from ..core.schedule import depends_on_budget
+from ..errors import ComparisonError
 from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
 from .provenance import differences, same_results
-from .rundir import read_json
+from .run_dir import read_json
 
 Row = dict[str, Any]
 

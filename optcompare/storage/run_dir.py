@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from .errors import RunDirectoryError
+from ..errors import RunDirectoryError
 
 COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
 SUMMARY, PLANE = "summary.csv", "plane.parquet"

@@ -1,0 +1,1 @@
+"""The run directory: written atomically, read without executing anything, gone on with."""
