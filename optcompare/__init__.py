@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .interfaces.workload import accuracy as accuracy
     from .registry.hookspecs import hookimpl as hookimpl
     from .report.panel import Panel as Panel
-    from .result import Result as Result
-    from .result import load as load
+    from .results.result import Result as Result
+    from .results.result import load as load
     from .study import batch_size_study as batch_size_study
 
 _HOMES = {
@@ -61,7 +61,7 @@ _HOMES = {
     "executors": ["Demand"],
     "registry.hookspecs": ["hookimpl"],
     "report.panel": ["Panel"],
-    "result": ["Result", "load"],
+    "results.result": ["Result", "load"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
     "interfaces.tracker": ["Tracker"],
     "interfaces.workload": ["Workload", "accuracy"],

@@ -25,7 +25,7 @@ from .rehearsal import rehearse
 from .report.progress import in_notebook
 from .report.progress import progress as shown
 from .resolve import resolve, restore
-from .result import Result
+from .results.result import Result
 from .runner import Observer
 from .storage.resume import Earlier, refuse_other_question
 from .training.contender import Setup

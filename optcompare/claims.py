@@ -14,7 +14,7 @@ from typing import Any
 from .analysis.certificate import Agreement, Evidence
 from .core.comparison import Trial
 from .errors import RunDirectoryError, explain
-from .result import Result
+from .results.result import Result
 from .retrain import shortened
 from .storage import run_dir
 from .storage.journal import KEY, Kept, key_of

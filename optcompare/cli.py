@@ -82,10 +82,10 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     that they did not ask the same question.
     """
     from .figures import make_panels, save_figures
-    from .merge import load_all
     from .options import plot_formats
     from .registry.manager import Registry
     from .report.terminal import Reporter, summary_as
+    from .results.merge import load_all
 
     formats, figure = plot_formats(options["formats"]), options["figure"]
     registry = Registry.load(options["plugin"], kind="panels")

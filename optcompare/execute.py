@@ -24,7 +24,7 @@ from .noise import noise_along
 from .rates import choose_rates, with_closer_rates
 from .registry.manager import Registry
 from .rehearsal import Estimate
-from .result import Result, describe
+from .results.result import Result, describe
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
 from .storage import run_dir
 from .storage.journal import Journal, forget_parts

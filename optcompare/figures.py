@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .report.panel import Panel
-    from .result import Result
+    from .results.result import Result
 
 ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
 ACROSS = ("profile", "ranks")

@@ -19,7 +19,7 @@ from .interfaces.optimizer import Factory, check_factory, hyperparameters, undec
 from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
 from .registry.manager import Registry, load_module
-from .result import RECORD_COLUMNS
+from .results.result import RECORD_COLUMNS
 from .training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:

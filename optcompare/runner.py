@@ -18,7 +18,7 @@ from .core.comparison import Budget, Trial
 from .errors import RunDirectoryError
 from .executors import Piece, Place
 from .rehearsal import Estimate
-from .result import RECORD_COLUMNS, TRIAL_COLUMNS
+from .results.result import RECORD_COLUMNS, TRIAL_COLUMNS
 from .storage.journal import Journal, Row, Saved, State, key_of
 from .storage.resume import Earlier, goes_on, prolonged
 from .tasks import Queue, Task, Tasks

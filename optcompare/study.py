@@ -17,7 +17,7 @@ from .figures import save_scaling
 from .interfaces.workload import Workload
 from .make import OptimizerLike, make_workload
 from .registry.manager import Registry
-from .result import Result
+from .results.result import Result
 from .runner import Observer
 
 MARKS = 16

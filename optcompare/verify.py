@@ -29,7 +29,7 @@ from .errors import OptcompareError, RunDirectoryError, explain
 from .registry.manager import Registry
 from .replan import KINDS, adaptive, unlike
 from .resolve import objects_of, restore
-from .result import Result, load
+from .results.result import Result, load
 from .retrain import Saved, compared, shortened
 from .storage import run_dir
 from .storage.journal import KEY, Kept, State, has_tables, key_of

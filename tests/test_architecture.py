@@ -30,6 +30,7 @@ LAYERS = {
         "interfaces",
         "registry",
         "report",
+        "results",
         "storage",
         "training",
         "training.lanes",
@@ -130,7 +131,7 @@ LAYERS = {
         "report.markup",
         "report.notebook",
         "report.page",
-        "result",
+        "results.result",
     ],
     "running": [
         "registry.manager",
@@ -150,7 +151,7 @@ LAYERS = {
         "executors",
         "runner",
         "figures",
-        "merge",
+        "results.merge",
         "retrain",
         "replan",
         "noise",
@@ -234,7 +235,16 @@ def test_plugins_import_public_names_alone(path):
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("training")])
 def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
-    above = {"registry.manager", "registry.hookspecs", "resolve", "runner", "storage.run_dir", "result", "api", "cli"}
+    above = {
+        "registry.manager",
+        "registry.hookspecs",
+        "resolve",
+        "runner",
+        "storage.run_dir",
+        "results.result",
+        "api",
+        "cli",
+    }
     assert core_modules(MODULES[module], for_types=True).isdisjoint(above)
     outside = {name.partition(".")[0] for name in imports(MODULES[module], for_types=True)}
     libraries = module == "training.lanes.engines.inductor"  # it keeps them beside torch's own
@@ -290,7 +300,7 @@ def test_only_the_command_line_prints(module):
         (
             [
                 "optcompare.analysis.statistics",
-                "optcompare.result",
+                "optcompare.results.result",
                 *(f"optcompare.{m}" for m in MODULES if "report" in m),
             ],
             {"torch", "optcompare_plugins", "matplotlib.pyplot"},

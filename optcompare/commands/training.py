@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..execute import Prepared
     from ..report.terminal import Reporter
-    from ..result import Result
+    from ..results.result import Result
     from ..storage.resume import Earlier
 
 MACHINE = (

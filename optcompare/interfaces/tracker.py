@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from ..core.comparison import Comparison, Trial
-    from ..result import Result
+    from ..results.result import Result
 
 
 class Tracker:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..executors import Demand
     from ..interfaces.tracker import Tracker
     from ..report.panel import Panel
-    from ..result import Result
+    from ..results.result import Result
 
 NAME = "optcompare"
 hookspec = pluggy.HookspecMarker(NAME)

@@ -10,7 +10,7 @@ from .markup import question, table, text
 from .table import certificate_lines, goal_cells, pair_cells, summary_cells
 
 if TYPE_CHECKING:
-    from ..result import Result
+    from ..results.result import Result
 
 DPI = 90
 STYLE = """<style>

@@ -26,7 +26,7 @@ from .series import VALUES, embedded
 from .table import duration, goal_cells, number, pair_cells, spread_cells, summary_cells, tuning_cells
 
 if TYPE_CHECKING:
-    from ..result import Result
+    from ..results.result import Result
 
 ROWS = 1_000
 """The most rows of the table of trials."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..claims import Finding
     from ..registry.manager import Entry, PluginInfo
     from ..rehearsal import Estimate
-    from ..result import Result
+    from ..results.result import Result
 
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what

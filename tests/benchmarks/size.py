@@ -71,7 +71,7 @@ def write(directory: Path, trials: int) -> Iterator[None]:
 
     from optcompare.analysis.certificate import Agreement, Evidence
     from optcompare.execute import _as_planned
-    from optcompare.result import Result, describe
+    from optcompare.results.result import Result, describe
     from optcompare.storage.journal import Journal, forget_parts
     from optcompare.storage.provenance import describe_environment
     from optcompare.storage.run_dir import write_json
@@ -145,7 +145,7 @@ def resume(directory: Path, trials: int) -> Iterator[None]:
 
 
 def summary(directory: Path, trials: int) -> Iterator[None]:
-    from optcompare.result import load
+    from optcompare.results.result import load
 
     yield
     result = load(directory)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from .analysis.certificate import Check
-from .core.comparison import Comparison
-from .core.tuning import Tuning
-from .errors import ComparisonError, RunDirectoryError
+from ..analysis.certificate import Check
+from ..core.comparison import Comparison
+from ..core.tuning import Tuning
+from ..errors import ComparisonError, RunDirectoryError
+from ..storage import run_dir
 from .result import Result, load
-from .storage import run_dir
 
 SAME = (
     "workload",

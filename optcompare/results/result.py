@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .analysis.certificate import Check
-from .analysis.lr_scores import best_rates, rate_scores
-from .analysis.paired import pairs
-from .analysis.stability import stability_edges
-from .analysis.statistics import compared_column, estimated
-from .analysis.summary import summarize
-from .analysis.time_to_goal import time_to_goal
-from .analysis.verdict import verdict
-from .core.comparison import Comparison
-from .core.goal import Goal
-from .errors import ComparisonError, RunDirectoryError
-from .storage import run_dir
-from .storage.journal import chosen, has_tables, read_run
+from ..analysis.certificate import Check
+from ..analysis.lr_scores import best_rates, rate_scores
+from ..analysis.paired import pairs
+from ..analysis.stability import stability_edges
+from ..analysis.statistics import compared_column, estimated
+from ..analysis.summary import summarize
+from ..analysis.time_to_goal import time_to_goal
+from ..analysis.verdict import verdict
+from ..core.comparison import Comparison
+from ..core.goal import Goal
+from ..errors import ComparisonError, RunDirectoryError
+from ..storage import run_dir
+from ..storage.journal import chosen, has_tables, read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-    from .analysis.batch_scaling import Curve
-    from .interfaces.workload import Workload
-    from .report.panel import Panel
+    from ..analysis.batch_scaling import Curve
+    from ..interfaces.workload import Workload
+    from ..report.panel import Panel
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 FORMATS = ("png", "svg", "pdf", "html")
@@ -120,7 +120,7 @@ class Result:
 
     def scaling(self) -> list[Curve]:
         """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
-        from .analysis.batch_scaling import curves
+        from ..analysis.batch_scaling import curves
 
         if self.goal is None or not self.comparison.stop_at_goal:
             raise ComparisonError(
@@ -138,7 +138,7 @@ class Result:
 
     def recommendation(self) -> list[str]:
         """What a batch-size study says, in words."""
-        from .analysis.batch_scaling import words
+        from ..analysis.batch_scaling import words
 
         kind = "estimated seconds" if estimated(self.records) else "seconds"
         return words(self.scaling(), str(self.goal), str(self.comparison.budget), kind)
@@ -160,14 +160,14 @@ class Result:
 
     def plot(self) -> Figure:
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
-        from .report.figure import comparison_figure
+        from ..report.figure import comparison_figure
 
         note = None if self.status == "finished" else "interrupted: what was measured until then"
         return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
         """The panels that have something to show of this run, with what they show it of: a plugin's first."""
-        from .report.panels import FIRST, PANELS
+        from ..report.panels import FIRST, PANELS
 
         panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
         tables = self.panel_tables()
@@ -177,7 +177,7 @@ class Result:
 
     def panel_tables(self) -> dict[str, pd.DataFrame]:
         """What panels read, by name; see :class:`optcompare.Panel`."""
-        from .report.curves import with_status
+        from ..report.curves import with_status
 
         records, trials = self.reported
         if records.empty:
@@ -187,7 +187,7 @@ class Result:
 
     def save_page(self, path: str | Path) -> None:
         """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
-        from .report.page import page
+        from ..report.page import page
 
         Path(path).write_text(page([self]), encoding="utf-8")
 
@@ -209,9 +209,9 @@ class Result:
             raise RunDirectoryError(
                 f"the final weights of {arm}, seed {seed}, were not kept; run compare() and ask its Result"
             )
-        from .training.data import first_rows
-        from .training.device import DTYPES
-        from .training.shared_init import SharedStart
+        from ..training.data import first_rows
+        from ..training.device import DTYPES
+        from ..training.shared_init import SharedStart
 
         workload = self.workload
         model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
@@ -260,12 +260,12 @@ class Result:
         return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
 
     def _repr_html_(self) -> str:
-        from .report.notebook import result_html
+        from ..report.notebook import result_html
 
         return result_html(self)
 
     def __repr__(self) -> str:
-        from .report.notebook import result_text
+        from ..report.notebook import result_text
 
         return result_text(self)
 

@@ -1,0 +1,1 @@
+"""A comparison's result: what was measured, and the tables made of it."""
