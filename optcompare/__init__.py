@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from .errors import StrategyError as StrategyError
     from .errors import WorkloadError as WorkloadError
     from .executors import Demand as Demand
-    from .figures import figure as figure
     from .interfaces.diagnostic import Diagnostic as Diagnostic
     from .interfaces.diagnostic import Moment as Moment
     from .interfaces.strategy import Epoch as Epoch
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
     from .interfaces.workload import Workload as Workload
     from .interfaces.workload import accuracy as accuracy
     from .registry.hookspecs import hookimpl as hookimpl
-    from .report.panel import Panel as Panel
+    from .report.figures import figure as figure
+    from .report.plots.panel import Panel as Panel
     from .results.result import Result as Result
     from .results.result import load as load
     from .study import batch_size_study as batch_size_study
@@ -46,7 +46,7 @@ _HOMES = {
     "contracts": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "interfaces.diagnostic": ["Diagnostic", "Moment"],
-    "figures": ["figure"],
+    "report.figures": ["figure"],
     "study": ["batch_size_study"],
     "errors": [
         "ComparisonError",
@@ -60,7 +60,7 @@ _HOMES = {
     ],
     "executors": ["Demand"],
     "registry.hookspecs": ["hookimpl"],
-    "report.panel": ["Panel"],
+    "report.plots.panel": ["Panel"],
     "results.result": ["Result", "load"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
     "interfaces.tracker": ["Tracker"],

@@ -81,9 +81,9 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     Several runs of the same workload are merged, unless their fingerprints show
     that they did not ask the same question.
     """
-    from .figures import make_panels, save_figures
     from .options import plot_formats
     from .registry.manager import Registry
+    from .report.figures import make_panels, save_figures
     from .report.terminal import Reporter, summary_as
     from .results.merge import load_all
 

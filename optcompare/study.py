@@ -13,10 +13,10 @@ from .api import prepare, seed_list, watched
 from .core.comparison import Budget, TrainerName
 from .errors import ComparisonError
 from .execute import How, Prepared, execute
-from .figures import save_scaling
 from .interfaces.workload import Workload
 from .make import OptimizerLike, make_workload
 from .registry.manager import Registry
+from .report.figures import save_scaling
 from .results.result import Result
 from .runner import Observer
 

@@ -14,9 +14,10 @@ import pytest
 from packaging.requirements import Requirement
 
 import optcompare
-from optcompare import cli, figures, options
+from optcompare import cli, options
 from optcompare.core import comparison
 from optcompare.registry import manager as registry
+from optcompare.report import figures
 
 ROOT = Path(__file__).parents[1]
 CORE, PLUGINS = ROOT / "optcompare", ROOT / "plugins"
@@ -30,6 +31,8 @@ LAYERS = {
         "interfaces",
         "registry",
         "report",
+        "report.html",
+        "report.plots",
         "results",
         "storage",
         "training",
@@ -108,29 +111,29 @@ LAYERS = {
         "rates",
         "analysis.stability",
         "analysis.pca",
-        "report.style",
-        "report.scales",
-        "report.curves",
-        "report.paths",
-        "report.layout",
-        "report.panel",
-        "report.panels",
-        "report.figure",
+        "report.plots.style",
+        "report.plots.scales",
+        "report.plots.curves",
+        "report.plots.paths",
+        "report.plots.layout",
+        "report.plots.panel",
+        "report.plots.builtin_panels",
+        "report.plots.comparison",
         "report.table",
         "report.progress",
         "analysis.verdict",
-        "report.rows",
-        "report.seeds",
-        "report.forest",
-        "report.tuning",
-        "report.goal",
-        "report.across",
+        "report.plots.row_chart",
+        "report.plots.final_values",
+        "report.plots.forest",
+        "report.plots.tuning",
+        "report.plots.goal",
+        "report.plots.across_workloads",
         "analysis.batch_scaling",
-        "report.scaling",
-        "report.series",
-        "report.markup",
-        "report.notebook",
-        "report.page",
+        "report.plots.batch_scaling",
+        "report.html.series",
+        "report.html.markup",
+        "report.html.notebook",
+        "report.html.page",
         "results.result",
     ],
     "running": [
@@ -150,7 +153,7 @@ LAYERS = {
         "worker",
         "executors",
         "runner",
-        "figures",
+        "report.figures",
         "results.merge",
         "retrain",
         "replan",

@@ -14,7 +14,7 @@ from torch import nn
 from optcompare import ComparisonError, SpecError, Workload, compare
 from optcompare.core.comparison import Budget, Trial
 from optcompare.registry.manager import Registry
-from optcompare.report.figure import comparison_figure
+from optcompare.report.plots.comparison import comparison_figure
 
 STRATEGIES = list(Registry.load().entries("strategies"))
 ADAPTING = ["norm-test", "inner-product", "noise-scale", "cabs"]

@@ -10,7 +10,7 @@ import pytest
 from conftest import small_workload
 
 from optcompare import compare
-from optcompare.report.page import page
+from optcompare.report.html.page import page
 
 pytestmark = [
     pytest.mark.browser,

@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from optcompare.report import figure, scales, style
-from optcompare.report import paths as paths_module
-from optcompare.report.curves import arm_curves, draw_loss, loss_limits, with_status
-from optcompare.report.figure import comparison_figure
-from optcompare.report.paths import Maps, draw_paths, loss_grid, refined
+from optcompare.report.plots import comparison as figure
+from optcompare.report.plots import paths as paths_module
+from optcompare.report.plots import scales, style
+from optcompare.report.plots.comparison import comparison_figure
+from optcompare.report.plots.curves import arm_curves, draw_loss, loss_limits, with_status
+from optcompare.report.plots.paths import Maps, draw_paths, loss_grid, refined
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 LINE = {"full": (6, 0.01), "mini:2": (2, 0.01), "single": (1, 0.01)}

@@ -19,7 +19,10 @@ from matplotlib.lines import Line2D
 from test_figure import visible_texts
 
 from optcompare.analysis.statistics import mean_interval
-from optcompare.report import across, forest, goal, layout, rows, scales, seeds, style, tuning
+from optcompare.report.plots import across_workloads as across
+from optcompare.report.plots import final_values as seeds
+from optcompare.report.plots import forest, goal, layout, scales, style, tuning
+from optcompare.report.plots import row_chart as rows
 
 LONG = "mini:{}@some_custom_optimizer:lr=0.01:betas=(0.9,0.999)"
 KINDS = ["final", "pairs", "tuning", "goal", "profile", "ranks"]

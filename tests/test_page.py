@@ -17,8 +17,9 @@ from test_hostile import NAMES, strategy
 from test_report import run
 
 from optcompare import compare, load
-from optcompare.report import markup, series, style
-from optcompare.report import page as pages
+from optcompare.report.html import markup, series
+from optcompare.report.html import page as pages
+from optcompare.report.plots import style
 
 
 class Outline(HTMLParser):

@@ -22,10 +22,10 @@ from torch import nn
 from optcompare import ComparisonError, Panel, PluginError, Result, compare, load
 from optcompare.analysis.pca import joint_plane
 from optcompare.analysis.stability import stability_edges
-from optcompare.figures import figure, make_panels
 from optcompare.registry.manager import Registry
-from optcompare.report import style
-from optcompare.report.panels import PANELS, panel_figure, with_mean_batch_size
+from optcompare.report.figures import figure, make_panels
+from optcompare.report.plots import style
+from optcompare.report.plots.builtin_panels import PANELS, panel_figure, with_mean_batch_size
 from optcompare.training.measurement import projection as sketches
 
 DIAGNOSTICS = ("noise_scale", "grad_cosine", "sharpness")

@@ -22,7 +22,7 @@ from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
 from optcompare.execute import execute
 from optcompare.registry.manager import Registry
-from optcompare.report.scaling import scaling_figure
+from optcompare.report.plots.batch_scaling import scaling_figure
 from optcompare.storage.resume import Earlier
 from optcompare.study import rising
 from optcompare.verify import verify

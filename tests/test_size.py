@@ -15,11 +15,11 @@ from optcompare.analysis.summary import summarize
 from optcompare.analysis.time_to_goal import time_to_goal
 from optcompare.core.comparison import Arm, Budget, Comparison, Part, Trial
 from optcompare.core.goal import Goal
-from optcompare.report.curves import arm_curves, with_status
-from optcompare.report.figure import comparison_figure
-from optcompare.report.goal import goal_figure
-from optcompare.report.seeds import final_figure
-from optcompare.report.style import DRAWN, arm_colours
+from optcompare.report.plots.comparison import comparison_figure
+from optcompare.report.plots.curves import arm_curves, with_status
+from optcompare.report.plots.final_values import final_figure
+from optcompare.report.plots.goal import goal_figure
+from optcompare.report.plots.style import DRAWN, arm_colours
 from optcompare.storage import journal
 from optcompare.storage.journal import PARTS, STATES, Journal, Kept, read_run, trial_numbers
 from optcompare.storage.resume import Earlier

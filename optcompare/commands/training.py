@@ -132,7 +132,7 @@ def run_one(
         result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     warn(prepared.registry.warnings[known:])
     if prepared.setup.comparison.stop_at_goal and result.status != "interrupted":
-        from ..figures import save_scaling
+        from ..report.figures import save_scaling
 
         plotted = [suffix for suffix in formats if suffix != "html"] or ["png"]
         say.scaling(result, result.recommendation(), save_scaling(result, out, plotted))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..core.comparison import Comparison, Trial
     from ..executors import Demand
     from ..interfaces.tracker import Tracker
-    from ..report.panel import Panel
+    from ..report.plots.panel import Panel
     from ..results.result import Result
 
 NAME = "optcompare"

@@ -138,7 +138,7 @@ class Registry:
         """All things of a kind by name; two plugins that claim one name are an error that names both."""
         found: dict[str, Entry] = {}
         if kind == "panels" and self._with_panels:  # those of the core, which is drawn without plugins too
-            from ..report.panels import PANELS
+            from ..report.plots.builtin_panels import PANELS
 
             found = {name: Entry(name, panel, hookspecs.NAME) for name, panel in PANELS.items()}
         for implementation in getattr(self._manager.hook, f"optcompare_{kind}").get_hookimpls():

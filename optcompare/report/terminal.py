@@ -94,7 +94,7 @@ class Reporter:
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
         """What several workloads say together: mean ranks, and scores where each has a goal."""
         from ..analysis.profiles import friedman, mean_ranks, scores
-        from ..figures import finals_across, times_across
+        from .figures import finals_across, times_across
 
         finals = finals_across(results)
         with_goal = all(result.goal is not None for result in results)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ..analysis.batch_scaling import Curve
     from ..interfaces.workload import Workload
-    from ..report.panel import Panel
+    from ..report.plots.panel import Panel
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 FORMATS = ("png", "svg", "pdf", "html")
@@ -160,14 +160,14 @@ class Result:
 
     def plot(self) -> Figure:
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
-        from ..report.figure import comparison_figure
+        from ..report.plots.comparison import comparison_figure
 
         note = None if self.status == "finished" else "interrupted: what was measured until then"
         return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
         """The panels that have something to show of this run, with what they show it of: a plugin's first."""
-        from ..report.panels import FIRST, PANELS
+        from ..report.plots.builtin_panels import FIRST, PANELS
 
         panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
         tables = self.panel_tables()
@@ -177,7 +177,7 @@ class Result:
 
     def panel_tables(self) -> dict[str, pd.DataFrame]:
         """What panels read, by name; see :class:`optcompare.Panel`."""
-        from ..report.curves import with_status
+        from ..report.plots.curves import with_status
 
         records, trials = self.reported
         if records.empty:
@@ -187,7 +187,7 @@ class Result:
 
     def save_page(self, path: str | Path) -> None:
         """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
-        from ..report.page import page
+        from ..report.html.page import page
 
         Path(path).write_text(page([self]), encoding="utf-8")
 
@@ -260,12 +260,12 @@ class Result:
         return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
 
     def _repr_html_(self) -> str:
-        from ..report.notebook import result_html
+        from ..report.html.notebook import result_html
 
         return result_html(self)
 
     def __repr__(self) -> str:
-        from ..report.notebook import result_text
+        from ..report.html.notebook import result_text
 
         return result_text(self)
 

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import scales, style
+from .builtin_panels import PanelRow
 from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, with_status
 from .panel import Panel
-from .panels import PanelRow
 from .paths import Maps, arm_path
 from .style import LEFT, MARGIN, WIDTH, Sheet
 

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from ..analysis.statistics import final_values
-from . import style
-from .curves import with_status
-from .figure import what_is_drawn, what_was_shared
+from ...analysis.statistics import final_values
+from ..plots import style
+from ..plots.comparison import what_is_drawn, what_was_shared
+from ..plots.curves import with_status
+from ..table import duration, goal_cells, number, pair_cells, spread_cells, summary_cells, tuning_cells
 from .markup import question, short, table, text
 from .series import VALUES, embedded
-from .table import duration, goal_cells, number, pair_cells, spread_cells, summary_cells, tuning_cells
 
 if TYPE_CHECKING:
-    from ..results.result import Result
+    from ...results.result import Result
 
 ROWS = 1_000
 """The most rows of the table of trials."""

@@ -14,10 +14,10 @@ from matplotlib.patches import Rectangle
 
 from . import scales, style
 from .curves import METRIC_NAMES
+from .final_values import draw_interval
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
-from .rows import Column, Rows, row_sheet
+from .row_chart import Column, Rows, row_sheet
 from .scales import Limits
-from .seeds import draw_interval
 
 BAND = "#DADDE2"
 WIDE = 6.0

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .analysis.lr_scores import best_rates
-from .analysis.profiles import critical_difference, mean_ranks, performance_profile
-from .analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
-from .errors import ComparisonError, PluginError, explain
-from .registry.manager import Registry
-from .storage.run_dir import safe_name, write_atomically
+from ..analysis.lr_scores import best_rates
+from ..analysis.profiles import critical_difference, mean_ranks, performance_profile
+from ..analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
+from ..errors import ComparisonError, PluginError, explain
+from ..registry.manager import Registry
+from ..storage.run_dir import safe_name, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .report.panel import Panel
-    from .results.result import Result
+    from ..results.result import Result
+    from .plots.panel import Panel
 
 ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
 ACROSS = ("profile", "ranks")
@@ -63,7 +63,7 @@ def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.
 
 def make_panels(registry: Registry) -> dict[str, Panel]:
     """Every panel by name; raises :class:`PluginError` naming the plugin whose panel is none."""
-    from .report.panel import Panel
+    from .plots.panel import Panel
 
     found = {}
     for name, entry in registry.entries("panels").items():
@@ -79,7 +79,7 @@ def make_panels(registry: Registry) -> dict[str, Panel]:
 
 def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
     """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses."""
-    from .report.across import profile_figure, ranks_figure
+    from .plots.across_workloads import profile_figure, ranks_figure
 
     _check_width(width)
     if len(results) < 2:
@@ -172,7 +172,7 @@ def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list
 
 
 def _save_page(results: Sequence[Result], out: Path) -> Path:
-    from .report.page import page
+    from .html.page import page
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "comparison.html"
@@ -185,7 +185,7 @@ def _arms(result: Result) -> list[str]:
 
 
 def _colours(result: Result) -> dict[str, str]:
-    from .report.style import arm_colours
+    from .plots.style import arm_colours
 
     return arm_colours([arm.label for arm in result.comparison.arms])
 
@@ -201,13 +201,13 @@ def _refuse_other_arms(results: Sequence[Result]) -> None:
 
 
 def _loss(result: Result, x: str | None) -> Figure:
-    from .report.figure import comparison_figure
+    from .plots.comparison import comparison_figure
 
     return result.plot() if x is None else comparison_figure(*result.reported, xs=[x])  # type: ignore[list-item]
 
 
 def _paths(result: Result) -> Figure:
-    from .report.figure import paths_figure
+    from .plots.comparison import paths_figure
 
     if result.paths is None:
         raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
@@ -215,7 +215,7 @@ def _paths(result: Result) -> Figure:
 
 
 def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
-    from .report.panels import PANELS, panel_figure
+    from .plots.builtin_panels import PANELS, panel_figure
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
     if kind not in panels:
@@ -234,7 +234,7 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
 
 
 def _final(result: Result, width: float) -> Figure:
-    from .report.seeds import final_figure
+    from .plots.final_values import final_figure
 
     finals = final_values(*result.reported, result.compared).rename(columns={"final": "value"})
     ends = {arm: mean_interval(group["value"].to_numpy(float)) for arm, group in finals.groupby("arm", sort=False)}
@@ -243,14 +243,14 @@ def _final(result: Result, width: float) -> Figure:
 
 
 def _tuning(result: Result, width: float) -> Figure:
-    from .report.tuning import tuning_figure
+    from .plots.tuning import tuning_figure
 
     scores = result.tuning()
     return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.tuned_by)
 
 
 def _pairs(result: Result, width: float) -> Figure:
-    from .report.forest import pairs_figure
+    from .plots.forest import pairs_figure
 
     pairs = result.pairs()
     if pairs.empty:
@@ -259,7 +259,7 @@ def _pairs(result: Result, width: float) -> Figure:
 
 
 def _goal(result: Result, cost: str, width: float) -> Figure:
-    from .report.goal import goal_figure
+    from .plots.goal import goal_figure
 
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
@@ -271,8 +271,8 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
 
 
 def _scaling(result: Result, width: float) -> Figure:
-    from .report.scaling import scaling_figure
-    from .report.style import arm_colours
+    from .plots.batch_scaling import scaling_figure
+    from .plots.style import arm_colours
 
     curves = result.scaling()
     colours = arm_colours([curve.optimizer for curve in curves])

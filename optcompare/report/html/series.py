@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..analysis.statistics import measured_columns
-from ..errors import printable
-from . import style
-from .curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
-from .style import Floats
+from ...analysis.statistics import measured_columns
+from ...errors import printable
+from ..plots import style
+from ..plots.curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
+from ..plots.style import Floats
 
 VALUES = 450_000
 """About as many numbers as a page holds: 3 MB, or 5 where most take eleven characters."""

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
-from ..analysis.statistics import estimated, on_shared_clock
+from ...analysis.statistics import estimated, on_shared_clock
 from . import scales, style
 from .scales import Limits
 from .style import Floats

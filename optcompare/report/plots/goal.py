@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from ..table import number
 from . import scales, style
 from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
-from .rows import Column, Rows, row_sheet
+from .row_chart import Column, Rows, row_sheet
 from .scales import Limits
 from .style import Floats
-from .table import number
 
 UNITS = {
     "samples": "samples",

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from ..errors import printable
+from ...errors import printable
 
 if TYPE_CHECKING:
-    from ..results.result import Result
+    from ...results.result import Result
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 

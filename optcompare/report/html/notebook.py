@@ -6,11 +6,11 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
+from ..table import certificate_lines, goal_cells, pair_cells, summary_cells
 from .markup import question, table, text
-from .table import certificate_lines, goal_cells, pair_cells, summary_cells
 
 if TYPE_CHECKING:
-    from ..results.result import Result
+    from ...results.result import Result
 
 DPI = 90
 STYLE = """<style>

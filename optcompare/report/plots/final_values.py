@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from . import scales, style
 from .curves import METRIC_NAMES
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms
-from .rows import Column, Rows, row_sheet
+from .row_chart import Column, Rows, row_sheet
 from .scales import Limits
 
 BODY, DOTS = 28.0, 0.62

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..analysis.batch_scaling import Curve
+from ...analysis.batch_scaling import Curve
 from . import scales, style
 from .layout import Heading, Key, below_axes, figure_width, margin, name_x_axis, text_size
 from .scales import Limits

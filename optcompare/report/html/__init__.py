@@ -1,0 +1,1 @@
+"""The page and the notebook's view of a result."""

@@ -1,0 +1,1 @@
+"""Figures: each function takes computed tables and draws; none computes, shows or saves."""
