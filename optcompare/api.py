@@ -19,12 +19,12 @@ from .errors import ComparisonError
 from .execute import How, Prepared, execute, go_on
 from .executors import Demand
 from .interfaces.workload import Workload
-from .make import DiagnosticLike, OptimizerLike, StrategyLike
+from .planning.dry_run import rehearse
+from .planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
+from .planning.resolve import resolve, restore
 from .registry.manager import Registry
-from .rehearsal import rehearse
 from .report.progress import in_notebook
 from .report.progress import progress as shown
-from .resolve import resolve, restore
 from .results.result import Result
 from .runner import Observer
 from .storage.resume import Earlier, refuse_other_question

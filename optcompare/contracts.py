@@ -20,9 +20,9 @@ from .core.comparison import Budget, Trial
 from .core.parameters import REQUIRED, parameters
 from .errors import ComparisonError, OptcompareError, explain
 from .execute import Prepared
-from .fitting import refuse_shared_weights
 from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
+from .planning.workload_checks import refuse_shared_weights
 from .registry.manager import Entry, Registry
 from .training.device import torch_as_agreed
 from .training.loop.trainer import LoopTrainer

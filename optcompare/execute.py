@@ -18,11 +18,11 @@ from .analysis.pca import joint_plane
 from .core.comparison import Comparison, Trial
 from .errors import ComparisonError, explain
 from .executors import Demand, Elsewhere, Here, Place
-from .make import make_executor
 from .noise import noise_along
+from .planning.dry_run import Estimate
+from .planning.factories import make_executor
 from .rates import choose_rates, with_closer_rates
 from .registry.manager import Registry
-from .rehearsal import Estimate
 from .report.figures import make_panels, save_figures
 from .results.result import Result, describe
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt

@@ -17,7 +17,7 @@ from .analysis.certificate import Agreement, Check, Evidence
 from .core.comparison import Budget, Trial
 from .errors import RunDirectoryError
 from .executors import Piece, Place
-from .rehearsal import Estimate
+from .planning.dry_run import Estimate
 from .results.result import RECORD_COLUMNS, TRIAL_COLUMNS
 from .storage.journal import Journal, Row, Saved, State, key_of
 from .storage.resume import Earlier, goes_on, prolonged

@@ -14,7 +14,7 @@ from .core.comparison import Budget, TrainerName
 from .errors import ComparisonError
 from .execute import How, Prepared, execute
 from .interfaces.workload import Workload
-from .make import OptimizerLike, make_workload
+from .planning.factories import OptimizerLike, make_workload
 from .registry.manager import Registry
 from .report.figures import save_scaling
 from .results.result import Result

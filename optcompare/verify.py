@@ -26,9 +26,9 @@ from .claims import (
 )  # fmt: skip
 from .core.comparison import Comparison, Trial
 from .errors import OptcompareError, RunDirectoryError, explain
+from .planning.resolve import objects_of, restore
 from .registry.manager import Registry
 from .replan import KINDS, adaptive, unlike
-from .resolve import objects_of, restore
 from .results.result import Result, load
 from .retrain import Saved, compared, shortened
 from .storage import run_dir

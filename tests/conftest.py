@@ -13,8 +13,8 @@ from torch import nn
 from optcompare import Workload
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Trial
+from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.resolve import resolve
 from optcompare.training.loop.trainer import LoopTrainer
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget
+from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.resolve import resolve
 from optcompare.training.loop.trainer import LoopTrainer
 
 

@@ -18,7 +18,7 @@ from optcompare.api import one_budget, seed_list
 from optcompare.core.comparison import UNITS, Arm, Budget, Comparison, Part, Trial
 from optcompare.errors import ComparisonError, OptcompareError, PluginError, SpecError
 from optcompare.interfaces.strategy import Strategy
-from optcompare.resolve import resolve, restore
+from optcompare.planning.resolve import resolve, restore
 from optcompare.training.contender import Setup
 
 

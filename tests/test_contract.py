@@ -13,8 +13,8 @@ from optcompare import ComparisonError, compare
 from optcompare.api import torch_as_agreed
 from optcompare.core.parameters import REQUIRED, parameters
 from optcompare.interfaces.optimizer import hyperparameters
+from optcompare.planning.dry_run import check_workload
 from optcompare.registry.manager import Registry
-from optcompare.rehearsal import check_workload
 
 REGISTRY = Registry.load()
 STRATEGIES = list(REGISTRY.entries("strategies"))

@@ -10,8 +10,8 @@ import torch
 from ..core.rng import preserved_rng
 from ..core.tree import mapped
 from ..errors import WorkloadError, explain
-from ..fitting import explain_with_kinds
 from ..interfaces.workload import Metric, Workload
+from ..planning.workload_checks import explain_with_kinds
 from ..training.data import first_rows
 from ..training.shared_init import made
 from .data import Given, given, split

@@ -36,8 +36,8 @@ from .table import (
 
 if TYPE_CHECKING:
     from ..claims import Finding
+    from ..planning.dry_run import Estimate
     from ..registry.manager import Entry, PluginInfo
-    from ..rehearsal import Estimate
     from ..results.result import Result
 
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}

@@ -16,8 +16,8 @@ import torch
 
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Trial
+from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.resolve import resolve
 from optcompare.training.loop.trainer import LoopTrainer
 from optcompare.training.measurement.diagnosing import Diagnosing, sample_norms
 from optcompare.training.measurement.per_sample_grads import sample_gradients

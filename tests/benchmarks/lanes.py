@@ -33,8 +33,8 @@ from torch import nn
 
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
+from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.resolve import resolve
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.loop.trainer import LoopTrainer
 

@@ -17,8 +17,8 @@ from torch import nn
 
 from optcompare.api import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
+from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.resolve import resolve
 from optcompare.training.loop.trainer import LoopTrainer
 
 CASES = [("line", "mini:2", 6000), ("digits", "mini:32", 3000), ("digits", "single", 3000), ("line", "full", 3000)]

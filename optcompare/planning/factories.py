@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from .core.comparison import Part
-from .core.grammar import Spec, parse
-from .core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
-from .errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
-from .interfaces.diagnostic import Diagnostic
-from .interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
-from .interfaces.strategy import Strategy
-from .interfaces.workload import Workload
-from .registry.manager import Registry, load_module
-from .results.result import RECORD_COLUMNS
-from .training.measurement.step_stats import check_needs
+from ..core.comparison import Part
+from ..core.grammar import Spec, parse
+from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
+from ..errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
+from ..interfaces.diagnostic import Diagnostic
+from ..interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
+from ..interfaces.strategy import Strategy
+from ..interfaces.workload import Workload
+from ..registry.manager import Registry, load_module
+from ..results.result import RECORD_COLUMNS
+from ..training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:
-    from .executors import Demand
+    from ..executors import Demand
 
 _OF_ARM = (Parameter("schedule", str, "none"), Parameter("clip", float | None, None))
 

@@ -10,18 +10,22 @@ from typing import Any
 
 import torch
 
-from .core.comparison import Arm, Budget, Comparison, LrScaling, Part
-from .core.goal import Goal
-from .core.grammar import parse, parse_list, quoted
-from .core.parameters import short
-from .core.schedule import canonical
-from .core.tuning import Tuning, rate_grid, scaled
-from .errors import ComparisonError, StrategyError, explain
-from .interfaces.diagnostic import Diagnostic
-from .interfaces.optimizer import default_lr, is_plain_sgd
-from .interfaces.strategy import Epoch, Strategy
-from .interfaces.workload import Workload
-from .make import (
+from ..core.comparison import Arm, Budget, Comparison, LrScaling, Part
+from ..core.goal import Goal
+from ..core.grammar import parse, parse_list, quoted
+from ..core.parameters import short
+from ..core.schedule import canonical
+from ..core.tuning import Tuning, rate_grid, scaled
+from ..errors import ComparisonError, StrategyError, explain
+from ..interfaces.diagnostic import Diagnostic
+from ..interfaces.optimizer import default_lr, is_plain_sgd
+from ..interfaces.strategy import Epoch, Strategy
+from ..interfaces.workload import Workload
+from ..registry.manager import Registry
+from ..training.contender import Contender, Setup
+from ..training.data import default_chunk
+from ..training.shared_init import Order
+from .factories import (
     DiagnosticLike,
     OptimizerChoice,
     OptimizerLike,
@@ -31,10 +35,6 @@ from .make import (
     make_strategy,
     make_workload,
 )
-from .registry.manager import Registry
-from .training.contender import Contender, Setup
-from .training.data import default_chunk
-from .training.shared_init import Order
 
 
 @dataclasses.dataclass(frozen=True)

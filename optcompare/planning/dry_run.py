@@ -13,18 +13,18 @@ from typing import Any
 
 import torch
 
-from .core.comparison import Arm, Budget, Trial
-from .core.rng import TRAINING, preserved_rng, seed_everything, sequence
-from .errors import ComparisonError, StrategyError, WorkloadError, explain
-from .fitting import check_workload, where_not_finite
-from .interfaces.strategy import Epoch, Strategy
-from .training.data import first_rows
-from .training.device import Clock
-from .training.loop.batch_plan import Plan, check_batch, started
-from .training.loop.gradient import normalises_batches, refuse_batch_statistics
-from .training.loop.trainer import LoopTrainer
-from .training.measurement.diagnosing import Diagnosing
-from .training.measurement.record import Record
+from ..core.comparison import Arm, Budget, Trial
+from ..core.rng import TRAINING, preserved_rng, seed_everything, sequence
+from ..errors import ComparisonError, StrategyError, WorkloadError, explain
+from ..interfaces.strategy import Epoch, Strategy
+from ..training.data import first_rows
+from ..training.device import Clock
+from ..training.loop.batch_plan import Plan, check_batch, started
+from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
+from ..training.loop.trainer import LoopTrainer
+from ..training.measurement.diagnosing import Diagnosing
+from ..training.measurement.record import Record
+from .workload_checks import check_workload, where_not_finite
 
 _ENOUGH_ROWS = 5
 

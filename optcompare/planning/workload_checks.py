@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .core.finite import refuse_not_finite
-from .core.rng import preserved_rng
-from .core.tree import len_batch, moved, tensors
-from .errors import ComparisonError, WorkloadError, explain
-from .interfaces.workload import Workload, is_tensors, of_torch, rows
-from .training.data import first_rows
-from .training.loop.trainer import LoopTrainer
-from .training.loop.trial import with_own_loss
-from .training.measurement.evaluation import evaluating
+from ..core.finite import refuse_not_finite
+from ..core.rng import preserved_rng
+from ..core.tree import len_batch, moved, tensors
+from ..errors import ComparisonError, WorkloadError, explain
+from ..interfaces.workload import Workload, is_tensors, of_torch, rows
+from ..training.data import first_rows
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import with_own_loss
+from ..training.measurement.evaluation import evaluating
 
 if TYPE_CHECKING:
     from torch import nn
