@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .errors import SpecError as SpecError
     from .errors import StrategyError as StrategyError
     from .errors import WorkloadError as WorkloadError
-    from .executors import Demand as Demand
+    from .execution.backends import Demand as Demand
     from .interfaces.diagnostic import Diagnostic as Diagnostic
     from .interfaces.diagnostic import Moment as Moment
     from .interfaces.strategy import Epoch as Epoch
@@ -58,7 +58,7 @@ _HOMES = {
         "StrategyError",
         "WorkloadError",
     ],
-    "executors": ["Demand"],
+    "execution.backends": ["Demand"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
     "results.result": ["Result", "load"],

@@ -19,7 +19,7 @@ from .claims import Finding
 from .core.comparison import Budget, Trial
 from .core.parameters import REQUIRED, parameters
 from .errors import ComparisonError, OptcompareError, explain
-from .execute import Prepared
+from .execution.run import Prepared
 from .interfaces.strategy import Strategy
 from .interfaces.workload import Workload
 from .planning.workload_checks import refuse_shared_weights

@@ -12,7 +12,7 @@ from .errors import ComparisonError
 from .storage.run_dir import refuse_occupied, safe_name
 
 if TYPE_CHECKING:
-    from .execute import Prepared
+    from .execution.run import Prepared
     from .storage.resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")

@@ -12,13 +12,13 @@ import torch
 from .api import prepare, seed_list, watched
 from .core.comparison import Budget, TrainerName
 from .errors import ComparisonError
-from .execute import How, Prepared, execute
+from .execution.run import How, Prepared, execute
+from .execution.runner import Observer
 from .interfaces.workload import Workload
 from .planning.factories import OptimizerLike, make_workload
 from .registry.manager import Registry
 from .report.figures import save_scaling
 from .results.result import Result
-from .runner import Observer
 
 MARKS = 16
 """Marks an epoch: with one, the curve would show the marks."""

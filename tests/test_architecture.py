@@ -28,6 +28,7 @@ LAYERS = {
         "analysis",
         "commands",
         "core",
+        "execution",
         "interfaces",
         "planning",
         "registry",
@@ -109,7 +110,7 @@ LAYERS = {
         "analysis.paired",
         "analysis.profiles",
         "analysis.lr_scores",
-        "rates",
+        "execution.select_lr",
         "analysis.stability",
         "analysis.pca",
         "report.plots.style",
@@ -121,7 +122,7 @@ LAYERS = {
         "report.plots.builtin_panels",
         "report.plots.comparison",
         "report.table",
-        "report.progress",
+        "execution.progress",
         "analysis.verdict",
         "report.plots.row_chart",
         "report.plots.final_values",
@@ -139,7 +140,7 @@ LAYERS = {
     ],
     "running": [
         "registry.manager",
-        "tracking",
+        "execution.tracker_process",
         "storage.provenance",
         "planning.factories",
         "planning.resolve",
@@ -149,21 +150,21 @@ LAYERS = {
         "adapters.losses",
         "adapters.frameworks",
         "adapters.workload_from",
-        "tasks",
+        "execution.scheduler",
         "storage.resume",
-        "worker",
-        "executors",
-        "runner",
+        "execution.worker",
+        "execution.backends",
+        "execution.runner",
         "report.figures",
         "results.merge",
         "retrain",
         "replan",
-        "noise",
+        "execution.noise_scale",
         "claims",
         "verify",
     ],
     "faces": [
-        "execute",
+        "execution.run",
         "api",
         "study",
         "contracts",
@@ -243,7 +244,7 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
         "registry.manager",
         "registry.hookspecs",
         "planning.resolve",
-        "runner",
+        "execution.runner",
         "storage.run_dir",
         "results.result",
         "api",
@@ -282,7 +283,7 @@ def test_statistics_and_report_read_records_without_torch_or_pyplot(module):
     assert not {name for name in names if name.partition(".")[0] == "torch" or name.endswith("pyplot")}
 
 
-PRINTING = {"cli", "commands.run", "commands.scaling", "commands.training", "report.terminal", "report.progress"}
+PRINTING = {"cli", "commands.run", "commands.scaling", "commands.training", "report.terminal", "execution.progress"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - PRINTING))

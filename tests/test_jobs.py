@@ -102,7 +102,7 @@ def same(one, other):
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_results_do_not_depend_on_how_many_jobs_there_are(monkeypatch, jobs):
     """Cut after each epoch or update and sent to another process: dropout, momentum and strategies' state go along."""
-    monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
     settings = {"optimizers": ["sgd:momentum=0.9", "adam"], "lr": 0.01, "seeds": 3, "epochs": 4, "trainer": "loop"}
     strategies = ["mini:3", Growing()]
     whole = compare(small_workload(model=wandering), strategies, **settings)
@@ -170,7 +170,7 @@ def test_a_worker_that_dies_costs_its_trial_one_retry_and_the_others_nothing(par
 
 
 def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits(parent, tmp_path, monkeypatch):
-    monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
     settings = {"seeds": 3, "epochs": 3, "trainer": "loop"}
     strategies = [Ends("kill", str(tmp_path / "dead"))]
     whole = compare(small_workload(), strategies, **settings)
@@ -179,7 +179,7 @@ def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits
 
 
 def test_a_model_that_hides_state_is_not_cut(monkeypatch):
-    monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
     settings = {"strategies": ["mini:3"], "seeds": 3, "epochs": 3, "trainer": "loop"}
     same(compare(small_workload(model=Counts), **settings, jobs=2), compare(small_workload(model=Counts), **settings))
@@ -187,7 +187,7 @@ def test_a_model_that_hides_state_is_not_cut(monkeypatch):
 
 @pytest.mark.parametrize("at", [2, 9])
 def test_interrupted_with_jobs_and_resumed_with_others_it_ends_in_the_same_bits(tmp_path, monkeypatch, at):
-    monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
     settings = {"strategies": ["mini:3", Growing()], "optimizers": ["adam"], "seeds": 3, "epochs": 5, "trainer": "loop"}
     whole = compare(small_workload(), **settings)
     cut = compare(small_workload(), **settings, out=tmp_path / "run", observer=Press(at), jobs=2)

@@ -18,8 +18,8 @@ from conftest import make_trainer, small_workload
 from optcompare import ComparisonError, Strategy, StrategyError, compare
 from optcompare.api import execute, prepare, torch_as_agreed
 from optcompare.core.comparison import Budget
-from optcompare.execute import How
-from optcompare.tasks import Tasks
+from optcompare.execution.run import How
+from optcompare.execution.scheduler import Tasks
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import inductor as compiled
 from optcompare.training.lanes.engines.inductor import Compiling

@@ -13,8 +13,8 @@ from torch import nn
 from optcompare import WorkloadError, compare
 from optcompare.core.comparison import Trial
 from optcompare.core.memmap import is_mapped, place_of, reopened
+from optcompare.execution.worker import pack
 from optcompare.storage.provenance import data_sha256
-from optcompare.worker import pack
 
 
 def in_file(tensor, path):

@@ -391,7 +391,7 @@ class TestPlane:
         pd.testing.assert_frame_equal(lanes.plane, planar.plane, atol=1e-4)
 
     def test_a_run_that_was_stopped_and_goes_on_has_the_same(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+        monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
         question = {"strategies": ["full", "mini:2"], "seeds": 2, "epochs": 6, "plane": True, "trainer": "loop"}
         whole = compare("line", **question)
         cut = compare("line", **question, out=tmp_path / "run", observer=Press(12))

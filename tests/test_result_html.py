@@ -14,7 +14,7 @@ from test_hostile import NAMES, strategy
 from test_page import Outline
 
 from optcompare import compare
-from optcompare.report.progress import Lines, NotebookBar, in_notebook, progress
+from optcompare.execution.progress import Lines, NotebookBar, in_notebook, progress
 
 
 @pytest.fixture(scope="module")

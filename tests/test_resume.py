@@ -68,7 +68,7 @@ def wandering():
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)
-    monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
 
 QUESTIONS = {

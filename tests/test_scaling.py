@@ -20,7 +20,7 @@ from optcompare.api import prepare
 from optcompare.cli import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
-from optcompare.execute import execute
+from optcompare.execution.run import execute
 from optcompare.registry.manager import Registry
 from optcompare.report.plots.batch_scaling import scaling_figure
 from optcompare.storage.resume import Earlier

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import small_workload
 
-from optcompare import ComparisonError, PluginError, compare, tracking
+from optcompare import ComparisonError, PluginError, compare
 from optcompare.cli import main
+from optcompare.execution import tracker_process as tracking
 from optcompare.registry.manager import Registry
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
@@ -295,9 +296,8 @@ def test_trackers_are_listed(plugin, capsys):
 
 def test_a_tracker_loads_nothing_that_it_does_not_use():
     """Its process begins with the names of trackers alone: no torch, no strategies."""
-    code = (
-        "import sys; from optcompare.tracking import Registry; Registry.load(kind='trackers').find('trackers', 'jsonl')"
-    )
+    code = "import sys; from optcompare.execution.tracker_process import Registry; "
+    code += "Registry.load(kind='trackers').find('trackers', 'jsonl')"
     code += "; sys.exit(bool({'torch', 'pandas', 'mlflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -185,7 +185,7 @@ SMALL = {"workload": "wandering", "plugins": "mine.py", "strategies": "turning,f
 @pytest.fixture
 def in_small_tasks(monkeypatch):
     monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)
-    monkeypatch.setattr("optcompare.executors._TASK_SECONDS", 0.0)
+    monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
@@ -211,7 +211,7 @@ def test_a_run_that_was_stopped_while_it_was_extended_holds(in_small_tasks, at):
 
 
 def test_a_run_that_was_killed_holds_for_the_trials_that_had_ended(in_small_tasks, monkeypatch):
-    monkeypatch.setattr("optcompare.execute.forget_parts", lambda directory: None)
+    monkeypatch.setattr("optcompare.execution.run.forget_parts", lambda directory: None)
     compare(**SMALL, epochs=2, trainer="loop", out="run")
     for name in ("records.parquet", "trials.parquet", "summary.csv", "comparison.png"):
         Path("run", name).unlink()

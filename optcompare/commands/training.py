@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..execute import Prepared
+    from ..execution.run import Prepared
     from ..report.terminal import Reporter
     from ..results.result import Result
     from ..storage.resume import Earlier
@@ -110,7 +110,7 @@ def run_one(
     prepared: Prepared, out: Path, say: Reporter, formats: list[str], options: dict[str, Any], earlier: Earlier | None
 ) -> Result:
     """Trains a comparison, or goes on with an earlier run of it; prints its question, its progress and its result."""
-    from ..execute import How, execute, go_on
+    from ..execution.run import How, execute, go_on
     from ..options import state_bytes
 
     warn(prepared.registry.warnings)

@@ -23,7 +23,7 @@ from ..results.result import RECORD_COLUMNS
 from ..training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:
-    from ..executors import Demand
+    from ..execution.backends import Demand
 
 _OF_ARM = (Parameter("schedule", str, "none"), Parameter("clip", float | None, None))
 

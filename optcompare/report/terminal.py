@@ -18,8 +18,8 @@ from ..analysis.statistics import estimated, on_shared_clock
 from ..core.comparison import Arm, Comparison
 from ..core.parameters import parameters
 from ..errors import printable
+from ..execution.progress import Lines, progress
 from ..interfaces.optimizer import hyperparameters
-from .progress import Lines, progress
 from .table import (
     aligned,
     certificate_lines,

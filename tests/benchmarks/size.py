@@ -56,9 +56,9 @@ def prepared(directory: Path, trials: int) -> Any:
 
 
 def plan(directory: Path, trials: int) -> Iterator[None]:
-    import optcompare.execute
+    import optcompare.execution.run
 
-    assert optcompare.execute
+    assert optcompare.execution.run
     yield
     one = prepared(directory, trials)
     assert len(one.setup.comparison.trials()) == trials
@@ -70,7 +70,7 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     import pandas as pd
 
     from optcompare.analysis.certificate import Agreement, Evidence
-    from optcompare.execute import _as_planned
+    from optcompare.execution.run import _as_planned
     from optcompare.results.result import Result, describe
     from optcompare.storage.journal import Journal, forget_parts
     from optcompare.storage.provenance import describe_environment
@@ -137,9 +137,9 @@ def made_up(comparison: Any, trial: Any) -> tuple[list[dict[str, Any]], dict[str
 
 def resume(directory: Path, trials: int) -> Iterator[None]:
     """All that goes on with a run in which nothing is left to do: it is read, checked, written and drawn."""
-    import optcompare.execute
+    import optcompare.execution.run
 
-    assert optcompare.execute
+    assert optcompare.execution.run
     yield
     on_command(["run", "--resume", str(directory), "--quiet", "--force"])
 

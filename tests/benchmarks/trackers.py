@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import optcompare
-from optcompare import tracking
+from optcompare.execution import tracker_process as tracking
 
 PLUGIN = """
 import time

@@ -21,13 +21,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from .errors import ComparisonError, PluginError, explain
-from .registry.manager import Registry
+from ..errors import ComparisonError, PluginError, explain
+from ..registry.manager import Registry
 
 if TYPE_CHECKING:
-    from .core.comparison import Comparison, Trial
-    from .interfaces.tracker import Tracker
-    from .results.result import Result
+    from ..core.comparison import Comparison, Trial
+    from ..interfaces.tracker import Tracker
+    from ..results.result import Result
 
 ROOM = 10_000
 """Events that wait for a tracker at most."""
@@ -93,7 +93,9 @@ class Tracked:
         self._told = self._handled = 0
         self._failed = ""
         self._ready = threading.Event()
-        begin = "import sys; sys.path[:] = sys.argv[1:]; from optcompare.tracking import serve; serve()"
+        begin = (
+            "import sys; sys.path[:] = sys.argv[1:]; from optcompare.execution.tracker_process import serve; serve()"
+        )
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", begin, *sys.path],
             stdin=subprocess.PIPE,

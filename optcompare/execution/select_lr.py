@@ -6,10 +6,10 @@ import dataclasses
 
 import pandas as pd
 
-from .analysis.lr_scores import best_rates, rate_scores
-from .analysis.statistics import compared_column
-from .core.comparison import Comparison
-from .core.goal import Goal
+from ..analysis.lr_scores import best_rates, rate_scores
+from ..analysis.statistics import compared_column
+from ..core.comparison import Comparison
+from ..core.goal import Goal
 
 
 def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:

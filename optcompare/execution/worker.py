@@ -16,19 +16,19 @@ from typing import Any
 
 import torch
 
-from . import __version__
-from .core.comparison import Trial
-from .core.memmap import place_of, reopened
-from .errors import ComparisonError, explain
-from .tasks import TaskTrainer
-from .training.contender import Setup
-from .training.device import torch_as_agreed
-from .training.lanes.equivalence import hides_state
-from .training.lanes.memory import memory_limit
-from .training.lanes.trainer import Admitted, LanesTrainer
-from .training.loop.trainer import LoopTrainer
-from .training.loop.trial import State
-from .training.measurement.record import Record
+from .. import __version__
+from ..core.comparison import Trial
+from ..core.memmap import place_of, reopened
+from ..errors import ComparisonError, explain
+from ..training.contender import Setup
+from ..training.device import torch_as_agreed
+from ..training.lanes.equivalence import hides_state
+from ..training.lanes.memory import memory_limit
+from ..training.lanes.trainer import Admitted, LanesTrainer
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import State
+from ..training.measurement.record import Record
+from .scheduler import TaskTrainer
 
 Shared = bytes | Callable[[], bytes]
 """A packed setup, or what reads it: large data need not travel with every task."""

@@ -9,12 +9,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .core.comparison import Trial
-from .planning.dry_run import Estimate
-from .training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
-from .training.lanes.families import WIDEST
-from .training.lanes.trainer import LanesTrainer
-from .training.loop.trial import State
+from ..core.comparison import Trial
+from ..planning.dry_run import Estimate
+from ..training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
+from ..training.lanes.families import WIDEST
+from ..training.lanes.trainer import LanesTrainer
+from ..training.loop.trial import State
 
 TaskTrainer = Literal["loop", "lanes"]
 _LONGEST = 240

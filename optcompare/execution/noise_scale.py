@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from .core.comparison import Trial
-from .core.rng import preserved_rng
-from .training.loop.epochs import train
-from .training.loop.trainer import LoopTrainer
-from .training.loop.trial import TrialRun
-from .training.measurement.per_sample_grads import sample_gradients
+from ..core.comparison import Trial
+from ..core.rng import preserved_rng
+from ..training.loop.epochs import train
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import TrialRun
+from ..training.measurement.per_sample_grads import sample_gradients
 
 _POINTS, _ROWS, _NUMBERS = 9, 512, 2**25
 

@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from .core.comparison import Trial
-from .errors import ComparisonError, explain
-from .tasks import Queue, Task, Tasks, TaskTrainer
-from .training.lanes.trainer import LanesTrainer
-from .training.loop.trainer import LoopTrainer
-from .training.loop.trial import State
-from .training.measurement.counters import Progress
-from .training.measurement.record import Record
+from ..core.comparison import Trial
+from ..errors import ComparisonError, explain
+from ..training.lanes.trainer import LanesTrainer
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import State
+from ..training.measurement.counters import Progress
+from ..training.measurement.record import Record
+from .scheduler import Queue, Task, Tasks, TaskTrainer
 from .worker import Job, Reply, Stretch, pack, stop, train, versions
 
 _TASK_SECONDS = 1.0

@@ -13,18 +13,18 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from .analysis.certificate import Agreement, Check, Evidence
-from .core.comparison import Budget, Trial
-from .errors import RunDirectoryError
-from .executors import Piece, Place
-from .planning.dry_run import Estimate
-from .results.result import RECORD_COLUMNS, TRIAL_COLUMNS
-from .storage.journal import Journal, Row, Saved, State, key_of
-from .storage.resume import Earlier, goes_on, prolonged
-from .tasks import Queue, Task, Tasks
-from .training.measurement.counters import Progress
-from .training.measurement.record import outcome_of
-from .training.shared_init import fingerprint
+from ..analysis.certificate import Agreement, Check, Evidence
+from ..core.comparison import Budget, Trial
+from ..errors import RunDirectoryError
+from ..planning.dry_run import Estimate
+from ..results.result import RECORD_COLUMNS, TRIAL_COLUMNS
+from ..storage.journal import Journal, Row, Saved, State, key_of
+from ..storage.resume import Earlier, goes_on, prolonged
+from ..training.measurement.counters import Progress
+from ..training.measurement.record import outcome_of
+from ..training.shared_init import fingerprint
+from .backends import Piece, Place
+from .scheduler import Queue, Task, Tasks
 
 _KEPT_WEIGHTS_BYTES = 2**30
 _TENSOR_BYTES = 1000

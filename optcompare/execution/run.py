@@ -14,30 +14,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .analysis.pca import joint_plane
-from .core.comparison import Comparison, Trial
-from .errors import ComparisonError, explain
-from .executors import Demand, Elsewhere, Here, Place
-from .noise import noise_along
-from .planning.dry_run import Estimate
-from .planning.factories import make_executor
-from .rates import choose_rates, with_closer_rates
-from .registry.manager import Registry
-from .report.figures import make_panels, save_figures
-from .results.result import Result, describe
+from ..analysis.pca import joint_plane
+from ..core.comparison import Comparison, Trial
+from ..errors import ComparisonError, explain
+from ..planning.dry_run import Estimate
+from ..planning.factories import make_executor
+from ..registry.manager import Registry
+from ..report.figures import make_panels, save_figures
+from ..results.result import Result, describe
+from ..storage import run_dir
+from ..storage.journal import Journal, forget_parts
+from ..storage.provenance import describe_environment
+from ..storage.resume import Earlier, refuse_changes
+from ..training.contender import Setup
+from ..training.device import torch_as_agreed
+from ..training.lanes.memory import memory_limit
+from ..training.lanes.trainer import LanesTrainer
+from ..training.loop.landscape import landscape
+from ..training.loop.trainer import LoopTrainer
+from .backends import Demand, Elsewhere, Here, Place
+from .noise_scale import noise_along
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
-from .storage import run_dir
-from .storage.journal import Journal, forget_parts
-from .storage.provenance import describe_environment
-from .storage.resume import Earlier, refuse_changes
-from .tasks import Tasks
-from .tracking import tracking
-from .training.contender import Setup
-from .training.device import torch_as_agreed
-from .training.lanes.memory import memory_limit
-from .training.lanes.trainer import LanesTrainer
-from .training.loop.landscape import landscape
-from .training.loop.trainer import LoopTrainer
+from .scheduler import Tasks
+from .select_lr import choose_rates, with_closer_rates
+from .tracker_process import tracking
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Trials are trained: in this process or elsewhere, watched, tracked, interrupted, kept."""
