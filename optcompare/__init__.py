@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .adapters.workload_from import workload_from as workload_from
     from .api import compare as compare
-    from .contracts import check as check
     from .core.comparison import Arm as Arm
     from .core.comparison import Budget as Budget
     from .core.comparison import Comparison as Comparison
@@ -39,11 +38,12 @@ if TYPE_CHECKING:
     from .results.result import Result as Result
     from .results.result import load as load
     from .study import batch_size_study as batch_size_study
+    from .verification.plugin_checks import check as check
 
 _HOMES = {
     "adapters.workload_from": ["workload_from"],
     "api": ["compare"],
-    "contracts": ["check"],
+    "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "interfaces.diagnostic": ["Diagnostic", "Moment"],
     "report.figures": ["figure"],

@@ -129,7 +129,7 @@ def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[st
     """  # fmt: skip
     from .options import sample_size
     from .report.terminal import Reporter
-    from .verify import verify as checks
+    from .verification.verify import verify as checks
 
     size = sample_size(trials)
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(directory, size, plugin, advanced), as_json)
@@ -148,8 +148,8 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.
     """  # fmt: skip
-    from .contracts import check as checks
     from .report.terminal import Reporter
+    from .verification.plugin_checks import check as checks
 
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
 

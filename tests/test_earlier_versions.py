@@ -21,7 +21,7 @@ import torch
 
 from optcompare import Budget, compare, load
 from optcompare.cli import main
-from optcompare.verify import verify
+from optcompare.verification.verify import verify
 
 RUNS = sorted(run for version in (Path(__file__).parent / "earlier_runs").iterdir() for run in version.iterdir())
 QUESTION = {"epochs": 10, "dtype": "float64", "trainer": "loop"}

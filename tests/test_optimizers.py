@@ -15,7 +15,7 @@ from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.grammar import parse
 from optcompare.core.parameters import bind
 from optcompare.interfaces.optimizer import hyperparameters
-from optcompare.verify import verify
+from optcompare.verification.verify import verify
 
 MINE = '''
 import torch

@@ -25,7 +25,7 @@ from optcompare.registry.manager import Registry
 from optcompare.report.plots.batch_scaling import scaling_figure
 from optcompare.storage.resume import Earlier
 from optcompare.study import rising
-from optcompare.verify import verify
+from optcompare.verification.verify import verify
 
 
 def ask(workload="noisy-quadratic:n=64", strategies=("mini:4", "full"), **question):

@@ -11,8 +11,8 @@ from torch import nn
 
 from optcompare import OptcompareError, compare
 from optcompare.api import torch_as_agreed
-from optcompare.contracts import _through_a_file
 from optcompare.core.comparison import Budget, Trial
+from optcompare.verification.plugin_checks import _through_a_file
 
 pytestmark = [getattr(pytest.mark, "models-test"), pytest.mark.filterwarnings("ignore")]
 

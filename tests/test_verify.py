@@ -16,11 +16,11 @@ from conftest import small_workload
 from optcompare import Strategy, compare
 from optcompare.cli import main
 from optcompare.core.comparison import Arm, Part, Trial
-from optcompare.retrain import Ran, Saved, _distances
 from optcompare.storage import journal
 from optcompare.storage.run_dir import file_sha256
 from optcompare.training.measurement.counters import Progress
-from optcompare.verify import verify
+from optcompare.verification.retrain import Ran, Saved, _distances
+from optcompare.verification.verify import verify
 
 PLUGIN = '''
 from dataclasses import dataclass, field
@@ -494,7 +494,9 @@ def test_code_that_lies_within_the_run_itself_is_not_executed(where, capsys):
 
 def test_ctrl_c_while_a_trial_is_trained_again_is_exit_code_130(monkeypatch, capsys):
     run()
-    monkeypatch.setattr("optcompare.verify.compared", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(
+        "optcompare.verification.verify.compared", lambda *arguments: os.kill(os.getpid(), signal.SIGINT)
+    )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     try:
         assert exits("run") == 130

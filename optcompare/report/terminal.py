@@ -35,10 +35,10 @@ from .table import (
 )
 
 if TYPE_CHECKING:
-    from ..claims import Finding
     from ..planning.dry_run import Estimate
     from ..registry.manager import Entry, PluginInfo
     from ..results.result import Result
+    from ..verification.recompute import Finding
 
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what

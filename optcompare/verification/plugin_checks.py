@@ -14,18 +14,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from .api import prepare
-from .claims import Finding
-from .core.comparison import Budget, Trial
-from .core.parameters import REQUIRED, parameters
-from .errors import ComparisonError, OptcompareError, explain
-from .execution.run import Prepared
-from .interfaces.strategy import Strategy
-from .interfaces.workload import Workload
-from .planning.workload_checks import refuse_shared_weights
-from .registry.manager import Entry, Registry
-from .training.device import torch_as_agreed
-from .training.loop.trainer import LoopTrainer
+from ..api import prepare
+from ..core.comparison import Budget, Trial
+from ..core.parameters import REQUIRED, parameters
+from ..errors import ComparisonError, OptcompareError, explain
+from ..execution.run import Prepared
+from ..interfaces.strategy import Strategy
+from ..interfaces.workload import Workload
+from ..planning.workload_checks import refuse_shared_weights
+from ..registry.manager import Entry, Registry
+from ..training.device import torch_as_agreed
+from ..training.loop.trainer import LoopTrainer
+from .recompute import Finding
 
 _SAMPLES, _FEW = 23, 3
 """A prime, so that the last batch is a short one; and less than most batch sizes."""

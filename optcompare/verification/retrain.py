@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from .core.comparison import Budget, Trial
-from .core.rng import preserved_rng
-from .training.device import torch_as_agreed
-from .training.lanes.equivalence import TOLERANCES, difference
-from .training.loop.epochs import train
-from .training.loop.trainer import LoopTrainer, why
-from .training.loop.trial import State
-from .training.measurement.counters import Progress
+from ..core.comparison import Budget, Trial
+from ..core.rng import preserved_rng
+from ..training.device import torch_as_agreed
+from ..training.lanes.equivalence import TOLERANCES, difference
+from ..training.loop.epochs import train
+from ..training.loop.trainer import LoopTrainer, why
+from ..training.loop.trial import State
+from ..training.measurement.counters import Progress
 
 CHAOS = 10.0
 """Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each initial

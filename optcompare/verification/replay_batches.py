@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from .core.comparison import Comparison, Trial
-from .core.rng import preserved_rng
-from .errors import OptcompareError
+from ..core.comparison import Comparison, Trial
+from ..core.rng import preserved_rng
+from ..errors import OptcompareError
+from ..training.device import torch_as_agreed
+from ..training.loop.planner import Planner
+from ..training.loop.trainer import LoopTrainer
+from ..training.shared_init import SharedStart, fingerprint
 from .retrain import shortened
-from .training.device import torch_as_agreed
-from .training.loop.planner import Planner
-from .training.loop.trainer import LoopTrainer
-from .training.shared_init import SharedStart, fingerprint
 
 Row = Mapping[str, Any]
 KINDS = ("weights_sha256", "order_sha256", "batches_sha256")

@@ -11,7 +11,18 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from .claims import (
+from ..core.comparison import Comparison, Trial
+from ..errors import OptcompareError, RunDirectoryError, explain
+from ..planning.resolve import objects_of, restore
+from ..registry.manager import Registry
+from ..results.result import Result, load
+from ..storage import run_dir
+from ..storage.journal import KEY, Kept, State, has_tables, key_of
+from ..storage.provenance import describe_environment, differences, same_results
+from ..training.contender import Setup
+from ..training.device import resolve as resolve_device
+from ..training.loop.trainer import LoopTrainer
+from .recompute import (
     Finding,
     Row,
     Rows,
@@ -24,19 +35,8 @@ from .claims import (
     trials_as_asked,
     trials_of,
 )  # fmt: skip
-from .core.comparison import Comparison, Trial
-from .errors import OptcompareError, RunDirectoryError, explain
-from .planning.resolve import objects_of, restore
-from .registry.manager import Registry
-from .replan import KINDS, adaptive, unlike
-from .results.result import Result, load
+from .replay_batches import KINDS, adaptive, unlike
 from .retrain import Saved, compared, shortened
-from .storage import run_dir
-from .storage.journal import KEY, Kept, State, has_tables, key_of
-from .storage.provenance import describe_environment, differences, same_results
-from .training.contender import Setup
-from .training.device import resolve as resolve_device
-from .training.loop.trainer import LoopTrainer
 
 
 def verify(

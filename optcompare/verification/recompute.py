@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .analysis.certificate import Agreement, Evidence
-from .core.comparison import Trial
-from .errors import RunDirectoryError, explain
-from .results.result import Result
+from ..analysis.certificate import Agreement, Evidence
+from ..core.comparison import Trial
+from ..errors import RunDirectoryError, explain
+from ..results.result import Result
+from ..storage import run_dir
+from ..storage.journal import KEY, Kept, key_of
+from ..training.shared_init import fingerprint
 from .retrain import shortened
-from .storage import run_dir
-from .storage.journal import KEY, Kept, key_of
-from .training.shared_init import fingerprint
 
 _SHOWN = 3
 Row = dict[str, Any]
