@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .adapters.workload_from import workload_from as workload_from
-    from .api import compare as compare
+    from .api.batch_size_study import batch_size_study as batch_size_study
+    from .api.compare import compare as compare
     from .core.comparison import Arm as Arm
     from .core.comparison import Budget as Budget
     from .core.comparison import Comparison as Comparison
@@ -37,17 +38,16 @@ if TYPE_CHECKING:
     from .report.plots.panel import Panel as Panel
     from .results.result import Result as Result
     from .results.result import load as load
-    from .study import batch_size_study as batch_size_study
     from .verification.plugin_checks import check as check
 
 _HOMES = {
     "adapters.workload_from": ["workload_from"],
-    "api": ["compare"],
+    "api.compare": ["compare"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
     "interfaces.diagnostic": ["Diagnostic", "Moment"],
     "report.figures": ["figure"],
-    "study": ["batch_size_study"],
+    "api.batch_size_study": ["batch_size_study"],
     "errors": [
         "ComparisonError",
         "DiagnosticError",

@@ -1,4 +1,4 @@
-"""What the command line's options mean: texts become the arguments of :mod:`optcompare.api`."""
+"""What the command line's options mean: texts become the arguments of :mod:`optcompare.api.compare`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ _FREE_WITH_RESUME = {
 
 def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
-    from .api import one_budget, prepare, prepare_again, seed_list
+    from .api.compare import one_budget, prepare, prepare_again, seed_list
     from .registry.manager import Registry
     from .storage.resume import Earlier, extended
 
@@ -102,9 +102,9 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
 
 def prepare_scaling(options: dict[str, Any]) -> Prepared:
     """The rehearsed comparison of a batch-size study."""
-    from .api import seed_list
+    from .api.batch_size_study import prepare_study
+    from .api.compare import seed_list
     from .registry.manager import Registry
-    from .study import prepare_study
 
     return prepare_study(
         Registry.load(options["plugin"]),
@@ -189,7 +189,7 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 
 
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
-    from .api import prepare_again
+    from .api.compare import prepare_again
     from .core.comparison import Comparison
     from .registry.manager import Registry
     from .storage.run_dir import read_json_file
@@ -204,7 +204,7 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
 
 
 def _prepare(options: dict[str, Any]) -> Prepared:
-    from .api import one_budget, prepare, seed_list
+    from .api.compare import one_budget, prepare, seed_list
     from .registry.manager import Registry
 
     return prepare(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from optcompare import Workload
-from optcompare.api import torch_as_agreed
+from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry

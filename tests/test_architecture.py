@@ -26,6 +26,7 @@ LAYERS = {
     "rooms": [
         "adapters",
         "analysis",
+        "api",
         "commands",
         "core",
         "execution",
@@ -166,8 +167,8 @@ LAYERS = {
     ],
     "faces": [
         "execution.run",
-        "api",
-        "study",
+        "api.compare",
+        "api.batch_size_study",
         "verification.plugin_checks",
         "template",
         "options",
@@ -248,7 +249,7 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
         "execution.runner",
         "storage.run_dir",
         "results.result",
-        "api",
+        "api.compare",
         "cli",
     }
     assert core_modules(MODULES[module], for_types=True).isdisjoint(above)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optcompare.api import torch_as_agreed
+from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry

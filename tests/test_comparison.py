@@ -14,7 +14,7 @@ from conftest import small_workload
 from torch import nn
 
 from optcompare import Workload
-from optcompare.api import one_budget, seed_list
+from optcompare.api.compare import one_budget, seed_list
 from optcompare.core.comparison import UNITS, Arm, Budget, Comparison, Part, Trial
 from optcompare.errors import ComparisonError, OptcompareError, PluginError, SpecError
 from optcompare.interfaces.strategy import Strategy

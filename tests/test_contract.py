@@ -10,7 +10,7 @@ import torch
 from conftest import make_trainer
 
 from optcompare import ComparisonError, compare
-from optcompare.api import torch_as_agreed
+from optcompare.api.compare import torch_as_agreed
 from optcompare.core.parameters import REQUIRED, parameters
 from optcompare.interfaces.optimizer import hyperparameters
 from optcompare.planning.dry_run import check_workload

@@ -16,7 +16,7 @@ from alike import agree, both, trainers
 from conftest import make_trainer, small_workload
 
 from optcompare import ComparisonError, Strategy, StrategyError, compare
-from optcompare.api import execute, prepare, torch_as_agreed
+from optcompare.api.compare import execute, prepare, torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.execution.run import How
 from optcompare.execution.scheduler import Tasks

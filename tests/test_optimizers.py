@@ -10,7 +10,7 @@ from test_strategies import Listener
 from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, PluginError, compare, load
-from optcompare.api import torch_as_agreed
+from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.grammar import parse
 from optcompare.core.parameters import bind

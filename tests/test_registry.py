@@ -14,7 +14,7 @@ import pluggy
 import pytest
 
 from optcompare import hookimpl
-from optcompare.api import execute, prepare
+from optcompare.api.compare import execute, prepare
 from optcompare.core.comparison import Budget
 from optcompare.errors import PluginError
 from optcompare.registry.manager import KINDS, Registry, hookspecs, load_module

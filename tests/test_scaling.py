@@ -16,7 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 import optcompare
 from optcompare import ComparisonError, load
 from optcompare.analysis.batch_scaling import curves, fit_curve, pareto, words
-from optcompare.api import prepare
+from optcompare.api.batch_size_study import rising
+from optcompare.api.compare import prepare
 from optcompare.cli import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
@@ -24,7 +25,6 @@ from optcompare.execution.run import execute
 from optcompare.registry.manager import Registry
 from optcompare.report.plots.batch_scaling import scaling_figure
 from optcompare.storage.resume import Earlier
-from optcompare.study import rising
 from optcompare.verification.verify import verify
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..api import prepare
+from ..api.compare import prepare
 from ..core.comparison import Budget, Trial
 from ..core.parameters import REQUIRED, parameters
 from ..errors import ComparisonError, OptcompareError, explain

@@ -14,7 +14,7 @@ from time import perf_counter
 
 import torch
 
-from optcompare.api import torch_as_agreed
+from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry

@@ -31,7 +31,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from optcompare.api import torch_as_agreed
+from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry

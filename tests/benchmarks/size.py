@@ -42,7 +42,7 @@ MARKS = [0, *(2**power for power in range(6)), *(ROWS * epoch for epoch in range
 
 def prepared(directory: Path, trials: int) -> Any:
     """Ten learning rates of one strategy that is measured at every mark."""
-    from optcompare.api import prepare
+    from optcompare.api.compare import prepare
     from optcompare.core.comparison import Budget
     from optcompare.registry.manager import Registry
 

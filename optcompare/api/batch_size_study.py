@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from .api import prepare, seed_list, watched
-from .core.comparison import Budget, TrainerName
-from .errors import ComparisonError
-from .execution.run import How, Prepared, execute
-from .execution.runner import Observer
-from .interfaces.workload import Workload
-from .planning.factories import OptimizerLike, make_workload
-from .registry.manager import Registry
-from .report.figures import save_scaling
-from .results.result import Result
+from ..core.comparison import Budget, TrainerName
+from ..errors import ComparisonError
+from ..execution.run import How, Prepared, execute
+from ..execution.runner import Observer
+from ..interfaces.workload import Workload
+from ..planning.factories import OptimizerLike, make_workload
+from ..registry.manager import Registry
+from ..report.figures import save_scaling
+from ..results.result import Result
+from .compare import prepare, seed_list, watched
 
 MARKS = 16
 """Marks an epoch: with one, the curve would show the marks."""

@@ -13,26 +13,26 @@ from typing import Any
 
 import torch
 
-from .core.comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
-from .core.rng import preserved_rng
-from .errors import ComparisonError
-from .execution.backends import Demand
-from .execution.progress import in_notebook
-from .execution.progress import progress as shown
-from .execution.run import How, Prepared, execute, go_on
-from .execution.runner import Observer
-from .interfaces.workload import Workload
-from .planning.dry_run import rehearse
-from .planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
-from .planning.resolve import resolve, restore
-from .registry.manager import Registry
-from .results.result import Result
-from .storage.resume import Earlier, refuse_other_question
-from .training.contender import Setup
-from .training.device import resolve as resolve_device
-from .training.device import torch_as_agreed, undetermined
-from .training.loop.trainer import LoopTrainer
-from .training.shared_init import Order
+from ..core.comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
+from ..core.rng import preserved_rng
+from ..errors import ComparisonError
+from ..execution.backends import Demand
+from ..execution.progress import in_notebook
+from ..execution.progress import progress as shown
+from ..execution.run import How, Prepared, execute, go_on
+from ..execution.runner import Observer
+from ..interfaces.workload import Workload
+from ..planning.dry_run import rehearse
+from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
+from ..planning.resolve import resolve, restore
+from ..registry.manager import Registry
+from ..results.result import Result
+from ..storage.resume import Earlier, refuse_other_question
+from ..training.contender import Setup
+from ..training.device import resolve as resolve_device
+from ..training.device import torch_as_agreed, undetermined
+from ..training.loop.trainer import LoopTrainer
+from ..training.shared_init import Order
 
 
 def compare(

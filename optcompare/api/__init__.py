@@ -1,0 +1,1 @@
+"""What Python calls: compare() and batch_size_study()."""
