@@ -14,7 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import optcompare
-from optcompare import cli, options
+from optcompare.cli import main as cli
+from optcompare.cli import options
 from optcompare.core import comparison
 from optcompare.registry import manager as registry
 from optcompare.report import figures
@@ -27,7 +28,7 @@ LAYERS = {
         "adapters",
         "analysis",
         "api",
-        "commands",
+        "cli",
         "core",
         "execution",
         "interfaces",
@@ -170,13 +171,13 @@ LAYERS = {
         "api.compare",
         "api.batch_size_study",
         "verification.plugin_checks",
-        "template",
-        "options",
-        "report.terminal",
-        "commands.training",
-        "commands.run",
-        "commands.scaling",
-        "cli",
+        "cli.new_plugin",
+        "cli.options",
+        "cli.terminal",
+        "cli.training",
+        "cli.run",
+        "cli.scaling",
+        "cli.main",
         "",
     ],
 }
@@ -250,7 +251,7 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
         "storage.run_dir",
         "results.result",
         "api.compare",
-        "cli",
+        "cli.main",
     }
     assert core_modules(MODULES[module], for_types=True).isdisjoint(above)
     outside = {name.partition(".")[0] for name in imports(MODULES[module], for_types=True)}
@@ -285,7 +286,7 @@ def test_statistics_and_report_read_records_without_torch_or_pyplot(module):
     assert not {name for name in names if name.partition(".")[0] == "torch" or name.endswith("pyplot")}
 
 
-PRINTING = {"cli", "commands.run", "commands.scaling", "commands.training", "report.terminal", "execution.progress"}
+PRINTING = {"cli.main", "cli.run", "cli.scaling", "cli.training", "cli.terminal", "execution.progress"}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - PRINTING))
@@ -303,7 +304,10 @@ def test_only_the_command_line_prints(module):
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        (["optcompare", "optcompare.cli"], {"torch", "pandas", "matplotlib", "numpy", "scipy", "optcompare_plugins"}),
+        (
+            ["optcompare", "optcompare.cli.main"],
+            {"torch", "pandas", "matplotlib", "numpy", "scipy", "optcompare_plugins"},
+        ),
         (
             [
                 "optcompare.analysis.statistics",

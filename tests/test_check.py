@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from optcompare import OptcompareError, PluginError, check
-from optcompare.cli import main
-from optcompare.template import new_plugin
+from optcompare.cli.main import main
+from optcompare.cli.new_plugin import new_plugin
 
 HEAD = """
 import random

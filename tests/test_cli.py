@@ -16,7 +16,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from optcompare import __version__, load
-from optcompare.cli import cli, main
+from optcompare.cli.main import cli, main
 from optcompare.core.comparison import Arm, Budget, Comparison, Part
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
@@ -535,7 +535,7 @@ def test_unexpected_error_keeps_its_traceback(place, monkeypatch):
 def test_help_of_every_command_has_examples_and_imports_nothing_heavy():
     code = """
 import sys
-from optcompare.cli import main
+from optcompare.cli.main import main
 for command in ([], ["run"], ["list"], ["plugins"]):
     try:
         main([*command, "--help"])

@@ -13,7 +13,7 @@ from conftest import small_workload
 from torch import nn
 
 from optcompare import Diagnostic, Strategy, Workload, compare
-from optcompare.cli import main
+from optcompare.cli.main import main
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, DiagnosticError, OptcompareError, PluginError, SpecError
 from optcompare.registry.manager import Registry

@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from optcompare import Budget, compare, load
-from optcompare.cli import main
+from optcompare.cli.main import main
 from optcompare.verification.verify import verify
 
 RUNS = sorted(run for version in (Path(__file__).parent / "earlier_runs").iterdir() for run in version.iterdir())

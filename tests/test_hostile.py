@@ -11,7 +11,7 @@ import torch
 from conftest import small_workload
 
 from optcompare import OptcompareError, RunDirectoryError, Strategy, WorkloadError, compare, load
-from optcompare.cli import main
+from optcompare.cli.main import main
 
 NAMES = [
     "../../escaped", "/etc/passwd", "a\\b", "..", "<script>alert(1)</script>", "line\nbreak", "tab\there", "\x1b[31mred",

@@ -19,7 +19,7 @@ from test_resume import EXACT, Press, wandering
 from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, RunDirectoryError, Strategy, compare, load
-from optcompare.cli import main
+from optcompare.cli.main import main
 from optcompare.core.rng import permutation
 from optcompare.storage.run_dir import reserved
 from optcompare.training.shared_init import fingerprint

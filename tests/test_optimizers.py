@@ -101,7 +101,7 @@ def test_an_optimizer_by_its_path_is_that_class(tmp_path):
 
 
 def test_an_optimizer_of_a_file_is_saved_run_again_resumed_and_verified(mine, tmp_path):
-    from optcompare.cli import main
+    from optcompare.cli.main import main
 
     def run(*arguments):
         with pytest.raises(SystemExit) as ended:

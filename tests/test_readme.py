@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optcompare.cli import main
+from optcompare.cli.main import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PANEL, PLUGIN, SESSION, MODEL, GROUPS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

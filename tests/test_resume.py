@@ -13,8 +13,8 @@ from conftest import small_workload
 from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, Strategy, compare, load
-from optcompare.cli import main
-from optcompare.options import state_bytes
+from optcompare.cli.main import main
+from optcompare.cli.options import state_bytes
 from optcompare.storage import journal
 
 EXACT = [

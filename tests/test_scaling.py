@@ -18,7 +18,7 @@ from optcompare import ComparisonError, load
 from optcompare.analysis.batch_scaling import curves, fit_curve, pareto, words
 from optcompare.api.batch_size_study import rising
 from optcompare.api.compare import prepare
-from optcompare.cli import main
+from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
 from optcompare.execution.run import execute

@@ -14,7 +14,7 @@ import pytest
 from conftest import small_workload
 
 from optcompare import ComparisonError, PluginError, compare
-from optcompare.cli import main
+from optcompare.cli.main import main
 from optcompare.execution import tracker_process as tracking
 from optcompare.registry.manager import Registry
 

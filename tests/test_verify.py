@@ -14,7 +14,7 @@ import torch
 from conftest import small_workload
 
 from optcompare import Strategy, compare
-from optcompare.cli import main
+from optcompare.cli.main import main
 from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.storage import journal
 from optcompare.storage.run_dir import file_sha256

@@ -168,7 +168,7 @@ def figure(kind: str) -> Callable[[Path, int], Iterator[None]]:
 
 
 def on_command(line: list[str]) -> None:
-    from optcompare.cli import main
+    from optcompare.cli.main import main
 
     code: object = None
     try:

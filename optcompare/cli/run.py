@@ -149,9 +149,9 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     most one budget. Exit code 0: done (diverged trials are results), 1: some
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
     """  # fmt: skip
-    from ..options import check_memory, directories, plot_formats, prepare_all, prepare_resumed, tells_programs
     from ..report.figures import save_across
-    from ..report.terminal import Reporter
+    from .options import check_memory, directories, plot_formats, prepare_all, prepare_resumed, tells_programs
+    from .terminal import Reporter
 
     formats = plot_formats(options["formats"])
     given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]

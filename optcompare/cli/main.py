@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .commands.run import run
-from .commands.scaling import scaling
-from .commands.training import warn
-from .errors import OptcompareError
+from ..errors import OptcompareError
+from .run import run
+from .scaling import scaling
+from .training import warn
 
 if TYPE_CHECKING:
-    from .report.terminal import Reporter
+    from .terminal import Reporter
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
@@ -81,11 +81,11 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     Several runs of the same workload are merged, unless their fingerprints show
     that they did not ask the same question.
     """
+    from ..registry.manager import Registry
+    from ..report.figures import make_panels, save_figures
+    from ..results.merge import load_all
     from .options import plot_formats
-    from .registry.manager import Registry
-    from .report.figures import make_panels, save_figures
-    from .report.terminal import Reporter, summary_as
-    from .results.merge import load_all
+    from .terminal import Reporter, summary_as
 
     formats, figure = plot_formats(options["formats"]), options["figure"]
     registry = Registry.load(options["plugin"], kind="panels")
@@ -127,9 +127,9 @@ def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[st
     names. Exit code 0: every check held, 1: one did not, 2: the call is wrong,
     130: interrupted.
     """  # fmt: skip
+    from ..verification.verify import verify as checks
     from .options import sample_size
-    from .report.terminal import Reporter
-    from .verification.verify import verify as checks
+    from .terminal import Reporter
 
     size = sample_size(trials)
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(directory, size, plugin, advanced), as_json)
@@ -148,8 +148,8 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.
     """  # fmt: skip
-    from .report.terminal import Reporter
-    from .verification.plugin_checks import check as checks
+    from ..verification.plugin_checks import check as checks
+    from .terminal import Reporter
 
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
 
@@ -163,7 +163,7 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]")
 def new_plugin(name: str, out: Path) -> None:
     """Writes an installable package with a strategy, a test and a README, to begin with."""
-    from .template import new_plugin as written
+    from .new_plugin import new_plugin as written
 
     for path in written(name, out):
         click.echo(path)
@@ -178,7 +178,7 @@ def new_plugin(name: str, out: Path) -> None:
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
     """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters."""
-    from .report.terminal import print_entries
+    from .terminal import print_entries
 
     registry = _registry(plugin)
     for each in [kind] if kind else KINDS:
@@ -189,7 +189,7 @@ def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def plugins(plugin: tuple[str, ...]) -> None:
     """Lists the plugins that were found, and what each adds."""
-    from .report.terminal import print_plugins
+    from .terminal import print_plugins
 
     registry = _registry(plugin)
     print_plugins(registry.plugins(), {kind: registry.entries(kind) for kind in KINDS})
@@ -233,7 +233,7 @@ def _complain(message: str) -> int:
 
 
 def _registry(plugins: tuple[str, ...]) -> Any:
-    from .registry.manager import Registry
+    from ..registry.manager import Registry
 
     registry = Registry.load(plugins)
     warn(registry.warnings)

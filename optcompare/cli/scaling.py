@@ -52,8 +52,8 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     --max-epochs. A goal that nothing reaches is a result: exit code 0. The run
     directory is one like any other, so that report, verify and run --resume take it.
     """  # fmt: skip
-    from ..options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
-    from ..report.terminal import Reporter
+    from .options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
+    from .terminal import Reporter
 
     formats = plot_formats(options["formats"])
     if options["memory"] is not None:

@@ -20,7 +20,7 @@ from ..core.parameters import parameters
 from ..errors import printable
 from ..execution.progress import Lines, progress
 from ..interfaces.optimizer import hyperparameters
-from .table import (
+from ..report.table import (
     aligned,
     certificate_lines,
     duration,
@@ -94,7 +94,7 @@ class Reporter:
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
         """What several workloads say together: mean ranks, and scores where each has a goal."""
         from ..analysis.profiles import friedman, mean_ranks, scores
-        from .figures import finals_across, times_across
+        from ..report.figures import finals_across, times_across
 
         finals = finals_across(results)
         with_goal = all(result.goal is not None for result in results)

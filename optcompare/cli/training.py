@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..execution.run import Prepared
-    from ..report.terminal import Reporter
     from ..results.result import Result
     from ..storage.resume import Earlier
+    from .terminal import Reporter
 
 MACHINE = (
     click.option(
@@ -111,7 +111,7 @@ def run_one(
 ) -> Result:
     """Trains a comparison, or goes on with an earlier run of it; prints its question, its progress and its result."""
     from ..execution.run import How, execute, go_on
-    from ..options import state_bytes
+    from .options import state_bytes
 
     warn(prepared.registry.warnings)
     say.question(prepared.setup.comparison, prepared.notes)

@@ -6,8 +6,8 @@ import keyword
 import re
 from pathlib import Path
 
-from .errors import PluginError
-from .storage.run_dir import refuse_occupied
+from ..errors import PluginError
+from ..storage.run_dir import refuse_occupied
 
 _PROJECT = """[build-system]
 requires = ["setuptools>=77"]

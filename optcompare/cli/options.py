@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.grammar import split
-from .errors import ComparisonError
-from .storage.run_dir import refuse_occupied, safe_name
+from ..core.grammar import split
+from ..errors import ComparisonError
+from ..storage.run_dir import refuse_occupied, safe_name
 
 if TYPE_CHECKING:
-    from .execution.run import Prepared
-    from .storage.resume import Earlier
+    from ..execution.run import Prepared
+    from ..storage.resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
@@ -63,9 +63,9 @@ _FREE_WITH_RESUME = {
 
 def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
-    from .api.compare import one_budget, prepare, prepare_again, seed_list
-    from .registry.manager import Registry
-    from .storage.resume import Earlier, extended
+    from ..api.compare import one_budget, prepare, prepare_again, seed_list
+    from ..registry.manager import Registry
+    from ..storage.resume import Earlier, extended
 
     fixed = [name for name in given if name not in _FREE_WITH_RESUME]
     if fixed:
@@ -102,9 +102,9 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
 
 def prepare_scaling(options: dict[str, Any]) -> Prepared:
     """The rehearsed comparison of a batch-size study."""
-    from .api.batch_size_study import prepare_study
-    from .api.compare import seed_list
-    from .registry.manager import Registry
+    from ..api.batch_size_study import prepare_study
+    from ..api.compare import seed_list
+    from ..registry.manager import Registry
 
     return prepare_study(
         Registry.load(options["plugin"]),
@@ -131,7 +131,7 @@ def tells_programs(options: dict[str, Any]) -> bool:
     """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json wants it too."""
     if not options["track"]:
         return False
-    from .registry.manager import Registry
+    from ..registry.manager import Registry
 
     registry = Registry.load(options["plugin"], kind="trackers")
     names = [text.partition(":")[0] for text in options["track"]]
@@ -145,7 +145,7 @@ def check_memory(text: str) -> None:
     """Raises :class:`ComparisonError` unless it is a size or a share."""
     import torch
 
-    from .training.lanes.memory import memory_limit
+    from ..training.lanes.memory import memory_limit
 
     memory_limit(text, torch.device("cpu"))
 
@@ -154,7 +154,7 @@ def state_bytes(text: str) -> float:
     """Bytes of ``2GB`` or ``0``; raises :class:`ComparisonError` for anything else."""
     import torch
 
-    from .training.lanes.memory import memory_limit
+    from ..training.lanes.memory import memory_limit
 
     if text.strip() == "0":
         return 0.0
@@ -189,10 +189,10 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 
 
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
-    from .api.compare import prepare_again
-    from .core.comparison import Comparison
-    from .registry.manager import Registry
-    from .storage.run_dir import read_json_file
+    from ..api.compare import prepare_again
+    from ..core.comparison import Comparison
+    from ..registry.manager import Registry
+    from ..storage.run_dir import read_json_file
 
     fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
     if fixed:
@@ -204,8 +204,8 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
 
 
 def _prepare(options: dict[str, Any]) -> Prepared:
-    from .api.compare import one_budget, prepare, seed_list
-    from .registry.manager import Registry
+    from ..api.compare import one_budget, prepare, seed_list
+    from ..registry.manager import Registry
 
     return prepare(
         Registry.load(options["plugin"]),
@@ -246,7 +246,7 @@ def _float(text: str, option: str) -> float:
 
 
 def plot_formats(text: str) -> list[str]:
-    from .results.result import FORMATS
+    from ..results.result import FORMATS
 
     formats = [part.strip().lower() for part in text.split(",")]
     for name in formats:
