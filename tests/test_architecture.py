@@ -54,6 +54,7 @@ LAYERS = {
         "core.tuning",
         "core.goal",
         "core.comparison",
+        "core.formatting",
     ],
     "contracts": [
         "core.rng",

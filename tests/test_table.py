@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from optcompare.analysis.certificate import Check
-from optcompare.report.table import aligned, certificate_lines, duration, number, summary_cells
+from optcompare.core.formatting import duration, number
+from optcompare.report.table import aligned, certificate_lines, summary_cells
 
 INF, NAN = math.inf, math.nan
 

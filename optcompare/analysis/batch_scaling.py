@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from ..report.table import number
+from ..core.formatting import number
 from .statistics import mean_interval
 
 Floats = NDArray[np.float64]

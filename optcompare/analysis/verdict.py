@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.formatting import number
 from ..core.goal import Goal
-from ..report.table import number
 from .paired import control_spread, pairs, seeds_needed
 
 LISTED = 3

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ..analysis.statistics import estimated, on_shared_clock
 from ..core.comparison import Arm, Comparison
+from ..core.formatting import duration
 from ..core.parameters import parameters
 from ..errors import printable
 from ..execution.progress import Lines, progress
@@ -23,7 +24,6 @@ from ..interfaces.optimizer import hyperparameters
 from ..report.table import (
     aligned,
     certificate_lines,
-    duration,
     goal_cells,
     latex,
     markdown,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..report.table import duration
+from ..core.formatting import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress

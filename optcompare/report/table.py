@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.lr_scores import best_rates, expected_best
+from ..core.formatting import duration, number
 
 Row = list[str]
 
@@ -131,25 +132,6 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def certificate_lines(certificate: Iterable[Check]) -> list[str]:
     """One line a check."""
     return [f"{'✓' if check.held else '✗'} {check.name}: {check.detail}" for check in certificate]
-
-
-def number(value: float) -> str:
-    """Three significant digits, without the noise of a long exponent."""
-    if math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if math.isnan(value):
-        return "–"
-    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def duration(seconds: float) -> str:
-    """``0.8 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds < 10:
-        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -18,10 +18,11 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 
 from ...analysis.statistics import final_values
+from ...core.formatting import duration, number
 from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
-from ..table import duration, goal_cells, number, pair_cells, spread_cells, summary_cells, tuning_cells
+from ..table import goal_cells, pair_cells, spread_cells, summary_cells, tuning_cells
 from .markup import question, short, table, text
 from .series import VALUES, embedded
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from ..table import number
+from ...core.formatting import number
 from . import scales, style
 from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
 from .row_chart import Column, Rows, row_sheet
