@@ -53,6 +53,7 @@ LAYERS = {
         "core.schedule",
         "core.tuning",
         "core.goal",
+        "core.columns",
         "core.comparison",
         "core.formatting",
     ],

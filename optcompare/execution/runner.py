@@ -14,10 +14,10 @@ import pandas as pd
 import torch
 
 from ..analysis.certificate import Agreement, Check, Evidence
+from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..errors import RunDirectoryError
 from ..planning.dry_run import Estimate
-from ..results.result import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..storage.journal import Journal, Row, Saved, State, key_of
 from ..storage.resume import Earlier, goes_on, prolonged
 from ..training.measurement.counters import Progress

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from ..core.columns import RECORD_COLUMNS
 from ..core.comparison import Part
 from ..core.grammar import Spec, parse
 from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
@@ -19,7 +20,6 @@ from ..interfaces.optimizer import Factory, check_factory, hyperparameters, unde
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry, load_module
-from ..results.result import RECORD_COLUMNS
 from ..training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from ..analysis.statistics import compared_column, estimated
 from ..analysis.summary import summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
+from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Comparison
 from ..core.goal import Goal
 from ..errors import ComparisonError, RunDirectoryError
@@ -34,14 +35,6 @@ if TYPE_CHECKING:
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 FORMATS = ("png", "svg", "pdf", "html")
-RECORD_COLUMNS = (
-    "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
-    "seconds", "clock", "train_loss",
-)  # fmt: skip
-TRIAL_COLUMNS = (
-    "workload", "phase", "arm", "lr", "seed", "status", "reason", "weights_sha256", "order_sha256", "batches_sha256",
-    "final_sha256", "trainer", "updates", "samples", "train_seconds", "measure_seconds",
-)  # fmt: skip
 
 
 @dataclass(repr=False)

@@ -1,0 +1,12 @@
+"""The columns of a run directory's tables, one place for all who write or read them."""
+
+from __future__ import annotations
+
+RECORD_COLUMNS = (
+    "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
+    "seconds", "clock", "train_loss",
+)  # fmt: skip
+TRIAL_COLUMNS = (
+    "workload", "phase", "arm", "lr", "seed", "status", "reason", "weights_sha256", "order_sha256", "batches_sha256",
+    "final_sha256", "trainer", "updates", "samples", "train_seconds", "measure_seconds",
+)  # fmt: skip
