@@ -72,7 +72,7 @@ __all__ = sorted(_HOME_OF)
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("optcompare")
+        return importlib.import_module(".core.version", __name__).installed_version()
     if name not in _HOME_OF:
         raise AttributeError(f"module 'optcompare' has no attribute '{name}'")
     return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)

@@ -54,6 +54,7 @@ LAYERS = {
         "core.tuning",
         "core.goal",
         "core.columns",
+        "core.version",
         "core.comparison",
         "core.formatting",
     ],

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..core.comparison import Trial
 from ..core.memmap import place_of, reopened
+from ..core.version import installed_version
 from ..errors import ComparisonError, explain
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
@@ -122,7 +122,7 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
 
 def versions() -> dict[str, str]:
     """What must be the same wherever trials of one comparison are trained."""
-    return {"optcompare": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"optcompare": installed_version(), "torch": torch.__version__, "python": platform.python_version()}
 
 
 def train(job: Job, setup: Shared, stretch: Stretch) -> Reply:

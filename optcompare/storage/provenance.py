@@ -16,6 +16,7 @@ import torch
 
 from ..core.rng import preserved_rng
 from ..core.tree import tensors
+from ..core.version import installed_version
 from ..interfaces.workload import Workload, is_tensors
 from ..registry.manager import Registry, sources_sha256
 from ..training.data import SeededSamples
@@ -40,10 +41,8 @@ def describe_environment(
     registry: Registry, workload: Workload | None, device: torch.device, threads: int
 ) -> dict[str, Any]:
     """Versions, hardware, plugins and fingerprints, for the record."""
-    from .. import __version__
-
     return {
-        "optcompare": __version__,
+        "optcompare": installed_version(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
