@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from .errors import SpecError as SpecError
     from .errors import StrategyError as StrategyError
     from .errors import WorkloadError as WorkloadError
-    from .execution.backends import Demand as Demand
     from .interfaces.diagnostic import Diagnostic as Diagnostic
     from .interfaces.diagnostic import Moment as Moment
+    from .interfaces.executor import Demand as Demand
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
     from .interfaces.strategy import Strategy as Strategy
@@ -58,7 +58,7 @@ _HOMES = {
         "StrategyError",
         "WorkloadError",
     ],
-    "execution.backends": ["Demand"],
+    "interfaces.executor": ["Demand"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
     "results.result": ["Result", "load"],

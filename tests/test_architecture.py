@@ -69,6 +69,7 @@ LAYERS = {
         "interfaces.diagnostic",
         "interfaces.optimizer",
         "interfaces.tracker",
+        "interfaces.executor",
         "training.shared_init",
     ],
     "trainers": [

@@ -16,11 +16,11 @@ import torch
 from ..core.comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
 from ..core.rng import preserved_rng
 from ..errors import ComparisonError
-from ..execution.backends import Demand
 from ..execution.progress import in_notebook
 from ..execution.progress import progress as shown
 from ..execution.run import How, Prepared, execute, go_on
 from ..execution.runner import Observer
+from ..interfaces.executor import Demand
 from ..interfaces.workload import Workload
 from ..planning.dry_run import rehearse
 from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike

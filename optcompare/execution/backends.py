@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..core.comparison import Trial
 from ..errors import ComparisonError, explain
@@ -33,25 +32,6 @@ class Piece(NamedTuple):
     task: Task
     records: list[Record]
     state: State
-
-
-@dataclass(frozen=True)
-class Demand:
-    """What an executor is asked for: so many tasks at once (None: as many as it has room for), and what each task needs.
-
-    ``unguarded``: with what exit code a new process ends that was about to run the script again which made it.
-    """
-
-    unguarded: ClassVar[int] = 117
-
-    jobs: int | None
-    threads: int
-    device: str
-
-    @property
-    def gpus(self) -> int:
-        """GPUs that a task needs."""
-        return int(self.device.startswith("cuda"))
 
 
 class Place(Protocol):

@@ -17,6 +17,7 @@ import pandas as pd
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
 from ..errors import ComparisonError, explain
+from ..interfaces.executor import Demand
 from ..planning.dry_run import Estimate
 from ..planning.factories import make_executor
 from ..registry.manager import Registry
@@ -32,7 +33,7 @@ from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
-from .backends import Demand, Elsewhere, Here, Place
+from .backends import Elsewhere, Here, Place
 from .noise_scale import noise_along
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
 from .scheduler import Tasks

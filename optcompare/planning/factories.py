@@ -23,7 +23,7 @@ from ..registry.manager import Registry, load_module
 from ..training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:
-    from ..execution.backends import Demand
+    from ..interfaces.executor import Demand
 
 _OF_ARM = (Parameter("schedule", str, "none"), Parameter("clip", float | None, None))
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..core.comparison import Comparison, Trial
-    from ..execution.backends import Demand
+    from ..interfaces.executor import Demand
     from ..interfaces.tracker import Tracker
     from ..report.plots.panel import Panel
     from ..results.result import Result
