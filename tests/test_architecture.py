@@ -73,6 +73,7 @@ LAYERS = {
         "training.shared_init",
     ],
     "trainers": [
+        "training.mismatch",
         "training.autocast",
         "training.contender",
         "training.device",

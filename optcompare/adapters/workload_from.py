@@ -11,8 +11,8 @@ from ..core.rng import preserved_rng
 from ..core.tree import mapped
 from ..errors import WorkloadError, explain
 from ..interfaces.workload import Metric, Workload
-from ..planning.workload_checks import explain_with_kinds
 from ..training.data import first_rows
+from ..training.mismatch import explain_with_kinds
 from ..training.shared_init import made
 from .data import Given, given, split
 from .frameworks import Form, is_lightning, is_net, lightning_form, named_form, net_of

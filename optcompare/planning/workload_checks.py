@@ -11,12 +11,13 @@ import torch
 from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, moved, tensors
-from ..errors import ComparisonError, WorkloadError, explain
+from ..errors import ComparisonError, WorkloadError
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import with_own_loss
 from ..training.measurement.evaluation import evaluating
+from ..training.mismatch import explain_with_kinds
 
 if TYPE_CHECKING:
     from torch import nn
@@ -116,36 +117,6 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tens
         got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
         raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
     return loss.detach()
-
-
-def explain_with_kinds(error: Exception, model: nn.Module, batch: Any) -> str:
-    """The error as one line; of dtypes or devices that do not go together, with those that met."""
-    return explain(error) + (_kinds_of(model, batch) if _is_mismatch(error) else "")
-
-
-def _is_mismatch(error: Exception) -> bool:
-    """Whether torch complains of dtypes or devices that do not go together."""
-    return isinstance(error, (RuntimeError, TypeError)) and any(
-        word in str(error) for word in ("dtype", "scalar type", "same device", "result type", "expected type")
-    )
-
-
-def _kinds_of(model: nn.Module, batch: Any) -> str:
-    """The dtypes and devices that met, and those tensors of a model that nobody moves along with it."""
-    data = ", ".join(_kind(part) for part in tensors(batch))
-    weights = ", ".join(dict.fromkeys(_kind(weight) for weight in model.parameters()))
-    lost = [
-        f"{path}.{name}".lstrip(".")
-        for path, module in model.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, torch.Tensor)
-    ]
-    register = f"; {', '.join(lost)} stays where and as it is: make it a buffer, with register_buffer" if lost else ""
-    return f"; the data's tensors are {data}, the weights {weights}{register}"
-
-
-def _kind(tensor: torch.Tensor) -> str:
-    return f"{tensor.dtype} on {tensor.device.type}".removeprefix("torch.")
 
 
 def _refuse_other_means(
