@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from optcompare import Workload
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.loop.trainer import LoopTrainer
 
 

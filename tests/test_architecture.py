@@ -154,6 +154,7 @@ LAYERS = {
         "planning.resolve",
         "planning.workload_checks",
         "planning.dry_run",
+        "planning.prepare",
         "adapters.data",
         "adapters.losses",
         "adapters.frameworks",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.loop.trainer import LoopTrainer
 
 

@@ -527,7 +527,7 @@ def test_unexpected_error_keeps_its_traceback(place, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("optcompare.api.compare.prepare", fail)
+    monkeypatch.setattr("optcompare.planning.prepare.prepare", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         main(["run"])
 

@@ -10,11 +10,11 @@ import torch
 from conftest import make_trainer
 
 from optcompare import ComparisonError, compare
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.parameters import REQUIRED, parameters
 from optcompare.interfaces.optimizer import hyperparameters
 from optcompare.planning.dry_run import check_workload
 from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
 
 REGISTRY = Registry.load()
 STRATEGIES = list(REGISTRY.entries("strategies"))

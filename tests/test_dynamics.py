@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from optcompare import Workload, compare
-from optcompare.api.compare import torch_as_agreed
+from optcompare.training.device import torch_as_agreed
 
 ORDERS = list(itertools.permutations(range(6)))
 POINTS = [0.0, 1.0, 3.0, -2.0, 5.0, 0.5]

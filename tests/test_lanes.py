@@ -15,9 +15,9 @@ from alike import agree, both, trainers
 from conftest import make_trainer, small_workload
 
 from optcompare import Strategy, compare, load
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget
 from optcompare.core.rng import permutation
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.lanes.run import LanesRun
 from optcompare.training.lanes.trainer import LanesTrainer
 

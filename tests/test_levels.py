@@ -16,10 +16,11 @@ from alike import agree, both, trainers
 from conftest import make_trainer, small_workload
 
 from optcompare import ComparisonError, Strategy, StrategyError, compare
-from optcompare.api.compare import execute, prepare, torch_as_agreed
 from optcompare.core.comparison import Budget
-from optcompare.execution.run import How
+from optcompare.execution.run import How, execute
 from optcompare.execution.scheduler import Tasks
+from optcompare.planning.prepare import prepare
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import inductor as compiled
 from optcompare.training.lanes.engines.inductor import Compiling

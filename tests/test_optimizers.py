@@ -10,11 +10,11 @@ from test_strategies import Listener
 from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, PluginError, compare, load
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.grammar import parse
 from optcompare.core.parameters import bind
 from optcompare.interfaces.optimizer import hyperparameters
+from optcompare.training.device import torch_as_agreed
 from optcompare.verification.verify import verify
 
 MINE = '''

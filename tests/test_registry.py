@@ -14,9 +14,10 @@ import pluggy
 import pytest
 
 from optcompare import hookimpl
-from optcompare.api.compare import execute, prepare
 from optcompare.core.comparison import Budget
 from optcompare.errors import PluginError
+from optcompare.execution.run import execute
+from optcompare.planning.prepare import prepare
 from optcompare.registry.manager import KINDS, Registry, hookspecs, load_module
 
 README = Path(__file__).parents[1] / "README.md"

@@ -12,9 +12,9 @@ import pytest
 from conftest import small_workload
 
 from optcompare import Result, compare, load
-from optcompare.api.compare import prepare_again
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, RunDirectoryError
+from optcompare.planning.prepare import prepare_again
 from optcompare.storage.run_dir import claim, read_json_file, read_table, write_atomically, write_json, write_table
 
 FILES = {"comparison.json", "records.parquet", "trials.parquet", "paths.parquet", "summary.csv", "comparison.png"}

@@ -17,11 +17,11 @@ import optcompare
 from optcompare import ComparisonError, load
 from optcompare.analysis.batch_scaling import curves, fit_curve, pareto, words
 from optcompare.api.batch_size_study import rising
-from optcompare.api.compare import prepare
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
 from optcompare.execution.run import execute
+from optcompare.planning.prepare import prepare
 from optcompare.registry.manager import Registry
 from optcompare.report.plots.batch_scaling import scaling_figure
 from optcompare.storage.resume import Earlier

@@ -13,11 +13,11 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from optcompare import ComparisonError, SpecError, compare, load
-from optcompare.api.compare import torch_as_agreed
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.schedule import canonical, depends_on_budget, schedule_of
 from optcompare.storage.resume import goes_on
+from optcompare.training.device import torch_as_agreed
 
 T = 30
 SCHEDULERS = {

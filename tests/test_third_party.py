@@ -10,8 +10,8 @@ from conftest import make_trainer, small_workload
 from torch import nn
 
 from optcompare import OptcompareError, compare
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
+from optcompare.training.device import torch_as_agreed
 from optcompare.verification.plugin_checks import _through_a_file
 
 pytestmark = [getattr(pytest.mark, "models-test"), pytest.mark.filterwarnings("ignore")]

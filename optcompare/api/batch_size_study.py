@@ -11,14 +11,15 @@ import torch
 
 from ..core.comparison import Budget, TrainerName
 from ..errors import ComparisonError
-from ..execution.run import How, Prepared, execute
+from ..execution.run import How, execute
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
 from ..planning.factories import OptimizerLike, make_workload
+from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..report.figures import save_scaling
 from ..results.result import Result
-from .compare import prepare, seed_list, watched
+from .compare import seed_list, watched
 
 MARKS = 16
 """Marks an epoch: with one, the curve would show the marks."""

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..core.comparison import UNITS, Budget, Comparison, LrScaling, TrainerName, Unit
-from ..core.rng import preserved_rng
+from ..core.comparison import UNITS, Budget, LrScaling, TrainerName, Unit
 from ..errors import ComparisonError
 from ..execution.progress import in_notebook
 from ..execution.progress import progress as shown
-from ..execution.run import How, Prepared, execute, go_on
+from ..execution.run import How, execute, go_on
 from ..execution.runner import Observer
-from ..interfaces.executor import Demand
 from ..interfaces.workload import Workload
-from ..planning.dry_run import rehearse
 from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
-from ..planning.resolve import resolve, restore
+from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..results.result import Result
 from ..storage.resume import Earlier, refuse_other_question
-from ..training.contender import Setup
-from ..training.device import resolve as resolve_device
-from ..training.device import torch_as_agreed, undetermined
-from ..training.loop.trainer import LoopTrainer
 from ..training.shared_init import Order
 
 
@@ -177,23 +168,6 @@ def watched(
     return result
 
 
-def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
-    """Resolves a question (the arguments of :func:`compare`) and rehearses it; nothing is written."""
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the script that made it
-        raise SystemExit(Demand.unguarded)
-    with preserved_rng():
-        setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
-        return _rehearsed(registry, setup, notes)
-
-
-def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
-    """The same for a saved comparison."""
-    resolve_device(comparison.device, comparison.dtype)
-    with preserved_rng():
-        setup, notes = restore(registry, comparison)
-        return _rehearsed(registry, setup, notes)
-
-
 def _path(out: str | Path | None) -> Path | None:
     return None if out is None else Path(out)
 
@@ -215,14 +189,3 @@ def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
     if seeds < 1:
         raise ComparisonError(f"a comparison needs at least 1 seed, got {seeds}")
     return tuple(range(first, first + seeds))
-
-
-def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
-    comparison, operations = setup.comparison, list[str]()
-    with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
-        trainer = LoopTrainer(setup)
-        estimates = rehearse(trainer)
-    if operations:
-        notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
-                 "trials may end in other last bits"]  # fmt: skip
-    return Prepared(registry, setup, trainer, estimates, notes)

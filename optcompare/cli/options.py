@@ -12,7 +12,7 @@ from ..errors import ComparisonError
 from ..storage.run_dir import refuse_occupied, safe_name
 
 if TYPE_CHECKING:
-    from ..execution.run import Prepared
+    from ..planning.prepare import Prepared
     from ..storage.resume import Earlier
 
 UNITS = ("epochs", "updates", "samples", "seconds")
@@ -63,7 +63,8 @@ _FREE_WITH_RESUME = {
 
 def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
-    from ..api.compare import one_budget, prepare, prepare_again, seed_list
+    from ..api.compare import one_budget, seed_list
+    from ..planning.prepare import prepare, prepare_again
     from ..registry.manager import Registry
     from ..storage.resume import Earlier, extended
 
@@ -189,8 +190,8 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 
 
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
-    from ..api.compare import prepare_again
     from ..core.comparison import Comparison
+    from ..planning.prepare import prepare_again
     from ..registry.manager import Registry
     from ..storage.run_dir import read_json_file
 
@@ -204,7 +205,8 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
 
 
 def _prepare(options: dict[str, Any]) -> Prepared:
-    from ..api.compare import one_budget, prepare, seed_list
+    from ..api.compare import one_budget, seed_list
+    from ..planning.prepare import prepare
     from ..registry.manager import Registry
 
     return prepare(

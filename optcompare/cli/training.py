@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..execution.run import Prepared
+    from ..planning.prepare import Prepared
     from ..results.result import Result
     from ..storage.resume import Earlier
     from .terminal import Reporter

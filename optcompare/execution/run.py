@@ -18,8 +18,8 @@ from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
 from ..errors import ComparisonError, explain
 from ..interfaces.executor import Demand
-from ..planning.dry_run import Estimate
 from ..planning.factories import make_executor
+from ..planning.prepare import Prepared
 from ..registry.manager import Registry
 from ..report.figures import make_panels, save_figures
 from ..results.result import Result, describe
@@ -27,7 +27,6 @@ from ..storage import run_dir
 from ..storage.journal import Journal, forget_parts
 from ..storage.provenance import describe_environment
 from ..storage.resume import Earlier, refuse_changes
-from ..training.contender import Setup
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
@@ -39,17 +38,6 @@ from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
 from .tracker_process import tracking
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A comparison that passed its rehearsal: ready to be run, or only to be shown."""
-
-    registry: Registry
-    setup: Setup
-    trainer: LoopTrainer
-    estimates: list[Estimate]
-    notes: list[str]
 
 
 @dataclass(frozen=True)

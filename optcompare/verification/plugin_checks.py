@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..api.compare import prepare
 from ..core.comparison import Budget, Trial
 from ..core.parameters import REQUIRED, parameters
 from ..errors import ComparisonError, OptcompareError, explain
-from ..execution.run import Prepared
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
+from ..planning.prepare import Prepared, prepare
 from ..planning.workload_checks import refuse_shared_weights
 from ..registry.manager import Entry, Registry
 from ..training.device import torch_as_agreed

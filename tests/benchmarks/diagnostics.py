@@ -14,10 +14,10 @@ from time import perf_counter
 
 import torch
 
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.loop.trainer import LoopTrainer
 from optcompare.training.measurement.diagnosing import Diagnosing, sample_norms
 from optcompare.training.measurement.per_sample_grads import sample_gradients

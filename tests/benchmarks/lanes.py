@@ -31,10 +31,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.loop.trainer import LoopTrainer
 

@@ -15,10 +15,10 @@ from time import perf_counter
 import torch
 from torch import nn
 
-from optcompare.api.compare import torch_as_agreed
 from optcompare.core.comparison import Budget, Trial
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
 from optcompare.training.loop.trainer import LoopTrainer
 
 CASES = [("line", "mini:2", 6000), ("digits", "mini:32", 3000), ("digits", "single", 3000), ("line", "full", 3000)]

@@ -42,8 +42,8 @@ MARKS = [0, *(2**power for power in range(6)), *(ROWS * epoch for epoch in range
 
 def prepared(directory: Path, trials: int) -> Any:
     """Ten learning rates of one strategy that is measured at every mark."""
-    from optcompare.api.compare import prepare
     from optcompare.core.comparison import Budget
+    from optcompare.planning.prepare import prepare
     from optcompare.registry.manager import Registry
 
     file = directory.with_suffix(".py")

@@ -1,0 +1,57 @@
+"""A question resolved and tried out: everything up to the first trained trial, without writing anything."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.comparison import Comparison
+from ..core.rng import preserved_rng
+from ..interfaces.executor import Demand
+from ..registry.manager import Registry
+from ..training.contender import Setup
+from ..training.device import resolve as resolve_device
+from ..training.device import torch_as_agreed, undetermined
+from ..training.loop.trainer import LoopTrainer
+from .dry_run import Estimate, rehearse
+from .resolve import resolve, restore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A comparison that passed its rehearsal: ready to be run, or only to be shown."""
+
+    registry: Registry
+    setup: Setup
+    trainer: LoopTrainer
+    estimates: list[Estimate]
+    notes: list[str]
+
+
+def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
+    """Resolves a question (the arguments of :func:`compare`) and rehearses it; nothing is written."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the script that made it
+        raise SystemExit(Demand.unguarded)
+    with preserved_rng():
+        setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
+        return _rehearsed(registry, setup, notes)
+
+
+def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
+    """The same for a saved comparison."""
+    resolve_device(comparison.device, comparison.dtype)
+    with preserved_rng():
+        setup, notes = restore(registry, comparison)
+        return _rehearsed(registry, setup, notes)
+
+
+def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
+    comparison, operations = setup.comparison, list[str]()
+    with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
+        trainer = LoopTrainer(setup)
+        estimates = rehearse(trainer)
+    if operations:
+        notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
+                 "trials may end in other last bits"]  # fmt: skip
+    return Prepared(registry, setup, trainer, estimates, notes)
