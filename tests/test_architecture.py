@@ -164,6 +164,7 @@ LAYERS = {
         "execution.worker",
         "execution.backends",
         "execution.runner",
+        "report.panels",
         "report.figures",
         "results.merge",
         "verification.retrain",

@@ -23,7 +23,8 @@ from optcompare import ComparisonError, Panel, PluginError, Result, compare, loa
 from optcompare.analysis.pca import joint_plane
 from optcompare.analysis.stability import stability_edges
 from optcompare.registry.manager import Registry
-from optcompare.report.figures import figure, make_panels
+from optcompare.report.figures import figure
+from optcompare.report.panels import make_panels
 from optcompare.report.plots import style
 from optcompare.report.plots.builtin_panels import PANELS, panel_figure, with_mean_batch_size
 from optcompare.training.measurement import projection as sketches

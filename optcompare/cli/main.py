@@ -18,6 +18,7 @@ from .scaling import scaling
 from .training import warn
 
 if TYPE_CHECKING:
+    from ..registry.manager import Entry, Registry
     from .terminal import Reporter
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
@@ -82,7 +83,8 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     that they did not ask the same question.
     """
     from ..registry.manager import Registry
-    from ..report.figures import make_panels, save_figures
+    from ..report.figures import save_figures
+    from ..report.panels import make_panels
     from ..results.merge import load_all
     from .options import plot_formats
     from .terminal import Reporter, summary_as
@@ -182,7 +184,7 @@ def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
 
     registry = _registry(plugin)
     for each in [kind] if kind else KINDS:
-        print_entries(each, registry.entries(each), title=kind is None)
+        print_entries(each, _entries(registry, each), title=kind is None)
 
 
 @cli.command(epilog="\b\nExample:\n  optcompare plugins --plugin mine.py")
@@ -192,7 +194,7 @@ def plugins(plugin: tuple[str, ...]) -> None:
     from .terminal import print_plugins
 
     registry = _registry(plugin)
-    print_plugins(registry.plugins(), {kind: registry.entries(kind) for kind in KINDS})
+    print_plugins(registry.plugins(), {kind: _entries(registry, kind) for kind in KINDS})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -232,12 +234,20 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _registry(plugins: tuple[str, ...]) -> Any:
+def _registry(plugins: tuple[str, ...]) -> Registry:
     from ..registry.manager import Registry
 
     registry = Registry.load(plugins)
     warn(registry.warnings)
     return registry
+
+
+def _entries(registry: Registry, kind: str) -> dict[str, Entry]:
+    if kind != "panels":
+        return registry.entries(kind)
+    from ..report.panels import panel_entries
+
+    return panel_entries(registry)
 
 
 def _report_findings(ctx: click.Context, say: Reporter, checks: Any, as_json: bool) -> None:

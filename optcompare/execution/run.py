@@ -21,7 +21,8 @@ from ..interfaces.executor import Demand
 from ..planning.factories import make_executor
 from ..planning.prepare import Prepared
 from ..registry.manager import Registry
-from ..report.figures import make_panels, save_figures
+from ..report.figures import save_figures
+from ..report.panels import make_panels
 from ..results.result import Result, describe
 from ..storage import run_dir
 from ..storage.journal import Journal, forget_parts

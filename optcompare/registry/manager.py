@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pluggy
@@ -66,7 +67,6 @@ class Registry:
         self._by_path: dict[str, PluginInfo] = {}
         self.warnings: list[str] = []
         self.named: tuple[str, ...] = ()
-        self._with_panels = False
 
     @classmethod
     def load(cls, plugins: Iterable[str] = (), kind: str | None = None) -> Registry:
@@ -79,7 +79,6 @@ class Registry:
         for by name raises :class:`PluginError`.
         """
         registry = cls()
-        registry._with_panels = True
         others = set(KINDS) - {kind} if kind else set()
         for point in sorted(importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name):
             if point.name.partition(".")[0] in others:
@@ -134,13 +133,12 @@ class Registry:
             found.append(PluginInfo(name, self._versions.get(name, ""), source, digest))
         return sorted(found, key=lambda info: info.name)
 
-    def entries(self, kind: str) -> dict[str, Entry]:
-        """All things of a kind by name; two plugins that claim one name are an error that names both."""
-        found: dict[str, Entry] = {}
-        if kind == "panels" and self._with_panels:  # those of the core, which is drawn without plugins too
-            from ..report.plots.builtin_panels import PANELS
+    def entries(self, kind: str, builtin: Mapping[str, Callable[..., Any]] = MappingProxyType({})) -> dict[str, Entry]:
+        """All things of a kind by name; two plugins that claim one name are an error that names both.
 
-            found = {name: Entry(name, panel, hookspecs.NAME) for name, panel in PANELS.items()}
+        ``builtin``: those of optcompare itself that are there without any plugin.
+        """
+        found = {name: Entry(name, factory, hookspecs.NAME) for name, factory in builtin.items()}
         for implementation in getattr(self._manager.hook, f"optcompare_{kind}").get_hookimpls():
             for entry in self._entries_of(implementation, kind):
                 if entry.name in found:

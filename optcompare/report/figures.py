@@ -12,14 +12,12 @@ from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import critical_difference, mean_ranks, performance_profile
 from ..analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
 from ..errors import ComparisonError, PluginError, explain
-from ..registry.manager import Registry
 from ..storage.run_dir import safe_name, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..results.result import Result
-    from .plots.panel import Panel
 
 ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
 ACROSS = ("profile", "ranks")
@@ -59,22 +57,6 @@ def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.
         "scaling": lambda: _scaling(result, width),
     }
     return drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", width)
-
-
-def make_panels(registry: Registry) -> dict[str, Panel]:
-    """Every panel by name; raises :class:`PluginError` naming the plugin whose panel is none."""
-    from .plots.panel import Panel
-
-    found = {}
-    for name, entry in registry.entries("panels").items():
-        try:
-            found[name] = entry.factory()
-        except Exception as error:
-            raise PluginError(f"plugin {entry.plugin}: panel {name}: {explain(error)}") from error
-        if not isinstance(found[name], Panel):
-            kind = type(found[name]).__name__
-            raise PluginError(f"plugin {entry.plugin}: panel {name} must be an optcompare.Panel, got a {kind}")
-    return found
 
 
 def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
