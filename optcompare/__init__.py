@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from .registry.hookspecs import hookimpl as hookimpl
     from .report.figures import figure as figure
     from .report.plots.panel import Panel as Panel
-    from .results.result import Result as Result
-    from .results.result import load as load
+    from .report.result import Result as Result
+    from .report.result import load as load
     from .verification.plugin_checks import check as check
 
 _HOMES = {
@@ -61,7 +61,7 @@ _HOMES = {
     "interfaces.executor": ["Demand"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
-    "results.result": ["Result", "load"],
+    "report.result": ["Result", "load"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
     "interfaces.tracker": ["Tracker"],
     "interfaces.workload": ["Workload", "accuracy"],

@@ -144,7 +144,7 @@ LAYERS = {
         "report.html.markup",
         "report.html.notebook",
         "report.html.page",
-        "results.result",
+        "results.tables",
     ],
     "running": [
         "registry.manager",
@@ -167,6 +167,7 @@ LAYERS = {
         "report.panels",
         "report.figures",
         "results.merge",
+        "report.result",
         "verification.retrain",
         "verification.replay_batches",
         "execution.noise_scale",
@@ -256,7 +257,7 @@ def test_trainers_know_neither_plugins_nor_the_command_line_nor_files(module):
         "planning.resolve",
         "execution.runner",
         "storage.run_dir",
-        "results.result",
+        "report.result",
         "api.compare",
         "cli.main",
     }
@@ -318,7 +319,7 @@ def test_only_the_command_line_prints(module):
         (
             [
                 "optcompare.analysis.statistics",
-                "optcompare.results.result",
+                "optcompare.report.result",
                 *(f"optcompare.{m}" for m in MODULES if "report" in m),
             ],
             {"torch", "optcompare_plugins", "matplotlib.pyplot"},

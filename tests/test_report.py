@@ -15,7 +15,7 @@ from torch import nn
 import optcompare
 from optcompare import ComparisonError, compare, load
 from optcompare.cli.main import FIGURES, main
-from optcompare.results.merge import load_all
+from optcompare.report.result import load_all
 from optcompare.storage import journal
 
 

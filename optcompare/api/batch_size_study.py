@@ -18,7 +18,7 @@ from ..planning.factories import OptimizerLike, make_workload
 from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..report.figures import save_scaling
-from ..results.result import Result
+from ..report.result import Result
 from .compare import seed_list, watched
 
 MARKS = 16

@@ -21,7 +21,7 @@ from ..interfaces.workload import Workload
 from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
 from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
-from ..results.result import Result
+from ..report.result import Result
 from ..storage.resume import Earlier, refuse_other_question
 from ..training.shared_init import Order
 

@@ -85,7 +85,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     from ..registry.manager import Registry
     from ..report.figures import save_figures
     from ..report.panels import make_panels
-    from ..results.merge import load_all
+    from ..report.result import load_all
     from .options import plot_formats
     from .terminal import Reporter, summary_as
 

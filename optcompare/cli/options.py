@@ -248,7 +248,7 @@ def _float(text: str, option: str) -> float:
 
 
 def plot_formats(text: str) -> list[str]:
-    from ..results.result import FORMATS
+    from ..report.result import FORMATS
 
     formats = [part.strip().lower() for part in text.split(",")]
     for name in formats:

@@ -37,7 +37,7 @@ from ..report.table import (
 if TYPE_CHECKING:
     from ..planning.dry_run import Estimate
     from ..registry.manager import Entry, PluginInfo
-    from ..results.result import Result
+    from ..report.result import Result
     from ..verification.recompute import Finding
 
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ..planning.prepare import Prepared
-    from ..results.result import Result
+    from ..report.result import Result
     from ..storage.resume import Earlier
     from .terminal import Reporter
 

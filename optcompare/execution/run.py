@@ -23,7 +23,8 @@ from ..planning.prepare import Prepared
 from ..registry.manager import Registry
 from ..report.figures import save_figures
 from ..report.panels import make_panels
-from ..results.result import Result, describe
+from ..report.result import Result
+from ..results.tables import describe
 from ..storage import run_dir
 from ..storage.journal import Journal, forget_parts
 from ..storage.provenance import describe_environment

@@ -27,7 +27,7 @@ from ..registry.manager import Registry
 if TYPE_CHECKING:
     from ..core.comparison import Comparison, Trial
     from ..interfaces.tracker import Tracker
-    from ..results.result import Result
+    from ..report.result import Result
 
 ROOM = 10_000
 """Events that wait for a tracker at most."""
@@ -224,7 +224,7 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
     said = sys.stdout = io.StringIO()
     try:
         tracker = _made(hello)
-        importlib.import_module("optcompare.results.result")  # now, not when the run waits for its end to be taken in
+        importlib.import_module("optcompare.report.result")  # now, not when the run waits for its end to be taken in
     except ComparisonError as refusal:
         answer(Reply(0, failed=str(refusal)))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from ..core.comparison import Comparison, Trial
-    from ..results.result import Result
+    from ..report.result import Result
 
 
 class Tracker:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..interfaces.executor import Demand
     from ..interfaces.tracker import Tracker
     from ..report.plots.panel import Panel
-    from ..results.result import Result
+    from ..report.result import Result
 
 NAME = "optcompare"
 hookspec = pluggy.HookspecMarker(NAME)

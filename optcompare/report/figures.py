@@ -17,7 +17,7 @@ from ..storage.run_dir import safe_name, write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..results.result import Result
+    from .result import Result
 
 ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
 ACROSS = ("profile", "ranks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -13,7 +14,9 @@ from ..core.comparison import Comparison
 from ..core.tuning import Tuning
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
-from .result import Result, load
+from .tables import ResultTables
+
+Tables = TypeVar("Tables", bound=ResultTables)
 
 SAME = (
     "workload",
@@ -31,19 +34,18 @@ SAME = (
 )
 
 
-def load_all(directories: Sequence[Path]) -> list[Result]:
-    """One result a workload: directories of several runs are opened, runs of one workload merged."""
+def run_directories(directories: Sequence[Path]) -> list[Path]:
+    """The run directories among these and, of each that is none, the run directories in it.
+
+    Raises :class:`RunDirectoryError` for a directory that is no run and holds none.
+    """
     folders = [
         path for path in directories if len(directories) == 1 or not path.is_file()
     ]  # as a shell lists a directory
-    runs = [(path, load(path)) for directory in folders for path in _runs(directory)]
-    by_workload: dict[str, list[tuple[Path, Result]]] = {}
-    for path, result in runs:
-        by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
-    return [merge(found) for found in by_workload.values()]
+    return [path for directory in folders for path in _runs(directory)]
 
 
-def merge(runs: Sequence[tuple[Path, Result]]) -> Result:
+def merge(runs: Sequence[tuple[Path, Tables]]) -> Tables:
     """The union of arms and seeds; a trial that several runs hold is taken from the first.
 
     Raises :class:`ComparisonError` where settings, the fingerprints of weights or order of a shared seed, or arms of
@@ -67,7 +69,7 @@ def _runs(directory: Path) -> list[Path]:
     return inside
 
 
-def _difference(one: Result, other: Result) -> str:
+def _difference(one: ResultTables, other: ResultTables) -> str:
     a, b = one.comparison, other.comparison
     for name in SAME:
         if getattr(a, name) != getattr(b, name):
@@ -95,7 +97,7 @@ def _shown(value: object) -> str:
     return str(getattr(value, "label", value))
 
 
-def _together(one: Result, other: Result) -> Result:
+def _together(one: Tables, other: Tables) -> Tables:
     key = ["phase", "arm", "lr", "seed"]
     known = set(map(tuple, one.trials[key].to_numpy()))
     tables = {}
@@ -116,7 +118,7 @@ def _together(one: Result, other: Result) -> Result:
     )
 
 
-def _both(one: Result, other: Result) -> list[Check]:
+def _both(one: ResultTables, other: ResultTables) -> list[Check]:
     """Each check holds where it held in both runs."""
     theirs = {check.name: check for check in other.certificate}
     return [

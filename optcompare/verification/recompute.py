@@ -14,7 +14,7 @@ from typing import Any
 from ..analysis.certificate import Agreement, Evidence
 from ..core.comparison import Trial
 from ..errors import RunDirectoryError, explain
-from ..results.result import Result
+from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.journal import KEY, Kept, key_of
 from ..training.shared_init import fingerprint
@@ -34,7 +34,7 @@ class Finding:
     detail: str
 
 
-def rows_of(result: Result) -> list[tuple[Trial, Row]]:
+def rows_of(result: ResultTables) -> list[tuple[Trial, Row]]:
     """Every trial of the table with its row."""
     rows: list[Row] = [{str(name): value for name, value in row.items()} for row in result.trials.to_dict("records")]
     for row in rows:
@@ -48,7 +48,7 @@ def rows_of(result: Result) -> list[tuple[Trial, Row]]:
     ]
 
 
-def trials_as_asked(result: Result, rows: Rows) -> Finding:
+def trials_as_asked(result: ResultTables, rows: Rows) -> Finding:
     """Only what was asked for, each once; of a run that came to its end, all of it."""
     comparison, name = result.comparison, "trials"
     asked = {key_of(trial) for trial in [*comparison.tuning_trials(), *comparison.trials()]}
@@ -69,7 +69,7 @@ def trials_as_asked(result: Result, rows: Rows) -> Finding:
     return Finding(name, not wrong, some(wrong) or f"{many}, each once")
 
 
-def certificate_again(result: Result, rows: Rows, about: Row) -> Finding:
+def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
     """The certificate again, from the tables alone."""
     comparison, name = result.comparison, "certificate"
     coverage = next((check.detail for check in result.certificate if check.name == "every sample once an epoch"), "")
@@ -113,7 +113,7 @@ def _words(detail: str) -> list[str]:
     return sorted(re.findall(r"[^\s,;]+", detail))
 
 
-def conclusions_again(result: Result, directory: Path, about: Row) -> Finding:
+def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Finding:
     name = "conclusions"
     if not about.get("verdict"):
         return Finding(name, None, "none were written, since the run did not come to its end")

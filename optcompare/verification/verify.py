@@ -15,7 +15,7 @@ from ..core.comparison import Comparison, Trial
 from ..errors import OptcompareError, RunDirectoryError, explain
 from ..planning.resolve import objects_of, restore
 from ..registry.manager import Registry
-from ..results.result import Result, load
+from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.journal import KEY, Kept, State, has_tables, key_of
 from ..storage.provenance import describe_environment, differences, same_results
@@ -67,7 +67,7 @@ def _findings(
 ) -> Iterator[Finding]:  # fmt: skip
     yield _files(directory, about.get("files"))
     try:
-        result = load(directory)
+        result = ResultTables.read(directory)
         rows = rows_of(result)
     except (OptcompareError, ValueError, TypeError, KeyError, AttributeError) as error:
         yield Finding("tables", False, f"cannot be read: {' '.join(str(error).split())}")
@@ -212,7 +212,7 @@ def _sample(rows: Rows, most: int | None) -> list[tuple[Trial, Row]]:
 
 
 def _trained_again(
-    trainer: LoopTrainer, sample: Rows, result: Result, directory: Path,
+    trainer: LoopTrainer, sample: Rows, result: ResultTables, directory: Path,
     advanced: Callable[[int, int, float], None],
 ) -> Iterator[Finding]:  # fmt: skip
     records = result.records.groupby(KEY, sort=False).indices

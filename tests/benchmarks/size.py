@@ -71,7 +71,8 @@ def write(directory: Path, trials: int) -> Iterator[None]:
 
     from optcompare.analysis.certificate import Agreement, Evidence
     from optcompare.execution.run import _as_planned
-    from optcompare.results.result import Result, describe
+    from optcompare.report.result import Result
+    from optcompare.results.tables import describe
     from optcompare.storage.journal import Journal, forget_parts
     from optcompare.storage.provenance import describe_environment
     from optcompare.storage.run_dir import write_json
@@ -145,7 +146,7 @@ def resume(directory: Path, trials: int) -> Iterator[None]:
 
 
 def summary(directory: Path, trials: int) -> Iterator[None]:
-    from optcompare.results.result import load
+    from optcompare.report.result import load
 
     yield
     result = load(directory)

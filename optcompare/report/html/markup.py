@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import printable
 
 if TYPE_CHECKING:
-    from ...results.result import Result
+    from ..result import Result
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 

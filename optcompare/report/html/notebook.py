@@ -10,7 +10,7 @@ from ..table import certificate_lines, goal_cells, pair_cells, summary_cells
 from .markup import question, table, text
 
 if TYPE_CHECKING:
-    from ...results.result import Result
+    from ..result import Result
 
 DPI = 90
 STYLE = """<style>

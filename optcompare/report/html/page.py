@@ -27,7 +27,7 @@ from .markup import question, short, table, text
 from .series import VALUES, embedded
 
 if TYPE_CHECKING:
-    from ...results.result import Result
+    from ..result import Result
 
 ROWS = 1_000
 """The most rows of the table of trials."""

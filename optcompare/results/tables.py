@@ -1,4 +1,4 @@
-"""The answer: records, trials, certificate; summary, plot, trained models; saved to and loaded from a run directory."""
+"""The answer as data: records, trials, certificate, and what is computed of them: summary, pairs, verdict, tuning."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.lr_scores import best_rates, rate_scores
 from ..analysis.paired import pairs
-from ..analysis.stability import stability_edges
 from ..analysis.statistics import compared_column, estimated
 from ..analysis.summary import summarize
 from ..analysis.time_to_goal import time_to_goal
@@ -26,27 +25,24 @@ from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import nn
 
     from ..analysis.batch_scaling import Curve
     from ..interfaces.workload import Workload
-    from ..report.plots.panel import Panel
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
-FORMATS = ("png", "svg", "pdf", "html")
 
 
 @dataclass(repr=False)
-class Result:
-    """What a comparison measured.
+class ResultTables:
+    """What a comparison measured, and the tables that are computed from it.
 
     - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's files);
     - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
-    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
+    - ``weights``: final weights by arm and seed, of those that were kept; ``workload``: what was trained, where it is known.
     """
 
     comparison: Comparison
@@ -58,9 +54,40 @@ class Result:
     environment: dict[str, Any] = field(default_factory=dict)
     paths: pd.DataFrame | None = None
     plane: pd.DataFrame | None = None
-    panels: Mapping[str, Panel] | None = None
     weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     workload: Workload | None = None
+
+    @classmethod
+    def read(cls, directory: str | Path) -> Self:
+        """A result from its run directory; nothing in it is executed.
+
+        A run that is under way, or was killed, is read as far as trials have ended. Raises :class:`RunDirectoryError`
+        where something is missing or damaged.
+        """
+        path = Path(directory)
+        values = run_dir.read_json(path)
+        if not has_tables(path) and values.get("status") == "running":
+            raise RunDirectoryError(
+                f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
+            )
+        try:
+            records, trials = read_run(path, RECORD_COLUMNS, TRIAL_COLUMNS)
+            crashed = values["status"] == "running"
+            return cls(
+                comparison=Comparison.from_json(values["comparison"]),
+                records=records,
+                trials=trials,
+                certificate=[Check(**check) for check in values["certificate"]],
+                status="interrupted" if crashed else values["status"],
+                notes=[*values["notes"], *([CRASHED] if crashed else [])],
+                environment=values["environment"],
+                paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
+                plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
+            )
+        except (KeyError, TypeError, ComparisonError) as error:
+            raise RunDirectoryError(
+                f"{path / run_dir.COMPARISON} is damaged: {type(error).__name__}: {error}"
+            ) from error
 
     @property
     def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -151,39 +178,6 @@ class Result:
         """The column by which arms are judged: the validation loss, or the training loss where there is no other."""
         return compared_column(self.records)
 
-    def plot(self) -> Figure:
-        """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
-        from ..report.plots.comparison import comparison_figure
-
-        note = None if self.status == "finished" else "interrupted: what was measured until then"
-        return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
-
-    def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
-        """The panels that have something to show of this run, with what they show it of: a plugin's first."""
-        from ..report.plots.builtin_panels import FIRST, PANELS
-
-        panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
-        tables = self.panel_tables()
-        found = [(name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables]
-        order = {name: number for number, name in enumerate(FIRST)}
-        return sorted((each for each in found if _wants(*each)), key=lambda each: order.get(each[0], -1))
-
-    def panel_tables(self) -> dict[str, pd.DataFrame]:
-        """What panels read, by name; see :class:`optcompare.Panel`."""
-        from ..report.plots.curves import with_status
-
-        records, trials = self.reported
-        if records.empty:
-            return {}
-        records = with_status(records.assign(edge=stability_edges(records, self.comparison)), trials)
-        return {"records": records} | ({} if self.plane is None else {"plane": self.plane})
-
-    def save_page(self, path: str | Path) -> None:
-        """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
-        from ..report.html.page import page
-
-        Path(path).write_text(page([self]), encoding="utf-8")
-
     def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
         return records, trials
@@ -212,63 +206,9 @@ class Result:
         model.load_state_dict(dict(self.weights[arm, seed]))
         return model
 
-    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
-        """Writes the run directory, which must be new or empty, and returns its path."""
-        path = Path(directory)
-        run_dir.claim(path)
-        self.write(path, formats)
-        return path
-
-    def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
-        """Writes every file of the run directory, each atomically, over what is there.
-
-        ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
-        by computing it again (``optcompare verify``).
-        """
-        tables = {run_dir.RECORDS: self.records, run_dir.TRIALS: self.trials}
-        if self.paths is not None:
-            tables[run_dir.PATHS] = self.paths
-        if self.plane is not None:
-            tables[run_dir.PLANE] = self.plane
-        for name, table in tables.items():
-            run_dir.write_table(directory, name, table)
-        written = list(tables)
-        run_dir.write_atomically(directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
-        written.append(run_dir.SUMMARY)
-        if len(self.reported[0]):
-            pictures = [suffix for suffix in formats if suffix != "html"]
-            figure = self.plot() if pictures else None
-            for suffix in pictures:
-                run_dir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
-                written.append(f"comparison.{suffix}")
-            if "html" in formats:
-                run_dir.write_atomically(directory / "comparison.html", self.save_page)
-                written.append("comparison.html")
-        about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
-        files = {name: run_dir.file_sha256(directory / name) for name in written}
-        run_dir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
-
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
         return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
-
-    def _repr_html_(self) -> str:
-        from ..report.html.notebook import result_html
-
-        return result_html(self)
-
-    def __repr__(self) -> str:
-        from ..report.html.notebook import result_text
-
-        return result_text(self)
-
-
-def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
-    """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
-    try:
-        return panel.wants(table)
-    except Exception:
-        return True
 
 
 def describe(
@@ -288,33 +228,3 @@ def describe(
         "notes": list(notes),
         "environment": dict(environment),
     }
-
-
-def load(directory: str | Path) -> Result:
-    """A result from its run directory; nothing in it is executed.
-
-    A run that is under way, or was killed, is read as far as trials have ended. Raises :class:`RunDirectoryError` where
-    something is missing or damaged.
-    """
-    path = Path(directory)
-    values = run_dir.read_json(path)
-    if not has_tables(path) and values.get("status") == "running":
-        raise RunDirectoryError(
-            f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
-        )
-    try:
-        records, trials = read_run(path, RECORD_COLUMNS, TRIAL_COLUMNS)
-        crashed = values["status"] == "running"
-        return Result(
-            comparison=Comparison.from_json(values["comparison"]),
-            records=records,
-            trials=trials,
-            certificate=[Check(**check) for check in values["certificate"]],
-            status="interrupted" if crashed else values["status"],
-            notes=[*values["notes"], *([CRASHED] if crashed else [])],
-            environment=values["environment"],
-            paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
-            plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
-        )
-    except (KeyError, TypeError, ComparisonError) as error:
-        raise RunDirectoryError(f"{path / run_dir.COMPARISON} is damaged: {type(error).__name__}: {error}") from error

@@ -1,0 +1,137 @@
+"""The answer as people use it: its data and tables, drawn, saved, shown in a notebook, loaded again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..analysis.stability import stability_edges
+from ..results.merge import merge, run_directories
+from ..results.tables import ResultTables, describe
+from ..storage import run_dir
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .plots.panel import Panel
+
+FORMATS = ("png", "svg", "pdf", "html")
+
+
+@dataclass(repr=False)
+class Result(ResultTables):
+    """A result that can be drawn, saved and shown; what it holds and computes is that of :class:`ResultTables`.
+
+    ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
+    """
+
+    panels: Mapping[str, Panel] | None = None
+
+    def plot(self) -> Figure:
+        """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
+        from .plots.comparison import comparison_figure
+
+        note = None if self.status == "finished" else "interrupted: what was measured until then"
+        return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
+
+    def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
+        """The panels that have something to show of this run, with what they show it of: a plugin's first."""
+        from .plots.builtin_panels import FIRST, PANELS
+
+        panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
+        tables = self.panel_tables()
+        found = [(name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables]
+        order = {name: number for number, name in enumerate(FIRST)}
+        return sorted((each for each in found if _wants(*each)), key=lambda each: order.get(each[0], -1))
+
+    def panel_tables(self) -> dict[str, pd.DataFrame]:
+        """What panels read, by name; see :class:`optcompare.Panel`."""
+        from .plots.curves import with_status
+
+        records, trials = self.reported
+        if records.empty:
+            return {}
+        records = with_status(records.assign(edge=stability_edges(records, self.comparison)), trials)
+        return {"records": records} | ({} if self.plane is None else {"plane": self.plane})
+
+    def save_page(self, path: str | Path) -> None:
+        """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
+        from .html.page import page
+
+        Path(path).write_text(page([self]), encoding="utf-8")
+
+    def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
+        """Writes the run directory, which must be new or empty, and returns its path."""
+        path = Path(directory)
+        run_dir.claim(path)
+        self.write(path, formats)
+        return path
+
+    def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
+        """Writes every file of the run directory, each atomically, over what is there.
+
+        ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
+        by computing it again (``optcompare verify``).
+        """
+        tables = {run_dir.RECORDS: self.records, run_dir.TRIALS: self.trials}
+        if self.paths is not None:
+            tables[run_dir.PATHS] = self.paths
+        if self.plane is not None:
+            tables[run_dir.PLANE] = self.plane
+        for name, table in tables.items():
+            run_dir.write_table(directory, name, table)
+        written = list(tables)
+        run_dir.write_atomically(directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
+        written.append(run_dir.SUMMARY)
+        if len(self.reported[0]):
+            pictures = [suffix for suffix in formats if suffix != "html"]
+            figure = self.plot() if pictures else None
+            for suffix in pictures:
+                run_dir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
+                written.append(f"comparison.{suffix}")
+            if "html" in formats:
+                run_dir.write_atomically(directory / "comparison.html", self.save_page)
+                written.append("comparison.html")
+        about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
+        files = {name: run_dir.file_sha256(directory / name) for name in written}
+        run_dir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
+
+    def _repr_html_(self) -> str:
+        from .html.notebook import result_html
+
+        return result_html(self)
+
+    def __repr__(self) -> str:
+        from .html.notebook import result_text
+
+        return result_text(self)
+
+
+def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
+    """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
+    try:
+        return panel.wants(table)
+    except Exception:
+        return True
+
+
+def load(directory: str | Path) -> Result:
+    """A result from its run directory; nothing in it is executed.
+
+    A run that is under way, or was killed, is read as far as trials have ended. Raises :class:`RunDirectoryError` where
+    something is missing or damaged.
+    """
+    return Result.read(directory)
+
+
+def load_all(directories: Sequence[Path]) -> list[Result]:
+    """One result a workload: directories of several runs are opened, runs of one workload merged."""
+    by_workload: dict[str, list[tuple[Path, Result]]] = {}
+    for path in run_directories(directories):
+        result = load(path)
+        by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
+    return [merge(found) for found in by_workload.values()]
