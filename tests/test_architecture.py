@@ -14,8 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import optcompare
-from optcompare.cli import main as cli
-from optcompare.cli import options
+from optcompare.cli import options, plugins, report
 from optcompare.core import comparison
 from optcompare.registry import manager as registry
 from optcompare.report import figures
@@ -182,7 +181,10 @@ LAYERS = {
         "cli.new_plugin",
         "cli.options",
         "cli.terminal",
-        "cli.training",
+        "cli.runs",
+        "cli.report",
+        "cli.checks",
+        "cli.plugins",
         "cli.run",
         "cli.scaling",
         "cli.main",
@@ -294,7 +296,9 @@ def test_statistics_and_report_read_records_without_torch_or_pyplot(module):
     assert not {name for name in names if name.partition(".")[0] == "torch" or name.endswith("pyplot")}
 
 
-PRINTING = {"cli.main", "cli.run", "cli.scaling", "cli.training", "cli.terminal", "execution.progress"}
+PRINTING = {f"cli.{name}" for name in ("main", "run", "scaling", "runs", "report", "checks", "plugins", "terminal")} | {
+    "execution.progress"
+}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - PRINTING))
@@ -346,10 +350,10 @@ def test_public_names_are_what_they_say():
 
 
 def test_names_that_the_command_line_repeats_so_as_to_start_fast_are_the_same():
-    assert cli.KINDS == registry.KINDS
+    assert plugins.KINDS == registry.KINDS
     assert options.UNITS == comparison.UNITS
-    assert cli.FIGURES == figures.FIGURES
-    assert cli.XS == figures.XS
+    assert report.FIGURES == figures.FIGURES
+    assert report.XS == figures.XS
 
 
 def setup() -> configparser.ConfigParser:

@@ -14,7 +14,8 @@ from torch import nn
 
 import optcompare
 from optcompare import ComparisonError, compare, load
-from optcompare.cli.main import FIGURES, main
+from optcompare.cli.main import main
+from optcompare.cli.report import FIGURES
 from optcompare.report.result import load_all
 from optcompare.storage import journal
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .training import MACHINE, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
+from .runs import MACHINE, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
 
 EXAMPLES = """\b
 Examples:

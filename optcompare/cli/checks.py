@@ -1,0 +1,69 @@
+"""The commands ``verify`` and ``check``: a line for each thing that was tried, and an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .terminal import Reporter
+
+VERIFY_EXAMPLES = """\b
+Examples:
+  optcompare verify runs/20260101-120000-digits
+  optcompare verify runs/20260101-120000-digits --trials all
+  optcompare verify runs/20260101-120000-digits --trials 0 --json
+"""
+
+
+@click.command(short_help="Checks that a run would come out again.", epilog=VERIFY_EXAMPLES)
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--trials", default="3", show_default=True, metavar="K|all", help="Trials to train again; 0: none.")
+@click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
+@click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
+@click.pass_context
+def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[str, ...], as_json: bool) -> None:
+    """Checks that a run directory holds what the run would give again.
+
+    Computes every fingerprint, the certificate and the summary anew, and trains
+    a sample of the trials again: in the loop to the last bit; trials of lanes up
+    to what rounding makes. Loads the plugins and FILE.py workloads that the run
+    names. Exit code 0: every check held, 1: one did not, 2: the call is wrong,
+    130: interrupted.
+    """  # fmt: skip
+    from ..verification.verify import verify as checks
+    from .options import sample_size
+    from .terminal import Reporter
+
+    size = sample_size(trials)
+    _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(directory, size, plugin, advanced), as_json)
+
+
+@click.command(
+    short_help="Tries out whether a plugin keeps its contracts.",
+    epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic",
+)
+@click.argument("plugin", metavar="FILE.py|MODULE|NAME")
+@click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
+@click.pass_context
+def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
+    """Tries out whether a plugin's strategies, workloads and optimizers keep their contracts.
+
+    Index coverage, the same batches again, copies, checkpoints, short last
+    batches, no global random numbers. Exit code 0: every check held, 1: one did not.
+    """  # fmt: skip
+    from ..verification.plugin_checks import check as checks
+    from .terminal import Reporter
+
+    _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
+
+
+def _report_findings(ctx: click.Context, say: Reporter, checks: Any, as_json: bool) -> None:
+    found = say.findings(checks)
+    held = not any(finding.held is False for finding in found)
+    if as_json:
+        click.echo(json.dumps({"held": held, "checks": [vars(finding) for finding in found]}, indent=2))
+    ctx.exit(0 if held else 1)

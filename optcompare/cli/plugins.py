@@ -1,0 +1,72 @@
+"""The commands ``list``, ``plugins`` and ``new-plugin``: what is there, and what can be added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .runs import warn
+
+if TYPE_CHECKING:
+    from ..registry.manager import Entry, Registry
+
+KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
+
+
+@click.command(
+    "new-plugin",
+    short_help="Writes an installable package to begin with.",
+    epilog="\b\nExample:\n  optcompare new-plugin large-first",
+)
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]")
+def new_plugin(name: str, out: Path) -> None:
+    """Writes an installable package with a strategy, a test and a README, to begin with."""
+    from .new_plugin import new_plugin as written
+
+    for path in written(name, out):
+        click.echo(path)
+
+
+@click.command(
+    "list",
+    short_help="Lists strategies, workloads, optimizers and more.",
+    epilog="\b\nExamples:\n  optcompare list\n  optcompare list strategies\n  optcompare list optimizers --plugin mine.py",
+)
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+@click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
+def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
+    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters."""
+    from .terminal import print_entries
+
+    registry = _registry(plugin)
+    for each in [kind] if kind else KINDS:
+        print_entries(each, _entries(registry, each), title=kind is None)
+
+
+@click.command(epilog="\b\nExample:\n  optcompare plugins --plugin mine.py")
+@click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
+def plugins(plugin: tuple[str, ...]) -> None:
+    """Lists the plugins that were found, and what each adds."""
+    from .terminal import print_plugins
+
+    registry = _registry(plugin)
+    print_plugins(registry.plugins(), {kind: _entries(registry, kind) for kind in KINDS})
+
+
+def _registry(plugins: tuple[str, ...]) -> Registry:
+    from ..registry.manager import Registry
+
+    registry = Registry.load(plugins)
+    warn(registry.warnings)
+    return registry
+
+
+def _entries(registry: Registry, kind: str) -> dict[str, Entry]:
+    if kind != "panels":
+        return registry.entries(kind)
+    from ..report.panels import panel_entries
+
+    return panel_entries(registry)

@@ -1,0 +1,80 @@
+"""The command ``report``: figures and tables of runs that are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .runs import warn
+
+FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
+XS = ("epochs", "updates", "samples", "seconds")
+TABLES = ("csv", "md", "latex")
+
+EXAMPLES = """\b
+Examples:
+  optcompare report runs/20260101-120000-digits
+  optcompare report runs/20260101-120000-digits --format html
+  optcompare report runs/20260101-120000-digits --figure pairs --format pdf --width 3.4
+  optcompare report runs/* --figure profile --x samples
+  optcompare report runs/20260101-120000-digits --figure sharpness --x updates
+  optcompare report runs/20260101-120000-digits --table latex
+"""
+
+
+@click.command(short_help="Draws figures and prints tables, without training.", epilog=EXAMPLES)
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option(
+    "--figure",
+    metavar="NAME",
+    help=f"{', '.join(FIGURES)}; or a panel: batch_size, noise_scale, grad_cosine, sharpness, plane, or a plugin's.  "
+    "[default: the comparison plot]",
+)
+@click.option("--x", type=click.Choice(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
+@click.option(
+    "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
+)
+@click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
+@click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
+@click.option(
+    "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin with panels; may be given several times."
+)
+def report(directories: tuple[Path, ...], **options: Any) -> None:
+    """Draws figures and prints tables from run directories, without training.
+
+    Several runs of the same workload are merged, unless their fingerprints show
+    that they did not ask the same question.
+    """
+    from ..registry.manager import Registry
+    from ..report.figures import save_figures
+    from ..report.panels import make_panels
+    from ..report.result import load_all
+    from .options import plot_formats
+    from .terminal import Reporter, summary_as
+
+    formats, figure = plot_formats(options["formats"]), options["figure"]
+    registry = Registry.load(options["plugin"], kind="panels")
+    warn(registry.warnings)
+    panels = make_panels(registry)
+    if figure is not None and figure not in (*FIGURES, *panels):
+        raise click.BadParameter(f"'{figure}' is none of {', '.join((*FIGURES, *panels))}", param_hint="'--figure'")
+    if "html" in formats and (options["figure"] or options["x"] or options["width"]):
+        raise click.UsageError(
+            "--format html makes a page of the whole comparison; leave out --figure, --x and --width"
+        )
+    results = load_all(directories)
+    for result in results:
+        result.panels = panels
+    if options["table"]:
+        click.echo("\n\n".join(summary_as(options["table"], result) for result in results))
+        return
+    say = Reporter(quiet=False)
+    if figure is None:
+        for result in results:
+            say.summary(result)
+    out = options["out"] or directories[0]
+    for path in save_figures(results, figure, out, formats, options["x"], options["width"]):
+        click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")
