@@ -1,0 +1,86 @@
+"""What is installed, and what is declared of it: packages, entry points, versions, requirements."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+import optcompare
+
+ROOT = Path(__file__).parents[1]
+CORE, PLUGINS, TESTS = ROOT / "optcompare", ROOT / "plugins", ROOT / "tests"
+NAMED_OTHERWISE = {
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "mlflow": "mlflow-skinny",
+    "IPython": "ipython",
+    "importlinter": "import-linter",
+}
+"""Modules whose distribution has another name."""
+
+
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def requirements(*groups: str) -> list[Requirement]:
+    return [Requirement(line) for group in groups for line in group.split("\n") if line]
+
+
+def test_every_package_is_listed():
+    found = [path.parent.relative_to(ROOT).parts for top in (CORE, PLUGINS) for path in top.rglob("__init__.py")]
+    packages = {".".join(["optcompare_plugins" if part == "plugins" else part for part in parts]) for parts in found}
+    assert set(setup()["options"]["packages"].split()) == packages
+
+
+def test_every_bundled_plugin_is_an_entry_point():
+    entry_points = setup()["options.entry_points"]["optcompare"].split("\n")
+    listed = {line.partition("=")[2].strip() for line in entry_points if line}
+    hooked = [path for path in PLUGINS.rglob("*.py") if "@hookimpl" in path.read_text(encoding="utf-8")]
+    names = {".".join(["optcompare_plugins", *path.relative_to(PLUGINS).with_suffix("").parts]) for path in hooked}
+    assert listed == names
+
+
+def test_version_stands_in_one_place():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "project" not in pyproject
+    assert pyproject["build-system"]["build-backend"] == "setuptools.build_meta"
+    assert setup()["metadata"]["version"] == optcompare.__version__
+
+
+def test_versions_that_are_tested_are_versions_that_are_allowed():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {pin.name: pin for line in lines if line and not line.startswith("#") for pin in [Requirement(line)]}
+    options = setup()
+    for wanted in requirements(options["options"]["install_requires"], *options["options.extras_require"].values()):
+        (pin,) = pins[wanted.name].specifier
+        assert pin.operator == "==", pin
+        assert wanted.specifier.contains(pin.version), wanted
+    assert str(pins["torch"].specifier) == "==2.13.0"
+
+
+def third_party(files: Iterable[Path]) -> set[str]:
+    """The distributions of the modules that files import, in functions and for types too."""
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    own = {"optcompare", "optcompare_plugins", *(path.stem for path in TESTS.rglob("*.py"))}
+    tops = {name.partition(".")[0] for name in names} - own - sys.stdlib_module_names
+    return {NAMED_OTHERWISE.get(top, top) for top in tops}
+
+
+def test_every_import_is_declared():
+    options = setup()
+    extras = options["options.extras_require"]
+    of_users = [extras[name] for name in extras if name != "test"]
+    core = {wanted.name for wanted in requirements(options["options"]["install_requires"], *of_users)}
+    assert third_party(path for top in (CORE, PLUGINS) for path in top.rglob("*.py")) <= core
+    assert third_party(TESTS.rglob("*.py")) <= core | {wanted.name for wanted in requirements(extras["test"])}
