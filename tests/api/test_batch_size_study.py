@@ -1,0 +1,406 @@
+"""The batch-size study: trials that stop at their goal, tuning by it, the fit, the words, the figure, the command."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+import optcompare
+from optcompare import ComparisonError, load
+from optcompare.analysis.batch_scaling import curves, fit_curve, pareto, words
+from optcompare.api.batch_size_study import rising
+from optcompare.cli.main import main
+from optcompare.core.comparison import Budget, Comparison
+from optcompare.core.tuning import Tuning
+from optcompare.execution.run import execute
+from optcompare.planning.prepare import prepare
+from optcompare.registry.manager import Registry
+from optcompare.report.plots.batch_scaling import scaling_figure
+from optcompare.storage.resume import Earlier
+from optcompare.verification.verify import verify
+from tests.helpers.both_trainers import agree, both
+from tests.helpers.workloads import small_workload
+
+
+def ask(workload="noisy-quadratic:n=64", strategies=("mini:4", "full"), **question):
+    settings = {
+        "optimizers": ["sgd"], "lr": 0.3, "chunk": None, "eval_chunk": None, "budget": Budget("epochs", 40), "order": None,
+        "seeds": (0, 1, 2), "goal": "train_loss=0.5", "stop_at_goal": True, "measure": 16, "dtype": "float64",
+    }  # fmt: skip
+    return prepare(Registry.load(), workload=workload, strategies=list(strategies), **settings | question)
+
+
+def run(*arguments: str) -> int | str | None:
+    with pytest.raises(SystemExit) as exit_:
+        main([*arguments])
+    return exit_.value.code
+
+
+STUDY = [
+    "scaling", "--workload", "noisy-quadratic:n=64:dim=20:noise=0.5", "--batch-sizes", "1,4,16,64", "--goal", "train_loss=0.3",
+    "--seeds", "3", "--tune-seeds", "2", "--max-epochs", "12", "--trainer", "loop",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("study") / "run"
+    assert run(*STUDY, "--out", str(directory)) == 0
+    return directory
+
+
+class TestStopAtGoal:
+    @pytest.mark.parametrize("trainer", ["loop", "lanes"])
+    def test_a_trial_ends_at_the_first_measurement_that_reached_it(self, trainer):
+        result = execute(ask(trainer=trainer))
+        times = result.times_to_goal()
+        ended = result.trials.merge(times, on=["arm", "seed"], suffixes=("", "_goal"))
+        assert (ended["updates"] == ended["updates_goal"]).all()
+        assert (ended["samples"] == ended["samples_goal"]).all()
+        assert set(ended["reason"]) == {"reached train_loss=0.5"}
+        assert set(ended["status"]) == {"finished"}
+        last = result.records.groupby(["arm", "seed"])["train_loss"]
+        assert (last.last() <= 0.5).all()
+        assert all((values.iloc[:-1] > 0.5).all() for _, values in last)
+        check = next(check for check in result.certificate if check.name == "equal budgets")
+        assert check.held
+        assert check.detail == (
+            "40 epochs at most for each of 6 finished trials, of which 6 stopped at their goal train_loss=0.5 before"
+        )
+
+    def test_lanes_and_loop_end_alike(self):
+        question = {"stop_at_goal": True, "goal": "train_loss=0.5", "measure": 16}
+        one, other = (execute(ask(trainer=trainer, **question)) for trainer in ("lanes", "loop"))
+        assert set(one.trials["trainer"]) == {"lanes"}
+        agree(one, other)
+
+    def test_a_trial_that_starts_at_its_goal_makes_no_update(self):
+        for trainer in ("loop", "lanes"):
+            result = execute(ask(goal="train_loss=100", trainer=trainer))
+            assert set(result.trials["updates"]) == {0}
+            assert (result.trials["final_sha256"] != "").all()
+            assert all(check.held for check in result.certificate)
+
+    def test_what_missed_the_goal_spends_its_budget(self):
+        result = execute(ask(goal="train_loss=1e-9", budget=Budget("epochs", 10)))
+        assert set(result.trials["epochs"]) == {10}
+        assert set(result.trials["reason"]) == {""}
+        assert np.isinf(result.times_to_goal()["samples"]).all()
+
+    def test_it_needs_a_goal_and_survives_json(self):
+        with pytest.raises(ComparisonError, match="to stop at the goal a comparison needs one; give --goal"):
+            ask(goal=None)
+        comparison = ask(tune=8, tune_closer=4).setup.comparison
+        assert comparison.tuning.closer == 4
+        assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
+
+    def test_without_it_nothing_stops(self):
+        one, other = both(small_workload(), goal="train_loss=100")
+        assert set(one.trials["updates"]) == set(other.trials["updates"]) == {20}
+
+
+class TestTuning:
+    def test_the_second_round_lies_around_the_best_of_the_first(self):
+        """Steps of 10: two more on either side of 1 stand at 10^(±1/3) and 10^(±2/3)."""
+        found = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 4).closer_to({"a": 1.0})
+        assert found.rates["a"] == (0.1, 1.0, 10.0, 0.2154, 0.4642, 2.154, 4.642)
+        assert (found.seeds, found.closer) == (2, 0)
+        beyond = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 2).closer_to({"a": 10.0})
+        assert beyond.rates["a"][3:] == (3.162, 31.62)
+        with pytest.raises(ComparisonError, match="must be an even number, got 3"):
+            Tuning({"a": (0.1, 1.0)}, 2, 3)
+
+    def test_every_arm_tries_as_many_and_the_median_samples_to_the_goal_decide(self):
+        result = execute(ask(tune=8, tune_closer=4, tune_seeds=3))
+        tried = result.trials[result.trials["phase"] == "tune"]
+        assert tried.groupby("arm")["lr"].nunique().to_dict() == {"full": 8, "mini:4": 8}
+        for arm in result.comparison.arms:
+            own = tried[tried["arm"] == arm.label]
+            samples = own["samples"].where(own["reason"] != "", math.inf).groupby(own["lr"]).median()
+            assert samples[arm.lr] == samples.min()
+        check = next(check for check in result.certificate if check.name == "equal tuning")
+        assert check.held
+        assert check.detail.startswith("8 learning rates on 3 seeds of their own for each arm")
+
+
+class TestFit:
+    def test_exact_data_give_their_numbers(self):
+        """S = 10 + 200/B: S_min 10, E_min 200, B_crit 20."""
+        sizes = 2.0 ** np.arange(11)
+        assert fit_curve(sizes, 10 + 200 / sizes) == pytest.approx((10, 200))
+
+    def test_the_front_holds_what_no_other_betters(self):
+        assert pareto([1, 2, 3, 3, math.inf], [9, 4, 5, 4, 1]) == [True, True, False, False, False]
+
+
+def table(costs, seeds=5, jitter=0.0):
+    """Times to the goal of arms b1, b2, … by batch size, and the arms."""
+    random = np.random.default_rng(0)
+    rows, arms = [], []
+    for size, updates in costs.items():
+        arms.append((f"b{size}", "sgd", size, 0.1 * size**0.5))
+        for seed in range(seeds):
+            own = updates * math.exp(jitter * random.standard_normal())
+            rows.append((f"b{size}", seed, own * size, own, own * 1e-3 + own * size * 1e-5, size / 2))
+    return (
+        pd.DataFrame(rows, columns=["arm", "seed", "samples", "updates", "seconds", "resolution"]),
+        pd.DataFrame(arms, columns=["arm", "optimizer", "batch_size", "lr"]),
+    )
+
+
+EXACT = {2**power: 10 + 200 / 2**power for power in range(11)}
+
+
+class TestWords:
+    def test_they_name_the_cheapest_and_the_knee(self):
+        (curve,) = curves(*table(EXACT))
+        assert curve.fit.critical == pytest.approx((20, 20, 20))
+        assert curve.fit.regions == pytest.approx((5, 80))
+        assert curve.table["front"].all()
+        said = words([curve], "train_loss=0.3", "100 epochs")
+        assert said[0] == "fewest samples: a batch size of 1, with 210 samples in the median; lowest on 5 of 5 seeds."
+        assert said[1].startswith(
+            "fewest updates: a batch size of 1024, with 10.2 updates in the median; lowest on 5 of 5"
+        )
+        assert said[2].startswith("fewest seconds on this machine: a batch size of ")
+        assert said[3].startswith(
+            "knee: a batch size of 20 (95% interval 20 to 20 over 5 seeds), where S = 10 + 200/B takes "
+        )
+        assert "the fit misses the medians by up to 0%" in said[3]
+        assert len(said) == 4
+
+    def test_what_cannot_be_told_apart_is_said(self):
+        (curve,) = curves(*table({1: 100, 2: 50.1, 64: 20}, jitter=0.05))
+        assert "cannot be told apart from it" in words([curve], "g", "e")[0]
+
+    def test_one_seed_tells_nothing_of_sureness(self):
+        (curve,) = curves(*table(EXACT, seeds=1))
+        said = words([curve], "g", "e")
+        assert "one seed does not tell how sure that is" in said[0]
+        assert "interval" not in said[3]
+
+    def test_misses_are_named_and_are_never_best(self):
+        times, arms = table({1: 100, 2: 50, 4: 25, 8: 13})
+        times.loc[times["arm"] == "b8", ["samples", "updates", "seconds"]] = math.inf
+        (curve,) = curves(times, arms)
+        assert curve.table["reached"].tolist() == [5, 5, 5, 0]
+        assert words([curve], "g", "9 epochs")[-1] == "8 missed the goal within 9 epochs on at least half of the seeds."
+
+    def test_two_batch_sizes_are_too_few_for_a_knee(self):
+        (curve,) = curves(*table({1: 100, 2: 50}))
+        assert curve.fit is None
+        assert "too few to fit a curve" in words([curve], "g", "e")[3]
+
+    @pytest.mark.parametrize(
+        ("scale", "said"),
+        [(20, "would have told the critical"), (50, "would have roughly told"), (200, "would have misled about")],
+    )
+    def test_the_noise_scale_is_held_against_the_knee(self, scale, said):
+        noise = pd.DataFrame({"optimizer": "sgd", "batch_size": 16, "update": [0, 9], "samples": [0, 144]})
+        noise = noise.assign(trace=[scale * 1.0, scale * 3.0], squared=[1.0, 3.0])
+        (curve,) = curves(*table(EXACT, jitter=0.1), noise)
+        assert curve.noise_scale == pytest.approx(scale)
+        assert said in " ".join(words([curve], "g", "e"))
+
+
+def exact_risk(h, c, rate, batch, n, updates):
+    """E[½Σ h w²] after each update from w = 1: w' = (1-ηh)w - ηb with b the mean noise of a batch drawn without
+    replacement; within an epoch var b = c(N-B)/(B(N-1)) and cov(b, b') = -c/(N-1), between epochs none (SCIENCE: random
+    reshuffling)."""
+    a, mean, var, cross, risks = 1 - rate * h, np.ones_like(h), np.zeros_like(h), np.zeros_like(h), []
+    for update in range(updates):
+        if update % (n // batch) == 0:
+            cross = np.zeros_like(h)  # cov(w, next b) for the batches of this epoch
+        var = a**2 * var - 2 * a * rate * cross + rate**2 * c * (n - batch) / (batch * (n - 1))
+        cross = a * cross + rate * c / (n - 1)
+        mean = a * mean
+        risks.append(0.5 * float(h @ (mean**2 + var)))
+    return np.array(risks)
+
+
+class TestNoisyQuadratic:
+    def test_its_risk_over_seeds_is_the_exact_expected_risk(self):
+        """Mean over 100 seeds within 4 standard errors at every mark of three batch sizes."""
+        question = {
+            "stop_at_goal": False,
+            "seeds": tuple(range(100)),
+            "budget": Budget("epochs", 2),
+            "lr": 0.3,
+            "measure": 4,
+        }
+        records = execute(ask("noisy-quadratic:n=64:dim=5", ["mini:1", "mini:8", "full"], **question)).records
+        h = 1 / np.arange(1, 6)
+        for arm, size in (("mini:1", 1), ("mini:8", 8), ("full", 64)):
+            exact = exact_risk(h, h, 0.3, size, 64, 128 // size)
+            for update, group in records[(records["arm"] == arm) & (records["update"] > 0)].groupby("update"):
+                values, expected = group["train_loss"].to_numpy(), exact[int(update) - 1]
+                assert abs(values.mean() - expected) <= 4 * values.std(ddof=1) / 10 + 1e-6, (arm, update)
+
+    def test_the_study_finds_the_updates_that_the_exact_risk_takes(self, study):
+        """At the rates that were tuned, up to the marks and the noise of a single trial (20 directions, a third)."""
+        result = load(study)
+        (curve,) = result.scaling()
+        h = 1 / np.arange(1, 21)
+        for row in curve.table.to_dict("records"):
+            risk = exact_risk(h, 0.25 * h, row["lr"], row["batch_size"], 64, 12 * 64 // row["batch_size"])
+            expected = 1 + int(np.argmax(risk <= 0.3)) if (risk <= 0.3).any() else math.inf
+            marks = max(1.0, 8 / row["batch_size"])
+            assert row["updates"] == pytest.approx(expected, rel=0.34, abs=marks), row
+
+    def test_its_noise_sums_to_nothing_and_has_the_covariance_it_says(self):
+        from optcompare_plugins.workloads.noisy_quadratic import noisy_quadratic
+
+        (noise, _) = noisy_quadratic(dim=4, n=100, noise=2.0).train
+        torch.testing.assert_close(noise.mean(0), torch.zeros(4, dtype=torch.float64), atol=1e-14, rtol=0)
+        covariance = noise.T @ noise / 100
+        torch.testing.assert_close(covariance, torch.diag(4.0 / torch.arange(1, 5, dtype=torch.float64)))
+
+    @pytest.mark.parametrize("spec", ["dim=0", "n=5:dim=5", "noise=-1"])
+    def test_what_cannot_be_is_refused(self, spec, capsys):
+        assert run("scaling", "--workload", f"noisy-quadratic:{spec}", "--goal", "train_loss=1") == 2
+        assert "give dim ≥ 1, n > dim, noise ≥ 0" in capsys.readouterr().err
+
+
+def test_its_noise_scale_is_the_exact_one(study):
+    """trΣ = noise²Σh over |G|² = Σ h² w², before the first update: 0.25·Σ1/j over Σ1/j² (all 64 samples are taken, so up
+    to n/(n-1) and the trΣ/n that the unbiased estimate takes off)."""
+    (curve,) = load(study).scaling()
+    h = 1 / np.arange(1, 21)
+    trace = 0.25 * h.sum() * 64 / 63
+    first = curve.noise.iloc[0]
+    assert first["trace"] == pytest.approx(trace, rel=1e-4)
+    assert first["squared"] == pytest.approx((h**2).sum() - trace / 64, rel=1e-4)
+
+
+class TestCommand:
+    def test_it_writes_a_run_like_any_other(self, study, capsys):
+        assert {"scaling.csv", "scaling.png", "comparison.png", "records.parquet", "summary.csv"} <= {
+            path.name for path in study.iterdir()
+        }
+        assert pd.read_csv(study / "scaling.csv")["batch_size"].tolist() == [1, 4, 16, 64]
+        assert [finding.name for finding in verify(study, 3) if finding.held is False] == []
+        assert Earlier.read(study).comparison.stop_at_goal
+
+    def test_report_draws_it_again(self, study, tmp_path, capsys):
+        assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (0, None)
+        assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_it_is_resumed_with_more_epochs_without_training_again_what_ended(self, study, tmp_path, capsys):
+        import shutil
+
+        copy = tmp_path / "copy"
+        shutil.copytree(study, copy)
+        before = load(copy).trials
+        assert run("run", "--resume", str(copy), "--epochs", "13", "--quiet") == 0
+        after = load(copy).trials
+        reached = before[before["reason"] != ""]
+        pd.testing.assert_frame_equal(
+            reached.reset_index(drop=True), after.loc[before.index[before["reason"] != ""]].reset_index(drop=True)
+        )
+        assert [finding.name for finding in verify(copy, 2) if finding.held is False] == []
+
+    def test_a_goal_that_nothing_reaches_is_a_result(self, tmp_path, capsys):
+        arguments = [*STUDY[:5], "--goal", "train_loss=1e-9", "--seeds", "2", "--tune", "2", "--tune-seeds", "1"]
+        assert run(*arguments, "--max-epochs", "2", "--trainer", "loop", "--out", str(tmp_path / "run")) == 0
+        said = capsys.readouterr().out
+        assert "No batch size reaches train_loss=1e-09 within 2 epochs on most seeds (0 of 8 trials do)" in said
+        assert (tmp_path / "run" / "scaling.png").is_file()
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--batch-sizes", "1,128"], "--batch-sizes: 128 is more than the 64 training samples of"),
+            (["--batch-sizes", "1,x"], "--batch-sizes takes whole numbers from 1 on, separated by commas, got 'x'"),
+            (["--batch-sizes", "0"], "--batch-sizes takes whole numbers from 1 on, separated by commas, got '0'"),
+            (["--tune", "1"], "tuning needs at least 2 learning rates, got --tune 1; give --tune 8"),
+            (["--max-epochs", "0"], "epochs must be positive, got 0"),
+        ],
+    )
+    def test_a_wrong_call_is_one_line(self, arguments, message, capsys):
+        assert run("scaling", "--workload", "noisy-quadratic:n=64", "--goal", "train_loss=0.3", *arguments) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+
+    def test_it_needs_a_goal(self, capsys):
+        assert run("scaling", "--workload", "noisy-quadratic:n=64") == 2
+        assert "give one, such as --goal train_loss=0.3" in capsys.readouterr().err
+
+    def test_batch_sizes_are_powers_of_two_unless_given(self):
+        assert rising(None, 10, "w") == [1, 2, 4, 8]
+        assert rising(None, 8, "w") == [1, 2, 4, 8]
+        assert rising([10, 3, 3], 10, "w") == [3, 10]
+
+    @pytest.mark.parametrize(("sizes", "got"), [([0, 2], "got 0"), ([], "got none"), ([1.5], "got 1.5")])
+    def test_batch_sizes_are_whole_numbers(self, sizes, got):
+        with pytest.raises(ComparisonError, match=f"batch sizes are whole numbers from 1 on, {got}"):
+            rising(sizes, 10, "w")
+
+    def test_python_asks_the_same_question_as_the_command_line(self, tmp_path):
+        settings = {"batch_sizes": [1, 8, 64], "tune": 2, "seeds": 2, "tune_seeds": 1, "max_epochs": 2}
+        asked = optcompare.batch_size_study("noisy-quadratic:n=64", "train_loss=0.3", **settings, out=tmp_path / "py")
+        options = ["--batch-sizes", "1,8,64", "--tune", "2", "--seeds", "2", "--tune-seeds", "1", "--max-epochs", "2"]
+        run(
+            "scaling",
+            "--workload",
+            "noisy-quadratic:n=64",
+            "--goal",
+            "train_loss=0.3",
+            *options,
+            "--out",
+            str(tmp_path / "cli"),
+        )
+        other = load(tmp_path / "cli")
+        assert asked.comparison == other.comparison
+        said, too = ([line for line in one.recommendation() if "seconds" not in line] for one in (asked, other))
+        assert said == too
+        assert said[0].startswith("fewest samples: a batch size of")
+        assert (tmp_path / "py" / "scaling.csv").is_file()
+        assert optcompare.figure("scaling", asked).axes
+
+    def test_another_run_is_no_study(self, tmp_path, capsys):
+        run("run", "--epochs", "2", "--seeds", "2", "--quiet", "--out", str(tmp_path / "run"))
+        capsys.readouterr()
+        assert run("report", str(tmp_path / "run"), "--figure", "scaling") == 2
+        assert "this is no batch-size study" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [7.0, 3.4])
+def test_no_text_of_the_figure_overlaps_another(width):
+    """Of the four panels: headings, names of axes and batch sizes, drawn for one and for two optimizers."""
+    times, arms = table(EXACT, jitter=0.1)
+    second = arms.assign(arm=arms["arm"] + "@adam", optimizer="adam", lr=arms["lr"] / 10)
+    both_times = pd.concat([times, times.assign(arm=times["arm"] + "@adam", updates=times["updates"] * 1.5)])
+    found = curves(both_times, pd.concat([arms, second]))
+    for shown in (found[:1], found):
+        picture = scaling_figure(shown, {"sgd": "#0072B2", "adam": "#D55E00"}, width=width, goal="train_loss=0.3")
+        canvas = FigureCanvasAgg(picture)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        texts = [text for text in picture.findobj(lambda each: hasattr(each, "get_text")) if text.get_text().strip()]
+        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_visible()]
+        for i, (one, box) in enumerate(boxes):
+            assert box.x0 >= 0, one
+            assert box.x1 <= picture.bbox.width, one
+            assert not [other for other, its in boxes[:i] if box.shrunk(0.95, 0.9).overlaps(its)], one
+
+
+def test_a_study_that_is_extended_is_drawn_and_said_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = ["scaling", "--workload", "noisy-quadratic", "--batch-sizes", "1,8", "--tune", "2", "--max-epochs", "2"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*study, "--goal", "train_loss=0.3", "--seeds", "2", "--out", "run"])
+    capsys.readouterr()
+    (tmp_path / "run" / "scaling.csv").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "--resume", "run", "--seeds", "3"])
+    shown = capsys.readouterr().out
+    assert "plot: run/scaling.png" in shown
+    assert "3 of 3" in shown or "0 of 3" in shown
+    assert (tmp_path / "run" / "scaling.csv").is_file()

@@ -1,0 +1,40 @@
+"""The benchmarks' peers compute what they are compared with."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from optcompare.core.comparison import Budget
+from optcompare.planning.resolve import resolve
+from optcompare.registry.manager import Registry
+from optcompare.training.device import torch_as_agreed
+from optcompare.training.loop.trainer import LoopTrainer
+
+
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize(
+    ("workload", "optimizer", "size"), [("digits", "sgd", 32), ("digits", "adam", 1), ("line", "sgd", 2)]
+)
+def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
+    """``by_jax`` compares its first updates with torch's before it times anything; a wrong peer must be noticed."""
+    pytest.importorskip("jax")
+    lanes = benchmark("lanes")
+    setup, _ = resolve(
+        Registry.load(), workload=workload, strategies=[f"mini:{size}"], optimizers=[optimizer], lr=None, chunk=None,
+        eval_chunk=None, budget=Budget("updates", 1000), order=None, seeds=(0,), measure=0,
+    )  # fmt: skip
+    with torch_as_agreed(threads=1):
+        assert lanes.by_jax(LoopTrainer(setup), size, 2)() > 0
+        monkeypatch.setattr(lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum())
+        with pytest.raises(AssertionError, match="not close"):
+            lanes.by_jax(LoopTrainer(setup), size, 2)

@@ -1,0 +1,50 @@
+"""Every example in the gallery: short, run as a reader would run it, with its figure."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GALLERY = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+SAYS = {
+    "notebook": "after 100 more 1.0089 -0.0380 1.0037 -0.0157",
+    "full_mini_single": "On final valid_loss, full ends",
+    "which_batch_size": "knee: a batch size of",
+    "own_model": "This is one workload, wine, on 8 seeds",
+    "own_strategy": "On final valid_loss, ramp ends",
+    "own_optimizer": "mini:32@signdescent and mini:32@sgd",
+    "paper_figure": "This is one workload, diabetes, on 5 seeds",
+}
+
+
+def test_the_gallery_is_whole():
+    assert set(GALLERY) == set(SAYS)
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_examples_are_under_forty_lines(name):
+    assert len((EXAMPLES / f"{name}.py").read_text("utf-8").splitlines()) < 40
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_examples_say_what_they_are_about_and_draw_it(name, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "figure.png"])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    said = " ".join(capsys.readouterr().out.split())
+    assert SAYS[name] in said
+    assert Path("figure.png").read_bytes().startswith(b"\x89PNG")
+    if name == "notebook":  # the whole table, as the notebook printed it, to all four digits
+        assert said.startswith(
+            "first order [2, 3, 1, 4, 5, 0] full: w, b mini:2: w, b start 0.2294 -0.2380 0.2294 -0.2380"
+        )
+        assert "after 1 epoch 0.4798 -0.1793 0.7664 -0.1066" in said
+
+
+@pytest.mark.parametrize("name", sorted(GALLERY))
+def test_each_figure_stands_beside_its_example(name):
+    assert (EXAMPLES / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,82 @@
+"""The tutorial, executed as a learner executes it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+TUTORIAL = Path(__file__).parents[2] / "examples" / "tutorial.ipynb"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The notebook after every cell was run in a kernel of this Python, and how long that took."""
+    pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    pytest.importorskip("nbformat")
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    place = str(tmp_path_factory.mktemp("tutorial"))
+    notebook = nbformat.read(TUTORIAL, as_version=4)
+    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(ensure_native_kernel=True))
+    began = time.monotonic()
+    NotebookClient(notebook, km=kernel, timeout=300, resources={"metadata": {"path": place}}).execute()
+    seconds = time.monotonic() - began
+    del kernel
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # sockets that the client leaves open go now, not at the very end
+        gc.collect()
+    return notebook, seconds
+
+
+def shown(cell):
+    """The outputs of a cell as (kind, text)."""
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            yield output.name, output.text
+        elif output.output_type != "error":
+            yield from ((kind, output.data[kind]) for kind in ("text/html", "text/plain") if kind in output.data)
+
+
+@pytest.mark.notebook
+def test_every_cell_runs_and_the_last_says_a_verdict_on_the_learners_data(executed):
+    notebook, seconds = executed
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    everything = [(kind, text) for cell in cells for kind, text in shown(cell)]
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert [text for kind, text in everything if kind == "stderr"] == []
+    (verdict,) = [text for kind, text in shown(cells[-1]) if kind == "stdout"]
+    assert re.search(r"On final valid_loss, .*(Holm p|indistinguishable)", verdict)
+    assert "This is one workload, patients, on 10 seeds" in verdict
+    assert seconds < 300, "meant to take about a minute"
+
+
+@pytest.mark.notebook
+def test_results_and_progress_show_themselves(executed):
+    notebook, _ = executed
+    outputs = [list(shown(cell)) for cell in notebook.cells if cell.cell_type == "code"]
+    pages = [text for found in outputs for kind, text in found if kind == "text/html" and 'class="optcompare"' in text]
+    assert len(pages) == 4
+    assert all(page.count("<img ") == 1 for page in pages)
+    progress = [text for found in outputs for kind, text in found if re.fullmatch(r"\d+ of \d+ trials in .*s", text)]
+    assert len(progress) == 5, "one line is what remains of each bar"
+    assert max(map(len, outputs)) <= 4
+    assert len(json.dumps(notebook)) < 2**20
+
+
+def test_the_tutorial_is_kept_without_outputs():
+    """What it shows is what this version computes when it is run, not what some earlier one did."""
+    cells = json.loads(TUTORIAL.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)

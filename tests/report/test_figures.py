@@ -1,0 +1,227 @@
+"""Figures and tables from run directories, merged or across workloads, without training."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+import optcompare
+from optcompare import ComparisonError, compare, load
+from optcompare.cli.report import FIGURES
+from optcompare.report.result import load_all
+from optcompare.storage import journal
+from tests.helpers.commands import run
+from tests.helpers.workloads import small_workload
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("line") / "run"
+    compare(
+        "line", ["full", "mini"], seeds=3, epochs=5, tune=3, tune_seeds=1, goal="train_loss=1", control=True, out=out
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("several") / "all"
+    arms = ("--strategies", "full,mini:8,single", "--seeds", "2", "--epochs", "2", "--goal", "train_loss=1.2")
+    assert run("run", "--workload", "diabetes,breast-cancer,quadratic", *arms, "--out", out) == 0
+    return out
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks", "scaling")])
+def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
+    width = [] if kind in ("loss", "paths") else ["--width", "3.4"]
+    assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", *width, "--out", tmp_path) == 0
+    assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / f"{kind}.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
+    assert capsys.readouterr().out.splitlines() == [
+        f"plot: {tmp_path / kind}.{suffix}" for suffix in ("png", "svg", "pdf")
+    ]
+
+
+@pytest.mark.parametrize("x", ["epochs", "updates", "samples", "seconds"])
+def test_the_loss_can_be_drawn_over_each_axis_alone(line, tmp_path, x):
+    assert run("report", line, "--figure", "loss", "--x", x, "--out", tmp_path) == 0
+    assert (tmp_path / "loss.png").stat().st_size > 5000
+
+
+def test_without_a_figure_it_says_what_the_run_said(line, tmp_path, capsys):
+    assert run("report", line, "--out", tmp_path) == 0
+    shown = capsys.readouterr().out
+    verdict = json.loads((line / "comparison.json").read_text())["verdict"]
+    assert len(verdict) == 3
+    assert all(sentence in shown for sentence in verdict)
+    assert (tmp_path / "comparison.png").is_file()
+
+
+def test_tables_come_as_csv_markdown_and_latex(line, capsys):
+    assert run("report", line, "--table", "csv") == 0
+    assert capsys.readouterr().out.startswith("arm,strategy,optimizer,lr,seeds,")
+    assert run("report", line, "--table", "md") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0].startswith("| arm | ")
+    assert rows[1].startswith("| --- | ---: |")
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["full", "mini:2", "full (control)"]
+    assert run("report", line, "--table", "latex") == 0
+    text = capsys.readouterr().out
+    assert text.startswith(r"\begin{tabular}{lr")
+    assert r"$\pm$" in text
+    assert text.rstrip().endswith(r"\end{tabular}")
+
+
+def test_several_workloads_get_a_directory_each_and_figures_over_all(several):
+    assert sorted(path.name for path in several.iterdir()) == [
+        "breast-cancer", "diabetes", "profile.png", "quadratic", "ranks.png",
+    ]  # fmt: skip
+    assert (several / "diabetes" / "comparison.png").is_file()
+
+
+def test_figures_over_workloads_are_drawn_again_from_their_directory(several, tmp_path):
+    for kind, x in (("profile", "updates"), ("ranks", "samples")):
+        assert run("report", several, "--figure", kind, "--x", x, "--out", tmp_path) == 0
+        assert (tmp_path / f"{kind}.png").is_file()
+    assert [one.comparison.workload.label for one in load_all([several])] == ["breast-cancer", "diabetes", "quadratic"]
+
+
+def test_all_workloads_are_checked_before_any_is_trained(tmp_path, capsys):
+    assert run("run", "--workload", "line,lyne", "--seeds", 1, "--epochs", 1, "--out", tmp_path / "x") == 2
+    assert "unknown workload 'lyne' (did you mean 'line'?)" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_several_workloads_need_the_same_arms(tmp_path, capsys):
+    assert run("run", "--workload", "line,quadratic", "--strategies", "mini", "--out", tmp_path / "x") == 2
+    assert "line has mini:2, but quadratic mini:8; write batch sizes out" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+WRONG = {
+    "a figure too narrow": (
+        ["{line}", "--figure", "pairs", "--width", "0.5"],
+        "--width takes 2.5 to 40 inches, got 0.5",
+    ),
+    "a width that is no number": (["{line}", "--figure", "pairs", "--width", "nan"], "--width takes 2.5 to 40 inches"),
+    "a width for the comparison plot": (
+        ["{line}", "--width", "3.4"],
+        "plot is 10 inches wide; --width is for the other",
+    ),
+    "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
+    "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
+    "an unknown figure": (["{line}", "--figure", "pie"], "Invalid value for '--figure'"),
+    "paths of a large model": (["{several}/diabetes", "--figure", "paths"], "models of two weights alone"),
+    "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
+    "a goal in epochs": (["{line}", "--figure", "goal", "--x", "epochs"], "a goal takes updates, samples or seconds"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_is_one_line(line, several, tmp_path, monkeypatch, capsys, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, message = WRONG[case]
+    assert run("report", *(argument.format(line=line, several=several) for argument in arguments)) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_an_empty_or_damaged_run_directory_is_named(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run("report", tmp_path / "empty") == 2
+    compare("line", "full", seeds=1, epochs=1, out=tmp_path / "cut")
+    (tmp_path / "cut" / "records.parquet").write_bytes(b"PAR1")
+    assert run("report", tmp_path / "cut") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "is no run directory and holds none" in first
+    assert "records.parquet is damaged" in second
+
+
+def test_a_table_that_lacks_a_column_is_damaged(tmp_path, capsys):
+    compare("line", "full", seeds=1, epochs=1, out=tmp_path / "run")
+    (tmp_path / "run" / "trials.parquet").write_bytes((tmp_path / "run" / "records.parquet").read_bytes())
+    assert run("report", tmp_path / "run") == 2
+    assert "trials.parquet is damaged: it has no column status, reason" in capsys.readouterr().err
+
+
+def test_what_a_run_of_several_workloads_left_can_be_named_with_a_star(several, tmp_path):
+    assert run("report", *sorted(several.iterdir()), "--figure", "ranks", "--out", tmp_path) == 0
+
+
+class StopsAfter:
+    """Presses Ctrl-C once so many trials have ended."""
+
+    def __init__(self, trials):
+        self.left = trials
+
+    def measured(self, trial, record):
+        pass
+
+    def trial_finished(self, trial, outcome):
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def advanced(self, done, of, fraction, seconds_left):
+        pass
+
+
+@pytest.mark.parametrize("trials", [1, 4, 8, 9])
+def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monkeypatch, trials):
+    """Two arms try 3 rates on one tuning seed, 6 trials; then 3 seeds are reported, with a control: 9 trials."""
+    monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is told of at once
+    result = compare(
+        "line", ["mini", "full"], seeds=3, epochs=3, tune=3, tune_seeds=1, goal="train_loss=1", baseline="full", control=True,
+        out=tmp_path / "run", observer=StopsAfter(trials),
+    )  # fmt: skip
+    assert result.status == "interrupted"
+    assert load(tmp_path / "run").verdict() == result.verdict()
+    assert len(result.verdict()) >= 1
+    drawn = run("report", tmp_path / "run", "--out", tmp_path)
+    shown = capsys.readouterr()
+    if trials < 6:
+        assert drawn == 2
+        assert (
+            shown.err == "error: this run was interrupted while it was tuned; there is only --figure tuning to draw\n"
+        )
+        assert result.verdict() == ["Interrupted before full was trained: there is nothing to compare with yet."]
+    else:
+        assert drawn == 0
+        assert (tmp_path / "comparison.png").is_file()
+
+
+def test_a_control_that_failed_says_nothing_of_rounding():
+    calls = itertools.count()
+
+    def fails_at_last(output, y):
+        if len(y) == 5 and next(calls) > 12:
+            raise RuntimeError("no more")
+        return nn.functional.mse_loss(output, y)
+
+    arms = ["full", "mini:4"]
+    result = compare(
+        small_workload(loss=fails_at_last), arms, seeds=2, epochs=9, control=True, eval_chunk=10, measure=0
+    )
+    assert set(result.trials.set_index("arm")["status"]["full (control)"]) == {"failed"}
+    assert result.pairs()["control_spread"].isna().all()
+    assert not result.pairs()["indistinguishable"].any()
+
+
+def test_python_draws_every_figure_by_its_name():
+    one = optcompare.compare("line", ["full", "mini:2"], seeds=2, epochs=3)
+    other = optcompare.compare("quadratic", ["full", "mini:2"], seeds=2, epochs=3)
+    assert optcompare.figure("final", one, width=3.4).get_size_inches()[0] == 3.4
+    assert optcompare.figure("ranks", [one, other]).axes
+    with pytest.raises(ComparisonError, match="the figure final is of one result, got 2"):
+        optcompare.figure("final", [one, other])
+    with pytest.raises(ComparisonError, match="there is no figure 'finals'; there are loss, paths, final,"):
+        optcompare.figure("finals", one)
