@@ -1,0 +1,59 @@
+"""Imports every module of the installed optcompare and its plugins, and compares what is installed with the source tree.
+
+``python -P tests/end_to_end/installed_modules.py REPOSITORY``, from outside the repository, with whatever Python has it
+installed: from a wheel, not in development mode. Ends with 1, and a line for each file, where something is missing, is not
+in the source tree, or does not import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+PACKAGES = {"optcompare": "optcompare", "optcompare_plugins": "plugins"}
+"""The installed packages, and where their sources lie in the repository."""
+INSTALLED = (".py", ".css", ".js", ".typed")
+
+
+def files(directory: Path) -> set[Path]:
+    return {
+        path.relative_to(directory)
+        for path in directory.rglob("*")
+        if path.suffix in INSTALLED or path.name == "py.typed"
+    }
+
+
+def problems(repository: Path) -> tuple[int, list[str]]:
+    """How many modules were imported, and what is wrong."""
+    imported, wrong = 0, []
+    for package, folder in PACKAGES.items():
+        source = repository / folder
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            wrong.append(f"{package} is not installed")
+            continue
+        installed = Path(spec.origin).parent
+        if installed == source:
+            wrong.append(f"{package} is imported from the source tree; install a wheel, and call this from elsewhere")
+            continue
+        wrong += [f"{folder}/{path} is not installed" for path in sorted(files(source) - files(installed))]
+        wrong += [
+            f"{package}/{path} is installed and not in the source tree"
+            for path in sorted(files(installed) - files(source))
+        ]
+        for path in sorted(path for path in files(installed) if path.suffix == ".py"):
+            name = ".".join([package, *path.with_suffix("").parts]).removesuffix(".__init__")
+            try:
+                importlib.import_module(name)
+                imported += 1
+            except Exception as error:
+                wrong.append(f"{name} does not import: {type(error).__name__}: {error}")
+    return imported, wrong
+
+
+if __name__ == "__main__":
+    count, found = problems(Path(sys.argv[1]).resolve())
+    print(*found, f"{count} modules imported", sep="\n")
+    sys.exit(1 if found else 0)

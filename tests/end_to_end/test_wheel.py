@@ -1,0 +1,76 @@
+"""The wheel, unpacked and used from outside the repository: it holds what the source tree holds, and all of it imports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("installed_modules.py")
+SOURCES = ["optcompare", "plugins", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a wheel of this source tree is unpacked."""
+    place = tmp_path_factory.mktemp("wheel")
+    (place / "source").mkdir()
+    for name in SOURCES:  # a copy: setuptools builds in the tree, and takes along what an earlier build left there
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, place / "source" / name)
+    build = ["-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
+    build += ["--no-build-isolation", "--wheel-dir", str(place), str(place / "source")]
+    subprocess.run([sys.executable, *build], check=True, capture_output=True)
+    (wheel,) = place.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(place / "site")
+    return place / "site"
+
+
+def imported(site: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, "-P", "-W", "error", str(SCRIPT), str(ROOT)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, tmp_path):
+    done = imported(unpacked, tmp_path)
+    modules = [path for top in ("optcompare", "plugins") for path in (ROOT / top).rglob("*.py")]
+    assert (done.stdout, done.stderr) == (f"{len(modules)} modules imported\n", "")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda site: (site / "optcompare/report/html/page.css").unlink(),
+            "optcompare/report/html/page.css is not installed",
+        ),
+        (lambda site: shutil.rmtree(site / "optcompare/core"), "optcompare/core/goal.py is not installed"),
+        (
+            lambda site: (site / "optcompare/stale.py").touch(),
+            "optcompare/stale.py is installed and not in the source tree",
+        ),
+    ],
+    ids=["a style sheet", "a package", "a file of an earlier build"],
+)
+def test_what_a_wheel_lacks_is_found(unpacked, tmp_path, change, said):
+    site = Path(shutil.copytree(unpacked, tmp_path / "site"))
+    change(site)
+    done = imported(site, tmp_path)
+    assert done.returncode == 1
+    assert said in done.stdout.splitlines()
+
+
+def test_the_wheel_installs_no_module_besides_its_packages(unpacked):
+    assert {path.name for path in unpacked.iterdir() if path.suffix != ".dist-info"} == {
+        "optcompare",
+        "optcompare_plugins",
+    }
