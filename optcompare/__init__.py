@@ -1,6 +1,26 @@
 """Which way of feeding data to the optimizer trains this model best, by how much, and can the answer be trusted?
 
 Everything public is named here; each name is imported when it is first used.
+
+The code stands in rooms, one for each stage from a question to its answer. Each imports only from those below it:
+
+- ``cli``: the commands
+- ``api``: ``compare()`` and ``batch_size_study()``
+- ``verification``: checks of run directories and of plugins
+- ``execution``: runs trials, here or in workers; selects learning rates; progress and trackers
+- ``planning``: names, specs and objects become a comparison that is ready to train
+- ``report``: figures, tables, the page
+- ``results``: what was measured, as data and tables
+- ``storage``: the run directory, the journal, resuming
+- ``adapters``: models and data as people have them become workloads
+- ``registry``: plugins and hooks
+- ``training``: the trainers, loop and lanes, and what they measure
+- ``analysis``: statistics, the certificate, the verdict
+- ``interfaces``: strategies, workloads, optimizers, diagnostics, trackers, executors
+- ``core``: random numbers, specs, parameters, the comparison as data
+- ``errors``: every error that a user can cause
+
+The order is a contract in ``setup.cfg``, held by a test.
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ def test_the_rooms_are_few_and_say_what_they_are():
         "errors",
     ]
     assert len(layers[:-1]) <= 14
+    assert [line.split("``")[1] for line in (optcompare.__doc__ or "").splitlines() if line.startswith("- ")] == layers
     assert sorted(path.name for path in CORE.glob("*.py")) == ["__init__.py", "errors.py"]
     for room in CORE.rglob("*/__init__.py"):
         (only,) = ast.parse(room.read_text("utf-8")).body

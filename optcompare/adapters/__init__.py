@@ -1,1 +1,1 @@
-"""Models and data as people have them become a workload."""
+"""Makes workloads of models and data as people have them."""

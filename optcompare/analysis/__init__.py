@@ -1,1 +1,1 @@
-"""What the saved records say: certificate, summary, paired comparisons, goals, fits, verdict. No torch, no drawing."""
+"""Statistics of saved records: certificate, summary, paired comparisons, goals, fits, verdict. No torch, no drawing."""

@@ -1,1 +1,1 @@
-"""What every other room stands on: random numbers, specs, parameters, comparisons. Nothing of a model or a file."""
+"""What all other rooms use: random numbers, specs, parameters, the comparison as data. No models, no files."""

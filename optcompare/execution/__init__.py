@@ -1,1 +1,1 @@
-"""Trials are trained: in this process or elsewhere, watched, tracked, interrupted, kept."""
+"""Runs trials in this process, in workers or on other machines, with progress, trackers and interrupts."""

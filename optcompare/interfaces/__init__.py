@@ -1,1 +1,1 @@
-"""What plugins and users give optcompare, or derive from: strategies, workloads, optimizers, diagnostics, trackers."""
+"""What plugins and users derive from or hand in: strategies, workloads, optimizers, diagnostics, trackers, executors."""

@@ -1,1 +1,1 @@
-"""From names, specs and objects to trials that can be trained: resolved, tried out on a few rows, estimated."""
+"""From names, specs and objects to a comparison that can be trained: resolved, tried on a few rows, estimated."""

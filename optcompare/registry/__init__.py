@@ -1,1 +1,1 @@
-"""How plugins are found, and the hooks that they implement."""
+"""Finds plugins, and declares the hooks that plugins implement."""

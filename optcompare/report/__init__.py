@@ -1,1 +1,1 @@
-"""From saved records to figures, tables and pages; nothing here trains, and nothing here imports torch."""
+"""From saved records to figures, tables and pages. Nothing here trains or imports torch."""

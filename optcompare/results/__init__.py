@@ -1,1 +1,1 @@
-"""A comparison's result: what was measured, and the tables made of it."""
+"""What a comparison measured, as data and tables; results of several runs merged."""

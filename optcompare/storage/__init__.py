@@ -1,1 +1,1 @@
-"""The run directory: written atomically, read without executing anything, gone on with."""
+"""The run directory: files written atomically, read without executing anything, and how a run is resumed from them."""

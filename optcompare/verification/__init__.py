@@ -1,1 +1,1 @@
-"""Whether a run directory holds what the run would give again, and whether plugins keep their contracts."""
+"""Checks that a run directory holds what the run would give again, and that plugins keep their contracts."""

@@ -1,1 +1,1 @@
-"""The page and the notebook's view of a result."""
+"""The report page, and a result as a notebook shows it."""

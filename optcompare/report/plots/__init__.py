@@ -1,1 +1,1 @@
-"""Figures: each function takes computed tables and draws; none computes, shows or saves."""
+"""Draws tables that were computed before; a function returns its figure and neither shows nor saves it."""

@@ -1,1 +1,1 @@
-"""Many trials side by side as one program, held to the loop."""
+"""Trains many trials side by side as one vectorized program, checked against the loop."""

@@ -1,1 +1,1 @@
-"""One trial at a time, a plain loop: the reference that lanes are held to."""
+"""Trains one trial at a time, as a plain loop does: the reference for lanes."""

@@ -1,1 +1,1 @@
-"""What is measured of a trial along the way, outside its training clock."""
+"""What is measured of a trial, outside its training clock."""

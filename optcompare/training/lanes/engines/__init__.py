@@ -1,1 +1,1 @@
-"""What runs a traced program faster than torch does operation by operation."""
+"""Engines that compile a traced program."""
