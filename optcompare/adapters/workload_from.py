@@ -13,6 +13,7 @@ from ..errors import WorkloadError, explain
 from ..interfaces.workload import Metric, Workload
 from ..training.data import first_rows
 from ..training.mismatch import explain_with_kinds
+from ..training.placement import place
 from ..training.shared_init import made
 from .data import Given, given, split
 from .frameworks import Form, is_lightning, is_net, lightning_form, named_form, net_of
@@ -149,7 +150,7 @@ def _fields(model: Any, training: Given, data: dict[str, Any], loss: Any, collat
     batch = _first(training.data, collate)
     with preserved_rng(), torch.no_grad():
         torch.manual_seed(0)
-        module = made(model, "workload_from").float().eval()
+        module = place(made(model, "workload_from"), torch.device("cpu"), torch.float32).eval()
         found = _by_convention(module, batch, training, data, loss)
     notes = (_COMPILED,) if hasattr(module, "_orig_mod") else ()
     return {**data, **found, "notes": (*found["notes"], *notes)}
@@ -242,7 +243,7 @@ def _inputs_that_pass(module: nn.Module, inputs: Any) -> tuple[Callable[[Any], A
 
 
 def _as_floats(inputs: Any) -> Any:
-    return mapped(lambda part: part if part.is_floating_point() else part.float(), inputs)
+    return mapped(lambda part: part if part.is_floating_point() or part.is_complex() else part.float(), inputs)
 
 
 def _as_columns(inputs: Any) -> Any:

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+"""The complex dtype of each real one."""
+
 
 def mapped(function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
     """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each container is one
@@ -69,12 +72,16 @@ def of_one_length(batch: Any) -> bool:
 
 
 def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """The batch on the device, its floating-point tensors in ``dtype``; what is no tensor but has ``to`` is moved by that."""
+    """The batch on the device, its floating-point tensors in ``dtype``, complex ones in the complex dtype that goes with it;
+    what is no tensor but has ``to`` is moved by that."""
 
     def other(leaf: Any) -> Any:
         if isinstance(leaf, PackedSequence) and leaf.data.is_floating_point():
             leaf = leaf.to(dtype)
         return leaf.to(device) if callable(getattr(leaf, "to", None)) else leaf
 
-    found = mapped(lambda part: part.to(device, dtype if part.is_floating_point() else None), batch, other)
+    def of_tensor(part: Tensor) -> Tensor:
+        return part.to(device, dtype if part.is_floating_point() else COMPLEX[dtype] if part.is_complex() else None)
+
+    found = mapped(of_tensor, batch, other)
     return tuple(found) if isinstance(found, list) else found

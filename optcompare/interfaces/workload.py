@@ -25,8 +25,8 @@ Metric = Callable[[Any, Any], tuple[Any, Any]]
 class Workload:
     """A model, its data and its objective, with the settings that its author recommends.
 
-    - ``model``: a factory of the ``nn.Module``, called once for each seed; parts of it that are in eval
-      mode while the whole is not, stay so in training;
+    - ``model``: a factory of the ``nn.Module``, called under the trial's seed for each trial, which must make the same
+      module at each call; parts of it that are in eval mode while the whole is not, stay so in training;
     - ``train``, ``valid``: tensors of N rows each, ``(x, y)``, ``(x1, x2, y)`` or a mapping such as
       ``{"input_ids": …, "labels": …}``; or a map-style ``Dataset`` whose samples ``collate`` (default:
       torch's) makes into such batches. The split does not depend on the seed;

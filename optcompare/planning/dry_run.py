@@ -59,7 +59,7 @@ def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
     if not trainer.setup.comparison.diagnostics:
         return 0.0
     run = trainer.run(trial, None)
-    diagnosing = Diagnosing(trainer.setup, trial, run.workload, run.model, run.source)
+    diagnosing = Diagnosing(trainer.setup, trial, run.workload, run.model, run.another_model, run.source)
     watch = Clock(trainer.device)
     with watch:
         diagnosing.keep(0, run.weights, torch.arange(min(_ENOUGH_ROWS, run.source.n)), 0)

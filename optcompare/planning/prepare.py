@@ -14,6 +14,7 @@ from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
 from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
+from ..training.placement import cast_note
 from .dry_run import Estimate, rehearse
 from .resolve import resolve, restore
 
@@ -54,4 +55,7 @@ def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
     if operations:
         notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
                  "trials may end in other last bits"]  # fmt: skip
+    with preserved_rng():
+        cast = cast_note(trainer.start(comparison.seeds[0]).model(), trainer.dtype)
+    notes = [*notes, *([cast] if cast else [])]
     return Prepared(registry, setup, trainer, estimates, notes)

@@ -18,6 +18,7 @@ from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import with_own_loss
 from ..training.measurement.evaluation import evaluating
 from ..training.mismatch import explain_with_kinds
+from ..training.placement import place
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +32,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
     start = trainer.start(seed)
     refuse_shared_weights(workload, seed)
     with preserved_rng(), torch.enable_grad():
-        model = start.model().to(trainer.device, trainer.dtype).eval()
+        model = place(start.model(), trainer.device, trainer.dtype).eval()
         for name, data in (("train", workload.train), ("valid", workload.valid)):
             if data is None:
                 continue
@@ -171,7 +172,7 @@ def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
     """Which of data, weights, output and loss is the first that is not finite, and in which rows."""
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     chunk, data = trainer.setup.comparison.eval_chunk, trainer.sources["train"]
-    model = trainer.start(seed).model().to(trainer.device, trainer.dtype)
+    model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
     broken = [name for name, weight in model.named_parameters() if not weight.isfinite().all()]
     if broken:
         return f"the model begins with values in {broken[0]} that are not finite"

@@ -197,12 +197,13 @@ class ResultTables:
                 f"the final weights of {arm}, seed {seed}, were not kept; run compare() and ask its Result"
             )
         from ..training.data import first_rows
-        from ..training.device import DTYPES
+        from ..training.device import DTYPES, resolve
+        from ..training.placement import place
         from ..training.shared_init import SharedStart
 
         workload = self.workload
         model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
-        model.to(DTYPES[self.comparison.dtype])
+        place(model, resolve("cpu"), DTYPES[self.comparison.dtype])
         model.load_state_dict(dict(self.weights[arm, seed]))
         return model
 

@@ -55,7 +55,7 @@ def plain(data: Any) -> Any:
 
 
 def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
-    return tensor.device == device and (tensor.dtype == dtype or not tensor.is_floating_point())
+    return tensor.device == device and tensor.dtype == moved(tensor[:0], device, dtype).dtype
 
 
 class TensorSource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,22 +35,43 @@ class SharedStart:
     """
 
     def __init__(self, workload: Workload, seed: int, batch: Callable[[], Any], order: Order | None = None) -> None:
+        self._workload, self._batch = workload, batch
         self._seed, self._n, self._order = seed, workload.size, order
         self._orders: dict[int, EpochOrder] = {}
-        with preserved_rng():
-            torch.manual_seed(seed)
-            seed_python(seed)
-            self._prototype = made(workload.model, f"workload {workload.name}")
-            _materialize(workload, self._prototype, batch)
-            _set_to_train(self._prototype)
-
-    @property
-    def weight_bytes(self) -> int:
-        return sum(weight.nbytes for weight in self._prototype.parameters())
+        self._unused: nn.Module | None = self._made()
+        self._initial = {name: value.detach().clone() for name, value in values_of(self._unused).items()}
+        self.weight_bytes = sum(weight.nbytes for weight in self._unused.parameters())
 
     def model(self) -> nn.Module:
-        """A module of its own with the shared initial weights, on the CPU in the dtypes its factory chose."""
-        return copy.deepcopy(self._prototype)
+        """A new module with the shared initial weights, on the CPU in the dtypes that its factory chose.
+
+        The factory makes it, under the seed, as it made all others of the seed. It is no copy of one of them: what the
+        module keeps of itself, such as a lambda over ``self``, a hook or an attribute of a parameter, is its own.
+
+        Raises:
+            WorkloadError: The factory made another module under the same seed than at its first call.
+        """
+        module, self._unused = self._unused, None
+        if module is None:
+            module = self._made()
+            _refuse_other_values(self._initial, values_of(module), f"workload {self._workload.name}")
+        return module
+
+    def differs(self, module: nn.Module) -> str | None:
+        """The name of the first weight or buffer that is not the shared start's, wherever the module was moved."""
+        for name, value in values_of(module).items():
+            if name in self._initial and not _equal(self._initial[name].to(value.dtype), value.detach().cpu()):
+                return name
+        return None
+
+    def _made(self) -> nn.Module:
+        with preserved_rng():
+            torch.manual_seed(self._seed)
+            seed_python(self._seed)
+            module = made(self._workload.model, f"workload {self._workload.name}")
+            _materialize(self._workload, module, self._batch)
+            _set_to_train(module)
+            return module
 
     def order(self, epoch: int) -> EpochOrder:
         """The order of an epoch; the last ones asked for are kept."""
@@ -86,6 +106,34 @@ def made(factory: Callable[[], Any], who: str) -> nn.Module:
     if not isinstance(module, torch.nn.Module):
         raise WorkloadError(f"{who}: model() must return an nn.Module, got a {type(module).__name__}")
     return module
+
+
+def values_of(module: nn.Module) -> dict[str, Tensor]:
+    """All tensors of a module by name: parameters, buffers, those that no state_dict holds, and plain attributes."""
+    found: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if isinstance(value, torch.Tensor):
+                found[f"{path}.{name}".lstrip(".")] = value
+    return found
+
+
+def _refuse_other_values(first: Mapping[str, Tensor], now: Mapping[str, Tensor], who: str) -> None:
+    for name in dict.fromkeys((*first, *now)):
+        if name in first and name in now and _equal(first[name], now[name]):
+            continue
+        what = "has other values" if name in first and name in now else "is there at one call and not at the other"
+        raise WorkloadError(
+            f"{who}: model() was called twice under the same seed, and {name} {what}; let it draw from torch's, NumPy's or "
+            "Python's global generators alone, and start from the same files"
+        )
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """To the last bit, NaN included."""
+    if one.dtype != other.dtype or one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def fingerprint(state: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
 from ..loop.batch_plan import Plan
 from ..loop.trainer import LoopTrainer
+from ..placement import place
 from .memory import lanes_that_fit
 from .program import Blueprint, Carry
 from .program_cache import Programs
@@ -80,7 +81,7 @@ class Families:
             first = run.planner.draw(0)
             batch = cast(TensorSource, run.source).batch
             blueprint = Blueprint(
-                run.workload, run.model, self.settings_of(trial), trial.arm.chunk, trial.arm.clip, batch
+                run.workload, run.another_model, self.settings_of(trial), trial.arm.chunk, trial.arm.clip, batch
             )
             rows = min(self.setup.comparison.eval_chunk, run.source.n)
             fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)
@@ -111,7 +112,7 @@ class Families:
         """The trial's optimizer as a rule with its numbers; raises :class:`Unsupported`."""
         arm = trial.arm
         if (arm.label, arm.lr) not in self._settings:
-            model = self.loop.start(self.setup.comparison.seeds[0]).model().to(self.loop.device, self.loop.dtype)
+            model = place(self.loop.start(self.setup.comparison.seeds[0]).model(), self.loop.device, self.loop.dtype)
             factory = self.setup.contenders[arm.label].optimizer
             optimizer = build(factory, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
             weights = [weight for weight in model.parameters() if weight.requires_grad]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -70,7 +69,7 @@ def _kept_bytes_a_row(run: TrialRun) -> float:
     rows = torch.arange(min(_SAMPLE_ROWS, run.source.n, run.trial.arm.chunk))
     with preserved_rng(), torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         batch = next(run.source.stream([rows], 0, 0, ahead=False))
-        run.workload.mean_loss(copy.deepcopy(run.model), batch)
+        run.workload.mean_loss(run.another_model(), batch)
     return kept / len(rows)
 
 

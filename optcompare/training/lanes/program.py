@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +25,18 @@ Carry = list["Tensor"]
 class Blueprint:
     """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk and clip.
 
-    ``model``: any lane's; its values are never used. ``batch``: makes a batch of some of each of the data's tensors.
+    ``make``: makes a module as the lanes have it, whose values are never used. ``batch``: makes a batch of some of each of
+    the data's tensors.
     """
 
     def __init__(
-        self, workload: Workload, model: nn.Module, settings: Settings, chunk: int, clip: float | None = None,
+        self, workload: Workload, make: Callable[[], nn.Module], settings: Settings, chunk: int, clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
     ) -> None:  # fmt: skip
         self.workload, self.settings, self.chunk, self.clip, self.batch = workload, settings, chunk, clip, batch
-        model = copy.deepcopy(model)
+        model = make()
         self._objective = MeanLoss(workload, model)
-        self._outputs = _Outputs(copy.deepcopy(model), workload).eval()
+        self._outputs = _Outputs(make(), workload).eval()
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
         self.buffers = [name for name, _ in model.named_buffers()]

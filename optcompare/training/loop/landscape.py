@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils import vector_to_parameters
 
 from ..measurement.evaluation import averages, evaluating
+from ..placement import place
 from .trainer import LoopTrainer
 
 _SIDE, _SIDE_LARGE, _LARGE = 41, 15, 20_000
@@ -23,7 +24,7 @@ def landscape(trainer: LoopTrainer, paths: pd.DataFrame, seed: int) -> pd.DataFr
     ``paths`` holds the weights ``x, y`` after each update. The grid spans them with a margin; the loss is the mean over
     the training set. Weights that are not finite, or farther out than ten times the median path, do not stretch it.
     """
-    model = trainer.start(seed).model().to(trainer.device, trainer.dtype)
+    model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     names = [name if weight.numel() == 1 else f"{name}[{i}]" for name, weight in trained for i in range(weight.numel())]
     workload = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())

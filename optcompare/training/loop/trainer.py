@@ -40,6 +40,7 @@ class LoopTrainer:
         }
         self._starts: dict[int, SharedStart] = {}
         self._takes_closure: dict[str, bool] = {}
+        self._warmed = set[str]()
         self._live: tuple[State, TrialRun] | None = None
 
     def asking(self, comparison: Comparison) -> LoopTrainer:
@@ -110,7 +111,7 @@ class LoopTrainer:
 
     def run(self, trial: Trial, state: State | None) -> TrialRun:
         """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced."""
-        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state)
+        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state, self._warmed)
 
     def takes_closure(self, arm: Arm) -> bool:
         """Whether an update of the arm may evaluate its batch several times."""

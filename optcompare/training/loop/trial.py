@@ -28,6 +28,7 @@ from ..measurement.evaluation import evaluate, next_mark
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
+from ..placement import place
 from ..shared_init import SharedStart, fingerprint
 from .closure_passes import Passes, check_arm
 from .gradient import in_chunks, mean_gradient
@@ -40,10 +41,19 @@ State = dict[str, Any]
 
 
 class TrialRun:
-    """One trial while it is being advanced: what every kind of epoch trains, counts and measures."""
+    """One trial while it is being advanced: what every kind of epoch trains, counts and measures.
+
+    ``warmed``: the labels of arms that were warmed up in this process; an arm is added once it is.
+    """
 
     def __init__(
-        self, setup: Setup, trial: Trial, sources: Mapping[str, Source], start: SharedStart, state: State | None
+        self,
+        setup: Setup,
+        trial: Trial,
+        sources: Mapping[str, Source],
+        start: SharedStart,
+        state: State | None,
+        warmed: set[str],
     ) -> None:
         comparison = setup.comparison
         self.trial, self.budget = trial, comparison.budget
@@ -54,10 +64,13 @@ class TrialRun:
         self.strategy = self.planner.strategy
         own = with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
         self.workload = in_autocast(own, self.device, comparison.autocast)
+        self._dtype, self._warmed = DTYPES[comparison.dtype], warmed
         self.model = self._start.model()
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
-        self.model.to(self.device, DTYPES[comparison.dtype])
+        place(self.model, self.device, self._dtype)
         self.optimizer = self._build_optimizer(self.model)
+        if state is None and self._start.differs(self.model):  # an optimizer may change weights when it is made
+            begun_with = fingerprint(self.model.state_dict())
         self.weights = trained(self.model)
         self.step, self.clip = bare_step(self.optimizer), trial.arm.clip
         self.takes_closure = takes_closure(self.optimizer)
@@ -65,8 +78,7 @@ class TrialRun:
             check_arm(trial.arm, self.strategy)
         self.schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
         self._rates = [group["lr"] for group in self.optimizer.param_groups]  # a state's are those of its last update
-        self._warm = False
-        self.diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.source)
+        self.diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.another_model, self.source)
         needs = self.strategy.needs if self.strategy.adaptive else ()
         self.norms = sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
         if state is None:
@@ -124,15 +136,19 @@ class TrialRun:
             with judged(self.optimizer, self.weights):
                 self.progress.final_sha256 = fingerprint(self.model.state_dict())
 
+    def another_model(self) -> torch.nn.Module:
+        """Another module of the factory at the shared start, on the device, which is not trained."""
+        return place(self._start.model(), self.device, self._dtype)
+
     def warm_up_once(self, indices: Tensor) -> None:
-        if not self._warm:
+        if self.trial.arm.label not in self._warmed:
             self.warm_up(indices)
-            self._warm = True
+            self._warmed.add(self.trial.arm.label)
 
     def warm_up(self, indices: Tensor) -> None:
-        """An update of a throw-away copy."""
+        """An update of a module that is thrown away."""
         with preserved_rng():
-            model = copy.deepcopy(self.model)
+            model = self.another_model()
             optimizer = self._build_optimizer(model)
             batch = next(self.source.stream([indices], self.trial.seed, self.progress.epoch, ahead=False))
             gradient = partial(mean_gradient, self.workload, model, trained(model), itertools.repeat(batch), 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,10 +31,18 @@ _ROWS = 3
 class Diagnosing:
     """What a trial computes at every K-th mark. Tuning trials compute nothing; their columns are nan.
 
-    ``model``: the trial's, at the shared start. Whatever happens here is done to copies.
+    ``model``: the trial's, at the shared start; ``another``: makes one more. Whatever happens here is done to that.
     """
 
-    def __init__(self, setup: Setup, trial: Trial, workload: Workload, model: nn.Module, source: Source) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        trial: Trial,
+        workload: Workload,
+        model: nn.Module,
+        another: Callable[[], nn.Module],
+        source: Source,
+    ) -> None:
         comparison = setup.comparison
         self._diagnostics: Mapping[str, Diagnostic] = (
             {part.label: setup.diagnostics[part.label] for part in comparison.diagnostics} if setup.diagnostics else {}
@@ -47,6 +55,7 @@ class Diagnosing:
             self._workload = dataclasses.replace(workload, loss=copy.deepcopy(workload.loss))
             self._start = flat(trained(model))
             self._norms = sample_norms(self._workload, model, setup.workload.train)
+            self._another = another
 
     def due(self, samples: int) -> bool:
         """Whether a record after so many samples is diagnosed: where the number of its mark is a multiple of K."""
@@ -68,7 +77,7 @@ class Diagnosing:
         kept = kept if kept is not None and kept.update == update - 1 else None
         with preserved_rng(), torch.enable_grad():
             moment = LiveMoment(
-                self._workload, copy.deepcopy(model).eval(), self._source, self._norms, self._start, kept,
+                self._workload, self._alike(model), self._source, self._norms, self._start, kept,
                 update=update, samples=samples, seed=self._trial.seed, lr=lr, chunk=self._comparison.eval_chunk,
             )  # fmt: skip
             return {
@@ -76,6 +85,15 @@ class Diagnosing:
                 for label, each in self._diagnostics.items()
                 for name, value in _measured(label, each, moment).items()
             }
+
+    def _alike(self, model: nn.Module) -> nn.Module:
+        """A module in eval mode with the values of the trial's."""
+        other = self._another()
+        with torch.no_grad():
+            for mine, theirs in ((other.parameters(), model.parameters()), (other.buffers(), model.buffers())):
+                for to, value in zip(mine, theirs, strict=True):
+                    to.copy_(value)
+        return other.eval()
 
 
 def _measured(label: str, diagnostic: Diagnostic, moment: LiveMoment) -> dict[str, float]:

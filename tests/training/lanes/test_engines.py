@@ -287,7 +287,7 @@ class TestMemory:
         (trial,) = loop.setup.comparison.trials()
         run = loop.run(trial, None)
         blueprint = Blueprint(
-            run.workload, run.model, LanesTrainer(loop, 2**30).families.settings_of(trial), trial.arm.chunk
+            run.workload, run.another_model, LanesTrainer(loop, 2**30).families.settings_of(trial), trial.arm.chunk
         )
         assert lanes_that_fit(blueprint, run, 4, 10, 10 * 608) == (10, 5)
         assert lanes_that_fit(blueprint, run, 4, 10, 1) == (1, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
 import pytest
@@ -133,17 +132,6 @@ class TestModels:
         lanes, loop = both(workload, "mini:4", dtype="float32", chunk=3)
         agree(lanes, loop, rtol=1e-5)
         assert trainers(lanes) == {"loop"}, "its weights cannot be read while lanes share a program"
-
-    def test_a_factory_that_never_makes_the_same_twice_is_still_shared(self):
-        made = itertools.count(1)
-
-        def model():
-            layer = nn.Linear(3, 1)
-            nn.init.constant_(layer.weight, next(made))
-            return layer
-
-        lanes, _ = both(small_workload(model=model), ["full", "mini:4"], updates=2)
-        assert (lanes.trials.groupby("seed")["weights_sha256"].nunique() == 1).all()
 
     def test_a_model_that_works_in_place_leaves_the_callers_data_alone(self):
         workload = small_workload(model=InPlace)
