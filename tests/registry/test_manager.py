@@ -310,7 +310,7 @@ def test_observer_that_raises_is_named_once_and_left_out():
     registry.notify("run_finished", result=None)
     assert told == [0, 1, 2]
     (warning,) = registry.warnings
-    assert re.match(r"observer bad is left out from now on: OSError: disk full \(test_registry\.py:\d+\)", warning)
+    assert re.match(r"observer bad is left out from now on: OSError: disk full \(test_manager\.py:\d+\)", warning)
 
 
 def test_hooks_are_functions_under_the_projects_marker():
