@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import WorkloadError
+from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy, label_weight
 from ..interfaces.workload import Metric, accuracy, of_torch
 from .data import Classes, listed
 
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Loss = Callable[[Any, Any], Any]
-IGNORED = -100
-"""The class that cross entropy leaves out, as torch has it."""
+_AGREES = 1e-4
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, 
             kinds = f"output is a {type(output).__name__} and y a {type(y).__name__}"
             raise WorkloadError(f"the {kinds}, for which no loss can be chosen; give loss=, called as loss(output, y)")
         return Task(loss)
-    dimension = _dimension_of_classes(output, y[: len(output)])
+    dimension = _dimension_of_classes(output, y[: len(output)], loss)
     if dimension is not None:
-        return _classification(output.shape[dimension], dimension, y, classes, loss)
+        return _classification(output, dimension, y, classes, loss, whole)
     if loss is not None and not of_torch(loss):
         return Task(loss)  # it knows what it takes
     if output[0].numel() != y[0].numel():
@@ -92,17 +93,25 @@ def _one_number_each(
     return Task(nn.functional.mse_loss, fitted=fitted, notes=tuple(notes))
 
 
-def _dimension_of_classes(output: Tensor, y: Tensor) -> int | None:
-    """Where the output has a score for each class: last, or second as in images; None where it has not."""
+def _dimension_of_classes(output: Tensor, y: Tensor, loss: Loss | None) -> int | None:
+    """Where the output has a score for each class: last, or second as in images; None where it has not.
+
+    Where both would fit, a cross entropy of torch decides: it takes them second.
+    """
     if y.is_floating_point() or output.ndim != y.ndim + 1:
         return None
-    if output.shape[:-1] == y.shape and output.shape[-1] > 1:
-        return -1
-    return 1 if output.shape[2:] == y.shape[1:] and output.shape[1] > 1 else None
+    last = output.shape[:-1] == y.shape and output.shape[-1] > 1
+    second = y.ndim > 1 and output.shape[2:] == y.shape[1:] and output.shape[1] > 1
+    if second and (is_cross_entropy(loss) or not last):
+        return 1
+    return -1 if last else None
 
 
-def _classification(count: int, dimension: int, y: Tensor, classes: Classes | None, loss: Loss | None) -> Task:
-    present = y[y != IGNORED]
+def _classification(
+    output: Tensor, dimension: int, y: Tensor, classes: Classes | None, loss: Loss | None, whole: bool
+) -> Task:
+    count, ignored = output.shape[dimension], ignored_label(loss)
+    present = y[y != ignored]
     lowest, highest = (int(present.min()), int(present.max())) if len(present) else (0, 0)
     highest = max(highest, len(classes or ()) - 1)
     if loss is None and (highest >= count or lowest < 0):
@@ -113,27 +122,33 @@ def _classification(count: int, dimension: int, y: Tensor, classes: Classes | No
         )
     names = f"the classes {listed(classes)}" if classes else f"classes, of which the model knows {count}"
     notes = (f"y holds {names}: cross entropy and accuracy (loss= to change)",) if loss is None else ()
-    if y.ndim == 1:
-        weight = _class_weights(loss) if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss) else None
-        return Task(loss or nn.functional.cross_entropy, {"accuracy": accuracy}, _as_codes, weight, notes)
-    last = dimension == -1
-    metrics = {"accuracy": _right_of_counted if last else _right_of_planes}
-    chosen = _cross_entropy_of_last if last else nn.functional.cross_entropy
-    return Task(loss or chosen, metrics, _as_codes, counted, notes)
+    metrics: dict[str, Metric] = {"accuracy": _right_of(dimension, ignored)}
+    of_last = y.ndim > 1 and dimension == -1
+    chosen = loss or (_cross_entropy_of_last if of_last else nn.functional.cross_entropy)
+    if is_cross_entropy(chosen):
+        weight = None if whole else label_weight(chosen)  # a workload of tensors knows it by itself
+    else:
+        weight = counted if chosen is not loss else _weight_of_own(chosen, output, y[: len(output)].long())
+    return Task(chosen, metrics, _as_codes, weight, notes)
 
 
-def _class_weights(loss: nn.CrossEntropyLoss | nn.NLLLoss) -> Callable[[Tensor], Tensor] | None:
-    """Σ of the weights of the classes in y, which such a loss divides by; None where all weigh the same."""
-    weights = loss.weight
-    if weights is None:
-        return None
+def _weight_of_own(loss: Loss, output: Tensor, y: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """What a loss of which nothing is known divides by: the labels that are not -100, or the rows (None).
 
-    def summed(y: Tensor) -> Tensor:
-        kept = y != loss.ignore_index
-        exact = torch.float32 if y.device.type == "mps" else torch.float64
-        return (weights.to(y.device, exact)[torch.where(kept, y, 0)] * kept).sum()
-
-    return summed
+    It is measured, on labels of which some are taken away. A loss that is neither is refused before training, by the check
+    that every loss gets.
+    """
+    masked = y.clamp(min=0)
+    masked[: len(y) // 2].view(-1)[::2] = IGNORED
+    half = len(y) // 2
+    try:
+        whole, parts = float(loss(output, masked)), [(output[:half], masked[:half]), (output[half:], masked[half:])]
+        losses = [float(loss(*part)) for part in parts]
+    except Exception:
+        return None  # it does not take -100
+    weights = [float(counted(labels)) for _, labels in parts]
+    mean = sum(w * each for w, each in zip(weights, losses, strict=True) if w) / max(1.0, sum(weights))
+    return counted if math.isclose(mean, whole, rel_tol=_AGREES) else None
 
 
 def counted(y: Tensor) -> Tensor:
@@ -146,13 +161,14 @@ def _cross_entropy_of_last(output: Tensor, y: Tensor) -> Tensor:
     return nn.functional.cross_entropy(output.flatten(0, -2), y.flatten())
 
 
-def _right_of_counted(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    return (output.argmax(-1) == y).sum(), counted(y)
+def _right_of(dimension: int, ignored: int) -> Metric:
+    """Right answers among the labels that are not left out; scores of the classes lie in that dimension of the output."""
 
+    def metric(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        kept = y != ignored
+        return ((output.argmax(dimension) == y) & kept).sum(), kept.sum()
 
-def _right_of_planes(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores [B, C, …] against classes [B, …]."""
-    return (output.argmax(1) == y).sum(), counted(y)
+    return metric
 
 
 def _as_it_is(y: Tensor, shape: torch.Size) -> Tensor:

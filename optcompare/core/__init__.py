@@ -1,1 +1,1 @@
-"""What all other rooms use: random numbers, specs, parameters, the comparison as data. No models, no files."""
+"""What all other rooms use: random numbers, specs, parameters, trees of tensors, the comparison as data."""

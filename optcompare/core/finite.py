@@ -16,12 +16,15 @@ _ROWS = 2**16
 _NAMED = 3
 
 
-def refuse_not_finite(who: str, where: str, data: Any, columns: Sequence[str] = ()) -> None:
+def refuse_not_finite(who: str, where: str, data: Any, columns: Sequence[str] = (), *, targets: bool = True) -> None:
     """Raises :class:`WorkloadError` for NaN and infinite values in inputs and targets; one pass, without copies.
 
-    ``data``: (x, y), (x1, x2, y) or a mapping; ``where``: what it is called, such as "train"; ``columns``: names of x's.
+    ``data``: (x, y), (x1, x2, y) or a mapping; ``where``: what it is called, such as "train"; ``columns``: names of x's;
+    ``targets``: whether y is looked at.
     """
     for part, tensor in _parts(data):
+        if part == "the targets" and not targets:
+            continue
         if not tensor.is_floating_point() or tensor.numel() == 0:
             continue
         low, high = tensor.aminmax()  # NaN if any is

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +13,7 @@ import torch
 
 from ..core.tree import len_batch, tensors
 from ..errors import WorkloadError
+from .label_weights import IGNORED, holds_labels, ignored_label, label_weight
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,10 +44,11 @@ class Workload:
     - ``workers``: loader processes for a ``Dataset``;
     - ``columns``: names of the columns of x, for messages.
 
-    ``weight(batch)`` is what the mean loss was divided by (default: the number of rows; a
-    class-weighted loss gives its Σ of weights, a language model its number of tokens), so that losses
-    of several batches combine as Σ weight·loss / Σ weight. A loss of whole batches, which do not
-    combine so, is an ``objective(model, batch)`` in place of ``loss``.
+    ``weight(batch)`` is what the mean loss was divided by, so that losses of several batches combine as
+    Σ weight·loss / Σ weight. Default: the number of rows; of torch's own cross entropies on y of a batch
+    ``(*inputs, y)``, the class weights of the labels that are not ``ignore_index``. A loss of whole
+    batches, which do not combine so, is an ``objective(model, batch)`` in place of ``loss``: without a
+    weight it is never computed in parts.
     """
 
     model: Callable[[], nn.Module]
@@ -132,11 +135,37 @@ class Workload:
         if self.loss is None:
             return self.mean_loss(model, batch), []
         output, y = self.outcome(model, batch)
-        return self.loss(output, y), [metric(output, y) for metric in self.metrics.values()]
+        ignored = ignored_label(self.loss)
+        return self.loss(output, y), [
+            accuracy(output, y, ignored) if metric is accuracy else metric(output, y)
+            for metric in self.metrics.values()
+        ]
 
     def weigh(self, batch: Any) -> float:
         """What the batch's mean loss was divided by."""
-        return float(len_batch(batch)) if self.weight is None else float(self.weight(batch))
+        if self.weight is not None:
+            return float(self.weight(batch))
+        if self._label_weight is not None and isinstance(batch, tuple) and holds_labels(batch[-1]):
+            return float(self._label_weight(batch[-1]))
+        return float(len_batch(batch))
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether a batch may be computed in several forward passes at all."""
+        return self.objective is None or self.weight is not None
+
+    @cached_property
+    def _label_weight(self) -> Callable[[Tensor], Tensor] | None:
+        """What torch's own loss divides by; None where that is the number of rows, whatever the batch."""
+        if self.weight is not None or self.forward is not None or isinstance(self.train, Mapping):
+            return None
+        found = label_weight(self.loss)
+        labels = [data[-1] for data in (self.train, self.valid) if isinstance(data, tuple)]
+        of_tensors = len(labels) == 1 + (self.valid is not None) and all(map(holds_labels, labels))
+        if found is None or getattr(self.loss, "weight", None) is not None or not of_tensors:
+            return found
+        ignored = ignored_label(self.loss)
+        return found if any(bool((y == ignored).any()) for y in labels) else None
 
 
 class MeanLoss(torch.nn.Module):
@@ -167,10 +196,19 @@ def rows(data: Any) -> int:
     return len_batch(data) if is_tensors(data) else len(cast(Sized, data))
 
 
-def accuracy(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
-    """Right answers and their number. Scores [B, C] against classes [B], or one logit [B, 1] against 0 and 1."""
-    right = output.argmax(-1) == y if output.ndim > y.ndim else (output > 0) == (y > 0.5)
-    return right.sum(), y.numel()
+def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor, Tensor | int]:
+    """Right answers and their number, for a workload's ``metrics``.
+
+    Args:
+        output: Scores [B, C] or [B, C, …], or one logit [B, 1] or [B].
+        y: Classes [B] or [B, …], or 0 and 1 [B, 1] or [B].
+        ignored: The class that is left out; of a workload, its loss's ``ignore_index`` where that is torch's.
+    """
+    if output.ndim <= y.ndim:
+        return ((output > 0) == (y > 0.5)).sum(), y.numel()
+    planes = output.ndim > 2 and output.shape[2:] == y.shape[1:]
+    kept = y != ignored
+    return ((output.argmax(1 if planes else -1) == y) & kept).sum(), kept.sum()
 
 
 def _check_data(workload: str, name: str, data: Any) -> None:

@@ -21,6 +21,7 @@ from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import default_lr, is_plain_sgd
 from ..interfaces.strategy import Epoch, Strategy
 from ..interfaces.workload import Workload
+from ..interfaces.workload import rows as sample_count
 from ..registry.manager import Registry
 from ..training.contender import Contender, Setup
 from ..training.data import default_chunk
@@ -76,7 +77,8 @@ def resolve(
     task, task_part = make_workload(registry, workload)
     asked, notes = _asked(registry, task, strategies, optimizers, lr)
     _refuse_tuning_of(tune, tune_range, tune_seeds, lr)
-    rows = default_chunk(task.train, task.collate) if chunk is None else chunk
+    rows, eval_rows, said = _chunks(task, chunk, eval_chunk)
+    notes += said
     diagnosed = make_diagnostics(registry, _flat(diagnostics))
     arms, contenders = [], {}
     rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
@@ -108,7 +110,7 @@ def resolve(
         workload=task_part,
         arms=tuple(arms),
         budget=budget or Budget("epochs", task.epochs),
-        eval_chunk=default_chunk(task.train, task.collate) if eval_chunk is None else eval_chunk,
+        eval_chunk=eval_rows,
         order="shuffled" if order is None else "custom",
         goal=_goal(goal or task.goal, task),
         errors=tuple(task.errors),
@@ -120,6 +122,23 @@ def resolve(
     )
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
     return Setup(comparison, task, contenders, order, computed), list(dict.fromkeys([*task.notes, *notes]))
+
+
+def _chunks(task: Workload, chunk: int | None, eval_chunk: int | None) -> tuple[int, int, list[str]]:
+    """Rows in one forward pass, in training and in evaluation; what does not combine over parts is computed in one."""
+    default = default_chunk(task.train, task.collate)
+    asked = (default if chunk is None else chunk, default if eval_chunk is None else eval_chunk)
+    if task.in_parts:
+        return *asked, []
+    whole = max(task.size, 0 if task.valid is None else sample_count(task.valid))
+    given = [
+        f"--{name} {rows}" for name, rows in (("chunk", chunk), ("eval-chunk", eval_chunk)) if rows and rows < whole
+    ]
+    notes = [
+        f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} not apply: an objective is computed on a whole batch in "
+        "one pass, unless weight(batch) says how its parts combine"
+    ]
+    return max(asked[0], whole), max(asked[1], whole), notes if given else []
 
 
 def _asked(

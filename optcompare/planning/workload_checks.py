@@ -19,6 +19,7 @@ from ..training.loop.trial import with_own_loss
 from ..training.measurement.evaluation import evaluating
 from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
+from .loss_checks import check_loss, refuse_foreign_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,9 +42,9 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 _refuse_not_finite(workload, name, data, batch)
             try:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
-                loss = _check_batch(workload, model, batch)
-                if name == "train" and (workload.loss is not None or workload.weight is not None):
-                    _refuse_other_means(workload, trainer, model, batch, loss)
+                _check_batch(workload, model, batch)
+                refuse_foreign_weights(workload, model, batch)
+                check_loss(trainer, workload, model, name, seed)
             except (WorkloadError, ComparisonError):
                 raise
             except Exception as error:
@@ -56,7 +57,10 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
 def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:
     whole = is_tensors(data)
     where = name if whole else f"the first {len_batch(first)} samples of {name}"
-    refuse_not_finite(f"workload {workload.name}", where, data if whole else first, workload.columns)
+    own = workload.loss is not None and not of_torch(workload.loss) and workload.weight is not None
+    refuse_not_finite(
+        f"workload {workload.name}", where, data if whole else first, workload.columns, targets=not own
+    )  # a loss and a weight of the user's may leave targets out, which are then anything
 
 
 def refuse_shared_weights(workload: Workload, seed: int) -> None:
@@ -91,7 +95,7 @@ def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
         )
 
 
-def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tensor:
+def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
     who = f"workload {workload.name}"
     if workload.loss is not None:
         outcome: Any = workload.outcome(model, batch)
@@ -117,43 +121,6 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> torch.Tens
         got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
         got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
         raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
-    return loss.detach()
-
-
-def _refuse_other_means(
-    workload: Workload, trainer: LoopTrainer, model: nn.Module, data: Any, whole: torch.Tensor
-) -> None:
-    """The loss must be the mean that ``weight`` says: of several parts, Σ weight·loss / Σ weight is that of the whole."""
-    n = min(_ENOUGH_ROWS, trainer.sources["train"].n)
-    who = f"workload {workload.name}"
-    total = weights = 0.0
-    for part in torch.arange(n).split(3):
-        batch = next(trainer.sources["train"].stream([part], 0, 0, ahead=False))
-        weight = workload.weigh(batch)
-        if not (math.isfinite(weight) and weight > 0):
-            raise WorkloadError(f"{who}: weight(batch) must be positive and finite, got {weight}")
-        total += weight * workload.mean_loss(model, batch).item()
-        weights += weight
-    again = workload.mean_loss(model, data).item()
-    draws = again != whole.item()  # a loss that draws random numbers cannot be held to this
-    if not draws and math.isfinite(again) and not math.isclose(total / weights, again, rel_tol=1e-3, abs_tol=1e-5):
-        advice = (
-            "or say what it was divided by with weight(batch); a loss of whole batches goes into objective(model, batch)"
-            if workload.weight is None
-            else "and weight(batch) what it was divided by; a loss of whole batches goes into objective(model, batch)"
-        )
-        raise WorkloadError(
-            f"{who}: the loss of {n} rows{_shapes(workload, model, data)} is {again:.6g}, but {total / weights:.6g} as the "
-            f"weighted mean of its parts; it must be a mean over rows, {advice}"
-        )
-
-
-def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
-    """Of output and y: a loss that reshapes one of them may broadcast it."""
-    pair = () if workload.loss is None else workload.outcome(model, batch)
-    if not (pair and all(isinstance(each, torch.Tensor) for each in pair)):
-        return ""
-    return f" (output {list(pair[0].shape)}, y {list(pair[1].shape)})"
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:

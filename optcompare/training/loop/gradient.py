@@ -31,7 +31,8 @@ def mean_gradient(
 ) -> Tensor:
     """Leaves in ``.grad`` the gradient of the mean loss over the next ``chunks`` batches; returns that loss.
 
-    Several are combined as Σ weight·gradient / Σ weight: the gradient of one pass over all rows, up to rounding.
+    Several are combined as Σ weight·gradient / Σ weight: the gradient of one pass over all rows, up to rounding, where
+    the loss is a weighted mean of theirs.
     """
     for parameter in weights:
         parameter.grad = None
@@ -43,6 +44,8 @@ def mean_gradient(
     for _ in range(chunks):
         batch = next(stream)
         weight = workload.weigh(batch)
+        if weight == 0:  # no label in it: a mean over nothing is NaN
+            continue
         weighted = workload.mean_loss(model, batch) * weight
         weighted.backward()
         total, total_weight = total.to(weighted) + weighted.detach(), total_weight + weight

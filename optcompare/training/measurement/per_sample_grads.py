@@ -9,6 +9,7 @@ that, as attention with masks has, through one backward pass for each sample.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,12 +23,14 @@ from ...core.rng import preserved_rng
 from ...core.tree import len_batch, of_one_length, rebuilt, rows_of, tensors
 from ...errors import StrategyError, explain
 from ...interfaces.workload import MeanLoss, Workload
+from .evaluation import evaluating
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d)
 _AGREE = 1e-2
+_FEW = 3
 
 
 class SampleNorms:
@@ -45,6 +48,7 @@ class SampleNorms:
         """|g_i|², [B], g_i the gradient of sample i's own loss by the weights of these ``names`` (default: those with a
         ``.grad``); raises :class:`StrategyError` where there is none."""
         refuse_mixing(model)
+        _refuse_whole(self._workload, model, batch)
         names = _with_gradient(model) if names is None else names
         short = [f"{layer}.{name}" if layer else name for layer in self.layers for name in ("weight", "bias")]
         rest = [name for name in names if name not in short]
@@ -194,6 +198,21 @@ def refuse_mixing(model: nn.Module) -> None:
         )
 
 
+def _refuse_whole(workload: Workload, model: nn.Module, batch: Any) -> None:
+    """Raises where an objective of a few rows is not the mean of theirs, so that a single sample has no gradient of its own."""
+    if workload.in_parts or not of_one_length(batch):
+        return
+    count = min(_FEW, len_batch(batch))
+    parts = [slice(count), *(slice(row, row + 1) for row in range(count))]
+    with evaluating(model), torch.enable_grad():
+        whole, *single = (workload.mean_loss(model, rows_of(batch, rows)).item() for rows in parts)
+    if not math.isclose(whole, sum(single) / count, rel_tol=1e-3, abs_tol=1e-6):
+        raise StrategyError(
+            f"gradients of single samples cannot be had: the objective of {count} rows is {whole:.4g}, and the mean of theirs "
+            f"{sum(single) / count:.4g}, so that each sample's loss depends on the others of its batch"
+        )
+
+
 def mixing_layer(model: nn.Module, training: bool = False) -> str | None:
     """The first BatchNorm that is in training mode (``training``: or will be), in words."""
     for name, module in model.named_modules():
@@ -213,6 +232,7 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
     Raises :class:`StrategyError` where the model does not take single samples.
     """
     refuse_mixing(model)
+    _refuse_whole(workload, model, batch)
     wanted = set(_with_gradient(model) if names is None else names)
     trained = {name: weight for name, weight in model.named_parameters() if name in wanted}
     if not of_one_length(batch):

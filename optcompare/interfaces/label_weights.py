@@ -1,0 +1,54 @@
+"""What torch's own cross entropies divide by: the weights of the classes in y, without the labels that they leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+IGNORED = -100
+"""The label that torch's cross entropies leave out unless they are told another."""
+
+_MODULES = (nn.CrossEntropyLoss, nn.NLLLoss)
+_FUNCTIONS = (nn.functional.cross_entropy, nn.functional.nll_loss)
+
+
+def is_cross_entropy(loss: Any) -> bool:
+    """Whether a loss is one of torch's own cross entropies of labels: a module, or a function as it stands."""
+    return isinstance(loss, _MODULES) or any(loss is function for function in _FUNCTIONS)
+
+
+def ignored_label(loss: Any) -> int:
+    """The label that the loss leaves out: its ``ignore_index``, where it is one of torch's."""
+    return int(loss.ignore_index) if isinstance(loss, _MODULES) else IGNORED
+
+
+def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
+    """What the mean of a cross entropy of torch is divided by, as a function of its labels y, int64 of any shape.
+
+    That is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no class weights.
+    None for any other loss, and for one that is no mean.
+    """
+    if not is_cross_entropy(loss) or getattr(loss, "reduction", "mean") != "mean":
+        return None
+    ignored, weights = ignored_label(loss), getattr(loss, "weight", None)
+
+    def summed(y: Tensor) -> Tensor:
+        kept = y != ignored
+        if weights is None:
+            return kept.sum()
+        exact = torch.float32 if y.device.type == "mps" else torch.float64
+        counted: Tensor = (weights.to(y.device, exact)[torch.where(kept, y, 0)] * kept).sum()
+        return counted
+
+    return summed
+
+
+def holds_labels(y: Any) -> bool:
+    """Whether y is a tensor of labels, rather than of numbers or of probabilities."""
+    return isinstance(y, torch.Tensor) and not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)

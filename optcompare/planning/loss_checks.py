@@ -1,0 +1,202 @@
+"""What a loss is a mean over, measured on rows from all over the data; and what it depends on beside the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..core.tree import moved, tensors
+from ..errors import WorkloadError
+from ..interfaces.workload import Workload, is_tensors
+from ..training.data import DatasetSource, Source
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import with_own_loss
+from ..training.placement import place
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_RANDOM, _DISTINCT, _SEARCHED = 8, 8, 2**16
+_ROUNDED, _EXACT = 1e-4, 1e-9
+"""Relative differences of two losses that may be rounding, in the comparison's dtype and in float64."""
+
+
+def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int) -> None:
+    """Raise WorkloadError unless the loss of a batch is the weighted mean of its parts' losses, on one side of the data.
+
+    Tried on the first rows, the last ones, random ones and rows of different y, in uneven parts; and, where the data are
+    computed in several passes, on parts as large as those passes.
+
+    Args:
+        trainer: Holds the data and the shared start.
+        workload: With a loss of its own on the device.
+        model: In eval mode, at the shared start.
+        name: ``train`` or ``valid``.
+        seed: Of the shared start.
+    """
+    source = trainer.sources[name]
+    chunk = _chunk(trainer, name)
+    rows = _spread(source.n, _labels(trainer.setup.workload, name))[: max(2, chunk)]
+    _refuse_other_samples(workload, source, name, rows)
+    if not workload.in_parts or len(rows) < 2:
+        return
+    _refuse_other_means(
+        trainer, workload, model, source, rows.split([len(rows) // 8 + 1, len(rows) - len(rows) // 8 - 1]), seed
+    )
+    if chunk < source.n:
+        order = torch.randperm(source.n, generator=torch.Generator().manual_seed(1))
+        try:
+            _refuse_other_means(trainer, workload, model, source, order[: chunk + chunk // 2 + 1].split(chunk), seed)
+        except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
+            parts = order[:chunk].split([chunk // 3, chunk - chunk // 3])
+            _refuse_other_means(trainer, workload, model, source, [rows for rows in parts if len(rows)], seed)
+
+
+def _chunk(trainer: LoopTrainer, name: str) -> int:
+    """The most rows that are computed in one pass."""
+    comparison = trainer.setup.comparison
+    chunks = [comparison.eval_chunk, *(arm.chunk for arm in comparison.arms if name == "train")]
+    return min(chunks)
+
+
+def _labels(workload: Workload, name: str) -> Tensor | None:
+    data = workload.train if name == "train" else workload.valid
+    last = data[-1] if isinstance(data, tuple) and is_tensors(data) else None
+    return last if isinstance(last, torch.Tensor) else None
+
+
+def _spread(n: int, y: Tensor | None) -> Tensor:
+    """The first rows, the last ones, random ones, and rows of different y, in no order."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = [*range(min(3, n)), *range(max(0, n - 3), n), *torch.randint(n, (_RANDOM,), generator=generator).tolist()]
+    if y is not None and y[0].numel() >= 1:
+        searched = torch.cat([torch.arange(min(n, _SEARCHED)), torch.randint(n, (_SEARCHED,), generator=generator)])
+        first: dict[float, int] = {}
+        values = y[searched].reshape(len(searched), -1)[:, 0].tolist()
+        for row, value in zip(searched.tolist(), values, strict=True):
+            first.setdefault(value, row)
+            if len(first) >= _DISTINCT:
+                break
+        chosen += first.values()
+    rows = torch.tensor(sorted(set(chosen)))
+    return rows[torch.randperm(len(rows), generator=generator)]
+
+
+def _refuse_other_samples(workload: Workload, source: Source, name: str, rows: Tensor) -> None:
+    """A Dataset must give the same sample again, or measuring would change what is trained on."""
+    if not isinstance(source, DatasetSource):
+        return
+    one, again = (next(source.stream([rows], 0, 0, ahead=False)) for _ in range(2))
+    if not all(map(_same, tensors(one), tensors(again))):
+        raise WorkloadError(
+            f"workload {workload.name}: the Dataset of {name} gave other values for the same samples when they were read "
+            "again, so it draws from a random generator of its own; let it draw from torch's, NumPy's or Python's global "
+            "generators, which are seeded for each sample"
+        )
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _refuse_other_means(
+    trainer: LoopTrainer, workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor], seed: int
+) -> None:
+    batches = [next(source.stream([rows], 0, 0, ahead=False)) for rows in (*parts, torch.cat(list(parts)))]
+    found = _whole_and_parts(workload, model, batches)
+    if found is None or _agree(*found, _ROUNDED):
+        return
+    try:  # in float64 rounding disappears, and a loss that is no mean stays as it is
+        wide = with_own_loss(trainer.setup.workload, trainer.device, torch.float64)
+        again = place(trainer.start(seed).model(), trainer.device, torch.float64).eval()
+        exact = _whole_and_parts(wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches])
+    except Exception:
+        exact = found
+    if exact is None or _agree(*exact, _EXACT if exact is not found else _ROUNDED):
+        return
+    whole, mean = exact
+    given = (
+        "and weight(batch) what it was divided by"
+        if workload.weight
+        else "or say what it was divided by with weight(batch)"
+    )
+    raise WorkloadError(
+        f"workload {workload.name}: the loss of {sum(map(len, parts))} rows{_shapes(workload, model, batches[-1])} is "
+        f"{whole:.6g}, but {mean:.6g} as the weighted mean of its parts; it must be a mean over rows, {given}; a loss of "
+        "whole batches goes into objective(model, batch)"
+    )
+
+
+def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any]) -> tuple[float, float] | None:
+    """The loss of the last batch, and the weighted mean of the others' losses; None where they cannot be compared."""
+    *parts, last = batches
+    total = weights = 0.0
+    for part in parts:
+        weight = workload.weigh(part)
+        if not (weight >= 0 and math.isfinite(weight)):
+            raise WorkloadError(
+                f"workload {workload.name}: weight(batch) must be positive and finite, got {weight}; 0 is for a batch in which "
+                "nothing counts"
+            )
+        total += weight * workload.mean_loss(model, part).item() if weight else 0.0
+        weights += weight
+    whole, again = (workload.mean_loss(model, last).item() for _ in range(2))
+    if not weights:
+        raise WorkloadError(
+            f"workload {workload.name}: weight(batch) must be positive and finite, got 0 for rows from all over the data"
+        )
+    if whole != again:  # it draws random numbers, and cannot be held to this
+        return None
+    return whole, total / weights
+
+
+def _agree(one: float, other: float, within: float) -> bool:
+    return not math.isfinite(one) or math.isclose(one, other, rel_tol=within, abs_tol=within / 100)
+
+
+def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
+    """Of output and y: a loss that reshapes one of them may broadcast it."""
+    pair = () if workload.loss is None else workload.outcome(model, batch)
+    if not (pair and all(isinstance(each, torch.Tensor) for each in pair)):
+        return ""
+    return f" (output {list(pair[0].shape)}, y {list(pair[1].shape)})"
+
+
+def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> None:
+    """Raise WorkloadError where the loss depends on trainable tensors that are not the model's: no optimizer trains them."""
+    known = {id(weight) for weight in [*model.parameters(), *tensors(batch)]}
+    first, second = (_trainable(workload.mean_loss(model, batch)) for _ in range(2))
+    foreign = [leaf for number, leaf in first.items() if number in second and number not in known]
+    if not foreign:
+        return
+    of_loss = dict(workload.loss.named_parameters()) if isinstance(workload.loss, torch.nn.Module) else {}
+    names = [name for name, weight in of_loss.items() if any(weight is leaf for leaf in foreign)]
+    if names:
+        raise WorkloadError(
+            f"workload {workload.name}: the loss has trainable weights ({', '.join(names)}), which no optimizer would train; "
+            "make it a part of the model, and give objective(model, batch)"
+        )
+    shapes = ", ".join(str(list(leaf.shape)) for leaf in foreign[:3])
+    raise WorkloadError(
+        f"workload {workload.name}: the loss depends on {len(foreign)} trainable tensors that are not the model's (of shape "
+        f"{shapes}), which no optimizer would train; make them parameters of the model, or detach them"
+    )
+
+
+def _trainable(loss: Tensor) -> dict[int, Tensor]:
+    """The tensors in which a graph ends, by their identity."""
+    found: dict[int, Tensor] = {}
+    todo, seen = [loss.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if isinstance(leaf, torch.Tensor):
+            found[id(leaf)] = leaf
+        todo += [following for following, _ in node.next_functions]
+    return found

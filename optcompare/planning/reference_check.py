@@ -1,0 +1,360 @@
+"""Is a trial what a plain loop would have trained? The first updates of every arm, made by both and compared."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..analysis.certificate import Reference
+from ..core.comparison import Arm, Trial
+from ..core.rng import preserved_rng, rng_state, set_rng_state
+from ..errors import ComparisonError
+from ..training.data import Source, first_rows
+from ..training.loop.batch_plan import check_batch, started
+from ..training.loop.plain_loop import PlainLoop
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import State, TrialRun
+from ..training.measurement.module_state import same, saved_state
+from .dry_run import Estimate
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
+"""|engine - plain| / |plain| of a gradient, above which the update is repeated in float64."""
+_REAL = 1e-9
+"""The same in float64, above which it is no rounding."""
+_MEASURED_ROWS, _UPDATES = 64, 3
+_SHARE, _SECONDS = 0.05, 1.0
+
+
+def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Reference:
+    """Compare the first updates of each arm with those of a plain loop.
+
+    The first update, on the largest batch that the arm will use, is always made: its gradient, computed by the engine in
+    its chunks, must be that of one pass over the whole batch, and buffers and plain attributes must end alike. Then, within
+    5% of the expected training or a second, two more, each from where the plain loop is; and once more all of them, with
+    measurements and a checkpoint in between, which must end in the same bits. Arms that differ only in their rates share a
+    check.
+
+    Raises:
+        ComparisonError: An arm would be trained in another way than by a plain loop, and why.
+    """
+    comparison, began = trainer.setup.comparison, perf_counter()
+    whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
+    plain = trainer.asking(dataclasses.replace(comparison, diagnostics=(), autocast=None))
+    found, checks = Reference(), dict[Any, _ArmCheck]()
+    for arm in comparison.arms:
+        key = _kind(arm, plain)
+        if key not in checks:
+            checks[key] = _ArmCheck(plain, Trial(arm, comparison.seeds[0]), found)
+            checks[key].first_update()
+        found.updates[arm.label] = 1
+    for key, check in checks.items():
+        if perf_counter() - began > max(_SECONDS, _SHARE * whole):
+            break
+        made = check.further_updates()
+        found.updates.update({arm.label: made for arm in comparison.arms if _kind(arm, plain) == key})
+    return found
+
+
+def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
+    """Equal for arms that differ only in their learning rates."""
+    strategy = arm.strategy.reference or id(trainer.setup.contenders[arm.label].strategy)
+    optimizer = arm.optimizer.reference or id(trainer.setup.contenders[arm.label].optimizer)
+    others = {name: value for name, value in arm.hyperparameters.items() if name != "lr"}
+    return strategy, str(optimizer).partition(":")[0], repr(sorted(others.items())), arm.chunk, arm.clip
+
+
+class _ArmCheck:
+    """The checks of one arm, on the first seed."""
+
+    def __init__(self, trainer: LoopTrainer, trial: Trial, found: Reference) -> None:
+        self.trainer, self.trial, self.found = trainer, trial, found
+        self.batches = _batches(trainer, trial)
+
+    def first_update(self) -> None:
+        """Raises where the engine's first gradient is not the plain loop's, naming the cause."""
+        difference = self._first(self.trainer, self.trial)
+        if difference <= TOLERANCES[self.trainer.setup.comparison.dtype] or self._only_rounds(self.trial, difference):
+            return
+        arm, size = self.trial.arm, len(self.batches[0])
+        if size > arm.chunk:
+            one_pass = Trial(dataclasses.replace(arm, chunk=size), self.trial.seed)
+            alone = self._first(self.trainer, one_pass)
+            if alone <= TOLERANCES[self.trainer.setup.comparison.dtype] or self._only_rounds(one_pass, alone):
+                raise ComparisonError(
+                    f"arm {arm.label}: a batch of {size} rows would be computed in chunks of {arm.chunk}, and {difference}: "
+                    f"what the model or the loss makes of a row depends on the others; give --chunk {size} or more"
+                )
+        raise ComparisonError(
+            f"arm {arm.label}: its first update is not that of a plain loop with model() under the same seed, since "
+            f"{difference}; the model, the loss or the optimizer depends on something that is made elsewhere"
+        )
+
+    def further_updates(self) -> int:
+        """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in between."""
+        tolerance = TOLERANCES[self.trainer.setup.comparison.dtype]
+        worst = max(self._later(self.trainer, self.trial), key=lambda each: each.size, default=_Difference(0.0, ""))
+        if worst > tolerance:
+            exact = max(self._later(self._wide(), self.trial), key=lambda each: each.size)
+            if exact.size > _REAL and exact.size > worst.size / 1e3:
+                raise ComparisonError(
+                    f"arm {self.trial.arm.label}: an update after its first is not that of a plain loop from the same state, "
+                    f"since {worst}; the optimizer keeps something that its state_dict() has not"
+                )
+        self._same_bits()
+        return len(self.batches)
+
+    def _first(self, trainer: LoopTrainer, trial: Trial) -> _Difference:
+        """How far the engine's first update is from the plain loop's."""
+        with preserved_rng():
+            run = trainer.run(trial, None)
+            begun = rng_state(run.device)
+            plain = _plain(trainer, trial, run)
+            set_rng_state(begun, run.device)
+            return self._update(run, plain, self.batches[0])
+
+    def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> _Difference:
+        """One update by both, from the same state of the generators."""
+        begun, gradients = rng_state(run.device), _gradients_of(run, indices)
+        ended = rng_state(run.device)
+        for mine, theirs in zip(plain.optimizer.param_groups, run.optimizer.param_groups, strict=True):
+            mine["lr"] = theirs["lr"]
+        draws = not same(begun, ended)
+        chunks = indices.split(run.trial.arm.chunk) if draws else [indices]
+        if draws and len(chunks) > 1:
+            self._say(f"random masks are drawn for each chunk of {run.trial.arm.chunk} rows ({run.trial.arm.label})")
+        set_rng_state(begun, run.device)
+        plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
+        set_rng_state(ended, run.device)
+        return _compared(run, plain, gradients)
+
+    def _only_rounds(self, trial: Trial, difference: _Difference) -> bool:
+        """Whether the difference all but disappears in float64, in which case it is said."""
+        try:
+            exact = self._first(self._wide(), trial)
+        except Exception:
+            return False
+        if exact.size > _REAL and exact.size > difference.size / 1e3:
+            return False
+        self._say(f"{trial.arm.label} differs from one pass by rounding, {difference.size:.0e} of the gradient's norm")
+        return True
+
+    def _wide(self) -> LoopTrainer:
+        setup = self.trainer.setup
+        return LoopTrainer(
+            dataclasses.replace(setup, comparison=dataclasses.replace(setup.comparison, dtype="float64"))
+        )
+
+    def _later(self, trainer: LoopTrainer, trial: Trial) -> Iterator[_Difference]:
+        """The differences of the updates after the first, each from the plain loop's state."""
+        with preserved_rng():
+            run = trainer.run(trial, None)
+            begun = rng_state(run.device)
+            plain = _plain(trainer, trial, run)
+            set_rng_state(begun, run.device)
+            self._update(run, plain, self.batches[0])
+            for indices in self.batches[1:]:
+                run = trainer.run(trial, _state_of(plain, run))
+                yield self._update(run, plain, indices)
+
+    def _same_bits(self) -> None:
+        """Raises where measurements or a checkpoint change what is trained."""
+        plain = self._ended(measured=False, cut=False)
+        if plain == self._ended(measured=True, cut=True):
+            return
+        name = f"arm {self.trial.arm.label}"
+        if plain != self._ended(measured=False, cut=False):
+            if self.trainer.device.type != "cpu":
+                self._say(f"{self.trial.arm.label} does not end in the same bits twice on this device")
+                return
+            raise ComparisonError(
+                f"{name}: trained twice from the same start it ends otherwise; something outside the model, such as a global "
+                "counter or a random generator of its own, takes part"
+            )
+        if plain != self._ended(measured=True, cut=False):
+            raise ComparisonError(
+                f"{name}: measuring changes what is trained: the model or the loss keeps something, other than buffers, plain "
+                "attributes and generators of the model, that changes in eval mode too"
+            )
+        raise ComparisonError(
+            f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps something that is "
+            "neither in state_dict() nor a plain attribute"
+        )
+
+    def _ended(self, *, measured: bool, cut: bool) -> str:
+        """The fingerprint of what the updates lead to, through the engine alone."""
+        trainer = self.trainer.asking(self.trainer.setup.comparison)
+        trainer.sources = {name: _FirstRows(source) for name, source in trainer.sources.items()}
+        with preserved_rng():
+            run = trainer.run(self.trial, None)
+            for indices in self.batches:
+                run.update(indices)
+                if measured:
+                    run.measure()
+                if cut:
+                    run = trainer.run(self.trial, _through_a_file(run.state()))
+            state = run.state()
+        return _digest([state["model"], state["buffers"], state["optimizer"]["state"]])
+
+    def _say(self, remark: str) -> None:
+        if remark not in self.found.remarks:
+            self.found.remarks.append(remark)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """How far two updates are apart, relative to the plain one's norm, and in what."""
+
+    size: float
+    what: str
+
+    def __gt__(self, other: float) -> bool:
+        return self.size > other
+
+    def __le__(self, other: float) -> bool:
+        return self.size <= other
+
+    def __str__(self) -> str:
+        return f"{self.what} differs" + ("" if math.isinf(self.size) else f" by {self.size:.1e} of its norm")
+
+
+class _FirstRows:
+    """A source of which only the first rows are measured."""
+
+    def __init__(self, source: Source) -> None:
+        self.n, self.stream = min(_MEASURED_ROWS, source.n), source.stream
+
+
+def _batches(trainer: LoopTrainer, trial: Trial) -> list[Tensor]:
+    """The largest batch of the first epoch, as far as it fits into one pass, and two others."""
+    run = trainer.run(trial, None)
+    if run.strategy.adaptive:
+        epoch = run.planner.epoch(0)
+        size = check_batch(
+            next(started(run.strategy, epoch, trial.arm.label), None), 0, run.source.n, trial.arm.label, 0
+        )
+        batches = list(run.planner.order(0).split(size))
+    else:
+        batches = list(run.planner.draw(0).batches)
+    if run.takes_closure:
+        return batches[:1]
+    largest = max(range(len(batches)), key=lambda number: len(batches[number]))
+    others = [batch for number, batch in enumerate(batches) if number != largest] or batches
+    return [batches[largest], *(others[number % len(others)] for number in range(_UPDATES - 1))]
+
+
+def _plain(trainer: LoopTrainer, trial: Trial, run: TrialRun) -> PlainLoop:
+    setup = trainer.setup
+    workload = dataclasses.replace(setup.workload, loss=run.workload.loss)
+    first = first_rows(setup.workload.train, 2, setup.workload.collate)
+    factory = setup.contenders[trial.arm.label].optimizer
+    return PlainLoop(workload, trial.arm, factory, trial.seed, first, trainer.device, trainer.dtype)
+
+
+def _gradients_of(run: TrialRun, indices: Tensor) -> list[Tensor | None]:
+    """The gradients with which the engine made its update on these samples."""
+    step, found = run.step, list[Any]()
+
+    def watched(*closure: Any) -> Any:
+        found[:] = [None if weight.grad is None else weight.grad.detach().clone() for weight in run.weights]
+        return step(*closure)
+
+    run.step = watched
+    try:
+        run.update(indices)
+    finally:
+        run.step = step
+    return found
+
+
+def _compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None]) -> _Difference:
+    """The largest difference in gradient, weights, buffers and plain attributes."""
+    found = [_Difference(_apart(run.weights, plain.weights), "the weights after it")]
+    if not run.takes_closure:
+        found.append(_Difference(_apart(gradients, plain.gradient), "its gradient"))
+    theirs = dict(plain.model.named_buffers())
+    for name, buffer in run.model.named_buffers():
+        found.append(_Difference(_apart([buffer], [theirs[name]]), f"the buffer {name}"))
+    attributes, others = saved_state(run.model), saved_state(plain.model)
+    for name, value in attributes.items():
+        if isinstance(value, (bool, int, float, str)) and not same(value, others.get(name)):
+            found.append(_Difference(math.inf, f"the attribute {name}"))
+    return max(found, key=lambda each: each.size)
+
+
+def _apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
+    """|ours - theirs| / |theirs| over all tensors; NaN and infinity in both at the same places agree."""
+    square = norm = 0.0
+    for one, other in zip(ours, theirs, strict=True):
+        a, b = (None if each is None else _numbers(each) for each in (one, other))
+        if a is None or b is None:
+            a, b = a if a is not None else torch.zeros_like(b), b if b is not None else torch.zeros_like(a)  # type: ignore[arg-type]
+        if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
+            return math.inf
+        both = a.isfinite()
+        square += float((a[both] - b[both]).square().sum())
+        norm += float(b[both].square().sum())
+    return math.sqrt(square / norm) if norm else math.sqrt(square)
+
+
+def _numbers(tensor: Tensor) -> Tensor:
+    """As float64, complex numbers as two."""
+    dense = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
+    dense = torch.view_as_real(dense.resolve_conj()) if dense.is_complex() else dense
+    return dense.cpu().double()
+
+
+def _state_of(plain: PlainLoop, run: TrialRun) -> State:
+    """The state in which the engine would be, had it made the plain loop's updates."""
+    model = {name: copy.deepcopy(value) for name, value in plain.model.state_dict().items()}
+    buffers = {name: value.detach().clone() for name, value in plain.model.named_buffers()}
+    state = {
+        **run.state(),
+        "model": model,
+        "buffers": buffers,
+        "optimizer": copy.deepcopy(plain.optimizer.state_dict()),
+    }
+    if "trained" in state:
+        state["trained"] = [weight.detach().clone() for weight in plain.weights]
+    return state
+
+
+def _through_a_file(state: State) -> State:
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
+
+
+def _digest(value: Any) -> str:
+    """SHA-256 of nested tensors and values."""
+    digest = hashlib.sha256()
+
+    def add(each: Any) -> None:
+        if isinstance(each, torch.Tensor):
+            dense = each.detach().to_dense() if each.is_sparse else each.detach()
+            digest.update(f"{dense.dtype}{tuple(dense.shape)}".encode())
+            digest.update(dense.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        elif isinstance(each, dict):
+            for key, inner in each.items():
+                digest.update(repr(key).encode())
+                add(inner)
+        elif isinstance(each, (list, tuple)):
+            for inner in each:
+                add(inner)
+        else:
+            digest.update(repr(each).encode())
+
+    add(value)
+    return digest.hexdigest()

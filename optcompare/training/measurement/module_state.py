@@ -1,0 +1,192 @@
+"""What a module holds beside its weights: buffers, plain attributes and random generators of its own."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_OF_MODULES = frozenset(vars(nn.Module()))
+_UNCHANGING = (bool, int, float, complex, str, bytes, type(None))
+_CONTAINERS = (list, dict, set, deque)
+_SAVED = (bool, int, float, str, type(None), Tensor, list, tuple, dict)
+
+
+def own_attributes(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Any]]:
+    """Path, module, name and value of all that its author keeps as plain attributes: no weights, buffers or modules."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if name not in _OF_MODULES:
+                yield f"{path}.{name}".lstrip("."), module, name, value
+
+
+@contextmanager
+def state_kept(model: nn.Module) -> Iterator[None]:
+    """Put back buffers, plain attributes and generators of the model afterwards, where something changed them."""
+    put_back = [
+        _buffer_keeper(module, name, value) for module in model.modules() for name, value in module._buffers.items()
+    ]
+    put_back += [keeper for _, module, name, value in own_attributes(model) if (keeper := _keeper(module, name, value))]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for each in put_back:
+                each()
+
+
+def changed_state(model: nn.Module, start: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain attributes and the generators' states that are not those of the start, in values that a checkpoint holds.
+
+    Args:
+        model: The trained module.
+        start: What :func:`saved_state` gave of it before it was trained.
+    """
+    return {
+        name: value for name, value in saved_state(model).items() if name not in start or not same(value, start[name])
+    }
+
+
+def saved_state(model: nn.Module) -> dict[str, Any]:
+    """Plain attributes by their path, and the states of generators, in values that a checkpoint holds; what no checkpoint
+    could hold is left out."""
+    found: dict[str, Any] = {}
+    owned = {id(value) for value in [*model.parameters(), *model.buffers()]}
+    for path, _, _, value in own_attributes(model):
+        state = _generator_state(value)
+        if state is not None:
+            found[path] = {"generator": state}
+        elif isinstance(value, _SAVED) and _can_be_saved(value, owned):
+            found[path] = _copied(value)
+    return found
+
+
+def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
+    """Set the plain attributes and generators of a module to what :func:`changed_state` gave."""
+    for path, module, name, value in list(own_attributes(model)):
+        if path in saved:
+            if _generator_state(value) is not None:
+                _set_generator_state(value, saved[path]["generator"])
+            else:
+                setattr(module, name, _copied(saved[path]))
+    known = {path for path, *_ in own_attributes(model)}
+    modules = dict(model.named_modules())
+    for path in saved.keys() - known:  # an attribute that training made
+        owner, _, name = path.rpartition(".")
+        if owner in modules:
+            setattr(modules[owner], name, _copied(saved[path]))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, tensors in them to the last bit."""
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        alike = isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape == other.shape
+        return alike and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+    try:
+        return bool(one == other) or (one != one and other != other)
+    except Exception:
+        return one is other
+
+
+def _copied(value: Any) -> Any:
+    """A copy that shares no tensor and no container with the value."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
+
+
+def _can_be_saved(value: Any, owned: set[int]) -> bool:
+    """Whether a checkpoint could bring it back.
+
+    Weights and buffers that stand in an attribute too (``owned``, by identity; such as those of recurrent layers) come
+    back with the module; tensors within a graph, such as activations that a hook keeps, are no state.
+    """
+    if isinstance(value, Tensor):
+        return type(value) is Tensor and not value.requires_grad and id(value) not in owned
+    if isinstance(value, dict):
+        return all(isinstance(key, (str, int)) and _can_be_saved(each, owned) for key, each in value.items())
+    if type(value) in (list, tuple):
+        return all(_can_be_saved(each, owned) for each in value)
+    return type(value) in _SAVED
+
+
+def _buffer_keeper(module: nn.Module, name: str, value: Tensor | None) -> Callable[[], None]:
+    before = None if value is None else value.detach().clone()
+
+    def put_back() -> None:
+        module._buffers[name] = value
+        if value is not None and before is not None and not _equal(value, before):
+            value.copy_(before)
+
+    return put_back
+
+
+def _keeper(module: nn.Module, name: str, value: Any) -> Callable[[], None] | None:
+    """What puts an attribute back, its contents included; None for what cannot be put back."""
+    state = _generator_state(value)
+    if state is not None:
+        return lambda: _set_generator_state(value, state)
+    if isinstance(value, Tensor):
+        before = value.detach().clone()
+
+        def put_back_tensor() -> None:
+            vars(module)[name] = value
+            if not _equal(value.detach(), before):
+                value.data.copy_(before)
+
+        return put_back_tensor
+    if isinstance(value, _CONTAINERS):
+        contents = copy.copy(value)
+
+        def put_back_contents() -> None:
+            vars(module)[name] = value
+            value.clear()
+            (value.extend if isinstance(value, (list, deque)) else value.update)(contents)
+
+        return put_back_contents
+    if isinstance(value, _UNCHANGING) or type(value) is tuple:
+        return lambda: vars(module).__setitem__(name, value)
+    return None
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
+
+
+def _generator_state(value: Any) -> Any:
+    """The state of a random generator; None for anything else."""
+    if isinstance(value, torch.Generator):
+        return value.get_state()
+    if isinstance(value, np.random.Generator):
+        return copy.deepcopy(value.bit_generator.state)
+    if isinstance(value, np.random.RandomState):
+        name, keys, *rest = value.get_state(legacy=True)
+        return [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest]
+    if isinstance(value, random.Random):
+        return value.getstate()
+    return None
+
+
+def _set_generator_state(value: Any, state: Any) -> None:
+    if isinstance(value, torch.Generator):
+        value.set_state(state)
+    elif isinstance(value, np.random.Generator):
+        value.bit_generator.state = state
+    elif isinstance(value, np.random.RandomState):
+        name, keys, *rest = state
+        value.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    elif isinstance(value, random.Random):
+        value.setstate(state)
