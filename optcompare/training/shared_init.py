@@ -65,13 +65,18 @@ class SharedStart:
         return None
 
     def _made(self) -> nn.Module:
-        with preserved_rng():
-            torch.manual_seed(self._seed)
-            seed_python(self._seed)
-            module = made(self._workload.model, f"workload {self._workload.name}")
-            _materialize(self._workload, module, self._batch)
-            _set_to_train(module)
-            return module
+        dtype = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)  # a caller's other default would make other modules
+        try:
+            with preserved_rng():
+                torch.manual_seed(self._seed)
+                seed_python(self._seed)
+                module = made(self._workload.model, f"workload {self._workload.name}")
+                materialize(self._workload, module, self._batch)
+                set_to_train(module)
+                return module
+        finally:
+            torch.set_default_dtype(dtype)
 
     def order(self, epoch: int) -> EpochOrder:
         """The order of an epoch; the last ones asked for are kept."""
@@ -150,13 +155,14 @@ def fingerprint(state: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _set_to_train(model: nn.Module) -> None:
+def set_to_train(model: nn.Module) -> None:
     """As every training loop does; parts in eval mode within a model that is not are meant to stay so."""
     if not model.training or all(module.training for module in model.modules()):
         model.train()
 
 
-def _materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:
+def materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:
+    """Give lazy modules their shapes, by one forward pass of a small batch; nothing for any other module."""
     if not any(torch.nn.parameter.is_lazy(weight) for weight in model.parameters()):
         return
     modes = [(module, module.training) for module in model.modules()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +9,18 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ..device import Clock
-from ..loop.planner import same
 from ..loop.trainer import LoopTrainer
 from ..loop.trial import State, TrialRun
+from ..measurement.module_state import changed_state, saved_state
 from .program import Blueprint, Carry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_OF_MODULES = set(vars(nn.Module()))
 UPDATES = 8
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """The relative norm of the difference of two weight vectors that counts as agreement, after one update each."""
@@ -85,28 +82,11 @@ def disagreements(
     return worst
 
 
-def plain_attributes(model: nn.Module) -> dict[str, Any]:
-    """What a model holds beside weights, buffers and modules: hidden state, if it changes."""
-    kinds = (bool, int, float, str, list, tuple, dict, set, type(None), torch.Tensor)
-    return {
-        f"{path}.{name}".lstrip("."): copy.deepcopy(value)
-        for path, module in model.named_modules()
-        for name, value in vars(module).items()
-        if isinstance(value, kinds) and not (name.startswith("_") and name in _OF_MODULES)
-    }
-
-
 def hides_state(loop: LoopTrainer) -> bool:
     """Whether an update changes something in the model that a state does not carry."""
     comparison = loop.setup.comparison
     with preserved_rng():
         run = loop.run(Trial(comparison.arms[0], comparison.seeds[0]), None)
-        before = plain_attributes(run.model)
+        before = saved_state(run.model)
         run.update(run.planner.order(0)[:2])
-        return bool(changed_attributes(before, run.model))
-
-
-def changed_attributes(before: Mapping[str, Any], model: nn.Module) -> list[str]:
-    """The names of plain attributes that are new or have other values than before."""
-    now = plain_attributes(model)
-    return [name for name in now if name not in before or not same(now[name], before[name])]
+        return bool(changed_state(run.model, before))

@@ -48,13 +48,13 @@ def free_memory(device: torch.device) -> int:
 def lanes_that_fit(blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float) -> tuple[int, int]:
     """How many lanes can be updated at once on batches of ``largest`` rows, and evaluated at once on ``evaluated``."""
     weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
-    kept = _kept_bytes_a_row(run)
+    kept = kept_bytes_a_row(run)
     state = weights * (2 + len(blueprint.settings.slots))  # weights, gradients, slots
     update = 2 * state + _PASSES * kept * min(largest, blueprint.chunk)
     return max(1, int(memory // max(1.0, update))), max(1, int(memory // max(1.0, _PASSES * kept * evaluated)))
 
 
-def _kept_bytes_a_row(run: TrialRun) -> float:
+def kept_bytes_a_row(run: TrialRun) -> float:
     """What autograd keeps of one forward pass of a few rows, for each of them."""
     kept = 0
 

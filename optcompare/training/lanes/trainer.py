@@ -26,14 +26,13 @@ from ..loop.trainer import LoopTrainer
 from ..loop.trial import State
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
+from ..measurement.module_state import changed_state, saved_state
 from ..measurement.record import Record
 from .equivalence import (
     TOLERANCES,
     UPDATES,
     Rehearsed,
-    changed_attributes,
     disagreements,
-    plain_attributes,
     rehearse_in_loop,
 )
 from .families import Families, Family
@@ -263,9 +262,9 @@ class LanesTrainer:
         most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[budget.unit]
         epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
         batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
-        before = plain_attributes(run.model)
+        before = saved_state(run.model)
         seen = rehearse_in_loop(run, batches)
-        changed = changed_attributes(before, run.model)
+        changed = list(changed_state(run.model, before))
         if changed:
             raise Unsupported(f"the model changes {changed[0]} while it trains, which lanes would have in common")
         return seen

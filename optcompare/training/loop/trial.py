@@ -25,6 +25,7 @@ from ..device import DTYPES, Clock
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
 from ..measurement.evaluation import evaluate, next_mark
+from ..measurement.module_state import changed_state, load_attributes, saved_state
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
@@ -68,6 +69,7 @@ class TrialRun:
         self.model = self._start.model()
         begun_with = fingerprint(self.model.state_dict()) if state is None else ""
         place(self.model, self.device, self._dtype)
+        self._attributes = self._own_state()
         self.optimizer = self._build_optimizer(self.model)
         if state is None and self._start.differs(self.model):  # an optimizer may change weights when it is made
             begun_with = fingerprint(self.model.state_dict())
@@ -93,6 +95,8 @@ class TrialRun:
                 self._put_weights(state["trained"])
             load_state(self.optimizer, copy.deepcopy(state["optimizer"]))
             self.planner.load(state["strategy"])
+            for module, name in self._with_state():
+                load_attributes(module, state.get("attributes", {}).get(name, {}))
             set_rng_state(state["rng"], self.device)
         self.clock = Clock(self.device, self.progress.train_seconds)
         self._sketched = is_sketched(comparison, trial)
@@ -122,7 +126,16 @@ class TrialRun:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "strategy": self.planner.state(),
             "rng": rng_state(self.device),
+            "attributes": {name: changed_state(module, self._attributes[name]) for module, name in self._with_state()},
         }
+
+    def _with_state(self) -> list[tuple[torch.nn.Module, str]]:
+        """What may keep plain attributes and generators of its own: the model, and a loss that is a module."""
+        loss = self.workload.loss
+        return [(self.model, "model"), *([(loss, "loss")] if isinstance(loss, torch.nn.Module) else [])]
+
+    def _own_state(self) -> dict[str, dict[str, Any]]:
+        return {name: saved_state(module) for module, name in self._with_state()}
 
     def begin(self, values: Mapping[str, float] | None = None) -> None:
         """The record before the first update; ``values``: what another trial of the same seed measured there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from ...core.rng import preserved_rng
 from ...interfaces.workload import Workload
 from ..data import Source
+from .module_state import state_kept
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,7 +53,8 @@ def _ceil(index: int, n: int, measure: int) -> int:
 
 def evaluate(workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int) -> dict[str, float]:
     """``train_loss``, ``valid_loss`` and every metric under each prefix, on all the data."""
-    with evaluating(model):
+    loss = workload.loss
+    with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return {
             f"{prefix}_{name}": value
             for prefix, source in sources.items()
@@ -70,7 +72,7 @@ def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -
         for name, (value, share) in zip(workload.metrics, metrics, strict=True):
             totals[name] += float(value)
             weights[name] += float(share)
-        totals["loss"] += float(loss) * weight
+        totals["loss"] += float(loss) * weight if weight else 0.0  # a part without labels has none
         weights["loss"] += weight
     return {name: totals[name] / weights[name] if weights[name] else math.nan for name in names}
 
@@ -84,9 +86,9 @@ def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients; module modes and all generators are left as they were."""
+    """Eval mode, no gradients; module modes, all generators and what the model keeps of its own are left as they were."""
     modes = [(module, module.training) for module in model.modules()]
-    with preserved_rng(), torch.no_grad():
+    with preserved_rng(), state_kept(model), torch.no_grad():
         model.eval()
         try:
             yield

@@ -63,6 +63,8 @@ def saved_state(model: nn.Module) -> dict[str, Any]:
         state = _generator_state(value)
         if state is not None:
             found[path] = {"generator": state}
+        elif isinstance(value, (deque, set)) and _can_be_saved(list(value), owned):
+            found[path] = _copied(list(value))
         elif isinstance(value, _SAVED) and _can_be_saved(value, owned):
             found[path] = _copied(value)
     return found
@@ -74,6 +76,9 @@ def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
         if path in saved:
             if _generator_state(value) is not None:
                 _set_generator_state(value, saved[path]["generator"])
+            elif isinstance(value, (deque, set)):
+                value.clear()
+                (value.extend if isinstance(value, deque) else value.update)(_copied(saved[path]))
             else:
                 setattr(module, name, _copied(saved[path]))
     known = {path for path, *_ in own_attributes(model)}

@@ -20,7 +20,7 @@ from optcompare.execution.scheduler import Tasks
 from optcompare.planning.prepare import prepare
 from optcompare.training.device import torch_as_agreed
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
-from optcompare.training.lanes.engines import inductor as compiled
+from optcompare.training.lanes.engines import inductor
 from optcompare.training.lanes.engines.inductor import Compiling
 from optcompare.training.lanes.memory import lanes_that_fit, memory_limit
 from optcompare.training.lanes.program import Blueprint
@@ -169,7 +169,7 @@ def fake(request, monkeypatch, eager):
 
 class TestCompiled:
     def test_without_a_compiler_programs_are_traced(self, eager, monkeypatch):
-        monkeypatch.setattr(compiled, "obstacle", lambda: "there is no C++ compiler (g++ or clang++)")
+        monkeypatch.setattr(inductor, "obstacle", lambda: "there is no C++ compiler (g++ or clang++)")
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
@@ -183,14 +183,14 @@ class TestCompiled:
             raise RuntimeError
 
         monkeypatch.setattr("torch._inductor.cpp_builder.get_cpp_compiler", none)
-        assert compiled.obstacle.__wrapped__() == "there is no C++ compiler (g++ or clang++)"
+        assert inductor.obstacle.__wrapped__() == "there is no C++ compiler (g++ or clang++)"
 
     @pytest.mark.parametrize(
         ("start", "why"),
         [(compiler_fails, "out of luck"), (compiler_writes_garbage, "Failed to initialize zip archive")],
     )
     def test_a_compiler_that_fails_leaves_programs_traced(self, eager, monkeypatch, start, why):
-        monkeypatch.setattr(compiled, "obstacle", lambda: None)
+        monkeypatch.setattr(inductor, "obstacle", lambda: None)
         monkeypatch.setattr(Compiling, "_start", start)
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
@@ -199,8 +199,8 @@ class TestCompiled:
         assert line.startswith(f"batch size 10, 3 lanes: traced, not compiled: torch's compiler failed: {why}")
 
     def test_a_library_that_another_process_never_finishes_is_not_waited_for(self, eager, monkeypatch):
-        monkeypatch.setattr(compiled, "obstacle", lambda: None)
-        monkeypatch.setattr(compiled, "_claimed", lambda path: False)
+        monkeypatch.setattr(inductor, "obstacle", lambda: None)
+        monkeypatch.setattr(inductor, "_claimed", lambda path: False)
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
@@ -229,7 +229,7 @@ class TestCompiled:
         script = tmp_path / "compiler"
         script.write_text("#!/bin/sh\nexec sleep 2\n")
         script.chmod(0o755)
-        monkeypatch.setattr(compiled, "obstacle", lambda: None)
+        monkeypatch.setattr(inductor, "obstacle", lambda: None)
         monkeypatch.setattr(sys, "executable", str(script))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -238,8 +238,8 @@ class TestCompiled:
         assert [str(warning.message) for warning in caught] == []
 
     def test_the_compiler_makes_what_was_traced_and_keeps_it(self, eager, monkeypatch, registry):
-        if compiled.obstacle() is not None:
-            pytest.skip(f"nothing can be compiled here: {compiled.obstacle()}")
+        if inductor.obstacle() is not None:
+            pytest.skip(f"nothing can be compiled here: {inductor.obstacle()}")
         loop = make_trainer(
             registry, "line", ["mini:2"], seeds=(0, 1), budget=Budget("epochs", 30), dtype="float64", trainer="lanes"
         )
@@ -254,7 +254,7 @@ class TestCompiled:
             return said[-1], [record["train_loss"] for record in records], state["lanes"][0]["progress"]["path"]
 
         with monkeypatch.context() as patch:
-            patch.setattr(compiled, "obstacle", lambda: "not now")
+            patch.setattr(inductor, "obstacle", lambda: "not now")
             said, losses, path = trained()
         assert said == "batch size 2, 2 lanes, about 90 updates: traced, not compiled: not now"
         assert len(path) == 91, "30 epochs of 3 updates, and the start"
