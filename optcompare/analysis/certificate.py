@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.comparison import Comparison, Trial
@@ -26,6 +26,22 @@ class Agreement:
     checked: int
     apart: float
     tolerance: float
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How many first updates of each arm were found to be those of a plain loop, and what is to be said of them."""
+
+    updates: dict[str, int] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    def check(self) -> Check:
+        """The line of the certificate; what disagreed was refused before training."""
+        made: dict[int, list[str]] = {}
+        for arm, count in self.updates.items():
+            made.setdefault(count, []).append(arm)
+        parts = [f"{_count(count, 'update')} of {', '.join(arms)}" for count, arms in made.items()]
+        return Check("trained as a plain loop would", True, "; ".join([", ".join(parts), *self.remarks]))
 
 
 class Evidence:
@@ -93,9 +109,10 @@ class Evidence:
         if self._orders.setdefault(seed, {}).setdefault(epochs, digest) != digest:
             self._broken_orders.add(seed)
 
-    def certificate(self, agreement: Agreement) -> list[Check]:
-        """All checks, in the order in which a reader would doubt."""
+    def certificate(self, agreement: Agreement, reference: Reference | None = None) -> list[Check]:
+        """All checks, in the order in which a reader would doubt; ``reference``: None where none was made."""
         return [
+            *([reference.check()] if reference is not None else []),
             self._same_weights(),
             self._same_order(),
             self._same_first(),

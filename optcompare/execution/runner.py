@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from ..analysis.certificate import Agreement, Check, Evidence
+from ..analysis.certificate import Agreement, Check, Evidence, Reference
 from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..errors import RunDirectoryError
@@ -226,9 +226,9 @@ class Runner:
             return records, trials
         return self._earlier.with_later(records, trials)
 
-    def certificate(self) -> list[Check]:
-        """The fairness of what was run so far."""
-        return self._evidence.certificate(self.agreement())
+    def certificate(self, reference: Reference) -> list[Check]:
+        """The fairness of what was run so far; ``reference``: what was checked before it."""
+        return self._evidence.certificate(self.agreement(), reference)
 
     def agreement(self) -> Agreement:
         """How closely lanes agreed with the loop, in the earlier run too."""

@@ -6,6 +6,7 @@ import multiprocessing
 from dataclasses import dataclass
 from typing import Any
 
+from ..analysis.certificate import Reference
 from ..core.comparison import Comparison
 from ..core.rng import preserved_rng
 from ..interfaces.executor import Demand
@@ -16,18 +17,23 @@ from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
 from .dry_run import Estimate, rehearse
+from .reference_check import check_reference
 from .resolve import resolve, restore
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A comparison that passed its rehearsal: ready to be run, or only to be shown."""
+    """A comparison that passed its rehearsal: ready to be run, or only to be shown.
+
+    ``reference``: which updates of its arms were found to be those of a plain loop.
+    """
 
     registry: Registry
     setup: Setup
     trainer: LoopTrainer
     estimates: list[Estimate]
     notes: list[str]
+    reference: Reference
 
 
 def prepare(registry: Registry, *, device: str = "auto", dtype: str = "float32", **question: Any) -> Prepared:
@@ -52,10 +58,11 @@ def _rehearsed(registry: Registry, setup: Setup, notes: list[str]) -> Prepared:
     with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
         trainer = LoopTrainer(setup)
         estimates = rehearse(trainer)
+        reference = check_reference(trainer, estimates)
     if operations:
         notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
                  "trials may end in other last bits"]  # fmt: skip
     with preserved_rng():
         cast = cast_note(trainer.start(comparison.seeds[0]).model(), trainer.dtype)
     notes = [*notes, *([cast] if cast else [])]
-    return Prepared(registry, setup, trainer, estimates, notes)
+    return Prepared(registry, setup, trainer, estimates, notes, reference)

@@ -19,10 +19,11 @@ from ..core.comparison import Arm, Trial
 from ..core.rng import preserved_rng, rng_state, set_rng_state
 from ..errors import ComparisonError
 from ..training.data import Source, first_rows
+from ..training.lanes.memory import free_memory, kept_bytes_a_row
 from ..training.loop.batch_plan import check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun
+from ..training.loop.trial import State, TrialRun, with_own_loss
 from ..training.measurement.module_state import same, saved_state
 from .dry_run import Estimate
 
@@ -35,6 +36,8 @@ _REAL = 1e-9
 """The same in float64, above which it is no rounding."""
 _MEASURED_ROWS, _UPDATES = 64, 3
 _SHARE, _SECONDS = 0.05, 1.0
+_MOST_BYTES, _COPIES = 2**28, 3
+"""What one pass of the plain loop may take, in tensors kept for the backward pass, with their gradients and inputs."""
 
 
 def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Reference:
@@ -80,7 +83,12 @@ class _ArmCheck:
 
     def __init__(self, trainer: LoopTrainer, trial: Trial, found: Reference) -> None:
         self.trainer, self.trial, self.found = trainer, trial, found
-        self.batches = _batches(trainer, trial)
+        run = trainer.run(trial, None)
+        self.batches = _batches(run)
+        fits = _rows_of_one_pass(run) if len(self.batches[0]) > trial.arm.chunk else len(self.batches[0])
+        if fits < len(self.batches[0]):
+            self._say(f"of a batch of {trial.arm.label}, {fits:,} rows, the most that one pass may take here")
+            self.batches = [batch[:fits] for batch in self.batches]
 
     def first_update(self) -> None:
         """Raises where the engine's first gradient is not the plain loop's, naming the cause."""
@@ -107,10 +115,11 @@ class _ArmCheck:
         worst = max(self._later(self.trainer, self.trial), key=lambda each: each.size, default=_Difference(0.0, ""))
         if worst > tolerance:
             exact = max(self._later(self._wide(), self.trial), key=lambda each: each.size)
-            if exact.size > _REAL and exact.size > worst.size / 1e3:
+            if exact.size > _REAL and exact.size >= worst.size / 1e3:
                 raise ComparisonError(
                     f"arm {self.trial.arm.label}: an update after its first is not that of a plain loop from the same state, "
-                    f"since {worst}; the optimizer keeps something that its state_dict() has not"
+                    f"since {worst}; the optimizer or the model keeps something that is neither in state_dict() nor a plain "
+                    "attribute"
                 )
         self._same_bits()
         return len(self.batches)
@@ -120,7 +129,7 @@ class _ArmCheck:
         with preserved_rng():
             run = trainer.run(trial, None)
             begun = rng_state(run.device)
-            plain = _plain(trainer, trial, run)
+            plain = _plain(trainer, trial)
             set_rng_state(begun, run.device)
             return self._update(run, plain, self.batches[0])
 
@@ -145,7 +154,7 @@ class _ArmCheck:
             exact = self._first(self._wide(), trial)
         except Exception:
             return False
-        if exact.size > _REAL and exact.size > difference.size / 1e3:
+        if exact.size > _REAL and exact.size >= difference.size / 1e3:
             return False
         self._say(f"{trial.arm.label} differs from one pass by rounding, {difference.size:.0e} of the gradient's norm")
         return True
@@ -161,7 +170,7 @@ class _ArmCheck:
         with preserved_rng():
             run = trainer.run(trial, None)
             begun = rng_state(run.device)
-            plain = _plain(trainer, trial, run)
+            plain = _plain(trainer, trial)
             set_rng_state(begun, run.device)
             self._update(run, plain, self.batches[0])
             for indices in self.batches[1:]:
@@ -204,8 +213,9 @@ class _ArmCheck:
                     run.measure()
                 if cut:
                     run = trainer.run(self.trial, _through_a_file(run.state()))
-            state = run.state()
-        return _digest([state["model"], state["buffers"], state["optimizer"]["state"]])
+            return _digest(
+                [run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]]
+            )
 
     def _say(self, remark: str) -> None:
         if remark not in self.found.remarks:
@@ -236,14 +246,18 @@ class _FirstRows:
         self.n, self.stream = min(_MEASURED_ROWS, source.n), source.stream
 
 
-def _batches(trainer: LoopTrainer, trial: Trial) -> list[Tensor]:
-    """The largest batch of the first epoch, as far as it fits into one pass, and two others."""
-    run = trainer.run(trial, None)
+def _rows_of_one_pass(run: TrialRun) -> int:
+    """How many rows a plain loop may take in one forward and backward pass: the chunk, and as much more as fits."""
+    bytes_a_row = max(1.0, _COPIES * kept_bytes_a_row(run))
+    return max(run.trial.arm.chunk, int(min(_MOST_BYTES, free_memory(run.device) / 4) / bytes_a_row))
+
+
+def _batches(run: TrialRun) -> list[Tensor]:
+    """The largest batch of the first epoch, and two others."""
+    name = run.trial.arm.label
     if run.strategy.adaptive:
         epoch = run.planner.epoch(0)
-        size = check_batch(
-            next(started(run.strategy, epoch, trial.arm.label), None), 0, run.source.n, trial.arm.label, 0
-        )
+        size = check_batch(next(started(run.strategy, epoch, name), None), 0, run.source.n, name, 0)
         batches = list(run.planner.order(0).split(size))
     else:
         batches = list(run.planner.draw(0).batches)
@@ -254,9 +268,9 @@ def _batches(trainer: LoopTrainer, trial: Trial) -> list[Tensor]:
     return [batches[largest], *(others[number % len(others)] for number in range(_UPDATES - 1))]
 
 
-def _plain(trainer: LoopTrainer, trial: Trial, run: TrialRun) -> PlainLoop:
+def _plain(trainer: LoopTrainer, trial: Trial) -> PlainLoop:
     setup = trainer.setup
-    workload = dataclasses.replace(setup.workload, loss=run.workload.loss)
+    workload = with_own_loss(setup.workload, trainer.device, trainer.dtype)
     first = first_rows(setup.workload.train, 2, setup.workload.collate)
     factory = setup.contenders[trial.arm.label].optimizer
     return PlainLoop(workload, trial.arm, factory, trial.seed, first, trainer.device, trainer.dtype)
@@ -283,6 +297,9 @@ def _compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None
     found = [_Difference(_apart(run.weights, plain.weights), "the weights after it")]
     if not run.takes_closure:
         found.append(_Difference(_apart(gradients, plain.gradient), "its gradient"))
+    for mine, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
+        wrong = [name for name, value in mine.items() if name != "params" and not same(value, other.get(name))]
+        found += [_Difference(math.inf, f"the optimizer's {name}") for name in wrong]
     theirs = dict(plain.model.named_buffers())
     for name, buffer in run.model.named_buffers():
         found.append(_Difference(_apart([buffer], [theirs[name]]), f"the buffer {name}"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis.certificate import Agreement, Evidence
+from ..analysis.certificate import Agreement, Evidence, Reference
 from ..core.comparison import Trial
 from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
@@ -89,7 +89,8 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
         if whose is not None:
             evidence.first_record(whose, first)
     agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
-    again = evidence.certificate(Agreement(**agreement))
+    reference = result.environment.get("reference")
+    again = evidence.certificate(Agreement(**agreement), Reference(**reference) if reference else None)
     if not about.get("certificate"):
         broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
         return Finding(

@@ -219,7 +219,7 @@ def test_tuning_trials_that_failed_are_not_called_diverged():
         small_workload(loss=refuses), "single", seeds=1, epochs=30, tune=3, tune_range=(0.001, 10.0), tune_seeds=1
     )
     assert result.notes == [
-        "single: 1 tuning trials failed: RuntimeError: too far (test_select_lr.py:" + result.notes[0].split(":")[-1]
+        "single: 1 tuning trials failed: RuntimeError: too far (test_tuning.py:" + result.notes[0].split(":")[-1]
     ]
     check = next(check for check in result.certificate if check.name == "equal tuning")
     assert "learning rates on 1 seed" in check.detail

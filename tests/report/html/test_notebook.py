@@ -12,8 +12,8 @@ import pytest
 
 from optcompare import compare
 from optcompare.execution.progress import Lines, NotebookBar, in_notebook, progress
+from tests.helpers.hostile_names import NAMES, strategy
 from tests.helpers.html import Outline
-from tests.helpers.strategies import NAMES, strategy
 from tests.helpers.workloads import small_workload
 
 

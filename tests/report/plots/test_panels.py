@@ -22,7 +22,7 @@ from optcompare.report.figures import figure
 from optcompare.report.panels import make_panels
 from optcompare.report.plots import style
 from optcompare.report.plots.builtin_panels import PANELS, panel_figure, with_mean_batch_size
-from optcompare.training.measurement import projection as sketches
+from optcompare.training.measurement import projection
 from tests.helpers.commands import run
 from tests.helpers.figures import LONG, assert_readable, assert_rows_readable, labelled, names, said
 from tests.helpers.trials import Press
@@ -413,16 +413,16 @@ class TestPlane:
 class TestSketch:
     def test_few_weights_are_kept_as_they_are_and_not_the_same_memory(self):
         weights = [torch.arange(6.0).reshape(2, 3), torch.tensor([7.0])]
-        kept = sketches.sketch(weights)
+        kept = projection.sketch(weights)
         weights[0] += 1
         assert kept.tolist() == [0, 1, 2, 3, 4, 5, 7]
 
     def test_of_many_a_linear_map_that_keeps_distances_and_leaves_generators_alone(self, monkeypatch):
-        monkeypatch.setattr(sketches, "_BLOCK", 7001)
+        monkeypatch.setattr(projection, "_BLOCK", 7001)
         generator = torch.Generator().manual_seed(1)
         a, b = (torch.randn(50_000, generator=generator, dtype=torch.float64) for _ in range(2))
         state = torch.get_rng_state()
-        one, two, both = (sketches.sketch([part[:30_000], part[30_000:]]) for part in (a, b, a + 2 * b))
+        one, two, both = (projection.sketch([part[:30_000], part[30_000:]]) for part in (a, b, a + 2 * b))
         assert torch.equal(state, torch.get_rng_state())
         assert one.shape == (4096,)
         torch.testing.assert_close(both, one + 2 * two)
