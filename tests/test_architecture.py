@@ -67,14 +67,12 @@ def test_the_contract_finds(module, line, broken, tmp_path):
 
 def test_the_rooms_are_few_and_say_what_they_are():
     layers = contract()["rooms"]["layers"].split()
-    assert [
-        *sorted(path.name for path in CORE.iterdir() if path.is_dir() and path.name != "__pycache__"),
-        "errors",
-    ] == [
-        *sorted(layers[:-1]),
-        "errors",
-    ]
-    assert len(layers[:-1]) <= 14
+    folders = {path.parent for path in CORE.rglob("*.py")}
+    assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == [], (
+        "the contract would not see it"
+    )
+    assert sorted(path.name for path in folders if path.parent == CORE) == sorted(set(layers) - {"errors"})
+    assert len(layers) <= 15, "fourteen rooms, and errors.py"
     assert [line.split("``")[1] for line in (optcompare.__doc__ or "").splitlines() if line.startswith("- ")] == layers
     assert sorted(path.name for path in CORE.glob("*.py")) == ["__init__.py", "errors.py"]
     for room in CORE.rglob("*/__init__.py"):
@@ -103,6 +101,24 @@ def imported(graph: grimp.ImportGraph, *rooms: str) -> dict[str, set[str]]:
     modules = [m for m in graph.modules for room in rooms if f"{m}.".startswith(f"optcompare.{room}.")]
     assert modules
     return {module: graph.find_modules_directly_imported_by(module) for module in modules}
+
+
+def test_no_module_imports_the_package_that_names_them_all(graph):
+    """``from optcompare import compare`` within it would be an arrow to anywhere that the contract does not see."""
+    modules = [name for name in graph.modules if name.startswith("optcompare.")]
+    assert [name for name in modules if "optcompare" in graph.find_modules_directly_imported_by(name)] == []
+
+
+def test_modules_that_are_imported_by_their_names_lie_below():
+    """The tracker's process imports what it will unpickle before it is needed."""
+    found = {}
+    for path in CORE.rglob("*.py"):
+        calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        named = [call for call in calls if ast.unparse(call.func).endswith(("import_module", "__import__"))]
+        literal = [ast.unparse(call.args[0]) for call in named if "optcompare" in ast.unparse(call.args[0])]
+        if literal:
+            found[str(path.relative_to(CORE))] = literal
+    assert found == {"execution/tracker_process.py": ["'optcompare.report.result'"]}
 
 
 def test_core_knows_no_plugin():

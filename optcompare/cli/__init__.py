@@ -1,1 +1,1 @@
-"""The command line, a module for each group of commands. Only here are texts printed and exit codes chosen."""
+"""The command line, a module for each group of commands."""

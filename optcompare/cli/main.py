@@ -1,4 +1,4 @@
-"""The command line: the only place that prints, chooses exit codes, and turns expected errors into one line."""
+"""The whole command: chooses exit codes, and turns expected errors into one line."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from ..report.result import Result
 from ..results.tables import describe
 from ..storage import run_dir
 from ..storage.journal import Journal, forget_parts
-from ..storage.provenance import describe_environment
+from ..storage.provenance import describe_environment, other_sources
 from ..storage.resume import Earlier, refuse_changes
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
@@ -37,6 +37,7 @@ from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
 from .noise_scale import noise_along
 from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
+from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
 from .tracker_process import tracking
@@ -76,6 +77,9 @@ def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False
     setup = prepared.setup
     now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
     said = refuse_changes(earlier.environment, now, force)
+    maker = other_sources(earlier.environment, now)
+    if maker and not force:
+        said.append(refuse_other_bits(prepared.trainer, earlier, maker))
     noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))
     return execute(noted, earlier.directory, how, earlier)
 
@@ -117,6 +121,7 @@ def execute(
         stop.saving = True
         records, trials = runner.tables()
         measured = runner.measured
+        checked = {"reference": dataclasses.asdict(prepared.reference)}
         trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
         noise: dict[str, Any] = {}
         if comparison.stop_at_goal and not measured.interrupted:
@@ -126,10 +131,10 @@ def execute(
             comparison=comparison,
             records=_as_planned(records, comparison),
             trials=_as_planned(trials, comparison),
-            certificate=runner.certificate(),
+            certificate=runner.certificate(prepared.reference),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*prepared.notes, *said, *_idle(trials, comparison), *work.tasks.notes, *runner.notes],
-            environment=environment | trained | noise,
+            environment=environment | checked | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
             panels=make_panels(registry),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,18 @@ FORMATS = ("png", "svg", "pdf", "html")
 
 @dataclass(repr=False)
 class Result(ResultTables):
-    """A result that can be drawn, saved and shown; what it holds and computes is that of :class:`ResultTables`.
+    """What a comparison measured, the tables computed from it, and how it is drawn, saved and shown.
 
-    ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
+    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's files);
+    - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
+    - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
+    - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
+    - ``plane``: where the weights of each arm went, if that was asked for;
+    - ``weights``: final weights by arm and seed, of those that were kept; ``workload``: what was trained, where it is known;
+    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
     """
 
-    panels: Mapping[str, Panel] | None = None
+    panels: Mapping[str, Panel] | None = field(default=None, kw_only=True)
 
     def plot(self) -> Figure:
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""

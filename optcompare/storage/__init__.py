@@ -1,1 +1,1 @@
-"""The run directory: files written atomically, read without executing anything, and how a run is resumed from them."""
+"""The run directory: written atomically, read without executing anything; provenance, and what a resumed run takes up."""

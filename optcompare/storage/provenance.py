@@ -26,14 +26,14 @@ from ..training.shared_init import fingerprint
 _COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
 _SAMPLED = 64
 
-SAME_RESULTS = {
+KNOWN_SOURCES = {
     "565b6dee4914115dd0999bf013b6c1b81078ef3387c5919af2103c7b02d9b2ba": "optcompare 0.1.0",
     "4abeb0e2e6eb2b29d94dd84471919023a2796c9fa3769e804e3f68f7d41d4fca": "the plugins of optcompare 0.1.0",
 }
-"""SHA-256 of the sources of earlier versions whose trials this version trains to the same bits.
+"""SHA-256 of the sources of earlier versions, whose trials this version trains to the same bits unless they were wrong.
 
-A change that moves code but no bit keeps them; one that moves a bit must take them out. Runs of these versions are in the
-tests, trained again.
+Other sources than these are a difference that could change a result. These are none by themselves: before such a run goes
+on, a trial of each of its arms is trained again and compared to the last bit, and ``optcompare verify`` does it for more.
 """
 
 
@@ -60,29 +60,31 @@ def describe_environment(
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What has changed between two environments that could change a result, a line each.
 
-    Other sources of optcompare are no difference where they are known to give the same results (``SAME_RESULTS``).
+    Other sources of optcompare are no difference where they are known (``KNOWN_SOURCES``): what they train is compared.
     """
     names = {"data_sha256": "the workload's data", "code_sha256": "optcompare's own source files"}
-    known = {"optcompare", "code_sha256"} if then.get("code_sha256") in SAME_RESULTS else set()
+    known = {"optcompare", "code_sha256"} if then.get("code_sha256") in KNOWN_SOURCES else set()
     found = []
     for name in _COMPARED:
         if then.get(name) != now.get(name) and name not in known:
             change = f": {then.get(name)} then, {now.get(name)} now" if name not in names else " changed"
             found.append(f"{names.get(name, name)}{change}")
     before, after = ({plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now))
-    changed = [source for source, sha in before.items() if after.get(source, sha) != sha and sha not in SAME_RESULTS]
+    changed = [source for source, sha in before.items() if after.get(source, sha) != sha and sha not in KNOWN_SOURCES]
     packages = dict.fromkeys(source.partition(".")[0] for source in changed)  # each plugin's hash is its package's
     found += [f"the source files of plugin {package} changed" for package in packages]
     return [*found, *(f"plugin {source} is not loaded now" for source in before if source not in after)]
 
 
-def same_results(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One line where the sources of optcompare or of its plugins differ, and are known to give the same results."""
-    pairs = [(then.get("code_sha256"), now.get("code_sha256"))]
+def other_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The known version, in words, whose sources an environment had where this one has others; empty where there is none."""
     plugins = [{plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now)]
-    pairs += [(sha, plugins[1].get(source)) for source, sha in plugins[0].items()]
-    known = dict.fromkeys(SAME_RESULTS[before] for before, after in pairs if before in SAME_RESULTS and after != before)
-    return [f"the run began with {' and '.join(known)}: other source files, and the same results"] if known else []
+    pairs = [(then.get("code_sha256"), now.get("code_sha256"))]
+    pairs += [(sha, plugins[1][source]) for source, sha in plugins[0].items() if source in plugins[1]]
+    known = dict.fromkeys(
+        KNOWN_SOURCES[before] for before, after in pairs if before in KNOWN_SOURCES and after != before
+    )
+    return " and ".join(known)
 
 
 def data_sha256(workload: Workload) -> str:

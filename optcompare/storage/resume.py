@@ -16,7 +16,7 @@ from ..core.comparison import Arm, Budget, Comparison, Trial
 from ..core.schedule import depends_on_budget
 from ..errors import ComparisonError
 from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
-from .provenance import differences, same_results
+from .provenance import differences
 from .run_dir import read_json
 
 Row = dict[str, Any]
@@ -174,7 +174,7 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
     changed = differences(then, now)
     if changed and not force:
         raise ComparisonError(f"since this run began, {'; '.join(changed)}; give --force to go on all the same")
-    return [*same_results(then, now), *(f"resumed although {change}" for change in changed)]
+    return [f"resumed although {change}" for change in changed]
 
 
 def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from ..registry.manager import Registry
 from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.journal import KEY, Kept, State, has_tables, key_of
-from ..storage.provenance import describe_environment, differences, same_results
+from ..storage.provenance import describe_environment, differences, other_sources
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
 from ..training.loop.trainer import LoopTrainer
@@ -159,8 +159,11 @@ def _environment(registry: Registry, setup: Setup | None, comparison: Comparison
         if setup is None
         else "versions, data, sources of plugins, device and threads"
     )
-    known = "".join(f"; {line}" for line in same_results(then, now))
-    return Finding("environment", not found, ("; ".join(found) or f"{what} are as they were") + known)
+    maker = other_sources(then, now)
+    alike = f"{what} are as they were"
+    if maker:
+        alike = f"made by {maker}, whose source files are others and known; all else is as it was"
+    return Finding("environment", not found, "; ".join(found) or alike)
 
 
 def _absent_device(comparison: Comparison) -> str:

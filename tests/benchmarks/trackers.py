@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import optcompare
-from optcompare.execution import tracker_process as tracking
+from optcompare.execution import tracker_process
 
 PLUGIN = """
 import time
@@ -93,7 +93,7 @@ def main(pairs: int = 5) -> None:
         plugin = Path(folder) / "trackers.py"
         plugin.write_text(PLUGIN)
         out, sys.stdout = sys.stdout, nowhere
-        tracking.CLOSING = 2.0  # what a slow one misses is not what is asked here
+        tracker_process.CLOSING = 2.0  # what a slow one misses is not what is asked here
         head = f"{'tracker':20} {'wall':>7} {'clock':>7} {'cpu':>7}   (ratios, medians of {pairs} pairs)"
         print(head, file=out, flush=True)
         for name in NAMES:

@@ -14,15 +14,12 @@ from pathlib import Path
 
 PACKAGES = {"optcompare": "optcompare", "optcompare_plugins": "plugins"}
 """The installed packages, and where their sources lie in the repository."""
-INSTALLED = (".py", ".css", ".js", ".typed")
 
 
-def files(directory: Path) -> set[Path]:
-    return {
-        path.relative_to(directory)
-        for path in directory.rglob("*")
-        if path.suffix in INSTALLED or path.name == "py.typed"
-    }
+def files(directory: Path) -> dict[Path, bytes]:
+    """All files of a package with their contents, but for what Python compiled."""
+    paths = [path for path in directory.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(directory): path.read_bytes() for path in paths}
 
 
 def problems(repository: Path) -> tuple[int, list[str]]:
@@ -35,20 +32,23 @@ def problems(repository: Path) -> tuple[int, list[str]]:
             wrong.append(f"{package} is not installed")
             continue
         installed = Path(spec.origin).parent
-        if installed == source:
+        if installed.samefile(source):
             wrong.append(f"{package} is imported from the source tree; install a wheel, and call this from elsewhere")
             continue
-        wrong += [f"{folder}/{path} is not installed" for path in sorted(files(source) - files(installed))]
+        ours, theirs = files(source), files(installed)
+        wrong += [f"{folder}/{path} is not installed" for path in sorted(ours.keys() - theirs.keys())]
         wrong += [
-            f"{package}/{path} is installed and not in the source tree"
-            for path in sorted(files(installed) - files(source))
+            f"{package}/{path} is installed and not in the source tree" for path in sorted(theirs.keys() - ours.keys())
         ]
-        for path in sorted(path for path in files(installed) if path.suffix == ".py"):
+        wrong += [
+            f"{package}/{path} is another file" for path in ours.keys() & theirs.keys() if ours[path] != theirs[path]
+        ]
+        for path in sorted(path for path in theirs if path.suffix == ".py"):
             name = ".".join([package, *path.with_suffix("").parts]).removesuffix(".__init__")
             try:
                 importlib.import_module(name)
                 imported += 1
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 wrong.append(f"{name} does not import: {type(error).__name__}: {error}")
     return imported, wrong
 

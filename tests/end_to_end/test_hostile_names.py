@@ -11,7 +11,7 @@ import torch
 
 from optcompare import OptcompareError, RunDirectoryError, WorkloadError, compare, load
 from optcompare.cli.main import main
-from tests.helpers.strategies import NAMES, strategy
+from tests.helpers.hostile_names import NAMES, strategy
 from tests.helpers.workloads import small_workload
 
 

@@ -18,7 +18,8 @@ import pytest
 
 from optcompare import Result, RunDirectoryError, load
 from optcompare.storage.journal import has_tables
-from tests.helpers.trials import EXACT, LOUD
+from tests.helpers.plugins import LOUD
+from tests.helpers.trials import EXACT
 
 SCRIPT = Path(sys.executable).with_name("optcompare")
 WAYS = {

@@ -26,7 +26,8 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy(ROOT / name, place / "source" / name)
     build = ["-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
     build += ["--no-build-isolation", "--wheel-dir", str(place), str(place / "source")]
-    subprocess.run([sys.executable, *build], check=True, capture_output=True)
+    done = subprocess.run([sys.executable, *build], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     (wheel,) = place.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(place / "site")
@@ -58,8 +59,16 @@ def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, t
             lambda site: (site / "optcompare/stale.py").touch(),
             "optcompare/stale.py is installed and not in the source tree",
         ),
+        (
+            lambda site: (site / "optcompare/report/html/page.js").write_text("other"),
+            "optcompare/report/html/page.js is another file",
+        ),
+        (
+            lambda site: (site / "optcompare/core/goal.py").write_text("raise SystemExit(0)"),
+            "optcompare.core.goal does not import: SystemExit: 0",
+        ),
     ],
-    ids=["a style sheet", "a package", "a file of an earlier build"],
+    ids=["a style sheet", "a package", "a file of an earlier build", "a file that was changed", "a module that ends"],
 )
 def test_what_a_wheel_lacks_is_found(unpacked, tmp_path, change, said):
     site = Path(shutil.copytree(unpacked, tmp_path / "site"))

@@ -14,7 +14,7 @@ import pytest
 
 from optcompare import ComparisonError, PluginError, compare
 from optcompare.cli.main import main
-from optcompare.execution import tracker_process as tracking
+from optcompare.execution import tracker_process
 from optcompare.registry.manager import Registry
 from tests.helpers.workloads import small_workload
 
@@ -81,7 +81,7 @@ EVENTS = 1 + RECORDS + 4 + 1
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
     """The machine may be busy with other tests."""
-    monkeypatch.setattr(tracking, "CLOSING", 100.0)
+    monkeypatch.setattr(tracker_process, "CLOSING", 100.0)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(plugin, name, sa
 
 
 def test_a_slow_tracker_is_waited_for_a_while_and_what_it_missed_is_said(plugin, monkeypatch):
-    monkeypatch.setattr(tracking, "CLOSING", 3.0)
+    monkeypatch.setattr(tracker_process, "CLOSING", 3.0)
     began = time.monotonic()
     with pytest.warns(
         UserWarning, match=rf"^tracker slow missed up to (19|20) of {EVENTS} events: it was not done 3 s after"
@@ -161,16 +161,16 @@ def test_a_slow_tracker_is_waited_for_a_while_and_what_it_missed_is_said(plugin,
 
 def test_what_is_too_much_to_wait_is_dropped_and_counted(plugin, monkeypatch):
     """One event is taken, and what was sent with it; beyond ROOM nothing waits."""
-    monkeypatch.setattr(tracking, "CLOSING", 3.0)
-    monkeypatch.setattr(tracking, "ROOM", 5)
+    monkeypatch.setattr(tracker_process, "CLOSING", 3.0)
+    monkeypatch.setattr(tracker_process, "ROOM", 5)
     most = []
-    told = tracking.Tracked._tell
+    told = tracker_process.Tracked._tell
 
     def counted(self, event, *arguments):
         told(self, event, *arguments)
         most.append(self._queue.qsize())
 
-    monkeypatch.setattr(tracking.Tracked, "_tell", counted)
+    monkeypatch.setattr(tracker_process.Tracked, "_tell", counted)
     with pytest.warns(UserWarning, match="^tracker slow missed up to"):
         compare(small_workload(500), "single", seeds=1, epochs=1, measure=500, plugins=plugin, track="slow")
     assert len(most) > 500

@@ -1,4 +1,4 @@
-"""Strategies that remember, listen, or have odd names."""
+"""Strategies that remember or listen."""
 
 from __future__ import annotations
 
@@ -39,15 +39,3 @@ class Growing(Strategy):
             stats = yield rest[: self.size]
             assert stats.loss >= 0
             rest, self.size = rest[self.size :], self.size % 4 + 1
-
-
-NAMES = [
-    "../../escaped", "/etc/passwd", "a\\b", "..", "<script>alert(1)</script>", "line\nbreak", "tab\there", "\x1b[31mred",
- "$math$ _under^", "100%", "a" * 3000, "名前", "\u202ertl", "  ", "comma, and : colon @ at", "[bold]rich[/bold]",
-]  # fmt: skip
-
-
-def strategy(name):
-    made = type("Named", (Strategy,), {"batches": lambda self, epoch: iter(epoch.order.split(4))})
-    made.__name__ = name
-    return made()

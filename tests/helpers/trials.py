@@ -79,12 +79,3 @@ def same(one, other):
     assert one.weights.keys() == other.weights.keys()
     for key, weights in one.weights.items():
         assert fingerprint(weights) == fingerprint(other.weights[key])
-
-
-LOUD = """
-from optcompare import hookimpl
-
-@hookimpl
-def optcompare_trial_finished(trial, outcome):
-    print("ended", trial.arm.label, trial.seed, flush=True)
-"""

@@ -15,7 +15,7 @@ from optcompare import load
 from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.storage.journal import PARTS, Journal, forget_parts, read_run
 from optcompare.storage.run_dir import RECORDS, TRIALS, write_table
-from tests.helpers.trials import LOUD
+from tests.helpers.plugins import LOUD
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 
