@@ -87,12 +87,20 @@ class _ArmCheck:
         self.batches = _batches(run)
         fits = _rows_of_one_pass(run) if len(self.batches[0]) > trial.arm.chunk else len(self.batches[0])
         if fits < len(self.batches[0]):
-            self._say(f"of a batch of {trial.arm.label}, {fits:,} rows, the most that one pass may take here")
-            self.batches = [batch[:fits] for batch in self.batches]
+            self._keep_rows(fits)
+
+    def _keep_rows(self, count: int) -> None:
+        """Checks so many rows of each batch alone."""
+        self._say(f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here")
+        self.batches = [batch[:count] for batch in self.batches]
 
     def first_update(self) -> None:
         """Raises where the engine's first gradient is not the plain loop's, naming the cause."""
-        difference = self._first(self.trainer, self.trial)
+        try:
+            difference = self._first(self.trainer, self.trial)
+        except (MemoryError, torch.OutOfMemoryError):
+            self._keep_rows(self.trial.arm.chunk)
+            difference = self._first(self.trainer, self.trial)
         if difference <= TOLERANCES[self.trainer.setup.comparison.dtype] or self._only_rounds(self.trial, difference):
             return
         arm, size = self.trial.arm, len(self.batches[0])
@@ -135,6 +143,7 @@ class _ArmCheck:
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> _Difference:
         """One update by both, from the same state of the generators."""
+        before = [saved_state(model) for model in (run.model, plain.model)]
         begun, gradients = rng_state(run.device), _gradients_of(run, indices)
         ended = rng_state(run.device)
         for mine, theirs in zip(plain.optimizer.param_groups, run.optimizer.param_groups, strict=True):
@@ -146,7 +155,8 @@ class _ArmCheck:
         set_rng_state(begun, run.device)
         plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
         set_rng_state(ended, run.device)
-        return _compared(run, plain, gradients)
+        after = [saved_state(model) for model in (run.model, plain.model)]
+        return _compared(run, plain, gradients, _unlike(before, after))
 
     def _only_rounds(self, trial: Trial, difference: _Difference) -> bool:
         """Whether the difference all but disappears in float64, in which case it is said."""
@@ -292,8 +302,10 @@ def _gradients_of(run: TrialRun, indices: Tensor) -> list[Tensor | None]:
     return found
 
 
-def _compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None]) -> _Difference:
-    """The largest difference in gradient, weights, buffers and plain attributes."""
+def _compared(
+    run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]
+) -> _Difference:
+    """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left unlike."""
     found = [_Difference(_apart(run.weights, plain.weights), "the weights after it")]
     if not run.takes_closure:
         found.append(_Difference(_apart(gradients, plain.gradient), "its gradient"))
@@ -303,17 +315,28 @@ def _compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None
     theirs = dict(plain.model.named_buffers())
     for name, buffer in run.model.named_buffers():
         found.append(_Difference(_apart([buffer], [theirs[name]]), f"the buffer {name}"))
-    attributes, others = saved_state(run.model), saved_state(plain.model)
-    for name, value in attributes.items():
-        if isinstance(value, (bool, int, float, str)) and not same(value, others.get(name)):
-            found.append(_Difference(math.inf, f"the attribute {name}"))
+    for name in changed:
+        found.append(_Difference(math.inf, f"the attribute {name}"))
     return max(found, key=lambda each: each.size)
+
+
+def _unlike(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> list[str]:
+    """The plain attributes, numbers and texts, that an update changed in either module and left unlike in the two."""
+    names = [
+        name
+        for name, value in after[0].items()
+        if isinstance(value, (bool, int, float, str))
+        and any(not same(one.get(name), other.get(name)) for one, other in zip(before, after, strict=True))
+    ]
+    return [name for name in names if not same(after[0][name], after[1].get(name))]
 
 
 def _apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
     """|ours - theirs| / |theirs| over all tensors; NaN and infinity in both at the same places agree."""
     square = norm = 0.0
     for one, other in zip(ours, theirs, strict=True):
+        if one is None and other is None:
+            continue
         a, b = (None if each is None else _numbers(each) for each in (one, other))
         if a is None or b is None:
             a, b = a if a is not None else torch.zeros_like(b), b if b is not None else torch.zeros_like(a)  # type: ignore[arg-type]

@@ -210,7 +210,7 @@ def _prepared(
 ) -> Prepared:
     return prepare(
         registry, workload=workload, strategies=[strategy], optimizers=[optimizer], lr=None, chunk=None, eval_chunk=None,
-        budget=budget or Budget("epochs", 3), seeds=(0,), order=None, device="cpu",
+        budget=budget or Budget("epochs", 3), seeds=(0,), order=None, device="cpu", held=False,
     )  # fmt: skip
 
 

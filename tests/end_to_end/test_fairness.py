@@ -386,6 +386,7 @@ class TestBudgets:
         result = compare(small_workload(), ARMS, seeds=3, epochs=2)
         assert all(certified(result).values())
         assert [check.detail for check in result.certificate] == [
+            "3 updates of full, mini:4, single",
             "one SHA-256 a seed over 3 arms and 3 seeds",
             "one SHA-256 an epoch over all arms, 6 epochs of 3 seeds",
             "the loss before training, to the last bit",

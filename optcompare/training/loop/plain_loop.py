@@ -13,6 +13,7 @@ from ...interfaces.optimizer import Factory, build, takes_closure
 from ...interfaces.workload import Workload
 from ..placement import place
 from ..shared_init import materialize, set_to_train
+from .closure_passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,7 @@ class PlainLoop:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self.workload, self.clip = workload, arm.clip
+        self.workload, self.clip, self.device = workload, arm.clip, device
         with preserved_rng():
             torch.manual_seed(seed)
             seed_python(seed)
@@ -60,10 +61,12 @@ class PlainLoop:
     def update(self, batches: Sequence[Any]) -> None:
         """One update on a batch; of several batches, on the mean over their weights of their gradients.
 
-        ``gradient`` is then that with which the optimizer made its step.
+        ``gradient`` is then that with which the optimizer made its step. One that evaluates several times evaluates one
+        function: random numbers and buffers begin each evaluation alike.
         """
         if takes_closure(self.optimizer):
-            self.optimizer.step(lambda: self._evaluate(batches))
+            passes = Passes(lambda: self._evaluate(batches), self.model, self.device)
+            self.optimizer.step(lambda: float(passes()))
             return
         self._evaluate(batches)
         if self.clip is not None:
@@ -71,8 +74,8 @@ class PlainLoop:
         self.gradient = [None if weight.grad is None else weight.grad.detach().clone() for weight in self.weights]
         self.optimizer.step()
 
-    def _evaluate(self, batches: Sequence[Any]) -> float:
-        self.optimizer.zero_grad()
+    def _evaluate(self, batches: Sequence[Any]) -> Tensor:
+        self.model.zero_grad()
         if len(batches) == 1:
             loss = self.workload.mean_loss(self.model, batches[0])
         else:
@@ -81,4 +84,4 @@ class PlainLoop:
             parts = [weight * self.workload.mean_loss(self.model, batch) for weight, batch in kept]
             loss = torch.stack(parts).sum() / sum(weights)
         loss.backward()
-        return float(loss.detach())
+        return loss
