@@ -24,6 +24,7 @@ from ...core.tree import len_batch, of_one_length, rebuilt, rows_of, tensors
 from ...errors import StrategyError, explain
 from ...interfaces.workload import MeanLoss, Workload
 from .evaluation import evaluating
+from .module_state import state_kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +66,7 @@ class SampleNorms:
         modes = [(module, module.training) for module in model.modules()]
         grads = [(weight, weight.grad) for weight in model.parameters()]
         try:
-            with preserved_rng(), torch.enable_grad():
+            with preserved_rng(), state_kept(model), torch.enable_grad():
                 model.eval()
                 return _agreeing(self._workload, model, rows)
         except Exception:  # whatever a model has against single rows
