@@ -20,10 +20,13 @@ from .statistics import final_values, mean_interval
 from .time_to_goal import time_to_goal
 
 ALPHA = 0.05
+ROUNDING = 1e-5
+"""The relative spread of final values over seeds that a seed which changes nothing may leave."""
 COLUMNS = (
     "arm", "baseline", "n", "difference", "low", "high", "wins", "losses", "ties", "p", "p_holm", "enough_seeds",
     "claimed", "control_spread", "indistinguishable", "goal_pairs", "goal_ratio", "goal_ratio_low", "goal_ratio_high",
     "goal_p_holm", "goal_claimed", "goal_resolution", "goal_seeds", "goal_hits", "goal_baseline_hits",
+    "same_start", "repeats",
 )  # fmt: skip
 
 
@@ -115,6 +118,10 @@ def pairs(
       measurement that reached the goal and the one before it;
     - ``goal_hits``, ``goal_baseline_hits``: of ``goal_seeds`` shared seeds, those on which each reached it.
 
+    ``same_start``: both arms begin with the same weights on all seeds; ``repeats``: the seeds of which all are one run,
+    since besides no final value varies by more than rounding. Such a pair is one observation: n is 1, and it has no
+    interval and no p.
+
     Raises :class:`ComparisonError` where the baseline or the control is no arm, or the goal no metric.
     """
     arms = list(trials["arm"].unique())
@@ -132,9 +139,29 @@ def pairs(
     for arm in arms:
         if arm not in (baseline, control):
             row: dict[str, object] = {"arm": arm, "baseline": baseline, "control_spread": spread}
-            row |= _differences(*_shared(finals, arm, baseline), lower_wins=column.endswith("_loss"))
-            rows.append(row | _to_goal(*_shared(times, arm, baseline)))
+            ends, goals = _shared(finals, arm, baseline), _shared(times, arm, baseline)
+            row["same_start"] = _same_start(trials[trials["arm"].isin([arm, baseline])])
+            row["repeats"] = len(ends[0]) if row["same_start"] and all(map(_constant, ends)) else 0
+            if row["repeats"]:
+                ends, goals = (ends[0][:1], ends[1][:1]), (goals[0][:1], goals[1][:1])
+            rows.append(row | _differences(*ends, lower_wins=column.endswith("_loss")) | _to_goal(*goals))
     return _with_claims(pd.DataFrame(rows, columns=[*COLUMNS, "goal_p"]))
+
+
+def _same_start(trials: pd.DataFrame) -> bool:
+    """Whether trials of several seeds all begin with the same weights."""
+    if "weights_sha256" not in trials or trials["seed"].nunique() < 2:
+        return False
+    begun = trials["weights_sha256"][trials["weights_sha256"] != ""]
+    return len(begun) > 0 and begun.nunique() == 1
+
+
+def _constant(values: np.ndarray) -> bool:
+    """Whether final values, in the first column, differ by rounding at most."""
+    finals = values[:, 0]
+    return (
+        len(finals) > 1 and bool(np.isfinite(finals).all()) and bool(np.ptp(finals) <= ROUNDING * np.abs(finals).max())
+    )
 
 
 def _with_claims(table: pd.DataFrame) -> pd.DataFrame:

@@ -47,6 +47,10 @@ def verdict(
     if len(table) and final:
         lost = {str(arm): _lost(group["status"]) for arm, group in trials.groupby("arm", sort=False)}
         sentences.append(_final_sentence(table, lost, column))
+    if len(table) and (table["same_start"] & (table["repeats"] == 0)).any():
+        sentences.append(
+            "The start is the same on all seeds: only the order of samples varies, or what is drawn in training."
+        )
     cut = int((trials["status"] == "interrupted").sum())
     where = f"{workload}, on {_count(trials['seed'].nunique(), 'seed')}"
     where += f" ({_count(cut, 'interrupted trial')} left out)" if cut else ""
@@ -93,7 +97,8 @@ def _goal_clause(row: pd.Series, name: str, needed: int) -> str:
 
 def _final_sentence(table: pd.DataFrame, lost: dict[str, str], column: str) -> str:
     baseline, m, spread = str(table["baseline"].iloc[0]), len(table), float(table["control_spread"].iloc[0])
-    seeds, needed = int(_shared(table).max()), seeds_needed(m)
+    varied, needed = table[table["repeats"] == 0], seeds_needed(m)
+    seeds = int(_shared(varied).max()) if len(varied) else needed
     few, clauses = seeds < needed, [f"{baseline} {lost[baseline]}"] if lost[baseline] else []
     if few:
         too_few = f"{_count(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few for {_count(m, 'comparison')}"
@@ -115,6 +120,14 @@ def _final_clause(row: pd.Series, lost: str, few: bool) -> str:
     wins += f" and equal on {row['ties']}" if row["ties"] else ""
     if seeds == 0:
         return f"{arm} shares no seed with {baseline}"
+    if row["repeats"]:
+        difference = (
+            f"{number(abs(row['difference']))} {'lower' if row['difference'] < 0 else 'higher'} than {baseline}"
+        )
+        ends = f"ends {difference}" if row["difference"] else f"equals {baseline}"
+        return (
+            f"{arm} {ends}, in one run that all {row['repeats']} seeds repeat: the seed changes nothing in these arms"
+        )
     if math.isnan(row["difference"]):
         return f"{arm} {lost + ' and ' if lost else ''}is {wins}, without a mean difference"
     if row["ties"] == seeds:
@@ -131,12 +144,13 @@ def _final_clause(row: pd.Series, lost: str, few: bool) -> str:
 
 
 def _final_counts(table: pd.DataFrame) -> str:
-    difference, claimed = table["difference"], table["claimed"]
-    unknown, inside = difference.isna(), table["indistinguishable"]
+    difference, claimed, once = table["difference"], table["claimed"], table["repeats"] > 0
+    unknown, inside = difference.isna(), table["indistinguishable"] & ~once
     counts = [
         _counted(table[claimed & (difference < 0)], "lower", difference, _distance),
         _counted(table[claimed & (difference > 0)], "higher", difference, _distance),
-        _counted(table[~(claimed | inside | unknown)], "where no difference can be claimed"),
+        _counted(table[~(claimed | inside | unknown | once)], "where no difference can be claimed"),
+        _counted(table[once], "that are one run, which all seeds repeat"),
         _counted(table[inside], "indistinguishable from rounding"),
         _counted(table[unknown], "without a mean difference, for seeds were lost"),
     ]

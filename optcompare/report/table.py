@@ -41,7 +41,8 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
     rows = []
     for _, pair in pairs.iterrows():
         known = not math.isnan(pair["difference"])
-        between = f"{number(pair['difference'])} ({number(pair['low'])} to {number(pair['high'])})" if known else "–"
+        interval = "" if math.isnan(pair["low"]) else f" ({number(pair['low'])} to {number(pair['high'])})"
+        between = f"{number(pair['difference'])}{interval}" if known else "–"
         row = [str(pair["arm"]), between, *(str(int(pair[name])) for name in ("wins", "losses", "ties"))]
         row.append(_probability(float(pair["p_holm"])))
         if with_goal:

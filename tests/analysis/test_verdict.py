@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 
+from optcompare.analysis.paired import pairs
 from optcompare.analysis.verdict import verdict
 from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
-from tests.helpers.tables import INF, NAN, tables, trial
+from tests.helpers.tables import INF, NAN, ended, tables, trial
 
 Ends = list[tuple[float, float]]
 """For each seed: the samples after which a loss of 1 is reached (infinite: never), and the final loss (infinite: the
@@ -223,3 +226,46 @@ def test_arms_that_share_no_seed():
 def test_unknown_baseline_is_refused():
     with pytest.raises(ComparisonError, match=r"^the baseline 'none' is no arm; there are full, mini$"):
         verdict("digits", *measured({"full": FULL, "mini": MINI}), "none", "train_loss")
+
+
+def repeated(finals, fingerprints):
+    records, trials = ended(finals)
+    return records, trials.assign(weights_sha256=[fingerprints[seed] for seed in trials["seed"]])
+
+
+def test_seeds_that_change_nothing_are_one_run():
+    """Seven copies of one experiment are one observation: no interval, no p, whatever the last bits are."""
+    records, trials = repeated({"a": [0.5 + 1e-8 * seed for seed in range(7)], "b": [0.4] * 7}, "x" * 7)
+    (row,) = pairs(records, trials, "a", "train_loss").to_dict("records")
+    assert (row["n"], row["repeats"], row["same_start"], row["claimed"]) == (1, 7, True, False)
+    assert math.isnan(row["low"])
+    assert math.isnan(row["p_holm"])
+    assert verdict("w", records, trials, "a", "train_loss")[0] == (
+        "On final train_loss, b ends 0.1 lower than a, in one run that all 7 seeds repeat: the seed changes nothing in these "
+        "arms."
+    )
+
+
+def test_an_arm_that_varies_from_one_start_is_compared_as_ever_which_is_said():
+    finals = {"a": [0.5] * 7, "b": [0.4, 0.41, 0.42, 0.4, 0.41, 0.42, 0.4]}
+    records, trials = repeated(finals, "x" * 7)
+    (row,) = pairs(records, trials, "a", "train_loss").to_dict("records")
+    assert (row["n"], row["repeats"], row["claimed"]) == (7, 0, True)
+    sentences = verdict("w", records, trials, "a", "train_loss")
+    assert (
+        sentences[1]
+        == "The start is the same on all seeds: only the order of samples varies, or what is drawn in training."
+    )
+
+
+def test_equal_ends_from_different_starts_are_seven_observations():
+    records, trials = repeated({"a": [0.5] * 7, "b": [0.4] * 7}, "abcdefg")
+    (row,) = pairs(records, trials, "a", "train_loss").to_dict("records")
+    assert (row["n"], row["repeats"], row["same_start"]) == (7, 0, False)
+    assert "The start is the same" not in " ".join(verdict("w", records, trials, "a", "train_loss"))
+
+
+def test_pairs_that_repeat_are_counted_apart_where_there_are_many():
+    finals = {"a": [0.5] * 7, **{name: [0.1 * number] * 7 for number, name in enumerate("bcdef", 1)}}
+    records, trials = repeated(finals, "x" * 7)
+    assert "5 that are one run, which all seeds repeat" in verdict("w", records, trials, "a", "train_loss")[0]
