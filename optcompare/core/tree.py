@@ -40,6 +40,11 @@ def mapped(function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any],
     return other(batch)
 
 
+def dense(tensor: Tensor) -> Tensor:
+    """The tensor itself, or the dense form of a sparse one, such as an embedding's gradient."""
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
 def tensors(batch: Any) -> list[Tensor]:
     """All tensors of a batch, in its own order."""
     found: list[Tensor] = []

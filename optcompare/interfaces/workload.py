@@ -150,6 +150,11 @@ class Workload:
         return float(len_batch(batch))
 
     @property
+    def by_rows(self) -> bool:
+        """Whether every batch weighs as much as it has rows."""
+        return self.weight is None and self._label_weight is None
+
+    @property
     def in_parts(self) -> bool:
         """Whether a batch may be computed in several forward passes at all."""
         return self.objective is None or self.weight is not None

@@ -17,6 +17,7 @@ import torch
 from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
 from ..core.rng import preserved_rng, rng_state, set_rng_state
+from ..core.tree import dense
 from ..errors import ComparisonError
 from ..training.data import Source, first_rows
 from ..training.lanes.memory import free_memory, kept_bytes_a_row
@@ -350,9 +351,9 @@ def _apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> fl
 
 def _numbers(tensor: Tensor) -> Tensor:
     """As float64, complex numbers as two."""
-    dense = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
-    dense = torch.view_as_real(dense.resolve_conj()) if dense.is_complex() else dense
-    return dense.cpu().double()
+    values = dense(tensor.detach())
+    values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
+    return values.cpu().double()
 
 
 def _state_of(plain: PlainLoop, run: TrialRun) -> State:
@@ -383,9 +384,9 @@ def _digest(value: Any) -> str:
 
     def add(each: Any) -> None:
         if isinstance(each, torch.Tensor):
-            dense = each.detach().to_dense() if each.is_sparse else each.detach()
-            digest.update(f"{dense.dtype}{tuple(dense.shape)}".encode())
-            digest.update(dense.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+            values = dense(each.detach())
+            digest.update(f"{values.dtype}{tuple(values.shape)}".encode())
+            digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         elif isinstance(each, dict):
             for key, inner in each.items():
                 digest.update(repr(key).encode())

@@ -55,6 +55,25 @@ def mean_gradient(
     return total / total_weight
 
 
+def clip(weights: Sequence[Tensor], most: float) -> None:
+    """Scales the whole gradient in ``.grad`` down to a norm, where its own is larger; sparse gradients stay sparse.
+
+    The same arithmetic as ``torch.nn.utils.clip_grad_norm_``, which does not take sparse gradients.
+    """
+    if not any(weight.grad is not None and weight.grad.is_sparse for weight in weights):
+        torch.nn.utils.clip_grad_norm_(weights, most)
+        return
+    found = []
+    for weight in weights:
+        if weight.grad is not None:
+            weight.grad = weight.grad.coalesce() if weight.grad.is_sparse else weight.grad
+            found.append(weight.grad.values() if weight.grad.is_sparse else weight.grad)
+    norm = torch.stack([values.norm() for values in found]).norm()
+    factor = (most / (norm + 1e-6)).clamp(max=1.0)
+    for values in found:
+        values.mul_(factor)
+
+
 def normalises_batches(model: nn.Module) -> str | None:
     """The kind of the first module that uses batch statistics in training, if there is one."""
     for module in model.modules():

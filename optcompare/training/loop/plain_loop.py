@@ -14,6 +14,7 @@ from ...interfaces.workload import Workload
 from ..placement import place
 from ..shared_init import materialize, set_to_train
 from .closure_passes import Passes
+from .gradient import clip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +71,7 @@ class PlainLoop:
             return
         self._evaluate(batches)
         if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.clip)
+            clip(self.weights, self.clip)
         self.gradient = [None if weight.grad is None else weight.grad.detach().clone() for weight in self.weights]
         self.optimizer.step()
 

@@ -32,7 +32,7 @@ from ..measurement.step_stats import norms_alone
 from ..placement import place
 from ..shared_init import SharedStart, fingerprint
 from .closure_passes import Passes, check_arm
-from .gradient import in_chunks, mean_gradient
+from .gradient import clip, in_chunks, mean_gradient
 from .planner import Planner
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ class TrialRun:
     def clip_gradient(self) -> None:
         """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's is larger."""
         if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.clip)
+            clip(self.weights, self.clip)
 
     def set_rate(self, updates: int, samples: int) -> None:
         """The rates of the next update, by what was spent of the budget before it."""

@@ -20,7 +20,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from ...core.rng import preserved_rng
-from ...core.tree import len_batch, of_one_length, rebuilt, rows_of, tensors
+from ...core.tree import dense, len_batch, of_one_length, rebuilt, rows_of, tensors
 from ...errors import StrategyError, explain
 from ...interfaces.workload import MeanLoss, Workload
 from .evaluation import evaluating
@@ -281,7 +281,7 @@ def _one_by_one(workload: Workload, model: nn.Module, batch: Any, trained: Seque
             with torch.enable_grad():
                 loss = workload.mean_loss(model, rows_of(batch, slice(index, index + 1)))
             gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-            rows.append(torch.cat([gradient.detach().flatten() for gradient in gradients]))
+            rows.append(torch.cat([dense(gradient.detach()).flatten() for gradient in gradients]))
     finally:
         with torch.no_grad():
             for buffer, before in buffers:

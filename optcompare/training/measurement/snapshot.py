@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ...core.rng import DIAGNOSTIC, sequence
-from ...core.tree import len_batch, rows_of
+from ...core.tree import dense, len_batch, rows_of
 from ...errors import DiagnosticError, StrategyError, brief
 from ...interfaces.diagnostic import Samples
 from ...interfaces.workload import Workload
@@ -120,7 +120,8 @@ class LiveMoment:
         total, weights = torch.zeros_like(self.weights), 0.0
         for batch in batches:
             weight = self.workload.weigh(batch)
-            total += weight * flat(self._gradients(self.workload.mean_loss(self.model, batch)))
+            if weight:  # of a batch in which nothing counts, the mean is NaN
+                total += weight * flat(self._gradients(self.workload.mean_loss(self.model, batch)))
             weights += weight
         return total / weights
 
@@ -147,7 +148,7 @@ class LiveMoment:
                 squares.append(self._norms.squares(self.model, batch, names).detach().double())
             except (StrategyError, TypeError) as error:
                 raise self._refused("gradients of single samples", error, _probe_mapped) from error
-            if self.workload.weight is not None:
+            if not self.workload.by_rows:
                 shares += [self.workload.weigh(rows_of(batch, slice(i, i + 1))) for i in range(len_batch(batch))]
         found = torch.cat(squares)
         if not shares:
@@ -242,7 +243,7 @@ def _leaf(value: Any) -> Any:
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
     """One vector, [P], sharing no memory with any of them."""
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+    return torch.cat([dense(tensor.detach()).reshape(-1) for tensor in tensors])
 
 
 @torch.no_grad()
