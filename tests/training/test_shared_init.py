@@ -211,3 +211,14 @@ def test_an_optimizer_that_changes_the_weights_when_it_is_made_is_no_shared_star
     assert (result.trials.groupby("seed")["weights_sha256"].nunique() == 2).all()
     (check,) = (check for check in result.certificate if check.name == "identical initial weights")
     assert not check.held
+
+
+def test_lanes_measure_their_own_starts():
+    """The loss before training of each lane is its own, where an optimizer changed the weights when it was made."""
+    result = compare(
+        small_workload(), "mini:5", [torch.optim.SGD, Shrinks], lr=0.01, seeds=2, epochs=2, trainer="lanes"
+    )
+    first = result.records[result.records["update"] == 0]
+    assert (first.groupby("seed")["train_loss"].nunique() == 2).all()
+    (check,) = (check for check in result.certificate if check.name == "identical first measurement")
+    assert not check.held

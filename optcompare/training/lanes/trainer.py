@@ -73,7 +73,6 @@ class LanesTrainer:
         self.checked, self.apart = 0, 0.0
         self.tolerance = TOLERANCES[loop.setup.comparison.dtype]
         self.families = Families(loop, memory, self.tolerance, say)
-        self._firsts: dict[int, Mapping[str, float]] = {}
         self._live: tuple[State, LanesRun] | None = None
 
     def grouped(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[tuple[Trial, str]]]:
@@ -154,10 +153,8 @@ class LanesTrainer:
         for number, trial in enumerate(trials):
             run = self.loop.run(trial, None if state is None else state["lanes"][number])
             if state is None:
-                run.begin(self._firsts.get(trial.seed))
+                run.begin()
                 (record,) = run.records
-                measured = {name: record[name] for name in record if name.startswith(("train_", "valid_"))}
-                self._firsts.setdefault(trial.seed, measured)
                 records.append({**record, "clock": "estimated"})
             ended = run.progress.status != "running"
             planner = run.planner if ended else planners.setdefault(trial.seed, run.planner)

@@ -137,10 +137,10 @@ class TrialRun:
     def _own_state(self) -> dict[str, dict[str, Any]]:
         return {name: saved_state(module) for module, name in self._with_state()}
 
-    def begin(self, values: Mapping[str, float] | None = None) -> None:
-        """The record before the first update; ``values``: what another trial of the same seed measured there."""
+    def begin(self) -> None:
+        """The record before the first update."""
         self._follow_weights()
-        self.measure(values)
+        self.measure()
         self.seal()
 
     def seal(self) -> None:
@@ -188,19 +188,18 @@ class TrialRun:
         self.progress.updates += 1
         self.progress.samples += len(indices)
 
-    def measure(self, values: Mapping[str, float] | None = None) -> None:
-        """Appends a record; ``values``: where the same weights were evaluated before."""
+    def measure(self) -> None:
+        """Appends a record."""
         with judged(self.optimizer, self.weights):
-            self._measure(values)
+            self._measure()
 
-    def _measure(self, values: Mapping[str, float] | None) -> None:
+    def _measure(self) -> None:
         watch, progress = Clock(self.device), self.progress
         if self._sketched:
             with watch:
                 progress.keep_snapshot(sketch(self.weights))
-        if values is None:
-            with watch:
-                values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
+        with watch:
+            values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
         if self.diagnosing.columns:
             with watch:
                 values = {**values, **self._diagnosed(values)}
