@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import io
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +14,6 @@ import torch
 from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
 from ..core.rng import preserved_rng, rng_state, set_rng_state
-from ..core.tree import dense
 from ..errors import ComparisonError
 from ..training.data import Source, first_rows
 from ..training.lanes.memory import free_memory, kept_bytes_a_row
@@ -27,6 +23,7 @@ from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State, TrialRun, with_own_loss
 from ..training.measurement.module_state import same, saved_state
 from .dry_run import Estimate
+from .update_differences import Difference, compared, digest, unlike_attributes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,7 +118,7 @@ class _ArmCheck:
     def further_updates(self) -> int:
         """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in between."""
         tolerance = TOLERANCES[self.trainer.setup.comparison.dtype]
-        worst = max(self._later(self.trainer, self.trial), key=lambda each: each.size, default=_Difference(0.0, ""))
+        worst = max(self._later(self.trainer, self.trial), key=lambda each: each.size, default=Difference(0.0, ""))
         if worst > tolerance:
             exact = max(self._later(self._wide(), self.trial), key=lambda each: each.size)
             if exact.size > _REAL and exact.size >= worst.size / 1e3:
@@ -133,7 +130,7 @@ class _ArmCheck:
         self._same_bits()
         return len(self.batches)
 
-    def _first(self, trainer: LoopTrainer, trial: Trial) -> _Difference:
+    def _first(self, trainer: LoopTrainer, trial: Trial) -> Difference:
         """How far the engine's first update is from the plain loop's."""
         with preserved_rng():
             run = trainer.run(trial, None)
@@ -142,7 +139,7 @@ class _ArmCheck:
             set_rng_state(begun, run.device)
             return self._update(run, plain, self.batches[0])
 
-    def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> _Difference:
+    def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
         """One update by both, from the same state of the generators."""
         before = [saved_state(model) for model in (run.model, plain.model)]
         begun, gradients = rng_state(run.device), _gradients_of(run, indices)
@@ -157,9 +154,9 @@ class _ArmCheck:
         plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
         set_rng_state(ended, run.device)
         after = [saved_state(model) for model in (run.model, plain.model)]
-        return _compared(run, plain, gradients, _unlike(before, after))
+        return compared(run, plain, gradients, unlike_attributes(before, after))
 
-    def _only_rounds(self, trial: Trial, difference: _Difference) -> bool:
+    def _only_rounds(self, trial: Trial, difference: Difference) -> bool:
         """Whether the difference all but disappears in float64, in which case it is said."""
         try:
             exact = self._first(self._wide(), trial)
@@ -176,7 +173,7 @@ class _ArmCheck:
             dataclasses.replace(setup, comparison=dataclasses.replace(setup.comparison, dtype="float64"))
         )
 
-    def _later(self, trainer: LoopTrainer, trial: Trial) -> Iterator[_Difference]:
+    def _later(self, trainer: LoopTrainer, trial: Trial) -> Iterator[Difference]:
         """The differences of the updates after the first, each from the plain loop's state."""
         with preserved_rng():
             run = trainer.run(trial, None)
@@ -224,30 +221,13 @@ class _ArmCheck:
                     run.measure()
                 if cut:
                     run = trainer.run(self.trial, _through_a_file(run.state()))
-            return _digest(
+            return digest(
                 [run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]]
             )
 
     def _say(self, remark: str) -> None:
         if remark not in self.found.remarks:
             self.found.remarks.append(remark)
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """How far two updates are apart, relative to the plain one's norm, and in what."""
-
-    size: float
-    what: str
-
-    def __gt__(self, other: float) -> bool:
-        return self.size > other
-
-    def __le__(self, other: float) -> bool:
-        return self.size <= other
-
-    def __str__(self) -> str:
-        return f"{self.what} differs" + ("" if math.isinf(self.size) else f" by {self.size:.1e} of its norm")
 
 
 class _FirstRows:
@@ -303,59 +283,6 @@ def _gradients_of(run: TrialRun, indices: Tensor) -> list[Tensor | None]:
     return found
 
 
-def _compared(
-    run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]
-) -> _Difference:
-    """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left unlike."""
-    found = [_Difference(_apart(run.weights, plain.weights), "the weights after it")]
-    if not run.takes_closure:
-        found.append(_Difference(_apart(gradients, plain.gradient), "its gradient"))
-    for mine, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
-        wrong = [name for name, value in mine.items() if name != "params" and not same(value, other.get(name))]
-        found += [_Difference(math.inf, f"the optimizer's {name}") for name in wrong]
-    theirs = dict(plain.model.named_buffers())
-    for name, buffer in run.model.named_buffers():
-        found.append(_Difference(_apart([buffer], [theirs[name]]), f"the buffer {name}"))
-    for name in changed:
-        found.append(_Difference(math.inf, f"the attribute {name}"))
-    return max(found, key=lambda each: each.size)
-
-
-def _unlike(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> list[str]:
-    """The plain attributes, numbers and texts, that an update changed in either module and left unlike in the two."""
-    names = [
-        name
-        for name, value in after[0].items()
-        if isinstance(value, (bool, int, float, str))
-        and any(not same(one.get(name), other.get(name)) for one, other in zip(before, after, strict=True))
-    ]
-    return [name for name in names if not same(after[0][name], after[1].get(name))]
-
-
-def _apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
-    """|ours - theirs| / |theirs| over all tensors; NaN and infinity in both at the same places agree."""
-    square = norm = 0.0
-    for one, other in zip(ours, theirs, strict=True):
-        if one is None and other is None:
-            continue
-        a, b = (None if each is None else _numbers(each) for each in (one, other))
-        if a is None or b is None:
-            a, b = a if a is not None else torch.zeros_like(b), b if b is not None else torch.zeros_like(a)  # type: ignore[arg-type]
-        if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
-            return math.inf
-        both = a.isfinite()
-        square += float((a[both] - b[both]).square().sum())
-        norm += float(b[both].square().sum())
-    return math.sqrt(square / norm) if norm else math.sqrt(square)
-
-
-def _numbers(tensor: Tensor) -> Tensor:
-    """As float64, complex numbers as two."""
-    values = dense(tensor.detach())
-    values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
-    return values.cpu().double()
-
-
 def _state_of(plain: PlainLoop, run: TrialRun) -> State:
     """The state in which the engine would be, had it made the plain loop's updates."""
     model = {name: copy.deepcopy(value) for name, value in plain.model.state_dict().items()}
@@ -376,26 +303,3 @@ def _through_a_file(state: State) -> State:
     torch.save(state, file)
     file.seek(0)
     return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
-
-
-def _digest(value: Any) -> str:
-    """SHA-256 of nested tensors and values."""
-    digest = hashlib.sha256()
-
-    def add(each: Any) -> None:
-        if isinstance(each, torch.Tensor):
-            values = dense(each.detach())
-            digest.update(f"{values.dtype}{tuple(values.shape)}".encode())
-            digest.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        elif isinstance(each, dict):
-            for key, inner in each.items():
-                digest.update(repr(key).encode())
-                add(inner)
-        elif isinstance(each, (list, tuple)):
-            for inner in each:
-                add(inner)
-        else:
-            digest.update(repr(each).encode())
-
-    add(value)
-    return digest.hexdigest()
