@@ -34,7 +34,7 @@ _REAL = 1e-9
 """The same in float64, above which it is no rounding."""
 _MEASURED_ROWS, _UPDATES = 64, 3
 _SHARE, _SECONDS = 0.05, 1.0
-_MOST_BYTES, _COPIES = 2**28, 3
+_MOST_BYTES, _COPIES = 2**27, 3
 """What one pass of the plain loop may take, in tensors kept for the backward pass, with their gradients and inputs."""
 
 

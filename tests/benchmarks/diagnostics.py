@@ -48,7 +48,7 @@ def of_diagnostics(workload: str, names: list[str], step: float, times: int) -> 
         trainer = trainer_of(workload, diagnostics)
         trial = Trial(trainer.setup.comparison.arms[0], 0)
         run = trainer.run(trial, None)
-        diagnosing = Diagnosing(trainer.setup, trial, run.workload, run.model, run.source)
+        diagnosing = Diagnosing(trainer.setup, trial, run.workload, run.model, run.another_model, run.source)
 
         def diagnose(run=run, diagnosing=diagnosing) -> None:
             diagnosing.keep(0, run.weights, torch.arange(ROWS), 0)
