@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
+import math
 from collections.abc import Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from ..training.loop.batch_plan import check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State, TrialRun, with_own_loss
+from ..training.measurement.evaluation import evaluate, evaluating
 from ..training.measurement.module_state import same, saved_state
 from .dry_run import Estimate
 from .update_differences import Difference, compared, digest, unlike_attributes
@@ -137,7 +139,28 @@ class _ArmCheck:
             begun = rng_state(run.device)
             plain = _plain(trainer, trial)
             set_rng_state(begun, run.device)
-            return self._update(run, plain, self.batches[0])
+            found = [self._measured(run, plain), self._update(run, plain, self.batches[0])]
+            return max(found, key=lambda each: each.size)
+
+    def _measured(self, run: TrialRun, plain: PlainLoop) -> Difference:
+        """How far the training loss that the engine measures in its chunks is from that of one pass, in eval mode."""
+        chunk = self.trainer.setup.comparison.eval_chunk
+        count = min(run.source.n, max(len(self.batches[0]), chunk + chunk // 2 + 1))
+        rows = FirstRows(run.source, count)
+        with evaluating(plain.model):
+            (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
+            begun = rng_state(run.device)
+            try:
+                alone = float(plain.workload.mean_loss(plain.model, batch))
+            except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
+                return Difference(0.0, "")
+            draws = not same(begun, rng_state(run.device))
+        if draws and count > chunk:
+            return Difference(0.0, "")  # other random numbers for each chunk
+        there = evaluate(run.workload, run.model, {"train": rows}, chunk)["train_loss"]
+        if not (math.isfinite(alone) and math.isfinite(there)):
+            return Difference(0.0 if str(alone) == str(there) else math.inf, "the training loss")
+        return Difference(abs(there - alone) / max(abs(alone), 1e-12), "the training loss, as it is measured,")
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
         """One update by both, from the same state of the generators."""
@@ -212,7 +235,7 @@ class _ArmCheck:
     def _ended(self, *, measured: bool, cut: bool) -> str:
         """The fingerprint of what the updates lead to, through the engine alone."""
         trainer = self.trainer.asking(self.trainer.setup.comparison)
-        trainer.sources = {name: _FirstRows(source) for name, source in trainer.sources.items()}
+        trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}
         with preserved_rng():
             run = trainer.run(self.trial, None)
             for indices in self.batches:
@@ -230,11 +253,11 @@ class _ArmCheck:
             self.found.remarks.append(remark)
 
 
-class _FirstRows:
+class FirstRows:
     """A source of which only the first rows are measured."""
 
-    def __init__(self, source: Source) -> None:
-        self.n, self.stream = min(_MEASURED_ROWS, source.n), source.stream
+    def __init__(self, source: Source, most: int) -> None:
+        self.n, self.stream = min(most, source.n), source.stream
 
 
 def _rows_of_one_pass(run: TrialRun) -> int:

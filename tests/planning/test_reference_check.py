@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 
 import pytest
@@ -122,7 +123,19 @@ def generators_that_are_not_put_back(monkeypatch):
     return {}, {"model": lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))}
 
 
+def a_mean_of_the_means_of_chunks(monkeypatch):
+    whole = evaluation.averages
+
+    def of_means(workload, model, source, chunk):
+        alike = dataclasses.replace(workload, weight=lambda batch: 1.0)
+        return whole(alike, model, source, chunk)
+
+    monkeypatch.setattr(evaluation, "averages", of_means)
+    return {"eval_chunk": 5}, {}
+
+
 BROKEN = [
+    a_mean_of_the_means_of_chunks,
     wrong_weights_of_chunks,
     a_chunk_is_left_out,
     a_copied_module,
