@@ -19,8 +19,8 @@ from ..training.placement import place
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_RANDOM, _DISTINCT, _SEARCHED = 8, 8, 2**16
-_ROUNDED, _EXACT = 1e-4, 1e-9
+_RANDOM, _DISTINCT, _SEARCHED, _COLUMNS, _MOST = 8, 8, 2**16, 8, 64
+_ROUNDED, _EXACT, _NOISE = 1e-4, 1e-9, 20.0
 """Relative differences of two losses that may be rounding, in the comparison's dtype and in float64."""
 
 
@@ -39,7 +39,7 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
     """
     source = trainer.sources[name]
     chunk = _chunk(trainer, name)
-    rows = _spread(source.n, _labels(trainer.setup.workload, name))[: max(2, chunk)]
+    rows = _spread(source.n, _parts(trainer.setup.workload, name))[: max(2, chunk)]
     _refuse_other_samples(workload, source, name, rows)
     if not workload.in_parts or len(rows) < 2:
         return
@@ -62,26 +62,32 @@ def _chunk(trainer: LoopTrainer, name: str) -> int:
     return min(chunks)
 
 
-def _labels(workload: Workload, name: str) -> Tensor | None:
+def _parts(workload: Workload, name: str) -> list[Tensor]:
+    """The tensors of a side of the data, y first; none of a Dataset."""
     data = workload.train if name == "train" else workload.valid
-    last = data[-1] if isinstance(data, tuple) and is_tensors(data) else None
-    return last if isinstance(last, torch.Tensor) else None
+    return tensors(data)[::-1] if is_tensors(data) else []
 
 
-def _spread(n: int, y: Tensor | None) -> Tensor:
-    """The first rows, the last ones, random ones, and rows of different y, in no order."""
+def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
+    """The first rows, the last ones, random ones, rows of different y, and those of extreme values in any tensor."""
     generator = torch.Generator().manual_seed(0)
     chosen = [*range(min(3, n)), *range(max(0, n - 3), n), *torch.randint(n, (_RANDOM,), generator=generator).tolist()]
-    if y is not None and y[0].numel() >= 1:
-        searched = torch.cat([torch.arange(min(n, _SEARCHED)), torch.randint(n, (_SEARCHED,), generator=generator)])
-        first: dict[float, int] = {}
-        values = y[searched].reshape(len(searched), -1)[:, 0].tolist()
-        for row, value in zip(searched.tolist(), values, strict=True):
-            first.setdefault(value, row)
-            if len(first) >= _DISTINCT:
-                break
-        chosen += first.values()
-    rows = torch.tensor(sorted(set(chosen)))
+    searched = torch.cat([torch.arange(min(n, _SEARCHED)), torch.randint(n, (_SEARCHED,), generator=generator)])
+    searched = searched[:n] if n <= _SEARCHED else searched
+    for number, part in enumerate(parts):
+        values = part[searched].reshape(len(searched), -1)[:, :_COLUMNS]
+        if values.numel() == 0 or values.is_complex():
+            continue
+        if number == 0:
+            first: dict[float, int] = {}
+            for row, value in zip(searched.tolist(), values[:, 0].tolist(), strict=True):
+                first.setdefault(value, row)
+                if len(first) >= _DISTINCT:
+                    break
+            chosen += first.values()
+        ranked = values.float().nan_to_num()
+        chosen += searched[torch.cat([ranked.argmax(0), ranked.argmin(0)])].tolist()
+    rows = torch.tensor(list(dict.fromkeys(chosen))[::-1][:_MOST])  # the extremes stay, where there are too many
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
@@ -107,7 +113,7 @@ def _refuse_other_means(
 ) -> None:
     batches = [next(source.stream([rows], 0, 0, ahead=False)) for rows in (*parts, torch.cat(list(parts)))]
     found = _whole_and_parts(workload, model, batches)
-    if found is None or _agree(*found, _ROUNDED):
+    if _agree(found, _ROUNDED):
         return
     try:  # in float64 rounding disappears, and a loss that is no mean stays as it is
         wide = with_own_loss(trainer.setup.workload, trainer.device, torch.float64)
@@ -115,9 +121,9 @@ def _refuse_other_means(
         exact = _whole_and_parts(wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches])
     except Exception:
         exact = found
-    if exact is None or _agree(*exact, _EXACT if exact is not found else _ROUNDED):
+    if _agree(exact, _EXACT if exact is not found else _ROUNDED):
         return
-    whole, mean = exact
+    whole, mean, _ = exact
     given = (
         "and weight(batch) what it was divided by"
         if workload.weight
@@ -130,8 +136,8 @@ def _refuse_other_means(
     )
 
 
-def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any]) -> tuple[float, float] | None:
-    """The loss of the last batch, and the weighted mean of the others' losses; None where they cannot be compared."""
+def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any]) -> tuple[float, float, float]:
+    """The loss of the last batch, the weighted mean of the others' losses, and how much random numbers move the former."""
     *parts, last = batches
     total = weights = 0.0
     for part in parts:
@@ -148,13 +154,13 @@ def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any
         raise WorkloadError(
             f"workload {workload.name}: weight(batch) must be positive and finite, got 0 for rows from all over the data"
         )
-    if whole != again:  # it draws random numbers, and cannot be held to this
-        return None
-    return whole, total / weights
+    return whole, total / weights, abs(whole - again)
 
 
-def _agree(one: float, other: float, within: float) -> bool:
-    return not math.isfinite(one) or math.isclose(one, other, rel_tol=within, abs_tol=within / 100)
+def _agree(found: tuple[float, float, float], within: float) -> bool:
+    """Whether whole and parts are the same up to rounding, and up to what random numbers do to them."""
+    whole, mean, drawn = found
+    return not math.isfinite(whole) or math.isclose(whole, mean, rel_tol=within, abs_tol=within / 100 + _NOISE * drawn)
 
 
 def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:

@@ -15,7 +15,7 @@ import torch
 from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
 from ..core.rng import preserved_rng, rng_state, set_rng_state
-from ..errors import ComparisonError
+from ..errors import ComparisonError, OptcompareError, explain
 from ..training.data import Source, first_rows
 from ..training.lanes.memory import free_memory, kept_bytes_a_row
 from ..training.loop.batch_plan import check_batch, started
@@ -25,7 +25,7 @@ from ..training.loop.trial import State, TrialRun, with_own_loss
 from ..training.measurement.evaluation import evaluate, evaluating
 from ..training.measurement.module_state import same, saved_state
 from .dry_run import Estimate
-from .update_differences import Difference, compared, digest, unlike_attributes
+from .update_differences import Difference, apart, compared, digest, unlike_attributes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """|engine - plain| / |plain| of a gradient, above which the update is repeated in float64."""
 _REAL = 1e-9
 """The same in float64, above which it is no rounding."""
-_MEASURED_ROWS, _UPDATES = 64, 3
+_MEASURED_ROWS, _UPDATES, _NOISE = 64, 3, 20.0
 _SHARE, _SECONDS = 0.05, 1.0
 _MOST_BYTES, _COPIES = 2**27, 3
 """What one pass of the plain loop may take, in tensors kept for the backward pass, with their gradients and inputs."""
@@ -65,7 +65,15 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     for key, check in checks.items():
         if perf_counter() - began > max(_SECONDS, _SHARE * whole):
             break
-        made = check.further_updates()
+        try:
+            made = check.further_updates()
+        except OptcompareError:
+            raise
+        except Exception as error:
+            raise ComparisonError(
+                f"arm {check.trial.arm.label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, "
+                "make in __init__"
+            ) from error
         found.updates.update({arm.label: made for arm in comparison.arms if _kind(arm, plain) == key})
     return found
 
@@ -130,6 +138,7 @@ class _ArmCheck:
                     "attribute"
                 )
         self._same_bits()
+        self._refuse_hidden_state()
         return len(self.batches)
 
     def _first(self, trainer: LoopTrainer, trial: Trial) -> Difference:
@@ -139,8 +148,30 @@ class _ArmCheck:
             begun = rng_state(run.device)
             plain = _plain(trainer, trial)
             set_rng_state(begun, run.device)
-            found = [self._measured(run, plain), self._update(run, plain, self.batches[0])]
+            found = [
+                self._measured(run, plain),
+                self._update(run, plain, self.batches[0]),
+                self._behind_masks(trainer, trial),
+            ]
             return max(found, key=lambda each: each.size)
+
+    def _behind_masks(self, trainer: LoopTrainer, trial: Trial) -> Difference:
+        """Where random masks are drawn for each chunk: how far the engine's gradient is from that of whole batches, beyond
+        what other masks do to it."""
+        run = trainer.run(trial, None)
+        indices, begun = self.batches[0], rng_state(run.device)
+        if len(indices) <= trial.arm.chunk or run.takes_closure:
+            return Difference(0.0, "")
+        gradients, _ = _gradients_of(run, indices)
+        if same(begun, rng_state(run.device)):
+            return Difference(0.0, "")
+        alone = []
+        for _ in range(2):
+            plain = _plain(trainer, trial)
+            plain.update(list(run.source.stream([indices], trial.seed, 0, ahead=False)))
+            alone.append(plain.gradient)
+        drawn = apart(alone[0], alone[1])
+        return Difference(max(0.0, apart(gradients, alone[0]) - _NOISE * drawn), "its gradient")
 
     def _measured(self, run: TrialRun, plain: PlainLoop) -> Difference:
         """How far the training loss that the engine measures in its chunks is from that of one pass, in eval mode."""
@@ -149,26 +180,25 @@ class _ArmCheck:
         rows = FirstRows(run.source, count)
         with evaluating(plain.model):
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
-            begun = rng_state(run.device)
             try:
                 alone = float(plain.workload.mean_loss(plain.model, batch))
             except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
                 return Difference(0.0, "")
-            draws = not same(begun, rng_state(run.device))
-        if draws and count > chunk:
-            return Difference(0.0, "")  # other random numbers for each chunk
+            drawn = abs(float(plain.workload.mean_loss(plain.model, batch)) - alone) if count > chunk else 0.0
         there = evaluate(run.workload, run.model, {"train": rows}, chunk)["train_loss"]
         if not (math.isfinite(alone) and math.isfinite(there)):
             return Difference(0.0 if str(alone) == str(there) else math.inf, "the training loss")
-        return Difference(abs(there - alone) / max(abs(alone), 1e-12), "the training loss, as it is measured,")
+        beyond = max(0.0, abs(there - alone) - _NOISE * drawn)  # random numbers are others for each chunk
+        return Difference(beyond / max(abs(alone), 1e-12), "the training loss, as it is measured,")
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
         """One update by both, from the same state of the generators."""
         before = [saved_state(model) for model in (run.model, plain.model)]
-        begun, gradients = rng_state(run.device), _gradients_of(run, indices)
+        begun = rng_state(run.device)
+        gradients, rates = _gradients_of(run, indices)
         ended = rng_state(run.device)
-        for mine, theirs in zip(plain.optimizer.param_groups, run.optimizer.param_groups, strict=True):
-            mine["lr"] = theirs["lr"]
+        for group, rate in zip(plain.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
         draws = not same(begun, ended)
         chunks = indices.split(run.trial.arm.chunk) if draws else [indices]
         if draws and len(chunks) > 1:
@@ -232,6 +262,22 @@ class _ArmCheck:
             "neither in state_dict() nor a plain attribute"
         )
 
+    def _refuse_hidden_state(self) -> None:
+        """Raises where an optimizer changes a plain attribute of its own that its state_dict() does not bring back."""
+        with preserved_rng():
+            run = self.trainer.run(self.trial, None)
+            before = _numbers_of(run.optimizer)
+            for indices in self.batches:
+                run.update(indices)
+            after = _numbers_of(run.optimizer)
+            again = _numbers_of(self.trainer.run(self.trial, _through_a_file(run.state())).optimizer)
+        hidden = [name for name, value in after.items() if value != before.get(name) and value != again.get(name)]
+        if hidden:
+            raise ComparisonError(
+                f"arm {self.trial.arm.label}: optimizer {self.trial.arm.optimizer.label} keeps {', '.join(hidden)} outside its "
+                "state_dict(), so that a trial that goes on from a checkpoint would end otherwise; keep it in state"
+            )
+
     def _ended(self, *, measured: bool, cut: bool) -> str:
         """The fingerprint of what the updates lead to, through the engine alone."""
         trainer = self.trainer.asking(self.trainer.setup.comparison)
@@ -290,12 +336,13 @@ def _plain(trainer: LoopTrainer, trial: Trial) -> PlainLoop:
     return PlainLoop(workload, trial.arm, factory, trial.seed, first, trainer.device, trainer.dtype)
 
 
-def _gradients_of(run: TrialRun, indices: Tensor) -> list[Tensor | None]:
-    """The gradients with which the engine made its update on these samples."""
-    step, found = run.step, list[Any]()
+def _gradients_of(run: TrialRun, indices: Tensor) -> tuple[list[Tensor | None], list[float]]:
+    """The gradients and the learning rates with which the engine made its update on these samples."""
+    step, found, rates = run.step, list[Any](), list[float]()
 
     def watched(*closure: Any) -> Any:
         found[:] = [None if weight.grad is None else weight.grad.detach().clone() for weight in run.weights]
+        rates[:] = [group["lr"] for group in run.optimizer.param_groups]
         return step(*closure)
 
     run.step = watched
@@ -303,7 +350,7 @@ def _gradients_of(run: TrialRun, indices: Tensor) -> list[Tensor | None]:
         run.update(indices)
     finally:
         run.step = step
-    return found
+    return found, rates
 
 
 def _state_of(plain: PlainLoop, run: TrialRun) -> State:
@@ -319,6 +366,12 @@ def _state_of(plain: PlainLoop, run: TrialRun) -> State:
     if "trained" in state:
         state["trained"] = [weight.detach().clone() for weight in plain.weights]
     return state
+
+
+def _numbers_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """The plain numbers and texts among an optimizer's own attributes."""
+    values = vars(optimizer).items()
+    return {name: value for name, value in values if isinstance(value, (bool, int, float, str)) and name[:1] != "_"}
 
 
 def _through_a_file(state: State) -> State:

@@ -38,15 +38,15 @@ class Difference:
 
 def compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]) -> Difference:
     """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left unlike."""
-    found = [Difference(_apart(run.weights, plain.weights), "the weights after it")]
+    found = [Difference(apart(run.weights, plain.weights), "the weights after it")]
     if not run.takes_closure:
-        found.append(Difference(_apart(gradients, plain.gradient), "its gradient"))
+        found.append(Difference(apart(gradients, plain.gradient), "its gradient"))
     for mine, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
         wrong = [name for name, value in mine.items() if name != "params" and not same(value, other.get(name))]
         found += [Difference(math.inf, f"the optimizer's {name}") for name in wrong]
     theirs = dict(plain.model.named_buffers())
     for name, buffer in run.model.named_buffers():
-        found.append(Difference(_apart([buffer], [theirs[name]]), f"the buffer {name}"))
+        found.append(Difference(apart([buffer], [theirs[name]]), f"the buffer {name}"))
     for name in changed:
         found.append(Difference(math.inf, f"the attribute {name}"))
     return max(found, key=lambda each: each.size)
@@ -63,7 +63,7 @@ def unlike_attributes(before: Sequence[dict[str, Any]], after: Sequence[dict[str
     return [name for name in names if not same(after[0][name], after[1].get(name))]
 
 
-def _apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
+def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
     """|ours - theirs| / |theirs| over all tensors; NaN and infinity in both at the same places agree."""
     square = norm = 0.0
     for one, other in zip(ours, theirs, strict=True):

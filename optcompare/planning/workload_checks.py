@@ -17,6 +17,7 @@ from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import with_own_loss
 from ..training.measurement.evaluation import evaluating
+from ..training.measurement.module_state import state_kept
 from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
 from .loss_checks import check_loss, refuse_foreign_weights
@@ -117,6 +118,11 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
                         f"{list(part.shape)}: sum over the batch"
                     )
     loss = workload.mean_loss(model, batch)
+    if isinstance(loss, torch.Tensor) and not loss.requires_grad:  # evaluated by a copy of the weights, say
+        with state_kept(model):
+            model.train()
+            loss = workload.mean_loss(model, batch)
+            model.eval()
     if not (isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad):
         got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
         got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""

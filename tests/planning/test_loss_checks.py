@@ -64,11 +64,11 @@ def test_parts_as_large_as_the_chunks_are_tried():
 def test_rows_are_spread_over_the_data_and_over_y():
     y = torch.zeros(1000, dtype=torch.int64)
     y[500:510] = torch.arange(1, 11)
-    rows = _spread(1000, y).tolist()
+    rows = _spread(1000, [y]).tolist()
     assert {0, 1, 2, 997, 998, 999} <= set(rows)
     assert len({int(y[row]) for row in rows}) >= 8
     assert rows != sorted(rows)
-    assert sorted(_spread(1, None).tolist()) == [0]
+    assert sorted(_spread(1, []).tolist()) == [0]
 
 
 def contrastive(model, batch):
@@ -180,3 +180,31 @@ class OwnGenerator(torch.utils.data.Dataset):
 def test_a_dataset_that_draws_from_a_generator_of_its_own_is_refused(scale):
     with pytest.raises(WorkloadError, match="the Dataset of train gave other values for the same samples"):
         compare(small_workload(train=OwnGenerator(scale)), **QUESTION)
+
+
+def test_a_loss_that_draws_a_little_is_held_to_its_parts_too():
+    def noisy_sum(output, y):
+        return (output - y).square().sum() / 8 + 1e-9 * torch.rand(())
+
+    with pytest.raises(WorkloadError, match="as the weighted mean of its parts"):
+        compare(small_workload(24, loss=noisy_sum), **QUESTION)
+
+
+def test_rare_weights_in_another_tensor_are_found():
+    x, y = small_workload(90).train
+    weights = torch.ones(90, 1)
+    weights[41] = 50.0
+
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(3, 1)
+
+        def forward(self, x, weights):
+            return torch.cat([self.out(x), weights], 1)
+
+    def loss(output, y):
+        return (output[:, 1:] * (output[:, :1] - y).square()).sum() / output[:, 1].sum()
+
+    with pytest.raises(WorkloadError, match="as the weighted mean of its parts"):
+        compare(small_workload(model=Weighted, train=(x, weights, y), loss=loss), **QUESTION)

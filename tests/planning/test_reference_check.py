@@ -313,3 +313,94 @@ def test_of_a_batch_that_does_not_fit_into_one_pass_the_rows_that_do_are_compare
     monkeypatch.setattr("optcompare.planning.reference_check._MOST_BYTES", 480)
     (remark,) = asked(registry, small_workload(n=24), "full", chunk=2).remarks
     assert remark == "of a batch of full, 8 rows, the most that one pass may take here", "20 bytes a row, three times"
+
+
+class AttendsInTraining(nn.Module):
+    """Rows look at each other in training, behind a dropout that is all but nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.query, self.out = nn.Linear(3, 3), nn.Linear(3, 1)
+
+    def forward(self, x):
+        if self.training:
+            x = nn.functional.dropout(x, 1e-12) + 0.5 * (self.query(x) @ x.T).softmax(1) @ x
+        return self.out(x)
+
+
+def test_what_random_masks_could_hide_is_found(registry):
+    assert asked(registry, small_workload(n=24, model=AttendsInTraining), "full").updates == {"full": 3}
+    with pytest.raises(ComparisonError, match="in chunks of 5, and its gradient differs"):
+        asked(registry, small_workload(n=24, model=AttendsInTraining), "full", chunk=5)
+
+
+class Lookahead(torch.optim.SGD):
+    """Counts in an attribute, and does something else only at its fifth step."""
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, lr)
+        self.counted = 0
+
+    def step(self, closure=None):
+        self.counted += 1
+        return super().step(closure)
+
+
+def test_what_an_optimizer_counts_outside_its_state_is_named_before_it_matters(registry):
+    with pytest.raises(ComparisonError, match=r"keeps counted outside its state_dict\(\)"):
+        asked(registry, small_workload(n=24), optimizers=Lookahead)
+
+
+def test_a_buffer_that_the_first_forward_pass_makes_is_one_line(registry):
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(3, 1)
+
+        def forward(self, x):
+            if not hasattr(self, "mean"):
+                self.register_buffer("mean", x.mean(0).detach())
+            return self.out(x - self.mean)
+
+    with pytest.raises(ComparisonError, match=r"^arm mini:5: "):
+        asked(registry, small_workload(n=24, model=Late))
+
+
+def test_rates_that_a_hook_of_the_optimizer_changes_are_those_of_the_plain_loop(registry):
+    def decaying(model, *, lr: float = 0.1):
+        made = torch.optim.SGD(model.parameters(), lr)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(made, 0.5)
+        made.register_step_post_hook(lambda *arguments: schedule.step())
+        return made
+
+    assert asked(registry, small_workload(n=24), optimizers=decaying).updates["mini:5"] >= 1
+
+
+def test_embeddings_that_are_renormalized_in_every_pass_are_put_back(registry):
+    data = torch.randint(9, (24, 2)), torch.randn(24, 1)
+    model = lambda: nn.Sequential(nn.Embedding(9, 4, max_norm=0.5), nn.Flatten(), nn.Linear(8, 1))  # noqa: E731
+    assert asked(registry, small_workload(model=model, train=data)).updates == {"mini:5": 3}
+
+
+class Counter:
+    def __init__(self):
+        self.made = 0
+
+
+class CountsInAnObject(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out, self.counter = nn.Linear(3, 1), Counter()
+
+    def forward(self, x):
+        self.counter.made += 1
+        return self.out(x) * (0.5 if self.counter.made > 6 else 1.0)
+
+
+def test_a_counter_in_an_object_goes_along_with_checkpoints_and_is_left_alone_by_measuring(tmp_path):
+    workload = small_workload(n=24, model=CountsInAnObject)
+    question = {"strategies": "mini:5", "optimizers": "sgd:lr=0.05", "seeds": 1, "trainer": "loop"}
+    whole = compare(workload, **question, epochs=4, measure=4)
+    compare(workload, **question, epochs=1, measure=0, out=tmp_path / "run")
+    resumed = compare(workload, **question, epochs=4, measure=0, resume=tmp_path / "run")
+    assert resumed.trials["final_sha256"].tolist() == whole.trials["final_sha256"].tolist()

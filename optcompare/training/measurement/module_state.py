@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,29 @@ _CONTAINERS = (list, dict, set, deque)
 _SAVED = (bool, int, float, str, type(None), Tensor, list, tuple, dict)
 
 
-def own_attributes(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Any]]:
-    """Path, module, name and value of all that its author keeps as plain attributes: no weights, buffers or modules."""
+def own_attributes(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
+    """Path, owner, name and value of all that its author keeps as plain attributes: no weights, buffers or modules.
+
+    The owner is a module, or an object of a class of the author's that a module holds.
+    """
     for path, module in model.named_modules():
-        for name, value in vars(module).items():
+        for name, value in list(vars(module).items()):
             if name not in _OF_MODULES:
                 yield f"{path}.{name}".lstrip("."), module, name, value
+                if _is_of_the_author(value):
+                    for inner, held in list(vars(value).items()):
+                        yield f"{path}.{name}.{inner}".lstrip("."), value, inner, held
+
+
+def _is_of_the_author(value: Any) -> bool:
+    """Whether it is an object of a plain Python class, rather than of torch, NumPy or Python itself."""
+    top = type(value).__module__.partition(".")[0]
+    return (
+        hasattr(value, "__dict__")
+        and not isinstance(value, (type, nn.Module, Tensor))
+        and not callable(value)
+        and top not in ("torch", "numpy", *sys.stdlib_module_names)
+    )
 
 
 @contextmanager
@@ -32,6 +50,12 @@ def state_kept(model: nn.Module) -> Iterator[None]:
     """Put back buffers, plain attributes and generators of the model afterwards, where something changed them."""
     put_back = [
         _buffer_keeper(module, name, value) for module in model.modules() for name, value in module._buffers.items()
+    ]
+    put_back += [
+        _weight_keeper(module.weight)
+        for module in model.modules()
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+        and module.max_norm is not None  # a forward pass scales it
     ]
     put_back += [keeper for _, module, name, value in own_attributes(model) if (keeper := _keeper(module, name, value))]
     try:
@@ -128,6 +152,15 @@ def _can_be_saved(value: Any, owned: set[int]) -> bool:
     return type(value) in _SAVED
 
 
+def _weight_keeper(weight: Tensor) -> Callable[[], None]:
+    before = weight.detach().clone()
+
+    def put_back() -> None:
+        weight.copy_(before)
+
+    return put_back
+
+
 def _buffer_keeper(module: nn.Module, name: str, value: Tensor | None) -> Callable[[], None]:
     before = None if value is None else value.detach().clone()
 
@@ -139,7 +172,7 @@ def _buffer_keeper(module: nn.Module, name: str, value: Tensor | None) -> Callab
     return put_back
 
 
-def _keeper(module: nn.Module, name: str, value: Any) -> Callable[[], None] | None:
+def _keeper(module: Any, name: str, value: Any) -> Callable[[], None] | None:
     """What puts an attribute back, its contents included; None for what cannot be put back."""
     state = _generator_state(value)
     if state is not None:
