@@ -404,3 +404,16 @@ def test_a_counter_in_an_object_goes_along_with_checkpoints_and_is_left_alone_by
     compare(workload, **question, epochs=1, measure=0, out=tmp_path / "run")
     resumed = compare(workload, **question, epochs=4, measure=0, resume=tmp_path / "run")
     assert resumed.trials["final_sha256"].tolist() == whole.trials["final_sha256"].tolist()
+
+
+def test_a_model_that_computes_a_part_in_float32_passes_in_float64(registry):
+    class Halfway(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.out = nn.Linear(3, 8), nn.Linear(8, 1)
+
+        def forward(self, x):
+            return self.out(self.inner(x).float().softmax(-1).to(x.dtype))
+
+    found = asked(registry, small_workload(n=24, model=Halfway), "full", chunk=5, dtype="float64")
+    assert found.updates == {"full": 3}
