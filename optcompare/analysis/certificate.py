@@ -30,10 +30,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Reference:
-    """How many first updates of each arm were found to be those of a plain loop, and what is to be said of them."""
+    """How many first updates of each arm were found to be those of a plain loop, and what is to be said of them.
+
+    ``uncut``: by arm, what its trials change where no checkpoint finds it.
+    """
 
     updates: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    uncut: dict[str, list[str]] = field(default_factory=dict)
 
     def check(self) -> Check:
         """The line of the certificate; what disagreed was refused before training."""

@@ -162,9 +162,9 @@ class Runner:
             ):
                 budget = self._setup.comparison.budget
                 same = goes_on(trial.arm, Budget(budget.unit, row["budget"]), budget)
-                kept = same and trial in earlier.kept and budget.unit == "epochs"
+                kept = same and trial in earlier.kept and budget.unit == "epochs" and not self._is_uncut(trial)
                 (on if kept else fresh).append(trial)
-                again += same and not kept
+                again += same and not kept and not self._is_uncut(trial)
                 rescheduled += not same
                 if kept:
                     self._open[trial] = earlier.records_of(trial)
@@ -186,7 +186,11 @@ class Runner:
         wanted = {key_of(trial): trial for trial in fresh}
         before, now = earlier.comparison.budget, self._setup.comparison.budget
         for records, state in earlier.kept.checkpoint():
-            kept = {key: wanted[key] for key in records if key in wanted and goes_on(wanted[key].arm, before, now)}
+            kept = {
+                key: wanted[key]
+                for key in records
+                if key in wanted and goes_on(wanted[key].arm, before, now) and not self._is_uncut(wanted[key])
+            }
             if len(kept) < len(records):  # else a later resume, under the new budget, would take it for its own
                 self._journal.forget_checkpoint()
             trials = list(kept.values())
@@ -198,6 +202,10 @@ class Runner:
                 self._first(trial, self._open[trial])
             if trials:
                 yield from self._tasks.going_on(trials, state)
+
+    def _is_uncut(self, trial: Trial) -> bool:
+        """Whether a trial under way, or trained further, begins again: its state would not be all of it."""
+        return trial.arm.label in self._setup.uncut
 
     def _restore(self, trial: Trial, row: dict[str, Any], earlier: Earlier) -> None:
         self._pace.finished(trial)

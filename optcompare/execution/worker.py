@@ -22,10 +22,9 @@ from ..core.version import installed_version
 from ..errors import ComparisonError, explain
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
-from ..training.lanes.equivalence import hides_state
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import Admitted, LanesTrainer
-from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trainer import KEPT_RUNS, LoopTrainer
 from ..training.loop.trial import State
 from ..training.measurement.record import Record
 from .scheduler import TaskTrainer
@@ -142,9 +141,9 @@ def stop(key: str) -> None:
 
 
 class _Bench:
-    """The trainers of one run in this process, and the state that they left last, with the live objects behind it.
+    """The trainers of one run in this process, and the states that they left last, with the live objects behind them.
 
-    A model that hides state where no checkpoint finds it is trained to its end in one go: elsewhere it would be lost.
+    A trial that keeps something where no checkpoint finds it is trained to its end in one go: elsewhere it would be lost.
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
@@ -153,7 +152,6 @@ class _Bench:
         self._said: list[str] = []
         with torch_as_agreed(*self._agreed):
             self.loop = LoopTrainer(setup)
-            self._in_one_go = hides_state(self.loop)
         self.lanes = LanesTrainer(self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._said.append)
         self._left: dict[str, tuple[int, State]] = {}
 
@@ -194,6 +192,8 @@ class _Bench:
     def _advanced(
         self, trainer: LoopTrainer | LanesTrainer, trials: list[Trial], state: State | None, name: tuple[str, int], end: float
     ) -> tuple[list[Record], State]:  # fmt: skip
-        records, state = trainer.advance(trials, state, lambda: time.perf_counter() > end and not self._in_one_go)
-        self._left = {name[0]: (name[1] + 1, state)}
+        in_one_go = any(trial.arm.label in self.loop.setup.uncut for trial in trials)
+        records, state = trainer.advance(trials, state, lambda: time.perf_counter() > end and not in_one_go)
+        others = [(task, left) for task, left in self._left.items() if task != name[0]]
+        self._left = dict([*others[1 - KEPT_RUNS :], (name[0], (name[1] + 1, state))])
         return records, state

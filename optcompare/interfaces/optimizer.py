@@ -2,9 +2,10 @@
 
 A factory is an ``Optimizer`` class (or a ``functools.partial`` of one), built with the model's trainable parameters, or
 with the model where its first parameter is called so, or a function ``build(model, *, lr=…, …)`` that returns an
-optimizer. Its further parameters are what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer finds the
-gradient of the batch's mean loss in ``.grad``; one whose ``step`` requires a closure evaluates loss and gradient itself.
-One that has ``train()`` and ``eval()`` is measured in eval mode, and goes on from the very weights that it had.
+optimizer; one whose first parameter is called ``params`` is given the trainable parameters. Its further parameters are
+what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer finds the gradient of the batch's mean loss in
+``.grad``; one whose ``step`` requires a closure evaluates loss and gradient itself. One that has ``train()`` and
+``eval()`` is measured in eval mode, and goes on from the very weights that it had.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 Factory = Callable[..., Any]
+_PARAMETERS = ("params", "parameters")
+"""How the first parameter of a function is called that is given the parameters rather than the model."""
 
 
 def undecorated(factory: Factory) -> Factory:
@@ -107,13 +110,17 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
         raise ComparisonError(f"optimizer {name}: the model has no trainable parameters")
     bare = undecorated(factory)
     first = next(iter(parameters(bare)), None)
-    whole = not inspect.isclass(bare) or (first is not None and first.name == "model")
+    named = "" if first is None else first.name
+    whole = named == "model" if inspect.isclass(bare) else named not in _PARAMETERS
     try:
         made = factory(model if whole else weights, **values)
     except OptcompareError:
         raise
     except (TypeError, ValueError) as error:
-        raise ComparisonError(f"optimizer {name}: {error}") from error
+        hint = ""
+        if whole and isinstance(error, TypeError) and named != "model":
+            hint = f"; a function is given the model: name its first parameter params, not {named}, to be given the parameters"
+        raise ComparisonError(f"optimizer {name}: {error}{hint}") from error
     except Exception as error:
         raise ComparisonError(
             f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants parameter groups, "

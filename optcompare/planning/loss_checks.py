@@ -15,6 +15,7 @@ from ..training.data import DatasetSource, Source
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import with_own_loss
 from ..training.placement import place
+from .unsaved_state import values_within
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -95,13 +96,28 @@ def _refuse_other_samples(workload: Workload, source: Source, name: str, rows: T
     """A Dataset must give the same sample again, or measuring would change what is trained on."""
     if not isinstance(source, DatasetSource):
         return
+    before = values_within(dataset=source.dataset)
     one, again = (next(source.stream([rows], 0, 0, ahead=False)) for _ in range(2))
-    if not all(map(_same, tensors(one), tensors(again))):
+    after = values_within(dataset=source.dataset)
+    drew = any(value[0] == "generator" and before.get(name, value) != value for name, value in after.items())
+    if drew or not all(map(_same, tensors(one), tensors(again))):
         raise WorkloadError(
-            f"workload {workload.name}: the Dataset of {name} gave other values for the same samples when they were read "
-            "again, so it draws from a random generator of its own; let it draw from torch's, NumPy's or Python's global "
-            "generators, which are seeded for each sample"
+            f"workload {workload.name}: the Dataset of {name} draws from a random generator of its own, or gives other values "
+            "when a sample is read again, so that measuring would change what is trained on; let it draw from torch's, NumPy's "
+            "or Python's global generators, which are seeded for each sample"
         )
+
+
+def changed_by_reading(source: Source) -> list[str]:
+    """The plain attributes of a Dataset that change when a sample is read; what it keeps of samples in containers is left out."""
+    if not isinstance(source, DatasetSource):
+        return []
+    before = values_within(dataset=source.dataset)
+    for _ in range(2):
+        next(source.stream([torch.tensor([source.n - 1])], 0, 0, ahead=False))
+    after = values_within(dataset=source.dataset)
+    changed = [name for name, value in after.items() if before.get(name, value) != value]
+    return [name.removeprefix("dataset.") for name in changed if "[" not in name and "(" not in name]
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ..analysis.certificate import Reference
 from ..core.comparison import Comparison
 from ..core.rng import preserved_rng
+from ..errors import OptcompareError
 from ..interfaces.executor import Demand
 from ..registry.manager import Registry
 from ..training.contender import Setup
@@ -17,7 +19,7 @@ from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
 from .dry_run import Estimate, rehearse
-from .reference_check import check_reference
+from .reference_check import check_reference, uncut_notes
 from .resolve import resolve, restore
 
 
@@ -61,13 +63,27 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
 def _rehearsed(registry: Registry, setup: Setup, notes: list[str], held: bool) -> Prepared:
     comparison, operations = setup.comparison, list[str]()
     with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
-        trainer = LoopTrainer(setup)
-        estimates = rehearse(trainer)
-        reference = check_reference(trainer, estimates) if held else Reference()
+        trainer, estimates, reference = _tried(setup, held)
     if operations:
         notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
                  "trials may end in other last bits"]  # fmt: skip
     with preserved_rng():
         cast = cast_note(trainer.start(comparison.seeds[0]).model(), trainer.dtype)
-    notes = [*notes, *([cast] if cast else [])]
-    return Prepared(registry, setup, trainer, estimates, notes, reference)
+    notes = [*notes, *([cast] if cast else []), *uncut_notes(reference)]
+    return Prepared(registry, trainer.setup, trainer, estimates, notes, reference)
+
+
+def _tried(setup: Setup, held: bool) -> tuple[LoopTrainer, list[Estimate], Reference]:
+    """Rehearses, with copies of a module that takes long to make; where these do not train as it does, without copies."""
+    trainer = LoopTrainer(dataclasses.replace(setup, copies=held))
+    try:
+        estimates = rehearse(trainer)
+        reference = check_reference(trainer, estimates) if held else Reference()
+    except OptcompareError:
+        if not trainer.copied:
+            raise
+        trainer = LoopTrainer(setup)
+        estimates = rehearse(trainer)
+        reference = check_reference(trainer, estimates) if held else Reference()
+    trainer.setup = dataclasses.replace(trainer.setup, uncut=reference.uncut)
+    return trainer, estimates, reference

@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import io
-import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
-from ..core.rng import preserved_rng, rng_state, set_rng_state
 from ..errors import ComparisonError, OptcompareError, explain
-from ..training.data import Source, first_rows
-from ..training.lanes.memory import free_memory, kept_bytes_a_row
-from ..training.loop.batch_plan import check_batch, started
-from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun, with_own_loss
-from ..training.measurement.evaluation import evaluate, evaluating
-from ..training.measurement.module_state import same, saved_state
+from .between_updates import kept_unsaved, refuse_other_end
 from .dry_run import Estimate
-from .update_differences import Difference, apart, compared, digest, unlike_attributes
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from .first_updates import FirstUpdates
+from .loss_checks import changed_by_reading
+from .unsaved_state import SHARED
+from .update_differences import GRADIENT, MEASURED_LOSS, WEIGHTS, Difference
 
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """|engine - plain| / |plain| of a gradient, above which the update is repeated in float64."""
 _REAL = 1e-6
 """The same in float64, above which it is no rounding: parts of published models compute in float32 whatever their dtype."""
-_MEASURED_ROWS, _UPDATES, _NOISE = 64, 3, 20.0
-_SHARE, _SECONDS = 0.05, 1.0
-_MOST_BYTES, _COPIES = 2**27, 3
-"""What one pass of the plain loop may take, in tensors kept for the backward pass, with their gradients and inputs."""
+_SHARE, _SECONDS, _NAMED = 0.05, 1.0, 3
 
 
 def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Reference:
@@ -49,33 +37,59 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     measurements and a checkpoint in between, which must end in the same bits. Arms that differ only in their rates share a
     check.
 
+    Returns:
+        What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those cannot be cut and go on.
+
     Raises:
         ComparisonError: An arm would be trained in another way than by a plain loop, and why.
     """
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
     plain = trainer.asking(dataclasses.replace(comparison, diagnostics=(), autocast=None))
-    found, checks = Reference(), dict[Any, _ArmCheck]()
+    found, checks = Reference(remarks=_of_datasets(trainer)), dict[Any, _ArmCheck]()
     for arm in comparison.arms:
         key = _kind(arm, plain)
         if key not in checks:
             checks[key] = _ArmCheck(plain, Trial(arm, comparison.seeds[0]), found)
             checks[key].first_update()
         found.updates[arm.label] = 1
+        if checks[key].unsaved:
+            found.uncut[arm.label] = checks[key].unsaved
     for key, check in checks.items():
         if perf_counter() - began > max(_SECONDS, _SHARE * whole):
             break
-        try:
-            made = check.further_updates()
-        except OptcompareError:
-            raise
-        except Exception as error:
-            raise ComparisonError(
-                f"arm {check.trial.arm.label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, "
-                "make in __init__"
-            ) from error
+        made = check.further_updates()
         found.updates.update({arm.label: made for arm in comparison.arms if _kind(arm, plain) == key})
     return found
+
+
+def _of_datasets(trainer: LoopTrainer) -> list[str]:
+    """What is to be said of Datasets that change when they are read, as measuring does too."""
+    changed = {name: changed_by_reading(source) for name, source in trainer.sources.items()}
+    return [
+        f"the Dataset of {name} changes {_listed(names)} when a sample is read, and measuring reads samples too"
+        for name, names in changed.items()
+        if names
+    ]
+
+
+def uncut_notes(reference: Reference) -> list[str]:
+    """A sentence for each set of arms that keep something where no checkpoint finds it."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for label, names in reference.uncut.items():
+        found.setdefault(tuple(names), []).append(label)
+    common = " and all trials have in common, so that one may depend on those before it"
+    return [
+        f"{', '.join(labels)}: training changes {_listed(names)}, which no checkpoint holds"
+        f"{common if any(name.startswith(SHARED) for name in names) else ''}; when the run is resumed, a trial that was under "
+        "way begins again"
+        for names, labels in found.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more values" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
@@ -87,295 +101,105 @@ def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
 
 
 class _ArmCheck:
-    """The checks of one arm, on the first seed."""
+    """The checks of one arm, on the first seed. ``unsaved``: what its trials keep where no checkpoint finds it."""
 
     def __init__(self, trainer: LoopTrainer, trial: Trial, found: Reference) -> None:
-        self.trainer, self.trial, self.found = trainer, trial, found
-        run = trainer.run(trial, None)
-        self.batches = _batches(run)
-        fits = _rows_of_one_pass(run) if len(self.batches[0]) > trial.arm.chunk else len(self.batches[0])
-        if fits < len(self.batches[0]):
-            self._keep_rows(fits)
-
-    def _keep_rows(self, count: int) -> None:
-        """Checks so many rows of each batch alone."""
-        self._say(f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here")
-        self.batches = [batch[:count] for batch in self.batches]
+        self._trainer, self._trial, self._found = trainer, trial, found
+        self._tolerance = TOLERANCES[trainer.setup.comparison.dtype]
+        self._updates = FirstUpdates(trainer, trial, self._say)
+        self.unsaved: list[str] = []
 
     def first_update(self) -> None:
         """Raises where the engine's first gradient is not the plain loop's, naming the cause."""
+        updates = self._updates
         try:
-            difference = self._first(self.trainer, self.trial)
+            difference = updates.first()
         except (MemoryError, torch.OutOfMemoryError):
-            self._keep_rows(self.trial.arm.chunk)
-            difference = self._first(self.trainer, self.trial)
-        if difference <= TOLERANCES[self.trainer.setup.comparison.dtype] or self._only_rounds(self.trial, difference):
-            return
-        arm, size = self.trial.arm, len(self.batches[0])
-        if size > arm.chunk:
-            one_pass = Trial(dataclasses.replace(arm, chunk=size), self.trial.seed)
-            alone = self._first(self.trainer, one_pass)
-            if alone <= TOLERANCES[self.trainer.setup.comparison.dtype] or self._only_rounds(one_pass, alone):
-                raise ComparisonError(
-                    f"arm {arm.label}: a batch of {size} rows would be computed in chunks of {arm.chunk}, and {difference}: "
-                    f"what the model or the loss makes of a row depends on the others; give --chunk {size} or more"
-                )
-        raise ComparisonError(
-            f"arm {arm.label}: its first update is not that of a plain loop with model() under the same seed, since "
-            f"{difference}; the model, the loss or the optimizer depends on something that is made elsewhere"
-        )
+            updates.keep_rows(self._trial.arm.chunk)
+            difference = updates.first()
+        if not self._agrees(difference, updates):
+            raise ComparisonError(f"arm {self._trial.arm.label}: {self._why(difference)}")
+        with _one_line(self._trial.arm.label):
+            self.unsaved = kept_unsaved(self._trainer, self._trial, updates.batches)
 
-    def further_updates(self) -> int:
-        """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in between."""
-        tolerance = TOLERANCES[self.trainer.setup.comparison.dtype]
-        worst = max(self._later(self.trainer, self.trial), key=lambda each: each.size, default=Difference(0.0, ""))
-        if worst > tolerance:
-            exact = max(self._later(self._wide(), self.trial), key=lambda each: each.size)
-            if exact.size > _REAL and exact.size >= worst.size / 1e3:
-                raise ComparisonError(
-                    f"arm {self.trial.arm.label}: an update after its first is not that of a plain loop from the same state, "
-                    f"since {worst}; the optimizer or the model keeps something that is neither in state_dict() nor a plain "
-                    "attribute"
-                )
-        self._same_bits()
-        self._refuse_hidden_state()
-        return len(self.batches)
-
-    def _first(self, trainer: LoopTrainer, trial: Trial) -> Difference:
-        """How far the engine's first update is from the plain loop's."""
-        with preserved_rng():
-            run = trainer.run(trial, None)
-            begun = rng_state(run.device)
-            plain = _plain(trainer, trial)
-            set_rng_state(begun, run.device)
-            found = [
-                self._measured(run, plain),
-                self._update(run, plain, self.batches[0]),
-                self._behind_masks(trainer, trial),
-            ]
-            return max(found, key=lambda each: each.size)
-
-    def _behind_masks(self, trainer: LoopTrainer, trial: Trial) -> Difference:
-        """Where random masks are drawn for each chunk: how far the engine's gradient is from that of whole batches, beyond
-        what other masks do to it."""
-        run = trainer.run(trial, None)
-        indices, begun = self.batches[0], rng_state(run.device)
-        if len(indices) <= trial.arm.chunk or run.takes_closure:
-            return Difference(0.0, "")
-        gradients, _ = _gradients_of(run, indices)
-        if same(begun, rng_state(run.device)):
-            return Difference(0.0, "")
-        alone = []
-        for _ in range(2):
-            plain = _plain(trainer, trial)
-            plain.update(list(run.source.stream([indices], trial.seed, 0, ahead=False)))
-            alone.append(plain.gradient)
-        drawn = apart(alone[0], alone[1])
-        return Difference(max(0.0, apart(gradients, alone[0]) - _NOISE * drawn), "its gradient")
-
-    def _measured(self, run: TrialRun, plain: PlainLoop) -> Difference:
-        """How far the training loss that the engine measures in its chunks is from that of one pass, in eval mode."""
-        chunk = self.trainer.setup.comparison.eval_chunk
-        count = min(run.source.n, max(len(self.batches[0]), chunk + chunk // 2 + 1))
-        rows = FirstRows(run.source, count)
-        with evaluating(plain.model):
-            (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
-            try:
-                alone = float(plain.workload.mean_loss(plain.model, batch))
-            except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
-                return Difference(0.0, "")
-            drawn = abs(float(plain.workload.mean_loss(plain.model, batch)) - alone) if count > chunk else 0.0
-        there = evaluate(run.workload, run.model, {"train": rows}, chunk)["train_loss"]
-        if not (math.isfinite(alone) and math.isfinite(there)):
-            return Difference(0.0 if str(alone) == str(there) else math.inf, "the training loss")
-        beyond = max(0.0, abs(there - alone) - _NOISE * drawn)  # random numbers are others for each chunk
-        return Difference(beyond / max(abs(alone), 1e-12), "the training loss, as it is measured,")
-
-    def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
-        """One update by both, from the same state of the generators."""
-        before = [saved_state(model) for model in (run.model, plain.model)]
-        begun = rng_state(run.device)
-        gradients, rates = _gradients_of(run, indices)
-        ended = rng_state(run.device)
-        for group, rate in zip(plain.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        draws = not same(begun, ended)
-        chunks = indices.split(run.trial.arm.chunk) if draws else [indices]
-        if draws and len(chunks) > 1:
-            self._say(f"random masks are drawn for each chunk of {run.trial.arm.chunk} rows ({run.trial.arm.label})")
-        set_rng_state(begun, run.device)
-        plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
-        set_rng_state(ended, run.device)
-        after = [saved_state(model) for model in (run.model, plain.model)]
-        return compared(run, plain, gradients, unlike_attributes(before, after))
-
-    def _only_rounds(self, trial: Trial, difference: Difference) -> bool:
-        """Whether the difference all but disappears in float64, in which case it is said."""
+    def _agrees(self, difference: Difference, updates: FirstUpdates) -> bool:
+        """Whether a difference is within the tolerance, or all but disappears in float64, in which case it is said."""
+        if difference <= self._tolerance:
+            return True
         try:
-            exact = self._first(self._wide(), trial)
+            exact = updates.exactly().first()
         except Exception:
             return False
-        if exact.size > _REAL and exact.size >= difference.size / 1e3:
+        if not _rounds(difference, exact):
             return False
-        self._say(f"{trial.arm.label} differs from one pass by rounding, {difference.size:.0e} of the gradient's norm")
+        self._say(
+            f"{self._trial.arm.label} differs from one pass by rounding, {difference.size:.0e} of the gradient's norm"
+        )
         return True
 
-    def _wide(self) -> LoopTrainer:
-        setup = self.trainer.setup
-        return LoopTrainer(
-            dataclasses.replace(setup, comparison=dataclasses.replace(setup.comparison, dtype="float64"))
-        )
-
-    def _later(self, trainer: LoopTrainer, trial: Trial) -> Iterator[Difference]:
-        """The differences of the updates after the first, each from the plain loop's state."""
-        with preserved_rng():
-            run = trainer.run(trial, None)
-            begun = rng_state(run.device)
-            plain = _plain(trainer, trial)
-            set_rng_state(begun, run.device)
-            self._update(run, plain, self.batches[0])
-            for indices in self.batches[1:]:
-                run = trainer.run(trial, _state_of(plain, run))
-                yield self._update(run, plain, indices)
-
-    def _same_bits(self) -> None:
-        """Raises where measurements or a checkpoint change what is trained."""
-        plain = self._ended(measured=False, cut=False)
-        if plain == self._ended(measured=True, cut=True):
-            return
-        name = f"arm {self.trial.arm.label}"
-        if plain != self._ended(measured=False, cut=False):
-            if self.trainer.device.type != "cpu":
-                self._say(f"{self.trial.arm.label} does not end in the same bits twice on this device")
-                return
-            raise ComparisonError(
-                f"{name}: trained twice from the same start it ends otherwise; something outside the model, such as a global "
-                "counter or a random generator of its own, takes part"
+    def _why(self, difference: Difference) -> str:
+        """The cause, found by leaving out the chunks, and by a second pass over the same rows."""
+        chunk, size, measured = self._trial.arm.chunk, self._updates.size, self._trainer.setup.comparison.eval_chunk
+        divided = "where the loss divides by another number than that of rows, as for masks or padding, say it with weight(batch)"
+        if difference.what == MEASURED_LOSS and self._trainer.setup.workload.size > measured:
+            return (
+                f"{difference}: measured in passes of {measured} rows, it is not that of one pass; {divided}, else give "
+                f"--eval-chunk {self._trainer.setup.workload.size} or more"
             )
-        if plain != self._ended(measured=True, cut=False):
-            raise ComparisonError(
-                f"{name}: measuring changes what is trained: the model or the loss keeps something, other than buffers, plain "
-                "attributes and generators of the model, that changes in eval mode too"
+        alone = self._updates.in_one_pass()
+        if size <= chunk or not self._agrees(alone.first(), alone):
+            return (
+                f"its first update is not that of a plain loop with model() under the same seed, since {difference}; the model, "
+                "the loss or the optimizer depends on something that is made elsewhere"
             )
-        raise ComparisonError(
-            f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps something that is "
-            "neither in state_dict() nor a plain attribute"
-        )
+        cause = "what the model or the loss makes of a row depends on the others"
+        advice = f"give --chunk {size} or more"
+        if self._updates.passes_change_the_model(self._tolerance):
+            cause = "each forward pass changes what the model makes of the next"
+        elif difference.what in (GRADIENT, WEIGHTS):
+            advice = f"{divided}, else {advice}"
+        return f"a batch of {size} rows would be computed in chunks of {chunk}, and {difference}: {cause}; {advice}"
 
-    def _refuse_hidden_state(self) -> None:
-        """Raises where an optimizer changes a plain attribute of its own that its state_dict() does not bring back."""
-        with preserved_rng():
-            run = self.trainer.run(self.trial, None)
-            before = _numbers_of(run.optimizer)
-            for indices in self.batches:
-                run.update(indices)
-            after = _numbers_of(run.optimizer)
-            again = _numbers_of(self.trainer.run(self.trial, _through_a_file(run.state())).optimizer)
-        hidden = [name for name, value in after.items() if value != before.get(name) and value != again.get(name)]
-        if hidden:
+    def further_updates(self) -> int:
+        """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in between.
+
+        Where no checkpoint holds all of a trial, both loops go on by themselves.
+        """
+        with _one_line(self._trial.arm.label):
+            self._compare_later(restarted=not self.unsaved)
+            refuse_other_end(self._trainer, self._trial, self._updates.batches, cut=not self.unsaved, say=self._say)
+        return len(self._updates.batches)
+
+    def _compare_later(self, *, restarted: bool) -> None:
+        def worst(updates: FirstUpdates) -> Difference:
+            return max(updates.later(restarted=restarted), key=lambda each: each.size, default=Difference(0.0, ""))
+
+        difference = worst(self._updates)
+        if difference > self._tolerance and not _rounds(difference, worst(self._updates.exactly())):
+            kept = "; the optimizer or the model keeps something that is neither in state_dict() nor a plain attribute"
             raise ComparisonError(
-                f"arm {self.trial.arm.label}: optimizer {self.trial.arm.optimizer.label} keeps {', '.join(hidden)} outside its "
-                "state_dict(), so that a trial that goes on from a checkpoint would end otherwise; keep it in state"
-            )
-
-    def _ended(self, *, measured: bool, cut: bool) -> str:
-        """The fingerprint of what the updates lead to, through the engine alone."""
-        trainer = self.trainer.asking(self.trainer.setup.comparison)
-        trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}
-        with preserved_rng():
-            run = trainer.run(self.trial, None)
-            for indices in self.batches:
-                run.update(indices)
-                if measured:
-                    run.measure()
-                if cut:
-                    run = trainer.run(self.trial, _through_a_file(run.state()))
-            return digest(
-                [run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]]
+                f"arm {self._trial.arm.label}: an update after its first is not that of a plain loop from the same state, since "
+                f"{difference}{kept if restarted else ''}"
             )
 
     def _say(self, remark: str) -> None:
-        if remark not in self.found.remarks:
-            self.found.remarks.append(remark)
+        if remark not in self._found.remarks:
+            self._found.remarks.append(remark)
 
 
-class FirstRows:
-    """A source of which only the first rows are measured."""
-
-    def __init__(self, source: Source, most: int) -> None:
-        self.n, self.stream = min(most, source.n), source.stream
-
-
-def _rows_of_one_pass(run: TrialRun) -> int:
-    """How many rows a plain loop may take in one forward and backward pass: the chunk, and as much more as fits."""
-    bytes_a_row = max(1.0, _COPIES * kept_bytes_a_row(run))
-    return max(run.trial.arm.chunk, int(min(_MOST_BYTES, free_memory(run.device) / 4) / bytes_a_row))
-
-
-def _batches(run: TrialRun) -> list[Tensor]:
-    """The largest batch of the first epoch, and two others."""
-    name = run.trial.arm.label
-    if run.strategy.adaptive:
-        epoch = run.planner.epoch(0)
-        size = check_batch(next(started(run.strategy, epoch, name), None), 0, run.source.n, name, 0)
-        batches = list(run.planner.order(0).split(size))
-    else:
-        batches = list(run.planner.draw(0).batches)
-    if run.takes_closure:
-        return batches[:1]
-    largest = max(range(len(batches)), key=lambda number: len(batches[number]))
-    others = [batch for number, batch in enumerate(batches) if number != largest] or batches
-    return [batches[largest], *(others[number % len(others)] for number in range(_UPDATES - 1))]
-
-
-def _plain(trainer: LoopTrainer, trial: Trial) -> PlainLoop:
-    setup = trainer.setup
-    workload = with_own_loss(setup.workload, trainer.device, trainer.dtype)
-    first = first_rows(setup.workload.train, 2, setup.workload.collate)
-    factory = setup.contenders[trial.arm.label].optimizer
-    return PlainLoop(workload, trial.arm, factory, trial.seed, first, trainer.device, trainer.dtype)
-
-
-def _gradients_of(run: TrialRun, indices: Tensor) -> tuple[list[Tensor | None], list[float]]:
-    """The gradients and the learning rates with which the engine made its update on these samples."""
-    step, found, rates = run.step, list[Any](), list[float]()
-
-    def watched(*closure: Any) -> Any:
-        found[:] = [None if weight.grad is None else weight.grad.detach().clone() for weight in run.weights]
-        rates[:] = [group["lr"] for group in run.optimizer.param_groups]
-        return step(*closure)
-
-    run.step = watched
+@contextmanager
+def _one_line(label: str) -> Iterator[None]:
+    """What fails in bringing a trial to a saved state is said in one line."""
     try:
-        run.update(indices)
-    finally:
-        run.step = step
-    return found, rates
+        yield
+    except OptcompareError:
+        raise
+    except Exception as error:
+        raise ComparisonError(
+            f"arm {label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, make in __init__"
+        ) from error
 
 
-def _state_of(plain: PlainLoop, run: TrialRun) -> State:
-    """The state in which the engine would be, had it made the plain loop's updates."""
-    model = {name: copy.deepcopy(value) for name, value in plain.model.state_dict().items()}
-    buffers = {name: value.detach().clone() for name, value in plain.model.named_buffers()}
-    state = {
-        **run.state(),
-        "model": model,
-        "buffers": buffers,
-        "optimizer": copy.deepcopy(plain.optimizer.state_dict()),
-    }
-    if "trained" in state:
-        state["trained"] = [weight.detach().clone() for weight in plain.weights]
-    return state
-
-
-def _numbers_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """The plain numbers and texts among an optimizer's own attributes."""
-    values = vars(optimizer).items()
-    return {name: value for name, value in values if isinstance(value, (bool, int, float, str)) and name[:1] != "_"}
-
-
-def _through_a_file(state: State) -> State:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
+def _rounds(difference: Difference, exact: Difference) -> bool:
+    """Whether a difference is rounding, since it all but disappears in float64."""
+    return exact <= _REAL or exact.size < difference.size / 1e3

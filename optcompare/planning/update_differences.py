@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+GRADIENT, WEIGHTS = "its gradient", "the weights after it"
+MEASURED_LOSS = "the training loss, as it is measured,"
+
+
 @dataclass(frozen=True)
 class Difference:
     """How far two updates are apart, relative to the plain one's norm, and in what."""
@@ -38,9 +42,9 @@ class Difference:
 
 def compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]) -> Difference:
     """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left unlike."""
-    found = [Difference(apart(run.weights, plain.weights), "the weights after it")]
+    found = [Difference(apart(run.weights, plain.weights), WEIGHTS)]
     if not run.takes_closure:
-        found.append(Difference(apart(gradients, plain.gradient), "its gradient"))
+        found.append(Difference(apart(gradients, plain.gradient), GRADIENT))
     for mine, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
         wrong = [name for name, value in mine.items() if name != "params" and not same(value, other.get(name))]
         found += [Difference(math.inf, f"the optimizer's {name}") for name in wrong]

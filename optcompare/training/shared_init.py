@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 Order = Callable[[int, int, int], Any]
 _CACHED_ORDERS_BYTES = 2**22
+_SLOW_SECONDS = 0.5
+"""What a factory may take before its module is rather copied, where that is allowed."""
 
 
 class EpochOrder(NamedTuple):
@@ -31,14 +35,23 @@ class SharedStart:
     """The initial weights and the order of samples of one seed.
 
     ``batch``: a small batch of the training data on the CPU in float32, which lazy modules see once.
-    ``order(seed, epoch, n)``: replaces the shuffled order.
+    ``order(seed, epoch, n)``: replaces the shuffled order; ``copies``: whether the module of a slow factory may be copied.
     """
 
-    def __init__(self, workload: Workload, seed: int, batch: Callable[[], Any], order: Order | None = None) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        seed: int,
+        batch: Callable[[], Any],
+        order: Order | None = None,
+        copies: bool = False,
+    ) -> None:
         self._workload, self._batch = workload, batch
         self._seed, self._n, self._order = seed, workload.size, order
         self._orders: dict[int, EpochOrder] = {}
+        began = time.perf_counter()
         self._unused: nn.Module | None = self._made()
+        self.copies = copies and time.perf_counter() - began > _SLOW_SECONDS
         self._initial = {name: value.detach().clone() for name, value in values_of(self._unused).items()}
         self.weight_bytes = sum(weight.nbytes for weight in self._unused.parameters())
 
@@ -46,11 +59,17 @@ class SharedStart:
         """A new module with the shared initial weights, on the CPU in the dtypes that its factory chose.
 
         The factory makes it, under the seed, as it made all others of the seed. It is no copy of one of them: what the
-        module keeps of itself, such as a lambda over ``self``, a hook or an attribute of a parameter, is its own.
+        module keeps of itself, such as a lambda over ``self``, a hook or an attribute of a parameter, is its own. With
+        ``copies`` a module that took long to make is copied all the same, as long as it can be.
 
         Raises:
             WorkloadError: The factory made another module under the same seed than at its first call.
         """
+        if self.copies and self._unused is not None:
+            try:
+                return copy.deepcopy(self._unused)
+            except Exception:  # made anew, then
+                self.copies = False
         module, self._unused = self._unused, None
         if module is None:
             module = self._made()

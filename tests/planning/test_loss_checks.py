@@ -178,8 +178,43 @@ class OwnGenerator(torch.utils.data.Dataset):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6])
 def test_a_dataset_that_draws_from_a_generator_of_its_own_is_refused(scale):
-    with pytest.raises(WorkloadError, match="the Dataset of train gave other values for the same samples"):
+    with pytest.raises(WorkloadError, match="the Dataset of train draws from a random generator of its own"):
         compare(small_workload(train=OwnGenerator(scale)), **QUESTION)
+
+
+class KeepsItsNoise(OwnGenerator):
+    """Draws once for each sample, in the order in which samples are first read."""
+
+    def __init__(self):
+        super().__init__(1.0)
+        self.kept = {}
+
+    def __getitem__(self, index):
+        if index not in self.kept:
+            self.kept[index] = super().__getitem__(index)
+        return self.kept[index]
+
+
+def test_a_dataset_that_keeps_what_its_generator_drew_is_refused():
+    with pytest.raises(WorkloadError, match="draws from a random generator of its own"):
+        compare(small_workload(train=KeepsItsNoise()), **QUESTION)
+
+
+class Visited(torch.utils.data.Dataset):
+    def __init__(self):
+        self.visits, self.kept = 0, {}
+
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        self.visits += 1
+        return self.kept.setdefault(index, torch.ones(3) * index), torch.ones(1)
+
+
+def test_a_dataset_that_counts_its_visits_is_noted_and_one_that_keeps_samples_is_not():
+    details = [compare(small_workload(train=Visited()), **QUESTION).certificate[0].detail]
+    assert "the Dataset of train changes visits when a sample is read" in details[0]
 
 
 def test_a_loss_that_draws_a_little_is_held_to_its_parts_too():

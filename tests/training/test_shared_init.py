@@ -11,8 +11,10 @@ from torch import nn
 
 from optcompare import WorkloadError, compare
 from optcompare.training.data import first_rows
+from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.shared_init import SharedStart, fingerprint
-from tests.helpers.workloads import small_workload
+from tests.helpers.trials import make_trainer
+from tests.helpers.workloads import small_workload, wandering
 
 
 def start_of(model, seed=0):
@@ -222,3 +224,68 @@ def test_lanes_measure_their_own_starts():
     assert (first.groupby("seed")["train_loss"].nunique() == 2).all()
     (check,) = (check for check in result.certificate if check.name == "identical first measurement")
     assert not check.held
+
+
+class Counted:
+    """A factory that is called slow, and how often it was called."""
+
+    def __init__(self, model):
+        self.model, self.calls = model, 0
+
+    def __call__(self):
+        self.calls += 1
+        return self.model()
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    monkeypatch.setattr("optcompare.training.shared_init._SLOW_SECONDS", 0.0)
+
+
+def trained(model):
+    return compare(small_workload(20, model=model), "mini:5", lr=0.05, seeds=2, epochs=2, trainer="loop")
+
+
+def test_a_module_that_takes_long_is_copied_which_trains_alike(slow):
+    factory = Counted(wandering)
+    copied, fewer = trained(factory), factory.calls
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optcompare.training.shared_init._SLOW_SECONDS", 1e9)
+        made = trained(factory)
+    assert fewer < (factory.calls - fewer) / 2
+    assert copied.trials["final_sha256"].tolist() == made.trials["final_sha256"].tolist()
+
+
+@pytest.mark.parametrize("model", [Closes, Hooked, Bound, Marked, Locked])
+def test_a_module_that_takes_long_and_cannot_be_copied_is_made(slow, model):
+    found = trained(model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optcompare.training.shared_init._SLOW_SECONDS", 1e9)
+        assert found.trials["final_sha256"].tolist() == trained(model).trials["final_sha256"].tolist()
+
+
+def test_trials_that_take_turns_keep_their_modules(registry):
+    factory = Counted(wandering)
+    trainer = make_trainer(registry, small_workload(20, model=factory), ["mini:5"], seeds=(0, 1))
+    trials = trainer.setup.comparison.trials()
+    states = dict.fromkeys(trials)
+    turns = itertools.count(1)
+    for _ in range(3):
+        for trial in trials:
+            _, states[trial] = trainer.advance([trial], states[trial], lambda: next(turns) > 0)
+    made = factory.calls
+    for trial in trials:
+        _, states[trial] = trainer.advance([trial], states[trial], lambda: False)
+    assert factory.calls == made, "none was made to go on"
+
+
+def test_lanes_of_one_seed_share_a_module(registry):
+    factory = Counted(lambda: nn.Linear(3, 1))
+    rates = [f"sgd:lr=0.{digit}" for digit in range(1, 9)]
+    loop = make_trainer(registry, small_workload(20, model=factory), ["mini:5"], optimizers=rates, seeds=(0, 1))
+    lanes, trials = LanesTrainer(loop, 2**30), loop.setup.comparison.trials()
+    assert lanes.admit(trials).groups == [trials]
+    made = factory.calls
+    records, _ = lanes.advance(trials, None, lambda: True)
+    assert len(records) >= 16
+    assert factory.calls - made == 2, "one for each seed"

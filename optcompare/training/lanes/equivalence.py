@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...core.comparison import Trial
-from ...core.rng import preserved_rng
 from ..device import Clock
-from ..loop.trainer import LoopTrainer
 from ..loop.trial import State, TrialRun
-from ..measurement.module_state import changed_state, saved_state
 from .program import Blueprint, Carry
 
 if TYPE_CHECKING:
@@ -80,13 +76,3 @@ def disagreements(
                 if names:
                     worst[number] = max(worst[number], difference(one, other, names))
     return worst
-
-
-def hides_state(loop: LoopTrainer) -> bool:
-    """Whether an update changes something in the model that a state does not carry."""
-    comparison = loop.setup.comparison
-    with preserved_rng():
-        run = loop.run(Trial(comparison.arms[0], comparison.seeds[0]), None)
-        before = saved_state(run.model)
-        run.update(run.planner.order(0)[:2])
-        return bool(changed_state(run.model, before))

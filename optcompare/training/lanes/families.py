@@ -68,6 +68,8 @@ class Families:
             raise Unsupported("data that lie in a file are cast or moved batch by batch")
         if not all(isinstance(source, TensorSource) for source in self.loop.sources.values()):
             raise Unsupported("the samples of a Dataset are loaded one by one")
+        if hidden := self.setup.uncut.get(trial.arm.label):
+            raise Unsupported(f"{hidden[0]} changes while it trains, which lanes would have in common")
         settings = self.settings_of(trial)
         strategy = trial.arm.strategy.reference or id(contender.strategy)
         return strategy, trial.arm.chunk, trial.arm.schedule, trial.arm.clip, settings.rule, settings.flags

@@ -23,7 +23,7 @@ from ...errors import explain
 from ..data import TensorSource
 from ..loop.planner import Planner
 from ..loop.trainer import LoopTrainer
-from ..loop.trial import State
+from ..loop.trial import State, TrialRun
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
 from ..measurement.module_state import changed_state, saved_state
@@ -150,8 +150,12 @@ class LanesTrainer:
         """The lanes of a group, from their shared starts or as they were left."""
         family = self.families.of(trials[0])
         records, planners, lanes = list[Record](), dict[int, Planner](), list[Lane]()
+        first = dict[
+            int, TrialRun
+        ]()  # of each seed: the optimizers that lanes have leave a module as it is when they are made
         for number, trial in enumerate(trials):
-            run = self.loop.run(trial, None if state is None else state["lanes"][number])
+            run = self.loop.run(trial, None if state is None else state["lanes"][number], first.get(trial.seed))
+            first.setdefault(trial.seed, run)
             if state is None:
                 run.begin()
                 (record,) = run.records

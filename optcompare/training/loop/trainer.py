@@ -21,6 +21,8 @@ from .epochs import train
 from .trial import State, TrialRun
 
 _KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
+KEPT_RUNS = 4
+"""Trials under way whose live objects are kept, so that they may take turns."""
 
 
 class LoopTrainer:
@@ -41,12 +43,17 @@ class LoopTrainer:
         self._starts: dict[int, SharedStart] = {}
         self._takes_closure: dict[str, bool] = {}
         self._warmed = set[str]()
-        self._live: tuple[State, TrialRun] | None = None
+        self._live: list[tuple[State, TrialRun]] = []
+
+    @property
+    def copied(self) -> bool:
+        """Whether modules are copied, since their factory takes long."""
+        return any(start.copies for start in self._starts.values())
 
     def asking(self, comparison: Comparison) -> LoopTrainer:
         """This trainer for another comparison of the same arms: it shares the data and the shared start."""
         other = copy.copy(self)
-        other._live = None
+        other._live = []
         other.setup = dataclasses.replace(self.setup, comparison=comparison)
         return other
 
@@ -55,7 +62,11 @@ class LoopTrainer:
         if seed not in self._starts:
             workload = self.setup.workload
             start = SharedStart(
-                workload, seed, lambda: first_rows(workload.train, 2, workload.collate), self.setup.order
+                workload,
+                seed,
+                lambda: first_rows(workload.train, 2, workload.collate),
+                self.setup.order,
+                self.setup.copies,
             )
             most = max(1, _KEPT_STARTS_BYTES // max(1, start.weight_bytes))
             while len(self._starts) >= min(most, _KEPT_STARTS):
@@ -95,23 +106,29 @@ class LoopTrainer:
             if run is None:
                 return [], {"progress": progress.to_state()}
             state = run.state()
-            self._live = (state, run) if run.progress.status == "running" else None
+            if run.progress.status == "running":
+                self._live = [*self._live[1 - KEPT_RUNS :], (state, run)]
             return run.records, state
 
     def _run(self, trial: Trial, state: State | None) -> TrialRun:
         """The run that left this very state, as it stands, or a new one that is brought to it.
 
-        A model can hide state where no checkpoint finds it, in a plain attribute; going on with the live module keeps
-        a trial independent of where it was cut, as long as it stays in one process.
+        Going on with the live module saves making another, and keeps what a model hides where no checkpoint finds it. Of a
+        few trials, the last ones trained here, the runs are kept, so that tasks may take turns.
         """
-        if self._live is not None and state is self._live[0]:
-            self._live[1].go_on(self._live[0])
-            return self._live[1]
+        for place, (left, run) in enumerate(self._live):
+            if left is state:
+                del self._live[place]
+                run.go_on(left)
+                return run
         return self.run(trial, state)
 
-    def run(self, trial: Trial, state: State | None) -> TrialRun:
-        """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced."""
-        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state, self._warmed)
+    def run(self, trial: Trial, state: State | None, beside: TrialRun | None = None) -> TrialRun:
+        """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced.
+
+        ``beside``: a run of the same seed, only looked at, whose module this one may take over.
+        """
+        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state, self._warmed, beside)
 
     def takes_closure(self, arm: Arm) -> bool:
         """Whether an update of the arm may evaluate its batch several times."""

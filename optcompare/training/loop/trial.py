@@ -44,7 +44,8 @@ State = dict[str, Any]
 class TrialRun:
     """One trial while it is being advanced: what every kind of epoch trains, counts and measures.
 
-    ``warmed``: the labels of arms that were warmed up in this process; an arm is added once it is.
+    ``warmed``: the labels of arms that were warmed up in this process; an arm is added once it is. ``beside``: a run of
+    the same seed that was never trained on, whose module is taken over instead of making another.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class TrialRun:
         start: SharedStart,
         state: State | None,
         warmed: set[str],
+        beside: TrialRun | None = None,
     ) -> None:
         comparison = setup.comparison
         self.trial, self.budget = trial, comparison.budget
@@ -66,8 +68,12 @@ class TrialRun:
         own = with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
         self.workload = in_autocast(own, self.device, comparison.autocast)
         self._dtype, self._warmed = DTYPES[comparison.dtype], warmed
-        self.model = self._start.model()
-        begun_with = fingerprint(self.model.state_dict()) if state is None else ""
+        begun_with: str
+        if beside is None:
+            self.model = self._start.model()
+            begun_with = fingerprint(self.model.state_dict()) if state is None else ""
+        else:
+            self.model, begun_with = beside.model, beside.progress.weights_sha256
         place(self.model, self.device, self._dtype)
         self._attributes = self._own_state()
         self.optimizer = self._build_optimizer(self.model)
@@ -84,7 +90,7 @@ class TrialRun:
         needs = self.strategy.needs if self.strategy.adaptive else ()
         self.norms = sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
         if state is None:
-            self.progress = Progress(weights_sha256=begun_with)
+            self.progress: Progress = Progress(weights_sha256=begun_with)
             seed_everything(sequence(TRAINING, trial.seed))
         else:
             self.progress = Progress(**copy.deepcopy(state["progress"]))
@@ -194,6 +200,7 @@ class TrialRun:
             self._measure()
 
     def _measure(self) -> None:
+        self._refuse_unfrozen()
         watch, progress = Clock(self.device), self.progress
         if self._sketched:
             with watch:
@@ -212,6 +219,19 @@ class TrialRun:
             return dict.fromkeys(self.diagnosing.columns, math.nan)
         lr = float(self.optimizer.param_groups[0]["lr"])
         return self.diagnosing.values(self.model, self.progress.updates, self.progress.samples, lr)
+
+    def _refuse_unfrozen(self) -> None:
+        """Raises where there are trainable weights that were not when the optimizer was made, which does not train them."""
+        known = set(map(id, self.weights))
+        new = [
+            name for name, weight in self.model.named_parameters() if weight.requires_grad and id(weight) not in known
+        ]
+        if new:
+            more = f" and {len(new) - 1} more weights" if len(new) > 1 else ""
+            raise ComparisonError(
+                f"by update {self.progress.updates} the model made {new[0]}{more}, or made them trainable, after the optimizer "
+                "was made, which does not train them; make weights in __init__, trainable from the beginning"
+            )
 
     def keep(self, batch: Tensor) -> None:
         """Keeps what the next update sets out from, for a diagnosis of it."""

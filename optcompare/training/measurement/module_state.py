@@ -84,7 +84,7 @@ def saved_state(model: nn.Module) -> dict[str, Any]:
     found: dict[str, Any] = {}
     owned = {id(value) for value in [*model.parameters(), *model.buffers()]}
     for path, _, _, value in own_attributes(model):
-        state = _generator_state(value)
+        state = generator_state(value)
         if state is not None:
             found[path] = {"generator": state}
         elif isinstance(value, (deque, set)) and _can_be_saved(list(value), owned):
@@ -98,7 +98,7 @@ def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
     """Set the plain attributes and generators of a module to what :func:`changed_state` gave."""
     for path, module, name, value in list(own_attributes(model)):
         if path in saved:
-            if _generator_state(value) is not None:
+            if generator_state(value) is not None:
                 _set_generator_state(value, saved[path]["generator"])
             elif isinstance(value, (deque, set)):
                 value.clear()
@@ -174,7 +174,7 @@ def _buffer_keeper(module: nn.Module, name: str, value: Tensor | None) -> Callab
 
 def _keeper(module: Any, name: str, value: Any) -> Callable[[], None] | None:
     """What puts an attribute back, its contents included; None for what cannot be put back."""
-    state = _generator_state(value)
+    state = generator_state(value)
     if state is not None:
         return lambda: _set_generator_state(value, state)
     if isinstance(value, Tensor):
@@ -204,8 +204,8 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
 
-def _generator_state(value: Any) -> Any:
-    """The state of a random generator; None for anything else."""
+def generator_state(value: Any) -> Any:
+    """The state of a random generator of torch, NumPy or Python; None for anything else."""
     if isinstance(value, torch.Generator):
         return value.get_state()
     if isinstance(value, np.random.Generator):

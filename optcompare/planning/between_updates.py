@@ -1,0 +1,119 @@
+"""What the engine does between updates, measurements and checkpoints, changes nothing of what is trained."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..core.comparison import Trial
+from ..core.rng import preserved_rng
+from ..errors import ComparisonError
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import State, TrialRun
+from .first_updates import FirstRows
+from .unsaved_state import changed_unseen, values_within
+from .update_differences import digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_MEASURED_ROWS, _FEW = 64, 2
+
+
+def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) -> list[str]:
+    """What an update changes that a checkpoint does not bring back, by names that say where it is.
+
+    Args:
+        trainer: The engine.
+        trial: Of the arm.
+        batches: Of its first updates; a few rows of one are enough.
+    """
+    with preserved_rng():
+        first, second = batches[0], batches[-1]
+        try:
+            return _changed_by(trainer, trial, first[:_FEW], second[-_FEW:])
+        except Exception:  # a loss may need more rows
+            return _changed_by(trainer, trial, first, second)
+
+
+def _changed_by(trainer: LoopTrainer, trial: Trial, first: Tensor, second: Tensor) -> list[str]:
+    """After another update what was only kept at hand, and is computed again, is equal once more."""
+    run = trainer.run(trial, None)
+    before = _values_of(run)
+    run.update(first)
+    restored = trainer.run(trial, through_a_file(run.state()))
+    for each in (run, restored):
+        each.update(second)
+    return changed_unseen(before, _values_of(run), _values_of(restored))
+
+
+def _values_of(run: TrialRun) -> dict[str, Any]:
+    workload = run.workload
+    called = {
+        "loss": workload.loss,
+        "forward": workload.forward,
+        "objective": workload.objective,
+        "weight": workload.weight,
+    }
+    return values_within(model=run.model, optimizer=run.optimizer, **called)
+
+
+def refuse_other_end(
+    trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, cut: bool, say: Callable[[str], None]
+) -> None:
+    """Raise where measurements or a checkpoint between these updates change their end, to the last bit.
+
+    Args:
+        trainer: The engine.
+        trial: Of the arm.
+        batches: Of its first updates.
+        cut: Whether a checkpoint is tried; not where it is known to lack something.
+        say: Is told where a device does not repeat its own bits.
+    """
+    plain = _end(trainer, trial, batches, measured=False, cut=False)
+    if plain == _end(trainer, trial, batches, measured=True, cut=cut):
+        return
+    name = f"arm {trial.arm.label}"
+    if plain != _end(trainer, trial, batches, measured=False, cut=False):
+        if trainer.device.type != "cpu":
+            say(f"{trial.arm.label} does not end in the same bits twice on this device")
+            return
+        raise ComparisonError(
+            f"{name}: trained twice from the same start it ends otherwise; something outside the model, such as a global "
+            "counter or a random generator of its own, takes part"
+        )
+    if plain != _end(trainer, trial, batches, measured=True, cut=False):
+        raise ComparisonError(
+            f"{name}: measuring changes what is trained: the model or the loss keeps something, other than buffers, plain "
+            "attributes and generators of the model, that changes in eval mode too"
+        )
+    raise ComparisonError(
+        f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps something that is "
+        "neither in state_dict() nor a plain attribute"
+    )
+
+
+def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measured: bool, cut: bool) -> str:
+    """The fingerprint of what the updates lead to."""
+    trainer = trainer.asking(trainer.setup.comparison)
+    trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}
+    with preserved_rng():
+        run = trainer.run(trial, None)
+        for indices in batches:
+            run.update(indices)
+            if measured:
+                run.measure()
+            if cut:
+                run = trainer.run(trial, through_a_file(run.state()))
+        return digest([run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]])
+
+
+def through_a_file(state: State) -> State:
+    """A state as a checkpoint gives it back."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)  # type: ignore[no-any-return]

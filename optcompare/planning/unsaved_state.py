@@ -1,0 +1,175 @@
+"""What training changes where no checkpoint finds it: attributes of an optimizer, closures, globals, iterators, hooks."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+import sys
+import sysconfig
+import types
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..training.measurement.module_state import generator_state
+from .update_differences import digest
+
+_MOST, _MOST_ITEMS, _MOST_BYTES, _TEXT = 20_000, 1_000, 2**22, 200
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_ITERATORS = (itertools.count, itertools.cycle, itertools.repeat)
+_INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+_SKIPPED = {
+    torch.nn.Module: ("_parameters", "_buffers", "training"),
+    torch.optim.Optimizer: ("state", "param_groups", "defaults"),
+}
+"""What a checkpoint brings back, and is therefore not looked at."""
+
+SHARED = "global "
+"""How the names begin of what all objects of a class, or all calls of a function, have in common."""
+
+
+def values_within(**roots: Any) -> dict[str, Any]:
+    """Every plain value that can be reached from some objects, by a name that says the way to it.
+
+    Followed are attributes, containers, closures, bound methods, and of functions and classes that are not installed
+    packages' the global variables and class attributes that they use. Tensors and random generators are given by
+    fingerprints. What a checkpoint brings back of modules and optimizers is left out.
+    """
+    found: dict[str, Any] = {}
+    seen: dict[int, Any] = {}  # holds what it names, or an identity could be given again
+    todo: deque[tuple[str, Any]] = deque(roots.items())
+    while todo and len(found) + len(seen) < _MOST:
+        path, value = todo.popleft()
+        known = _known(value)
+        if known is not None:
+            found[path] = known
+        elif id(value) not in seen:
+            seen[id(value)] = value
+            todo.extend(_inside(path, value))
+    return found
+
+
+def changed_unseen(before: Mapping[str, Any], after: Mapping[str, Any], restored: Mapping[str, Any]) -> list[str]:
+    """The names of values that training changed, and that a trial brought back from a checkpoint does not have.
+
+    Args:
+        before: :func:`values_within` of a trial before its updates.
+        after: Of the same trial after them.
+        restored: Of another that was brought there by a checkpoint on the way.
+    """
+    changed = [name for name, value in after.items() if name not in before or before[name] != value]
+    return [name for name in changed if name.startswith(SHARED) or restored.get(name) != after[name]]
+
+
+def _known(value: Any) -> Any:
+    """A value that can be compared; None for what has to be looked into, or is no state."""
+    if isinstance(value, _PLAIN):
+        return (type(value).__name__, value)
+    if isinstance(value, torch.Tensor):
+        kept = type(value) is torch.Tensor and not value.requires_grad and value.device.type != "meta"
+        if not kept or value.layout is not torch.strided:
+            return None
+        return ("tensor", digest(value) if value.nbytes <= _MOST_BYTES else (tuple(value.shape), value._version))
+    if isinstance(value, np.ndarray):
+        return ("array", digest(value.tobytes())) if value.dtype.kind != "O" and value.nbytes <= _MOST_BYTES else None
+    if isinstance(value, _ITERATORS):
+        return ("iterator", repr(value))
+    if hasattr(value, "__next__") and hasattr(value, "__length_hint__"):
+        return ("iterator", operator.length_hint(value))
+    state = generator_state(value)
+    return None if state is None else ("generator", digest(state))
+
+
+def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield f"{path} (length)", len(value)
+        yield from ((f"{path}[{str(key)[:_TEXT]!r}]", each) for key, each in _few(value.items()))
+    elif isinstance(value, (list, tuple, set, frozenset, deque)):
+        yield f"{path} (length)", len(value)
+        yield from ((f"{path}[{number}]", each) for number, each in _few(enumerate(value)))
+    elif isinstance(value, types.MethodType):
+        yield from ((f"{path}.self", value.__self__), (path, value.__func__))
+    elif isinstance(value, functools.partial):
+        yield from ((path, value.func), (f"{path}.args", value.args), (f"{path}.keywords", value.keywords))
+    elif isinstance(value, types.FunctionType):
+        yield from _of_function(path, value)
+    elif isinstance(value, types.GeneratorType):
+        frame = value.gi_frame
+        yield f"{path} (position)", None if frame is None else frame.f_lasti
+        yield path, value.gi_yieldfrom
+        yield from () if frame is None else _of_names(path, dict(frame.f_locals))
+    elif isinstance(value, type):
+        yield from _of_class(value)
+    elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, types.ModuleType):
+        yield from _of_object(path, value)
+
+
+def _few(items: Any) -> Iterator[Any]:
+    """The first and the last of many."""
+    whole = list(items)
+    yield from whole if len(whole) <= _MOST_ITEMS else [*whole[: _MOST_ITEMS // 2], *whole[-_MOST_ITEMS // 2 :]]
+
+
+def _of_names(path: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    yield from ((f"{path}.{name}", value) for name, value in values.items())
+
+
+def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        try:
+            yield f"{path}.{name}", cell.cell_contents
+        except ValueError:  # not filled yet
+            continue
+    yield from _of_names(path, vars(function))
+    yield from ((f"{SHARED}{path} (default {n})", each) for n, each in enumerate(function.__defaults__ or ()))
+    if _is_installed(function.__module__):
+        return
+    where = function.__globals__
+    for name in _names_used(function.__code__):
+        if name in where and not isinstance(where[name], types.ModuleType):
+            yield f"{SHARED}{name}", where[name]
+
+
+def _names_used(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names_used(constant)
+
+
+def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
+    if _is_installed(kind.__module__):
+        return
+    for name, value in list(vars(kind).items()):
+        if isinstance(value, (staticmethod, classmethod)):
+            value = value.__func__
+        if isinstance(value, property):
+            value = value.fget
+        if not name.startswith("__") or isinstance(value, types.FunctionType):
+            yield f"{SHARED}{kind.__name__}.{name}", value
+    yield from ((base.__name__, base) for base in kind.__bases__)
+
+
+def _of_object(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    skipped = [name for kind, names in _SKIPPED.items() if isinstance(value, kind) for name in names]
+    for name, held in list(vars(value).items()):
+        if isinstance(value, torch.nn.Module) and name == "_modules":
+            yield from _of_names(path, held)
+        elif name not in skipped:
+            yield f"{path}.{name}", held
+    yield type(value).__name__, type(value)
+
+
+def _is_installed(module: str | None) -> bool:
+    """Whether a module is Python's or an installed package's, rather than the user's own."""
+    top = (module or "").partition(".")[0]
+    if top in sys.stdlib_module_names and top != "__main__":
+        return True
+    if top == __name__.partition(".")[0]:
+        return True
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return file.startswith(_INSTALLED)
