@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from .interfaces.diagnostic import Diagnostic as Diagnostic
     from .interfaces.diagnostic import Moment as Moment
     from .interfaces.executor import Demand as Demand
+    from .interfaces.metrics import accuracy as accuracy
     from .interfaces.strategy import Epoch as Epoch
     from .interfaces.strategy import StepStats as StepStats
     from .interfaces.strategy import Strategy as Strategy
     from .interfaces.tracker import Tracker as Tracker
     from .interfaces.workload import Workload as Workload
-    from .interfaces.workload import accuracy as accuracy
     from .registry.hookspecs import hookimpl as hookimpl
     from .report.figures import figure as figure
     from .report.plots.panel import Panel as Panel
@@ -84,7 +84,8 @@ _HOMES = {
     "report.result": ["Result", "load"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
     "interfaces.tracker": ["Tracker"],
-    "interfaces.workload": ["Workload", "accuracy"],
+    "interfaces.metrics": ["accuracy"],
+    "interfaces.workload": ["Workload"],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -14,7 +14,7 @@ from torch import nn
 
 from ..core.tree import len_batch, rows_of
 from ..errors import WorkloadError
-from ..interfaces.workload import Metric
+from ..interfaces.metrics import Metric
 from .losses import counted
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _weight_of(
     uneven = {**batch, "labels": masked}
 
     def loss_of(part: Any) -> float:
-        return float(_loss_in(forward(module, part)[0]))
+        return float(_loss_in(forward(module, part)[0]).detach())
 
     def by_labels(batch: Any) -> Any:
         return counted(batch["labels"])

@@ -12,7 +12,8 @@ from torch import nn
 
 from ..errors import WorkloadError
 from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy, label_weight
-from ..interfaces.workload import Metric, accuracy, of_torch
+from ..interfaces.metrics import Metric, accuracy
+from ..interfaces.workload import of_torch
 from .data import Classes, listed
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _weight_of_own(loss: Loss, output: Tensor, y: Tensor) -> Callable[[Tensor], 
     masked = y.clamp(min=0)
     masked[: len(y) // 2].view(-1)[::2] = IGNORED
     half = len(y) // 2
+    output = output.detach()
     try:
         whole, parts = float(loss(output, masked)), [(output[:half], masked[:half]), (output[half:], masked[half:])]
         losses = [float(loss(*part)) for part in parts]

@@ -10,8 +10,10 @@ import torch
 from ..core.rng import preserved_rng
 from ..core.tree import mapped
 from ..errors import WorkloadError, explain
-from ..interfaces.workload import Metric, Workload
+from ..interfaces.metrics import Metric
+from ..interfaces.workload import Workload
 from ..training.data import first_rows
+from ..training.measurement.evaluation import in_eval_mode
 from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
 from ..training.shared_init import made
@@ -148,10 +150,11 @@ def _sides(train: Any, valid: Any) -> tuple[Given, Given | None]:
 def _fields(model: Any, training: Given, data: dict[str, Any], loss: Any, collate: Any) -> dict[str, Any]:
     """Fields of the workload, its data among them, by the convention that model and data follow."""
     batch = _first(training.data, collate)
-    with preserved_rng(), torch.no_grad():
+    with preserved_rng(), torch.enable_grad():
         torch.manual_seed(0)
-        module = place(made(model, "workload_from"), torch.device("cpu"), torch.float32).eval()
-        found = _by_convention(module, batch, training, data, loss)
+        module = place(made(model, "workload_from"), torch.device("cpu"), torch.float32)
+        with in_eval_mode(module):
+            found = _by_convention(module, batch, training, data, loss)
     notes = (_COMPILED,) if hasattr(module, "_orig_mod") else ()
     return {**data, **found, "notes": (*found["notes"], *notes)}
 

@@ -21,6 +21,7 @@ from ..planning.dry_run import Estimate
 from ..storage.journal import Journal, Row, Saved, State, key_of
 from ..storage.resume import Earlier, goes_on, prolonged
 from ..training.measurement.counters import Progress
+from ..training.measurement.module_flags import is_partial
 from ..training.measurement.record import outcome_of
 from ..training.shared_init import fingerprint
 from .backends import Piece, Place
@@ -163,6 +164,7 @@ class Runner:
                 budget = self._setup.comparison.budget
                 same = goes_on(trial.arm, Budget(budget.unit, row["budget"]), budget)
                 kept = same and trial in earlier.kept and budget.unit == "epochs" and not self._is_uncut(trial)
+                kept = kept and not is_partial(earlier.kept[trial])
                 (on if kept else fresh).append(trial)
                 again += same and not kept and not self._is_uncut(trial)
                 rescheduled += not same
@@ -191,6 +193,7 @@ class Runner:
                 for key in records
                 if key in wanted and goes_on(wanted[key].arm, before, now) and not self._is_uncut(wanted[key])
             }
+            kept = {} if is_partial(state) else kept
             if len(kept) < len(records):  # else a later resume, under the new budget, would take it for its own
                 self._journal.forget_checkpoint()
             trials = list(kept.values())

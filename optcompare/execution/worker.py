@@ -26,6 +26,7 @@ from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import Admitted, LanesTrainer
 from ..training.loop.trainer import KEPT_RUNS, LoopTrainer
 from ..training.loop.trial import State
+from ..training.measurement.module_flags import is_partial
 from ..training.measurement.record import Record
 from .scheduler import TaskTrainer
 
@@ -194,6 +195,9 @@ class _Bench:
     ) -> tuple[list[Record], State]:  # fmt: skip
         in_one_go = any(trial.arm.label in self.loop.setup.uncut for trial in trials)
         records, state = trainer.advance(trials, state, lambda: time.perf_counter() > end and not in_one_go)
+        if is_partial(state):
+            more, state = trainer.advance(trials, state, lambda: False)
+            records = [*records, *more]
         others = [(task, left) for task, left in self._left.items() if task != name[0]]
         self._left = dict([*others[1 - KEPT_RUNS :], (name[0], (name[1] + 1, state))])
         return records, state

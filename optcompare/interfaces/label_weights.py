@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,28 @@ _FUNCTIONS = (nn.functional.cross_entropy, nn.functional.nll_loss)
 
 
 def is_cross_entropy(loss: Any) -> bool:
-    """Whether a loss is one of torch's own cross entropies of labels: a module, or a function as it stands."""
+    """Whether a loss is one of torch's own cross entropies of labels: a module, a function, or a ``functools.partial`` of one."""
+    if isinstance(loss, functools.partial):
+        return not loss.args and any(loss.func is function for function in _FUNCTIONS)
     return isinstance(loss, _MODULES) or any(loss is function for function in _FUNCTIONS)
+
+
+def _setting(loss: Any, name: str, otherwise: Any) -> Any:
+    """A setting of a cross entropy, wherever it stands."""
+    if isinstance(loss, functools.partial):
+        return loss.keywords.get(name, otherwise)
+    return getattr(loss, name, otherwise) if isinstance(loss, _MODULES) else otherwise
+
+
+def class_weights(loss: Any) -> Tensor | None:
+    """The weights of the classes of one of torch's own cross entropies; None where it has none."""
+    weights: Tensor | None = _setting(loss, "weight", None) if is_cross_entropy(loss) else None
+    return weights
 
 
 def ignored_label(loss: Any) -> int:
     """The label that the loss leaves out: its ``ignore_index``, where it is one of torch's."""
-    return int(loss.ignore_index) if isinstance(loss, _MODULES) else IGNORED
+    return int(_setting(loss, "ignore_index", IGNORED)) if is_cross_entropy(loss) else IGNORED
 
 
 def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
@@ -34,9 +50,9 @@ def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
     That is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no class weights.
     None for any other loss, and for one that is no mean.
     """
-    if not is_cross_entropy(loss) or getattr(loss, "reduction", "mean") != "mean":
+    if not is_cross_entropy(loss) or _setting(loss, "reduction", "mean") != "mean":
         return None
-    ignored, weights = ignored_label(loss), getattr(loss, "weight", None)
+    ignored, weights = ignored_label(loss), class_weights(loss)
 
     def summed(y: Tensor) -> Tensor:
         kept = y != ignored

@@ -112,6 +112,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
     first = next(iter(parameters(bare)), None)
     named = "" if first is None else first.name
     whole = named == "model" if inspect.isclass(bare) else named not in _PARAMETERS
+    hooks = _gradient_hooks(weights)
     try:
         made = factory(model if whole else weights, **values)
     except OptcompareError:
@@ -126,13 +127,23 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
             f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants parameter groups, "
             f"{_by_function(name)}"
         ) from error
-    _check_made(made, weights, name)
+    _check_made(made, name)
+    if _gradient_hooks(weights) != hooks:
+        raise ComparisonError(
+            f"optimizer {name} changes weights or gradients while they are computed, so that gradients can be neither "
+            "accumulated nor clipped, and updates not counted; use one that makes its updates in step()"
+        )
     if has_modes(made):
         made.train()
     return made  # type: ignore[no-any-return]
 
 
-def _check_made(made: Any, weights: Sequence[Tensor], name: str) -> None:
+def _gradient_hooks(weights: Sequence[Tensor]) -> list[int]:
+    """How many functions are called with each weight's gradient; a model may have some of its own, to mask it."""
+    return [len(weight._backward_hooks or ()) + len(weight._post_accumulate_grad_hooks or ()) for weight in weights]
+
+
+def _check_made(made: Any, name: str) -> None:
     from torch.optim import Optimizer
 
     if not isinstance(made, Optimizer):
@@ -141,11 +152,6 @@ def _check_made(made: Any, weights: Sequence[Tensor], name: str) -> None:
         )
     if not all("lr" in group for group in made.param_groups):
         raise ComparisonError(f"optimizer {name} has no learning rate: a parameter group of it has no lr")
-    if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in weights):
-        raise ComparisonError(
-            f"optimizer {name} changes weights or gradients while they are computed, so that gradients can be neither "
-            "accumulated nor clipped, and updates not counted; use one that makes its updates in step()"
-        )
 
 
 def load_state(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,14 +13,14 @@ import torch
 
 from ..core.tree import len_batch, tensors
 from ..errors import WorkloadError
-from .label_weights import IGNORED, holds_labels, ignored_label, label_weight
+from .label_weights import class_weights, holds_labels, ignored_label, label_weight
+from .metrics import Metric, accuracy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import Dataset
 
 Data = "tuple[Any, ...] | Mapping[str, Any] | Dataset[Any]"
-Metric = Callable[[Any, Any], tuple[Any, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,9 @@ class Workload:
       ``{"input_ids": …, "labels": …}``; or a map-style ``Dataset`` whose samples ``collate`` (default:
       torch's) makes into such batches. The split does not depend on the seed;
     - ``loss(output, y)``: a scalar, the mean over the batch;
-    - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight;
+    - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight; or one number, as
+      scikit-learn's metrics do: it is then called once with all rows; or an object with ``update``, ``compute`` and
+      ``reset``, as those of torchmetrics are;
     - ``forward(model, batch)``: returns ``output, y``, if that is not ``model(*inputs), y`` of a batch
       ``(*inputs, y)``, or ``model(**batch), batch`` of a mapping;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;
@@ -92,7 +94,7 @@ class Workload:
             raise WorkloadError(f"workload {self.name}: {what} loss(output, y), not an objective")
         for name, data in (("train", self.train), ("valid", self.valid)):
             if data is not None:
-                _check_data(self.name, name, data)
+                _check_data(self.name, name, data, self.objective is not None or self.forward is not None)
         rates = self.lr.values() if isinstance(self.lr, Mapping) else () if self.lr is None else (self.lr,)
         for rate in rates:
             if not (isinstance(rate, (int, float)) and rate > 0 and math.isfinite(rate)):
@@ -130,16 +132,18 @@ class Workload:
         output, y = self.outcome(model, batch)
         return self.loss(output, y)
 
-    def measured(self, model: nn.Module, batch: Any) -> tuple[Tensor, list[tuple[Any, Any]]]:
-        """The batch's mean loss, and the sum and weight of each metric, of one forward pass."""
+    def judged(self, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
+        """The batch's mean loss, with the output and y of which metrics are computed (None of an objective)."""
         if self.loss is None:
-            return self.mean_loss(model, batch), []
+            return self.mean_loss(model, batch), None, None
         output, y = self.outcome(model, batch)
-        ignored = ignored_label(self.loss)
-        return self.loss(output, y), [
-            accuracy(output, y, ignored) if metric is accuracy else metric(output, y)
-            for metric in self.metrics.values()
-        ]
+        return self.loss(output, y), output, y
+
+    @property
+    def metric_functions(self) -> dict[str, Metric]:
+        """The metrics by name; ``accuracy`` leaves out the label that the loss ignores."""
+        own = partial(accuracy, ignored=ignored_label(self.loss))
+        return {name: own if metric is accuracy else metric for name, metric in self.metrics.items()}
 
     def weigh(self, batch: Any) -> float:
         """What the batch's mean loss was divided by."""
@@ -167,7 +171,7 @@ class Workload:
         found = label_weight(self.loss)
         labels = [data[-1] for data in (self.train, self.valid) if isinstance(data, tuple)]
         of_tensors = len(labels) == 1 + (self.valid is not None) and all(map(holds_labels, labels))
-        if found is None or getattr(self.loss, "weight", None) is not None or not of_tensors:
+        if found is None or class_weights(self.loss) is not None or not of_tensors:
             return found
         ignored = ignored_label(self.loss)
         return found if any(bool((y == ignored).any()) for y in labels) else None
@@ -201,26 +205,13 @@ def rows(data: Any) -> int:
     return len_batch(data) if is_tensors(data) else len(cast(Sized, data))
 
 
-def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor, Tensor | int]:
-    """Right answers and their number, for a workload's ``metrics``.
-
-    Args:
-        output: Scores [B, C] or [B, C, …], or one logit [B, 1] or [B].
-        y: Classes [B] or [B, …], or 0 and 1 [B, 1] or [B].
-        ignored: The class that is left out; of a workload, its loss's ``ignore_index`` where that is torch's.
-    """
-    if output.ndim <= y.ndim:
-        return ((output > 0) == (y > 0.5)).sum(), y.numel()
-    planes = output.ndim > 2 and output.shape[2:] == y.shape[1:]
-    kept = y != ignored
-    return ((output.argmax(1 if planes else -1) == y) & kept).sum(), kept.sum()
-
-
-def _check_data(workload: str, name: str, data: Any) -> None:
+def _check_data(workload: str, name: str, data: Any, alone: bool) -> None:
+    """``alone``: whether inputs without a y will do, since the workload says itself what is computed of a batch."""
     if is_tensors(data):
+        fewest = 1 if alone or isinstance(data, Mapping) else 2
         named = dict(data) if isinstance(data, Mapping) else dict(enumerate(data))
         odd = [part for part in named.values() if not _holds_tensors(part)]
-        if odd or len(named) < (1 if isinstance(data, Mapping) else 2):
+        if odd or len(named) < fewest:
             kinds = ", ".join(type(part).__name__ for part in named.values())
             given = f"({kinds})" if isinstance(data, tuple) else f"a mapping of {kinds or 'nothing'}"
             raise WorkloadError(

@@ -11,10 +11,11 @@ import torch
 from ..core.comparison import Trial
 from ..core.rng import preserved_rng
 from ..errors import ComparisonError
+from ..interfaces.workload import Workload
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State, TrialRun
 from .first_updates import FirstRows
-from .unsaved_state import changed_unseen, values_within
+from .unsaved_state import WORKLOADS, changed_unseen, values_within
 from .update_differences import digest
 
 if TYPE_CHECKING:
@@ -41,24 +42,39 @@ def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) 
 
 def _changed_by(trainer: LoopTrainer, trial: Trial, first: Tensor, second: Tensor) -> list[str]:
     """After another update what was only kept at hand, and is computed again, is equal once more."""
-    run = trainer.run(trial, None)
-    before = _values_of(run)
+    run, shared = trainer.run(trial, None), trainer.setup.workload
+    before = _values_of(run, shared)
     run.update(first)
-    restored = trainer.run(trial, through_a_file(run.state()))
+    state = through_a_file(run.state())
+    try:
+        restored = trainer.run(trial, state)
+    except RuntimeError:  # a buffer that grows does not fit into a new module
+        return ["the shapes in state_dict()"]
     for each in (run, restored):
         each.update(second)
-    return changed_unseen(before, _values_of(run), _values_of(restored))
+    return changed_unseen(before, _values_of(run, shared), _values_of(restored, shared))
 
 
-def _values_of(run: TrialRun) -> dict[str, Any]:
-    workload = run.workload
-    called = {
-        "loss": workload.loss,
-        "forward": workload.forward,
-        "objective": workload.objective,
-        "weight": workload.weight,
-    }
-    return values_within(model=run.model, optimizer=run.optimizer, **called)
+def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
+    """What is not as it was once a trial was measured, though nothing was trained."""
+    trainer, shared = _few_rows(trainer), trainer.setup.workload
+    with preserved_rng():
+        run = trainer.run(trial, None)
+        run.measure()  # what is computed once, and kept, is there now
+        before = _values_of(run, shared)
+        run.measure()
+        after = _values_of(run, shared)
+    return [name for name, value in after.items() if before.get(name) != value]
+
+
+def _values_of(run: TrialRun, shared: Workload) -> dict[str, Any]:
+    """All that can be reached from a trial; what it has in common with all others, ``shared``, by other names."""
+    called = {name: getattr(run.workload, name) for name in ("loss", "forward", "objective", "weight")}
+    return values_within(
+        model=run.model,
+        optimizer=run.optimizer,
+        **{WORKLOADS * (value is getattr(shared, name)) + name: value for name, value in called.items()},
+    )
 
 
 def refuse_other_end(
@@ -98,8 +114,7 @@ def refuse_other_end(
 
 def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measured: bool, cut: bool) -> str:
     """The fingerprint of what the updates lead to."""
-    trainer = trainer.asking(trainer.setup.comparison)
-    trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}
+    trainer = _few_rows(trainer)
     with preserved_rng():
         run = trainer.run(trial, None)
         for indices in batches:
@@ -109,6 +124,13 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
             if cut:
                 run = trainer.run(trial, through_a_file(run.state()))
         return digest([run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]])
+
+
+def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
+    """The trainer, measuring a few rows alone."""
+    trainer = trainer.asking(trainer.setup.comparison)
+    trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}
+    return trainer
 
 
 def through_a_file(state: State) -> State:

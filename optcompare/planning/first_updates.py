@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +19,9 @@ from ..training.loop.batch_plan import check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State, TrialRun, with_own_loss
-from ..training.measurement.evaluation import evaluate, evaluating
-from ..training.measurement.module_state import same, saved_state
-from .update_differences import GRADIENT, MEASURED_LOSS, Difference, apart, compared, unlike_attributes
+from ..training.measurement.evaluation import evaluate, evaluating, judged
+from ..training.measurement.module_state import same, state_kept
+from .update_differences import GRADIENT, MEASURED_LOSS, Difference, apart, compared, kept_beside, unlike_attributes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,8 +66,11 @@ class FirstUpdates:
         return other
 
     def in_one_pass(self) -> FirstUpdates:
-        """The same with chunks as large as the largest batch."""
-        other = copy.copy(self)
+        """The same with chunks as large as the largest batch, or as the data where they are measured."""
+        other, comparison = copy.copy(self), self.trainer.setup.comparison
+        other.trainer = self.trainer.asking(
+            dataclasses.replace(comparison, eval_chunk=self.trainer.setup.workload.size)
+        )
         other.trial = Trial(dataclasses.replace(self.trial.arm, chunk=self.size), self.trial.seed)
         return other
 
@@ -135,13 +139,15 @@ class FirstUpdates:
         chunk = self.trainer.setup.comparison.eval_chunk
         count = min(run.source.n, max(len(self.batches[0]), chunk + chunk // 2 + 1))
         rows = FirstRows(run.source, count)
-        with evaluating(plain.model):
+        loss = plain.workload.loss
+        with evaluating(plain.model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
             try:
-                alone = float(plain.workload.mean_loss(plain.model, batch))
+                alone = float(judged(plain.workload, plain.model, batch)[0])
             except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
                 return Difference(0.0, "")
-            drawn = abs(float(plain.workload.mean_loss(plain.model, batch)) - alone) if count > chunk else 0.0
+            again = float(judged(plain.workload, plain.model, batch)[0]) if count > chunk else alone
+            drawn = abs(again - alone)
         there = evaluate(run.workload, run.model, {"train": rows}, chunk)["train_loss"]
         if not (math.isfinite(alone) and math.isfinite(there)):
             return Difference(0.0 if str(alone) == str(there) else math.inf, MEASURED_LOSS)
@@ -150,7 +156,7 @@ class FirstUpdates:
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
         """One update by both, from the same state of the generators."""
-        before = [saved_state(model) for model in (run.model, plain.model)]
+        before = [kept_beside(each) for each in (run, plain)]
         begun = rng_state(run.device)
         gradients, rates = _gradients_of(run, indices)
         ended = rng_state(run.device)
@@ -163,7 +169,7 @@ class FirstUpdates:
         set_rng_state(begun, run.device)
         plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
         set_rng_state(ended, run.device)
-        after = [saved_state(model) for model in (run.model, plain.model)]
+        after = [kept_beside(each) for each in (run, plain)]
         return compared(run, plain, gradients, unlike_attributes(before, after))
 
     def _plain(self) -> PlainLoop:

@@ -14,6 +14,7 @@ from ..interfaces.workload import Workload, is_tensors
 from ..training.data import DatasetSource, Source
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import with_own_loss
+from ..training.measurement.evaluation import in_eval_mode
 from ..training.placement import place
 from .unsaved_state import values_within
 
@@ -133,8 +134,9 @@ def _refuse_other_means(
         return
     try:  # in float64 rounding disappears, and a loss that is no mean stays as it is
         wide = with_own_loss(trainer.setup.workload, trainer.device, torch.float64)
-        again = place(trainer.start(seed).model(), trainer.device, torch.float64).eval()
-        exact = _whole_and_parts(wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches])
+        again = place(trainer.start(seed).model(), trainer.device, torch.float64)
+        with in_eval_mode(again):
+            exact = _whole_and_parts(wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches])
     except Exception:
         exact = found
     if _agree(exact, _EXACT if exact is not found else _ROUNDED):

@@ -19,6 +19,7 @@ from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
 from .dry_run import Estimate, rehearse
+from .precision import precision_notes
 from .reference_check import check_reference, uncut_notes
 from .resolve import resolve, restore
 
@@ -69,7 +70,12 @@ def _rehearsed(registry: Registry, setup: Setup, notes: list[str], held: bool) -
                  "trials may end in other last bits"]  # fmt: skip
     with preserved_rng():
         cast = cast_note(trainer.start(comparison.seeds[0]).model(), trainer.dtype)
-    notes = [*notes, *([cast] if cast else []), *uncut_notes(reference)]
+    notes = [
+        *notes,
+        *([cast] if cast else []),
+        *precision_notes(setup.workload, trainer.dtype),
+        *uncut_notes(reference),
+    ]
     return Prepared(registry, trainer.setup, trainer, estimates, notes, reference)
 
 

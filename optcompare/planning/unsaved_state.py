@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-import sys
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -15,21 +13,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.own_code import is_installed, names_used
 from ..training.measurement.module_state import generator_state
 from .update_differences import digest
 
 _MOST, _MOST_ITEMS, _MOST_BYTES, _TEXT = 20_000, 1_000, 2**22, 200
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _ITERATORS = (itertools.count, itertools.cycle, itertools.repeat)
-_INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
 _SKIPPED = {
     torch.nn.Module: ("_parameters", "_buffers", "training"),
     torch.optim.Optimizer: ("state", "param_groups", "defaults"),
 }
 """What a checkpoint brings back, and is therefore not looked at."""
 
-SHARED = "global "
-"""How the names begin of what all objects of a class, or all calls of a function, have in common."""
+GLOBAL, WORKLOADS = "global ", "the workload's "
+SHARED = (GLOBAL, WORKLOADS)
+"""How the names begin of what trials have in common: global variables, and functions that the workload was given."""
 
 
 def values_within(**roots: Any) -> dict[str, Any]:
@@ -87,7 +86,8 @@ def _known(value: Any) -> Any:
 def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         yield f"{path} (length)", len(value)
-        yield from ((f"{path}[{str(key)[:_TEXT]!r}]", each) for key, each in _few(value.items()))
+        for place, (key, each) in enumerate(_few(value.items())):
+            yield f"{path}[{place if isinstance(key, int) else repr(str(key)[:_TEXT])}]", each
     elif isinstance(value, (list, tuple, set, frozenset, deque)):
         yield f"{path} (length)", len(value)
         yield from ((f"{path}[{number}]", each) for number, each in _few(enumerate(value)))
@@ -125,24 +125,17 @@ def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str,
         except ValueError:  # not filled yet
             continue
     yield from _of_names(path, vars(function))
-    yield from ((f"{SHARED}{path} (default {n})", each) for n, each in enumerate(function.__defaults__ or ()))
-    if _is_installed(function.__module__):
+    yield from ((f"{GLOBAL}{path} (default {n})", each) for n, each in enumerate(function.__defaults__ or ()))
+    if is_installed(function.__module__):
         return
     where = function.__globals__
-    for name in _names_used(function.__code__):
+    for name in names_used(function.__code__):
         if name in where and not isinstance(where[name], types.ModuleType):
-            yield f"{SHARED}{name}", where[name]
-
-
-def _names_used(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names_used(constant)
+            yield f"{GLOBAL}{name}", where[name]
 
 
 def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
-    if _is_installed(kind.__module__):
+    if is_installed(kind.__module__):
         return
     for name, value in list(vars(kind).items()):
         if isinstance(value, (staticmethod, classmethod)):
@@ -150,7 +143,7 @@ def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
         if isinstance(value, property):
             value = value.fget
         if not name.startswith("__") or isinstance(value, types.FunctionType):
-            yield f"{SHARED}{kind.__name__}.{name}", value
+            yield f"{GLOBAL}{kind.__name__}.{name}", value
     yield from ((base.__name__, base) for base in kind.__bases__)
 
 
@@ -162,14 +155,3 @@ def _of_object(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         elif name not in skipped:
             yield f"{path}.{name}", held
     yield type(value).__name__, type(value)
-
-
-def _is_installed(module: str | None) -> bool:
-    """Whether a module is Python's or an installed package's, rather than the user's own."""
-    top = (module or "").partition(".")[0]
-    if top in sys.stdlib_module_names and top != "__main__":
-        return True
-    if top == __name__.partition(".")[0]:
-        return True
-    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
-    return file.startswith(_INSTALLED)

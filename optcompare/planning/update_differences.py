@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,15 @@ import torch
 from ..core.tree import dense
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trial import TrialRun
-from ..training.measurement.module_state import same
+from ..training.measurement.module_state import same, saved_state
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+Kept = dict[str, Any]
+_ROUNDED = 1e-4
+"""Relative difference of what a model keeps of its batches, such as a running loss, that may be rounding."""
 GRADIENT, WEIGHTS = "its gradient", "the weights after it"
 MEASURED_LOSS = "the training loss, as it is measured,"
 
@@ -56,15 +59,54 @@ def compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None]
     return max(found, key=lambda each: each.size)
 
 
-def unlike_attributes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> list[str]:
-    """The plain attributes, numbers and texts, that an update changed in either module and left unlike in the two."""
+def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str]:
+    """What an update changed beside weights and buffers in either module, or in its loss, and left unlike in the two.
+
+    Args:
+        before: Of the engine's and of the plain loop's: values by name, numbers, texts and tensors.
+        after: The same after the update.
+    """
     names = [
         name
-        for name, value in after[0].items()
-        if isinstance(value, (bool, int, float, str))
+        for name in after[0]
+        if name in after[1]
         and any(not same(one.get(name), other.get(name)) for one, other in zip(before, after, strict=True))
     ]
-    return [name for name in names if not same(after[0][name], after[1].get(name))]
+    return [name for name in names if not _alike(after[0][name], after[1][name])]
+
+
+def kept_beside(run: TrialRun | PlainLoop) -> Kept:
+    """The plain values that a model and its loss keep, the buffers of the loss among them; no text that says where an
+    object lies."""
+    loss = run.workload.loss
+    found: Kept = {}
+    for name, module in (("", run.model), ("loss.", loss)):
+        if isinstance(module, torch.nn.Module):
+            found |= {f"{name}{path}": value for path, value in _leaves(saved_state(module))}
+    if isinstance(loss, torch.nn.Module):
+        found |= {f"loss.{path}": value.detach().clone() for path, value in loss.named_buffers()}
+    return found
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Numbers, texts and tensors within nested containers, each with its place."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _leaves(each, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, (list, tuple)):
+        for number, each in enumerate(value):
+            yield from _leaves(each, f"{path}[{number}]")
+    elif isinstance(value, (bool, int, float, str, torch.Tensor)):
+        yield path, value
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal up to rounding."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return apart([one], [other]) <= _ROUNDED
+    if isinstance(one, float) and isinstance(other, float):
+        return same(one, other) or math.isclose(one, other, rel_tol=_ROUNDED, abs_tol=_ROUNDED)
+    return same(one, other)
 
 
 def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, moved, tensors
 from ..errors import ComparisonError, WorkloadError
+from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import with_own_loss
-from ..training.measurement.evaluation import evaluating
+from ..training.measurement.evaluation import evaluating, in_eval_mode
 from ..training.measurement.module_state import state_kept
 from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
@@ -33,8 +35,9 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     start = trainer.start(seed)
     refuse_shared_weights(workload, seed)
-    with preserved_rng(), torch.enable_grad():
-        model = place(start.model(), trainer.device, trainer.dtype).eval()
+    with preserved_rng(), torch.enable_grad(), ExitStack() as modes:
+        model = place(start.model(), trainer.device, trainer.dtype)
+        modes.enter_context(in_eval_mode(model))
         for name, data in (("train", workload.train), ("valid", workload.valid)):
             if data is None:
                 continue
@@ -69,6 +72,14 @@ def refuse_shared_weights(workload: Workload, seed: int) -> None:
     with preserved_rng():
         torch.manual_seed(seed)
         one, other = workload.model(), workload.model()
+    shared = set(map(id, one.modules())) - {id(one)}
+    for path, module in other.named_modules():
+        if id(module) in shared and module.training and any(True for _ in module.buffers(recurse=False)):
+            raise WorkloadError(
+                f"workload {workload.name}: model() returned modules that share {path}, a {type(module).__name__}, at two calls, "
+                "so that trials would change each other's buffers; make a new one at each call, or copy.deepcopy() of it, or let "
+                "model() put it into eval mode if it is to stay as it is"
+            )
     places = {place: name for name, weight in one.named_parameters() for place in _places_of(weight)}
     for name, weight in other.named_parameters():
         if any(place in places for place in _places_of(weight)):
@@ -105,18 +116,8 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
         output, y = outcome
         if isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor) and of_torch(workload.loss):
             _refuse_broadcast(who, output, y)
-        for name, metric in workload.metrics.items():
-            value = metric(output, y)
-            if not (isinstance(value, tuple) and len(value) == 2):
-                raise WorkloadError(
-                    f"{who}: metric {name} must return a sum and its weight, got {type(value).__name__}"
-                )
-            for part in value:
-                if getattr(part, "shape", ()) and math.prod(part.shape) != 1:
-                    raise WorkloadError(
-                        f"{who}: metric {name} must return two numbers, a sum and its weight; got one of shape "
-                        f"{list(part.shape)}: sum over the batch"
-                    )
+        for name, metric in workload.metric_functions.items():
+            _check_metric(who, name, metric, output, y)
     loss = workload.mean_loss(model, batch)
     if isinstance(loss, torch.Tensor) and not loss.requires_grad:  # evaluated by a copy of the weights, say
         with state_kept(model):
@@ -127,6 +128,25 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
         got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
         got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
         raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
+
+
+def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> None:
+    """A metric gives one number, or two that are sums over the batch."""
+    try:
+        value: Any = None if is_accumulated(metric) else called(name, metric, output, y)
+        if not is_pair(value):
+            found = MetricValue(name, metric)
+            found.add(output, y)
+            found.value()
+            return
+    except WorkloadError as error:
+        raise WorkloadError(f"{who}: {error}") from error.__cause__
+    for part in value:
+        if getattr(part, "shape", ()) and math.prod(part.shape) != 1:
+            raise WorkloadError(
+                f"{who}: metric {name} must return two numbers, a sum and its weight; got one of shape {list(part.shape)}: sum "
+                "over the batch"
+            )
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:

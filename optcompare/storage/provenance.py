@@ -22,6 +22,7 @@ from ..registry.manager import Registry, sources_sha256
 from ..training.data import SeededSamples
 from ..training.device import describe as describe_device
 from ..training.shared_init import fingerprint
+from .workload_code import workload_sha256
 
 _COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
 _SAMPLED = 64
@@ -52,6 +53,7 @@ def describe_environment(
         "threads": threads,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "data_sha256": None if workload is None else data_sha256(workload),
+        "workload_sha256": None if workload is None else workload_sha256(workload),
         "code_sha256": sources_sha256(Path(__file__)),
         "plugins": [dataclasses.asdict(plugin) for plugin in registry.plugins()],
     }
@@ -69,6 +71,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         if then.get(name) != now.get(name) and name not in known:
             change = f": {then.get(name)} then, {now.get(name)} now" if name not in names else " changed"
             found.append(f"{names.get(name, name)}{change}")
+    codes = [side.get("workload_sha256") for side in (then, now)]
+    if all(codes) and codes[0] != codes[1] and then.get("python") == now.get("python"):  # else bytecode is another
+        found.append("the code of the workload's model, loss or metrics changed")
     before, after = ({plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now))
     changed = [source for source, sha in before.items() if after.get(source, sha) != sha and sha not in KNOWN_SOURCES]
     packages = dict.fromkeys(source.partition(".")[0] for source in changed)  # each plugin's hash is its package's

@@ -159,9 +159,8 @@ def test_inputs_that_a_loss_differentiates_by_are_no_weights():
 
     with torch.enable_grad():
         workload = small_workload(loss=None, objective=penalized, weight=lambda batch: float(len(batch[0])))
-    with pytest.raises(Exception, match=r"does not require grad|requires grad") as caught:
-        compare(workload, **QUESTION)
-    assert "trainable tensors" not in str(caught.value)
+    result = compare(workload, **QUESTION)
+    assert result.records["train_loss"].notna().all(), "measuring differentiates too"
 
 
 class OwnGenerator(torch.utils.data.Dataset):

@@ -11,17 +11,20 @@ import torch
 from torch import nn
 
 from ...core.comparison import Trial
+from ...interfaces.metrics import is_accumulated, is_pair
 from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
 from ..loop.batch_plan import Plan
 from ..loop.trainer import LoopTrainer
+from ..loop.trial import TrialRun
+from ..measurement.evaluation import evaluating, judged
 from ..placement import place
 from .memory import lanes_that_fit
 from .program import Blueprint, Carry
 from .program_cache import Programs
 from .update_rules import Settings, Unsupported, settings_of
 
-_WIDER = 3
+_WIDER, _ROWS = 3, 8
 WIDEST = 128
 """More lanes side by side gain nothing more, and would all end together, late."""
 
@@ -80,6 +83,9 @@ class Families:
         if key not in self._known:
             run = self.loop.run(trial, None)
             _refuse_dropout(run.model)
+            _refuse_whole_metrics(run)
+            if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in run.weights):
+                raise Unsupported("the model changes gradients by hooks of its weights, which lanes do not call")
             first = run.planner.draw(0)
             batch = cast(TensorSource, run.source).batch
             blueprint = Blueprint(
@@ -132,6 +138,16 @@ def _refuse_dropout(model: nn.Module) -> None:
             raise Unsupported(
                 f"{type(module).__name__} draws random numbers, which lanes could not draw as the loop does"
             )
+
+
+def _refuse_whole_metrics(run: TrialRun) -> None:
+    """Lanes add up sums over rows; a number of all rows at once is for the loop."""
+    (batch,) = run.source.stream([torch.arange(min(_ROWS, run.source.n))], 0, 0, ahead=False)
+    with evaluating(run.model):
+        _, output, y = judged(run.workload, run.model, batch)
+        for name, metric in run.workload.metric_functions.items():
+            if is_accumulated(metric) or not is_pair(metric(output, y)):
+                raise Unsupported(f"metric {name} is computed of all rows at once")
 
 
 def columns(numbers: Sequence[Mapping[str, float]], names: Sequence[str], device: torch.device) -> Carry:

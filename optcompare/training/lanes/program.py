@@ -10,6 +10,7 @@ from torch import nn
 
 from ...core.tree import len_batch, rows_of
 from ...interfaces.workload import MeanLoss, Workload
+from ..measurement.evaluation import in_eval_mode
 from .update_rules import Settings, Unsupported, clipped
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Blueprint:
         self.workload, self.settings, self.chunk, self.clip, self.batch = workload, settings, chunk, clip, batch
         model = make()
         self._objective = MeanLoss(workload, model)
-        self._outputs = _Outputs(make(), workload).eval()
+        self._outputs = _Outputs(make(), workload)
         self.weights = [name for name, weight in model.named_parameters() if weight.requires_grad]
         frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
         self.buffers = [name for name, _ in model.named_buffers()]
@@ -99,7 +100,7 @@ class Blueprint:
             called = {f"model.{name}": value for name, value in values.items()}
             return torch.func.functional_call(self._outputs, called, (batch,))  # type: ignore[no-any-return]
 
-        with torch.no_grad():
+        with torch.no_grad(), in_eval_mode(self._outputs):
             return torch.vmap(one, randomness="error")(named)
 
     def _row(self, state: State) -> list[Tensor]:
@@ -178,5 +179,8 @@ class _Outputs(nn.Module):
         self.model, self._workload = model, workload
 
     def forward(self, batch: Any) -> list[Tensor]:
-        loss, metrics = self._workload.measured(self.model, batch)
-        return [loss, *(torch.as_tensor(part, device=loss.device) for metric in metrics for part in metric)]
+        loss, output, y = self._workload.judged(self.model, batch)
+        parts: list[Any] = []
+        for metric in self._workload.metric_functions.values():
+            parts += metric(output, y)
+        return [loss, *(torch.as_tensor(part, device=loss.device) for part in parts)]

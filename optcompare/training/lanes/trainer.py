@@ -26,7 +26,6 @@ from ..loop.trainer import LoopTrainer
 from ..loop.trial import State, TrialRun
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
-from ..measurement.module_state import changed_state, saved_state
 from ..measurement.record import Record
 from .equivalence import (
     TOLERANCES,
@@ -249,8 +248,8 @@ class LanesTrainer:
         for source in self.loop.sources.values():
             rows = torch.arange(min(_ROWS, source.n, self.setup.comparison.eval_chunk))
             batch, same = source.stream([rows, rows], 0, 0)
-            there = averages_of(run.workload, run.model, same)
             here = [float(value) for value in blueprint.evaluate(carry, batch)]
+            there = averages_of(run.workload, run.model, same)
             for one, other in zip(here, there, strict=True):
                 if not math.isclose(
                     one, other, rel_tol=_EVALUATED * self.tolerance, abs_tol=_EVALUATED * self.tolerance
@@ -263,11 +262,12 @@ class LanesTrainer:
         most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[budget.unit]
         epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
         batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
-        before = saved_state(run.model)
         seen = rehearse_in_loop(run, batches)
-        changed = list(changed_state(run.model, before))
-        if changed:
-            raise Unsupported(f"the model changes {changed[0]} while it trains, which lanes would have in common")
+        for owner, changed in (*seen.states[-1]["attributes"].items(), ("model", seen.states[-1]["flags"])):
+            if changed:
+                raise Unsupported(
+                    f"the {owner} changes {next(iter(changed))} while it trains, which lanes would have in common"
+                )
         return seen
 
 

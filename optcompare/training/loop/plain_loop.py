@@ -77,6 +77,7 @@ class PlainLoop:
 
     def _evaluate(self, batches: Sequence[Any]) -> Tensor:
         self.model.zero_grad()
+        self.optimizer.zero_grad()
         if len(batches) == 1:
             loss = self.workload.mean_loss(self.model, batches[0])
         else:

@@ -7,7 +7,9 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +17,7 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
-from ...errors import ComparisonError, explain
+from ...errors import ComparisonError, WorkloadError, explain
 from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
 from ...interfaces.workload import Workload
 from ..autocast import in_autocast
@@ -25,6 +27,7 @@ from ..device import DTYPES, Clock
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
 from ..measurement.evaluation import evaluate, next_mark
+from ..measurement.module_flags import Flags
 from ..measurement.module_state import changed_state, load_attributes, saved_state
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import Record, record_of
@@ -75,7 +78,7 @@ class TrialRun:
         else:
             self.model, begun_with = beside.model, beside.progress.weights_sha256
         place(self.model, self.device, self._dtype)
-        self._attributes = self._own_state()
+        self._attributes, self._flags = self._own_state(), Flags(self.model)
         self.optimizer = self._build_optimizer(self.model)
         if state is None and self._start.differs(self.model):  # an optimizer may change weights when it is made
             begun_with = fingerprint(self.model.state_dict())
@@ -103,6 +106,7 @@ class TrialRun:
             self.planner.load(state["strategy"])
             for module, name in self._with_state():
                 load_attributes(module, state.get("attributes", {}).get(name, {}))
+            Flags.load(self.model, state.get("flags", {}))
             set_rng_state(state["rng"], self.device)
         self.clock = Clock(self.device, self.progress.train_seconds)
         self._sketched = is_sketched(comparison, trial)
@@ -133,6 +137,7 @@ class TrialRun:
             "strategy": self.planner.state(),
             "rng": rng_state(self.device),
             "attributes": {name: changed_state(module, self._attributes[name]) for module, name in self._with_state()},
+            "flags": self._flags.changed(self.model),
         }
 
     def _with_state(self) -> list[tuple[torch.nn.Module, str]]:
@@ -304,7 +309,32 @@ class TrialRun:
 
 
 def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
-    """The workload with a copy of its loss, if that is a module: it may have weights on another device, or count calls."""
-    if not isinstance(workload.loss, torch.nn.Module):
-        return workload
-    return dataclasses.replace(workload, loss=copy.deepcopy(workload.loss).to(device, dtype))
+    """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may keep something.
+
+    A loss that is a module may also have weights, on another device. Functions are no such objects; an object that cannot
+    be copied is shared by all trials.
+    """
+    copies: dict[str, Any] = {}
+    for name in ("loss", "forward", "objective", "weight"):
+        called = getattr(workload, name)
+        if isinstance(called, torch.nn.Module):
+            try:
+                copies[name] = copy.deepcopy(called).to(device, dtype)
+            except Exception as error:
+                raise WorkloadError(
+                    f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so that all trials would "
+                    f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
+                ) from error
+        elif _may_keep(called):
+            with suppress(Exception):
+                copies[name] = copy.deepcopy(called)
+    return dataclasses.replace(workload, **copies) if copies else workload
+
+
+def _may_keep(called: Any) -> bool:
+    """Whether a callable is an object of a class with attributes of its own, rather than a function or a part of one."""
+    return (
+        called is not None
+        and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))
+        and bool(getattr(called, "__dict__", None))
+    )

@@ -93,7 +93,8 @@ class Diagnosing:
             for mine, theirs in ((other.parameters(), model.parameters()), (other.buffers(), model.buffers())):
                 for to, value in zip(mine, theirs, strict=True):
                     to.copy_(value)
-        return other.eval()
+        other.eval()
+        return other
 
 
 def _measured(label: str, diagnostic: Diagnostic, moment: LiveMoment) -> dict[str, float]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...core.rng import preserved_rng
+from ...core.tree import mapped
+from ...interfaces.metrics import MetricValue
 from ...interfaces.workload import Workload
 from ..data import Source
 from .module_state import state_kept
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def next_mark(samples: int, n: int, measure: int) -> int | None:
@@ -63,35 +65,56 @@ def evaluate(workload: Workload, model: nn.Module, sources: Mapping[str, Source]
 
 
 def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -> dict[str, float]:
-    """Loss and metrics as sums over weights, in chunks of ``chunk`` rows in the data's own order."""
-    names = ["loss", *workload.metrics]
-    totals, weights = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
+    """The loss as a sum over weights, and metrics, in chunks of ``chunk`` rows in the data's own order."""
+    total, weights = 0.0, 0.0
+    metrics = {name: MetricValue(name, metric) for name, metric in workload.metric_functions.items()}
     for batch in source.stream(torch.arange(source.n).split(chunk), 0, 0):
         weight = workload.weigh(batch)
-        loss, metrics = workload.measured(model, batch)
-        for name, (value, share) in zip(workload.metrics, metrics, strict=True):
-            totals[name] += float(value)
-            weights[name] += float(share)
-        totals["loss"] += float(loss) * weight if weight else 0.0  # a part without labels has none
-        weights["loss"] += weight
-    return {name: totals[name] / weights[name] if weights[name] else math.nan for name in names}
+        loss, output, y = judged(workload, model, batch)
+        for metric in metrics.values():
+            metric.add(output, y)
+        total += float(loss) * weight if weight else 0.0  # a part without labels has none
+        weights += weight
+    return {"loss": total / weights if weights else math.nan, **{name: each.value() for name, each in metrics.items()}}
 
 
 def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
-    """One batch's mean loss, then each metric's sum and weight."""
+    """One batch's mean loss, then each metric's sum and weight, all of which are such pairs."""
     with evaluating(model):
-        loss, metrics = workload.measured(model, batch)
-        return [float(loss), *(float(part) for metric in metrics for part in metric)]
+        loss, output, y = judged(workload, model, batch)
+        pairs = [metric(output, y) for metric in workload.metric_functions.values()]
+        return [float(loss), *(float(part) for pair in pairs for part in pair)]
+
+
+def judged(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
+    """The batch's mean loss, output and y, as :meth:`Workload.judged` gives them, without a graph.
+
+    Where the model or the loss differentiates within, as a force is the gradient of an energy, gradients are switched on.
+    """
+    try:
+        return workload.judged(model, batch)
+    except RuntimeError as error:
+        if torch.is_grad_enabled() or "require" not in str(error) or "grad" not in str(error):
+            raise
+    with torch.enable_grad():
+        loss, output, y = workload.judged(model, batch)
+    return loss.detach(), mapped(torch.Tensor.detach, output), mapped(torch.Tensor.detach, y)
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode, no gradients; module modes, all generators and what the model keeps of its own are left as they were."""
+    with preserved_rng(), state_kept(model), torch.no_grad(), in_eval_mode(model):
+        yield
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode; afterwards every part is in the mode that it was in, also one that other models share."""
     modes = [(module, module.training) for module in model.modules()]
-    with preserved_rng(), state_kept(model), torch.no_grad():
-        model.eval()
-        try:
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -16,22 +16,29 @@ from torch import Tensor, nn
 
 _OF_MODULES = frozenset(vars(nn.Module()))
 _UNCHANGING = (bool, int, float, complex, str, bytes, type(None))
-_CONTAINERS = (list, dict, set, deque)
+_MOST_HELD = 1000
+"""Members of a container that are looked into."""
 _SAVED = (bool, int, float, str, type(None), Tensor, list, tuple, dict)
 
 
 def own_attributes(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
     """Path, owner, name and value of all that its author keeps as plain attributes: no weights, buffers or modules.
 
-    The owner is a module, or an object of a class of the author's that a module holds.
+    The owner is a module, or an object of a class of the author's that a module, or another such object, holds.
     """
+    seen = set[int]()
     for path, module in model.named_modules():
         for name, value in list(vars(module).items()):
             if name not in _OF_MODULES:
-                yield f"{path}.{name}".lstrip("."), module, name, value
-                if _is_of_the_author(value):
-                    for inner, held in list(vars(value).items()):
-                        yield f"{path}.{name}.{inner}".lstrip("."), value, inner, held
+                yield from _attribute(f"{path}.{name}".lstrip("."), module, name, value, seen)
+
+
+def _attribute(path: str, owner: Any, name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any, str, Any]]:
+    yield path, owner, name, value
+    if id(value) not in seen and _is_of_the_author(value):
+        seen.add(id(value))
+        for inner, held in list(vars(value).items()):
+            yield from _attribute(f"{path}.{inner}", value, inner, held, seen)
 
 
 def _is_of_the_author(value: Any) -> bool:
@@ -102,7 +109,7 @@ def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
                 _set_generator_state(value, saved[path]["generator"])
             elif isinstance(value, (deque, set)):
                 value.clear()
-                (value.extend if isinstance(value, deque) else value.update)(_copied(saved[path]))
+                _refill(value, _copied(saved[path]))
             else:
                 setattr(module, name, _copied(saved[path]))
     known = {path for path, *_ in own_attributes(model)}
@@ -177,27 +184,55 @@ def _keeper(module: Any, name: str, value: Any) -> Callable[[], None] | None:
     state = generator_state(value)
     if state is not None:
         return lambda: _set_generator_state(value, state)
+    inside = _content_keeper(value)
+    if inside is not None or isinstance(value, _UNCHANGING) or type(value) is tuple:
+
+        def put_back_attribute() -> None:
+            vars(module)[name] = value
+            if inside is not None:
+                inside()
+
+        return put_back_attribute
+    return None
+
+
+def _content_keeper(value: Any) -> Callable[[], None] | None:
+    """What puts back what lies within a tensor, an array or a container, at any depth; None where nothing could change."""
     if isinstance(value, Tensor):
         before = value.detach().clone()
 
         def put_back_tensor() -> None:
-            vars(module)[name] = value
             if not _equal(value.detach(), before):
                 value.data.copy_(before)
 
         return put_back_tensor
-    if isinstance(value, _CONTAINERS):
-        contents = copy.copy(value)
+    if isinstance(value, np.ndarray):
+        copied = value.copy()
 
-        def put_back_contents() -> None:
-            vars(module)[name] = value
+        def put_back_array() -> None:
+            value[...] = copied
+
+        return put_back_array if value.flags.writeable else None
+    if not isinstance(value, (list, dict, set, deque, tuple)):
+        return None
+    held = list(value.values()) if isinstance(value, dict) else list(value)
+    within = [keeper for each in held[:_MOST_HELD] if (keeper := _content_keeper(each)) is not None]
+    if isinstance(value, tuple) and not within:
+        return None
+    contents: Any = copy.copy(value)
+
+    def put_back_contents() -> None:
+        if not isinstance(value, tuple):
             value.clear()
-            (value.extend if isinstance(value, (list, deque)) else value.update)(contents)
+            _refill(value, contents)
+        for each in within:
+            each()
 
-        return put_back_contents
-    if isinstance(value, _UNCHANGING) or type(value) is tuple:
-        return lambda: vars(module).__setitem__(name, value)
-    return None
+    return put_back_contents
+
+
+def _refill(container: Any, contents: Any) -> None:
+    (container.extend if isinstance(container, (list, deque)) else container.update)(contents)
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:

@@ -1,0 +1,46 @@
+"""Code that is the user's own, rather than Python's or an installed package's."""
+
+from __future__ import annotations
+
+import site
+import sys
+import sysconfig
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+
+def _folder_of(package: types.ModuleType) -> str:
+    """Where a package is installed beside others; of one that is used from its sources, its own folder."""
+    place = Path(package.__path__[0])
+    return str(place.parent if place.parent.name in ("site-packages", "dist-packages") else place)
+
+
+_INSTALLED = tuple(
+    {
+        *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+        *(_folder_of(package) for package in (torch, np)),
+    }
+)
+
+
+def is_installed(module: str | None) -> bool:
+    """Whether a module, by its name, is Python's, this package's or another installed one's."""
+    top = (module or "").partition(".")[0]
+    if (top in sys.stdlib_module_names and top != "__main__") or top == __name__.partition(".")[0]:
+        return True
+    file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
+    return file.startswith(_INSTALLED)
+
+
+def names_used(code: types.CodeType) -> Iterator[str]:
+    """The names of variables and attributes that a function, and those within it, look up."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from names_used(constant)

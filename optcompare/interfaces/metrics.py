@@ -1,0 +1,124 @@
+"""Metrics of a workload: sums over rows, numbers of all rows at once, and objects that are updated batch by batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..core.tree import mapped, rebuilt, tensors
+from ..errors import WorkloadError, explain
+from .label_weights import IGNORED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Metric = Callable[[Any, Any], Any]
+"""``metric(output, y)``: a pair, the sum over the batch and its weight; or one number, of all rows at once."""
+
+
+def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor, Tensor | int]:
+    """Right answers and their number, for a workload's ``metrics``.
+
+    Args:
+        output: Scores [B, C] or [B, C, …], or one logit [B, 1] or [B].
+        y: Classes [B] or [B, …], or 0 and 1 [B, 1] or [B].
+        ignored: The class that is left out; of a workload, its loss's ``ignore_index`` where that is torch's.
+    """
+    if output.ndim <= y.ndim:
+        return ((output > 0) == (y > 0.5)).sum(), y.numel()
+    planes = output.ndim > 2 and output.shape[2:] == y.shape[1:]
+    kept = y != ignored
+    return ((output.argmax(1 if planes else -1) == y) & kept).sum(), kept.sum()
+
+
+def is_accumulated(metric: Any) -> bool:
+    """Whether it is an object that is updated batch by batch and then computes its value, as those of torchmetrics are."""
+    return all(callable(getattr(metric, name, None)) for name in ("update", "compute", "reset"))
+
+
+def is_pair(value: Any) -> bool:
+    """Whether a metric returned a sum and its weight."""
+    return isinstance(value, tuple) and len(value) == 2
+
+
+def called(name: str, metric: Callable[..., Any], *arguments: Any) -> Any:
+    """What a metric returns; raises :class:`WorkloadError`, naming the metric, where it fails."""
+    try:
+        return metric(*arguments)
+    except Exception as error:
+        raise WorkloadError(f"metric {name} fails: {explain(error)}") from error
+
+
+class MetricValue:
+    """The value of one metric over many batches.
+
+    Args:
+        name: The metric's, for messages.
+        metric: A function of output and y, or an object with ``update``, ``compute`` and ``reset``, which is copied.
+    """
+
+    def __init__(self, name: str, metric: Metric) -> None:
+        self._name, self._metric = name, metric
+        self._sum = self._weight = 0.0
+        self._number: Any = None
+        self._rows: list[tuple[Any, Any]] = []
+        self._object: Any = None
+        if is_accumulated(metric):
+            self._object = copy.deepcopy(metric)
+            self._object.reset()
+
+    def add(self, output: Any, y: Any) -> None:
+        """Another batch."""
+        if self._object is not None:
+            if isinstance(output, torch.Tensor) and isinstance(self._object, torch.nn.Module):
+                self._object.to(output.device)
+            called(self._name, self._object.update, output, y)
+        elif self._rows:
+            self._rows.append(_kept(output, y))
+        else:
+            value = called(self._name, self._metric, output, y)
+            if is_pair(value):
+                self._sum, self._weight = self._sum + float(value[0]), self._weight + float(value[1])
+            else:
+                self._number, self._rows = value, [_kept(output, y)]
+
+    def value(self) -> float:
+        """Over all batches so far; NaN where nothing counts in them.
+
+        Raises:
+            WorkloadError: The metric gives no number.
+        """
+        if self._object is not None:
+            return self._one_number(called(self._name, self._object.compute))
+        if self._rows:
+            whole = self._number
+            if len(self._rows) > 1:
+                whole = called(self._name, self._metric, *(_joined(parts) for parts in zip(*self._rows, strict=True)))
+            return self._one_number(whole)
+        return self._sum / self._weight if self._weight else float("nan")
+
+    def _one_number(self, value: Any) -> float:
+        if isinstance(value, torch.Tensor):
+            value = value.detach()
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):
+            shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
+            raise WorkloadError(
+                f"metric {self._name} gives a {type(value).__name__}{shape}; it must return one number, of all rows at once, or "
+                "a sum and its weight"
+            ) from None
+
+
+def _kept(output: Any, y: Any) -> tuple[Any, Any]:
+    """Output and y outside any graph, in the computer's own memory."""
+    kept = (mapped(lambda part: part.detach().cpu(), each) for each in (output, y))
+    return next(kept), next(kept)
+
+
+def _joined(parts: tuple[Any, ...]) -> Any:
+    """One batch of many: of each tensor, the rows of all."""
+    return rebuilt(parts[0], [torch.cat(together) for together in zip(*map(tensors, parts), strict=True)])

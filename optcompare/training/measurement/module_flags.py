@@ -1,0 +1,51 @@
+"""What a model sets of its parts while it trains: which weights are trainable, which modules are in eval mode, which
+functions stand in attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from .module_state import own_attributes
+
+
+class Flags:
+    """The flags of a model at its start, for what a checkpoint must say of them later.
+
+    Args:
+        model: Before it is trained; it is kept, so that what it held keeps its identity.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._trainable = {name: weight.requires_grad for name, weight in model.named_parameters()}
+        self._training = {path: module.training for path, module in model.named_modules()}
+        self._called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
+
+    def changed(self, model: nn.Module) -> dict[str, Any]:
+        """What is no longer as it was: ``trainable`` and ``training`` by name, and under ``functions`` the paths of
+        attributes that hold another function, which no checkpoint can bring back."""
+        trainable = {name: weight.requires_grad for name, weight in model.named_parameters()}
+        training = {path: module.training for path, module in model.named_modules()}
+        called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
+        found = {
+            "trainable": {name: value for name, value in trainable.items() if self._trainable.get(name) != value},
+            "training": {path: value for path, value in training.items() if self._training.get(path) != value},
+            "functions": [path for path, value in called.items() if self._called.get(path) is not value],
+        }
+        return {name: value for name, value in found.items() if value}
+
+    @staticmethod
+    def load(model: nn.Module, flags: Mapping[str, Any]) -> None:
+        """Sets what :meth:`changed` gave."""
+        weights, modules = dict(model.named_parameters()), dict(model.named_modules())
+        for name, value in flags.get("trainable", {}).items():
+            weights[name].requires_grad_(value)
+        for path, value in flags.get("training", {}).items():
+            modules[path].training = value
+
+
+def is_partial(state: Mapping[str, Any]) -> bool:
+    """Whether a trial's state is not all of it, since the model put another function into an attribute."""
+    return bool(state.get("flags", {}).get("functions"))
