@@ -41,8 +41,16 @@ class Given:
         return replace(self, data=Subset(self.data, indices.tolist()))
 
 
-def given(data: Any, name: str, classes: Classes | None = None) -> Given:
-    """``name``: train or valid; ``classes``: those that y's values must be among."""
+def given(data: Any, name: str, classes: Classes | None = None, *, alone: bool = False, samples: bool = False) -> Given:
+    """Data of one side in the form that a workload takes.
+
+    Args:
+        data: As the user has it.
+        name: train or valid.
+        classes: Those that y's values must be among.
+        alone: Whether inputs without a y are enough.
+        samples: Whether a list is one of samples, since there is a function that makes a batch of them.
+    """
     if isinstance(data, DataLoader):
         return _of_loader(data, name)
     if isinstance(data, IterableDataset):
@@ -54,17 +62,31 @@ def given(data: Any, name: str, classes: Classes | None = None) -> Given:
         raise WorkloadError(f"{name} holds no samples")
     if isinstance(data, Mapping):
         return Given(_of_one_length({key: _inputs(value, f"{name}[{key!r}]") for key, value in data.items()}, name))
-    if isinstance(data, list) and data and isinstance(data[0], (tuple, Mapping)):
+    if isinstance(data, list) and data and (samples or isinstance(data[0], (tuple, Mapping))):
         return Given(data)
-    if isinstance(data, (tuple, list)) and len(data) >= 2 and all(map(_is_array, data[:-1])):
+    if isinstance(data, tuple) and len(data) == 1 and _is_input(data[0]):
+        return Given(_of_one_length((_inputs(data[0], f"{name}: x"),), name))
+    if alone and _is_array(data) and not isinstance(data, list):
+        return Given((_inputs(data, f"{name}: x"),))
+    if isinstance(data, (tuple, list)) and len(data) >= 2 and all(map(_is_input, data[:-1])):
         whos = [f"{name}: x" if len(data) == 2 else f"{name}: input {number}" for number in range(1, len(data))]
         inputs = [_inputs(part, who) for part, who in zip(data, whos, strict=False)]
         y, classes = _answers(data[-1], name, classes)
         return Given(_of_one_length((*inputs, y), name), classes)
     if _is_array(data) or isinstance(data, (tuple, list)):
         what = f"a {type(data).__name__}"
+        if (
+            isinstance(data, list)
+            and not isinstance(data[0], (int, float, str, list, np.generic))
+            and not _is_array(data[0])
+        ):
+            raise WorkloadError(
+                f"{name} is a list of {type(data[0]).__name__} objects; give collate=, a function that makes a batch of a list "
+                "of them, and where that is not (x, y), forward=, called as forward(model, batch), which returns output, y"
+            )
         raise WorkloadError(
-            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y), or (x1, x2, y)"
+            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y), or (x1, x2, y); or (X,) "
+            "of a model that returns its loss"
         )
     _refuse_other(data, name)
     return Given(_plain_tensors(data))
@@ -129,7 +151,12 @@ def _of_loader(loader: DataLoader[Any], name: str) -> Given:
     if indices is not None and len(indices) != len(dataset):  # type: ignore[arg-type]
         notes.append(f"{name}: the {len(indices)} samples of its {kind} are taken, of {len(dataset)}")  # type: ignore[arg-type]
         dataset = Subset(dataset, list(indices))
-    elif type(sampler).__name__ == "WeightedRandomSampler":
+    elif isinstance(drawn := getattr(sampler, "num_samples", None), int) and drawn != rows(dataset):
+        notes.append(
+            f"{name}: its {type(sampler).__name__} draws {drawn} samples an epoch, of {rows(dataset)}; here every sample comes "
+            "once an epoch"
+        )
+    if type(sampler).__name__ == "WeightedRandomSampler":
         notes.append(f"{name}: the weights of its {kind} are not used: every sample comes once an epoch")
     collate = None if loader.collate_fn is default_collate else loader.collate_fn
     size = loader.batch_size or getattr(batches, "batch_size", None)
@@ -147,6 +174,13 @@ def _plain_tensors(dataset: Any) -> Any:
     return dataset
 
 
+def _is_input(value: Any) -> bool:
+    """Whether it is an array, or a tuple or a mapping of them."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(map(_is_input, value.values()))
+    return _is_array(value) or (isinstance(value, tuple) and bool(value) and all(map(_is_input, value)))
+
+
 def _is_array(value: Any) -> bool:
     return isinstance(value, (torch.Tensor, list)) or hasattr(value, "__array__") or hasattr(value, "toarray")
 
@@ -159,6 +193,8 @@ def _inputs(value: Any, who: str) -> Any:
         return value.to_dense() if value.layout != torch.strided else value
     if isinstance(value, Mapping):
         return {key: _inputs(each, f"{who}[{key!r}]") for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_inputs(each, f"{who}[{number}]") for number, each in enumerate(value))
     if hasattr(value, "columns") and hasattr(value, "dtypes"):
         return _of_frame(value, who)
     return _of_array(value.toarray() if hasattr(value, "toarray") else value, who)
@@ -224,9 +260,11 @@ def _of_frame(frame: Any, who: str) -> Tensor:
     return torch.tensor(frame.to_numpy(dtype=np.float32, na_value=np.nan))
 
 
-def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Tensor, Classes | None]:
-    """y as numbers; of booleans, texts and categories the codes, and what they stand for."""
+def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Any, Classes | None]:
+    """y as numbers; of booleans, texts and categories the codes, and what they stand for; several ys as they are."""
     who = f"{name}: y"
+    if isinstance(y, (tuple, Mapping)) and _is_input(y):
+        return _inputs(y, who), None
     _refuse_masked(y, who)
     if isinstance(y, torch.Tensor):
         return (y.long(), classes or (False, True)) if y.dtype == torch.bool else (y, None)

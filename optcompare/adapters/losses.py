@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy,
 from ..interfaces.metrics import Metric, accuracy
 from ..interfaces.workload import of_torch
 from .data import Classes, listed
+from .squashed import squashed_note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,10 +42,22 @@ def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, 
 
     Raises :class:`WorkloadError` where only the caller can know the loss.
     """
+    task = _task_of(output, y, classes, loss, whole=whole)
+    said = squashed_note(output, task.loss)
+    return dataclasses.replace(task, notes=(*task.notes, said)) if said else task
+
+
+def _task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, whole: bool) -> Task:
     if not (isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor)):
         if loss is None:
             kinds = f"output is a {type(output).__name__} and y a {type(y).__name__}"
             raise WorkloadError(f"the {kinds}, for which no loss can be chosen; give loss=, called as loss(output, y)")
+        return Task(loss)
+    if output.ndim == 0:
+        if loss is None:
+            raise WorkloadError(
+                "the model returns one number for a whole batch, for which no loss can be chosen; give loss="
+            )
         return Task(loss)
     dimension = _dimension_of_classes(output, y[: len(output)], loss)
     if dimension is not None:
@@ -57,11 +71,26 @@ def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, 
             "it takes it"
         )
     fitted = _like_output if y.shape[1:] != output.shape[1:] or not y.is_floating_point() else _as_it_is
+    if loss is not None and not y.is_floating_point() and _takes(loss, output, y):
+        fitted = _as_it_is
     before, after = (", ".join(["N", *map(str, shape[1:])]) for shape in (y.shape, output.shape))
     notes = [f"y of shape [{before}] is reshaped to the model's [{after}]"] if before != after else []
     if loss is not None:
         return Task(loss, fitted=fitted, notes=tuple(notes))
     return _one_number_each(y, classes, fitted, notes, whole)
+
+
+def _takes(loss: Loss, output: Tensor, y: Tensor) -> bool:
+    """Whether a loss takes whole numbers as they are, as that of several labels a row does, and not as floating-point ones."""
+    rows = y[: len(output)]
+
+    def passes(answers: Tensor) -> bool:
+        try:
+            return bool(torch.isfinite(loss(output.detach(), answers)).all())
+        except Exception:
+            return False
+
+    return passes(rows) and not passes(rows.to(output.dtype))
 
 
 def _one_number_each(

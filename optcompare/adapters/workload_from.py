@@ -18,8 +18,12 @@ from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
 from ..training.shared_init import made
 from .data import Given, given, split
-from .frameworks import Form, is_lightning, is_net, lightning_form, named_form, net_of
+from .form import Form
+from .lightning import is_lightning, lightning_form
 from .losses import task_of
+from .named import named_form
+from .nets import is_net, net_of
+from .own_loss import own_loss_form, refuse_odd_output
 
 if TYPE_CHECKING:
     from torch import nn
@@ -96,17 +100,20 @@ def _workload(
         model, loss = net.model, net.loss if loss is None else loss
         taken = {"lr": net.lr, "batch_size": net.batch_size, "epochs": net.epochs}
         settings = {**{name: value for name, value in taken.items() if value is not None}, **settings}
+        if net.forward is not None:
+            settings.setdefault("forward", net.forward)
         notes += net.notes
     _refuse_instances(model, loss)
     loss = loss() if isinstance(loss, type) else loss
-    training, held_out = _sides(train, valid)
+    own_form = "forward" in settings or "objective" in settings
+    training, held_out = _sides(train, valid, own_form, collate is not None)
     collate = collate or training.collate
     if held_out is not None and held_out.collate not in (None, collate):
         raise WorkloadError(
             "the DataLoaders of train and valid have different collate functions; give one for both, collate="
         )
     data = {"train": training.data, "valid": held_out.data if held_out else None}
-    if "forward" in settings or "objective" in settings:
+    if own_form or "forward" in settings:
         fields: dict[str, Any] = {**data, "loss": loss, "notes": ()}
     else:
         fields = _fields(model, training, data, loss, collate)
@@ -138,13 +145,13 @@ def _refuse_instances(model: Any, loss: Any) -> None:
         )
 
 
-def _sides(train: Any, valid: Any) -> tuple[Given, Given | None]:
-    training = given(train, "train")
+def _sides(train: Any, valid: Any, alone: bool, samples: bool) -> tuple[Given, Given | None]:
+    training = given(train, "train", alone=alone, samples=samples)
     if valid is None:
         return training, None
     if isinstance(valid, (int, float)):
         return split(training, float(valid))
-    return training, given(valid, "valid", training.classes)
+    return training, given(valid, "valid", training.classes, alone=alone, samples=samples)
 
 
 def _fields(model: Any, training: Given, data: dict[str, Any], loss: Any, collate: Any) -> dict[str, Any]:
@@ -191,6 +198,9 @@ def _named_with_answer(
 def _of_pairs(module: nn.Module, batch: Any, data: dict[str, Any], training: Given, loss: Any) -> dict[str, Any]:
     """Of batches ``(*inputs, y)``. Tensors are brought into the form that model and loss take, once; of a Dataset, each
     batch's y."""
+    form = own_loss_form(module, batch) if isinstance(batch, tuple) and loss is None else None
+    if form is not None:
+        return _of_form(form)
     if not (isinstance(batch, tuple) and len(batch) >= 2):
         raise WorkloadError(
             f"a batch of the data is a {type(batch).__name__}, neither a tuple (x, y) nor a mapping; give "
@@ -200,6 +210,7 @@ def _of_pairs(module: nn.Module, batch: Any, data: dict[str, Any], training: Giv
     change, note = _inputs_that_pass(module, batch[:-1]) if whole else (None, ())
     inputs = batch[:-1] if change is None else change(batch[:-1])
     output = _tried(module, batch, lambda: module(*inputs))
+    refuse_odd_output(module, output, loss)
     task = task_of(output, training.data[-1] if whole else batch[-1], training.classes, loss, whole=whole)
     counts = task.weight
     fields: dict[str, Any] = {

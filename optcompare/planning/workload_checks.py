@@ -12,7 +12,7 @@ import torch
 from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, moved, tensors
-from ..errors import ComparisonError, WorkloadError
+from ..errors import ComparisonError, WorkloadError, explain
 from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
 from ..training.data import first_rows
@@ -52,6 +52,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             except (WorkloadError, ComparisonError):
                 raise
             except Exception as error:
+                _refuse_train_mode_alone(workload, model, batch, explain(error))
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"
@@ -126,8 +127,27 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
             model.eval()
     if not (isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad):
         got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+        _refuse_train_mode_alone(workload, model, batch, f"it is {got}")
         got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
         raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
+
+
+def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, why: str) -> None:
+    """Raises where the loss that fails in eval mode can be computed in train mode, as that of a detector may be."""
+    with state_kept(model):
+        model.train()
+        try:
+            loss = workload.mean_loss(model, batch)
+        except Exception:
+            return
+        finally:
+            model.eval()
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
+        raise WorkloadError(
+            f"workload {workload.name}: the loss can be computed in train mode alone, and it is measured in eval mode ({why}); "
+            "give objective(model, batch) that calls model.train() itself before it computes the loss, or a model that returns "
+            "in eval mode what the loss takes"
+        )
 
 
 def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> None:

@@ -196,7 +196,9 @@ class TestLightning:
         assert result.records["valid_acc"].iloc[-1] == pytest.approx(float(right))
         assert "train_acc" in result.records
         assert "log" not in vars(model)
-        assert "configure_optimizers, validation_step and other hooks are not called" in " ".join(workload.notes)
+        assert "configure_optimizers (SGD with lr 0.1), validation_step and other hooks are not" in " ".join(
+            workload.notes
+        )
 
     def test_gradients_of_single_samples_and_lanes(self):
         def plain(self):
@@ -217,12 +219,95 @@ class TestLightning:
                 "training_step must return a loss, or a dictionary with 'loss'",
             ),
             ({"automatic_optimization": False}, "automatic_optimization = False and makes its own updates"),
-            ({"training_step": lambda self, batch, i: self.trainer.world_size}, "is not attached to a `Trainer`"),
+            (
+                {"training_step": lambda self, batch, i: self.trainer.world_size},
+                "asks its trainer for world_size",
+            ),
         ],
     )
     def test_what_cannot_be_compared_is_refused(self, methods, message):
         with pytest.raises(WorkloadError, match=message):
             workload_from(lightning_module(**methods), (X, SIGNS))
+
+
+class TestProgress:
+    """A Lightning module that asks how far training has come is told."""
+
+    def plain(self, factor, updates, n=40, batch=8):
+        """Gradient descent by hand on factor(epoch, update, batch index) times the loss, in the order of the samples."""
+        torch.manual_seed(0)
+        module = lightning_module(__init__=simple)()
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        for update in range(updates):
+            epoch, index = divmod(update, n // batch)
+            rows = slice(index * batch, (index + 1) * batch)
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(module.net(X[rows]), SIGNS[rows])
+            (loss * factor(epoch, update, index)).backward()
+            optimizer.step()
+        return module.state_dict()
+
+    @pytest.mark.parametrize(
+        ("of_module", "factor"),
+        [
+            (lambda self, index: 1.0 / (1 + self.current_epoch), lambda epoch, update, index: 1.0 / (1 + epoch)),
+            (lambda self, index: 1.0 + 0.1 * self.global_step, lambda epoch, update, index: 1.0 + 0.1 * update),
+            (lambda self, index: 1.0 + 0.1 * index, lambda epoch, update, index: 1.0 + 0.1 * index),
+        ],
+        ids=["current_epoch", "global_step", "batch_idx"],
+    )
+    def test_it_trains_as_by_hand_also_where_lanes_were_asked_for(self, of_module, factor):
+        def training_step(self, batch, batch_idx):
+            x, y = batch
+            return nn.functional.cross_entropy(self.net(x), y) * of_module(self, batch_idx)
+
+        module = lightning_module(__init__=simple, training_step=training_step)
+        asked = {"seeds": 1, "updates": 12, "order": lambda seed, epoch, n: torch.arange(n), "trainer": "lanes"}
+        result = compare(workload_from(module, (X, SIGNS)), "mini:8@sgd:lr=0.1", **asked)
+        (found,) = result.weights.values()
+        close(found, self.plain(factor, 12))
+        assert set(result.trials["trainer"]) == {"loop"}
+
+    @pytest.mark.parametrize(
+        ("methods", "message"),
+        [
+            (
+                {"training_step": lambda self, batch, batch_idx, optimizer_idx: self.net(batch[0]).sum()},
+                "takes optimizer_idx: it is written for several optimizers",
+            ),
+            (
+                {
+                    "configure_optimizers": lambda self: [
+                        torch.optim.SGD(self.parameters(), 0.1),
+                        torch.optim.Adam(self.parameters()),
+                    ]
+                },
+                "configure_optimizers returns 2 optimizers, and an arm has one",
+            ),
+        ],
+    )
+    def test_several_optimizers_are_refused(self, methods, message):
+        with pytest.raises(WorkloadError, match=message):
+            workload_from(lightning_module(**methods), (X, SIGNS))
+
+    def test_what_it_logs_in_no_single_number_and_hooks_that_change_training_are_said(self):
+        def training_step(self, batch, batch_idx):
+            x, y = batch
+            output = self.net(x)
+            self.log_dict({"acc": (output.argmax(1) == y).float().mean(), "scores": output})
+            return nn.functional.cross_entropy(output, y)
+
+        methods = {"training_step": training_step, "on_after_backward": lambda self: None}
+        workload = workload_from(lightning_module(__init__=simple, **methods), (X, SIGNS))
+        said = " ".join(workload.notes)
+        assert "scores that it logs is left out" in said
+        assert "its on_after_backward would change what a Trainer trains, and is not called" in said
+        assert list(workload.metrics) == ["acc"]
+
+
+def simple(self):
+    super(type(self), self).__init__()
+    self.net = nn.Linear(3, 2)
 
 
 class Probabilities(nn.Module):
@@ -266,3 +351,41 @@ class TestSkorch:
             WorkloadError, match=r"the net's module is a Probabilities that exists already; give the class"
         ):
             workload_from(skorch.NeuralNetClassifier(Probabilities()), (X, SIGNS))
+
+    def test_a_loss_of_its_own_is_trained_on(self):
+        skorch = pytest.importorskip("skorch")
+
+        class Lasso(skorch.NeuralNetRegressor):
+            def get_loss(self, y_pred, y_true, X=None, training=False):
+                plain = super().get_loss(y_pred, y_true, X=X, training=training)
+                return plain + 0.5 * sum(weight.abs().sum() for weight in self.module_.parameters())
+
+        y = X[:, :1] * 2
+        net = Lasso(nn.Linear, module__in_features=3, module__out_features=1, lr=0.05)
+        workload = workload_from(net, (X, y))
+        assert any("the loss is that of its own get_loss" in note for note in workload.notes)
+        (found,) = compare(workload, "full@sgd:lr=0.1", seeds=1, epochs=3, trainer="loop").weights.values()
+
+        def step(model):
+            penalty = 0.5 * sum(weight.abs().sum() for weight in model.parameters())
+            return nn.functional.mse_loss(model(X), y) + penalty
+
+        close(found, trained_by(step, workload, 3))
+
+    @pytest.mark.parametrize("method", ["train_step", "infer", "initialize_module"])
+    def test_one_that_decides_itself_what_is_trained_is_refused(self, method):
+        skorch = pytest.importorskip("skorch")
+        kind = type("Own", (skorch.NeuralNetRegressor,), {method: lambda self, *arguments, **named: None})
+        with pytest.raises(WorkloadError, match=f"Own overrides {method}, which decides what is trained"):
+            workload_from(kind(nn.Linear, module__in_features=3, module__out_features=1), (X, X[:, :1]))
+
+
+@pytest.mark.parametrize("passes", [40, 7])
+def test_metrics_of_torchmetrics_are_computed_of_all_rows(passes):
+    torchmetrics = pytest.importorskip("torchmetrics")
+    metric = torchmetrics.classification.MulticlassF1Score(num_classes=2, average="macro")
+    workload = workload_from(lambda: nn.Linear(3, 2), (X, SIGNS), metrics={"f1": metric})
+    result = compare(workload, "mini:8", seeds=1, epochs=2, eval_chunk=passes)
+    with torch.no_grad():
+        expected = metric(result.model("mini:8", 0)(X), SIGNS)
+    assert result.records["train_f1"].iloc[-1] == pytest.approx(float(expected))

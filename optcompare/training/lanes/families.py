@@ -73,6 +73,10 @@ class Families:
             raise Unsupported("the samples of a Dataset are loaded one by one")
         if hidden := self.setup.uncut.get(trial.arm.label):
             raise Unsupported(f"{hidden[0]} changes while it trains, which lanes would have in common")
+        if asked := getattr(self.setup.workload.forward, "of_progress", ""):
+            raise Unsupported(
+                f"the model asks for {asked}, and lanes compute updates that depend on weights and batch alone"
+            )
         settings = self.settings_of(trial)
         strategy = trial.arm.strategy.reference or id(contender.strategy)
         return strategy, trial.arm.chunk, trial.arm.schedule, trial.arm.clip, settings.rule, settings.flags

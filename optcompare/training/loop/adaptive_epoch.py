@@ -70,6 +70,7 @@ def _update(run: TrialRun, indices: Tensor) -> StepStats:
     pieces, (count,) = in_chunks([indices], len(indices), run.trial.arm, run.model)
     batches = run.source.stream(pieces, run.trial.seed, run.progress.epoch, ahead=False)
     kept = list(batches) if needs_samples(run.strategy.needs) else []
+    run.say_now()
     loss = mean_gradient(run.workload, run.model, run.weights, iter(kept) if kept else batches, count)
     run.set_rate(run.progress.updates, run.progress.samples)
     lr = float(run.optimizer.param_groups[0]["lr"])

@@ -35,6 +35,7 @@ def closure_epoch(run: TrialRun) -> None:
         run.keep(plan.batches[0])
     mark, most = run.next_mark(), progress.passes_left(run.budget, n)
     passes = run.passes(pieces, count, most)
+    run.say_now()
     start = _Before(run.weights, run.optimizer) if most < math.inf else None
     try:
         with run.clock:

@@ -11,6 +11,7 @@ from ...core.comparison import Arm
 from ...core.rng import preserved_rng, seed_python
 from ...interfaces.optimizer import Factory, build, takes_closure
 from ...interfaces.workload import Workload
+from ..now import NOW
 from ..placement import place
 from ..shared_init import materialize, set_to_train
 from .closure_passes import Passes
@@ -53,6 +54,7 @@ class PlainLoop:
         place(self.model, device, dtype)
         self.optimizer = build(factory, self.model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
         self.gradient: list[Tensor | None] = []
+        self._made = 0
 
     @property
     def weights(self) -> list[Tensor]:
@@ -65,6 +67,8 @@ class PlainLoop:
         ``gradient`` is then that with which the optimizer made its step. One that evaluates several times evaluates one
         function: random numbers and buffers begin each evaluation alike.
         """
+        NOW.at(0, self._made, 0)
+        self._made += 1
         if takes_closure(self.optimizer):
             passes = Passes(lambda: self._evaluate(batches), self.model, self.device)
             self.optimizer.step(lambda: float(passes()))

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from ..now import NOW
 from .gradient import in_chunks, mean_gradient
 from .trial import TrialRun
 
@@ -76,7 +77,9 @@ class PlannedEpoch:
         workload, model, weights, step, clock = run.workload, run.model, run.weights, run.step, run.clock
         limit = run.budget.amount if run.budget.unit == "seconds" else math.inf
         scheduled, clips, updates = run.schedule is not None, run.clip is not None, run.progress.updates
+        epoch, position = run.progress.epoch, run.progress.position
         for count in chunks:
+            NOW.at(epoch, updates + self._made, position + self._made)
             if scheduled:
                 run.set_rate(updates + self._made, begins[self._made])
             mean_gradient(workload, model, weights, stream, count)

@@ -32,6 +32,7 @@ from ..measurement.module_state import changed_state, load_attributes, saved_sta
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
+from ..now import NOW
 from ..placement import place
 from ..shared_init import SharedStart, fingerprint
 from .closure_passes import Passes, check_arm
@@ -189,6 +190,7 @@ class TrialRun:
         """One update on these samples, outside any epoch: nothing but the update and its samples is counted."""
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
         self.set_rate(self.progress.updates, self.progress.samples)
+        self.say_now()
         if self.takes_closure:
             self.step(self.passes(pieces, count))
         else:
@@ -206,6 +208,7 @@ class TrialRun:
 
     def _measure(self) -> None:
         self._refuse_unfrozen()
+        self.say_now()
         watch, progress = Clock(self.device), self.progress
         if self._sketched:
             with watch:
@@ -252,6 +255,10 @@ class TrialRun:
             return mean_gradient(self.workload, self.model, self.weights, stream, count)
 
         return Passes(gradient, self.model, self.device, most)
+
+    def say_now(self) -> None:
+        """Tells code that asks how far this trial has come."""
+        NOW.at(self.progress.epoch, self.progress.updates, self.progress.position)
 
     def begin_epoch(self, first: Sequence[Tensor]) -> None:
         """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
