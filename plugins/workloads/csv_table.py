@@ -151,7 +151,7 @@ def _formats(csv: _Csv, columns: _Columns, texts: Iterable[pd.DataFrame], said: 
     pointed = [name for name in columns.points if name not in seen and columns.points[name]]
     sure = [name for name in pointed if True in columns.points[name] or _starts_with_points(dialect, name)]
     doubtful = [name for name in pointed if name not in sure]
-    if dialect.separator != "," or any("," in evidence.numbers.decimals for evidence in seen.values()):
+    if not sure or any("," in evidence.numbers.decimals for evidence in seen.values()):
         for frame in csv.texts(doubtful):
             for name in doubtful:
                 seen.setdefault(name, TextEvidence()).add(frame[name])

@@ -20,7 +20,7 @@ _UNIT = r"""[^\d\s.,;:()<>=?!'"/|+*&#@_~\[\]{}\\-][^\s,;:()<>=?!"]{0,11}(?:[ ][^
 _NO_UNIT = re.compile(r"(?:st|nd|rd|th|am|pm|a\.m\.|p\.m\.)", re.IGNORECASE)
 _NUMBER = re.compile(
     rf"""(?P<opens>\()?[ ]?
-    (?P<sign>[+-])?[ ]?(?P<before>{_MONEY})?[ ]?(?P<inner>[+-])?
+    (?P<sign>[+-])?[ ]?(?P<before>{_MONEY})?[ ]?(?P<opens2>\()?(?P<inner>[+-])?
     (?P<body>\d(?:[\d.,' ]*\d)?|[.,]\d+)(?:[.,](?=$|[ ])|[.,]--?)?
     (?P<power>[eE][+-]?\d+)?
     (?P<minus>-)?
@@ -83,17 +83,18 @@ def number(text: str) -> Number | None:
         return None
     alike = text.translate(_ALIKE).strip()
     match = _NUMBER.fullmatch(alike)
-    if match is None or bool(match["opens"]) != bool(match["closes"]):
+    opens = [match["opens"], match["opens2"]] if match else []
+    if match is None or sum(map(bool, opens)) != bool(match["closes"]):
         return None
     signs = [match["sign"], match["inner"], match["minus"]]
-    if sum(map(bool, signs)) > 1 or (match["opens"] and any(signs)) or _NO_UNIT.fullmatch(match["after"] or ""):
+    if sum(map(bool, signs)) > 1 or (any(opens) and any(signs)) or _NO_UNIT.fullmatch(match["after"] or ""):
         return None
     marks = _marks(match["body"])
     if marks is None:
         return None
-    negative = "()" if match["opens"] else "-" if match["minus"] else ""
+    negative = "()" if any(opens) else "-" if match["minus"] else ""
     affix = " ".join(filter(None, (match["before"], (match["after"] or "").strip())))
-    unusual = alike != text.strip() or bool(match["sign"] and alike[1] == " ") or alike.endswith(("-", ","))
+    unusual = alike != text.strip(" ") or bool(match["sign"] and alike[1] == " ") or alike.endswith(("-", ","))
     form = Form(
         *marks,
         affix=affix,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,13 @@ MISSING = frozenset(
     | {"nan", "NaN", "none", "None", "null", "NULL", "k.A.", "k. A.", "missing", "unknown"}
 )
 SHARE = 0.9
+_LOOKS = {
+    "times such as 12:30": re.compile(r"\d{1,3}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?"),
+    "ranges such as 10-20": re.compile(r"[\d.,]+ ?(?:-|–|to|bis) ?[\d.,]+"),
+    "limits such as <5 or 10+": re.compile(r"[<>≤≥~] ?=? ?[\d.,]+|[\d.,]+ ?\+"),
+    "fractions such as 3/4": re.compile(r"\d+ ?/ ?\d+"),
+    "lists such as 2;3": re.compile(r"[\[(]?[\d.]+(?:[;,|] ?[\d.]+)+[\])]?"),
+}
 _SAME_DIGITS = str.maketrans("123456789", "9" * 9)
 
 
@@ -23,6 +31,7 @@ class NumberEvidence:
     counts: Counter[Form | None] = field(default_factory=Counter)
     first: dict[Form | None, str] = field(default_factory=dict)
     missing: int = 0
+    looks: Counter[str] = field(default_factory=Counter)
     _forms: dict[str, Form | None] = field(default_factory=dict)
 
     def add(self, texts: Sequence[str]) -> None:
@@ -44,6 +53,8 @@ class NumberEvidence:
                 continue
             self.counts[form] += counts[shape]
             self.first.setdefault(form, first[shape])
+            if form is None:
+                self.looks[_look(shape)] += counts[shape]
 
     def _count(self, read: Number | None, text: str) -> None:
         form = read.form if read else None
@@ -126,14 +137,13 @@ def decide(name: str, seen: NumberEvidence, elsewhere: set[str], separator: str)
         return Verdict(reason=f"it holds both {_two_ways(seen)}, and nothing says which sign is the decimal one")
     decimals, open_question = _decimals(own, either, elsewhere, separator)
     if all(form.is_plain for form in seen.forms) and (not either or decimals == "."):
-        doubt = open_question and separator != ","
-        return Verdict(note=_note(name, seen, forms, affix, decimals, True) if doubt else "")
+        return Verdict(note=_note(name, seen, forms, affix, decimals, True) if open_question else "")
     used = grouped | {sign for sign in either if sign not in decimals}
     bare = not affix and not any(form.is_special for form in forms) and seen.missing + seen.counts[None] == 0
     complete = seen.missing + seen.counts[None] == 0 and len(forms) == len(seen.forms)
     found = NumberFormat(decimals, "".join(sorted(used)), affix, bare and complete, complete)
     telling = used or affix or open_question or len(own) > 1 or any(form.is_special for form in forms)
-    example = _example(seen, forms)
+    example = _examples_of(seen, forms, decimals)[0]
     return Verdict(
         found,
         _note(name, seen, forms, affix, decimals, open_question) if telling else "",
@@ -166,20 +176,21 @@ def _affix(seen: NumberEvidence) -> tuple[str, str]:
     most = units[0]
     examples = {form.affix: seen.first[form] for form in reversed(seen.forms)}
     if counts[most] + counts[""] < SHARE * counts.total() or (len(units) > 1 and counts[most] < SHARE * counts.total()):
-        return "", f"it mixes units ({_quoted(examples[unit] for unit in units[:3])}); convert them to one"
+        return (
+            "",
+            f"it holds numbers with different units ({_quoted(examples[unit] for unit in units[:3])}); convert them to one",
+        )
     if most in ("%", "‰") and counts[""]:
         return "", f"it mixes percentages and plain numbers ({examples[most]}, {examples['']}); write one of them"
     return most, ""
 
 
 def _note(name: str, seen: NumberEvidence, forms: list[Form], affix: str, decimals: str, guessed: bool) -> str:
-    example = _example(seen, forms)
-    read = number(example)
-    plain = read.plain(decimals) if read else example
+    examples = _examples_of(seen, forms, decimals)
+    plain = [read.plain(decimals) for example in examples if (read := number(example))]
     margin = any(form.margin for form in forms)
     bare = sum(seen.counts[form] for form in forms if affix and not form.affix and not form.zero)
-    what = f"{_noun(affix)}{' with a margin' if margin else ''} such as {example}"
-    note = f"'{name}' holds {what}, read as {plain}"
+    note = f"'{name}' holds {_noun(affix, margin)} such as {' and '.join(examples)}, read as {' and '.join(plain)}"
     if margin:
         note += " without the margin"
     if bare:
@@ -197,23 +208,26 @@ def _note(name: str, seen: NumberEvidence, forms: list[Form], affix: str, decima
     return note
 
 
-def _noun(affix: str) -> str:
+def _noun(affix: str, margin: bool) -> str:
     if affix in ("%", "‰"):
-        return "percentages"
-    if not affix:
-        return "numbers"
-    money = number(f"{affix} 1")
-    return "amounts" if money else "numbers with a unit"
+        word = "percentages"
+    elif not affix:
+        word = "numbers"
+    else:
+        word = "amounts" if number(f"{affix} 1") else "numbers with a unit"
+    return word + ((" and a margin" if " with " in word else " with a margin") if margin else "")
 
 
-def _example(seen: NumberEvidence, forms: list[Form]) -> str:
-    """The first cell of the most telling form."""
+def _examples_of(seen: NumberEvidence, forms: list[Form], decimals: str) -> list[str]:
+    """The first cell of the most telling form, and one whose only sign is taken to separate thousands."""
 
     def telling(form: Form) -> tuple[int, ...]:
         signs = bool(form.thousands) + bool(form.decimal) + bool(form.either)
-        return bool(form.negative), form.margin, form.unusual, bool(form.affix), signs, bool(form.decimal)
+        return bool(form.negative), form.margin, form.unusual, bool(form.affix), signs, form.decimal == ","
 
-    return seen.first[max(forms, key=telling)]
+    most = max(forms, key=telling)
+    others = [form for form in forms if form.either and form.either not in decimals and not most.thousands]
+    return [seen.first[form] for form in dict.fromkeys([most, *others[:1]])]
 
 
 def _examples(seen: NumberEvidence, signs: set[str]) -> str:
@@ -229,9 +243,18 @@ def _quoted(texts: Iterable[str]) -> str:
     return ", ".join(f"'{text}'" for text in texts)
 
 
+def _look(shape: str) -> str:
+    """What a cell holds that is no number, but has digits like one; '' for words."""
+    return next((what for what, pattern in _LOOKS.items() if pattern.fullmatch(shape.strip())), "")
+
+
 def _what_text_holds(seen: NumberEvidence) -> str:
     """Why a column that holds many numbers is text all the same; '' where it is plain text."""
     numbers = seen.known - seen.counts[None]
+    for what, count in seen.looks.most_common():
+        if what and count + numbers >= SHARE * seen.known:
+            some = "" if count == seen.known else f"{numbers} numbers and "
+            return f"it holds {some}{what}, which are not read as numbers"
     if 2 * numbers < seen.known or not numbers or any(form.affix for form in seen.forms):
         return ""
     return f"{numbers} of its {seen.known} cells are numbers, and others such as '{seen.first[None]}' are none"
