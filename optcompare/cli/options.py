@@ -43,10 +43,11 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
     """One rehearsed comparison for each workload, all before anything is trained; ``given``: options on the line."""
     if options["config"] is not None:
         return [_prepare_again(options, given)]
-    names = [name.strip() for name in list_items(options["workload"])]
+    items = list_items(options["workload"])
+    names = [item.strip() for item in items]
     prepared = []
     for place, name in enumerate(names):
-        with comma_hints(names, place):
+        with comma_hints(items, place):
             prepared.append(_prepare({**options, "workload": name}))
     arms = [", ".join(arm.label for arm in one.setup.comparison.arms) for one in prepared]
     for name, labels in zip(names, arms, strict=True):

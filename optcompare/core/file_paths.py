@@ -29,7 +29,7 @@ def list_items(text: str) -> list[str]:
     parts = list(split(text, ","))
     found: list[str] = []
     while parts:
-        counts = range(len(parts), 1, -1)
+        counts = range(2, len(parts) + 1)
         count = next((count for count in counts if _names_a_file(parts[0], ",".join(parts[:count]))), 1)
         found.append(",".join(parts[:count]))
         parts = parts[count:]

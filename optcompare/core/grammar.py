@@ -113,7 +113,10 @@ def _thing(text: str, whole: str) -> Spec:
     for part in rest:
         match = _KEY.fullmatch(part)
         if match is None and options:
-            raise SpecError(f"'{whole}': '{part}' stands after a key=value; values without a key come first")
+            raise SpecError(
+                f"'{whole}': '{part}' stands after a key=value; values without a key come first, "
+                "and a value that has '=' in it has to be quoted"
+            )
         if match is None:
             args.append(unquoted(part))
         elif match[1] in options:

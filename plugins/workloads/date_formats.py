@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -38,12 +38,14 @@ class DateEvidence:
     second: set[int] = field(default_factory=set)
     telling: str = ""
 
-    def add(self, texts: Sequence[str]) -> None:
+    def add(self, texts: Iterable[str], known: int) -> None:
+        """Takes cells into account that are no numbers; ``known`` is how many cells there are with the numbers."""
+        self.known += known
         for text in texts:
             cell = text.strip()
             if cell in MISSING:
+                self.known -= 1
                 continue
-            self.known += 1
             match = _match(cell)
             if match is None:
                 self.odd = self.odd or cell

@@ -17,7 +17,7 @@ _CODES = (
 )
 _MONEY = rf"(?:(?:US|AU|CA|NZ|HK|S|C|A|R|NT)?[$€£¥₹₽₩₺₫₴₦₱฿₪₵₡]|(?:{_CODES})(?![^\W\d_])\.?)"
 _UNIT = r"""[^\d\s.,;:()<>=?!'"/|+*&#@_~\[\]{}\\-][^\s,;:()<>=?!"]{0,11}(?:[ ][^\s\d,;:()<>=?!"]{1,8})?"""
-_NO_UNIT = re.compile(r"(?:st|nd|rd|th|am|pm|a\.m\.|p\.m\.)", re.IGNORECASE)
+_NO_UNIT = re.compile(r"^(?:st|nd|rd|th|am|pm|a\.m\.|p\.m\.)$|\d\d", re.IGNORECASE)
 _NUMBER = re.compile(
     rf"""(?P<opens>\()?[ ]?
     (?P<sign>[+-])?[ ]?(?P<before>{_MONEY})?[ ]?(?P<opens2>\()?(?P<inner>[+-])?
@@ -87,13 +87,16 @@ def number(text: str) -> Number | None:
     if match is None or sum(map(bool, opens)) != bool(match["closes"]):
         return None
     signs = [match["sign"], match["inner"], match["minus"]]
-    if sum(map(bool, signs)) > 1 or (any(opens) and any(signs)) or _NO_UNIT.fullmatch(match["after"] or ""):
+    unit = (match["after"] or "").strip()
+    if sum(map(bool, signs)) > 1 or (any(opens) and any(signs)):
+        return None
+    if _NO_UNIT.search(unit) or (match["minus"] and unit):
         return None
     marks = _marks(match["body"])
     if marks is None:
         return None
     negative = "()" if any(opens) else "-" if match["minus"] else ""
-    affix = " ".join(filter(None, (match["before"], (match["after"] or "").strip())))
+    affix = " ".join(filter(None, (match["before"], unit)))
     unusual = alike != text.strip(" ") or bool(match["sign"] and alike[1] == " ") or alike.endswith(("-", ","))
     form = Form(
         *marks,

@@ -18,6 +18,7 @@ _LOOKS = {
     "times such as 12:30": re.compile(r"\d{1,3}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?"),
     "ranges such as 10-20": re.compile(r"[\d.,]+ ?(?:-|–|to|bis) ?[\d.,]+"),
     "limits such as <5 or 10+": re.compile(r"[<>≤≥~] ?=? ?[\d.,]+|[\d.,]+ ?\+"),
+    "months such as 3/2024": re.compile(r"\d{1,2}[/.]\d{4}"),
     "fractions such as 3/4": re.compile(r"\d+ ?/ ?\d+"),
     "lists such as 2;3": re.compile(r"[\[(]?[\d.]+(?:[;,|] ?[\d.]+)+[\])]?"),
 }
@@ -34,8 +35,11 @@ class NumberEvidence:
     looks: Counter[str] = field(default_factory=Counter)
     _forms: dict[str, Form | None] = field(default_factory=dict)
 
-    def add(self, texts: Sequence[str]) -> None:
-        """Counts cells by their form, which depends on where digits stand and hardly on which they are."""
+    def add(self, texts: Sequence[str]) -> list[str]:
+        """Counts cells by their form, which depends on where digits stand and hardly on which they are.
+
+        Returns the cells that are no numbers.
+        """
         shapes = [text.translate(_SAME_DIGITS) for text in texts]
         first = dict(zip(reversed(shapes), reversed(texts), strict=True))
         counts = Counter(shapes)
@@ -55,6 +59,8 @@ class NumberEvidence:
             self.first.setdefault(form, first[shape])
             if form is None:
                 self.looks[_look(shape)] += counts[shape]
+        others = {shape for shape in counts if self._forms.get(shape) is None}
+        return [text for text, shape in zip(texts, shapes, strict=True) if shape in others] if others else []
 
     def _count(self, read: Number | None, text: str) -> None:
         form = read.form if read else None
@@ -99,6 +105,8 @@ class NumberFormat:
 
     def plain(self, texts: Iterable[str]) -> list[str]:
         """The cells as programs write numbers; those that are none in this format as they are."""
+        if self.bare and self.decimals == "," and not self.thousands:
+            return [text.replace(",", ".") for text in texts]
         if self.bare and len(self.decimals) == 1:
             remove = str.maketrans({**dict.fromkeys(self.thousands), ",": "." if self.decimals == "," else None})
             return [text.translate(remove) for text in texts]
@@ -136,7 +144,7 @@ def decide(name: str, seen: NumberEvidence, elsewhere: set[str], separator: str)
     if not own and len(either) > 1:
         return Verdict(reason=f"it holds both {_two_ways(seen)}, and nothing says which sign is the decimal one")
     decimals, open_question = _decimals(own, either, elsewhere, separator)
-    if all(form.is_plain for form in seen.forms) and (not either or decimals == "."):
+    if all(form.is_plain for form in forms) and (not either or decimals == "."):
         return Verdict(note=_note(name, seen, forms, affix, decimals, True) if open_question else "")
     used = grouped | {sign for sign in either if sign not in decimals}
     bare = not affix and not any(form.is_special for form in forms) and seen.missing + seen.counts[None] == 0
@@ -144,11 +152,12 @@ def decide(name: str, seen: NumberEvidence, elsewhere: set[str], separator: str)
     found = NumberFormat(decimals, "".join(sorted(used)), affix, bare and complete, complete)
     telling = used or affix or open_question or len(own) > 1 or any(form.is_special for form in forms)
     example = _examples_of(seen, forms, decimals)[0]
-    return Verdict(
-        found,
-        _note(name, seen, forms, affix, decimals, open_question) if telling else "",
-        commas="" if telling else f"{example} is read as {found.plain([example])[0]}",
-    )
+    plain = found.plain([example])[0]
+    if plain == example.strip():
+        return Verdict(found)  # nothing but spaces is taken off
+    if telling:
+        return Verdict(found, _note(name, seen, forms, affix, decimals, open_question))
+    return Verdict(found, commas=f"{example} is read as {plain}")
 
 
 def _decimals(own: set[str], either: set[str], elsewhere: set[str], separator: str) -> tuple[str, bool]:
@@ -179,6 +188,13 @@ def _affix(seen: NumberEvidence) -> tuple[str, str]:
         return (
             "",
             f"it holds numbers with different units ({_quoted(examples[unit] for unit in units[:3])}); convert them to one",
+        )
+    if counts[""] >= SHARE * counts.total():
+        return "", ""
+    if counts[""] > counts[most]:
+        return (
+            "",
+            f"it holds numbers with a unit and more without one ({examples[most]}, {examples['']}); write it or leave it out",
         )
     if most in ("%", "‰") and counts[""]:
         return "", f"it mixes percentages and plain numbers ({examples[most]}, {examples['']}); write one of them"

@@ -47,7 +47,8 @@ def kind_of(column: pd.Series[Any], said: Said) -> Kind:
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         said.note(f"'{column.name}' holds dates, taken as a number of days")
         return "date"
-    enough = SHARE * (len(known) - known.map(_is_sign_for_missing).sum())
+    signs = 0 if pd.api.types.is_numeric_dtype(known.dtype) else known.map(_is_sign_for_missing).sum()
+    enough = SHARE * (len(known) - signs)
     numbers = _numbers(known)
     if numbers.count() >= enough and (numbers.count() or not len(known)):
         if numbers.count() < len(known):
@@ -73,7 +74,10 @@ def read_as(kind: Kind, column: pd.Series[Any]) -> pd.Series[Any]:
         times = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
         return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
     text = column.map(str, na_action="ignore") if column.dtype == object else column
-    return text.map(str.strip, na_action="ignore").replace("", None) if text.dtype in (object, "str") else text
+    if not pd.api.types.is_string_dtype(text.dtype):
+        return text
+    bare = text.str.strip()
+    return bare.mask(bare == "")
 
 
 def _is_sign_for_missing(cell: object) -> bool:

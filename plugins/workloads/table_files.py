@@ -80,7 +80,8 @@ def checked(table: Table, file: Path, wanted: str, said: Said) -> str:
     header, y = table.header, named(table.names, wanted)
     twice = [name for name in header if header.count(name) > 1 and (name == y or said.kind == "parquet")]
     if twice:
-        raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'; rename all but one of them")
+        what = _headless(header, said) or "; rename all but one of them"
+        raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'{what}")
     for name in dict.fromkeys(name for name in header if name and header.count(name) > 1):
         said.note(f"{header.count(name)} columns are called '{name}', and all are used; the second as '{name}.1'")
     if y not in table.names:
@@ -93,17 +94,23 @@ def checked(table: Table, file: Path, wanted: str, said: Said) -> str:
 
 
 def _no_column(header: Sequence[str], y: str, said: Said) -> str:
-    close = difflib.get_close_matches(y, header, 1, 0.5)
+    close = difflib.get_close_matches(y, header, 1, 0.5) if len(header) > 1 else []
     hint = f" (did you mean '{shown(close[0])}'?)" if close and close[0] != y else ""
     where = "its header line holds" if said.kind == "csv" else "its columns are"
     what = "no column" if y not in header else "no plain values in column"
     names = listed(f"'{shown(name)}'" if "," in name else shown(name) for name in header)
     told = f"{what} '{shown(y)}'{hint}; {where} {names}"
-    if said.kind == "csv" and 2 * sum(number(name) is not None for name in header) > len(header):
-        return f"{told}: these are numbers, so write the names of the columns in a line above them"
     if said.kind == "csv" and len(header) == 1 and len(header[0].split()) > 1:
         return f"{told}, which no comma, semicolon, tab or bar separates; save the table with one of these"
-    return told
+    return told + _headless(header, said)
+
+
+def _headless(header: Sequence[str], said: Said) -> str:
+    """What to do where the first line seems to hold numbers and no names; '' where it holds names."""
+    numbers = sum(number(name) is not None for name in header)
+    if said.kind != "csv" or 2 * numbers <= len(header):
+        return ""
+    return "; the first line holds numbers, so write a line with the names of the columns above it"
 
 
 def unreadable(kind: str, file: Path, error: Exception, said: Said) -> Exception:

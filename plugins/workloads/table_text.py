@@ -24,8 +24,7 @@ class TextEvidence:
     def add(self, column: pd.Series[Any]) -> None:
         """Takes some cells into account; all of the column's have to be, in any portions."""
         texts = column.dropna().tolist()
-        self.numbers.add(texts)
-        self.dates.add(texts)
+        self.dates.add(self.numbers.add(texts), len(texts))
 
 
 Format = NumberFormat | DateFormat
