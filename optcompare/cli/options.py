@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.grammar import split
+from ..core.file_paths import comma_hints, list_items
 from ..errors import ComparisonError
 from ..storage.run_dir import refuse_occupied, safe_name
 
@@ -43,8 +43,12 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
     """One rehearsed comparison for each workload, all before anything is trained; ``given``: options on the line."""
     if options["config"] is not None:
         return [_prepare_again(options, given)]
-    names = [name.strip() for name in split(options["workload"], ",")]
-    prepared = [_prepare({**options, "workload": name}) for name in names]
+    items = list_items(options["workload"])
+    names = [item.strip() for item in items]
+    prepared = []
+    for place, name in enumerate(names):
+        with comma_hints(items, place):
+            prepared.append(_prepare({**options, "workload": name}))
     arms = [", ".join(arm.label for arm in one.setup.comparison.arms) for one in prepared]
     for name, labels in zip(names, arms, strict=True):
         if labels != arms[0]:

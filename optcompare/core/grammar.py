@@ -40,17 +40,12 @@ class Spec:
         return text if self.optimizer is None else f"{text}@{self.optimizer}"
 
 
-def parse_list(text: str, *, optimizers: bool = False) -> list[Spec]:
-    """Reads a comma-separated list; ``optimizers`` says whether ``@optimizer`` may follow a name.
+def parse(text: str, *, optimizers: bool = False) -> Spec:
+    """Reads one item; ``optimizers`` says whether ``@optimizer`` may follow a name.
 
     Raises :class:`SpecError` for an empty item, an open quote or parenthesis,
     a repeated key, or a positional value after a key.
     """
-    return [parse(item, optimizers=optimizers) for item in split(text, ",")]
-
-
-def parse(text: str, *, optimizers: bool = False) -> Spec:
-    """Reads one item; see :func:`parse_list`."""
     if not optimizers:
         return _thing(text, text)
     things = list(split(text, "@"))
@@ -83,7 +78,9 @@ def split(text: str, separator: str) -> Iterator[str]:
             f"'{text}' has a quote ({quote}) that is never closed; quote the whole value with the other kind"
         )
     if depth:
-        raise SpecError(f"'{text}' has a parenthesis that is never closed")
+        raise SpecError(
+            f"'{text}' has a parenthesis that is never closed; quote the whole value if it is part of a path"
+        )
     yield text[begin:]
 
 
@@ -116,7 +113,10 @@ def _thing(text: str, whole: str) -> Spec:
     for part in rest:
         match = _KEY.fullmatch(part)
         if match is None and options:
-            raise SpecError(f"'{whole}': '{part}' stands after a key=value; values without a key come first")
+            raise SpecError(
+                f"'{whole}': '{part}' stands after a key=value; values without a key come first, "
+                "and a value that has '=' in it has to be quoted"
+            )
         if match is None:
             args.append(unquoted(part))
         elif match[1] in options:

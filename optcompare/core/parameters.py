@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from ..errors import SpecError
+from .file_paths import path_first, quoting_hint
 from .grammar import Spec, quoted, split, unquoted
 
 REQUIRED = inspect.Parameter.empty
@@ -55,6 +56,16 @@ def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
     Raises :class:`SpecError` naming the parameter, the type and the value for a
     value that does not fit, and for unknown, repeated, surplus and missing ones.
     """
+    if not known or known[0].type is not Path:
+        return _bound(known, spec, kind)
+    spec = path_first(spec)
+    try:
+        return _bound(known, spec, kind)
+    except SpecError as error:
+        raise SpecError(f"{error}{quoting_hint(spec, [parameter.name for parameter in known])}") from error
+
+
+def _bound(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
     who = f"{kind} {spec.name}"
     if len(spec.args) > len(known):
         raise SpecError(f"{who} takes {_count(len(known), 'parameter')}{_names(known)}; got {', '.join(spec.args)}")

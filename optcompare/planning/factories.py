@@ -12,6 +12,7 @@ import torch
 
 from ..core.columns import RECORD_COLUMNS
 from ..core.comparison import Part
+from ..core.file_paths import script_first
 from ..core.grammar import Spec, parse
 from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
 from ..errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
@@ -53,7 +54,7 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
         return workload, Part(workload.name, None)
     if not isinstance(workload, str):
         raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
-    spec = parse(workload)
+    spec = script_first(parse(workload))
     if spec.name.endswith(".py"):
         return _workload_of_file(spec)
     factory = registry.find("workloads", spec.name).factory
@@ -94,7 +95,7 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
         made = isinstance(optimizer, torch.optim.Optimizer)
         what = f"a {kind} of one model's weights; give {kind} itself" if made else f"a {kind}: {optimizer!r}"
         raise ComparisonError(f"an optimizer is a name, an Optimizer class or a build function, got {what}")
-    spec = parse(optimizer) if isinstance(optimizer, str) else optimizer
+    spec = script_first(parse(optimizer) if isinstance(optimizer, str) else optimizer)
     factory, head = _named_optimizer(registry, spec)
     name = head.args[0] if head.args else head.name
     own = hyperparameters(factory)

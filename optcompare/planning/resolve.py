@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ..core.comparison import Arm, Budget, Comparison, LrScaling, Part
+from ..core.file_paths import comma_hints, parse_list
 from ..core.goal import Goal
-from ..core.grammar import parse, parse_list, quoted
+from ..core.grammar import parse, quoted
 from ..core.parameters import short
 from ..core.schedule import canonical
 from ..core.tuning import Tuning, rate_grid, scaled
@@ -145,18 +146,22 @@ def _asked(
     registry: Registry, task: Workload, strategies: Any, optimizers: Any, lr: float | Sequence[float] | None
 ) -> tuple[list[_Asked], list[str]]:
     found, notes = [], []
-    for item in _flat(strategies):
+    asked = _flat(strategies)
+    for place, item in enumerate(asked):
         spec = parse(item, optimizers=True) if isinstance(item, str) else None
         bare = item if spec is None else dataclasses.replace(spec, optimizer=None)
-        strategy, part = make_strategy(registry, bare, task.batch_size)
+        with comma_hints(asked, place):
+            strategy, part = make_strategy(registry, bare, task.batch_size)
         size = getattr(strategy, "batch_size", None)
         if isinstance(size, int) and size > task.size:
             notes.append(
                 f"{part.label}: a batch of {size} is more than the {task.size} training samples, so it runs as full batch"
             )
         first = _first_batch_size(strategy, part.label, task.size)
-        for choice in [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers):
-            optimizer = make_optimizer(registry, choice)
+        choices = [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers)
+        for position, choice in enumerate(choices):
+            with comma_hints(choices, position):
+                optimizer = make_optimizer(registry, choice)
             if strategy.plain_sgd and not is_plain_sgd(optimizer.factory, optimizer.values):
                 raise ComparisonError(
                     f"strategy {part.label} holds for plain sgd alone, not for {optimizer.part.label}; give it an optimizer "

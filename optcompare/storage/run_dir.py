@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -132,12 +133,19 @@ def read_json(directory: Path) -> dict[str, Any]:
 def read_json_file(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises :class:`RunDirectoryError` for anything else."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(_text(path))
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"cannot read {path}: {error}") from error
     if not isinstance(values, dict):
         raise RunDirectoryError(f"{path} holds no JSON object; give the comparison.json of a run")
     return values
+
+
+def _text(path: Path) -> str:
+    """A file's text in UTF-8, or in the encoding that its byte order mark names, which editors on Windows write."""
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig")
 
 
 def read_table(directory: Path, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from optcompare import WorkloadError
 
+from .number_formats import MISSING, SHARE
+
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -18,10 +20,14 @@ MOST_CATEGORIES = 100
 
 @dataclass
 class Said:
-    """What is told about a table: ``kind`` is the workload's name, which begins each note and each error."""
+    """What is told about a table: ``kind`` is the workload's name, which begins each note and each error.
+
+    ``reasons``: why columns that hold something like numbers or dates are text all the same.
+    """
 
     kind: str
     notes: list[str] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
         self.notes.append(f"{self.kind}: {text}")
@@ -31,20 +37,29 @@ class Said:
 
 
 def kind_of(column: pd.Series[Any], said: Said) -> Kind:
-    """Numbers where nine of ten known cells (or truths) are, dates where all are in ISO 8601, else text."""
+    """Numbers (or truths) or dates in ISO 8601 where nine of ten known cells are, else text.
+
+    Signs for missing cells, such as '?', count as known where no other cell is a number or a date.
+    """
     import pandas as pd
 
     known = column.dropna()
-    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        numbers = _numbers(known)
-        if numbers.count() >= 0.9 * len(known):
-            if numbers.count() < len(known):
-                odd = listed(known[numbers.isna()].unique())
-                said.note(f"'{column.name}' is numeric, and {odd} there is taken as missing")
-            return "number"
-        if not pd.to_datetime(known, errors="coerce", format="ISO8601", utc=True).notna().all():
-            return "text"
-    said.note(f"'{column.name}' holds dates, taken as a number of days")
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        said.note(f"'{column.name}' holds dates, taken as a number of days")
+        return "date"
+    signs = 0 if pd.api.types.is_numeric_dtype(known.dtype) else known.map(_is_sign_for_missing).sum()
+    enough = SHARE * (len(known) - signs)
+    numbers = _numbers(known)
+    if numbers.count() >= enough and (numbers.count() or not len(known)):
+        if numbers.count() < len(known):
+            odd = listed(known[numbers.isna()].unique())
+            said.note(f"'{column.name}' is numeric, and {odd} there is taken as missing")
+        return "number"
+    dates = pd.to_datetime(known, errors="coerce", format="ISO8601", utc=True)
+    if dates.count() < enough or not dates.count():
+        return "text"
+    odd = listed(known[dates.isna()].unique())
+    said.note(f"'{column.name}' holds dates, taken as a number of days{f'; {odd} is taken as missing' if odd else ''}")
     return "date"
 
 
@@ -58,7 +73,15 @@ def read_as(kind: Kind, column: pd.Series[Any]) -> pd.Series[Any]:
     if kind == "date":
         times = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
         return (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-    return column.map(str, na_action="ignore") if column.dtype == object else column
+    text = column.map(str, na_action="ignore") if column.dtype == object else column
+    if not pd.api.types.is_string_dtype(text.dtype):
+        return text
+    bare = text.str.strip()
+    return bare.mask(bare == "")
+
+
+def _is_sign_for_missing(cell: object) -> bool:
+    return isinstance(cell, str) and cell.strip() in MISSING
 
 
 def _numbers(known: pd.Series[Any]) -> pd.Series[Any]:
@@ -133,8 +156,12 @@ def fitted(kind: Kind, column: pd.Series[Any], said: Said) -> Encoding | None:
         return _scaled(name, kind, values, said)
     kinds, known = values.nunique(), values.count()
     if 2 * kinds > known:
-        said.note(f"'{name}' is left out: text with {kinds} distinct values in {known} training rows")
+        why = f"; {said.reasons[name]}" if name in said.reasons else ""
+        said.note(f"'{name}' is left out: text with {kinds} distinct values in {known} training rows{why}")
         return None
+    if name in said.reasons:
+        said.note(f"'{name}' is taken as categories: {said.reasons[name]}")
+    say_alike(name, column, said)
     missing = bool(known < len(values))
     if missing:
         said.note(f"'{name}' is missing in {len(values) - known} of {len(values)} training rows, taken as a category")
@@ -144,6 +171,24 @@ def fitted(kind: Kind, column: pd.Series[Any], said: Said) -> Encoding | None:
         said.note(f"'{name}' has {kinds} categories; the rarest share one input")
         counts = counts[: MOST_CATEGORIES - 1 - missing]
     return Categories(name, tuple(sorted(map(str, counts.index))), missing, others)
+
+
+def say_alike(name: str, column: pd.Series[Any], said: Said) -> None:
+    """Names categories that differ in case or in spaces alone; spaces at the ends of a cell do not count."""
+    written = column.dropna().map(str).unique().tolist()
+    bare = sorted({text.strip() for text in written} - {""})
+    spaced = [text for text in written if text != text.strip() and text.strip() in written]
+    if spaced:
+        said.note(f"spaces at the ends of cells do not count in '{name}': '{spaced[0]}' is '{spaced[0].strip()}'")
+    groups: dict[str, list[str]] = {}
+    for text in bare:
+        groups.setdefault(" ".join(text.casefold().split()), []).append(f"'{text}'")
+    alike = [" and ".join(group) for group in groups.values() if len(group) > 1]
+    if alike:
+        said.note(
+            f"'{name}' has categories that differ in case or spaces alone: {listed(alike)}; they are taken as different, "
+            "so write them alike if they are the same"
+        )
 
 
 def _scaled(name: str, kind: Kind, column: pd.Series[Any], said: Said) -> Numbers:

@@ -18,7 +18,7 @@ from torch import Tensor
 from .table_columns import Said
 from .table_rows import Allocate, Facts
 
-_FORMAT = 1
+_FORMAT = 2
 _FACTS = "table.json"
 Make = Callable[[Path, Allocate], tuple[Facts, dict[str, Tensor]]]
 
@@ -77,7 +77,7 @@ def _made(folder: Path, make: Make, said: Said) -> None:
 
 def _opened(folder: Path, said: Said) -> tuple[Facts, dict[str, Tensor]]:
     try:
-        held: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        held: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8-sig"))
         held |= {name: tuple(value) for name, value in held.items() if isinstance(value, list)}
         facts = Facts(**held)
         tensors = {name: _mapped(folder / name, *form) for name, form in facts.parts().items()}

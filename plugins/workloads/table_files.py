@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .number_cells import number
 from .table_columns import Said, listed
+from .table_dialect import named, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +19,9 @@ _INDEX = "__index_level_"
 
 
 class Table(Protocol):
-    """``names`` of its columns, and how many rows it has."""
+    """``names`` of its columns, ``header`` as the file has them, and how many rows it has."""
 
+    header: list[str]
     names: list[str]
     rows: int
 
@@ -36,27 +37,6 @@ class Table(Protocol):
 def batch_rows(columns: int) -> int:
     """Rows that are held at once."""
     return max(1024, _BATCH_CELLS // max(1, columns))
-
-
-class CsvTable:
-    """A CSV file, read into memory as pandas types it."""
-
-    def __init__(self, file: Path) -> None:
-        import pandas as pd
-
-        header, options = dialect(file)
-        with _no_row_cut():
-            self._frame = pd.read_csv(file, **options)
-        self.header, self.names, self.rows = header, list(map(str, self._frame)), len(self._frame)
-
-    def column(self, name: str) -> pd.Series[Any]:
-        column: pd.Series[Any] = self._frame[name]
-        return column
-
-    def batches(self) -> Iterator[pd.DataFrame]:
-        step = batch_rows(len(self.names))
-        for begin in range(0, self.rows, step):
-            yield self._frame.iloc[begin : begin + step]
 
 
 class ParquetTable:
@@ -85,7 +65,7 @@ class ParquetTable:
 
 
 def parquet_cells(file: Path) -> int:
-    """Rows times columns; 0 where that cannot be known, which :func:`opened` explains."""
+    """Rows times columns; 0 where that cannot be known, which reading it explains."""
     import pyarrow.parquet as pq
 
     try:
@@ -95,96 +75,48 @@ def parquet_cells(file: Path) -> int:
     return int(told.num_rows * told.num_columns)
 
 
-def opened(kind: str, file: Path, y: str, said: Said) -> Table:
-    """The table of a CSV or a Parquet file; raises ``WorkloadError`` in one line for what is none, or has no column y."""
-    try:
-        table = CsvTable(file) if kind == "csv" else ParquetTable(file)
-    except (OSError, ValueError) as error:
-        raise unreadable(kind, file, error, said) from error
-    return checked(table, file, y, said)
-
-
-def checked(table: CsvTable | ParquetTable, file: Path, y: str, said: Said) -> Table:
-    """The table, if it has one column y and rows."""
-    header = table.header
+def checked(table: Table, file: Path, wanted: str, said: Said) -> str:
+    """The table's name of the column to be predicted, if it has one such column, and rows."""
+    header, y = table.header, named(table.names, wanted)
     twice = [name for name in header if header.count(name) > 1 and (name == y or said.kind == "parquet")]
     if twice:
-        raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'; rename all but one of them")
+        what = _headless(header, said) or "; rename all but one of them"
+        raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'{what}")
     for name in dict.fromkeys(name for name in header if name and header.count(name) > 1):
         said.note(f"{header.count(name)} columns are called '{name}', and all are used; the second as '{name}.1'")
     if y not in table.names:
-        close = difflib.get_close_matches(y, header, 1, 0.5)
-        hint = f" (did you mean '{close[0]}'?)" if close and close[0] != y else ""
-        where = "its header line holds" if said.kind == "csv" else "its columns are"
-        what = "no column" if y not in header else "no plain values in column"
-        raise said.wrong(f"{file} has {what} '{y}'{hint}; {where} {listed(header)}")
+        raise said.wrong(f"{file} has {_no_column(header, y, said)}")
     if not table.rows:
         raise said.wrong(f"{file} has {'a header line and no rows below it' if said.kind == 'csv' else 'no rows'}")
     for name, held in getattr(table, "nested", {}).items():
         said.note(f"'{name}' is left out: it holds {held}")
-    return table
+    return y
+
+
+def _no_column(header: Sequence[str], y: str, said: Said) -> str:
+    close = difflib.get_close_matches(y, header, 1, 0.5) if len(header) > 1 else []
+    hint = f" (did you mean '{shown(close[0])}'?)" if close and close[0] != y else ""
+    where = "its header line holds" if said.kind == "csv" else "its columns are"
+    what = "no column" if y not in header else "no plain values in column"
+    names = listed(f"'{shown(name)}'" if "," in name else shown(name) for name in header)
+    told = f"{what} '{shown(y)}'{hint}; {where} {names}"
+    if said.kind == "csv" and len(header) == 1 and len(header[0].split()) > 1:
+        return f"{told}, which no comma, semicolon, tab or bar separates; save the table with one of these"
+    return told + _headless(header, said)
+
+
+def _headless(header: Sequence[str], said: Said) -> str:
+    """What to do where the first line seems to hold numbers and no names; '' where it holds names."""
+    numbers = sum(number(name) is not None for name in header)
+    if said.kind != "csv" or 2 * numbers <= len(header):
+        return ""
+    return "; the first line holds numbers, so write a line with the names of the columns above it"
 
 
 def unreadable(kind: str, file: Path, error: Exception, said: Said) -> Exception:
     """What is wrong with a file, as an error of one line."""
-    what = "CSV table in UTF-8 with a header line" if kind == "csv" else "Parquet file"
+    what = "CSV table" if kind == "csv" else "Parquet file"
     return said.wrong(f"{file} is no {what}: {' '.join(str(error).split())}")
-
-
-def dialect(file: Path) -> tuple[list[str], dict[str, Any]]:
-    """The header line as written, and how pandas is to read the lines below."""
-    import pandas as pd
-
-    with file.open("rb") as stream:
-        if b"\0" in stream.read(4096):
-            raise ValueError("it holds zero bytes, as binary files and UTF-16 do")
-    options: dict[str, Any] = {"compression": None, "skipinitialspace": True, "index_col": False, "low_memory": False}
-    first: dict[str, Any] = {"header": None, "nrows": 1, "dtype": str, "na_filter": False}
-    header: list[str] = pd.read_csv(file, **first, **options).iloc[0].tolist()
-    if len(header) == 1:
-        separator = max(",;\t|", key=header[0].count)
-        # Spreadsheets write ';' where the decimal sign is a comma.
-        options |= {"sep": separator, "decimal": "," if separator == ";" else "."}
-        header = pd.read_csv(file, **first, **options).iloc[0].tolist()
-    return header, options
-
-
-def as_parquet(file: Path, target: Path) -> list[str]:
-    """Writes a CSV file's rows as Parquet, typed as if it had been read at once; returns its header line.
-
-    Two passes: whether a column holds numbers, truths or text is known at its end alone.
-    """
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    header, options = dialect(file)
-    options["chunksize"] = batch_rows(len(header))
-    kinds: dict[str, set[str]] = {}
-    with _no_row_cut():
-        for chunk in pd.read_csv(file, **options):
-            for name in chunk:
-                kinds.setdefault(name, set()).update(_inferred(chunk[name]))
-    # Where nothing is known, or all is of one kind, that is it; a mixture is text, as in a table read at once.
-    types = {name: (found or {"float64"}).pop() if len(found) < 2 else "str" for name, found in kinds.items()}
-    others = {name: kind for name, kind in types.items() if kind != "str"}
-    options["dtype"] = {name: "str" for name, kind in types.items() if kind == "str"}
-    arrow = {"float64": pa.float64(), "boolean": pa.bool_(), "str": pa.large_string()}
-    schema = pa.schema([(name, arrow[kind]) for name, kind in types.items()])
-    with pq.ParquetWriter(target, schema) as writer, _no_row_cut():
-        for chunk in pd.read_csv(file, **options):
-            writer.write_table(pa.Table.from_pandas(chunk.astype(others), schema, preserve_index=False))
-    return header
-
-
-def _inferred(column: pd.Series[Any]) -> set[str]:
-    import pandas as pd
-
-    if not column.notna().any():
-        return set()
-    if pd.api.types.infer_dtype(column, skipna=True) == "boolean":
-        return {"boolean"}
-    return {"float64"} if pd.api.types.is_numeric_dtype(column) else {"str"}
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -195,16 +127,3 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         name: dtype.categories.dtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)
     }
     return frame.astype({name: object if dtype.kind in "iub" else dtype for name, dtype in held.items()})
-
-
-@contextmanager
-def _no_row_cut() -> Iterator[None]:
-    """Raises where a row has more values than the header has names, of which pandas only warns."""
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            yield
-        except pd.errors.ParserWarning as error:
-            raise ValueError("its rows have more values than its header has names") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from .table_columns import Encoding, Said, fitted, kind_of, listed, read_as
+from .table_columns import Encoding, Said, fitted, kind_of, listed, read_as, say_alike
 from .table_files import Table
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def _target(table: Table, y: str, said: Said) -> pd.Series[Any]:
 
     target = table.column(y).dropna().infer_objects()
     if not pd.api.types.is_bool_dtype(target):
-        target = read_as(kind_of(target, said), target).dropna()
+        kind = kind_of(target, said)
+        target = read_as(kind, target).dropna()
+        target = target[target != "?"] if kind == "text" else target
     if len(target) < table.rows:
         said.note(f"{table.rows - len(target)} of {table.rows} rows have no y and are left out")
     return target
@@ -103,10 +105,13 @@ def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
         few = numeric and kinds <= 10 and rows >= 5 * kinds and bool((y % 1 == 0).all())
         task = "classification" if not numeric or two or few else "regression"
     if task == "classification" and rows < 2 * kinds:
+        why = f" ({said.reasons[str(y.name)]})" if str(y.name) in said.reasons else ""
         raise said.wrong(
-            f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes; "
+            f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes{why}; "
             f"choose another column{' or task=regression' if numeric else ''}"
         )
+    if task == "classification" and kind == "text":
+        say_alike(str(y.name), y, said)
     other = "regression" if task == "classification" else "classification"
     change = "" if kind == "text" else f" (task={other} to change)"
     values = f"{kinds} distinct values" if task == "regression" else f"the classes {listed(sorted(y.unique()))}"

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from optcompare import Workload, accuracy, hookimpl
 
+from .csv_table import CsvTable, as_parquet
 from .table_columns import Said
 from .table_copy import copy_of, machine_memory
-from .table_files import ParquetTable, as_parquet, checked, opened, parquet_cells, unreadable
+from .table_files import ParquetTable, Table, checked, parquet_cells, unreadable
 from .table_rows import Allocate, Facts, Task, tensors_of
+from .table_source import unpacked_size
 
 _STORE = Path("runs/tables")
 _SHARE_IN_MEMORY = 8
@@ -21,16 +23,18 @@ _SHARE_IN_MEMORY = 8
 
 def csv(
     path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, mapped: bool | None = None,
-    store: Path = _STORE,
+    store: Path = _STORE, encoding: str = "utf-8",
 ) -> Workload:  # fmt: skip
     """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly (hidden=0).
 
     Numbers are standardised, a missing one is the median; text becomes one input for each category, and missing is
-    a category of its own; ISO dates are days. Medians, scales and categories come from the training rows alone.
+    a category of its own; dates are days. Medians, scales and categories come from the training rows alone.
+    The separator, decimal commas, thousands, currencies, percent signs, units and the order of day and month are found
+    in the cells. The file may be packed by gzip, bzip2, xz or zip; its encoding is UTF-8, UTF-16 with its mark, or given.
     A file larger than an eighth of the memory (or any, with mapped=true) is converted once to arrays in the directory
     store, from which rows are read when they are needed; the numbers are the same.
     """
-    return _workload("csv", path, y, task, hidden, valid, mapped, store)
+    return _workload("csv", path, y, task, hidden, valid, mapped, store, encoding)
 
 
 def parquet(
@@ -41,11 +45,19 @@ def parquet(
 
     Columns that hold lists, structs or bytes are left out.
     """
-    return _workload("parquet", path, y, task, hidden, valid, mapped, store)
+    return _workload("parquet", path, y, task, hidden, valid, mapped, store, "")
 
 
 def _workload(
-    kind: str, path: Path, y: str, task: Task, hidden: int, valid: float, mapped: bool | None, store: Path
+    kind: str,
+    path: Path,
+    y: str,
+    task: Task,
+    hidden: int,
+    valid: float,
+    mapped: bool | None,
+    store: Path,
+    encoding: str,
 ) -> Workload:
     said = Said(kind)
     if task not in get_args(Task):
@@ -59,15 +71,23 @@ def _workload(
         what = "is a directory" if file.is_dir() else "does not exist"
         raise said.wrong(f"{path} {what}; give the path of a {'CSV' if kind == 'csv' else 'Parquet'} file")
     if mapped or (mapped is None and _size(kind, file) * _SHARE_IN_MEMORY > machine_memory()):
-        facts, tensors = _on_disk(kind, file, y, task, valid, store, said)
+        facts, tensors = _on_disk(kind, file, y, task, valid, store, encoding, said)
     else:
-        facts, tensors = tensors_of(opened(kind, file, y, said), y, task, valid, said, _in_memory)
+        table = _table(kind, file, encoding, said)
+        facts, tensors = tensors_of(table, checked(table, file, y, said), task, valid, said, _in_memory)
     return _trained_on(facts, tensors, hidden, said)
 
 
 def _size(kind: str, file: Path) -> int:
     """About the bytes that the table takes at the least, once it is read."""
-    return file.stat().st_size if kind == "csv" else 8 * parquet_cells(file)
+    return unpacked_size(file) if kind == "csv" else 8 * parquet_cells(file)
+
+
+def _table(kind: str, file: Path, encoding: str, said: Said) -> Table:
+    try:
+        return CsvTable(file, encoding, said) if kind == "csv" else ParquetTable(file)
+    except (OSError, ValueError) as error:
+        raise unreadable(kind, file, error, said) from error
 
 
 def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -75,23 +95,22 @@ def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _on_disk(
-    kind: str, file: Path, y: str, task: Task, valid: float, store: Path, said: Said
+    kind: str, file: Path, y: str, task: Task, valid: float, store: Path, encoding: str, said: Said
 ) -> tuple[Facts, dict[str, Tensor]]:
     """By way of a Parquet file if it is none, since of that a column can be read without the others."""
 
     def make(folder: Path, allocate: Allocate) -> tuple[Facts, dict[str, Tensor]]:
         if kind == "parquet":
-            table = opened(kind, file, y, said)
+            table = _table(kind, file, encoding, said)
         else:
             typed = folder / "typed.parquet"
             try:
-                header = as_parquet(file, typed)
+                table = ParquetTable(typed, as_parquet(file, typed, encoding, said))
             except (OSError, ValueError) as error:
                 raise unreadable(kind, file, error, said) from error
-            table = checked(ParquetTable(typed, header), file, y, said)
-        return tensors_of(table, y, task, valid, said, allocate)
+        return tensors_of(table, checked(table, file, y, said), task, valid, said, allocate)
 
-    return copy_of(file, store, (kind, y, task, valid), make, said)
+    return copy_of(file, store, (kind, y, task, valid, encoding), make, said)
 
 
 def _trained_on(facts: Facts, tensors: dict[str, Tensor], hidden: int, said: Said) -> Workload:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from optcompare.core.grammar import Spec, parse, parse_list, quoted, split, unquoted
+from optcompare.core.file_paths import parse_list
+from optcompare.core.grammar import Spec, parse, quoted, split, unquoted
 from optcompare.errors import SpecError
 
 texts = st.text(max_size=12) | st.text(alphabet="ab0 \t\n\0\"'(),:@=…é\u2028", max_size=12)

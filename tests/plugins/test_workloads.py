@@ -328,11 +328,15 @@ def test_a_table_is_compared_by_its_path(tmp_path):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("", {}, "is no CSV table in UTF-8 with a header line: No columns to parse from file"),
+        ("", {}, "is no CSV table: it has no header line, nor anything else"),
         ("x,y\n", {}, "has a header line and no rows below it"),
-        (b"x,y\ncaf\xe9,1\n", {}, "is no CSV table in UTF-8 with a header line: 'utf-8' codec can't decode byte 0xe9"),
-        (b"PK\x03\x04\0\0,\0\n\0,\1", {}, "it holds zero bytes, as binary files and UTF-16 do"),
-        ("x,y\n1,2\n".encode("utf-16"), {}, "it holds zero bytes, as binary files and UTF-16 do"),
+        (
+            b"x,y\ncaf\xe9,1\n",
+            {},
+            "is no CSV table: it is not in UTF-8: byte 0xe9 in line 2; give encoding=cp1252 (Windows",
+        ),
+        (b"PK\x03\x04\0\0,\0\n\0,\1", {}, "it is a damaged zip archive"),
+        (b"MZ\0\0,\0\n\0\0\0\0", {}, "it holds zero bytes, as binary files do"),
         ("x,y\n1,2\n1,2,3\n", {}, "Expected 2 fields in line 3, saw 3"),
         ("x,y\n1,2,3\n1,2,3\n", {}, "its rows have more values than its header has names"),
         (

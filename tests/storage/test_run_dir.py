@@ -250,3 +250,9 @@ def test_run_counts_as_finished_only_once_everything_is_written(tmp_path, monkey
     with pytest.raises(RuntimeError, match="cannot draw"):
         compare("line", "full", seeds=1, epochs=1, device="cpu", out=tmp_path / "run")
     assert json.loads((tmp_path / "run" / "comparison.json").read_text())["status"] == "running"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_is_read_as_editors_on_windows_save_it(tmp_path, encoding):
+    (tmp_path / "win.json").write_bytes('{"größe": 1}\r\n'.encode(encoding))
+    assert read_json_file(tmp_path / "win.json") == {"größe": 1}

@@ -1,0 +1,117 @@
+"""Paths of files in specs: those with colons, commas or equals signs, which separate parameters where they are not quoted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import OptcompareError
+from .grammar import Spec, parse, quoted, split
+
+_DRIVE = re.compile(r"[A-Za-z]")
+_NAME = re.compile(r"[A-Za-z_][\w-]*")
+
+
+def parse_list(text: str, *, optimizers: bool = False) -> list[Spec]:
+    """Reads a comma-separated list; ``optimizers`` says whether ``@optimizer`` may follow a name.
+
+    Raises :class:`SpecError` for an empty item, an open quote or parenthesis,
+    a repeated key, or a positional value after a key.
+    """
+    return [parse(item, optimizers=optimizers) for item in list_items(text)]
+
+
+def list_items(text: str) -> list[str]:
+    """The items of a list that commas separate; a comma in the path of a file that exists does not."""
+    parts = list(split(text, ","))
+    found: list[str] = []
+    while parts:
+        counts = range(2, len(parts) + 1)
+        count = next((count for count in counts if _names_a_file(parts[0], ",".join(parts[:count]))), 1)
+        found.append(",".join(parts[:count]))
+        parts = parts[count:]
+    return found
+
+
+def path_first(spec: Spec) -> Spec:
+    """The spec of ``name:PATH…`` with the parts of a path that has colons or equals signs put together.
+
+    They are one path where that is the path of a file, or where it begins with a drive's letter, as in ``C:/data.csv``.
+    """
+    parts = _parts(spec)
+    count = 0 if spec.args and _is_file(spec.args[0]) else _joined(parts, "")
+    if count == 0:
+        return spec
+    args, options = spec.args[count:], spec.options[max(0, count - len(spec.args)) :]
+    return replace(spec, args=(":".join(parts[:count]), *args), options=options)
+
+
+def script_first(spec: Spec) -> Spec:
+    """The spec of ``PATH.py:NAME…`` with the parts of such a path put together."""
+    parts = [spec.name, *spec.args]
+    count = 0 if spec.name.endswith(".py") else _joined(parts, ".py")
+    return replace(spec, name=":".join(parts[:count]), args=spec.args[count - 1 :]) if count > 1 else spec
+
+
+def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
+    """How to quote the path that a spec may have been meant to begin with; '' where it has nothing to be quoted."""
+    names = set(known)
+    unknown = [f"{key}={value}" for key, value in spec.options if key not in names]
+    parts = [*spec.args, *unknown]
+    path = ":".join(parts)
+    if not any(mark in path for mark in "/\\.") or parts == list(spec.args[:1]) or (spec.args and _is_file(parts[0])):
+        return ""
+    rest = "".join(f":{key}={quoted(value)}" for key, value in spec.options if key in names)
+    return f"; a path with ':' or '=' in it has to be quoted: '{spec.name}:\"{path}\"{rest}'"
+
+
+@contextmanager
+def comma_hints(items: Sequence[object], place: int) -> Iterator[None]:
+    """Adds to an error about an item how to quote a path with a comma, where the list may have been meant to hold one."""
+    try:
+        yield
+    except OptcompareError as error:
+        raise type(error)(f"{error}{_comma_hint(list(map(str, items)), place)}") from error
+
+
+def _comma_hint(items: Sequence[str], place: int) -> str:
+    following = items[place + 1] if place + 1 < len(items) else "full"
+    begin, separator, rest = following.partition(":")
+    if _NAME.fullmatch(begin.strip().partition("@")[0]) or any(quote in items[place] + following for quote in "\"'"):
+        return ""
+    name, colon, path = items[place].strip().partition(":")
+    written = f'{name}:"{path},{begin}"' if colon else f'"{name},{begin}"'
+    return (
+        f"; commas separate the items of a list, so a path with a comma has to be quoted: '{written}{separator}{rest}'"
+    )
+
+
+def _parts(spec: Spec) -> list[str]:
+    return [*spec.args, *(f"{key}={value}" for key, value in spec.options)]
+
+
+def _joined(parts: Sequence[str], suffix: str) -> int:
+    """How many of the parts are one path; 0 where that is not known."""
+    for count in range(len(parts), 0, -1):
+        path = ":".join(parts[:count])
+        if path.endswith(suffix) and _is_file(path):
+            return count
+    drive = len(parts) > 1 and _DRIVE.fullmatch(parts[0]) and parts[1].startswith(("/", "\\"))
+    return 2 if drive and parts[1].endswith(suffix) else 0
+
+
+def _names_a_file(first: str, text: str) -> bool:
+    """Whether a path with a comma in it begins in ``first``, at an item's beginning or behind its name or '@'."""
+    places = [0, *(match.end() for match in re.finditer("[:@]", first))]
+    ends = [match.start() for match in re.finditer(":", text)] + [len(text)]
+    return any(_is_file(text[begin:end].strip()) for begin in places for end in ends if end > len(first))
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # too long for a path, a zero byte, an unknown user
+        return False

@@ -1,0 +1,164 @@
+"""How a column writes its dates: decided on all of its cells, then applied to any of them."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from .number_formats import MISSING, SHARE
+
+Order = Literal["day.month.year", "month.day.year", "year.month.day"]
+_TIME = r"(?:[ T,]+(?:um )?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?[ ]?(?P<half>[AaPp]\.?[Mm]\.?)?)?"
+_DIGITS = re.compile(rf"(?P<a>\d{{1,4}})(?P<mark>[./-])[ ]?(?P<b>\d{{1,2}})(?P=mark)[ ]?(?P<c>\d{{1,4}}){_TIME}")
+_NAMED = re.compile(
+    rf"(?:(?P<a>\d{{1,2}})\.?[ -]?(?P<name>[^\W\d_]{{3,9}})\.?[ ,-]*|(?P<name2>[^\W\d_]{{3,9}})\.?[ ](?P<a2>\d{{1,2}}),?[ ])"
+    rf"(?P<c>\d{{4}}|\d\d){_TIME}"
+)
+_ENGLISH = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {name: month for month, name in enumerate(_ENGLISH, 1)}
+_MONTHS |= {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12}
+_PIVOT = 69  # two digits of a year below it are in this century, as strptime has it
+
+
+@dataclass
+class DateEvidence:
+    """What was seen in a column; ``first`` and ``second`` are sets of the first and second field's numbers."""
+
+    known: int = 0
+    dates: int = 0
+    plain: int = 0
+    example: str = ""
+    odd: str = ""
+    marks: set[str] = field(default_factory=set)
+    years_first: bool = False
+    first: set[int] = field(default_factory=set)
+    second: set[int] = field(default_factory=set)
+    telling: str = ""
+
+    def add(self, texts: Iterable[str], known: int) -> None:
+        """Takes cells into account that are no numbers; ``known`` is how many cells there are with the numbers."""
+        self.known += known
+        for text in texts:
+            cell = text.strip()
+            if cell in MISSING:
+                self.known -= 1
+                continue
+            match = _match(cell)
+            if match is None:
+                self.odd = self.odd or cell
+                continue
+            self.dates += 1
+            self.example = self.example or cell
+            if match.re is _NAMED:
+                continue
+            if len(match["a"]) > 2:
+                self.years_first = True
+                self.plain += len(match["b"]) == 2 and len(match["c"]) == 2 and not match["half"]
+                continue
+            self.marks.add(match["mark"])
+            one, two = int(match["a"]), int(match["b"])
+            if max(one, two) > 12 and not self.telling:
+                self.telling = cell
+            self.first.add(one)
+            self.second.add(two)
+
+    @property
+    def are_dates(self) -> bool:
+        return self.dates > 0 and self.dates >= SHARE * self.known
+
+    @property
+    def order(self) -> Order | None:
+        """Day or month first, where the cells say it; None where they do not, or contradict each other."""
+        day_first, month_first = max(self.first, default=0) > 12, max(self.second, default=0) > 12
+        if day_first != month_first:
+            return "day.month.year" if day_first else "month.day.year"
+        if day_first:
+            return None
+        if self.marks == {"."} or not self.first:
+            return "day.month.year"
+        # Firsts of months, or days of a single month: the field that stays the same is the day if the other varies.
+        if len(self.first) == 1 and self.first == {1} and len(self.second) > 1:
+            return "day.month.year"
+        if len(self.second) == 1 and self.second == {1} and len(self.first) > 1:
+            return "month.day.year"
+        return None
+
+    @property
+    def contradicts(self) -> bool:
+        return max(self.first, default=0) > 12 and max(self.second, default=0) > 12
+
+
+@dataclass(frozen=True)
+class DateFormat:
+    """Whether the day or the month comes first."""
+
+    complete: ClassVar[bool] = False
+    order: Order
+
+    def plain(self, texts: Iterable[str]) -> list[str]:
+        """The cells in ISO 8601; those that are no dates as they are."""
+        return [_iso(text.strip(), self.order) or text for text in texts]
+
+
+@dataclass(frozen=True)
+class DateVerdict:
+    format: DateFormat | None = None
+    note: str = ""
+    reason: str = ""
+
+
+def decide_dates(name: str, seen: DateEvidence, elsewhere: Order | None) -> DateVerdict:
+    """The format of a column of dates; ``elsewhere``: the order that the file's other cells suggest."""
+    if not seen.are_dates:
+        return DateVerdict()
+    if seen.contradicts:
+        return DateVerdict(
+            reason=f"it mixes dates of day/month and of month/day, such as {seen.telling}; write them as 2024-12-31"
+        )
+    if seen.plain == seen.dates:
+        return DateVerdict()
+    if not seen.first:
+        return DateVerdict(DateFormat("year.month.day"), f"'{name}' holds dates such as {seen.example}")
+    order = seen.order or elsewhere or "month.day.year"
+    words = order.replace(".", next(iter(sorted(seen.marks)), "."))
+    note = f"'{name}' holds dates such as {seen.telling or seen.example}, read as {words}"
+    if seen.order is None:
+        note += "; no cell tells the day from the month, so write them as 2024-12-31 if that is wrong"
+    return DateVerdict(DateFormat(order), note)
+
+
+def _match(cell: str) -> re.Match[str] | None:
+    match = _DIGITS.fullmatch(cell)
+    if match is not None:
+        years = (len(match["a"]) == 4) + (len(match["c"]) == 4)
+        return match if years == 1 or (len(match["a"]), len(match["c"])) in ((1, 2), (2, 2)) else None
+    match = _NAMED.fullmatch(cell)
+    return match if match is not None and _month(match) else None
+
+
+def _month(match: re.Match[str]) -> int | None:
+    return _MONTHS.get((match["name"] or match["name2"])[:3].lower())
+
+
+def _iso(cell: str, order: Order) -> str | None:
+    match = _match(cell)
+    if match is None:
+        return None
+    if match.re is _NAMED:
+        day, month, year = int(match["a"] or match["a2"]), _month(match) or 0, match["c"]
+    elif len(match["a"]) == 4:
+        year, month, day = match["a"], int(match["b"]), int(match["c"])
+    else:
+        one, two, year = int(match["a"]), int(match["b"]), match["c"]
+        day, month = (two, one) if order == "month.day.year" else (one, two)
+    number = int(year) if len(year) == 4 else int(year) + (2000 if int(year) < _PIVOT else 1900)
+    hour, minute, second = (int(match[part] or 0) for part in ("hour", "minute", "second"))
+    if match["half"]:
+        hour = hour % 12 + (12 if match["half"][0] in "pP" else 0)
+    try:
+        return datetime.datetime(number, month, day, hour, minute, second).isoformat(" ")
+    except ValueError:
+        return None
