@@ -10,10 +10,14 @@ what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer finds the g
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import dis
 import functools
 import importlib
 import inspect
+import itertools
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -188,7 +192,45 @@ def has_modes(optimizer: Any) -> bool:
 def takes_closure(optimizer: Optimizer) -> bool:
     """Whether its ``step`` requires a closure that evaluates loss and gradient, as often as it likes."""
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and closure.default is closure.empty
+    return closure is not None and (closure.default is closure.empty or _raises_without(type(optimizer)))  # type: ignore[arg-type]
+
+
+def wants_gradient(optimizer: Optimizer) -> bool:
+    """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those that look for
+    flat minima do: they move the weights by it, evaluate again there, and move back."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return closure is not None and closure.default is not closure.empty and takes_closure(optimizer)
+
+
+@functools.cache
+def _raises_without(kind: type) -> bool:
+    """Whether a ``step(closure=None)`` raises where it is given none, by its source, or else by its bytecode: whether what
+    it does then, and not otherwise, ends in an error."""
+    step = inspect.unwrap(kind.step)  # type: ignore[attr-defined]
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
+    except (OSError, TypeError, SyntaxError):
+        return _code_raises(step)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and ast.unparse(node.test) in ("closure", "closure is not None"):
+            return True
+        missing = isinstance(node, ast.If) and ast.unparse(node.test) in ("closure is None", "not closure")
+        if missing and isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise):
+            return True
+    return False
+
+
+def _code_raises(step: Any) -> bool:
+    """The same by bytecode, of a function without source."""
+    code = list(dis.get_instructions(step)) if isinstance(step, types.FunctionType) else []
+    for place, (loaded, jump) in enumerate(itertools.pairwise(code)):
+        given = loaded.opname.startswith("LOAD_FAST") and loaded.argval == "closure"
+        skips = "JUMP" in jump.opname and jump.opname.endswith(("_NOT_NONE", "_TRUE"))
+        if given and skips:
+            without = [each.opname for each in code[place + 2 :] if each.offset < jump.argval]
+            if "RAISE_VARARGS" in without:
+                return True
+    return False
 
 
 @contextmanager

@@ -44,14 +44,15 @@ def _changed_by(trainer: LoopTrainer, trial: Trial, first: Tensor, second: Tenso
     """After another update what was only kept at hand, and is computed again, is equal once more."""
     run, shared = trainer.run(trial, None), trainer.setup.workload
     before = _values_of(run, shared)
-    run.update(first)
+    for rows in (first, second):
+        run.update(rows)
     state = through_a_file(run.state())
     try:
         restored = trainer.run(trial, state)
     except RuntimeError:  # a buffer that grows does not fit into a new module
         return ["the shapes in state_dict()"]
     for each in (run, restored):
-        each.update(second)
+        each.update(first)
     return changed_unseen(before, _values_of(run, shared), _values_of(restored, shared))
 
 

@@ -36,9 +36,12 @@ def values_within(**roots: Any) -> dict[str, Any]:
 
     Followed are attributes, containers, closures, bound methods, and of functions and classes that are not installed
     packages' the global variables and class attributes that they use. Tensors and random generators are given by
-    fingerprints. What a checkpoint brings back of modules and optimizers is left out.
+    fingerprints. What a checkpoint brings back is left out, that of the ``model`` and the ``optimizer`` among the roots.
     """
     found: dict[str, Any] = {}
+    model, optimizer = roots.get("model"), roots.get("optimizer")
+    saved = {id(module) for module in model.modules()} if isinstance(model, torch.nn.Module) else set()
+    saved.add(id(optimizer))
     seen: dict[int, Any] = {}  # holds what it names, or an identity could be given again
     todo: deque[tuple[str, Any]] = deque(roots.items())
     while todo and len(found) + len(seen) < _MOST:
@@ -48,7 +51,7 @@ def values_within(**roots: Any) -> dict[str, Any]:
             found[path] = known
         elif id(value) not in seen:
             seen[id(value)] = value
-            todo.extend(_inside(path, value))
+            todo.extend(_inside(path, value, id(value) in saved))
     return found
 
 
@@ -83,11 +86,11 @@ def _known(value: Any) -> Any:
     return None if state is None else ("generator", digest(state))
 
 
-def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _inside(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         yield f"{path} (length)", len(value)
         for place, (key, each) in enumerate(_few(value.items())):
-            yield f"{path}[{place if isinstance(key, int) else repr(str(key)[:_TEXT])}]", each
+            yield f"{path}[{repr(key[:_TEXT]) if isinstance(key, str) else place}]", each
     elif isinstance(value, (list, tuple, set, frozenset, deque)):
         yield f"{path} (length)", len(value)
         yield from ((f"{path}[{number}]", each) for number, each in _few(enumerate(value)))
@@ -105,7 +108,7 @@ def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, type):
         yield from _of_class(value)
     elif isinstance(getattr(value, "__dict__", None), dict) and not isinstance(value, types.ModuleType):
-        yield from _of_object(path, value)
+        yield from _of_object(path, value, saved)
 
 
 def _few(items: Any) -> Iterator[Any]:
@@ -147,11 +150,14 @@ def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
     yield from ((base.__name__, base) for base in kind.__bases__)
 
 
-def _of_object(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    skipped = [name for kind, names in _SKIPPED.items() if isinstance(value, kind) for name in names]
+def _of_object(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
+    """``saved``: whether it is a part of the model, or the optimizer, of which a checkpoint brings back the most."""
+    skipped = [name for kind, names in _SKIPPED.items() if saved and isinstance(value, kind) for name in names]
     for name, held in list(vars(value).items()):
         if isinstance(value, torch.nn.Module) and name == "_modules":
             yield from _of_names(path, held)
+        elif name == "_parameters" and name not in skipped:
+            yield from ((f"{path}.{key}", each.detach()) for key, each in held.items() if each is not None)
         elif name not in skipped:
             yield f"{path}.{name}", held
     yield type(value).__name__, type(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import re
 from typing import ClassVar
@@ -155,3 +156,45 @@ def test_values_are_found_wherever_they_are():
 def test_what_a_checkpoint_brings_back_is_not_named():
     before, after = {"a": 1, "b": 1, "global c": 1}, {"a": 2, "b": 2, "global c": 2}
     assert changed_unseen(before, after, {"a": 2, "b": 1, "global c": 2}) == ["b", "global c"]
+
+
+class Wraps(torch.optim.Optimizer):
+    """Steps by another optimizer, whose momentum its own state_dict() does not hold."""
+
+    def __init__(self, params, lr=0.05):
+        super().__init__(params, {"lr": lr})
+        self.inner = torch.optim.SGD(self.param_groups, lr=lr, momentum=0.9)
+
+    def step(self, closure=None):
+        self.inner.step()
+
+
+class Teaches(nn.Module):
+    """Keeps a moving average of its weights in a module that no state_dict holds, and is drawn to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(3, 1)
+        self.hidden = [copy.deepcopy(self.out)]
+
+    def forward(self, x):
+        output = self.out(x)
+        if not self.training:
+            return output
+        with torch.no_grad():
+            for mine, theirs in zip(self.out.parameters(), self.hidden[0].parameters(), strict=True):
+                theirs.lerp_(mine, 0.1)
+        return output + 0.1 * (output - self.hidden[0](x).detach())
+
+
+@pytest.mark.parametrize(
+    ("changes", "optimizer", "name"),
+    [({}, Wraps, "optimizer.inner.state"), ({"model": Teaches}, torch.optim.SGD, "model.hidden[0].weight")],
+)
+def test_what_other_optimizers_and_modules_hold_is_looked_at(tmp_path, changes, optimizer, name):
+    question = {"strategies": "mini:5", "optimizers": optimizer, "lr": 0.05, "seeds": 1, "trainer": "loop"}
+    whole = compare(small_workload(n=24, **changes), **question, epochs=4)
+    assert any(name in note for note in whole.notes)
+    compare(small_workload(n=24, **changes), **question, epochs=2, out=tmp_path / "run")
+    resumed = compare(small_workload(n=24, **changes), **question, epochs=4, resume=tmp_path / "run")
+    assert resumed.trials["final_sha256"].tolist() == whole.trials["final_sha256"].tolist()

@@ -40,7 +40,7 @@ def closure_epoch(run: TrialRun) -> None:
     try:
         with run.clock:
             run.set_rate(progress.updates, progress.samples)
-            run.step(passes)
+            run.step_with(passes)
     except Exceeded:
         assert start is not None
         start.put_back()

@@ -52,13 +52,23 @@ class Passes:
                 buffer.copy_(value)
 
 
-def check_arm(arm: Arm, strategy: Strategy) -> None:
-    """Raises :class:`ComparisonError` for what cannot go together with several evaluations in one update."""
+def check_arm(arm: Arm, strategy: Strategy, minimises: bool) -> None:
+    """Raises :class:`ComparisonError` for what cannot go together with several evaluations in one update.
+
+    Args:
+        arm: For its labels, and its clipping.
+        strategy: That chooses its batches.
+        minimises: Whether the optimizer minimises one function over several updates, as L-BFGS does.
+    """
     why = f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one update"
-    if strategy.adaptive or strategy.coverage != "once":
+    if minimises and (strategy.adaptive or strategy.coverage != "once"):
         raise ComparisonError(
             f"{why}, so that each update must take all samples, once; {arm.strategy.label} may choose others, so give "
             "full, or another optimizer"
+        )
+    if strategy.adaptive:
+        raise ComparisonError(
+            f"{why}, and {arm.strategy.label} chooses batches by what one evaluation tells; give mini, or full"
         )
     if arm.clip is not None:
         raise ComparisonError(f"{why} and compares the two, so that gradients cannot be clipped; leave out clip")

@@ -9,7 +9,7 @@ import torch
 
 from ...core.comparison import Arm
 from ...core.rng import preserved_rng, seed_python
-from ...interfaces.optimizer import Factory, build, takes_closure
+from ...interfaces.optimizer import Factory, build, takes_closure, wants_gradient
 from ...interfaces.workload import Workload
 from ..now import NOW
 from ..placement import place
@@ -71,6 +71,8 @@ class PlainLoop:
         self._made += 1
         if takes_closure(self.optimizer):
             passes = Passes(lambda: self._evaluate(batches), self.model, self.device)
+            if wants_gradient(self.optimizer):
+                passes()
             self.optimizer.step(lambda: float(passes()))
             return
         self._evaluate(batches)

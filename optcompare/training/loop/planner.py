@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -43,6 +44,15 @@ class Planner:
     def epoch(self, index: int) -> Epoch:
         """The epoch as the strategy sees it, with an order of its own to write into."""
         return Epoch(index, self.order(index).clone(), self.seed, self.strategy)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Of the batches of the first epoch; the strategy's state does not move on."""
+        before = self.state()
+        try:
+            return list(self.draw(0).sizes)
+        finally:
+            self.load(before)
 
     def plan(self, progress: Progress) -> Plan:
         """The checked batches of the epoch under way, noted in the trial's progress."""

@@ -42,7 +42,7 @@ class LoopTrainer:
         }
         self._starts: dict[int, SharedStart] = {}
         self._takes_closure: dict[str, bool] = {}
-        self._warmed = set[str]()
+        self._warmed = dict[str, int]()
         self._live: list[tuple[State, TrialRun]] = []
 
     @property

@@ -18,7 +18,7 @@ from ...core.comparison import Trial
 from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
 from ...errors import ComparisonError, WorkloadError, explain
-from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure
+from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure, wants_gradient
 from ...interfaces.workload import Workload
 from ..autocast import in_autocast
 from ..contender import Setup
@@ -48,7 +48,7 @@ State = dict[str, Any]
 class TrialRun:
     """One trial while it is being advanced: what every kind of epoch trains, counts and measures.
 
-    ``warmed``: the labels of arms that were warmed up in this process; an arm is added once it is. ``beside``: a run of
+    ``warmed``: the arms that were warmed up in this process, by label, with their evaluations an update. ``beside``: a run of
     the same seed that was never trained on, whose module is taken over instead of making another.
     """
 
@@ -59,7 +59,7 @@ class TrialRun:
         sources: Mapping[str, Source],
         start: SharedStart,
         state: State | None,
-        warmed: set[str],
+        warmed: dict[str, int],
         beside: TrialRun | None = None,
     ) -> None:
         comparison = setup.comparison
@@ -85,9 +85,10 @@ class TrialRun:
             begun_with = fingerprint(self.model.state_dict())
         self.weights = trained(self.model)
         self.step, self.clip = bare_step(self.optimizer), trial.arm.clip
-        self.takes_closure = takes_closure(self.optimizer)
+        self.takes_closure, self.wants_gradient = takes_closure(self.optimizer), wants_gradient(self.optimizer)
+        self.minimises = isinstance(self.optimizer, torch.optim.LBFGS)
         if self.takes_closure:
-            check_arm(trial.arm, self.strategy)
+            check_arm(trial.arm, self.strategy, self.minimises)
         self.schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
         self._rates = [group["lr"] for group in self.optimizer.param_groups]  # a state's are those of its last update
         self.diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.another_model, self.source)
@@ -167,24 +168,30 @@ class TrialRun:
 
     def warm_up_once(self, indices: Tensor) -> None:
         if self.trial.arm.label not in self._warmed:
-            self.warm_up(indices)
-            self._warmed.add(self.trial.arm.label)
+            self._warmed[self.trial.arm.label] = self.warm_up(indices)
 
-    def warm_up(self, indices: Tensor) -> None:
-        """An update of a module that is thrown away."""
+    @property
+    def evaluations(self) -> int:
+        """How often an update evaluates loss and gradient, once the arm was warmed up in this process."""
+        return self._warmed[self.trial.arm.label]
+
+    def warm_up(self, indices: Tensor) -> int:
+        """An update of a module that is thrown away; returns how often it evaluated loss and gradient."""
         with preserved_rng():
             model = self.another_model()
             optimizer = self._build_optimizer(model)
             batch = next(self.source.stream([indices], self.trial.seed, self.progress.epoch, ahead=False))
             gradient = partial(mean_gradient, self.workload, model, trained(model), itertools.repeat(batch), 1)
-            if not self.takes_closure:
-                gradient()
+            passes = Passes(gradient, model, self.device)
+            if not self.takes_closure or self.wants_gradient:
+                passes()
             try:
-                bare_step(optimizer)(*([Passes(gradient, model, self.device)] if self.takes_closure else []))
+                bare_step(optimizer)(*([passes] if self.takes_closure else []))
             except Exception as error:
                 given = "a closure" if self.takes_closure else "gradients in .grad, and no closure, loss or graph of it"
                 name = self.trial.arm.optimizer.label
                 raise ComparisonError(f"optimizer {name}: its step() fails, given {given}: {explain(error)}") from error
+            return passes.made
 
     def update(self, indices: Tensor) -> None:
         """One update on these samples, outside any epoch: nothing but the update and its samples is counted."""
@@ -192,7 +199,7 @@ class TrialRun:
         self.set_rate(self.progress.updates, self.progress.samples)
         self.say_now()
         if self.takes_closure:
-            self.step(self.passes(pieces, count))
+            self.step_with(self.passes(pieces, count))
         else:
             stream = self.source.stream(pieces, self.trial.seed, 0, ahead=False)
             mean_gradient(self.workload, self.model, self.weights, stream, count)
@@ -200,6 +207,12 @@ class TrialRun:
             self.step()
         self.progress.updates += 1
         self.progress.samples += len(indices)
+
+    def step_with(self, passes: Passes) -> None:
+        """An update by an optimizer that evaluates loss and gradient itself."""
+        if self.wants_gradient:
+            passes()
+        self.step(passes)
 
     def measure(self) -> None:
         """Appends a record."""

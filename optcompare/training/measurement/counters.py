@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -103,8 +103,16 @@ class Progress:
             return self.samples + size <= budget.amount
         return not self.reached(budget)
 
-    def allowed(self, budget: Budget, ends: list[int]) -> int:
-        """How many updates of this epoch the budget allows, those made included; ``ends`` as in a plan."""
+    def allowed(self, budget: Budget, ends: Sequence[int], n: int = 0) -> int:
+        """How many updates of this epoch the budget allows, those made included.
+
+        Args:
+            budget: Of the trial.
+            ends: As in a plan, in samples that are evaluated.
+            n: Training samples, where an epoch's updates may evaluate more than these.
+        """
+        if budget.unit == "epochs" and n:
+            return bisect_right(ends, round((budget.amount - self.epoch) * n))
         if budget.unit == "updates":
             return min(len(ends), int(budget.amount) - self.updates + self.position)
         if budget.unit == "samples":
