@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -9,12 +10,18 @@ import warnings
 
 import click
 
-from ..errors import OptcompareError
+from ..errors import OptcompareError, explain
 from .checks import check, verify
 from .plugins import list_, new_plugin, plugins
 from .report import report
 from .run import run
 from .scaling import scaling
+
+_OF_THE_MACHINE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}  # fmt: skip
+"""Errors of the machine rather than of this program: they are one line."""
 
 
 @click.group(
@@ -37,21 +44,37 @@ def main(arguments: list[str] | None = None) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        code = _code(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us has read enough
+        _discard_output()
+        code = 1
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        code = _complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        if error.filename is None:
+            _discard_output()
+    sys.exit(code)
+
+
+def _code(arguments: list[str] | None) -> int:
+    """Carries the command out; returns its exit code."""
+    try:
         code = cli.main(arguments, prog_name="optcompare", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        code = 2
+        return 2
     except click.ClickException as error:
-        code = _complain(error.format_message())
+        return _complain(error.format_message())
     except OptcompareError as error:
-        code = _complain(str(error))
+        return _complain(str(error))
+    except MemoryError as error:
+        return _complain(f"out of memory: {explain(error)}; give fewer --jobs, a smaller --chunk or less data")
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
-        code = 130
-    except BrokenPipeError:  # whoever read us has read enough; Python would complain once more when it flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
 def process() -> None:
@@ -60,6 +83,11 @@ def process() -> None:
         main()
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _discard_output() -> None:
+    """Python would complain once more when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> int:

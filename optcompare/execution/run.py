@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
-from ..errors import ComparisonError, explain
+from ..errors import ComparisonError, RunDirectoryError, explain
 from ..interfaces.executor import Demand
 from ..planning.factories import make_executor
 from ..planning.prepare import Prepared
@@ -107,6 +107,7 @@ def execute(
             tracker.run_started(comparison)
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
         planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
+        stack.enter_context(_naming_what_is_kept(journal, out))
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
         runner.run(comparison.tuning_trials())
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
@@ -133,7 +134,14 @@ def execute(
             trials=_as_planned(trials, comparison),
             certificate=runner.certificate(prepared.reference),
             status="interrupted" if measured.interrupted else "finished",
-            notes=[*prepared.notes, *said, *_idle(trials, comparison), *work.tasks.notes, *runner.notes],
+            notes=[
+                *prepared.notes,
+                *said,
+                *_idle(trials, comparison),
+                *work.tasks.notes,
+                *runner.notes,
+                *journal.notes,
+            ],
             environment=environment | checked | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
@@ -150,6 +158,18 @@ def execute(
             tracker.run_finished(result)
     registry.notify("run_finished", result=result)
     return result
+
+
+@contextmanager
+def _naming_what_is_kept(journal: Journal, out: Path | None) -> Iterator[None]:
+    """Where a run directory cannot be written any more: says how to go on with what is in it."""
+    try:
+        yield
+    except RunDirectoryError as error:
+        if not journal.holds_trials:
+            raise
+        advice = f"trials that ended before are kept; once it can be written, optcompare run --resume {out} goes on"
+        raise RunDirectoryError(f"{error}; {advice}") from error
 
 
 @dataclass(frozen=True)

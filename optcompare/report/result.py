@@ -68,7 +68,9 @@ class Result(ResultTables):
         """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
         from .html.page import page
 
-        Path(path).write_text(page([self]), encoding="utf-8")
+        text = page([self])
+        with run_dir.writing(Path(path)):
+            Path(path).write_text(text, encoding="utf-8")
 
     def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
         """Writes the run directory, which must be new or empty, and returns its path."""
