@@ -105,6 +105,9 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, types.CodeType):
+                make, values = self.dispatch_table[types.CodeType](value)[:2]
+                return _code_of_file, (value.co_filename, make, values)
             place = place_of(value) if isinstance(value, torch.Tensor) else None
             return super().reducer_override(value) if place is None else (reopened, (place,))
 
@@ -117,6 +120,11 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
     finally:
         for module in by_value:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _code_of_file(name: str, make: Callable[..., types.CodeType], values: tuple[Any, ...]) -> types.CodeType:
+    """Code with the name of its file, which cloudpickle leaves out and errors are told by."""
+    return make(*values).replace(co_filename=name)
 
 
 def versions() -> dict[str, str]:

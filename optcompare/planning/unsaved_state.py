@@ -10,6 +10,7 @@ import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ _MOST, _MOST_ITEMS, _MOST_BYTES, _TEXT = 20_000, 1_000, 2**22, 200
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _ITERATORS = (itertools.count, itertools.cycle, itertools.repeat)
 _INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")})
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of installed packages: there may be others than this environment's own, as of the system's Python."""
 _SKIPPED = {
     torch.nn.Module: ("_parameters", "_buffers", "training"),
     torch.optim.Optimizer: ("state", "param_groups", "defaults"),
@@ -172,4 +175,4 @@ def _is_installed(module: str | None) -> bool:
     if top == __name__.partition(".")[0]:
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
-    return file.startswith(_INSTALLED)
+    return file.startswith(_INSTALLED) or not _PACKAGES.isdisjoint(Path(file).parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import re
 from typing import ClassVar
@@ -155,3 +156,17 @@ def test_values_are_found_wherever_they_are():
 def test_what_a_checkpoint_brings_back_is_not_named():
     before, after = {"a": 1, "b": 1, "global c": 1}, {"a": 2, "b": 2, "global c": 2}
     assert changed_unseen(before, after, {"a": 2, "b": 1, "global c": 2}) == ["b", "global c"]
+
+
+@pytest.mark.parametrize(("folder", "seen"), [("lib/site-packages", False), ("dist-packages", False), ("project", True)])
+def test_globals_of_packages_are_not_looked_at_in_whatever_environment_they_are_installed(
+    tmp_path, monkeypatch, folder, seen
+):
+    """As the system's packages are in an environment that is made with --system-site-packages."""
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    name = f"counting_in_{place.name.partition('-')[0]}"
+    (place / f"{name}.py").write_text("COUNT = 0\ndef step():\n    return COUNT\n")
+    monkeypatch.syspath_prepend(str(place))
+    module = importlib.import_module(name)
+    assert ("global COUNT" in values_within(step=module.step)) == seen
