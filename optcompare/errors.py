@@ -4,6 +4,8 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+RAISED = (Exception, SystemExit)
+"""What code of the user's may raise: its sys.exit() is to end no run, only what called it."""
 _LONG = 300
 _OTHERS = (f"{Path(__file__).parent}/", *(f"{sysconfig.get_path(kind)}/" for kind in ("stdlib", "platstdlib")))
 _INSTALLED = {"site-packages", "dist-packages"}

@@ -71,6 +71,10 @@ def _code(arguments: list[str] | None) -> int:
         return _complain(str(error))
     except MemoryError as error:
         return _complain(f"out of memory: {explain(error)}; give fewer --jobs, a smaller --chunk or less data")
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _complain(f"code of a plugin or a workload ends the process: {explain(error)}")
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
@@ -78,11 +82,14 @@ def _code(arguments: list[str] | None) -> int:
 
 
 def process() -> None:
-    """The entry point of the installed command: once the exit code is known, no further Ctrl-C changes it."""
+    """The entry point of the installed command: SIGTERM interrupts it as Ctrl-C does, and once the exit code is known,
+    neither changes it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _discard_output() -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
-from ..errors import ComparisonError, RunDirectoryError, explain
+from ..errors import RAISED, ComparisonError, RunDirectoryError, explain
 from ..interfaces.executor import Demand
 from ..planning.factories import make_executor
 from ..planning.prepare import Prepared
@@ -36,10 +36,11 @@ from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
 from .noise_scale import noise_along
-from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
+from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
+from .stopping import Stop, stop_on_interrupt
 from .tracker_process import tracking
 
 
@@ -215,7 +216,7 @@ def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Obse
         expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
         place = Elsewhere(executor, jobs, tasks, how.memory, expected, lambda: stop.asked)
         yield _Work(tasks, place, told, jobs, choices)
-        calm = True
+        calm = not stop.at_once
     finally:
         if isinstance(name, str):
             executor.shutdown(wait=calm)
@@ -260,7 +261,7 @@ def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) ->
         arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
         try:
             rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
-        except Exception as error:
+        except RAISED as error:
             notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
             continue
         about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}

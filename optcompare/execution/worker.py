@@ -19,7 +19,7 @@ import torch
 from ..core.comparison import Trial
 from ..core.memmap import place_of, reopened
 from ..core.version import installed_version
-from ..errors import ComparisonError, explain
+from ..errors import RAISED, ComparisonError, explain
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
@@ -83,10 +83,10 @@ def pack(setup: Setup) -> bytes:
     own = _own_modules()
     try:
         return _pickled(setup, own)
-    except Exception:
+    except RAISED:
         try:
             return _pickled(setup, [module for module in own if module.__name__.startswith("optcompare_file_")])
-        except Exception as error:
+        except RAISED as error:
             raise ComparisonError(
                 f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; "
                 "leave out --jobs and --executor"
@@ -201,7 +201,11 @@ class _Bench:
         self, trainer: LoopTrainer | LanesTrainer, trials: list[Trial], state: State | None, name: tuple[str, int], end: float
     ) -> tuple[list[Record], State]:  # fmt: skip
         in_one_go = any(trial.arm.label in self.loop.setup.uncut for trial in trials)
-        records, state = trainer.advance(trials, state, lambda: time.perf_counter() > end and not in_one_go)
+
+        def over() -> bool:
+            return time.perf_counter() > end and not in_one_go
+
+        records, state = trainer.advance(trials, state, over, lambda: False)
         others = [(task, left) for task, left in self._left.items() if task != name[0]]
         self._left = dict([*others[1 - KEPT_RUNS :], (name[0], (name[1] + 1, state))])
         return records, state

@@ -11,7 +11,7 @@ import torch
 from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, moved, tensors
-from ..errors import ComparisonError, WorkloadError
+from ..errors import RAISED, ComparisonError, WorkloadError
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
@@ -48,7 +48,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 check_loss(trainer, workload, model, name, seed)
             except (WorkloadError, ComparisonError):
                 raise
-            except Exception as error:
+            except RAISED as error:
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"

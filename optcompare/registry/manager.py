@@ -18,7 +18,7 @@ from typing import Any
 import pluggy
 
 from ..core.parameters import suggestion
-from ..errors import OptcompareError, PluginError, explain
+from ..errors import RAISED, OptcompareError, PluginError, explain
 from . import hookspecs
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
@@ -85,7 +85,7 @@ class Registry:
                 continue
             try:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
-            except (Exception, SystemExit) as error:
+            except RAISED as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
         named = {str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin: plugin for plugin in plugins}
         registry.named = tuple(named)
@@ -162,7 +162,7 @@ class Registry:
         for implementation in getattr(self._manager.hook, f"optcompare_{event}").get_hookimpls():
             try:
                 implementation.function(*[arguments[name] for name in implementation.argnames])
-            except Exception as error:
+            except RAISED as error:
                 self.warnings.append(f"observer {implementation.plugin_name} is left out from now on: {explain(error)}")
                 self._manager.unregister(name=implementation.plugin_name)
 
@@ -174,7 +174,7 @@ class Registry:
         plugin, rule = implementation.plugin_name, f"optcompare_{kind}() must return a mapping of name to factory"
         try:
             things = implementation.function()
-        except Exception as error:
+        except RAISED as error:
             raise PluginError(f"plugin {plugin}: optcompare_{kind}() failed: {explain(error)}") from error
         if not isinstance(things, Mapping):
             raise PluginError(f"plugin {plugin}: {rule}, got a {type(things).__name__}")
@@ -206,7 +206,7 @@ def load_module(plugin: str) -> types.ModuleType:
         return _load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except OptcompareError:
         raise
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         raise PluginError(f"{plugin} does not import: {explain(error)}") from error
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import critical_difference, mean_ranks, performance_profile
 from ..analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
-from ..errors import ComparisonError, PluginError, explain
+from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
         return panel_figure(panel, tables[panel.reads], _colours(result), x=x, width=width)  # type: ignore[arg-type]
     except (ComparisonError, PluginError):
         raise
-    except Exception as error:
+    except RAISED as error:
         if kind in PANELS:
             raise
         raise PluginError(f"panel {kind}: {explain(error)}") from error

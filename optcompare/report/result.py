@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..analysis.stability import stability_edges
+from ..errors import RAISED
 from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
@@ -123,7 +124,7 @@ def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
     """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
     try:
         return panel.wants(table)
-    except Exception:
+    except RAISED:
         return True
 
 

@@ -12,6 +12,7 @@ import torch
 
 from ..core.comparison import Budget, Trial
 from ..core.rng import preserved_rng
+from ..errors import RAISED
 from ..training.device import torch_as_agreed
 from ..training.lanes.equivalence import TOLERANCES, difference
 from ..training.loop.epochs import train
@@ -95,7 +96,7 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
 
         try:
             train(run, until, until)
-        except Exception as error:
+        except RAISED as error:
             run.progress.status, run.progress.reason = "failed", why(error, saved.trial)
         return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})
 

@@ -158,7 +158,9 @@ def test_what_a_checkpoint_brings_back_is_not_named():
     assert changed_unseen(before, after, {"a": 2, "b": 1, "global c": 2}) == ["b", "global c"]
 
 
-@pytest.mark.parametrize(("folder", "seen"), [("lib/site-packages", False), ("dist-packages", False), ("project", True)])
+@pytest.mark.parametrize(
+    ("folder", "seen"), [("lib/site-packages", False), ("dist-packages", False), ("project", True)]
+)
 def test_globals_of_packages_are_not_looked_at_in_whatever_environment_they_are_installed(
     tmp_path, monkeypatch, folder, seen
 ):
