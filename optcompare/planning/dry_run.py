@@ -24,12 +24,10 @@ from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.record import Record
-from .patience import Limit, limited
+from .patience import Limit, yielding
 from .workload_checks import check_workload, where_not_finite
 
 _ENOUGH_ROWS = 5
-PATIENCE = 60.0
-"""Seconds that a strategy may take for a batch before it is taken to loop without end."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,8 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     strategy = copy.deepcopy(trainer.setup.contenders[arm.label].strategy)
     order = trainer.start(trial.seed).order(0).indices
     epoch = Epoch(0, order.clone(), trial.seed, strategy)
-    late = StrategyError(
-        f"strategy {arm.label}, epoch 0: batches() yielded nothing more for {PATIENCE:g} s; does it loop without a yield?"
-    )
     try:
-        with limited(PATIENCE, late) as limit:
+        with yielding(arm.label) as limit:
             if strategy.adaptive:
                 first = as_indices(next(started(strategy, epoch, arm.label), None))
                 sizes, updates = [check_batch(first, 0, len(order), arm.label, 0)], None

@@ -1,4 +1,4 @@
-"""A limit on the time that a plugin's code may take where it has to answer soon."""
+"""A limit on the time that a strategy may take to yield, so that one that never does is found before the run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..errors import OptcompareError
+from ..errors import StrategyError
+
+PATIENCE = 60.0
+"""Seconds that a strategy may take for a batch before it is taken to loop without end."""
 
 
 class _Expired(BaseException):
@@ -46,10 +49,10 @@ class Limit:
 
 
 @contextmanager
-def limited(seconds: float, late: OptcompareError) -> Iterator[Limit]:
-    """Raises ``late`` where the Python code inside is still at it after so many seconds, or after so many since the last
-    value of an iterator that was :meth:`watched`."""
-    limit = Limit(seconds)
+def yielding(name: str) -> Iterator[Limit]:
+    """Raises :class:`StrategyError` where the strategy that is asked for batches inside yields nothing for ``PATIENCE``
+    seconds."""
+    limit = Limit(PATIENCE)
     threading.Thread(target=limit.wait, daemon=True).start()
     try:
         try:
@@ -57,4 +60,6 @@ def limited(seconds: float, late: OptcompareError) -> Iterator[Limit]:
         finally:
             limit.over()
     except _Expired:
-        raise late from None
+        raise StrategyError(
+            f"strategy {name}, epoch 0: batches() yielded nothing for {limit.seconds:g} s; does it loop without a yield?"
+        ) from None

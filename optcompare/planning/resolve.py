@@ -36,6 +36,7 @@ from .factories import (
     make_strategy,
     make_workload,
 )
+from .patience import yielding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,9 +172,12 @@ def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:
     """Samples in the first update, from a copy of the strategy on an order of its own."""
     try:
         mine = copy.deepcopy(strategy)
-        return len(next(iter(mine.batches(Epoch(0, torch.arange(n), 0, mine)))))
+        with yielding(name):
+            return len(next(iter(mine.batches(Epoch(0, torch.arange(n), 0, mine)))))
     except (TypeError, StopIteration):
         return 1  # whatever it yielded, the rehearsal says what is wrong with it
+    except StrategyError:
+        raise
     except RAISED as error:
         raise StrategyError(f"strategy {name}, epoch 0: {explain(error)}") from error
 

@@ -97,7 +97,7 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
         try:
             train(run, until, until)
         except RAISED as error:
-            run.progress.status, run.progress.reason = "failed", why(error, saved.trial)
+            run.progress.status, run.progress.reason = "failed", why(error, saved.trial, again.setup.workload.size)
         return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})
 
 

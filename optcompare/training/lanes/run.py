@@ -128,7 +128,7 @@ class LanesRun:
                     plans[key] = lane.planner.draw(lane.progress.epoch)
                 lane.planner.accept(plans[key], lane.progress)
             except RAISED as error:
-                lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial)
+                lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial, self._n)
                 self._freeze(number)
                 continue
             sizes = sizes or plans[key].sizes

@@ -102,14 +102,16 @@ class LoopTrainer:
                 train(run, until, stop or (lambda: False))
             except RAISED as error:
                 progress = run.progress if run else Progress()
-                progress.status, progress.reason = "failed", why(error, trial)
+                progress.status, progress.reason = "failed", why(error, trial, self.setup.workload.size)
             except KeyboardInterrupt as error:
                 users = stop is None or stop()
                 if users and (stop is None or run is None):
                     raise
                 progress = run.progress if run else Progress()
                 progress.status = "interrupted" if users else "failed"
-                progress.reason = "interrupted within an update" if users else why(error, trial)
+                progress.reason = (
+                    "interrupted within an update" if users else why(error, trial, self.setup.workload.size)
+                )
             if run is None:
                 return [], {"progress": progress.to_state()}
             state = run.state()
@@ -146,14 +148,14 @@ class LoopTrainer:
         return self._takes_closure[arm.label]
 
 
-def why(error: BaseException, trial: Trial) -> str:
-    """An error as one line; where memory ran out, with what to do about it."""
+def why(error: BaseException, trial: Trial, size: int) -> str:
+    """An error as one line; where memory ran out, with what to do about it. ``size``: samples of an epoch."""
     text = explain(error)
     ran_out = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     if not ran_out and not any(words in text for words in _OUT_OF_MEMORY):
         return text
     measuring = any(frame.filename.endswith("evaluation.py") for frame in extract_tb(error.__traceback__))
-    chunk = trial.arm.chunk
+    chunk = min(trial.arm.chunk, size)
     if chunk == 1 and not measuring:
         return "out of memory with forward passes of one row; give fewer --jobs, or a smaller model"
     if measuring:
