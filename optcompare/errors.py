@@ -69,11 +69,11 @@ def explain(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    frames = [frame for frame in frames if _is_users(frame.filename)] or frames
+    frames = [frame for frame in frames if is_users(frame.filename)] or frames
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
 
 
-def _is_users(file: str) -> bool:
+def is_users(file: str) -> bool:
     """Whether a source file is neither Python's, nor an installed package's, nor of this package."""
     return not file.startswith(_OTHERS) and _INSTALLED.isdisjoint(Path(file).parts)

@@ -20,6 +20,7 @@ from ..core.comparison import Trial
 from ..core.memmap import place_of, reopened
 from ..core.version import installed_version
 from ..errors import RAISED, ComparisonError, explain
+from ..registry.plugin_files import PREFIX, find_later_imports
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
@@ -85,7 +86,7 @@ def pack(setup: Setup) -> bytes:
         return _pickled(setup, own)
     except RAISED:
         try:
-            return _pickled(setup, [module for module in own if module.__name__.startswith("optcompare_file_")])
+            return _pickled(setup, [module for module in own if module.__name__.startswith(PREFIX)])
         except RAISED as error:
             raise ComparisonError(
                 f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; "
@@ -155,6 +156,7 @@ class _Bench:
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
+        find_later_imports()
         setup: Setup = pickle.loads(shared() if callable(shared) else shared)  # from the process that sends the tasks
         self._agreed = setup.comparison.threads, setup.comparison.deterministic
         self._said: list[str] = []
