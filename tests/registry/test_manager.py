@@ -231,7 +231,7 @@ UNMARKED = r"\(\) is not under @optcompare\.hookimpl, so that it would not be ca
         (MARK + "@hookimpl\ndef optcompare_stategies():\n    return {}\n", MISSPELT),
         (
             MARK + "@hookimpl\ndef optcompare_xyz():\n    return {}\n",
-            r"no hook optcompare_xyz\(\); there are optcompare_",
+            r"there is no hook optcompare_xyz\(\); there are optcompare_",
         ),
         ("def optcompare_workloads():\n    return {}\n", rf"optcompare_workloads{UNMARKED}$"),
         (
