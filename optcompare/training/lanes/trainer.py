@@ -28,6 +28,7 @@ from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
 from ..measurement.module_state import changed_state, saved_state
 from ..measurement.record import Record
+from ..settings import settings_kept
 from .equivalence import (
     TOLERANCES,
     UPDATES,
@@ -109,7 +110,7 @@ class LanesTrainer:
         loop trainer can go on from, and under "strayed" which of them must, by their numbers, and why; "again" says
         that they must begin again, since something failed half way.
         """
-        with preserved_rng():
+        with preserved_rng(), settings_kept():
             again = False
             try:
                 if self._live is not None and state is self._live[0]:

@@ -17,6 +17,7 @@ from ..data import Source, first_rows, source
 from ..device import DTYPES
 from ..measurement.counters import Progress
 from ..measurement.record import Record
+from ..settings import settings_kept
 from ..shared_init import SharedStart
 from .epochs import train
 from .trial import State, TrialRun
@@ -95,7 +96,7 @@ class LoopTrainer:
         the state handed in, not the process's generators.
         """
         (trial,) = trials
-        with preserved_rng():
+        with preserved_rng(), settings_kept():
             run = None
             try:
                 run = self._run(trial, state)
