@@ -41,7 +41,7 @@ for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins
 def main(arguments: list[str] | None = None) -> None:
     """The whole command: expected errors are one line and exit code 2, anything else keeps its traceback."""
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, by name_missing_glyphs
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # a font for names may have no bold letters
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # as of a home that may only be read, or no bold font
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
