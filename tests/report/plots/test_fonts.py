@@ -8,8 +8,6 @@ from pathlib import Path
 
 import matplotlib
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
 from optcompare import compare
@@ -17,6 +15,8 @@ from optcompare.report.plots import style
 from optcompare.report.plots.fonts import FIRST, families, without_glyphs
 from tests.helpers.commands import run
 
+FontBuilder = pytest.importorskip("fontTools.fontBuilder").FontBuilder  # comes with matplotlib
+TTGlyphPen = pytest.importorskip("fontTools.pens.ttGlyphPen").TTGlyphPen
 KOREAN, CHINESE = "한글", "价格半分"
 
 
