@@ -118,7 +118,9 @@ class LanesTrainer:
                     run.records = []
                 else:
                     run = self._run(trials, state)
-            except RAISED as error:
+            except (*RAISED, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt) and (stop is None or stop()):
+                    raise
                 why = f"lanes failed: {explain(error)}"
                 lost: list[State] = [{"progress": Progress().to_state()} for _ in trials]
                 return [], {"lanes": lost, "strayed": {str(n): why for n in range(len(trials))}, "again": True}
