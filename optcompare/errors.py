@@ -1,9 +1,14 @@
 """Every error that a user can cause. Each message is one line: what was given, what was expected, what to do."""
 
+import sysconfig
 import traceback
 from pathlib import Path
 
+RAISED = (Exception, SystemExit)
+"""What code of the user's may raise: its sys.exit() is to end no run, only what called it."""
 _LONG = 300
+_OTHERS = (f"{Path(__file__).parent}/", *(f"{sysconfig.get_path(kind)}/" for kind in ("stdlib", "platstdlib")))
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 class OptcompareError(Exception):
@@ -53,7 +58,10 @@ def brief(text: str) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """An exception as one line: its type, its message, and the place in the code that raised it."""
+    """An exception as one line: its type, its message, and the line of the user's code that led to it.
+
+    Where no line of the user's did, it is the one that raised it.
+    """
     text = " ".join(str(error).split())
     if isinstance(error, OptcompareError):
         return text
@@ -61,5 +69,11 @@ def explain(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    frames = [frame for frame in frames if is_users(frame.filename)] or frames
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def is_users(file: str) -> bool:
+    """Whether a source file is neither Python's, nor an installed package's, nor of this package."""
+    return not file.startswith(_OTHERS) and _INSTALLED.isdisjoint(Path(file).parts)

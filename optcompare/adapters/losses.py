@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..errors import WorkloadError
+from ..errors import RAISED, WorkloadError
 from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy, label_weight
 from ..interfaces.metrics import Metric, accuracy
 from ..interfaces.workload import of_torch
@@ -175,7 +175,7 @@ def _weight_of_own(loss: Loss, output: Tensor, y: Tensor) -> Callable[[Tensor], 
     try:
         whole, parts = float(loss(output, masked)), [(output[:half], masked[:half]), (output[half:], masked[half:])]
         losses = [float(loss(*part)) for part in parts]
-    except Exception:
+    except RAISED:
         return None  # it does not take -100
     weights = [float(counted(labels)) for _, labels in parts]
     mean = sum(w * each for w, each in zip(weights, losses, strict=True) if w) / max(1.0, sum(weights))

@@ -9,7 +9,7 @@ import torch
 
 from ..core.rng import preserved_rng
 from ..core.tree import mapped
-from ..errors import WorkloadError, explain
+from ..errors import RAISED, WorkloadError, explain
 from ..interfaces.metrics import Metric
 from ..interfaces.workload import Workload
 from ..training.data import first_rows
@@ -267,7 +267,7 @@ def _as_columns(inputs: Any) -> Any:
 def _passes(module: nn.Module, inputs: Any) -> bool:
     try:
         module(*inputs)
-    except Exception:
+    except RAISED:
         return False
     return True
 
@@ -277,7 +277,7 @@ def _tried(module: nn.Module, batch: Any, call: Callable[[], Any]) -> Any:
         return call()
     except WorkloadError:
         raise
-    except Exception as error:
+    except RAISED as error:
         why = explain_with_kinds(error, module, batch)
         raise WorkloadError(f"{type(module).__name__} does not take the first rows of the data: {why}") from error
 

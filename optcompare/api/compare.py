@@ -23,9 +23,11 @@ from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.resume import Earlier, refuse_other_question
+from ..training.settings import settings_kept
 from ..training.shared_init import Order
 
 
+@settings_kept()
 def compare(
     workload: str | Workload = "line",
     strategies: str | Sequence[StrategyLike] | StrategyLike = ("full", "mini", "single"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import signal
 import sys
@@ -9,12 +11,18 @@ import warnings
 
 import click
 
-from ..errors import OptcompareError
+from ..errors import OptcompareError, explain
 from .checks import check, verify
 from .plugins import list_, new_plugin, plugins
 from .report import report
 from .run import run
 from .scaling import scaling
+
+_OF_THE_MACHINE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+}  # fmt: skip
+"""Errors of the machine rather than of this program: they are one line."""
 
 
 @click.group(
@@ -32,34 +40,63 @@ for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins
 
 def main(arguments: list[str] | None = None) -> None:
     """The whole command: expected errors are one line and exit code 2, anything else keeps its traceback."""
-    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a name in another script is drawn as boxes
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, by name_missing_glyphs
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # as of a home that may only be read, or no bold font
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
+        code = _code(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us has read enough
+        _discard_output()
+        code = 1
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        code = _complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        if error.filename is None:
+            _discard_output()
+    sys.exit(code)
+
+
+def _code(arguments: list[str] | None) -> int:
+    """Carries the command out; returns its exit code."""
+    try:
         code = cli.main(arguments, prog_name="optcompare", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
-        code = 2
+        return 2
     except click.ClickException as error:
-        code = _complain(error.format_message())
+        return _complain(error.format_message())
     except OptcompareError as error:
-        code = _complain(str(error))
+        return _complain(str(error))
+    except MemoryError as error:
+        return _complain(f"out of memory: {explain(error)}; give fewer --jobs, a smaller --chunk or less data")
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            raise
+        return _complain(f"code of a plugin or a workload ends the process: {explain(error)}")
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
-        code = 130
-    except BrokenPipeError:  # whoever read us has read enough; Python would complain once more when it flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
 def process() -> None:
-    """The entry point of the installed command: once the exit code is known, no further Ctrl-C changes it."""
+    """The entry point of the installed command: SIGTERM interrupts it as Ctrl-C does, and once the exit code is known,
+    neither changes it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         main()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _discard_output() -> None:
+    """Python would complain once more when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .runs import warn
+from .runs import name_missing_glyphs, warn
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
@@ -71,6 +71,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     if options["table"]:
         click.echo("\n\n".join(summary_as(options["table"], result) for result in results))
         return
+    name_missing_glyphs(results)
     say = Reporter(quiet=False)
     if figure is None:
         for result in results:

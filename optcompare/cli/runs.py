@@ -131,6 +131,7 @@ def run_one(
         force = options["force"]
         result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     warn(prepared.registry.warnings[known:])
+    name_missing_glyphs([result])
     if prepared.setup.comparison.stop_at_goal and result.status != "interrupted":
         from ..report.figures import save_scaling
 
@@ -144,6 +145,20 @@ def run_one(
 def warn(warnings: Sequence[str]) -> None:
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+def name_missing_glyphs(results: Sequence[Result]) -> None:
+    """One line where names in pictures are drawn as boxes."""
+    from ..report.plots.fonts import without_glyphs
+
+    comparisons = [result.comparison for result in results]
+    names = [
+        text for one in comparisons for text in (one.workload.label, one.goal or "", *(arm.label for arm in one.arms))
+    ]
+    missing = without_glyphs(names)
+    if missing:
+        shown = missing if len(missing) <= 20 else f"{missing[:20]}…"
+        warn([f"no installed font has {shown}: pictures show boxes; install one that does, such as Noto Sans CJK"])
 
 
 def _tell(line: str) -> None:

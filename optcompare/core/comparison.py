@@ -91,6 +91,14 @@ class Arm:
         if self.chunk < 1:
             raise ComparisonError(f"arm {self.label}: --chunk must be at least 1 row, got {self.chunk}")
 
+    @property
+    def content(self) -> str | None:
+        """The same for arms that train the same, whatever their labels; None where an object has no name to know it by."""
+        if self.strategy.reference is None or self.optimizer.reference is None:
+            return None
+        values = sorted(self.hyperparameters.items())
+        return repr((self.strategy, self.optimizer, values, self.lr, self.chunk, self.schedule, self.clip))
+
     def __hash__(self) -> int:
         return hash((self.label, self.lr))  # a mapping of hyperparameters has no hash
 
@@ -272,23 +280,13 @@ def _refuse_duplicates(arms: tuple[Arm, ...]) -> None:
     contents: dict[str, str] = {}
     labels = set()
     for arm in arms:
-        content = repr(
-            (
-                arm.strategy,
-                arm.optimizer,
-                sorted(arm.hyperparameters.items()),
-                arm.lr,
-                arm.chunk,
-                arm.schedule,
-                arm.clip,
-            )
-        )
-        known = arm.strategy.reference is not None and arm.optimizer.reference is not None
-        if known and content in contents:
+        content = arm.content
+        if content is not None and content in contents:
             raise ComparisonError(
                 f"arms {contents[content]} and {arm.label} are the same; leave one out or change a setting"
             )
         if arm.label in labels:
             raise ComparisonError(f"two arms are called {arm.label}; give their classes or functions different names")
-        contents[content] = arm.label
+        if content is not None:
+            contents[content] = arm.label
         labels.add(arm.label)

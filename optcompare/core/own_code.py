@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import site
 import sys
 import sysconfig
 import types
@@ -12,21 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-
-def _folder_of(package: types.ModuleType) -> str:
-    """Where a package is installed beside others; of one that is used from its sources, its own folder."""
-    place = Path(package.__path__[0])
-    return str(place.parent if place.parent.name in ("site-packages", "dist-packages") else place)
-
-
-_INSTALLED = tuple(
-    {
-        *(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-        *(_folder_of(package) for package in (torch, np)),
-    }
-)
+_STANDARD = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib")})
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of installed packages: there may be others than this environment's own, as of the system's Python."""
+_FROM_SOURCES = tuple(str(Path(package.__path__[0])) for package in (torch, np))
 
 
 def is_installed(module: str | None) -> bool:
@@ -35,7 +23,7 @@ def is_installed(module: str | None) -> bool:
     if (top in sys.stdlib_module_names and top != "__main__") or top == __name__.partition(".")[0]:
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None) or ""
-    return file.startswith(_INSTALLED)
+    return file.startswith((*_STANDARD, *_FROM_SOURCES)) or not _PACKAGES.isdisjoint(Path(file).parts)
 
 
 def names_used(code: types.CodeType) -> Iterator[str]:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
-from ..errors import ComparisonError, explain
+from ..errors import RAISED, ComparisonError, RunDirectoryError, explain
 from ..interfaces.executor import Demand
 from ..planning.factories import make_executor
 from ..planning.prepare import Prepared
@@ -36,10 +36,11 @@ from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
 from .noise_scale import noise_along
-from .runner import Measured, Observer, Runner, Stop, stop_on_interrupt
+from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
+from .stopping import Stop, stop_on_interrupt
 from .tracker_process import tracking
 
 
@@ -107,6 +108,7 @@ def execute(
             tracker.run_started(comparison)
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
         planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
+        stack.enter_context(_naming_what_is_kept(journal, out))
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
         runner.run(comparison.tuning_trials())
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
@@ -133,7 +135,14 @@ def execute(
             trials=_as_planned(trials, comparison),
             certificate=runner.certificate(prepared.reference),
             status="interrupted" if measured.interrupted else "finished",
-            notes=[*prepared.notes, *said, *_idle(trials, comparison), *work.tasks.notes, *runner.notes],
+            notes=[
+                *prepared.notes,
+                *said,
+                *_idle(trials, comparison),
+                *work.tasks.notes,
+                *runner.notes,
+                *journal.notes,
+            ],
             environment=environment | checked | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
@@ -150,6 +159,18 @@ def execute(
             tracker.run_finished(result)
     registry.notify("run_finished", result=result)
     return result
+
+
+@contextmanager
+def _naming_what_is_kept(journal: Journal, out: Path | None) -> Iterator[None]:
+    """Where a run directory cannot be written any more: says how to go on with what is in it."""
+    try:
+        yield
+    except RunDirectoryError as error:
+        if not journal.holds_trials:
+            raise
+        advice = f"trials that ended before are kept; once it can be written, optcompare run --resume {out} goes on"
+        raise RunDirectoryError(f"{error}; {advice}") from error
 
 
 @dataclass(frozen=True)
@@ -195,7 +216,7 @@ def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Obse
         expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
         place = Elsewhere(executor, jobs, tasks, how.memory, expected, lambda: stop.asked)
         yield _Work(tasks, place, told, jobs, choices)
-        calm = True
+        calm = not stop.at_once
     finally:
         if isinstance(name, str):
             executor.shutdown(wait=calm)
@@ -240,7 +261,7 @@ def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) ->
         arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
         try:
             rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
-        except Exception as error:
+        except RAISED as error:
             notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
             continue
         about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}

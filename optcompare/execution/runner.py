@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +24,7 @@ from ..training.measurement.record import outcome_of
 from ..training.shared_init import fingerprint
 from .backends import Piece, Place
 from .scheduler import Queue, Task, Tasks
+from .stopping import Stop
 
 _KEPT_WEIGHTS_BYTES = 2**30
 _TENSOR_BYTES = 1000
@@ -53,34 +52,6 @@ class Measured:
     snapshots: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     weights: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     interrupted: bool = False
-
-
-class Stop:
-    """Whether the user asked to stop; once ``saving``, nothing stops it any more."""
-
-    def __init__(self) -> None:
-        self.asked = self.saving = False
-
-    def __call__(self, *signal_arguments: Any) -> None:
-        if self.asked and not self.saving:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@contextmanager
-def stop_on_interrupt() -> Iterator[Stop]:
-    """The first Ctrl-C, or SIGTERM, asks to stop after the update under way; the second stops within it. Then all is
-    saved."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Runner:

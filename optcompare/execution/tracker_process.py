@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ComparisonError, PluginError, explain
+from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..registry.manager import Registry
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Tracked:
             while batch := self._waiting():
                 try:
                     packed = pickle.dumps(batch)
-                except Exception as error:
+                except RAISED as error:
                     self._failed = f"tracker {self.name} cannot be told of this run: {explain(error)}"
                     break
                 pipe.write(packed)
@@ -228,7 +228,7 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
     except ComparisonError as refusal:
         answer(Reply(0, failed=str(refusal)))
         return
-    except Exception as error:
+    except RAISED as error:
         answer(Reply(0, failed=f"tracker {hello.name} cannot begin: {explain(error)}"))
         return
     if hasattr(os, "nice"):
@@ -239,7 +239,7 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
         for number, (name, arguments) in enumerate(batch, 1):
             try:
                 getattr(tracker, name)(*arguments)
-            except Exception as error:
+            except RAISED as error:
                 why = f"tracker {hello.name} is left out from now on: {explain(error)}"
                 answer(Reply(handled, _taken(said), why))
                 return

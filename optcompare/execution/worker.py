@@ -19,7 +19,8 @@ import torch
 from ..core.comparison import Trial
 from ..core.memmap import place_of, reopened
 from ..core.version import installed_version
-from ..errors import ComparisonError, explain
+from ..errors import RAISED, ComparisonError, explain
+from ..registry.plugin_files import PREFIX, find_later_imports
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
@@ -84,10 +85,10 @@ def pack(setup: Setup) -> bytes:
     own = _own_modules()
     try:
         return _pickled(setup, own)
-    except Exception:
+    except RAISED:
         try:
-            return _pickled(setup, [module for module in own if module.__name__.startswith("optcompare_file_")])
-        except Exception as error:
+            return _pickled(setup, [module for module in own if module.__name__.startswith(PREFIX)])
+        except RAISED as error:
             raise ComparisonError(
                 f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; "
                 "leave out --jobs and --executor"
@@ -106,6 +107,9 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, types.CodeType):
+                make, values = self.dispatch_table[types.CodeType](value)[:2]
+                return _code_of_file, (value.co_filename, make, values)
             place = place_of(value) if isinstance(value, torch.Tensor) else None
             return super().reducer_override(value) if place is None else (reopened, (place,))
 
@@ -118,6 +122,11 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
     finally:
         for module in by_value:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def _code_of_file(name: str, make: Callable[..., types.CodeType], values: tuple[Any, ...]) -> types.CodeType:
+    """Code with the name of its file, which cloudpickle leaves out and errors are told by."""
+    return make(*values).replace(co_filename=name)
 
 
 def versions() -> dict[str, str]:
@@ -148,6 +157,7 @@ class _Bench:
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
+        find_later_imports()
         setup: Setup = pickle.loads(shared() if callable(shared) else shared)  # from the process that sends the tasks
         self._agreed = setup.comparison.threads, setup.comparison.deterministic
         self._said: list[str] = []
@@ -194,9 +204,13 @@ class _Bench:
         self, trainer: LoopTrainer | LanesTrainer, trials: list[Trial], state: State | None, name: tuple[str, int], end: float
     ) -> tuple[list[Record], State]:  # fmt: skip
         in_one_go = any(trial.arm.label in self.loop.setup.uncut for trial in trials)
-        records, state = trainer.advance(trials, state, lambda: time.perf_counter() > end and not in_one_go)
+
+        def over() -> bool:
+            return time.perf_counter() > end and not in_one_go
+
+        records, state = trainer.advance(trials, state, over, lambda: False)
         if is_partial(state):
-            more, state = trainer.advance(trials, state, lambda: False)
+            more, state = trainer.advance(trials, state, lambda: False, lambda: False)
             records = [*records, *more]
         others = [(task, left) for task, left in self._left.items() if task != name[0]]
         self._left = dict([*others[1 - KEPT_RUNS :], (name[0], (name[1] + 1, state))])

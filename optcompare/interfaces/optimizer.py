@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from ..core.parameters import REQUIRED, Parameter, parameters
-from ..errors import ComparisonError, OptcompareError, PluginError, explain
+from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -126,7 +126,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
         if whole and isinstance(error, TypeError) and named != "model":
             hint = f"; a function is given the model: name its first parameter params, not {named}, to be given the parameters"
         raise ComparisonError(f"optimizer {name}: {error}{hint}") from error
-    except Exception as error:
+    except RAISED as error:
         raise ComparisonError(
             f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants parameter groups, "
             f"{_by_function(name)}"
@@ -247,7 +247,7 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
     before = [tensor.detach().clone() for tensor in tensors]
     try:
         modal.eval()
-    except Exception as error:
+    except RAISED as error:
         raise ComparisonError(f"optimizer {type(modal).__name__}: its eval() fails: {explain(error)}") from error
     try:
         yield

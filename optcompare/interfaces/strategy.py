@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..core.parameters import as_spec
 from ..core.rng import STRATEGY, sequence
@@ -43,6 +44,9 @@ class StepStats:
     sample_grad_dots: Tensor | None = None
     sample_grads: Tensor | None = None
 
+
+Indices = Union["Tensor", Sequence[int], NDArray[np.integer[Any]]]
+"""What a strategy may yield: the indices of the samples of one update."""
 
 NEEDS = tuple(field.name for field in dataclasses.fields(StepStats) if field.name != "batch_size")
 
@@ -100,8 +104,11 @@ class Strategy:
     needs: ClassVar[tuple[str, ...]] = ()
     """The fields of :class:`StepStats` that an adaptive strategy reads."""
 
-    def batches(self, epoch: Epoch) -> Iterator[Tensor] | Generator[Tensor, StepStats, None]:
-        """Yields one int64[B] tensor of sample indices an update. Called once an epoch."""
+    def batches(self, epoch: Epoch) -> Iterator[Indices] | Generator[Indices, StepStats, None]:
+        """Yields the sample indices of each update: an int64[B] tensor, or a NumPy array or list of B whole numbers.
+
+        Called once an epoch.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no batches(epoch)")
 
     def parameters(self) -> dict[str, Any]:

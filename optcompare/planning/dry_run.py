@@ -15,15 +15,16 @@ import torch
 
 from ..core.comparison import Arm, Budget, Trial
 from ..core.rng import TRAINING, preserved_rng, seed_everything, sequence
-from ..errors import ComparisonError, StrategyError, WorkloadError, explain
+from ..errors import RAISED, ComparisonError, StrategyError, WorkloadError, explain
 from ..interfaces.strategy import Epoch, Strategy
 from ..training.data import first_rows
 from ..training.device import Clock
-from ..training.loop.batch_plan import Plan, check_batch, started
+from ..training.loop.batch_plan import Plan, as_indices, check_batch, started
 from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.record import Record
+from .patience import Limit, yielding
 from .workload_checks import check_workload, where_not_finite
 
 _ENOUGH_ROWS = 5
@@ -78,15 +79,16 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     order = trainer.start(trial.seed).order(0).indices
     epoch = Epoch(0, order.clone(), trial.seed, strategy)
     try:
-        if strategy.adaptive:
-            first = next(started(strategy, epoch, arm.label), None)
-            sizes, updates = [check_batch(first, 0, len(order), arm.label, 0)], None
-        else:
-            sizes = _planned_sizes(strategy, epoch, order, trial)
-            updates = len(sizes)
+        with yielding(arm.label) as limit:
+            if strategy.adaptive:
+                first = as_indices(next(started(strategy, epoch, arm.label), None))
+                sizes, updates = [check_batch(first, 0, len(order), arm.label, 0)], None
+            else:
+                sizes = _planned_sizes(strategy, epoch, order, trial, limit)
+                updates = len(sizes)
     except (StrategyError, ComparisonError):
         raise
-    except Exception as error:
+    except RAISED as error:
         raise StrategyError(f"strategy {arm.label}, epoch 0: {explain(error)}") from error
     _check_batch_statistics(trainer, trial, sizes)
     if comparison.budget.unit == "samples" and comparison.budget.amount < sizes[0]:
@@ -122,7 +124,7 @@ def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:
         torch.save(_without_tensors(state), file)
         file.seek(0)
         torch.load(file, weights_only=True)
-    except Exception as error:
+    except RAISED as error:
         kind = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"keeps a {kind[1]} in its state" if kind else f"has a state that cannot be saved ({explain(error)})"
         raise ComparisonError(
@@ -149,13 +151,13 @@ def _refuse_short_budget(arm: Arm, budget: Budget, passes: int, n: int) -> None:
         )
 
 
-def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial) -> list[int]:
+def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial, limit: Limit) -> list[int]:
     """Plans an epoch twice, other random numbers in the global generators, and wants the same batches."""
     again, later = copy.deepcopy(strategy), copy.deepcopy(strategy)
     with preserved_rng():
-        plan = Plan(strategy, epoch, order, trial.arm.label)
+        plan = Plan(strategy, epoch, order, trial.arm.label, limit.watched)
         seed_everything(sequence(TRAINING, trial.seed, 1))
-        second = Plan(again, Epoch(0, order.clone(), trial.seed, again), order, trial.arm.label)
+        second = Plan(again, Epoch(0, order.clone(), trial.seed, again), order, trial.arm.label, limit.watched)
     if plan.digest(b"", len(plan.sizes)) != second.digest(b"", len(second.sizes)):
         raise StrategyError(
             f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random numbers from "
@@ -163,7 +165,7 @@ def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial:
         )
     if strategy.positional:
         other = torch.randperm(len(order), generator=torch.Generator().manual_seed(1))
-        moved_on = Plan(later, Epoch(1, other.clone(), trial.seed + 1, later), other, trial.arm.label)
+        moved_on = Plan(later, Epoch(1, other.clone(), trial.seed + 1, later), other, trial.arm.label, limit.watched)
         if plan.sizes != moved_on.sizes or not torch.equal(plan.positions(order), moved_on.positions(other)):
             raise StrategyError(
                 f"strategy {trial.arm.label} promises positional batches, but took other positions of the order in another "

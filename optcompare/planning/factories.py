@@ -15,7 +15,7 @@ from ..core.comparison import Part
 from ..core.file_paths import script_first
 from ..core.grammar import Spec, parse
 from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
-from ..errors import ComparisonError, OptcompareError, PluginError, SpecError, explain
+from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, SpecError, explain
 from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
 from ..interfaces.strategy import Strategy
@@ -248,5 +248,5 @@ def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
         raise
     except ValueError as error:
         raise SpecError(f"{who}: {error}") from error
-    except Exception as error:
+    except RAISED as error:
         raise PluginError(f"{who}: {explain(error)}") from error

@@ -15,7 +15,7 @@ from ..core.comparison import Trial
 from ..core.rng import preserved_rng, rng_state, set_rng_state
 from ..training.data import Source, first_rows
 from ..training.lanes.memory import free_memory, kept_bytes_a_row
-from ..training.loop.batch_plan import check_batch, started
+from ..training.loop.batch_plan import as_indices, check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State, TrialRun, with_own_loss
@@ -198,7 +198,7 @@ def _batches(run: TrialRun) -> list[Tensor]:
     name = run.trial.arm.label
     if run.strategy.adaptive:
         epoch = run.planner.epoch(0)
-        size = check_batch(next(started(run.strategy, epoch, name), None), 0, run.source.n, name, 0)
+        size = check_batch(as_indices(next(started(run.strategy, epoch, name), None)), 0, run.source.n, name, 0)
         batches = list(run.planner.order(0).split(size))
     else:
         batches = list(run.planner.draw(0).batches)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.tree import moved, tensors
-from ..errors import WorkloadError
+from ..errors import RAISED, WorkloadError
 from ..interfaces.workload import Workload, is_tensors
 from ..training.data import DatasetSource, Source
 from ..training.loop.trainer import LoopTrainer
@@ -137,7 +137,7 @@ def _refuse_other_means(
         again = place(trainer.start(seed).model(), trainer.device, torch.float64)
         with in_eval_mode(again):
             exact = _whole_and_parts(wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches])
-    except Exception:
+    except RAISED:
         exact = found
     if _agree(exact, _EXACT if exact is not found else _ROUNDED):
         return

@@ -18,6 +18,7 @@ from ..training.device import resolve as resolve_device
 from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
+from ..training.settings import settings_kept
 from .dry_run import Estimate, rehearse
 from .precision import precision_notes
 from .reference_check import check_reference, uncut_notes
@@ -48,7 +49,7 @@ def prepare(
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the script that made it
         raise SystemExit(Demand.unguarded)
-    with preserved_rng():
+    with preserved_rng(), settings_kept():
         setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
         return _rehearsed(registry, setup, notes, held)
 
@@ -56,7 +57,7 @@ def prepare(
 def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     """The same for a saved comparison."""
     resolve_device(comparison.device, comparison.dtype)
-    with preserved_rng():
+    with preserved_rng(), settings_kept():
         setup, notes = restore(registry, comparison)
         return _rehearsed(registry, setup, notes, True)
 

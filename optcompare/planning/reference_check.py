@@ -12,7 +12,7 @@ import torch
 
 from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
-from ..errors import ComparisonError, OptcompareError, explain
+from ..errors import RAISED, ComparisonError, OptcompareError, explain
 from ..training.loop.trainer import LoopTrainer
 from .between_updates import changed_by_measuring, kept_unsaved, refuse_other_end
 from .dry_run import Estimate
@@ -130,7 +130,7 @@ class _ArmCheck:
             return True
         try:
             exact = updates.exactly().first()
-        except Exception:
+        except RAISED:
             return False
         if not _rounds(difference, exact):
             return False
@@ -203,7 +203,7 @@ def _one_line(label: str) -> Iterator[None]:
         yield
     except OptcompareError:
         raise
-    except Exception as error:
+    except RAISED as error:
         raise ComparisonError(
             f"arm {label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, make in __init__"
         ) from error

@@ -17,7 +17,7 @@ from ..core.grammar import parse, quoted
 from ..core.parameters import short
 from ..core.schedule import canonical
 from ..core.tuning import Tuning, rate_grid, scaled
-from ..errors import ComparisonError, StrategyError, explain
+from ..errors import RAISED, ComparisonError, StrategyError, explain
 from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import default_lr, is_plain_sgd
 from ..interfaces.strategy import Epoch, Strategy
@@ -37,6 +37,7 @@ from .factories import (
     make_strategy,
     make_workload,
 )
+from .patience import yielding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,10 +177,13 @@ def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:
     """Samples in the first update, from a copy of the strategy on an order of its own."""
     try:
         mine = copy.deepcopy(strategy)
-        return len(next(iter(mine.batches(Epoch(0, torch.arange(n), 0, mine)))))
+        with yielding(name):
+            return len(next(iter(mine.batches(Epoch(0, torch.arange(n), 0, mine)))))
     except (TypeError, StopIteration):
         return 1  # whatever it yielded, the rehearsal says what is wrong with it
-    except Exception as error:
+    except StrategyError:
+        raise
+    except RAISED as error:
         raise StrategyError(f"strategy {name}, epoch 0: {explain(error)}") from error
 
 

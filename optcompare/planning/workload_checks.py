@@ -12,7 +12,7 @@ import torch
 from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, moved, tensors
-from ..errors import ComparisonError, WorkloadError, explain
+from ..errors import RAISED, ComparisonError, WorkloadError, explain
 from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
 from ..training.data import first_rows
@@ -51,7 +51,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 check_loss(trainer, workload, model, name, seed)
             except (WorkloadError, ComparisonError):
                 raise
-            except Exception as error:
+            except RAISED as error:
                 _refuse_train_mode_alone(workload, model, batch, explain(error))
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "

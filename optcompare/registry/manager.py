@@ -18,8 +18,9 @@ from typing import Any
 import pluggy
 
 from ..core.parameters import suggestion
-from ..errors import OptcompareError, PluginError, explain
+from ..errors import RAISED, OptcompareError, PluginError, explain
 from . import hookspecs
+from .plugin_files import load_file
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
 _SINGULAR = {
@@ -85,7 +86,7 @@ class Registry:
                 continue
             try:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
-            except (Exception, SystemExit) as error:
+            except RAISED as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
         named = {str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin: plugin for plugin in plugins}
         registry.named = tuple(named)
@@ -93,6 +94,7 @@ class Registry:
             module = load_module(plugin)
             if not registry._manager.is_registered(module):  # it may be installed, too
                 registry.register(module, plugin)
+                registry._refuse_without_hooks(module, plugin)
         return registry
 
     def register(self, plugin: Any, name: str, version: str = "") -> None:
@@ -100,11 +102,19 @@ class Registry:
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
+            _refuse_unmarked(plugin)
         except (pluggy.PluginValidationError, ValueError) as error:
             if self._manager.get_plugin(name) is plugin:
                 self._manager.unregister(plugin)
-            raise PluginError(f"plugin {name}: {' '.join(str(error).split())}") from error
+            raise PluginError(f"plugin {name}: {_complaint(error)}") from error
         self._versions[name] = version
+
+    def _refuse_without_hooks(self, module: types.ModuleType, name: str) -> None:
+        if not self._manager.get_hookcallers(module):
+            raise PluginError(
+                f"plugin {name}: it implements no hook, so that it adds nothing; write a function such as "
+                "optcompare_strategies() under @optcompare.hookimpl"
+            )
 
     def by_path(self, path: str) -> Any:
         """What a dotted path names, as in ``torch.optim.Adam``, or ``FILE.py:NAME``; its sources count as a plugin's.
@@ -162,7 +172,7 @@ class Registry:
         for implementation in getattr(self._manager.hook, f"optcompare_{event}").get_hookimpls():
             try:
                 implementation.function(*[arguments[name] for name in implementation.argnames])
-            except Exception as error:
+            except RAISED as error:
                 self.warnings.append(f"observer {implementation.plugin_name} is left out from now on: {explain(error)}")
                 self._manager.unregister(name=implementation.plugin_name)
 
@@ -174,7 +184,7 @@ class Registry:
         plugin, rule = implementation.plugin_name, f"optcompare_{kind}() must return a mapping of name to factory"
         try:
             things = implementation.function()
-        except Exception as error:
+        except RAISED as error:
             raise PluginError(f"plugin {plugin}: optcompare_{kind}() failed: {explain(error)}") from error
         if not isinstance(things, Mapping):
             raise PluginError(f"plugin {plugin}: {rule}, got a {type(things).__name__}")
@@ -184,6 +194,36 @@ class Registry:
                     f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got {name!r}: {factory!r}"
                 )
         return [Entry(name, factory, plugin) for name, factory in things.items()]
+
+
+def _refuse_unmarked(plugin: Any) -> None:
+    """Raises ValueError for functions of a module that are named as hooks are, and would not be called."""
+    for name, value in list(vars(plugin).items()) if isinstance(plugin, types.ModuleType) else ():
+        mine = isinstance(value, types.FunctionType) and value.__module__ == plugin.__name__
+        if mine and name.startswith(f"{hookspecs.NAME}_") and not hasattr(value, f"{hookspecs.NAME}_impl"):
+            hint = "" if name in _hooks() else _nearest_hook(name)
+            raise ValueError(f"{name}() is not under @optcompare.hookimpl, so that it would not be called{hint}")
+
+
+def _complaint(error: Exception) -> str:
+    """What pluggy says, in one line; of a hook that does not exist, with the nearest that does."""
+    text = " ".join(str(error).split())
+    unknown = re.search(r"unknown hook '(\w+)'", text)
+    if unknown is None:
+        return text
+    hint = _nearest_hook(unknown[1]) or f"; there are {', '.join(_hooks())}"
+    return f"there is no hook {unknown[1]}(){hint}"
+
+
+def _nearest_hook(name: str) -> str:
+    """As :func:`suggestion` has it, by what comes after the beginning that all hooks share."""
+    begin = f"{hookspecs.NAME}_"
+    bare = [hook.removeprefix(begin) for hook in _hooks()]
+    return suggestion(name.removeprefix(begin), bare).replace("'", f"'{begin}", 1)
+
+
+def _hooks() -> list[str]:
+    return [name for name in vars(hookspecs) if name.startswith(f"{hookspecs.NAME}_")]
 
 
 def _module_of(path: str, source: str) -> types.ModuleType:
@@ -203,28 +243,11 @@ def load_module(plugin: str) -> types.ModuleType:
     if not plugin.endswith(".py") and ("/" in plugin or plugin.startswith(".")):
         raise PluginError(f"{plugin} is no Python file; give the path of one, DIR/FILE.py, or the name of a module")
     try:
-        return _load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
+        return load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except OptcompareError:
         raise
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         raise PluginError(f"{plugin} does not import: {explain(error)}") from error
-
-
-def _load_file(path: Path) -> types.ModuleType:
-    if not path.is_file():
-        raise PluginError(f"there is no file {path}; give the path of a Python file")
-    name = f"optcompare_file_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up to read string annotations
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def sources_sha256(path: Path) -> str:

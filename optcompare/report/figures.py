@@ -11,8 +11,8 @@ import pandas as pd
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import critical_difference, mean_ranks, performance_profile
 from ..analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
-from ..errors import ComparisonError, PluginError, explain
-from ..storage.run_dir import safe_name, write_atomically
+from ..errors import RAISED, ComparisonError, PluginError, explain
+from ..storage.run_dir import make_directory, safe_name, write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +146,7 @@ def _check_width(width: float) -> None:
 
 
 def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list[Path]:
-    out.mkdir(parents=True, exist_ok=True)
+    make_directory(out)
     paths = [out / f"{name}.{suffix}" for suffix in formats]
     for path in paths:
         write_atomically(path, picture.savefig)
@@ -156,7 +156,7 @@ def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list
 def _save_page(results: Sequence[Result], out: Path) -> Path:
     from .html.page import page
 
-    out.mkdir(parents=True, exist_ok=True)
+    make_directory(out)
     path = out / "comparison.html"
     write_atomically(path, lambda place: place.write_text(page(results), encoding="utf-8"))
     return path
@@ -209,7 +209,7 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
         return panel_figure(panel, tables[panel.reads], _colours(result), x=x, width=width)  # type: ignore[arg-type]
     except (ComparisonError, PluginError):
         raise
-    except Exception as error:
+    except RAISED as error:
         if kind in PANELS:
             raise
         raise PluginError(f"panel {kind}: {explain(error)}") from error

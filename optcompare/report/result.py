@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..analysis.stability import stability_edges
+from ..errors import RAISED
 from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
@@ -68,7 +69,9 @@ class Result(ResultTables):
         """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
         from .html.page import page
 
-        Path(path).write_text(page([self]), encoding="utf-8")
+        text = page([self])
+        with run_dir.writing(Path(path)):
+            Path(path).write_text(text, encoding="utf-8")
 
     def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
         """Writes the run directory, which must be new or empty, and returns its path."""
@@ -121,7 +124,7 @@ def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
     """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
     try:
         return panel.wants(table)
-    except Exception:
+    except RAISED:
         return True
 
 

@@ -48,16 +48,55 @@ def run_directories(directories: Sequence[Path]) -> list[Path]:
 def merge(runs: Sequence[tuple[Path, Tables]]) -> Tables:
     """The union of arms and seeds; a trial that several runs hold is taken from the first.
 
+    Arms of equal settings are one arm, whatever their labels, which depend on the arms beside them; it has the first's.
+
     Raises :class:`ComparisonError` where settings, the fingerprints of weights or order of a shared seed, or arms of
     one label differ: then the runs did not ask the same question.
     """
     (first_path, merged), *others = runs
-    for path, other in others:
+    for path, asked in others:
+        other = _relabelled(asked, merged, path)
         reason = _difference(merged, other)
         if reason:
             raise ComparisonError(f"{first_path} and {path} did not ask the same question: {reason}")
         merged = _together(merged, other)
     return merged
+
+
+def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
+    """A result whose arms have the labels that arms of the same settings have in ``one``."""
+    known = {arm.content: arm.label for arm in one.comparison.arms if arm.content is not None}
+    labels = {arm.label: known.get(arm.content or "", arm.label) for arm in other.comparison.arms}
+    renamed = {label: to for label, to in labels.items() if label != to}
+    if not renamed:
+        return other
+    comparison = other.comparison
+    taken = {arm.label for arm in comparison.arms} - set(renamed)
+    for label, to in renamed.items():
+        if to in taken:
+            raise ComparisonError(
+                f"{path} calls the arm {to} {label}, and another arm {to}; leave the run out, or run it again with other labels"
+            )
+    tuning = comparison.tuning
+    return dataclasses.replace(
+        other,
+        comparison=dataclasses.replace(
+            comparison,
+            arms=tuple(dataclasses.replace(arm, label=labels[arm.label]) for arm in comparison.arms),
+            baseline=comparison.baseline and labels[comparison.baseline],
+            control=comparison.control and labels[comparison.control],
+            tuning=tuning
+            and dataclasses.replace(
+                tuning, rates={labels.get(label, label): rates for label, rates in tuning.rates.items()}
+            ),
+        ),
+        records=other.records.assign(arm=other.records["arm"].replace(renamed)),
+        trials=other.trials.assign(arm=other.trials["arm"].replace(renamed)),
+        notes=[
+            *other.notes,
+            *(f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()),
+        ],
+    )
 
 
 def _runs(directory: Path) -> list[Path]:

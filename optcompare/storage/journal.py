@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..core.comparison import Trial
 from ..errors import RunDirectoryError
-from .run_dir import RECORDS, TRIALS, read_table, write_atomically, write_table
+from .run_dir import RECORDS, TRIALS, make_directory, read_table, remove, write_atomically, write_table, writing
 
 PARTS, STATES, CHECKPOINT = "parts", "states", "checkpoint.pt"
 _FLUSH_SECONDS = 1.0
@@ -46,13 +46,15 @@ class Journal:
     """Collects ended trials, and writes them as a part about once a second.
 
     ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of final states to
-    keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what is under way.
+    keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what is under way. Where checkpoints
+    or states cannot be written any more, ``notes`` says so, and the run goes on without them.
     """
 
     def __init__(
         self, directory: Path | None, told: Callable[[Trial, Row], None], keep: float = 2**30, pause: float = 10.0
     ) -> None:
         self._directory, self._told, self._keep, self._pause = directory, told, keep, pause
+        self.notes: list[str] = []
         self._records: list[Row] = []
         self._trials: list[tuple[Trial, Row]] = []
         self._states: dict[str, State] = {}
@@ -62,7 +64,7 @@ class Journal:
         self._kept_tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         if directory is not None:
             for name in (PARTS, STATES):
-                (directory / name).mkdir(exist_ok=True)
+                make_directory(directory / name)
             written = [*(directory / PARTS).glob("[0-9]*-*"), *(directory / STATES).glob("[0-9]*-*")]
             self._number = max((int(path.name.partition("-")[0]) for path in written), default=0)
             self._keep -= sum(path.stat().st_size for path in written if path.suffix == ".pt")
@@ -92,10 +94,17 @@ class Journal:
             self._kept_tables.append(tables)
             return
         if states:
-            self._write_states(states)
+            self._if_possible(
+                lambda: self._write_states(states), "no later state is kept, from which trials could go on"
+            )
         self._write_part(tables)
         for trial, outcome in trials:
             self._told(trial, outcome)
+
+    @property
+    def holds_trials(self) -> bool:
+        """Whether there are ended trials in the directory."""
+        return bool(self._parts)
 
     @property
     def tables(self) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -127,8 +136,8 @@ class Journal:
         if len(merged[0]) < _MOST_RECORDS:
             self._small = self._parts[-1:]
         for part in small:
-            part.trials.unlink()
-            part.records.unlink()
+            remove(part.trials)
+            remove(part.records)
 
     def _write_states(self, states: dict[str, State]) -> None:
         """In files that grow to some size."""
@@ -142,18 +151,28 @@ class Journal:
         if path.stat().st_size < _MOST_BYTES:
             self._small_states.append(path)
         for old in merged:
-            old.unlink()
+            remove(old)
 
     def checkpoint(self, tasks: Iterable[Saved], now: bool = False) -> None:
         """Keeps what is under way, if the last checkpoint is old enough; ``now``: in any case."""
-        if self._directory is not None and (now or time.perf_counter() - self._checkpointed > self._pause):
+        due = now or time.perf_counter() - self._checkpointed > self._pause
+        if self._directory is not None and due and not self.notes:
             self._checkpointed = time.perf_counter()
-            _save(self._directory / CHECKPOINT, {"tasks": [list(saved) for saved in tasks]})
+            path, values = self._directory / CHECKPOINT, {"tasks": [list(saved) for saved in tasks]}
+            self._if_possible(lambda: _save(path, values), "after a stop, trials that were under way begin again")
+
+    def _if_possible(self, write: Callable[[], None], otherwise: str) -> None:
+        """What a run can do without: its results take less room."""
+        try:
+            write()
+        except RunDirectoryError as error:
+            self._keep = -1
+            self.notes.append(f"{error}; {otherwise}")
 
     def forget_checkpoint(self) -> None:
         """What was under way has ended."""
         if self._directory is not None:
-            (self._directory / CHECKPOINT).unlink(missing_ok=True)
+            remove(self._directory / CHECKPOINT)
 
 
 class Kept:
@@ -288,6 +307,7 @@ def _read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
 def forget_parts(directory: Path) -> None:
     """Once the whole tables are written: the parts go."""
     for path in (directory / PARTS).glob("*.parquet"):
-        path.unlink(missing_ok=True)
+        remove(path)
     if (directory / PARTS).is_dir():
-        (directory / PARTS).rmdir()
+        with writing(directory / PARTS):
+            (directory / PARTS).rmdir()

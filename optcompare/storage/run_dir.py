@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,8 @@ def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
         return
     import fcntl
 
-    handle = os.open(directory, os.O_RDONLY)
+    with writing(directory):
+        handle = os.open(directory, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,6 +77,27 @@ def refuse_occupied(directory: Path) -> None:
         raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot write to it."""
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def make_directory(path: Path) -> None:
+    """Makes a directory and those above it, if they are missing; raises :class:`RunDirectoryError` where it cannot."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, if it is there; raises :class:`RunDirectoryError` where it cannot."""
+    with writing(path.parent):
+        path.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Calls ``write`` with a temporary path in the same directory, then renames: readers see all of a file or none.
 
@@ -83,15 +105,15 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise RunDirectoryError(f"cannot write {path}: {error.strerror or error}") from error
+        with writing(path):
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            _sync_directory(path.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed, and the first error says why
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_directory(directory: Path) -> None:

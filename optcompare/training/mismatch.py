@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def explain_with_kinds(error: Exception, model: nn.Module, batch: Any) -> str:
+def explain_with_kinds(error: BaseException, model: nn.Module, batch: Any) -> str:
     """The error as one line; of dtypes or devices that do not go together, with those that met."""
     return explain(error) + (_kinds_of(model, batch) if _is_mismatch(error) else "")
 
 
-def _is_mismatch(error: Exception) -> bool:
+def _is_mismatch(error: BaseException) -> bool:
     """Whether torch complains of dtypes or devices that do not go together."""
     return isinstance(error, (RuntimeError, TypeError)) and any(
         word in str(error) for word in ("dtype", "scalar type", "same device", "result type", "expected type")

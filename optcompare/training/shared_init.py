@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.rng import permutation, preserved_rng, seed_python
-from ..errors import ComparisonError, WorkloadError, explain
+from ..errors import RAISED, ComparisonError, WorkloadError, explain
 from ..interfaces.workload import Workload
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class SharedStart:
         if self.copies and self._unused is not None:
             try:
                 return copy.deepcopy(self._unused)
-            except Exception:  # made anew, then
+            except RAISED:  # made anew, then
                 self.copies = False
         module, self._unused = self._unused, None
         if module is None:
@@ -110,7 +110,7 @@ class SharedStart:
         assert self._order is not None
         try:
             given = np.asarray(self._order(self._seed, epoch, self._n))
-        except Exception as error:
+        except RAISED as error:
             call = f"order(seed={self._seed}, epoch={epoch}, n={self._n})"
             raise ComparisonError(f"{call} failed: {explain(error)}") from error
         if not np.array_equal(np.sort(given, axis=None), np.arange(self._n)):
@@ -125,7 +125,7 @@ def made(factory: Callable[[], Any], who: str) -> nn.Module:
     """The factory's module; raises :class:`WorkloadError` where it makes none."""
     try:
         module = factory()
-    except Exception as error:
+    except RAISED as error:
         raise WorkloadError(f"{who}: model() failed: {explain(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise WorkloadError(f"{who}: model() must return an nn.Module, got a {type(module).__name__}")
@@ -189,7 +189,7 @@ def materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) 
         with torch.no_grad():
             model.eval()
             workload.mean_loss(model, batch())
-    except Exception as error:
+    except RAISED as error:
         raise WorkloadError(
             f"workload {workload.name}: its lazy modules cannot take a batch: {explain(error)}"
         ) from error

@@ -12,6 +12,7 @@ import torch
 
 from ..core.comparison import Budget, Trial
 from ..core.rng import preserved_rng
+from ..errors import RAISED
 from ..training.device import torch_as_agreed
 from ..training.lanes.equivalence import TOLERANCES, difference
 from ..training.loop.epochs import train
@@ -95,8 +96,8 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
 
         try:
             train(run, until, until)
-        except Exception as error:
-            run.progress.status, run.progress.reason = "failed", why(error, saved.trial)
+        except RAISED as error:
+            run.progress.status, run.progress.reason = "failed", why(error, saved.trial, again.setup.workload.size)
         return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})
 
 

@@ -140,7 +140,9 @@ class _Context(SpawnContext):
         if code is None or code >= 0:
             return f"exit code {code}"
         name = signal.Signals(-code).name
-        return f"killed by {name}" + (", as when memory runs out" if name == "SIGKILL" else "")
+        return f"killed by {name}" + (
+            ", as when memory runs out: give fewer --jobs, or a smaller --chunk" if name == "SIGKILL" else ""
+        )
 
 
 @contextmanager

@@ -129,7 +129,10 @@ def test_lanes_that_a_worker_refuses_go_to_the_loop():
 
 @pytest.mark.parametrize(
     ("how", "why"),
-    [("exit", "exit code 3"), ("kill", "killed by SIGKILL, as when memory runs out")],
+    [
+        ("exit", "exit code 3"),
+        ("kill", "killed by SIGKILL, as when memory runs out: give fewer --jobs, or a smaller --chunk"),
+    ],
 )
 def test_a_worker_that_dies_costs_its_trial_one_retry_and_the_others_nothing(parent, how, why):
     settings = {"seeds": 4, "epochs": 3, "trainer": "loop"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import itertools
 import re
 from typing import ClassVar
@@ -198,3 +199,19 @@ def test_what_other_optimizers_and_modules_hold_is_looked_at(tmp_path, changes, 
     compare(small_workload(n=24, **changes), **question, epochs=2, out=tmp_path / "run")
     resumed = compare(small_workload(n=24, **changes), **question, epochs=4, resume=tmp_path / "run")
     assert resumed.trials["final_sha256"].tolist() == whole.trials["final_sha256"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("folder", "seen"), [("lib/site-packages", False), ("dist-packages", False), ("project", True)]
+)
+def test_globals_of_packages_are_not_looked_at_in_whatever_environment_they_are_installed(
+    tmp_path, monkeypatch, folder, seen
+):
+    """As the system's packages are in an environment that is made with --system-site-packages."""
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    name = f"counting_in_{place.name.partition('-')[0]}"
+    (place / f"{name}.py").write_text("COUNT = 0\ndef step():\n    return COUNT\n")
+    monkeypatch.syspath_prepend(str(place))
+    module = importlib.import_module(name)
+    assert ("global COUNT" in values_within(step=module.step)) == seen

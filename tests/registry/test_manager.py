@@ -218,6 +218,35 @@ def test_plugin_file_that_does_not_import_says_where(tmp_path, source, cause):
         Registry.load([str(path)])
 
 
+MARK = "from optcompare import hookimpl\n"
+MISSPELT = r"there is no hook optcompare_stategies\(\) \(did you mean 'optcompare_strategies'\?\)$"
+UNMARKED = r"\(\) is not under @optcompare\.hookimpl, so that it would not be called"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", r"it implements no hook, so that it adds nothing; write a function such as optcompare_strategies\(\)"),
+        ("def strategies():\n    return {}\n", "it implements no hook"),
+        (MARK + "@hookimpl\ndef optcompare_stategies():\n    return {}\n", MISSPELT),
+        (
+            MARK + "@hookimpl\ndef optcompare_xyz():\n    return {}\n",
+            r"there is no hook optcompare_xyz\(\); there are optcompare_",
+        ),
+        ("def optcompare_workloads():\n    return {}\n", rf"optcompare_workloads{UNMARKED}$"),
+        (
+            FILE + "\ndef optcompare_optimisers():\n    return {}\n",
+            rf"optcompare_optimisers{UNMARKED} \(did you mean 'optcompare_optimizers'\?\)$",
+        ),
+    ],
+)
+def test_a_plugin_file_without_a_hook_or_with_a_misspelt_one_says_so(tmp_path, source, message):
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(PluginError, match=rf"^plugin .*mine\.py: {message}"):
+        Registry.load([str(path)])
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

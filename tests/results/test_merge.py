@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import pandas as pd
 import pytest
 
 from optcompare import ComparisonError, compare
@@ -39,8 +43,6 @@ def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case)
 def test_runs_that_started_from_other_weights_are_refused(tmp_path):
     compare("line", "full", seeds=2, epochs=3, out=tmp_path / "a")
     compare("line", "mini", seeds=2, epochs=3, out=tmp_path / "b")
-    import pandas as pd
-
     trials = pd.read_parquet(tmp_path / "b" / "trials.parquet")
     trials["weights_sha256"] = "0" * 64
     trials.to_parquet(tmp_path / "b" / "trials.parquet", index=False)
@@ -53,3 +55,62 @@ def test_an_order_of_samples_that_differs_is_refused(tmp_path):
     compare("line", "mini", seeds=1, epochs=3, out=tmp_path / "b", order=lambda seed, epoch, n: range(n)[::-1])
     with pytest.raises(ComparisonError, match="seed 0 has another order of samples"):
         load_all([tmp_path / "a", tmp_path / "b"])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "labels", "shared", "note"),
+    [
+        (
+            ("full,mini", "sgd"),
+            ("full,mini:2@sgd:lr=0.002", "sgd"),
+            ["full", "mini:2", "mini:2@sgd:lr=0.002"],
+            "full",
+            "full: full@sgd in .*b, whose settings are the same",
+        ),
+        (
+            ("full", "sgd"),
+            ("full", "adam,sgd"),
+            ["full", "full@adam"],
+            "full",
+            "full: full@sgd in .*b, whose settings are the same",
+        ),
+        (
+            ("full", "sgd,adam"),
+            ("full,mini", "adam"),
+            ["full@sgd", "full@adam", "mini:2"],
+            "full@adam",
+            "full@adam: full in .*b, whose settings are the same",
+        ),
+    ],
+)
+def test_arms_of_equal_settings_are_one_whatever_their_labels(tmp_path, one, other, labels, shared, note):
+    settings = {"epochs": 3, "device": "cpu"}
+    compare("line", *one, seeds=[0, 1], out=tmp_path / "a", **settings)
+    compare("line", *other, seeds=[1, 2], out=tmp_path / "b", **settings)
+    (merged,) = load_all([tmp_path / "a", tmp_path / "b"])
+    assert [arm.label for arm in merged.comparison.arms] == labels
+    assert [*merged.summary()["arm"]] == labels
+    assert set(merged.trials["arm"]) == set(merged.records["arm"]) == set(labels)
+    assert merged.trials["arm"].value_counts()[shared] == 3
+    assert not merged.trials.duplicated(["arm", "seed"]).any()
+    assert any(re.fullmatch(note, line) for line in merged.notes)
+
+
+def test_a_label_that_means_two_arms_is_refused(tmp_path):
+    settings = {"seeds": 1, "epochs": 3, "device": "cpu"}
+    compare("line", "full", lr=0.01, out=tmp_path / "a", **settings)
+    compare("line", "full", lr=0.02, out=tmp_path / "b", **settings)
+    with pytest.raises(ComparisonError, match="did not ask the same question: the arm full has other settings"):
+        load_all([tmp_path / "a", tmp_path / "b"])
+    compare("line", "full@adam,full@sgd", out=tmp_path / "c", **settings)
+    other = tmp_path / "d"
+    compare("line", "full@adam", out=other, **settings)
+    path = other / "comparison.json"  # as if the labels had been given the other way round
+    values = json.loads(path.read_text())
+    values["comparison"]["arms"][0]["label"] = values["comparison"]["baseline"] = "full@sgd"
+    path.write_text(json.dumps(values))
+    for name in ("records", "trials"):
+        table = pd.read_parquet(other / f"{name}.parquet")
+        table.assign(arm="full@sgd").to_parquet(other / f"{name}.parquet", index=False)
+    (merged,) = load_all([tmp_path / "c", other])
+    assert merged.trials["arm"].tolist() == ["full@adam", "full@sgd"]

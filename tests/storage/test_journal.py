@@ -11,8 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from optcompare import load
+from optcompare import compare, load
 from optcompare.core.comparison import Arm, Part, Trial
+from optcompare.errors import RunDirectoryError
+from optcompare.storage import journal as journal_module
 from optcompare.storage.journal import PARTS, Journal, forget_parts, read_run
 from optcompare.storage.run_dir import RECORDS, TRIALS, write_table
 from tests.helpers.plugins import LOUD
@@ -91,3 +93,56 @@ def test_records_that_were_cut_off_from_their_trial_are_left_out(tmp_path):
     (tmp_path / PARTS / f"000002-{TRIALS}").unlink()
     records, trials = read_run(tmp_path, [], [])
     assert records["seed"].tolist() == trials["seed"].tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [
+        ("checkpoint", "after a stop, trials that were under way begin again"),
+        ("000001-states", "no later state is kept, from which trials could go on"),
+    ],
+)
+def test_a_run_goes_on_without_checkpoints_and_states_that_cannot_be_written(tmp_path, monkeypatch, first, said):
+    def full(path: Path, values: object) -> None:
+        raise RunDirectoryError(f"cannot write {path.name}: No space left on device")
+
+    monkeypatch.setattr(journal_module, "_save", full)
+    told = list[int]()
+    journal = Journal(tmp_path, lambda trial, outcome: told.append(trial.seed), pause=0.0)
+    for seed in range(2):
+        if first == "checkpoint":
+            journal.checkpoint([])
+        journal.add(trial(seed), row(seed), [row(seed)], {"model": {}})
+        journal.flush()
+        journal.checkpoint([])
+    assert told == [0, 1]
+    assert journal.notes == [f"cannot write {first}.pt: No space left on device; {said}"]
+
+
+class Gone:
+    """Takes the directory of parts away once a trial has ended, as if it could not be written any more."""
+
+    def __init__(self, run: Path) -> None:
+        self.parts, self.away = run / PARTS, run.with_name("away")
+
+    def measured(self, trial, record):
+        pass
+
+    def trial_finished(self, trial, outcome):
+        self.parts.rename(self.away)
+
+    def advanced(self, done, of, fraction, seconds_left):
+        pass
+
+
+def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on_with_what_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal_module, "_FLUSH_SECONDS", 0.0)
+    settings = {"seeds": 3, "epochs": 1, "device": "cpu", "trainer": "loop"}
+    gone = Gone(tmp_path / "run")
+    kept = r"trials that ended before are kept; once it can be written, optcompare run --resume .*run goes on$"
+    with pytest.raises(RunDirectoryError, match=r"^cannot write .*records\.parquet: Cannot save file into .*; " + kept):
+        compare("line", "full", out=tmp_path / "run", observer=gone, **settings)
+    gone.away.rename(gone.parts)
+    assert load(tmp_path / "run").trials["seed"].tolist() == [0]
+    resumed = compare("line", "full", resume=tmp_path / "run", **settings)
+    assert resumed.trials["seed"].tolist() == [0, 1, 2]

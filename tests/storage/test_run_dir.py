@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -14,7 +15,15 @@ from optcompare import Result, compare, load
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, RunDirectoryError
 from optcompare.planning.prepare import prepare_again
-from optcompare.storage.run_dir import claim, read_json_file, read_table, write_atomically, write_json, write_table
+from optcompare.storage.run_dir import (
+    claim,
+    make_directory,
+    read_json_file,
+    read_table,
+    write_atomically,
+    write_json,
+    write_table,
+)
 from tests.helpers.workloads import small_workload
 
 FILES = {"comparison.json", "records.parquet", "trials.parquet", "paths.parquet", "summary.csv", "comparison.png"}
@@ -122,6 +131,26 @@ def test_write_that_raises_leaves_the_old_file_and_nothing_else(tmp_path, error,
         write_atomically(path, write)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EDQUOT])
+def test_the_first_error_is_said_where_the_temporary_file_cannot_be_removed_either(tmp_path, monkeypatch, code):
+    """As on a disk that became read-only."""
+
+    def refuses(*arguments: object, **options: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "unlink", refuses)
+    with pytest.raises(RunDirectoryError, match=rf"^cannot write .*a\.txt: {os.strerror(code)}$"):
+        write_atomically(tmp_path / "a.txt", refuses)
+
+
+def test_no_directory_can_be_made_below_a_file(tmp_path, result):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"^cannot write .*file/figures: Not a directory$"):
+        make_directory(tmp_path / "file" / "figures")
+    with pytest.raises(RunDirectoryError, match=r"^cannot write .*file/page\.html: Not a directory$"):
+        result.save_page(tmp_path / "file" / "page.html")
 
 
 def test_write_into_a_directory_that_is_gone_is_one_line(tmp_path):

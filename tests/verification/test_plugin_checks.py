@@ -120,7 +120,9 @@ def test_what_comes_with_the_package_keeps_its_contracts(plugin):
 
 
 def test_what_adds_nothing_or_is_not_there_is_one_line(tmp_path, capsys):
-    (tmp_path / "empty.py").write_text("")
+    (tmp_path / "empty.py").write_text(
+        "from optcompare import hookimpl\n@hookimpl\ndef optcompare_run_finished(result):\n    pass\n"
+    )
     with pytest.raises(
         OptcompareError,
         match=r"empty\.py adds no strategy, workload or optimizer, and nothing else can be checked; try",

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from ...errors import RAISED
 from . import scales, style
 from .curves import SIGNS, X
 from .layout import Heading, below_axes, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
@@ -232,7 +233,7 @@ class PanelRow:
             ax = sheet.axes(begin, top + self._above, across, HEIGHT)
             try:
                 panel.draw(ax, table, self._colours)
-            except Exception as error:
+            except RAISED as error:
                 ax.clear()
                 ax.set_axis_off()
                 said = style.folded(f"panel {name} failed: {type(error).__name__}: {error}", 72 * across, style.SMALL)
@@ -249,7 +250,7 @@ def _or_else(ask: Callable[[pd.DataFrame], T], table: pd.DataFrame, otherwise: T
     """What a panel says; a plugin's mistake must not cost the picture of a run."""
     try:
         return ask(table)
-    except Exception:
+    except RAISED:
         return otherwise
 
 

@@ -20,6 +20,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
+from .fonts import families
+
 Colour = str | tuple[float, float, float]
 Dashes = str | tuple[float, tuple[float, ...]]
 Floats = NDArray[np.float64]
@@ -42,9 +44,14 @@ DRAWN = 200
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the caller's settings are, which come back afterwards."""
+    """Matplotlib's own defaults, whatever the caller's settings are, which come back afterwards.
+
+    Their fonts are used for characters that DejaVu Sans lacks.
+    """
     with matplotlib.rc_context():
+        chosen = families()
         matplotlib.rcdefaults()
+        matplotlib.rcParams["font.family"] = chosen
         yield
 
 
@@ -87,10 +94,14 @@ def seeds_drawn(count: int) -> str:
     return "seeds" if count <= DRAWN else f"{DRAWN} of {count:,} seeds"
 
 
-@lru_cache(maxsize=512)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """The width in points of one line of text without mathematics, at any resolution from 72 dots an inch up."""
-    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
+    return _width(text, size, weight, tuple(families()))
+
+
+@lru_cache(maxsize=512)
+def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> float:
+    font = FontProperties(family=list(family), size=size, weight=weight)
     # Hinting rounds each letter to whole dots: at 72 to 100 dots an inch text grows by up to a twelfth.
     return 1.08 * float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
 

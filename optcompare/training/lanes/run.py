@@ -13,6 +13,7 @@ import torch
 
 from ...core.comparison import Comparison, Trial
 from ...core.schedule import depends_on_budget, schedule_of
+from ...errors import RAISED
 from ..data import TensorSource
 from ..device import Clock
 from ..loop.batch_plan import Plan
@@ -126,8 +127,8 @@ class LanesRun:
                 if key not in plans:
                     plans[key] = lane.planner.draw(lane.progress.epoch)
                 lane.planner.accept(plans[key], lane.progress)
-            except Exception as error:
-                lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial)
+            except RAISED as error:
+                lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial, self._n)
                 self._freeze(number)
                 continue
             sizes = sizes or plans[key].sizes

@@ -19,7 +19,7 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...core.schedule import schedule_of
-from ...errors import explain
+from ...errors import RAISED, explain
 from ..data import TensorSource
 from ..loop.planner import Planner
 from ..loop.trainer import LoopTrainer
@@ -27,6 +27,7 @@ from ..loop.trial import State, TrialRun
 from ..measurement.counters import Progress
 from ..measurement.evaluation import averages_of
 from ..measurement.record import Record
+from ..settings import settings_kept
 from .equivalence import (
     TOLERANCES,
     UPDATES,
@@ -91,7 +92,7 @@ class LanesTrainer:
             warnings.simplefilter("ignore")  # the loop will say them
             try:
                 return self._admit(list(trials))
-            except Exception as error:
+            except RAISED as error:
                 why = str(error) if isinstance(error, Unsupported) else f"lanes failed: {explain(error)}"
                 return Admitted([], [(trial, why) for trial in trials], isinstance(error, Slower))
 
@@ -100,7 +101,7 @@ class LanesTrainer:
         trials: Sequence[Trial],
         state: State | None,
         until: Callable[[], bool],
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], bool] | None = None,
     ) -> tuple[list[Record], State]:
         """Trains an admitted group on from ``state`` for a while, as :meth:`LoopTrainer.advance` does one trial.
 
@@ -108,7 +109,7 @@ class LanesTrainer:
         loop trainer can go on from, and under "strayed" which of them must, by their numbers, and why; "again" says
         that they must begin again, since something failed half way.
         """
-        with preserved_rng():
+        with preserved_rng(), settings_kept():
             again = False
             try:
                 if self._live is not None and state is self._live[0]:
@@ -116,21 +117,24 @@ class LanesTrainer:
                     run.records = []
                 else:
                     run = self._run(trials, state)
-            except Exception as error:
+            except (*RAISED, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt) and (stop is None or stop()):
+                    raise
                 why = f"lanes failed: {explain(error)}"
                 lost: list[State] = [{"progress": Progress().to_state()} for _ in trials]
                 return [], {"lanes": lost, "strayed": {str(n): why for n in range(len(trials))}, "again": True}
             try:
                 run.train(until)
-            except Exception as error:
-                again = True
-                for lane in run.lanes:
-                    if lane.running:
-                        lane.strayed = f"lanes failed: {explain(error)}"
-            except KeyboardInterrupt:
-                for lane in run.lanes:
-                    if lane.running:
+            except (*RAISED, KeyboardInterrupt) as error:
+                users = isinstance(error, KeyboardInterrupt) and (stop is None or stop())
+                if users and stop is None:
+                    raise
+                again = not users
+                for lane in filter(lambda lane: lane.running, run.lanes):
+                    if users:
                         lane.progress.status, lane.progress.reason = "interrupted", "interrupted within an update"
+                    else:
+                        lane.strayed = f"lanes failed: {explain(error)}"
             state = {**run.state(), "again": again}
             self._live = state, run
             return run.records, state
@@ -288,7 +292,7 @@ def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> f
         began = perf_counter()
         try:
             program.run(carry, rates, programs.data, both)[0][0].sum().item()
-        except Exception as error:
+        except RAISED as error:
             raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
         found.append((perf_counter() - began) / 2)
     return min(found)

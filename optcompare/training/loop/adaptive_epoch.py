@@ -9,7 +9,7 @@ import torch
 
 from ...interfaces.strategy import StepStats
 from ..measurement.step_stats import needs_samples, step_stats
-from .batch_plan import check_batch, check_coverage, check_enough, digest, started
+from .batch_plan import as_indices, check_batch, check_coverage, check_enough, digest, started
 from .gradient import in_chunks, mean_gradient
 from .trial import TrialRun
 
@@ -25,7 +25,7 @@ def adaptive_epoch(run: TrialRun, stop: Callable[[], bool]) -> None:
     ends: list[int] = []
     generator = started(run.strategy, epoch, name)
     with run.clock, run.planner.acts():
-        batch = next(generator, None)
+        batch = as_indices(next(generator, None))
     while batch is not None and progress.status == "running":
         done = progress.samples - begun
         check_batch(batch, epoch.index, n, name, len(yielded))
@@ -89,6 +89,7 @@ def _may_be_measured(run: TrialRun, mark: int, size: int) -> bool:
 
 def _send(generator: Generator[Tensor, StepStats, None], stats: StepStats) -> Tensor | None:
     try:
-        return generator.send(stats)
+        batch: Tensor = as_indices(generator.send(stats))
+        return batch
     except StopIteration:
         return None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from bisect import bisect_left
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ...errors import StrategyError
@@ -18,18 +19,23 @@ from ...interfaces.strategy import Epoch, StepStats, Strategy
 if TYPE_CHECKING:
     from torch import Tensor
 
+_NARROW = {torch.int8, torch.int16, torch.int32}
+_WHOLE = {*_NARROW, torch.int64, torch.uint8}
+
 
 class Plan:
     """The checked batches of one epoch of a non-adaptive strategy.
 
     ``sizes``: of its batches; ``ends[i]``: samples of this epoch once update i is made; ``flat``: int64[samples], their
     indices; ``in_order``: whether they follow the shared order. ``order`` is the epoch's shared order, which nobody else
-    could write to.
+    could write to; ``watched``: passes the batches on, and sees when each comes.
     """
 
-    def __init__(self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str) -> None:
+    def __init__(
+        self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str, watched: Callable[[Any], Iterator[Any]] = iter
+    ) -> None:
         n = len(order)
-        batches, self.sizes = _drawn(strategy.batches(epoch), n)
+        batches, self.sizes = _drawn(watched(_iterator(strategy.batches(epoch), epoch.index, name)), n)
         self.flat = check_form(batches, self.sizes, epoch.index, n, name)
         if strategy.coverage == "free":
             check_range(batches, self.flat, epoch.index, n, name)
@@ -143,10 +149,44 @@ def check_enough(samples: int, n: int, where: str) -> None:
         raise StrategyError(f"strategy {where}: it yielded {samples} of the {n} samples that an epoch has")
 
 
+def as_indices(batch: Any) -> Any:
+    """A batch as an int64 tensor, where it is one of other whole numbers, or an array, list, tuple or range of them.
+
+    Anything else is returned as it is.
+    """
+    if isinstance(batch, torch.Tensor):
+        return batch.to(torch.int64) if batch.dtype in _NARROW else batch
+    if isinstance(batch, np.ndarray):
+        whole = batch.dtype.kind in "iu" or batch.size == 0
+        return torch.from_numpy(batch.astype(np.int64)) if whole else batch
+    if isinstance(batch, (list, tuple, range)) and all(map(_is_whole, batch)):
+        return torch.tensor([int(each) for each in batch], dtype=torch.int64)
+    return batch
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return value.ndim == 0 and (
+            value.dtype in _WHOLE if isinstance(value, torch.Tensor) else value.dtype.kind in "iu"
+        )
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _iterator(batches: Any, epoch: int, name: str) -> Iterator[Any]:
+    try:
+        return iter(batches)
+    except TypeError:
+        kind = "None" if batches is None else f"a {type(batches).__name__}"
+        raise StrategyError(
+            f"strategy {name}, epoch {epoch}: batches() must yield batches, or return a list of them; it returned {kind}"
+        ) from None
+
+
 def _drawn(batches: Iterator[Any], n: int) -> tuple[list[Any], list[int]]:
     """The batches of a generator and their sizes, up to more than an epoch holds, since it may never end."""
-    found, sizes, samples = [], [], 0
-    for batch in batches:
+    found, sizes, samples = list[Any](), list[int](), 0
+    for given in batches:
+        batch = as_indices(given)
         size = _size(batch)
         found.append(batch)
         sizes.append(size)
@@ -160,12 +200,21 @@ def _size(batch: Any) -> int:
     return batch.size(0) if isinstance(batch, torch.Tensor) and batch.ndim else 1
 
 
+def _described(batch: Any) -> str:
+    if isinstance(batch, np.ndarray):
+        return f"a NumPy array of {batch.dtype} and shape {list(batch.shape)}"
+    if isinstance(batch, (list, tuple)):
+        wrong = next(each for each in batch if not _is_whole(each))
+        return f"a {type(batch).__name__} with a {type(wrong).__name__} in it"
+    return f"a {type(batch).__name__}"
+
+
 def _blame(batches: list[Any], epoch: int, n: int, name: str, first: int) -> None:
     for number, batch in enumerate(batches, first):
         where = f"strategy {name}, epoch {epoch}, batch {number}"
-        rule = "a batch is a one-dimensional int64 tensor of indices"
+        rule = "a batch is a one-dimensional tensor, an array or a list of whole numbers, the indices of its samples"
         if not isinstance(batch, torch.Tensor):
-            raise StrategyError(f"{where}: got a {type(batch).__name__}; {rule}")
+            raise StrategyError(f"{where}: got {_described(batch)}; {rule}")
         if batch.dtype != torch.int64 or batch.ndim != 1:
             raise StrategyError(f"{where}: got {batch.dtype} of shape {list(batch.shape)}; {rule}")
         if len(batch) == 0:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
+from traceback import extract_tb
 
 import torch
 
 from ...core.comparison import Arm, Comparison, Trial
 from ...core.rng import preserved_rng
-from ...errors import explain
+from ...errors import RAISED, explain
 from ..contender import Setup
 from ..data import Source, first_rows, source
 from ..device import DTYPES
 from ..measurement.counters import Progress
 from ..measurement.record import Record
+from ..settings import settings_kept
 from ..shared_init import SharedStart
 from .epochs import train
 from .trial import State, TrialRun
 
 _KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
+_OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "backend out of memory")
 KEPT_RUNS = 4
 """Trials under way whose live objects are kept, so that they may take turns."""
 
@@ -79,30 +82,37 @@ class LoopTrainer:
         trials: Sequence[Trial],
         state: State | None,
         until: Callable[[], bool],
-        stop: Callable[[], bool] = lambda: False,
+        stop: Callable[[], bool] | None = None,
     ) -> tuple[list[Record], State]:
         """Trains a group of one trial on from ``state`` (None: from the shared start) for a while.
 
         ``until`` is asked after each update; once it says True, or the trial has ended, the new records and the new
         state are returned. Where a trial is cut has no influence on what it computes. An adaptive strategy is asked
         after each epoch, since nobody can store a generator half way; ``stop``, asked after each of its updates,
-        ends it as interrupted. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
+        ends it as interrupted. A KeyboardInterrupt is the user's where ``stop`` says True, and ends the trial as
+        interrupted; else code of the trial raised it. Without ``stop`` it is raised here too.
+        The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
         ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed: not
         the state handed in, not the process's generators.
         """
         (trial,) = trials
-        with preserved_rng():
+        with preserved_rng(), settings_kept():
             run = None
             try:
                 run = self._run(trial, state)
-                train(run, until, stop)
-            except Exception as error:
+                train(run, until, stop or (lambda: False))
+            except RAISED as error:
                 progress = run.progress if run else Progress()
-                progress.status, progress.reason = "failed", why(error, trial)
-            except KeyboardInterrupt:
-                if run is None:
+                progress.status, progress.reason = "failed", why(error, trial, self.setup.workload.size)
+            except KeyboardInterrupt as error:
+                users = stop is None or stop()
+                if users and (stop is None or run is None):
                     raise
-                run.progress.status, run.progress.reason = "interrupted", "interrupted within an update"
+                progress = run.progress if run else Progress()
+                progress.status = "interrupted" if users else "failed"
+                progress.reason = (
+                    "interrupted within an update" if users else why(error, trial, self.setup.workload.size)
+                )
             if run is None:
                 return [], {"progress": progress.to_state()}
             state = run.state()
@@ -139,10 +149,18 @@ class LoopTrainer:
         return self._takes_closure[arm.label]
 
 
-def why(error: Exception, trial: Trial) -> str:
-    """An error as one line; where memory ran out, with what to do about it."""
+def why(error: BaseException, trial: Trial, size: int) -> str:
+    """An error as one line; where memory ran out, with what to do about it. ``size``: samples of an epoch."""
     text = explain(error)
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
-        chunk = trial.arm.chunk
-        return f"out of memory with forward passes of up to {chunk} rows; give a smaller --chunk, such as {max(1, chunk // 4)}"
-    return text
+    ran_out = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    if not ran_out and not any(words in text for words in _OUT_OF_MEMORY):
+        return text
+    measuring = any(frame.filename.endswith("evaluation.py") for frame in extract_tb(error.__traceback__))
+    chunk = min(trial.arm.chunk, size)
+    if chunk == 1 and not measuring:
+        return "out of memory with forward passes of one row; give fewer --jobs, or a smaller model"
+    if measuring:
+        return "out of memory in evaluation; give a smaller --eval-chunk"
+    return (
+        f"out of memory with forward passes of up to {chunk} rows; give a smaller --chunk, such as {max(1, chunk // 4)}"
+    )

@@ -17,7 +17,7 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
-from ...errors import ComparisonError, WorkloadError, explain
+from ...errors import RAISED, ComparisonError, WorkloadError, explain
 from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure, wants_gradient
 from ...interfaces.workload import Workload
 from ..autocast import in_autocast
@@ -187,7 +187,7 @@ class TrialRun:
                 passes()
             try:
                 bare_step(optimizer)(*([passes] if self.takes_closure else []))
-            except Exception as error:
+            except RAISED as error:
                 given = "a closure" if self.takes_closure else "gradients in .grad, and no closure, loss or graph of it"
                 name = self.trial.arm.optimizer.label
                 raise ComparisonError(f"optimizer {name}: its step() fails, given {given}: {explain(error)}") from error

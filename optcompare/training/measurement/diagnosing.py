@@ -13,7 +13,7 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...core.tree import moved
-from ...errors import DiagnosticError, OptcompareError, explain
+from ...errors import RAISED, DiagnosticError, OptcompareError, explain
 from ...interfaces.diagnostic import Diagnostic
 from ...interfaces.workload import Workload
 from ..contender import Setup
@@ -106,7 +106,7 @@ def _measured(label: str, diagnostic: Diagnostic, moment: LiveMoment) -> dict[st
         return {name: float(found[name]) for name in diagnostic.columns}
     except OptcompareError as error:
         raise DiagnosticError(f"diagnostic {label}: {error}") from error
-    except Exception as error:
+    except RAISED as error:
         raise DiagnosticError(f"diagnostic {label}: {explain(error)}") from error
 
 

@@ -253,10 +253,22 @@ class TestEnds:
         loop = make_trainer(registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes")
         trainer = LanesTrainer(loop, 2**30)
         (group,) = trainer.admit(loop.setup.comparison.trials()).groups
-        records, state = trainer.advance(group, None, lambda: False)
+        records, state = trainer.advance(group, None, lambda: False, stop=lambda: True)
         progress = state["lanes"][0]["progress"]
         assert records[-1]["update"] == 9
         assert (progress["status"], progress["updates"]) == ("interrupted", 9)
+
+    def test_an_interrupt_that_nobody_asked_for_is_a_failure_which_the_loop_will_name(self, registry, monkeypatch):
+        def interrupts(self, count, *rest):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(LanesRun, "_made", interrupts)
+        loop = make_trainer(registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes")
+        trainer = LanesTrainer(loop, 2**30)
+        (group,) = trainer.admit(loop.setup.comparison.trials()).groups
+        _, state = trainer.advance(group, None, lambda: False, stop=lambda: False)
+        assert state["again"]
+        assert all(why.startswith("lanes failed: KeyboardInterrupt") for why in state["strayed"].values())
 
 
 class Presses:

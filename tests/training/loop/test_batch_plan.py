@@ -27,9 +27,17 @@ BAD = {
     ),
     "a negative index": (lambda e: [e.order - 1], "batch 0: index -1 is out of range"),
     "a float index": (lambda e: [e.order.float()], "batch 0: got torch.float32 of shape"),
-    "an int32 index": (lambda e: [e.order[:9], e.order[9:].int()], "batch 1: got torch.int32 of shape"),
+    "a mask": (lambda e: [e.order[:9], e.order < 5], "batch 1: got torch.bool of shape"),
+    "an array of fractions": (
+        lambda e: [e.order.numpy() / 2],
+        r"batch 0: got a NumPy array of float64 and shape \[10\]",
+    ),
+    "an array of two dimensions": (lambda e: [e.order.reshape(2, 5).numpy()], r"got torch.int64 of shape \[2, 5\]"),
+    "an empty list": (lambda e: [e.order[:5], []], "batch 1: the batch is empty"),
+    "empty lists for ever": (lambda e: iter(list, None), "batch 0: the batch is empty"),
     "a matrix": (lambda e: [e.order.reshape(2, 5)], r"batch 0: got torch.int64 of shape \[2, 5\]"),
-    "a list": (lambda e: [e.order.tolist()], "batch 0: got a list"),
+    "a list of lists": (lambda e: [[e.order.tolist()]], "batch 0: got a list with a list in it"),
+    "a list of fractions": (lambda e: [(0, 1.5)], "batch 0: got a tuple with a float in it"),
     "a single number": (lambda e: [e.order[0]], r"batch 0: got torch.int64 of shape \[\]"),
     "a repeated index": (lambda e: [e.order[:9], e.order[:1]], r"batch 1: index \d is repeated"),
     "a missing index": (lambda e: [e.order.sort().values[:7]], "3 of 10 samples were left out, index 7 first"),
@@ -49,6 +57,50 @@ def test_a_batch_that_breaks_the_rules_is_named_with_epoch_and_batch(case, adapt
 
     with pytest.raises(OptcompareError, match=f"strategy odd, epoch 0.*{message}"):
         compare(small_workload(), [strategy(generate, adaptive=adaptive)], seeds=1, epochs=2)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+@pytest.mark.parametrize(
+    "form",
+    [
+        torch.Tensor.tolist,
+        torch.Tensor.numpy,
+        torch.Tensor.int,
+        lambda batch: [*batch.numpy()],
+        lambda batch: tuple(batch),
+        lambda batch: batch.numpy().astype("uint16"),
+    ],
+    ids=["list", "array", "int32", "list of NumPy integers", "tuple of tensors", "uint16"],
+)
+def test_indices_may_come_in_any_form_of_whole_numbers(form, adaptive):
+    def formed(epoch):
+        for batch in epoch.order.split(3):
+            yield form(batch)
+
+    settings = {"seeds": 2, "epochs": 2, "trainer": "loop"}
+    result = compare(small_workload(), [strategy(formed, adaptive=adaptive)], **settings)
+    as_mini = compare(small_workload(), "mini:3", **settings)
+    names = ["final_sha256", "batches_sha256"]
+    assert result.trials[names].to_numpy().tolist() == as_mini.trials[names].to_numpy().tolist()
+
+
+def test_a_list_that_is_filled_again_after_each_yield_is_taken_as_it_was():
+    def reuses(epoch):
+        batch = []
+        for index in epoch.order:
+            batch.append(index)
+            if len(batch) == 5:
+                yield batch
+                batch.clear()
+
+    result = compare(small_workload(), [strategy(reuses)], seeds=1, epochs=1)
+    assert result.trials["updates"].tolist() == [2]
+
+
+@pytest.mark.parametrize(("returned", "kind"), [(None, "None"), (3, "a int")])
+def test_batches_that_returns_no_batches_is_told_to_yield(returned, kind):
+    with pytest.raises(StrategyError, match=f"must yield batches, or return a list of them; it returned {kind}$"):
+        compare(small_workload(), [strategy(lambda epoch: returned)], seeds=1, epochs=1)
 
 
 @pytest.mark.parametrize("adaptive", [False, True])

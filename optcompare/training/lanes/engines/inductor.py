@@ -18,7 +18,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +73,14 @@ class Compiling:
         if why is not None:
             raise Unsupported(why)
         self._follow, self._began = follow, time.perf_counter()
-        self._path = _library(step, example, follow)
         self._process: subprocess.Popen[bytes] | None = None
-        self.cached = self._path.is_file()
-        if not self.cached and _claimed(self._path):
-            self._start(step, example)
+        try:
+            self._path = _library(step, example, follow)
+            self.cached = self._path.is_file()
+            if not self.cached and _claimed(self._path):
+                self._start(step, example)
+        except Exception as error:  # no home, a full disk, or a directory that may only be read
+            raise Unsupported(f"the compiled program cannot be kept: {first_line(error)}") from error
 
     def ready(self) -> bool:
         """Whether :meth:`scan` would return at once."""
@@ -94,7 +97,8 @@ class Compiling:
         try:
             return _loaded(self._path, self._follow), time.perf_counter() - self._began
         except Exception as error:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
             raise Unsupported(f"torch's compiler failed: {self._complaint() or first_line(error)}") from error
 
     def stop(self) -> None:

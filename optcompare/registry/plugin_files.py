@@ -1,0 +1,129 @@
+"""Python files that are loaded by their paths, and find what stands beside them, as ``python FILE.py`` would."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from ..errors import PluginError, is_users
+
+PREFIX = "optcompare_file_"
+"""How the names begin under which such modules stand in ``sys.modules``."""
+
+
+def load_file(path: Path) -> types.ModuleType:
+    """Executes a Python file as a module of its own name; raises :class:`PluginError` where there is none.
+
+    Its folder is searched first, while it is executed. What it imported from there then has a name of this folder, so that
+    another file may have another module of the same name beside it.
+    """
+    if not path.is_file():
+        raise PluginError(f"there is no file {path}; give the path of a Python file")
+    name = f"{PREFIX}{path.stem}_{_digest(path)}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up to read string annotations
+    try:
+        with _searched_first(path.resolve().parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def find_later_imports() -> None:
+    """Lets functions of such files import what stands beside them when they are called, in this process."""
+    if not any(isinstance(finder, _Beside) for finder in sys.meta_path):
+        sys.meta_path.append(_Beside())
+
+
+@contextmanager
+def _searched_first(folder: Path) -> Iterator[None]:
+    before, place = set(sys.modules), str(folder)
+    importlib.invalidate_caches()
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        if place in sys.path:
+            sys.path.remove(place)
+        for name in [name for name in sys.modules if name not in before and not name.startswith(PREFIX)]:
+            if _stands_in(folder, sys.modules[name], name):
+                _rename(sys.modules.pop(name), f"{PREFIX}beside_{_digest(folder)}_{name}")
+        find_later_imports()
+
+
+def _stands_in(folder: Path, module: types.ModuleType, name: str) -> bool:
+    """Whether a module is one of this folder's own, or of a package in it."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return [str(folder / name.replace(".", "/"))] == [*getattr(module, "__path__", ())]
+    top = name.partition(".")[0]
+    return is_users(file) and Path(file).resolve().is_relative_to(folder) and _is_beside(folder, top)
+
+
+def _is_beside(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
+
+
+def _rename(module: types.ModuleType, name: str) -> None:
+    """Also of what is defined in it: annotations and pickles look modules up by name."""
+    for value in list(vars(module).values()):
+        if isinstance(value, (type, types.FunctionType)) and value.__module__ == module.__name__:
+            value.__module__ = name
+    module.__name__ = name
+    sys.modules[name] = module
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+
+
+class _Beside:
+    """Finds a module that nobody else does beside the file whose code imports it."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None:
+            return None
+        folder = _folder_of_importer()
+        if folder is None or not _is_beside(folder, name):
+            return None
+        known = sys.modules.get(f"{PREFIX}beside_{_digest(folder)}_{name}")
+        if known is not None:
+            return ModuleSpec(name, _Again(known))
+        return PathFinder.find_spec(name, [str(folder)])
+
+
+class _Again(Loader):
+    """Hands a module out that was imported before."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self._module = module
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        return self._module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass
+
+
+def _folder_of_importer() -> Path | None:
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith("<") and file != __file__:
+            return Path(file).resolve().parent if is_users(file) else None
+        frame = frame.f_back  # type: ignore[assignment]
+    return None

@@ -1,0 +1,73 @@
+"""Settings of the process that code of a workload, strategy or optimizer may change, and that come back afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+_modes: Any = torch.utils.deterministic
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, lambda value: torch.set_default_device(None if value.type == "cpu" else value)),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (
+        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+        lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+    ),
+    (lambda: _modes.fill_uninitialized_memory, lambda value: setattr(_modes, "fill_uninitialized_memory", value)),
+    (lambda: torch.backends.cudnn.benchmark, lambda value: setattr(torch.backends.cudnn, "benchmark", value)),
+    (
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda value: torch.autograd.set_detect_anomaly(*value),
+    ),
+    (np.geterr, lambda value: np.seterr(**value)),
+    (lambda: list(warnings.filters), lambda value: warnings.filters.__setitem__(slice(None), value)),  # type: ignore[index]
+    (lambda: _directory(), os.chdir),
+    (lambda: _handlers(), lambda value: _handle(value)),
+)
+"""How each is read, and put back."""
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Puts back torch's, NumPy's and Python's settings as they were: threads, default dtype and device, gradient mode,
+    algorithms, anomaly detection, floating-point errors, filters of warnings, working directory, signal handlers."""
+    before = [read() for read, _ in _SETTINGS]
+    try:
+        yield
+    finally:
+        for (read, put_back), value in zip(_SETTINGS, before, strict=True):
+            if value is not None and read() != value:
+                put_back(value)
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return None
+
+
+def _handlers() -> list[Any] | None:
+    """Those that can be put back: in the main thread, and made in Python."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    found = [signal.getsignal(number) for number in _SIGNALS]
+    return None if None in found else found
+
+
+def _handle(handlers: list[Any]) -> None:
+    for number, handler in zip(_SIGNALS, handlers, strict=True):
+        signal.signal(number, handler)
