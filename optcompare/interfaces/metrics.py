@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.tree import mapped, rebuilt, tensors
-from ..errors import WorkloadError, explain
+from ..errors import RAISED, WorkloadError, explain
 from .label_weights import IGNORED
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def called(name: str, metric: Callable[..., Any], *arguments: Any) -> Any:
     """What a metric returns; raises :class:`WorkloadError`, naming the metric, where it fails."""
     try:
         return metric(*arguments)
-    except Exception as error:
+    except RAISED as error:
         raise WorkloadError(f"metric {name} fails: {explain(error)}") from error
 
 

@@ -138,7 +138,7 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
         model.train()
         try:
             loss = workload.mean_loss(model, batch)
-        except Exception:
+        except RAISED:
             return
         finally:
             model.eval()

@@ -340,7 +340,7 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
         if isinstance(called, torch.nn.Module):
             try:
                 copies[name] = copy.deepcopy(called).to(device, dtype)
-            except Exception as error:
+            except RAISED as error:
                 raise WorkloadError(
                     f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so that all trials would "
                     f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
