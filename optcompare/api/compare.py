@@ -113,7 +113,8 @@ def compare(
       told in processes of their own: one that is slow or fails costs no more than what it was not told, and a warning.
 
     Ctrl-C returns what was measured until then, with ``status`` "interrupted". The caller's generators, thread count
-    and torch flags are left as they were. Raises :class:`OptcompareError` with one line for whatever cannot be run.
+    and settings of torch and NumPy are left as they were. Raises :class:`OptcompareError` with one line for whatever cannot
+    be run.
     """
     plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
     prepared = prepare(

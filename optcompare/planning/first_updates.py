@@ -18,9 +18,10 @@ from ..training.lanes.memory import free_memory, kept_bytes_a_row
 from ..training.loop.batch_plan import as_indices, check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun, with_own_loss
+from ..training.loop.trial import State, TrialRun
 from ..training.measurement.evaluation import evaluate, evaluating, judged
 from ..training.measurement.module_state import same, state_kept
+from ..training.own_loss import with_own_loss
 from .update_differences import GRADIENT, MEASURED_LOSS, Difference, apart, compared, kept_beside, unlike_attributes
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from ..errors import RAISED, WorkloadError
 from ..interfaces.workload import Workload, is_tensors
 from ..training.data import DatasetSource, Source
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import with_own_loss
 from ..training.measurement.evaluation import in_eval_mode
+from ..training.own_loss import with_own_loss
 from ..training.placement import place
 from .unsaved_state import values_within
 

@@ -17,10 +17,10 @@ from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import with_own_loss
 from ..training.measurement.evaluation import evaluating, in_eval_mode
 from ..training.measurement.module_state import state_kept
 from ..training.mismatch import explain_with_kinds
+from ..training.own_loss import with_own_loss
 from ..training.placement import place
 from .loss_checks import check_loss, refuse_foreign_weights
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from types import BuiltinFunctionType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,9 +14,8 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
-from ...errors import RAISED, ComparisonError, WorkloadError, explain
+from ...errors import RAISED, ComparisonError, explain
 from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure, wants_gradient
-from ...interfaces.workload import Workload
 from ..autocast import in_autocast
 from ..contender import Setup
 from ..data import Source
@@ -27,12 +23,13 @@ from ..device import DTYPES, Clock
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
 from ..measurement.evaluation import evaluate, next_mark
-from ..measurement.module_flags import Flags
+from ..measurement.module_flags import Flags, refuse_new_weights
 from ..measurement.module_state import changed_state, load_attributes, saved_state
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
 from ..now import NOW
+from ..own_loss import with_own_loss
 from ..placement import place
 from ..shared_init import SharedStart, fingerprint
 from .closure_passes import Passes, check_arm
@@ -220,7 +217,7 @@ class TrialRun:
             self._measure()
 
     def _measure(self) -> None:
-        self._refuse_unfrozen()
+        refuse_new_weights(self.model, self.weights, self.progress.updates)
         self.say_now()
         watch, progress = Clock(self.device), self.progress
         if self._sketched:
@@ -240,19 +237,6 @@ class TrialRun:
             return dict.fromkeys(self.diagnosing.columns, math.nan)
         lr = float(self.optimizer.param_groups[0]["lr"])
         return self.diagnosing.values(self.model, self.progress.updates, self.progress.samples, lr)
-
-    def _refuse_unfrozen(self) -> None:
-        """Raises where there are trainable weights that were not when the optimizer was made, which does not train them."""
-        known = set(map(id, self.weights))
-        new = [
-            name for name, weight in self.model.named_parameters() if weight.requires_grad and id(weight) not in known
-        ]
-        if new:
-            more = f" and {len(new) - 1} more weights" if len(new) > 1 else ""
-            raise ComparisonError(
-                f"by update {self.progress.updates} the model made {new[0]}{more}, or made them trainable, after the optimizer "
-                "was made, which does not train them; make weights in __init__, trainable from the beginning"
-            )
 
     def keep(self, batch: Tensor) -> None:
         """Keeps what the next update sets out from, for a diagnosis of it."""
@@ -326,35 +310,3 @@ class TrialRun:
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
         return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
-
-
-def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
-    """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may keep something.
-
-    A loss that is a module may also have weights, on another device. Functions are no such objects; an object that cannot
-    be copied is shared by all trials.
-    """
-    copies: dict[str, Any] = {}
-    for name in ("loss", "forward", "objective", "weight"):
-        called = getattr(workload, name)
-        if isinstance(called, torch.nn.Module):
-            try:
-                copies[name] = copy.deepcopy(called).to(device, dtype)
-            except RAISED as error:
-                raise WorkloadError(
-                    f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so that all trials would "
-                    f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
-                ) from error
-        elif _may_keep(called):
-            with suppress(Exception):
-                copies[name] = copy.deepcopy(called)
-    return dataclasses.replace(workload, **copies) if copies else workload
-
-
-def _may_keep(called: Any) -> bool:
-    """Whether a callable is an object of a class with attributes of its own, rather than a function or a part of one."""
-    return (
-        called is not None
-        and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))
-        and bool(getattr(called, "__dict__", None))
-    )

@@ -3,11 +3,12 @@ functions stand in attributes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from ...errors import ComparisonError
 from .module_state import own_attributes
 
 
@@ -49,3 +50,22 @@ class Flags:
 def is_partial(state: Mapping[str, Any]) -> bool:
     """Whether a trial's state is not all of it, since the model put another function into an attribute."""
     return bool(state.get("flags", {}).get("functions"))
+
+
+def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int) -> None:
+    """Raise ComparisonError where there are trainable weights that were not when the optimizer was made, which does not
+    train them.
+
+    Args:
+        model: After so many updates.
+        trained: The weights that the optimizer was made with.
+        updates: For the message.
+    """
+    known = set(map(id, trained))
+    new = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in known]
+    if new:
+        more = f" and {len(new) - 1} more weights" if len(new) > 1 else ""
+        raise ComparisonError(
+            f"by update {updates} the model made {new[0]}{more}, or made them trainable, after the optimizer was made, which "
+            "does not train them; make weights in __init__, trainable from the beginning"
+        )

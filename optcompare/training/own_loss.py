@@ -1,0 +1,47 @@
+"""Each trial's own copy of what a workload calls, where that may keep something from one call to the next."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from contextlib import suppress
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import torch
+
+from ..errors import RAISED, WorkloadError, explain
+from ..interfaces.workload import Workload
+
+
+def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
+    """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may keep something.
+
+    A loss that is a module may also have weights, on another device. Functions are no such objects; an object that cannot
+    be copied is shared by all trials.
+    """
+    copies: dict[str, Any] = {}
+    for name in ("loss", "forward", "objective", "weight"):
+        called = getattr(workload, name)
+        if isinstance(called, torch.nn.Module):
+            try:
+                copies[name] = copy.deepcopy(called).to(device, dtype)
+            except RAISED as error:
+                raise WorkloadError(
+                    f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so that all trials would "
+                    f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
+                ) from error
+        elif _may_keep(called):
+            with suppress(Exception):
+                copies[name] = copy.deepcopy(called)
+    return dataclasses.replace(workload, **copies) if copies else workload
+
+
+def _may_keep(called: Any) -> bool:
+    """Whether a callable is an object of a class with attributes of its own, rather than a function or a part of one."""
+    return (
+        called is not None
+        and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))
+        and bool(getattr(called, "__dict__", None))
+    )
