@@ -1,17 +1,20 @@
 """What it costs to hold arms to a plain loop, and whether honest arms are ever refused.
 
-``python tests/benchmarks/reference.py [ROUNDS]`` prints the ratio of a run of ``digits`` (three strategies, ten seeds, twenty
-epochs) with the check to the same run without it, medians over interleaved rounds, goal 1.05; and how many of 240
-combinations of model, optimizer, learning rate and chunk are refused, goal 0.
+``python tests/benchmarks/reference.py [ROUNDS] [FOLDER]`` prints the ratio of a run of ``digits`` (three strategies, ten seeds,
+twenty epochs) with the check to the same run without it, medians over interleaved rounds, goal 1.05; how many of 240
+combinations of model, optimizer, learning rate and chunk are refused, goal 0; and, given a folder of scripts that each try a
+piece of a stranger's code, how many of them end with another exit code than 0, goal 0.
 """
 
 from __future__ import annotations
 
 import itertools
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,14 +102,24 @@ def seconds(check: Callable[..., Reference]) -> float:
         prepare.check_reference = original
 
 
-def main(rounds: int) -> None:
+def failing(folder: Path) -> tuple[int, list[str]]:
+    """How many scripts there are, and the names of those that do not end with exit code 0."""
+    scripts = sorted(folder.glob("*.py"))
+    ended = {each.name: subprocess.run([sys.executable, each], capture_output=True).returncode for each in scripts}
+    return len(ended), [name for name, code in ended.items() if code]
+
+
+def main(rounds: int, folder: Path | None = None) -> None:
     with_it, without = prepare.check_reference, lambda *arguments: Reference()
     seconds(without)  # programs are compiled before
     ratios = [seconds(with_it) / seconds(without) for _ in range(rounds)]
     print(f"digits, ten seeds: {statistics.median(ratios):.3f} times as long as without the check (goal 1.05)")
     count, wrong = refused()
     print(f"{wrong} of {count} honest combinations refused (goal 0)")
+    if folder is not None:
+        count, names = failing(folder)
+        print(f"{len(names)} of {count} scripts fail (goal 0){': ' * bool(names)}{', '.join(names)}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5, Path(sys.argv[2]) if len(sys.argv) > 2 else None)
