@@ -115,7 +115,7 @@ def split(whole: Given, share: float) -> tuple[Given, Given]:
         raise WorkloadError(
             f"valid={share} of {n} samples leaves none on one side; give a share between 0 and 1, such as 0.2"
         )
-    y = whole.data[-1] if isinstance(whole.data, tuple) else torch.zeros(0)
+    y = whole.data[-1] if isinstance(whole.data, tuple) and isinstance(whole.data[-1], torch.Tensor) else torch.zeros(0)
     kinds = y.unique(return_counts=True)[1] if y.ndim == 1 and not y.is_floating_point() else torch.zeros(0)
     alike = len(kinds) > 1 and int(kinds.min()) > 1 and min(count, n - count) >= len(kinds)
     parts = train_test_split(np.arange(n), test_size=count, random_state=0, stratify=y.numpy() if alike else None)

@@ -67,19 +67,22 @@ def lightning_form(module: Any, batch: Any) -> Form:
         )
     theirs = _own_optimizer(module, kind)
     count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    count = 2 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else count
 
     def step(model: Any, batch: Any) -> tuple[Any, Any]:
         with _attached(model), _logging_into(model) as logged:
             returned = model.training_step(*(batch, NOW.batch, 0)[:count])
-        return (returned["loss"] if isinstance(returned, Mapping) else returned, logged), batch
+        loss = returned.get("loss") if isinstance(returned, Mapping) else returned
+        if not isinstance(loss, torch.Tensor):
+            raise WorkloadError(
+                f"{kind}.training_step must return a loss, or a dictionary with 'loss', for each batch; got a "
+                f"{type(loss).__name__}"
+            )
+        return (loss, logged), batch
 
     if asked := _asks(module):
         step.of_progress = asked  # type: ignore[attr-defined]
-    (loss, logged), _ = step(module, batch)
-    if not isinstance(loss, torch.Tensor):
-        raise WorkloadError(
-            f"{kind}.training_step must return a loss, or a dictionary with 'loss'; got a {type(loss).__name__}"
-        )
+    (_, logged), _ = step(module, batch)
     metrics, dropped = _metrics_of(logged)
     said = f", with {', '.join(metrics)} that it logs" if metrics else ""
     notes = [
@@ -105,7 +108,8 @@ def _own_optimizer(module: Any, kind: str) -> str:
     made = made.get("optimizer") if isinstance(made, Mapping) else made
     if isinstance(made, (list, tuple)):
         made = made[0] if len(made) and isinstance(made[0], (list, tuple)) else made
-        if len(made) > 1 and not (len(made) == 2 and isinstance(made[1], (list, tuple, Mapping))):
+        of_schedule = len(made) == 2 and isinstance(made[1], (list, tuple, Mapping)) and "optimizer" not in made[1]
+        if len(made) > 1 and not of_schedule:
             raise WorkloadError(
                 f"{kind}.configure_optimizers returns {len(made)} optimizers, and an arm has one; give a module that is trained "
                 "by one loss"

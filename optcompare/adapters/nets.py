@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..errors import WorkloadError
+from ..errors import WorkloadError, explain
 from .form import Forward, overridden
 
 if TYPE_CHECKING:
@@ -87,13 +87,23 @@ def net_of(net: Any) -> Net:
 def _by_get_loss(net: Any, criterion: Any) -> Forward:
     """Output and loss as the net's own ``get_loss`` has it, of a net that was never initialized."""
 
+    own = copy.copy(net)
+
     def forward(model: nn.Module, batch: Any) -> tuple[Any, Any]:
         *inputs, y = batch
         output = model(*inputs)
-        own = copy.copy(net)
         own.__dict__.update(module_=model, criterion_=criterion)
         x = inputs[0] if len(inputs) == 1 else tuple(inputs)
-        return (output, own.get_loss(output, y, X=x, training=model.training)), y
+        try:
+            loss = own.get_loss(output, y, X=x, training=model.training)
+        except (AttributeError, TypeError) as error:
+            raise WorkloadError(
+                f"{type(net).__name__}.get_loss fails: {explain(error)}; of the net it is given module_ and criterion_ alone, "
+                "for it is not initialized here"
+            ) from error
+        finally:
+            own.__dict__.update(module_=None)
+        return (output, loss), y
 
     return forward
 

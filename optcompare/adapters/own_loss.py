@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -63,9 +64,11 @@ def _place_of_loss(output: Any) -> int | str | None:
     """Where in an output its only single number with a gradient stands; "" where it is the output itself."""
     if _is_loss(output):
         return ""
-    if isinstance(output, tuple):
+    if isinstance(output, (tuple, list)):
         places = [place for place, each in enumerate(output) if _is_loss(each)]
         return places[0] if len(places) == 1 else None
+    if isinstance(output, Mapping) and _is_loss(output.get("loss")):
+        return "loss"
     return None
 
 

@@ -44,6 +44,10 @@ def is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2
 
 
+_UNKNOWN = object()
+"""In place of a number that a metric could not compute of a part of the rows."""
+
+
 def called(name: str, metric: Callable[..., Any], *arguments: Any) -> Any:
     """What a metric returns; raises :class:`WorkloadError`, naming the metric, where it fails."""
     try:
@@ -79,7 +83,11 @@ class MetricValue:
         elif self._rows:
             self._rows.append(_kept(output, y))
         else:
-            value = called(self._name, self._metric, output, y)
+            try:
+                value = called(self._name, self._metric, output, y)
+            except WorkloadError:  # it may need all rows, as of every class
+                self._number, self._rows = _UNKNOWN, [_kept(output, y)]
+                return
             if is_pair(value):
                 self._sum, self._weight = self._sum + float(value[0]), self._weight + float(value[1])
             else:
@@ -95,7 +103,7 @@ class MetricValue:
             return self._one_number(called(self._name, self._object.compute))
         if self._rows:
             whole = self._number
-            if len(self._rows) > 1:
+            if len(self._rows) > 1 or whole is _UNKNOWN:
                 whole = called(self._name, self._metric, *(_joined(parts) for parts in zip(*self._rows, strict=True)))
             return self._one_number(whole)
         return self._sum / self._weight if self._weight else float("nan")

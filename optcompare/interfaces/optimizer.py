@@ -11,6 +11,7 @@ what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer finds the g
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import dis
 import functools
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from ..core.parameters import REQUIRED, Parameter, parameters
+from ..core.rng import preserved_rng
 from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:
@@ -197,9 +199,42 @@ def takes_closure(optimizer: Optimizer) -> bool:
 
 def wants_gradient(optimizer: Optimizer) -> bool:
     """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those that look for
-    flat minima do: they move the weights by it, evaluate again there, and move back."""
+    flat minima do: they move the weights by it, evaluate again there, and move back. It is tried out, once for each class."""
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and closure.default is not closure.empty and takes_closure(optimizer)
+    if closure is None or closure.default is closure.empty or not takes_closure(optimizer):
+        return False
+    kind = type(optimizer)
+    if kind not in _WANTS_GRADIENT:
+        _WANTS_GRADIENT[kind] = _depends_on_gradient(optimizer)
+    return _WANTS_GRADIENT[kind]
+
+
+_WANTS_GRADIENT: dict[type, bool] = {}
+
+
+def _depends_on_gradient(optimizer: Optimizer) -> bool:
+    """Whether a copy steps elsewhere, or not at all, where there is no gradient before its closure is called."""
+    import torch
+
+    found = []
+    for there in (True, False):
+        with preserved_rng():
+            tried = copy.deepcopy(optimizer)
+            weights = [weight for group in tried.param_groups for weight in group["params"]]
+
+            def closure(weights: Sequence[Tensor] = weights) -> Tensor:
+                for weight in weights:
+                    weight.grad = 1 + weight.detach()  # another one at another point
+                return torch.ones(())
+
+            for weight in weights:
+                weight.grad = torch.full_like(weight, 0.5) if there else None
+            try:
+                tried.step(closure)  # type: ignore[arg-type]
+            except RAISED:
+                return True
+            found.append(weights)
+    return not all(map(torch.equal, *found))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import torch
 from ..core.tree import len_batch, tensors
 from ..errors import WorkloadError
 from .label_weights import class_weights, holds_labels, ignored_label, label_weight
-from .metrics import Metric, accuracy
+from .metrics import Metric, accuracy, is_accumulated
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -80,6 +80,7 @@ class Workload:
             )
         if (self.loss is None) == (self.objective is None):
             raise WorkloadError(f"workload {self.name}: give one of loss(output, y) and objective(model, batch)")
+        self._check_kinds()
         for name in self.metrics:
             if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "seconds"):
                 raise WorkloadError(
@@ -105,6 +106,22 @@ class Workload:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise WorkloadError(f"workload {self.name}: {name} must be a whole number of at least 1, got {value!r}")
+
+    def _check_kinds(self) -> None:
+        """Raises for a setting that is of another kind than it must be."""
+        for name in ("loss", "forward", "objective", "weight", "collate"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                raise WorkloadError(f"workload {self.name}: {name} must be a function, got {value!r}")
+        named = isinstance(self.metrics, Mapping)
+        if not named or not all(callable(each) or is_accumulated(each) for each in self.metrics.values()):
+            raise WorkloadError(f"workload {self.name}: metrics must map names to functions, got {self.metrics!r}")
+        for name in ("goal", "name"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise WorkloadError(f"workload {self.name}: {name} must be a text, got {value!r}")
+        if isinstance(self.notes, str):
+            object.__setattr__(self, "notes", (self.notes,))
 
     @property
     def size(self) -> int:

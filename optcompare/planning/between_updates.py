@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -128,8 +129,10 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
 
 
 def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
-    """The trainer, measuring a few rows alone."""
-    trainer = trainer.asking(trainer.setup.comparison)
+    """The trainer, measuring the loss of a few rows alone, since a metric may need all."""
+    trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, stop_at_goal=False))
+    bare = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
+    trainer.setup = dataclasses.replace(trainer.setup, workload=bare)
     trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}
     return trainer
 

@@ -112,6 +112,9 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     if passes > 1:
         _refuse_short_budget(arm, comparison.budget, progress["epoch"], len(order))
         updates, sizes = None, [len(order) * int(passes)]
+    if passes <= 1 and trainer.evaluations(arm) > 1:  # of its batches, so that an epoch's samples are spent sooner
+        evaluations, sizes = trainer.evaluations(arm), sizes[:1] * math.ceil(len(sizes) / trainer.evaluations(arm))
+        updates = updates and math.ceil(updates / evaluations)
     update_seconds = progress["train_seconds"] / max(1, progress["updates"])
     mark_seconds = progress["measure_seconds"] / max(1, len(records))
     return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)

@@ -149,7 +149,8 @@ class FirstUpdates:
                 return Difference(0.0, "")
             again = float(judged(plain.workload, plain.model, batch)[0]) if count > chunk else alone
             drawn = abs(again - alone)
-        there = evaluate(run.workload, run.model, {"train": rows}, chunk)["train_loss"]
+        bare = dataclasses.replace(run.workload, metrics={}, errors=())
+        there = evaluate(bare, run.model, {"train": rows}, chunk)["train_loss"]
         if not (math.isfinite(alone) and math.isfinite(there)):
             return Difference(0.0 if str(alone) == str(there) else math.inf, MEASURED_LOSS)
         beyond = max(0.0, abs(there - alone) - _NOISE * drawn)  # random numbers are others for each chunk

@@ -11,7 +11,7 @@ import torch
 
 from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
-from ..core.tree import len_batch, moved, tensors
+from ..core.tree import len_batch, mapped, moved, tensors
 from ..errors import RAISED, ComparisonError, WorkloadError, explain
 from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, is_tensors, of_torch, rows
@@ -152,15 +152,19 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
 
 def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> None:
     """A metric gives one number, or two that are sums over the batch."""
+    output, y = (mapped(torch.Tensor.detach, part) for part in (output, y))
     try:
         value: Any = None if is_accumulated(metric) else called(name, metric, output, y)
-        if not is_pair(value):
+    except WorkloadError:  # of so few rows; what fails of all of them is said when they are measured first
+        return
+    if not is_pair(value):
+        try:
             found = MetricValue(name, metric)
             found.add(output, y)
             found.value()
-            return
-    except WorkloadError as error:
-        raise WorkloadError(f"{who}: {error}") from error.__cause__
+        except WorkloadError as error:
+            raise WorkloadError(f"{who}: {error}") from error.__cause__
+        return
     for part in value:
         if getattr(part, "shape", ()) and math.prod(part.shape) != 1:
             raise WorkloadError(

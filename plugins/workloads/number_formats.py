@@ -14,6 +14,8 @@ MISSING = frozenset(
     | {"nan", "NaN", "none", "None", "null", "NULL", "k.A.", "k. A.", "missing", "unknown"}
 )
 SHARE = 0.9
+_MULTIPLES = frozenset({"k", "K", "M", "Mio", "Mrd", "Mn", "mn", "bn", "Bn", "B", "Tsd"})
+"""Units that multiply, so that a number without one is not in it."""
 _LOOKS = {
     "times such as 12:30": re.compile(r"\d{1,3}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?"),
     "ranges such as 10-20": re.compile(r"[\d.,]+ ?(?:-|–|to|bis) ?[\d.,]+"),
@@ -195,6 +197,11 @@ def _affix(seen: NumberEvidence) -> tuple[str, str]:
         return (
             "",
             f"it holds numbers with a unit and more without one ({examples[most]}, {examples['']}); write it or leave it out",
+        )
+    if most.strip(" $€£¥.") in _MULTIPLES and counts[""]:
+        return (
+            "",
+            f"it mixes numbers in {most} and plain ones ({examples[most]}, {examples['']}); write all in the same way",
         )
     if most in ("%", "‰") and counts[""]:
         return "", f"it mixes percentages and plain numbers ({examples[most]}, {examples['']}); write one of them"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "date", "text"]
 MOST_CATEGORIES = 100
+_EXACT = 2**53
+"""The largest whole number up to which a float64 holds all."""
 
 
 @dataclass
@@ -54,6 +56,10 @@ def kind_of(column: pd.Series[Any], said: Said) -> Kind:
         if numbers.count() < len(known):
             odd = listed(known[numbers.isna()].unique())
             said.note(f"'{column.name}' is numeric, and {odd} there is taken as missing")
+        if numbers.abs().max() > _EXACT and (known.dtype == object or pd.api.types.is_integer_dtype(known.dtype)):
+            said.note(
+                f"'{column.name}' holds whole numbers above 2^53, which are rounded; subtract what is common to all"
+            )
         return "number"
     dates = pd.to_datetime(known, errors="coerce", format="ISO8601", utc=True)
     if dates.count() < enough or not dates.count():

@@ -90,6 +90,30 @@ def test_several_ys_stand_in_a_tuple_or_a_mapping():
     assert one.trials["final_sha256"].tolist() == other.trials["final_sha256"].tolist()
 
 
+@pytest.mark.parametrize(("y", "loss"), [((KINDS, Y), of_tuple), ({"kinds": KINDS, "numbers": Y}, of_mapping)])
+def test_of_several_ys_a_share_is_held_out_too(y, loss):
+    workload = workload_from(TwoHeads, (X, y), loss=loss, valid=0.25)
+    assert (len(workload.train[0]), len(workload.valid[0])) == (30, 10)
+    trained(workload)
+
+
+class LossInAList(ScoresAndLoss):
+    def forward(self, x, targets=None):
+        return list(super().forward(x, targets))
+
+
+class LossInAMapping(ScoresAndLoss):
+    def forward(self, x, targets=None):
+        scores, loss = super().forward(x, targets)
+        return {"logits": scores, "loss": loss}
+
+
+@pytest.mark.parametrize("model", [LossInAList, LossInAMapping])
+def test_a_loss_in_a_list_or_a_mapping_is_found_too(model):
+    found, plain = trained(workload_from(model, (X, KINDS))), trained(workload_from(ScoresAndLoss, (X, KINDS)))
+    assert found.trials["final_sha256"].tolist() == plain.trials["final_sha256"].tolist()
+
+
 def test_inputs_may_stand_in_a_tuple_too():
     class Pair(nn.Module):
         def __init__(self):

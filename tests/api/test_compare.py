@@ -147,10 +147,13 @@ WRONG = {
         "the first 5 rows of train do not pass: RuntimeError",
     ),
     "a model that is no module": ({"model": lambda: 3}, r"model\(\) must return an nn.Module, got a int"),
-    "a metric of one number": (
-        {"metrics": {"mae": lambda output, y: 1.0}},
-        "metric mae must return a sum and its weight, got float",
+    "a metric that is no number": (
+        {"metrics": {"mae": lambda output, y: "1.0 m"}},
+        "metric mae gives a str; it must return one number, of all rows at once, or a sum and its weight",
     ),
+    "metrics without names": ({"metrics": [nn.functional.mse_loss]}, "metrics must map names to functions"),
+    "a weight that is no function": ({"weight": 3}, "weight must be a function, got 3"),
+    "a goal that is no text": ({"goal": 3}, "goal must be a text, got 3"),
     "a model without weights": ({"model": nn.Identity, "train": (Y[:, None], Y[:, None])}, "depends on no parameter"),
 }
 

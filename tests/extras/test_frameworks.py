@@ -284,6 +284,15 @@ class TestProgress:
                 },
                 "configure_optimizers returns 2 optimizers, and an arm has one",
             ),
+            (
+                {
+                    "configure_optimizers": lambda self: (
+                        {"optimizer": torch.optim.SGD(self.parameters(), 0.1), "frequency": 1},
+                        {"optimizer": torch.optim.Adam(self.parameters()), "frequency": 5},
+                    )
+                },
+                "configure_optimizers returns 2 optimizers, and an arm has one",
+            ),
         ],
     )
     def test_several_optimizers_are_refused(self, methods, message):

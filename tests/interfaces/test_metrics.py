@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
-from optcompare import WorkloadError, accuracy, compare
+from optcompare import OptcompareError, accuracy, compare
 from tests.helpers.workloads import small_workload
 
 X = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
@@ -83,8 +83,28 @@ def test_lanes_leave_metrics_of_all_rows_to_the_loop():
         (lambda output, y: output, r"metric odd gives a Tensor of shape \[5, 3\]; it must return one number"),
         (lambda output, y: None, "metric odd gives a NoneType; it must return one number"),
         (lambda output, y: output.missing, "metric odd fails: .*missing"),
+        (lambda output, y: [1.0, 2.0], "metric odd gives a list; it must return one number"),
     ],
 )
 def test_what_is_no_number_is_one_line(metric, message):
-    with pytest.raises(WorkloadError, match=message):
+    with pytest.raises(OptcompareError, match=message):
         compare(of_classes(metrics={"odd": metric}), **QUESTION)
+
+
+def needs_every_class(output, y):
+    if len(y.unique()) < 3:
+        raise ValueError("only one class")
+    return f1_score(y.numpy(), output.argmax(1).numpy(), average="macro", zero_division=0.0)
+
+
+@pytest.mark.parametrize("rows", [30, 4])
+def test_a_metric_that_needs_all_rows_is_given_them_in_sorted_data_too(rows):
+    order = KINDS.argsort()
+    workload = small_workload(
+        model=lambda: nn.Linear(3, 3), train=(X[order], KINDS[order]), loss=nn.functional.cross_entropy, batch_size=10,
+        metrics={"f1": needs_every_class},
+    )  # fmt: skip
+    result = compare(workload, **QUESTION, eval_chunk=rows)
+    with torch.no_grad():
+        expected = macro(result.model(result.trials["arm"][0], 0)(X), KINDS)
+    assert last(result, "train_f1") == pytest.approx(expected)

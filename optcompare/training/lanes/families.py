@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ...core.comparison import Trial
+from ...errors import RAISED
 from ...interfaces.metrics import is_accumulated, is_pair
 from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
@@ -150,7 +151,11 @@ def _refuse_whole_metrics(run: TrialRun) -> None:
     with evaluating(run.model):
         _, output, y = judged(run.workload, run.model, batch)
         for name, metric in run.workload.metric_functions.items():
-            if is_accumulated(metric) or not is_pair(metric(output, y)):
+            try:
+                pair = not is_accumulated(metric) and is_pair(metric(output, y))
+            except RAISED:  # of so few rows
+                pair = False
+            if not pair:
                 raise Unsupported(f"metric {name} is computed of all rows at once")
 
 

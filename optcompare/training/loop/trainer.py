@@ -140,6 +140,10 @@ class LoopTrainer:
         """
         return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state, self._warmed, beside)
 
+    def evaluations(self, arm: Arm) -> int:
+        """How often an update of the arm evaluates loss and gradient, as far as that is known here."""
+        return self._warmed.get(arm.label, 1)
+
     def takes_closure(self, arm: Arm) -> bool:
         """Whether an update of the arm may evaluate its batch several times."""
         if arm.label not in self._takes_closure:

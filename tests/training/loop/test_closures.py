@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from optcompare import ComparisonError, compare
+from optcompare.core.comparison import Budget
+from optcompare.planning.prepare import prepare
 from optcompare.verification.verify import verify
 from tests.helpers.workloads import small_workload
 
@@ -69,6 +71,22 @@ class Undecided(Midpoint):
         super().step(closure)
 
 
+class OptionalMidpoint(Midpoint):
+    """Wants a closure by its assertion alone, and no gradient before it."""
+
+    def step(self, closure=None):
+        assert closure is not None
+        super().step(closure)
+
+
+def test_no_gradient_is_computed_for_one_that_does_not_look_at_it():
+    found = [
+        compare(small_workload(n=24), "mini:6", kind, **QUESTION, epochs=4) for kind in (Midpoint, OptionalMidpoint)
+    ]
+    assert found[0].trials["final_sha256"].tolist() == found[1].trials["final_sha256"].tolist()
+    assert found[0].trials["samples"].tolist() == found[1].trials["samples"].tolist()
+
+
 def order(seed, epoch, n):
     return np.arange(n)
 
@@ -116,6 +134,14 @@ def test_evaluations_count_against_the_budget(budget, updates):
     (trial,) = result.trials.to_dict("records")
     assert (trial["updates"], trial["samples"], trial["status"]) == (updates, 12 * updates, "finished")
     assert all(check.held for check in result.certificate)
+
+
+def test_the_updates_that_are_expected_are_those_that_are_made(registry):
+    prepared = prepare(
+        registry, workload=small_workload(n=24), strategies=["mini:6"], optimizers=[Sharpness], lr=0.05, chunk=None,
+        eval_chunk=None, order=None, seeds=(0,), device="cpu", budget=Budget("epochs", 6),
+    )  # fmt: skip
+    assert prepared.estimates[0].updates == 12
 
 
 def test_a_run_is_resumed_and_verified(tmp_path):
