@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["number", "date", "text"]
 MOST_CATEGORIES = 100
-_EXACT = 2**53
-"""The largest whole number up to which a float64 holds all."""
+_EXACT, _CLOSE = 2**53, 1e-6
+"""The largest whole number up to which a float64 holds all; a spread, relative to numbers beyond it, that rounding hurts."""
 
 
 @dataclass
@@ -56,9 +56,10 @@ def kind_of(column: pd.Series[Any], said: Said) -> Kind:
         if numbers.count() < len(known):
             odd = listed(known[numbers.isna()].unique())
             said.note(f"'{column.name}' is numeric, and {odd} there is taken as missing")
-        if numbers.abs().max() > _EXACT and (known.dtype == object or pd.api.types.is_integer_dtype(known.dtype)):
+        spread = float(numbers.max()) - float(numbers.min())
+        if (most := float(numbers.abs().max())) > _EXACT and spread < _CLOSE * most:
             said.note(
-                f"'{column.name}' holds whole numbers above 2^53, which are rounded; subtract what is common to all"
+                f"'{column.name}' holds numbers above 2^53, whose units are rounded; subtract what is common to all"
             )
         return "number"
     dates = pd.to_datetime(known, errors="coerce", format="ISO8601", utc=True)

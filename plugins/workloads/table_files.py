@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,8 @@ from .table_dialect import named, shown
 if TYPE_CHECKING:
     import pandas as pd
 
+_ODD_ROW = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
+"""What pandas says of a row with more cells than the first ones."""
 _BATCH_CELLS = 2**21
 _INDEX = "__index_level_"
 
@@ -115,8 +118,13 @@ def _headless(header: Sequence[str], said: Said) -> str:
 
 def unreadable(kind: str, file: Path, error: Exception, said: Said) -> Exception:
     """What is wrong with a file, as an error of one line."""
-    what = "CSV table" if kind == "csv" else "Parquet file"
-    return said.wrong(f"{file} is no {what}: {' '.join(str(error).split())}")
+    what, why = "CSV table" if kind == "csv" else "Parquet file", " ".join(str(error).split())
+    if cut := _ODD_ROW.search(why):
+        why = (
+            f"line {cut[2]} has {cut[3]} fields, those above it {cut[1]}; quote a cell that holds the separator, or remove what "
+            "is too much"
+        )
+    return said.wrong(f"{file} is no {what}: {why}")
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

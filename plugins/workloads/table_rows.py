@@ -147,7 +147,9 @@ def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list
     before = len(said.notes)
     for name in table.names:
         if name.startswith(_UNNAMED):
-            said.note(f"'{name}' is left out: a column without a name mostly numbers the rows")
+            empty = table.column(name).isna().all()
+            why = "it has neither a name nor values" if empty else "a column without a name mostly numbers the rows"
+            said.note(f"'{name}' is left out: {why}")
         elif name != y:
             column = table.column(name)
             encoding = fitted(kind_of(column.iloc[known], said), column.iloc[train], said)

@@ -164,3 +164,16 @@ def test_the_tables_that_come_with_scikit_learn(tmp_path):
     assert "which no comma, semicolon, tab or bar separates" in message(folder / "linnerud_exercise.csv", "Chins")
     (tmp_path / "chins.csv").write_text((folder / "linnerud_exercise.csv").read_text().replace(" ", "\t"))
     assert table(tmp_path / "chins.csv", "Chins").columns == ("Situps", "Jumps")
+
+
+def test_a_row_with_too_many_cells_is_named_by_its_line(write):
+    lines = PLAIN.splitlines()
+    lines[3] += ",9"
+    assert "line 4 has 4 fields, those above it 3; quote a cell that holds the separator" in message(
+        write("\n".join(lines))
+    )
+
+
+def test_a_separator_at_the_end_of_each_line_is_no_column_that_numbers_them(write):
+    notes = table(write("a;y;\n" + "".join(f"{k};{k}.5;\n" for k in range(20))), "y").notes
+    assert "csv: 'Unnamed: 2' is left out: it has neither a name nor values" in notes

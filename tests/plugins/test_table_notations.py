@@ -218,3 +218,19 @@ def test_categories_that_differ_in_case_or_spaces_are_named(write, both_ways):
 def test_few_decimals_are_numbers_and_no_categories(write, both_ways):
     workload = both_ways(write(rows((["1,0", "1,3", "1,7"][k % 3] for k in range(30)), "\t")))
     assert workload.columns == ("c",)
+
+
+@pytest.mark.parametrize("unit", ["k", "M", "Mio"])
+def test_numbers_in_a_multiple_are_not_mixed_with_plain_ones(write, both_ways, unit):
+    cells = [f"{k}{unit}" if k % 4 else f"{k}000" for k in range(2, 32)]
+    notes = both_ways(write("c,a,y\n" + "".join(f"{cell},{k},{k}.25\n" for k, cell in enumerate(cells)))).notes
+    assert any(f"it mixes numbers in {unit} and plain ones" in note for note in notes)
+
+
+def test_whole_numbers_that_float64_does_not_hold_are_said(write, both_ways):
+    large, small = (
+        both_ways(write("c,y\n" + "".join(f"{start + k},{k}.25\n" for k in range(30)))).notes
+        for start in (10**16, 10**6)
+    )
+    assert any("'c' holds numbers above 2^53, whose units are rounded" in note for note in large)
+    assert not any("2^53" in note for note in small)
