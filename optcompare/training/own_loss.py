@@ -14,6 +14,9 @@ import torch
 from ..errors import RAISED, WorkloadError, explain
 from ..interfaces.workload import Workload
 
+_MOST_BYTES = 2**20
+"""Of a tensor that each trial has a copy of."""
+
 
 def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
     """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may keep something.
@@ -34,8 +37,20 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
                 ) from error
         elif _may_keep(called):
             with suppress(Exception):
-                copies[name] = copy.deepcopy(called)
+                copies[name] = copy.deepcopy(called, _shared(called))
     return dataclasses.replace(workload, **copies) if copies else workload
+
+
+def _shared(called: Any) -> dict[int, Any]:
+    """What a copy shares with the object: large tensors and arrays, which are data rather than state."""
+    held = [each for value in vars(called).values() for each in _with_members(value)]
+    return {id(each): each for each in held if getattr(each, "nbytes", 0) > _MOST_BYTES}
+
+
+def _with_members(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _may_keep(called: Any) -> bool:

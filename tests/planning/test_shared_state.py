@@ -11,6 +11,7 @@ from torch import nn
 
 from optcompare import ComparisonError, WorkloadError, compare
 from optcompare.planning.precision import precision_notes
+from optcompare.training.own_loss import with_own_loss
 from tests.helpers.workloads import small_workload
 
 QUESTION = {"strategies": "mini:6", "optimizers": "sgd:lr=0.05", "seeds": 3, "epochs": 6, "trainer": "loop"}
@@ -68,6 +69,24 @@ def test_a_loss_that_all_trials_share_and_that_changes_is_said(make):
     result = compare(small_workload(n=24, loss=make()), **QUESTION)
     said = [*result.notes, result.certificate[0].detail]
     assert any("loss." in each for each in said)
+
+
+class HoldsData:
+    """An objective that holds a large tensor beside what it counts."""
+
+    def __init__(self):
+        self.graph, self.passes = torch.zeros(2**19), 0
+
+    def __call__(self, output, y):
+        self.passes += 1
+        return nn.functional.mse_loss(output, y) + self.graph[0]
+
+
+def test_large_tensors_of_a_loss_are_not_copied_for_each_trial():
+    loss = HoldsData()
+    own = with_own_loss(small_workload(loss=loss), torch.device("cpu"), torch.float32).loss
+    assert own is not loss
+    assert own.graph is loss.graph
 
 
 class Keeps(nn.Module):
