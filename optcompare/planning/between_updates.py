@@ -119,11 +119,11 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
     trainer = _few_rows(trainer)
     with preserved_rng():
         run = trainer.run(trial, None)
-        for indices in batches:
+        for number, indices in enumerate(batches):
             run.update(indices)
             if measured:
                 run.measure()
-            if cut:
+            if cut and number in (0, len(batches) - 1):
                 run = trainer.run(trial, through_a_file(run.state()))
         return digest([run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]])
 

@@ -46,12 +46,16 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
     plain = trainer.asking(dataclasses.replace(comparison, diagnostics=(), autocast=None))
-    found, checks = Reference(remarks=_of_datasets(trainer)), dict[Any, _ArmCheck]()
+    found, checks, unsaved = Reference(remarks=_of_datasets(trainer)), dict[Any, _ArmCheck](), dict[Any, list[str]]()
     for arm in comparison.arms:
         key = _kind(arm, plain)
         if key not in checks:
             checks[key] = _ArmCheck(plain, Trial(arm, comparison.seeds[0]), found)
             checks[key].first_update()
+            of_optimizer = key[1:3]  # whatever the strategy
+            if of_optimizer not in unsaved:
+                unsaved[of_optimizer] = checks[key].look_for_state()
+            checks[key].unsaved = unsaved[of_optimizer]
         found.updates[arm.label] = 1
         if checks[key].unsaved:
             found.uncut[arm.label] = checks[key].unsaved
@@ -119,10 +123,13 @@ class _ArmCheck:
             difference = updates.first()
         if not self._agrees(difference, updates):
             raise ComparisonError(f"arm {self._trial.arm.label}: {self._why(difference)}")
+
+    def look_for_state(self) -> list[str]:
+        """What its trials keep where no checkpoint finds it; what measuring changes too is said."""
         with _one_line(self._trial.arm.label):
-            self.unsaved = kept_unsaved(self._trainer, self._trial, updates.batches)
             if changed := changed_by_measuring(self._trainer, self._trial):
                 self._say(f"measuring changes {_listed(changed)} too, so that training must not depend on it")
+            return kept_unsaved(self._trainer, self._trial, self._updates.batches)
 
     def _agrees(self, difference: Difference, updates: FirstUpdates) -> bool:
         """Whether a difference is within the tolerance, or all but disappears in float64, in which case it is said."""

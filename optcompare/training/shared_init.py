@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from ..core.rng import permutation, preserved_rng, seed_python
+from ..core.rng import permutation, preserved_rng, seed_python, seed_torch
 from ..errors import RAISED, ComparisonError, WorkloadError, explain
 from ..interfaces.workload import Workload
 
@@ -88,7 +88,7 @@ class SharedStart:
         torch.set_default_dtype(torch.float32)  # a caller's other default would make other modules
         try:
             with preserved_rng():
-                torch.manual_seed(self._seed)
+                seed_torch(self._seed)
                 seed_python(self._seed)
                 module = made(self._workload.model, f"workload {self._workload.name}")
                 materialize(self._workload, module, self._batch)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...core.comparison import Arm
-from ...core.rng import preserved_rng, seed_python
+from ...core.rng import preserved_rng, seed_python, seed_torch
 from ...interfaces.optimizer import Factory, build, takes_closure, wants_gradient
 from ...interfaces.workload import Workload
 from ..now import NOW
@@ -46,7 +46,7 @@ class PlainLoop:
     ) -> None:
         self.workload, self.clip, self.device = workload, arm.clip, device
         with preserved_rng():
-            torch.manual_seed(seed)
+            seed_torch(seed)
             seed_python(seed)
             self.model = workload.model()
             materialize(workload, self.model, lambda: first)
