@@ -337,7 +337,7 @@ def test_a_table_is_compared_by_its_path(tmp_path):
         ),
         (b"PK\x03\x04\0\0,\0\n\0,\1", {}, "it is a damaged zip archive"),
         (b"MZ\0\0,\0\n\0\0\0\0", {}, "it holds zero bytes, as binary files do"),
-        ("x,y\n1,2\n1,2,3\n", {}, "Expected 2 fields in line 3, saw 3"),
+        ("x,y\n1,2\n1,2,3\n", {}, "line 3 has 3 fields, those above it 2"),
         ("x,y\n1,2,3\n1,2,3\n", {}, "its rows have more values than its header has names"),
         (
             "price,z\n1,2\n",
