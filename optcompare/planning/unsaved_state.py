@@ -128,7 +128,8 @@ def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str,
         except ValueError:  # not filled yet
             continue
     yield from _of_names(path, vars(function))
-    yield from ((f"{GLOBAL}{path} (default {n})", each) for n, each in enumerate(function.__defaults__ or ()))
+    bare = path.removeprefix(GLOBAL)
+    yield from ((f"{GLOBAL}{bare} (default {n})", each) for n, each in enumerate(function.__defaults__ or ()))
     if is_installed(function.__module__):
         return
     where = function.__globals__

@@ -215,3 +215,18 @@ def test_globals_of_packages_are_not_looked_at_in_whatever_environment_they_are_
     monkeypatch.syspath_prepend(str(place))
     module = importlib.import_module(name)
     assert ("global COUNT" in values_within(step=module.step)) == seen
+
+
+class CountsInADefault(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = nn.Linear(3, 1)
+
+    def forward(self, x, kept=[0]):  # noqa: B006
+        kept[0] += self.training
+        return self.out(x)
+
+
+def test_a_default_argument_that_all_calls_share_is_named_once():
+    result = compare(small_workload(model=CountsInADefault), "full", seeds=1, epochs=1, trainer="loop")
+    assert any("changes global CountsInADefault.forward (default 0)[0], which" in note for note in result.notes)
