@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from ..core.columns import trial_key
 from ..core.goal import measures
 
 CONFIDENCE = 0.95
@@ -55,17 +56,17 @@ def compared_column(records: pd.DataFrame) -> str:
 
 
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row a trial: ``arm, seed, final, best`` of a column.
+    """One row a trial: ``arm, seed, final, best`` of a column, and its tuning ``repeat`` where there are several.
 
     A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was interrupted had
     less budget than the others, and is left out.
     """
-    rows, loss = records[["arm", "seed", column]], column.endswith("_loss")
-    groups = rows.groupby(["arm", "seed"], sort=False)
-    final = groups.tail(1).set_index(["arm", "seed"])[column]
+    key, loss = trial_key(trials), column.endswith("_loss")
+    groups = records[[*key, column]].groupby(key, sort=False)
+    final = groups.tail(1).set_index(key)[column]
     values = pd.DataFrame({"final": final, "best": groups[column].min() if loss else final}).reset_index()
-    lost = trials.loc[trials["status"].isin(["diverged", "failed"]), ["arm", "seed"]]
-    merged = values.merge(lost.assign(lost=True), how="outer", on=["arm", "seed"])
+    lost = trials.loc[trials["status"].isin(["diverged", "failed"]), key]
+    merged = values.merge(lost.assign(lost=True), how="outer", on=key)
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
-    whole = trials.loc[trials["status"] != "interrupted", ["arm", "seed"]]
-    return merged.drop(columns="lost").merge(whole, on=["arm", "seed"])
+    whole = trials.loc[trials["status"] != "interrupted", key]
+    return merged.drop(columns="lost").merge(whole, on=key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 RECORD_COLUMNS = (
     "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
     "seconds", "clock", "train_loss",
@@ -10,3 +12,15 @@ TRIAL_COLUMNS = (
     "workload", "phase", "arm", "lr", "seed", "status", "reason", "weights_sha256", "order_sha256", "batches_sha256",
     "final_sha256", "trainer", "updates", "samples", "train_seconds", "measure_seconds",
 )  # fmt: skip
+
+
+def trial_key(columns: Iterable[str]) -> list[str]:
+    """The columns that tell the trials of one phase apart: the arm, the seed, and the tuning repeat where there are several.
+
+    Args:
+        columns: The names of a table's columns.
+
+    Returns:
+        ``["arm", "seed"]``, and ``"repeat"`` where the table has such a column.
+    """
+    return ["arm", "seed", *(["repeat"] if "repeat" in set(columns) else [])]
