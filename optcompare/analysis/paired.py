@@ -1,91 +1,38 @@
-"""Arms against a baseline, seed by seed: differences, what may be claimed of them, and samples to a goal.
+"""Arms against a baseline, seed by seed: what their differences are, and what may be claimed of them.
 
-Arms share their seeds, so what a seed does to both cancels in their difference. Everything here rests on differences
-(for samples, on differences of logs) and Student's t: with so few seeds a bootstrap covers too little.
+Arms share their seeds, so what a seed does to both cancels in their difference. What is claimed rests on exact tests alone
+(:mod:`.exact_tests`), in one family (:mod:`.error_rate`); means, medians and t intervals describe.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtr
 
 from ..core.goal import Goal
 from ..errors import ComparisonError
-from .statistics import final_values, mean_interval
+from .claims import measures, with_claims
+from .exact_tests import Side, sign_flip_p, sign_p
+from .looks import FIRST_LOOK, Look
+from .pairing import Pairing, paired_trials, values_by_arm
+from .statistics import final_values
 from .time_to_goal import time_to_goal
 
-ALPHA = 0.05
 ROUNDING = 1e-5
 """The relative spread of final values over seeds that a seed which changes nothing may leave."""
+UNITS_IN_THE_LAST_PLACE = 10
+EPSILON = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 COLUMNS = (
-    "arm", "baseline", "n", "difference", "low", "high", "wins", "losses", "ties", "p", "p_holm", "enough_seeds",
-    "claimed", "control_spread", "indistinguishable", "goal_pairs", "goal_ratio", "goal_ratio_low", "goal_ratio_high",
-    "goal_p_holm", "goal_claimed", "goal_resolution", "goal_seeds", "goal_hits", "goal_baseline_hits",
-    "same_start", "repeats",
+    "arm", "baseline", "n", "difference", "low", "high", "median", "wins", "losses", "ties", "lower", "test", "p",
+    "p_holm", "claimed", "enough_seeds", "rounding_only", "one_difference", "control_spread", "margin", "equal_p",
+    "equal_p_holm", "equal_claimed", "goal_n", "goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_wins",
+    "goal_losses", "goal_ties", "goal_test", "goal_p", "goal_p_holm", "goal_claimed", "goal_enough_seeds",
+    "goal_resolution", "goal_pairs", "goal_seeds", "goal_hits", "goal_baseline_hits", "same_start", "one_run_seeds",
+    "comparisons", "seeds_needed",
 )  # fmt: skip
-
-
-class Paired(NamedTuple):
-    """A mean difference, the ends of its 95% t interval, and the two-sided p of no difference."""
-
-    difference: float
-    low: float
-    high: float
-    p: float
-
-
-def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> Paired:
-    """The paired t test of a[n] against b[n]: d = a - b, d̄ ± t(n-1, .975)·s_d/√n.
-
-    The same numbers as ``scipy.stats.ttest_rel``, whose import alone takes a tenth of a small run's time. Without a
-    pair, or where a value is not finite, all four are nan; a single pair has a difference alone. Where all differences
-    are 0 there is nothing to find: p is 1.
-    """
-    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    if len(first) == 0 or not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return Paired(math.nan, math.nan, math.nan, math.nan)
-    differences = first - second
-    with np.errstate(over="ignore"):  # of differences near the largest float the interval is infinite
-        mean, low, high = mean_interval(differences)
-        error = float(differences.std(ddof=1)) / math.sqrt(len(differences)) if len(differences) > 1 else math.nan
-    if len(differences) == 1:
-        return Paired(mean, math.nan, math.nan, math.nan)
-    if not differences.any():
-        return Paired(0.0, 0.0, 0.0, 1.0)
-    p = 2 * float(stdtr(len(differences) - 1, -abs(mean) / error)) if error else 0.0
-    return Paired(mean, low, high, p)
-
-
-def holm(p: Sequence[float] | np.ndarray | pd.Series) -> np.ndarray:
-    """Holm's step-down correction of p[m]: for the k-th smallest, max over j ≤ k of min(1, (m-j+1)·p_(j)).
-
-    It keeps the chance of any false claim among the m at most α, however the tests depend on each other. A nan is a
-    comparison that could not be made: it stays nan and still counts in m, for which comparisons there are was decided
-    before the data (Holm 1979, Scandinavian Journal of Statistics 6).
-    """
-    values = np.asarray(p, dtype=float)
-    order = np.argsort(values)  # nan last
-    steps = np.minimum(1.0, values[order] * np.arange(len(values), 0, -1))
-    corrected = np.empty_like(values)
-    corrected[order] = np.maximum.accumulate(steps) if len(steps) else steps
-    return corrected
-
-
-def seeds_needed(comparisons: int) -> int:
-    """The fewest seeds n with m·2/2ⁿ ≤ .05: 6, 7, 8 for m = 1, 2, 4 comparisons.
-
-    2/2ⁿ is the smallest two-sided p that an exact paired test can give, when all n differences agree in sign. With
-    fewer seeds a claim would rest on the normality that Student's t assumes, and on nothing else.
-    """
-    n = 1
-    while comparisons * 2 / 2**n > ALPHA:
-        n += 1
-    return n
 
 
 def pairs(
@@ -96,33 +43,60 @@ def pairs(
     *,
     goal: Goal | None = None,
     control: str | None = None,
+    margin: float | None = None,
+    final: bool = True,
+    dtype: str = "float64",
+    look: Look = FIRST_LOOK,
 ) -> pd.DataFrame:
-    """One row for each arm other than the baseline and the control, in the order of the comparison.
+    """Compare each arm with the baseline, seed by seed.
 
-    Of the final values of ``column``, arm minus baseline:
+    Final values of ``column``, arm minus baseline:
 
-    - ``n``: shared seeds on which both are finite; ``difference, low, high``: the mean with its 95% t interval (not
-      corrected for their number), all nan where any seed of either diverged, failed or ended at no finite value;
-    - ``wins, losses, ties`` over all shared seeds: the lower ``*_loss`` wins, of other metrics the higher; a lost trial
+    - ``n``: independent observations (see :mod:`.pairing`); ``difference, low, high``: the mean with its 95% t interval,
+      ``median``, all nan where a trial of either was lost (diverged, failed, or without a finite value);
+    - ``wins, losses, ties`` over all shared trials: the lower ``*_loss`` wins, of other metrics the higher; a lost trial
       loses to any other, and two lost ones tie. Interrupted trials take no part;
-    - ``p`` by paired t, ``p_holm`` corrected over the rows; ``enough_seeds``: n ≥ :func:`seeds_needed`; ``claimed``:
-      p_holm ≤ .05 with enough seeds, and not indistinguishable;
-    - ``control_spread``: the largest \\|control - baseline\\| over seeds (infinite where only one of them was lost; nan
-      without a control); ``indistinguishable``: \\|difference\\| ≤ control_spread. The control copies the baseline.
+    - ``lower``: whether the arm ends lower, by the mean, or, where a trial was lost, by wins and losses;
+    - ``test``: "sign flips" of the differences, or, where a trial was lost, "signs" of wins against losses; ``p``;
+    - ``rounding_only``: no difference exceeds ten units in the last place of ``dtype``; ``one_difference``: all are equal
+      to that. Of both there is no p, for nothing varies above rounding;
+    - ``control_spread``: the standard deviation over seeds of control minus baseline (infinite where only one of them
+      was lost; nan without a control, or with one seed);
+    - ``margin, equal_p``: the test that the differences lie within ±margin: both one-sided tests against its ends.
 
-    Of the samples to the goal (0 and nan without one):
+    Samples to the goal (0 and nan without one):
 
     - ``goal_ratio, goal_ratio_low, goal_ratio_high``: the geometric mean of arm/baseline with its 95% t interval, on
-      logs, over the ``goal_pairs`` seeds on which both reached it after the start; ``goal_p_holm``, ``goal_claimed``:
-      as above, for this ratio; ``goal_resolution``: the largest share of a trial's samples that lay between the
-      measurement that reached the goal and the one before it;
-    - ``goal_hits``, ``goal_baseline_hits``: of ``goal_seeds`` shared seeds, those on which each reached it.
+      logs, over the ``goal_pairs`` seeds on which both reached it after the start;
+    - ``goal_wins, goal_losses, goal_ties``: fewer samples win, a miss loses to any hit and ties with a miss;
+    - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations;
+    - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that reached the goal
+      and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared trials, those that reached it.
 
-    ``same_start``: both arms begin with the same weights on all seeds; ``repeats``: the seeds of which all are one run,
-    since besides no final value varies by more than rounding. Such a pair is one observation: n is 1, and it has no
-    interval and no p.
+    ``p_holm, goal_p_holm, equal_p_holm`` are corrected by Holm over all tests of the table and those of earlier looks at
+    the same trials; ``claimed, goal_claimed, equal_claimed``: at most the level of the look; ``enough_seeds,
+    goal_enough_seeds``: with the given number of observations a claim was possible.
+    ``comparisons``: how many tests that family has; ``seeds_needed``: observations from which on a claim is possible.
+    ``same_start``: both arms begin with the same weights on all seeds; ``one_run_seeds``: the seeds of which all are one
+    run, since besides no final value varies by more than rounding: n is then 1, without interval and p.
 
-    Raises :class:`ComparisonError` where the baseline or the control is no arm, or the goal no metric.
+    Args:
+        records: The report's records.
+        trials: The report's trials.
+        baseline: The label of the arm to compare with.
+        column: What is compared at the end: a column of the records.
+        goal: What is to be reached, if anything.
+        control: The label of the baseline's copy in other rounding; it has no row.
+        margin: Differences within ±margin count as equal; None: equality is not tested.
+        final: Whether final values are tested; else the goal alone.
+        dtype: In which trials were computed.
+        look: The level, and the comparisons of earlier looks.
+
+    Returns:
+        One row for each arm other than the baseline and the control, in the order of the comparison.
+
+    Raises:
+        ComparisonError: The baseline or the control is no arm, or the goal no metric.
     """
     arms = list(trials["arm"].unique())
     if not arms:
@@ -132,20 +106,30 @@ def pairs(
             raise ComparisonError(f"the {role} '{label}' is no arm; there are {', '.join(arms)}")
     if records.empty:
         records = trials[["arm", "seed"]][:0].assign(**{column: 0.0})
-    finals = _by_arm(final_values(records, trials, column), "final")
-    times = _by_arm(time_to_goal(records, trials, goal), "samples", "resolution") if goal else {}
+    finals = values_by_arm(_with_splits(final_values(records, trials, column), trials), "final")
+    times = None
+    if goal is not None:
+        times = values_by_arm(_with_splits(time_to_goal(records, trials, goal), trials), "samples", "resolution")
     spread = math.nan if control is None else control_spread(records, trials, baseline, control, column)
     rows = []
     for arm in arms:
         if arm not in (baseline, control):
+            ends = paired_trials(finals, arm, baseline)
+            costs = None if times is None else paired_trials(times, arm, baseline)
             row: dict[str, object] = {"arm": arm, "baseline": baseline, "control_spread": spread}
-            ends, goals = _shared(finals, arm, baseline), _shared(times, arm, baseline)
             row["same_start"] = _same_start(trials[trials["arm"].isin([arm, baseline])])
-            row["repeats"] = len(ends[0]) if row["same_start"] and all(map(_constant, ends)) else 0
-            if row["repeats"]:
-                ends, goals = (ends[0][:1], ends[1][:1]), (goals[0][:1], goals[1][:1])
-            rows.append(row | _differences(*ends, lower_wins=column.endswith("_loss")) | _to_goal(*goals))
-    return _with_claims(pd.DataFrame(rows, columns=[*COLUMNS, "goal_p"]))
+            row["one_run_seeds"] = 0
+            if row["same_start"] and _constant(ends.ours) and _constant(ends.theirs):
+                row["one_run_seeds"], ends, costs = len(ends.ours), ends.first(), costs and costs.first()
+            row |= _differences(ends, EPSILON[dtype], lower_wins=column.endswith("_loss"), margin=margin, tested=final)
+            rows.append(row | _to_goal(costs))
+    return with_claims(pd.DataFrame(rows, columns=list(COLUMNS)), measures(column, goal, margin, final), look)
+
+
+def _with_splits(values: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    if "split" not in trials:
+        return values
+    return values.merge(trials[["seed", "split"]].drop_duplicates(), on="seed")
 
 
 def _same_start(trials: pd.DataFrame) -> bool:
@@ -164,69 +148,115 @@ def _constant(values: np.ndarray) -> bool:
     )
 
 
-def _with_claims(table: pd.DataFrame) -> pd.DataFrame:
-    needed = seeds_needed(len(table))
-    table["p_holm"], table["goal_p_holm"] = holm(table["p"]), holm(table["goal_p"])
-    table["enough_seeds"] = table["n"] >= needed
-    table["indistinguishable"] = table["difference"].abs() <= table["control_spread"]
-    table["claimed"] = (table["p_holm"] <= ALPHA) & table["enough_seeds"] & ~table["indistinguishable"]
-    table["goal_claimed"] = (table["goal_p_holm"] <= ALPHA) & (table["goal_pairs"] >= needed)
-    return table[list(COLUMNS)]
-
-
-def _by_arm(values: pd.DataFrame, *columns: str) -> dict[str, pd.DataFrame]:
-    return {str(arm): group.set_index("seed")[list(columns)] for arm, group in values.groupby("arm", sort=False)}
-
-
-def _shared(values: Mapping[str, pd.DataFrame], arm: str, baseline: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of both on the seeds that they share, float[seeds, columns]; none where an arm has no values."""
-    if arm not in values or baseline not in values:
-        return np.empty((0, 2)), np.empty((0, 2))
-    seeds = values[arm].index.intersection(values[baseline].index)
-    return values[arm].loc[seeds].to_numpy(float), values[baseline].loc[seeds].to_numpy(float)
-
-
-def _differences(ours: np.ndarray, theirs: np.ndarray, *, lower_wins: bool) -> dict[str, object]:
-    a, b = ours[:, 0], theirs[:, 0]
-    found = paired(a, b)
+def _differences(
+    pairing: Pairing, epsilon: float, *, lower_wins: bool, margin: float | None, tested: bool
+) -> dict[str, object]:
+    a, b = pairing.ours[:, 0], pairing.theirs[:, 0]
+    known = np.isfinite(a) & np.isfinite(b)
     sign = 1.0 if lower_wins else -1.0
-    cost_a, cost_b = (np.where(np.isfinite(values), sign * values, math.inf) for values in (a, b))
-    return {
-        "n": int((np.isfinite(a) & np.isfinite(b)).sum()),
-        **found._asdict(),
-        "wins": int((cost_a < cost_b).sum()),
-        "losses": int((cost_a > cost_b).sum()),
-        "ties": int((cost_a == cost_b).sum()),
+    better = _compared(*(np.where(np.isfinite(values), sign * values, math.inf) for values in (a, b)))
+    row: dict[str, Any] = {
+        "n": pairing.observations,
+        **_won("", better),
+        **dict.fromkeys(("difference", "low", "high", "median", "p", "equal_p"), math.nan),
+        "margin": math.nan if margin is None else margin,
+        "test": "",
+        "rounding_only": False,
+        "one_difference": False,
+        "lower": bool((better.sum() > 0) == lower_wins),
     }
+    if len(a) and known.all():
+        observed = pairing.independent(a - b)
+        resolution = UNITS_IN_THE_LAST_PLACE * epsilon * float(np.abs([a, b]).max())
+        row["difference"], row["low"], row["high"] = pairing.interval(a - b)
+        row["lower"] = row["difference"] < 0
+        row["median"] = float(np.median(observed))
+        row["rounding_only"] = float(np.abs(observed).max()) <= resolution
+        row["one_difference"] = len(observed) > 1 and not row["rounding_only"] and float(np.ptp(observed)) <= resolution
+    if len(a) < 2 or not tested:
+        return row
+    if not known.all():
+        return row | {"test": "signs", "p": _sign_test(pairing, better), "equal_p": _within(pairing, a, b, margin)}
+    if not (row["rounding_only"] or row["one_difference"]):
+        row |= {"test": "sign flips", "p": sign_flip_p(observed)}
+    return row | {"equal_p": _within(pairing, a, b, margin)}
+
+
+def _within(pairing: Pairing, a: np.ndarray, b: np.ndarray, margin: float | None) -> float:
+    """The p of the test that the differences lie within ±margin: the larger of both one-sided ones (Schuirmann 1987).
+
+    With any lost trial the two are sign tests, in which a lost trial lies outside.
+    """
+    if margin is None:
+        return math.nan
+    if np.isfinite(a).all() and np.isfinite(b).all():
+        observed = pairing.independent(a - b)
+        return max(sign_flip_p(observed - margin, "less"), sign_flip_p(observed + margin, "greater"))
+    with np.errstate(invalid="ignore"):
+        differences = a - b  # nan where both were lost, or one of a metric
+    below, above = np.nan_to_num(differences, nan=math.inf), np.nan_to_num(differences, nan=-math.inf)
+    tests = (
+        _sign_test(pairing, np.sign(margin - below), "greater"),
+        _sign_test(pairing, np.sign(above + margin), "greater"),
+    )
+    return max(tests)
+
+
+def _compared(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """1 where our cost is less, -1 where it is more, 0 where both are equal, float[n]."""
+    return (ours < theirs).astype(float) - (ours > theirs)
+
+
+def _won(prefix: str, better: np.ndarray) -> dict[str, object]:
+    counts = {"wins": better > 0, "losses": better < 0, "ties": better == 0}
+    return {f"{prefix}{name}": int(which.sum()) for name, which in counts.items()}
+
+
+def _sign_test(pairing: Pairing, better: np.ndarray, side: Side = "two") -> float:
+    """Of each independent observation the sign that most of its pairs have."""
+    signs = np.sign(pairing.independent(better))
+    return sign_p(int((signs > 0).sum()), int((signs < 0).sum()), side)
 
 
 def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, control: str, column: str) -> float:
-    """The largest difference of a final value between the baseline and its copy in another rounding."""
-    finals = _by_arm(final_values(records, trials, column), "final")
-    copied, original = _shared(finals, control, baseline)
-    a, b = copied[:, 0], original[:, 0]
-    known, lost = np.isfinite(a) & np.isfinite(b), np.isfinite(a) != np.isfinite(b)
-    if lost.any():
+    """The standard deviation over seeds of a final value of the control minus that of the baseline.
+
+    It is how far rounding alone moves one seed. Infinite where only one of both was lost; nan with fewer than two seeds.
+    """
+    pairing = paired_trials(values_by_arm(final_values(records, trials, column), "final"), control, baseline)
+    a, b = pairing.ours[:, 0], pairing.theirs[:, 0]
+    if (np.isfinite(a) != np.isfinite(b)).any():
         return math.inf
-    return float(np.abs(a[known] - b[known]).max()) if known.any() else math.nan
+    known = np.isfinite(a) & np.isfinite(b)
+    return float((a[known] - b[known]).std(ddof=1)) if known.sum() > 1 else math.nan
 
 
-def _to_goal(ours: np.ndarray, theirs: np.ndarray) -> dict[str, object]:
-    """From ``samples, resolution`` of both; a seed on which either was interrupted before its goal is left out."""
-    known = ~(np.isnan(ours[:, 0]) | np.isnan(theirs[:, 0]))
-    (a, step_a), (b, step_b) = ours[known].T, theirs[known].T
+def _to_goal(pairing: Pairing | None) -> dict[str, object]:
+    """From ``samples, resolution`` of both; a trial that was interrupted before its goal is left out, with its pair."""
+    empty = dict.fromkeys(("goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_p", "goal_resolution"), math.nan)
+    counted = dict.fromkeys(("n", "wins", "losses", "ties", "pairs", "seeds", "hits", "baseline_hits"), 0)
+    row: dict[str, object] = {**empty, **{f"goal_{name}": count for name, count in counted.items()}, "goal_test": ""}
+    if pairing is None:
+        return row
+    pairing = pairing.where(~(np.isnan(pairing.ours[:, 0]) | np.isnan(pairing.theirs[:, 0])))
+    (a, step_a), (b, step_b) = pairing.ours.T, pairing.theirs.T
     both = np.isfinite(a) & np.isfinite(b) & (a > 0) & (b > 0)
-    on_logs = paired(np.log(a[both]), np.log(b[both]))
     shares = np.concatenate([step_a[both] / a[both], step_b[both] / b[both]])
-    ratio, low, high = (math.exp(value) for value in on_logs[:3])
-    return {
-        "goal_pairs": int(both.sum()),
-        "goal_ratio": ratio,
-        "goal_ratio_low": low,
-        "goal_ratio_high": high,
-        "goal_p": on_logs.p,
+    better = _compared(a, b)
+    reached = pairing.where(both)
+    logs = np.log(reached.ours[:, 0]) - np.log(reached.theirs[:, 0])
+    ratio = dict(zip(("goal_ratio", "goal_ratio_low", "goal_ratio_high"), reached.interval(logs), strict=True))
+    row |= {name: math.exp(value) for name, value in ratio.items()} | _won("goal_", better)
+    row |= {
+        "goal_n": pairing.observations,
         "goal_resolution": float(shares.max()) if len(shares) else math.nan,
+        "goal_pairs": int(both.sum()),
         "goal_seeds": len(a),
         "goal_hits": int(np.isfinite(a).sum()),
         "goal_baseline_hits": int(np.isfinite(b).sum()),
     }
+    if len(a) > 1 and better.any():  # where no arm ever needs fewer there is nothing to test
+        whole = both.all()
+        p = sign_flip_p(pairing.independent(logs)) if whole else _sign_test(pairing, better)
+        row |= {"goal_test": "sign flips" if whole else "signs", "goal_p": p}
+    return row

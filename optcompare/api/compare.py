@@ -43,6 +43,7 @@ def compare(
     goal: str | None = None,
     baseline: str | None = None,
     control: bool = False,
+    margin: float | None = None,
     seeds: int | Sequence[int] = 10,
     first_seed: int = 0,
     epochs: int | None = None,
@@ -87,7 +88,8 @@ def compare(
     - ``tune``: how many learning rates every arm tries on ``tune_seeds`` seeds of their own, log-spaced over
       ``tune_range``, by default from a thirtieth to thirty times its rate; the best by validation loss is reported;
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
-      ``control``: adds the baseline again in other chunks, to show how much of a difference is only rounding;
+      ``control``: adds the baseline again in other chunks, to show how far rounding alone moves one seed; ``margin``: final
+      values that differ by less count as equal, which is tested (without one, no equality is claimed);
     - ``seeds``: how many, from ``first_seed``, or a sequence of them;
     - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of every trial,
       by default the workload's epochs;
@@ -132,6 +134,7 @@ def compare(
         goal=goal,
         baseline=baseline,
         control=control,
+        margin=margin,
         budget=one_budget({"epochs": epochs, "updates": updates, "samples": samples, "seconds": seconds}),
         seeds=seed_list(seeds, first_seed),
         device=str(device),

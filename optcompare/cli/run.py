@@ -80,6 +80,12 @@ Examples:
 @click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
 @click.option("--control", is_flag=True, help="Adds the baseline in other chunks: how much is only rounding?")
+@click.option(
+    "--margin",
+    type=float,
+    metavar="DIFFERENCE",
+    help="Final values that differ by less count as equal, which is tested.  [default: equality is not claimed]",
+)
 @click.option("--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions.")
 @click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
 @click.option("--epochs", type=int, help="Budget of each trial: passes over the data.  [default: the workload's]")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 RECORD_COLUMNS = (
     "workload", "phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size",
@@ -14,7 +14,7 @@ TRIAL_COLUMNS = (
 )  # fmt: skip
 
 
-def trial_key(columns: Iterable[str]) -> list[str]:
+def trial_key(columns: Iterable[Hashable]) -> list[str]:
     """The columns that tell the trials of one phase apart: the arm, the seed, and the tuning repeat where there are several.
 
     Args:

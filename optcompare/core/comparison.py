@@ -124,7 +124,7 @@ class Comparison:
     mark, for a picture of where each arm went.
     ``diagnostics`` are computed at every ``diagnose_every``-th mark.
     ``stop_at_goal``: a trial ends at the first measurement that reached the goal, the budget is what it may spend at
-    most, and rates are tuned by the samples that it took.
+    most, and rates are tuned by the samples that it took. ``margin``: final values that differ by less count as equal.
     """
 
     workload: Part
@@ -150,6 +150,7 @@ class Comparison:
     diagnostics: tuple[Part, ...] = ()
     diagnose_every: int = 1
     stop_at_goal: bool = False
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         if not self.arms:
@@ -177,6 +178,12 @@ class Comparison:
             raise ComparisonError(f"autocast {self.autocast} goes with dtype float32, got {self.dtype}; leave out one")
         if self.trainer not in TRAINERS:
             raise ComparisonError(f"trainer must be auto, loop or lanes, got {self.trainer!r}")
+        if self.margin is not None and not (
+            isinstance(self.margin, (int, float)) and math.isfinite(self.margin) and self.margin > 0
+        ):
+            raise ComparisonError(
+                f"margin must be a difference of final values, positive and finite, got {self.margin!r}"
+            )
         if self.stop_at_goal and self.goal is None:
             raise ComparisonError("to stop at the goal a comparison needs one; give --goal, such as train_loss=0.3")
         scheduled = [arm for arm in self.arms if depends_on_budget(arm.schedule)]

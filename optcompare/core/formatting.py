@@ -22,3 +22,11 @@ def duration(seconds: float) -> str:
     if minutes == 0:
         return f"{rest} s"
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def probability(p: float, floor: float = 0.0) -> str:
+    """``0.016``, ``< 0.0001``, or – for nan; never below ``floor``."""
+    if math.isnan(p):
+        return "–"
+    p = max(p, floor)
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

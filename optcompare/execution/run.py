@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..analysis.looks import History
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
 from ..errors import RAISED, ComparisonError, RunDirectoryError, explain
@@ -24,9 +25,10 @@ from ..registry.manager import Registry
 from ..report.figures import save_figures
 from ..report.panels import make_panels
 from ..report.result import Result
-from ..results.tables import describe
+from ..results.tables import ResultTables, describe
 from ..storage import run_dir
-from ..storage.journal import Journal, forget_parts
+from ..storage.journal import Journal, forget_parts, has_tables
+from ..storage.looks_file import LOOKS, add_look, read_looks
 from ..storage.provenance import describe_environment, other_sources
 from ..storage.resume import Earlier, refuse_changes
 from ..training.device import torch_as_agreed
@@ -102,6 +104,7 @@ def execute(
         work = stack.enter_context(_workplace(prepared, how, stop, trackers))
         if out is not None:
             stack.enter_context(run_dir.reserved(out, occupied=earlier is not None))
+            _note_unrecorded_look(out)
             run_dir.write_json(out, describe(comparison, "running", environment, prepared.notes, []))
         registry.notify("run_started", comparison=comparison)
         for tracker in trackers:
@@ -146,6 +149,7 @@ def execute(
             environment=environment | checked | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
+            looks=History() if out is None else read_looks(out),
             panels=make_panels(registry),
             weights=measured.weights,
             workload=prepared.setup.workload,
@@ -220,6 +224,15 @@ def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Obse
     finally:
         if isinstance(name, str):
             executor.shutdown(wait=calm)
+
+
+def _note_unrecorded_look(directory: Path) -> None:
+    """Of a run that an earlier version wrote, which gave its verdict without recording it: adds that look."""
+    if (directory / LOOKS).exists() or not has_tables(directory) or not run_dir.read_json(directory).get("verdict"):
+        return
+    given = ResultTables.read(directory).as_past_look()
+    if given is not None:
+        add_look(directory, given)
 
 
 def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:

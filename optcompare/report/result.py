@@ -14,6 +14,7 @@ from ..errors import RAISED
 from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
+from ..storage.looks_file import LOOKS, add_look, read_looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,6 +97,8 @@ class Result(ResultTables):
         written = list(tables)
         run_dir.write_atomically(directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
         written.append(run_dir.SUMMARY)
+        self._record_look(directory)
+        written += [LOOKS] if self.looks.looks else []
         if len(self.reported[0]):
             pictures = [suffix for suffix in formats if suffix != "html"]
             figure = self.plot() if pictures else None
@@ -105,9 +108,21 @@ class Result(ResultTables):
             if "html" in formats:
                 run_dir.write_atomically(directory / "comparison.html", self.save_page)
                 written.append("comparison.html")
-        about = describe(self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict())
+        about = describe(
+            self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict(), self.claims()
+        )
         files = {name: run_dir.file_sha256(directory / name) for name in written}
         run_dir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
+
+    def _record_look(self, directory: Path) -> None:
+        """Adds the looks that the directory does not hold yet, this one last."""
+        known = {look.trials for look in read_looks(directory).looks}
+        now = self.as_past_look()
+        for look in [*self.looks.looks, *([now] if now is not None else [])]:
+            if look.trials not in known:
+                add_look(directory, look)
+                known.add(look.trials)
+        self.looks = read_looks(directory)
 
     def _repr_html_(self) -> str:
         from .html.notebook import result_html

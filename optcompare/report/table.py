@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.lr_scores import best_rates, expected_best
-from ..core.formatting import duration, number
+from ..core.formatting import duration, number, probability
 
 Row = list[str]
 
@@ -36,18 +36,21 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
 def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
     """Header and one row an arm against the baseline: the paired difference, who won how often, Holm's p, the goal."""
     with_goal = (pairs["goal_seeds"] > 0).any() if len(pairs) else False
-    header = ["arm", f"final {column}, difference (95%)", "won", "lost", "tied", "p (Holm)"]
-    header += ["samples to the goal, ratio (95%)"] if with_goal else []
+    header = ["arm", f"final {column}, difference (95%)", "won", "lost", "tied", "Holm p"]
+    header += ["samples to the goal, ratio (95%)", "fewer", "more", "Holm p"] if with_goal else []
     rows = []
     for _, pair in pairs.iterrows():
         known = not math.isnan(pair["difference"])
         interval = "" if math.isnan(pair["low"]) else f" ({number(pair['low'])} to {number(pair['high'])})"
         between = f"{number(pair['difference'])}{interval}" if known else "–"
         row = [str(pair["arm"]), between, *(str(int(pair[name])) for name in ("wins", "losses", "ties"))]
-        row.append(_probability(float(pair["p_holm"])))
+        row.append(probability(float(pair["p_holm"])))
         if with_goal:
             ratio = [number(float(pair[name])) for name in ("goal_ratio", "goal_ratio_low", "goal_ratio_high")]
-            row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]})" if pair["goal_pairs"] else "–")
+            among = f" among {pair['goal_pairs']}" if pair["goal_pairs"] < pair["goal_seeds"] else ""
+            row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]}){among}" if pair["goal_pairs"] else "–")
+            row += [str(int(pair[name])) for name in ("goal_wins", "goal_losses")]
+            row.append(probability(float(pair["goal_p_holm"])))
         rows.append(row)
     return header, rows
 
@@ -146,12 +149,6 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in table
     ]
-
-
-def _probability(p: float) -> str:
-    if math.isnan(p):
-        return "–"
-    return "<.001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def _escaped(text: str) -> str:

@@ -92,6 +92,7 @@ def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
         ),
         records=other.records.assign(arm=other.records["arm"].replace(renamed)),
         trials=other.trials.assign(arm=other.trials["arm"].replace(renamed)),
+        looks=other.looks.relabelled(renamed),
         notes=[
             *other.notes,
             *(f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()),
@@ -153,6 +154,7 @@ def _together(one: Tables, other: Tables) -> Tables:
         notes=list(dict.fromkeys([*one.notes, *other.notes])),
         plane=None,  # each run's own has other axes
         weights={},
+        looks=one.looks.together_with(other.looks),
         **tables,
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from ..analysis.certificate import Check
+from ..analysis.claims import claims_of, comparisons_of, could_claim, measures
+from ..analysis.limits import Setting
+from ..analysis.looks import History, Look, PastLook, fingerprint_of
 from ..analysis.lr_scores import best_rates, rate_scores
 from ..analysis.paired import pairs
 from ..analysis.statistics import compared_column, estimated
@@ -23,6 +28,7 @@ from ..core.goal import Goal
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
+from ..storage.looks_file import read_looks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,7 +48,8 @@ class ResultTables:
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
-    - ``weights``: final weights by arm and seed, of those that were kept; ``workload``: what was trained, where it is known.
+    - ``weights``: final weights by arm and seed, of those that were kept; ``workload``: what was trained, where it is known;
+    - ``looks``: the verdicts that were given on its trials, or on some of them, as the run directory records them.
     """
 
     comparison: Comparison
@@ -56,6 +63,7 @@ class ResultTables:
     plane: pd.DataFrame | None = None
     weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
     workload: Workload | None = None
+    looks: History = field(default=History(), kw_only=True)
 
     @classmethod
     def read(cls, directory: str | Path) -> Self:
@@ -83,6 +91,7 @@ class ResultTables:
                 environment=values["environment"],
                 paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
                 plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
+                looks=read_looks(path),
             )
         except (KeyError, TypeError, ComparisonError) as error:
             raise RunDirectoryError(
@@ -114,17 +123,64 @@ class ResultTables:
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):  # interrupted before
             return pairs(records, trials[:0], self.baseline, self.compared)
-        return pairs(records, trials, self.baseline, self.compared, goal=self.goal, control=self._control(trials))
+        return pairs(records, trials, self.baseline, self.compared, look=self.look(), **self._asked(trials))
 
     def verdict(self) -> list[str]:
-        """The answer in two or three sentences, with numbers, that say no more than the data."""
+        """The answer in a few sentences, with numbers, that say no more than the data."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
         return verdict(
             self.comparison.workload.label, records, trials, self.baseline, self.compared,
-            goal=self.goal, control=self._control(trials), final=not self.comparison.stop_at_goal,
+            look=self.look(), setting=self._setting(), **self._asked(trials),
         )  # fmt: skip
+
+    def claims(self) -> list[dict[str, Any]]:
+        """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it ``claims``, if anything."""
+        table, tested = self.pairs(), self._measures()
+        said = {claim.contrast: claim.says for claim in claims_of(table, tested)}
+        found = []
+        for (_, row), prefix in itertools.product(table.iterrows(), tested):
+            values = {name: _plain(row[f"{prefix}{name}"]) for name in ("p", "p_holm")}
+            (which,) = comparisons_of(row.to_frame().T, {prefix: tested[prefix]})
+            found.append({**which._asdict(), **values, "claims": said.get(which, "")})
+        return found
+
+    def look(self) -> Look:
+        """Which look at these trials this is; trials of a run that is under way are only described."""
+        withheld = "this run has not come to its end" if CRASHED in self.notes else ""
+        return self.looks.look_at(self.reported[1], withheld)
+
+    def as_past_look(self) -> PastLook | None:
+        """This look as one that was given; None where there is no trial to look at, or nothing may be claimed."""
+        trials, look = self.reported[1], self.look()
+        if trials.empty or look.withheld:
+            return None
+        table, tested = self.pairs(), self._measures()
+        return PastLook(
+            fingerprint_of(trials), int(trials["seed"].nunique()), tuple(comparisons_of(table, tested)),
+            tuple(claims_of(table, tested)), could_claim(table, tested, look),
+        )  # fmt: skip
+
+    def _asked(self, trials: pd.DataFrame) -> dict[str, Any]:
+        comparison = self.comparison
+        return {
+            "goal": self.goal,
+            "control": self._control(trials),
+            "margin": comparison.margin,
+            "final": not comparison.stop_at_goal,
+            "dtype": comparison.dtype,
+        }
+
+    def _measures(self) -> dict[str, str]:
+        """What is tested of each arm; see :func:`optcompare.analysis.claims.measures`."""
+        return measures(self.compared, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
+
+    def _setting(self) -> Setting:
+        return Setting(
+            tunings=0 if self.comparison.tuning is None else 1,
+            one_split=self.compared != "train_loss",
+        )
 
     def _control(self, trials: pd.DataFrame) -> str | None:
         """The control, where it was trained and can tell something: a trial that failed tells nothing of rounding."""
@@ -219,13 +275,20 @@ def describe(
     notes: Sequence[str],
     certificate: Sequence[Check],
     verdict: Sequence[str] = (),
+    claims: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The contents of ``comparison.json``."""
     return {
         "status": status,
         "verdict": list(verdict),
+        "claims": list(claims),
         "comparison": comparison.to_json(),
         "certificate": [dataclasses.asdict(check) for check in certificate],
         "notes": list(notes),
         "environment": dict(environment),
     }
+
+
+def _plain(value: float) -> float | None:
+    """A number for JSON, which has no nan."""
+    return None if math.isnan(value) else float(value)

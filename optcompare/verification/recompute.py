@@ -116,11 +116,12 @@ def _words(detail: str) -> list[str]:
 
 
 def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Finding:
+    """Summary, claims and verdict again, from the tables and the looks at them."""
     name = "conclusions"
     if not about.get("verdict"):
         return Finding(name, None, "none were written, since the run did not come to its end")
     try:
-        summary, verdict = result.summary_csv(), result.verdict()
+        summary, verdict, claims = result.summary_csv(), result.verdict(), result.claims()
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
     wrong = []
@@ -128,12 +129,35 @@ def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Find
         if (directory / run_dir.SUMMARY).read_bytes() != summary:
             wrong.append(f"{run_dir.SUMMARY} is not what the tables give")
     maker = result.environment.get("optcompare")
-    if about["verdict"] != verdict and maker != installed_version() and not wrong:
+    older = maker != installed_version() or "claims" not in about
+    if about["verdict"] != verdict and older and not wrong:
         said = f"summary.csv comes out the same; the verdict of version {maker} is worded otherwise by this one"
         return Finding(name, None, f"{said}: {' '.join(verdict)}")
     if about["verdict"] != verdict:
         wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
-    return Finding(name, not wrong, "; ".join(wrong) or "summary.csv and the verdict come out the same from the tables")
+    wrong += _other_claims(about.get("claims", claims), claims)
+    alike = f"summary.csv, {len(claims)} comparison{'s' * (len(claims) != 1)} and the verdict come out the same from the tables"
+    return Finding(name, not wrong, "; ".join(wrong) or alike)
+
+
+def _other_claims(written: Any, claims: Sequence[Row]) -> list[str]:
+    """What is written of each comparison and does not follow from the tables."""
+    if not isinstance(written, list) or not all(isinstance(each, dict) for each in written):
+        return ["the claims are no list of comparisons"]
+    known = {(each.get("arm"), each.get("baseline"), each.get("measure")): each for each in written}
+    wrong = []
+    for claim in claims:
+        named = f"{claim['arm']} against {claim['baseline']} in {claim['measure']}"
+        then = known.pop((claim["arm"], claim["baseline"], claim["measure"]), None)
+        if then is None:
+            wrong.append(f"{named} is missing among the claims")
+        elif then != claim:
+            wrong.append(f"{named}: {_claimed(then)} is claimed, the tables give {_claimed(claim)}")
+    return wrong + [f"{key} among the claims is no comparison of this run" for key in known]
+
+
+def _claimed(claim: Row) -> str:
+    return f"{claim.get('claims') or 'nothing'} (p {claim.get('p')}, Holm p {claim.get('p_holm')})"
 
 
 def kept_weights(directory: Path, rows: Rows) -> Finding:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ...core.formatting import probability
 from . import scales, style
 from .curves import METRIC_NAMES
 from .final_values import draw_interval
@@ -25,9 +26,9 @@ WIDE = 6.0
 
 
 def pair_limits(pairs: pd.DataFrame) -> Limits:
-    """Limits that hold zero, the control's spread, and the intervals up to four times the arms' median extent."""
+    """Limits that hold zero, the control's spread, the margin, and the intervals up to four times the arms' median extent."""
     ends = pairs.loc[np.isfinite(pairs["difference"]), ["difference", "low", "high"]].to_numpy(float)
-    spreads = pairs["control_spread"].to_numpy(float)
+    spreads = pairs[["control_spread", "margin"]].to_numpy(float)
     spread = float(spreads[np.isfinite(spreads)].max(initial=0.0))
     if not len(ends):
         return Limits(-(1.2 * spread or 1.0), 1.2 * spread or 1.0, "linear")
@@ -52,13 +53,6 @@ def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
     return [Column("mean difference [95% interval]", sized, claimed), *columns]
 
 
-def probability(p: float) -> str:
-    """Three decimals, or that it is smaller."""
-    if math.isnan(p):
-        return "–"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def _with_interval(difference: float, low: float, high: float) -> str:
     if math.isnan(difference):
         return "–"
@@ -75,10 +69,9 @@ def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
 def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "train_loss") -> Axes:
     """Draws one row an arm: its mean difference to the baseline with the 95% interval, beside a line at zero.
 
-    ``pairs`` holds arm, baseline, n, difference, low, high, wins, losses, ties, p, p_holm, enough_seeds, claimed,
-    control_spread and indistinguishable. What is claimed is filled, thick and bold, anything else hollow and thin.
-    A grey band around zero is the control's spread. A row without a mean says how many of the
-    shared seeds were won.
+    ``pairs`` is the table of :func:`optcompare.analysis.paired.pairs`. What is claimed is filled, thick and bold, anything
+    else hollow and thin. A grey band around zero is how far rounding alone moves one seed; dotted lines are the margin. A
+    row without a mean says how many of the shared seeds were won.
     """
     arms = shown_arms(list(pairs["arm"]), colours)
     table = by_arm(pairs)
@@ -87,6 +80,8 @@ def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, met
     scales.scale(ax, "x", limits, rows.size)
     name_x_axis(ax, pair_axis_name(pairs, metric), rows.size)
     ax.axvline(0.0, color=style.INK, linewidth=1.0, zorder=2, label="_zero")
+    for end in (-1.0, 1.0) if pairs["margin"].notna().any() else ():
+        ax.axvline(end * float(pairs["margin"].iloc[0]), color=style.INK, linewidth=0.8, linestyle=":", zorder=2)
     for i, arm in enumerate(arms):
         row, y = table[arm], rows.middle[arm]
         spread = float(row["control_spread"])
@@ -119,17 +114,17 @@ def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, met
 
 def what_is_claimed(pairs: pd.DataFrame) -> str:
     """What filled and hollow marks and the band mean, which rows have no mean, and what is missing for a claim."""
-    said = ["Mean difference over paired seeds with its 95% t interval."]
+    said = ["Mean difference over paired seeds with its 95% t interval; claims are by exact tests."]
     claimed = pairs["claimed"].astype(bool)
     if claimed.any():
         said.append("Filled: claimed; hollow: not.")
     else:
         said.append("Nothing is claimed" + ("." if pairs["enough_seeds"].all() else ": too few seeds."))
     if np.isfinite(pairs["control_spread"]).any():
-        said.append("Grey band: the control's spread (rounding alone).")
-    same = list(pairs.loc[pairs["indistinguishable"].fillna(False).astype(bool), "arm"])
-    if same:
-        said.append(f"Indistinguishable from rounding: {', '.join(same)}.")
+        said.append("Grey band: ± how far rounding alone moves one seed (standard deviation).")
+    equal = list(pairs.loc[pairs["equal_claimed"].astype(bool), "arm"])
+    if pairs["margin"].notna().any():
+        said.append(f"Dotted: the margin; within it, as a test claims: {', '.join(equal) or 'none'}.")
     if pairs["difference"].isna().any():
         said.append("No mean is given where a seed diverged.")
     return " ".join(said)

@@ -1,0 +1,118 @@
+"""What the verdict says of final values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+
+from ..core.formatting import number
+from .phrases import corrected_p, count, counted, interval, won
+
+LISTED = 3
+
+
+def final_sentences(
+    table: pd.DataFrame, lost: Mapping[str, str], column: str, unit: str, *, withheld: bool = False
+) -> list[str]:
+    """Say which arms end lower or higher than the baseline.
+
+    Args:
+        table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
+        lost: How many trials of each arm were lost, in words; empty for none.
+        column: What is compared.
+        unit: What is counted: ``seed``, or ``pair`` of seeds and tuning repeats.
+        withheld: Whether nothing may be claimed.
+
+    Returns:
+        A sentence for each of up to three arms, or one with counts; before it what is missing for any claim.
+    """
+    baseline, varied = str(table["baseline"].iloc[0]), table[table["one_run_seeds"] == 0]
+    few = len(varied) > 0 and not varied["enough_seeds"].any()
+    sentences = []
+    if few and not withheld:
+        n, m = int(varied["n"].max()), int(table["comparisons"].iloc[0])
+        too_few = f"{count(n, 'seed')} {'is' if n == 1 else 'are'} too few for {count(m, 'comparison')}"
+        sentences.append(f"No difference is claimed: {too_few}, {table['seeds_needed'].iloc[0]} are needed.")
+    if lost[baseline]:
+        sentences.append(f"{baseline} {lost[baseline]}.")
+    if len(table) <= LISTED:
+        clauses = [_of_arm(row, lost[row["arm"]], unit, few or withheld) for _, row in table.iterrows()]
+        return [*sentences, *(f"On final {column}, {clause}." for clause in clauses)]
+    if few or withheld:
+        others = sum(bool(lost[arm]) for arm in table["arm"])
+        said = f"{others} of {len(table)} arms against {baseline} diverged or failed on a seed or more"
+        return [*sentences, *([f"On final {column}, {said}."] if others else [])]
+    return [*sentences, f"On final {column}, of {len(table)} arms against {baseline}: {_counts(table)}."]
+
+
+def _of_arm(row: pd.Series, lost: str, unit: str, unclaimed: bool) -> str:
+    arm, baseline, seeds = row["arm"], row["baseline"], int(row["wins"] + row["losses"] + row["ties"])
+    if seeds == 0:
+        return f"{arm} shares no {unit} with {baseline}"
+    if row["one_run_seeds"]:
+        return _one_run(row)
+    if row["ties"] == seeds and not lost:
+        return f"{arm} equals {baseline} on {seeds} of {count(seeds, unit)}"
+    if row["one_difference"]:
+        same = f"by the same {number(abs(row['difference']))} on all {count(seeds, unit)}"
+        return f"{arm} ends {_side(row)} than {baseline} {same}: that is one observation, and is not tested"
+    if row["rounding_only"]:
+        return f"{arm} and {baseline} differ by no more than rounding on all {count(seeds, unit)}: that is not tested"
+    facts = [won(row, unit), *([f"{arm} {lost}"] if lost else []), *_description(row)]
+    if unclaimed:
+        return f"{arm} is {', '.join(facts)}"
+    facts.insert(1, corrected_p(row["p_holm"]))
+    equal = _equality(row)
+    if row["claimed"]:
+        return f"{arm} ends {_side(row)} than {baseline}, {unit} by {unit} ({', '.join(facts)}){equal}"
+    return f"no difference between {arm} and {baseline} can be claimed ({', '.join(facts)}){equal}"
+
+
+def _one_run(row: pd.Series) -> str:
+    difference = f"ends {number(abs(row['difference']))} {_side(row)} than {row['baseline']}"
+    ends = difference if row["difference"] else f"equals {row['baseline']}"
+    repeats = f"in one run that all {row['one_run_seeds']} seeds repeat: the seed changes nothing in these arms"
+    return f"{row['arm']} {ends}, {repeats}"
+
+
+def _description(row: pd.Series) -> list[str]:
+    if math.isnan(row["difference"]):
+        return []
+    ends = [] if math.isnan(row["low"]) else [interval(row["low"], row["high"])]
+    return [f"mean difference {number(row['difference'])}", *ends, f"median {number(row['median'])}"]
+
+
+def _equality(row: pd.Series) -> str:
+    if math.isnan(row["margin"]):
+        return ""
+    if row["equal_claimed"]:
+        return f", and within {number(row['margin'])} of it ({corrected_p(row['equal_p_holm'])})"
+    return f"; that it lies within {number(row['margin'])} cannot be claimed ({corrected_p(row['equal_p_holm'])})"
+
+
+def _counts(table: pd.DataFrame) -> str:
+    difference, claimed, once = table["difference"], table["claimed"], table["one_run_seeds"] > 0
+    lost, lower = difference.isna(), table["lower"]
+    untested = (table["rounding_only"] | table["one_difference"]) & ~once
+    counts = [
+        counted(table[claimed & lower & ~lost], "lower", difference, _distance),
+        counted(table[claimed & lower & lost], "lower, lost trials as the worst"),
+        counted(table[claimed & ~lower & ~lost], "higher", difference, _distance),
+        counted(table[claimed & ~lower & lost], "higher, lost trials as the worst"),
+        counted(table[~(claimed | untested | once)], "where no difference can be claimed"),
+        counted(table[once], "that are one run, which all seeds repeat"),
+        counted(table[untested], "where nothing varies above rounding"),
+        counted(table[table["equal_claimed"]], f"within {number(table['margin'].iloc[0])} of it"),
+    ]
+    return ", ".join(filter(None, counts))
+
+
+def _distance(row: pd.Series) -> str:
+    low, high = sorted([abs(row["low"]), abs(row["high"])])
+    return f"mean {number(abs(row['difference']))}, {interval(low, high)}, {corrected_p(row['p_holm'])}"
+
+
+def _side(row: pd.Series) -> str:
+    return "lower" if row["lower"] else "higher"

@@ -1,0 +1,125 @@
+"""What a verdict does not show: of other seeds, other learning rates, other data, and after other looks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ..core.formatting import number
+from .claims import drawn_flips
+from .error_rate import not_excluded
+from .exact_tests import DRAWN
+from .looks import Claim, Look
+from .phrases import count
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How rates and data were chosen.
+
+    Attributes:
+        tunings: How often rates were tuned; 0: never, None: not known.
+        sensitivity: By arm, how much worse the rates beside the chosen one scored in tuning.
+        one_split: Whether all trials held out the same rows.
+    """
+
+    tunings: int | None = None
+    sensitivity: Mapping[str, float] = field(default_factory=dict)
+    one_split: bool = False
+
+
+def limits(
+    workload: str, table: pd.DataFrame, trials: pd.DataFrame, claims: Sequence[Claim], look: Look, setting: Setting
+) -> list[str]:
+    """Say what the trials cannot show.
+
+    Args:
+        workload: Its name.
+        table: As :func:`optcompare.analysis.paired.pairs` gives it.
+        trials: The report's trials.
+        claims: What the table claims.
+        look: Which look this is.
+        setting: How rates and data were chosen.
+
+    Returns:
+        Sentences.
+    """
+    seeds = int(trials.loc[trials["status"] != "interrupted", "seed"].nunique())
+    sentences = []
+    if len(table):
+        if seeds:
+            share = f"on up to {not_excluded(seeds):.0%} of all seeds"
+            sentences.append(
+                f"{count(seeds, 'seed')} cannot exclude that an arm fails, or does else what none of them showed, {share}."
+            )
+        sentences += _of_rates(table, setting)
+        sentences += _of_looks(table, claims, look)
+    cut = int((trials["status"] == "interrupted").sum())
+    where = f"{workload}, on {'one split and ' if setting.one_split else ''}{count(trials['seed'].nunique(), 'seed')}"
+    where += f" ({count(cut, 'interrupted trial')} left out)" if cut else ""
+    return [*sentences, f"This is one workload, {where}: it says nothing about others."]
+
+
+def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
+    if setting.tunings is None:
+        return []
+    if setting.tunings == 0:
+        return ["Nothing was tuned: all this is at the learning rates given, and may turn around at others."]
+    if setting.tunings > 1:
+        return [f"Learning rates were tuned {setting.tunings} times, and the differences are over all of them."]
+    sentences = ["All this is at the learning rates found: another tuning may find others."]
+    small = [
+        f"{row['arm']} ({number(abs(row['difference']))} against {number(change)})"
+        for _, row in table.iterrows()
+        if (change := _change(row, setting.sensitivity)) > abs(row["difference"])
+    ]
+    if small:
+        sentences.append(
+            f"Smaller than what a neighbouring learning rate changes: the difference of {', '.join(small)}."
+        )
+    return sentences
+
+
+def _change(row: pd.Series, sensitivity: Mapping[str, float]) -> float:
+    """The larger change that a neighbouring rate makes to the arm or to the baseline; nan where neither is known."""
+    known = [
+        sensitivity[arm] for arm in (row["arm"], row["baseline"]) if not math.isnan(sensitivity.get(arm, math.nan))
+    ]
+    return max(known, default=math.nan)
+
+
+def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[str]:
+    sentences = []
+    if drawn_flips(table):
+        sentences.append(f"p values of so many seeds are from {DRAWN:,} sign flips drawn at random.")
+    if look.withheld:
+        return sentences
+    level = f"{look.level:.2g}"
+    if not look.recorded:
+        sentences.append(f"Looks not recorded: p is held to the level of a first look, {level}.")
+    else:
+        sentences.append(
+            f"Look {look.number} at these trials: p is held to {level}, so that all looks together keep to 0.05."
+        )
+    sentences += [
+        f"The verdict on {count(past.seeds, 'seed')} claimed that {_said(claim)}; that no longer holds."
+        for past in look.past
+        for claim in past.claims
+        if claim not in claims
+    ]
+    return sentences
+
+
+def _said(claim: Claim) -> str:
+    """``mini ends lower than full (final train_loss)``."""
+    arm, baseline, measure = claim.contrast
+    says = {
+        "lower": "ends lower than",
+        "higher": "ends higher than",
+        "fewer": "needs fewer than",
+        "more": "needs more than",
+    }
+    return f"{arm} {says.get(claim.says, 'equals')} {baseline} ({measure})"
