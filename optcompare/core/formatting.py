@@ -22,3 +22,27 @@ def duration(seconds: float) -> str:
     if minutes == 0:
         return f"{rest} s"
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def probability(p: float, floor: float = 0.0) -> str:
+    """Format a p value for a table, in the one way used everywhere: ``0.0156``, ``1``, ``< 0.0001``, ``–``.
+
+    Three significant digits with a leading zero, like all other numbers. Below 0.0001 only the bound is shown.
+
+    Args:
+        p: A probability; nan where there was no test.
+        floor: The smallest p that the test can give. A smaller p, which an approximation may compute, is shown as this.
+
+    Returns:
+        The number alone; see :func:`p_value` for a sentence.
+    """
+    if math.isnan(p):
+        return "–"
+    shown = max(p, floor)
+    return "< 0.0001" if shown < 1e-4 else f"{shown:.3g}"
+
+
+def p_value(p: float, floor: float = 0.0) -> str:
+    """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``; arguments as those of :func:`probability`."""
+    text = probability(p, floor)
+    return f"p {text}" if text.startswith(("<", "–")) else f"p = {text}"
