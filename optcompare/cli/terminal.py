@@ -103,7 +103,7 @@ class Reporter:
         score = scores(times_across(results)) if with_goal else None
         header = ["arm", "mean rank", *(["score"] if with_goal else [])]
         rows = [
-            [str(arm), f"{rank:.2f}", *([f"{score[str(arm)]:.3f}"] if score is not None else [])]
+            [str(arm), f"{rank:.2f}", *([f"{score[str(arm)]:.2f}"] if score is not None else [])]
             for arm, rank in mean_ranks(finals).sort_values().items()
         ]
         self._say("")
