@@ -1,4 +1,4 @@
-"""Arms across workloads: performance profiles of the time to each goal, and mean ranks with their critical difference.
+"""Arms across workloads: performance profiles of the time to each goal, and their scores.
 
 Tables here have a row for each workload and a column for each arm; lower is better, infinity is a miss, and so is nan.
 """
@@ -9,8 +9,6 @@ import math
 
 import numpy as np
 import pandas as pd
-
-from ..errors import ComparisonError
 
 LONGEST = 4.0
 
@@ -50,51 +48,3 @@ def scores(times: pd.DataFrame) -> pd.Series:
     max(0, 4 - r) / 3; a miss adds 0 (Dahl et al. 2023, arXiv 2306.07179, with r_max = 4).
     """
     return ((LONGEST - ratios_to_best(times)).clip(lower=0) / (LONGEST - 1)).mean()
-
-
-def mean_ranks(values: pd.DataFrame) -> pd.Series:
-    """Each arm's rank on a workload (1 is the lowest value), averaged over workloads.
-
-    Equal values share the mean of their ranks, and so do all misses of a workload.
-    """
-    return pd.DataFrame(_ranks(values), columns=values.columns).mean()
-
-
-def friedman(values: pd.DataFrame) -> tuple[float, float]:
-    """Friedman's χ² and its p for k arms on N workloads: do the arms differ in rank at all?
-
-    χ² = 12N/(k(k+1))·(Σ R̄_j² - k(k+1)²/4), corrected for ties, with k-1 degrees of freedom: an approximation that
-    Demšar (2006, JMLR 7) trusts for N > 10 and k > 5. Where all tie everywhere: 0 and 1. Raises
-    :class:`ComparisonError` below 3 arms, where a paired test says more, and below 2 workloads.
-    """
-    workloads, arms = values.shape
-    if arms < 3 or workloads < 2:
-        raise ComparisonError(
-            f"a Friedman test needs at least 3 arms and 2 workloads, got {arms} and {workloads}; compare 2 arms in pairs"
-        )
-    ranks = _ranks(values)
-    if (ranks == ranks.mean(axis=1, keepdims=True)).all():
-        return 0.0, 1.0
-    from scipy.stats import friedmanchisquare
-
-    test = friedmanchisquare(*ranks.T)
-    return float(test.statistic), float(test.pvalue)
-
-
-def critical_difference(arms: int, workloads: int, alpha: float = 0.05) -> float:
-    """Nemenyi: two mean ranks differ, at level α over all pairs of arms, where they are at least this far apart.
-
-    CD = q_α·√(k(k+1)/(6N)), with q_α the upper α point of the studentized range of k groups and infinitely many
-    degrees of freedom, over √2 (Demšar 2006, JMLR 7). To be read where :func:`friedman` finds a difference.
-    """
-    if arms < 2 or workloads < 1:
-        raise ComparisonError(f"a critical difference needs at least 2 arms and 1 workload, got {arms} and {workloads}")
-    from scipy.stats import studentized_range
-
-    q = float(studentized_range.ppf(1 - alpha, arms, math.inf)) / math.sqrt(2)
-    return q * math.sqrt(arms * (arms + 1) / (6 * workloads))
-
-
-def _ranks(values: pd.DataFrame) -> np.ndarray:
-    """float[workloads, arms], average ranks."""
-    return values.fillna(math.inf).rank(axis=1).to_numpy(float)

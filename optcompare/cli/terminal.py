@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -93,7 +94,8 @@ class Reporter:
 
     def across(self, results: Sequence[Result], plots: Sequence[Path]) -> None:
         """What several workloads say together: mean ranks, and scores where each has a goal."""
-        from ..analysis.profiles import friedman, mean_ranks, scores
+        from ..analysis.profiles import scores
+        from ..analysis.ranks import mean_ranks, rank_test, rank_words
         from ..report.figures import finals_across, times_across
 
         finals = finals_across(results)
@@ -101,17 +103,19 @@ class Reporter:
         score = scores(times_across(results)) if with_goal else None
         header = ["arm", "mean rank", *(["score"] if with_goal else [])]
         rows = [
-            [str(arm), f"{rank:.2f}", *([f"{score[str(arm)]:.3f}"] if score is not None else [])]
+            [str(arm), f"{rank:.2f}", *([f"{score[str(arm)]:.2f}"] if score is not None else [])]
             for arm, rank in mean_ranks(finals).sort_values().items()
         ]
         self._say("")
         self._table(header, rows)
         said = f"mean rank of the median final loss over {len(results)} workloads, 1 is best"
         self._say(said + ("; score: area under the profile of samples to the goal" if with_goal else ""))
-        if len(finals.columns) > 2:
-            chi2, p = friedman(finals)
-            rough = ", roughly: it is made for more than ten workloads" if len(finals) <= 10 else ""
-            self._say(f"Friedman test of equal ranks: chi² {chi2:.3g}, p {p:.3g}{rough}")
+        if len(finals.columns) > 1:
+            test = rank_test(finals)
+            self._say(rank_words(test))
+            if math.isfinite(test.critical):
+                apart = f"critical difference {test.critical:.2f} (Nemenyi)"
+                self._say(f"{apart}: arms whose mean ranks differ by no more are not told apart")
         for plot in plots:
             self._say(f"plot: {plot}")
 

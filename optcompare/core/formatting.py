@@ -25,8 +25,24 @@ def duration(seconds: float) -> str:
 
 
 def probability(p: float, floor: float = 0.0) -> str:
-    """``0.016``, ``< 0.0001``, or – for nan; never below ``floor``."""
+    """Format a p value for a table, in the one way used everywhere: ``0.0156``, ``1``, ``< 0.0001``, ``–``.
+
+    Three significant digits with a leading zero, like all other numbers. Below 0.0001 only the bound is shown.
+
+    Args:
+        p: A probability; nan where there was no test.
+        floor: The smallest p that the test can give. A smaller p, which an approximation may compute, is shown as this.
+
+    Returns:
+        The number alone; see :func:`p_value` for a sentence.
+    """
     if math.isnan(p):
         return "–"
-    p = max(p, floor)
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    shown = max(p, floor)
+    return "< 0.0001" if shown < 1e-4 else f"{shown:.3g}"
+
+
+def p_value(p: float, floor: float = 0.0) -> str:
+    """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``; arguments as those of :func:`probability`."""
+    text = probability(p, floor)
+    return f"p {text}" if text.startswith(("<", "–")) else f"p = {text}"

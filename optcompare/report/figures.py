@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..analysis.lr_scores import best_rates
-from ..analysis.profiles import critical_difference, mean_ranks, performance_profile
+from ..analysis.profiles import performance_profile
+from ..analysis.ranks import mean_ranks, rank_test, rank_words
 from ..analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
@@ -60,7 +61,11 @@ def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.
 
 
 def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
-    """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses."""
+    """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses.
+
+    Arms in ``ranks`` are told apart, by a critical difference, only where :func:`optcompare.analysis.ranks.rank_test`
+    finds that they differ; the caption says what it finds.
+    """
     from .plots.across_workloads import profile_figure, ranks_figure
 
     _check_width(width)
@@ -70,8 +75,14 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
         )
     if kind == "ranks":
         table = finals_across(results)
-        critical = critical_difference(len(table.columns), len(table))
-        return ranks_figure(mean_ranks(table), critical, _colours(results[0]), width=width)
+        test = rank_test(table)
+        return ranks_figure(
+            mean_ranks(table),
+            test.critical,
+            _colours(results[0]),
+            width=width,
+            note=rank_words(test).replace(" = ", "\u00a0=\u00a0"),
+        )
     cost = x or "samples"
     return profile_figure(
         performance_profile(times_across(results, cost)), _colours(results[0]), width=width, unit=cost
@@ -174,6 +185,13 @@ def _colours(result: Result) -> dict[str, str]:
 
 def _refuse_other_arms(results: Sequence[Result]) -> None:
     first = results[0]
+    labels = [one.comparison.workload.label for one in results]
+    twice = [label for label in dict.fromkeys(labels) if labels.count(label) > 1]
+    if twice:
+        raise ComparisonError(
+            f"figures across workloads need one result for each workload, got {labels.count(twice[0])} for {twice[0]}; "
+            "leave all but one out"
+        )
     for other in results[1:]:
         if set(_arms(other)) != set(_arms(first)):
             raise ComparisonError(

@@ -8,15 +8,19 @@ import os
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from torch import nn
 
 import optcompare
 from optcompare import ComparisonError, compare, load
 from optcompare.cli.report import FIGURES
+from optcompare.cli.terminal import Reporter
+from optcompare.report import figures
 from optcompare.report.result import load_all
 from optcompare.storage import journal
 from tests.helpers.commands import run
+from tests.helpers.figures import assert_rows_readable, labelled, said
 from tests.helpers.workloads import small_workload
 
 
@@ -91,6 +95,60 @@ def test_figures_over_workloads_are_drawn_again_from_their_directory(several, tm
         assert run("report", several, "--figure", kind, "--x", x, "--out", tmp_path) == 0
         assert (tmp_path / f"{kind}.png").is_file()
     assert [one.comparison.workload.label for one in load_all([several])] == ["breast-cancer", "diabetes", "quadratic"]
+
+
+def by_rank(*rows: str) -> pd.DataFrame:
+    """Final losses of the arms of ``several``, a row for each workload such as ``132``."""
+    return pd.DataFrame([[float(rank) for rank in row] for row in rows], columns=["full", "mini:8", "single"])
+
+
+@pytest.mark.parametrize("width", [3.4, 7.0])
+def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(several, monkeypatch, width):
+    """All rank alike on 3 workloads: p = 1/36; another order on one of them: p = 7/36."""
+    results = load_all([several])
+    monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "123"))
+    found = figures.figure_across("ranks", results, width=width)
+    assert_rows_readable(found)
+    assert labelled(found.axes[0], "_critical")
+    assert "critical difference 1.91" in said(found)
+    assert "The arms differ in rank (exact p = 0.0278; Friedman's" in said(found)
+    monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "132"))
+    none = figures.figure_across("ranks", results, width=width)
+    assert_rows_readable(none)
+    assert not labelled(none.axes[0], "_critical") + labelled(none.axes[0], "_bar")
+    assert "critical" not in said(none)
+    assert "No difference in rank is found (exact p = 0.194; Friedman's" in said(none)
+    assert "so no two arms are told apart." in said(none)
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        (
+            ("123", "123", "123"),
+            [
+                "The arms differ in rank (exact p = 0.0278; Friedman's χ²(2) = 6, Iman and Davenport's F(2, 4) = ∞).",
+                "critical difference 1.91 (Nemenyi): arms whose mean ranks differ by no more are not told apart",
+            ],
+        ),
+        (
+            ("123", "123", "132"),
+            [
+                "No difference in rank is found (exact p = 0.194; Friedman's χ²(2) = 4.67, "
+                "Iman and Davenport's F(2, 4) = 7), so no two arms are told apart."
+            ],
+        ),
+    ],
+)
+def test_the_terminal_gives_a_critical_difference_only_where_the_test_finds_one(
+    several, monkeypatch, capsys, rows, lines
+):
+    monkeypatch.setattr(figures, "finals_across", lambda results: by_rank(*rows))
+    Reporter(quiet=False).across(load_all([several]), [])
+    assert capsys.readouterr().out.splitlines()[-len(lines) - 1 :] == [
+        "mean rank of the median final loss over 3 workloads, 1 is best; score: area under the profile of samples to the goal",
+        *lines,
+    ]
 
 
 def test_all_workloads_are_checked_before_any_is_trained(tmp_path, capsys):
@@ -221,6 +279,10 @@ def test_python_draws_every_figure_by_its_name():
     other = optcompare.compare("quadratic", ["full", "mini:2"], seeds=2, epochs=3)
     assert optcompare.figure("final", one, width=3.4).get_size_inches()[0] == 3.4
     assert optcompare.figure("ranks", [one, other]).axes
+    with pytest.raises(
+        ComparisonError, match=r"need one result for each workload, got 2 for line; leave all but one out$"
+    ):
+        optcompare.figure("ranks", [one, other, one])
     with pytest.raises(ComparisonError, match="the figure final is of one result, got 2"):
         optcompare.figure("final", [one, other])
     with pytest.raises(ComparisonError, match="there is no figure 'finals'; there are loss, paths, final,"):

@@ -92,7 +92,7 @@ def profile_figure(
     """The performance profile as one figure, ``width`` inches wide, with each arm's score in its name."""
     arms = shown_arms(list(profile["arm"]), colours)
     texts = {arm: f"{arm}: {area(steps(profile, arm)):.2f}" for arm in arms}
-    said = "After each name its score: the area under its curve, at\u00a0most\u00a01."
+    said = "After each name its score: the area under its profile, at\u00a0most\u00a01."
     with style.plain():
         heading = Heading(width, title, f"{said} {note}" if note else said)
         sheet, ax = keyed_sheet(heading, width, texts, colours, SHARES)
@@ -251,7 +251,7 @@ def ranks_figure(
     """The critical-difference diagram as one figure, ``width`` inches wide; see :func:`draw_ranks`."""
     size, edge, bars = text_size(width), margin(width), math.isfinite(critical)
     ranks = ranks[[arm for arm in colours if arm in ranks.index]]
-    said = "Mean rank over workloads, 1 is best."
+    said = "Mean rank of the median final loss over workloads, 1 is best."
     said += " A bar joins arms that differ by no more than the critical difference." if bars else ""
     rooms = _sides(ranks, width, size)
     left, right = (edge + (room + BESIDE) / 72 for room in rooms)
