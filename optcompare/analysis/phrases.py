@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from ..core.formatting import number, probability
+from ..core.formatting import number, p_value
 
 
 def count(n: int, what: str) -> str:
@@ -20,8 +20,8 @@ def interval(low: float, high: float) -> str:
 
 
 def corrected_p(p: float) -> str:
-    """``Holm p 0.016``, ``Holm p < 0.0001``."""
-    return f"Holm p {probability(p)}"
+    """``Holm p = 0.0156``, ``Holm p < 0.0001``."""
+    return f"Holm {p_value(p)}"
 
 
 def won(row: pd.Series, unit: str, what: str = "better", prefix: str = "") -> str:

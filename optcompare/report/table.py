@@ -156,6 +156,7 @@ def _escaped(text: str) -> str:
         "±": r"$\pm$",
         "∞": r"$\infty$",
         "–": "--",
+        "<": "$<$",
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\^{}",

@@ -52,8 +52,8 @@ def test_claimed():
     """Ten of ten: 2/2¹⁰ = .00195, times 2 comparisons by Holm."""
     assert tell(full=FULL, mini=MINI) == [
         "mini needs fewer samples to train_loss 1 than full, seed by seed (0.354 times, 95% interval 0.272 to 0.459, "
-        "fewer on 10 of 10 seeds, Holm p 0.0039).",
-        "On final train_loss, mini ends lower than full, seed by seed (better on 10 of 10 seeds, Holm p 0.0039, "
+        "fewer on 10 of 10 seeds, Holm p = 0.00391).",
+        "On final train_loss, mini ends lower than full, seed by seed (better on 10 of 10 seeds, Holm p = 0.00391, "
         "mean difference -0.25, 95% interval -0.255 to -0.245, median -0.25).",
         ends_of(10),
     ]
@@ -121,18 +121,18 @@ def test_one_split_is_said():
 
 def test_margin_is_claimed_or_not_beside_the_difference():
     told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.4)[0]
-    assert told.endswith("median -0.25), and within 0.4 of it (Holm p 0.002).")
+    assert told.endswith("median -0.25), and within 0.4 of it (Holm p = 0.00195).")
     told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.2)[0]
-    assert told.endswith("median -0.25); that it lies within 0.2 cannot be claimed (Holm p 1).")
+    assert told.endswith("median -0.25); that it lies within 0.2 cannot be claimed (Holm p = 1).")
 
 
 def test_without_a_goal():
-    assert tell(goal=None, full=FULL, mini=MINI)[0] == tell(full=FULL, mini=MINI)[1].replace("0.0039", "0.002")
+    assert tell(goal=None, full=FULL, mini=MINI)[0] == tell(full=FULL, mini=MINI)[1].replace("0.00391", "0.00195")
 
 
 def test_higher_is_said_as_it_is():
     assert tell(goal=None, mini=MINI, full=FULL)[0] == (
-        "On final train_loss, full ends higher than mini, seed by seed (better on 0 of 10 seeds, Holm p 0.002, "
+        "On final train_loss, full ends higher than mini, seed by seed (better on 0 of 10 seeds, Holm p = 0.00195, "
         "mean difference 0.25, 95% interval 0.245 to 0.255, median 0.25)."
     )
 
@@ -163,9 +163,9 @@ def test_not_claimed():
     other: Ends = [(100 + more, 0.5 - lean) for more, lean in zip([-5, 5] * 5, LEAN, strict=True)]
     assert tell(full=FULL, mini=other) == [
         "No difference in samples to train_loss 1 can be claimed between mini and full (0.999 times, "
-        "95% interval 0.962 to 1.04, fewer on 5 of 10 seeds, Holm p 1).",
+        "95% interval 0.962 to 1.04, fewer on 5 of 10 seeds, Holm p = 1).",
         "On final train_loss, no difference between mini and full can be claimed (better on 4 of 10 seeds and equal on 2, "
-        "Holm p 1, mean difference 0, 95% interval -0.0194 to 0.0194, median 0).",
+        "Holm p = 1, mean difference 0, 95% interval -0.0194 to 0.0194, median 0).",
         ends_of(10),
     ]
 
@@ -192,12 +192,12 @@ def test_same_difference_on_all_seeds_and_rounding_are_not_tested():
 def test_no_ratio_is_claimed_with_a_miss_which_ranks_as_the_worst():
     eight: Ends = [(50, 0.25 + 1.5 * lean) for lean in LEAN[:8]] + [(INF, 1.5)] * 2
     assert tell(full=FULL, mini=eight)[0] == (
-        "No difference in samples to train_loss 1 can be claimed between mini and full (fewer on 8 of 10 seeds, Holm p 0.22); "
+        "No difference in samples to train_loss 1 can be claimed between mini and full (fewer on 8 of 10 seeds, Holm p = 0.219); "
         "mini reaches train_loss 1 on 8 of 10 seeds and full on 10."
     )
     assert tell(full=[(INF, 1.5)] * 3 + FULL[3:], mini=MINI)[0] == (
         "mini needs fewer samples to train_loss 1 than full, seed by seed, a miss as the most (fewer on 10 of 10 seeds, "
-        "Holm p 0.0039); mini reaches train_loss 1 on 10 of 10 seeds and full on 7."
+        "Holm p = 0.00391); mini reaches train_loss 1 on 10 of 10 seeds and full on 7."
     )
 
 
@@ -213,14 +213,14 @@ def test_coarse_measurements_make_the_ratio_rough():
     ]
     assert verdict("digits", *tables(*made), "full", "train_loss", goal=GOAL)[0] == (
         "mini needs fewer samples to train_loss 1 than full, seed by seed (0.25 times, 95% interval 0.25 to 0.25, roughly, "
-        "for measurements lie up to 100% of the samples apart, fewer on 10 of 10 seeds, Holm p 0.0039)."
+        "for measurements lie up to 100% of the samples apart, fewer on 10 of 10 seeds, Holm p = 0.00391)."
     )
 
 
 def test_diverged_trials_are_the_worst_and_leave_no_mean():
     """Eight wins and two losses: P = 2·(45 + 10 + 1)/1024 = .109, times 2."""
     assert tell(full=FULL, mini=[*MINI[:8], (INF, INF), (INF, INF)])[1] == (
-        "On final train_loss, no difference between mini and full can be claimed (better on 8 of 10 seeds, Holm p 0.22, "
+        "On final train_loss, no difference between mini and full can be claimed (better on 8 of 10 seeds, Holm p = 0.219, "
         "mini diverged on 2 of 10 seeds)."
     )
 
@@ -228,7 +228,7 @@ def test_diverged_trials_are_the_worst_and_leave_no_mean():
 def test_diverged_baseline_of_which_all_others_are_better():
     assert tell(goal=None, full=[*FULL[:9], (INF, INF)], mini=MINI)[:2] == [
         "full diverged on 1 of 10 seeds.",
-        "On final train_loss, mini ends lower than full, seed by seed (better on 10 of 10 seeds, Holm p 0.002).",
+        "On final train_loss, mini ends lower than full, seed by seed (better on 10 of 10 seeds, Holm p = 0.00195).",
     ]
 
 
@@ -275,8 +275,8 @@ def test_many_arms_are_counted():
         "1 with more samples (furthest slow: 2.83 times, 95% interval 2.18 to 3.67), "
         "1 that never reach it, 2 where no difference in samples can be claimed.",
         "On final train_loss, of 6 arms against full: "
-        "2 lower (furthest mini: mean 0.25, 95% interval 0.245 to 0.255, Holm p 0.023), "
-        "2 higher (furthest never: mean 1, 95% interval 0.99 to 1.01, Holm p 0.023), "
+        "2 lower (furthest mini: mean 0.25, 95% interval 0.245 to 0.255, Holm p = 0.0234), "
+        "2 higher (furthest never: mean 1, 95% interval 0.99 to 1.01, Holm p = 0.0234), "
         "1 where no difference can be claimed, 1 where nothing varies above rounding.",
         ends_of(10),
     ]
