@@ -152,11 +152,13 @@ class ResultTables:
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
-        """This look as one that was given; None where there is no trial to look at, or nothing may be claimed."""
+        """This look as one that was given; None where there is nothing to compare, or nothing may be claimed."""
         trials, look = self.reported[1], self.look()
         if trials.empty or look.withheld:
             return None
         table, tested = self.pairs(), self._measures()
+        if table.empty:
+            return None
         return PastLook(
             fingerprint_of(trials), int(trials["seed"].nunique()), tuple(comparisons_of(table, tested)),
             tuple(claims_of(table, tested)), could_claim(table, tested, look),

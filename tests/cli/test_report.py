@@ -63,7 +63,7 @@ def test_without_a_figure_it_says_what_the_run_said(line, tmp_path, capsys):
     assert run("report", line, "--out", tmp_path) == 0
     shown = capsys.readouterr().out
     verdict = json.loads((line / "comparison.json").read_text())["verdict"]
-    assert len(verdict) == 3
+    assert len(verdict) > 3
     assert all(sentence in shown for sentence in verdict)
     assert (tmp_path / "comparison.png").is_file()
 
@@ -271,7 +271,7 @@ def test_a_control_that_failed_says_nothing_of_rounding():
     )
     assert set(result.trials.set_index("arm")["status"]["full (control)"]) == {"failed"}
     assert result.pairs()["control_spread"].isna().all()
-    assert not result.pairs()["indistinguishable"].any()
+    assert "ounding alone" not in " ".join(result.verdict())
 
 
 def test_python_draws_every_figure_by_its_name():

@@ -146,7 +146,7 @@ class TestControl:
     def test_it_speaks_of_rounding_where_there_is_no_other_arm(self):
         result = compare(small_workload(), "full", seeds=3, epochs=20, control=True)
         assert result.verdict()[0] == "There is no arm to compare full with."
-        assert result.verdict()[1].startswith("On final train_loss, rounding alone moves full by up to ")
+        assert result.verdict()[1].startswith("Rounding alone moves the final train_loss of full by ")
 
     def test_single_samples_have_no_other_chunks(self):
         with pytest.raises(ComparisonError, match=r"single updates on single samples; choose another with --baseline"):

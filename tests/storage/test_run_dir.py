@@ -26,7 +26,15 @@ from optcompare.storage.run_dir import (
 )
 from tests.helpers.workloads import small_workload
 
-FILES = {"comparison.json", "records.parquet", "trials.parquet", "paths.parquet", "summary.csv", "comparison.png"}
+FILES = {
+    "comparison.json",
+    "records.parquet",
+    "trials.parquet",
+    "paths.parquet",
+    "summary.csv",
+    "looks.jsonl",
+    "comparison.png",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,11 @@ def test_saved_twice_is_the_same_and_a_loaded_result_can_be_saved(result, saved,
 def test_result_without_paths_has_no_paths_file(tmp_path):
     result = compare(small_workload(), "full", seeds=1, epochs=1, device="cpu")
     result.save(tmp_path / "run", formats=())
-    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - {"paths.parquet", "comparison.png"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES - {
+        "paths.parquet",
+        "looks.jsonl",
+        "comparison.png",
+    }
     assert load(tmp_path / "run").paths is None
 
 

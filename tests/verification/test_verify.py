@@ -207,7 +207,7 @@ def test_a_run_that_was_stopped_while_it_was_extended_holds(in_small_tasks, at):
     assert broken("run", trials=None) == []
     compare(**{**asked, "seeds": 4}, epochs=5, resume="run")
     assert broken("run", trials=None) == []
-    assert len(found("run")["files"][1].split(", ")) == 4, "the files of the extended run"
+    assert len(found("run")["files"][1].split(", ")) == 5, "the files of the extended run"
 
 
 def test_a_run_that_was_killed_holds_for_the_trials_that_had_ended(in_small_tasks, monkeypatch):
@@ -344,6 +344,23 @@ def test_a_claimed_verdict_is_held_against_the_tables():
     directory = run()
     edited(directory, verdict=["full is best."])
     assert broken(directory, trials=0) == ["conclusions"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"claims": "lower"}, "mini:2 against full in final train_loss: lower (p "),
+        ({"p_holm": 0.001}, "is claimed, the tables give "),
+        ({"arm": "other"}, "is missing among the claims"),
+    ],
+)
+def test_every_claim_is_held_against_the_tables(change, said):
+    directory = run()
+    (claim, *others) = json.loads(Path(directory, "comparison.json").read_text())["claims"]
+    edited(directory, claims=[{**claim, **change}, *others])
+    held, detail = found(directory, trials=0)["conclusions"]
+    assert held is False
+    assert said in detail
 
 
 def test_changed_data_are_named_and_the_rest_goes_on():

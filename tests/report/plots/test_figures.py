@@ -45,7 +45,7 @@ def pairs(arms: list[str], **changes: object) -> pd.DataFrame:
         row = {"arm": arm, "baseline": arms[0], "n": 8 if i == 3 else 10, "difference": d, "low": d - half}
         row |= {"high": d + half, "wins": 7, "losses": 2, "ties": 1, "p": 0.01, "enough_seeds": True}
         row |= {"p_holm": math.nan if i == 3 else 0.02, "claimed": i % 3 == 0 and i != 3, "control_spread": 0.0015}
-        table.append(row | {"indistinguishable": abs(d) < 0.0015} | changes)
+        table.append(row | {"margin": math.nan, "equal_claimed": False} | changes)
     return pd.DataFrame(table)
 
 
@@ -228,7 +228,7 @@ def test_what_is_claimed_is_filled_and_bold():
     claimed, *others = labelled(ax, "_mean")
     assert to_hex(claimed.get_markerfacecolor()).upper() == style.PALETTE[1]
     assert {line.get_markerfacecolor() for line in others} == {"white"}
-    assert [text.get_weight() for text in ax.texts if text.get_text() == "0.020"] == ["bold", "normal", "normal"]
+    assert [text.get_weight() for text in ax.texts if text.get_text() == "0.02"] == ["bold", "normal", "normal"]
     assert [text.get_text() for text in ax.texts].count("7/2/1") == 3
 
 
@@ -244,11 +244,20 @@ def test_pairs_say_in_words_what_has_no_mean_lies_far_off_or_is_not_claimed():
     assert ax.get_xlim()[1] < 0.05
     assert ax.get_xlabel() == "final training loss, difference to full\n(below 0: lower loss)"
     text = forest.what_is_claimed(table)
-    assert "Indistinguishable from rounding: single." in text
+    assert "Grey band: ± how far rounding alone moves one seed (standard deviation)." in text
+    assert "margin" not in text
     assert "No mean is given where a seed diverged." in text
     none = table.assign(claimed=False, enough_seeds=False)
     assert "Nothing is claimed: too few seeds." in forest.what_is_claimed(none)
-    assert [forest.probability(p) for p in (0.0004, 0.0126, math.nan)] == ["<0.001", "0.013", "–"]
+
+
+def test_the_margin_is_drawn_on_both_sides_and_named_with_who_lies_within():
+    arms = names(3)
+    table = pairs(arms, margin=0.002).assign(equal_claimed=[False, True])
+    ax = forest.draw_pairs(bare(), table, style.arm_colours(arms))
+    dotted = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"]
+    assert dotted == [-0.002, 0.002]
+    assert f"Dotted: the margin; within it, as a test claims: {arms[2]}." in forest.what_is_claimed(table)
 
 
 def test_wide_pairs_have_their_numbers():

@@ -1,0 +1,112 @@
+"""Looks of real runs: what a run directory records, resumes and merges, and what its verdict says of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from optcompare import compare, load
+from optcompare.errors import ComparisonError
+from optcompare.report.result import load_all
+from optcompare.storage.looks_file import LOOKS, read_looks
+from tests.helpers.workloads import small_workload
+
+ASKED = {"workload": "line", "strategies": ["full", "mini:2"], "epochs": 3, "trainer": "loop"}
+
+
+def look_sentence(result) -> str:
+    return next((sentence for sentence in result.verdict() if "ook" in sentence), "")
+
+
+def test_a_run_that_was_never_saved_says_that_looks_are_not_recorded():
+    assert look_sentence(compare(**ASKED, seeds=6)).startswith("Looks not recorded: ")
+
+
+def test_more_seeds_are_a_second_look_and_seeing_them_again_is_none(tmp_path):
+    run = tmp_path / "run"
+    compare(**ASKED, seeds=6, out=run)
+    assert look_sentence(load(run)).startswith("Look 1 at these trials: p is held to 0.035")
+    first = (run / LOOKS).read_bytes()
+    result = compare(**ASKED, seeds=8, resume=run)
+    assert look_sentence(result).startswith("Look 2 at these trials: p is held to 0.0091")
+    assert (run / LOOKS).read_bytes().startswith(first)
+    compare(**ASKED, seeds=8, resume=run)
+    assert [look.seeds for look in read_looks(run).looks] == [6, 8]
+    assert load(run).verdict() == result.verdict()
+
+
+def test_a_further_arm_stays_in_the_family(tmp_path):
+    run = tmp_path / "run"
+    compare(**ASKED, seeds=6, out=run)
+    more = {**ASKED, "strategies": ["full", "mini:2", "single"]}
+    assert compare(**more, seeds=6, resume=run).pairs()["comparisons"].tolist() == [2, 2]
+    shown = [len(look.shown) for look in read_looks(run).looks]
+    assert shown == [1, 2]
+
+
+def test_too_few_seeds_for_any_claim_spend_no_look(tmp_path):
+    run = tmp_path / "run"
+    compare(**ASKED, seeds=3, out=run)
+    assert look_sentence(compare(**ASKED, seeds=6, resume=run)).startswith("Look 1 at these trials: p is held to 0.035")
+
+
+def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
+    run = tmp_path / "run"
+    compare(**ASKED, seeds=6, out=run)
+    (run / LOOKS).unlink()
+    assert look_sentence(load(run)).startswith("Looks not recorded: ")
+    assert look_sentence(compare(**ASKED, seeds=8, resume=run)).startswith("Look 2 at these trials")
+
+
+def test_merged_runs_have_been_looked_at_before(tmp_path):
+    for first in (0, 6):
+        compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
+    (merged,) = load_all([tmp_path])
+    assert look_sentence(merged).startswith("Look 3 at these trials")
+    shutil.copytree(tmp_path / "0", tmp_path / "copy")
+    (same,) = load_all([tmp_path / "0", tmp_path / "copy"])
+    assert look_sentence(same).startswith("Look 1 at these trials")
+
+
+def test_a_run_that_is_under_way_claims_nothing_and_is_no_look(tmp_path):
+    run = tmp_path / "run"
+    compare(**ASKED, seeds=6, out=run)
+    about = json.loads((run / "comparison.json").read_text())
+    (run / "comparison.json").write_text(json.dumps({**about, "status": "running"}))
+    (run / LOOKS).unlink()
+    cut = load(run)
+    assert cut.verdict()[0] == "Nothing is claimed: this run has not come to its end."
+    assert not cut.pairs()[["claimed", "goal_claimed", "equal_claimed"]].to_numpy().any()
+    cut.save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / LOOKS).exists()
+
+
+def test_looks_go_with_a_result_that_is_saved_elsewhere(tmp_path):
+    compare(**ASKED, seeds=6, out=tmp_path / "run")
+    compare(**ASKED, seeds=8, resume=tmp_path / "run")
+    load(tmp_path / "run").save(tmp_path / "copy")
+    assert (tmp_path / "copy" / LOOKS).read_bytes() == (tmp_path / "run" / LOOKS).read_bytes()
+
+
+def test_one_arm_is_compared_with_nothing_and_needs_no_look(tmp_path):
+    compare(**{**ASKED, "strategies": "full"}, seeds=2, out=tmp_path / "run")
+    assert not Path(tmp_path / "run" / LOOKS).exists()
+
+
+def test_margin_is_part_of_the_question_and_of_the_claims(tmp_path):
+    result = compare(small_workload(), ["full", "mini:5"], seeds=7, epochs=2, margin=5.0, out=tmp_path / "run")
+    assert load(tmp_path / "run").comparison.margin == 5.0
+    claims = {claim["measure"]: claim["claims"] for claim in result.claims()}
+    assert claims["final train_loss within 5"] == "equal"
+    assert "within 5 " in result.verdict()[0]
+
+
+@pytest.mark.parametrize("margin", [0, -1.0, float("inf"), float("nan"), "much"])
+def test_a_margin_that_is_none_is_refused(margin):
+    with pytest.raises(
+        ComparisonError, match=r"margin must be a difference of final values, positive and finite, got "
+    ):
+        compare(**ASKED, seeds=2, margin=margin)
