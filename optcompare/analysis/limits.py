@@ -51,10 +51,8 @@ def limits(
     sentences = []
     if len(table):
         if seeds:
-            share = f"on up to {not_excluded(seeds):.0%} of all seeds"
-            sentences.append(
-                f"{count(seeds, 'seed')} cannot exclude that an arm fails, or does else what none of them showed, {share}."
-            )
+            share = f"{not_excluded(seeds):.0%} of all seeds"
+            sentences.append(f"With {count(seeds, 'seed')}, failures on up to {share} may have gone unseen.")
         sentences += _of_rates(table, setting)
         sentences += _of_looks(table, claims, look)
     cut = int((trials["status"] == "interrupted").sum())
@@ -67,10 +65,10 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
     if setting.tunings is None:
         return []
     if setting.tunings == 0:
-        return ["Nothing was tuned: all this is at the learning rates given, and may turn around at others."]
+        return ["Nothing was tuned: this holds at the learning rates given, and may be the other way round at others."]
     if setting.tunings > 1:
         return [f"Learning rates were tuned {setting.tunings} times, and the differences are over all of them."]
-    sentences = ["All this is at the learning rates found: another tuning may find others."]
+    sentences = ["This holds at the rates found: another tuning may find others."]
     small = [
         f"{row['arm']} ({number(abs(row['difference']))} against {number(change)})"
         for _, row in table.iterrows()
@@ -99,10 +97,10 @@ def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[
         return sentences
     level = f"{look.level:.2g}"
     if not look.recorded:
-        sentences.append(f"Looks not recorded: p is held to the level of a first look, {level}.")
+        sentences.append(f"Looks not recorded: tested at the level of a first look, {level}.")
     else:
         sentences.append(
-            f"Look {look.number} at these trials: p is held to {level}, so that all looks together keep to 0.05."
+            f"This is look {look.number} at these trials, tested at level {level}; the levels of all looks sum to 0.05."
         )
     sentences += [
         f"The verdict on {count(past.seeds, 'seed')} claimed that {_said(claim)}; that no longer holds."

@@ -30,7 +30,7 @@ t(9, .975) = 2.262, ± .00484. The ratio is √(1/8) = 0.354 times or over exp(2
 def tell(goal: Goal | None = GOAL, control: str | None = None, **arms: Ends) -> list[str]:
     """What is said of the arms, without the sentences on seeds and looks, which all verdicts share."""
     sentences = verdict("digits", *measured(arms), next(iter(arms)), "train_loss", goal=goal, control=control)
-    return [each for each in sentences if "cannot exclude" not in each and not each.startswith("Looks not recorded")]
+    return [each for each in sentences if "gone unseen" not in each and not each.startswith("Looks not recorded")]
 
 
 def measured(arms: dict[str, Ends]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -61,8 +61,8 @@ def test_claimed():
 
 def test_whole_verdict_says_what_it_cannot_exclude_and_which_look_it_is():
     assert verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss")[1:] == [
-        "10 seeds cannot exclude that an arm fails, or does else what none of them showed, on up to 26% of all seeds.",
-        "Looks not recorded: p is held to the level of a first look, 0.035.",
+        "With 10 seeds, failures on up to 26% of all seeds may have gone unseen.",
+        "Looks not recorded: tested at the level of a first look, 0.035.",
         ends_of(10),
     ]
 
@@ -75,7 +75,7 @@ def test_later_look_has_its_own_level_and_names_claims_that_no_longer_hold():
         "digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", goal=GOAL, look=Look((past,), True)
     )
     assert told[-3:-1] == [
-        "Look 2 at these trials: p is held to 0.0091, so that all looks together keep to 0.05.",
+        "This is look 2 at these trials, tested at level 0.0091; the levels of all looks sum to 0.05.",
         "The verdict on 8 seeds claimed that mini ends higher than full (final train_loss); that no longer holds.",
     ]
 
@@ -97,9 +97,9 @@ def test_nothing_is_claimed_of_a_run_that_is_under_way():
     [
         (
             Setting(tunings=0),
-            "Nothing was tuned: all this is at the learning rates given, and may turn around at others.",
+            "Nothing was tuned: this holds at the learning rates given, and may be the other way round at others.",
         ),
-        (Setting(tunings=1), "All this is at the learning rates found: another tuning may find others."),
+        (Setting(tunings=1), "This holds at the rates found: another tuning may find others."),
         (Setting(tunings=5), "Learning rates were tuned 5 times, and the differences are over all of them."),
     ],
 )

@@ -28,10 +28,10 @@ def test_a_run_that_was_never_saved_says_that_looks_are_not_recorded():
 def test_more_seeds_are_a_second_look_and_seeing_them_again_is_none(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=6, out=run)
-    assert look_sentence(load(run)).startswith("Look 1 at these trials: p is held to 0.035")
+    assert look_sentence(load(run)).startswith("This is look 1 at these trials, tested at level 0.035")
     first = (run / LOOKS).read_bytes()
     result = compare(**ASKED, seeds=8, resume=run)
-    assert look_sentence(result).startswith("Look 2 at these trials: p is held to 0.0091")
+    assert look_sentence(result).startswith("This is look 2 at these trials, tested at level 0.0091")
     assert (run / LOOKS).read_bytes().startswith(first)
     compare(**ASKED, seeds=8, resume=run)
     assert [look.seeds for look in read_looks(run).looks] == [6, 8]
@@ -50,7 +50,9 @@ def test_a_further_arm_stays_in_the_family(tmp_path):
 def test_too_few_seeds_for_any_claim_spend_no_look(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=3, out=run)
-    assert look_sentence(compare(**ASKED, seeds=6, resume=run)).startswith("Look 1 at these trials: p is held to 0.035")
+    assert look_sentence(compare(**ASKED, seeds=6, resume=run)).startswith(
+        "This is look 1 at these trials, tested at level 0.035"
+    )
 
 
 def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
@@ -58,17 +60,17 @@ def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
     compare(**ASKED, seeds=6, out=run)
     (run / LOOKS).unlink()
     assert look_sentence(load(run)).startswith("Looks not recorded: ")
-    assert look_sentence(compare(**ASKED, seeds=8, resume=run)).startswith("Look 2 at these trials")
+    assert look_sentence(compare(**ASKED, seeds=8, resume=run)).startswith("This is look 2 at these trials")
 
 
 def test_merged_runs_have_been_looked_at_before(tmp_path):
     for first in (0, 6):
         compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
     (merged,) = load_all([tmp_path])
-    assert look_sentence(merged).startswith("Look 3 at these trials")
+    assert look_sentence(merged).startswith("This is look 3 at these trials")
     shutil.copytree(tmp_path / "0", tmp_path / "copy")
     (same,) = load_all([tmp_path / "0", tmp_path / "copy"])
-    assert look_sentence(same).startswith("Look 1 at these trials")
+    assert look_sentence(same).startswith("This is look 1 at these trials")
 
 
 def test_a_run_that_is_under_way_claims_nothing_and_is_no_look(tmp_path):
