@@ -8,8 +8,9 @@ model (Wu and Johnson 2021, arXiv 2105.07576, call it precise BatchNorm); those 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +108,7 @@ def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sa
         sample: Which rows of it.
     """
     norms = updating(model)
-    with preserved_rng(), torch.no_grad(), in_eval_mode(model), cumulative(norms):
+    with preserved_rng(), torch.no_grad(), in_eval_mode(model), _uncompiled(), cumulative(norms):
         for batch in source.stream(sample.indices(), 0, 0) if norms else ():
             judged(workload, model, batch)
 
@@ -125,6 +126,12 @@ def recalibrated(workload: Workload, model: nn.Module, source: Source, sample: S
     with state_kept(model), state_kept(loss) if isinstance(loss, nn.Module) else nullcontext():
         recalibrate(workload, model, source, sample)
         yield
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Compiled models compute as they are written: each pass has a momentum of its own, and would be compiled anew."""
+    compiles = "torch._dynamo" in sys.modules  # loading it takes seconds
+    return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
 
 
 @contextmanager

@@ -113,6 +113,19 @@ class TestByHand:
         recalibrate(workload, model, source, Sample.of(4, 2))
         torch.testing.assert_close(model.norm.running_mean, torch.tensor([8.0, 7.0]).double(), msg="3, 2 and 13, 12")
 
+    def test_a_compiled_model_is_not_compiled_anew_for_each_pass(self):
+        compiled = []
+
+        def backend(graph, inputs):
+            compiled.append(graph)
+            return graph.forward
+
+        norm = nn.BatchNorm1d(2)
+        workload, model, source = on_data(torch.compile(nn.Sequential(norm), backend=backend))
+        recalibrate(workload, model, source, Sample.of(4, 2))
+        torch.testing.assert_close(norm.running_mean, X.mean(0))
+        assert compiled == []
+
     def test_what_was_not_finite_in_training_is_forgotten(self):
         workload, model, source = on_data(nn.BatchNorm1d(2))
         model.running_mean.fill_(torch.nan)
