@@ -47,11 +47,13 @@ class Traits:
             )
         if not fewest:
             return True, "not recalibrated"
+        if self.kept == 0:
+            return True, "not recalibrated; after the first update nothing is left of their initial values"
         arm = min(fewest, key=lambda label: fewest[label])
         left = self.remaining(fewest[arm])
         share = f"of their initial values {percent(left)} is left at the end of {arm}"
         if left <= MOST_REMAINING:
-            return True, f"not recalibrated; {share}, and less where there are more updates"
+            return True, f"not recalibrated; {share}, the arm of the fewest updates"
         return False, f"not recalibrated, and {share}, whose losses are measured with that"
 
     def random_numbers(self) -> str:
@@ -61,8 +63,8 @@ class Traits:
             parts.append("what a sample of the Dataset draws follows from seed, epoch and sample, alike for all arms")
         if self.drawing:
             parts.append(
-                f"updates draw too ({', '.join(self.drawing)}), such as dropout masks, from one generator a trial that is "
-                "seeded alike for all arms of a seed: with the same batches arms draw the same, with other batch sizes other "
-                "masks"
+                f"updates of {', '.join(self.drawing)} draw random numbers, such as dropout masks, from one generator a trial, "
+                "seeded alike for all arms of a seed: arms with the same batches draw the same, arms with other batch sizes "
+                "draw others"
             )
         return "; ".join(parts)

@@ -57,10 +57,10 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
 
 
 def decide(asked: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False) -> Decision:
-    """Decide for all arms, by the one that leaves most of the initial running averages where nothing else was asked for.
+    """Decide for all arms alike, by the arm that leaves most of the initial running averages, unless the user decided.
 
-    An arm of which nobody knows how many updates it makes (a budget of seconds, an adaptive strategy, a trial that stops at
-    its goal) may make few, so that it counts as one that does.
+    An arm whose number of updates is not known before training (a budget of seconds, an adaptive strategy, trials that
+    stop at their goal) counts as one that makes a single update.
 
     Args:
         asked: What the user said; None: nothing.
@@ -69,26 +69,27 @@ def decide(asked: bool | None, traits: Traits, estimates: Sequence[Estimate], st
         stops_early: Whether trials stop at a goal.
     """
     if not traits.norm:
-        return Decision(
-            False, "--recalibrate changes nothing: training updates no running averages of this model" if asked else ""
-        )
-    left, why = 0.0, ""
-    for estimate in estimates:
-        known = estimate.updates is not None and not stops_early
-        share = traits.remaining(estimate.updates or 0) if known else min(1.0, traits.kept)
-        if share > left:
-            left, label = share, estimate.arm.label
-            why = f"{percent(share)} of their initial values would be left at the end of {label}"
-            why += f" ({estimate.updates:,} update{'s' * (estimate.updates != 1)})" if estimate.updates else ""
-            why = why if known else f"{label} may make few updates, whose number is not known before training"
-    on = left > MOST_REMAINING if asked is None else bool(asked)
+        vain = "--recalibrate changes nothing: training updates no running averages of this model"
+        return Decision(False, vain if asked else "")
+    known = [None if stops_early else estimate.updates for estimate in estimates]
+    shares = [traits.remaining(1 if updates is None else updates) for updates in known]
+    most = max(range(len(shares)), key=shares.__getitem__)
+    few = shares[most] > MOST_REMAINING
+    arm, updates = estimates[most].arm.label, known[most]
+    on = few if asked is None else bool(asked)
+    if not (on or few):
+        return Decision(False)
+    if updates is None:
+        why = f"{arm} may make few updates, whose number is not known before training"
+    else:
+        left = "would be left" if on else "is left"
+        made = f"{updates:,} update{'s' * (updates != 1)}"
+        why = f"{percent(shares[most])} of their initial values {left} at the end of {arm} ({made})"
     averages = f"the running averages of {traits.norm}"
     if on:
-        since = f", since {why}" if left > MOST_REMAINING else ", as asked for"
-        return Decision(True, f"{averages} are recalibrated before each measurement{since}; {_SWITCHED_OFF}")
-    if left > MOST_REMAINING:
-        return Decision(False, f"{averages} are not recalibrated, and {why.replace('would be', 'is')}; {_SWITCHED_ON}")
-    return Decision(False)
+        since = f"since {why}" if few else "as asked for"
+        return Decision(True, f"{averages} are recalibrated before each measurement, {since}; {_SWITCHED_OFF}")
+    return Decision(False, f"{averages} are not recalibrated, and {why}; {_SWITCHED_ON}")
 
 
 def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> list[Estimate]:

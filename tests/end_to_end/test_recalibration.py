@@ -252,9 +252,19 @@ class TestCertificate:
         check = line(result)
         assert check.held
         assert check.detail == (
-            "not recalibrated; of their initial values less than 0.1% is left at the end of mini:8, and less where there are "
-            "more updates"
+            "not recalibrated; of their initial values less than 0.1% is left at the end of mini:8, the arm of the fewest "
+            "updates"
         )
+
+    def test_cumulative_averages_keep_nothing(self):
+        result = compare(
+            workload(lambda: nn.Sequential(nn.BatchNorm1d(4, momentum=None), nn.Linear(4, 2))),
+            "full",
+            seeds=1,
+            updates=2,
+        )
+        assert not result.comparison.recalibrate
+        assert line(result).detail == "not recalibrated; after the first update nothing is left of their initial values"
 
 
 class TestCommandLine:
@@ -353,8 +363,8 @@ class TestRandomNumbers:
         )
         assert check.held
         assert check.detail == (
-            "updates draw too (full, mini:4), such as dropout masks, from one generator a trial that is seeded alike for all "
-            "arms of a seed: with the same batches arms draw the same, with other batch sizes other masks"
+            "updates of full, mini:4 draw random numbers, such as dropout masks, from one generator a trial, seeded alike for "
+            "all arms of a seed: arms with the same batches draw the same, arms with other batch sizes draw others"
         )
 
     def test_where_nothing_is_drawn_there_is_nothing_to_say(self):
