@@ -304,6 +304,21 @@ class TestCommandLine:
         assert run("run", "--config", "run/comparison.json", "--out", "again", "--quiet") == 0
         assert not load("again").comparison.recalibrate
 
+    def test_a_run_from_before_there_was_recalibration_verifies_and_goes_on_without(self, mine, tmp_path):
+        asked = ["--workload", mine, "--strategies", "full", "--seeds", 1, "--trainer", "loop"]
+        assert run("run", *asked, "--no-recalibrate", "--out", "run", "--quiet") == 0
+        path = tmp_path / "run" / "comparison.json"
+        about = json.loads(path.read_text("utf-8"))
+        del about["comparison"]["recalibrate"], about["environment"]["traits"]
+        about["certificate"] = [check for check in about["certificate"] if check["name"] != "BatchNorm averages"]
+        path.write_text(json.dumps(about), "utf-8")
+        assert [finding.detail for finding in verify(tmp_path / "run", trials=None) if finding.held is not True] == []
+        assert run("run", "--resume", "run", "--seeds", 2, "--quiet") == 0
+        result = load("run")
+        assert not result.comparison.recalibrate
+        assert not [name for name in result.records if name.startswith("raw_")]
+        assert not line(result).held, "what it goes on with, it says"
+
     def test_a_study_takes_it_since_its_trials_may_end_early(self, mine, capsys):
         study = ["scaling", "--workload", mine, "--batch-sizes", "8,16", "--tune", 2, "--tune-seeds", 1, "--seeds", 1]
         assert run(*study, "--max-epochs", 8, "--out", "on", "--quiet") == 0
