@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.comparison import Comparison, Trial
+from .traits import Traits
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Evidence:
         self._rearranged: dict[str, None] = {}
         self._tried: dict[str, int] = {}
         self._trainers: dict[str, int] = {}
+        self._fewest: dict[str, int] = {}
         self._tuning_samples, self._tuning_seconds = 0, 0.0
 
     def first_record(self, trial: Trial, record: Mapping[str, Any]) -> None:
@@ -99,6 +101,9 @@ class Evidence:
             self._unchecked.add(trial.seed)
         if status == "finished":
             self._finished += 1
+            if trial.phase == "report" and outcome["updates"]:
+                label, updates = trial.arm.label, int(outcome["updates"])
+                self._fewest[label] = min(updates, self._fewest.get(label, updates))
             unit = self._comparison.budget.unit
             spent = float(outcome["train_seconds" if unit == "seconds" else unit])
             if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
@@ -113,8 +118,10 @@ class Evidence:
         if self._orders.setdefault(seed, {}).setdefault(epochs, digest) != digest:
             self._broken_orders.add(seed)
 
-    def certificate(self, agreement: Agreement, reference: Reference | None = None) -> list[Check]:
-        """All checks, in the order in which a reader would doubt; ``reference``: None where none was made."""
+    def certificate(
+        self, agreement: Agreement, reference: Reference | None = None, traits: Traits | None = None
+    ) -> list[Check]:
+        """All checks, in the order in which a reader would doubt; ``reference``, ``traits``: None where none were made."""
         return [
             *([reference.check()] if reference is not None else []),
             self._same_weights(),
@@ -124,6 +131,7 @@ class Evidence:
             self._same_budget(),
             *self._same_tuning(),
             self._same_updates(agreement),
+            *self._same_measuring(traits or Traits()),
         ]
 
     def _same_weights(self) -> Check:
@@ -184,6 +192,14 @@ class Evidence:
                 f"{agreement.apart:.1e} of the weights' norm ({agreement.tolerance:.0e} is allowed)"
             )
         return Check("same updates by either trainer", agreement.apart <= agreement.tolerance, "; ".join(parts))
+
+    def _same_measuring(self, traits: Traits) -> list[Check]:
+        held, averages = traits.averages(self._comparison.recalibrate, self._fewest)
+        drawn = traits.random_numbers()
+        return [
+            *([Check("BatchNorm averages", held, averages)] if traits.norm else []),
+            *([Check("shared random numbers", True, drawn)] if drawn else []),
+        ]
 
     def _same_tuning(self) -> list[Check]:
         tuning = self._comparison.tuning

@@ -42,6 +42,7 @@ def batch_size_study(
     autocast: str | None = None,
     threads: int = 1,
     deterministic: bool = True,
+    recalibrate: bool | None = None,
     trainer: TrainerName = "auto",
     memory: str | None = None,
     jobs: int | None = None,
@@ -79,6 +80,7 @@ def batch_size_study(
         autocast=autocast,
         threads=threads,
         deterministic=deterministic,
+        recalibrate=recalibrate,
         trainer=trainer,
         plugins=plugins,
     )

@@ -58,6 +58,7 @@ def compare(
     chunk: int | None = None,
     eval_chunk: int | None = None,
     measure: int = 1,
+    recalibrate: bool | None = None,
     plane: bool = False,
     diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
     diagnose_every: int = 1,
@@ -98,6 +99,9 @@ def compare(
       deterministic algorithms where there are some, and say where there are none;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
     - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
+    - ``recalibrate``: compute BatchNorm's running averages anew before each measurement, on a copy, from up to 2,048 training
+      rows that are the same for all arms; by default where some arm makes so few updates that more than 5% of their initial
+      values would be left. The columns ``raw_train_loss``, … hold what the averages of the training give;
     - ``plane``: keep the first seed's weights at every mark, and draw the ways of all arms in the plane that holds most of
       them;
     - ``diagnostics``: names, specs ("noise_scale:rows=512") or objects; further columns of the records, computed at every
@@ -119,6 +123,11 @@ def compare(
     be run.
     """
     plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
+    if resume is not None and out is not None:
+        raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
+    earlier = None if resume is None else Earlier.read(Path(resume))
+    if earlier is not None and recalibrate is None:
+        recalibrate = earlier.comparison.recalibrate
     prepared = prepare(
         Registry.load(plugins),
         workload=workload,
@@ -145,6 +154,7 @@ def compare(
         chunk=chunk,
         eval_chunk=eval_chunk,
         measure=measure,
+        recalibrate=recalibrate,
         plane=plane,
         diagnostics=diagnostics,
         diagnose_every=diagnose_every,
@@ -153,11 +163,8 @@ def compare(
         plugins=plugins,
     )
     how = How(track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor)
-    if resume is None:
+    if earlier is None:
         return watched(prepared, how, observer, progress, lambda how: execute(prepared, _path(out), how))
-    if out is not None:
-        raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
-    earlier = Earlier.read(Path(resume))
     refuse_other_question(prepared.setup.comparison, earlier.comparison)
     return watched(prepared, how, observer, progress, lambda how: go_on(prepared, earlier, how, force=force))
 

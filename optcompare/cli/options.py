@@ -19,7 +19,7 @@ UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
     *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "clip", "goal", "baseline", "control", "margin",
-    "measure", "plane", "chunk", "eval_chunk", "diagnose_every",
+    "measure", "plane", "chunk", "eval_chunk", "diagnose_every", "recalibrate",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
@@ -118,7 +118,10 @@ def prepare_scaling(options: dict[str, Any]) -> Prepared:
         tune_range=_range(options["tune_range"]),
         seeds=seed_list(options["seeds"], options["first_seed"]),
         plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
-        **{name: options[name] for name in (*_MACHINE, "workload", "goal", "tune", "tune_seeds", "max_epochs")},
+        **{
+            name: options[name]
+            for name in (*_MACHINE, "workload", "goal", "tune", "tune_seeds", "max_epochs", "recalibrate")
+        },
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .runs import MACHINE, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
+from .runs import MACHINE, MEASURING, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
 
 EXAMPLES = """\b
 Examples:
@@ -146,7 +146,7 @@ Examples:
     metavar="SIZE",
     help="Final states to keep, from which --resume --epochs trains on; 0: none.",
 )
-@with_options(*MACHINE, *OUTPUT)
+@with_options(*MEASURING, *MACHINE, *OUTPUT)
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
     """Trains every strategy from the same weights in the same order, and draws one comparison plot.

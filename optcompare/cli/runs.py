@@ -49,6 +49,14 @@ MACHINE = (
         help="Where trials are trained: processes (with --jobs), ray, or a plugin's.  [default: this process]",
     ),
 )
+MEASURING = (
+    click.option(
+        "--recalibrate/--no-recalibrate",
+        default=None,
+        help="Computes BatchNorm's running averages anew before each measurement, on a copy, for all arms.  [default: where "
+        "more than 5% of their initial values would be left]",
+    ),
+)
 OUTPUT = (
     click.option(
         "--out",

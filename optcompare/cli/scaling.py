@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .runs import MACHINE, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
+from .runs import MACHINE, MEASURING, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
 
 EXAMPLES = """\b
 Examples:
@@ -43,7 +43,7 @@ Examples:
 )
 @click.option("--seeds", type=int, default=5, show_default=True, metavar="N", help="Independent repetitions.")
 @click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
-@with_options(*MACHINE, *OUTPUT)
+@with_options(*MEASURING, *MACHINE, *OUTPUT)
 @click.pass_context
 def scaling(ctx: click.Context, /, **options: Any) -> None:
     """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.

@@ -125,6 +125,7 @@ class Comparison:
     ``diagnostics`` are computed at every ``diagnose_every``-th mark.
     ``stop_at_goal``: a trial ends at the first measurement that reached the goal, the budget is what it may spend at
     most, and rates are tuned by the samples that it took. ``margin``: final values that differ by less count as equal.
+    ``recalibrate``: BatchNorm's running averages are computed anew before each measurement, on a copy.
     """
 
     workload: Part
@@ -151,6 +152,7 @@ class Comparison:
     diagnose_every: int = 1
     stop_at_goal: bool = False
     margin: float | None = None
+    recalibrate: bool = False
 
     def __post_init__(self) -> None:
         if not self.arms:
@@ -176,6 +178,8 @@ class Comparison:
             )
         if self.autocast is not None and self.dtype != "float32":
             raise ComparisonError(f"autocast {self.autocast} goes with dtype float32, got {self.dtype}; leave out one")
+        if not isinstance(self.recalibrate, bool):
+            raise ComparisonError(f"recalibrate must be true or false, got {self.recalibrate!r}")
         if self.trainer not in TRAINERS:
             raise ComparisonError(f"trainer must be auto, loop or lanes, got {self.trainer!r}")
         if self.margin is not None and not (

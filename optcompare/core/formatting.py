@@ -46,3 +46,10 @@ def p_value(p: float, floor: float = 0.0) -> str:
     """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``; arguments as those of :func:`probability`."""
     text = probability(p, floor)
     return f"p {text}" if text.startswith(("<", "–")) else f"p = {text}"
+
+
+def percent(share: float) -> str:
+    """``59%``, ``5.2%``, ``less than 0.1%``, ``0%``."""
+    if share == 0:
+        return "0%"
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 1e-3 else "less than 0.1%"

@@ -126,7 +126,7 @@ def execute(
         stop.saving = True
         records, trials = runner.tables()
         measured = runner.measured
-        checked = {"reference": dataclasses.asdict(prepared.reference)}
+        checked = {"reference": dataclasses.asdict(prepared.reference), "traits": dataclasses.asdict(prepared.traits)}
         trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
         noise: dict[str, Any] = {}
         if comparison.stop_at_goal and not measured.interrupted:
@@ -136,7 +136,7 @@ def execute(
             comparison=comparison,
             records=_as_planned(records, comparison),
             trials=_as_planned(trials, comparison),
-            certificate=runner.certificate(prepared.reference),
+            certificate=runner.certificate(prepared.reference, prepared.traits),
             status="interrupted" if measured.interrupted else "finished",
             notes=[
                 *prepared.notes,

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from ..analysis.certificate import Agreement, Check, Evidence, Reference
+from ..analysis.traits import Traits
 from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..errors import RunDirectoryError
@@ -208,9 +209,9 @@ class Runner:
             return records, trials
         return self._earlier.with_later(records, trials)
 
-    def certificate(self, reference: Reference) -> list[Check]:
-        """The fairness of what was run so far; ``reference``: what was checked before it."""
-        return self._evidence.certificate(self.agreement(), reference)
+    def certificate(self, reference: Reference, traits: Traits) -> list[Check]:
+        """The fairness of what was run so far; ``reference``, ``traits``: what was checked and found before it."""
+        return self._evidence.certificate(self.agreement(), reference, traits)
 
     def agreement(self) -> Agreement:
         """How closely lanes agreed with the loop, in the earlier run too."""

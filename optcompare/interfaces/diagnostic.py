@@ -32,8 +32,8 @@ class Moment(Protocol):
 
     All is computed when it is first asked for, and once for all diagnostics. Weights and gradients are flat, [P], in the
     model's order, trained weights alone. Losses are the workload's mean losses in eval mode: dropout is off, and BatchNorm
-    takes its running statistics. "The last update" is number ``update``, counted from 1; what tells of it is None at
-    update 0.
+    takes its running averages, recalibrated where the losses of the record are. "The last update" is number ``update``,
+    counted from 1; what tells of it is None at update 0.
     """
 
     update: int

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from ..core.comparison import Arm, Budget, Trial
-from ..core.rng import TRAINING, preserved_rng, seed_everything, sequence
+from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence
 from ..errors import RAISED, ComparisonError, StrategyError, WorkloadError, explain
 from ..interfaces.strategy import Epoch, Strategy
 from ..training.data import first_rows
@@ -23,6 +23,7 @@ from ..training.loop.batch_plan import Plan, as_indices, check_batch, started
 from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
+from ..training.measurement.module_state import same
 from ..training.measurement.record import Record
 from .patience import Limit, yielding
 from .workload_checks import check_workload, where_not_finite
@@ -33,12 +34,13 @@ _ENOUGH_ROWS = 5
 @dataclass(frozen=True)
 class Estimate:
     """What one trial of an arm will take in the loop: updates (None where only training will tell), measurements, and
-    seconds."""
+    seconds. ``draws``: whether its first updates drew random numbers."""
 
     arm: Arm
     updates: int | None
     measurements: float
     seconds: float
+    draws: bool = False
 
 
 def rehearse(trainer: LoopTrainer) -> list[Estimate]:
@@ -47,7 +49,7 @@ def rehearse(trainer: LoopTrainer) -> list[Estimate]:
     seed = comparison.seeds[0]
     check_workload(trainer, seed)
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed))
-    bare = trainer.asking(dataclasses.replace(comparison, diagnostics=()))
+    bare = trainer.asking(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
     estimates = [_rehearse_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
     return [_with_diagnostics(estimate, seconds / comparison.diagnose_every) for estimate in estimates]
 
@@ -117,7 +119,14 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
         updates = updates and math.ceil(updates / evaluations)
     update_seconds = progress["train_seconds"] / max(1, progress["updates"])
     mark_seconds = progress["measure_seconds"] / max(1, len(records))
-    return _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
+    estimate = _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
+    return dataclasses.replace(estimate, draws=not same(state["rng"], _rng_at_start(trainer, trial)))
+
+
+def _rng_at_start(trainer: LoopTrainer, trial: Trial) -> dict[str, Any]:
+    with preserved_rng():
+        seed_everything(sequence(TRAINING, trial.seed))
+        return rng_state(trainer.device)
 
 
 def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:

@@ -164,10 +164,10 @@ def _check_columns(name: str, columns: Any) -> None:
     wrong = not (isinstance(columns, tuple) and columns and len(set(columns)) == len(columns))
     for column in () if wrong else columns:
         fits = isinstance(column, str) and column.isidentifier()
-        wrong |= not fits or column in RECORD_COLUMNS or column.startswith(("train_", "valid_"))
+        wrong |= not fits or column in RECORD_COLUMNS or column.startswith(("train_", "valid_", "raw_"))
     if wrong:
         raise PluginError(
-            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_ or valid_; got "
+            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_, valid_ or raw_; got "
             f"{columns!r}"
         )
 

@@ -31,6 +31,7 @@ SAME = (
     "order",
     "goal",
     "stop_at_goal",
+    "recalibrate",
 )
 
 

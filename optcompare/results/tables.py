@@ -240,8 +240,12 @@ class ResultTables:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
         return records, trials
 
-    def model(self, arm: str, seed: int) -> nn.Module:
+    def model(self, arm: str, seed: int, *, recalibrated: bool = False) -> nn.Module:
         """The trained module of a trial, on the CPU.
+
+        BatchNorm's running averages are those of the training, as a plain loop leaves them, also where measurements were
+        made with others. With ``recalibrated`` they are those of the measurements: the mean over forward passes of the same
+        training rows, from which a comparison with ``recalibrate`` measures its losses.
 
         Raises :class:`ComparisonError` for an arm or seed that was not compared, and
         :class:`RunDirectoryError` where the final weights were not kept (a run
@@ -254,15 +258,21 @@ class ResultTables:
             raise RunDirectoryError(
                 f"the final weights of {arm}, seed {seed}, were not kept; run compare() and ask its Result"
             )
-        from ..training.data import first_rows
+        from ..training.autocast import in_autocast
+        from ..training.data import first_rows, source
         from ..training.device import DTYPES, resolve
+        from ..training.measurement.recalibration import Sample, recalibrate
         from ..training.placement import place
         from ..training.shared_init import SharedStart
 
-        workload = self.workload
+        workload, comparison, cpu = self.workload, self.comparison, resolve("cpu")
         model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
-        place(model, resolve("cpu"), DTYPES[self.comparison.dtype])
+        place(model, cpu, DTYPES[comparison.dtype])
         model.load_state_dict(dict(self.weights[arm, seed]))
+        if recalibrated:
+            rows = source(workload.train, cpu, DTYPES[comparison.dtype], workload.workers, workload.collate)
+            called = in_autocast(workload, cpu, comparison.autocast)
+            recalibrate(called, model, rows, Sample.of(rows.n, comparison.eval_chunk))
         return model
 
     def summary_csv(self) -> bytes:

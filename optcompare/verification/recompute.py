@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.certificate import Agreement, Evidence, Reference
+from ..analysis.traits import Traits
 from ..core.comparison import Trial
 from ..core.version import installed_version
 from ..errors import RunDirectoryError, explain
@@ -91,7 +92,8 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
             evidence.first_record(whose, first)
     agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
     reference = result.environment.get("reference")
-    again = evidence.certificate(Agreement(**agreement), Reference(**reference) if reference else None)
+    traits = Traits(**result.environment.get("traits", {}))
+    again = evidence.certificate(Agreement(**agreement), Reference(**reference) if reference else None, traits)
     if not about.get("certificate"):
         broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
         return Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from ...core.tree import len_batch, rows_of
 from ...interfaces.workload import MeanLoss, Workload
 from ..measurement.evaluation import in_eval_mode
+from ..measurement.recalibration import cumulative, updating
 from .update_rules import Settings, Unsupported, clipped
 
 if TYPE_CHECKING:
@@ -102,6 +103,24 @@ class Blueprint:
 
         with torch.no_grad(), in_eval_mode(self._outputs):
             return torch.vmap(one, randomness="error")(named)
+
+    def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
+        """Weights and kept values, [R, …] each, whose running averages are the mean over forward passes of these batches, as
+        :func:`..measurement.recalibration.recalibrate` makes them."""
+        count = len(self.weights)
+
+        def passed(weights: Carry, kept: Carry, batch: Any) -> Carry:
+            return self._loss(weights, kept, batch)[1]
+
+        model = self._objective.model
+        norms = updating(model)
+        with torch.no_grad(), in_eval_mode(model), cumulative(norms):
+            for batch in batches if norms else ():
+                kept = torch.vmap(passed, in_dims=(0, 0, None), randomness="error")(
+                    values[:count], values[count:], batch
+                )
+                values = [*values[:count], *kept]
+        return values
 
     def _row(self, state: State) -> list[Tensor]:
         values = {**state["model"], **state["buffers"]}

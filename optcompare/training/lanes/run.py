@@ -23,9 +23,11 @@ from ..loop.trial import State
 from ..measurement.counters import Progress
 from ..measurement.evaluation import next_mark
 from ..measurement.projection import is_sketched, sketch
+from ..measurement.recalibration import Sample
 from ..measurement.record import Record, record_of
 from ..shared_init import fingerprint
 from .families import columns
+from .program import Carry
 from .program_cache import Programs
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class LanesRun:
         self._device = sources["train"].tensors[0].device
         places = [number % len(lanes) for number in range(programs.width)]
         self._places, self._evaluated = places, evaluated
+        self._sample = Sample.of(self._n, comparison.eval_chunk) if comparison.recalibrate else None
         self._carry = programs.blueprint.stack([lanes[place].state for place in places])
         self._numbers = columns([numbers[place] for place in places], programs.blueprint.numbers, self._device)
         schedule = lanes[0].trial.arm.schedule
@@ -234,30 +237,36 @@ class LanesRun:
                 lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
 
     def _evaluate(self, numbers: Sequence[int]) -> list[dict[str, float]]:
-        """What ``measure.evaluate`` returns, for these lanes, some at a time so that they fit into memory."""
-        found = []
-        blueprint, chunk = self._programs.blueprint, self._comparison.eval_chunk
-        names = ["loss", *blueprint.workload.metrics]
+        """What a trial of the loop measures, for these lanes, some at a time so that they fit into memory."""
+        found, blueprint = list[dict[str, float]](), self._programs.blueprint
         for first in range(0, len(numbers), self._evaluated):
             block = list(numbers[first : first + self._evaluated])
             values = [column[block] for column in self._carry[: len(blueprint.weights) + len(blueprint.kept)]]
-            sums = dict[str, torch.Tensor]()
-            for prefix, source in self._sources.items():
-                totals = torch.zeros(2, len(names), len(block), dtype=torch.float64, device=self._device)
-                for rows in torch.arange(source.n).split(chunk):
-                    (batch,) = source.stream([rows], 0, 0)
-                    weight = blueprint.workload.weigh(batch)
-                    loss, *metrics = [value.double() for value in blueprint.evaluate(values, batch)]
-                    totals[0, 0] += loss * weight
-                    totals[1, 0] += weight
-                    for place, (value, share) in enumerate(zip(metrics[::2], metrics[1::2], strict=True), 1):
-                        totals[0, place] += value
-                        totals[1, place] += share
-                sums[prefix] = totals[0] / totals[1]
-            found += [
-                {f"{prefix}_{name}": float(sums[prefix][place, lane]) for prefix in sums for place, name in enumerate(names)}
-                for lane in range(len(block))
-            ]  # fmt: skip
+            measured = self._averages(values)
+            if self._sample is not None:
+                raw, sampled = measured, self._sources["train"].stream(self._sample.indices(), 0, 0)
+                measured = self._averages(blueprint.recalibrated(values, sampled))
+                measured |= {f"raw_{name}": column for name, column in raw.items()}
+            found += [{name: column[lane] for name, column in measured.items()} for lane in range(len(block))]
+        return found
+
+    def _averages(self, values: Carry) -> dict[str, list[float]]:
+        """Losses and metrics of these weights and kept values, of each lane."""
+        blueprint, lanes, found = self._programs.blueprint, len(values[0]), dict[str, list[float]]()
+        names = ["loss", *blueprint.workload.metrics]
+        for prefix, source in self._sources.items():
+            totals = torch.zeros(2, len(names), lanes, dtype=torch.float64, device=self._device)
+            for rows in torch.arange(source.n).split(self._comparison.eval_chunk):
+                (batch,) = source.stream([rows], 0, 0)
+                weight = blueprint.workload.weigh(batch)
+                loss, *metrics = [value.double() for value in blueprint.evaluate(values, batch)]
+                totals[0, 0] += loss * weight
+                totals[1, 0] += weight
+                for place, (value, share) in enumerate(zip(metrics[::2], metrics[1::2], strict=True), 1):
+                    totals[0, place] += value
+                    totals[1, place] += share
+            averages = (totals[0] / totals[1]).tolist()
+            found |= {f"{prefix}_{name}": column for name, column in zip(names, averages, strict=True)}
         return found
 
     def _end(self, number: int) -> None:

@@ -153,9 +153,7 @@ class LanesTrainer:
         """The lanes of a group, from their shared starts or as they were left."""
         family = self.families.of(trials[0])
         records, planners, lanes = list[Record](), dict[int, Planner](), list[Lane]()
-        first = dict[
-            int, TrialRun
-        ]()  # of each seed: the optimizers that lanes have leave a module as it is when they are made
+        first = dict[int, TrialRun]()  # of each seed: lanes' optimizers leave a module as it is when they are made
         for number, trial in enumerate(trials):
             run = self.loop.run(trial, None if state is None else state["lanes"][number], first.get(trial.seed))
             first.setdefault(trial.seed, run)
@@ -249,11 +247,14 @@ class LanesTrainer:
         """Loss and metrics of the first rows must be what the loop measures there."""
         run = self.loop.run(trial, None)
         carry = blueprint.stack([run.state()])[: len(blueprint.weights) + len(blueprint.kept)]
+        if run.sample is not None:
+            carry = blueprint.recalibrated(carry, run.source.stream(run.sample.indices(), 0, 0))
         for source in self.loop.sources.values():
             rows = torch.arange(min(_ROWS, source.n, self.setup.comparison.eval_chunk))
             batch, same = source.stream([rows, rows], 0, 0)
             here = [float(value) for value in blueprint.evaluate(carry, batch)]
-            there = averages_of(run.workload, run.model, same)
+            with run.recalibrated():
+                there = averages_of(run.workload, run.model, same)
             for one, other in zip(here, there, strict=True):
                 if not math.isclose(
                     one, other, rel_tol=_EVALUATED * self.tolerance, abs_tol=_EVALUATED * self.tolerance

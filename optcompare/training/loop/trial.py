@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from ..measurement.evaluation import evaluate, next_mark
 from ..measurement.module_flags import Flags, refuse_new_weights
 from ..measurement.module_state import changed_state, load_attributes, saved_state
 from ..measurement.projection import is_sketched, sketch
+from ..measurement.recalibration import Sample, recalibrated
 from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
 from ..now import NOW
@@ -109,6 +111,7 @@ class TrialRun:
             set_rng_state(state["rng"], self.device)
         self.clock = Clock(self.device, self.progress.train_seconds)
         self._sketched = is_sketched(comparison, trial)
+        self.sample = Sample.of(self.source.n, comparison.eval_chunk) if comparison.recalibrate else None
         self.follows = (
             comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self.weights) == 2
         )
@@ -224,16 +227,26 @@ class TrialRun:
             with watch:
                 progress.keep_snapshot(sketch(self.weights))
         with watch:
-            values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
-        if self.diagnosing.columns:
-            with watch:
-                values = {**values, **self._diagnosed(values)}
+            values = self._measured()
         progress.measured(values, watch.seconds, self._comparison.ends_at(values))
         self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
 
+    def _measured(self) -> dict[str, float]:
+        """Losses, metrics and diagnostics; of recalibrated running averages where the comparison has them, and beside them
+        what those of the training give."""
+        evaluated = partial(evaluate, self.workload, self.model, self._sources, self._comparison.eval_chunk)
+        raw = {f"raw_{name}": value for name, value in evaluated().items()} if self.sample else {}
+        with self.recalibrated():
+            values = evaluated()
+            return {**values, **raw, **self._diagnosed(values)}
+
+    def recalibrated(self) -> AbstractContextManager[None]:
+        """The model with recalibrated running averages, where the comparison has them."""
+        return recalibrated(self.workload, self.model, self.source, self.sample)
+
     def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:
         """What diagnostics say; of weights that are not finite, nothing."""
-        if not math.isfinite(values["train_loss"]):
+        if not self.diagnosing.columns or not math.isfinite(values["train_loss"]):
             return dict.fromkeys(self.diagnosing.columns, math.nan)
         lr = float(self.optimizer.param_groups[0]["lr"])
         return self.diagnosing.values(self.model, self.progress.updates, self.progress.samples, lr)

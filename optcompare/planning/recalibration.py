@@ -1,0 +1,120 @@
+"""Whether running averages are recalibrated before each measurement: for all arms of a comparison, or for none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..analysis.traits import MOST_REMAINING, Traits
+from ..core.comparison import Trial
+from ..core.formatting import percent
+from ..core.rng import preserved_rng
+from ..errors import RAISED, ComparisonError, explain
+from ..training.data import DatasetSource
+from ..training.loop.trainer import LoopTrainer
+from ..training.measurement.recalibration import Sample, kept_by_update, updating
+from .dry_run import Estimate
+
+_SWITCHED_OFF = "--no-recalibrate (recalibrate=False) switches that off"
+_SWITCHED_ON = "--recalibrate (recalibrate=True) computes them anew before each measurement"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``on``: whether running averages are recalibrated; ``note``: what is said of that before training, if anything."""
+
+    on: bool
+    note: str = ""
+
+
+def check_asked(asked: object) -> None:
+    """Raise ComparisonError for anything but True, False and None."""
+    if asked not in (True, False, None):
+        raise ComparisonError(
+            f"recalibrate must be True, False, or None to let the number of updates decide, got {asked!r}"
+        )
+
+
+def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
+    """What the model keeps as running averages, and where random numbers are drawn.
+
+    Args:
+        trainer: Of the comparison.
+        estimates: Of its arms, from the rehearsal.
+    """
+    comparison, source = trainer.setup.comparison, trainer.sources["train"]
+    with preserved_rng():
+        norms = updating(trainer.start(comparison.seeds[0]).model())
+    slowest = max(norms, key=kept_by_update, default=None)
+    return Traits(
+        norm="" if slowest is None else type(slowest).__name__,
+        kept=0.0 if slowest is None else kept_by_update(slowest),
+        sample="" if slowest is None else str(Sample.of(source.n, comparison.eval_chunk)),
+        drawing=[estimate.arm.label for estimate in estimates if estimate.draws],
+        dataset=isinstance(source, DatasetSource),
+    )
+
+
+def decide(asked: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False) -> Decision:
+    """Decide for all arms alike, by the arm that leaves most of the initial running averages, unless the user decided.
+
+    An arm whose number of updates is not known before training (a budget of seconds, an adaptive strategy, trials that
+    stop at their goal) counts as one that makes a single update.
+
+    Args:
+        asked: What the user said; None: nothing.
+        traits: Of the model.
+        estimates: Of the arms.
+        stops_early: Whether trials stop at a goal.
+    """
+    if not traits.norm:
+        vain = "--recalibrate changes nothing: training updates no running averages of this model"
+        return Decision(False, vain if asked else "")
+    known = [None if stops_early else estimate.updates for estimate in estimates]
+    shares = [traits.remaining(1 if updates is None else updates) for updates in known]
+    most = max(range(len(shares)), key=shares.__getitem__)
+    few = shares[most] > MOST_REMAINING
+    arm, updates = estimates[most].arm.label, known[most]
+    on = few if asked is None else bool(asked)
+    if not (on or few):
+        return Decision(False)
+    if updates is None:
+        why = f"{arm} may make few updates, whose number is not known before training"
+    else:
+        left = "would be left" if on else "is left"
+        made = f"{updates:,} update{'s' * (updates != 1)}"
+        why = f"{percent(shares[most])} of their initial values {left} at the end of {arm} ({made})"
+    averages = f"the running averages of {traits.norm}"
+    if on:
+        since = f"since {why}" if few else "as asked for"
+        return Decision(True, f"{averages} are recalibrated before each measurement, {since}; {_SWITCHED_OFF}")
+    return Decision(False, f"{averages} are not recalibrated, and {why}; {_SWITCHED_ON}")
+
+
+def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> list[Estimate]:
+    """The estimates with what recalibration adds to each measurement, which is tried out at the start of a trial.
+
+    Args:
+        trainer: Of the comparison with recalibration.
+        estimates: Of its arms, without it.
+
+    Raises:
+        ComparisonError: This model's running averages cannot be recalibrated, and why.
+    """
+    seconds = []
+    for on in (False, True):
+        asked = dataclasses.replace(trainer.setup.comparison, diagnostics=(), recalibrate=on)
+        with preserved_rng():
+            run = trainer.asking(asked).run(Trial(asked.arms[0], asked.seeds[0]), None)
+            try:
+                run.measure()
+            except RAISED as error:
+                raise ComparisonError(
+                    f"a measurement with recalibrated running averages fails: {explain(error)}; give --no-recalibrate"
+                ) from error
+        seconds.append(run.progress.measure_seconds)
+    more = max(0.0, seconds[1] - seconds[0])
+    return [
+        dataclasses.replace(estimate, seconds=estimate.seconds + estimate.measurements * more) for estimate in estimates
+    ]
