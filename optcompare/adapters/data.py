@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset,
 
 from ..core.tree import mapped, tensors
 from ..errors import WorkloadError
-from ..interfaces.workload import is_tensors, refuse_empty, rows
+from ..interfaces.data import is_tensors, refuse_empty, rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -45,6 +45,7 @@ def compare(
     control: bool = False,
     seeds: int | Sequence[int] = 10,
     first_seed: int = 0,
+    split_seeds: int = 1,
     epochs: int | None = None,
     updates: int | None = None,
     samples: int | None = None,
@@ -88,7 +89,8 @@ def compare(
       ``tune_range``, by default from a thirtieth to thirty times its rate; the best by validation loss is reported;
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
       ``control``: adds the baseline again in other chunks, to show how much of a difference is only rounding;
-    - ``seeds``: how many, from ``first_seed``, or a sequence of them;
+    - ``seeds``: how many, from ``first_seed``, or a sequence of them; ``split_seeds``: on how many splits of the workload's
+      data they are trained and measured, in turn;
     - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of every trial,
       by default the workload's epochs;
     - ``device``: "cpu", "cuda" (with jobs, all CUDA devices in turn), "cuda:1", "mps", or "auto"; ``dtype``: of weights and data,
@@ -134,6 +136,7 @@ def compare(
         control=control,
         budget=one_budget({"epochs": epochs, "updates": updates, "samples": samples, "seconds": seconds}),
         seeds=seed_list(seeds, first_seed),
+        split_seeds=split_seeds,
         device=str(device),
         dtype=dtype,
         autocast=autocast,

@@ -19,7 +19,7 @@ UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
     *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "clip", "goal", "baseline", "control", "measure",
-    "plane", "chunk", "eval_chunk", "diagnose_every",
+    "plane", "chunk", "eval_chunk", "diagnose_every", "split_seeds",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",

@@ -200,8 +200,10 @@ class ResultTables:
         from ..training.device import DTYPES, resolve
         from ..training.placement import place
         from ..training.shared_init import SharedStart
+        from ..training.splits import split_again
 
-        workload = self.workload
+        split = self.comparison.split_of(seed)
+        workload = split_again(self.workload, split) if split else self.workload
         model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
         place(model, resolve("cpu"), DTYPES[self.comparison.dtype])
         model.load_state_dict(dict(self.weights[arm, seed]))
