@@ -56,19 +56,29 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
                 _check_batch(workload, model, batch)
                 refuse_foreign_weights(workload, model, batch)
+                if name == TEST_SET:
+                    _measure_test(trainer, workload, model)
                 check_loss(trainer, workload, model, name, seed)
-                if name == TEST_SET:  # it is measured when all is trained, which would be late
-                    with evaluating(model):
-                        averages(workload, model, trainer.sources[name], trainer.setup.comparison.eval_chunk)
             except (WorkloadError, ComparisonError):
                 raise
             except RAISED as error:
                 _refuse_train_mode_alone(workload, model, batch, explain(error))
-                which = "rows" if name == TEST_SET else f"first {_ENOUGH_ROWS} rows"
                 raise WorkloadError(
-                    f"workload {workload.name}: the {which} of {name} do not pass: "
+                    f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"
                 ) from error
+
+
+def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> None:
+    """Measure all of the test set, as a trial is at its end: what fails then would have been trained for nothing."""
+    try:
+        with evaluating(model):
+            averages(workload, model, trainer.sources[TEST_SET], trainer.setup.comparison.eval_chunk)
+    except RAISED as error:
+        raise WorkloadError(
+            f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or classes that train "
+            "does not have"
+        ) from error
 
 
 def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:
