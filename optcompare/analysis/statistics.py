@@ -36,7 +36,7 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
     return measures(map(str, records.columns))
 
 
-def tested_columns(records: pd.DataFrame) -> list[str]:
+def final_columns(records: pd.DataFrame) -> list[str]:
     """The loss and metric columns of the test set, which hold one value a trial, in its last record; [] where there is none."""
     return [str(name) for name in records.columns if str(name).startswith(TEST)]
 

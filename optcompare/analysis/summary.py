@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.goal import Goal
-from .statistics import final_values, mean_interval, measured_columns, tested_columns
+from .statistics import final_columns, final_values, mean_interval, measured_columns
 from .time_to_goal import COSTS, time_to_goal
 
 PLAIN = (
@@ -29,7 +29,7 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     infinite, each known to within ``goal_resolution`` samples.
     """
     times = time_to_goal(records, trials, goal) if goal is not None and len(records) else None
-    tested = tested_columns(records)
+    tested = final_columns(records)
     finals = {column: final_values(records, trials, column) for column in (*measured_columns(records), *tested)}
     settings = records.drop_duplicates("arm").set_index("arm") if len(records) else pd.DataFrame()
     rows = []

@@ -216,13 +216,13 @@ class Comparison:
     def split_of(self, seed: int) -> int:
         """The split of the data that all trials of a seed share, from 0, the workload's own, to ``split_seeds`` - 1.
 
-        The i-th seed has split i mod ``split_seeds``. Tuning seeds, one of which trains many arms and rates, take them in
-        turn too.
+        The i-th seed has split i mod ``split_seeds``, as the i-th tuning seed has; one that is no seed of the comparison
+        counts by its own number.
         """
         if self.split_seeds == 1:
             return 0
         tuning = seed >= FIRST_TUNING_SEED
-        return (seed - FIRST_TUNING_SEED if tuning else self._places[seed]) % self.split_seeds
+        return (seed - FIRST_TUNING_SEED if tuning else self._places.get(seed, seed)) % self.split_seeds
 
     @cached_property
     def _places(self) -> dict[int, int]:

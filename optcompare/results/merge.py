@@ -10,7 +10,7 @@ from typing import TypeVar
 import pandas as pd
 
 from ..analysis.certificate import Check
-from ..analysis.statistics import tested_columns
+from ..analysis.statistics import final_columns
 from ..core.comparison import Comparison
 from ..core.tuning import Tuning
 from ..errors import ComparisonError, RunDirectoryError
@@ -118,7 +118,7 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     tried = [max(map(len, c.tuning.rates.values())) * c.tuning.seeds if c.tuning else 0 for c in (a, b)]
     if tried[0] != tried[1]:
         return f"an arm was tuned with {tried[0]} trials in one and {tried[1]} in the other"
-    tested = [tested_columns(each.records) for each in (one, other)]
+    tested = [final_columns(each.records) for each in (one, other)]
     if tested[0] != tested[1] and len(one.records) and len(other.records):
         return "one was measured on a test set and the other was not"
     union = _union(a, b)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...analysis.statistics import measured_columns, tested_columns
+from ...analysis.statistics import final_columns, measured_columns
 from ...errors import printable
 from ..plots import style
 from ..plots.curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
@@ -57,7 +57,7 @@ def metrics(records: pd.DataFrame) -> list[str]:
 
     Those of a test set have one value a trial, and no curve.
     """
-    measured, left_out = measured_columns(records), {*_SETTINGS, *tested_columns(records)}
+    measured, left_out = measured_columns(records), {*_SETTINGS, *final_columns(records)}
     others = [
         str(name)
         for name, column in records.items()
