@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset,
 
 from ..core.tree import mapped, tensors
 from ..errors import WorkloadError
-from ..interfaces.workload import is_tensors, refuse_empty, rows
+from ..interfaces.data import is_tensors, refuse_empty, rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,29 +99,6 @@ def _refuse_other(data: Any, name: str) -> None:
             f"{name} is a {kind}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader of one"
         )
     refuse_empty(name, data)
-
-
-def split(whole: Given, share: float) -> tuple[Given, Given]:
-    """What is trained on and what is held out, the same at every call; of classes, each in proportion where that can be.
-
-    Raises :class:`WorkloadError` where nothing is left.
-    """
-    from sklearn.model_selection import train_test_split
-
-    n = rows(whole.data)
-    count = math.ceil(share * n) if 0 < share < 1 else 0
-    if not 0 < count < n:
-        raise WorkloadError(
-            f"valid={share} of {n} samples leaves none on one side; give a share between 0 and 1, such as 0.2"
-        )
-    y = whole.data[-1] if isinstance(whole.data, tuple) and isinstance(whole.data[-1], torch.Tensor) else torch.zeros(0)
-    kinds = y.unique(return_counts=True)[1] if y.ndim == 1 and not y.is_floating_point() else torch.zeros(0)
-    alike = len(kinds) > 1 and int(kinds.min()) > 1 and min(count, n - count) >= len(kinds)
-    parts = train_test_split(np.arange(n), test_size=count, random_state=0, stratify=y.numpy() if alike else None)
-    train, valid = (whole.part(torch.from_numpy(np.sort(part))) for part in parts)
-    how = "each class in proportion" if alike else "drawn at random"
-    note = f"valid: {count} of the {n} samples are held out, {how}, the same ones whatever the seed"
-    return replace(train, notes=(*whole.notes, note)), replace(valid, notes=())
 
 
 def listed(values: Sequence[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,13 +18,14 @@ from ..training.measurement.evaluation import in_eval_mode
 from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
 from ..training.shared_init import made
-from .data import Given, given, split
+from .data import Given
 from .form import Form
 from .lightning import is_lightning, lightning_form
 from .losses import task_of
 from .named import named_form
 from .nets import is_net, net_of
 from .own_loss import own_loss_form, refuse_odd_output
+from .sides import is_share, sides_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +42,7 @@ def workload_from(
     train: Any,
     *,
     valid: Any = None,
+    test: Any = None,
     loss: Any = None,
     metrics: Mapping[str, Metric] | None = None,
     weight: Callable[[Any], Any] | None = None,
@@ -62,7 +65,7 @@ def workload_from(
     there already, ``lambda: copy.deepcopy(module)``. A ``LightningModule``'s factory gives its ``training_step``; a skorch
     net in place of a factory gives module, criterion, lr, batch size and epochs.
 
-    ``train``, ``valid``: one of
+    ``train``, ``valid``, ``test`` (which nothing selects on, and which is measured at the end alone): one of
 
     - ``(X, y)`` or ``(x1, x2, y)``: tensors, NumPy arrays, pandas frames and series, or lists. Texts, booleans and
       categories in y are classes;
@@ -71,7 +74,8 @@ def workload_from(
     - a map-style ``Dataset``, of PyTorch, torchvision or Hugging Face, whose samples are such tuples or dictionaries, or a
       list of samples. ``collate(samples)`` makes a batch of them (default: torch's);
     - a ``DataLoader``, of which Dataset, collate function, batch size and workers are taken, and the sampler is not;
-    - ``valid`` alone: a share such as 0.2 of ``train``, the same samples whatever the seed.
+    - ``valid`` and ``test`` alone: a share such as 0.2 of ``train``, the same samples whatever the seed, or with
+      ``compare(split_seeds=…)`` others on each split.
 
     ``loss(output, y)``: the mean over the batch, a function, a module or its class; by default what fits y and the
     model's output: cross entropy, binary cross entropy of one logit, or the mean squared error. For a loss of torch's, y is
@@ -82,18 +86,24 @@ def workload_from(
     Raises :class:`WorkloadError`, in one line, where model and data do not fit together.
     """
     try:
-        return _workload(model, train, valid, loss, metrics, weight, collate, settings)
+        return _workload(model, train, valid, test, loss, metrics, weight, collate, settings, 0)
     except WorkloadError as error:
         text = str(error)
         raise WorkloadError(text if text.startswith("workload") else f"workload_from: {text}") from error.__cause__
 
 
 def _workload(
-    model: Any, train: Any, valid: Any, loss: Any, metrics: Any, weight: Any, collate: Any, settings: dict[str, Any]
-) -> Workload:
+    model: Any, train: Any, valid: Any, test: Any, loss: Any, metrics: Any, weight: Any, collate: Any,
+    settings: dict[str, Any], number: int,
+) -> Workload:  # fmt: skip
+    """``number``: of the split, where shares of train are held out."""
+    again = partial(_workload, model, train, valid, test, loss, metrics, weight, collate, dict(settings))
+    if is_share(valid) or is_share(test):
+        settings = {"resplit": again, **settings}
     unknown = [name for name in settings if name not in Workload.__dataclass_fields__]
     if unknown:
         raise WorkloadError(f"there is no setting {unknown[0]}; there are {', '.join(Workload.__dataclass_fields__)}")
+    settings = dict(settings)
     notes = list(settings.pop("notes", ()))
     if is_net(model):
         net = net_of(model)
@@ -106,18 +116,20 @@ def _workload(
     _refuse_instances(model, loss)
     loss = loss() if isinstance(loss, type) else loss
     own_form = "forward" in settings or "objective" in settings
-    training, held_out = _sides(train, valid, own_form, collate is not None)
+    sides = sides_of(train, valid, test, alone=own_form, samples=collate is not None, number=number)
+    training = sides["train"]
     collate = collate or training.collate
-    if held_out is not None and held_out.collate not in (None, collate):
-        raise WorkloadError(
-            "the DataLoaders of train and valid have different collate functions; give one for both, collate="
-        )
-    data = {"train": training.data, "valid": held_out.data if held_out else None}
+    for name, side in sides.items():
+        if side.collate not in (None, collate):
+            raise WorkloadError(
+                f"the DataLoaders of train and {name} have different collate functions; give one for both, collate="
+            )
+    data = {name: side.data for name, side in sides.items()}
     if own_form or "forward" in settings:
         fields: dict[str, Any] = {**data, "loss": loss, "notes": ()}
     else:
         fields = _fields(model, training, data, loss, collate)
-    notes += [*training.notes, *(held_out.notes if held_out else ()), *fields.pop("notes")]
+    notes += [*(note for side in sides.values() for note in side.notes), *fields.pop("notes")]
     if training.batch_size is not None:
         settings.setdefault("batch_size", training.batch_size)
     settings.setdefault("workers", training.workers)
@@ -143,15 +155,6 @@ def _refuse_instances(model: Any, loss: Any) -> None:
         raise WorkloadError(
             f"loss is a {type(loss).__name__}; give a function loss(output, y), such as nn.functional.mse_loss"
         )
-
-
-def _sides(train: Any, valid: Any, alone: bool, samples: bool) -> tuple[Given, Given | None]:
-    training = given(train, "train", alone=alone, samples=samples)
-    if valid is None:
-        return training, None
-    if isinstance(valid, (int, float)):
-        return split(training, float(valid))
-    return training, given(valid, "valid", training.classes, alone=alone, samples=samples)
 
 
 def _fields(model: Any, training: Given, data: dict[str, Any], loss: Any, collate: Any) -> dict[str, Any]:

@@ -62,6 +62,7 @@ class Evidence:
         self._at_goal: list[float] = []
         self._leapt: list[float] = []  # by updates of several passes, the next of which would have been too much
         self._broken_orders: set[int] = set()
+        self._splits: dict[int, set[int]] = {}
         self._finished = self._ended = self._failed = self._checked = 0
         self._unchecked: set[int] = set()
         self._rearranged: dict[str, None] = {}
@@ -80,6 +81,8 @@ class Evidence:
         status, trainer = outcome["status"], outcome["trainer"]
         self._ended += 1
         self._trainers[trainer] = self._trainers.get(trainer, 0) + 1
+        if "split" in outcome:
+            self._splits.setdefault(trial.seed, set()).add(int(outcome["split"]))
         if outcome["weights_sha256"]:
             self._weights.setdefault(trial.seed, set()).add(outcome["weights_sha256"])
         chained = hashlib.sha256()
@@ -126,6 +129,7 @@ class Evidence:
             *([reference.check()] if reference is not None else []),
             self._same_weights(),
             self._same_order(),
+            *self._same_split(),
             self._same_first(),
             self._coverage(),
             self._same_budget(),
@@ -146,6 +150,14 @@ class Evidence:
         if self._rearranged:
             detail += f"; offered to all, and rearranged by {', '.join(self._rearranged)}"
         return Check("identical sample order", not self._broken_orders, _unless(sorted(self._broken_orders), detail))
+
+    def _same_split(self) -> list[Check]:
+        splits = self._comparison.split_seeds
+        if splits == 1:
+            return []
+        differ = [seed for seed, found in self._splits.items() if found != {self._comparison.split_of(seed)}]
+        detail = f"one of {_count(splits, 'split')} of the data a seed, in turn, over all arms"
+        return [Check("identical split of the data", not differ, _unless(sorted(differ), detail))]
 
     def _same_first(self) -> Check:
         differ = [seed for seed, losses in self._firsts.items() if len({repr(values) for values in losses}) > 1]

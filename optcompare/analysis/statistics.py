@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ..core.columns import trial_key
-from ..core.goal import measures
+from ..core.goal import TEST, measures
 
 CONFIDENCE = 0.95
 
@@ -32,8 +32,13 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
 
 
 def measured_columns(records: pd.DataFrame) -> list[str]:
-    """The loss and metric columns, training before validation, in the order in which they were recorded."""
+    """The loss and metric columns that are measured along a trial, training before validation, else as they stand."""
     return measures(map(str, records.columns))
+
+
+def final_columns(records: pd.DataFrame) -> list[str]:
+    """The loss and metric columns of the test set, which hold one value a trial, in its last record; [] where there is none."""
+    return [str(name) for name in records.columns if str(name).startswith(TEST)]
 
 
 def estimated(records: pd.DataFrame) -> bool:
@@ -51,8 +56,16 @@ def _timed(records: pd.DataFrame, clock: str) -> bool:
 
 
 def compared_column(records: pd.DataFrame) -> str:
-    """What arms are judged by: the validation loss, or the training loss where there is no other."""
+    """What tuning selects by and curves show: the validation loss, or the training loss where there is no other."""
     return "valid_loss" if "valid_loss" in records.columns else "train_loss"
+
+
+def judged_column(records: pd.DataFrame) -> str:
+    """What verdict and pairs speak of: the loss on the test set, or where there is none, the column that arms are compared by.
+
+    Nothing selects by the test set, as tuning and goals may by the validation loss.
+    """
+    return "test_loss" if "test_loss" in records.columns else compared_column(records)
 
 
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.goal import Goal
-from .statistics import final_values, mean_interval, measured_columns
+from .statistics import final_columns, final_values, mean_interval, measured_columns
 from .time_to_goal import COSTS, time_to_goal
 
 PLAIN = (
@@ -23,12 +23,14 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     train_seconds`` (means over seeds), then for each loss and metric
     ``final_<name>`` with ``_low``, ``_high`` (95% t interval over seeds),
     ``_median``, ``_min`` and ``_max`` over seeds, and for losses ``best_<name>`` (the
-    lowest along the way) likewise. With a goal: ``goal_reached`` (trials) and the
+    lowest along the way) likewise, but for that of a test set, which is measured at
+    the end alone. With a goal: ``goal_reached`` (trials) and the
     medians ``goal_samples``, ``goal_updates``, ``goal_seconds``, in which a miss is
     infinite, each known to within ``goal_resolution`` samples.
     """
     times = time_to_goal(records, trials, goal) if goal is not None and len(records) else None
-    finals = {column: final_values(records, trials, column) for column in measured_columns(records)}
+    tested = final_columns(records)
+    finals = {column: final_values(records, trials, column) for column in (*measured_columns(records), *tested)}
     settings = records.drop_duplicates("arm").set_index("arm") if len(records) else pd.DataFrame()
     rows = []
     for arm, group in trials.groupby("arm", sort=False):
@@ -39,7 +41,7 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
         row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}
         for column, values in finals.items():
             of_arm = values[values["arm"] == arm]
-            for kind in ("final", "best") if column.endswith("_loss") else ("final",):
+            for kind in ("final", "best") if column.endswith("_loss") and column not in tested else ("final",):
                 row |= _described(f"{kind}_{column}", of_arm[kind].to_numpy(float))
         if times is not None:
             row |= _goal_columns(times[times["arm"] == arm])

@@ -46,6 +46,7 @@ def compare(
     margin: float | None = None,
     seeds: int | Sequence[int] = 10,
     first_seed: int = 0,
+    split_seeds: int = 1,
     epochs: int | None = None,
     updates: int | None = None,
     samples: int | None = None,
@@ -91,7 +92,8 @@ def compare(
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
       ``control``: adds the baseline again in other chunks, to show how far rounding alone moves one seed; ``margin``: final
       values that differ by less count as equal, which is tested (without one, no equality is claimed);
-    - ``seeds``: how many, from ``first_seed``, or a sequence of them;
+    - ``seeds``: how many, from ``first_seed``, or a sequence of them; ``split_seeds``: on how many splits of the workload's
+      data they are trained and measured, in turn;
     - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of every trial,
       by default the workload's epochs;
     - ``device``: "cpu", "cuda" (with jobs, all CUDA devices in turn), "cuda:1", "mps", or "auto"; ``dtype``: of weights and data,
@@ -146,6 +148,7 @@ def compare(
         margin=margin,
         budget=one_budget({"epochs": epochs, "updates": updates, "samples": samples, "seconds": seconds}),
         seeds=seed_list(seeds, first_seed),
+        split_seeds=split_seeds,
         device=str(device),
         dtype=dtype,
         autocast=autocast,

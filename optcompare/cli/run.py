@@ -88,6 +88,14 @@ Examples:
 )
 @click.option("--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions.")
 @click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
+@click.option(
+    "--split-seeds",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Splits the workload's data K times into sets of the same sizes; the i-th seed takes split i mod K.",
+)
 @click.option("--epochs", type=int, help="Budget of each trial: passes over the data.  [default: the workload's]")
 @click.option("--updates", type=int, help="Budget of each trial: optimizer steps.")
 @click.option("--samples", type=int, help="Budget of each trial: training samples.")

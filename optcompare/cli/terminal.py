@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..analysis.statistics import estimated, on_shared_clock
+from ..analysis.statistics import estimated, judged_column, on_shared_clock
 from ..core.comparison import Arm, Comparison
 from ..core.formatting import duration
 from ..core.parameters import parameters
@@ -62,6 +62,7 @@ class Reporter:
             count = max(map(len, comparison.tuning.rates.values())) + comparison.tuning.closer
             rates += f", and {count} to tune from"
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
+        seeds += f" on {comparison.split_seeds} splits" if comparison.split_seeds > 1 else ""
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
         where = f"{comparison.device}, {comparison.precision}, {threads}"
         self._say(f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}")
@@ -135,9 +136,10 @@ class Reporter:
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(summary, str(result.goal)))
-        if several and len(result.reported[1]):
+        both = dict.fromkeys([result.compared, judged_column(result.records)])
+        for column in both if several and len(result.reported[1]) else ():
             self._say("")
-            self._table(*spread_cells(summary, result.compared))
+            self._table(*spread_cells(summary, column))
         pairs = result.pairs()
         if len(pairs):
             self._say("")

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ComparisonError, printable
@@ -126,6 +127,7 @@ class Comparison:
     ``stop_at_goal``: a trial ends at the first measurement that reached the goal, the budget is what it may spend at
     most, and rates are tuned by the samples that it took. ``margin``: final values that differ by less count as equal.
     ``recalibrate``: BatchNorm's running averages are computed anew before each measurement, on a copy.
+    ``split_seeds``: on how many splits of the workload's data the seeds are trained and measured, in turn.
     """
 
     workload: Part
@@ -153,13 +155,20 @@ class Comparison:
     stop_at_goal: bool = False
     margin: float | None = None
     recalibrate: bool = False
+    split_seeds: int = 1
 
     def __post_init__(self) -> None:
         if not self.arms:
             raise ComparisonError("a comparison needs at least one arm; give --strategies, such as full,mini")
         if not self.seeds:
             raise ComparisonError("a comparison needs at least 1 seed, got 0")
-        for name, least in (("threads", 1), ("eval_chunk", 1), ("measure", 0), ("diagnose_every", 1)):
+        for name, least in (
+            ("threads", 1),
+            ("eval_chunk", 1),
+            ("measure", 0),
+            ("diagnose_every", 1),
+            ("split_seeds", 1),
+        ):
             if not isinstance(getattr(self, name), int):
                 raise ComparisonError(f"{name} must be a whole number, got {getattr(self, name)!r}")
             if getattr(self, name) < least:
@@ -170,6 +179,8 @@ class Comparison:
             raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {min(self.seeds)} to {max(self.seeds)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
+        if self.split_seeds > len(self.seeds):
+            raise ComparisonError(f"--split-seeds {self.split_seeds} needs as many seeds, got {len(self.seeds)}")
         if self.dtype not in ("float32", "float64"):
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
         if self.autocast not in (None, "bfloat16"):
@@ -212,6 +223,21 @@ class Comparison:
             return ""
         goal = Goal.parse(self.goal, self.errors)
         return f"reached {goal}" if goal.reached_at(values[goal.metric]) else ""
+
+    def split_of(self, seed: int) -> int:
+        """The split of the data that all trials of a seed share, from 0, the workload's own, to ``split_seeds`` - 1.
+
+        The i-th seed has split i mod ``split_seeds``, as the i-th tuning seed has; one that is no seed of the comparison
+        counts by its own number.
+        """
+        if self.split_seeds == 1:
+            return 0
+        tuning = seed >= FIRST_TUNING_SEED
+        return (seed - FIRST_TUNING_SEED if tuning else self._places.get(seed, seed)) % self.split_seeds
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {seed: place for place, seed in enumerate(self.seeds)}
 
     def trials(self) -> list[Trial]:
         """Seed by seed, so that every arm of a seed meets the machine in the same mood."""

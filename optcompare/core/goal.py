@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from ..errors import ComparisonError
 
+TRAIN, VALID, TEST = "train_", "valid_", "test_"
+"""What the columns of losses and metrics begin with."""
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -48,8 +51,17 @@ class Goal:
         return value <= self.value if self.falls else value >= self.value
 
     def check(self, columns: Iterable[str]) -> None:
-        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among them."""
-        metrics = measures(columns)
+        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among them.
+
+        Those of the test set are none: they are not known before a trial has ended.
+        """
+        known = list(columns)
+        metrics = measures(known)
+        if self.metric.startswith(TEST) and self.metric in known:
+            raise ComparisonError(
+                f"goal {self}: the test set is measured once, when a trial has ended, so that nothing is selected by it; take "
+                f"one of {', '.join(metrics)}"
+            )
         if self.metric not in metrics:
             raise ComparisonError(
                 f"goal {self}: there is no metric '{self.metric}'; there are {', '.join(metrics) or 'none'}"
@@ -57,6 +69,9 @@ class Goal:
 
 
 def measures(columns: Iterable[str]) -> list[str]:
-    """The losses and metrics among the names of columns, losses first, training before validation, else as they stand."""
-    found = [name for name in columns if name.startswith(("train_", "valid_")) and name != "train_seconds"]
-    return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith("valid_")))
+    """The losses and metrics that are measured along a trial, among the names of columns.
+
+    Losses come first, training before validation, else as they stand.
+    """
+    found = [name for name in columns if name.startswith((TRAIN, VALID)) and name != "train_seconds"]
+    return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith(VALID)))

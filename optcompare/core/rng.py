@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION = 1, 2, 3, 4, 5, 6
+ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4, 5, 6, 7
 
 
 def sequence(tag: int, *parts: int) -> np.random.SeedSequence:

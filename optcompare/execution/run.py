@@ -77,8 +77,7 @@ class How:
 
 def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:
     """:func:`execute` in the directory of an earlier run; raises where something else than the question changed."""
-    setup = prepared.setup
-    now = describe_environment(prepared.registry, setup.workload, prepared.trainer.device, setup.comparison.threads)
+    now = _now(prepared)
     said = refuse_changes(earlier.environment, now, force)
     maker = other_sources(earlier.environment, now)
     if maker and not force:
@@ -237,13 +236,20 @@ def _note_unrecorded_look(directory: Path) -> None:
 
 def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:
     """What the run depends on, with what an earlier one depended on."""
-    comparison, loop = prepared.setup.comparison, prepared.trainer
-    environment = describe_environment(prepared.registry, prepared.setup.workload, loop.device, comparison.threads)
+    environment = _now(prepared)
     if earlier is not None:
         begun = {name: value for name, value in earlier.environment.items() if name != "earlier"}
         environment["earlier"] = [*earlier.environment.get("earlier", []), begun]
         environment["agreement"] = earlier.environment.get("agreement", {})
     return environment
+
+
+def _now(prepared: Prepared) -> dict[str, Any]:
+    """What a run depends on here and now."""
+    setup, trainer = prepared.setup, prepared.trainer
+    return describe_environment(
+        prepared.registry, setup.workload, trainer.device, setup.comparison.threads, trainer.other_splits()
+    )
 
 
 def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:

@@ -18,7 +18,7 @@ from ..core.comparison import Budget, Trial
 from ..errors import RunDirectoryError
 from ..planning.dry_run import Estimate
 from ..storage.journal import Journal, Row, Saved, State, key_of
-from ..storage.resume import Earlier, goes_on, prolonged
+from ..storage.resume import Earlier, goes_on, prolonged, untested
 from ..training.measurement.counters import Progress
 from ..training.measurement.module_flags import is_partial
 from ..training.measurement.record import outcome_of
@@ -124,7 +124,7 @@ class Runner:
 
     def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
         """Trials to train from their starts, and trials to train on; those that are done already are counted."""
-        fresh, on, again, rescheduled = list[Trial](), list[Trial](), 0, 0
+        fresh, on, again, rescheduled, longer = list[Trial](), list[Trial](), 0, 0, 0
         amount = self._setup.comparison.budget.amount
         for trial in trials:
             row = earlier.row(trial)
@@ -141,13 +141,19 @@ class Runner:
                 again += same and not kept and not self._is_uncut(trial)
                 rescheduled += not same
                 if kept:
-                    self._open[trial] = earlier.records_of(trial)
+                    self._open[trial] = [untested(record) for record in earlier.records_of(trial)]
                     self._first(trial, self._open[trial])
+                longer += 1
             else:
                 self._restore(trial, row, earlier)
         if again:
             self.notes.append(
                 f"{again} finished trials are trained again from the start: their final states were not kept"
+            )
+        if longer and self._setup.workload.test is not None:
+            self.notes.append(
+                f"{longer} trials had ended, and been measured on the test set, with a smaller budget: those values are dropped, "
+                "and the set is measured again at the new end; if they were a reason to train longer, it has been selected on"
             )
         if rescheduled:
             self.notes.append(
@@ -286,7 +292,10 @@ class Runner:
         self._evidence.trial_ended(trial, outcome, progress.orders)
         if trial.phase == "report":
             self._keep(trial, state.get("model", {}), progress)
-        self._journal.add(trial, outcome, self._open.pop(trial, []), state if progress.status == "finished" else None)
+        records = self._open.pop(trial, [])
+        if records:  # the last one may have been made in the task before the one that saw the end
+            records[-1] = {**records[-1], **progress.tested}
+        self._journal.add(trial, outcome, records, state if progress.status == "finished" else None)
 
     def _keep(self, trial: Trial, model: Mapping[str, Any], progress: Progress) -> None:
         self.measured.paths += [

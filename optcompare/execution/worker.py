@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import io
 import pickle
@@ -83,6 +84,8 @@ def pack(setup: Setup) -> bytes:
     Raises :class:`ComparisonError` where something in it cannot travel.
     """
     own = _own_modules()
+    if setup.comparison.split_seeds == 1:  # what it would split again is all of its data once more
+        setup = dataclasses.replace(setup, workload=dataclasses.replace(setup.workload, resplit=None))
     try:
         return _pickled(setup, own)
     except RAISED:

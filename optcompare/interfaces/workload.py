@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..core.tree import len_batch, tensors
-from ..errors import WorkloadError
+from ..core.tree import len_batch
+from ..errors import RAISED, WorkloadError, explain
+from .data import check_data, rows
 from .label_weights import class_weights, holds_labels, ignored_label, label_weight
 from .metrics import Metric, accuracy, is_accumulated
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.data import Dataset
-
-Data = "tuple[Any, ...] | Mapping[str, Any] | Dataset[Any]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,8 @@ class Workload:
       module at each call; parts of it that are in eval mode while the whole is not, stay so in training;
     - ``train``, ``valid``: tensors of N rows each, ``(x, y)``, ``(x1, x2, y)`` or a mapping such as
       ``{"input_ids": …, "labels": …}``; or a map-style ``Dataset`` whose samples ``collate`` (default:
-      torch's) makes into such batches. The split does not depend on the seed;
+      torch's) makes into such batches. The split does not depend on the seed, but with ``--split-seeds``;
+    - ``test``: a third set of the same kinds that nothing selects on: it is measured once, at the end of each report trial;
     - ``loss(output, y)``: a scalar, the mean over the batch;
     - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight; or one number, as
       scikit-learn's metrics do: it is then called once with all rows; or an object with ``update``, ``compute`` and
@@ -44,7 +44,9 @@ class Workload:
     - ``goal``: a value of a metric worth reaching, such as ``valid_loss=0.2``;
     - ``notes``: sentences that a user should hear before training;
     - ``workers``: loader processes for a ``Dataset``;
-    - ``columns``: names of the columns of x, for messages.
+    - ``columns``: names of the columns of x, for messages;
+    - ``resplit(number)``: the same workload on another split of the same data, into sets of the same sizes; number 0 is the
+      workload's own split. For ``--split-seeds``.
 
     ``weight(batch)`` is what the mean loss was divided by, so that losses of several batches combine as
     Σ weight·loss / Σ weight. Default: the number of rows; of torch's own cross entropies on y of a batch
@@ -56,6 +58,7 @@ class Workload:
     model: Callable[[], nn.Module]
     train: tuple[Any, ...] | Mapping[str, Any] | Dataset[Any]
     valid: tuple[Any, ...] | Mapping[str, Any] | Dataset[Any] | None = None
+    test: tuple[Any, ...] | Mapping[str, Any] | Dataset[Any] | None = None
     loss: Callable[[Any, Any], Tensor] | None = None
     forward: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None
     objective: Callable[[nn.Module, Any], Tensor] | None = None
@@ -70,6 +73,7 @@ class Workload:
     workers: int = 0
     collate: Callable[[list[Any]], Any] | None = None
     columns: tuple[str, ...] = ()
+    resplit: Callable[[int], Workload] | None = None
     name: str = "custom"
 
     def __post_init__(self) -> None:
@@ -93,9 +97,8 @@ class Workload:
         if self.objective is not None and (self.metrics or self.forward):
             what = "metrics(output, y) need" if self.metrics else "forward(model, batch) needs"
             raise WorkloadError(f"workload {self.name}: {what} loss(output, y), not an objective")
-        for name, data in (("train", self.train), ("valid", self.valid)):
-            if data is not None:
-                _check_data(self.name, name, data, self.objective is not None or self.forward is not None)
+        for name, data in self.sets.items():
+            check_data(self.name, name, data, self.objective is not None or self.forward is not None)
         rates = self.lr.values() if isinstance(self.lr, Mapping) else () if self.lr is None else (self.lr,)
         for rate in rates:
             if not (isinstance(rate, (int, float)) and rate > 0 and math.isfinite(rate)):
@@ -109,7 +112,7 @@ class Workload:
 
     def _check_kinds(self) -> None:
         """Raises for a setting that is of another kind than it must be."""
-        for name in ("loss", "forward", "objective", "weight", "collate"):
+        for name in ("loss", "forward", "objective", "weight", "collate", "resplit"):
             value = getattr(self, name)
             if value is not None and not callable(value):
                 raise WorkloadError(f"workload {self.name}: {name} must be a function, got {value!r}")
@@ -122,6 +125,37 @@ class Workload:
                 raise WorkloadError(f"workload {self.name}: {name} must be a text, got {value!r}")
         if isinstance(self.notes, str):
             object.__setattr__(self, "notes", (self.notes,))
+
+    @property
+    def sets(self) -> dict[str, Any]:
+        """The data by name: ``train``, and ``valid`` and ``test`` where there are such."""
+        named = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: data for name, data in named.items() if data is not None or name == "train"}
+
+    def on_split(self, number: int) -> Workload:
+        """Return what ``resplit(number)`` makes, checked: the same workload on another split of its data.
+
+        Raises:
+            WorkloadError: It cannot be split again, or what its ``resplit`` returns is not the same on another split.
+        """
+        who = f"workload {self.name}"
+        if self.resplit is None:
+            raise WorkloadError(f"{who} cannot be split again, since it has no resplit; leave out --split-seeds")
+        try:
+            made = self.resplit(number)
+        except WorkloadError:
+            raise
+        except RAISED as error:
+            raise WorkloadError(f"{who}: resplit({number}) failed: {explain(error)}") from error
+        if not isinstance(made, Workload):
+            raise WorkloadError(f"{who}: resplit({number}) must return a Workload, got a {type(made).__name__}")
+        sizes = [{name: rows(data) for name, data in each.sets.items()} for each in (self, made)]
+        if sizes[0] != sizes[1] or list(self.metrics) != list(made.metrics):
+            raise WorkloadError(
+                f"{who}: resplit({number}) must keep the metrics and the size of each set; the workload has {sizes[0]} and "
+                f"{list(self.metrics)}, and it returned {sizes[1]} and {list(made.metrics)}"
+            )
+        return replace(made, name=self.name)
 
     @property
     def size(self) -> int:
@@ -186,8 +220,8 @@ class Workload:
         if self.weight is not None or self.forward is not None or isinstance(self.train, Mapping):
             return None
         found = label_weight(self.loss)
-        labels = [data[-1] for data in (self.train, self.valid) if isinstance(data, tuple)]
-        of_tensors = len(labels) == 1 + (self.valid is not None) and all(map(holds_labels, labels))
+        labels = [data[-1] for data in self.sets.values() if isinstance(data, tuple)]
+        of_tensors = len(labels) == len(self.sets) and all(map(holds_labels, labels))
         if found is None or class_weights(self.loss) is not None or not of_tensors:
             return found
         ignored = ignored_label(self.loss)
@@ -210,64 +244,3 @@ def of_torch(loss: Callable[..., Any]) -> bool:
     """Whether a loss is one of torch's own, of which it is known what it takes."""
     made = loss if isinstance(loss, FunctionType) else type(loss)
     return made.__module__.startswith("torch.")
-
-
-def is_tensors(data: Any) -> bool:
-    """Whether these are tensors of N rows each, rather than a ``Dataset``."""
-    return isinstance(data, (tuple, Mapping))
-
-
-def rows(data: Any) -> int:
-    """The number of samples."""
-    return len_batch(data) if is_tensors(data) else len(cast(Sized, data))
-
-
-def _check_data(workload: str, name: str, data: Any, alone: bool) -> None:
-    """``alone``: whether inputs without a y will do, since the workload says itself what is computed of a batch."""
-    if is_tensors(data):
-        fewest = 1 if alone or isinstance(data, Mapping) else 2
-        named = dict(data) if isinstance(data, Mapping) else dict(enumerate(data))
-        odd = [part for part in named.values() if not _holds_tensors(part)]
-        if odd or len(named) < fewest:
-            kinds = ", ".join(type(part).__name__ for part in named.values())
-            given = f"({kinds})" if isinstance(data, tuple) else f"a mapping of {kinds or 'nothing'}"
-            raise WorkloadError(
-                f"workload {workload}: {name} must be a tuple of tensors (x, y) or a mapping of tensors, got {given}"
-            )
-        lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
-        if len(set(lengths)) > 1 or lengths[0] == 0:
-            raise WorkloadError(f"workload {workload}: {name} needs tensors of one length of at least 1, got {lengths}")
-    else:
-        _check_dataset(workload, name, data)
-
-
-def _check_dataset(workload: str, name: str, data: Any) -> None:
-    kind = type(data).__name__
-    if isinstance(data, torch.utils.data.IterableDataset):
-        raise WorkloadError(
-            f"workload {workload}: {name} is a {kind}, an IterableDataset, which decides its own order; give a map-style "
-            "Dataset (__len__ and __getitem__), so that every arm sees the same order"
-        )
-    if isinstance(data, torch.Tensor) or not hasattr(data, "__getitem__"):
-        raise WorkloadError(f"workload {workload}: {name} is a {kind}; give a tuple of tensors or a map-style Dataset")
-    refuse_empty(f"workload {workload}: {name}", data)
-
-
-def refuse_empty(name: str, data: Any) -> None:
-    """Raises where a Dataset has no length, or no samples."""
-    kind = type(data).__name__
-    try:
-        samples = len(data)
-    except (TypeError, NotImplementedError) as error:
-        raise WorkloadError(
-            f"{name} is a {kind} without a length; define __len__, since an epoch is every sample once"
-        ) from error
-    if samples == 0:
-        raise WorkloadError(f"{name} holds no samples; its {kind} has length 0")
-
-
-def _holds_tensors(part: Any) -> bool:
-    if isinstance(part, torch.Tensor):
-        return True
-    parts: Sequence[Any] = list(part.values()) if isinstance(part, Mapping) else part if type(part) is tuple else []
-    return bool(parts) and all(map(_holds_tensors, parts))

@@ -23,9 +23,11 @@ from ..training.loop.batch_plan import Plan, as_indices, check_batch, started
 from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
+from ..training.measurement.evaluation import along_the_way, at_the_end
 from ..training.measurement.module_state import same
 from ..training.measurement.record import Record
 from .patience import Limit, yielding
+from .split_checks import check_splits
 from .workload_checks import check_workload, where_not_finite
 
 _ENOUGH_ROWS = 5
@@ -47,7 +49,9 @@ def rehearse(trainer: LoopTrainer) -> list[Estimate]:
     """Checks workload and arms together; raises an error that names the arm, and estimates the time of each arm's trial."""
     comparison = trainer.setup.comparison
     seed = comparison.seeds[0]
-    check_workload(trainer, seed)
+    check_splits(trainer)
+    for each in comparison.seeds[: comparison.split_seeds]:
+        check_workload(trainer, each)
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed))
     bare = trainer.asking(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
     estimates = [_rehearse_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
@@ -118,9 +122,14 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
         evaluations, sizes = trainer.evaluations(arm), sizes[:1] * math.ceil(len(sizes) / trainer.evaluations(arm))
         updates = updates and math.ceil(updates / evaluations)
     update_seconds = progress["train_seconds"] / max(1, progress["updates"])
-    mark_seconds = progress["measure_seconds"] / max(1, len(records))
+    marked, ended = along_the_way(trainer.sources), at_the_end(trainer.sources, trial)
+    tested = sum(source.n for source in ended.values()) / sum(
+        source.n for source in marked.values()
+    )  # of a mark's time
+    mark_seconds = progress["measure_seconds"] / (max(1, len(records)) + tested)
     estimate = _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
-    return dataclasses.replace(estimate, draws=not same(state["rng"], _rng_at_start(trainer, trial)))
+    draws = not same(state["rng"], _rng_at_start(trainer, trial))
+    return dataclasses.replace(estimate, seconds=estimate.seconds + tested * mark_seconds, draws=draws)
 
 
 def _rng_at_start(trainer: LoopTrainer, trial: Trial) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from ..core.columns import RECORD_COLUMNS
 from ..core.comparison import Part
 from ..core.file_paths import script_first
+from ..core.goal import TEST, TRAIN, VALID
 from ..core.grammar import Spec, parse
 from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
 from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, SpecError, explain
@@ -164,11 +165,11 @@ def _check_columns(name: str, columns: Any) -> None:
     wrong = not (isinstance(columns, tuple) and columns and len(set(columns)) == len(columns))
     for column in () if wrong else columns:
         fits = isinstance(column, str) and column.isidentifier()
-        wrong |= not fits or column in RECORD_COLUMNS or column.startswith(("train_", "valid_", "raw_"))
+        wrong |= not fits or column in (*RECORD_COLUMNS, "split") or column.startswith((TRAIN, VALID, TEST, "raw_"))
     if wrong:
         raise PluginError(
-            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_, valid_ or raw_; got "
-            f"{columns!r}"
+            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_, valid_, "
+            f"test_ or raw_; got {columns!r}"
         )
 
 

@@ -10,7 +10,8 @@ import torch
 
 from ..core.tree import moved, tensors
 from ..errors import RAISED, WorkloadError
-from ..interfaces.workload import Workload, is_tensors
+from ..interfaces.data import is_tensors
+from ..interfaces.workload import Workload
 from ..training.data import DatasetSource, Source
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.evaluation import in_eval_mode
@@ -36,7 +37,7 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
         trainer: Holds the data and the shared start.
         workload: With a loss of its own on the device.
         model: In eval mode, at the shared start.
-        name: ``train`` or ``valid``.
+        name: ``train``, ``valid`` or ``test``.
         seed: Of the shared start.
     """
     source = trainer.sources[name]
@@ -66,7 +67,7 @@ def _chunk(trainer: LoopTrainer, name: str) -> int:
 
 def _parts(workload: Workload, name: str) -> list[Tensor]:
     """The tensors of a side of the data, y first; none of a Dataset."""
-    data = workload.train if name == "train" else workload.valid
+    data = workload.sets[name]
     return tensors(data)[::-1] if is_tensors(data) else []
 
 

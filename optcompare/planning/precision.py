@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..interfaces.workload import Workload, is_tensors
+from ..interfaces.data import is_tensors
+from ..interfaces.workload import Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +34,8 @@ def precision_notes(workload: Workload, dtype: torch.dtype) -> list[str]:
             "than a script of yours would begin with"
         )
     if dtype != torch.float64:
-        for name, data in (("train", workload.train), ("valid", workload.valid)):
-            if data is not None and is_tensors(data):
+        for name, data in workload.sets.items():
+            if is_tensors(data):
                 notes += _of_parts(name, data, workload.columns)
     return notes
 

@@ -18,11 +18,11 @@ from ..core.parameters import short
 from ..core.schedule import canonical
 from ..core.tuning import Tuning, rate_grid, scaled
 from ..errors import RAISED, ComparisonError, StrategyError, explain
+from ..interfaces.data import rows as sample_count
 from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import default_lr, is_plain_sgd
 from ..interfaces.strategy import Epoch, Strategy
 from ..interfaces.workload import Workload
-from ..interfaces.workload import rows as sample_count
 from ..registry.manager import Registry
 from ..training.contender import Contender, Setup
 from ..training.data import default_chunk
@@ -38,6 +38,7 @@ from .factories import (
     make_workload,
 )
 from .patience import yielding
+from .split_checks import tuning_notes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,7 @@ def resolve(
         **settings,
     )
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
+    notes += tuning_notes(comparison, task)
     return Setup(comparison, task, contenders, order, computed), list(dict.fromkeys([*task.notes, *notes]))
 
 
@@ -132,7 +134,7 @@ def _chunks(task: Workload, chunk: int | None, eval_chunk: int | None) -> tuple[
     asked = (default if chunk is None else chunk, default if eval_chunk is None else eval_chunk)
     if task.in_parts:
         return *asked, []
-    whole = max(task.size, 0 if task.valid is None else sample_count(task.valid))
+    whole = max(map(sample_count, task.sets.values()))
     given = [
         f"--{name} {rows}" for name, rows in (("chunk", chunk), ("eval-chunk", eval_chunk)) if rows and rows < whole
     ]
@@ -206,8 +208,7 @@ def _goal(text: str | None, task: Workload) -> str | None:
     if text is None:
         return None
     goal = Goal.parse(text, task.errors)
-    sets = ["train"] if task.valid is None else ["train", "valid"]
-    goal.check([f"{part}_{name}" for part in sets for name in ("loss", *task.metrics)])
+    goal.check([f"{part}_{name}" for part in task.sets for name in ("loss", *task.metrics)])
     return str(goal)
 
 

@@ -13,11 +13,12 @@ from ..core.finite import refuse_not_finite
 from ..core.rng import preserved_rng
 from ..core.tree import len_batch, mapped, moved, tensors
 from ..errors import RAISED, ComparisonError, WorkloadError, explain
+from ..interfaces.data import is_tensors, rows
 from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
-from ..interfaces.workload import Workload, is_tensors, of_torch, rows
+from ..interfaces.workload import Workload, of_torch
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
-from ..training.measurement.evaluation import evaluating, in_eval_mode
+from ..training.measurement.evaluation import TEST_SET, averages, evaluating, in_eval_mode
 from ..training.measurement.module_state import state_kept
 from ..training.mismatch import explain_with_kinds
 from ..training.own_loss import with_own_loss
@@ -31,16 +32,23 @@ _ENOUGH_ROWS = 5
 
 
 def check_workload(trainer: LoopTrainer, seed: int) -> None:
-    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with a gradient."""
+    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with a gradient.
+
+    Args:
+        trainer: Holds the data and the shared starts.
+        seed: Whose start, and whose split of the data, are tried.
+
+    Raises:
+        WorkloadError: Something does not fit; of the test set, in any of its rows.
+    """
+    trainer = trainer.on_split_of(seed)
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     start = trainer.start(seed)
     refuse_shared_weights(workload, seed)
     with preserved_rng(), torch.enable_grad(), ExitStack() as modes:
         model = place(start.model(), trainer.device, trainer.dtype)
         modes.enter_context(in_eval_mode(model))
-        for name, data in (("train", workload.train), ("valid", workload.valid)):
-            if data is None:
-                continue
+        for name, data in workload.sets.items():
             batch = moved(first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype)
             if workload.loss is not None:  # an objective may know what to do with them
                 _refuse_not_finite(workload, name, data, batch)
@@ -48,6 +56,8 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
                 _check_batch(workload, model, batch)
                 refuse_foreign_weights(workload, model, batch)
+                if name == TEST_SET:
+                    _measure_test(trainer, workload, model)
                 check_loss(trainer, workload, model, name, seed)
             except (WorkloadError, ComparisonError):
                 raise
@@ -57,6 +67,18 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"
                 ) from error
+
+
+def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> None:
+    """Measure all of the test set, as a trial is at its end: what fails then would have been trained for nothing."""
+    try:
+        with evaluating(model):
+            averages(workload, model, trainer.sources[TEST_SET], trainer.setup.comparison.eval_chunk)
+    except RAISED as error:
+        raise WorkloadError(
+            f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or classes that train "
+            "does not have"
+        ) from error
 
 
 def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
-from ..analysis.statistics import estimated, final_values, mean_interval, on_shared_clock
+from ..analysis.statistics import estimated, final_values, judged_column, mean_interval, on_shared_clock
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
 
@@ -142,10 +142,12 @@ def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFra
 
 
 def finals_across(results: Sequence[Result]) -> pd.DataFrame:
-    """Median final loss (validation where there is one), one row a workload and one column an arm."""
+    """Median final loss (on the test set, else in validation, else in training), one row a workload and one column an arm."""
     _refuse_other_arms(results)
     rows = {
-        one.comparison.workload.label: final_values(*one.reported, one.compared).groupby("arm")["final"].median()
+        one.comparison.workload.label: final_values(*one.reported, judged_column(one.records))
+        .groupby("arm")["final"]
+        .median()
         for one in results
     }
     return pd.DataFrame(rows).T[_arms(results[0])]
@@ -236,10 +238,11 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
 def _final(result: Result, width: float) -> Figure:
     from .plots.final_values import final_figure
 
-    finals = final_values(*result.reported, result.compared).rename(columns={"final": "value"})
+    column = judged_column(result.records)
+    finals = final_values(*result.reported, column).rename(columns={"final": "value"})
     ends = {arm: mean_interval(group["value"].to_numpy(float)) for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
-    return final_figure(finals, intervals, _colours(result), width=width, metric=result.compared)
+    return final_figure(finals, intervals, _colours(result), width=width, metric=column)
 
 
 def _tuning(result: Result, width: float) -> Figure:

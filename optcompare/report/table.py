@@ -56,7 +56,7 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
 
 
 def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: how the final values of the compared column lie over seeds, the best first."""
+    """Header and one row an arm: how the final values of a loss lie over seeds."""
     header = ["arm", f"final {column}: mean", "median", "best", "worst"]
     names = [f"final_{column}{end}" for end in ("", "_median", "_min", "_max")]
     return header, [[str(row["arm"]), *(number(float(row[name])) for name in names)] for _, row in summary.iterrows()]
@@ -166,8 +166,9 @@ def _escaped(text: str) -> str:
 
 
 def _is_shown(name: str, summary: pd.DataFrame) -> bool:
-    """Losses, and each metric on the validation data; on the training data only where there is no other."""
-    return name.endswith("_loss") or name.replace("_train_", "_valid_", 1) not in set(summary.columns) - {name}
+    """Losses, and each metric on the validation and the test data; on the training data only where there is no other."""
+    others = {name.replace("_train_", part, 1) for part in ("_valid_", "_test_")} - {name}
+    return name.endswith("_loss") or not others & set(summary.columns)
 
 
 def _title(column: str) -> str:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pandas as pd
 
 from ..analysis.certificate import Check
+from ..analysis.statistics import final_columns
 from ..core.comparison import Comparison
 from ..core.tuning import Tuning
 from ..errors import ComparisonError, RunDirectoryError
@@ -32,6 +33,7 @@ SAME = (
     "goal",
     "stop_at_goal",
     "recalibrate",
+    "split_seeds",
 )
 
 
@@ -118,6 +120,16 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     tried = [max(map(len, c.tuning.rates.values())) * c.tuning.seeds if c.tuning else 0 for c in (a, b)]
     if tried[0] != tried[1]:
         return f"an arm was tuned with {tried[0]} trials in one and {tried[1]} in the other"
+    tested = [final_columns(each.records) for each in (one, other)]
+    if tested[0] != tested[1] and len(one.records) and len(other.records):
+        return "one was measured on a test set and the other was not"
+    union = _union(a, b)
+    moved = [seed for each in (a, b) for seed in each.seeds if each.split_of(seed) != union.split_of(seed)]
+    if moved:
+        return (
+            f"seed {moved[0]} is on another split of the data than it would be among the seeds of both; run so many seeds that "
+            f"{a.split_seeds} divides them before others are added"
+        )
     theirs = {arm.label: arm for arm in b.arms}
     for arm in a.arms:
         if arm.label in theirs and theirs[arm.label] != arm:

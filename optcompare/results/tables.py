@@ -264,8 +264,11 @@ class ResultTables:
         from ..training.measurement.recalibration import Sample, recalibrate
         from ..training.placement import place
         from ..training.shared_init import SharedStart
+        from ..training.splits import split_again
 
-        workload, comparison, cpu = self.workload, self.comparison, resolve("cpu")
+        comparison, cpu = self.comparison, resolve("cpu")
+        split = comparison.split_of(seed)
+        workload = split_again(self.workload, split) if split else self.workload
         model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
         place(model, cpu, DTYPES[comparison.dtype])
         model.load_state_dict(dict(self.weights[arm, seed]))

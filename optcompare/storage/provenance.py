@@ -7,7 +7,7 @@ import datetime
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ import torch
 from ..core.rng import preserved_rng
 from ..core.tree import tensors
 from ..core.version import installed_version
-from ..interfaces.workload import Workload, is_tensors
+from ..interfaces.data import is_tensors
+from ..interfaces.workload import Workload
 from ..registry.manager import Registry, sources_sha256
 from ..training.data import SeededSamples
 from ..training.device import describe as describe_device
 from ..training.shared_init import fingerprint
 from .workload_code import workload_sha256
 
-_COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "code_sha256")
+_COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "splits_sha256", "code_sha256")
 _SAMPLED = 64
 
 KNOWN_SOURCES = {
@@ -39,9 +40,22 @@ on, a trial of each of its arms is trained again and compared to the last bit, a
 
 
 def describe_environment(
-    registry: Registry, workload: Workload | None, device: torch.device, threads: int
+    registry: Registry,
+    workload: Workload | None,
+    device: torch.device,
+    threads: int,
+    splits: Iterable[Workload] = (),
 ) -> dict[str, Any]:
-    """Versions, hardware, plugins and fingerprints, for the record."""
+    """Versions, hardware, plugins and fingerprints, for the record.
+
+    Args:
+        registry: Of the plugins that are loaded.
+        workload: None where it existed only as an object.
+        device: That trials are trained on.
+        threads: Of a trial.
+        splits: The workload on its other splits, where the comparison takes several.
+    """
+    others = [data_sha256(split) for split in splits]
     return {
         "optcompare": installed_version(),
         "python": platform.python_version(),
@@ -53,6 +67,7 @@ def describe_environment(
         "threads": threads,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "data_sha256": None if workload is None else data_sha256(workload),
+        **({"splits_sha256": others} if others else {}),
         "workload_sha256": None if workload is None else workload_sha256(workload),
         "code_sha256": sources_sha256(Path(__file__)),
         "plugins": [dataclasses.asdict(plugin) for plugin in registry.plugins()],
@@ -64,7 +79,11 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
     Other sources of optcompare are no difference where they are known (``KNOWN_SOURCES``): what they train is compared.
     """
-    names = {"data_sha256": "the workload's data", "code_sha256": "optcompare's own source files"}
+    names = {
+        "data_sha256": "the workload's data",
+        "splits_sha256": "other splits of the workload's data",
+        "code_sha256": "optcompare's own source files",
+    }
     known = {"optcompare", "code_sha256"} if then.get("code_sha256") in KNOWN_SOURCES else set()
     found = []
     for name in _COMPARED:
@@ -93,16 +112,14 @@ def other_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def data_sha256(workload: Workload) -> str:
-    """Of all training and validation tensors; of a ``Dataset``, its length and up to 64 samples spread over it."""
+    """Of the tensors of all its sets; of a ``Dataset``, its length and up to 64 samples spread over it."""
     digest = hashlib.sha256()
-    for name, data in (("train", workload.train), ("valid", workload.valid)):
-        if data is None:
-            continue
+    for name, data in workload.sets.items():
         if is_tensors(data):
             digest.update(fingerprint({f"{name}.{place}": part for place, part in enumerate(tensors(data))}).encode())
             digest.update(b"".join(str(key).encode() for key in data) if isinstance(data, Mapping) else b"")
             continue
-        n = len(data)  # type: ignore[arg-type]
+        n = len(data)
         digest.update(f"{name} {n}".encode())
         with preserved_rng():
             samples = SeededSamples(data, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..core.comparison import Arm, Budget, Comparison, Trial
+from ..core.goal import TEST
 from ..core.schedule import depends_on_budget
 from ..errors import ComparisonError
 from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
@@ -145,6 +147,13 @@ def extended(
                 f"for; give --seeds {len(comparison.seeds)} or more"
             )
         changes["seeds"] = tuple(seeds)
+        longer = dataclasses.replace(comparison, seeds=tuple(seeds))
+        moved = [seed for seed in comparison.seeds if longer.split_of(seed) != comparison.split_of(seed)]
+        if moved:
+            raise ComparisonError(
+                f"seed {moved[0]} was trained on split {comparison.split_of(moved[0])} of the data, and would be on split "
+                f"{longer.split_of(moved[0])}; list the earlier seeds first, in their order"
+            )
     if arms is not None:
         changes["arms"] = _joined(comparison, arms)
     return dataclasses.replace(comparison, **changes)
@@ -218,4 +227,9 @@ def _identity(trial: Trial) -> tuple[Any, ...]:
 
 def prolonged(state: State) -> State:
     """The final state of a trial as the state of one that goes on."""
-    return {**state, "progress": {**state["progress"], "status": "running"}}
+    return {**state, "progress": {**state["progress"], "status": "running", "tested": {}}}
+
+
+def untested(record: Row) -> Row:
+    """A record of a trial that goes on from its end, as one along its way, without what was measured on the test set."""
+    return {name: math.nan if name.startswith(TEST) else value for name, value in record.items()}

@@ -14,7 +14,8 @@ from ..core.memmap import is_mapped
 from ..core.rng import SAMPLE, preserved_rng, seed_python, sequence
 from ..core.tree import mapped, moved, rebuilt, rows_of, tensors
 from ..errors import WorkloadError
-from ..interfaces.workload import is_tensors, rows
+from ..interfaces.data import is_tensors, rows
+from ..interfaces.workload import Workload
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +39,7 @@ class Source(Protocol):
 def source(
     data: Any, device: torch.device, dtype: torch.dtype, workers: int = 0, collate: Collate | None = None
 ) -> Source:
-    """The source for a workload's ``train`` or ``valid``."""
+    """The source of one set of a workload."""
     if not is_tensors(data):
         return DatasetSource(data, device, dtype, workers, collate)
     whole = plain(data)
@@ -56,6 +57,13 @@ def plain(data: Any) -> Any:
 
 def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
     return tensor.device == device and tensor.dtype == moved(tensor[:0], device, dtype).dtype
+
+
+def sources(workload: Workload, device: torch.device, dtype: torch.dtype) -> dict[str, Source]:
+    """The source of each set of a workload, by its name."""
+    return {
+        name: source(data, device, dtype, workload.workers, workload.collate) for name, data in workload.sets.items()
+    }
 
 
 class TensorSource:

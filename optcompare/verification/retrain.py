@@ -163,12 +163,13 @@ def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
     if [row["update"] for row in one] != [row["update"] for row in other]:
         return math.inf
     worst = 0.0
-    for name in ("train_loss", "valid_loss"):
+    for name in ("train_loss", "valid_loss", "test_loss"):
         for a, b in zip(one, other, strict=True):
             if name not in b or _same(a[name], b[name]):
                 continue
             size = max(abs(a[name]), abs(b[name]))
-            scale = max(size, math.sqrt(size) * math.sqrt(abs(other[0][name])))
+            first = other[0]["train_loss" if name == "test_loss" else name]  # the test set is not measured there
+            scale = max(size, math.sqrt(size) * math.sqrt(abs(first)))
             far = abs(a[name] - b[name]) / scale if scale else math.inf
             worst = max(worst, far if math.isfinite(far) else math.inf)
     return worst

@@ -22,6 +22,7 @@ from ..storage.provenance import describe_environment, differences, other_source
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
 from ..training.loop.trainer import LoopTrainer
+from ..training.splits import other_splits
 from .recompute import (
     Finding,
     Row,
@@ -148,9 +149,10 @@ def _setup(registry: Registry, comparison: Comparison) -> tuple[Setup | None, st
 def _environment(registry: Registry, setup: Setup | None, comparison: Comparison, then: Row, missing: str) -> Finding:
     device = _absent_device(comparison)
     where = resolve_device("cpu" if device else comparison.device)
-    now = describe_environment(registry, setup.workload if setup else None, where, comparison.threads)
+    splits = other_splits(setup.workload, comparison.split_seeds) if setup else ()
+    now = describe_environment(registry, setup.workload if setup else None, where, comparison.threads, splits)
     if setup is None:
-        now["data_sha256"] = then.get("data_sha256")
+        now |= {name: then[name] for name in ("data_sha256", "splits_sha256") if name in then}
     found = [*([device] if device else []), *differences(then, now)]
     if setup is None and not objects_of(comparison):
         found.append(missing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST, EVERY = 1000, 5.0
 """Values that a store takes at once; seconds between what is sent of a trial that is under way."""
-NOT_METRICS = ("seed", "mark", "samples", "lr")
+NOT_METRICS = ("seed", "split", "mark", "samples", "lr")
 LONGEST = 6000
 _ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
@@ -78,7 +79,9 @@ class MLflow(Tracker):
         waiting += [
             self._metric(name, float(value), int(now * 1000), record["samples"])
             for name, value in record.items()
-            if isinstance(value, int | float) and name not in NOT_METRICS
+            if isinstance(value, int | float)
+            and name not in NOT_METRICS
+            and not (name.startswith("test_") and math.isnan(value))
         ]
         if now - self._sent.setdefault(trial, now) > EVERY or len(waiting) > MOST:
             self._send(trial)
@@ -91,9 +94,11 @@ class MLflow(Tracker):
         tags = {"mlflow.note.content": "\n\n".join(result.verdict()), "optcompare.status": result.status}
         summary = result.summary()
         now = int(time.time() * 1000)
+        losses = [f"final_{result.compared}", *(name for name in summary if name == "final_test_loss")]
         metrics = [
-            self._metric(f"final_{result.compared}/{_name(row['arm'])}", float(row[f"final_{result.compared}"]), now, 0)
+            self._metric(f"{loss}/{_name(row['arm'])}", float(row[loss]), now, 0)
             for row in summary.to_dict("records")
+            for loss in losses
         ]
         self._client.log_batch(self._parent, metrics=metrics[:MOST], tags=self._tags(tags))
         plot = self.directory / "comparison.png" if self.directory else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ def optcompare_trackers() -> dict[str, type[Tracker]]:
     return {"tensorboard": TensorBoard}
 
 
-NOT_CURVES = ("seed", "mark", "samples", "lr")
+NOT_CURVES = ("seed", "split", "mark", "samples", "lr")
 
 
 class TensorBoard(Tracker):
@@ -50,7 +51,8 @@ class TensorBoard(Tracker):
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
         writer = self._writer(trial)
         for name, value in record.items():
-            if isinstance(value, int | float) and name not in NOT_CURVES:
+            measured = isinstance(value, int | float) and not (name.startswith("test_") and math.isnan(value))
+            if measured and name not in NOT_CURVES:
                 writer.add_scalar(name, value, record["samples"])
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:

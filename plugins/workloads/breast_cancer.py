@@ -8,12 +8,16 @@ from optcompare import Workload, accuracy, hookimpl
 
 def breast_cancer() -> Workload:
     """569 tumours, 30 standardised measurements, benign (1) or malignant (0), by logistic regression: convex."""
+    return _on_split(0)
+
+
+def _on_split(number: int) -> Workload:
     from sklearn.datasets import load_breast_cancer
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
 
     measured, benign = load_breast_cancer(return_X_y=True)
-    x, x_valid, y, y_valid = train_test_split(measured, benign, test_size=0.2, stratify=benign, random_state=0)
+    x, x_valid, y, y_valid = train_test_split(measured, benign, test_size=0.2, stratify=benign, random_state=number)
     scaler = StandardScaler().fit(x)
     return Workload(
         model=lambda: nn.Linear(30, 1),
@@ -24,6 +28,7 @@ def breast_cancer() -> Workload:
         lr={"sgd": 0.05, "adam": 0.01, "adamw": 0.01},
         epochs=20,
         batch_size=32,
+        resplit=_on_split,
     )
 
 

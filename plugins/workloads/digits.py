@@ -8,20 +8,27 @@ from optcompare import Workload, accuracy, hookimpl
 Rows = tuple[Tensor, Tensor]
 
 
-def split() -> tuple[Rows, Rows]:
-    """1437 training and 360 validation rows of scikit-learn's digits, stratified: x float32[N, 64] from 0 to 1."""
+def split(number: int = 0) -> tuple[Rows, Rows]:
+    """1437 training and 360 validation rows of scikit-learn's digits, stratified: x float32[N, 64] from 0 to 1.
+
+    Each ``number`` is another split.
+    """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     pixels, labels = load_digits(return_X_y=True)
-    parts = train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=0)
+    parts = train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=number)
     x, x_valid, y, y_valid = map(torch.from_numpy, parts)
     return (x.float(), y), (x_valid.float(), y_valid)
 
 
 def digits() -> Workload:
     """1797 handwritten digits of 8×8 pixels, by a perceptron 64-32-10 with ReLU (2410 weights): cross-entropy."""
-    train, valid = split()
+    return _by_perceptron(0)
+
+
+def _by_perceptron(number: int) -> Workload:
+    train, valid = split(number)
     return Workload(
         model=lambda: nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)),
         train=train,
@@ -31,12 +38,17 @@ def digits() -> Workload:
         lr={"sgd": 0.05, "adam": 0.003, "adamw": 0.003},
         epochs=20,
         batch_size=32,
+        resplit=_by_perceptron,
     )
 
 
 def digits_cnn() -> Workload:
     """The digits as images [1, 8, 8], by two convolutions and a linear layer (9930 weights): cross-entropy."""
-    train, valid = ((x.reshape(-1, 1, 8, 8), y) for x, y in split())
+    return _by_convolutions(0)
+
+
+def _by_convolutions(number: int) -> Workload:
+    train, valid = ((x.reshape(-1, 1, 8, 8), y) for x, y in split(number))
     return Workload(
         model=cnn,
         train=train,
@@ -46,6 +58,7 @@ def digits_cnn() -> Workload:
         lr={"sgd": 0.05, "adam": 0.003, "adamw": 0.003},
         epochs=20,
         batch_size=32,
+        resplit=_by_convolutions,
     )
 
 

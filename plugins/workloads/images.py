@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,10 @@ def images(path: Path, *, size: int = 32, gray: bool = False, valid: float = 0.2
     are held in memory if they take less than an eighth of it. flip=true mirrors a training image or not, drawn for
     each seed, epoch and image.
     """
+    return _workload(path, size, gray, valid, flip, 0)
+
+
+def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, number: int) -> Workload:
     root = Path(path)
     if size < 4:
         raise _wrong(f"size is a number of pixels, at least 4; got {size}")
@@ -59,7 +64,7 @@ def images(path: Path, *, size: int = 32, gray: bool = False, valid: float = 0.2
     if not root.is_dir():
         raise _wrong(f"{path} {'is a file' if root.exists() else 'does not exist'}; give a folder of folders of images")
     notes: list[str] = []
-    classes, train, held_out = _files(root, valid, notes)
+    classes, train, held_out = _files(root, valid, number, notes)
     reader = _Reader(size, gray)
     scale = _scale(map(reader, train.paths))
     pixels = (len(train.paths) + len(held_out.paths)) * (1 if gray else 3) * size * size
@@ -81,6 +86,7 @@ def images(path: Path, *, size: int = 32, gray: bool = False, valid: float = 0.2
         epochs=20,
         batch_size=max(2, min(32, len(train.paths) // 8)),
         notes=tuple(notes),
+        resplit=None if _is_split(root) else partial(_workload, path, size, gray, valid, flip),
     )
 
 
@@ -121,7 +127,12 @@ class _Reader:
         return pixels.unsqueeze(0) if self.gray else pixels.permute(2, 0, 1).contiguous()
 
 
-def _files(root: Path, share: float, notes: list[str]) -> tuple[list[str], Files, Files]:
+def _is_split(root: Path) -> bool:
+    """Whether the folders say which images are held out."""
+    return (root / "train").is_dir() and (root / "valid").is_dir()
+
+
+def _files(root: Path, share: float, number: int, notes: list[str]) -> tuple[list[str], Files, Files]:
     """The names of the classes, the files to train on and those held out."""
     given = root / "train"
     folder = given if given.is_dir() else root
@@ -136,14 +147,14 @@ def _files(root: Path, share: float, notes: list[str]) -> tuple[list[str], Files
         raise _wrong(f"there are no images of {_listed(empty)} in {folder}; fill these folders or take them out")
     if len(classes) < 2:
         raise _wrong(f"{folder} holds one class alone, {classes[0]}; at least two are needed to tell apart")
-    if given.is_dir() and (root / "valid").is_dir():
+    if _is_split(root):
         held_out = _of_classes(root / "valid", classes)
         strange = sorted(each.name for each in (root / "valid").iterdir() if each.is_dir() and each.name not in classes)
         if strange or not held_out.paths:
             what = f"holds classes that are not trained on: {_listed(strange)}" if strange else "holds no images"
             raise _wrong(f"{root / 'valid'} {what}; its folders must be those of {given}")
         return classes, found, held_out
-    return classes, *_split(found, share, classes, notes)
+    return classes, *_split(found, share, classes, number, notes)
 
 
 def _of_classes(folder: Path, classes: list[str]) -> Files:
@@ -156,8 +167,8 @@ def _of_classes(folder: Path, classes: list[str]) -> Files:
     return Files([path for path, _ in pairs], [number for _, number in pairs])
 
 
-def _split(files: Files, share: float, classes: list[str], notes: list[str]) -> tuple[Files, Files]:
-    """Fixed, and stratified by class where each has two images at least."""
+def _split(files: Files, share: float, classes: list[str], number: int, notes: list[str]) -> tuple[Files, Files]:
+    """Fixed by its number, and stratified by class where each has two images at least."""
     from sklearn.model_selection import train_test_split
 
     count = math.ceil(share * len(files.paths))
@@ -168,7 +179,7 @@ def _split(files: Files, share: float, classes: list[str], notes: list[str]) -> 
     if not alike:
         notes.append("images: some classes are too rare to be held out in proportion: images are drawn at random")
     labels = files.labels if alike else None
-    parts = train_test_split(range(len(files.paths)), test_size=count, stratify=labels, random_state=0)
+    parts = train_test_split(range(len(files.paths)), test_size=count, stratify=labels, random_state=number)
     train, held_out = (
         Files([files.paths[i] for i in rows], [files.labels[i] for i in rows]) for rows in map(sorted, parts)
     )

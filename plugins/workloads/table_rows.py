@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,7 @@ class Facts:
     """What else is to be known of the tensors of a table.
 
     ``classes``: 0 where numbers are predicted, of which ``mean`` and ``scale`` are those of the training rows; ``power``: mean
-    and largest ‖x‖² + 1 of a training row.
+    and largest ‖x‖² + 1 of a training row; ``tested``: rows of the test set.
     """
 
     rows: int
@@ -39,22 +39,34 @@ class Facts:
     scale: float
     power: tuple[float, float]
     notes: tuple[str, ...]
+    tested: int = 0
 
     def parts(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """The tensors by name, each with its shape and dtype."""
         answer = ((), torch.int64) if self.classes else ((1,), torch.float32)
-        sizes = {"train": self.rows, **({"valid": self.held_out} if self.held_out else {})}
+        sizes = {"train": self.rows, "valid": self.held_out, "test": self.tested}
         return {
             f"{part}.{name}": ((size, *shape), dtype)
             for part, size in sizes.items()
+            if size
             for name, shape, dtype in (("x", (len(self.columns),), torch.float32), ("y", *answer))
         }
 
 
+@dataclass(frozen=True)
+class Shares:
+    """What of a table's rows is held out for validation, and for the test set; ``number``: of several such splits."""
+
+    valid: float
+    test: float = 0.0
+    number: int = 0
+
+
 def tensors_of(
-    table: Table, y: str, task: Task, valid: float, said: Said, allocate: Allocate
+    table: Table, y: str, task: Task, shares: Shares, said: Said, allocate: Allocate
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """Fills tensors made by ``allocate(name, shape, dtype)``: train.x, train.y and, if rows are held out, valid.x, valid.y.
+    """Fills tensors made by ``allocate(name, shape, dtype)``: train.x, train.y and, if rows are held out, valid.x, valid.y,
+    test.x and test.y.
 
     A column at a time is held to decide what it is and to scale it, then some rows at a time to write them in their order.
     """
@@ -62,19 +74,21 @@ def tensors_of(
     known = target.index.to_numpy()
     target = target.reset_index(drop=True)
     classify = _classifies(target, task, said)
-    train, held_out = _split(target, classify, valid, said)
+    train, held_out, tested = _split(target, classify, shares, said)
     encodings = _encodings(table, y, known, known[train], said)
     answers, classes, mean, scale = _answers(target, train, classify, said)
     inputs = tuple(name for encoding in encodings for name in encoding.inputs)
-    said.notes.insert(
-        0, f"{said.kind}: {len(train)} training and {len(held_out)} validation rows, {len(inputs)} inputs"
-    )
-    facts = Facts(len(train), len(held_out), inputs, classes, mean, scale, (0.0, 0.0), tuple(said.notes))
+    counts = f"{len(train)} training and {len(held_out)} validation rows"
+    counts = f"{len(train)} training, {len(held_out)} validation and {len(tested)} test rows" if len(tested) else counts
+    said.notes.insert(0, f"{said.kind}: {counts}, {len(inputs)} inputs")
+    facts = Facts(len(train), len(held_out), inputs, classes, mean, scale, (0.0, 0.0), tuple(said.notes), len(tested))
     tensors = {name: allocate(name, *form) for name, form in facts.parts().items()}
-    for part, rows in (("train", train), ("valid", held_out)):
+    parts = {"train": train, "valid": held_out, "test": tested}
+    for part, rows in parts.items():
         if f"{part}.y" in tensors:
             tensors[f"{part}.y"].copy_(answers[rows])
-    return dataclasses.replace(facts, power=_write(table, encodings, known[train], known[held_out], tensors)), tensors
+    of_table = {part: known[rows] for part, rows in parts.items()}
+    return dataclasses.replace(facts, power=_write(table, encodings, of_table, tensors)), tensors
 
 
 def _target(table: Table, y: str, said: Said) -> pd.Series[Any]:
@@ -119,26 +133,40 @@ def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
     return task == "classification"
 
 
-def _split(y: pd.Series[Any], classify: bool, share: float, said: Said) -> tuple[Any, Any]:
-    """The rows to train on and those held out, int64 in the table's order; stratified by class if that can be.
+def _split(y: pd.Series[Any], classify: bool, shares: Shares, said: Said) -> tuple[Any, Any, Any]:
+    """The rows to train on, those held out for validation and the test set's, int64 in the table's order.
 
-    They are the same at every call.
+    They are stratified by class if that can be, and the same at every call with the same number.
     """
+    import numpy as np
+
+    rows, counts = np.arange(len(y)), {name: math.ceil(getattr(shares, name) * len(y)) for name in ("valid", "test")}
+    if len(y) < FEWEST_TO_SPLIT:
+        said.note(f"{len(y)} rows are too few to hold some out for validation")
+        return rows, rows[:0], rows[:0]
+    if sum(counts.values()) >= len(y):
+        given = f"valid={shares.valid}" + (f" and test={shares.test}" if shares.test else "")
+        raise said.wrong(f"{given} of {len(y)} rows leaves none to train on; make it smaller")
+    rows, tested = _held_out(y, rows, counts["test"], classify, shares.number, "test", said)
+    train, held_out = _held_out(y.iloc[rows], rows, counts["valid"], classify, shares.number, "validation", said)
+    return train, held_out, tested
+
+
+def _held_out(
+    y: pd.Series[Any], rows: Any, count: int, classify: bool, number: int, name: str, said: Said
+) -> tuple[Any, Any]:
+    """The rows that stay and so many that do not; ``y``: of these rows."""
     import numpy as np
     from sklearn.model_selection import train_test_split
 
-    rows, count = np.arange(len(y)), math.ceil(share * len(y))
-    if len(y) < FEWEST_TO_SPLIT:
-        said.note(f"{len(y)} rows are too few to hold some out for validation")
+    if count == 0:
         return rows, rows[:0]
-    if count == len(y):
-        raise said.wrong(f"valid={share} of {len(y)} rows leaves none to train on; make it smaller")
     alike = classify and y.value_counts().min() > 1 and min(count, len(y) - count) >= y.nunique()
     if classify and not alike:
-        said.note("some classes are too rare to be held out in proportion: validation rows are drawn at random")
+        said.note(f"some classes are too rare to be held out in proportion: {name} rows are drawn at random")
     classes = y.factorize()[0] if alike else None
-    train, held_out = train_test_split(rows, test_size=count, stratify=classes, random_state=0)
-    return np.sort(train), np.sort(held_out)
+    stay, held_out = train_test_split(rows, test_size=count, stratify=classes, random_state=number)
+    return np.sort(stay), np.sort(held_out)
 
 
 def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list[Encoding]:
@@ -172,9 +200,9 @@ def _answers(y: pd.Series[Any], train: Any, classify: bool, said: Said) -> tuple
 
 
 def _write(
-    table: Table, encodings: Sequence[Encoding], train: Any, held_out: Any, tensors: dict[str, Tensor]
+    table: Table, encodings: Sequence[Encoding], parts: Mapping[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[float, float]:
-    """Writes x of both parts in the table's order; returns the power of :class:`Facts`."""
+    """Writes x of the parts, given by their rows, in the table's order; returns the power of :class:`Facts`."""
     import numpy as np
 
     begin, total, largest = 0, 0.0, 0.0
@@ -186,7 +214,7 @@ def _write(
             with np.errstate(over="ignore"):  # what is infinite then is named before training
                 block[:, place : place + len(encoding.inputs)] = encoding.encoded(frame[encoding.name])
             place += len(encoding.inputs)
-        for part, rows in (("train", train), ("valid", held_out)):
+        for part, rows in parts.items():
             first, last = np.searchsorted(rows, [begin, begin + len(frame)])
             chosen = block[rows[first:last] - begin]
             if len(chosen):
@@ -195,4 +223,4 @@ def _write(
                 power = np.square(chosen).sum(1) + 1
                 total, largest = total + float(power.sum(dtype=float)), max(largest, float(power.max()))
         begin += len(frame)
-    return total / len(train), largest
+    return total / len(parts["train"]), largest

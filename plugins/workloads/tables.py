@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +16,7 @@ from .csv_table import CsvTable, as_parquet
 from .table_columns import Said
 from .table_copy import copy_of, machine_memory
 from .table_files import ParquetTable, Table, checked, parquet_cells, unreadable
-from .table_rows import Allocate, Facts, Task, tensors_of
+from .table_rows import Allocate, Facts, Shares, Task, tensors_of
 from .table_source import unpacked_size
 
 _STORE = Path("runs/tables")
@@ -22,30 +24,31 @@ _SHARE_IN_MEMORY = 8
 
 
 def csv(
-    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, mapped: bool | None = None,
-    store: Path = _STORE, encoding: str = "utf-8",
+    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, test: float = 0.0,
+    mapped: bool | None = None, store: Path = _STORE, encoding: str = "utf-8",
 ) -> Workload:  # fmt: skip
     """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly (hidden=0).
 
     Numbers are standardised, a missing one is the median; text becomes one input for each category, and missing is
     a category of its own; dates are days. Medians, scales and categories come from the training rows alone.
+    The share valid of the rows is held out for validation, and the share test, none by default, as a test set.
     The separator, decimal commas, thousands, currencies, percent signs, units and the order of day and month are found
     in the cells. The file may be packed by gzip, bzip2, xz or zip; its encoding is UTF-8, UTF-16 with its mark, or given.
     A file larger than an eighth of the memory (or any, with mapped=true) is converted once to arrays in the directory
     store, from which rows are read when they are needed; the numbers are the same.
     """
-    return _workload("csv", path, y, task, hidden, valid, mapped, store, encoding)
+    return _workload("csv", path, y, task, hidden, valid, test, mapped, store, encoding, 0)
 
 
 def parquet(
-    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, mapped: bool | None = None,
-    store: Path = _STORE,
+    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, test: float = 0.0,
+    mapped: bool | None = None, store: Path = _STORE,
 ) -> Workload:  # fmt: skip
     """A Parquet file of your own: column y from all other columns, as csv has it.
 
     Columns that hold lists, structs or bytes are left out.
     """
-    return _workload("parquet", path, y, task, hidden, valid, mapped, store, "")
+    return _workload("parquet", path, y, task, hidden, valid, test, mapped, store, "", 0)
 
 
 def _workload(
@@ -55,9 +58,11 @@ def _workload(
     task: Task,
     hidden: int,
     valid: float,
+    test: float,
     mapped: bool | None,
     store: Path,
     encoding: str,
+    number: int,
 ) -> Workload:
     said = Said(kind)
     if task not in get_args(Task):
@@ -66,16 +71,19 @@ def _workload(
         raise said.wrong(f"hidden is a number of units, 0 for a linear model; got {hidden}")
     if not 0 < valid < 1:
         raise said.wrong(f"valid is the share of rows held out, between 0 and 1; got {valid}")
-    file = Path(path)
+    if not 0 <= test < 1:
+        raise said.wrong(f"test is the share of rows in the test set, from 0 to 1; got {test}")
+    shares, file = Shares(valid, test, number), Path(path)
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
         raise said.wrong(f"{path} {what}; give the path of a {'CSV' if kind == 'csv' else 'Parquet'} file")
     if mapped or (mapped is None and _size(kind, file) * _SHARE_IN_MEMORY > machine_memory()):
-        facts, tensors = _on_disk(kind, file, y, task, valid, store, encoding, said)
+        facts, tensors = _on_disk(kind, file, y, task, shares, store, encoding, said)
     else:
         table = _table(kind, file, encoding, said)
-        facts, tensors = tensors_of(table, checked(table, file, y, said), task, valid, said, _in_memory)
-    return _trained_on(facts, tensors, hidden, said)
+        facts, tensors = tensors_of(table, checked(table, file, y, said), task, shares, said, _in_memory)
+    again = partial(_workload, kind, file.resolve(), y, task, hidden, valid, test, mapped, store, encoding)
+    return _trained_on(facts, tensors, hidden, again if facts.held_out else None, said)
 
 
 def _size(kind: str, file: Path) -> int:
@@ -95,7 +103,7 @@ def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _on_disk(
-    kind: str, file: Path, y: str, task: Task, valid: float, store: Path, encoding: str, said: Said
+    kind: str, file: Path, y: str, task: Task, shares: Shares, store: Path, encoding: str, said: Said
 ) -> tuple[Facts, dict[str, Tensor]]:
     """By way of a Parquet file if it is none, since of that a column can be read without the others."""
 
@@ -108,12 +116,15 @@ def _on_disk(
                 table = ParquetTable(typed, as_parquet(file, typed, encoding, said))
             except (OSError, ValueError) as error:
                 raise unreadable(kind, file, error, said) from error
-        return tensors_of(table, checked(table, file, y, said), task, valid, said, allocate)
+        return tensors_of(table, checked(table, file, y, said), task, shares, said, allocate)
 
-    return copy_of(file, store, (kind, y, task, valid, encoding), make, said)
+    other = (shares.test, shares.number) if shares.test or shares.number else ()
+    return copy_of(file, store, (kind, y, task, shares.valid, encoding, *other), make, said)
 
 
-def _trained_on(facts: Facts, tensors: dict[str, Tensor], hidden: int, said: Said) -> Workload:
+def _trained_on(
+    facts: Facts, tensors: dict[str, Tensor], hidden: int, again: Callable[[int], Workload] | None, said: Said
+) -> Workload:
     inputs, outputs, scale = len(facts.columns), facts.classes or 1, facts.scale
 
     def absolute_error(output: Tensor, y: Tensor) -> tuple[Tensor, int]:
@@ -125,12 +136,14 @@ def _trained_on(facts: Facts, tensors: dict[str, Tensor], hidden: int, said: Sai
         model=lambda: _model(inputs, hidden, outputs),
         train=(tensors["train.x"], tensors["train.y"]),
         valid=(tensors["valid.x"], tensors["valid.y"]) if facts.held_out else None,
+        test=(tensors["test.x"], tensors["test.y"]) if facts.tested else None,
         **(classes if facts.classes else numbers),
         lr={"sgd": _rate(facts), "adam": 0.003, "adamw": 0.003},
         epochs=max(5, min(50, 30_000 // facts.rows)),  # few for a large table, where single-sample updates take long
         batch_size=max(2, min(32, facts.rows // 8)),
         notes=tuple(said.notes),
         columns=facts.columns,
+        resplit=again,
     )
 
 

@@ -253,6 +253,50 @@ def test_a_share_is_held_out_each_class_in_proportion_whatever_the_seed():
     assert len(held_out) == 10
 
 
+def test_a_share_is_the_test_set_and_the_rest_is_split_as_it_was_asked_for():
+    workload = workload_from(two, (X, KINDS), valid=0.25, test=0.1)
+    sets = [x for x, _ in workload.sets.values()]
+    assert list(map(len, sets)) == [26, 10, 4]
+    assert sorted(torch.cat(sets).tolist()) == sorted(X.tolist())
+    said = " ".join(workload.notes)
+    assert "test: 4 of the 40 samples are held out, each class in proportion" in said
+    assert "valid: 10 of the 40 samples are held out" in said
+
+
+def test_a_test_set_may_be_given_in_any_form():
+    one = workload_from(two, (X, KINDS), valid=0.25, test=(X[:3], ["dog", "dog", "dog"]))
+    assert one.test[1].tolist() == [1, 1, 1]
+    loader = DataLoader(Samples(lambda x, y: (x, y)), batch_size=4)
+    assert len(workload_from(two, loader, test=loader).test) == 40
+
+
+def test_what_was_held_out_as_a_share_can_be_split_again():
+    workload = workload_from(two, (X, KINDS), valid=0.25, test=0.1, notes=("mine",))
+    own, other = workload.on_split(0), workload.on_split(1)
+    assert all(map(torch.equal, own.test, workload.test))
+    assert not torch.equal(other.test[0], workload.test[0])
+    assert not torch.equal(other.valid[0], workload.valid[0])
+    result = compare(workload, "full", seeds=2, epochs=1, lr=0.1, split_seeds=2)
+    assert result.trials["split"].tolist() == [0, 1]
+
+
+def test_what_was_given_apart_cannot_be_split_again():
+    assert workload_from(two, (X, KINDS), valid=(X, KINDS)).resplit is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"test": 1.5}, r"test=1.5 of 40 samples leaves none on one side; give a share between 0 and 1"),
+        ({"test": 0.5, "valid": 0.5}, r"valid=0.5 of 40 samples leaves none on one side"),
+        ({"test": "later"}, "test is a str; give"),
+    ],
+)
+def test_a_share_that_cannot_be_held_out_is_refused(shares, message):
+    with pytest.raises(WorkloadError, match=message):
+        workload_from(two, (X, KINDS), **shares)
+
+
 def test_classes_of_valid_are_numbered_as_those_of_train():
     workload = workload_from(two, (X, KINDS), valid=(X[:3], ["dog", "dog", "dog"]))
     assert workload.valid[1].tolist() == [1, 1, 1]

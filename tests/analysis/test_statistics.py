@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optcompare.analysis.statistics import final_values, mean_interval, measured_columns
+from optcompare.analysis.statistics import (
+    compared_column,
+    final_columns,
+    final_values,
+    judged_column,
+    mean_interval,
+    measured_columns,
+)
 from optcompare.analysis.summary import summarize
 
 INF, NAN = math.inf, math.nan
@@ -223,3 +230,37 @@ def test_what_is_summarised_is_left_as_it_was():
     summarize(records, trials)
     pd.testing.assert_frame_equal(records, before[0])
     pd.testing.assert_frame_equal(trials, before[1])
+
+
+@pytest.mark.parametrize(
+    ("columns", "compared", "judged"),
+    [
+        (["train_loss"], "train_loss", "train_loss"),
+        (["train_loss", "valid_loss", "valid_accuracy"], "valid_loss", "valid_loss"),
+        (["train_loss", "valid_loss", "test_loss", "test_accuracy"], "valid_loss", "test_loss"),
+        (["train_loss", "test_loss"], "train_loss", "test_loss"),
+    ],
+)
+def test_what_is_selected_by_is_never_the_test_set_and_what_is_judged_by_is_where_there_is_one(
+    columns, compared, judged
+):
+    records = pd.DataFrame(columns=columns)
+    assert (compared_column(records), judged_column(records)) == (compared, judged)
+    assert measured_columns(records) == [name for name in columns if not name.startswith("test_")]
+    assert final_columns(records) == [name for name in columns if name.startswith("test_")]
+
+
+def test_the_final_value_on_a_test_set_is_the_one_that_there_is():
+    values = {"test_loss": [NAN, NAN, 3.0]}
+    records, trials = run(
+        ("a", 0, "finished", [9, 8, 7], values),
+        ("a", 1, "finished", [9, 8, 7], {"test_loss": [NAN, NAN, 5.0]}),
+        ("b", 0, "diverged", [9, INF], {"test_loss": [NAN, NAN]}),
+        ("b", 1, "interrupted", [9, 8], {"test_loss": [NAN, NAN]}),
+    )
+    assert final_values(records, trials, "test_loss")["final"].tolist() == [3, 5, INF]
+    summary = summarize(records, trials).set_index("arm")
+    assert summary.at["a", "final_test_loss"] == 4
+    assert summary.at["a", "final_test_loss_low"] == pytest.approx(4 - T_1)
+    assert summary.at["b", "final_test_loss_median"] == INF
+    assert "best_test_loss" not in summary

@@ -234,6 +234,27 @@ def test_seeds_budget_and_settings_reach_the_comparison(place):
     assert [(arm["lr"], arm["chunk"]) for arm in values["arms"]] == [(0.02, 4)] * 3
 
 
+def test_splits_reach_the_comparison_and_are_said(place):
+    arguments = ("--workload", "diabetes", "--seeds", "4", "--split-seeds", "2", "--dry-run")
+    assert json.loads(invoke("run", *arguments, "--json").stdout)["comparison"]["split_seeds"] == 2
+    assert "| 4 seeds on 2 splits, 20 epochs each |" in invoke("run", *arguments).stdout
+
+
+def test_the_summary_shows_a_test_set_beside_validation(files):
+    Path("points.csv").write_text("x,y\n" + "".join(f"{i},{i % 7}.5\n" for i in range(40)))
+    done = invoke("run", "--workload", "csv:points.csv:y=y:test=0.2", "--seeds", "2", "--epochs", "1", "--out", "held")
+    for title in (
+        "final valid loss",
+        "final test loss",
+        "final test mae",
+        "final valid_loss: mean",
+        "final test_loss: mean",
+    ):
+        assert title in done.stdout
+    assert "best test loss" not in done.stdout
+    assert "final test loss" in invoke("report", "held", "--table", "md").stdout
+
+
 def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
     done = invoke("run", *SMALL, "--strategies", "full,mini:4", "--dry-run", "--out", "here")
     assert done.exit_code == 0
@@ -367,6 +388,11 @@ BAD: list[tuple[str, str]] = [
     ("--workload lime", "unknown workload 'lime' (did you mean 'line'?)"),
     ("--optimizers adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
     ("--strategies full@adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
+    ("--split-seeds 2", "workload line cannot be split again, since it has no resplit; leave out --split-seeds"),
+    ("--split-seeds 0", "split_seeds must be at least 1, got 0"),
+    ("--split-seeds two", "Invalid value for '--split-seeds': 'two' is not a valid integer."),
+    ("--split-seeds 11 --workload diabetes", "--split-seeds 11 needs as many seeds, got 10"),
+    ("--workload diabetes --goal test_loss=1", "there is no metric 'test_loss'; there are train_loss, valid_loss"),
     ("--strategies ,", "has an empty name; write names separated by single commas"),
     ("--strategies full,full", "arms full and full are the same; leave one out or change a setting"),
     ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),

@@ -12,6 +12,7 @@ import pytest
 
 from optcompare.api.compare import seed_list
 from optcompare.core.comparison import UNITS, Arm, Budget, Comparison, Part, Trial
+from optcompare.core.tuning import FIRST_TUNING_SEED
 from optcompare.errors import ComparisonError
 
 
@@ -88,12 +89,28 @@ def test_seeds_are_counted_from_the_first_or_listed():
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"eval_chunk": 0}, "eval_chunk must be at least 1, got 0"),
         ({"measure": -1}, "measure must be at least 0, got -1"),
+        ({"split_seeds": 0}, "split_seeds must be at least 1, got 0"),
+        ({"split_seeds": 2.0}, "split_seeds must be a whole number, got 2.0"),
+        ({"seeds": (3, 4), "split_seeds": 3}, "--split-seeds 3 needs as many seeds, got 2"),
         ({"dtype": "float16"}, "dtype must be float32 or float64, got float16"),
     ],
 )
 def test_comparison_that_makes_no_sense_is_refused(changes, message):
     with pytest.raises(ComparisonError, match=message):
         comparison(**changes)
+
+
+def test_seeds_take_the_splits_in_turn_by_their_places():
+    asked = comparison(seeds=(5, 7, 1, 2, 9), split_seeds=3)
+    assert [asked.split_of(seed) for seed in asked.seeds] == [0, 1, 2, 0, 1]
+    assert [asked.split_of(FIRST_TUNING_SEED + place) for place in range(4)] == [0, 1, 2, 0]
+    assert Comparison.from_json(asked.to_json()) == asked
+
+
+def test_without_splits_every_seed_has_the_workloads_own():
+    asked = comparison(seeds=(5, 7))
+    assert asked.split_seeds == 1
+    assert {asked.split_of(seed) for seed in (5, 7, 100, FIRST_TUNING_SEED + 1)} == {0}
 
 
 def test_chunk_holds_at_least_one_row():

@@ -8,7 +8,7 @@ import torch
 
 from optcompare import compare
 
-MEASURED = ("train_", "valid_")
+MEASURED = ("train_", "valid_", "test_")
 ROW = ["phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size"]
 TRIAL = ["phase", "arm", "lr", "seed", "status", "weights_sha256", "order_sha256", "updates", "samples"]
 

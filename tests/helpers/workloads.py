@@ -39,3 +39,64 @@ class Counts(nn.Module):
 def wandering():
     """Dropout draws random numbers in each update."""
     return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Tensors as a Dataset."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.x[index], self.y[index]
+
+
+class Named(nn.Module):
+    """Takes a batch by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.out(x)
+
+
+def own_accuracy(output: torch.Tensor, y: Any) -> tuple[torch.Tensor, int]:
+    labels = y["y"] if isinstance(y, dict) else y
+    return (output.argmax(1) == labels).double().sum(), len(labels)
+
+
+def of_named(output: torch.Tensor, batch: Any) -> torch.Tensor:
+    return nn.functional.cross_entropy(output, batch["y"])
+
+
+def held_out(number: int = 0, kind: str = "tensors", **changes: Any) -> Workload:
+    """Two classes of 40 points, of which 8 are for validation and 8 for the test set, by a split of that number.
+
+    The third feature is each point's own number, by which it can be told.
+    """
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] + x[:, 1] > 0).long()
+    x[:, 2] = torch.arange(40) / 40
+    places = torch.randperm(40, generator=torch.Generator().manual_seed(number)).split([24, 8, 8])
+    parts = [(x[rows], y[rows]) for rows in places]
+    named = kind == "mapping"
+    made: dict[str, Any] = {
+        "tensors": parts,
+        "Dataset": [Pairs(*part) for part in parts],
+        "mapping": [{"x": x, "y": y} for x, y in parts],
+    }
+    settings = {
+        "model": Named if named else lambda: nn.Linear(3, 2),
+        **dict(zip(("train", "valid", "test"), made[kind], strict=True)),
+        "loss": of_named if named else nn.functional.cross_entropy,
+        "metrics": {"accuracy": own_accuracy},
+        "lr": 0.2,
+        "resplit": lambda number: held_out(number, kind, **changes),
+        **changes,
+    }
+    return Workload(**settings)

@@ -46,6 +46,14 @@ def test_classes_are_folders_in_order_and_a_share_of_each_is_held_out(folder):
     assert torch.equal(images(folder, size=8).valid[0], workload.valid[0])
 
 
+def test_it_can_be_split_again_with_each_class_in_proportion(folder):
+    workload = images(folder, size=8)
+    other = workload.on_split(1)
+    assert all(map(torch.equal, workload.on_split(0).valid, workload.valid))
+    assert other.valid[1].bincount().tolist() == [2, 2]
+    assert not torch.equal(other.valid[0], workload.valid[0])
+
+
 def test_channels_are_normalised_by_the_training_images(folder):
     workload = images(folder, size=8)
     assert torch.allclose(workload.train[0].mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
@@ -65,6 +73,14 @@ def test_folders_of_a_split_are_taken_as_they_are(tmp_path):
         WorkloadError, match=r"valid holds classes that are not trained on: c; its folders must be those of"
     ):
         images(tmp_path, size=4)
+
+
+def test_folders_of_a_split_cannot_be_split_again(tmp_path):
+    for part in ("train", "valid"):
+        for label in ("a", "b"):
+            paint(tmp_path / part / label / "1.png", np.full((4, 4, 3), 9))
+    with pytest.raises(WorkloadError, match="cannot be split again"):
+        images(tmp_path, size=4).on_split(1)
 
 
 def test_the_middle_square_is_cut_out(tmp_path):

@@ -82,6 +82,17 @@ def test_in_files_are_the_numbers_that_would_be_in_memory(files, tmp_path, kind,
     assert mapped.notes[:-1] == memory.notes
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_in_files_a_test_set_and_other_splits_are_the_same_and_have_copies_of_their_own(files, tmp_path):
+    memory = tables.csv(files["csv"], "city", test=0.1)
+    mapped = tables.csv(files["csv"], "city", test=0.1, mapped=True, store=tmp_path)
+    for one, other in ((memory, mapped), (memory.on_split(1), mapped.on_split(1))):
+        assert same(one, other)
+        assert all(map(torch.equal, one.test, other.test))
+        assert all(map(is_mapped, other.test))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_parquet_table_is_what_a_csv_table_is(files):
     assert same(tables.csv(files["csv"], "y"), tables.parquet(files["parquet"], "y"))
 

@@ -71,6 +71,21 @@ def test_the_split_is_the_same_at_every_call_whatever_the_seed(make, name):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("name", BUNDLED)
+def test_it_can_be_split_again_into_other_sets_of_the_same_sizes(make, name):
+    workload = make(name)
+    own, other, again = (workload.on_split(number) for number in (0, 1, 1))
+    assert all(map(torch.equal, own.valid, workload.valid))
+    assert all(map(torch.equal, other.train, again.train))
+    assert other.valid[0].shape == workload.valid[0].shape
+    assert not torch.equal(other.valid[0], workload.valid[0])
+
+
+def test_each_digit_is_held_out_in_proportion_on_every_split(make):
+    counts = [make("digits").on_split(number).valid[1].bincount().tolist() for number in range(3)]
+    assert counts[1:] == counts[:1] * 2
+
+
 def test_the_digits_are_all_there_and_each_is_held_out_in_proportion(make):
     workload = make("digits")
     trained, held_out = workload.train[1].bincount(), workload.valid[1].bincount()
@@ -307,6 +322,41 @@ def test_the_hidden_layer_is_as_wide_as_asked(write):
 def test_the_share_held_out_is_as_asked_and_rounded_up(write):
     path = write(column(k + 0.5 for k in range(11)))
     assert [table(path, "y", valid=share).size for share in (0.01, 0.2, 0.5)] == [10, 8, 5]
+
+
+def test_a_share_of_a_table_is_its_test_set_if_that_is_asked_for(write):
+    path = write(column(range(40)))
+    workload = table(path, "y", valid=0.25, test=0.1)
+    sets = [x for x, _ in workload.sets.values()]
+    assert list(map(len, sets)) == [26, 10, 4]
+    assert "26 training, 10 validation and 4 test rows" in workload.notes[0]
+    scores = torch.cat(sets).flatten()
+    assert len(scores.unique()) == 40, "no row is in two sets"
+    assert table(path, "y", valid=0.25).test is None
+
+
+def test_without_a_test_set_a_table_is_split_as_with_a_share_of_none(write):
+    path = write(column(["a", "b"] * 20))
+    for one, other in zip(table(path, "y").sets.values(), table(path, "y", test=0.0).sets.values(), strict=True):
+        assert all(map(torch.equal, one, other))
+
+
+def test_classes_are_held_out_in_proportion_in_the_test_set_too(write):
+    workload = table(write(column((["a"] * 3 + ["b"]) * 20)), "y", test=0.2)
+    assert [y.bincount().tolist() for _, y in workload.sets.values()] == [[36, 12], [12, 4], [12, 4]]
+
+
+@pytest.mark.parametrize("test", [0.0, 0.2])
+def test_a_table_can_be_split_again(write, test):
+    workload = table(write(column(range(50))), "y", test=test)
+    other = workload.on_split(1)
+    assert all(map(torch.equal, workload.on_split(0).train, workload.train))
+    assert len(other.train[0]) == len(workload.train[0])
+    assert not torch.equal(other.valid[0], workload.valid[0])
+
+
+def test_a_table_too_small_to_hold_rows_out_cannot_be_split_again(write):
+    assert table(write(column(range(9))), "y", test=0.2).resplit is None
 
 
 def test_the_learning_rate_bears_a_single_outlying_sample(write):

@@ -91,6 +91,19 @@ def test_row_of_an_arm():
     }
 
 
+def test_a_metric_is_shown_on_validation_and_test_data_and_on_training_data_where_there_is_neither():
+    ends = ("", "_low", "_high", "_median")
+
+    def shown(*names: str) -> list[str]:
+        columns = {f"final_{name}{end}": 0.5 for name in names for end in ends}
+        return [title for title in cells(**columns) if title.startswith("final") and "accuracy" in title]
+
+    assert shown("train_accuracy") == ["final train accuracy"]
+    assert shown("train_accuracy", "test_accuracy") == ["final test accuracy"]
+    names = ("train_accuracy", "valid_accuracy", "test_accuracy")
+    assert shown(*names) == ["final valid accuracy", "final test accuracy"]
+
+
 @pytest.mark.parametrize(
     ("mean", "low", "median", "text"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from optcompare import ComparisonError, compare
 from optcompare.report.result import load_all
+from tests.helpers.workloads import held_out
 
 
 def test_runs_of_one_question_are_merged(tmp_path):
@@ -37,6 +38,13 @@ def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case)
     compare("line", "full", seeds=1, epochs=3, out=tmp_path / "a")
     compare("line", "full", **{"seeds": 1, "epochs": 3, "out": tmp_path / "b", **changes})
     with pytest.raises(ComparisonError, match=f"did not ask the same question: {reason}"):
+        load_all([tmp_path / "a", tmp_path / "b"])
+
+
+def test_runs_with_and_without_a_test_set_are_refused(tmp_path):
+    compare(held_out(), "full", seeds=1, epochs=1, out=tmp_path / "a")
+    compare(held_out(test=None), "mini:6", seeds=1, epochs=1, out=tmp_path / "b")
+    with pytest.raises(ComparisonError, match="one was measured on a test set and the other was not"):
         load_all([tmp_path / "a", tmp_path / "b"])
 
 

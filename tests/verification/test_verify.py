@@ -141,6 +141,11 @@ RUNS = {
     "trials that diverge": ("--lr", "1e6", "--strategies", "full,mini:2,single", "--epochs", "20"),
     "trials that diverge in lanes": ("--lr", "1e6", "--strategies", "full,mini:2", "--epochs", "20", "--trainer", "lanes"),
     "measured before and after alone": ("--measure", "0"),
+    "a test set": ("--workload", "csv:data.csv:y=y:test=0.2"),
+    "a test set in lanes": ("--workload", "csv:data.csv:y=y:test=0.2", "--trainer", "lanes"),
+    "a test set and several splits": (
+        "--workload", "csv:data.csv:y=y:test=0.2", "--split-seeds", "2", "--tune", "2", "--tune-seeds", "2"),
+    "several splits in lanes": ("--workload", "csv:data.csv:y=y", "--split-seeds", "2", "--trainer", "lanes"),
 }  # fmt: skip
 
 
@@ -300,6 +305,34 @@ def test_a_changed_loss_is_found_by_training_again_and_by_what_follows_from_it()
     assert broken(directory, trials=None) == ["conclusions", f"trained again: {arm}, seed {seed}"]
     said = found(directory, trials=None)[f"trained again: {arm}, seed {seed}"][1]
     assert said.startswith(f"at update {update}, train_loss is 0.125 in the records, and ")
+
+
+@pytest.mark.parametrize("trainer", ["loop", "lanes"])
+def test_a_changed_loss_on_the_test_set_is_found_by_training_again(trainer):
+    directory = run("--workload", "csv:data.csv:y=y:test=0.2", "--trainer", trainer)
+    row = pd.read_parquet(directory / "records.parquet")["test_loss"].last_valid_index()
+    forged(directory, "records.parquet", put("test_loss", 0.125, row=row))
+    arm, seed = pd.read_parquet(directory / "records.parquet").loc[row, ["arm", "seed"]]
+    assert broken(directory, trials=None) == ["conclusions", f"trained again: {arm}, seed {seed}"]
+
+
+def test_another_split_in_the_tables_is_found():
+    directory = run("--workload", "csv:data.csv:y=y", "--split-seeds", "2")
+    forged(directory, "trials.parquet", put("split", 1, row=0))
+    checks = found(directory, trials=0)
+    assert [name for name, (held, _) in checks.items() if held is False] == ["certificate"]
+    assert "identical split of the data" in checks["certificate"][1]
+
+
+def test_trials_that_were_said_to_be_on_other_splits_are_found_by_training_again():
+    """The seeds stand in another order, and with them their splits."""
+    directory = run("--workload", "csv:data.csv:y=y", "--split-seeds", "2", "--seeds", "2")
+    for name in ("trials.parquet", "records.parquet"):
+        forged(directory, name, lambda table: table.assign(split=1 - table["split"]))
+    about = json.loads((directory / "comparison.json").read_text())
+    edited(directory, comparison={**about["comparison"], "seeds": [1, 0]})
+    wrong = broken(directory, trials=None)
+    assert len([name for name in wrong if name.startswith("trained again")]) == 4
 
 
 def test_a_changed_loss_of_lanes_is_found_where_it_is_more_than_rounding():

@@ -22,6 +22,7 @@ def question(result: Result) -> str:
     rates = list(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
     some = rates if len(rates) <= 6 else [*rates[:5], f"{len(rates) - 5} more"]
     seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
+    seeds += f" on {comparison.split_seeds:,} splits" if comparison.split_seeds > 1 else ""
     arms = [short(arm.label) for arm in comparison.arms]
     named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
     return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.precision}"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from ...analysis.statistics import final_values
+from ...analysis.statistics import final_values, judged_column
 from ...core.formatting import duration, number
 from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
@@ -131,8 +131,8 @@ def _tables(result: Result) -> Iterator[str]:
     )
     if result.goal is not None:
         yield table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
-    if several:
-        yield table(*spread_cells(summary, result.compared), "How the final values lie over seeds.")
+    for column in _columns(result) if several else ():
+        yield table(*spread_cells(summary, column), "How the final values lie over seeds.")
     pairs = result.pairs()
     if len(pairs):
         yield f"<h2>Against {text(result.baseline)}, seed by seed</h2>"
@@ -142,11 +142,19 @@ def _tables(result: Result) -> Iterator[str]:
         yield table(*tuning_cells(result.tuning(), result.compared), "On seeds that no report seed ever is.")
 
 
+def _columns(result: Result) -> list[str]:
+    """The losses whose final values are listed: what arms are compared by, and the one on a test set."""
+    return list(dict.fromkeys([result.compared, judged_column(result.records)]))
+
+
 def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     if trials.empty:
         return ""
-    column = result.compared
-    finals = final_values(*result.reported, column).set_index(["arm", "seed"]) if len(result.reported[0]) else None
+    columns = _columns(result)
+    finals = {
+        column: final_values(*result.reported, column).set_index(["arm", "seed"])["final"]
+        for column in (columns if len(result.reported[0]) else ())
+    }
     whole = trials["status"] == "finished"
     order = pd.concat([trials[~whole], trials[whole]]) if len(trials) > ROWS else trials
     shown = order.head(ROWS)
@@ -157,7 +165,7 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
         "seed",
         "lr",
         "status",
-        f"final {column}",
+        *(f"final {column}" for column in columns),
         "updates",
         "samples",
         "train time",
@@ -167,9 +175,9 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     rows = []
     for row in shown.to_dict("records"):
         key = (row["arm"], row["seed"])
-        final = float(finals["final"].get(key, math.nan)) if finals is not None else math.nan
+        ends = [number(float(finals[column].get(key, math.nan)) if finals else math.nan) for column in columns]
         cells = [
-            str(row["arm"]), str(row["seed"]), f"{row['lr']:.4g}", str(row["status"]), number(final),
+            str(row["arm"]), str(row["seed"]), f"{row['lr']:.4g}", str(row["status"]), *ends,
             f"{row['updates']:,}", f"{row['samples']:,}", duration(float(row["train_seconds"])), str(row["trainer"]),
             str(row["weights_sha256"])[:8],
         ]  # fmt: skip

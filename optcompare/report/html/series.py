@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ...analysis.statistics import measured_columns
+from ...analysis.statistics import final_columns, measured_columns
 from ...errors import printable
 from ..plots import style
 from ..plots.curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
@@ -23,7 +23,7 @@ VALUES = 450_000
 POINTS = 1_000
 """The most points of a median."""
 XS: tuple[X, ...] = ("epochs", "updates", "samples", "seconds")
-_SETTINGS = {"seed", "mark", "update", "epoch", "samples", "seconds"}
+_SETTINGS = {"seed", "split", "mark", "update", "epoch", "samples", "seconds"}
 
 
 class Pool:
@@ -53,12 +53,15 @@ def kept(count: int, most: int) -> NDArray[np.int64]:
 
 
 def metrics(records: pd.DataFrame) -> list[str]:
-    """The columns that can be drawn: losses and metrics, and any other number that changes along a trial."""
-    measured = measured_columns(records)
+    """The columns that can be drawn: losses and metrics, and any other number that changes along a trial.
+
+    Those of a test set have one value a trial, and no curve.
+    """
+    measured, left_out = measured_columns(records), {*_SETTINGS, *final_columns(records)}
     others = [
         str(name)
         for name, column in records.items()
-        if name not in {*measured, *_SETTINGS} and pd.api.types.is_numeric_dtype(column) and not column.isna().all()
+        if name not in {*measured, *left_out} and pd.api.types.is_numeric_dtype(column) and not column.isna().all()
     ]
     first = records.drop_duplicates("arm").set_index("arm")
     varied = [name for name in others if (records[name] != records["arm"].map(first[name]).astype(float)).any()]

@@ -32,7 +32,7 @@ X_NAMES: dict[X, str] = {
 }
 ESTIMATED = "training time (s)\n(updates × time of one alone)"
 SHARED = "training time (s)\n(several trials at once)"
-METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss"}
+METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss", "test_loss": "test loss"}
 STOPPED = {"diverged": "x", "failed": "+"}
 SIGNS = {"diverged": "× ", "failed": "+ "}
 

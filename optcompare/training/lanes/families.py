@@ -35,9 +35,12 @@ class Family:
     """What all groups of one kind share.
 
     ``programs``: by width; ``fits``: lanes that can be updated and evaluated at once; ``pace``: by arm, the median
-    seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come.
+    seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come; ``loop``: the loop trainer with
+    the data of its trials' split, of which ``seed`` is one.
     """
 
+    loop: LoopTrainer
+    seed: int
     blueprint: Blueprint
     fits: tuple[int, int]
     first: Plan
@@ -80,7 +83,8 @@ class Families:
             )
         settings = self.settings_of(trial)
         strategy = trial.arm.strategy.reference or id(contender.strategy)
-        return strategy, trial.arm.chunk, trial.arm.schedule, trial.arm.clip, settings.rule, settings.flags
+        split = comparison.split_of(trial.seed)
+        return strategy, trial.arm.chunk, trial.arm.schedule, trial.arm.clip, settings.rule, settings.flags, split
 
     def of(self, trial: Trial) -> Family:
         """The family of a trial; made when first asked for."""
@@ -96,9 +100,10 @@ class Families:
             blueprint = Blueprint(
                 run.workload, run.another_model, self.settings_of(trial), trial.arm.chunk, trial.arm.clip, batch
             )
-            rows = min(self.setup.comparison.eval_chunk, run.source.n)
+            loop = self.loop.on_split_of(trial.seed)
+            rows = min(self.setup.comparison.eval_chunk, max(source.n for source in loop.sources.values()))
             fits = lanes_that_fit(blueprint, run, max(first.sizes), rows, self._memory)
-            self._known[key] = Family(blueprint, fits, first)
+            self._known[key] = Family(loop, trial.seed, blueprint, fits, first)
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
@@ -111,8 +116,8 @@ class Families:
     def programs(self, family: Family, width: int) -> Programs:
         """A family's programs for so many lanes."""
         if width not in family.programs:
-            data = list(cast(TensorSource, self.loop.sources["train"]).tensors)
-            model = self.loop.start(self.setup.comparison.seeds[0]).model()
+            data = list(cast(TensorSource, family.loop.sources["train"]).tensors)
+            model = self.loop.start(family.seed).model()
             weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
             follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
             family.programs[width] = Programs(family.blueprint, width, data, follow, self._tolerance, self._say)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ import torch
 from ...core.comparison import Comparison, Trial
 from ...core.schedule import depends_on_budget, schedule_of
 from ...errors import RAISED
-from ..data import TensorSource
+from ..data import Source, TensorSource
 from ..device import Clock
 from ..loop.batch_plan import Plan
 from ..loop.planner import Planner
 from ..loop.trainer import why
 from ..loop.trial import State
 from ..measurement.counters import Progress
-from ..measurement.evaluation import next_mark
+from ..measurement.evaluation import along_the_way, at_the_end, next_mark, not_yet
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.recalibration import Sample
 from ..measurement.record import Record, record_of
@@ -40,7 +40,8 @@ _MOST_INDICES = 2**22
 @dataclass(eq=False)
 class Lane:
     """``state``: as the loop trainer would leave it, when the lane was last stopped; ``pace``: seconds of one update in
-    the loop; ``strayed``: why it cannot stay beside the others; ``frozen``: ``state`` is its last, whatever else goes on."""
+    the loop; ``strayed``: why it cannot stay beside the others; ``frozen``: ``state`` is its last, whatever else goes on;
+    ``last``: its last record of this task."""
 
     trial: Trial
     planner: Planner
@@ -50,6 +51,7 @@ class Lane:
     follows: bool = False
     strayed: str = ""
     frozen: bool = False
+    last: Record = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -207,27 +209,29 @@ class LanesRun:
         for lane in spent:
             if lane.progress.status == "running":
                 lane.progress.status = "finished"
-        for number, lane in enumerate(self.lanes):
-            if lane in lanes and lane.frozen:
+        for lane in lanes:
+            if lane.frozen:
                 lane.state["progress"] = lane.progress.to_state()  # its batches have been fingerprinted since
-            elif lane in lanes and lane.progress.status == "finished":
-                self._end(number)
+        ended = [lane for lane in lanes if lane.progress.status == "finished" and not lane.frozen]
+        self._end([number for number, lane in enumerate(self.lanes) if lane in ended])
 
     def _measure(self) -> None:
         """A record of every running lane. Those that diverged, or reached the goal they stop at, are frozen as they are."""
         watch = Clock(self._device)
         running = [number for number, lane in enumerate(self.lanes) if lane.running]
         with watch:
-            rows = self._evaluate(running)
+            rows = self._evaluate(running, along_the_way(self._sources))
             self._keep_snapshots(running)
         for number, values in zip(running, rows, strict=True):
             lane = self.lanes[number]
             lane.progress.measured(values, watch.seconds / len(running), self._comparison.ends_at(values))
-            self.records.append(
-                record_of(self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated")
-            )
-            if lane.progress.status != "running":
-                self._end(number)
+            values = {
+                **values,
+                **not_yet(self._programs.blueprint.workload, self._sources, raw=self._sample is not None),
+            }
+            lane.last = record_of(self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated")
+            self.records.append(lane.last)
+        self._end([number for number in running if self.lanes[number].progress.status != "running"])
 
     def _keep_snapshots(self, numbers: Sequence[int]) -> None:
         for number in numbers:
@@ -236,25 +240,25 @@ class LanesRun:
                 weights = self._carry[: len(self._programs.blueprint.weights)]
                 lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
 
-    def _evaluate(self, numbers: Sequence[int]) -> list[dict[str, float]]:
+    def _evaluate(self, numbers: Sequence[int], sources: Mapping[str, Source]) -> list[dict[str, float]]:
         """What a trial of the loop measures, for these lanes, some at a time so that they fit into memory."""
         found, blueprint = list[dict[str, float]](), self._programs.blueprint
         for first in range(0, len(numbers), self._evaluated):
             block = list(numbers[first : first + self._evaluated])
             values = [column[block] for column in self._carry[: len(blueprint.weights) + len(blueprint.kept)]]
-            measured = self._averages(values)
+            measured = self._averages(values, sources)
             if self._sample is not None:
                 raw, sampled = measured, self._sources["train"].stream(self._sample.indices(), 0, 0)
-                measured = self._averages(blueprint.recalibrated(values, sampled))
+                measured = self._averages(blueprint.recalibrated(values, sampled), sources)
                 measured |= {f"raw_{name}": column for name, column in raw.items()}
             found += [{name: column[lane] for name, column in measured.items()} for lane in range(len(block))]
         return found
 
-    def _averages(self, values: Carry) -> dict[str, list[float]]:
+    def _averages(self, values: Carry, sources: Mapping[str, Source]) -> dict[str, list[float]]:
         """Losses and metrics of these weights and kept values, of each lane."""
         blueprint, lanes, found = self._programs.blueprint, len(values[0]), dict[str, list[float]]()
         names = ["loss", *blueprint.workload.metrics]
-        for prefix, source in self._sources.items():
+        for prefix, source in sources.items():
             totals = torch.zeros(2, len(names), lanes, dtype=torch.float64, device=self._device)
             for rows in torch.arange(source.n).split(self._comparison.eval_chunk):
                 (batch,) = source.stream([rows], 0, 0)
@@ -269,11 +273,28 @@ class LanesRun:
             found |= {f"{prefix}_{name}": column for name, column in zip(names, averages, strict=True)}
         return found
 
-    def _end(self, number: int) -> None:
-        lane = self.lanes[number]
-        self._freeze(number)
-        lane.progress.final_sha256 = fingerprint(lane.state["model"])
-        lane.state["progress"] = lane.progress.to_state()
+    def _end(self, numbers: Sequence[int]) -> None:
+        """Freezes lanes that have ended; those that finished are measured on the test set, if there is one."""
+        finished = [number for number in numbers if self.lanes[number].progress.status == "finished"]
+        tested = at_the_end(self._sources, self.lanes[0].trial)
+        watch = Clock(self._device)
+        try:
+            with watch:
+                rows = self._evaluate(finished, tested) if tested else []
+        except RAISED:
+            for number in finished:  # they have not ended: the loop will train them again
+                self.lanes[number].progress.status = "running"
+            raise
+        for number, values in zip(finished, rows, strict=False):
+            lane = self.lanes[number]
+            lane.progress.tested = values
+            lane.progress.measure_seconds += watch.seconds / len(finished)
+            lane.last.update(values)
+        for number in numbers:
+            lane = self.lanes[number]
+            self._freeze(number)
+            lane.progress.final_sha256 = fingerprint(lane.state["model"])
+            lane.state["progress"] = lane.progress.to_state()
 
     def _freeze(self, number: int) -> None:
         self.lanes[number].state = self._state_of(number)

@@ -159,6 +159,7 @@ class LanesTrainer:
             first.setdefault(trial.seed, run)
             if state is None:
                 run.begin()
+                run.seal()
                 (record,) = run.records
                 records.append({**record, "clock": "estimated"})
             ended = run.progress.status != "running"
@@ -166,7 +167,7 @@ class LanesTrainer:
             pace = family.pace[trial.arm.label]
             lanes.append(Lane(trial, planner, run.progress, run.state(), pace, run.follows, frozen=ended))
         width = next((width for width in family.programs if width >= len(trials)), len(trials))
-        sources = cast(Mapping[str, TensorSource], self.loop.sources)
+        sources = cast(Mapping[str, TensorSource], family.loop.sources)
         numbers = [self.families.settings_of(trial).numbers for trial in trials]
         group = LanesRun(
             self.setup.comparison, sources, self.families.programs(family, width), lanes, numbers, family.fits[1]
@@ -249,7 +250,7 @@ class LanesTrainer:
         carry = blueprint.stack([run.state()])[: len(blueprint.weights) + len(blueprint.kept)]
         if run.sample is not None:
             carry = blueprint.recalibrated(carry, run.source.stream(run.sample.indices(), 0, 0))
-        for source in self.loop.sources.values():
+        for source in self.loop.on_split_of(trial.seed).sources.values():
             rows = torch.arange(min(_ROWS, source.n, self.setup.comparison.eval_chunk))
             batch, same = source.stream([rows, rows], 0, 0)
             here = [float(value) for value in blueprint.evaluate(carry, batch)]

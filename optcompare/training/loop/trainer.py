@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from traceback import extract_tb
 
 import torch
@@ -12,13 +12,15 @@ import torch
 from ...core.comparison import Arm, Comparison, Trial
 from ...core.rng import preserved_rng
 from ...errors import RAISED, explain
+from ...interfaces.workload import Workload
 from ..contender import Setup
-from ..data import Source, first_rows, source
+from ..data import Source, first_rows, sources
 from ..device import DTYPES
 from ..measurement.counters import Progress
 from ..measurement.record import Record
 from ..settings import settings_kept
 from ..shared_init import SharedStart
+from ..splits import Splits
 from .epochs import train
 from .trial import State, TrialRun
 
@@ -38,11 +40,8 @@ class LoopTrainer:
         self.setup = setup
         self.device = torch.device(comparison.device)
         self.dtype = DTYPES[comparison.dtype]
-        self.sources: dict[str, Source] = {
-            name: source(data, self.device, self.dtype, workload.workers, workload.collate)
-            for name, data in (("train", workload.train), ("valid", workload.valid))
-            if data is not None
-        }
+        self.sources: dict[str, Source] = sources(workload, self.device, self.dtype)
+        self._splits = Splits(workload, self.device, self.dtype)
         self._starts: dict[int, SharedStart] = {}
         self._takes_closure: dict[str, bool] = {}
         self._warmed = dict[str, int]()
@@ -60,10 +59,24 @@ class LoopTrainer:
         other.setup = dataclasses.replace(self.setup, comparison=comparison)
         return other
 
+    def on_split_of(self, seed: int) -> LoopTrainer:
+        """This trainer with the workload on the split of a seed, and its data."""
+        number = self.setup.comparison.split_of(seed)
+        if number == 0:
+            return self
+        workload, sources = self._splits.of(number)
+        other = self.asking(self.setup.comparison)
+        other.setup, other.sources = dataclasses.replace(other.setup, workload=workload), sources
+        return other
+
+    def other_splits(self) -> Iterator[Workload]:
+        """The workload on the splits of the comparison other than its own."""
+        return (self._splits.of(number).workload for number in range(1, self.setup.comparison.split_seeds))
+
     def start(self, seed: int) -> SharedStart:
         """The shared start of a seed; as many of the last ones asked for are kept as take little memory."""
         if seed not in self._starts:
-            workload = self.setup.workload
+            workload = self.on_split_of(seed).setup.workload
             start = SharedStart(
                 workload,
                 seed,
@@ -138,7 +151,8 @@ class LoopTrainer:
 
         ``beside``: a run of the same seed, only looked at, whose module this one may take over.
         """
-        return TrialRun(self.setup, trial, self.sources, self.start(trial.seed), state, self._warmed, beside)
+        mine = self.on_split_of(trial.seed)
+        return TrialRun(mine.setup, trial, mine.sources, self.start(trial.seed), state, self._warmed, beside)
 
     def evaluations(self, arm: Arm) -> int:
         """How often an update of the arm evaluates loss and gradient, as far as that is known here."""

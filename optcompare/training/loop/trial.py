@@ -23,7 +23,7 @@ from ..data import Source
 from ..device import DTYPES, Clock
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
-from ..measurement.evaluation import evaluate, next_mark
+from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet
 from ..measurement.module_flags import Flags, refuse_new_weights
 from ..measurement.module_state import changed_state, load_attributes, saved_state
 from ..measurement.projection import is_sketched, sketch
@@ -64,7 +64,9 @@ class TrialRun:
         comparison = setup.comparison
         self.trial, self.budget = trial, comparison.budget
         self.device, self.records = torch.device(comparison.device), list[Record]()
-        self._comparison, self._sources, self.source, self._start = comparison, sources, sources["train"], start
+        self._comparison, self.source, self._start = comparison, sources["train"], start
+        self._sources, self._test = along_the_way(sources), at_the_end(sources, trial)
+        self._not_yet = not_yet(setup.workload, sources, raw=comparison.recalibrate)
         self._contender = setup.contenders[trial.arm.label]
         self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
         self.strategy = self.planner.strategy
@@ -154,13 +156,27 @@ class TrialRun:
         """The record before the first update."""
         self._follow_weights()
         self.measure()
-        self.seal()
 
     def seal(self) -> None:
-        """Once the trial has ended: notes the fingerprint of its weights."""
-        if self.progress.status != "running":
-            with judged(self.optimizer, self.weights):
-                self.progress.final_sha256 = fingerprint(self.model.state_dict())
+        """Once the trial has ended: notes the fingerprint of its weights, and measures the test set if it has finished."""
+        if self.progress.status == "running":
+            return
+        with judged(self.optimizer, self.weights):
+            self.progress.final_sha256 = fingerprint(self.model.state_dict())
+            if self._test and self.progress.status == "finished":
+                self._measure_test()
+
+    def _measure_test(self) -> None:
+        """Writes the columns of the test set into the last record, if it was made in this task."""
+        watch = Clock(self.device)
+        with watch:
+            raw = self._raw(self._test)
+            with self.recalibrated():
+                tested = evaluate(self.workload, self.model, self._test, self._comparison.eval_chunk) | raw
+        self.progress.tested = tested
+        self.progress.measure_seconds += watch.seconds
+        if self.records:
+            self.records[-1] = {**self.records[-1], **tested}
 
     def another_model(self) -> torch.nn.Module:
         """Another module of the factory at the shared start, on the device, which is not trained."""
@@ -234,11 +250,17 @@ class TrialRun:
     def _measured(self) -> dict[str, float]:
         """Losses, metrics and diagnostics; of recalibrated running averages where the comparison has them, and beside them
         what those of the training give."""
-        evaluated = partial(evaluate, self.workload, self.model, self._sources, self._comparison.eval_chunk)
-        raw = {f"raw_{name}": value for name, value in evaluated().items()} if self.sample else {}
+        raw = self._raw(self._sources)
         with self.recalibrated():
-            values = evaluated()
-            return {**values, **raw, **self._diagnosed(values)}
+            values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
+            return {**values, **raw, **self._not_yet, **self._diagnosed(values)}
+
+    def _raw(self, sources: Mapping[str, Source]) -> dict[str, float]:
+        """What the running averages of the training give, where the comparison recalibrates them."""
+        if self.sample is None:
+            return {}
+        values = evaluate(self.workload, self.model, sources, self._comparison.eval_chunk)
+        return {f"raw_{name}": value for name, value in values.items()}
 
     def recalibrated(self) -> AbstractContextManager[None]:
         """The model with recalibrated running averages, where the comparison has them."""

@@ -26,7 +26,8 @@ class Progress:
     ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs whose batches
     were checked. ``rearranged``: whether the batches left the shared order.
     ``path``: [update, w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where
-    the plane is asked for; such a tensor is never changed."""
+    the plane is asked for; such a tensor is never changed. ``tested``: the columns of the test set, once the trial has ended.
+    """
 
     status: Status = "running"
     reason: str = ""
@@ -47,6 +48,7 @@ class Progress:
     orders: list[str] = field(default_factory=list)
     path: list[list[float]] = field(default_factory=list)
     snapshots: list[tuple[int, Tensor]] = field(default_factory=list)
+    tested: dict[str, float] = field(default_factory=dict)
 
     def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
         """Counts updates of this epoch; ``seconds`` of training so far."""
@@ -141,4 +143,4 @@ class Progress:
     def to_state(self) -> dict[str, Any]:
         """Plain values, sharing no list with this."""
         own = {"orders": [*self.orders], "path": [[*point] for point in self.path], "snapshots": [*self.snapshots]}
-        return {**vars(self), **own}
+        return {**vars(self), **own, "tested": {**self.tested}}

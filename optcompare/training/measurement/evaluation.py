@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...core.tree import mapped
 from ...interfaces.metrics import MetricValue
@@ -18,6 +19,8 @@ from .module_state import state_kept
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+TEST_SET = "test"
 
 
 def next_mark(samples: int, n: int, measure: int) -> int | None:
@@ -53,8 +56,27 @@ def _ceil(index: int, n: int, measure: int) -> int:
     return -(-index * n // measure)
 
 
+def along_the_way(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """The sources that are measured at every mark: all but the test set's."""
+    return {name: source for name, source in sources.items() if name != TEST_SET}
+
+
+def at_the_end(sources: Mapping[str, Source], trial: Trial) -> dict[str, Source]:
+    """What is measured once, at the end of a trial: of the report's trials the test set, if there is one."""
+    return {TEST_SET: sources[TEST_SET]} if TEST_SET in sources and trial.phase == "report" else {}
+
+
+def not_yet(workload: Workload, sources: Mapping[str, Source], *, raw: bool) -> dict[str, float]:
+    """The columns of the test set, if there is one, in a record that is not a trial's last: nan.
+
+    ``raw``: whether those of the training's running averages stand beside them.
+    """
+    names = ("loss", *workload.metrics) if TEST_SET in sources else ()
+    return {f"{prefix}{TEST_SET}_{name}": math.nan for prefix in ("", "raw_")[: 1 + raw] for name in names}
+
+
 def evaluate(workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int) -> dict[str, float]:
-    """``train_loss``, ``valid_loss`` and every metric under each prefix, on all the data."""
+    """``train_loss``, ``valid_loss`` and every metric under the name of each source, on all its data."""
     loss = workload.loss
     with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return {

@@ -28,6 +28,7 @@ def record_of(
         "optimizer": arm.optimizer.label,
         "lr": arm.lr,
         "seed": trial.seed,
+        **_split_of(comparison, trial),
         "mark": last_mark(progress.samples, n, comparison.measure),
         "update": progress.updates,
         "epoch": progress.samples / n,
@@ -47,6 +48,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "arm": trial.arm.label,
         "lr": trial.arm.lr,
         "seed": trial.seed,
+        **_split_of(comparison, trial),
         "status": progress.status,
         "reason": progress.reason,
         "weights_sha256": progress.weights_sha256,
@@ -64,3 +66,8 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "epochs_checked": progress.checked,
         "rearranged": progress.rearranged,
     }
+
+
+def _split_of(comparison: Comparison, trial: Trial) -> dict[str, int]:
+    """A column of comparisons over several splits of the data."""
+    return {"split": comparison.split_of(trial.seed)} if comparison.split_seeds > 1 else {}

@@ -19,7 +19,7 @@ from optcompare.report.plots import style
 from tests.helpers.commands import run
 from tests.helpers.hostile_names import NAMES, strategy
 from tests.helpers.html import Outline
-from tests.helpers.workloads import small_workload
+from tests.helpers.workloads import held_out, small_workload
 
 
 def data_of(text, place=0):
@@ -91,6 +91,19 @@ BREAKING = ["</script><script>alert(1)</script>", "<!--<script>", '"><img src=x 
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
+def test_a_test_set_stands_in_the_tables_and_has_no_curve():
+    result = compare(held_out(), ["full", "mini:6"], seeds=4, epochs=2, split_seeds=2)
+    text = pages.page([result])
+    outline = Outline(text)
+    words = " ".join(outline.words)
+    for name in ("final test loss", "final test accuracy", "final valid_loss: mean", "final test_loss: mean"):
+        assert name in words
+    assert outline.words.count("final test_loss") == 1, "a column of the table of trials"
+    assert "4 seeds on 2 splits" in words
+    keys = [metric["key"] for metric in data_of(text)["metrics"]]
+    assert keys == ["train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "batch_size"]
+
+
 def test_names_that_want_out_stay_names():
     names = [*BREAKING, *(name for name in NAMES if name.strip())]
     result = compare(small_workload(name=BREAKING[0]), [strategy(name) for name in names], seeds=2, epochs=1)

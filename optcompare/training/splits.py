@@ -1,0 +1,68 @@
+"""A workload on several splits of its data, each made when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from ..core.memmap import is_mapped
+from ..core.rng import SPLIT, preserved_rng, seed_everything, sequence
+from ..core.tree import tensors
+from ..interfaces.data import is_tensors
+from ..interfaces.workload import Workload
+from .data import Source, plain, sources
+
+_KEPT_BYTES = 2**30
+
+
+class Split(NamedTuple):
+    """A workload on one split of its data, and the sources of its sets."""
+
+    workload: Workload
+    sources: dict[str, Source]
+
+
+class Splits:
+    """Makes the splits of a workload other than its own; as many of the last ones are kept as take little memory.
+
+    Args:
+        workload: On its own split.
+        device: Where its tensors are to be.
+        dtype: Of its tensors of floating-point numbers.
+    """
+
+    def __init__(self, workload: Workload, device: torch.device, dtype: torch.dtype) -> None:
+        self._workload, self._device, self._dtype = workload, device, dtype
+        self._most = max(1, _KEPT_BYTES // max(1, _bytes(workload)))
+        self._kept: dict[int, Split] = {}
+
+    def of(self, number: int) -> Split:
+        """The split of that number, from 1 on; raises :class:`WorkloadError` where it cannot be made."""
+        if number in self._kept:
+            self._kept[number] = self._kept.pop(number)  # the last one that was asked for
+        else:
+            workload = split_again(self._workload, number)
+            while len(self._kept) >= self._most:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[number] = Split(workload, sources(workload, self._device, self._dtype))
+        return self._kept[number]
+
+
+def other_splits(workload: Workload, count: int) -> Iterator[Workload]:
+    """The workload on each of ``count`` splits but its own, made one after another."""
+    return (split_again(workload, number) for number in range(1, count))
+
+
+def split_again(workload: Workload, number: int) -> Workload:
+    """``workload.on_split(number)``, which may draw from the global generators: they are seeded by the number for it."""
+    with preserved_rng():
+        seed_everything(sequence(SPLIT, number))
+        return workload.on_split(number)
+
+
+def _bytes(workload: Workload) -> int:
+    """Of the tensors in memory."""
+    held = [part for data in workload.sets.values() if is_tensors(data) for part in tensors(plain(data))]
+    return sum(part.nbytes for part in held if not is_mapped(part))
