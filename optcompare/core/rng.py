@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC = 1, 2, 3, 4, 5
+ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, GRID_SHIFT, TUNING_SEEDS = 1, 2, 3, 4, 5, 6, 7
 
 
 def sequence(tag: int, *parts: int) -> np.random.SeedSequence:

@@ -113,11 +113,11 @@ def execute(
         planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
         stack.enter_context(_naming_what_is_kept(journal, out))
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
-        runner.run(comparison.tuning_trials())
+        first = comparison.tuning_trials()
+        runner.run(first)
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
-            first = comparison
             comparison = with_closer_rates(comparison, *runner.tables())
-            known = set(first.tuning_trials())
+            known = set(first)
             runner.run([trial for trial in comparison.tuning_trials() if trial not in known])
         said: list[str] = []
         if comparison.tuning is not None and not runner.measured.interrupted:
@@ -292,6 +292,8 @@ def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
         table["lr"].to_numpy(),
         *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds))),
     ]
+    if "repeat" in table:
+        keys.insert(2, table["repeat"].to_numpy())
     rows = np.lexsort(keys)
     return table if (rows[1:] > rows[:-1]).all() else table.take(rows).reset_index(drop=True)
 
@@ -305,13 +307,23 @@ def _places(values: pd.Series, order: Sequence[Any]) -> np.ndarray:
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
     if not measured.paths:
         return None
-    return landscape(trainer, pd.DataFrame(measured.paths), trainer.setup.comparison.seeds[0])
+    comparison = trainer.setup.comparison
+    return _of_first_repeat(landscape(trainer, pd.DataFrame(measured.paths), comparison.seeds[0]), comparison)
 
 
 def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
     """Of the arms in their order; None where none was asked for, or nothing was measured."""
     there = [arm.label for arm in comparison.arms if arm.label in measured.snapshots]
-    return joint_plane({arm: measured.snapshots[arm] for arm in there}, comparison.seeds[0]) if there else None
+    if not there:
+        return None
+    return _of_first_repeat(
+        joint_plane({arm: measured.snapshots[arm] for arm in there}, comparison.seeds[0]), comparison
+    )
+
+
+def _of_first_repeat(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+    """With the tuning repeat whose trials alone are followed, where there are several."""
+    return table.assign(repeat=1) if comparison.repeats > 1 else table
 
 
 class _Observers:

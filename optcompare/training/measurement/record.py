@@ -28,6 +28,7 @@ def record_of(
         "optimizer": arm.optimizer.label,
         "lr": arm.lr,
         "seed": trial.seed,
+        **_repeat(trial),
         "mark": last_mark(progress.samples, n, comparison.measure),
         "update": progress.updates,
         "epoch": progress.samples / n,
@@ -47,6 +48,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "arm": trial.arm.label,
         "lr": trial.arm.lr,
         "seed": trial.seed,
+        **_repeat(trial),
         "status": progress.status,
         "reason": progress.reason,
         "weights_sha256": progress.weights_sha256,
@@ -64,3 +66,8 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "epochs_checked": progress.checked,
         "rearranged": progress.rearranged,
     }
+
+
+def _repeat(trial: Trial) -> Mapping[str, int]:
+    """The column of the tuning repeat, where there are several."""
+    return {"repeat": trial.repeat} if trial.repeat else {}
