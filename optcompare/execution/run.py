@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..analysis.looks import History
@@ -43,6 +42,7 @@ from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
 from .stopping import Stop, stop_on_interrupt
+from .table_order import as_planned
 from .tracker_process import tracking
 
 
@@ -134,8 +134,8 @@ def execute(
             said += unknown
         result = Result(
             comparison=comparison,
-            records=_as_planned(records, comparison),
-            trials=_as_planned(trials, comparison),
+            records=as_planned(records, comparison),
+            trials=as_planned(trials, comparison),
             certificate=runner.certificate(prepared.reference),
             status="interrupted" if measured.interrupted else "finished",
             notes=[
@@ -280,28 +280,6 @@ def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) ->
         about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}
         found += [about | row for row in rows]
     return found, notes
-
-
-def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """Rows seed by seed and arm by arm, tuning first, in whatever order the trials were trained."""
-    if table.empty:
-        return table
-    seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
-    labels = [arm.label for arm in comparison.arms]
-    keys = [
-        table["lr"].to_numpy(),
-        *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds))),
-    ]
-    if "repeat" in table:
-        keys.insert(2, table["repeat"].to_numpy())
-    rows = np.lexsort(keys)
-    return table if (rows[1:] > rows[:-1]).all() else table.take(rows).reset_index(drop=True)
-
-
-def _places(values: pd.Series, order: Sequence[Any]) -> np.ndarray:
-    """Where each value stands in ``order``."""
-    found, distinct = pd.factorize(values)
-    return np.asarray(pd.Index(order).get_indexer(pd.Index(distinct)))[found]
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:

@@ -30,6 +30,7 @@ from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
+from .trained_module import refuse_other_repeat, trained_module
 
 if TYPE_CHECKING:
     from torch import nn
@@ -183,8 +184,12 @@ class ResultTables:
         return measures(self.compared, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
 
     def _setting(self) -> Setting:
+        tuned = self.comparison.tuning is not None
+        scored_alike = tuned and not self.comparison.stop_at_goal  # else the scores of tuning are samples
+        sensitivity = self.rate_sensitivity() if scored_alike else pd.DataFrame(columns=["arm", "loss"])
         return Setting(
-            tunings=0 if self.comparison.tuning is None else 1,
+            tunings=self.comparison.repeats if tuned else 0,
+            sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
             one_split=self.compared != "train_loss",
         )
 
@@ -264,33 +269,16 @@ class ResultTables:
         self.comparison.arm(arm)
         if seed not in self.comparison.seeds:
             raise ComparisonError(f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}")
-        _refuse_other_repeat(repeat, self.comparison.repeats)
+        refuse_other_repeat(repeat, self.comparison.repeats)
         kept = self.weights.get((arm, seed, repeat or 0))
         if kept is None or self.workload is None:
             which = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
             raise RunDirectoryError(f"the final weights of {which}, were not kept; run compare() and ask its Result")
-        from ..training.data import first_rows
-        from ..training.device import DTYPES, resolve
-        from ..training.placement import place
-        from ..training.shared_init import SharedStart
-
-        workload = self.workload
-        model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
-        place(model, resolve("cpu"), DTYPES[self.comparison.dtype])
-        model.load_state_dict(dict(kept))
-        return model
+        return trained_module(self.workload, seed, self.comparison.dtype, kept)
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
         return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
-
-
-def _refuse_other_repeat(repeat: int | None, repeats: int) -> None:
-    if repeat is None and repeats > 1:
-        raise ComparisonError(f"each arm was tuned {repeats} times; say which with repeat=1 to repeat={repeats}")
-    if repeat is not None and not (repeats > 1 and repeat in range(1, repeats + 1)):
-        there = f"there are 1 to {repeats}" if repeats > 1 else "arms were not tuned several times"
-        raise ComparisonError(f"there is no repeat {repeat}; {there}")
 
 
 def describe(
