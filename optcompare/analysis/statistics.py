@@ -13,8 +13,6 @@ from ..core.columns import trial_key
 from ..core.goal import measures
 
 CONFIDENCE = 0.95
-FEWEST_REPEATS = 5
-"""Tuning repeats from which there is an interval over them: of fewer it would be mostly the width of Student's t."""
 
 
 def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
@@ -31,28 +29,6 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
         return mean, math.nan, math.nan
     half = float(stdtrit(len(array) - 1, (1 + CONFIDENCE) / 2)) * float(array.std(ddof=1)) / math.sqrt(len(array))
     return mean, mean - half, mean + half
-
-
-def arm_interval(values: pd.DataFrame, column: str) -> tuple[float, float, float]:
-    """Mean of an arm's trials and the ends of its 95% t interval.
-
-    The interval is over seeds, or, where the arm was tuned several times, over the means of the tuning repeats: what tuning
-    leaves to chance is then part of it. Below ``FEWEST_REPEATS`` repeats there is none.
-
-    Args:
-        values: One row a trial of one arm, as from :func:`final_values`.
-        column: What is averaged.
-
-    Returns:
-        The mean and both ends; the ends are nan where there is no interval, and all three where a value is not finite.
-    """
-    if "repeat" not in values:
-        return mean_interval(values[column].to_numpy(float))
-    if not np.isfinite(values[column].to_numpy(float)).all():
-        return math.nan, math.nan, math.nan
-    means = values.groupby("repeat")[column].mean().to_numpy(float)
-    mean, low, high = mean_interval(means)
-    return (mean, low, high) if len(means) >= FEWEST_REPEATS else (mean, math.nan, math.nan)
 
 
 def measured_columns(records: pd.DataFrame) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..core.goal import Goal
-from .statistics import arm_interval, final_values, measured_columns
+from .arm_intervals import arm_interval
+from .statistics import final_values, measured_columns
 from .time_to_goal import COSTS, time_to_goal
 
 PLAIN = (
@@ -25,8 +26,8 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     ``_median``, ``_min`` and ``_max`` over trials, and for losses ``best_<name>`` (the
     lowest along the way) likewise. Where arms were tuned several times, ``repeats`` and
     ``trials`` stand after ``seeds``, ``lr`` is the median over repeats, with ``lr_min``
-    and ``lr_max``, and intervals are over the means of the repeats; see
-    :func:`.statistics.arm_interval`. With a goal: ``goal_reached`` (trials) and the
+    and ``lr_max``, and intervals are over seeds and repeats; see
+    :func:`.arm_intervals.arm_interval`. With a goal: ``goal_reached`` (trials) and the
     medians ``goal_samples``, ``goal_updates``, ``goal_seconds``, in which a miss is
     infinite, each known to within ``goal_resolution`` samples.
     """

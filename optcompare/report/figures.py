@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..analysis.arm_intervals import arm_interval
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
-from ..analysis.statistics import arm_interval, estimated, final_values, on_shared_clock
+from ..analysis.statistics import estimated, final_values, on_shared_clock
 from ..core.columns import trial_key
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically

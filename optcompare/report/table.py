@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.lr_scores import best_rates, expected_best, tuned_key
-from ..analysis.statistics import FEWEST_REPEATS
+from ..analysis.pairing import FEWEST_REPEATS
 from ..core.formatting import duration, number, probability
 from ..core.tuning import Tuning
 
@@ -50,9 +50,9 @@ def interval_words(summary: pd.DataFrame) -> str:
     if "repeats" in summary:
         repeats = int(summary["repeats"].max()) if len(summary) else 0
         over = f"mean over seeds and {repeats} tuning repeats"
-        if repeats >= FEWEST_REPEATS:
-            return f"{over} ± half of the 95% t interval over the means of the repeats"
-        return f"{over}; no interval, for it takes {FEWEST_REPEATS} repeats or more"
+        if repeats >= FEWEST_REPEATS and (summary["seeds"] > 1).any():
+            return f"{over} ± half of the 95% interval over both"
+        return f"{over}; no interval, for it takes {FEWEST_REPEATS} repeats and 2 seeds or more"
     several = bool((summary["seeds"] > 1).any())
     return "mean over seeds ± half of its 95% t interval" if several else "one seed: no interval"
 

@@ -137,8 +137,8 @@ def final_figure(
     most, what = max(finals.groupby("arm").size(), default=0), style.what_counts(finals)
     said = [f"Dots: {style.drawn(most, what)}." if most > 1 else "Dots: the only seed."]
     if np.isfinite(intervals["low"].to_numpy(float)).any():
-        over = " over the means of the tuning repeats" if what == "trials" else ""
-        said.append(f"Diamonds: mean with its 95% t interval{over}.")
+        interval = "95% interval over seeds and tuning repeats" if what == "trials" else "95% t interval"
+        said.append(f"Diamonds: mean with its {interval}.")
     elif np.isfinite(intervals["mean"].to_numpy(float)).any():
         said.append("Diamonds: mean.")
     if not np.isfinite(finals["value"].to_numpy(float)).all():
