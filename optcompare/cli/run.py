@@ -89,7 +89,7 @@ Examples:
     default=1,
     show_default=True,
     metavar="K",
-    help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From 5 on, intervals "
+    help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From K = 5 on, intervals "
     "include what tuning leaves to chance.",
 )
 @click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")

@@ -190,8 +190,7 @@ def kept_weights(directory: Path, rows: Rows) -> Finding:
 
 def name_of(trial: Trial) -> str:
     tuned = f", tuning lr {trial.arm.lr:g}" if trial.phase == "tune" else ""
-    repeat = f", repeat {trial.repeat}" if trial.repeat else ""
-    return f"{trial.arm.label}, seed {trial.seed}{repeat}{tuned}"
+    return f"{trial.name}{tuned}"
 
 
 def trials_of(number: int) -> str:

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from optcompare import ComparisonError, compare, load
-from optcompare.cli.main import main
 from optcompare.core.tuning import FIRST_TUNING_SEED
 from optcompare.report.figures import FIGURES, figure
 from optcompare.report.html.page import page
@@ -14,6 +13,7 @@ from optcompare.report.result import load_all
 from optcompare.storage import journal
 from optcompare.verification.verify import verify
 from tests.helpers.both_trainers import agree
+from tests.helpers.commands import run
 from tests.helpers.trials import Press, same
 from tests.helpers.workloads import small_workload
 
@@ -159,18 +159,18 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(repeated, tmp_path, at):
     same(repeated, result)
 
 
-def test_a_run_is_verified_and_resumed_with_more_seeds(tmp_path, capsys):
+def test_a_run_is_verified_and_resumed_with_more_seeds(tmp_path):
     asked = ["run", "--strategies", "full,mini:2", "--epochs", "3", "--tune", "5", "--tune-seeds", "1"]
     asked += ["--tune-repeats", "2", "--trainer", "loop"]
-    assert main([*asked, "--seeds", "2", "--out", str(tmp_path / "run")]) == 0
-    assert main(["run", "--resume", str(tmp_path / "run"), "--seeds", "3"]) == 0
-    assert main([*asked, "--seeds", "3", "--out", str(tmp_path / "whole")]) == 0
+    assert run(*asked, "--seeds", 2, "--out", tmp_path / "run") == 0
+    assert run("run", "--resume", tmp_path / "run", "--seeds", 3) == 0
+    assert run(*asked, "--seeds", 3, "--out", tmp_path / "whole") == 0
     one, other = (load(tmp_path / name).trials for name in ("run", "whole"))
     assert one["final_sha256"].tolist() == other["final_sha256"].tolist()
     findings = list(verify(tmp_path / "run", trials=None))
     assert [finding.name for finding in findings if finding.held is False] == []
     assert sum(finding.name.startswith("trained again") for finding in findings) == 32
-    assert main(["run", "--config", str(tmp_path / "run" / "comparison.json"), "--out", str(tmp_path / "again")]) == 0
+    assert run("run", "--config", tmp_path / "run" / "comparison.json", "--out", tmp_path / "again") == 0
     assert load(tmp_path / "again").trials["final_sha256"].tolist() == one["final_sha256"].tolist()
 
 
@@ -214,6 +214,29 @@ def test_runs_of_the_same_repeats_are_merged_and_others_refused(tmp_path):
     compare("line", ["full"], seeds=2, **{**asked, "tune_repeats": 1, "tune_seeds": 2}, out=tmp_path / "c")
     with pytest.raises(ComparisonError, match="an arm was tuned 2 times in one and 1 in the other"):
         load_all([tmp_path / "a" / "0", tmp_path / "c"])
+
+
+def test_a_dry_run_counts_all_rounds_of_all_repeats(capsys):
+    """Two arms tune 5 rates on 2 seeds 3 times, 60 trials; with the control, 3 arms report 4 seeds at 3 rates, 36."""
+    asked = ["run", "--strategies", "full,mini", "--tune", 5, "--tune-seeds", 2, "--tune-repeats", 3, "--seeds", 4]
+    assert run(*asked, "--control", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "sgd lr 0.01, and 5 to tune from in each of 3 repeats | 4 seeds at the rates of 3 tuning repeats" in said
+    assert "96 trials of 3 arms, 60 of them to tune, about " in said
+
+
+def test_edges_are_counted_over_repeats():
+    """Rates a thousand times too small: the best is the largest in each repeat, and none diverges."""
+    result = compare("line", ["full"], seeds=1, epochs=2, tune=2, tune_range=(1e-6, 1e-5), tune_seeds=1, tune_repeats=2)
+    assert result.notes == [
+        "full: in 2 of 2 tuning repeats the best learning rate lies at the edge of the grid; a better one may lie beyond it "
+        "(--tune-range)"
+    ]
+
+
+def test_the_verdict_knows_how_often_rates_were_tuned(repeated):
+    said = " ".join(repeated.verdict())
+    assert "Learning rates were tuned 3 times, and the differences are over all of them." in said
 
 
 def test_processes_train_the_same(repeated):
