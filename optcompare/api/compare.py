@@ -22,7 +22,7 @@ from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
 from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..report.result import Result
-from ..storage.resume import Earlier, refuse_other_question
+from ..storage.resume import Earlier, refuse_other_question, with_earlier_tuning
 from ..training.settings import settings_kept
 from ..training.shared_init import Order
 
@@ -163,6 +163,7 @@ def compare(
         raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
     earlier = Earlier.read(Path(resume))
     refuse_other_question(prepared.setup.comparison, earlier.comparison)
+    prepared = prepared.asking(with_earlier_tuning(prepared.setup.comparison, earlier.comparison))
     return watched(prepared, how, observer, progress, lambda how: go_on(prepared, earlier, how, force=force))
 
 

@@ -39,6 +39,11 @@ class Prepared:
     notes: list[str]
     reference: Reference
 
+    def asking(self, comparison: Comparison) -> Prepared:
+        """The same for another comparison of the same arms."""
+        trainer = self.trainer.asking(comparison)
+        return dataclasses.replace(self, setup=trainer.setup, trainer=trainer)
+
 
 def prepare(
     registry: Registry, *, device: str = "auto", dtype: str = "float32", held: bool = True, **question: Any

@@ -15,6 +15,7 @@ import pandas as pd
 from ..core.columns import KEY, run_key
 from ..core.comparison import Arm, Budget, Comparison, Trial
 from ..core.schedule import depends_on_budget
+from ..core.tuning import Tuning
 from ..errors import ComparisonError
 from .journal import Kept, State, chosen, has_tables, read_run, trial_numbers
 from .provenance import differences
@@ -171,12 +172,35 @@ def refuse_other_question(asked: Comparison, earlier: Comparison) -> None:
             differing.append(f"arm {arm.label}")
     if asked.repeats != earlier.repeats:
         differing.append(f"tuning repeats ({asked.repeats} and {earlier.repeats})")
+    elif not _tuned_alike(asked.tuning, earlier.tuning):
+        differing.append("tuning")
     if differing:
         raise ComparisonError(
             f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the same question, "
             "with more seeds, more arms or a longer budget"
         )
     extended(earlier, asked.budget, asked.seeds, None)
+
+
+def with_earlier_tuning(asked: Comparison, earlier: Comparison) -> Comparison:
+    """The comparison with the rates of the earlier run, where it tunes the same arms.
+
+    An earlier version may have split the same number of rates between its rounds in another way.
+    """
+    one, other = asked.tuning, earlier.tuning
+    if one is None or other is None or one.rates.keys() != other.rates.keys():
+        return asked
+    return dataclasses.replace(asked, tuning=other)
+
+
+def _tuned_alike(asked: Tuning | None, earlier: Tuning | None) -> bool:
+    """Whether both try as many rates over the same range; what was found around the best stands among the earlier rates."""
+    if asked is None or earlier is None:
+        return asked is earlier
+    of_both = [(asked.rates[label], rates) for label, rates in earlier.rates.items() if label in asked.rates]
+    return (asked.count, asked.seeds) == (earlier.count, earlier.seeds) and all(
+        rates[0] == tried[0] and tried[-1] in rates for tried, rates in of_both
+    )
 
 
 def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool) -> list[str]:

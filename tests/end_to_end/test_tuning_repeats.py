@@ -190,6 +190,35 @@ def test_other_numbers_of_repeats_do_not_go_on_in_the_same_directory(tmp_path):
         compare("line", **asked, tune_repeats=3, resume=tmp_path / "run")
 
 
+OTHER_TUNING = {
+    "another number of rates": {"tune": 5},
+    "another number of seeds": {"tune_seeds": 2},
+    "another range": {"tune_range": (0.001, 1.0)},
+    "no tuning": {"tune": None, "tune_seeds": 3},
+}
+
+
+@pytest.mark.parametrize("case", OTHER_TUNING)
+def test_another_tuning_does_not_go_on_in_the_same_directory(tmp_path, case):
+    asked = {"strategies": ["full"], "seeds": 1, "epochs": 2, "tune": 3, "tune_seeds": 1}
+    compare("line", **asked, out=tmp_path / "run")
+    with pytest.raises(ComparisonError, match="is not the comparison that is to be resumed; different: tuning;"):
+        compare("line", **{**asked, **OTHER_TUNING[case]}, resume=tmp_path / "run")
+
+
+def test_a_run_goes_on_with_the_rates_that_an_earlier_version_tried(tmp_path, monkeypatch):
+    """It tried all five of them widely: none is tuned again, though this version would look closer with two."""
+    asked = {"strategies": ["full", "mini"], "epochs": 2, "tune": 5, "tune_seeds": 1}
+    with monkeypatch.context() as patched:
+        patched.setattr("optcompare.planning.tuning_grids.split_budget", lambda count: (count, 0))
+        before = compare("line", **asked, seeds=1, out=tmp_path / "run")
+    seen = Press()
+    result = compare("line", **asked, seeds=2, resume=tmp_path / "run", observer=seen)
+    assert sorted(seen.ended) == [("full", 1), ("mini:2", 1)]
+    assert result.comparison.tuning == before.comparison.tuning
+    assert [finding.name for finding in verify(tmp_path / "run", trials=0) if finding.held is False] == []
+
+
 def test_runs_of_the_same_repeats_are_merged_and_others_refused(tmp_path):
     asked = {"epochs": 2, "tune": 3, "tune_seeds": 1, "tune_repeats": 2}
     compare("line", ["full", "mini"], seeds=2, **asked, out=tmp_path / "a" / "0")
