@@ -217,10 +217,11 @@ class Evidence:
         tuning = self._comparison.tuning
         if tuning is None:
             return []
-        rates = max(map(len, tuning.rates.values())) + tuning.closer
+        times = len(tuning.repeats)
+        repeats = f" in each of {times} repeats, on grids shifted at random" if times else ""
         equal = len({self._tried.get(label, 0) for label in tuning.rates}) == 1
         detail = (
-            f"{rates} learning rates on {_count(tuning.seeds, 'seed')} of their own for each arm; it cost "
+            f"{tuning.count} learning rates on {_count(tuning.seeds, 'seed')} of their own for each arm{repeats}; it cost "
             f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
         )
         return [Check("equal tuning", equal, detail if equal else f"trials that did not fail: {self._tried}")]

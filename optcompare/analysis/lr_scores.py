@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ..core.columns import trial_key
 from ..core.goal import Goal
 from ..errors import ComparisonError
 from .statistics import final_values
@@ -19,6 +20,7 @@ def rate_scores(
 ) -> pd.DataFrame:
     """One row for each arm and rate it tried, in the order tried: ``arm, lr, score, median, seeds, samples, seconds``.
 
+    Where arms are tuned several times there is a row for each repeat, whose number stands in ``repeat`` after the arm.
     ``score`` is the mean and ``median`` the median over tuning seeds of the final value of ``column``, a loss; a trial
     that diverged, failed or ended at no finite loss counts as infinite, so a single one makes the score infinite. Where
     one was interrupted the rate had less than its share, and both are nan. ``seeds`` counts the trials, ``samples`` and
@@ -29,11 +31,12 @@ def rate_scores(
     if not column.endswith("_loss"):
         raise ComparisonError(f"rates are chosen by a loss, the lowest; {column} is none")
     if tune_records.empty:
-        tune_records = tune_trials[["arm", "lr", "seed"]][:0].assign(**{column: 0.0})
-    settings = tune_trials[["arm", "lr"]].drop_duplicates(ignore_index=True)
+        tune_records = tune_trials[["lr", *trial_key(tune_trials)]][:0].assign(**{column: 0.0})
+    key = [*tuned_key(tune_trials), "lr"]
+    settings = tune_trials[key].drop_duplicates(ignore_index=True)
     numbered = settings.assign(setting=range(len(settings)))
     records, trials = (
-        table.merge(numbered, on=["arm", "lr"]).drop(columns="arm").rename(columns={"setting": "arm"})
+        table.merge(numbered, on=key).drop(columns="arm").rename(columns={"setting": "arm"})
         for table in (tune_records, tune_trials)
     )
     costs = None if goal is None else time_to_goal(records, trials, goal)
@@ -60,28 +63,35 @@ def rate_scores(
     return settings.join(pd.DataFrame(rows, columns=columns))
 
 
+def tuned_key(table: pd.DataFrame) -> list[str]:
+    """The columns that tell tunings apart: the arm, and the repeat where there are several."""
+    return ["arm", *(["repeat"] if "repeat" in table else [])]
+
+
 def best_rates(scores: pd.DataFrame) -> pd.DataFrame:
     """One row an arm, in order: ``arm, lr, score, at_edge, all_diverged``, from the table of :func:`rate_scores`.
+
+    Where arms are tuned several times there is one for each repeat, whose number stands in ``repeat`` after the arm.
 
     The lowest score wins, of equal ones the lowest ``loss`` where there is that column, then the smaller rate.
     ``at_edge``: it is the smallest or the largest rate tried, so
     a better one may lie outside. ``all_diverged``: every rate lost a trial, so the smallest is named for want of a
     better one. An arm without a known score has neither rate nor score (nan).
     """
-    rows = []
-    for arm, group in scores.groupby("arm", sort=False):
+    rows, key = [], tuned_key(scores)
+    for name, group in scores.groupby(key, sort=False):
         known = group[group["score"].notna()].sort_values(["score", *(["loss"] if "loss" in group else []), "lr"])
-        lr, score = (float(known[name].iloc[0]) if len(known) else math.nan for name in ("lr", "score"))
+        lr, score = (float(known[of].iloc[0]) if len(known) else math.nan for of in ("lr", "score"))
         rows.append(
             {
-                "arm": arm,
+                **dict(zip(key, name, strict=True)),
                 "lr": lr,
                 "score": score,
                 "at_edge": bool(lr in (group["lr"].min(), group["lr"].max())),
                 "all_diverged": math.isinf(score),
             }
         )
-    return pd.DataFrame(rows, columns=["arm", "lr", "score", "at_edge", "all_diverged"])
+    return pd.DataFrame(rows, columns=[*key, "lr", "score", "at_edge", "all_diverged"])
 
 
 def expected_best(values: Sequence[float] | np.ndarray | pd.Series, k: int) -> float:

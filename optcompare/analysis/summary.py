@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..core.goal import Goal
-from .statistics import final_columns, final_values, mean_interval, measured_columns
+from .arm_intervals import arm_interval
+from .statistics import final_columns, final_values, measured_columns
 from .time_to_goal import COSTS, time_to_goal
 
 PLAIN = (
@@ -20,11 +21,14 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     """One row an arm, in the order of the comparison.
 
     ``arm, strategy, optimizer, lr, seeds, diverged, failed, updates, samples,
-    train_seconds`` (means over seeds), then for each loss and metric
+    train_seconds`` (means over trials), then for each loss and metric
     ``final_<name>`` with ``_low``, ``_high`` (95% t interval over seeds),
-    ``_median``, ``_min`` and ``_max`` over seeds, and for losses ``best_<name>`` (the
+    ``_median``, ``_min`` and ``_max`` over trials, and for losses ``best_<name>`` (the
     lowest along the way) likewise, but for that of a test set, which is measured at
-    the end alone. With a goal: ``goal_reached`` (trials) and the
+    the end alone. Where arms were tuned several times, ``repeats`` and
+    ``trials`` stand after ``seeds``, ``lr`` is the median over repeats, with ``lr_min``
+    and ``lr_max``, and intervals are over seeds and repeats; see
+    :func:`.arm_intervals.arm_interval`. With a goal: ``goal_reached`` (trials) and the
     medians ``goal_samples``, ``goal_updates``, ``goal_seconds``, in which a miss is
     infinite, each known to within ``goal_resolution`` samples.
     """
@@ -36,17 +40,26 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     for arm, group in trials.groupby("arm", sort=False):
         row: dict[str, object] = {"arm": arm}
         row |= {name: settings.at[arm, name] if arm in settings.index else None for name in PLAIN[:3]}
-        row |= {"seeds": len(group)}
+        row |= _counts(group)
         row |= {status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")}
         row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}
         for column, values in finals.items():
             of_arm = values[values["arm"] == arm]
             for kind in ("final", "best") if column.endswith("_loss") and column not in tested else ("final",):
-                row |= _described(f"{kind}_{column}", of_arm[kind].to_numpy(float))
+                row |= _described(f"{kind}_{column}", of_arm, kind)
         if times is not None:
             row |= _goal_columns(times[times["arm"] == arm])
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["arm", *PLAIN])
+
+
+def _counts(trials: pd.DataFrame) -> dict[str, float]:
+    """How many seeds; of an arm that was tuned several times repeats and trials too, and which rates they have."""
+    if "repeat" not in trials:
+        return {"seeds": len(trials)}
+    rates = trials.drop_duplicates("repeat")["lr"]
+    counts = {"seeds": trials["seed"].nunique(), "repeats": len(rates), "trials": len(trials)}
+    return {"lr": float(rates.median()), "lr_min": float(rates.min()), "lr_max": float(rates.max()), **counts}
 
 
 def _goal_columns(times: pd.DataFrame) -> dict[str, float]:
@@ -57,8 +70,9 @@ def _goal_columns(times: pd.DataFrame) -> dict[str, float]:
     return {"goal_reached": len(reached), **medians, "goal_resolution": resolution}
 
 
-def _described(name: str, values: np.ndarray) -> dict[str, float]:
-    mean, low, high = mean_interval(values)
+def _described(name: str, trials: pd.DataFrame, column: str) -> dict[str, float]:
+    values = trials[column].to_numpy(float)
+    mean, low, high = arm_interval(trials, column)
     median = float(np.median(values)) if len(values) and not np.isnan(values).any() else math.nan
     ends = (float(values.min()), float(values.max())) if len(values) else (math.nan, math.nan)
     return {

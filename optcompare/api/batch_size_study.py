@@ -57,7 +57,7 @@ def batch_size_study(
 
     - ``goal``: as in "train_loss=0.3", by default the workload's; trials end there, or after ``max_epochs``;
     - ``batch_sizes``: by default powers of two up to the training samples; ``optimizers``: each makes a curve;
-    - ``tune``: learning rates that each batch size tries, from 6 on half of them around the best of the others.
+    - ``tune``: learning rates that each batch size tries, from 5 on about half of them around the best of the others.
 
     The rest is as in :func:`optcompare.compare`. ``result.recommendation()`` says in words what to take,
     ``result.scaling()`` holds the curves, ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are
@@ -118,7 +118,6 @@ def prepare_study(
         lr=None,
         lr_scaling="none" if task.batch_size is None else "sqrt",
         tune=tune,
-        tune_closer=0 if tune < 6 else tune // 4 * 2,
         goal=goal,
         stop_at_goal=True,
         measure=MARKS,

@@ -22,7 +22,7 @@ from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
 from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..report.result import Result
-from ..storage.resume import Earlier, refuse_other_question
+from ..storage.resume import Earlier, refuse_other_question, with_earlier_tuning
 from ..training.settings import settings_kept
 from ..training.shared_init import Order
 
@@ -40,6 +40,7 @@ def compare(
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
+    tune_repeats: int = 1,
     goal: str | None = None,
     baseline: str | None = None,
     control: bool = False,
@@ -88,7 +89,9 @@ def compare(
       gives none ("sgd:schedule=cosine"); ``clip``: the norm above which the gradient of an update is scaled down to it,
       for optimizers whose spec gives none ("sgd:clip=1"); adaptive strategies see the gradient as it was;
     - ``tune``: how many learning rates every arm tries on ``tune_seeds`` seeds of their own, log-spaced over
-      ``tune_range``, by default from a thirtieth to thirty times its rate; the best by validation loss is reported;
+      ``tune_range``, by default from a thirtieth to thirty times its rate, and from five on about half of them around the
+      best of the others; the best by validation loss is reported. ``tune_repeats``: how many times that is done, each on
+      seeds of its own and grids that are shifted at random; every arm then trains each of ``seeds`` at the rate of each;
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
       ``control``: adds the baseline again in other chunks, to show how far rounding alone moves one seed; ``margin``: final
       values that differ by less count as equal, which is tested (without one, no equality is claimed);
@@ -142,6 +145,7 @@ def compare(
         tune=tune,
         tune_range=tune_range,
         tune_seeds=tune_seeds,
+        tune_repeats=tune_repeats,
         goal=goal,
         baseline=baseline,
         control=control,
@@ -169,6 +173,7 @@ def compare(
     if earlier is None:
         return watched(prepared, how, observer, progress, lambda how: execute(prepared, _path(out), how))
     refuse_other_question(prepared.setup.comparison, earlier.comparison)
+    prepared = prepared.asking(with_earlier_tuning(prepared.setup.comparison, earlier.comparison))
     return watched(prepared, how, observer, progress, lambda how: go_on(prepared, earlier, how, force=force))
 
 

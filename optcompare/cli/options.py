@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
-    *_MACHINE, "workload", "tune", "tune_seeds", "lr_scaling", "schedule", "clip", "goal", "baseline", "control", "margin",
-    "measure", "plane", "chunk", "eval_chunk", "diagnose_every", "recalibrate", "split_seeds",
+    *_MACHINE, "workload", "tune", "tune_seeds", "tune_repeats", "lr_scaling", "schedule", "clip", "goal", "baseline",
+    "control", "margin", "measure", "plane", "chunk", "eval_chunk", "diagnose_every", "recalibrate", "split_seeds",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",

@@ -72,11 +72,26 @@ Examples:
     metavar="NORM",
     help="Scales gradients of a larger norm down to it; or sgd:clip=1 for one.  [default: none]",
 )
-@click.option("--tune", type=int, metavar="N", help="Learning rates that every arm tries first; the best is reported.")
 @click.option(
-    "--tune-range", metavar="LO,HI", help="Range of the rates.  [default: a thirtieth to thirty times the rate]"
+    "--tune",
+    type=int,
+    metavar="N",
+    help="Learning rates that every arm tries first, from 5 on about half of them around the best of the others; the best is "
+    "reported.",
+)
+@click.option(
+    "--tune-range", metavar="LO,HI", help="Range of the first.  [default: a thirtieth to thirty times the rate]"
 )
 @click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
+@click.option(
+    "--tune-repeats",
+    type=int,
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From K = 5 on, intervals "
+    "include what tuning leaves to chance.",
+)
 @click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
 @click.option("--control", is_flag=True, help="Adds the baseline in other chunks: how much is only rounding?")

@@ -107,7 +107,7 @@ def show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> No
     for one in prepared:
         comparison = one.setup.comparison
         say.question(comparison, one.notes)
-        say.plan(one.estimates, len(comparison.trials()) + len(comparison.tuning_trials()))
+        say.plan(one.estimates, [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
         plans.append({"comparison": comparison.to_json(), "trials": trials})
     if as_json:

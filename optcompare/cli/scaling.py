@@ -32,7 +32,7 @@ Examples:
     default=8,
     show_default=True,
     metavar="N",
-    help="Learning rates that each batch size tries; from 6 on, half of them around the best of the others.",
+    help="Learning rates that each batch size tries; from 5 on, about half of them around the best of the others.",
 )
 @click.option(
     "--tune-range", metavar="LO,HI", help="Range of the first.  [default: a thirtieth to thirty times the rate · √B]"

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..analysis.statistics import estimated, judged_column, on_shared_clock
-from ..core.comparison import Arm, Comparison
+from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
 from ..core.parameters import parameters
 from ..errors import printable
@@ -26,13 +26,16 @@ from ..report.table import (
     aligned,
     certificate_lines,
     goal_cells,
+    interval_words,
     latex,
     markdown,
     pair_cells,
     scaling_cells,
     spread_cells,
     summary_cells,
+    trial_name,
     tuning_cells,
+    tuning_words,
 )
 
 if TYPE_CHECKING:
@@ -59,18 +62,19 @@ class Reporter:
         arms = ", ".join(arm.label for arm in comparison.arms)
         rates = ", ".join(dict.fromkeys(map(_rate, comparison.arms)))
         if comparison.tuning is not None:
-            count = max(map(len, comparison.tuning.rates.values())) + comparison.tuning.closer
-            rates += f", and {count} to tune from"
+            rates += f", and {comparison.tuning.count} to tune from"
+            rates += f" in each of {comparison.repeats} repeats" if comparison.repeats > 1 else ""
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
         seeds += f" on {comparison.split_seeds} splits" if comparison.split_seeds > 1 else ""
+        seeds += f" at the rates of {comparison.repeats} tuning repeats" if comparison.repeats > 1 else ""
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
         where = f"{comparison.device}, {comparison.precision}, {threads}"
         self._say(f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}")
         for note in notes:
             self._say(f"note: {note}")
 
-    def plan(self, estimates: Sequence[Estimate], trials: int) -> None:
-        """The dry run; ``trials``: how many there are in all."""
+    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial]) -> None:
+        """The dry run; ``trials``: all that there would be."""
         if self._quiet:
             return
         header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial"]
@@ -80,9 +84,14 @@ class Reporter:
             for e in estimates
         ]  # fmt: skip
         self._table(header, rows)
-        total = trials / len(estimates) * sum(e.seconds for e in estimates)
+        seconds = {e.arm.label: e.seconds for e in estimates}
+        total = sum(seconds[trial.arm.label] for trial in trials)
         arms = "arm" if len(estimates) == 1 else "arms"
-        self._say(f"{trials} trials of {len(estimates)} {arms}, about {duration(total)}; nothing was trained")
+        tuning = sum(trial.phase == "tune" for trial in trials)
+        of_tuning = f", {tuning} of them to tune" if tuning else ""
+        self._say(
+            f"{len(trials)} trials of {len(estimates)} {arms}{of_tuning}, about {duration(total)}; nothing was trained"
+        )
 
     @contextmanager
     def progress(self) -> Iterator[Lines | None]:
@@ -127,8 +136,8 @@ class Reporter:
         summary = result.summary()
         self._say("")
         self._table(*summary_cells(summary))
-        several = len(result.comparison.seeds) > 1
-        self._say("mean over seeds ± half of its 95% t interval" if several else "one seed: no interval")
+        several = len(result.comparison.seeds) * result.comparison.repeats > 1
+        self._say(interval_words(summary))
         if estimated(result.records):
             self._say("train time of trials in lanes: updates × the median time of one, measured alone in the loop")
         elif on_shared_clock(result.records):
@@ -159,7 +168,7 @@ class Reporter:
             self._say(f"note: {note}")
         ended = result.reported[1]
         for _, trial in ended[ended["status"] != "finished"].head(8).iterrows():
-            self._say(f"{trial['status']}: {trial['arm']}, seed {trial['seed']}: {trial['reason']}")
+            self._say(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
         self._say("")
         for line in certificate_lines(result.certificate):
             self._say(line)
@@ -182,7 +191,7 @@ class Reporter:
             self._say(f"note: {note}")
         ended = result.reported[1]
         for _, trial in ended[ended["status"] != "finished"].head(8).iterrows():
-            self._say(f"{trial['status']}: {trial['arm']}, seed {trial['seed']}: {trial['reason']}")
+            self._say(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
         self._say("")
         for sentence in words:
             self._say(sentence[:1].upper() + sentence[1:])
@@ -231,8 +240,7 @@ class Reporter:
             return
         self._say("")
         self._table(*tuning_cells(result.tuning(), result.tuned_by))
-        seeds = result.comparison.tuning.seeds
-        self._say(f"tuned on {seeds} seed{'s' if seeds > 1 else ''} of their own, which no report seed ever is")
+        self._say(tuning_words(result.comparison.tuning))
 
     def _say(self, text: str) -> None:
         self._out.print(Text("\n".join(map(printable, text.split("\n")))))

@@ -14,11 +14,27 @@ TRIAL_COLUMNS = (
 )  # fmt: skip
 
 
+KEY = ("phase", "arm", "lr", "seed")
+"""What tells the trials of a run directory apart, where arms are not tuned several times."""
+
+
+def run_key(columns: Iterable[Hashable]) -> list[str]:
+    """The columns that tell all trials of a run apart, with the tuning repeat where there are several.
+
+    Args:
+        columns: The names of a table's columns, or the table.
+
+    Returns:
+        ``["phase", "arm", "lr", "seed"]``, and ``"repeat"`` where the table has such a column.
+    """
+    return [*KEY, *(["repeat"] if "repeat" in set(columns) else [])]
+
+
 def trial_key(columns: Iterable[Hashable]) -> list[str]:
     """The columns that tell the trials of one phase apart: the arm, the seed, and the tuning repeat where there are several.
 
     Args:
-        columns: The names of a table's columns.
+        columns: The names of a table's columns, or the table.
 
     Returns:
         ``["arm", "seed"]``, and ``"repeat"`` where the table has such a column.

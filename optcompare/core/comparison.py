@@ -4,49 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ComparisonError, printable
+from .budget import UNITS as UNITS
+from .budget import Budget as Budget
+from .budget import Unit as Unit
 from .goal import Goal
 from .schedule import depends_on_budget
-from .tuning import FIRST_TUNING_SEED, Tuning
+from .tuning import FIRST_TUNING_SEED, Repeat, Tuning
 
-Unit = Literal["epochs", "updates", "samples", "seconds"]
 LrScaling = Literal["none", "linear", "sqrt"]
 Phase = Literal["report", "tune"]
 TrainerName = Literal["auto", "loop", "lanes"]
 TRAINERS: tuple[TrainerName, ...] = ("auto", "loop", "lanes")
-UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long each trial trains. An update that would exceed it is not made."""
-
-    unit: Unit
-    amount: float
-
-    def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
-        if not isinstance(self.amount, (int, float)):
-            raise ComparisonError(f"{self.unit} must be a number, got {self.amount!r}")
-        if not (math.isfinite(self.amount) and self.amount > 0):
-            raise ComparisonError(f"{self.unit} must be positive, got {self.amount:g}")
-        if self.unit != "seconds" and self.amount != int(self.amount):
-            raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
-
-    def share(self, updates: int, samples: int, n: int) -> float:
-        """How much of it is spent after so many, from 0 on; ``n``: training samples. Of seconds, only a clock knows."""
-        spent = {"epochs": samples / n, "updates": updates, "samples": samples}[self.unit]
-        return spent / self.amount
-
-    def __str__(self) -> str:
-        amount = f"{self.amount:g}" if self.unit == "seconds" else f"{int(self.amount):,}"
-        return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
 
 @dataclass(frozen=True)
@@ -106,11 +80,20 @@ class Arm:
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed. Tuning trials try other rates, on seeds of their own, before the report."""
+    """One arm with one seed. Tuning trials try other rates, on seeds of their own, before the report.
+
+    ``repeat``: where arms are tuned several times, which of these tunings it belongs to, or whose rate it has: from 1 on.
+    """
 
     arm: Arm
     seed: int
     phase: Phase = "report"
+    repeat: int = 0
+
+    @property
+    def name(self) -> str:
+        """'mini:32, seed 3', with the tuning repeat where there are several."""
+        return f"{self.arm.label}, seed {self.seed}{f', repeat {self.repeat}' if self.repeat else ''}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +104,8 @@ class Comparison:
     ``measure``: marks an epoch; ``trainer``: loop, lanes (as far as they can), or
     whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
-    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned. ``plane``: keep the first seed's weights at every
+    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned; where it is tuned several times it stays so, and
+    the rates stand in the repeats of the tuning. ``plane``: keep the first seed's weights at every
     mark, for a picture of where each arm went.
     ``diagnostics`` are computed at every ``diagnose_every``-th mark.
     ``stop_at_goal``: a trial ends at the first measurement that reached the goal, the budget is what it may spend at
@@ -239,31 +223,51 @@ class Comparison:
     def _places(self) -> dict[int, int]:
         return {seed: place for place, seed in enumerate(self.seeds)}
 
+    @property
+    def repeats(self) -> int:
+        """How many times arms are tuned, and thus how many trials an arm has for each report seed; 1 without tuning."""
+        return max(len(self.tuning.repeats), 1) if self.tuning is not None else 1
+
+    @property
+    def _rounds(self) -> list[tuple[int, Repeat]]:
+        """Each tuning with its number: from 1 on, and 0 for an only one."""
+        return list(enumerate(self.tuning.rounds, int(self.repeats > 1))) if self.tuning is not None else []
+
     def trials(self) -> list[Trial]:
-        """Seed by seed, so that every arm of a seed meets the machine in the same mood."""
-        return [Trial(arm, seed) for seed in self.seeds for arm in self.arms]
+        """Seed by seed, so that every arm of a seed meets the machine in the same mood; each with every repeat's rate."""
+        found: list[tuple[int, Mapping[str, float]]] = [(repeat, one.best) for repeat, one in self._rounds] or [(0, {})]
+        return [
+            Trial(_at(arm, best.get(arm.label, arm.lr)), seed, "report", repeat)
+            for seed in self.seeds
+            for repeat, best in found
+            for arm in self.arms
+        ]
 
     def tuning_trials(self) -> list[Trial]:
         """Every rate of every arm on every tuning seed; the control is not tuned, it takes the baseline's rate."""
-        if self.tuning is None:
-            return []
         return [
-            Trial(dataclasses.replace(self.arm(label), lr=rate), seed, "tune")
-            for seed in self.tuning.seed_list()
-            for label, rates in self.tuning.rates.items()
+            Trial(_at(self.arm(label), rate), seed, "tune", repeat)
+            for repeat, one in self._rounds
+            for seed in one.seeds
+            for label, rates in one.rates.items()
             for rate in rates
         ]
 
     def closer_trials(self) -> list[Trial]:
         """The trials of tuning's second round, as many as they will be; their rates are not known yet."""
-        if self.tuning is None:
-            return []
-        labels = [label for label in self.tuning.rates for _ in range(self.tuning.closer)]
-        return [Trial(self.arm(label), seed, "tune") for seed in self.tuning.seed_list() for label in labels]
+        return [
+            Trial(self.arm(label), seed, "tune", repeat)
+            for repeat, one in self._rounds
+            for seed in one.seeds
+            for label in one.rates
+            for _ in range(self.tuning.closer if self.tuning is not None else 0)
+        ]
 
-    def with_rates(self, rates: Mapping[str, float]) -> Comparison:
-        """The same question with these learning rates, by arms' labels."""
-        arms = tuple(dataclasses.replace(arm, lr=rates.get(arm.label, arm.lr)) for arm in self.arms)
+    def with_rates(self, rates: Sequence[Mapping[str, float]]) -> Comparison:
+        """The same question with the learning rates that tuning found, by arms' labels, one mapping for each repeat."""
+        if self.tuning is not None and self.tuning.repeats:
+            return dataclasses.replace(self, tuning=self.tuning.with_best(rates))
+        arms = tuple(_at(arm, rates[0].get(arm.label, arm.lr)) for arm in self.arms)
         return dataclasses.replace(self, arms=arms)
 
     def arm(self, label: str) -> Arm:
@@ -294,19 +298,16 @@ class Comparison:
                 "plugins": tuple(values["plugins"]),
                 "errors": tuple(values.get("errors", ())),
                 "diagnostics": tuple(Part(**part) for part in values.get("diagnostics", ())),
-                "tuning": _tuning_from(values.get("tuning")),
+                "tuning": None if values.get("tuning") is None else Tuning.from_json(values["tuning"]),
             }
             return cls(**{**values, **rest})
         except (KeyError, TypeError, AttributeError) as error:
             raise ComparisonError(f"this is not a comparison: {type(error).__name__}: {error}") from error
 
 
-def _tuning_from(values: Mapping[str, Any] | None) -> Tuning | None:
-    if values is None:
-        return None
-    return Tuning(
-        {label: tuple(rates) for label, rates in values["rates"].items()}, values["seeds"], values.get("closer", 0)
-    )
+def _at(arm: Arm, rate: float) -> Arm:
+    """The arm at this learning rate."""
+    return arm if arm.lr == rate else dataclasses.replace(arm, lr=rate)
 
 
 def _untupled(value: Any) -> Any:

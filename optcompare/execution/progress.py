@@ -49,7 +49,7 @@ class Lines:
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
         if outcome["status"] == "failed":
-            print(f"failed: {trial.arm.label}, seed {trial.seed}: {outcome['reason']}", file=sys.stderr, flush=True)
+            print(f"failed: {trial.name}: {outcome['reason']}", file=sys.stderr, flush=True)
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
         now = time.monotonic()

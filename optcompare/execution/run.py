@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ..analysis.looks import History
@@ -43,6 +42,7 @@ from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
 from .stopping import Stop, stop_on_interrupt
+from .table_order import as_planned
 from .tracker_process import tracking
 
 
@@ -112,11 +112,11 @@ def execute(
         planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
         stack.enter_context(_naming_what_is_kept(journal, out))
         runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
-        runner.run(comparison.tuning_trials())
+        first = comparison.tuning_trials()
+        runner.run(first)
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
-            first = comparison
             comparison = with_closer_rates(comparison, *runner.tables())
-            known = set(first.tuning_trials())
+            known = set(first)
             runner.run([trial for trial in comparison.tuning_trials() if trial not in known])
         said: list[str] = []
         if comparison.tuning is not None and not runner.measured.interrupted:
@@ -133,8 +133,8 @@ def execute(
             said += unknown
         result = Result(
             comparison=comparison,
-            records=_as_planned(records, comparison),
-            trials=_as_planned(trials, comparison),
+            records=as_planned(records, comparison),
+            trials=as_planned(trials, comparison),
             certificate=runner.certificate(prepared.reference, prepared.traits),
             status="interrupted" if measured.interrupted else "finished",
             notes=[
@@ -288,36 +288,26 @@ def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) ->
     return found, notes
 
 
-def _as_planned(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """Rows seed by seed and arm by arm, tuning first, in whatever order the trials were trained."""
-    if table.empty:
-        return table
-    seeds = [*(comparison.tuning.seed_list() if comparison.tuning else ()), *comparison.seeds]
-    labels = [arm.label for arm in comparison.arms]
-    keys = [
-        table["lr"].to_numpy(),
-        *(_places(table[name], order) for name, order in (("arm", labels), ("seed", seeds))),
-    ]
-    rows = np.lexsort(keys)
-    return table if (rows[1:] > rows[:-1]).all() else table.take(rows).reset_index(drop=True)
-
-
-def _places(values: pd.Series, order: Sequence[Any]) -> np.ndarray:
-    """Where each value stands in ``order``."""
-    found, distinct = pd.factorize(values)
-    return np.asarray(pd.Index(order).get_indexer(pd.Index(distinct)))[found]
-
-
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
     if not measured.paths:
         return None
-    return landscape(trainer, pd.DataFrame(measured.paths), trainer.setup.comparison.seeds[0])
+    comparison = trainer.setup.comparison
+    return _of_first_repeat(landscape(trainer, pd.DataFrame(measured.paths), comparison.seeds[0]), comparison)
 
 
 def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
     """Of the arms in their order; None where none was asked for, or nothing was measured."""
     there = [arm.label for arm in comparison.arms if arm.label in measured.snapshots]
-    return joint_plane({arm: measured.snapshots[arm] for arm in there}, comparison.seeds[0]) if there else None
+    if not there:
+        return None
+    return _of_first_repeat(
+        joint_plane({arm: measured.snapshots[arm] for arm in there}, comparison.seeds[0]), comparison
+    )
+
+
+def _of_first_repeat(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
+    """With the tuning repeat whose trials alone are followed, where there are several."""
+    return table.assign(repeat=1) if comparison.repeats > 1 else table
 
 
 class _Observers:

@@ -51,7 +51,7 @@ class Measured:
 
     paths: list[dict[str, Any]] = field(default_factory=list)
     snapshots: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
-    weights: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
+    weights: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     interrupted: bool = False
 
 
@@ -229,9 +229,9 @@ class Runner:
     def _land(self, piece: Piece, queue: Queue) -> None:
         """Takes in what was measured; crosses off what has ended, and puts what strayed from its lanes into the loop."""
         task, records, state = piece
-        known = {(trial.arm.label, trial.arm.lr, trial.seed): trial for trial in task.trials}
+        known = {(trial.arm.label, trial.arm.lr, trial.seed, trial.repeat): trial for trial in task.trials}
         for record in records:
-            trial = known[record["arm"], record["lr"], record["seed"]]
+            trial = known[record["arm"], record["lr"], record["seed"], record.get("repeat", 0)]
             if record["update"] == 0:
                 self._evidence.first_record(trial, record)
             self._open.setdefault(trial, []).append(record)
@@ -307,7 +307,7 @@ class Runner:
         size = sum(value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor))
         if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
             self._kept_bytes += size
-            self.measured.weights[trial.arm.label, trial.seed] = {
+            self.measured.weights[trial.arm.label, trial.seed, trial.repeat] = {
                 name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
             }
 

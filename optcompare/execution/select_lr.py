@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -13,49 +14,83 @@ from ..core.goal import Goal
 
 
 def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:
-    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds.
+    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds, in each repeat.
 
     The second value says in words where the best lies at the edge of the grid, or every rate diverged.
     """
     if comparison.tuning is None:
         return comparison, []
-    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
-    best = _best(comparison, records, trials)
-    rates = {str(label): float(rate) for label, rate in best["lr"].items()}
+    trials = trials[trials["phase"] == "tune"]
+    best = best_rates(_scores(comparison, records, trials))
+    rates = _by_repeat(best)
     if comparison.control is not None:
-        rates[comparison.control] = rates[str(comparison.baseline)]
-    notes: list[str] = []
-    lost = trials[trials["status"] == "failed"].groupby("arm", sort=False)["reason"]
-    notes += [f"{arm}: {len(reasons)} tuning trials failed: {reasons.iloc[0]}" for arm, reasons in lost]
-    for label, row in best.iterrows():
-        if label in lost.groups:
-            continue
-        if row["all_diverged"] and comparison.stop_at_goal:
-            notes.append(f"{label}: no learning rate that was tried reached {comparison.goal} on most tuning seeds")
-        elif row["all_diverged"]:
-            notes.append(f"{label}: every learning rate that was tried diverged; tune lower with --tune-range")
-        elif row["at_edge"]:
-            tried = comparison.tuning.rates[str(label)]
-            notes.append(
-                f"{label}: the best learning rate, {row['lr']:g}, lies at the edge of the grid from {min(tried):g} to "
-                f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
-            )
-    return comparison.with_rates(rates), notes
+        for found in rates:
+            found[comparison.control] = found[str(comparison.baseline)]
+    return comparison.with_rates(rates), list(_notes(comparison, best, trials))
 
 
 def with_closer_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> Comparison:
     """The comparison with the rates of tuning's second round, around the best of the first."""
     if comparison.tuning is None:
         return comparison
-    records, trials = (table[table["phase"] == "tune"] for table in (records, trials))
-    asked = {(trial.arm.label, trial.arm.lr) for trial in comparison.tuning_trials()}
-    records, trials = (
-        table[[pair in asked for pair in zip(table["arm"], table["lr"], strict=True)]] for table in (records, trials)
-    )
-    best = {str(label): float(rate) for label, rate in _best(comparison, records, trials)["lr"].items()}
+    asked = {(trial.arm.label, trial.arm.lr, trial.repeat) for trial in comparison.tuning_trials()}
+    records, trials = (_of_first_round(table, asked) for table in (records, trials))
+    best = _by_repeat(best_rates(_scores(comparison, records, trials)))
     return dataclasses.replace(comparison, tuning=comparison.tuning.closer_to(best))
 
 
-def _best(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def _by_repeat(best: pd.DataFrame) -> list[dict[str, float]]:
+    """The best rates by arm, for each repeat."""
+    repeats = [group for _, group in best.groupby("repeat")] if "repeat" in best else [best]
+    return [dict(zip(group["arm"], group["lr"].astype(float), strict=True)) for group in repeats]
+
+
+def _of_first_round(table: pd.DataFrame, asked: set[tuple[str, float, int]]) -> pd.DataFrame:
+    """The rows of tuning trials that the first round asked for: a resumed run has some of the second, too."""
+    table = table[table["phase"] == "tune"]
+    repeats = table["repeat"] if "repeat" in table else [0] * len(table)
+    return table[[key in asked for key in zip(table["arm"], table["lr"], repeats, strict=True)]]
+
+
+def _scores(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     goal = Goal.parse(comparison.goal, comparison.errors) if comparison.stop_at_goal and comparison.goal else None
-    return best_rates(rate_scores(records, trials, compared_column(records), goal)).set_index("arm")
+    return rate_scores(records[records["phase"] == "tune"], trials, compared_column(records), goal)
+
+
+def _notes(comparison: Comparison, best: pd.DataFrame, trials: pd.DataFrame) -> Iterator[str]:
+    """What is to be said of the rates that were found, arm by arm."""
+    lost = trials[trials["status"] == "failed"].groupby("arm", sort=False)["reason"]
+    for arm, reasons in lost:
+        yield f"{arm}: {len(reasons)} tuning trials failed: {reasons.iloc[0]}"
+    for label, found in best.groupby("arm", sort=False):
+        if label in lost.groups:
+            continue
+        diverged, edge = found[found["all_diverged"]], found[found["at_edge"] & ~found["all_diverged"]]
+        if len(diverged) and comparison.stop_at_goal:
+            yield (
+                f"{label}: {_in_repeats(diverged, found)}no learning rate that was tried reached {comparison.goal} on most "
+                "tuning seeds"
+            )
+        elif len(diverged):
+            yield (
+                f"{label}: {_in_repeats(diverged, found)}every learning rate that was tried diverged; tune lower with "
+                "--tune-range"
+            )
+        if len(edge):
+            yield f"{label}: {_in_repeats(edge, found)}{_at_edge(comparison, str(label), edge)}"
+
+
+def _in_repeats(some: pd.DataFrame, found: pd.DataFrame) -> str:
+    """Of several repeats, in how many; nothing for an only tuning."""
+    return f"in {len(some)} of {len(found)} tuning repeats " if len(found) > 1 else ""
+
+
+def _at_edge(comparison: Comparison, label: str, edge: pd.DataFrame) -> str:
+    assert comparison.tuning is not None
+    if len(comparison.tuning.repeats):
+        return "the best learning rate lies at the edge of the grid; a better one may lie beyond it (--tune-range)"
+    tried = comparison.tuning.rates[label]
+    return (
+        f"the best learning rate, {edge['lr'].iloc[0]:g}, lies at the edge of the grid from {min(tried):g} to "
+        f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
+    )

@@ -43,6 +43,11 @@ class Prepared:
     reference: Reference
     traits: Traits
 
+    def asking(self, comparison: Comparison) -> Prepared:
+        """The same for another comparison of the same arms."""
+        trainer = self.trainer.asking(comparison)
+        return dataclasses.replace(self, setup=trainer.setup, trainer=trainer)
+
 
 def prepare(
     registry: Registry,

@@ -16,7 +16,7 @@ from ..core.goal import Goal
 from ..core.grammar import parse, quoted
 from ..core.parameters import short
 from ..core.schedule import canonical
-from ..core.tuning import Tuning, rate_grid, scaled
+from ..core.tuning import scaled
 from ..errors import RAISED, ComparisonError, StrategyError, explain
 from ..interfaces.data import rows as sample_count
 from ..interfaces.diagnostic import Diagnostic
@@ -39,6 +39,7 @@ from .factories import (
 )
 from .patience import yielding
 from .split_checks import tuning_notes
+from .tuning_grids import plan_tuning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +70,7 @@ def resolve(
     tune: int | None = None,
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
-    tune_closer: int = 0,
+    tune_repeats: int = 1,
     goal: str | None = None,
     baseline: str | None = None,
     control: bool = False,
@@ -79,7 +80,7 @@ def resolve(
     """The setup, and sentences that the user should hear. ``settings`` are further fields of the comparison."""
     task, task_part = make_workload(registry, workload)
     asked, notes = _asked(registry, task, strategies, optimizers, lr)
-    _refuse_tuning_of(tune, tune_range, tune_seeds, lr)
+    _refuse_tuning_of(tune, tune_range, tune_seeds, tune_repeats, lr)
     rows, eval_rows, said = _chunks(task, chunk, eval_chunk)
     notes += said
     diagnosed = make_diagnostics(registry, _flat(diagnostics))
@@ -119,10 +120,12 @@ def resolve(
         errors=tuple(task.errors),
         baseline=baseline,
         control=arms[-1].label if len(arms) > len(asked) else None,
-        tuning=None if tune is None else _tuning(tuned, tune, tune_range, tune_seeds, tune_closer),
         diagnostics=tuple(part for _, part in diagnosed),
         **settings,
     )
+    if tune is not None:
+        tuning = plan_tuning(tuned, tune, tune_range, tune_seeds, tune_repeats, comparison.seeds[0])
+        comparison = dataclasses.replace(comparison, tuning=tuning)
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
     notes += tuning_notes(comparison, task)
     return Setup(comparison, task, contenders, order, computed), list(dict.fromkeys([*task.notes, *notes]))
@@ -200,10 +203,6 @@ def _control(baseline: Arm, batch_size: int) -> Arm:
     return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))
 
 
-def _tuning(arms: tuple[Arm, ...], count: int, limits: tuple[float, float] | None, seeds: int, closer: int) -> Tuning:
-    return Tuning({arm.label: rate_grid(count - closer, arm.lr, limits) for arm in arms}, seeds, closer)
-
-
 def _goal(text: str | None, task: Workload) -> str | None:
     if text is None:
         return None
@@ -268,9 +267,9 @@ def _with(optimizer: str, name: str, value: Any, usual: Any) -> str:
     return optimizer if value == usual else f"{optimizer}:{name}={short(value) if name == 'clip' else quoted(value)}"
 
 
-def _refuse_tuning_of(count: int | None, limits: Any, seeds: int, lr: Any) -> None:
-    if count is None and (limits is not None or seeds != 3):
-        raise ComparisonError("--tune-range and --tune-seeds say how to tune; give --tune N too")
+def _refuse_tuning_of(count: int | None, limits: Any, seeds: int, repeats: int, lr: Any) -> None:
+    if count is None and (limits is not None or seeds != 3 or repeats != 1):
+        raise ComparisonError("--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too")
     if count is not None and isinstance(lr, list | tuple):
         raise ComparisonError("--tune searches the learning rate itself; give one --lr as its reference, not several")
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..analysis.arm_intervals import arm_interval
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
-from ..analysis.statistics import estimated, final_values, judged_column, mean_interval, on_shared_clock
+from ..analysis.statistics import estimated, final_values, judged_column, on_shared_clock
+from ..core.columns import trial_key
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
 
@@ -240,7 +242,7 @@ def _final(result: Result, width: float) -> Figure:
 
     column = judged_column(result.records)
     finals = final_values(*result.reported, column).rename(columns={"final": "value"})
-    ends = {arm: mean_interval(group["value"].to_numpy(float)) for arm, group in finals.groupby("arm", sort=False)}
+    ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
     return final_figure(finals, intervals, _colours(result), width=width, metric=column)
 
@@ -266,7 +268,8 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
 
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
-    times = result.times_to_goal().rename(columns={cost: "value"})[["arm", "seed", "value"]]
+    times = result.times_to_goal().rename(columns={cost: "value"})
+    times = times[[*trial_key(times), "value"]]
     unit = cost
     if cost == "seconds":
         unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost

@@ -33,7 +33,8 @@ class Result(ResultTables):
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
-    - ``weights``: final weights by arm and seed, of those that were kept; ``workload``: what was trained, where it is known;
+    - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
+    - ``workload``: what was trained, where it is known;
     - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
     """
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
 
 import pandas as pd
 
 from ..analysis.certificate import Check
-from ..analysis.lr_scores import best_rates, expected_best
+from ..analysis.lr_scores import best_rates, expected_best, tuned_key
+from ..analysis.pairing import FEWEST_REPEATS
 from ..core.formatting import duration, number, probability
+from ..core.tuning import Tuning
 
 Row = list[str]
 
@@ -19,18 +22,39 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
     measured = [name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)]
     plain = {"updates": _whole, "samples": _whole, "train_seconds": _seconds, "diverged": _whole, "failed": _whole}
     titles = {"train_seconds": "train time"}
-    rates = ["lr"] if summary["lr"].nunique() > 1 else []
-    header = ["arm", *rates, *map(_title, measured), *(titles.get(name, name) for name in plain)]
+    rates = "lr_min" in summary or summary["lr"].nunique() > 1
+    header = ["arm", *(["lr"] if rates else []), *map(_title, measured), *(titles.get(name, name) for name in plain)]
     rows = [
         [
             str(row["arm"]),
-            *(f"{row[name]:.4g}" for name in rates),
+            *([_rates(row)] if rates else []),
             *(_with_interval(row, name) for name in measured),
             *(show(row[name]) for name, show in plain.items()),
         ]
         for _, row in summary.iterrows()
     ]
     return header, rows
+
+
+def _rates(row: pd.Series) -> str:
+    """An arm's learning rate, or the lowest and the highest of its tuning repeats."""
+    return _from_to(float(row["lr_min"]), float(row["lr_max"])) if "lr_min" in row else f"{row['lr']:.4g}"
+
+
+def _from_to(low: float, high: float) -> str:
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def interval_words(summary: pd.DataFrame) -> str:
+    """What the mean and the ± of :func:`summary_cells` are over."""
+    if "repeats" in summary:
+        repeats = int(summary["repeats"].max()) if len(summary) else 0
+        over = f"mean over seeds and {repeats} tuning repeats"
+        if repeats >= FEWEST_REPEATS and (summary["seeds"] > 1).any():
+            return f"{over} ± half of the 95% interval over both"
+        return f"{over}; no interval, for it takes {FEWEST_REPEATS} repeats and 2 seeds or more"
+    several = bool((summary["seeds"] > 1).any())
+    return "mean over seeds ± half of its 95% t interval" if several else "one seed: no interval"
 
 
 def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
@@ -56,7 +80,7 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
 
 
 def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: how the final values of a loss lie over seeds."""
+    """Header and one row an arm: how the final values of a loss lie over trials."""
     header = ["arm", f"final {column}: mean", "median", "best", "worst"]
     names = [f"final_{column}{end}" for end in ("", "_median", "_min", "_max")]
     return header, [[str(row["arm"]), *(number(float(row[name])) for name in names)] for _, row in summary.iterrows()]
@@ -66,8 +90,9 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
     """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it is known."""
     header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]
     rows = [
-        [str(row["arm"]), f"{round(row['goal_reached'])} of {round(row['seeds'])}", number(row["goal_samples"]),
-         number(row["goal_updates"]), _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
+        [str(row["arm"]), f"{round(row['goal_reached'])} of {round(row.get('trials', row['seeds']))}",
+         number(row["goal_samples"]), number(row["goal_updates"]),
+         _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
          f"{number(row['goal_resolution'])} samples" if not math.isnan(row["goal_resolution"]) else "–"]
         for _, row in summary.iterrows()
     ]  # fmt: skip
@@ -75,18 +100,42 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
 
 
 def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to be, the cost."""
-    tried = int(scores.groupby("arm", sort=False).size().max())
+    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to be, the cost.
+
+    Where arms are tuned several times, the lowest and the highest best rate, and means over the repeats.
+    """
+    key = tuned_key(scores)
+    tried = int(scores.groupby(key, sort=False).size().max())
     counts = [k for k in (1, 2, 4, 8, 16, 32) if k < tried]
     header = ["arm", "best lr", column, *(f"best of {k}" for k in counts), "samples", "train time"]
-    best = best_rates(scores).set_index("arm").to_dict("index")
+    best = best_rates(scores)
     rows = []
     for arm, group in scores.groupby("arm", sort=False):
-        found = best[arm]
-        expected = [number(expected_best(group["score"], k)) for k in counts]
-        chosen = [f"{found['lr']:.4g}{' (edge)' if found['at_edge'] else ''}", number(float(found["score"]))]
+        found = best[best["arm"] == arm]
+        repeats = [one["score"] for _, one in group.groupby(key, sort=False)]
+        expected = [number(fmean(expected_best(values, k) for values in repeats)) for k in counts]
+        edges = int(found["at_edge"].sum())
+        where = f" (edge{f' in {edges}' if len(found) > 1 else ''})" if edges else ""
+        chosen = [_from_to(found["lr"].min(), found["lr"].max()) + where, number(float(found["score"].mean()))]
         rows.append([str(arm), *chosen, *expected, _whole(group["samples"].sum()), _seconds(group["seconds"].sum())])
     return header, rows
+
+
+def tuning_words(tuning: Tuning) -> str:
+    """What stands below :func:`tuning_cells`."""
+    seeds = f"{tuning.seeds} seed{'s' if tuning.seeds > 1 else ''}"
+    if not tuning.repeats:
+        return f"tuned on {seeds} of their own, which no report seed ever is"
+    return (
+        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, which no report seed ever is, and on grids shifted at "
+        "random; scores are means over these repeats"
+    )
+
+
+def trial_name(trial: pd.Series) -> str:
+    """'full, seed 3', with the tuning repeat where there are several, from a row of the trials."""
+    repeat = f", repeat {trial['repeat']}" if "repeat" in trial else ""
+    return f"{trial['arm']}, seed {trial['seed']}{repeat}"
 
 
 def scaling_cells(table: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:

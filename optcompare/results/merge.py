@@ -11,8 +11,9 @@ import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.statistics import final_columns
+from ..core.columns import run_key
 from ..core.comparison import Comparison
-from ..core.tuning import Tuning
+from ..core.tuning import Repeat
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from .tables import ResultTables
@@ -88,10 +89,7 @@ def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
             arms=tuple(dataclasses.replace(arm, label=labels[arm.label]) for arm in comparison.arms),
             baseline=comparison.baseline and labels[comparison.baseline],
             control=comparison.control and labels[comparison.control],
-            tuning=tuning
-            and dataclasses.replace(
-                tuning, rates={labels.get(label, label): rates for label, rates in tuning.rates.items()}
-            ),
+            tuning=tuning and tuning.relabelled(labels),
         ),
         records=other.records.assign(arm=other.records["arm"].replace(renamed)),
         trials=other.trials.assign(arm=other.trials["arm"].replace(renamed)),
@@ -117,9 +115,13 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     for name in SAME:
         if getattr(a, name) != getattr(b, name):
             return f"{name} is {_shown(getattr(a, name))} in one and {_shown(getattr(b, name))} in the other"
-    tried = [max(map(len, c.tuning.rates.values())) * c.tuning.seeds if c.tuning else 0 for c in (a, b)]
+    tried = [c.tuning.count * c.tuning.seeds * c.repeats if c.tuning else 0 for c in (a, b)]
     if tried[0] != tried[1]:
         return f"an arm was tuned with {tried[0]} trials in one and {tried[1]} in the other"
+    if a.repeats != b.repeats:
+        return f"an arm was tuned {a.repeats} times in one and {b.repeats} in the other"
+    if [one.seeds for one in _repeats(a)] != [one.seeds for one in _repeats(b)]:
+        return "their tuning repeats have other seeds, which are drawn from the first seed; give both the same --first-seed"
     tested = [final_columns(each.records) for each in (one, other)]
     if tested[0] != tested[1] and len(one.records) and len(other.records):
         return "one was measured on a test set and the other was not"
@@ -134,6 +136,8 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     for arm in a.arms:
         if arm.label in theirs and theirs[arm.label] != arm:
             return f"the arm {arm.label} has other settings"
+        if arm.label in theirs and _rates(a, arm.label) != _rates(b, arm.label):
+            return f"the arm {arm.label} has other learning rates in its tuning repeats"
     for column, what in (("weights_sha256", "initial weights"), ("order_sha256", "order of samples")):
         prints = pd.concat([result.reported[1][["seed", column, "updates"]] for result in (one, other)])
         if column == "order_sha256" and (a.budget.unit != "epochs" or a.stop_at_goal):
@@ -151,7 +155,7 @@ def _shown(value: object) -> str:
 
 
 def _together(one: Tables, other: Tables) -> Tables:
-    key = ["phase", "arm", "lr", "seed"]
+    key = run_key(one.trials)
     known = set(map(tuple, one.trials[key].to_numpy()))
     tables = {}
     for name in ("records", "trials"):
@@ -189,5 +193,14 @@ def _union(a: Comparison, b: Comparison) -> Comparison:
         arms=(*a.arms, *(arm for arm in b.arms if arm.label not in labels)),
         seeds=tuple(dict.fromkeys([*a.seeds, *b.seeds])),
         control=a.control or b.control,
-        tuning=Tuning({**b.tuning.rates, **a.tuning.rates}, a.tuning.seeds) if a.tuning and b.tuning else None,
+        tuning=a.tuning.joined(b.tuning) if a.tuning and b.tuning else None,
     )
+
+
+def _repeats(comparison: Comparison) -> tuple[Repeat, ...]:
+    return comparison.tuning.repeats if comparison.tuning is not None else ()
+
+
+def _rates(comparison: Comparison, label: str) -> list[float | None]:
+    """The rate of an arm in each tuning repeat."""
+    return [one.best.get(label) for one in _repeats(comparison)]

@@ -18,6 +18,7 @@ from ..analysis.limits import Setting
 from ..analysis.looks import History, Look, PastLook, fingerprint_of
 from ..analysis.lr_scores import best_rates, rate_scores
 from ..analysis.paired import pairs
+from ..analysis.rate_sensitivity import rate_sensitivity
 from ..analysis.statistics import compared_column, estimated
 from ..analysis.summary import summarize
 from ..analysis.time_to_goal import time_to_goal
@@ -29,6 +30,7 @@ from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
+from .trained_module import refuse_other_repeat, trained_module
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +50,8 @@ class ResultTables:
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
-    - ``weights``: final weights by arm and seed, of those that were kept; ``workload``: what was trained, where it is known;
+    - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
+    - ``workload``: what was trained, where it is known;
     - ``looks``: the verdicts that were given on its trials, or on some of them, as the run directory records them.
     """
 
@@ -61,7 +64,7 @@ class ResultTables:
     environment: dict[str, Any] = field(default_factory=dict)
     paths: pd.DataFrame | None = None
     plane: pd.DataFrame | None = None
-    weights: Mapping[tuple[str, int], Mapping[str, Any]] = field(default_factory=dict)
+    weights: Mapping[tuple[str, int, int], Mapping[str, Any]] = field(default_factory=dict)
     workload: Workload | None = None
     looks: History = field(default=History(), kw_only=True)
 
@@ -79,10 +82,12 @@ class ResultTables:
                 f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
             )
         try:
-            records, trials = read_run(path, RECORD_COLUMNS, TRIAL_COLUMNS)
+            comparison = Comparison.from_json(values["comparison"])
+            repeat = ("repeat",) if comparison.repeats > 1 else ()
+            records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat))
             crashed = values["status"] == "running"
             return cls(
-                comparison=Comparison.from_json(values["comparison"]),
+                comparison=comparison,
                 records=records,
                 trials=trials,
                 certificate=[Check(**check) for check in values["certificate"]],
@@ -179,8 +184,12 @@ class ResultTables:
         return measures(self.compared, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
 
     def _setting(self) -> Setting:
+        tuned = self.comparison.tuning is not None
+        scored_alike = tuned and not self.comparison.stop_at_goal  # else the scores of tuning are samples
+        sensitivity = self.rate_sensitivity() if scored_alike else pd.DataFrame(columns=["arm", "loss"])
         return Setting(
-            tunings=0 if self.comparison.tuning is None else 1,
+            tunings=self.comparison.repeats if tuned else 0,
+            sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
             one_split=self.compared != "train_loss",
         )
 
@@ -191,10 +200,20 @@ class ResultTables:
         return control if control in set(trials["arm"]) and not (ended == "failed").any() else None
 
     def tuning(self) -> pd.DataFrame:
-        """One row for each arm and learning rate that tuning tried; see :func:`optcompare.analysis.lr_scores.rate_scores`."""
+        """One row for each arm and learning rate that tuning tried, in each repeat where there are several.
+
+        See :func:`optcompare.analysis.lr_scores.rate_scores`.
+        """
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
         return rate_scores(*self._of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
+
+    def rate_sensitivity(self) -> pd.DataFrame:
+        """One row an arm: how much worse it is at the rates beside the one that tuning chose.
+
+        See :func:`optcompare.analysis.rate_sensitivity.rate_sensitivity`.
+        """
+        return rate_sensitivity(self.tuning())
 
     def scaling(self) -> list[Curve]:
         """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
@@ -240,43 +259,26 @@ class ResultTables:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
         return records, trials
 
-    def model(self, arm: str, seed: int, *, recalibrated: bool = False) -> nn.Module:
-        """The trained module of a trial, on the CPU.
+    def model(self, arm: str, seed: int, repeat: int | None = None, *, recalibrated: bool = False) -> nn.Module:
+        """The trained module of a trial, on the CPU; ``repeat``: the tuning repeat whose rate it has, where there are several.
 
         BatchNorm's running averages are those of the training, as a plain loop leaves them, also where measurements were
         made with others. With ``recalibrated`` they are those of the measurements: the mean over forward passes of the same
         training rows, from which a comparison with ``recalibrate`` measures its losses.
 
-        Raises :class:`ComparisonError` for an arm or seed that was not compared, and
+        Raises :class:`ComparisonError` for an arm, seed or repeat that was not compared, and
         :class:`RunDirectoryError` where the final weights were not kept (a run
         directory holds none, and one process keeps at most 1 GiB).
         """
         self.comparison.arm(arm)
         if seed not in self.comparison.seeds:
             raise ComparisonError(f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}")
-        if (arm, seed) not in self.weights or self.workload is None:
-            raise RunDirectoryError(
-                f"the final weights of {arm}, seed {seed}, were not kept; run compare() and ask its Result"
-            )
-        from ..training.autocast import in_autocast
-        from ..training.data import first_rows, source
-        from ..training.device import DTYPES, resolve
-        from ..training.measurement.recalibration import Sample, recalibrate
-        from ..training.placement import place
-        from ..training.shared_init import SharedStart
-        from ..training.splits import split_again
-
-        comparison, cpu = self.comparison, resolve("cpu")
-        split = comparison.split_of(seed)
-        workload = split_again(self.workload, split) if split else self.workload
-        model = SharedStart(workload, seed, lambda: first_rows(workload.train, 2, workload.collate)).model()
-        place(model, cpu, DTYPES[comparison.dtype])
-        model.load_state_dict(dict(self.weights[arm, seed]))
-        if recalibrated:
-            rows = source(workload.train, cpu, DTYPES[comparison.dtype], workload.workers, workload.collate)
-            called = in_autocast(workload, cpu, comparison.autocast)
-            recalibrate(called, model, rows, Sample.of(rows.n, comparison.eval_chunk))
-        return model
+        refuse_other_repeat(repeat, self.comparison.repeats)
+        kept = self.weights.get((arm, seed, repeat or 0))
+        if kept is None or self.workload is None:
+            which = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
+            raise RunDirectoryError(f"the final weights of {which}, were not kept; run compare() and ask its Result")
+        return trained_module(self.workload, seed, self.comparison, kept, recalibrated=recalibrated)
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""

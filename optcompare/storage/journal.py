@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from ..core.columns import run_key
 from ..core.comparison import Trial
 from ..errors import RunDirectoryError
 from .run_dir import RECORDS, TRIALS, make_directory, read_table, remove, write_atomically, write_table, writing
@@ -27,7 +28,6 @@ _MOST_RECORDS = 20_000
 _MOST_BYTES = 2**22
 _MOST_SMALL = 32
 """Parts of less than so many records, and files of less than so many bytes of states, are merged when there are so many."""
-KEY = ["phase", "arm", "lr", "seed"]
 
 Row = Mapping[str, Any]
 State = dict[str, Any]
@@ -212,7 +212,16 @@ class Kept:
 
 def key_of(trial: Trial) -> str:
     """A trial's name within a run directory; the same for one that is read and one that is asked for."""
-    return f"{trial.phase} {trial.seed} {trial.arm.lr!r} {trial.arm.label}"
+    return _key(trial.phase, trial.seed, trial.arm.lr, trial.arm.label, trial.repeat)
+
+
+def key_of_row(row: Row) -> str:
+    """The same name from a row of the trials or the records."""
+    return _key(row["phase"], row["seed"], float(row["lr"]), row["arm"], row.get("repeat", 0))
+
+
+def _key(phase: str, seed: int, lr: float, arm: str, repeat: int) -> str:
+    return f"{phase}{f'/{repeat}' if repeat else ''} {seed} {lr!r} {arm}"
 
 
 def _save(path: Path, values: Any) -> None:
@@ -287,9 +296,10 @@ def _read_parts(
 
 def trial_numbers(*tables: pd.DataFrame) -> list[np.ndarray]:
     """For each table int64[rows]: the same number for the same trial, in all of them."""
-    rows = pd.concat([table[KEY] for table in tables], ignore_index=True)
+    key = run_key(name for table in tables for name in table.columns)
+    rows = pd.concat([table.reindex(columns=key) for table in tables], ignore_index=True)
     number = np.zeros(len(rows), dtype=np.int64)
-    for name in KEY:
+    for name in key:
         places, values = pd.factorize(rows[name])
         number = pd.factorize(number * max(len(values), 1) + places)[0]
     return np.split(number, np.cumsum([len(table) for table in tables])[:-1])

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..core.columns import KEY, run_key
 from ..core.comparison import Arm, Budget, Comparison, Trial
 from ..core.goal import TEST
 from ..core.schedule import depends_on_budget
+from ..core.tuning import Tuning
 from ..errors import ComparisonError
-from .journal import KEY, Kept, State, chosen, has_tables, read_run, trial_numbers
+from .journal import Kept, State, chosen, has_tables, read_run, trial_numbers
 from .provenance import differences
 from .run_dir import read_json
 
@@ -38,7 +40,10 @@ class Earlier:
 
     def __post_init__(self) -> None:
         self._rows = _lists(self.trials)
-        self._ended = {key: place for place, key in enumerate(zip(*(self._rows[name] for name in KEY), strict=True))}
+        self._key = run_key(self._rows)
+        self._ended = {
+            key: place for place, key in enumerate(zip(*(self._rows[name] for name in self._key), strict=True))
+        }
         of_records, of_trials = trial_numbers(self.records, self.trials)
         self._order = np.argsort(of_records, kind="stable")
         self._begins, self._ends = (
@@ -57,13 +62,13 @@ class Earlier:
         if has_tables(directory):
             records, trials = read_run(directory, KEY, [*KEY, "status"])
         else:  # it was stopped before the first trial had ended
-            records, trials = pd.DataFrame(columns=KEY), pd.DataFrame(columns=[*KEY, "status"])
+            records, trials = pd.DataFrame(columns=list(KEY)), pd.DataFrame(columns=[*KEY, "status"])
         trials = trials[~trials["status"].isin(["interrupted"])]
         return cls(comparison, records, trials, environment, notes, Kept(directory), directory)
 
     def row(self, trial: Trial) -> Row | None:
         """The row of a trial that ended, if it did."""
-        place = self._ended.get(_identity(trial))
+        place = self._ended.get(self._identity(trial))
         return None if place is None else {name: values[place] for name, values in self._rows.items()}
 
     def records_of(self, trial: Trial) -> list[Row]:
@@ -75,12 +80,16 @@ class Earlier:
     def first_of(self, trial: Trial) -> list[Row]:
         """The first of them alone, if there is one, and of it the numbers."""
         begin, end = self._bounds_of(trial)
-        place = self._ended.get(_identity(trial), 0)
+        place = self._ended.get(self._identity(trial), 0)
         return [{name: values[place] for name, values in self._firsts.items()}] if begin < end else []
 
     def _bounds_of(self, trial: Trial) -> tuple[int, int]:
-        place = self._ended.get(_identity(trial))
+        place = self._ended.get(self._identity(trial))
         return (0, 0) if place is None else (self._begins[place], self._ends[place])
+
+    def _identity(self, trial: Trial) -> tuple[Any, ...]:
+        values = (trial.phase, trial.arm.label, trial.arm.lr, trial.seed, trial.repeat)
+        return values[: len(self._key)]
 
     @cached_property
     def _columns(self) -> dict[str, _Column]:
@@ -165,17 +174,42 @@ def refuse_other_question(asked: Comparison, earlier: Comparison) -> None:
     one, other = asked.to_json(), earlier.to_json()
     differing = [name for name in one if name not in free and one[name] != other[name]]
     known = {arm.label: arm for arm in asked.arms}
-    rates = {} if earlier.tuning is None else {arm.label: arm.lr for arm in earlier.arms}
+    rates = {} if earlier.tuning is None or earlier.tuning.repeats else {arm.label: arm.lr for arm in earlier.arms}
     for arm in earlier.arms:
         mine = known.get(arm.label)
         if mine is None or dataclasses.replace(mine, lr=rates.get(arm.label, mine.lr)) != arm:
             differing.append(f"arm {arm.label}")
+    if asked.repeats != earlier.repeats:
+        differing.append(f"tuning repeats ({asked.repeats} and {earlier.repeats})")
+    elif not _tuned_alike(asked.tuning, earlier.tuning):
+        differing.append("tuning")
     if differing:
         raise ComparisonError(
             f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the same question, "
             "with more seeds, more arms or a longer budget"
         )
     extended(earlier, asked.budget, asked.seeds, None)
+
+
+def with_earlier_tuning(asked: Comparison, earlier: Comparison) -> Comparison:
+    """The comparison with the rates of the earlier run, where it tunes the same arms.
+
+    An earlier version may have split the same number of rates between its rounds in another way.
+    """
+    one, other = asked.tuning, earlier.tuning
+    if one is None or other is None or one.rates.keys() != other.rates.keys():
+        return asked
+    return dataclasses.replace(asked, tuning=other)
+
+
+def _tuned_alike(asked: Tuning | None, earlier: Tuning | None) -> bool:
+    """Whether both try as many rates over the same range; what was found around the best stands among the earlier rates."""
+    if asked is None or earlier is None:
+        return asked is earlier
+    of_both = [(asked.rates[label], rates) for label, rates in earlier.rates.items() if label in asked.rates]
+    return (asked.count, asked.seeds) == (earlier.count, earlier.seeds) and all(
+        rates[0] == tried[0] and tried[-1] in rates for tried, rates in of_both
+    )
 
 
 def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool) -> list[str]:
@@ -219,10 +253,6 @@ def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
         return np.zeros(len(table), dtype=bool)
     numbers, wanted = trial_numbers(table, trials)
     return np.isin(numbers, wanted)
-
-
-def _identity(trial: Trial) -> tuple[Any, ...]:
-    return trial.phase, trial.arm.label, trial.arm.lr, trial.seed
 
 
 def prolonged(state: State) -> State:

@@ -13,12 +13,13 @@ from typing import Any
 
 from ..analysis.certificate import Agreement, Evidence, Reference
 from ..analysis.traits import Traits
+from ..core.columns import run_key
 from ..core.comparison import Trial
 from ..core.version import installed_version
 from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import KEY, Kept, key_of
+from ..storage.journal import Kept, key_of, key_of_row
 from ..training.shared_init import fingerprint
 from .retrain import shortened
 
@@ -40,13 +41,15 @@ def rows_of(result: ResultTables) -> list[tuple[Trial, Row]]:
     """Every trial of the table with its row."""
     rows: list[Row] = [{str(name): value for name, value in row.items()} for row in result.trials.to_dict("records")]
     for row in rows:
-        for name in ("seed", "updates", "samples", "epochs_begun", "epochs_checked"):
+        row.setdefault("repeat", 0)
+        for name in ("seed", "repeat", "updates", "samples", "epochs_begun", "epochs_checked"):
             row[name] = int(row[name])
         row["lr"] = float(row["lr"])
         row.setdefault("budget", float(result.comparison.budget.amount))
     arms = result.comparison.arm
     return [
-        (Trial(dataclasses.replace(arms(row["arm"]), lr=row["lr"]), row["seed"], row["phase"]), row) for row in rows
+        (Trial(dataclasses.replace(arms(row["arm"]), lr=row["lr"]), row["seed"], row["phase"], row["repeat"]), row)
+        for row in rows
     ]
 
 
@@ -57,11 +60,12 @@ def trials_as_asked(result: ResultTables, rows: Rows) -> Finding:
     held = Counter(key_of(trial) for trial, _ in rows)
     over = result.status == "finished"
     loose = {
-        (trial.phase, trial.arm.label, trial.seed) for trial in [*comparison.tuning_trials(), *comparison.trials()]
+        (trial.phase, trial.arm.label, trial.seed, trial.repeat)
+        for trial in [*comparison.tuning_trials(), *comparison.trials()]
     }
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
     wrong += [f"{name_of(t)} was never asked for" for t, _ in rows
-              if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed) not in loose)]  # fmt: skip
+              if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed, t.repeat) not in loose)]  # fmt: skip
     wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
     many = (
         f"{len(rows):,} of {len(asked):,} that were asked for"
@@ -85,9 +89,11 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
         shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
         if over or not shorter:  # a run that was stopped while it was extended had not looked at those again
             evidence.trial_ended(trial, row)
-    for record in before[[*KEY, *(c for c in ("train_loss", "valid_loss") if c in before)]].to_dict("records"):
+    for record in before[[*run_key(before), *(c for c in ("train_loss", "valid_loss") if c in before)]].to_dict(
+        "records"
+    ):
         first = {str(name): value for name, value in record.items()}
-        whose = trials.get(f"{first['phase']} {first['seed']} {float(first['lr'])!r} {first['arm']}")
+        whose = trials.get(key_of_row(first))
         if whose is not None:
             evidence.first_record(whose, first)
     agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
@@ -186,7 +192,7 @@ def kept_weights(directory: Path, rows: Rows) -> Finding:
 
 def name_of(trial: Trial) -> str:
     tuned = f", tuning lr {trial.arm.lr:g}" if trial.phase == "tune" else ""
-    return f"{trial.arm.label}, seed {trial.seed}{tuned}"
+    return f"{trial.name}{tuned}"
 
 
 def trials_of(number: int) -> str:

@@ -11,13 +11,14 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from ..core.columns import run_key
 from ..core.comparison import Comparison, Trial
 from ..errors import OptcompareError, RunDirectoryError, explain
 from ..planning.resolve import objects_of, restore
 from ..registry.manager import Registry
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import KEY, Kept, State, has_tables, key_of
+from ..storage.journal import Kept, State, has_tables, key_of
 from ..storage.provenance import describe_environment, differences, other_sources
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
@@ -220,11 +221,13 @@ def _trained_again(
     trainer: LoopTrainer, sample: Rows, result: ResultTables, directory: Path,
     advanced: Callable[[int, int, float], None],
 ) -> Iterator[Finding]:  # fmt: skip
-    records = result.records.groupby(KEY, sort=False).indices
+    key = run_key(result.records.columns)
+    records = result.records.groupby(key, sort=False).indices
     states = _states(directory, sample)
     work = [row["updates"] * (1 if row["trainer"] == "loop" else 2) for _, row in sample]
     for number, (trial, row) in enumerate(sample):
-        places = records.get((trial.phase, trial.arm.label, trial.arm.lr, trial.seed), ())
+        identity = (trial.phase, trial.arm.label, trial.arm.lr, trial.seed, trial.repeat)
+        places = records.get(identity[: len(key)], ())
         mine = [{str(k): v for k, v in one.items()} for one in result.records.iloc[list(places)].to_dict("records")]
         before, whole = sum(work[:number]), sum(work)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST, EVERY = 1000, 5.0
 """Values that a store takes at once; seconds between what is sent of a trial that is under way."""
-NOT_METRICS = ("seed", "split", "mark", "samples", "lr")
+NOT_METRICS = ("seed", "repeat", "split", "mark", "samples", "lr")
 LONGEST = 6000
 _ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
@@ -118,11 +118,10 @@ class MLflow(Tracker):
             arm = trial.arm
             values = {
                 "arm": arm.label, "strategy": arm.strategy.label, "optimizer": arm.optimizer.label, "lr": arm.lr,
-                "schedule": arm.schedule, "seed": trial.seed, "phase": trial.phase, **arm.hyperparameters,
+                "schedule": arm.schedule, "seed": trial.seed, "repeat": trial.repeat or None,
+                "phase": trial.phase, **arm.hyperparameters,
             }  # fmt: skip
-            self._runs[trial] = self._begin(
-                f"{arm.label}, seed {trial.seed}", values, {"mlflow.parentRunId": self._parent}
-            )
+            self._runs[trial] = self._begin(trial.name, values, {"mlflow.parentRunId": self._parent})
         return self._runs[trial]
 
     def _begin(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ def optcompare_trackers() -> dict[str, type[Tracker]]:
     return {"tensorboard": TensorBoard}
 
 
-NOT_CURVES = ("seed", "split", "mark", "samples", "lr")
+NOT_CURVES = ("seed", "repeat", "split", "mark", "samples", "lr")
 
 
 class TensorBoard(Tracker):
@@ -72,6 +72,7 @@ class TensorBoard(Tracker):
     def _writer(self, trial: Trial) -> SummaryWriter:
         if trial not in self._open:
             tuned = ("tune", f"lr={trial.arm.lr:.4g}") if trial.phase == "tune" else ("", "")
-            path = self._logs / tuned[0] / self._names[trial.arm.label] / tuned[1] / f"seed-{trial.seed}"
+            repeat = f"-repeat-{trial.repeat}" if trial.repeat else ""
+            path = self._logs / tuned[0] / self._names[trial.arm.label] / tuned[1] / f"seed-{trial.seed}{repeat}"
             self._open[trial] = self._make(str(path), flush_secs=10)
         return self._open[trial]

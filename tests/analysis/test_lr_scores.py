@@ -10,7 +10,7 @@ import pytest
 
 from optcompare.analysis.lr_scores import best_rates, expected_best, rate_scores
 from optcompare.errors import ComparisonError
-from tests.helpers.tables import INF, NAN, tables, trial
+from tests.helpers.tables import INF, NAN, in_repeats, tables, trial
 
 
 def tuning(finals: dict[tuple[str, float], list[float]]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,6 +97,19 @@ def test_best_rate_says_whether_a_better_one_may_lie_outside(by_rate, rate, at_e
     (found,) = best_rates(scored(*(("a", lr, score) for lr, score in by_rate.items()))).to_dict("records")
     assert found["lr"] == pytest.approx(rate, nan_ok=True)
     assert (found["at_edge"], found["all_diverged"]) == (at_edge, all_diverged)
+
+
+def test_repeats_are_scored_and_chosen_one_by_one():
+    first, second = tuning({("a", 0.1): [1, 3], ("a", 1.0): [4, 6]}), tuning({("a", 0.1): [8, 8], ("a", 2.0): [5, 5]})
+    found = rate_scores(*in_repeats(first, second), "train_loss")
+    assert found[["arm", "repeat", "lr", "score"]].to_numpy().tolist() == [
+        ["a", 1, 0.1, 2],
+        ["a", 1, 1.0, 5],
+        ["a", 2, 0.1, 8],
+        ["a", 2, 2.0, 5],
+    ]
+    best = best_rates(found)
+    assert best[["arm", "repeat", "lr", "score"]].to_numpy().tolist() == [["a", 1, 0.1, 2], ["a", 2, 2.0, 5]]
 
 
 def test_expected_best_of_1_to_n():

@@ -96,7 +96,7 @@ class TestStopAtGoal:
     def test_it_needs_a_goal_and_survives_json(self):
         with pytest.raises(ComparisonError, match="to stop at the goal a comparison needs one; give --goal"):
             ask(goal=None)
-        comparison = ask(tune=8, tune_closer=4).setup.comparison
+        comparison = ask(tune=8).setup.comparison
         assert comparison.tuning.closer == 4
         assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
 
@@ -108,16 +108,16 @@ class TestStopAtGoal:
 class TestTuning:
     def test_the_second_round_lies_around_the_best_of_the_first(self):
         """Steps of 10: two more on either side of 1 stand at 10^(±1/3) and 10^(±2/3)."""
-        found = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 4).closer_to({"a": 1.0})
+        found = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 4).closer_to([{"a": 1.0}])
         assert found.rates["a"] == (0.1, 1.0, 10.0, 0.2154, 0.4642, 2.154, 4.642)
         assert (found.seeds, found.closer) == (2, 0)
-        beyond = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 2).closer_to({"a": 10.0})
+        beyond = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 2).closer_to([{"a": 10.0}])
         assert beyond.rates["a"][3:] == (3.162, 31.62)
         with pytest.raises(ComparisonError, match="must be an even number, got 3"):
             Tuning({"a": (0.1, 1.0)}, 2, 3)
 
     def test_every_arm_tries_as_many_and_the_median_samples_to_the_goal_decide(self):
-        result = execute(ask(tune=8, tune_closer=4, tune_seeds=3))
+        result = execute(ask(tune=8, tune_seeds=3))
         tried = result.trials[result.trials["phase"] == "tune"]
         assert tried.groupby("arm")["lr"].nunique().to_dict() == {"full": 8, "mini:4": 8}
         for arm in result.comparison.arms:

@@ -70,7 +70,7 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     import pandas as pd
 
     from optcompare.analysis.certificate import Agreement, Evidence
-    from optcompare.execution.run import _as_planned
+    from optcompare.execution.table_order import as_planned
     from optcompare.report.result import Result
     from optcompare.results.tables import describe
     from optcompare.storage.journal import Journal, forget_parts
@@ -96,7 +96,7 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     most = sum(path.is_file() for path in directory.rglob("*"))
     yield
     tables = [
-        _as_planned(pd.concat(parts, ignore_index=True), comparison) for parts in zip(*journal.tables, strict=True)
+        as_planned(pd.concat(parts, ignore_index=True), comparison) for parts in zip(*journal.tables, strict=True)
     ]
     certificate = evidence.certificate(Agreement(0, 0.0, 1.0))
     result = Result(comparison, *tables, certificate, environment=environment)

@@ -195,9 +195,12 @@ ODD = {
     "several rates to tune": ({"lr": [0.1, 0.2], "tune": 3}, "--tune searches the learning rate itself; give one --lr"),
     "a range without tuning": (
         {"tune_range": (0.1, 1.0)},
-        "--tune-range and --tune-seeds say how to tune; give --tune N too",
+        "--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too",
     ),
-    "seeds without tuning": ({"tune_seeds": 5}, "--tune-range and --tune-seeds say how to tune; give --tune N too"),
+    "seeds without tuning": (
+        {"tune_seeds": 5},
+        "--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too",
+    ),
     "a range without room": ({"tune": 4, "tune_range": (0.01, 0.010001)}, "too narrow for 4 different rates"),
 }
 

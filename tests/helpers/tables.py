@@ -48,3 +48,10 @@ def ended(finals: Mapping[str, Sequence[float]], column: str = "train_loss") -> 
                 losses, others = [9.0, values[seed]], {} if column == "train_loss" else {column: [0.1, values[seed]]}
                 made.append(trial(arm, seed, losses, status, **others))
     return tables(*made)
+
+
+def in_repeats(*repeats: tuple[pd.DataFrame, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Records and trials of arms that were tuned several times, from those of each repeat."""
+    numbered = [[table.assign(repeat=number) for table in pair] for number, pair in enumerate(repeats, 1)]
+    records, trials = (pd.concat(tables, ignore_index=True) for tables in zip(*numbered, strict=True))
+    return records, trials

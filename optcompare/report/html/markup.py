@@ -19,10 +19,12 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 def question(result: Result) -> str:
     """What was compared, in a line: arms, rates, seeds, budget, device."""
     comparison = result.comparison
-    rates = list(dict.fromkeys(f"{arm.optimizer.label} lr {arm.lr:g}" for arm in comparison.arms))
+    tuned = "tuned lr" if comparison.repeats > 1 else ""
+    rates = list(dict.fromkeys(f"{arm.optimizer.label} {tuned or f'lr {arm.lr:g}'}" for arm in comparison.arms))
     some = rates if len(rates) <= 6 else [*rates[:5], f"{len(rates) - 5} more"]
     seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
     seeds += f" on {comparison.split_seeds:,} splits" if comparison.split_seeds > 1 else ""
+    seeds += f" at the rates of {comparison.repeats} tuning repeats" if comparison.repeats > 1 else ""
     arms = [short(arm.label) for arm in comparison.arms]
     named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
     return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.precision}"
@@ -60,6 +62,11 @@ def sort_value(shown: str) -> float | None:
 def short(name: str) -> str:
     """A name as it stands among others."""
     return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
+
+
+def sentence(words: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def text(plain: str) -> str:

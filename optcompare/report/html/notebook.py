@@ -6,8 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from ..table import certificate_lines, goal_cells, pair_cells, summary_cells
-from .markup import question, table, text
+from ..table import certificate_lines, goal_cells, interval_words, pair_cells, summary_cells
+from .markup import question, sentence, table, text
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -63,9 +63,7 @@ def _picture(result: Result) -> str:
 
 def _tables(result: Result) -> list[str]:
     summary = result.summary()
-    several = len(result.comparison.seeds) > 1
-    said = "Mean over seeds ± half of its 95% t interval." if several else "One seed: no interval."
-    found = [table(*summary_cells(summary), said)]
+    found = [table(*summary_cells(summary), sentence(interval_words(summary)))]
     if result.goal is not None:
         found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))
     pairs = result.pairs()

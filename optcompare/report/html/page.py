@@ -18,12 +18,21 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 
 from ...analysis.statistics import final_values, judged_column
+from ...core.columns import trial_key
 from ...core.formatting import duration, number
 from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
-from ..table import goal_cells, pair_cells, spread_cells, summary_cells, tuning_cells
-from .markup import question, short, table, text
+from ..table import (
+    goal_cells,
+    interval_words,
+    pair_cells,
+    spread_cells,
+    summary_cells,
+    tuning_cells,
+    tuning_words,
+)
+from .markup import question, sentence, short, table, text
 from .series import VALUES, embedded
 
 if TYPE_CHECKING:
@@ -114,7 +123,7 @@ def _chart(result: Result, place: int, values: int) -> Iterator[str]:
     data = embedded(
         records, trials, metric=result.compared, errors=result.comparison.errors, goal=goal, values=values
     )  # fmt: skip
-    drawn = with_status(records[["workload", "arm", "seed", "mark", "train_loss"]], trials)
+    drawn = with_status(records[["workload", *trial_key(records), "mark", "train_loss"]], trials)
     yield f"<h2>{text(what_was_shared(records, trials))}</h2>"
     yield f'<figure class="curves" data-from="data-{place}"><noscript><p>The curves need JavaScript.</p></noscript>'
     yield f"<figcaption>{text(what_is_drawn(drawn, trials))}</figcaption></figure>"
@@ -123,23 +132,21 @@ def _chart(result: Result, place: int, values: int) -> Iterator[str]:
 
 
 def _tables(result: Result) -> Iterator[str]:
-    summary, several = result.summary(), len(result.comparison.seeds) > 1
+    summary, several = result.summary(), len(result.comparison.seeds) * result.comparison.repeats > 1
     yield "<h2>Summary</h2>"
-    yield table(
-        *summary_cells(summary),
-        "Mean over seeds ± half of its 95% t interval." if several else "One seed: no interval.",
-    )
+    yield table(*summary_cells(summary), sentence(interval_words(summary)))
     if result.goal is not None:
         yield table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
+    what = style.what_counts(result.reported[1])
     for column in _columns(result) if several else ():
-        yield table(*spread_cells(summary, column), "How the final values lie over seeds.")
+        yield table(*spread_cells(summary, column), f"How the final values lie over {what}.")
     pairs = result.pairs()
     if len(pairs):
         yield f"<h2>Against {text(result.baseline)}, seed by seed</h2>"
         yield table(*pair_cells(pairs, result.compared), "Differences less than 0 are for the arm.")
     if result.comparison.tuning is not None and result.status == "finished":
         yield "<h2>Tuning</h2>"
-        yield table(*tuning_cells(result.tuning(), result.compared), "On seeds that no report seed ever is.")
+        yield table(*tuning_cells(result.tuning(), result.compared), sentence(tuning_words(result.comparison.tuning)))
 
 
 def _columns(result: Result) -> list[str]:
@@ -150,9 +157,9 @@ def _columns(result: Result) -> list[str]:
 def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     if trials.empty:
         return ""
-    columns = _columns(result)
+    columns, key = _columns(result), trial_key(trials)
     finals = {
-        column: final_values(*result.reported, column).set_index(["arm", "seed"])["final"]
+        column: final_values(*result.reported, column).set_index(key)["final"]
         for column in (columns if len(result.reported[0]) else ())
     }
     whole = trials["status"] == "finished"
@@ -161,8 +168,7 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     shown = shown.loc[trials.index[trials.index.isin(shown.index)]]
     reasons = (shown["reason"].fillna("") != "").any()
     header = [
-        "arm",
-        "seed",
+        *key,
         "lr",
         "status",
         *(f"final {column}" for column in columns),
@@ -174,10 +180,10 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     ]
     rows = []
     for row in shown.to_dict("records"):
-        key = (row["arm"], row["seed"])
-        ends = [number(float(finals[column].get(key, math.nan)) if finals else math.nan) for column in columns]
+        name = tuple(row[each] for each in key)
+        ends = [number(float(finals[column].get(name, math.nan)) if finals else math.nan) for column in columns]
         cells = [
-            str(row["arm"]), str(row["seed"]), f"{row['lr']:.4g}", str(row["status"]), *ends,
+            *map(str, name), f"{row['lr']:.4g}", str(row["status"]), *ends,
             f"{row['updates']:,}", f"{row['samples']:,}", duration(float(row["train_seconds"])), str(row["trainer"]),
             str(row["weights_sha256"])[:8],
         ]  # fmt: skip

@@ -13,9 +13,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ...analysis.statistics import final_columns, measured_columns
+from ...core.columns import trial_key
 from ...errors import printable
 from ..plots import style
-from ..plots.curves import METRIC_NAMES, Curves, X, arm_curves, loss_limits, with_status, x_limits, x_name
+from ..plots.curves import (
+    METRIC_NAMES,
+    Curves,
+    X,
+    arm_curves,
+    loss_limits,
+    numbered_trials,
+    trial_counts,
+    with_status,
+    x_limits,
+    x_name,
+)
 from ..plots.style import Floats
 
 VALUES = 450_000
@@ -23,7 +35,7 @@ VALUES = 450_000
 POINTS = 1_000
 """The most points of a median."""
 XS: tuple[X, ...] = ("epochs", "updates", "samples", "seconds")
-_SETTINGS = {"seed", "split", "mark", "update", "epoch", "samples", "seconds"}
+_SETTINGS = {"seed", "repeat", "split", "mark", "update", "epoch", "samples", "seconds"}
 
 
 class Pool:
@@ -80,14 +92,15 @@ def embedded(
     """A JSON object of what the page draws; ``metric`` is shown first, ``errors`` are those of which less is better.
 
     ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``, each with
-    its median (``x`` by axis, ``y`` by metric) and ``seeds``, rows of number, status, ``x`` and ``y``. Where so many
+    its median (``x`` by axis, ``y`` by metric) and ``seeds``, a row for each trial: the seed, with its tuning repeat where
+    there are several, status, ``x`` and ``y``. Where so many
     seeds and marks exceed ``values``, the seeds' lines keep fewer points; medians keep ``POINTS``.
     """
     records = with_status(records, trials)
     names = metrics(records)
     pool, colours = Pool(), style.arm_colours(list(records["arm"].unique()))
     groups = {arm: records[records["arm"] == arm] for arm in colours}
-    lines = sum(min(rows["seed"].nunique(), style.DRAWN) for rows in groups.values())
+    lines = sum(min(count, style.DRAWN) for count in trial_counts(records))
     most = max(values // max(lines * (len(names) + len(XS)), 1), 12)
     dashes = {dash: i for i, dash in enumerate(style.DASHES)}
     looks = style.line_styles(colours)
@@ -106,7 +119,7 @@ def embedded(
         "metrics": [_measure(records, name, errors) for name in names],
         "first": names.index(metric) if metric in names else 0,
         "goal": {"metric": names.index(goal[0]), "value": goal[1]} if goal and goal[0] in names else None,
-        "thinned": bool(records.groupby(["arm", "seed"], observed=True).size().max() > min(most, POINTS)),
+        "thinned": bool(records.groupby(trial_key(records), observed=True).size().max() > min(most, POINTS)),
         "arms": arms,
     }
     head = json.dumps(page, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -116,7 +129,7 @@ def embedded(
 def _arm(rows: pd.DataFrame, names: Sequence[str], errors: Sequence[str], pool: Pool, most: int) -> dict[str, Any]:
     by_x = [arm_curves(rows, x, names[0]) for x in XS]
     by_metric = [_curves(rows, name, errors) for name in names]
-    every, first = np.unique(rows["seed"].to_numpy(), return_index=True)
+    every, first = np.unique(numbered_trials(rows), return_index=True)
     drawn = style.spread(len(every))
     few = kept(len(by_x[0].median), POINTS)
     seeds = []
@@ -124,7 +137,9 @@ def _arm(rows: pd.DataFrame, names: Sequence[str], errors: Sequence[str], pool: 
         some = kept(len(by_x[0].trials[i]), most)
         xs = [pool.add(curves.trials[i][some, 0]) for curves in by_x]
         ys = [pool.add(curves.trials[i][some, 1]) for curves in by_metric]
-        seeds.append([int(every[place]), str(rows["status"].iloc[first[place]]), xs, ys])
+        one = rows.iloc[first[place]]
+        name = int(one["seed"]) if "repeat" not in rows else f"{one['seed']}, repeat {one['repeat']}"
+        seeds.append([name, str(one["status"]), xs, ys])
     return {
         "x": [pool.add(curves.median[few, 0]) for curves in by_x],
         "y": [pool.add(curves.median[few, 1]) for curves in by_metric],
@@ -144,7 +159,7 @@ def _curves(rows: pd.DataFrame, name: str, errors: Sequence[str]) -> Curves:
 
 def _note(rows: pd.DataFrame) -> str:
     """'2 of 10 diverged', or nothing."""
-    ended = rows.drop_duplicates("seed")["status"]
+    ended = rows.drop_duplicates(trial_key(rows))["status"]
     counts = Counter(map(str, ended))
     return ", ".join(f"{n} of {len(ended)} {status}" for status, n in counts.items() if status != "finished")
 

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from ...core.columns import trial_key
 from ...errors import RAISED
 from . import scales, style
-from .curves import SIGNS, X
+from .curves import SIGNS, X, trial_counts
 from .layout import Heading, below_axes, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .panel import Panel
 from .paths import END, START
@@ -57,8 +58,9 @@ def with_mean_batch_size(records: pd.DataFrame) -> pd.DataFrame:
     """
     if "mean_batch_size" in records:
         return records
-    ordered = records.sort_values(["arm", "seed", "update"], kind="stable")
-    steps = ordered.groupby(["arm", "seed"], sort=False, observed=True)[["samples", "update"]].diff()
+    key = trial_key(records)
+    ordered = records.sort_values([*key, "update"], kind="stable")
+    steps = ordered.groupby(key, sort=False, observed=True)[["samples", "update"]].diff()
     mean = steps["samples"] / steps["update"].where(steps["update"] > 0)
     return records.assign(mean_batch_size=mean.reindex(records.index))
 
@@ -112,12 +114,6 @@ class Sharpness(Panel):
         turns = {arm: (turn, len(arms)) for arms in same.values() for turn, arm in enumerate(arms)}
         for arm, (turn, of) in turns.items():
             mine, colour = rows[rows["arm"] == arm], colours[arm]
-            if mine["edge"].nunique() == 1:
-                places, edges = np.array(across), np.full(2, float(mine["edge"].iloc[0]))
-            else:
-                one = mine[mine["seed"] == mine["seed"].min()].sort_values("mark", kind="stable")
-                column = {"epochs": "epoch", "updates": "update"}.get(x, x)
-                places, edges = one[column].to_numpy(float), one["edge"].to_numpy(float)
             # Arms of one edge take turns, so that no line hides another.
             look: dict[str, Any] = {
                 "color": colour,
@@ -126,8 +122,20 @@ class Sharpness(Panel):
                 "zorder": 3.5,
                 "label": "_edge",
             }
-            ax.plot(np.maximum(places, across[0]), edges, **look)
+            repeats = [part for _, part in mine.groupby("repeat")] if "repeat" in mine else [mine]
+            for of_one_rate in repeats:
+                places, edges = _edge_line(of_one_rate, x, across)
+                ax.plot(np.maximum(places, across[0]), edges, **look)
         return ax
+
+
+def _edge_line(rows: pd.DataFrame, x: X, across: tuple[float, float]) -> tuple[Floats, Floats]:
+    """Where the edge of stability lies along x: everywhere at the same height, else as on the first seed."""
+    if rows["edge"].nunique() == 1:
+        return np.array(across), np.full(2, float(rows["edge"].iloc[0]))
+    one = rows[rows["seed"] == rows["seed"].min()].sort_values("mark", kind="stable")
+    column = {"epochs": "epoch", "updates": "update"}.get(x, x)
+    return one[column].to_numpy(float), one["edge"].to_numpy(float)
 
 
 class Plane(Panel):
@@ -143,7 +151,9 @@ class Plane(Panel):
 
     def said(self, table: pd.DataFrame) -> str:
         far = [str(arm) for arm in table.loc[~table["fitted"], "arm"].unique()]
-        text = f"Circle: start; diamonds: end (seed {int(table['seed'].iloc[0])}). For comparison: {RANDOM_WALK}."
+        repeat = f", tuning repeat {int(table['repeat'].iloc[0])}" if "repeat" in table else ""
+        seed = f"seed {int(table['seed'].iloc[0])}{repeat}"
+        text = f"Circle: start; diamonds: end ({seed}). For comparison: {RANDOM_WALK}."
         return f"{text} Far outside: {', '.join(far)}." if far else text
 
     def limits(self, table: pd.DataFrame) -> Limits:
@@ -258,9 +268,9 @@ def _lines(panel: Panel, table: pd.DataFrame) -> str:
     """What thick, thin and marked lines mean."""
     if panel.reads != "records":
         return ""
-    seeds = table.groupby("arm", observed=True)["seed"].nunique().max()
-    thin = "each seed" if seeds <= style.DRAWN else style.seeds_drawn(seeds)
-    said = [f"Thick lines: median over seeds; thin lines: {thin}."] if seeds > 1 else []
+    most, what = trial_counts(table).max(), style.what_counts(table)
+    thin = f"each {what[:-1]}" if most <= style.DRAWN else style.drawn(most, what)
+    said = [f"Thick lines: median over {what}; thin lines: {thin}."] if most > 1 else []
     stopped = [sign + status for status, sign in SIGNS.items() if status in set(table["status"])]
     return " ".join([*said, *([f"{', '.join(stopped)} (last finite value)."] if stopped else [])])
 

@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...core.columns import trial_key
 from . import scales, style
 from .builtin_panels import PanelRow
-from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, with_status
+from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, trial_counts, with_status
 from .panel import Panel
 from .paths import Maps, arm_path
 from .style import LEFT, MARGIN, WIDTH, Sheet
@@ -76,6 +77,7 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
         return "Nothing was measured"
     fewest, most = counts.min(), counts.max()
     seeds = f"{most:,} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest:,} to {most:,} seeds"
+    seeds += f" at the rates of {records['repeat'].nunique():,} tuning repeats" if "repeat" in records else ""
     epochs = ["epochs_begun"] if "epochs_begun" in trials else []  # a trial that ended early saw the order of fewer
     prints = (("weights", "weights_sha256", ["seed"]), ("sample order", "order_sha256", ["seed", *epochs]))
     shared = [
@@ -90,10 +92,10 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     """The workload, what thick, thin and marked lines mean, and which arms have no line."""
     workloads = list(records["workload"].unique()) if "workload" in records else []
     parts = [f"Workload {', '.join(workloads)}."] if workloads else []
-    seeds = records.groupby("arm")["seed"].nunique().max() if len(records) else 0
-    if records["seed"].nunique() > 1:
-        thin = "each seed" if seeds <= style.DRAWN else f"{style.seeds_drawn(seeds)} of an arm"
-        parts.append(f"Thick lines: median over seeds; thin lines: {thin}.")
+    most, what = trial_counts(records).max() if len(records) else 0, style.what_counts(records)
+    if most > 1:
+        thin = f"each {what[:-1]}" if most <= style.DRAWN else f"{style.drawn(most, what)} of an arm"
+        parts.append(f"Thick lines: median over {what}; thin lines: {thin}.")
     ended, seen = set(records["status"].unique()), set(records["arm"].unique())
     signs = [sign + status for status, sign in SIGNS.items() if status in ended]
     if signs:
@@ -108,7 +110,16 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 def _needed(records: pd.DataFrame, metric: str, xs: Sequence[X]) -> pd.DataFrame:
     """The columns that are drawn: the others need not be copied."""
-    columns = {"workload", "arm", "seed", "mark", "status", "clock", "train_loss", metric, *(COLUMNS[x] for x in xs)}
+    columns = {
+        "workload",
+        *trial_key(records),
+        "mark",
+        "status",
+        "clock",
+        "train_loss",
+        metric,
+        *(COLUMNS[x] for x in xs),
+    }
     return records[[name for name in records.columns if name in columns]]
 
 
@@ -127,9 +138,12 @@ def _reported(table: pd.DataFrame) -> pd.DataFrame:
 
 def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X) -> Name:
     end = arm_curves(rows, x, metric).end
-    rows = rows.drop_duplicates("seed")
+    key = trial_key(rows)
+    rows = rows.drop_duplicates(key)
     known = [trials[trials["arm"] == arm], rows] if len(trials) else [rows]
-    statuses = {seed: status for table in known for seed, status in zip(table["seed"], table["status"], strict=True)}
+    statuses = {
+        tuple(trial): status for table in known for *trial, status in table[[*key, "status"]].itertuples(index=False)
+    }
     ended, total = Counter(statuses.values()), len(statuses)
     notes = [
         f"{SIGNS.get(status, '')}{'' if count == total else f'{count:,} of {total:,} '}{status}"

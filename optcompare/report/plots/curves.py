@@ -18,6 +18,7 @@ from matplotlib.collections import LineCollection
 from numpy.typing import NDArray
 
 from ...analysis.statistics import estimated, on_shared_clock
+from ...core.columns import trial_key
 from . import scales, style
 from .scales import Limits
 from .style import Floats
@@ -41,7 +42,7 @@ SIGNS = {"diverged": "× ", "failed": "+ "}
 class Curves:
     """One arm as it is drawn: points are (x, metric).
 
-    ``trials`` has one float[n, 2] a seed, for at most ``style.DRAWN`` of them; ``median`` is float[m, 2] over all, NaN where
+    ``trials`` has one float[n, 2] each, for at most ``style.DRAWN`` of them; ``median`` is float[m, 2] over all, NaN where
     the median is infinite;
     ``stopped`` gives by status the last finite point of each trial that diverged or failed.
     """
@@ -68,12 +69,13 @@ def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd
     texts = [name for name in ("workload", "arm", "clock") if name in records]
     records = records.assign(**{name: _category(records[name]) for name in texts})
     records = records.sort_values("mark", kind="stable", ignore_index=True)
-    number = records.groupby(["arm", "seed"], sort=False).ngroup().to_numpy()
-    last = records.iloc[_last_places(number)][["arm", "seed", "train_loss"]]
+    key = trial_key(records)
+    number = records.groupby(key, sort=False).ngroup().to_numpy()
+    last = records.iloc[_last_places(number)][[*key, "train_loss"]]
     status = np.full(len(last), "finished", dtype=object)
     if trials is not None and not trials.empty:
-        known = trials.drop_duplicates(["arm", "seed"], keep="last")[["arm", "seed", "status"]]
-        found = last[["arm", "seed"]].astype({"arm": known["arm"].dtype}).merge(known, on=["arm", "seed"], how="left")
+        known = trials.drop_duplicates(key, keep="last")[[*key, "status"]]
+        found = last[key].astype({"arm": known["arm"].dtype}).merge(known, on=key, how="left")
         status = found["status"].fillna("finished").to_numpy(object)
     status[~np.isfinite(last["train_loss"].to_numpy(float))] = "diverged"
     records["status"] = _category(pd.Series(status)).take(number)
@@ -93,6 +95,19 @@ def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
     return places
 
 
+def numbered_trials(rows: pd.DataFrame) -> NDArray[np.int64]:
+    """For each row of an arm the same number for the same trial, rising with seeds and then with tuning repeats."""
+    numbers = rows["seed"] if "repeat" not in rows else rows.groupby(["seed", "repeat"]).ngroup()
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def trial_counts(records: pd.DataFrame) -> pd.Series[int]:
+    """How many trials each arm has."""
+    if "repeat" not in records:
+        return records.groupby("arm", observed=True)["seed"].nunique()
+    return records.drop_duplicates(trial_key(records)).groupby("arm", observed=True).size()
+
+
 def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
     """The curves of one arm, whose ``rows`` have a status.
 
@@ -101,7 +116,7 @@ def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
     luckier seeds.
     """
     marks, row = np.unique(rows["mark"].to_numpy(), return_inverse=True)
-    seeds, first, column = np.unique(rows["seed"].to_numpy(), return_index=True, return_inverse=True)
+    seeds, first, column = np.unique(numbered_trials(rows), return_index=True, return_inverse=True)
     place, loss = np.full((2, len(marks), len(seeds)), np.nan)
     place[row, column] = rows[COLUMNS[x]].to_numpy(float)
     loss[row, column] = rows[metric].fillna(np.inf).to_numpy(float)
@@ -136,13 +151,14 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
     higher than 100 times the start (linear: twice the way down above it) is shown.
     """
-    finite = records[["arm", "seed", "status", metric]][np.isfinite(records[metric])]
+    key = trial_key(records)
+    finite = records[[*key, "status", metric]][np.isfinite(records[metric])]
     kept = finite[finite["status"] != "diverged"]
     kept = kept if len(kept) else finite
     if kept.empty:
         return Limits(0.0, 1.0, "linear")
     values, by_arm = kept[metric], kept.groupby("arm", sort=False)[metric]
-    trials = kept.groupby(["arm", "seed"], sort=False)[metric]
+    trials = kept.groupby(key, sort=False)[metric]
     starts, ends = trials.first(), trials.last().groupby("arm").median()
     bulk = by_arm.quantile(0.05, interpolation="higher"), by_arm.quantile(0.95, interpolation="lower")
     core, start = pd.concat([*bulk, starts, ends], ignore_index=True), float(starts.max())
@@ -191,7 +207,7 @@ def draw_loss(
     colours: Mapping[str, str],
     limits: Limits | None = None,
 ) -> Axes:
-    """Draws each arm's seeds as thin lines and their median as a thick one, against ``x``; lower is better.
+    """Draws each arm's trials as thin lines and their median as a thick one, against ``x``; lower is better.
 
     A trial that diverged or failed ends in a marker (× or +) at its last finite value, on the edge of the axes where
     that lies beyond. ``limits``: those of the loss, where they are known.

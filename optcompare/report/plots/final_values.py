@@ -59,7 +59,7 @@ def draw_final(
     *,
     metric: str = "train_loss",
 ) -> Axes:
-    """Draws one row an arm: a dot for each seed's final value, and below the dots their mean with its 95% t interval.
+    """Draws one row an arm: a dot for each trial's final value, and below the dots their mean with its 95% t interval.
 
     ``finals`` holds arm, seed and value (not finite where the seed diverged), ``intervals`` arm, mean, low and high
     (NaN where there is none: then no mean is drawn, or no interval). Diverged seeds are one × on the right edge, with
@@ -134,14 +134,15 @@ def final_figure(
 ) -> Figure:
     """The final values of all seeds as one figure, ``width`` inches wide; see :func:`draw_final` for the tables."""
     arms = shown_arms(list(finals["arm"]), colours)
-    most = max(finals.groupby("arm")["seed"].nunique(), default=0)
-    said = [f"Dots: {style.seeds_drawn(most)}." if most > 1 else "Dots: the only seed."]
+    most, what = max(finals.groupby("arm").size(), default=0), style.what_counts(finals)
+    said = [f"Dots: {style.drawn(most, what)}." if most > 1 else "Dots: the only seed."]
     if np.isfinite(intervals["low"].to_numpy(float)).any():
-        said.append("Diamonds: mean with its 95% t interval.")
+        interval = "95% interval over seeds and tuning repeats" if what == "trials" else "95% t interval"
+        said.append(f"Diamonds: mean with its {interval}.")
     elif np.isfinite(intervals["mean"].to_numpy(float)).any():
         said.append("Diamonds: mean.")
     if not np.isfinite(finals["value"].to_numpy(float)).all():
-        said.append("×:\u00a0lost (diverged or failed); no mean is given where a seed was lost.")
+        said.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
     with style.plain():
         heading = Heading(width, title, " ".join([*said, *([note] if note else [])]))
         name = f"final {METRIC_NAMES.get(metric, metric.replace('_', ' '))}"

@@ -103,10 +103,10 @@ def _pale(colour: str) -> tuple[float, float, float]:
 
 def what_is_missed(times: pd.DataFrame) -> str:
     """What bars, dots and crosses mean."""
-    by_arm = _by_arm(times).values()
-    said = [f"Bars: median over seeds; dots: {style.seeds_drawn(max(map(len, by_arm), default=0))}."]
+    by_arm, what = _by_arm(times).values(), style.what_counts(times)
+    said = [f"Bars: median over {what}; dots: {style.drawn(max(map(len, by_arm), default=0), what)}."]
     if any(not np.isfinite(values).all() for values in by_arm):
-        said.append("×:\u00a0seeds that missed the goal, which count as infinite.")
+        said.append(f"×:\u00a0{what} that missed the goal, which count as infinite.")
     if any(math.isinf(float(np.median(values))) for values in by_arm):
         said.append("Hatched: the median is a miss.")
     return " ".join(said)

@@ -185,7 +185,8 @@ class Maps:
     def draw(self, sheet: Sheet, top: float) -> None:
         """Draws heading and maps from ``top`` inches on."""
         seed = int(self.paths.loc[self.paths["kind"] == "path", "seed"].min())
-        heading = f"Path of the weights, seed {seed}"
+        repeat = f", tuning repeat {self.paths['repeat'].min()}" if "repeat" in self.paths else ""
+        heading = f"Path of the weights, seed {seed}{repeat}"
         sheet.text(style.MARGIN, top + 0.1, heading, size=style.MEDIUM, weight="bold", va="center_baseline")
         left = style.MARGIN + style.text_width(heading, style.MEDIUM, "bold") / 72 + 0.35
         texts = {"start": START, "after the last update": END, "lowest loss (darker is higher)": LOWEST}

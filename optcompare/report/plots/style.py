@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -89,9 +89,14 @@ def spread(count: int) -> NDArray[np.int64]:
     return np.linspace(0, count - 1, min(count, DRAWN)).round().astype(np.int64)
 
 
-def seeds_drawn(count: int) -> str:
+def what_counts(columns: Iterable[Hashable]) -> str:
+    """What an arm has several of, from the columns of a table: seeds, or trials where there are tuning repeats too."""
+    return "trials" if "repeat" in set(columns) else "seeds"
+
+
+def drawn(count: int, what: str = "seeds") -> str:
     """'seeds', or how many of them are drawn."""
-    return "seeds" if count <= DRAWN else f"{DRAWN} of {count:,} seeds"
+    return what if count <= DRAWN else f"{DRAWN} of {count:,} {what}"
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:

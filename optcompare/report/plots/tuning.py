@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from ...analysis.lr_scores import tuned_key
 from . import scales, style
 from .curves import METRIC_NAMES
-from .layout import Heading, by_arm, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
 
@@ -64,21 +65,26 @@ def draw_tuning(
     scales.scale(ax, "y", up, size)
     dashes = style.line_styles(colours)
     for arm in arms:
-        rows = scores[scores["arm"] == arm].sort_values("lr", kind="stable")
+        mine = scores[scores["arm"] == arm]
+        repeats = [part for _, part in mine.groupby("repeat")] if "repeat" in mine else [mine]
         look: dict[str, Any] = {
             "color": colours[arm],
             "linestyle": dashes[arm],
-            "linewidth": 1.8 if len(arms) <= MANY else 1.4,
+            "linewidth": 1.8 if len(arms) <= MANY and len(repeats) == 1 else 1.4 if len(repeats) == 1 else 0.9,
         }
-        rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
-        ax.plot(rates, np.where(np.isfinite(values), values, np.nan), marker="o", markersize=2.6, label=arm, **look)
-        if {"low", "high"} <= set(rows.columns) and len(arms) <= MANY:
+        for part in repeats:
+            rows = part.sort_values("lr", kind="stable")
+            rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
+            ax.plot(rates, np.where(np.isfinite(values), values, np.nan), marker="o", markersize=2.6, label=arm, **look)
+        if {"low", "high"} <= set(rows.columns) and len(arms) <= MANY and len(repeats) == 1:
             band = rows[["low", "high"]].to_numpy(float).T
             ax.fill_between(rates, *np.where(np.isfinite(band), band, np.nan), color=colours[arm], alpha=0.13, lw=0)
     _draw_diverged(ax, scores, colours, up.high, size)
-    for arm, rate, score, at_edge in best[["arm", "lr", "score", "at_edge"]].itertuples(index=False):
+    for found in best.to_dict("records"):
+        arm, rate, score, at_edge = (found[name] for name in ("arm", "lr", "score", "at_edge"))
         if arm in arms and math.isfinite(score):
-            marker = _edge_marker(scores.loc[scores["arm"] == arm, "lr"].to_numpy(float), rate) if at_edge else "o"
+            tried = (scores[tuned_key(scores)] == [found[name] for name in tuned_key(scores)]).all(axis=1)
+            marker = _edge_marker(scores.loc[tried, "lr"].to_numpy(float), rate) if at_edge else "o"
             edge: dict[str, Any] = {
                 "markeredgecolor": "white",
                 "markeredgewidth": 0.8,
@@ -126,26 +132,33 @@ def _draw_diverged(ax: Axes, scores: pd.DataFrame, colours: Mapping[str, str], t
 
 def best_texts(best: pd.DataFrame, colours: Mapping[str, str], arms: list[str]) -> dict[str, str]:
     """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate diverged."""
-    rows, texts = by_arm(best), {}
+    texts = {}
     for arm in shown_arms(arms, colours):
-        score = float(rows[arm]["score"]) if arm in rows else math.nan
-        if math.isfinite(score):
-            at_edge = ", at the edge of its grid" if rows[arm]["at_edge"] else ""
-            text = f"best at {float(rows[arm]['lr']):.3g}{at_edge}"
+        rows = best[best["arm"] == arm]
+        found = rows[np.isfinite(rows["score"])]
+        if len(found):
+            edges = int(found["at_edge"].sum())
+            of = f" in {edges} of {len(rows)} repeats" if len(rows) > 1 else ""
+            low, high = (f"{rate:.3g}" for rate in (found["lr"].min(), found["lr"].max()))
+            text = f"best at {low if low == high else f'{low} to {high}'}"
+            text += f", at the edge of its grid{of}" if edges else ""
         else:
-            text = "all lost" if math.isinf(score) else "not tuned"
+            text = "all lost" if np.isinf(rows["score"]).any() else "not tuned"
         texts[arm] = f"{arm}: " + text.replace(" ", "\u00a0").replace(",\u00a0", ", ")
     return texts
 
 
 def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame) -> str:
     """What dots, triangles, crosses and bands mean."""
+    repeats = scores["repeat"].nunique() if "repeat" in scores else 1
     said = ["Large dot: the best rate."]
+    if repeats > 1:
+        said = [f"A line for each of {repeats} tuning repeats. Large dots: the best rates."]
     if best["at_edge"].any():
         said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
     if np.isinf(scores["score"]).any():
         said.append("×:\u00a0lost (diverged or failed).")
-    if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY:
+    if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY and repeats == 1:
         said.append("Bands: over the tuning seeds.")
     return " ".join(said)
 

@@ -26,7 +26,7 @@ from ..measurement.diagnosing import Diagnosing, sample_norms, trained
 from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet
 from ..measurement.module_flags import Flags, refuse_new_weights
 from ..measurement.module_state import changed_state, load_attributes, saved_state
-from ..measurement.projection import is_sketched, sketch
+from ..measurement.projection import is_first, is_sketched, sketch
 from ..measurement.recalibration import Sample, recalibrated
 from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
@@ -115,7 +115,7 @@ class TrialRun:
         self._sketched = is_sketched(comparison, trial)
         self.sample = Sample.of(self.source.n, comparison.eval_chunk) if comparison.recalibrate else None
         self.follows = (
-            comparison.measure > 0 and trial.seed == comparison.seeds[0] and sum(w.numel() for w in self.weights) == 2
+            comparison.measure > 0 and is_first(comparison, trial) and sum(w.numel() for w in self.weights) == 2
         )
 
     def go_on(self, state: State) -> None:

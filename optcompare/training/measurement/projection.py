@@ -19,7 +19,12 @@ _PLACES, _BLOCK = 4, 2**18
 
 def is_sketched(comparison: Comparison, trial: Trial) -> bool:
     """Whether this trial's weights are kept at its marks."""
-    return comparison.plane and trial.phase == "report" and trial.seed == comparison.seeds[0]
+    return comparison.plane and trial.phase == "report" and is_first(comparison, trial)
+
+
+def is_first(comparison: Comparison, trial: Trial) -> bool:
+    """Whether it is the trial of its arm that pictures show alone: of the first seed, and of the first tuning repeat."""
+    return trial.seed == comparison.seeds[0] and trial.repeat <= 1
 
 
 def sketch(weights: Sequence[Tensor]) -> Tensor:

@@ -29,6 +29,7 @@ def record_of(
         "lr": arm.lr,
         "seed": trial.seed,
         **_split_of(comparison, trial),
+        **_repeat(trial),
         "mark": last_mark(progress.samples, n, comparison.measure),
         "update": progress.updates,
         "epoch": progress.samples / n,
@@ -49,6 +50,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "lr": trial.arm.lr,
         "seed": trial.seed,
         **_split_of(comparison, trial),
+        **_repeat(trial),
         "status": progress.status,
         "reason": progress.reason,
         "weights_sha256": progress.weights_sha256,
@@ -71,3 +73,8 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
 def _split_of(comparison: Comparison, trial: Trial) -> dict[str, int]:
     """A column of comparisons over several splits of the data."""
     return {"split": comparison.split_of(trial.seed)} if comparison.split_seeds > 1 else {}
+
+
+def _repeat(trial: Trial) -> Mapping[str, int]:
+    """The column of the tuning repeat, where there are several."""
+    return {"repeat": trial.repeat} if trial.repeat else {}

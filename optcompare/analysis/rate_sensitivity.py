@@ -1,0 +1,72 @@
+"""How much hangs on the learning rate that tuning chose: what the rates beside it would have scored."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from .lr_scores import best_rates, tuned_key
+
+
+def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare each arm's best learning rate with the rates that were tried next to it.
+
+    Args:
+        scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
+
+    Returns:
+        One row an arm, and a repeat where there are several: ``arm, (repeat,) lr, score, lr_below, below, lr_above, above``.
+        ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate of those with a known score;
+        ``below`` and ``above`` say how much higher the score is there than at ``lr``: infinite where that rate diverged,
+        nan where the best lies at the edge of the grid, or where nothing is known.
+    """
+    key, rows = tuned_key(scores), []
+    groups = scores.groupby(key, sort=False)
+    for (name, group), best in zip(groups, best_rates(scores).to_dict("records"), strict=True):
+        known = group[group["score"].notna()].sort_values("lr")
+        rates, values = known["lr"].to_numpy(float), known["score"].to_numpy(float)
+        lr, score = float(best["lr"]), float(best["score"])
+        place = int(np.searchsorted(rates, lr)) if len(rates) else 0
+        row = dict(zip(key, name, strict=True)) | {"lr": lr, "score": score}
+        for side, beside in (("below", place - 1), ("above", place + 1)):
+            there = 0 <= beside < len(rates)
+            row[f"lr_{side}"] = float(rates[beside]) if there else math.nan
+            row[side] = _excess(float(values[beside]), score) if there else math.nan
+        rows.append(row)
+    return pd.DataFrame(rows, columns=[*key, "lr", "score", "lr_below", "below", "lr_above", "above"])
+
+
+def rate_sensitivity(scores: pd.DataFrame) -> pd.DataFrame:
+    """Say for each arm what the step between neighbouring learning rates is worth.
+
+    A difference between two arms that is smaller than this may be one of their grids: another grid, shifted by part of a
+    step, would have missed the best rate and taken one like its better neighbour.
+
+    Args:
+        scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
+
+    Returns:
+        One row an arm, in order: ``arm, repeats, below, above, loss``. ``below`` and ``above`` are those of
+        :func:`neighbours`, over several repeats their medians (without those in which the best lay at that edge);
+        ``loss`` is what the better of the two neighbours loses, and over several repeats the median of that: infinite
+        where both diverged, nan where there is none.
+    """
+    beside = neighbours(scores)
+    beside["loss"] = beside[["below", "above"]].min(axis=1)
+    rows = [
+        {"arm": arm, "repeats": len(group), **{name: _median(group[name]) for name in ("below", "above", "loss")}}
+        for arm, group in beside.groupby("arm", sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "repeats", "below", "above", "loss"])
+
+
+def _excess(value: float, score: float) -> float:
+    """How much higher; nan where both are infinite."""
+    return value - score if math.isfinite(score) else math.nan
+
+
+def _median(values: pd.Series) -> float:
+    known = values[values.notna()].to_numpy(float)
+    return float(np.median(known)) if len(known) else math.nan

@@ -1,0 +1,104 @@
+"""What tuning tries, decided before it begins: the split of its budget, the grid of each arm, repeats and their shifts."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..core.comparison import Arm
+from ..core.rng import GRID_SHIFT, TUNING_SEEDS, sequence
+from ..core.tuning import AROUND, FIRST_TUNING_SEED, Repeat, Tuning, closer_rates, rate_grid, split_budget
+from ..errors import ComparisonError
+
+_APART = 2**40
+"""From the tuning seeds of one repeat to those of the next; where they begin in it is drawn from the first 2³²."""
+_MOST_REPEATS = 2**16
+
+
+def plan_tuning(
+    arms: Sequence[Arm],
+    count: int,
+    limits: tuple[float, float] | None = None,
+    seeds: int = 3,
+    repeats: int = 1,
+    first_seed: int = 0,
+) -> Tuning:
+    """Decide which learning rates each arm tries first, and on which seeds.
+
+    Args:
+        arms: What is tuned; the rate of each is its reference.
+        count: Rates that each arm tries in each repeat, the later ones around the best included.
+        limits: Ends of the grid; by default a thirtieth and thirty times the reference.
+        seeds: Tuning seeds of each repeat.
+        repeats: How many times each arm is tuned; of more than one, each has grids shifted at random and seeds of its own.
+        first_seed: From which shifts and seeds of the repeats are drawn.
+
+    Returns:
+        The tuning, whose second round is still to come.
+
+    Raises:
+        ComparisonError: Numbers that make no sense, or a range too narrow for so many rates.
+    """
+    if count < 2:
+        raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
+    if not isinstance(repeats, int) or not 1 <= repeats <= _MOST_REPEATS:
+        raise ComparisonError(f"--tune-repeats must be a whole number from 1 to {_MOST_REPEATS}, got {repeats!r}")
+    widely, closer = split_budget(count)
+    grids = {arm.label: rate_grid(widely, arm.lr, limits) for arm in arms}
+    drawn = tuple(
+        Repeat(
+            {arm.label: rate_grid(widely, arm.lr, limits, grid_shift(first_seed, one, arm.label)) for arm in arms},
+            repeat_seeds(first_seed, one, seeds),
+        )
+        for one in (range(1, repeats + 1) if repeats > 1 else ())
+    )
+    planned = Tuning(grids, seeds, closer, drawn)
+    for arm in arms:
+        for one in planned.rounds:
+            _refuse_too_narrow(one.rates[arm.label], closer, limits or (arm.lr / AROUND, arm.lr * AROUND), count)
+    return planned
+
+
+def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
+    """The part of a step by which the grid of an arm is moved in a repeat: uniform from half a step down to half a step up.
+
+    A part u is drawn from [0, 1); u and u - 1 give the same log-spaced lattice, and the one nearer to 0 is taken, so that
+    the grid stays around its reference.
+
+    Args:
+        first_seed: The first of the report seeds.
+        repeat: From 1 on.
+        arm: The arm's label.
+
+    Returns:
+        A number from -0.5 up to, but without, 0.5.
+    """
+    words = sequence(GRID_SHIFT, first_seed, repeat, zlib.crc32(arm.encode()))
+    part = float(np.random.Generator(np.random.PCG64(words)).random())
+    return part if part < 0.5 else part - 1
+
+
+def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
+    """The tuning seeds of a repeat: successive ones from a place that is drawn, never those of another repeat or a report.
+
+    Args:
+        first_seed: The first of the report seeds.
+        repeat: From 1 on.
+        count: How many.
+
+    Returns:
+        The seeds, rising.
+    """
+    drawn = int(sequence(TUNING_SEEDS, first_seed, repeat).generate_state(1)[0])
+    first = FIRST_TUNING_SEED + repeat * _APART + drawn
+    return tuple(range(first, first + count))
+
+
+def _refuse_too_narrow(tried: Sequence[float], closer: int, limits: tuple[float, float], count: int) -> None:
+    """Raises where rounding would make two rates of either round the same, whichever of the first is the best."""
+    rounds = [[*tried, *closer_rates(tried, closer, best)] for best in tried]
+    if any(len(set(rates)) < len(rates) for rates in rounds):
+        low, high = limits
+        raise ComparisonError(f"--tune-range {low:g},{high:g} is too narrow for {count} different rates of four digits")
