@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from ..core.goal import Goal
 from .error_rate import holm, seeds_needed
 from .exact_tests import EXACT_UP_TO
-from .looks import Claim, Contrast, Look
+from .looks import Claim, Contrast, Look, PastLook, fingerprint_of
 
 
 def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> pd.DataFrame:
@@ -72,6 +73,34 @@ def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> b
     observations = int(table[["n", "goal_n"]].to_numpy().max())
     sides = 1 if "equal_" in tested else 2
     return int(table["comparisons"].iloc[0]) * sides / 2.0**observations <= look.level
+
+
+def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Every comparison of the table in plain values: ``arm, baseline, measure, p, p_holm``, and what it ``claims``, if so."""
+    said = {claim.contrast: claim.says for claim in claims_of(table, tested)}
+    p = (
+        table[[f"{prefix}{name}" for prefix in tested for name in ("p", "p_holm")]]
+        .to_numpy(float)
+        .reshape(-1, 2)
+        .tolist()
+    )
+    return [
+        {**contrast._asdict(), "p": _plain(raw), "p_holm": _plain(corrected), "claims": said.get(contrast, "")}
+        for contrast, (raw, corrected) in zip(comparisons_of(table, tested), p, strict=True)
+    ]
+
+
+def _plain(value: float) -> float | None:
+    """A number for JSON, which has no nan."""
+    return None if math.isnan(value) else value
+
+
+def past_look(trials: pd.DataFrame, table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> PastLook:
+    """The look that the table is of these trials, as one that was given."""
+    return PastLook(
+        fingerprint_of(trials), int(trials["seed"].nunique()), tuple(comparisons_of(table, tested)),
+        tuple(claims_of(table, tested)), could_claim(table, tested, look),
+    )  # fmt: skip
 
 
 def drawn_flips(table: pd.DataFrame) -> bool:

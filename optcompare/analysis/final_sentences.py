@@ -14,7 +14,13 @@ LISTED = 3
 
 
 def final_sentences(
-    table: pd.DataFrame, lost: Mapping[str, str], column: str, unit: str, *, withheld: bool = False
+    table: pd.DataFrame,
+    lost: Mapping[str, str],
+    column: str,
+    unit: str,
+    observation: str = "seed",
+    *,
+    withheld: bool = False,
 ) -> list[str]:
     """Say which arms end lower or higher than the baseline.
 
@@ -23,6 +29,7 @@ def final_sentences(
         lost: How many trials of each arm were lost, in words; empty for none.
         column: What is compared.
         unit: What is counted: ``seed``, or ``pair`` of seeds and tuning repeats.
+        observation: What is one observation: ``seed``, or ``split`` where seeds share one.
         withheld: Whether nothing may be claimed.
 
     Returns:
@@ -33,7 +40,7 @@ def final_sentences(
     sentences = []
     if few and not withheld:
         n, m = int(varied["n"].max()), int(table["comparisons"].iloc[0])
-        too_few = f"{count(n, 'seed')} {'is' if n == 1 else 'are'} too few for {count(m, 'comparison')}"
+        too_few = f"{count(n, observation)} {'is' if n == 1 else 'are'} too few for {count(m, 'comparison')}"
         sentences.append(f"No difference is claimed: {too_few}, {table['seeds_needed'].iloc[0]} are needed.")
     if lost[baseline]:
         sentences.append(f"{baseline} {lost[baseline]}.")

@@ -79,7 +79,8 @@ def verdict(
         sentences += goal_sentences(table, str(goal).replace("=", " "), unit, withheld=withheld)
     if len(table) and final:
         losses = {str(arm): lost(group["status"], unit) for arm, group in trials.groupby("arm", sort=False)}
-        sentences += final_sentences(table, losses, column, unit, withheld=withheld)
+        observation = "independent observation" if "repeat" in trials else "split" if "split" in trials else "seed"
+        sentences += final_sentences(table, losses, column, unit, observation, withheld=withheld)
     if control is not None and final:
         sentences.append(_of_rounding(control_spread(records, trials, baseline, control, column), baseline, column))
     if len(table) and (table["same_start"] & (table["one_run_seeds"] == 0)).any():

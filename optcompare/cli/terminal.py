@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..analysis.statistics import estimated, judged_column, on_shared_clock
+from ..analysis.statistics import estimated, on_shared_clock
 from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
 from ..core.parameters import parameters
@@ -145,7 +145,7 @@ class Reporter:
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(summary, str(result.goal)))
-        both = dict.fromkeys([result.compared, judged_column(result.records)])
+        both = dict.fromkeys([result.compared, result.judged])
         for column in both if several and len(result.reported[1]) else ():
             self._say("")
             self._table(*spread_cells(summary, column))
@@ -153,7 +153,7 @@ class Reporter:
         if len(pairs):
             self._say("")
             self._say(f"against {result.baseline}, seed by seed")
-            self._table(*pair_cells(pairs, result.compared))
+            self._table(*pair_cells(pairs, result.judged))
         self._say("")
         for sentence in result.verdict():
             self._say(sentence)

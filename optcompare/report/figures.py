@@ -260,7 +260,7 @@ def _pairs(result: Result, width: float) -> Figure:
     pairs = result.pairs()
     if pairs.empty:
         raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
-    return pairs_figure(pairs, _colours(result), width=width, metric=result.compared)
+    return pairs_figure(pairs, _colours(result), width=width, metric=result.judged)
 
 
 def _goal(result: Result, cost: str, width: float) -> Figure:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from ..analysis.certificate import Check
-from ..analysis.claims import claims_of, comparisons_of, could_claim, measures
+from ..analysis.claims import claims_as_rows, measures, past_look
 from ..analysis.limits import Setting
-from ..analysis.looks import History, Look, PastLook, fingerprint_of
+from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import best_rates, rate_scores
 from ..analysis.paired import pairs
 from ..analysis.rate_sensitivity import rate_sensitivity
-from ..analysis.statistics import compared_column, estimated
+from ..analysis.statistics import compared_column, estimated, judged_column
 from ..analysis.summary import summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
@@ -127,8 +125,8 @@ class ResultTables:
         """One row an arm against the baseline, seed by seed; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):  # interrupted before
-            return pairs(records, trials[:0], self.baseline, self.compared)
-        return pairs(records, trials, self.baseline, self.compared, look=self.look(), **self._asked(trials))
+            return pairs(records, trials[:0], self.baseline, self.judged)
+        return pairs(records, trials, self.baseline, self.judged, look=self.look(), **self._asked(trials))
 
     def verdict(self) -> list[str]:
         """The answer in a few sentences, with numbers, that say no more than the data."""
@@ -136,20 +134,13 @@ class ResultTables:
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
         return verdict(
-            self.comparison.workload.label, records, trials, self.baseline, self.compared,
+            self.comparison.workload.label, records, trials, self.baseline, self.judged,
             look=self.look(), setting=self._setting(), **self._asked(trials),
         )  # fmt: skip
 
     def claims(self) -> list[dict[str, Any]]:
         """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it ``claims``, if anything."""
-        table, tested = self.pairs(), self._measures()
-        said = {claim.contrast: claim.says for claim in claims_of(table, tested)}
-        found = []
-        for (_, row), prefix in itertools.product(table.iterrows(), tested):
-            values = {name: _plain(row[f"{prefix}{name}"]) for name in ("p", "p_holm")}
-            (which,) = comparisons_of(row.to_frame().T, {prefix: tested[prefix]})
-            found.append({**which._asdict(), **values, "claims": said.get(which, "")})
-        return found
+        return claims_as_rows(self.pairs(), self.measures())
 
     def look(self) -> Look:
         """Which look at these trials this is; trials of a run that is under way are only described."""
@@ -158,16 +149,8 @@ class ResultTables:
 
     def as_past_look(self) -> PastLook | None:
         """This look as one that was given; None where there is nothing to compare, or nothing may be claimed."""
-        trials, look = self.reported[1], self.look()
-        if trials.empty or look.withheld:
-            return None
-        table, tested = self.pairs(), self._measures()
-        if table.empty:
-            return None
-        return PastLook(
-            fingerprint_of(trials), int(trials["seed"].nunique()), tuple(comparisons_of(table, tested)),
-            tuple(claims_of(table, tested)), could_claim(table, tested, look),
-        )  # fmt: skip
+        table, look = self.pairs(), self.look()
+        return None if table.empty or look.withheld else past_look(self.reported[1], table, self.measures(), look)
 
     def _asked(self, trials: pd.DataFrame) -> dict[str, Any]:
         comparison = self.comparison
@@ -179,9 +162,9 @@ class ResultTables:
             "dtype": comparison.dtype,
         }
 
-    def _measures(self) -> dict[str, str]:
+    def measures(self) -> dict[str, str]:
         """What is tested of each arm; see :func:`optcompare.analysis.claims.measures`."""
-        return measures(self.compared, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
+        return measures(self.judged, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
 
     def _setting(self) -> Setting:
         tuned = self.comparison.tuning is not None
@@ -190,7 +173,7 @@ class ResultTables:
         return Setting(
             tunings=self.comparison.repeats if tuned else 0,
             sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
-            one_split=self.compared != "train_loss",
+            one_split=self.judged != "train_loss" and self.comparison.split_seeds == 1,
         )
 
     def _control(self, trials: pd.DataFrame) -> str | None:
@@ -255,6 +238,11 @@ class ResultTables:
         """The column by which arms are judged: the validation loss, or the training loss where there is no other."""
         return compared_column(self.records)
 
+    @property
+    def judged(self) -> str:
+        """The column of which verdict and pairs speak: the loss on the test set, or where there is none, ``compared``."""
+        return judged_column(self.records)
+
     def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
         return records, trials
@@ -304,8 +292,3 @@ def describe(
         "notes": list(notes),
         "environment": dict(environment),
     }
-
-
-def _plain(value: float) -> float | None:
-    """A number for JSON, which has no nan."""
-    return None if math.isnan(value) else float(value)

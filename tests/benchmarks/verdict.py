@@ -22,10 +22,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from optcompare.analysis.claims import claims_of, comparisons_of, could_claim, measures
+from optcompare.analysis.claims import claims_of, measures, past_look
 from optcompare.analysis.error_rate import FIRST_LEVEL
 from optcompare.analysis.limits import Setting
-from optcompare.analysis.looks import History, PastLook, fingerprint_of
+from optcompare.analysis.looks import History
 from optcompare.analysis.paired import pairs
 from optcompare.analysis.verdict import verdict
 from optcompare.core.goal import Goal
@@ -125,9 +125,7 @@ def one_claim_in(finals: Floats, looks: Iterator[int]) -> bool:
         table = pairs(*made, "arm0", "valid_loss", look=look)
         if claims_of(table, tested):
             return True
-        shown = tuple(comparisons_of(table, tested))
-        past = PastLook(fingerprint_of(made[1]), seeds, shown, counted=could_claim(table, tested, look))
-        history = History((*history.looks, past), True)
+        history = History((*history.looks, past_look(made[1], table, tested, look)), True)
     return False
 
 

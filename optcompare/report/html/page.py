@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.colors import to_rgb
 
-from ...analysis.statistics import final_values, judged_column
+from ...analysis.statistics import final_values
 from ...core.columns import trial_key
 from ...core.formatting import duration, number
 from ..plots import style
@@ -143,7 +143,7 @@ def _tables(result: Result) -> Iterator[str]:
     pairs = result.pairs()
     if len(pairs):
         yield f"<h2>Against {text(result.baseline)}, seed by seed</h2>"
-        yield table(*pair_cells(pairs, result.compared), "Differences less than 0 are for the arm.")
+        yield table(*pair_cells(pairs, result.judged), "Differences less than 0 are for the arm.")
     if result.comparison.tuning is not None and result.status == "finished":
         yield "<h2>Tuning</h2>"
         yield table(*tuning_cells(result.tuning(), result.compared), sentence(tuning_words(result.comparison.tuning)))
@@ -151,7 +151,7 @@ def _tables(result: Result) -> Iterator[str]:
 
 def _columns(result: Result) -> list[str]:
     """The losses whose final values are listed: what arms are compared by, and the one on a test set."""
-    return list(dict.fromkeys([result.compared, judged_column(result.records)]))
+    return list(dict.fromkeys([result.compared, result.judged]))
 
 
 def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
