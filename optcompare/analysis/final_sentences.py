@@ -8,9 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from ..core.formatting import number
-from .phrases import corrected_p, count, counted, interval, won
-
-LISTED = 3
+from .phrases import LISTED, corrected_p, count, counted, interval, won
 
 
 def final_sentences(

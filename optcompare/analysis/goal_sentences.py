@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..core.formatting import number
-from .phrases import corrected_p, count, counted, interval, won
+from .phrases import LISTED, corrected_p, count, counted, interval, won
 
-LISTED = 3
 ROUGH = 0.1
 
 

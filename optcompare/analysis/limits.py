@@ -13,7 +13,7 @@ from .claims import drawn_flips
 from .error_rate import not_excluded
 from .exact_tests import DRAWN
 from .looks import Claim, Look
-from .phrases import count
+from .phrases import LISTED, count
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,17 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
         if (change := _change(row, setting.sensitivity)) > abs(row["difference"])
     ]
     if small:
-        sentences.append(
-            f"Smaller than what a neighbouring learning rate changes: the difference of {', '.join(small)}."
-        )
+        named = ", ".join(small[:LISTED]) + (f" and {len(small) - LISTED} more" if len(small) > LISTED else "")
+        sentences.append(f"Smaller than what a neighbouring learning rate changes: the difference of {named}.")
     return sentences
 
 
 def _change(row: pd.Series, sensitivity: Mapping[str, float]) -> float:
     """The larger change that a neighbouring rate makes to the arm or to the baseline; nan where neither is known."""
+    found = [sensitivity.get(arm, math.nan) for arm in (row["arm"], row["baseline"])]
     known = [
-        sensitivity[arm] for arm in (row["arm"], row["baseline"]) if not math.isnan(sensitivity.get(arm, math.nan))
-    ]
+        change for change in found if math.isfinite(change)
+    ]  # beside a rate at which all diverged, nothing is known
     return max(known, default=math.nan)
 
 

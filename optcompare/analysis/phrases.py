@@ -8,6 +8,9 @@ import pandas as pd
 
 from ..core.formatting import number, p_value
 
+LISTED = 3
+"""Up to so many arms are named one by one; of more there are counts."""
+
 
 def count(n: int, what: str) -> str:
     """``1 seed``, ``10 seeds``."""
