@@ -71,8 +71,11 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
         row.append(probability(float(pair["p_holm"])))
         if with_goal:
             ratio = [number(float(pair[name])) for name in ("goal_ratio", "goal_ratio_low", "goal_ratio_high")]
-            among = f" among {pair['goal_pairs']}" if pair["goal_pairs"] < pair["goal_seeds"] else ""
-            row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]}){among}" if pair["goal_pairs"] else "–")
+            if pair["goal_pairs"] == pair["goal_seeds"]:
+                row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]})")
+            else:
+                shown = f"{ratio[0]} among the {pair['goal_pairs']} seeds on which both did"
+                row.append(shown if pair["goal_pairs"] else "–")
             row += [str(int(pair[name])) for name in ("goal_wins", "goal_losses")]
             row.append(probability(float(pair["goal_p_holm"])))
         rows.append(row)
