@@ -1,6 +1,6 @@
 """How often the verdict claims what is not so, how often it finds what is, and how often its intervals hold the truth.
 
-``python tests/benchmarks/verdict.py [DRAWS]`` prints, each with three standard errors of its Monte Carlo:
+``python tests/benchmarks/verdict.py [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
 
 - false claims where arms are exchangeable, read from the sentences of the real verdict, goal at most .05: 2, 3 and 5 arms, 6, 8
   and 10 seeds, normal, heavy-tailed and rounded ends, with misses, with divergences; over ten looks; tuned repeatedly on
@@ -8,6 +8,8 @@
 - beside it, arms with equal means and other shapes, and arms that were tuned once: what is claimed of them, and in which words;
 - the power at an effect of one standard deviation of the differences, ten seeds, beside the paired t test, goal within .05;
 - how often the interval of the tuned difference holds the truth, goal .93 to .97.
+
+Sections are exchangeable, looks, tuned, coverage and beside; by default all.
 """
 
 from __future__ import annotations
@@ -214,25 +216,31 @@ def coverage(draws: int) -> Iterator[tuple[str, float]]:
             yield f"tuned {repeats} times, in common {common:g}: {rate(hits, draws)}", hits / draws
 
 
-def main(draws: int) -> None:
+SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[tuple[str, float]]], Callable[..., float]]] = {
+    "exchangeable": ("false claims of exchangeable arms, at most .05", exchangeable, max),
+    "looks": ("false claims over ten looks, at most .05", ten_looks, max),
+    "tuned": ("false claims of arms tuned repeatedly, at most .05", tuned_repeatedly, max),
+    "coverage": ("coverage of the tuned difference, .93 to .97", coverage, min),
+}
+
+
+def main(draws: int, wanted: list[str]) -> None:
     began = time.monotonic()
-    for title, simulation, worst in (
-        ("false claims of exchangeable arms, at most .05", exchangeable, max),
-        ("false claims over ten looks, at most .05", ten_looks, max),
-        ("false claims of arms tuned repeatedly, at most .05", tuned_repeatedly, max),
-        ("coverage of the tuned difference, .93 to .97", coverage, min),
-    ):
+    for name in wanted or [*SECTIONS, "beside"]:
+        if name == "beside":
+            print("\nbeside it: arms that are not exchangeable, and the power")
+            for line in (*beside(draws), *power(draws)):
+                print(f"  {line}", flush=True)
+            continue
+        title, simulation, worst = SECTIONS[name]
         print(f"\n{title}")
         shares = []
         for line, share in simulation(draws):
             print(f"  {line}", flush=True)
             shares.append(share)
         print(f"  {'highest' if worst is max else 'lowest'}: {worst(shares):.3f}")
-    print("\nbeside it: arms that are not exchangeable")
-    for line in (*beside(draws), *power(draws)):
-        print(f"  {line}", flush=True)
     print(f"\n{draws} draws each, {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000, sys.argv[2:])
