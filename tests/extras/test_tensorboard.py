@@ -47,6 +47,13 @@ def test_tuning_and_trials_that_diverge_stand_apart(read, tmp_path):
     assert said.tensor_proto.string_val[0].decode().startswith("diverged: ")
 
 
+def test_trials_of_each_tuning_repeat_stand_apart(read, tmp_path):
+    logs, tuned = tmp_path / "logs", {"tune": 2, "tune_seeds": 1, "tune_repeats": 2}
+    compare(small_workload(), ["full"], seeds=1, epochs=2, **tuned, track=f"tensorboard:{logs}")
+    assert sorted(path.name for path in (logs / "full").iterdir()) == ["seed-0-repeat-1", "seed-0-repeat-2"]
+    assert len(list(logs.glob("tune/full/lr=*/seed-*"))) == 4
+
+
 def test_without_a_directory_it_asks_for_one():
     pytest.importorskip("tensorboard")
     with pytest.raises(
