@@ -57,7 +57,7 @@ def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
     found = []
     for _, row in table.iterrows():
         says = {
-            "goal_": "fewer" if row["goal_wins"] > row["goal_losses"] else "more",
+            "goal_": "fewer" if row["goal_fewer"] else "more",
             "": "lower" if row["lower"] else "higher",
             "equal_": "equal",
         }

@@ -46,7 +46,7 @@ def _of_arm(row: pd.Series, name: str, unit: str, withheld: bool) -> str:
     if not row["goal_claimed"]:
         said = f"No difference in samples to {name} can be claimed between {arm} and {baseline}"
     else:
-        more = "fewer" if row["goal_wins"] > row["goal_losses"] else "more"
+        more = "fewer" if row["goal_fewer"] else "more"
         counting = ", a miss as the most" if missed else ""
         said = f"{arm} needs {more} samples to {name} than {baseline}, {unit} by {unit}{counting}"
     return f"{said} ({', '.join(facts)}){f'; {hits}' if missed else ''}."
@@ -56,7 +56,7 @@ def _counts(table: pd.DataFrame, name: str, unit: str) -> str:
     baseline, most = table["baseline"].iloc[0], table.iloc[int(table["goal_seeds"].argmax())]
     claimed, logs = table["goal_claimed"], np.log(table["goal_ratio"])
     misses = (table["goal_hits"] < table["goal_seeds"]) | (table["goal_baseline_hits"] < table["goal_seeds"])
-    less, never = table["goal_wins"] > table["goal_losses"], table["goal_hits"] == 0
+    less, never = table["goal_fewer"], table["goal_hits"] == 0
     counts = [
         counted(table[claimed & less & ~misses], "with fewer samples", logs, _ratio),
         counted(table[claimed & less & misses], "with fewer samples, a miss as the most"),

@@ -29,7 +29,7 @@ COLUMNS = (
     "arm", "baseline", "n", "difference", "low", "high", "median", "wins", "losses", "ties", "lower", "test", "p",
     "p_holm", "claimed", "enough_seeds", "rounding_only", "one_difference", "control_spread", "margin", "equal_p",
     "equal_p_holm", "equal_claimed", "goal_n", "goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_wins",
-    "goal_losses", "goal_ties", "goal_test", "goal_p", "goal_p_holm", "goal_claimed", "goal_enough_seeds",
+    "goal_losses", "goal_ties", "goal_fewer", "goal_test", "goal_p", "goal_p_holm", "goal_claimed", "goal_enough_seeds",
     "goal_resolution", "goal_pairs", "goal_seeds", "goal_hits", "goal_baseline_hits", "same_start", "one_run_seeds",
     "comparisons", "seeds_needed",
 )  # fmt: skip
@@ -69,6 +69,7 @@ def pairs(
     - ``goal_ratio, goal_ratio_low, goal_ratio_high``: the geometric mean of arm/baseline with its 95% t interval, on
       logs, over the ``goal_pairs`` seeds on which both reached it after the start;
     - ``goal_wins, goal_losses, goal_ties``: fewer samples win, a miss loses to any hit and ties with a miss;
+    - ``goal_fewer``: whether the arm needs fewer, by the mean log, or, with any miss, by wins and losses;
     - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations;
     - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that reached the goal
       and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared trials, those that reached it.
@@ -163,13 +164,13 @@ def _differences(
         "test": "",
         "rounding_only": False,
         "one_difference": False,
-        "lower": bool((better.sum() > 0) == lower_wins),
+        "lower": (_balance(pairing, better) > 0) == lower_wins,
     }
     if len(a) and known.all():
         observed = pairing.independent(a - b)
         resolution = UNITS_IN_THE_LAST_PLACE * epsilon * float(np.abs([a, b]).max())
         row["difference"], row["low"], row["high"] = pairing.interval(a - b)
-        row["lower"] = row["difference"] < 0
+        row["lower"] = bool(observed.mean() < 0)
         row["median"] = float(np.median(observed))
         row["rounding_only"] = float(np.abs(observed).max()) <= resolution
         row["one_difference"] = len(observed) > 1 and not row["rounding_only"] and float(np.ptp(observed)) <= resolution
@@ -212,6 +213,11 @@ def _won(prefix: str, better: np.ndarray) -> dict[str, object]:
     return {f"{prefix}{name}": int(which.sum()) for name, which in counts.items()}
 
 
+def _balance(pairing: Pairing, better: np.ndarray) -> int:
+    """Wins less losses of the independent observations."""
+    return int(np.sign(pairing.independent(better)).sum())
+
+
 def _sign_test(pairing: Pairing, better: np.ndarray, side: Side = "two") -> float:
     """Of each independent observation the sign that most of its pairs have."""
     signs = np.sign(pairing.independent(better))
@@ -235,7 +241,12 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
     """From ``samples, resolution`` of both; a trial that was interrupted before its goal is left out, with its pair."""
     empty = dict.fromkeys(("goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_p", "goal_resolution"), math.nan)
     counted = dict.fromkeys(("n", "wins", "losses", "ties", "pairs", "seeds", "hits", "baseline_hits"), 0)
-    row: dict[str, object] = {**empty, **{f"goal_{name}": count for name, count in counted.items()}, "goal_test": ""}
+    row: dict[str, object] = {
+        **empty,
+        **{f"goal_{name}": count for name, count in counted.items()},
+        "goal_test": "",
+        "goal_fewer": False,
+    }
     if pairing is None:
         return row
     pairing = pairing.where(~(np.isnan(pairing.ours[:, 0]) | np.isnan(pairing.theirs[:, 0])))
@@ -256,7 +267,10 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
         "goal_baseline_hits": int(np.isfinite(b).sum()),
     }
     if len(a) > 1 and better.any():  # where no arm ever needs fewer there is nothing to test
-        whole = both.all()
-        p = sign_flip_p(pairing.independent(logs)) if whole else _sign_test(pairing, better)
-        row |= {"goal_test": "sign flips" if whole else "signs", "goal_p": p}
+        if both.all():
+            observed = pairing.independent(logs)
+            row |= {"goal_test": "sign flips", "goal_p": sign_flip_p(observed), "goal_fewer": bool(observed.mean() < 0)}
+        else:
+            fewer = _balance(pairing, better) > 0
+            row |= {"goal_test": "signs", "goal_p": _sign_test(pairing, better), "goal_fewer": fewer}
     return row

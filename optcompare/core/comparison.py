@@ -211,8 +211,8 @@ class Comparison:
     def split_of(self, seed: int) -> int:
         """The split of the data that all trials of a seed share, from 0, the workload's own, to ``split_seeds`` - 1.
 
-        The i-th seed has split i mod ``split_seeds``, as the i-th tuning seed has; one that is no seed of the comparison
-        counts by its own number.
+        The i-th seed has split i mod ``split_seeds``. Tuning seeds take the splits in turn, and so does any other seed, by
+        its own number.
         """
         if self.split_seeds == 1:
             return 0

@@ -344,3 +344,14 @@ def test_seeds_of_one_split_and_repeats_of_one_tuning_are_one_observation_each()
     records, trials = ended({"full": [1.0, 2.0, 3.0, 4.0], "mini": [0.5, 1.0, 2.5, 3.0]})
     (row,) = pairs(records, trials.assign(split=trials["seed"] % 2), "full", "train_loss").to_dict("records")
     assert (row["n"], row["wins"], row["difference"], row["p"]) == (2, 4, -0.75, 0.5)
+
+
+def test_a_claim_has_the_direction_of_what_was_tested():
+    """Two repeats of two seeds: tested are repeat 0 with seed 0 and repeat 1 with seed 1, each 1 higher; all four average -2."""
+    records, trials = (
+        table.assign(repeat=table["seed"] // 2, seed=table["seed"] % 2)
+        for table in ended({"full": [6.0] * 4, "mini": [7.0, 1.0, 1.0, 7.0 + 1e-3]})
+    )
+    (row,) = pairs(records, trials, "full", "train_loss").to_dict("records")
+    assert (row["n"], row["lower"], row["p"]) == (2, False, 0.5)
+    assert row["difference"] == pytest.approx(-2, abs=1e-3)
