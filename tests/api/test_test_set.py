@@ -30,7 +30,7 @@ def measured_again(result, workload, arm, seed) -> tuple[float, float]:
     """Loss and accuracy of a trial's final weights on the test set, in one pass."""
     x, y = held_out().test
     model = workload.model()
-    model.load_state_dict(result.weights[arm, seed])
+    model.load_state_dict(result.weights[arm, seed, 0])
     output = model(x, y) if isinstance(workload.test, dict) else model(x)
     return nn.functional.cross_entropy(output, y).item(), (output.argmax(1) == y).float().mean().item()
 

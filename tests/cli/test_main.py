@@ -27,6 +27,7 @@ FILES = {
     "trials.parquet",
     "paths.parquet",
     "summary.csv",
+    "looks.jsonl",
     "comparison.png",
 }
 SMALL = ("--seeds", "2", "--epochs", "3", "--device", "cpu")

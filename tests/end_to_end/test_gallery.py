@@ -14,10 +14,10 @@ SAYS = {
     "notebook": "after 100 more 1.0089 -0.0380 1.0037 -0.0157",
     "full_mini_single": "On final valid_loss, full ends",
     "which_batch_size": "knee: a batch size of",
-    "own_model": "This is one workload, wine, on 8 seeds",
+    "own_model": "This is one workload, wine, on one split and 8 seeds",
     "own_strategy": "On final valid_loss, ramp ends",
     "own_optimizer": "mini:32@signdescent and mini:32@sgd",
-    "paper_figure": "This is one workload, diabetes, on 5 seeds",
+    "paper_figure": "This is one workload, diabetes, on one split and 5 seeds",
 }
 
 

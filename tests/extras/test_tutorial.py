@@ -58,7 +58,7 @@ def test_every_cell_runs_and_the_last_says_a_verdict_on_the_learners_data(execut
     assert [text for kind, text in everything if kind == "stderr"] == []
     (verdict,) = [text for kind, text in shown(cells[-1]) if kind == "stdout"]
     assert re.search(r"On final valid_loss, .*Holm p", verdict)
-    assert "This is one workload, patients, on 10 seeds" in verdict
+    assert "This is one workload, patients, on one split and 10 seeds" in verdict
     assert seconds < 300, "meant to take about a minute"
 
 
