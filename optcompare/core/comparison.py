@@ -10,43 +10,17 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ComparisonError, printable
+from .budget import UNITS as UNITS
+from .budget import Budget as Budget
+from .budget import Unit as Unit
 from .goal import Goal
 from .schedule import depends_on_budget
 from .tuning import FIRST_TUNING_SEED, Tuning
 
-Unit = Literal["epochs", "updates", "samples", "seconds"]
 LrScaling = Literal["none", "linear", "sqrt"]
 Phase = Literal["report", "tune"]
 TrainerName = Literal["auto", "loop", "lanes"]
 TRAINERS: tuple[TrainerName, ...] = ("auto", "loop", "lanes")
-UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long each trial trains. An update that would exceed it is not made."""
-
-    unit: Unit
-    amount: float
-
-    def __post_init__(self) -> None:
-        if self.unit not in UNITS:
-            raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
-        if not isinstance(self.amount, (int, float)):
-            raise ComparisonError(f"{self.unit} must be a number, got {self.amount!r}")
-        if not (math.isfinite(self.amount) and self.amount > 0):
-            raise ComparisonError(f"{self.unit} must be positive, got {self.amount:g}")
-        if self.unit != "seconds" and self.amount != int(self.amount):
-            raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
-
-    def share(self, updates: int, samples: int, n: int) -> float:
-        """How much of it is spent after so many, from 0 on; ``n``: training samples. Of seconds, only a clock knows."""
-        spent = {"epochs": samples / n, "updates": updates, "samples": samples}[self.unit]
-        return spent / self.amount
-
-    def __str__(self) -> str:
-        amount = f"{self.amount:g}" if self.unit == "seconds" else f"{int(self.amount):,}"
-        return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
 
 
 @dataclass(frozen=True)

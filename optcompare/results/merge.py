@@ -121,7 +121,7 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     tested = [final_columns(each.records) for each in (one, other)]
     if tested[0] != tested[1] and len(one.records) and len(other.records):
         return "one was measured on a test set and the other was not"
-    union = _union(a, b)
+    union = dataclasses.replace(a, seeds=_seeds(a, b))
     moved = [seed for each in (a, b) for seed in each.seeds if each.split_of(seed) != union.split_of(seed)]
     if moved:
         return (
@@ -179,12 +179,16 @@ def _both(one: ResultTables, other: ResultTables) -> list[Check]:
     ]  # fmt: skip
 
 
+def _seeds(a: Comparison, b: Comparison) -> tuple[int, ...]:
+    return tuple(dict.fromkeys([*a.seeds, *b.seeds]))
+
+
 def _union(a: Comparison, b: Comparison) -> Comparison:
     labels = {arm.label for arm in a.arms}
     return dataclasses.replace(
         a,
         arms=(*a.arms, *(arm for arm in b.arms if arm.label not in labels)),
-        seeds=tuple(dict.fromkeys([*a.seeds, *b.seeds])),
+        seeds=_seeds(a, b),
         control=a.control or b.control,
         tuning=Tuning({**b.tuning.rates, **a.tuning.rates}, a.tuning.seeds) if a.tuning and b.tuning else None,
     )

@@ -269,8 +269,8 @@ class LanesRun:
         try:
             with watch:
                 rows = self._evaluate(finished, tested) if tested else []
-        except RAISED:
-            for number in finished:  # they have not ended: the loop will train them again
+        except (*RAISED, KeyboardInterrupt):
+            for number in finished:  # they have not ended
                 self.lanes[number].progress.status = "running"
             raise
         for number, values in zip(finished, rows, strict=False):

@@ -165,6 +165,7 @@ class TrialRun:
 
     def _measure_test(self) -> None:
         """Writes the columns of the test set into the last record, if it was made in this task."""
+        self.say_now()
         watch = Clock(self.device)
         with watch:
             tested = evaluate(self.workload, self.model, self._test, self._comparison.eval_chunk)
