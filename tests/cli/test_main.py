@@ -296,7 +296,7 @@ def test_plot_comes_in_the_formats_asked_for(place):
     )
     plots = [f"plot: {Path('here') / name}\n" for name in ("comparison.svg", "comparison.pdf")]
     assert done.stdout.endswith("".join(plots))
-    assert {path.name for path in Path("here").iterdir()} == FILES - {"comparison.png"} | {
+    assert {path.name for path in Path("here").iterdir()} == FILES - {"comparison.png", "looks.jsonl"} | {
         "comparison.svg",
         "comparison.pdf",
     }

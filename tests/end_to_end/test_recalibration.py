@@ -154,7 +154,9 @@ class TestMeasurements:
             def measure(self, moment):
                 return {"raw_train_loss": 0.0}
 
-        with pytest.raises(PluginError, match=r"not beginning with train_, valid_, test_ or raw_; got \('raw_train_loss',\)"):
+        with pytest.raises(
+            PluginError, match=r"not beginning with train_, valid_, test_ or raw_; got \('raw_train_loss',\)"
+        ):
             compare(workload(), "full", seeds=1, epochs=1, diagnostics=Raw())
 
     def test_a_model_without_running_averages_is_measured_as_ever(self):

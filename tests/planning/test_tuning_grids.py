@@ -28,12 +28,12 @@ def test_an_only_tuning_has_the_unshifted_grid_and_the_first_tuning_seeds():
 
 
 def test_a_shift_is_a_number_that_its_names_give():
-    """By NumPy alone: the stream of (6, first seed, repeat, CRC-32 of the label); parts above a half count down."""
+    """By NumPy alone: the stream of (8, first seed, repeat, CRC-32 of the label); parts above a half count down."""
     for seed, repeat, label in ((0, 1, "full"), (0, 2, "full"), (7, 1, "mini:4")):
-        words = np.random.SeedSequence([6, seed, repeat, zlib.crc32(label.encode())])
+        words = np.random.SeedSequence([8, seed, repeat, zlib.crc32(label.encode())])
         part = np.random.Generator(np.random.PCG64(words)).random()
         assert grid_shift(seed, repeat, label) == (part if part < 0.5 else part - 1)
-    assert round(grid_shift(0, 1, "full"), 4) == 0.1497
+    assert round(grid_shift(0, 1, "full"), 4) == -0.4932
 
 
 def test_shifts_are_uniform_over_a_step():
