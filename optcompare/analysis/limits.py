@@ -23,12 +23,12 @@ class Setting:
     Attributes:
         tunings: How often rates were tuned; 0: never, None: not known.
         sensitivity: By arm, how much worse the rates beside the chosen one scored in tuning.
-        one_split: Whether all trials held out the same rows.
+        splits: On how many splits into training and held-out data; 0: nothing was held out.
     """
 
     tunings: int | None = None
     sensitivity: Mapping[str, float] = field(default_factory=dict)
-    one_split: bool = False
+    splits: int = 0
 
 
 def limits(
@@ -56,7 +56,8 @@ def limits(
         sentences += _of_rates(table, setting)
         sentences += _of_looks(table, claims, look)
     cut = int((trials["status"] == "interrupted").sum())
-    where = f"{workload}, on {'one split and ' if setting.one_split else ''}{count(trials['seed'].nunique(), 'seed')}"
+    splits = "one split and " if setting.splits == 1 else f"{setting.splits} splits and " if setting.splits else ""
+    where = f"{workload}, on {splits}{count(trials['seed'].nunique(), 'seed')}"
     where += f" ({count(cut, 'interrupted trial')} left out)" if cut else ""
     return [*sentences, f"This is one workload, {where}: it says nothing about others."]
 

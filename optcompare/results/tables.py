@@ -173,7 +173,7 @@ class ResultTables:
         return Setting(
             tunings=self.comparison.repeats if tuned else 0,
             sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
-            one_split=self.judged != "train_loss" and self.comparison.split_seeds == 1,
+            splits=0 if self.judged == "train_loss" else self.comparison.split_seeds,
         )
 
     def _control(self, trials: pd.DataFrame) -> str | None:

@@ -114,9 +114,10 @@ def test_difference_smaller_than_that_between_neighbouring_rates_is_named():
     assert "Smaller than what a neighbouring learning rate changes: the difference of mini (0.25 against 0.3)." in told
 
 
-def test_one_split_is_said():
-    told = verdict("digits", *measured({"full": FULL}), "full", "train_loss", setting=Setting(one_split=True))
-    assert told[-1] == "This is one workload, digits, on one split and 10 seeds: it says nothing about others."
+@pytest.mark.parametrize(("splits", "said"), [(0, ""), (1, "one split and "), (5, "5 splits and ")])
+def test_on_how_many_splits_is_said(splits, said):
+    told = verdict("digits", *measured({"full": FULL}), "full", "train_loss", setting=Setting(splits=splits))
+    assert told[-1] == f"This is one workload, digits, on {said}10 seeds: it says nothing about others."
 
 
 def test_margin_is_claimed_or_not_beside_the_difference():
