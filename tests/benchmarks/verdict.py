@@ -164,11 +164,11 @@ def tuned(
 
 
 def tuned_repeatedly(draws: int) -> Iterator[tuple[str, float]]:
-    for repeats in (6, 10):
+    for arms, repeats in ((2, 6), (3, 10)):
         for common in (0.0, 0.3):
             rng = np.random.default_rng([repeats, int(10 * common)])
-            hits = sum(claims_anything(tables(tuned(rng, 3, 10, repeats, common)[0])) for _ in range(draws))
-            name = f"tuned {repeats} times, 3 arms, 10 seeds, in common {common:g}"
+            hits = sum(claims_anything(tables(tuned(rng, arms, 10, repeats, common)[0])) for _ in range(draws))
+            name = f"tuned {repeats} times, {arms} arms, 10 seeds, in common {common:g}"
             yield f"{name}: {rate(hits, draws)}", hits / draws
 
 
