@@ -14,8 +14,9 @@ from .statistics import mean_interval
 def arm_interval(values: pd.DataFrame, column: str) -> tuple[float, float, float]:
     """Mean of an arm's trials and the ends of its 95% interval.
 
-    Student's t over seeds; where the arm was tuned several times, over seeds and tuning repeats, so that what tuning leaves to
-    chance is part of it (see :func:`.pairing.crossed_interval`, which gives none below five repeats).
+    Student's t over seeds, or over the means of splits where the data were split several times; where the arm was tuned
+    several times, over seeds and tuning repeats, so that what tuning leaves to chance is part of it (see
+    :func:`.pairing.crossed_interval`, which gives none below five repeats).
 
     Args:
         values: One row a trial of one arm, as from :func:`.statistics.final_values`.
@@ -27,7 +28,9 @@ def arm_interval(values: pd.DataFrame, column: str) -> tuple[float, float, float
     """
     numbers = values[column].to_numpy(float)
     if "repeat" not in values:
-        return mean_interval(numbers)
+        return mean_interval(
+            numbers if "split" not in values else values.groupby("split")[column].mean().to_numpy(float)
+        )
     if not len(numbers) or not np.isfinite(numbers).all():
         return math.nan, math.nan, math.nan
     table = values.pivot(index="repeat", columns="seed", values=column).to_numpy(float)

@@ -34,6 +34,8 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
     for prefix in ("", "goal_", "equal_"):
         table[f"{prefix}p_holm"] = corrected[:, list(tested).index(prefix)] if prefix in tested else math.nan
         table[f"{prefix}claimed"] = (table[f"{prefix}p_holm"] <= look.level) & (not look.withheld)
+    table["claimed"] &= ~table["at_odds"].astype(bool)
+    table["goal_claimed"] &= ~table["goal_at_odds"].astype(bool)
     table["comparisons"], table["seeds_needed"] = size, needed
     table["enough_seeds"], table["goal_enough_seeds"] = table["n"] >= needed, table["goal_n"] >= needed
     return table

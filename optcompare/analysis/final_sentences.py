@@ -59,19 +59,24 @@ def _of_arm(row: pd.Series, lost: str, unit: str, unclaimed: bool) -> str:
     if row["one_run_seeds"]:
         return _one_run(row)
     if row["ties"] == seeds and not lost:
-        return f"{arm} equals {baseline} on {seeds} of {count(seeds, unit)}"
+        return f"{arm} equals {baseline} on {seeds} of {count(seeds, unit)}{_equality(row, unclaimed)}"
     if row["one_difference"]:
         same = f"by the same {number(abs(row['difference']))} on all {count(seeds, unit)}"
-        return f"{arm} ends {_side(row)} than {baseline} {same}: that is one observation, and is not tested"
+        one = f"{arm} ends {_side(row)} than {baseline} {same}: that is one observation, and is not tested"
+        return f"{one}{_equality(row, unclaimed)}"
     if row["rounding_only"]:
-        return f"{arm} and {baseline} differ by no more than rounding on all {count(seeds, unit)}: that is not tested"
+        alike = f"{arm} and {baseline} differ by no more than rounding on all {count(seeds, unit)}: that is not tested"
+        return f"{alike}{_equality(row, unclaimed)}"
     facts = [won(row, unit), *([f"{arm} {lost}"] if lost else []), *_description(row)]
+    equal = _equality(row, unclaimed)
     if unclaimed:
-        return f"{arm} is {', '.join(facts)}"
+        return f"{arm} is {', '.join(facts)}{equal}"
     facts.insert(1, corrected_p(row["p_holm"]))
-    equal = _equality(row)
     if row["claimed"]:
-        return f"{arm} ends {_side(row)} than {baseline}, {unit} by {unit} ({', '.join(facts)}){equal}"
+        worst = ", lost trials as the worst" if row["test"] == "signs" else ""
+        return f"{arm} ends {_side(row)} than {baseline}, {unit} by {unit}{worst} ({', '.join(facts)}){equal}"
+    if row["at_odds"] and not row["ties"]:
+        facts.append("which rests on few large differences")
     return f"no difference between {arm} and {baseline} can be claimed ({', '.join(facts)}){equal}"
 
 
@@ -89,8 +94,9 @@ def _description(row: pd.Series) -> list[str]:
     return [f"mean difference {number(row['difference'])}", *ends, f"median {number(row['median'])}"]
 
 
-def _equality(row: pd.Series) -> str:
-    if math.isnan(row["margin"]):
+def _equality(row: pd.Series, unclaimed: bool) -> str:
+    """Of the margin, where there is one; with too few seeds only that equality is claimed, which takes fewer of them."""
+    if math.isnan(row["margin"]) or (unclaimed and not row["equal_claimed"]):
         return ""
     if row["equal_claimed"]:
         return f", and within {number(row['margin'])} of it ({corrected_p(row['equal_p_holm'])})"

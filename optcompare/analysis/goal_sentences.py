@@ -37,12 +37,12 @@ def _of_arm(row: pd.Series, name: str, unit: str, withheld: bool) -> str:
         return f"{arm} shares no {unit} with {baseline}."
     if row["goal_ties"] == seeds and row["goal_hits"]:
         return f"{arm} reaches {name} after as many samples as {baseline} ({count(seeds, unit)})."
-    missed = row["goal_hits"] < seeds or row["goal_baseline_hits"] < seeds
+    missed, partly = row["goal_hits"] < seeds or row["goal_baseline_hits"] < seeds, row["goal_pairs"] < seeds
     fewer = won(row, unit, "fewer", "goal_")
     if not row["goal_enough_seeds"] or withheld:
         too_few = f", too few for a claim ({row['seeds_needed']} are needed)"
         return f"{hits}; {fewer}{'' if withheld else too_few}."
-    facts = [*([] if missed else [_ratio(row)]), fewer, corrected_p(row["goal_p_holm"])]
+    facts = [*([] if partly else [_ratio(row)]), fewer, corrected_p(row["goal_p_holm"])]
     if not row["goal_claimed"]:
         said = f"No difference in samples to {name} can be claimed between {arm} and {baseline}"
     else:
@@ -55,7 +55,7 @@ def _of_arm(row: pd.Series, name: str, unit: str, withheld: bool) -> str:
 def _counts(table: pd.DataFrame, name: str, unit: str) -> str:
     baseline, most = table["baseline"].iloc[0], table.iloc[int(table["goal_seeds"].argmax())]
     claimed, logs = table["goal_claimed"], np.log(table["goal_ratio"])
-    misses = (table["goal_hits"] < table["goal_seeds"]) | (table["goal_baseline_hits"] < table["goal_seeds"])
+    misses = table["goal_pairs"] < table["goal_seeds"]
     less, never = table["goal_fewer"], table["goal_hits"] == 0
     counts = [
         counted(table[claimed & less & ~misses], "with fewer samples", logs, _ratio),

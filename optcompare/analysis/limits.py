@@ -50,9 +50,7 @@ def limits(
     seeds = int(trials.loc[trials["status"] != "interrupted", "seed"].nunique())
     sentences = []
     if len(table):
-        if seeds:
-            share = f"{not_excluded(seeds):.0%} of all seeds"
-            sentences.append(f"With {count(seeds, 'seed')}, failures on up to {share} may have gone unseen.")
+        sentences += _of_failures(trials, seeds)
         sentences += _of_rates(table, setting)
         sentences += _of_looks(table, claims, look)
     cut = int((trials["status"] == "interrupted").sum())
@@ -60,6 +58,16 @@ def limits(
     where = f"{workload}, on {splits}{count(trials['seed'].nunique(), 'seed')}"
     where += f" ({count(cut, 'interrupted trial')} left out)" if cut else ""
     return [*sentences, f"This is one workload, {where}: it says nothing about others."]
+
+
+def _of_failures(trials: pd.DataFrame, seeds: int) -> list[str]:
+    """How often arms may fail of which no seed did."""
+    lost = trials["status"].isin(["diverged", "failed"]).groupby(trials["arm"]).any()
+    if not seeds or lost.all():
+        return []
+    where = " in arms that show none" if lost.any() else ""
+    share = f"{not_excluded(seeds):.0%} of all seeds"
+    return [f"With {count(seeds, 'seed')}, failures on up to {share} may have gone unseen{where}."]
 
 
 def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
@@ -97,14 +105,18 @@ def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[
     if look.withheld:
         return sentences
     level = f"{look.level:.2g}"
-    if not look.recorded:
+    if not look.recorded and not look.past:
         sentences.append(f"Looks not recorded: tested at the level of a first look, {level}.")
+    elif not look.recorded:
+        sentences.append(
+            f"Not all looks were recorded: this is look {look.number} or a later one, tested at level {level}."
+        )
     else:
         sentences.append(
             f"This is look {look.number} at these trials, tested at level {level}; the levels of all looks sum to 0.05."
         )
     sentences += [
-        f"The verdict on {count(past.seeds, 'seed')} claimed that {_said(claim)}; that no longer holds."
+        f"The verdict on {count(past.seeds, 'seed')} claimed that {_said(claim)}; that can no longer be claimed."
         for past in look.past
         for claim in past.claims
         if claim not in claims

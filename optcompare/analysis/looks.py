@@ -68,6 +68,12 @@ class PastLook:
             tuple(Claim(Contrast(*map(str, each[:3])), str(each[3])) for each in values["claims"]), bool(values["counted"]),
         )  # fmt: skip
 
+    def joined(self, other: PastLook) -> PastLook:
+        """With what another look at the same trials compared and claimed."""
+        shown = tuple(dict.fromkeys([*self.shown, *other.shown]))
+        claims = tuple(dict.fromkeys([*self.claims, *other.claims]))
+        return PastLook(self.trials, self.seeds, shown, claims, self.counted or other.counted)
+
     def relabelled(self, labels: Mapping[str, str]) -> PastLook:
         """With other labels of arms, where ``labels`` has some."""
 
@@ -90,11 +96,13 @@ class Look:
         past: The looks before it at these trials, or at some of them.
         recorded: Whether looks at these trials are recorded at all.
         withheld: Why nothing may be claimed; empty where it may.
+        shown: What was compared at a look at these very trials.
     """
 
     past: tuple[PastLook, ...] = ()
     recorded: bool = False
     withheld: str = ""
+    shown: tuple[Contrast, ...] = ()
 
     @property
     def number(self) -> int:
@@ -108,8 +116,8 @@ class Look:
 
     @property
     def family(self) -> tuple[Contrast, ...]:
-        """All that earlier looks compared: it counts among the comparisons of this one, so that a family never shrinks."""
-        return tuple(dict.fromkeys(contrast for look in self.past for contrast in look.shown))
+        """All that was compared at these trials so far: it counts among the comparisons, so that a family never shrinks."""
+        return tuple(dict.fromkeys([*(contrast for look in self.past for contrast in look.shown), *self.shown]))
 
 
 FIRST_LOOK = Look()
@@ -137,7 +145,9 @@ class History:
         Returns:
             The recorded look at these very trials, where there is one: seeing them again is no other look. Else the next.
         """
-        return Look(self.looks[: self._place(trials)], self.recorded, withheld)
+        place = self._place(trials)
+        shown = self.looks[place].shown if place < len(self.looks) else ()
+        return Look(self.looks[:place], self.recorded, withheld, shown)
 
     def holds(self, trials: pd.DataFrame) -> bool:
         """Whether a look at these very trials is recorded."""
@@ -148,9 +158,15 @@ class History:
         return next((number for number, look in enumerate(self.looks) if look.trials == seen), len(self.looks))
 
     def together_with(self, other: History) -> History:
-        """The looks of two runs, each once."""
-        looks = {look.trials: look for look in (*self.looks, *other.looks)}
+        """The looks of two runs; those at the same trials are one, with all that they compared."""
+        looks = dict[str, PastLook]()
+        for look in (*self.looks, *other.looks):
+            looks[look.trials] = look.joined(looks[look.trials]) if look.trials in looks else look
         return History(tuple(looks.values()), self.recorded and other.recorded)
+
+    def followed_by(self, look: PastLook, recorded: bool) -> History:
+        """With one more look; ``recorded``: whether it could be recorded."""
+        return History((*self.looks, look), self.recorded and recorded)
 
     def relabelled(self, labels: Mapping[str, str]) -> History:
         """With other labels of arms, where ``labels`` has some."""

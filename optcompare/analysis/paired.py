@@ -26,12 +26,12 @@ ROUNDING = 1e-5
 UNITS_IN_THE_LAST_PLACE = 10
 EPSILON = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 COLUMNS = (
-    "arm", "baseline", "n", "difference", "low", "high", "median", "wins", "losses", "ties", "lower", "test", "p",
-    "p_holm", "claimed", "enough_seeds", "rounding_only", "one_difference", "control_spread", "margin", "equal_p",
-    "equal_p_holm", "equal_claimed", "goal_n", "goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_wins",
-    "goal_losses", "goal_ties", "goal_fewer", "goal_test", "goal_p", "goal_p_holm", "goal_claimed", "goal_enough_seeds",
-    "goal_resolution", "goal_pairs", "goal_seeds", "goal_hits", "goal_baseline_hits", "same_start", "one_run_seeds",
-    "comparisons", "seeds_needed",
+    "arm", "baseline", "n", "difference", "low", "high", "median", "wins", "losses", "ties", "lower", "at_odds",
+    "test", "p", "p_holm", "claimed", "enough_seeds", "rounding_only", "one_difference", "control_spread", "margin",
+    "equal_p", "equal_p_holm", "equal_claimed", "goal_n", "goal_ratio", "goal_ratio_low", "goal_ratio_high",
+    "goal_wins", "goal_losses", "goal_ties", "goal_fewer", "goal_at_odds", "goal_test", "goal_p", "goal_p_holm",
+    "goal_claimed", "goal_enough_seeds", "goal_resolution", "goal_pairs", "goal_seeds", "goal_hits",
+    "goal_baseline_hits", "same_start", "one_run_seeds", "comparisons", "seeds_needed",
 )  # fmt: skip
 
 
@@ -56,6 +56,8 @@ def pairs(
       ``median``, all nan where a trial of either was lost (diverged, failed, or without a finite value);
     - ``wins, losses, ties`` over all shared trials: the lower ``*_loss`` wins, of other metrics the higher; a lost trial
       loses to any other, and two lost ones tie. Interrupted trials take no part;
+    - ``at_odds`` (and ``goal_at_odds``): the mean and the wins point to opposite sides, a few large differences against many
+      small ones: then nothing is claimed "seed by seed", whatever p is;
     - ``lower``: whether the arm ends lower, by the mean, or, where a trial was lost, by wins and losses;
     - ``test``: "sign flips" of the differences, or, where a trial was lost, "signs" of wins against losses; ``p``;
     - ``rounding_only``: no difference exceeds ten units in the last place of ``dtype``; ``one_difference``: all are equal
@@ -107,7 +109,7 @@ def pairs(
             raise ComparisonError(f"the {role} '{label}' is no arm; there are {', '.join(arms)}")
     if records.empty:
         records = trials[["arm", "seed"]][:0].assign(**{column: 0.0})
-    finals = values_by_arm(_with_splits(final_values(records, trials, column), trials), "final")
+    finals = values_by_arm(final_values(records, trials, column), "final")
     times = None
     if goal is not None:
         times = values_by_arm(_with_splits(time_to_goal(records, trials, goal), trials), "samples", "resolution")
@@ -165,12 +167,14 @@ def _differences(
         "rounding_only": False,
         "one_difference": False,
         "lower": (_balance(pairing, better) > 0) == lower_wins,
+        "at_odds": False,
     }
     if len(a) and known.all():
         observed = pairing.independent(a - b)
         resolution = UNITS_IN_THE_LAST_PLACE * epsilon * float(np.abs([a, b]).max())
         row["difference"], row["low"], row["high"] = pairing.interval(a - b)
         row["lower"] = bool(observed.mean() < 0)
+        row["at_odds"] = _balance(pairing, better) * (sign * observed.mean()) >= 0
         row["median"] = float(np.median(observed))
         row["rounding_only"] = float(np.abs(observed).max()) <= resolution
         row["one_difference"] = len(observed) > 1 and not row["rounding_only"] and float(np.ptp(observed)) <= resolution
@@ -227,8 +231,11 @@ def _sign_test(pairing: Pairing, better: np.ndarray, side: Side = "two") -> floa
 def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, control: str, column: str) -> float:
     """The standard deviation over seeds of a final value of the control minus that of the baseline.
 
-    It is how far rounding alone moves one seed. Infinite where only one of both was lost; nan with fewer than two seeds.
+    It is how far rounding alone moves one seed. Infinite where only one of both diverged; nan with fewer than two seeds, and
+    where a trial of either failed, which tells nothing of rounding.
     """
+    if (trials.loc[trials["arm"].isin([control, baseline]), "status"] == "failed").any():
+        return math.nan
     pairing = paired_trials(values_by_arm(final_values(records, trials, column), "final"), control, baseline)
     a, b = pairing.ours[:, 0], pairing.theirs[:, 0]
     if (np.isfinite(a) != np.isfinite(b)).any():
@@ -246,6 +253,7 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
         **{f"goal_{name}": count for name, count in counted.items()},
         "goal_test": "",
         "goal_fewer": False,
+        "goal_at_odds": False,
     }
     if pairing is None:
         return row
@@ -270,6 +278,7 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
         if both.all():
             observed = pairing.independent(logs)
             row |= {"goal_test": "sign flips", "goal_p": sign_flip_p(observed), "goal_fewer": bool(observed.mean() < 0)}
+            row["goal_at_odds"] = _balance(pairing, better) * observed.mean() >= 0
         else:
             fewer = _balance(pairing, better) > 0
             row |= {"goal_test": "signs", "goal_p": _sign_test(pairing, better), "goal_fewer": fewer}

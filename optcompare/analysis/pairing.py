@@ -67,7 +67,8 @@ class Pairing:
         if len(values) == 0 or not np.isfinite(values).all():
             return math.nan, math.nan, math.nan
         if not self.repeat.any():
-            return mean_interval(self.independent(values))
+            with np.errstate(over="ignore"):  # of differences near the largest float the interval is infinite
+                return mean_interval(self.independent(values))
         table = np.full((self.repeat.max() + 1, self.block.max() + 1), np.nan)
         sums, counts = np.zeros_like(table), np.zeros_like(table)
         np.add.at(sums, (self.repeat, self.block), values)

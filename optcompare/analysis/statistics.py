@@ -69,7 +69,7 @@ def judged_column(records: pd.DataFrame) -> str:
 
 
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row a trial: ``arm, seed, final, best`` of a column, and its tuning ``repeat`` where there are several.
+    """One row a trial: ``arm, seed, final, best`` of a column, and its tuning ``repeat`` and ``split`` where there are several.
 
     A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was interrupted had
     less budget than the others, and is left out.
@@ -81,5 +81,5 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     lost = trials.loc[trials["status"].isin(["diverged", "failed"]), key]
     merged = values.merge(lost.assign(lost=True), how="outer", on=key)
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
-    whole = trials.loc[trials["status"] != "interrupted", key]
+    whole = trials.loc[trials["status"] != "interrupted", [*key, *(["split"] if "split" in trials else [])]]
     return merged.drop(columns="lost").merge(whole, on=key)

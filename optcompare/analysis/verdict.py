@@ -82,7 +82,7 @@ def verdict(
         observation = "independent observation" if "repeat" in trials else "split" if "split" in trials else "seed"
         sentences += final_sentences(table, losses, column, unit, observation, withheld=withheld)
     if control is not None and final:
-        sentences.append(_of_rounding(control_spread(records, trials, baseline, control, column), baseline, column))
+        sentences += _of_rounding(control_spread(records, trials, baseline, control, column), baseline, column)
     if len(table) and (table["same_start"] & (table["one_run_seeds"] == 0)).any():
         sentences.append(
             "The start is the same on all seeds: only the order of samples varies, or what is drawn in training."
@@ -91,13 +91,13 @@ def verdict(
     return [*sentences, *limits(workload, table, trials, claims, look, setting)]
 
 
-def _of_rounding(spread: float, baseline: str, column: str) -> str:
-    if math.isinf(spread):
-        return (
-            f"Rounding alone decides on which seeds {baseline} is lost: its copy in other rounding is lost on others."
-        )
+def _of_rounding(spread: float, baseline: str, column: str) -> list[str]:
     if math.isnan(spread):
-        return f"How far rounding alone moves {baseline} takes two seeds to tell."
-    return (
+        return []
+    if math.isinf(spread):
+        return [
+            f"Rounding alone decides on which seeds {baseline} is lost: its copy in other rounding is lost on others."
+        ]
+    return [
         f"Rounding alone moves the final {column} of {baseline} by {number(spread)} on one seed (standard deviation)."
-    )
+    ]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..analysis.stability import stability_edges
-from ..errors import RAISED
+from ..errors import RAISED, RunDirectoryError
 from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
-from ..storage.looks_file import LOOKS, add_look, read_looks
+from ..storage.looks_file import add_look, add_unrecorded, looks_so_far, read_looks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,7 +99,6 @@ class Result(ResultTables):
         run_dir.write_atomically(directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
         written.append(run_dir.SUMMARY)
         self._record_look(directory)
-        written += [LOOKS] if self.looks.looks else []
         if len(self.reported[0]):
             pictures = [suffix for suffix in formats if suffix != "html"]
             figure = self.plot() if pictures else None
@@ -113,17 +112,20 @@ class Result(ResultTables):
             self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict(), self.claims()
         )
         files = {name: run_dir.file_sha256(directory / name) for name in written}
-        run_dir.write_json(directory, {**about, "files": files})  # last: it says that the rest is there
+        run_dir.write_json(
+            directory, {**about, "files": files, "looks": looks_so_far(directory)}
+        )  # last: it says that the rest is there
 
     def _record_look(self, directory: Path) -> None:
         """Adds the looks that the directory does not hold yet, this one last."""
-        known = {look.trials for look in read_looks(directory).looks}
-        now = self.as_past_look()
-        for look in [*self.looks.looks, *([now] if now is not None else [])]:
-            if look.trials not in known:
-                add_look(directory, look)
-                known.add(look.trials)
-        self.looks = read_looks(directory)
+        before, now = read_looks(directory), self.as_past_look()
+        known = {look.trials for look in before.looks}
+        new = [look for look in [*self.looks.looks, *([now] if now is not None else [])] if look.trials not in known]
+        if new and not self.looks.recorded and (before.recorded or not before.looks):
+            add_unrecorded(directory)
+        for look in {look.trials: look for look in new}.values():
+            add_look(directory, look)
+        self.looks = self.looks.together_with(read_looks(directory)) if new or before.looks else self.looks
 
     def _repr_html_(self) -> str:
         from .html.notebook import result_html
@@ -154,9 +156,27 @@ def load(directory: str | Path) -> Result:
 
 
 def load_all(directories: Sequence[Path]) -> list[Result]:
-    """One result a workload: directories of several runs are opened, runs of one workload merged."""
+    """One result a workload: directories of several runs are opened, runs of one workload merged.
+
+    Runs together are trials that were not seen before: that look is recorded in the directory of each.
+    """
     by_workload: dict[str, list[tuple[Path, Result]]] = {}
     for path in run_directories(directories):
         result = load(path)
         by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
-    return [merge(found) for found in by_workload.values()]
+    return [_looked_at(merge(found), [path for path, _ in found]) for found in by_workload.values()]
+
+
+def _looked_at(merged: Result, directories: Sequence[Path]) -> Result:
+    """Records the look at merged runs in each directory; where one cannot be written, not all looks are recorded."""
+    look = None if merged.looks.holds(merged.reported[1]) else merged.as_past_look()
+    if len(directories) == 1 or look is None:
+        return merged
+    recorded = True
+    for directory in directories:
+        try:
+            add_look(directory, look)
+        except RunDirectoryError:
+            recorded = False
+    merged.looks = merged.looks.followed_by(look, recorded)
+    return merged

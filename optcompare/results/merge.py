@@ -196,7 +196,7 @@ def _union(a: Comparison, b: Comparison) -> Comparison:
         a,
         arms=(*a.arms, *(arm for arm in b.arms if arm.label not in labels)),
         seeds=_seeds(a, b),
-        control=a.control or b.control,
+        control=a.control or (b.control if a.baseline == b.baseline else None),
         tuning=a.tuning.joined(b.tuning) if a.tuning and b.tuning else None,
     )
 

@@ -177,10 +177,8 @@ class ResultTables:
         )
 
     def _control(self, trials: pd.DataFrame) -> str | None:
-        """The control, where it was trained and can tell something: a trial that failed tells nothing of rounding."""
-        control = self.comparison.control
-        ended = trials.loc[trials["arm"].isin([control, self.baseline]), "status"]
-        return control if control in set(trials["arm"]) and not (ended == "failed").any() else None
+        """The control, where it was trained."""
+        return self.comparison.control if self.comparison.control in set(trials["arm"]) else None
 
     def tuning(self) -> pd.DataFrame:
         """One row for each arm and learning rate that tuning tried, in each repeat where there are several.

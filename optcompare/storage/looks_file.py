@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..analysis.looks import History, PastLook
 from ..errors import RunDirectoryError
 from .run_dir import writing
 
 LOOKS = "looks.jsonl"
+_UNRECORDED = {"recorded": False}
+"""A line that says that there were looks which are not in the file."""
 
 
 def read_looks(directory: Path) -> History:
@@ -25,24 +30,63 @@ def read_looks(directory: Path) -> History:
     path = directory / LOOKS
     if not path.is_file():
         return History()
-    lines = path.read_text(encoding="utf-8").split("\n")
     try:
-        return History(tuple(PastLook.from_json(json.loads(line)) for line in lines[:-1] if line), True)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
+        looks = History(
+            tuple(PastLook.from_json(line) for line in lines if line != _UNRECORDED), _UNRECORDED not in lines
+        )
+        return History(recorded=looks.recorded).together_with(looks)
+    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
 def add_look(directory: Path, look: PastLook) -> None:
-    """Add a line, and wait until it is on the disk.
+    """Add a look, and wait until it is on the disk.
 
     Raises:
         RunDirectoryError: It cannot be written.
     """
-    path = directory / LOOKS
+    _add(directory / LOOKS, look.to_json())
+
+
+def add_unrecorded(directory: Path) -> None:
+    """Note that some looks were not recorded.
+
+    Raises:
+        RunDirectoryError: It cannot be written.
+    """
+    _add(directory / LOOKS, _UNRECORDED)
+
+
+def _add(path: Path, values: Mapping[str, Any]) -> None:
     with writing(path):
         written = path.read_bytes() if path.is_file() else b""
         with path.open("ab") as file:
             file.truncate(written.rfind(b"\n") + 1)  # a crash cut the last line off before its verdict was given
-            file.write((json.dumps(look.to_json(), ensure_ascii=False) + "\n").encode())
+            file.write((json.dumps(values, ensure_ascii=False) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
+
+
+def looks_so_far(directory: Path) -> dict[str, Any] | None:
+    """What comparison.json notes of the file: its bytes and their SHA-256; None where there is no file."""
+    path = directory / LOOKS
+    if not path.is_file():
+        return None
+    written = path.read_bytes()
+    return {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+
+
+def looks_changed(directory: Path, noted: Any) -> str:
+    """Say in words what happened to looks that comparison.json notes; empty where at most some were added."""
+    if noted is None:
+        return ""
+    path = directory / LOOKS
+    if not path.is_file():
+        return f"{LOOKS} was deleted"
+    try:
+        first = path.read_bytes()[: int(noted["bytes"])]
+        same = len(first) == noted["bytes"] and hashlib.sha256(first).hexdigest() == noted["sha256"]
+    except (OSError, KeyError, TypeError, ValueError):
+        same = False
+    return "" if same else f"{LOOKS} was changed"

@@ -19,6 +19,7 @@ from ..registry.manager import Registry
 from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.journal import Kept, State, has_tables, key_of
+from ..storage.looks_file import LOOKS, looks_changed
 from ..storage.provenance import describe_environment, differences, other_sources
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
@@ -30,6 +31,7 @@ from .recompute import (
     Rows,
     certificate_again,
     conclusions_again,
+    is_complete,
     kept_weights,
     name_of,
     rows_of,
@@ -67,7 +69,7 @@ def _findings(
     directory: Path, about: Row, comparison: Comparison, environment: Row, registry: Registry, trials: int | None,
     advanced: Callable[[int, int, float], None],
 ) -> Iterator[Finding]:  # fmt: skip
-    yield _files(directory, about.get("files"))
+    yield _files(directory, about)
     try:
         result = ResultTables.read(directory)
         rows = rows_of(result)
@@ -114,16 +116,21 @@ def _refuse_own_code(directory: Path, comparison: Comparison) -> None:
             raise RunDirectoryError(f"{directory} names code within itself, {name}, which is not executed")
 
 
-def _files(directory: Path, files: Any) -> Finding:
-    name = "files"
+def _files(directory: Path, about: Row) -> Finding:
+    name, files = "files", about.get("files")
+    if files is None and is_complete(about):
+        return Finding(
+            name, False, f"{run_dir.COMPARISON} notes no SHA-256 of them, as this version does for every run"
+        )
     if files is None:
         return Finding(name, None, "no SHA-256 of them was noted, since the run did not come to its end, or is older")
     if not isinstance(files, dict) or not files:
         return Finding(name, False, f"{run_dir.COMPARISON} lists none")
     wrong = [f"{each} {found}" for each, sha256 in files.items() if (found := _unlike_file(directory, each, sha256))]
-    return Finding(
-        name, not wrong, "; ".join(wrong) or f"{', '.join(files)}: the SHA-256 that {run_dir.COMPARISON} notes"
-    )
+    changed = looks_changed(directory, about.get("looks"))
+    wrong += [changed] if changed else []
+    named = ", ".join([*files, *([LOOKS] if about.get("looks") else [])])
+    return Finding(name, not wrong, "; ".join(wrong) or f"{named}: the SHA-256 that {run_dir.COMPARISON} notes")
 
 
 def _unlike_file(directory: Path, name: str, sha256: Any) -> str:

@@ -37,7 +37,7 @@ def test_seeing_the_same_trials_again_is_no_other_look():
     history = History((looked(10), looked(20, FINAL, GOAL)), True)
     assert history.look_at(trials_of(10)).number == 1
     assert history.look_at(trials_of(20)).number == 2
-    assert history.look_at(trials_of(20).iloc[::-1]).family == (FINAL,)
+    assert history.look_at(trials_of(20).iloc[::-1]).family == (FINAL, GOAL)
     assert history.holds(trials_of(20))
     assert not history.holds(trials_of(21))
 
@@ -62,6 +62,13 @@ def test_merged_runs_have_had_every_look_of_both_once():
     assert [look.seeds for look in merged.looks] == [5, 6, 7]
     assert merged.look_at(trials_of(9)).number == 4
     assert not one.together_with(History()).recorded
+
+
+def test_other_comparisons_of_the_same_trials_stay_in_the_family_whichever_run_comes_first():
+    one, other = History((looked(6),), True), History((looked(6, GOAL, EXTRA, counted=False),), True)
+    for merged in (one.together_with(other), other.together_with(one)):
+        assert set(merged.look_at(trials_of(6)).family) == {FINAL, GOAL, EXTRA}
+        assert merged.look_at(trials_of(7)).number == 2
 
 
 def test_labels_follow_the_arms():

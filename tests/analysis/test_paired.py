@@ -355,3 +355,21 @@ def test_a_claim_has_the_direction_of_what_was_tested():
     (row,) = pairs(records, trials, "full", "train_loss").to_dict("records")
     assert (row["n"], row["lower"], row["p"]) == (2, False, 0.5)
     assert row["difference"] == pytest.approx(-2, abs=1e-3)
+
+
+def test_nothing_is_claimed_seed_by_seed_where_mean_and_wins_point_apart():
+    """Fourteen differences of .001 and six of -10: hardly any flip reaches the mean, and mini loses on 14 of 20 seeds."""
+    finals = {"full": [20.0 + seed for seed in range(20)]}
+    finals["mini"] = [value + (0.001 if seed < 14 else -10 - seed) for seed, value in enumerate(finals["full"])]
+    row = compared(finals).loc["mini"]
+    assert row["p_holm"] == 2 / 64  # whatever the fourteen, the six agree in 2 of 64 patterns
+    assert (row["lower"], row["at_odds"], row["claimed"]) == (True, True, False)
+
+
+def test_a_control_that_failed_is_no_arm_and_has_no_spread():
+    made = [trial(arm, seed, [9, 1 + 0.1 * seed]) for arm in ("full", "mini", "copy") for seed in range(3)]
+    found = pairs(
+        *tables(*made, trial("full", 3, [9, 1]), trial("copy", 3, [], "failed")), "full", "train_loss", control="copy"
+    )
+    assert found["arm"].tolist() == ["mini"]
+    assert math.isnan(found["control_spread"][0])

@@ -76,7 +76,7 @@ def test_later_look_has_its_own_level_and_names_claims_that_no_longer_hold():
     )
     assert told[-3:-1] == [
         "This is look 2 at these trials, tested at level 0.0091; the levels of all looks sum to 0.05.",
-        "The verdict on 8 seeds claimed that mini ends higher than full (final train_loss); that no longer holds.",
+        "The verdict on 8 seeds claimed that mini ends higher than full (final train_loss); that can no longer be claimed.",
     ]
 
 
@@ -125,6 +125,31 @@ def test_margin_is_claimed_or_not_beside_the_difference():
     assert told.endswith("median -0.25), and within 0.4 of it (Holm p = 0.00195).")
     told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.2)[0]
     assert told.endswith("median -0.25); that it lies within 0.2 cannot be claimed (Holm p = 1).")
+
+
+def test_equality_that_fewer_seeds_allow_is_said_beside_the_difference_that_they_do_not():
+    """Six seeds and two comparisons: 1/64·2 = .031 for equality, 2/64·2 = .0625 for a difference."""
+    told = verdict("digits", *measured({"full": FULL[:6], "mini": MINI[:6]}), "full", "train_loss", margin=0.4)
+    assert told[0] == "No difference is claimed: 6 seeds are too few for 2 comparisons, 7 are needed."
+    assert told[1].endswith(", and within 0.4 of it (Holm p = 0.0312).")
+
+
+def test_mean_and_wins_that_point_apart_are_no_claim_and_said_so():
+    full: Ends = [(100, 20.0 + seed) for seed in range(20)]
+    mini: Ends = [(100, value + (0.001 if seed < 14 else -10 - seed)) for seed, (_, value) in enumerate(full)]
+    told = verdict("digits", *measured({"full": full, "mini": mini}), "full", "train_loss")[0]
+    assert told.startswith(
+        "On final train_loss, no difference between mini and full can be claimed (better on 6 of 20 seeds, "
+    )
+    assert told.endswith(", which rests on few large differences).")
+
+
+def test_failures_that_may_go_unseen_are_of_arms_that_show_none():
+    lost: Ends = [*FULL[:9], (INF, INF)]
+    told = verdict("digits", *measured({"full": FULL, "mini": lost}), "full", "train_loss")
+    assert "With 10 seeds, failures on up to 26% of all seeds may have gone unseen in arms that show none." in told
+    told = verdict("digits", *measured({"full": lost, "mini": lost}), "full", "train_loss")
+    assert "unseen" not in " ".join(told)
 
 
 def test_without_a_goal():
@@ -229,7 +254,8 @@ def test_diverged_trials_are_the_worst_and_leave_no_mean():
 def test_diverged_baseline_of_which_all_others_are_better():
     assert tell(goal=None, full=[*FULL[:9], (INF, INF)], mini=MINI)[:2] == [
         "full diverged on 1 of 10 seeds.",
-        "On final train_loss, mini ends lower than full, seed by seed (better on 10 of 10 seeds, Holm p = 0.00195).",
+        "On final train_loss, mini ends lower than full, seed by seed, lost trials as the worst (better on 10 of 10 "
+        "seeds, Holm p = 0.00195).",
     ]
 
 

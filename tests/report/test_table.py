@@ -8,8 +8,11 @@ import pandas as pd
 import pytest
 
 from optcompare.analysis.certificate import Check
+from optcompare.analysis.paired import pairs
 from optcompare.core.formatting import duration, number
-from optcompare.report.table import aligned, certificate_lines, summary_cells
+from optcompare.core.goal import Goal
+from optcompare.report.table import aligned, certificate_lines, pair_cells, summary_cells
+from tests.helpers.tables import tables, trial
 
 INF, NAN = math.inf, math.nan
 
@@ -132,3 +135,12 @@ def test_certificate_says_what_held_and_what_did_not():
         "✓ equal budgets: 3 epochs",
         "✗ identical sample order: differs for seed 1",
     ]
+
+
+def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_has_no_interval():
+    made = [trial("full", seed, [9, 1], samples=[0, 100 + seed]) for seed in range(4)]
+    made += [trial("mini", seed, [9, 1 if seed else 5], samples=[0, 50 + seed]) for seed in range(4)]
+    header, (row,) = pair_cells(pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss")
+    cells = dict(zip(header, row, strict=False))
+    assert cells["samples to the goal, ratio (95%)"] == "0.51 among the 3 seeds on which both did"
+    assert (cells["fewer"], cells["more"]) == ("3", "1")

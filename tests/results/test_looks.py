@@ -12,6 +12,7 @@ from optcompare import compare, load
 from optcompare.errors import ComparisonError
 from optcompare.report.result import load_all
 from optcompare.storage.looks_file import LOOKS, read_looks
+from optcompare.verification.verify import verify
 from tests.helpers.workloads import small_workload
 
 ASKED = {"workload": "line", "strategies": ["full", "mini:2"], "epochs": 3, "trainer": "loop"}
@@ -59,8 +60,53 @@ def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=6, out=run)
     (run / LOOKS).unlink()
+    about = json.loads((run / "comparison.json").read_text())
+    (run / "comparison.json").write_text(json.dumps({**about, "looks": None}))
     assert look_sentence(load(run)).startswith("Looks not recorded: ")
-    assert look_sentence(compare(**ASKED, seeds=8, resume=run)).startswith("This is look 2 at these trials")
+    later = look_sentence(compare(**ASKED, seeds=8, resume=run))
+    assert later == "Not all looks were recorded: this is look 2 or a later one, tested at level 0.0091."
+
+
+@pytest.mark.parametrize(
+    "change", [lambda path: path.unlink(), lambda path: path.write_text(path.read_text()[:-2] + " \n")]
+)
+def test_looks_that_were_deleted_or_changed_stop_a_resume(tmp_path, change):
+    run = tmp_path / "run"
+    compare(**ASKED, seeds=6, out=run)
+    change(run / LOOKS)
+    with pytest.raises(
+        ComparisonError, match=r"^since this run began, looks\.jsonl was (deleted|changed), and with it"
+    ):
+        compare(**ASKED, seeds=8, resume=run)
+    if not (run / LOOKS).exists():
+        result = compare(**ASKED, seeds=8, resume=run, force=True)
+        assert look_sentence(result).startswith("Looks not recorded") or "Not all looks" in look_sentence(result)
+        assert "resumed although looks.jsonl was deleted" in result.notes
+
+
+def test_looks_that_were_added_to_the_file_are_no_damage(tmp_path):
+    for first in (0, 6):
+        compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
+    load_all([tmp_path])
+    assert all(check.held is not False for check in verify(tmp_path / "0", trials=0))
+    assert look_sentence(load(tmp_path / "0")).startswith("This is look 1 at these trials")
+    assert look_sentence(compare(**ASKED, seeds=13, resume=tmp_path / "0")).startswith("This is look 3 at these trials")
+
+
+def test_every_merge_of_small_runs_is_a_look_that_their_directories_remember(tmp_path):
+    for first in range(8):
+        compare(**ASKED, seeds=1, first_seed=first, out=tmp_path / str(first))
+    numbers = [look_sentence(load_all([tmp_path / str(i) for i in range(n)])[0]) for n in (6, 7, 8, 6)]
+    assert [sentence.split(" ")[3] for sentence in numbers] == ["1", "2", "2", "1"]
+    """With 7 seeds, 2/2⁷ = .016 lies above the level of a second look, .0091: that one could claim nothing."""
+
+
+def test_a_result_that_is_saved_late_has_looks_that_were_not_recorded(tmp_path):
+    result = compare(**ASKED, seeds=6)
+    result.save(tmp_path / "run")
+    assert look_sentence(load(tmp_path / "run")).startswith("Looks not recorded: ")
+    later = look_sentence(compare(**ASKED, seeds=8, resume=tmp_path / "run"))
+    assert later.startswith("Not all looks were recorded: this is look 2 or a later one")
 
 
 def test_merged_runs_have_been_looked_at_before(tmp_path):

@@ -483,10 +483,38 @@ def test_a_run_of_before_files_had_fingerprints_can_still_be_read_and_verified()
     directory = run()
     about = json.loads((directory / "comparison.json").read_text())
     del about["files"]
+    about["environment"]["optcompare"] = "0.1.0"
     (directory / "comparison.json").write_text(json.dumps(about))
     checks = found(directory, trials=0)
     assert checks["files"][0] is None
-    assert [name for name, (held, _) in checks.items() if held is False] == []
+    assert [name for name, (held, _) in checks.items() if held is False] == ["environment"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"claims": None, "verdict": ["full is best."]}, ["conclusions"]),
+        ({"verdict": [], "claims": []}, ["conclusions"]),
+        ({"files": None, "claims": None, "verdict": ["full is best."]}, ["files", "conclusions"]),
+    ],
+    ids=["without claims", "without a verdict", "without files"],
+)
+def test_what_this_version_writes_cannot_be_left_out(changes, wrong):
+    directory = run()
+    edited(directory, **changes)
+    assert broken(directory, trials=0) == wrong
+
+
+def test_looks_that_were_changed_or_deleted_are_found_and_later_ones_are_not():
+    directory = run()
+    whole = (directory / "looks.jsonl").read_text()
+    (directory / "looks.jsonl").write_text(whole.replace('"counted": false', '"counted": true '))
+    assert broken(directory, trials=0) == ["files"]
+    (directory / "looks.jsonl").unlink()
+    assert broken(directory, trials=0) == ["files", "conclusions"]
+    later = whole.replace('"trials": "', '"trials": "another ')
+    (directory / "looks.jsonl").write_text(whole + later)
+    assert broken(directory, trials=0) == []
 
 
 NONSENSE = {
