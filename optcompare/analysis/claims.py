@@ -19,13 +19,13 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
 
     Args:
         table: Has ``arm, baseline, n, goal_n``, and the p of each test.
-        tested: What is tested, as :func:`measures` gives it.
+        tested: What is tested, as :func:`tested_measures` gives it.
         look: The level, and the comparisons of earlier looks.
 
     Returns:
         The table with ``*p_holm``, ``*claimed``, ``comparisons``, ``seeds_needed`` and ``*enough_seeds`` filled in.
     """
-    places = comparisons_of(table, tested)
+    table, places = table.copy(), comparisons_of(table, tested)
     earlier = set(look.family) - set(places)
     values = table[[f"{prefix}p" for prefix in tested]].to_numpy(float).ravel()
     corrected = holm([*values, *[math.nan] * len(earlier)])[: len(places)].reshape(len(table), len(tested))
@@ -41,7 +41,7 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
     return table
 
 
-def measures(column: str, goal: Goal | None, margin: float | None, final: bool) -> dict[str, str]:
+def tested_measures(column: str, goal: Goal | None, margin: float | None, final: bool) -> dict[str, str]:
     """What is tested of each arm: what it is called in the family of a look, by the prefix of its columns in the table."""
     found = {"goal_": f"samples to {goal}"} if goal else {}
     found |= {"": f"final {column}"} if final else {}
@@ -49,13 +49,13 @@ def measures(column: str, goal: Goal | None, margin: float | None, final: bool) 
 
 
 def comparisons_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Contrast]:
-    """All comparisons of the table, row by row, in the order of ``tested``, which is as :func:`measures` gives it."""
+    """All comparisons of the table, row by row, in the order of ``tested``, which is as :func:`tested_measures` gives it."""
     arms = zip(table["arm"], table["baseline"], strict=True)
     return [Contrast(arm, baseline, measure) for arm, baseline in arms for measure in tested.values()]
 
 
 def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
-    """What the table claims; ``tested`` is as :func:`measures` gives it."""
+    """What the table claims; ``tested`` is as :func:`tested_measures` gives it."""
     found = []
     for _, row in table.iterrows():
         says = {

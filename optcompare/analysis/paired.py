@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..core.goal import Goal
 from ..errors import ComparisonError
-from .claims import measures, with_claims
+from .claims import tested_measures, with_claims
 from .exact_tests import Side, sign_flip_p, sign_p
 from .looks import FIRST_LOOK, Look
 from .pairing import Pairing, paired_trials, values_by_arm
@@ -72,7 +72,8 @@ def pairs(
       logs, over the ``goal_pairs`` seeds on which both reached it after the start;
     - ``goal_wins, goal_losses, goal_ties``: fewer samples win, a miss loses to any hit and ties with a miss;
     - ``goal_fewer``: whether the arm needs fewer, by the mean log, or, with any miss, by wins and losses;
-    - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations;
+    - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations. Equal logs are
+      tested too: marks are coarse, so that trials which differ may reach the goal at the same one;
     - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that reached the goal
       and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared trials, those that reached it.
 
@@ -126,7 +127,7 @@ def pairs(
                 row["one_run_seeds"], ends, costs = len(ends.ours), ends.first(), costs and costs.first()
             row |= _differences(ends, EPSILON[dtype], lower_wins=column.endswith("_loss"), margin=margin, tested=final)
             rows.append(row | _to_goal(costs))
-    return with_claims(pd.DataFrame(rows, columns=list(COLUMNS)), measures(column, goal, margin, final), look)
+    return with_claims(pd.DataFrame(rows, columns=list(COLUMNS)), tested_measures(column, goal, margin, final), look)
 
 
 def _with_splits(values: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

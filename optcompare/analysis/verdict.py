@@ -8,13 +8,13 @@ import pandas as pd
 
 from ..core.formatting import number
 from ..core.goal import Goal
-from .claims import claims_of, measures
+from .claims import claims_of, tested_measures
 from .final_sentences import final_sentences
 from .goal_sentences import goal_sentences
 from .limits import Setting, limits
 from .looks import FIRST_LOOK, Look
 from .paired import control_spread, pairs
-from .phrases import lost
+from .phrases import lost_trials
 
 UNKNOWN = Setting()
 
@@ -78,7 +78,7 @@ def verdict(
     if len(table) and goal:
         sentences += goal_sentences(table, str(goal).replace("=", " "), unit, withheld=withheld)
     if len(table) and final:
-        losses = {str(arm): lost(group["status"], unit) for arm, group in trials.groupby("arm", sort=False)}
+        losses = {str(arm): lost_trials(group["status"], unit) for arm, group in trials.groupby("arm", sort=False)}
         observation = "independent observation" if "repeat" in trials else "split" if "split" in trials else "seed"
         sentences += final_sentences(table, losses, column, unit, observation, withheld=withheld)
     if control is not None and final:
@@ -87,7 +87,7 @@ def verdict(
         sentences.append(
             "The start is the same on all seeds: only the order of samples varies, or what is drawn in training."
         )
-    claims = claims_of(table, measures(column, goal, margin, final))
+    claims = claims_of(table, tested_measures(column, goal, margin, final))
     return [*sentences, *limits(workload, table, trials, claims, look, setting)]
 
 

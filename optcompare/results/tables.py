@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from ..analysis.certificate import Check
-from ..analysis.claims import claims_as_rows, measures, past_look
+from ..analysis.claims import claims_as_rows, past_look, tested_measures
 from ..analysis.limits import Setting
 from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import best_rates, rate_scores
@@ -140,7 +140,7 @@ class ResultTables:
 
     def claims(self) -> list[dict[str, Any]]:
         """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it ``claims``, if anything."""
-        return claims_as_rows(self.pairs(), self.measures())
+        return claims_as_rows(self.pairs(), self.tested_measures())
 
     def look(self) -> Look:
         """Which look at these trials this is; trials of a run that is under way are only described."""
@@ -150,7 +150,9 @@ class ResultTables:
     def as_past_look(self) -> PastLook | None:
         """This look as one that was given; None where there is nothing to compare, or nothing may be claimed."""
         table, look = self.pairs(), self.look()
-        return None if table.empty or look.withheld else past_look(self.reported[1], table, self.measures(), look)
+        return (
+            None if table.empty or look.withheld else past_look(self.reported[1], table, self.tested_measures(), look)
+        )
 
     def _asked(self, trials: pd.DataFrame) -> dict[str, Any]:
         comparison = self.comparison
@@ -162,9 +164,9 @@ class ResultTables:
             "dtype": comparison.dtype,
         }
 
-    def measures(self) -> dict[str, str]:
-        """What is tested of each arm; see :func:`optcompare.analysis.claims.measures`."""
-        return measures(self.judged, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
+    def tested_measures(self) -> dict[str, str]:
+        """What is tested of each arm; see :func:`optcompare.analysis.claims.tested_measures`."""
+        return tested_measures(self.judged, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
 
     def _setting(self) -> Setting:
         tuned = self.comparison.tuning is not None

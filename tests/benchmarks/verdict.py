@@ -4,12 +4,12 @@
 
 - false claims where arms are exchangeable, read from the sentences of the real verdict, goal at most .05: 2, 3 and 5 arms, 6, 8
   and 10 seeds, normal, heavy-tailed and rounded ends, with misses, with divergences; over ten looks; tuned repeatedly on
-  shifted grids;
+  shifted grids; and how often arms that differ by exactly the margin are called equal within it;
 - beside it, arms with equal means and other shapes, and arms that were tuned once: what is claimed of them, and in which words;
 - the power at an effect of one standard deviation of the differences, ten seeds, beside the paired t test, goal within .05;
 - how often the interval of the tuned difference holds the truth, goal .93 to .97.
 
-Sections are exchangeable, looks, tuned, coverage and beside; by default all.
+Sections are exchangeable, looks, margin, tuned, coverage and beside; by default all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from optcompare.analysis.claims import claims_of, measures, past_look
+from optcompare.analysis.claims import claims_of, past_look, tested_measures
 from optcompare.analysis.error_rate import FIRST_LEVEL
 from optcompare.analysis.limits import Setting
 from optcompare.analysis.looks import History
@@ -120,7 +120,7 @@ def exchangeable(draws: int) -> Iterator[tuple[str, float]]:
 
 def one_claim_in(finals: Floats, looks: Iterator[int]) -> bool:
     """Whether some look, each recorded after the one before, claims something."""
-    history, tested = History(recorded=True), measures("valid_loss", None, None, True)
+    history, tested = History(recorded=True), tested_measures("valid_loss", None, None, True)
     for seeds in looks:
         made = tables(finals[:, :seeds])
         look = history.look_at(made[1])
@@ -172,6 +172,19 @@ def tuned_repeatedly(draws: int) -> Iterator[tuple[str, float]]:
             yield f"{name}: {rate(hits, draws)}", hits / draws
 
 
+def at_the_margin(draws: int) -> Iterator[tuple[str, float]]:
+    """How often arms that differ by exactly the margin are called equal within it."""
+    for shape in (normal, heavy_tailed, with_divergences):
+        for seeds in (6, 10):
+            rng, hits = np.random.default_rng(seeds), 0
+            for _ in range(draws):
+                finals = shape(rng, 2, seeds)[0]
+                finals[1] += 0.5
+                said = verdict("simulated", *tables(finals), "arm0", "valid_loss", margin=0.5)
+                hits += any(", and within" in sentence for sentence in said)
+            yield f"{shape.__name__.replace('_', ' ')}, {seeds} seeds: {rate(hits, draws)}", hits / draws
+
+
 def beside(draws: int) -> Iterator[str]:
     """Arms that are not exchangeable, and what the words say then."""
     rng, n = np.random.default_rng(5), 10
@@ -219,6 +232,7 @@ def coverage(draws: int) -> Iterator[tuple[str, float]]:
 SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[tuple[str, float]]], Callable[..., float]]] = {
     "exchangeable": ("false claims of exchangeable arms, at most .05", exchangeable, max),
     "looks": ("false claims over ten looks, at most .05", ten_looks, max),
+    "margin": ("arms that differ by the margin, called equal, at most .05", at_the_margin, max),
     "tuned": ("false claims of arms tuned repeatedly, at most .05", tuned_repeatedly, max),
     "coverage": ("coverage of the tuned difference, .93 to .97", coverage, min),
 }
