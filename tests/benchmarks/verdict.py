@@ -178,7 +178,7 @@ def at_the_margin(draws: int) -> Iterator[tuple[str, float]]:
         for seeds in (6, 10):
             rng, hits = np.random.default_rng(seeds), 0
             for _ in range(draws):
-                finals = shape(rng, 2, seeds)[0]
+                finals = 0.1 * shape(rng, 2, seeds)[0]
                 finals[1] += 0.5
                 said = verdict("simulated", *tables(finals), "arm0", "valid_loss", margin=0.5)
                 hits += any(", and within" in sentence for sentence in said)
