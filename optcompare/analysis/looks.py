@@ -158,10 +158,15 @@ class History:
         return next((number for number, look in enumerate(self.looks) if look.trials == seen), len(self.looks))
 
     def together_with(self, other: History) -> History:
-        """The looks of two runs; those at the same trials are one, with all that they compared."""
-        looks = dict[str, PastLook]()
-        for look in (*self.looks, *other.looks):
+        """The looks of two runs; those at the same trials are one, with all that they compared, after all before it in both."""
+        looks, rest = dict[str, PastLook](), list(other.looks)
+        for look in self.looks:
+            place = next((place for place, each in enumerate(rest) if each.trials == look.trials), None)
+            if place is not None:
+                looks |= {each.trials: each for each in rest[:place] if each.trials not in looks}
+                look, rest = look.joined(rest[place]), rest[place + 1 :]
             looks[look.trials] = look.joined(looks[look.trials]) if look.trials in looks else look
+        looks |= {each.trials: each for each in rest if each.trials not in looks}
         return History(tuple(looks.values()), self.recorded and other.recorded)
 
     def followed_by(self, look: PastLook, recorded: bool) -> History:

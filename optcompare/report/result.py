@@ -164,17 +164,19 @@ def load_all(directories: Sequence[Path]) -> list[Result]:
     for path in run_directories(directories):
         result = load(path)
         by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
-    return [_looked_at(merge(found), [path for path, _ in found]) for found in by_workload.values()]
+    return [_looked_at(merge(found), found) for found in by_workload.values()]
 
 
-def _looked_at(merged: Result, directories: Sequence[Path]) -> Result:
+def _looked_at(merged: Result, runs: Sequence[tuple[Path, Result]]) -> Result:
     """Records the look at merged runs in each directory; where one cannot be written, not all looks are recorded."""
     look = None if merged.looks.holds(merged.reported[1]) else merged.as_past_look()
-    if len(directories) == 1 or look is None:
+    if len(runs) == 1 or look is None:
         return merged
     recorded = True
-    for directory in directories:
+    for directory, run in runs:
         try:
+            if not (run.looks.recorded or run.looks.looks):
+                add_unrecorded(directory)
             add_look(directory, look)
         except RunDirectoryError:
             recorded = False

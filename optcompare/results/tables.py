@@ -94,7 +94,7 @@ class ResultTables:
                 environment=values["environment"],
                 paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
                 plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
-                looks=read_looks(path),
+                looks=_looks(path, values),
             )
         except (KeyError, TypeError, ComparisonError) as error:
             raise RunDirectoryError(
@@ -292,3 +292,9 @@ def describe(
         "notes": list(notes),
         "environment": dict(environment),
     }
+
+
+def _looks(path: Path, about: Mapping[str, Any]) -> History:
+    """The looks that are recorded; a run in which there was nothing to look at has none, and notes that."""
+    found = read_looks(path)
+    return History(recorded=True) if not found.looks and about.get("looks", found) is None else found

@@ -71,6 +71,14 @@ def test_other_comparisons_of_the_same_trials_stay_in_the_family_whichever_run_c
         assert merged.look_at(trials_of(7)).number == 2
 
 
+def test_a_look_at_both_runs_follows_the_looks_at_each():
+    both = looked(9)
+    one, other = History((looked(5), both), True), History((looked(6), looked(7), both, looked(8)), True)
+    for merged in (one.together_with(other), other.together_with(one)):
+        assert [look.seeds for look in merged.looks][3:] == [9, 8]
+        assert merged.look_at(trials_of(9)).number == 4
+
+
 def test_labels_follow_the_arms():
     look = PastLook("x", 6, (FINAL,), (Claim(FINAL, "lower"),)).relabelled({"mini": "mini@sgd"})
     assert look.shown == (Contrast("mini@sgd", "full", "final train_loss"),)

@@ -61,7 +61,8 @@ def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
     compare(**ASKED, seeds=6, out=run)
     (run / LOOKS).unlink()
     about = json.loads((run / "comparison.json").read_text())
-    (run / "comparison.json").write_text(json.dumps({**about, "looks": None}))
+    del about["looks"]
+    (run / "comparison.json").write_text(json.dumps(about))
     assert look_sentence(load(run)).startswith("Looks not recorded: ")
     later = look_sentence(compare(**ASKED, seeds=8, resume=run))
     assert later == "Not all looks were recorded: this is look 2 or a later one, tested at level 0.0091."
@@ -99,6 +100,25 @@ def test_every_merge_of_small_runs_is_a_look_that_their_directories_remember(tmp
     numbers = [look_sentence(load_all([tmp_path / str(i) for i in range(n)])[0]) for n in (6, 7, 8, 6)]
     assert [sentence.split(" ")[3] for sentence in numbers] == ["1", "2", "2", "1"]
     """With 7 seeds, 2/2⁷ = .016 lies above the level of a second look, .0091: that one could claim nothing."""
+
+
+def test_runs_of_one_arm_each_are_first_compared_where_they_are_merged(tmp_path):
+    for arm in ("full", "mini:2"):
+        compare(**{**ASKED, "strategies": arm}, seeds=6, out=tmp_path / arm.partition(":")[0])
+    assert look_sentence(load_all([tmp_path])[0]).startswith("This is look 1 at these trials")
+
+
+def test_a_merge_with_a_run_of_an_earlier_version_says_that_looks_are_missing(tmp_path):
+    for first in (0, 6):
+        compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
+    (tmp_path / "0" / LOOKS).unlink()
+    about = json.loads((tmp_path / "0" / "comparison.json").read_text())
+    del about["looks"]
+    (tmp_path / "0" / "comparison.json").write_text(json.dumps(about))
+    for _ in range(2):
+        assert look_sentence(load_all([tmp_path])[0]).startswith(
+            "Not all looks were recorded: this is look 2 or a later one"
+        )
 
 
 def test_a_result_that_is_saved_late_has_looks_that_were_not_recorded(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from optcompare.analysis.looks import Claim, Contrast, PastLook
 from optcompare.errors import RunDirectoryError
-from optcompare.storage.looks_file import LOOKS, add_look, read_looks
+from optcompare.storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, looks_so_far, read_looks
 
 FINAL = Contrast("mini", "full", "final train_loss")
 FIRST, SECOND = PastLook("a", 6, (FINAL,), (Claim(FINAL, "lower"),)), PastLook("b", 8, (FINAL,), counted=False)
@@ -42,3 +42,30 @@ def test_a_damaged_line_is_refused(tmp_path, line):
     (tmp_path / LOOKS).write_text(line + "\n")
     with pytest.raises(RunDirectoryError, match=r"looks\.jsonl is damaged: "):
         read_looks(tmp_path)
+
+
+def test_two_lines_on_the_same_trials_are_one_look_with_all_that_both_compared(tmp_path):
+    other = Contrast("single", "full", "final train_loss")
+    add_look(tmp_path, FIRST)
+    add_look(tmp_path, PastLook("a", 6, (other,)))
+    (look,) = read_looks(tmp_path).looks
+    assert (look.shown, look.claims) == ((FINAL, other), FIRST.claims)
+
+
+def test_looks_that_are_missing_are_kept_in_the_file(tmp_path):
+    add_unrecorded(tmp_path)
+    add_look(tmp_path, FIRST)
+    assert (read_looks(tmp_path).looks, read_looks(tmp_path).recorded) == ((FIRST,), False)
+
+
+def test_what_was_noted_of_the_file_tells_added_lines_from_changed_ones(tmp_path):
+    assert looks_so_far(tmp_path) is None
+    add_look(tmp_path, FIRST)
+    noted = looks_so_far(tmp_path)
+    add_look(tmp_path, SECOND)
+    assert looks_changed(tmp_path, noted) == ""
+    (tmp_path / LOOKS).write_text((tmp_path / LOOKS).read_text().replace('"seeds": 6', '"seeds": 7'))
+    assert looks_changed(tmp_path, noted) == "looks.jsonl was changed"
+    (tmp_path / LOOKS).unlink()
+    assert looks_changed(tmp_path, noted) == "looks.jsonl was deleted"
+    assert looks_changed(tmp_path, None) == ""
