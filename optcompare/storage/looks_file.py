@@ -32,10 +32,10 @@ def read_looks(directory: Path) -> History:
         return History()
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
-        looks = History(
-            tuple(PastLook.from_json(line) for line in lines if line != _UNRECORDED), _UNRECORDED not in lines
-        )
-        return History(recorded=looks.recorded).together_with(looks)
+        looks = dict[str, PastLook]()
+        for look in (PastLook.from_json(line) for line in lines if line != _UNRECORDED):
+            looks[look.trials] = looks[look.trials].joined(look) if look.trials in looks else look
+        return History(tuple(looks.values()), _UNRECORDED not in lines)
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
