@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.looks import History
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
 from ..errors import RAISED, ComparisonError, RunDirectoryError, explain
@@ -24,10 +23,10 @@ from ..registry.manager import Registry
 from ..report.figures import save_figures
 from ..report.panels import make_panels
 from ..report.result import Result
-from ..results.tables import ResultTables, describe
+from ..results.tables import describe
 from ..storage import run_dir
-from ..storage.journal import Journal, forget_parts, has_tables
-from ..storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, looks_so_far, read_looks
+from ..storage.journal import Journal, forget_parts
+from ..storage.looks_file import looks_so_far
 from ..storage.provenance import describe_environment, other_sources
 from ..storage.resume import Earlier, refuse_changes
 from ..training.device import torch_as_agreed
@@ -36,6 +35,7 @@ from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
+from .earlier_looks import looks_of, note_unrecorded_look, refuse_missing_looks
 from .noise_scale import noise_along
 from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
@@ -82,8 +82,7 @@ def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False
     maker = other_sources(earlier.environment, now)
     if maker and not force:
         said.append(refuse_other_bits(prepared.trainer, earlier, maker))
-    if changed := looks_changed(earlier.directory, run_dir.read_json(earlier.directory).get("looks")):
-        said += _without_looks(earlier.directory, changed, force)
+    said += refuse_missing_looks(earlier.directory, force)
     noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))
     return execute(noted, earlier.directory, how, earlier)
 
@@ -105,7 +104,7 @@ def execute(
         work = stack.enter_context(_workplace(prepared, how, stop, trackers))
         if out is not None:
             stack.enter_context(run_dir.reserved(out, occupied=earlier is not None))
-            _note_unrecorded_look(out)
+            note_unrecorded_look(out)
             about = describe(comparison, "running", environment, prepared.notes, [])
             run_dir.write_json(out, {**about, "looks": looks_so_far(out)})
         registry.notify("run_started", comparison=comparison)
@@ -151,7 +150,7 @@ def execute(
             environment=environment | checked | trained | noise,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
-            looks=_looks(out),
+            looks=looks_of(out),
             panels=make_panels(registry),
             weights=measured.weights,
             workload=prepared.setup.workload,
@@ -226,34 +225,6 @@ def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Obse
     finally:
         if isinstance(name, str):
             executor.shutdown(wait=calm)
-
-
-def _without_looks(directory: Path, changed: str, force: bool) -> list[str]:
-    """Refuses to go on without the looks that were recorded; where ``force`` says so, notes that some are missing."""
-    if not force:
-        raise ComparisonError(
-            f"since this run began, {changed}, and with it the looks at its trials; put it back, or give --force to go on with "
-            "looks that are not all recorded"
-        )
-    add_unrecorded(directory)
-    return [f"resumed although {changed}"]
-
-
-def _note_unrecorded_look(directory: Path) -> None:
-    """Of a run that an earlier version wrote, which gave its verdict without recording it: adds that look."""
-    if (directory / LOOKS).exists() or not has_tables(directory) or not run_dir.read_json(directory).get("verdict"):
-        return
-    given = ResultTables.read(directory).as_past_look()
-    if given is not None:
-        add_unrecorded(directory)
-        add_look(directory, given)
-
-
-def _looks(out: Path | None) -> History:
-    """The looks that the run directory holds; those of a new one are recorded from the first on."""
-    if out is None:
-        return History()
-    return read_looks(out) if (out / LOOKS).exists() else History(recorded=True)
 
 
 def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""The looks at a run's trials before it goes on: read, noted where an earlier version gave them, missed where they are gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..analysis.looks import History
+from ..errors import ComparisonError
+from ..results.tables import ResultTables
+from ..storage import run_dir
+from ..storage.journal import has_tables
+from ..storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, read_looks
+
+
+def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
+    """Refuse to go on without the looks that were recorded.
+
+    Args:
+        directory: Of the run.
+        force: Go on all the same, and note in the file that looks are missing.
+
+    Returns:
+        What is to be noted in the run.
+
+    Raises:
+        ComparisonError: They were deleted or changed.
+    """
+    changed = looks_changed(directory, run_dir.read_json(directory).get("looks"))
+    if not changed:
+        return []
+    if not force:
+        raise ComparisonError(
+            f"since this run began, {changed}, and with it the looks at its trials; put it back, or give --force to go on with "
+            "looks that are not all recorded"
+        )
+    add_unrecorded(directory)
+    return [f"resumed although {changed}"]
+
+
+def note_unrecorded_look(directory: Path) -> None:
+    """Add the look that an earlier version gave without recording it, if the run is one of its."""
+    if (directory / LOOKS).exists() or not has_tables(directory) or not run_dir.read_json(directory).get("verdict"):
+        return
+    given = ResultTables.read(directory).as_past_look()
+    if given is not None:
+        add_unrecorded(directory)
+        add_look(directory, given)
+
+
+def looks_of(out: Path | None) -> History:
+    """Return the looks that the run directory holds; those of a new one are recorded from the first on."""
+    if out is None:
+        return History()
+    return read_looks(out) if (out / LOOKS).exists() else History(recorded=True)
