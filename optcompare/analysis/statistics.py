@@ -60,7 +60,7 @@ def compared_column(records: pd.DataFrame) -> str:
     return "valid_loss" if "valid_loss" in records.columns else "train_loss"
 
 
-def judged_column(records: pd.DataFrame) -> str:
+def verdict_column(records: pd.DataFrame) -> str:
     """What verdict and pairs speak of: the loss on the test set, or where there is none, the column that arms are compared by.
 
     Nothing selects by the test set, as tuning and goals may by the validation loss.

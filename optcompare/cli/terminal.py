@@ -145,7 +145,7 @@ class Reporter:
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(summary, str(result.goal)))
-        both = dict.fromkeys([result.compared, result.judged])
+        both = dict.fromkeys([result.compared, result.verdict_on])
         for column in both if several and len(result.reported[1]) else ():
             self._say("")
             self._table(*spread_cells(summary, column))
@@ -153,7 +153,7 @@ class Reporter:
         if len(pairs):
             self._say("")
             self._say(f"against {result.baseline}, seed by seed")
-            self._table(*pair_cells(pairs, result.judged))
+            self._table(*pair_cells(pairs, result.verdict_on))
         self._say("")
         for sentence in result.verdict():
             self._say(sentence)

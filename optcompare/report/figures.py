@@ -12,7 +12,7 @@ from ..analysis.arm_intervals import arm_interval
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
-from ..analysis.statistics import estimated, final_values, judged_column, on_shared_clock
+from ..analysis.statistics import estimated, final_values, on_shared_clock, verdict_column
 from ..core.columns import trial_key
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
@@ -147,7 +147,7 @@ def finals_across(results: Sequence[Result]) -> pd.DataFrame:
     """Median final loss (on the test set, else in validation, else in training), one row a workload and one column an arm."""
     _refuse_other_arms(results)
     rows = {
-        one.comparison.workload.label: final_values(*one.reported, judged_column(one.records))
+        one.comparison.workload.label: final_values(*one.reported, verdict_column(one.records))
         .groupby("arm")["final"]
         .median()
         for one in results
@@ -240,7 +240,7 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
 def _final(result: Result, width: float) -> Figure:
     from .plots.final_values import final_figure
 
-    column = judged_column(result.records)
+    column = verdict_column(result.records)
     finals = final_values(*result.reported, column).rename(columns={"final": "value"})
     ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
@@ -260,7 +260,7 @@ def _pairs(result: Result, width: float) -> Figure:
     pairs = result.pairs()
     if pairs.empty:
         raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
-    return pairs_figure(pairs, _colours(result), width=width, metric=result.judged)
+    return pairs_figure(pairs, _colours(result), width=width, metric=result.verdict_on)
 
 
 def _goal(result: Result, cost: str, width: float) -> Figure:

@@ -17,7 +17,7 @@ from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import best_rates, rate_scores
 from ..analysis.paired import pairs
 from ..analysis.rate_sensitivity import rate_sensitivity
-from ..analysis.statistics import compared_column, estimated, judged_column
+from ..analysis.statistics import compared_column, estimated, verdict_column
 from ..analysis.summary import summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
@@ -125,8 +125,8 @@ class ResultTables:
         """One row an arm against the baseline, seed by seed; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):  # interrupted before
-            return pairs(records, trials[:0], self.baseline, self.judged)
-        return pairs(records, trials, self.baseline, self.judged, look=self.look(), **self._asked(trials))
+            return pairs(records, trials[:0], self.baseline, self.verdict_on)
+        return pairs(records, trials, self.baseline, self.verdict_on, look=self.look(), **self._asked(trials))
 
     def verdict(self) -> list[str]:
         """The answer in a few sentences, with numbers, that say no more than the data."""
@@ -134,7 +134,7 @@ class ResultTables:
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
         return verdict(
-            self.comparison.workload.label, records, trials, self.baseline, self.judged,
+            self.comparison.workload.label, records, trials, self.baseline, self.verdict_on,
             look=self.look(), setting=self._setting(), **self._asked(trials),
         )  # fmt: skip
 
@@ -166,7 +166,7 @@ class ResultTables:
 
     def tested_measures(self) -> dict[str, str]:
         """What is tested of each arm; see :func:`optcompare.analysis.claims.tested_measures`."""
-        return tested_measures(self.judged, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
+        return tested_measures(self.verdict_on, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
 
     def _setting(self) -> Setting:
         tuned = self.comparison.tuning is not None
@@ -175,7 +175,7 @@ class ResultTables:
         return Setting(
             tunings=self.comparison.repeats if tuned else 0,
             sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
-            splits=0 if self.judged == "train_loss" else self.comparison.split_seeds,
+            splits=0 if self.verdict_on == "train_loss" else self.comparison.split_seeds,
         )
 
     def _control(self, trials: pd.DataFrame) -> str | None:
@@ -235,13 +235,13 @@ class ResultTables:
 
     @property
     def compared(self) -> str:
-        """The column by which arms are judged: the validation loss, or the training loss where there is no other."""
+        """What tuning selects by and curves show: the validation loss, or the training loss where there is no other."""
         return compared_column(self.records)
 
     @property
-    def judged(self) -> str:
+    def verdict_on(self) -> str:
         """The column of which verdict and pairs speak: the loss on the test set, or where there is none, ``compared``."""
-        return judged_column(self.records)
+        return verdict_column(self.records)
 
     def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))

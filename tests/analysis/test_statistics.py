@@ -13,9 +13,9 @@ from optcompare.analysis.statistics import (
     compared_column,
     final_columns,
     final_values,
-    judged_column,
     mean_interval,
     measured_columns,
+    verdict_column,
 )
 from optcompare.analysis.summary import summarize
 
@@ -245,7 +245,7 @@ def test_what_is_selected_by_is_never_the_test_set_and_what_is_judged_by_is_wher
     columns, compared, judged
 ):
     records = pd.DataFrame(columns=columns)
-    assert (compared_column(records), judged_column(records)) == (compared, judged)
+    assert (compared_column(records), verdict_column(records)) == (compared, judged)
     assert measured_columns(records) == [name for name in columns if not name.startswith("test_")]
     assert final_columns(records) == [name for name in columns if name.startswith("test_")]
 

@@ -18,18 +18,10 @@ from click.testing import CliRunner, Result
 from optcompare import __version__, load
 from optcompare.cli.main import cli, main
 from optcompare.core.comparison import Arm, Budget, Comparison, Part
+from tests.helpers.run_files import FILES as RUN_FILES
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
-FILES = {
-    "states",
-    "comparison.json",
-    "records.parquet",
-    "trials.parquet",
-    "paths.parquet",
-    "summary.csv",
-    "looks.jsonl",
-    "comparison.png",
-}
+FILES = RUN_FILES | {"states"}
 SMALL = ("--seeds", "2", "--epochs", "3", "--device", "cpu")
 
 STRATEGIES = """

@@ -24,17 +24,8 @@ from optcompare.storage.run_dir import (
     write_json,
     write_table,
 )
+from tests.helpers.run_files import FILES
 from tests.helpers.workloads import small_workload
-
-FILES = {
-    "comparison.json",
-    "records.parquet",
-    "trials.parquet",
-    "paths.parquet",
-    "summary.csv",
-    "looks.jsonl",
-    "comparison.png",
-}
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def _tables(result: Result) -> list[str]:
         found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))
     pairs = result.pairs()
     if len(pairs):
-        shown = table(*pair_cells(pairs, result.judged), "Differences less than 0 are for the arm.")
+        shown = table(*pair_cells(pairs, result.verdict_on), "Differences less than 0 are for the arm.")
         found.append(_folded(f"against {result.baseline}, seed by seed", shown))
     return found
 

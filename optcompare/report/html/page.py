@@ -143,7 +143,7 @@ def _tables(result: Result) -> Iterator[str]:
     pairs = result.pairs()
     if len(pairs):
         yield f"<h2>Against {text(result.baseline)}, seed by seed</h2>"
-        yield table(*pair_cells(pairs, result.judged), "Differences less than 0 are for the arm.")
+        yield table(*pair_cells(pairs, result.verdict_on), "Differences less than 0 are for the arm.")
     if result.comparison.tuning is not None and result.status == "finished":
         yield "<h2>Tuning</h2>"
         yield table(*tuning_cells(result.tuning(), result.compared), sentence(tuning_words(result.comparison.tuning)))
@@ -151,7 +151,7 @@ def _tables(result: Result) -> Iterator[str]:
 
 def _columns(result: Result) -> list[str]:
     """The losses whose final values are listed: what arms are compared by, and the one on a test set."""
-    return list(dict.fromkeys([result.compared, result.judged]))
+    return list(dict.fromkeys([result.compared, result.verdict_on]))
 
 
 def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
