@@ -116,7 +116,7 @@ def rank_words(test: RankTest) -> str:
     if test.differ:
         joined = ", but no two of them by more than the critical difference" if test.spread <= test.critical else ""
         return f"The arms differ in rank ({facts}){joined}."
-    said = f"No difference in rank is found ({facts})" + (", so no two arms are told apart" if k > 2 else "")
+    said = f"No difference in rank is found ({facts})" + (", so no two arms are said to differ" if k > 2 else "")
     if test.floor <= ALPHA:
         return f"{said}."
     return (

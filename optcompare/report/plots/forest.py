@@ -114,7 +114,7 @@ def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, met
 
 def what_is_claimed(pairs: pd.DataFrame) -> str:
     """What filled and hollow marks and the band mean, which rows have no mean, and what is missing for a claim."""
-    said = ["Mean difference over paired seeds with its 95% t interval; claims are by exact tests."]
+    said = ["Mean difference over paired trials with its 95% interval; claims are by exact tests."]
     claimed = pairs["claimed"].astype(bool)
     if claimed.any():
         said.append("Filled: claimed; hollow: not.")
