@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from ..core.columns import trial_key
+from ..core.columns import GOAL_COLUMNS, trial_key
 from ..core.goal import Goal
 
 COSTS = ("samples", "updates", "seconds")
@@ -23,7 +23,14 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
     before it reached the goal is no miss: nobody knows, and all is nan.
 
     A goal that falls is reached at or below its value, another at or above it; a trial that starts there has reached it.
+
+    Trials that stopped at a smoothed goal say themselves at which update they reached it (``goal_updates``, …): the costs are
+    those of it, and two more columns stand there: ``before``, the last measured update before it whose average had not
+    reached the goal, and ``dip``, the first measured one at which the metric itself had. Their ``seconds`` are those of the
+    whole trial in proportion to the updates.
     """
+    if set(GOAL_COLUMNS) <= set(trials):
+        return _as_noted(trials)
     key = trial_key(trials)
     table = trials[[*key, "status"]]
     if records.empty:
@@ -40,3 +47,21 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
     found = found.astype(dict.fromkeys([*COSTS, "resolution"], float))
     found.loc[found["samples"].isna() & (found["status"] != "interrupted"), list(COSTS)] = math.inf
     return found.drop(columns="status")
+
+
+def _as_noted(trials: pd.DataFrame) -> pd.DataFrame:
+    """The costs of trials that note at which update they reached the goal."""
+    found = trials[trial_key(trials)].copy()
+    updates = trials["goal_updates"].astype(float)
+    reached, known = updates.notna(), trials["status"] != "interrupted"
+    share = updates / trials["updates"].where(trials["updates"] > 0, 1)
+    costs = {
+        "samples": trials["goal_samples"].astype(float),
+        "updates": updates,
+        "seconds": trials["train_seconds"] * share,
+    }
+    for name, values in costs.items():
+        found[name] = values.where(reached | ~known, math.inf)
+    before = trials["goal_before"].astype(float)
+    size = (costs["samples"] / updates.where(updates > 0)).fillna(0.0)
+    return found.assign(resolution=size * (updates - before), before=before, dip=trials["goal_dip"].astype(float))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..core.comparison import Budget, TrainerName
+from ..core.goal import GOAL_WINDOW
 from ..errors import ComparisonError
 from ..execution.run import How, execute
 from ..execution.runner import Observer
@@ -35,7 +36,8 @@ def batch_size_study(
     tune_range: tuple[float, float] | None = None,
     tune_seeds: int = 3,
     max_epochs: int = 100,
-    seeds: int | Sequence[int] = 5,
+    goal_window: float = GOAL_WINDOW,
+    seeds: int | Sequence[int] = 10,
     first_seed: int = 0,
     device: str | torch.device = "auto",
     dtype: str = "float32",
@@ -74,6 +76,7 @@ def batch_size_study(
         tune_range=tune_range,
         tune_seeds=tune_seeds,
         max_epochs=max_epochs,
+        goal_window=goal_window,
         seeds=seed_list(seeds, first_seed),
         device=str(device),
         dtype=dtype,

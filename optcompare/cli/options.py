@@ -120,7 +120,16 @@ def prepare_scaling(options: dict[str, Any]) -> Prepared:
         plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
         **{
             name: options[name]
-            for name in (*_MACHINE, "workload", "goal", "tune", "tune_seeds", "max_epochs", "recalibrate")
+            for name in (
+                *_MACHINE,
+                "workload",
+                "goal",
+                "tune",
+                "tune_seeds",
+                "max_epochs",
+                "goal_window",
+                "recalibrate",
+            )
         },
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..core.goal import GOAL_WINDOW
 from .runs import MACHINE, MEASURING, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
 
 EXAMPLES = """\b
@@ -41,7 +42,15 @@ Examples:
 @click.option(
     "--max-epochs", type=int, default=100, show_default=True, metavar="E", help="What a trial spends at most."
 )
-@click.option("--seeds", type=int, default=5, show_default=True, metavar="N", help="Independent repetitions.")
+@click.option(
+    "--goal-window",
+    type=float,
+    default=GOAL_WINDOW,
+    show_default=True,
+    metavar="W",
+    help="The goal is reached where the mean from 1-W to 1+W times the samples has reached it; 0: where a single value has.",
+)
+@click.option("--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions.")
 @click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
 @with_options(*MEASURING, *MACHINE, *OUTPUT)
 @click.pass_context

@@ -13,6 +13,9 @@ TRIAL_COLUMNS = (
     "final_sha256", "trainer", "updates", "samples", "train_seconds", "measure_seconds",
 )  # fmt: skip
 
+GOAL_COLUMNS = ("goal_updates", "goal_samples", "goal_before", "goal_dip")
+"""Further columns of trials that stop at a smoothed goal: where it was reached, the last measured update whose average had
+not, and the first measured update at which the metric itself had; not a number where it was not reached."""
 
 KEY = ("phase", "arm", "lr", "seed")
 """What tells the trials of a run directory apart, where arms are not tuned several times."""

@@ -108,8 +108,10 @@ class Comparison:
     the rates stand in the repeats of the tuning. ``plane``: keep the first seed's weights at every
     mark, for a picture of where each arm went.
     ``diagnostics`` are computed at every ``diagnose_every``-th mark.
-    ``stop_at_goal``: a trial ends at the first measurement that reached the goal, the budget is what it may spend at
-    most, and rates are tuned by the samples that it took. ``margin``: final values that differ by less count as equal.
+    ``stop_at_goal``: a trial ends once it has reached the goal, the budget is what it may spend at most, and rates are tuned
+    by the samples that it took. ``goal_window``: w, where the goal is reached at the update t at which the mean of the metric
+    over the samples from (1 - w)·t to (1 + w)·t reaches it; 0: at the first measurement that does.
+    ``margin``: final values that differ by less count as equal.
     ``recalibrate``: BatchNorm's running averages are computed anew before each measurement, on a copy.
     ``split_seeds``: on how many splits of the workload's data the seeds are trained and measured, in turn.
     """
@@ -137,6 +139,7 @@ class Comparison:
     diagnostics: tuple[Part, ...] = ()
     diagnose_every: int = 1
     stop_at_goal: bool = False
+    goal_window: float = 0.0
     margin: float | None = None
     recalibrate: bool = False
     split_seeds: int = 1
@@ -185,6 +188,10 @@ class Comparison:
             )
         if self.stop_at_goal and self.goal is None:
             raise ComparisonError("to stop at the goal a comparison needs one; give --goal, such as train_loss=0.3")
+        if not (isinstance(self.goal_window, (int, float)) and 0 <= self.goal_window < 1):
+            raise ComparisonError(
+                f"--goal-window is a share of the samples, from 0 up to but without 1, got {self.goal_window!r}; give 0.25"
+            )
         scheduled = [arm for arm in self.arms if depends_on_budget(arm.schedule)]
         if scheduled and self.budget.unit == "seconds":
             raise ComparisonError(

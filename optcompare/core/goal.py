@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 from ..errors import ComparisonError
 
+GOAL_WINDOW = 0.25
+"""A trial that stops at a goal has reached it at an update t where the mean from ¾t to 1¼t has; see ``goal_window``."""
+GOAL_ROWS = 1024
+"""Near such a goal so many rows are measured at every update: the same for all trials, drawn once."""
 TRAIN, VALID, TEST = "train_", "valid_", "test_"
 """What the columns of losses and metrics begin with."""
 

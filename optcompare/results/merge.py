@@ -33,6 +33,7 @@ SAME = (
     "order",
     "goal",
     "stop_at_goal",
+    "goal_window",
     "recalibrate",
     "split_seeds",
 )

@@ -22,6 +22,7 @@ from ..loop.trainer import why
 from ..loop.trial import State
 from ..measurement.counters import Progress
 from ..measurement.evaluation import along_the_way, at_the_end, next_mark, not_yet
+from ..measurement.goal_watch import GoalWatch
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.recalibration import Sample
 from ..measurement.record import Record, record_of
@@ -71,6 +72,7 @@ class LanesRun:
         self._device = sources["train"].tensors[0].device
         places = [number % len(lanes) for number in range(programs.width)]
         self._places, self._evaluated = places, evaluated
+        self._watch = GoalWatch.of(comparison, programs.blueprint.workload, sources)
         self._sample = Sample.of(self._n, comparison.eval_chunk) if comparison.recalibrate else None
         self._carry = programs.blueprint.stack([lanes[place].state for place in places])
         self._numbers = columns([numbers[place] for place in places], programs.blueprint.numbers, self._device)
@@ -113,12 +115,22 @@ class LanesRun:
         while progress.position < allowed and self._running() and not cut:
             progress = self._running()[0].progress
             mark = next_mark(progress.samples, self._n, self._comparison.measure)
-            stop = allowed if mark is None else min(allowed, bisect_left(plan.ends, mark - begun) + 1)
+            next_stop = self._next_stop(mark)
+            stop = allowed if next_stop is None else min(allowed, bisect_left(plan.ends, next_stop - begun) + 1)
             cut = self._updates(plans, plan, stop, until)
             if mark is not None and progress.samples >= mark:
                 self._measure()
+            elif next_stop is not None and progress.samples >= next_stop:
+                self._probe([i for i, lane in enumerate(self.lanes) if lane.running and GoalWatch.near(lane.progress)])
             cut = cut or until() or progress.reached(self._budget)
         self._leave(lanes, plans, allowed, before)
+
+    def _next_stop(self, mark: int | None) -> int | None:
+        """The samples at which some lane is measured next."""
+        if self._watch is None:
+            return mark
+        stops = (self._watch.next_stop(lane.progress, mark) for lane in self._running())
+        return min((stop for stop in stops if stop is not None), default=None)
 
     def _plans(self, before: Mapping[int, Any]) -> dict[int, Plan]:
         """Every strategy's plan of this epoch; lanes whose batches have other sizes stray."""
@@ -219,12 +231,16 @@ class LanesRun:
         """A record of every running lane. Those that diverged, or reached the goal they stop at, are frozen as they are."""
         watch = Clock(self._device)
         running = [number for number, lane in enumerate(self.lanes) if lane.running]
+        if self._watch is not None:
+            self._probe([number for number in running if self._watch.to_be_probed(self.lanes[number].progress)])
         with watch:
             rows = self._evaluate(running, along_the_way(self._sources))
             self._keep_snapshots(running)
         for number, values in zip(running, rows, strict=True):
+            progress = self.lanes[number].progress
+            goal = self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
             lane = self.lanes[number]
-            lane.progress.measured(values, watch.seconds / len(running), self._comparison.ends_at(values))
+            lane.progress.measured(values, watch.seconds / len(running), goal)
             values = {
                 **values,
                 **not_yet(self._programs.blueprint.workload, self._sources, raw=self._sample is not None),
@@ -233,6 +249,18 @@ class LanesRun:
             self.records.append(lane.last)
         self._end([number for number in running if self.lanes[number].progress.status != "running"])
 
+    def _probe(self, numbers: Sequence[int]) -> None:
+        """What the stated rows give, of lanes near their goal."""
+        if self._watch is None or not numbers:
+            return
+        clock, prefix = Clock(self._device), self._watch.prefix
+        with clock:
+            rows = self._evaluate(numbers, {prefix: self._sources[prefix]}, self._watch.rows)
+        for number, values in zip(numbers, rows, strict=True):
+            progress = self.lanes[number].progress
+            self._watch.probed(progress, values[self._watch.goal.metric])
+            progress.measure_seconds += clock.seconds / len(numbers)
+
     def _keep_snapshots(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             lane = self.lanes[number]
@@ -240,27 +268,33 @@ class LanesRun:
                 weights = self._carry[: len(self._programs.blueprint.weights)]
                 lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
 
-    def _evaluate(self, numbers: Sequence[int], sources: Mapping[str, Source]) -> list[dict[str, float]]:
-        """What a trial of the loop measures, for these lanes, some at a time so that they fit into memory."""
+    def _evaluate(
+        self, numbers: Sequence[int], sources: Mapping[str, Source], indices: Tensor | None = None
+    ) -> list[dict[str, float]]:
+        """What a trial of the loop measures, for these lanes, some at a time so that they fit into memory.
+
+        ``indices``: rows of each source; None: all.
+        """
         found, blueprint = list[dict[str, float]](), self._programs.blueprint
         for first in range(0, len(numbers), self._evaluated):
             block = list(numbers[first : first + self._evaluated])
             values = [column[block] for column in self._carry[: len(blueprint.weights) + len(blueprint.kept)]]
-            measured = self._averages(values, sources)
+            measured = self._averages(values, sources, indices)
             if self._sample is not None:
                 raw, sampled = measured, self._sources["train"].stream(self._sample.indices(), 0, 0)
-                measured = self._averages(blueprint.recalibrated(values, sampled), sources)
+                measured = self._averages(blueprint.recalibrated(values, sampled), sources, indices)
                 measured |= {f"raw_{name}": column for name, column in raw.items()}
             found += [{name: column[lane] for name, column in measured.items()} for lane in range(len(block))]
         return found
 
-    def _averages(self, values: Carry, sources: Mapping[str, Source]) -> dict[str, list[float]]:
+    def _averages(self, values: Carry, sources: Mapping[str, Source], indices: Tensor | None) -> dict[str, list[float]]:
         """Losses and metrics of these weights and kept values, of each lane."""
         blueprint, lanes, found = self._programs.blueprint, len(values[0]), dict[str, list[float]]()
         names = ["loss", *blueprint.workload.metrics]
         for prefix, source in sources.items():
             totals = torch.zeros(2, len(names), lanes, dtype=torch.float64, device=self._device)
-            for rows in torch.arange(source.n).split(self._comparison.eval_chunk):
+            chosen = torch.arange(source.n) if indices is None else indices
+            for rows in chosen.split(self._comparison.eval_chunk):
                 (batch,) = source.stream([rows], 0, 0)
                 weight = blueprint.workload.weigh(batch)
                 loss, *metrics = [value.double() for value in blueprint.evaluate(values, batch)]

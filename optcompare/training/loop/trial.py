@@ -23,7 +23,8 @@ from ..data import Source
 from ..device import DTYPES, Clock
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
-from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet
+from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet, on_rows
+from ..measurement.goal_watch import GoalWatch
 from ..measurement.module_flags import Flags, refuse_new_weights
 from ..measurement.module_state import changed_state, load_attributes, saved_state
 from ..measurement.projection import is_first, is_sketched, sketch
@@ -66,6 +67,7 @@ class TrialRun:
         self.device, self.records = torch.device(comparison.device), list[Record]()
         self._comparison, self.source, self._start = comparison, sources["train"], start
         self._sources, self._test = along_the_way(sources), at_the_end(sources, trial)
+        self._watch = GoalWatch.of(comparison, setup.workload, sources)
         self._not_yet = not_yet(setup.workload, sources, raw=comparison.recalibrate)
         self._contender = setup.contenders[trial.arm.label]
         self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
@@ -244,9 +246,24 @@ class TrialRun:
             with watch:
                 progress.keep_snapshot(sketch(self.weights))
         with watch:
+            self._probe_before_all()
             values = self._measured()
-        progress.measured(values, watch.seconds, self._comparison.ends_at(values))
+        reached = self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
+        progress.measured(values, watch.seconds, reached)
         self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
+
+    def _probe_before_all(self) -> None:
+        """Near a goal, measures its rows where all rows are about to be measured."""
+        if self._watch is not None and self._watch.to_be_probed(self.progress):
+            self._probe(self._watch)
+
+    def _probe(self, watch: GoalWatch) -> None:
+        """Measures the stated rows for a goal."""
+        with self.recalibrated():
+            values = on_rows(
+                self.workload, self.model, self._sources[watch.prefix], self._comparison.eval_chunk, watch.rows
+            )
+        watch.probed(self.progress, values[watch.goal.metric.removeprefix(f"{watch.prefix}_")])
 
     def _measured(self) -> dict[str, float]:
         """Losses, metrics and diagnostics; of recalibrated running averages where the comparison has them, and beside them
@@ -311,10 +328,18 @@ class TrialRun:
                 progress.status = "finished"
 
     def after_updates(self, mark: int | None) -> None:
-        """Measures, if the mark is reached."""
+        """Measures, if the mark is reached; near a goal, which has more of them, only what is needed for it."""
         self._follow_weights()
-        if mark is not None and self.progress.samples >= mark:
+        if mark is None or self.progress.samples < mark:
+            return
+        if self._watch is None or self.progress.samples >= self._evaluated_at:
             self.measure()
+            return
+        clock = Clock(self.device)
+        with judged(self.optimizer, self.weights), clock:
+            self.say_now()
+            self._probe(self._watch)
+        self.progress.measure_seconds += clock.seconds
 
     def clip_gradient(self) -> None:
         """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's is larger."""
@@ -330,7 +355,11 @@ class TrialRun:
 
     def next_mark(self) -> int | None:
         """Samples at which the trial is measured next; None: not before its end."""
-        return next_mark(self.progress.samples, self.source.n, self._comparison.measure)
+        mark = next_mark(self.progress.samples, self.source.n, self._comparison.measure)
+        if self._watch is None:
+            return mark
+        self._evaluated_at = math.inf if mark is None else mark
+        return self._watch.next_stop(self.progress, mark)
 
     def _follow_weights(self) -> None:
         if self.follows:

@@ -27,6 +27,11 @@ class Progress:
     were checked. ``rearranged``: whether the batches left the shared order.
     ``path``: [update, w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where
     the plane is asked for; such a tensor is never changed. ``tested``: the columns of the test set, once the trial has ended.
+    Of a trial that stops at a smoothed goal (see :class:`.GoalWatch`): ``goal_points``, [samples, update, distance,
+    whether at an evaluation point], the last of them; ``goal_near_until``: the samples up to which every update is
+    measured; ``goal_dip``: the first measured update at which the distance was 0 or below, -1 if none; ``goal_tried``:
+    [samples, update] of the last one whose average was known; ``goal_found``: at which the goal was reached, as columns
+    of the trial.
     """
 
     status: Status = "running"
@@ -49,6 +54,11 @@ class Progress:
     path: list[list[float]] = field(default_factory=list)
     snapshots: list[tuple[int, Tensor]] = field(default_factory=list)
     tested: dict[str, float] = field(default_factory=dict)
+    goal_points: list[list[float]] = field(default_factory=list)
+    goal_near_until: int = 0
+    goal_dip: int = -1
+    goal_tried: list[int] = field(default_factory=lambda: [-1, -1])
+    goal_found: dict[str, int] = field(default_factory=dict)
 
     def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
         """Counts updates of this epoch; ``seconds`` of training so far."""
@@ -142,5 +152,8 @@ class Progress:
 
     def to_state(self) -> dict[str, Any]:
         """Plain values, sharing no list with this."""
-        own = {"orders": [*self.orders], "path": [[*point] for point in self.path], "snapshots": [*self.snapshots]}
-        return {**vars(self), **own, "tested": {**self.tested}}
+        copied = ("orders", "snapshots", "goal_tried")
+        own = {name: [*getattr(self, name)] for name in copied}
+        points = {name: [[*point] for point in getattr(self, name)] for name in ("path", "goal_points")}
+        found = {name: {**getattr(self, name)} for name in ("tested", "goal_found")}
+        return {**vars(self), **own, **points, **found}

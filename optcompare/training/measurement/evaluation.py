@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -88,9 +88,21 @@ def evaluate(workload: Workload, model: nn.Module, sources: Mapping[str, Source]
 
 def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -> dict[str, float]:
     """The loss as a sum over weights, and metrics, in chunks of ``chunk`` rows in the data's own order."""
+    return averages_over(workload, model, source, torch.arange(source.n).split(chunk))
+
+
+def on_rows(workload: Workload, model: nn.Module, source: Source, chunk: int, rows: Tensor | None) -> dict[str, float]:
+    """The loss and every metric on some rows of a source, measured as :func:`evaluate` does; None: on all of them."""
+    loss, indices = workload.loss, torch.arange(source.n) if rows is None else rows
+    with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
+        return averages_over(workload, model, source, indices.split(chunk))
+
+
+def averages_over(workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor]) -> dict[str, float]:
+    """The loss as a sum over weights, and metrics, over these rows, each part in one forward pass."""
     total, weights = 0.0, 0.0
     metrics = {name: MetricValue(name, metric) for name, metric in workload.metric_functions.items()}
-    for batch in source.stream(torch.arange(source.n).split(chunk), 0, 0):
+    for batch in source.stream(parts, 0, 0):
         weight = workload.weigh(batch)
         loss, output, y = judged(workload, model, batch)
         for metric in metrics.values():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from ...core.columns import GOAL_COLUMNS
 from ...core.comparison import Comparison, Trial
 from .counters import Progress
 from .evaluation import last_mark
 
 Record = dict[str, Any]
 Outcome = dict[str, Any]
+_GOAL_NOT_REACHED = dict.fromkeys(GOAL_COLUMNS, math.nan)
 ClockKind = Literal["measured", "estimated", "shared"]
 
 
@@ -67,6 +70,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "epochs_begun": len(progress.orders),
         "epochs_checked": progress.checked,
         "rearranged": progress.rearranged,
+        **(_GOAL_NOT_REACHED | progress.goal_found if comparison.stop_at_goal and comparison.goal_window else {}),
     }
 
 
