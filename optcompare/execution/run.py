@@ -15,7 +15,7 @@ import pandas as pd
 
 from ..analysis.pca import joint_plane
 from ..core.comparison import Comparison, Trial
-from ..errors import RAISED, ComparisonError, RunDirectoryError, explain
+from ..errors import ComparisonError, RunDirectoryError
 from ..interfaces.executor import Demand
 from ..planning.factories import make_executor
 from ..planning.prepare import Prepared
@@ -36,12 +36,12 @@ from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
 from .earlier_looks import looks_of, note_unrecorded_look, refuse_missing_looks
-from .noise_scale import noise_along
 from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
 from .stopping import Stop, stop_on_interrupt
+from .study import measured_beside
 from .table_order import as_planned
 from .tracker_process import tracking
 
@@ -129,25 +129,19 @@ def execute(
         measured = runner.measured
         checked = {"reference": dataclasses.asdict(prepared.reference), "traits": dataclasses.asdict(prepared.traits)}
         trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
-        noise: dict[str, Any] = {}
+        beside: dict[str, Any] = {}
         if comparison.stop_at_goal and not measured.interrupted:
-            noise["noise"], unknown = _noise(prepared.trainer.asking(comparison), records, trials)
+            beside, unknown = measured_beside(prepared.trainer.asking(comparison), records, trials)
             said += unknown
+        notes = [*prepared.notes, *said, *_idle(trials, comparison)]
         result = Result(
             comparison=comparison,
             records=as_planned(records, comparison),
             trials=as_planned(trials, comparison),
             certificate=runner.certificate(prepared.reference, prepared.traits),
             status="interrupted" if measured.interrupted else "finished",
-            notes=[
-                *prepared.notes,
-                *said,
-                *_idle(trials, comparison),
-                *work.tasks.notes,
-                *runner.notes,
-                *journal.notes,
-            ],
-            environment=environment | checked | trained | noise,
+            notes=[*notes, *work.tasks.notes, *runner.notes, *journal.notes],
+            environment=environment | checked | trained | beside,
             paths=_paths(prepared.trainer, measured),
             plane=_plane(comparison, measured),
             looks=looks_of(out),
@@ -257,28 +251,6 @@ def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
         for arm, updates in ended.groupby("arm", sort=False)["updates"]
         if (updates == 0).any()
     ]
-
-
-def _noise(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[list[dict[str, Any]], list[str]]:
-    """The noise scale along one trial of each optimizer: of the middle batch size that reached the goal on the first seed."""
-    comparison, found, notes = trainer.setup.comparison, list[dict[str, Any]](), list[str]()
-    seed = comparison.seeds[0]
-    ended = trials[(trials["phase"] == "report") & (trials["seed"] == seed) & (trials["reason"] != "")]
-    updates = dict(zip(ended.loc[ended["status"] == "finished", "arm"], ended["updates"], strict=False))
-    sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
-    for optimizer in dict.fromkeys(arm.optimizer.label for arm in comparison.arms):
-        arms = [arm for arm in comparison.arms if arm.optimizer.label == optimizer and updates.get(arm.label, 0) > 0]
-        if not arms:
-            continue
-        arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
-        try:
-            rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
-        except RAISED as error:
-            notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
-            continue
-        about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label])}
-        found += [about | row for row in rows]
-    return found, notes
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:

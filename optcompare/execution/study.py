@@ -1,0 +1,54 @@
+"""What a batch-size study measures beside its trials, once all of them have ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..core.comparison import Trial
+from ..core.rng import preserved_rng
+from ..errors import RAISED, explain
+from ..interfaces.moving_averages import moving_averages
+from ..training.loop.trainer import LoopTrainer
+from ..training.settings import settings_kept
+from .noise_scale import noise_scales
+from .update_times import update_times
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def measured_beside(
+    trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame
+) -> tuple[dict[str, Any], list[str]]:
+    """Measure the noise scale and the seconds of updates, and read what the optimizers remember.
+
+    Args:
+        trainer: Of a study whose trials have ended.
+        records: One row a measurement.
+        trials: One row a trial.
+
+    Returns:
+        Further entries of the environment, as plain values, and notes on what could not be had: ``noise``
+        (rows of :func:`.noise_scales`), ``update_times`` (rows of :func:`.update_times`) and
+        ``moving_averages`` (by arm, then by name, the decay of an update; empty for an optimizer without
+        any).
+    """
+    noise, unknown = noise_scales(trainer, records, trials)
+    times, untimed = update_times(trainer)
+    averages, unread = _averages(trainer)
+    return {"noise": noise, "update_times": times, "moving_averages": averages}, [*unknown, *untimed, *unread]
+
+
+def _averages(trainer: LoopTrainer) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """The moving averages of each arm's optimizer, made once for all arms that share it."""
+    comparison, found, notes = trainer.setup.comparison, dict[str, dict[str, float]](), list[str]()
+    for optimizer in dict.fromkeys(arm.optimizer for arm in comparison.arms):
+        arms = [arm for arm in comparison.arms if arm.optimizer == optimizer]
+        try:
+            with preserved_rng(), settings_kept():
+                averages = moving_averages(trainer.run(Trial(arms[0], comparison.seeds[0]), None).optimizer)
+        except RAISED as error:
+            notes.append(f"{optimizer.label}: its moving averages are not known: {explain(error)}")
+            continue
+        found |= {arm.label: averages for arm in arms}
+    return found, notes

@@ -1,0 +1,119 @@
+"""The seconds of an update of every arm of a study, by one clock: all arms in turn, several times."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from ..core.comparison import Budget, Trial
+from ..core.rng import preserved_rng
+from ..errors import RAISED, explain
+from ..training.loop.epochs import train
+from ..training.loop.planned_epoch import PlannedEpoch
+from ..training.loop.trainer import LoopTrainer
+from ..training.loop.trial import TrialRun
+from ..training.now import NOW
+from ..training.settings import settings_kept
+
+ROUNDS = 5
+ROUND_SECONDS = 0.03
+"""What an arm's timed updates take in a round, about."""
+MOST_SECONDS = 10.0
+"""What all rounds of all arms take at most, about; slow arms make fewer updates, but one in each round."""
+_LEAST, _UNLIMITED = 3, 2**53
+_SHORT_EPOCH = 4
+"""Epochs of so few updates are timed as a whole, also where one update takes long."""
+
+
+def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]:
+    """Time the update of every arm in the loop trainer, in turn, each round in the other direction.
+
+    In each round an arm begins its trial of the first seed anew. It makes a few updates that are not timed,
+    then as many as take about 30 ms, at least 3. What counts is what counts in a trial: loading, the
+    strategy, its needs and the update, but no measurement. No generator and no setting of the process
+    changes.
+
+    Args:
+        trainer: Of a study, with the learning rates that tuning chose.
+
+    Returns:
+        Rows of ``arm, batch_size, round, updates, seconds`` (of one update), by round, and a note for each
+        arm that is left out because it raised an error.
+    """
+    asked = trainer.setup.comparison
+    endless = Budget("updates", _UNLIMITED)
+    timing = trainer.asking(dataclasses.replace(asked, stop_at_goal=False, measure=0, budget=endless))
+    arms, share = list(asked.arms), MOST_SECONDS / (ROUNDS * len(asked.arms))
+    found, notes = list[dict[str, Any]](), dict[str, str]()
+    counts = dict[str, tuple[int, int]]()
+    for number in range(ROUNDS):
+        for arm in reversed(arms) if number % 2 else arms:
+            if arm.label in notes:
+                continue
+            try:
+                with preserved_rng(), settings_kept():
+                    run = timing.run(Trial(arm, asked.seeds[0]), None)
+                    if arm.label not in counts:
+                        counts[arm.label] = _counts(run, share)
+                        run = timing.run(Trial(arm, asked.seeds[0]), None)
+                    untimed, timed = counts[arm.label]
+                    _train(run, untimed)
+                    updates, seconds = _train(run, timed)
+            except RAISED as error:
+                notes[arm.label] = f"{arm.label}: its updates could not be timed: {explain(error)}"
+                continue
+            about = {"arm": arm.label, "batch_size": _batch_size(run), "round": number}
+            found.append({**about, "updates": updates, "seconds": seconds})
+    return [row for row in found if row["arm"] not in notes], list(notes.values())
+
+
+def _counts(run: TrialRun, share: float) -> tuple[int, int]:
+    """How many updates an arm makes in each round, untimed and then timed.
+
+    A short epoch is timed as a whole, since its last batch may be smaller than the others.
+
+    Args:
+        run: A run at its start, which is trained a little.
+        share: Seconds that the arm may take in a round.
+    """
+    _train(run, 1)  # the first update makes the optimizer's state
+    _, seconds = _train(run, 1)
+    if seconds < ROUND_SECONDS / _LEAST:
+        _, seconds = _train(run, _LEAST)
+    affordable = int(share / seconds)
+    untimed = _LEAST if affordable >= 2 * _LEAST else 1
+    timed = max(1, min(max(_LEAST, math.ceil(ROUND_SECONDS / seconds)), affordable - untimed))
+    epoch = 1 if run.strategy.adaptive else len(run.planner.sizes)
+    return untimed, math.ceil(timed / epoch) * epoch if epoch <= max(timed, _SHORT_EPOCH) else timed
+
+
+def _train(run: TrialRun, updates: int) -> tuple[int, float]:
+    """Make at least so many updates; return how many, and the seconds of one with its share of planning.
+
+    An epoch that is cut here is planned again in the next call, which no trial does. So the planning of an
+    epoch counts for the updates that were made of it alone.
+    """
+    progress, clock, before = run.progress, run.clock, run.progress.updates
+    target, seconds = before + updates, 0.0
+
+    def until() -> bool:
+        return NOW.update + 1 >= target  # the counters of progress stand still between two measurements
+
+    while progress.updates < target:
+        made, begun = progress.updates, clock.seconds
+        if run.strategy.adaptive or run.takes_closure:
+            train(run, until, lambda: False)
+            seconds += clock.seconds - begun
+            continue
+        epoch = PlannedEpoch(run)
+        planned = clock.seconds
+        epoch.train(until)
+        share = (progress.updates - made) / len(run.planner.sizes)
+        seconds += clock.seconds - planned + share * (planned - begun)
+    return progress.updates - before, seconds / (progress.updates - before)
+
+
+def _batch_size(run: TrialRun) -> int:
+    """The largest batch of an epoch, or the last one of a strategy that adapts it."""
+    return run.progress.batch_size if run.strategy.adaptive else max(run.planner.sizes)
