@@ -1,7 +1,8 @@
 """The batch size of the lowest cost, and which others are set apart from the best.
 
 A size is set apart only if some other of the k sizes beats it in a one-sided exact test, paired over seeds, at level/(k-1).
-Whichever size is best, no more than k-1 tests could set it apart, so the chance that it is does not exceed the level.
+Whichever size is best, no more than k-1 tests could set it apart, so the chance that it is does not exceed the level. Of
+several equally good sizes this holds for each, and not for whether any of them is set apart; at level/k it would.
 """
 
 from __future__ import annotations

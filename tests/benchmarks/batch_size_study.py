@@ -144,7 +144,10 @@ def tuning(draws: int) -> Iterator[Line]:
 
 
 def apart(draws: int) -> Iterator[Line]:
-    """How often the best size is set apart; sizes that are equal are all best, so any of them counts."""
+    """How often the best size is set apart, the first; beside it the share of the others that are, and how often any is.
+
+    Sizes that are equal are all best, and the first is one of them.
+    """
     for k in (3, 5, 11):
         for n in (5, 8, 10):
             for name, best, misses, tails in (
