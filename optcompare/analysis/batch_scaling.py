@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from ..core.formatting import number
+from .critical_batch_size import LEAST_SIZES, Fit, fit
+from .critical_batch_size import fit_curve as fit_curve
 from .statistics import mean_interval
 
 Floats = NDArray[np.float64]
 
-SLOPES = (-0.8, -0.2)
-"""Where the fitted curve is at least as steep as the first, scaling is called perfect; where it is flatter than the
-second, more samples an update save next to nothing. On S_min + E_min/B these are B_crit/4 and 4·B_crit."""
 ROUGH = 0.25
 """A fit that misses a median by more than this share is called rough."""
 COARSE = 0.3
@@ -28,37 +25,6 @@ COLUMNS = (
     "optimizer", "batch_size", "arm", "lr", "at_edge", "seeds", "reached", "updates", "updates_low", "updates_high",
     "samples", "seconds", "resolution", "front", "fitted",
 )  # fmt: skip
-_LEAST = 3
-
-
-@dataclass(frozen=True)
-class Fit:
-    """S = S_min + E_min/B: each of the three numbers as its value and the ends of its interval over seeds (nan: unknown).
-
-    ``residuals``: by batch size, the logarithm of the median updates less that of the fit; ``seeds``: how many were fitted.
-    """
-
-    updates: tuple[float, float, float]
-    samples: tuple[float, float, float]
-    critical: tuple[float, float, float]
-    residuals: Mapping[int, float]
-    seeds: int
-
-    def at(self, batch_size: Any) -> Any:
-        """Updates to the goal at a batch size."""
-        return self.updates[0] + self.samples[0] / batch_size
-
-    @property
-    def worst(self) -> tuple[int, float]:
-        """The batch size whose median it misses most, and the share by which it does."""
-        size = max(self.residuals, key=lambda each: abs(self.residuals[each]))
-        return size, math.exp(abs(self.residuals[size])) - 1
-
-    @property
-    def regions(self) -> tuple[float, float]:
-        """The batch sizes at which perfect scaling ends, and at which more samples stop paying."""
-        low, high = (self.critical[0] * (1 / -slope - 1) for slope in SLOPES)
-        return low, high
 
 
 @dataclass(frozen=True)
@@ -78,50 +44,6 @@ class Curve:
         if self.noise.empty or not self.noise["squared"].mean() > 0:
             return math.nan
         return float(self.noise["trace"].mean() / self.noise["squared"].mean())
-
-
-def fit_curve(batch_sizes: Sequence[float] | Floats, updates: Sequence[float] | Floats) -> tuple[float, float]:
-    """S_min and E_min of S = S_min + E_min/B, by least squares on log S (McCandlish et al. 2018)."""
-    sizes, logs = np.asarray(batch_sizes, dtype=float), np.log(np.asarray(updates, dtype=float))
-    lowest, most = float(logs.min()), float((logs + np.log(sizes)).min())
-
-    def apart(both: Floats) -> Floats:
-        return np.asarray(np.logaddexp(both[0], both[1] - np.log(sizes)) - logs)
-
-    found = least_squares(
-        apart,
-        [lowest - 0.1, most - 0.1],
-        bounds=([lowest - 8, most - 8], [float(logs.max()), float((logs + np.log(sizes)).max())]),
-        xtol=1e-12,
-        ftol=1e-12,
-        gtol=1e-12,
-    )
-    return math.exp(found.x[0]), math.exp(found.x[1])
-
-
-def fit(trials: pd.DataFrame) -> Fit | None:
-    """Fits each seed over the batch sizes at which all seeds reached the goal; None where there are fewer than three.
-
-    The numbers are geometric means over seeds, with t intervals of their logarithms.
-    """
-    table = trials.pivot_table("updates", "batch_size", "seed", dropna=False, aggfunc="first")
-    values = table.to_numpy(float)
-    kept = (np.isfinite(values) & (values > 0)).all(axis=1)
-    table = table.loc[kept]
-    if len(table) < _LEAST:
-        return None
-    sizes = table.index.to_numpy(float)
-    both = np.log([fit_curve(sizes, table[seed].to_numpy(float)) for seed in table.columns])
-    s_min, e_min, critical = (_geometric(logs) for logs in (both[:, 0], both[:, 1], both[:, 1] - both[:, 0]))
-    fitted = s_min[0] + e_min[0] / sizes
-    residuals = np.log(table.median(axis=1).to_numpy(float)) - np.log(fitted)
-    pairs = {int(size): float(value) for size, value in zip(sizes, residuals, strict=True)}
-    return Fit(s_min, e_min, critical, pairs, len(table.columns))
-
-
-def _geometric(logs: Floats) -> tuple[float, float, float]:
-    mean, low, high = (math.exp(value) for value in mean_interval(logs))
-    return mean, low, high
 
 
 def pareto(updates: Sequence[float] | Floats, samples: Sequence[float] | Floats) -> list[bool]:
@@ -233,7 +155,9 @@ def _alike(one: pd.Series, other: pd.Series) -> bool:
 def _knee(curve: Curve) -> str:
     found = curve.fit
     if found is None:
-        return f"knee: fewer than {_LEAST} batch sizes reach the goal on all seeds, which are too few to fit a curve."
+        return (
+            f"knee: fewer than {LEAST_SIZES} batch sizes reach the goal on all seeds, which are too few to fit a curve."
+        )
     sizes = curve.table["batch_size"]
     value, low, high = found.critical
     said = f"knee: a batch size of {number(value)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from optcompare.core.comparison import Budget
@@ -38,3 +39,22 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
         monkeypatch.setattr(lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum())
         with pytest.raises(AssertionError, match="not close"):
             lanes.by_jax(LoopTrainer(setup), size, 2)
+
+
+def test_batch_size_study_prints_coverage_and_false_exclusions(capsys, monkeypatch):
+    study = benchmark("batch_size_study")
+    monkeypatch.setattr(study, "SIZES", {5: (8, 32, 128, 512, 1024)})
+    study.main(2, [])
+    said = capsys.readouterr().out
+    assert "coverage of the knee, at least .90\n  5 sizes, 5 seeds, shortfall 0%: " in said
+    assert "  11 sizes, 10 seeds, one best by 10%: 0.000 ± " in said
+    assert said.count("\n  lowest: ") == 3
+    assert said.count("\n  highest: ") == 1
+
+
+def test_batch_size_study_knows_updates_to_evaluation_points():
+    """Points 256 samples apart: 100 updates of 8 samples lie between the points at 96 and 128, of 512 each is one."""
+    study = benchmark("batch_size_study")
+    found, before = study.at_marks(np.array([8.0, 512.0]), np.array([[99.5], [45.5]]))
+    assert found.ravel().tolist() == [128, 46]
+    assert before.ravel().tolist() == [96, 45]

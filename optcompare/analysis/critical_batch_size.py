@@ -1,0 +1,226 @@
+"""The critical batch size: updates to a goal at each batch size, fitted by S = S_min + E_min/B, with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
+
+from .scaling_curve import Floats, fit_rows, knee_bounds
+from .statistics import CONFIDENCE
+
+OVERHEAD = 0.2
+"""By which share samples, or updates, exceed the least that the fit allows, at the ends of what is called a region."""
+LEAST_SIZES = 3
+"""Batch sizes that a fit needs."""
+
+
+class Estimate(NamedTuple):
+    """A positive number and the ends of its 95% interval, nan where none can be given."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Estimate:
+        """The estimate of a multiple of the number."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """S = S_min + E_min/B for the updates S to a goal at batch size B; samples are S·B = S_min·B + E_min.
+
+    Attributes:
+        updates: S_min, the updates that no batch size goes below.
+        samples: E_min, the samples that no batch size goes below.
+        critical: The knee E_min/S_min: there both updates and samples are twice their least (McCandlish et al. 2018,
+            arXiv 1812.06162).
+        residuals: By batch size, the mean over seeds of log updates less the logarithm of the fit.
+        seeds: How many seeds were averaged.
+        without_size: By batch size, the knee of a fit without it.
+        without_tuning_seed: The knees of the fits to what would have been found had one tuning seed been left out, in
+            the order of these seeds; nan where too little is known. Empty where tuning is not known.
+    """
+
+    updates: Estimate
+    samples: Estimate
+    critical: Estimate
+    residuals: Mapping[int, float]
+    seeds: int
+    without_size: Mapping[int, float]
+    without_tuning_seed: tuple[float, ...] = ()
+
+    def at(self, batch_size: Any) -> Any:
+        """Updates to the goal at a batch size."""
+        return self.updates.value + self.samples.value / batch_size
+
+    @property
+    def twenty_percent(self) -> Estimate:
+        """The batch size that needs 20% more samples than perfect scaling, 0.2·E_min/S_min.
+
+        At the knee it is 100% more, so this is a fifth of it (Zhang et al. 2024, arXiv 2410.21676).
+        """
+        return self.critical.times(OVERHEAD)
+
+    @property
+    def regions(self) -> tuple[float, float]:
+        """The batch sizes at which samples are 20% above E_min, and at which updates are 20% above S_min: a fifth of the
+        knee and five times the knee."""
+        return self.critical.value * OVERHEAD, self.critical.value / OVERHEAD
+
+    @property
+    def worst(self) -> tuple[int, float]:
+        """The batch size whose mean the fit misses most, and the share by which it does."""
+        size = max(self.residuals, key=lambda each: abs(self.residuals[each]))
+        return size, math.exp(abs(self.residuals[size])) - 1
+
+
+def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None:
+    """Fit S = S_min + E_min/B to the updates that trials took to their goal.
+
+    Least squares on log S, to the means over seeds of log updates at each batch size at which every seed reached the
+    goal. Sizes are weighted alike, since what misplaces a size is its learning rate more than the noise of its seeds.
+
+    A trial is known to have reached the goal after one of the updates from that after the evaluation point before to
+    that of the point which reached it. The fit takes the middle of both on a logarithmic scale.
+
+    The 95% intervals are of logarithms. Their variance is the sum of
+
+    - a jackknife over batch sizes: what tuning, or the curve's form, does to one size;
+    - a jackknife over seeds, and one over tuning seeds, where there are two or more;
+    - the resolution: at each size the logarithm is uniform over the width log(last/first) of what is known, which has the
+      variance width²/12, fully shared by the size's seeds (they are measured at the same points) and independent
+      between sizes, times the square of the fit's derivative.
+
+    A jackknife over m parts has the variance (m-1)/m·Σ(θ_i - mean θ)² and m-1 degrees of freedom; the sum has those of
+    Satterthwaite (1946), (Σv)²/Σ(v²/df). Noise that differs from trial to trial is counted among sizes and among seeds, so
+    the sum errs to the wide side. Where the best fit has no S_min, or no E_min, the knee ends a factor e⁸ beyond the sizes,
+    and neither of the two has an interval: how far beyond it lies is not known.
+
+    Args:
+        trials: A row a trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` gives, with ``batch_size``:
+            ``batch_size, seed, updates``, and ``resolution`` (samples since the evaluation point before) or ``before``
+            (updates at that point); with neither, the goal was looked for at every update.
+        retuned: ``left_out`` (a tuning seed), ``batch_size`` or ``arm``, and ``ratio``: the factor by which updates at
+            that size change without the tuning seed; 1: the same rate is chosen, nan: not known. A size whose factor is not
+            known, or missing, is left out of that refit; a refit to fewer than three sizes is not made.
+
+    Returns:
+        The fit; None with fewer than three batch sizes.
+    """
+    sizes, first, last = _known_range(trials)
+    if len(sizes) < LEAST_SIZES:
+        return None
+    logs, width = (np.log(first) + np.log(last)) / 2, (np.log(last) - np.log(first)).mean(axis=1)
+    mean, (k, n) = logs.mean(axis=1), logs.shape
+    ratios = _log_ratios(trials, retuned, sizes)
+    spread = np.diag(width / math.sqrt(12))
+    seeds = (logs.sum(axis=1)[:, None] - logs).T / (n - 1) if n > 1 else np.empty((0, k))
+    parts = {
+        "all": mean[None],
+        "sizes": np.where(np.eye(k, dtype=bool), math.nan, mean),
+        "seeds": seeds,
+        "tuning": np.where(np.isfinite(ratios).sum(axis=1, keepdims=True) < LEAST_SIZES, math.nan, mean + ratios),
+        "up": mean + spread,
+        "down": mean - spread,
+    }
+    found = dict(zip(parts, np.split(fit_rows(sizes, np.vstack(list(parts.values()))), _ends(parts)), strict=True))
+    variances = [_jackknife(found[name]) for name in ("sizes", "seeds", "tuning")]
+    variances.append((((found["up"] - found["down"]) ** 2).sum(axis=0) / 4, math.inf))
+    s_min, e_min, knee = found["all"][0]
+    residuals = mean - np.logaddexp(s_min, e_min - np.log(sizes))
+    least, most = knee_bounds(sizes)
+    vanished = np.array([knee > most - 1e-6, knee < least + 1e-6, not least + 1e-6 <= knee <= most - 1e-6])
+    half = np.where(vanished, math.nan, _half_width(variances))
+    updates, samples, critical = (
+        Estimate(*map(float, np.exp([value, value - by, value + by])))
+        for value, by in zip(found["all"][0], half, strict=True)
+    )
+    return Fit(
+        updates,
+        samples,
+        critical,
+        residuals=_by_size(sizes, residuals),
+        seeds=n,
+        without_size=_by_size(sizes, np.exp(found["sizes"][:, 2])),
+        without_tuning_seed=tuple(map(float, np.exp(found["tuning"][:, 2]))),
+    )
+
+
+def fit_curve(batch_sizes: Sequence[float] | Floats, updates: Sequence[float] | Floats) -> tuple[float, float]:
+    """Fit S_min and E_min of S = S_min + E_min/B by least squares on log S (McCandlish et al. 2018).
+
+    Args:
+        batch_sizes: B, at least two.
+        updates: S at each of them, positive.
+
+    Returns:
+        S_min and E_min. Where the best fit has none of either, E_min/S_min ends a factor e⁸ beyond the sizes.
+    """
+    s_min, e_min, _ = np.exp(
+        fit_rows(np.asarray(batch_sizes, dtype=float), np.log(np.asarray(updates, dtype=float))[None])[0]
+    )
+    return float(s_min), float(e_min)
+
+
+def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
+    """Sizes[k] at which all seeds reached the goal, and the first and the last update[k, n] at which each may have."""
+    sizes, row = np.unique(trials["batch_size"].to_numpy(float), return_inverse=True)
+    seeds, column = np.unique(trials["seed"].to_numpy(), return_inverse=True)
+    updates = trials["updates"].to_numpy(float)
+    before = updates - 1
+    if "before" in trials:
+        before = trials["before"].to_numpy(float)
+    elif "resolution" in trials:  # a short last batch is an update too
+        before = updates - np.ceil(trials["resolution"].to_numpy(float) / sizes[row])
+    first, last = np.full((2, len(sizes), len(seeds)), math.nan)
+    last[row, column] = updates
+    first[row, column] = np.fmin(np.maximum(before, 0) + 1, updates)  # the last where the point before is not known
+    reached = (np.isfinite(last) & (last > 0)).all(axis=1)
+    return sizes[reached], first[reached], last[reached]
+
+
+def _log_ratios(trials: pd.DataFrame, retuned: pd.DataFrame | None, sizes: Floats) -> Floats:
+    """The logarithms of ``ratio``, float[tuning seeds, sizes], nan where not known."""
+    if retuned is None or retuned.empty:
+        return np.empty((0, len(sizes)))
+    table = retuned
+    if "arm" in retuned:
+        arms = trials[["arm", "batch_size"]].drop_duplicates("arm")
+        table = retuned[["left_out", "arm", "ratio"]].merge(arms, on="arm")
+    wide = table.pivot(index="left_out", columns="batch_size", values="ratio").reindex(columns=sizes)
+    return np.asarray(np.log(wide.to_numpy(float)))
+
+
+def _ends(parts: Mapping[str, Floats]) -> list[int]:
+    """Where each part but the first begins when all are stacked."""
+    return [int(end) for end in np.cumsum([len(rows) for rows in parts.values()])[:-1]]
+
+
+def _jackknife(refits: Floats) -> tuple[Floats, float]:
+    """The variance of each column, float[3], from refits[m, 3] that leave out one part each, and its degrees of freedom.
+
+    Of refits that could not be made the known ones stand in; with fewer than two the variance is 0.
+    """
+    known = refits[np.isfinite(refits).all(axis=1)]
+    if len(known) < 2:
+        return np.zeros(refits.shape[1]), math.inf
+    return (len(refits) - 1) * known.var(axis=0), len(known) - 1.0
+
+
+def _half_width(variances: Sequence[tuple[Floats, float]]) -> Floats:
+    """Half the width of t intervals, from the parts of each variance and their degrees of freedom."""
+    total = np.sum([variance for variance, _ in variances], axis=0)
+    shares = np.sum([variance**2 / freedom for variance, freedom in variances], axis=0)
+    freedom = np.where(shares > 0, total**2 / np.where(shares > 0, shares, 1.0), 1e9)
+    return np.asarray(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(total))
+
+
+def _by_size(sizes: Floats, values: Floats) -> dict[int, float]:
+    return {int(size): float(value) for size, value in zip(sizes, values, strict=True)}
