@@ -14,10 +14,10 @@ from ..analysis.certificate import Check
 from ..analysis.claims import claims_as_rows, past_look, tested_measures
 from ..analysis.limits import Setting
 from ..analysis.looks import History, Look, PastLook
-from ..analysis.lr_scores import best_rates, rate_scores
+from ..analysis.lr_scores import rate_scores
 from ..analysis.paired import pairs
 from ..analysis.rate_sensitivity import rate_sensitivity
-from ..analysis.statistics import compared_column, estimated, verdict_column
+from ..analysis.statistics import compared_column, verdict_column
 from ..analysis.summary import summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
@@ -104,7 +104,7 @@ class ResultTables:
     @property
     def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Records and trials without those of tuning."""
-        return self._of_phase("report")
+        return self.of_phase("report")
 
     def summary(self) -> pd.DataFrame:
         """One row an arm: final and best losses and metrics over seeds, updates, samples, seconds; what the goal took."""
@@ -189,7 +189,7 @@ class ResultTables:
         """
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
-        return rate_scores(*self._of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
+        return rate_scores(*self.of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
 
     def rate_sensitivity(self) -> pd.DataFrame:
         """One row an arm: how much worse it is at the rates beside the one that tuning chose.
@@ -200,28 +200,15 @@ class ResultTables:
 
     def scaling(self) -> list[Curve]:
         """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
-        from ..analysis.batch_scaling import curves
+        from .study_tables import scaling_curves
 
-        if self.goal is None or not self.comparison.stop_at_goal:
-            raise ComparisonError(
-                "this is no batch-size study, whose trials stop at their goal; run optcompare scaling"
-            )
-        trained = self.reported[0]
-        sizes = trained[trained["update"] > 0].groupby("arm")["batch_size"].max()
-        arms = pd.DataFrame(
-            [(arm.label, arm.optimizer.label, int(sizes.get(arm.label, 0)), arm.lr) for arm in self.comparison.arms],
-            columns=["arm", "optimizer", "batch_size", "lr"],
-        )
-        rates = best_rates(self.tuning()) if self.comparison.tuning is not None else None
-        known = arms[arms["batch_size"] > 0]
-        return curves(self.times_to_goal(), known, pd.DataFrame(self.environment.get("noise", [])), rates)
+        return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
-        """What a batch-size study says, in words."""
-        from ..analysis.batch_scaling import words
+        """What a batch-size study says, a line each."""
+        from .study_tables import scaling_words
 
-        kind = "estimated seconds" if estimated(self.records) else "seconds"
-        return words(self.scaling(), str(self.goal), str(self.comparison.budget), kind)
+        return scaling_words(self)
 
     @property
     def tuned_by(self) -> str:
@@ -243,7 +230,8 @@ class ResultTables:
         """The column of which verdict and pairs speak: the loss on the test set, or where there is none, ``compared``."""
         return verdict_column(self.records)
 
-    def _of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Records and trials of the ``tune`` or the ``report`` phase."""
         records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
         return records, trials
 

@@ -1,0 +1,73 @@
+"""A batch-size study's curves and words, from a result's tables."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..analysis.batch_scaling import NO_RETUNING, Beside, Curve, curves
+from ..analysis.lr_scores import best_rates
+from ..analysis.retuning import without_each_tuning_seed
+from ..analysis.scaling_words import words
+from ..analysis.update_seconds import clocks
+from ..errors import ComparisonError
+
+if TYPE_CHECKING:
+    from .tables import ResultTables
+
+
+def scaling_curves(result: ResultTables) -> list[Curve]:
+    """Summarise a batch-size study.
+
+    Args:
+        result: Of the study.
+
+    Returns:
+        One curve an optimizer.
+
+    Raises:
+        ComparisonError: The result is no such study.
+    """
+    comparison = result.comparison
+    if result.goal is None or not comparison.stop_at_goal:
+        raise ComparisonError("this is no batch-size study, whose trials stop at their goal; run optcompare scaling")
+    records = result.reported[0]
+    sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
+    arms = pd.DataFrame(
+        [(arm.label, arm.optimizer.label, int(sizes.get(arm.label, 0)), arm.lr) for arm in comparison.arms],
+        columns=["arm", "optimizer", "batch_size", "lr"],
+    )
+    known = arms[arms["batch_size"] > 0]
+    return curves(result.times_to_goal(), known, _beside(result, records)) if len(known) else []
+
+
+def scaling_words(result: ResultTables) -> list[str]:
+    """Say what a batch-size study found, a line each."""
+    return words(scaling_curves(result), str(result.goal), str(result.comparison.budget))
+
+
+def _beside(result: ResultTables, records: pd.DataFrame) -> Beside:
+    comparison, goal, environment = result.comparison, result.goal, result.environment
+    assert goal is not None
+    edges: dict[str, bool] = {}
+    retuned = NO_RETUNING
+    if comparison.tuning is not None:
+        best, tuning = best_rates(result.tuning()), result.of_phase("tune")
+        edges = dict(zip(best["arm"], best["at_edge"].astype(bool), strict=True))
+        if len(tuning[1]) and (tuning[1]["status"] != "interrupted").all():
+            retuned = without_each_tuning_seed(*tuning, result.compared, goal)
+    start = records.loc[records["update"] == 0, goal.metric].mean() if len(records) else math.nan
+    return Beside(
+        at_edge=edges,
+        retuned=retuned,
+        tuning_seeds=0 if comparison.tuning is None else len(comparison.tuning.seed_list()),
+        noise=pd.DataFrame(environment.get("noise", [])),
+        update_times=environment.get("update_times", []),
+        clocks=clocks(records),
+        averages=environment.get("moving_averages", {}),
+        level=result.look().level,
+        start=float(start / goal.value) if goal.falls and goal.value > 0 else math.nan,
+        window=comparison.goal_window,
+    )
