@@ -45,12 +45,10 @@ class NoiseScale:
 def noise_scale(points: pd.DataFrame) -> NoiseScale | None:
     """Estimate the noise scale along one trial, and its 95% interval.
 
-    The interval covers the choice of rows and the change along the trial. It is a t interval of the
-    logarithm, whose variance is the sum of two jackknife variances, over blocks of rows (g - 1 degrees of
-    freedom for g blocks) and over points (m - 1 for m points); the degrees of freedom of the sum are
-    Satterthwaite's. Where |G|² is not positive once some block or point is left out, the upper end is
-    infinite, and the lower one is 1 / the upper end of the same interval of |G|²/trΣ. Points that follow a
-    trend make the interval wider than noise alone would.
+    The interval covers the choice of rows, at these points of this trial; it does not cover what another
+    trial would give. It is a t interval of the logarithm, by a jackknife over g blocks of rows with g - 1
+    degrees of freedom. Where |G|² is not positive once some block is left out, the upper end is infinite, and
+    the lower one is 1 / the upper end of the same interval of |G|²/trΣ.
 
     Args:
         points: A row a point of one trial, as a study records them in ``environment["noise"]``: ``update,
@@ -128,37 +126,23 @@ def _interval(traces: Floats, squares: Floats, without: Floats, others: Floats) 
     if without.shape[1] < 2 or without.shape != others.shape:
         return math.nan, math.nan
     trace, squared = traces.mean(), squares.mean()
-    of_traces, of_squares = (without.mean(0), _others(traces)), (others.mean(0), _others(squares))
-    every_trace = np.concatenate([[trace], *of_traces])
-    every_square = np.concatenate([[squared], *of_squares])
+    every_trace, every_square = np.append(without.mean(0), trace), np.append(others.mean(0), squared)
     if not (np.isfinite(every_square).all() and np.isfinite(every_trace).all() and (every_trace > 0).all()):
         return math.nan, math.nan
-    inverse = [one / other for one, other in zip(of_squares, of_traces, strict=True)]
+    inverse = others.mean(0) / without.mean(0)
     if (every_square > 0).all():
-        logs = np.log(trace / squared) + np.array([-1, 1]) * _half_width(*map(np.log, inverse))
+        logs = np.log(trace / squared) + np.array([-1, 1]) * _half_width(np.log(inverse))
         with np.errstate(over="ignore"):
             low, high = np.exp(logs).tolist()
         return low, high
-    largest = float(squared / trace + _half_width(*inverse))
+    largest = float(squared / trace + _half_width(inverse))
     return (1 / largest if largest > 0 else math.nan), math.inf
 
 
-def _others(values: Floats) -> Floats:
-    """The means of all values but one, [m]; nothing of a single value."""
-    count = len(values)
-    return (values.sum() - values) / (count - 1) if count > 1 else values[:0]
+def _half_width(without: Floats) -> float:
+    """Half the width of a 95% t interval, from the estimates without each block.
 
-
-def _half_width(blocks: Floats, points: Floats) -> float:
-    """Half the width of a 95% t interval, from the estimates without each block and without each point."""
-    parts = [(_jackknife_variance(each), len(each) - 1) for each in (blocks, points) if len(each) > 1]
-    variance = sum(own for own, _ in parts)
-    if variance == 0:
-        return 0.0
-    freedom = variance**2 / sum(own**2 / degrees for own, degrees in parts)
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
-
-
-def _jackknife_variance(left_out: Floats) -> float:
-    """(g - 1)/g Σ (θ₍ⱼ₎ - θ̄)² over the g estimates that leave one part out (Efron & Stein 1981)."""
-    return float((len(left_out) - 1) * left_out.var())
+    The jackknife variance is (g - 1)/g Σ (θ₍ⱼ₎ - θ̄)² over the g estimates (Efron & Stein 1981).
+    """
+    freedom = len(without) - 1
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(freedom * without.var())

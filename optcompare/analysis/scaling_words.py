@@ -178,7 +178,7 @@ def _smoothing(curve: Curve) -> Iterator[str]:
     yield f"goal: reached by the mean over {1 - window:g} to {1 + window:g} times the samples{early}"
     if curve.beside.start > 1:
         late = math.log(curve.beside.start) * window**2 / 6
-        yield f"which a loss that falls exponentially reaches {late:.1%} late, alike at all batch sizes"
+        yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late, at all sizes alike"
 
 
 def _warnings(curve: Curve, goal: str, budget: str) -> Iterator[str]:

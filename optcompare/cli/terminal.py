@@ -23,6 +23,7 @@ from ..errors import printable
 from ..execution.progress import Lines, progress
 from ..interfaces.optimizer import hyperparameters
 from ..report.table import (
+    SCALING_LEGEND,
     aligned,
     certificate_lines,
     goal_cells,
@@ -185,8 +186,9 @@ class Reporter:
             return
         for curve in result.scaling():
             self._say("")
-            self._table(*scaling_cells(curve.table, str(result.goal)))
-        self._say("medians over seeds, a miss infinite; *: no other batch size takes fewer updates and fewer samples")
+            self._table(*scaling_cells(curve.table))
+        for line in SCALING_LEGEND:
+            self._say(line)
         for note in result.notes:
             self._say(f"note: {note}")
         ended = result.reported[1]

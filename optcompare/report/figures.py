@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..analysis.arm_intervals import arm_interval
+from ..analysis.batch_scaling import COLUMNS as SCALING_COLUMNS
 from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
@@ -129,7 +130,8 @@ def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) ->
 
 def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path]:
     """Writes ``scaling.csv`` and ``scaling.png`` of a batch-size study; returns the plots."""
-    table = pd.concat([curve.table for curve in result.scaling()], ignore_index=True)
+    tables = [curve.table for curve in result.scaling()]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SCALING_COLUMNS)
     write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     return save_figures([result], "scaling", out, formats)
 

@@ -141,26 +141,23 @@ def trial_name(trial: pd.Series) -> str:
     return f"{trial['arm']}, seed {trial['seed']}{repeat}"
 
 
-def scaling_cells(table: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
-    """Header and one row a batch size of a study."""
-    header = [
-        "batch size",
-        "best lr",
-        f"reached {goal}",
-        "updates",
-        "samples",
-        "time",
-        "resolution",
-        "updates of the fit",
-    ]
+SCALING_LEGEND = (
+    "medians over seeds, a miss infinite; fit: updates of the curve",
+    "* no other batch size takes fewer updates and fewer samples",
+)
+
+
+def scaling_cells(table: pd.DataFrame) -> tuple[Row, list[Row]]:
+    """Header and one row a batch size of a study, not wider than 80 columns."""
+    header = ["batch size", "best lr", "reached", "updates", "samples", "time", "clock", "fit"]
     rows = [
         [
             f"{one['batch_size']}{'*' if one['front'] else ''}",
-            f"{one['lr']:.4g}{' (edge)' if one['at_edge'] else ''}",
+            f"{one['lr']:.4g}{' edge' if one['at_edge'] else ' jump' if one['jumps'] else ''}",
             f"{one['reached']} of {one['seeds']}",
             *(_or_miss(one[name], _whole) for name in ("updates", "samples")),
             _or_miss(one["seconds"], _seconds),
-            _or_miss(one["resolution"], _whole),
+            one["clock"] or "–",
             number(one["fitted"]) if math.isfinite(one["fitted"]) else "–",
         ]
         for one in table.to_dict("records")

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import optcompare
 from optcompare import ComparisonError, load
-from optcompare.analysis.batch_scaling import curves, fit_curve, pareto, words
 from optcompare.api.batch_size_study import rising
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison
@@ -21,10 +19,10 @@ from optcompare.core.tuning import Tuning
 from optcompare.execution.run import execute
 from optcompare.planning.prepare import prepare
 from optcompare.registry.manager import Registry
-from optcompare.report.plots.batch_scaling import scaling_figure
 from optcompare.storage.resume import Earlier
 from optcompare.verification.verify import verify
 from tests.helpers.both_trainers import agree, both
+from tests.helpers.exact_risk import exact_risk
 from tests.helpers.workloads import small_workload
 
 
@@ -129,100 +127,6 @@ class TestTuning:
         assert check.detail.startswith("8 learning rates on 3 seeds of their own for each arm")
 
 
-class TestFit:
-    def test_exact_data_give_their_numbers(self):
-        """S = 10 + 200/B: S_min 10, E_min 200, B_crit 20."""
-        sizes = 2.0 ** np.arange(11)
-        assert fit_curve(sizes, 10 + 200 / sizes) == pytest.approx((10, 200))
-
-    def test_the_front_holds_what_no_other_betters(self):
-        assert pareto([1, 2, 3, 3, math.inf], [9, 4, 5, 4, 1]) == [True, True, False, False, False]
-
-
-def table(costs, seeds=5, jitter=0.0):
-    """Times to the goal of arms b1, b2, … by batch size, and the arms."""
-    random = np.random.default_rng(0)
-    rows, arms = [], []
-    for size, updates in costs.items():
-        arms.append((f"b{size}", "sgd", size, 0.1 * size**0.5))
-        for seed in range(seeds):
-            own = updates * math.exp(jitter * random.standard_normal())
-            rows.append((f"b{size}", seed, own * size, own, own * 1e-3 + own * size * 1e-5, size / 2))
-    return (
-        pd.DataFrame(rows, columns=["arm", "seed", "samples", "updates", "seconds", "resolution"]),
-        pd.DataFrame(arms, columns=["arm", "optimizer", "batch_size", "lr"]),
-    )
-
-
-EXACT = {2**power: 10 + 200 / 2**power for power in range(11)}
-
-
-class TestWords:
-    def test_they_name_the_cheapest_and_the_knee(self):
-        (curve,) = curves(*table(EXACT))
-        assert curve.fit.critical == pytest.approx((20, 20, 20))
-        assert curve.fit.regions == pytest.approx((4, 100))
-        assert curve.table["front"].all()
-        said = words([curve], "train_loss=0.3", "100 epochs")
-        assert said[0] == "fewest samples: a batch size of 1, with 210 samples in the median; lowest on 5 of 5 seeds."
-        assert said[1].startswith(
-            "fewest updates: a batch size of 1024, with 10.2 updates in the median; lowest on 5 of 5"
-        )
-        assert said[2].startswith("fewest seconds on this machine: a batch size of ")
-        assert said[3].startswith(
-            "knee: a batch size of 20 (95% interval 20 to 20 over 5 seeds), where S = 10 + 200/B takes "
-        )
-        assert "the fit misses the medians by up to 0%" in said[3]
-        assert len(said) == 4
-
-    def test_what_cannot_be_told_apart_is_said(self):
-        (curve,) = curves(*table({1: 100, 2: 50.1, 64: 20}, jitter=0.05))
-        assert "cannot be told apart from it" in words([curve], "g", "e")[0]
-
-    def test_one_seed_tells_nothing_of_sureness(self):
-        (curve,) = curves(*table(EXACT, seeds=1))
-        said = words([curve], "g", "e")
-        assert "one seed does not tell how sure that is" in said[0]
-
-    def test_misses_are_named_and_are_never_best(self):
-        times, arms = table({1: 100, 2: 50, 4: 25, 8: 13})
-        times.loc[times["arm"] == "b8", ["samples", "updates", "seconds"]] = math.inf
-        (curve,) = curves(times, arms)
-        assert curve.table["reached"].tolist() == [5, 5, 5, 0]
-        assert words([curve], "g", "9 epochs")[-1] == "8 missed the goal within 9 epochs on at least half of the seeds."
-
-    def test_two_batch_sizes_are_too_few_for_a_knee(self):
-        (curve,) = curves(*table({1: 100, 2: 50}))
-        assert curve.fit is None
-        assert "too few to fit a curve" in words([curve], "g", "e")[3]
-
-    @pytest.mark.parametrize(
-        ("scale", "said"),
-        [(20, "would have told the critical"), (50, "would have roughly told"), (200, "would have misled about")],
-    )
-    def test_the_noise_scale_is_held_against_the_knee(self, scale, said):
-        noise = pd.DataFrame({"optimizer": "sgd", "batch_size": 16, "update": [0, 9], "samples": [0, 144]})
-        noise = noise.assign(trace=[scale * 1.0, scale * 3.0], squared=[1.0, 3.0])
-        (curve,) = curves(*table(EXACT, jitter=0.1), noise)
-        assert curve.noise_scale == pytest.approx(scale)
-        assert said in " ".join(words([curve], "g", "e"))
-
-
-def exact_risk(h, c, rate, batch, n, updates):
-    """E[½Σ h w²] after each update from w = 1: w' = (1-ηh)w - ηb with b the mean noise of a batch drawn without
-    replacement; within an epoch var b = c(N-B)/(B(N-1)) and cov(b, b') = -c/(N-1), between epochs none (SCIENCE: random
-    reshuffling)."""
-    a, mean, var, cross, risks = 1 - rate * h, np.ones_like(h), np.zeros_like(h), np.zeros_like(h), []
-    for update in range(updates):
-        if update % (n // batch) == 0:
-            cross = np.zeros_like(h)  # cov(w, next b) for the batches of this epoch
-        var = a**2 * var - 2 * a * rate * cross + rate**2 * c * (n - batch) / (batch * (n - 1))
-        cross = a * cross + rate * c / (n - 1)
-        mean = a * mean
-        risks.append(0.5 * float(h @ (mean**2 + var)))
-    return np.array(risks)
-
-
 class TestNoisyQuadratic:
     def test_its_risk_over_seeds_is_the_exact_expected_risk(self):
         """Mean over 100 seeds within 4 standard errors at every mark of three batch sizes."""
@@ -272,7 +176,7 @@ def test_its_noise_scale_is_the_exact_one(study):
     (curve,) = load(study).scaling()
     h = 1 / np.arange(1, 21)
     trace = 0.25 * h.sum() * 64 / 63
-    first = curve.noise.iloc[0]
+    first = curve.noise.points.iloc[0]
     assert first["trace"] == pytest.approx(trace, rel=1e-4)
     assert first["squared"] == pytest.approx((h**2).sum() - trace / 64, rel=1e-4)
 
@@ -342,9 +246,9 @@ class TestCommand:
             rising(sizes, 10, "w")
 
     def test_python_asks_the_same_question_as_the_command_line(self, tmp_path):
-        settings = {"batch_sizes": [1, 8, 64], "tune": 2, "seeds": 2, "tune_seeds": 1, "max_epochs": 2}
+        settings = {"batch_sizes": [1, 8, 64], "tune": 2, "seeds": 2, "tune_seeds": 1, "max_epochs": 9}
         asked = optcompare.batch_size_study("noisy-quadratic:n=64", "train_loss=0.3", **settings, out=tmp_path / "py")
-        options = ["--batch-sizes", "1,8,64", "--tune", "2", "--seeds", "2", "--tune-seeds", "1", "--max-epochs", "2"]
+        options = ["--batch-sizes", "1,8,64", "--tune", "2", "--seeds", "2", "--tune-seeds", "1", "--max-epochs", "9"]
         run(
             "scaling",
             "--workload",
@@ -359,7 +263,7 @@ class TestCommand:
         assert asked.comparison == other.comparison
         said, too = ([line for line in one.recommendation() if "seconds" not in line] for one in (asked, other))
         assert said == too
-        assert said[0].startswith("fewest samples: a batch size of")
+        assert said[0].startswith("fewest samples: batch size ")
         assert (tmp_path / "py" / "scaling.csv").is_file()
         assert optcompare.figure("scaling", asked).axes
 
@@ -368,26 +272,6 @@ class TestCommand:
         capsys.readouterr()
         assert run("report", str(tmp_path / "run"), "--figure", "scaling") == 2
         assert "this is no batch-size study" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("width", [7.0, 3.4])
-def test_no_text_of_the_figure_overlaps_another(width):
-    """Of the four panels: headings, names of axes and batch sizes, drawn for one and for two optimizers."""
-    times, arms = table(EXACT, jitter=0.1)
-    second = arms.assign(arm=arms["arm"] + "@adam", optimizer="adam", lr=arms["lr"] / 10)
-    both_times = pd.concat([times, times.assign(arm=times["arm"] + "@adam", updates=times["updates"] * 1.5)])
-    found = curves(both_times, pd.concat([arms, second]))
-    for shown in (found[:1], found):
-        picture = scaling_figure(shown, {"sgd": "#0072B2", "adam": "#D55E00"}, width=width, goal="train_loss=0.3")
-        canvas = FigureCanvasAgg(picture)
-        canvas.draw()
-        renderer = canvas.get_renderer()
-        texts = [text for text in picture.findobj(lambda each: hasattr(each, "get_text")) if text.get_text().strip()]
-        boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_visible()]
-        for i, (one, box) in enumerate(boxes):
-            assert box.x0 >= 0, one
-            assert box.x1 <= picture.bbox.width, one
-            assert not [other for other, its in boxes[:i] if box.shrunk(0.95, 0.9).overlaps(its)], one
 
 
 def test_a_study_that_is_extended_is_drawn_and_said_again(tmp_path, capsys, monkeypatch):

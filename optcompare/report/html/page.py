@@ -97,8 +97,10 @@ def _section(result: Result, place: int, values: int) -> str:
 
 
 def _verdict(result: Result) -> str:
-    sentences = "".join(f"<p>{text(sentence)}</p>" for sentence in result.verdict())
-    return f'<section class="card" aria-label="Verdict"><h2>Verdict</h2>{sentences}</section>'
+    study = result.comparison.stop_at_goal and result.status != "interrupted"
+    name, found = ("Recommendation", result.recommendation()) if study else ("Verdict", result.verdict())
+    sentences = "".join(f"<p>{text(sentence[:1].upper() + sentence[1:])}</p>" for sentence in found)
+    return f'<section class="card" aria-label="{name}"><h2>{name}</h2>{sentences}</section>'
 
 
 def _certificate(result: Result) -> str:
@@ -203,6 +205,8 @@ def _notes(result: Result) -> str:
 def _environment(result: Result) -> str:
     comparison, known = result.comparison, dict(result.environment)
     plugins = known.pop("plugins", None) or []
+    for measured in ("noise", "update_times", "moving_averages"):  # of a batch-size study, which says what they come to
+        known.pop(measured, None)
     settings: dict[str, Any] = {
         "baseline": result.baseline, "threads of a trial": comparison.threads, "marks an epoch": comparison.measure,
         "order of samples": comparison.order,
