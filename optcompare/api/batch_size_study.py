@@ -58,11 +58,12 @@ def batch_size_study(
     """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.
 
     - ``goal``: as in "train_loss=0.3", by default the workload's; trials end there, or after ``max_epochs``;
+    - ``goal_window``: w, where it is reached by the mean over the samples from (1 - w)·t to (1 + w)·t; 0: by a single value;
     - ``batch_sizes``: by default powers of two up to the training samples; ``optimizers``: each makes a curve;
     - ``tune``: learning rates that each batch size tries, from 5 on about half of them around the best of the others.
 
-    The rest is as in :func:`optcompare.compare`. ``result.recommendation()`` says in words what to take,
-    ``result.scaling()`` holds the curves, ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are
+    The rest is as in :func:`optcompare.compare`. Once all trials have ended, the updates of all batch sizes are timed in turn.
+    ``result.recommendation()`` says in words what to take, ``result.scaling()`` holds the curves, ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are
     written beside the run, as ``scaling.csv`` and ``scaling.png``.
     """
     plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)

@@ -40,7 +40,7 @@ Examples:
 )
 @click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
 @click.option(
-    "--max-epochs", type=int, default=100, show_default=True, metavar="E", help="What a trial spends at most."
+    "--max-epochs", type=int, default=100, show_default=True, metavar="E", help="What a trial spends at most, the window included."
 )
 @click.option(
     "--goal-window",
@@ -57,9 +57,15 @@ Examples:
 def scaling(ctx: click.Context, /, **options: Any) -> None:
     """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.
 
-    Trials end at their goal, measured every max(B, N/16) samples, or after
-    --max-epochs. A goal that nothing reaches is a result: exit code 0. The run
-    directory is one like any other, so that report, verify and run --resume take it.
+    The goal is reached where the mean over a window of samples reaches it
+    (--goal-window). Trials are measured every max(B, N/16) samples, at every update
+    near the goal, and end once the window is complete, or after --max-epochs.
+
+    Said is what takes the fewest samples, updates and seconds, and which sizes cannot
+    be told apart from it; the critical batch size by both definitions: the knee, which
+    takes twice the least updates and samples, and 20% over perfect scaling; how sure
+    that is. A goal that nothing reaches is a result: exit code 0. The run directory is
+    one like any other, so that report, verify and run --resume take it.
     """  # fmt: skip
     from .options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
     from .terminal import Reporter
