@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..core.columns import GOAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..core.rng import preserved_rng
 from ..errors import RAISED
@@ -69,6 +70,12 @@ def compared(
         said = f"final weights, batches and {len(saved.records)} records equal to the last bit"
         if ran.progress.final_sha256 != saved.row["final_sha256"]:
             wrong.append(_versus("final_sha256", saved.row["final_sha256"], ran.progress.final_sha256))
+        found = ran.progress.goal_found
+        wrong += [
+            _versus(name, saved.row[name], found.get(name, math.nan))
+            for name in GOAL_COLUMNS
+            if name in saved.row and not _same(saved.row[name], found.get(name, math.nan))
+        ]
         wrong += _unlike_records(ran.records, saved.records, extended)
     return not wrong, "; ".join(wrong) or f"{saved.row['updates']:,} updates: {said}"
 

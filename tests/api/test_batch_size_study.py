@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -190,13 +191,21 @@ class TestCommand:
         assert [finding.name for finding in verify(study, 3) if finding.held is False] == []
         assert Earlier.read(study).comparison.stop_at_goal
 
+    def test_a_goal_that_was_changed_in_the_table_is_found_by_training_again(self, study, tmp_path):
+        copy = shutil.copytree(study, tmp_path / "copy")
+        trials = pd.read_parquet(copy / "trials.parquet")
+        place = trials.index[(trials["phase"] == "report") & trials["goal_updates"].notna()][0]
+        trials.loc[place, "goal_updates"] += 1
+        trials.to_parquet(copy / "trials.parquet", index=False)
+        wrong = {finding.name: finding.detail for finding in verify(copy, None) if finding.held is False}
+        (said,) = [detail for name, detail in wrong.items() if name.startswith("trained again")]
+        assert said.startswith(f"goal_updates is {trials.loc[place, 'goal_updates']} in the run, and ")
+
     def test_report_draws_it_again(self, study, tmp_path, capsys):
         assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (0, None)
         assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
 
     def test_it_is_resumed_with_more_epochs_without_training_again_what_ended(self, study, tmp_path, capsys):
-        import shutil
-
         copy = tmp_path / "copy"
         shutil.copytree(study, copy)
         before = load(copy).trials
