@@ -1,0 +1,199 @@
+"""Both critical batch sizes and the noise scale with their intervals, and the noise scale along a trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ...analysis.batch_scaling import Curve
+from ...analysis.critical_batch_size import Estimate
+from ...analysis.noise_scale import NoiseScale
+from ...core.formatting import number
+from . import scales, style
+from .batch_scaling_axes import DASHED, DOTTED, log_limits, prepare, write
+from .layout import PITCH, figure_width, name_x_axis, text_size
+from .scales import Limits
+
+FURTHEST = 30.0
+"""An axis of batch sizes ends at most this factor beyond those that were tried."""
+_BAR, _APART = 9.0, 2.0
+"""Points: the height of an interval below its text, and what is free between two rows at least."""
+
+
+class Row(NamedTuple):
+    """One number of the panel of critical batch sizes; ``missing`` is said where there is none."""
+
+    optimizer: str
+    name: str
+    found: Estimate
+    missing: str = ""
+
+
+def critical_rows(curves: Sequence[Curve]) -> Iterator[Row]:
+    """Yield the 20% definition, the knee and the noise scale of each optimizer."""
+    unknown = Estimate(math.nan, math.nan, math.nan)
+    for curve in curves:
+        fit, noise = curve.fit, curve.noise
+        for name, found in (
+            ("20% (Zhang 2024)", unknown if fit is None else fit.twenty_percent),
+            ("knee (McCandlish 2018)", unknown if fit is None else fit.critical),
+        ):
+            yield Row(curve.optimizer, name, found, "no fit" if fit is None else "")
+        measured = noise is not None and not math.isnan(noise.value)
+        found = Estimate(noise.value, noise.low, noise.high) if noise is not None else unknown
+        yield Row(curve.optimizer, "noise scale", found, "" if measured else "not measured")
+
+
+def row_text(row: Row) -> str:
+    """'knee (McCandlish 2018): 23.3, 95% 20.6 to 26.3', or what is not known."""
+    value, low, high = row.found
+    if row.missing:
+        return f"{row.name}: {row.missing}"
+    if math.isnan(low) or math.isnan(high):
+        return f"{row.name}: {number(value)}, no interval"
+    return f"{row.name}: {number(value)} ({number(low)} to {number(high)})"
+
+
+def critical_height(curves: Sequence[Curve], size: float) -> float:
+    """The inches that the rows need at this size of text."""
+    return len(curves) * (3 * (PITCH * size + _BAR + _APART) + _APART) / 72
+
+
+def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
+    """Draw a row for each critical batch size and the noise scale: a point and its 95% interval, below its numbers.
+
+    An end beyond the axis, or infinite, is an arrow; where no interval is known there is only the point.
+    """
+    size = text_size(figure_width(ax))
+    tried = [each for curve in curves for each in curve.sizes]
+    rows = list(critical_rows(curves))
+    shown = [end for row in rows for end in row.found if min(tried) / FURTHEST < end < max(tried) * FURTHEST]
+    across = log_limits([*tried, *shown])
+    style.dress(ax, size).grid(False)
+    scales.scale(ax, "x", across, size)
+    name_x_axis(ax, "batch size", size)
+    ax.axvspan(min(tried), max(tried), color="#F1F3F4", zorder=0, linewidth=0)
+    high = scales.size(ax)[1]
+    each = PITCH * size + _BAR
+    apart = (high - len(rows) * each) / (len(rows) + len(curves) - 1)  # one more between two optimizers
+    ax.set_ylim(high, 0)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    for i, row in enumerate(rows):
+        top = i * each + (i + i // 3 + 0.5) * apart
+        colour = colours[row.optimizer]
+        look: dict[str, Any] = {"va": "center_baseline", "color": style.text_colour(colour), "size": size}
+        text = style.shortened(row_text(row), scales.size(ax)[0] - 3, size)
+        middle = top + PITCH * size / 2
+        ax.annotate(
+            text, (0, middle), (3, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", parse_math=False,
+            zorder=6, **look,
+        )  # fmt: skip
+        _draw_interval(ax, row.found, top + PITCH * size + _BAR / 2, across, colour)
+    return ax
+
+
+def _draw_interval(ax: Axes, found: Estimate, y: float, across: Limits, colour: str) -> None:
+    """A point and a bar; arrows point to what lies beyond the axis."""
+    value, low, high = found
+    look: dict[str, Any] = {"color": colour, "clip_on": False, "zorder": 5}
+    if not (math.isnan(low) or math.isnan(high)):
+        ends = [min(max(end, across.low), across.high) for end in (low, high)]
+        ax.plot(ends, [y, y], solid_capstyle="butt", linewidth=2.0, label="_interval", **look)
+    if across.low <= value <= across.high:
+        ax.plot([value], [y], "o", markersize=5, label="_value", **look)
+    if min(value, low) < across.low:
+        ax.plot([across.low], [y], "<", markersize=5, label="_beyond", **look)
+    if max(value, high) > across.high:
+        ax.plot([across.high], [y], ">", markersize=5, label="_beyond", **look)
+
+
+def critical_caption(curves: Sequence[Curve]) -> str:
+    """What is to be read from :func:`draw_critical`."""
+    said = "20%: 20% more samples than perfect scaling. Knee: twice the least of both. Bars: 95%. Grey: sizes tried."
+    tried = [each for curve in curves for each in curve.sizes]
+    low, high = min(tried) / FURTHEST, max(tried) * FURTHEST
+    far = any(math.isfinite(end) and not low < end < high for row in critical_rows(curves) for end in row.found)
+    endless = any(math.isinf(end) for row in critical_rows(curves) for end in row.found)
+    return said + (" Arrow: goes on." if far or endless else "")
+
+
+def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
+    """Draw the noise scale along one trial of each optimizer, its mean and interval, and the knee.
+
+    A point at which the noise hides the gradient stands on the upper edge.
+    """
+    known = _measured(curves)
+    values, ends = list[float](), [1.0]
+    for noise in known.values():
+        low, high = noise.low, noise.high
+        values += [*_along(noise), noise.value, *((low, high) if high < FURTHEST * noise.value else ())]
+        ends.append(float(noise.points["samples"].max()))
+    values += _knees_shown(curves)
+    up = log_limits(values, air=0.1)
+    size = prepare(ax, Limits(0.0, 1.04 * max(ends), "linear"), up, ("samples seen", "noise scale"))
+    for curve in curves:
+        colour, found = colours[curve.optimizer], known.get(curve.optimizer)
+        if found is None:
+            continue
+        if curve.fit is not None:
+            ax.axhline(curve.fit.critical.value, color=colour, linestyle=DASHED, linewidth=1.4, zorder=2)
+        if not (math.isnan(found.low) or math.isnan(found.high)):
+            ax.axhspan(found.low, min(found.high, up.high), color=colour, alpha=0.13, linewidth=0, zorder=1)
+        if math.isfinite(found.value):
+            ax.axhline(found.value, color=colour, linestyle=DOTTED, linewidth=1.4, zorder=2)
+        samples, along = found.points["samples"].to_numpy(float), _along(found)
+        ax.plot(samples, np.where(np.isfinite(along), along, math.nan), "o-", color=colour, markersize=4, linewidth=1.6)
+        hidden = samples[np.isinf(along)]
+        ax.plot(hidden, np.full(len(hidden), up.high), "^", color=colour, clip_on=False, markersize=5, zorder=5)
+    if not known:
+        write(ax, "not measured", size)
+    return ax
+
+
+def _measured(curves: Sequence[Curve]) -> dict[str, NoiseScale]:
+    """The noise scale by optimizer, where it is known."""
+    return {
+        curve.optimizer: curve.noise
+        for curve in curves
+        if curve.noise is not None and not math.isnan(curve.noise.value)
+    }
+
+
+def _knees_shown(curves: Sequence[Curve]) -> list[float]:
+    """The knees beside a noise scale that lie near enough to be shown on its axis."""
+    known = _measured(curves)
+    knees = [curve.fit.critical.value for curve in curves if curve.fit is not None and curve.optimizer in known]
+    about = [value for noise in known.values() for value in _along(noise) if math.isfinite(value)]
+    return [knee for knee in knees if about and min(about) / FURTHEST < knee < max(about) * FURTHEST]
+
+
+def _along(noise: NoiseScale) -> style.Floats:
+    """The noise scale at each point; infinite where |G|² is not positive."""
+    trace, squared = (noise.points[name].to_numpy(float) for name in ("trace", "squared"))
+    return np.where(squared > 0, trace / np.where(squared > 0, squared, 1.0), math.inf)
+
+
+def noise_caption(curves: Sequence[Curve]) -> str:
+    """What is to be read from :func:`draw_noise`, and which trials it shows."""
+    known = _measured(curves)
+    if not known:
+        return "The noise scale was not measured."
+    trials = []
+    for noise in known.values():
+        seed = "" if noise.seed is None else f", seed\u00a0{noise.seed}"
+        points = f"{len(noise.points)}\u00a0point{'' if len(noise.points) == 1 else 's'}"
+        trials.append(f"{noise.arm or f'a batch size of {noise.batch_size}'}{seed} ({points})")
+    said = f"Along {' and '.join(trials)}. Dotted: mean"
+    said += ", band: 95%." if any(not math.isnan(noise.low) for noise in known.values()) else "."
+    knees = sum(curve.fit is not None and curve.optimizer in known for curve in curves)
+    if knees:
+        said += " Dashed: knee." if len(_knees_shown(curves)) == knees else " Dashed: knee, if near."
+    if any(np.isinf(_along(noise)).any() for noise in known.values()):
+        said += " ▲:\u00a0infinite."
+    low = [curve.optimizer for curve in curves if "beta2" in set(curve.memory["average"]) and curve.optimizer in known]
+    return said + (f" Too low under {' and '.join(low)} (Merrill 2025)." if low else "")
