@@ -143,7 +143,7 @@ def trial_name(trial: pd.Series) -> str:
 
 SCALING_LEGEND = (
     "medians over seeds, a miss infinite; fit: updates of the curve",
-    "* no other batch size takes fewer updates and fewer samples",
+    "*: Pareto-optimal, no other batch size takes fewer updates and fewer samples",
 )
 
 

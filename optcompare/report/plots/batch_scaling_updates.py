@@ -210,4 +210,4 @@ def _along_fronts(ax: Axes, tables: Sequence[pd.DataFrame]) -> Floats:
 def pareto_caption(curves: Sequence[Curve]) -> str:
     """What is to be read from :func:`draw_pareto`."""
     fitted = any(curve.fit is not None for curve in curves)
-    return f"Medians, named by batch size. Filled: no other has fewer of both.{' Dotted: fit.' if fitted else ''}"
+    return f"Medians, named by batch size. Filled: Pareto-optimal.{' Dotted: fit.' if fitted else ''}"
