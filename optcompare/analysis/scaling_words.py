@@ -113,8 +113,9 @@ def _how_sure(curve: Curve) -> str:
 def _resolution(curve: Curve) -> str:
     """How finely it is known when trials reached their goal."""
     reached = curve.trials[np.isfinite(curve.trials["updates"])]
-    if "before" in reached and (reached["updates"] - reached["before"] <= 1).all():
-        return "the update"
+    exact = int((reached["updates"] - reached["before"] <= 1).sum()) if "before" in reached else 0
+    if exact > len(reached) / 2:
+        return "the update" if exact == len(reached) else f"the update on {exact} of {len(reached)} trials"
     table = curve.table[np.isfinite(curve.table["samples"])]
     shares = (table["resolution"] / table["samples"]).to_numpy(float)
     return f"{shares.max():.1%} of the samples or better (worst at {table['batch_size'].iloc[int(shares.argmax())]})"

@@ -160,9 +160,17 @@ def test_what_other_tuning_seeds_would_find_is_said():
     )
 
 
+def test_a_goal_that_one_trial_leaves_open_is_known_on_the_others():
+    times, arms = table({1: 100, 2: 50, 4: 25})
+    times.loc[0, "before"] = 90.0
+    lines = words(curves(times, arms), "g", "e")
+    assert line(lines, "how sure").endswith("the goal is known to the update on 29 of 30 trials")
+
+
 def test_an_unresolved_goal_is_said():
     times, arms = table({1: 100, 2: 50, 4: 25})
-    times.loc[times["arm"] == "b4", ["resolution", "before"]] = [20.0, 20.0]
+    times["before"] -= 4
+    times.loc[times["arm"] == "b4", "resolution"] = 20.0
     lines = words(curves(times, arms), "g", "e")
     assert line(lines, "how sure").endswith("the goal is known to 20.0% of the samples or better (worst at 4)")
     assert (
