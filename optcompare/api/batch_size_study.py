@@ -62,9 +62,10 @@ def batch_size_study(
     - ``batch_sizes``: by default powers of two up to the training samples; ``optimizers``: each makes a curve;
     - ``tune``: learning rates that each batch size tries, from 5 on about half of them around the best of the others.
 
-    The rest is as in :func:`optcompare.compare`. Once all trials have ended, the updates of all batch sizes are timed in turn.
-    ``result.recommendation()`` says in words what to take, ``result.scaling()`` holds the curves, ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are
-    written beside the run, as ``scaling.csv`` and ``scaling.png``.
+    The rest is as in :func:`optcompare.compare`. Once all trials have ended, the updates of all batch sizes are timed in
+    turn. ``result.recommendation()`` says in words what to take, ``result.scaling()`` holds the curves,
+    ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are written beside the run, as ``scaling.csv``
+    and ``scaling.png``.
     """
     plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
     prepared = prepare_study(

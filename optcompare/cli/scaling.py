@@ -45,7 +45,7 @@ Examples:
     default=100,
     show_default=True,
     metavar="E",
-    help="What a trial spends at most, the window included.",
+    help="What a trial spends, with its window.",
 )
 @click.option(
     "--goal-window",

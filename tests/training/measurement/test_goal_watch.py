@@ -183,6 +183,22 @@ def test_lanes_reach_the_goal_at_the_same_update_as_the_loop(studies):
     assert set(studies["lanes"].trials["trainer"]) == {"lanes"}
 
 
+def test_with_more_rows_than_are_measured_near_the_goal_both_trainers_measure_the_same_ones():
+    """2,048 rows, 1,024 of which are measured; all rows would find the goal at the same update, up to one."""
+    settings = {
+        **STUDY,
+        "workload": "noisy-quadratic:n=2048:dim=20:noise=0.5",
+        "batch_sizes": [32, 256],
+        "max_epochs": 12,
+    }
+    columns = ["arm", "seed", "phase", "lr", "updates", "goal_updates", "goal_before", "goal_dip"]
+    loop, lanes = (optcompare.batch_size_study(**settings, trainer=name) for name in ("loop", "lanes"))
+    assert loop.trials[columns].equals(lanes.trials[columns])
+    assert loop.reported[1]["goal_updates"].notna().all()
+    for row in loop.reported[1].to_dict("records"):
+        assert (row["goal_updates"] - row["goal_before"]) <= 1
+
+
 def test_costs_are_those_of_the_update_at_which_the_goal_was_reached(studies):
     times, trials = studies["loop"].times_to_goal(), studies["loop"].reported[1]
     assert times["updates"].tolist() == trials["goal_updates"].tolist()
