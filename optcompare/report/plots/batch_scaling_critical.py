@@ -76,7 +76,7 @@ def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str])
     style.dress(ax, size).grid(False)
     scales.scale(ax, "x", across, size)
     name_x_axis(ax, "batch size", size)
-    ax.axvspan(min(tried), max(tried), color="#F1F3F4", zorder=0, linewidth=0)
+    ax.axvspan(min(tried), max(tried), color="#F1F3F4", zorder=0, linewidth=2)
     high = scales.size(ax)[1]
     each = PITCH * size + _BAR
     apart = (high - len(rows) * each) / (len(rows) + len(curves) - 1)  # one more between two optimizers

@@ -75,6 +75,8 @@ def timed_in_turn(curves: Sequence[Curve]) -> bool:
 
 def seconds_caption(curves: Sequence[Curve]) -> str:
     """What is to be read from :func:`draw_seconds`: the clocks first."""
+    if any(map(reached, curves)) and not any(np.isfinite(curve.table["seconds"]).any() for curve in curves):
+        return "The seconds were not recorded."
     crosses = " ×:\u00a0seeds missed." if missed(curves) else ""
     if timed_in_turn(curves):
         bars = "Bars: fastest to slowest round. Filled: not set apart from the fewest."

@@ -144,7 +144,8 @@ def updates_caption(curves: Sequence[Curve]) -> str:
 def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
     """Draw samples to the goal against updates to it, a point a batch size; what no other betters is filled."""
     tables = [curve.table[np.isfinite(curve.table["updates"])] for curve in curves]
-    across = log_limits(np.concatenate([table["updates"].to_numpy(float) for table in tables]), air=0.08)
+    air = 0.08 if len(curves) == 1 else 0.18  # names stand at the left where another curve is at the right
+    across = log_limits(np.concatenate([table["updates"].to_numpy(float) for table in tables]), air=air)
     up = log_limits(np.concatenate([table["samples"].to_numpy(float) for table in tables]), air=0.12)
     size = prepare(ax, across, up, ("updates to the goal", "samples to the goal"))
     for curve, table in zip(curves, tables, strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -25,14 +26,22 @@ SIZES = tuple(2**power for power in range(11))
 UPDATES, PARETO, CRITICAL, NOISE, SECONDS, RATES = range(6)
 
 
-def noise(optimizer: str, arm: str = "mini:16", blocks: bool = True, squared: float = 1.0) -> list[dict]:
-    """Points of which each says 20; the third has |G|² times ``squared``."""
+def noise(
+    optimizer: str, arm: str = "mini:16", blocks: bool = True, squared: float = 1.0, block: float = 1.0
+) -> list[dict]:
+    """Points that say 20 each; of the third |G|² is ``squared``, and without the second block of rows ``block`` times that."""
     rows = []
     for i in range(6):
         size = squared if i == 2 else 1.0 + 0.1 * i
         row = {"optimizer": optimizer, "batch_size": 16, "update": 10 * i, "samples": 160 * i}
         row |= {"trace": 20 * abs(size), "squared": size}
-        more = {"arm": arm, "seed": 3, "rows": 512, "traces": [20 * abs(size), 20.4 * abs(size)], "squares": [size] * 2}
+        more = {
+            "arm": arm,
+            "seed": 3,
+            "rows": 512,
+            "traces": [20 * abs(size), 20.4 * abs(size)],
+            "squares": [size, block * size],
+        }
         rows.append(row | more if blocks else row)
     return rows
 
@@ -113,6 +122,7 @@ STUDIES = {
     "knee far above": lambda: study(least=1e-9),
     "knee far below": lambda: study(samples=1e-9),
     "noise hides the gradient": lambda: study(noise=pd.DataFrame(noise("sgd", squared=-9.0))),
+    "endless": lambda: study(noise=pd.DataFrame(noise("sgd", block=-1.0))),
     "jumps": lambda: study(("sgd", "adam"), at_edge={"b1": True, "b64": True}),
 }
 CLOCKS = {f"b{2**i}": clock for i, clock in enumerate(["measured", "estimated", "mixed", "shared", *["measured"] * 6])}
@@ -201,6 +211,28 @@ class TestUpdates:
         assert 1024 not in marks(ax, "o")
 
 
+class TestPareto:
+    def test_points_that_no_other_betters_are_filled_and_named_by_batch_size(self):
+        """16 takes as many samples as 64 and more updates than that."""
+        found = study(sizes=(1, 4, 16, 64), updates={1: 400, 4: 100, 16: 100, 64: 25}, jitter=0.0)
+        assert found[0].table["front"].tolist() == [False, True, False, True]
+        ax = panel(found, PARETO)
+        assert sorted(marks(ax, "o", style.PALETTE[0])) == [25, 100]
+        assert sorted(marks(ax, "o", "white")) == [100, 400]
+        assert set(texts(ax)) == {"1", "4", "16", "64"}
+
+    def test_names_avoid_the_lines(self):
+        """Each name of a falling front stands where no line crosses it."""
+        ax = panel(study(("sgd", "adam")), PARETO)
+        renderer = FigureCanvasAgg(ax.figure).get_renderer()
+        ax.figure.draw(renderer)
+        fronts = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == len(SIZES)]
+        paths = [line.get_transform().transform_path(line.get_path()) for line in fronts]
+        boxes = [text.get_window_extent(renderer) for text in ax.texts]
+        assert len(fronts) == 2
+        assert sum(path.intersects_bbox(box, filled=False) for path in paths for box in boxes) == 0
+
+
 class TestCritical:
     def test_it_has_a_row_for_each_definition_with_its_source_and_numbers(self):
         (curve,) = found = study(jitter=0.0)
@@ -250,8 +282,8 @@ class TestCritical:
         assert shown == ["20% (Zhang 2024): no fit", "knee (McCandlish 2018): no fit", "noise scale: not measured"]
 
     def test_an_endless_interval_ends_in_an_arrow_at_the_edge(self):
-        """|G|² is positive on the mean, and not without some of its points: the upper end is infinite."""
-        found = study(noise=pd.DataFrame(noise("sgd", squared=-5.5)))
+        """|G|² is positive from all rows, and not without the second block of them: the upper end is infinite."""
+        found = study(noise=pd.DataFrame(noise("sgd", block=-1.0)))
         assert found[0].noise is not None
         assert math.isinf(found[0].noise.high)
         ax = panel(found, CRITICAL)
@@ -329,6 +361,7 @@ class TestSeconds:
         found = study(timed=False, seconds=NAN)
         ax = panel(found, SECONDS)
         assert texts(ax) == ["not recorded"]
+        assert caption(found, SECONDS) == "The seconds were not recorded."
 
     def test_a_spread_without_an_end_runs_to_the_edge(self):
         ax = panel(study(missed={4: 1}, timed=False, clocks={f"b{size}": "measured" for size in SIZES}), SECONDS)
