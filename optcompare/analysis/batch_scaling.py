@@ -117,12 +117,12 @@ def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, beside: Besi
     timed = timed_alike(paces, set(arms["arm"]))
     paces = arms[["arm"]].merge(paces, on="arm", how="left").set_index(arms.index)
     retuned = beside.retuned.merge(arms[["arm", "batch_size"]], on="arm")
-    fitted = fit(trials, retuned if len(retuned) else None)
+    fitted = fit(_complete(trials), retuned if len(retuned) else None)
     best = _best(trials, sizes, paces if timed else None, beside.level)
     rows = [_row(trials[trials["arm"] == arm], fitted, size) for arm, size in zip(arms["arm"], sizes, strict=True)]
     table = pd.concat([arms, pd.DataFrame(rows)], axis=1).assign(
         at_edge=[bool(beside.at_edge.get(arm, False)) for arm in arms["arm"]],
-        jumps=np.isin(sizes, jumps(sizes, arms["lr"].astype(float).tolist())),
+        jumps=np.isin(sizes, _jumps(sizes, arms["lr"], rows)),
         clock=TIMED if timed else [beside.clocks.get(arm, "") for arm in arms["arm"]],
         **{f"fewest_{cost}": [_not_apart(best.get(cost), size) for size in sizes] for cost in COSTS},
     )
@@ -144,6 +144,12 @@ def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, beside: Besi
     )
 
 
+def _jumps(sizes: Sequence[int], rates: pd.Series, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The batch sizes whose rate is out of line, among those that reach the goal: other rates were not chosen by it."""
+    reached = [place for place, row in enumerate(rows) if math.isfinite(row["updates"])]
+    return jumps([sizes[place] for place in reached], [float(rates.iloc[place]) for place in reached])
+
+
 def _row(trials: pd.DataFrame, fitted: Fit | None, size: int) -> dict[str, Any]:
     """What the trials of one batch size took."""
     updates = trials["updates"]
@@ -160,6 +166,13 @@ def _row(trials: pd.DataFrame, fitted: Fit | None, size: int) -> dict[str, Any]:
         "dip": float(dips.median()),
         "fitted": math.nan if fitted is None else fitted.at(size),
     }
+
+
+def _complete(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials of the seeds of which there are trials at all batch sizes, if there are two such seeds."""
+    counts = trials.groupby("seed")["batch_size"].nunique()
+    whole = counts.index[counts == trials["batch_size"].nunique()]
+    return trials[trials["seed"].isin(whole)] if len(whole) > 1 else trials
 
 
 def _median(values: pd.Series) -> float:

@@ -42,13 +42,14 @@ def _of_curve(curve: Curve, goal: str, budget: str) -> list[str]:
     if not np.isfinite(table["updates"]).any():
         hits, seeds = int(table["reached"].sum()), int(table["seeds"].sum())
         return [
-            f"no batch size reaches {goal} within {budget} on most seeds ({hits} of {seeds} trials do), so that "
-            "nothing can be recommended; give a goal that is easier to reach, or more --max-epochs"
+            f"no batch size reaches {goal} within {budget} on most seeds ({hits} of {seeds} trials do)",
+            "so nothing is recommended: give an easier goal, more --max-epochs or another --tune-range",
         ]
     return [
         *_cheapest(curve),
         *_critical(curve),
         _how_sure(curve),
+        f"resolution: the goal is known to {_resolution(curve)}",
         *_under_other_tuning(curve),
         *_of_noise(curve),
         *_of_memory(curve),
@@ -64,24 +65,24 @@ def _cheapest(curve: Curve) -> Iterator[str]:
     if best is not None:
         row = curve.table[curve.table["batch_size"] == best.size].iloc[0]
         between = f"{number(row['seconds_low'])} to {number(row['seconds_high'])} s"
-        yield f"fewest seconds on this machine: {_of_best(best, curve, between)}"
+        yield f"fewest seconds here: {_of_best(best, curve, between)}"
 
 
 def _of_best(best: Best, curve: Curve, shown: str = "") -> str:
     """The size of the lowest median, and which sizes are not set apart from it."""
     said, seeds = f"batch size {best.size} ({shown or number(best.median)})", curve.trials["seed"].nunique()
+    if len(curve.sizes) == 1:
+        return f"{said}, the only one tried"
     if not best.possible:
         needed = seeds_for(len(curve.sizes), best.level)
-        return f"{said}; {_count(seeds, 'seed')} cannot set any size apart, which takes {needed}"
-    if not best.alike:
-        return f"{said}; all other sizes are set apart from it"
-    return f"{said}; {_listed(best.alike)} cannot be told apart from it"
+        return f"{said}; {_count(seeds, 'seed')} cannot tell sizes apart, which takes {needed}"
+    return f"{said}; cannot be told apart: {', '.join(map(str, best.alike)) or 'none'}"
 
 
 def _critical(curve: Curve) -> Iterator[str]:
     found = curve.fit
     if found is None:
-        yield f"knee: fewer than {LEAST_SIZES} batch sizes reach the goal on all seeds, which are too few to fit a curve"
+        yield f"knee: a curve takes {LEAST_SIZES} batch sizes at which all seeds have reached the goal"
         return
     for name, estimate in (
         ("knee, twice the least of both (McCandlish 2018)", found.critical),
@@ -104,10 +105,11 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _how_sure(curve: Curve) -> str:
-    sizes = len(curve.fit.residuals) if curve.fit is not None else len(curve.sizes)
-    seeds, tuning = curve.trials["seed"].nunique(), curve.beside.tuning_seeds
-    covered = [_count(sizes, "batch size"), _count(seeds, "seed"), *([_count(tuning, "tuning seed")] if tuning else [])]
-    return f"how sure: from {_joined(covered)}; the goal is known to {_resolution(curve)}"
+    counts = {"seed": curve.trials["seed"].nunique(), "tuning seed": curve.beside.tuning_seeds}
+    if curve.fit is not None:
+        counts = {"batch size": len(curve.fit.residuals), **counts}
+    covered = [_count(number_of, name) for name, number_of in counts.items() if number_of]
+    return f"how sure: from {_joined(covered)}"
 
 
 def _resolution(curve: Curve) -> str:
@@ -137,18 +139,18 @@ def _of_noise(curve: Curve) -> Iterator[str]:
     noise = curve.noise
     if noise is None or math.isnan(noise.value):
         return
-    said = f"noise scale: {_interval(Estimate(noise.value, noise.low, noise.high))}"
     seed = "" if noise.seed is None else f", seed {noise.seed}"
-    said += f", along {noise.arm or f'batches of {noise.batch_size}'}{seed} ({len(noise.points)} points)"
+    trial = f"{noise.arm or f'batches of {noise.batch_size}'}{seed}, {len(noise.points)} points"
+    over = " over rows" if math.isfinite(noise.low) else ""
+    yield f"noise scale: {_interval(Estimate(noise.value, noise.low, noise.high))}{over} ({trial})"
     if curve.fit is not None:
         critical = curve.fit.critical
         found = agreement(noise, critical.low, critical.value, critical.high)
-        said += {
-            "agrees": "; it agrees with the knee within a factor of two",
-            "apart": f"; it is {number(noise.value / critical.value)} times the knee",
-            "unknown": "; whether it agrees with the knee within a factor of two is not known",
+        yield {
+            "agrees": "noise scale and knee: agree within a factor of two",
+            "apart": f"noise scale and knee: apart, it is {number(noise.value / critical.value)} times the knee",
+            "unknown": "noise scale and knee: whether they agree within a factor of two is not known",
         }[found]
-    yield said
     if "beta2" in set(curve.memory["average"]):
         yield f"under {curve.optimizer} the noise scale underestimates the critical batch size (Merrill 2025)"
 
@@ -173,13 +175,13 @@ def _smoothing(curve: Curve) -> Iterator[str]:
     if window == 0:
         yield "goal: reached by a single value, which a noisy loss is before its mean is"
         return
-    dips, early = curve.table["dip"].fillna(0.0).to_numpy(float), ""
+    yield f"goal: reached by the mean over {1 - window:g} to {1 + window:g} times the samples"
+    dips = curve.table["dip"].fillna(0.0).to_numpy(float)
     if dips.min() < -0.005:
-        early = f"; single values reach it up to {-dips.min():.0%} earlier (at {curve.sizes[int(dips.argmin())]})"
-    yield f"goal: reached by the mean over {1 - window:g} to {1 + window:g} times the samples{early}"
+        yield f"early: single values reach the goal up to {-dips.min():.0%} before (at {curve.sizes[int(dips.argmin())]})"
     if curve.beside.start > 1:
         late = math.log(curve.beside.start) * window**2 / 6
-        yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late, at all sizes alike"
+        yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late, alike at all sizes"
 
 
 def _warnings(curve: Curve, goal: str, budget: str) -> Iterator[str]:
@@ -190,7 +192,7 @@ def _warnings(curve: Curve, goal: str, budget: str) -> Iterator[str]:
         yield f"missed {goal} within {budget}, and left out of the curve: {_joined(each)}"
     coarse = table[table["resolution"] > COARSE * table["samples"]]["batch_size"].tolist()
     if coarse:
-        yield f"coarse, for the goal is within a few evaluation points: {_listed(coarse)}; a harder goal tells more"
+        yield f"coarse, one step is more than {COARSE:.0%} of the way: {_listed(coarse)}; a harder goal tells more"
     for column, said in (
         ("at_edge", "best learning rate at the edge of those tried"),
         ("jumps", "tuned learning rate jumps"),

@@ -22,6 +22,8 @@ from ..report.figures import save_scaling
 from ..report.result import Result
 from .compare import seed_list, watched
 
+EXAMPLE = ("digits", "train_loss=0.3")
+"""The workload that is studied where none is named, and its goal, of which it has none itself."""
 MARKS = 16
 """Marks an epoch: with one, the curve would show the marks."""
 
@@ -109,6 +111,8 @@ def prepare_study(
 ) -> Prepared:
     """The rehearsed comparison of a study; ``question``: further arguments of :func:`optcompare.compare`."""
     task, part = make_workload(registry, workload)
+    if goal is None and task.goal is None and part.reference == EXAMPLE[0]:
+        goal = EXAMPLE[1]
     if goal is None and task.goal is None:
         raise ComparisonError(
             "a batch-size study counts what it takes to a goal; give one, such as --goal train_loss=0.3"

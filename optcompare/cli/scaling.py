@@ -12,7 +12,7 @@ from .runs import MACHINE, MEASURING, OUTPUT, exit_code, result_as_json, run_one
 
 EXAMPLES = """\b
 Examples:
-  optcompare scaling --workload digits --goal train_loss=0.3
+  optcompare scaling
   optcompare scaling --workload digits --batch-sizes 1,4,16,64,256 --goal train_loss=0.3 --optimizers sgd,adam
   optcompare scaling --workload noisy-quadratic:dim=100 --goal train_loss=0.1 --seeds 10
   optcompare report runs/20260101-120000-digits --figure scaling --width 3.4 --format pdf
@@ -22,7 +22,11 @@ Examples:
 
 @click.command(short_help="Finds what the batch size costs.", epilog=EXAMPLES)
 @click.option("--workload", default="digits", show_default=True, metavar="SPEC", help="What is trained.")
-@click.option("--goal", metavar="METRIC=VALUE", help="What each trial trains to.  [default: the workload's]")
+@click.option(
+    "--goal",
+    metavar="METRIC=VALUE",
+    help="What each trial trains to.  [default: the workload's; digits: train_loss=0.3]",
+)
 @click.option(
     "--batch-sizes", metavar="B,B,…", help="Samples in an update.  [default: powers of two up to the training samples]"
 )

@@ -184,8 +184,9 @@ class Reporter:
         """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
         if self._quiet:
             return
-        for curve in result.scaling():
-            self._say("")
+        curves = result.scaling()
+        for curve in curves:
+            self._say(f"\n{curve.optimizer}" if len(curves) > 1 else "")
             self._table(*scaling_cells(curve.table))
         for line in SCALING_LEGEND:
             self._say(line)
@@ -196,12 +197,12 @@ class Reporter:
             self._say(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
         self._say("")
         for sentence in words:
-            self._say(sentence[:1].upper() + sentence[1:])
+            self._say(sentence if len(curves) > 1 else sentence[:1].upper() + sentence[1:])
         self._say("")
         for line in certificate_lines(result.certificate):
             self._say(line)
         self._say("")
-        for plot in [*plots, plots[0].with_name(plots[0].name.replace("scaling", "comparison"))]:
+        for plot in [*plots, *(plot.with_name(plot.name.replace("scaling", "comparison")) for plot in plots[:1])]:
             self._say(f"plot: {plot}")
 
     def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:

@@ -133,7 +133,7 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
     tables = [curve.table for curve in result.scaling()]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SCALING_COLUMNS)
     write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
-    return save_figures([result], "scaling", out, formats)
+    return save_figures([result], "scaling", out, formats) if tables else []
 
 
 def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:
@@ -283,6 +283,8 @@ def _scaling(result: Result, width: float) -> Figure:
     from .plots.style import arm_colours
 
     curves = result.scaling()
+    if not curves:
+        raise ComparisonError(f"there is nothing to draw: {result.recommendation()[0]}")
     colours = arm_colours([curve.optimizer for curve in curves])
     title = f"{result.comparison.workload.label}: what the batch size costs to {result.goal}"
     return scaling_figure(curves, colours, width=width, goal=str(result.goal), title=title)

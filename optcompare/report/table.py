@@ -155,7 +155,7 @@ def scaling_cells(table: pd.DataFrame) -> tuple[Row, list[Row]]:
             f"{one['batch_size']}{'*' if one['front'] else ''}",
             f"{one['lr']:.4g}{' edge' if one['at_edge'] else ' jump' if one['jumps'] else ''}",
             f"{one['reached']} of {one['seeds']}",
-            *(_or_miss(one[name], _whole) for name in ("updates", "samples")),
+            *(_or_miss(one[name], number) for name in ("updates", "samples")),
             _or_miss(one["seconds"], _seconds),
             one["clock"] or "–",
             number(one["fitted"]) if math.isfinite(one["fitted"]) else "–",

@@ -17,6 +17,10 @@ from ..errors import ComparisonError
 if TYPE_CHECKING:
     from .tables import ResultTables
 
+NOTHING_TRAINED = (
+    "no trial made an update: {goal} holds before training, or trials failed; give a goal that takes training"
+)
+
 
 def scaling_curves(result: ResultTables) -> list[Curve]:
     """Summarise a batch-size study.
@@ -45,7 +49,10 @@ def scaling_curves(result: ResultTables) -> list[Curve]:
 
 def scaling_words(result: ResultTables) -> list[str]:
     """Say what a batch-size study found, a line each."""
-    return words(scaling_curves(result), str(result.goal), str(result.comparison.budget))
+    found = scaling_curves(result)
+    if not found:
+        return [NOTHING_TRAINED.format(goal=result.goal)]
+    return words(found, str(result.goal), str(result.comparison.budget))
 
 
 def _beside(result: ResultTables, records: pd.DataFrame) -> Beside:

@@ -13,7 +13,7 @@ import torch
 
 import optcompare
 from optcompare import ComparisonError, load
-from optcompare.api.batch_size_study import rising
+from optcompare.api.batch_size_study import prepare_study, rising
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
@@ -220,7 +220,7 @@ class TestCommand:
         arguments = [*STUDY[:5], "--goal", "train_loss=1e-9", "--seeds", "2", "--tune", "2", "--tune-seeds", "1"]
         assert run(*arguments, "--max-epochs", "2", "--trainer", "loop", "--out", str(tmp_path / "run")) == 0
         said = capsys.readouterr().out
-        assert "No batch size reaches train_loss=1e-09 within 2 epochs on most seeds (0 of 8 trials do)" in said
+        assert "No batch size reaches train_loss=1e-09 within 2 epochs on most seeds (0 of 8 trials do)\n" in said
         assert (tmp_path / "run" / "scaling.png").is_file()
 
     @pytest.mark.parametrize(
@@ -238,6 +238,18 @@ class TestCommand:
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
+
+    def test_a_goal_that_holds_before_training_is_said(self, tmp_path, capsys):
+        arguments = [*STUDY[:5], "--goal", "train_loss=1000", "--seeds", "2", "--tune", "2", "--tune-seeds", "1"]
+        assert run(*arguments, "--max-epochs", "2", "--out", str(tmp_path / "run")) == 0
+        assert "No trial made an update: train_loss=1000 holds before training" in capsys.readouterr().out
+        assert run("report", str(tmp_path / "run"), "--figure", "scaling", "--out", str(tmp_path / "out")) == 2
+        assert "there is nothing to draw: no trial made an update" in capsys.readouterr().err
+
+    def test_digits_are_studied_to_a_goal_of_their_own(self):
+        question = {"batch_sizes": [64], "optimizers": ["sgd"], "tune": 2, "max_epochs": 1, "seeds": (0,)}
+        studied = prepare_study(Registry.load(), workload="digits", goal=None, **question).setup.comparison
+        assert studied.goal == "train_loss=0.3"
 
     def test_it_needs_a_goal(self, capsys):
         assert run("scaling", "--workload", "noisy-quadratic:n=64") == 2

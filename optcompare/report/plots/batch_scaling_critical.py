@@ -188,7 +188,7 @@ def noise_caption(curves: Sequence[Curve]) -> str:
         seed = "" if noise.seed is None else f", seed\u00a0{noise.seed}"
         points = f"{len(noise.points)}\u00a0point{'' if len(noise.points) == 1 else 's'}"
         trials.append(f"{noise.arm or f'a batch size of {noise.batch_size}'}{seed} ({points})")
-    said = f"Along {' and '.join(trials)}. Dotted: mean"
+    said = f"Along {' and '.join(trials)}. Dotted: ratio of means"
     said += ", band: 95%." if any(not math.isnan(noise.low) for noise in known.values()) else "."
     knees = sum(curve.fit is not None and curve.optimizer in known for curve in curves)
     if knees:

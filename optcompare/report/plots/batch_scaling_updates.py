@@ -138,6 +138,7 @@ def updates_caption(curves: Sequence[Curve]) -> str:
     said = "Line: medians of seeds (dots); filled: not set apart from the fewest."
     if any(curve.fit is not None for curve in curves):
         said += " Dashed: perfect scaling, E_min/B. Dotted: fit, S_min\u00a0+\u00a0E_min/B."
+        said += " Grey: from 20% more samples to 20% more updates than least." if len(curves) == 1 else ""
     return said + (" ×:\u00a0seeds missed." if missed(curves) else "")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ import torch
 from ...core.comparison import Comparison
 from ...core.goal import GOAL_ROWS, Goal
 from ...interfaces.workload import Workload
-from .evaluation import next_mark
+from .evaluation import last_mark, next_mark
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
 
 _MOST_BETWEEN, _FINEST = 256, 2048
 """Near the goal at most so many updates are measured between two evaluation points, and none that lies closer to the one
-before than this part of the samples so far: there is nothing to gain from knowing it more finely."""
+before than this part of the samples at the last evaluation point: there is nothing to gain from knowing it more finely."""
 _FEWEST, _RECENT = 3, 8
-_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ class GoalWatch:
         """The samples at which the trial is measured next: the evaluation point ``mark``, or near the goal before it."""
         if mark is None or not self.near(progress):
             return mark
-        apart = max(1, self.n // self.measure // _MOST_BETWEEN, progress.samples // _FINEST)
-        return min(mark, progress.samples + apart)
+        begun = last_mark(progress.samples, self.n, self.measure)
+        apart = max(1, self.n // self.measure // _MOST_BETWEEN, begun // _FINEST)
+        return min(mark, begun + ((progress.samples - begun) // apart + 1) * apart)  # wherever a trial was cut
 
     def probed(self, progress: Progress, value: float) -> None:
         """Take in what the stated rows give at an update near the goal."""
@@ -107,11 +109,12 @@ class GoalWatch:
         Returns:
             Where the goal has been reached, that and at which update, in words; else an empty text.
         """
-        points = progress.goal_points
-        self._correct(points, progress.samples, self._distance(values[self.goal.metric]))
+        points, new = progress.goal_points, _after_last_exact(progress.goal_points)
+        self._correct(points[new:], progress.samples, self._distance(values[self.goal.metric]))
         if not points or points[-1][0] != progress.samples:
             points.append([progress.samples, progress.updates, self._distance(values[self.goal.metric]), 1])
-        self._note_dip(progress)
+        if progress.goal_dip < 0:
+            progress.goal_dip = int(next((point[1] for point in points[new:] if point[2] <= 0), -1))
         if not self._search(progress):
             progress.goal_near_until = max(progress.goal_near_until, self._near_until(progress))
             self._forget(progress)
@@ -119,96 +122,105 @@ class GoalWatch:
         return f"reached {self.goal} at update {progress.goal_found['goal_updates']}"
 
     def _distance(self, value: float) -> float:
-        """How far the value is from the goal, above 0 until it is reached; a value that is not finite is very far."""
+        """How far the value is from the goal, above 0 until it is reached; infinitely far where it is not finite."""
         distance = value - self.goal.value if self.goal.falls else self.goal.value - value
-        return min(distance, _LARGEST) if distance == distance else _LARGEST
+        return distance if math.isfinite(distance) else math.inf
 
     @staticmethod
-    def _correct(points: list[list[float]], samples: int, distance: float) -> None:
+    def _correct(probed: Sequence[list[float]], samples: int, distance: float) -> None:
         """Shift what was probed since the last evaluation point so that it ends in what all rows give."""
-        probed = [point for point in points[_after_last_exact(points) :] if not point[3]]
         if not probed or probed[-1][0] != samples:
             return
         shift = distance - probed[-1][2]
-        for point in probed:
-            point[2] = min(point[2] + shift, _LARGEST)
+        for point in probed if math.isfinite(shift) else ():
+            point[2] += shift
         probed[-1][2:] = [distance, 1]
-
-    @staticmethod
-    def _note_dip(progress: Progress) -> None:
-        if progress.goal_dip < 0:
-            below = (point[1] for point in progress.goal_points if point[2] <= 0)
-            progress.goal_dip = int(next(below, -1))
 
     def _search(self, progress: Progress) -> bool:
         """Look at the updates whose windows have been completed since the last evaluation point."""
-        table = np.array(progress.goal_points, dtype=float)
-        samples, updates, distances = table[:, 0], table[:, 1], table[:, 2]
-        complete = (samples > progress.goal_tried[0]) & (samples * (1 + self.window) <= progress.samples)
-        averages = smoothed(samples, distances, samples[complete], self.window)
-        before = progress.goal_tried
-        for at, update, average in zip(samples[complete], updates[complete], averages, strict=True):
-            if average <= 0:
+        points, wide = progress.goal_points, 1 + self.window
+        first = bisect_right(points, float(progress.goal_tried[0]), key=_samples)
+        last = bisect_right(points, float(progress.samples), key=lambda point: point[0] * wide)
+        for at, update, _, _ in points[first:last]:
+            if self._average(points, at) <= 0:
                 progress.goal_found = {
                     "goal_updates": int(update),
                     "goal_samples": int(at),
-                    "goal_before": int(max(before[1], 0)),
+                    "goal_before": int(max(progress.goal_tried[1], 0)),
                     "goal_dip": progress.goal_dip if 0 <= progress.goal_dip < update else int(update),
                 }
                 return True
-            before = [int(at), int(update)]
-        progress.goal_tried = before
+            progress.goal_tried = [int(at), int(update)]
         return False
+
+    def _average(self, points: Sequence[list[float]], at: float) -> float:
+        """The average distance over the window of an update; infinite where no value in or beside it is at the goal."""
+        low = max(bisect_left(points, at * (1 - self.window), key=_samples) - 1, 0)
+        part = points[low : bisect_right(points, at * (1 + self.window), key=_samples) + 1]
+        if min(point[2] for point in part) > 0:
+            return math.inf
+        return smoothed(np.array([point[0] for point in part]), np.array([point[2] for point in part]), at, self.window)
 
     def _near_until(self, progress: Progress) -> int:
         """The samples up to which every update is measured, if the line meets the goal about here; else 0."""
-        exact = np.array([point for point in progress.goal_points if point[3]], dtype=float)
+        exact = _last_exact(progress.goal_points)
         if len(exact) < _FEWEST or self.measure == 0:
             return 0
-        recent = exact[exact[:, 0] >= progress.samples / 2][-_RECENT:]
-        recent = recent if len(recent) >= _FEWEST else exact[-_FEWEST:]
-        line = np.polynomial.Polynomial.fit(recent[:, 0], recent[:, 2], 1)
-        scatter = float((recent[:, 2] - line(recent[:, 0])).std(ddof=2))
+        recent = [point for point in exact if point[0] >= progress.samples / 2]
+        x, y = np.array([point[:3:2] for point in (recent if len(recent) >= _FEWEST else exact[-_FEWEST:])]).T
+        slope = float((x - x.mean()) @ (y - y.mean()) / ((x - x.mean()) @ (x - x.mean())))
+        level = float(y.mean() - slope * x.mean())
+        scatter = math.sqrt(float(((y - level - slope * x) ** 2).sum()) / max(len(x) - 2, 1))
         ahead = next_mark(next_mark(progress.samples, self.n, self.measure) or 0, self.n, self.measure) or 0
-        distances = line(np.array([exact[-_FEWEST, 0], progress.samples, ahead]))
-        near = distances.min() - scatter <= 0 < distances.max() + scatter
+        distances = [level + slope * each for each in (exact[-_FEWEST][0], progress.samples, ahead)]
+        near = min(distances) - scatter <= 0 < max(distances) + scatter
         return max(ahead, int((1 + self.window / 4) * progress.samples)) if near else 0
 
     def _forget(self, progress: Progress) -> None:
-        """Drop the points that no window to come will hold."""
+        """Drop the points that neither a window nor a line to come will hold."""
         points = progress.goal_points
-        first = (1 - self.window) / (1 + self.window) * progress.samples
-        exact = [place for place, point in enumerate(points) if point[3]]
-        del points[: max(min(sum(point[0] < first for point in points) - 1, *exact[-_RECENT:]), 0)]
+        windows = bisect_left(points, (1 - self.window) / (1 + self.window) * progress.samples, key=_samples) - 1
+        exact = _last_exact(points)
+        line = bisect_left(points, exact[0][0], key=_samples) if exact else 0
+        del points[: max(min(windows, line), 0)]
 
 
-def smoothed(samples: np.ndarray, values: np.ndarray, at: np.ndarray, window: float) -> np.ndarray:
-    """Average values over windows, by the trapezoidal rule on the straight lines between them.
+def smoothed(samples: np.ndarray, values: np.ndarray, at: float, window: float) -> float:
+    """Average values over a window, by the trapezoidal rule on the straight lines between them.
 
     Args:
-        samples: float[k], rising.
-        values: float[k], measured there.
-        at: float[m], in whose windows, from (1 - window)·at to (1 + window)·at, is averaged; all lie within ``samples``.
+        samples: float[k], rising, from below the window to above it.
+        values: float[k], measured there; infinite where there was no finite one.
+        at: The middle of the window, which goes from (1 - window)·at to (1 + window)·at.
         window: w.
 
     Returns:
-        float[m]; where a window holds no other measurement than that at its middle, that one itself.
+        The average; not finite where the window, or a line that crosses its ends, has a value that is not.
     """
-    low, high = np.maximum(at * (1 - window), samples[0]), at * (1 + window)
-    steps = np.diff(samples) * (values[1:] + values[:-1]) / 2
-    sums = np.concatenate([[0.0], np.cumsum(steps)])
+    ends = max(at * (1 - window), samples[0]), at * (1 + window)
+    low, high = np.interp(ends, samples, values)
+    if ends[1] <= ends[0]:
+        return float(low)
+    within = (samples > ends[0]) & (samples < ends[1])
+    knots = np.array([ends[0], *samples[within], ends[1]])
+    return float(np.trapezoid([low, *values[within], high], knots) / (ends[1] - ends[0]))
 
-    def up_to(x: np.ndarray) -> np.ndarray:
-        place = np.clip(np.searchsorted(samples, x, "right") - 1, 0, len(samples) - 1)
-        part = (x - samples[place]) * (values[place] + np.interp(x, samples, values)) / 2
-        return np.asarray(sums[place] + part)
 
-    alone = np.searchsorted(samples, high, "right") - np.searchsorted(samples, low, "left") <= 1
-    with np.errstate(invalid="ignore", divide="ignore"):
-        averages = (up_to(high) - up_to(low)) / (high - low)
-    return np.asarray(np.where(alone, np.interp(at, samples, values), averages))
+def _samples(point: Sequence[float]) -> float:
+    return point[0]
+
+
+def _last_exact(points: Sequence[list[float]]) -> list[list[float]]:
+    """The last few evaluation points with a finite value, in their order."""
+    found = list[list[float]]()
+    for point in reversed(points):
+        if point[3] and math.isfinite(point[2]):
+            found.insert(0, point)
+            if len(found) == _RECENT:
+                break
+    return found
 
 
 def _after_last_exact(points: Sequence[Sequence[float]]) -> int:
-    """The place after the last point that all rows gave."""
+    """The place after the last evaluation point."""
     return next((i + 1 for i in range(len(points) - 1, -1, -1) if points[i][3]), 0)

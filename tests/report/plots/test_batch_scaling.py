@@ -301,11 +301,11 @@ class TestCritical:
 
 class TestNoise:
     def test_its_trial_is_named(self):
-        assert caption(study(), NOISE).startswith("Along mini:16, seed 3 (6 points). Dotted: mean, band: 95%.")
+        assert caption(study(), NOISE).startswith("Along mini:16, seed 3 (6 points). Dotted: ratio of means, band: 95%")
 
     def test_points_of_an_early_version_have_no_band(self):
         found = study(noise=pd.DataFrame(noise("sgd", blocks=False)))
-        assert caption(found, NOISE).startswith("Along a batch size of 16 (6 points). Dotted: mean. ")
+        assert caption(found, NOISE).startswith("Along a batch size of 16 (6 points). Dotted: ratio of means. ")
         assert panel(found, NOISE).patches == [] or not len(panel(found, NOISE).patches)
 
     def test_a_point_without_a_gradient_stands_on_the_edge(self):
