@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ...core.columns import trial_key
 from . import scales, style
 from .clocks import clock_notes
-from .curves import ESTIMATED, MIXED, SHARED, SIGNS, X, stepped, trial_counts, x_name
+from .curves import ESTIMATED, MIXED, SHARED, SIGNS, X, trial_counts, x_name
 from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .panel import Panel
 from .paths import END, START
@@ -140,7 +140,7 @@ def _edge_line(rows: pd.DataFrame, x: X, across: tuple[float, float]) -> tuple[F
     jumps = np.diff(points[:, 1]) != 0
     # A rate that mostly stays as it is jumps now and then, and holds until it is seen to be another one (so that its
     # points are stepped from the last on); one that is another each time falls along a curve.
-    points = stepped(points[::-1])[::-1] if jumps.mean() <= 0.5 else points
+    points = scales.stepped(points[::-1])[::-1] if jumps.mean() <= 0.5 else points
     return points[:, 0], points[:, 1]
 
 

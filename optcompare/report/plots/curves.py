@@ -242,7 +242,7 @@ def draw_arms(
     start = max(0.0, across.low)
 
     def line(points: Floats) -> Floats:
-        return stepped(np.vstack([[start, points[0, 1]], points])) if steps and len(points) else points
+        return scales.stepped(np.vstack([[start, points[0, 1]], points])) if steps and len(points) else points
 
     dashes, crowd = style.line_styles(colours), max(1.0, len(colours) / 4)
     for order, (arm, colour) in enumerate(colours.items()):
@@ -275,12 +275,6 @@ def draw_arms(
         for status, points in curves.stopped.items():
             place = np.clip(_shown(points, across, up), (-np.inf, up.low), (np.inf, up.high))
             ax.plot(*place.T, STOPPED[status], color=colour, markersize=6, markeredgewidth=1.5, zorder=5, clip_on=False)
-
-
-def stepped(points: Floats) -> Floats:
-    """Points as a step function, float[2n - 1, 2]: each y holds from the x of the point before."""
-    places = np.repeat(np.arange(len(points)), 2)
-    return np.column_stack([points[places[:-1], 0], points[places[1:], 1]])
 
 
 def x_name(x: X, records: pd.DataFrame) -> str:
