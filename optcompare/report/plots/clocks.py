@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 NBSP = "\u00a0"
-CLOCKS = {"measured": "time measured", "estimated": "time estimated", "shared": "time of several at once"}
-"""A record's ``clock`` in words: of its trial alone, updates × the time of one, or while other trials ran."""
+CLOCKS = {"measured": "time measured", "shared": "time of several at once", "estimated": "time estimated"}
+"""A record's ``clock`` in words: of a trial alone, while others ran, or updates × the time of one."""
 
 
 def clock_notes(records: pd.DataFrame) -> dict[str, str]:

@@ -298,6 +298,20 @@ def test_an_optimum_at_the_edge_and_arms_without_one_are_said_in_words():
     assert "not tuned" in text
 
 
+def test_tuning_says_lost_only_of_what_was_lost():
+    arms = names(5)
+    scores, best = grid(arms)
+    colours = style.arm_colours(arms)
+    best.loc[3, "score"] = math.inf
+    assert "×: lost (diverged or failed)." in said(tuning.tuning_figure(scores, best, colours, width=10))
+    missed = said(tuning.tuning_figure(scores, best, colours, width=10, metric="samples to valid_loss=0.2"))
+    assert "×: missed the goal." in missed
+    assert "all missed the goal" in missed
+    assert "lost" not in missed
+    known = scores.assign(score=scores["score"].replace(math.inf, 9.0))
+    assert "×" not in said(tuning.tuning_figure(known, best.drop(index=3), colours, width=10))
+
+
 def test_diverged_rates_stand_at_the_top_edge_one_above_the_other():
     arms = names(5)
     scores, best = grid(arms)
