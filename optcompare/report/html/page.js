@@ -162,9 +162,12 @@
         svg.append(element("line", { class: "grid", x1: box.left, x2: box.right, y1: y(tick), y2: y(tick) }),
           element("text", { x: box.left - 7, y: y(tick) + 4, "text-anchor": "end" }, shown(tick)));
       }
+      let free = zero ? box.left + 6 : 0;  // where the name of the next tick may begin
       for (const tick of ticks(across, Math.max(4, Math.floor(width / 90)))) {
         svg.append(element("line", { class: "grid", x1: x(tick), x2: x(tick), y1: box.top, y2: box.bottom }));
-        if (zero && x(tick) - box.left < 5 + 4 * shown(tick).length) continue;  // its name would touch the 0
+        const half = 3.5 * shown(tick).length;
+        if (x(tick) - half < free) continue;
+        free = x(tick) + half + 4;
         svg.append(element("text", { x: x(tick), y: box.bottom + 17, "text-anchor": "middle" }, shown(tick)));
       }
       if (zero) svg.append(element("text", { x: box.left, y: box.bottom + 17, "text-anchor": "middle" }, "0"));
