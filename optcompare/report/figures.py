@@ -70,6 +70,7 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
     finds that they differ; the caption says what it finds.
     """
     from .plots.across_workloads import profile_figure, ranks_figure
+    from .plots.clocks import clock_sentence
 
     _check_width(width)
     if len(results) < 2:
@@ -87,9 +88,9 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
             note=rank_words(test).replace(" = ", "\u00a0=\u00a0"),
         )
     cost = x or "samples"
-    return profile_figure(
-        performance_profile(times_across(results, cost)), _colours(results[0]), width=width, unit=cost
-    )
+    profile = performance_profile(times_across(results, cost))
+    note = clock_sentence(pd.concat([one.reported[0] for one in results])) if cost == "seconds" else None
+    return profile_figure(profile, _colours(results[0]), width=width, unit=cost, note=note)
 
 
 def save_figures(
@@ -266,16 +267,20 @@ def _pairs(result: Result, width: float) -> Figure:
 
 
 def _goal(result: Result, cost: str, width: float) -> Figure:
+    from .plots.clocks import clock_sentence
     from .plots.goal import goal_figure
 
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
     times = result.times_to_goal().rename(columns={cost: "value"})
     times = times[[*trial_key(times), "value"]]
-    unit = cost
+    unit, note = cost, None
     if cost == "seconds":
-        unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost
-    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit)
+        records = result.reported[0]
+        note = clock_sentence(records) or None
+        unit = "estimated" if estimated(records) else "shared" if on_shared_clock(records) else cost
+        unit = cost if note else unit
+    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit, note=note)
 
 
 def _scaling(result: Result, width: float) -> Figure:

@@ -11,6 +11,8 @@ import pytest
 from optcompare.core.comparison import Budget
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
+from optcompare.report.figures import FIGURES
+from optcompare.report.plots.builtin_panels import PANELS
 from optcompare.training.device import torch_as_agreed
 from optcompare.training.loop.trainer import LoopTrainer
 
@@ -58,3 +60,24 @@ def test_batch_size_study_knows_updates_to_evaluation_points():
     found, before = study.at_marks(np.array([8.0, 512.0]), np.array([[99.5], [45.5]]))
     assert found.ravel().tolist() == [128, 46]
     assert before.ravel().tolist() == [96, 45]
+
+
+def test_sheet_shows_each_figure_below_its_name(capsys, tmp_path):
+    """Of one small run; that the others draw is what tests/report is about."""
+    sheet = benchmark("sheet")
+    part = sheet.Shown(
+        "line", lambda: [sheet.run("line", ["full", "mini"], epochs=2)], [("loss", None), ("final", None)]
+    )
+    images = sheet.drawn(part)
+    assert list(images) == ["line loss", "line final 7 in", "line final 3.4 in"]
+    assert [image.width for image in images.values()] == [800, 560, 272]
+    out = sheet.main(tmp_path / "sheet.png", [part])
+    with sheet.Image.open(out) as image:
+        assert image.width == sheet.ACROSS
+    assert capsys.readouterr().out == f"{out}: 3 figures\n"
+
+
+def test_sheet_has_every_figure():
+    sheet = benchmark("sheet")
+    there = {kind for part in sheet.shown() for kind, _ in part.figures}
+    assert there == {*FIGURES, *PANELS} - {"scaling"}

@@ -193,6 +193,27 @@ def test_a_narrow_window_needs_no_scrolling_sideways(opened):
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("x", ["epochs", "updates", "samples", "seconds"])
+def test_no_text_of_the_chart_is_cut_or_touches_another(opened, width, x):
+    settings = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", settings)
+    try:
+        opened.execute_async_script("requestAnimationFrame(() => setTimeout(arguments[0], 100))")
+        choose(opened, "over", x)
+        chart, *boxes = opened.execute_script(
+            "return [...document.querySelectorAll('#run-0 .chart, #run-0 .chart text')]"
+            ".map((e) => e.getBoundingClientRect()).map((r) => [r.left, r.right, r.top, r.bottom])"
+        )
+        for i, (left, right, top, bottom) in enumerate(boxes):
+            assert left >= chart[0]
+            assert right <= chart[1]
+            for others in boxes[:i]:
+                assert left >= others[1] or right <= others[0] or top >= others[3] - 4 or bottom <= others[2] + 4
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_it_prints_without_what_can_only_be_pressed(opened):
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:

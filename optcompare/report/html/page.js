@@ -132,6 +132,12 @@
       this.draw();
     }
 
+    /** The name of the x axis in lines: on a narrow screen what stands in its last brackets has a line of its own. */
+    below(name, width) {
+      const parts = 7 * name.length > width - 60 ? name.match(/^(.*) (\([^()]*\))$/) : null;
+      return parts ? parts.slice(1) : [name];
+    }
+
     draw() {
       const { data, state } = this, { pool } = data;
       const metric = data.metrics[state.metric], over = data.xs[state.x];
@@ -146,7 +152,7 @@
       const across = state.zoom ? { ...over, low: state.zoom[0], high: state.zoom[1] } : over;
       const up = { log, low: state.zoom ? state.zoom[2] : low, high: state.zoom ? state.zoom[3] : high };
       const x = scale(across, box.left, box.right), y = scale(up, box.bottom, box.top);
-      const clip = `clip-${this.id}`;
+      const clip = `clip-${this.id}`, zero = across.log && !state.zoom;
       const svg = element("svg", {
         class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img",
         "aria-label": `${metric.name} over ${over.name}: ${data.arms.filter((_, i) => !this.hidden.has(i)).map((arm) => arm.name).join(", ")}`,
@@ -156,14 +162,20 @@
         svg.append(element("line", { class: "grid", x1: box.left, x2: box.right, y1: y(tick), y2: y(tick) }),
           element("text", { x: box.left - 7, y: y(tick) + 4, "text-anchor": "end" }, shown(tick)));
       }
+      let free = zero ? box.left + 6 : 0;  // where the name of the next tick may begin
       for (const tick of ticks(across, Math.max(4, Math.floor(width / 90)))) {
-        svg.append(element("line", { class: "grid", x1: x(tick), x2: x(tick), y1: box.top, y2: box.bottom }),
-          element("text", { x: x(tick), y: box.bottom + 17, "text-anchor": "middle" }, shown(tick)));
+        svg.append(element("line", { class: "grid", x1: x(tick), x2: x(tick), y1: box.top, y2: box.bottom }));
+        const half = 3.5 * shown(tick).length;
+        if (x(tick) - half < free) continue;
+        free = x(tick) + half + 4;
+        svg.append(element("text", { x: x(tick), y: box.bottom + 17, "text-anchor": "middle" }, shown(tick)));
       }
-      if (across.log && !state.zoom) svg.append(element("text", { x: box.left, y: box.bottom + 17, "text-anchor": "middle" }, "0"));
+      if (zero) svg.append(element("text", { x: box.left, y: box.bottom + 17, "text-anchor": "middle" }, "0"));
       svg.append(element("line", { class: "axis", x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom }),
         element("line", { class: "axis", x1: box.left, x2: box.left, y1: box.top, y2: box.bottom }),
-        element("text", { class: "label", x: (box.left + box.right) / 2, y: height - 10, "text-anchor": "middle" }, over.name),
+        ...this.below(over.name, width).map((line, i, lines) => element("text", {
+          class: "label", x: (box.left + box.right) / 2, y: height - 10 + 14 * i - 7 * (lines.length - 1), "text-anchor": "middle",
+        }, line)),
         element("text", { class: "label", x: 0, y: 0, "text-anchor": "middle", transform: `translate(13 ${(box.top + box.bottom) / 2}) rotate(-90)` }, metric.name));
       const lines = element("g", { "clip-path": `url(#${clip})` }), ends = element("g");
       if (data.goal && data.goal.metric === state.metric && data.goal.value >= up.low && data.goal.value <= up.high) {

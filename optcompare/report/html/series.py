@@ -16,6 +16,7 @@ from ...analysis.statistics import final_columns, measured_columns
 from ...core.columns import trial_key
 from ...errors import printable
 from ..plots import style
+from ..plots.clocks import clock_notes
 from ..plots.curves import (
     METRIC_NAMES,
     Curves,
@@ -103,13 +104,13 @@ def embedded(
     lines = sum(min(count, style.DRAWN) for count in trial_counts(records))
     most = max(values // max(lines * (len(names) + len(XS)), 1), 12)
     dashes = {dash: i for i, dash in enumerate(style.DASHES)}
-    looks = style.line_styles(colours)
+    looks, clocks = style.line_styles(colours), clock_notes(records)
     arms = [
         {
             "name": printable(arm),
             "colour": style.PALETTE.index(colour),
             "dash": dashes[looks[arm]],
-            "note": _note(groups[arm]),
+            "note": ", ".join(filter(None, [_note(groups[arm]), clocks.get(arm, "")])),
             **_arm(groups[arm], names, errors, pool, most),
         }
         for arm, colour in colours.items()

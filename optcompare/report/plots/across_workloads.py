@@ -29,26 +29,34 @@ from .layout import (
 from .scales import Limits
 from .style import Floats, Sheet
 
-LONGEST = 4.0
-"""The ratio to the best arm up to which profiles are drawn and scored."""
+LONGEST, WIDE = 4.0, 10.0
+"""The ratios to the best arm up to which profiles are scored, and beyond which their axis is logarithmic."""
 SHARES = Limits(-0.04, 1.04, "linear")
 BESIDE = 6.0
 """Points between the ends of a diagram's axis and the names."""
 
 
-def steps(profile: pd.DataFrame, arm: str) -> Floats:
-    """An arm's profile from ratio 1 to 4 as float[n, 2]: each share holds from its ratio to the next one's."""
+def steps(profile: pd.DataFrame, arm: str, end: float = LONGEST) -> Floats:
+    """An arm's profile from ratio 1 to ``end`` as float[n, 2]: each share holds from its ratio to the next one's."""
     rows = profile[profile["arm"] == arm].sort_values("ratio", kind="stable")
     points = rows[["ratio", "share"]].to_numpy(float)
-    points = points[points[:, 0] < LONGEST]
+    points = points[points[:, 0] < end]
     if not len(points) or points[0, 0] > 1:
         points = np.vstack([[1.0, 0.0], points])
-    return np.vstack([points, [LONGEST, points[-1, 1]]])
+    return np.vstack([points, [end, points[-1, 1]]])
 
 
 def area(points: Floats) -> float:
     """The score of a profile: its integral over ratios 1 to 4 divided by 3, exact for the step curve."""
     return float(np.diff(points[:, 0]) @ points[:-1, 1]) / (LONGEST - 1)
+
+
+def ratio_limits(profile: pd.DataFrame, arms: Sequence[str]) -> Limits:
+    """From 1 to a little beyond the last step of these arms: no curve changes after it."""
+    last = max([1.1, *profile.loc[profile["arm"].isin(arms), "ratio"]])
+    if last > WIDE:
+        return Limits(1.0, last**1.05, "log")
+    return Limits(1.0, 1 + 1.05 * (last - 1), "linear")
 
 
 def draw_profile(ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *, unit: str = "samples") -> Axes:
@@ -59,14 +67,14 @@ def draw_profile(ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *,
     """
     size, arms = text_size(figure_width(ax)), shown_arms(list(profile["arm"]), colours)
     style.dress(ax, size)
-    scales.scale(ax, "x", Limits(1.0, LONGEST, "linear"), size)
+    across = ratio_limits(profile, arms)
+    scales.scale(ax, "x", across, size)
     scales.scale(ax, "y", SHARES, size)
-    ax.set_xticks([1, 2, 3, 4], labels=["1", "2", "3", "4"])
     dashes, width = style.line_styles(colours), 1.8 if len(arms) <= 6 else 1.3
     for i, arm in enumerate(arms):
         lowered = (i - (len(arms) - 1) / 2) * min(width, 8 / max(len(arms) - 1, 1)) / 72
         ax.plot(
-            *steps(profile, arm).T,
+            *steps(profile, arm, across.high).T,
             drawstyle="steps-post",
             color=colours[arm],
             linestyle=dashes[arm],
@@ -92,7 +100,7 @@ def profile_figure(
     """The performance profile as one figure, ``width`` inches wide, with each arm's score in its name."""
     arms = shown_arms(list(profile["arm"]), colours)
     texts = {arm: f"{arm}: {area(steps(profile, arm)):.2f}" for arm in arms}
-    said = "After each name its score: the area under its profile, at\u00a0most\u00a01."
+    said = "After each name its score: the mean of its profile over ratios 1 to\u00a04, at\u00a0most\u00a01."
     with style.plain():
         heading = Heading(width, title, f"{said} {note}" if note else said)
         sheet, ax = keyed_sheet(heading, width, texts, colours, SHARES)
@@ -232,7 +240,7 @@ def _sides(ranks: pd.Series[float], width: float, size: float) -> tuple[float, f
     else about a third of the width each."""
     found = []
     for arms in best_half(ranks):
-        shares = (0.1, 0.15, 0.2, 0.25, 0.31)[3 if width >= 5 else 0 :]
+        shares = (0.15, 0.2, 0.25, 0.31)[2 if width >= 5 else 0 :]
         room = next((72 * share * width for share in shares if fit(arms, 72 * share * width, size)), 72 * 0.31 * width)
         lines = [name_lines(arm, room, size) for arm in arms]
         found.append(max((style.text_width(line, size) for name in lines for line in name), default=0.0))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,16 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from ...core.columns import trial_key
-from ...errors import RAISED
 from . import scales, style
-from .curves import SIGNS, X, trial_counts
-from .layout import Heading, below_axes, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .clocks import clock_notes
+from .curves import ESTIMATED, MIXED, SHARED, SIGNS, X, trial_counts, x_name
+from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .panel import Panel
 from .paths import END, START
 from .scales import Limits
-from .style import Floats, Sheet
+from .style import Floats
 
-T = TypeVar("T")
+NBSP = "\u00a0"
 DASH = 7.5
 """From one dash of an edge to the next, in widths of the line."""
 RANDOM_WALK = "a random walk alone has 61% and 15%"
@@ -33,6 +33,7 @@ class BatchSize(Panel):
     column = "mean_batch_size"
     name = "samples an update"
     spread = 4.0
+    steps = True
 
     def wants(self, table: pd.DataFrame) -> bool:
         made = table.loc[table["update"] > 0, ["arm", "batch_size", "samples", "epoch"]]
@@ -135,7 +136,12 @@ def _edge_line(rows: pd.DataFrame, x: X, across: tuple[float, float]) -> tuple[F
         return np.array(across), np.full(2, float(rows["edge"].iloc[0]))
     one = rows[rows["seed"] == rows["seed"].min()].sort_values("mark", kind="stable")
     column = {"epochs": "epoch", "updates": "update"}.get(x, x)
-    return one[column].to_numpy(float), one["edge"].to_numpy(float)
+    points = one[[column, "edge"]].to_numpy(float)
+    jumps = np.diff(points[:, 1]) != 0
+    # A rate that mostly stays as it is jumps now and then, and holds until it is seen to be another one (so that its
+    # points are stepped from the last on); one that is another each time falls along a curve.
+    points = scales.stepped(points[::-1])[::-1] if jumps.mean() <= 0.5 else points
+    return points[:, 0], points[:, 1]
 
 
 class Plane(Panel):
@@ -152,7 +158,7 @@ class Plane(Panel):
     def said(self, table: pd.DataFrame) -> str:
         far = [str(arm) for arm in table.loc[~table["fitted"], "arm"].unique()]
         repeat = f", tuning repeat {int(table['repeat'].iloc[0])}" if "repeat" in table else ""
-        seed = f"seed {int(table['seed'].iloc[0])}{repeat}"
+        seed = f"seed\u00a0{int(table['seed'].iloc[0])}{repeat}"
         text = f"Circle: start; diamonds: end ({seed}). For comparison: {RANDOM_WALK}."
         return f"{text} Far outside: {', '.join(far)}." if far else text
 
@@ -218,52 +224,6 @@ FIRST = ("plane", "batch_size", "sharpness", "noise_scale", "grad_cosine")
 """Which of them stand on the comparison plot where not all do."""
 
 
-GAP, HEIGHT, LINE = 0.12, 2.2, 0.17
-"""Inches: what stands free above the panels of a row and below their captions, their height, a line of a caption."""
-
-
-class PanelRow:
-    """Panels side by side on the comparison plot; ``height`` is in inches."""
-
-    def __init__(self, wanted: Sequence[tuple[str, Panel, pd.DataFrame]], colours: Mapping[str, str]) -> None:
-        self._wanted, self._colours = wanted, colours
-        self._cell = style.WIDTH / max(2, len(wanted))
-        room = 72 * (self._cell - style.LEFT - style.MARGIN)
-        captions = [_or_else(panel.said, table, "") for _, panel, table in wanted]
-        self._captions = [style.folded(text, room, style.SMALL) if text else [] for text in captions]
-        self._above = GAP + LINE * max(map(len, self._captions)) + GAP
-        self.height = self._above + HEIGHT + below_axes(1, style.SMALL) + 0.1
-
-    def draw(self, sheet: Sheet, top: float) -> None:
-        """Draws them from ``top`` inches on; a panel that fails says so in its place."""
-        for i, (name, panel, table) in enumerate(self._wanted):
-            limits = _or_else(panel.limits, table, Limits(0.0, 1.0, "linear"))
-            left = scales.left_of(limits)
-            begin, across = i * self._cell + left, self._cell - left - style.MARGIN
-            ax = sheet.axes(begin, top + self._above, across, HEIGHT)
-            try:
-                panel.draw(ax, table, self._colours)
-            except RAISED as error:
-                ax.clear()
-                ax.set_axis_off()
-                said = style.folded(f"panel {name} failed: {type(error).__name__}: {error}", 72 * across, style.SMALL)
-                ax.text(0.0, 0.5, "\n".join(said[:6]), size=style.SMALL, color=style.MUTED, parse_math=False)
-                continue
-            ax.yaxis.set_label_coords((style.Y_NAME - left) / across, 0.5)
-            caption = "\n".join(self._captions[i])
-            if not caption:
-                continue
-            sheet.text(begin, top + self._above - GAP, caption, style.MUTED, va="bottom", linespacing=1.15)
-
-
-def _or_else(ask: Callable[[pd.DataFrame], T], table: pd.DataFrame, otherwise: T) -> T:
-    """What a panel says; a plugin's mistake must not cost the picture of a run."""
-    try:
-        return ask(table)
-    except RAISED:
-        return otherwise
-
-
 def _lines(panel: Panel, table: pd.DataFrame) -> str:
     """What thick, thin and marked lines mean."""
     if panel.reads != "records":
@@ -273,6 +233,15 @@ def _lines(panel: Panel, table: pd.DataFrame) -> str:
     said = [f"Thick lines: median over {what}; thin lines: {thin}."] if most > 1 else []
     stopped = [sign + status for status, sign in SIGNS.items() if status in set(table["status"])]
     return " ".join([*said, *([f"{', '.join(stopped)} (last finite value)."] if stopped else [])])
+
+
+def _clock(table: pd.DataFrame) -> str:
+    """How seconds that are not simply measured were found, which the short name of a panel's axis leaves out."""
+    name = x_name("seconds", table)
+    how = {ESTIMATED: "updates × time of one alone", SHARED: "several trials at once"}.get(name, "")
+    if name == MIXED:
+        return "Estimated time: updates × time of one alone."
+    return f"Training time: {how}." if how else ""
 
 
 def panel_figure(
@@ -287,7 +256,10 @@ def panel_figure(
     """A panel as one figure, ``width`` inches wide, with a key of the arms; see :class:`Panel` for the table."""
     arms = shown_arms(list(table["arm"].unique()), colours)
     with style.plain():
-        heading = Heading(width, title, " ".join(filter(None, [_lines(panel, table), panel.said(table)])))
-        sheet, ax = keyed_sheet(heading, width, {arm: arm for arm in arms}, colours, panel.limits(table))
+        said = [_lines(panel, table), panel.said(table), _clock(table) if x == "seconds" else ""]
+        heading = Heading(width, title, " ".join(filter(None, said)))
+        clocks = clock_notes(table) if x == "seconds" else {}
+        texts = {arm: f"{arm}, {clocks[arm].replace(' ', NBSP)}" if arm in clocks else arm for arm in arms}
+        sheet, ax = keyed_sheet(heading, width, texts, colours, panel.limits(table))
         panel.draw(ax, table, {arm: colours[arm] for arm in arms}, x)
     return sheet.figure

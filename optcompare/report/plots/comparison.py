@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 
 from ...core.columns import trial_key
 from . import scales, style
-from .builtin_panels import PanelRow
+from .clocks import clock_notes
 from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, trial_counts, with_status
 from .panel import Panel
+from .panel_row import PanelRow
 from .paths import Maps, arm_path
 from .style import LEFT, MARGIN, WIDTH, Sheet
 
@@ -36,7 +37,7 @@ LINE = 1.2 * style.SMALL
 class Name:
     """An arm's name as it is ``shown`` in one line, or in ``lines``, with a note on what went wrong ('' for nothing).
 
-    ``end`` is where the median line ends: epochs and metric.
+    ``end`` is where the median line ends: epochs and metric; ``clock`` says of what its seconds are, where arms differ.
     """
 
     arm: str
@@ -44,16 +45,18 @@ class Name:
     lines: list[str]
     note: str
     end: tuple[float, float]
+    clock: str = ""
 
     @property
     def written(self) -> list[str]:
-        """The lines, the note last."""
-        return [*self.lines, self.note] if self.note else self.lines
+        """The lines, the notes last."""
+        return [*self.lines, *filter(None, [self.note, self.clock])]
 
     @property
     def text(self) -> str:
         """Name and note in one line, no wider than a key's."""
-        text = f"{self.shown} ({self.note})" if self.note else self.shown
+        notes = ", ".join(filter(None, [self.note, self.clock]))
+        text = f"{self.shown} ({notes})" if notes else self.shown
         return style.shortened(text, 72 * (KEY - style.KEY_HANDLE), style.SMALL)
 
     @property
@@ -136,7 +139,7 @@ def _reported(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["phase"] == "report"]
 
 
-def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X) -> Name:
+def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X, clock: str = "") -> Name:
     end = arm_curves(rows, x, metric).end
     key = trial_key(rows)
     rows = rows.drop_duplicates(key)
@@ -155,7 +158,7 @@ def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X)
     for before in ("@", "@:"):
         if max(style.text_width(line, style.SMALL) for line in lines) > 72 * (BESIDE - 0.6):
             lines = style.folded(shown, 72 * (BESIDE - 0.6), style.SMALL, before=before)
-    return Name(arm, shown, lines, ", ".join(notes), end)
+    return Name(arm, shown, lines, ", ".join(notes), end, clock)
 
 
 def _room_beside(names: Sequence[Name]) -> float:
@@ -192,7 +195,8 @@ def comparison_figure(
     trials = _reported(trials)
     records = with_status(_needed(_reported(records), metric, xs), trials)
     colours = style.arm_colours(list(records["arm"].unique()))
-    names = [_name(records[records["arm"] == arm], trials, arm, metric, xs[0]) for arm in colours]
+    clocks = clock_notes(records) if "seconds" in xs else {}
+    names = [_name(records[records["arm"] == arm], trials, arm, metric, xs[0], clocks.get(arm, "")) for arm in colours]
     room = _room_beside(names)
     heading = style.folded(what_was_shared(records, trials) if title is None else title, TEXT, style.LARGE, "bold")
     said = what_is_drawn(records, trials) if subtitle is None else subtitle

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ...analysis.statistics import estimated, on_shared_clock
 from ...core.columns import trial_key
 from . import scales, style
+from .clocks import clock_notes
 from .scales import Limits
 from .style import Floats
 
@@ -33,6 +34,8 @@ X_NAMES: dict[X, str] = {
 }
 ESTIMATED = "training time (s)\n(updates × time of one alone)"
 SHARED = "training time (s)\n(several trials at once)"
+MIXED = "training time (s)\n(estimated: updates × time of one)"
+"""Where arms differ in their clock, which stands beside their names."""
 METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss", "test_loss": "test loss"}
 STOPPED = {"diverged": "x", "failed": "+"}
 SIGNS = {"diverged": "× ", "failed": "+ "}
@@ -224,9 +227,23 @@ def draw_loss(
 
 
 def draw_arms(
-    ax: Axes, records: pd.DataFrame, *, x: X, metric: str, colours: Mapping[str, str], across: Limits, up: Limits
+    ax: Axes,
+    records: pd.DataFrame,
+    *,
+    x: X,
+    metric: str,
+    colours: Mapping[str, str],
+    across: Limits,
+    up: Limits,
+    steps: bool = False,
 ) -> None:
-    """The lines of every arm alone, within these limits; ``records`` have a status."""
+    """The lines of every arm alone, within these limits; ``records`` have a status. With ``steps`` a value holds since
+    the record before, so that its jumps are upright."""
+    start = max(0.0, across.low)
+
+    def line(points: Floats) -> Floats:
+        return scales.stepped(np.vstack([[start, points[0, 1]], points])) if steps and len(points) else points
+
     dashes, crowd = style.line_styles(colours), max(1.0, len(colours) / 4)
     for order, (arm, colour) in enumerate(colours.items()):
         rows = records[records["arm"] == arm]
@@ -235,7 +252,7 @@ def draw_arms(
         curves = arm_curves(rows, x, metric)
         if len(curves.trials) > 1:
             lines = LineCollection(
-                [_shown(points, across, up) for points in curves.trials],
+                [line(_shown(points, across, up)) for points in curves.trials],
                 colors=[colour],
                 linewidths=0.7,
                 zorder=2,
@@ -246,7 +263,7 @@ def draw_arms(
         median = _shown(curves.median, across, up)
         few = np.isfinite(median[:, 1]).sum() < 3
         ax.plot(
-            *median.T,
+            *line(median).T,
             color=colour,
             linestyle=dashes[arm],
             linewidth=2.2 if crowd < 2 else 1.8,
@@ -264,6 +281,8 @@ def x_name(x: X, records: pd.DataFrame) -> str:
     """What stands below the axis: what is counted, and in a second line how."""
     if x != "seconds":
         return X_NAMES[x]
+    if estimated(records) and clock_notes(records):
+        return MIXED
     return ESTIMATED if estimated(records) else SHARED if on_shared_clock(records) else X_NAMES[x]
 
 

@@ -23,7 +23,7 @@ class Panel:
     (2/lr of that moment, NaN where the optimizer has none); a diagnostic is NaN where it was not measured.
 
     ``spread``: the axis is logarithmic where the largest value is so many times the smallest. ``span``: its ends, where
-    they are known.
+    they are known. ``steps``: a value holds since the record before, and its jumps are drawn upright.
     """
 
     reads = "records"
@@ -31,6 +31,7 @@ class Panel:
     name = ""
     spread = 10.0
     span: tuple[float, float] | None = None
+    steps = False
 
     def wants(self, table: pd.DataFrame) -> bool:
         """Whether there is something to show."""
@@ -57,7 +58,7 @@ class Panel:
         """Draws it: ``colours`` by arm, in the order of the arms; ``x``: epochs, updates, samples or seconds."""
         rows = with_status(table[table[self.column].notna()])
         across, up, size = x_limits(rows, x), self.limits(rows), text_size(figure_width(ax))
-        draw_arms(ax, rows, x=x, metric=self.column, colours=colours, across=across, up=up)
+        draw_arms(ax, rows, x=x, metric=self.column, colours=colours, across=across, up=up, steps=self.steps)
         style.dress(ax, size)
         scales.scale(ax, "x", across, size)
         scales.scale(ax, "y", up, size)

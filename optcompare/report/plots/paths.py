@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from numpy.typing import NDArray
 
+from ...analysis.surface_minimum import grid_minimum
 from . import scales, style
 from .scales import Limits
 from .style import Floats, Sheet
@@ -21,8 +22,9 @@ SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", "#D3D8DF"])
 CONTOUR = "#AEB5BF"
 LEVELS = 10
 GAP, MAP, LINE = 0.25, 2.4, 0.165
-HEADING, BETWEEN, BELOW = 0.32, 0.12, 0.52
-"""Inches: the gap between maps, their height, a line of their titles; what stands above, between and below the rows."""
+HEADING, BETWEEN, BELOW = 0.12, 0.12, 0.52
+"""Inches: the gap between maps, their height, a line of their titles; what stands between the heading's key and the
+maps, between and below the rows."""
 START: dict[str, Any] = {"marker": "o", "markersize": 7.0, "markerfacecolor": "white", "markeredgecolor": style.INK}
 END: dict[str, Any] = {"marker": "D", "markersize": 7.5, "markeredgecolor": "white"}
 LOWEST: dict[str, Any] = {
@@ -32,37 +34,71 @@ LOWEST: dict[str, Any] = {
     "markeredgecolor": "white",
     "markeredgewidth": 0.5,
 }
+LEAVES: dict[str, Any] = {"markersize": 8.0, "markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
 def draw_paths(ax: Axes, paths: pd.DataFrame, colours: Mapping[str, str]) -> Axes:
     """Draws the loss contours, and over them the path of each arm in ``colours``: its weights after each update.
 
-    ``paths`` holds kind ('path' or 'grid'), arm, seed, update, x, y and loss; the 'grid' rows are the loss on a
-    regular grid, whose extent the axes keep; ``x_name`` and ``y_name`` stand in its ``attrs`` or in columns. Of
-    several seeds the first is drawn. A circle marks the start, a diamond the last update, a star the lowest loss
-    on the grid.
+    ``paths`` holds kind ('path', 'grid' or 'minimum'), arm, seed, update, x, y and loss; the 'grid' rows are the loss on
+    a regular grid, whose extent the axes keep; ``x_name`` and ``y_name`` stand in its ``attrs`` or in columns. Of
+    several seeds the first is drawn. A circle marks the start, a diamond the last update, a star the minimum of the
+    loss (see :func:`minimum`). A path that ends outside is cut where it leaves for good, with an arrow on the edge.
     """
     x, y, loss = loss_grid(paths)
     if loss.size:
         draw_contours(ax, x, y, loss)
     low, high = extent(paths)
-    steps = {arm: arm_path(paths, arm) for arm in colours}
-    dashes = style.line_styles(colours)
-    # The longest path lies lowest: the zigzag of single samples must not bury the few steps of the full batch.
-    for order, arm in enumerate(sorted(steps, key=lambda arm: -len(steps[arm]))):
-        points = _until(steps[arm], np.abs(steps[arm] - (low + high) / 2) < 1e4 * (high - low))
-        if len(points):
-            _draw_path(ax, points, colours[arm], dashes[arm], zorder=3 + 0.01 * order)
     style.dress(ax).grid(False)
     for i, axis in enumerate((ax.xaxis, ax.yaxis)):
         which: Literal["x", "y"] = "y" if i else "x"
         scales.scale(ax, which, Limits(float(low[i]), float(high[i]), "linear"))
         name = style.shortened(axis_name(paths, which), scales.size(ax)[i], style.SMALL)
         axis.set_label_text(name, size=style.SMALL, color=style.INK, parse_math=False)
+    lowest = minimum(paths)
+    if lowest is not None:
+        ax.plot(*lowest[:, None], linestyle="none", zorder=7, label="_minimum", **LOWEST)
+    steps = {arm: arm_path(paths, arm) for arm in colours}
+    dashes = style.line_styles(colours)
+    # The longest path lies lowest: the zigzag of single samples must not bury the few steps of the full batch.
+    for order, arm in enumerate(sorted(steps, key=lambda arm: -len(steps[arm]))):
+        points, leaves = within(steps[arm], low, high)
+        if len(points):
+            _draw_path(ax, points, leaves, colours[arm], dashes[arm], zorder=3 + 0.01 * order)
     return ax
 
 
-def _draw_path(ax: Axes, points: Floats, colour: str, dashes: style.Dashes, zorder: float) -> None:
+def within(points: Floats, low: Floats, high: Floats) -> tuple[Floats, bool]:
+    """Cut a path that ends outside the frame where it leaves it for good, on the frame's edge.
+
+    Args:
+        points: float[n, 2].
+        low: The lower left corner of the frame, float[2].
+        high: The upper right corner, float[2].
+
+    Returns:
+        The path, and whether it was cut.
+    """
+    inside: NDArray[np.bool_] = np.all((points >= low) & (points <= high), axis=1)
+    if not inside.any() or inside[-1]:
+        return points, False
+    last = int(np.flatnonzero(inside)[-1])
+    begin, step = points[last], points[last + 1] - points[last]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(step > 0, (high - begin) / step, np.where(step < 0, (low - begin) / step, np.inf))
+    return np.vstack([points[: last + 1], begin + float(shares.min()) * step]), True
+
+
+def minimum(paths: pd.DataFrame) -> Floats | None:
+    """Return the minimum of the loss, float[2], or None where none is known.
+
+    Runs of earlier versions have no row of kind 'minimum': their grid alone must show it.
+    """
+    rows = paths.loc[paths["kind"] == "minimum", ["x", "y"]].to_numpy(float)
+    return rows[0] if len(rows) else grid_minimum(*loss_grid(paths))
+
+
+def _draw_path(ax: Axes, points: Floats, leaves: bool, colour: str, dashes: style.Dashes, zorder: float) -> None:
     long = len(points) > 150
     width, alpha = (0.9, 0.8) if long else (1.4, 1.0)
     ax.add_collection(
@@ -70,16 +106,25 @@ def _draw_path(ax: Axes, points: Floats, colour: str, dashes: style.Dashes, zord
         autolim=False,
     )
     if not long:
-        ax.plot(*points.T, linestyle="none", marker="o", markersize=2.8, color=colour, markeredgewidth=0, zorder=zorder)
+        updates = points[:-1] if leaves else points
+        ax.plot(
+            *updates.T, linestyle="none", marker="o", markersize=2.8, color=colour, markeredgewidth=0, zorder=zorder
+        )
     ax.plot(*points[:1].T, linestyle="none", zorder=5, **START)
-    ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colour, **END)
+    end: dict[str, Any] = {"marker": _arrow(ax, points), "label": "_leaves", **LEAVES} if leaves else END
+    ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colour, clip_on=not leaves, **end)
+
+
+def _arrow(ax: Axes, points: Floats) -> tuple[int, int, float]:
+    """A triangle that points along the last step of a path as it appears on the axes."""
+    (x, y), (across, up) = points[-1] - points[-2], scales.size(ax)
+    x, y = x * across / np.ptp(ax.get_xlim()), y * up / np.ptp(ax.get_ylim())
+    return 3, 0, math.degrees(math.atan2(y, x)) - 90
 
 
 def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
-    """Shades ``loss`` (float[len(y), len(x)]) between log-spaced levels, darker where higher; a star on its lowest."""
+    """Shades ``loss`` (float[len(y), len(x)]) between log-spaced levels, darker where higher."""
     x, y, loss = refined(x, y, loss)
-    row, column = np.unravel_index(np.nanargmin(loss), loss.shape)
-    ax.plot(x[column], y[row], linestyle="none", zorder=7, **LOWEST)
     levels = log_levels(loss)
     if levels.size and min(loss.shape) > 1:
         shades = [SHADES(i / (len(levels) - 1)) for i in range(len(levels))]
@@ -166,16 +211,40 @@ class Maps:
 
     def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str]) -> None:
         self.paths, self.colours = paths, colours
-        self.columns = 3 if len(colours) in (5, 6) else min(len(colours), 4)
+        self.columns = _columns(len(colours))
         (_, low), (_, high) = extent(paths)
         self.left = scales.left_of(Limits(float(low), float(high), "linear"))
-        self.width = min(3.2, (style.WIDTH - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns)
+        self.width = (style.WIDTH - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns
         self.titles = {
             arm: style.folded(self._title(arm), 72 * self.width, style.SMALL, before="@:") for arm in colours
         }
         self.above = 0.1 + LINE * max(len(lines) for lines in self.titles.values())
         self.rows = math.ceil(len(colours) / self.columns)
-        self.height = HEADING + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
+        seed = int(paths.loc[paths["kind"] == "path", "seed"].min())
+        repeat = f", tuning repeat {paths['repeat'].min()}" if "repeat" in paths else ""
+        self.text = f"Path of the weights, seed {seed}{repeat}"
+        self.key = self._key()
+        self.beside = style.MARGIN + style.text_width(self.text, style.MEDIUM, "bold") / 72 + 0.35
+        texts = [text for text, _, _ in self.key]
+        self.heading = HEADING + style.key_height(texts, style.WIDTH - self.beside - style.MARGIN)
+        self.height = self.heading + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
+
+    def _key(self) -> list[style.Entry]:
+        """What the marks that are drawn mean."""
+        low, high = extent(self.paths)
+        leaves = [within(arm_path(self.paths, arm), low, high)[1] for arm in self.colours]
+        marks: dict[str, dict[str, Any]] = {"start": START}
+        if not all(leaves):
+            marks["last update"] = END
+        if any(leaves):
+            marks["leaves the frame"] = {"marker": (3, 0, -90), **LEAVES}
+        if minimum(self.paths) is not None:
+            marks["minimum of the loss"] = LOWEST
+        if loss_grid(self.paths)[2].size:
+            marks["darker: higher loss"] = {"marker": "s", "markersize": 9.0, "markerfacecolor": SHADES(1.0)}
+        return [
+            (text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look}) for text, look in marks.items()
+        ]
 
     def _title(self, arm: str) -> str:
         points, (low, high) = arm_path(self.paths, arm), extent(self.paths)
@@ -184,18 +253,12 @@ class Maps:
 
     def draw(self, sheet: Sheet, top: float) -> None:
         """Draws heading and maps from ``top`` inches on."""
-        seed = int(self.paths.loc[self.paths["kind"] == "path", "seed"].min())
-        repeat = f", tuning repeat {self.paths['repeat'].min()}" if "repeat" in self.paths else ""
-        heading = f"Path of the weights, seed {seed}{repeat}"
-        sheet.text(style.MARGIN, top + 0.1, heading, size=style.MEDIUM, weight="bold", va="center_baseline")
-        left = style.MARGIN + style.text_width(heading, style.MEDIUM, "bold") / 72 + 0.35
-        texts = {"start": START, "after the last update": END, "lowest loss (darker is higher)": LOWEST}
-        key = [(text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look}) for text, look in texts.items()]
-        style.draw_key(sheet, left, top, sheet.width - left - style.MARGIN, key)
+        sheet.text(style.MARGIN, top + 0.1, self.text, size=style.MEDIUM, weight="bold", va="center_baseline")
+        style.draw_key(sheet, self.beside, top, sheet.width - self.beside - style.MARGIN, self.key)
         for i, (arm, colour) in enumerate(self.colours.items()):
             row, column = divmod(i, self.columns)
             x = self.left + column * (self.width + GAP)
-            y = top + HEADING + self.above + row * (self.above + MAP + BETWEEN)
+            y = top + self.heading + self.above + row * (self.above + MAP + BETWEEN)
             ax = draw_paths(sheet.axes(x, y, self.width, MAP), self.paths, {arm: colour})
             title = "\n".join(self.titles[arm])
             sheet.text(x, y - 0.06, title, style.text_colour(colour), va="bottom", linespacing=1.15)
@@ -206,3 +269,9 @@ class Maps:
             if i + self.columns < len(self.colours):
                 ax.set_xlabel("")
                 ax.tick_params(labelbottom=False)
+
+
+def _columns(count: int) -> int:
+    """How many maps stand in a row, so that as little as can be of the last row is empty; at most 4, of many 5."""
+    wide = [4, 3] if count < 9 else [4, 3, 5]
+    return count if count <= 4 else min(wide, key=lambda columns: -count % columns / columns)

@@ -149,6 +149,12 @@ def _small_ticks(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= tick <= high]
 
 
+def stepped(points: Floats) -> Floats:
+    """Points as a step function, float[2n - 1, 2]: each y holds from the x of the point before."""
+    places = np.repeat(np.arange(len(points)), 2)
+    return np.column_stack([points[places[:-1], 0], points[places[1:], 1]])
+
+
 def places(ax: Axes, x: Sequence[float] | Floats) -> Floats:
     """Where values of x stand: points from the left end of the axes."""
     both = np.column_stack([np.asarray(x, dtype=float), np.full(len(x), ax.get_ylim()[0])])

@@ -95,7 +95,7 @@ def draw_tuning(
             ax.plot([rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge)
     name_x_axis(ax, "learning rate", size)
     name = METRIC_NAMES.get(metric, metric.replace("_", " "))
-    name = metric if metric.startswith("samples to ") else f"final {name}"
+    name = metric if _to_a_goal(metric) else f"final {name}"
     ax.set_ylabel(name, size=size, color=style.INK, parse_math=False)
     return ax
 
@@ -130,8 +130,19 @@ def _draw_diverged(ax: Axes, scores: pd.DataFrame, colours: Mapping[str, str], t
         ax.plot([rate], [top], "x", color=colours[arm], transform=above, label="_diverged", **look)
 
 
-def best_texts(best: pd.DataFrame, colours: Mapping[str, str], arms: list[str]) -> dict[str, str]:
-    """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate diverged."""
+def what_befell(metric: str) -> str:
+    """What an infinite score means: tuned by the samples to a goal, that it was missed, else that the rate was lost."""
+    return "missed the goal" if _to_a_goal(metric) else "lost"
+
+
+def _to_a_goal(metric: str) -> bool:
+    return metric.startswith("samples to ")
+
+
+def best_texts(
+    best: pd.DataFrame, colours: Mapping[str, str], arms: list[str], metric: str = "valid_loss"
+) -> dict[str, str]:
+    """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate was lost."""
     texts = {}
     for arm in shown_arms(arms, colours):
         rows = best[best["arm"] == arm]
@@ -143,12 +154,12 @@ def best_texts(best: pd.DataFrame, colours: Mapping[str, str], arms: list[str]) 
             text = f"best at {low if low == high else f'{low} to {high}'}"
             text += f", at the edge of its grid{of}" if edges else ""
         else:
-            text = "all lost" if np.isinf(rows["score"]).any() else "not tuned"
+            text = f"all {what_befell(metric)}" if np.isinf(rows["score"]).any() else "not tuned"
         texts[arm] = f"{arm}: " + text.replace(" ", "\u00a0").replace(",\u00a0", ", ")
     return texts
 
 
-def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame) -> str:
+def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame, metric: str = "valid_loss") -> str:
     """What dots, triangles, crosses and bands mean."""
     repeats = scores["repeat"].nunique() if "repeat" in scores else 1
     said = ["Large dot: the best rate."]
@@ -157,7 +168,7 @@ def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame) -> str:
     if best["at_edge"].any():
         said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
     if np.isinf(scores["score"]).any():
-        said.append("×:\u00a0lost (diverged or failed).")
+        said.append(f"×:\u00a0{what_befell(metric)}{'' if _to_a_goal(metric) else ' (diverged or failed)'}.")
     if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY and repeats == 1:
         said.append("Bands: over the tuning seeds.")
     return " ".join(said)
@@ -174,8 +185,8 @@ def tuning_figure(
     note: str | None = None,
 ) -> Figure:
     """The sensitivity to the learning rate as one figure, ``width`` inches wide; see :func:`draw_tuning`."""
-    said = what_is_marked(scores, best)
-    texts = best_texts(best, colours, list(scores["arm"]))
+    said = what_is_marked(scores, best, metric)
+    texts = best_texts(best, colours, list(scores["arm"]), metric)
     with style.plain():
         heading = Heading(width, title, f"{said} {note}" if note else said)
         size = text_size(width)

@@ -3,52 +3,127 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch.nn.utils import vector_to_parameters
 
+from ...analysis.surface_minimum import surface_minimum
 from ..measurement.evaluation import averages, evaluating
 from ..placement import place
 from .trainer import LoopTrainer
 
-_SIDE, _SIDE_LARGE, _LARGE = 41, 15, 20_000
+Floats = NDArray[np.float64]
+Surface = Callable[[Floats], float]
+_SIDE, _SIDE_LARGE, _SIDE_FIRST, _LARGE = 41, 15, 7, 20_000
 _MARGIN = 0.2
+_FARTHER = 100.0
+"""Times the median path: one that leads farther does not set the frame, even if it came back."""
+_SHARE = 0.2
+"""The part of the frame that the paths must still take, along one of its axes, for it to be extended to the minimum."""
 
 
 def landscape(trainer: LoopTrainer, paths: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """The rows of ``paths.parquet``: ``kind`` (path or grid), ``arm, seed, update, x, y, loss, x_name, y_name``.
+    """Measure the loss around the paths, and find its minimum if it lies near them.
 
-    ``paths`` holds the weights ``x, y`` after each update. The grid spans them with a margin; the loss is the mean over
-    the training set. Weights that are not finite, or farther out than ten times the median path, do not stretch it.
+    The grid spans the paths of the arms that ended no higher than they began, with a margin. It is extended to the
+    minimum where the paths then still take a fifth of it. The loss is the mean over the training set.
+
+    Args:
+        trainer: What measures the loss.
+        paths: The weights ``x, y`` of each ``arm`` after each ``update``.
+        seed: The seed of the paths.
+
+    Returns:
+        The rows of ``paths.parquet``: ``kind`` (path, grid or minimum), ``arm, seed, update, x, y, loss, x_name, y_name``.
+        There is one minimum, within the grid and no higher than it, or none.
     """
     model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     names = [name if weight.numel() == 1 else f"{name}[{i}]" for name, weight in trained for i in range(weight.numel())]
     workload = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
     side = _SIDE if workload.size <= _LARGE else _SIDE_LARGE
-    xs, ys = (np.linspace(*_span(paths, axis), side) for axis in ("x", "y"))
-    rows: list[dict[str, Any]] = []
+
+    def loss(point: Floats) -> float:
+        weights = torch.tensor(point, dtype=trainer.dtype, device=trainer.device)
+        vector_to_parameters(weights, [weight for _, weight in trained])
+        return averages(workload, model, trainer.sources["train"], trainer.setup.comparison.eval_chunk)["loss"]
+
     with evaluating(model):
-        for y in ys:
-            for x in xs:
-                point = torch.tensor([x, y], dtype=trainer.dtype, device=trainer.device)
-                vector_to_parameters(point, [weight for _, weight in trained])
-                loss = averages(workload, model, trainer.sources["train"], trainer.setup.comparison.eval_chunk)["loss"]
-                rows.append({"kind": "grid", "arm": "", "seed": seed, "update": -1, "x": x, "y": y, "loss": loss})
-    table = pd.concat([paths.assign(kind="path", loss=np.nan), pd.DataFrame(rows)], ignore_index=True)
-    return table.assign(x_name=names[0], y_name=names[1])[
+        rows = surface(loss, paths, side, torch.finfo(trainer.dtype).eps)
+    table = pd.concat([paths.assign(kind="path", loss=np.nan), rows.assign(arm="", seed=seed, update=-1)])
+    return table.reset_index(drop=True).assign(x_name=names[0], y_name=names[1])[
         ["kind", "arm", "seed", "update", "x", "y", "loss", "x_name", "y_name"]
     ]
 
 
-def _span(paths: pd.DataFrame, axis: str) -> tuple[float, float]:
-    finite = paths[np.isfinite(paths[["x", "y"]]).all(axis=1)]
-    start = float(finite.loc[finite["update"] == 0, axis].iloc[0])
-    reach = (finite[axis] - start).abs().groupby(finite["arm"]).max()
-    kept = finite[finite["arm"].isin(reach.index[reach <= 10 * max(float(reach.median()), 1e-12)])][axis]
-    low, high = float(kept.min()), float(kept.max())
-    margin = _MARGIN * (high - low) or 1.0
+def surface(loss: Surface, paths: pd.DataFrame, side: int, rounding: float) -> pd.DataFrame:
+    """Measure ``loss`` on a grid of ``side`` x ``side`` points around the paths, and find its minimum.
+
+    Args:
+        loss: Takes float[2].
+        paths: As for :func:`landscape`.
+        side: The points along each axis.
+        rounding: The relative rounding error of a loss.
+
+    Returns:
+        ``kind, x, y, loss``: the rows of the grid, and one of kind ``minimum`` where it is proven within the grid.
+    """
+    low, high = _frame(loss, paths)
+    found = _descent(loss, _grid(loss, low, high, _SIDE_FIRST), high - low, rounding)
+    if found is not None:
+        # The margin around the paths is room enough for a minimum that already lies inside.
+        outside = ((found < low) | (found > high)) * (high - low)
+        wider = np.minimum(low, found - 0.1 * outside), np.maximum(high, found + 0.1 * outside)
+        if ((high - low) >= _SHARE * (wider[1] - wider[0])).any():
+            low, high = wider
+    grid = _grid(loss, low, high, side)
+    if found is not None and grid["loss"].min() < loss(found):  # there is a lower valley, which the first grid missed
+        found = _descent(loss, grid, high - low, rounding)
+    if found is None or (found < low).any() or (found > high).any():
+        return grid
+    lowest = pd.DataFrame({"kind": ["minimum"], "x": found[:1], "y": found[1:], "loss": [loss(found)]})
+    return pd.concat([grid, lowest], ignore_index=True)
+
+
+def _descent(loss: Surface, grid: pd.DataFrame, unit: Floats, rounding: float) -> Floats | None:
+    """The minimum below the lowest point of a grid."""
+    finite = grid[np.isfinite(grid["loss"])]
+    if finite.empty:
+        return None
+    start = finite.loc[finite["loss"].idxmin(), ["x", "y"]].to_numpy(float)
+    return surface_minimum(loss, start, unit, rounding)
+
+
+def _grid(loss: Surface, low: Floats, high: Floats, side: int) -> pd.DataFrame:
+    xs, ys = (np.linspace(low[i], high[i], side) for i in (0, 1))
+    x, y = (axis.ravel() for axis in np.meshgrid(xs, ys))
+    values = [loss(np.array(point)) for point in zip(x, y, strict=True)]
+    return pd.DataFrame({"kind": "grid", "x": x, "y": y, "loss": values})
+
+
+def _frame(loss: Surface, paths: pd.DataFrame) -> tuple[Floats, Floats]:
+    """The lower left and the upper right corner of the grid around the paths of the arms that stayed.
+
+    An arm stayed if its last weights are finite and their loss is no higher than at the start. Where none did, those
+    that led no farther than ten times the shortest path set the frame.
+    """
+    ways = {
+        str(arm): rows[["x", "y"]].to_numpy(float)
+        for arm, rows in paths.sort_values("update", kind="stable").groupby("arm")
+    }
+    ends = {arm: way[-1] for arm, way in ways.items()}
+    ways = {arm: way[np.isfinite(way).all(axis=1)] for arm, way in ways.items()}
+    start = next(iter(ways.values()))[0]
+    reach = {arm: np.abs(way - start).max(axis=0) for arm, way in ways.items()}
+    first = loss(start)
+    stayed = [arm for arm, end in ends.items() if np.isfinite(end).all() and loss(end) <= first]
+    most = _FARTHER * np.median([reach[arm] for arm in stayed], axis=0) if stayed else 10 * min(reach.values(), key=max)
+    kept = [ways[arm] for arm in stayed or ways if (reach[arm] <= np.maximum(most, 1e-12)).all()]
+    points = np.vstack(kept or [start[None]])
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = np.where(high > low, _MARGIN * (high - low), 1.0)
     return low - margin, high + margin

@@ -298,6 +298,20 @@ def test_an_optimum_at_the_edge_and_arms_without_one_are_said_in_words():
     assert "not tuned" in text
 
 
+def test_tuning_says_lost_only_of_what_was_lost():
+    arms = names(5)
+    scores, best = grid(arms)
+    colours = style.arm_colours(arms)
+    best.loc[3, "score"] = math.inf
+    assert "×: lost (diverged or failed)." in said(tuning.tuning_figure(scores, best, colours, width=10))
+    missed = said(tuning.tuning_figure(scores, best, colours, width=10, metric="samples to valid_loss=0.2"))
+    assert "×: missed the goal." in missed
+    assert "all missed the goal" in missed
+    assert "lost" not in missed
+    known = scores.assign(score=scores["score"].replace(math.inf, 9.0))
+    assert "×" not in said(tuning.tuning_figure(known, best.drop(index=3), colours, width=10))
+
+
 def test_diverged_rates_stand_at_the_top_edge_one_above_the_other():
     arms = names(5)
     scores, best = grid(arms)
@@ -360,7 +374,7 @@ def test_nobody_reached_the_goal_or_it_is_not_known():
     assert "miss" not in goal.what_is_missed(some[some["arm"] == "full"])
 
 
-def test_profiles_are_steps_from_one_to_four_with_their_score():
+def test_profiles_are_steps_from_one_to_the_last_of_all_with_their_score():
     table = pd.DataFrame(
         [("a", 1.0, 0.5), ("a", 2.5, 1.0), ("b", 2.0, 0.5), ("b", 9.0, 1.0)], columns=["arm", "ratio", "share"]
     )
@@ -371,9 +385,19 @@ def test_profiles_are_steps_from_one_to_four_with_their_score():
     fig = across.profile_figure(table, style.arm_colours(["a", "b"]), width=10)
     (ax,) = fig.axes
     assert {"a: 0.75", "b: 0.33"} <= {text.get_text() for text in fig.texts}
-    assert ax.get_xlim() == (1, 4)
+    assert ax.get_xlim() == (1, pytest.approx(9.4))
     assert [line.get_drawstyle() for line in ax.lines] == ["steps-post"] * 2
-    assert labelled(ax, "b")[0].get_xydata().tolist() == [[1, 0], [2, 0.5], [4, 0.5]]
+    assert labelled(ax, "b")[0].get_xydata().tolist() == [[1, 0], [2, 0.5], [9, 1], [pytest.approx(9.4), 1]]
+
+
+@pytest.mark.parametrize(
+    ("last", "high", "scale"), [(1.0, 1.105, "linear"), (1.4, 1.42, "linear"), (50.0, 50**1.05, "log")]
+)
+def test_a_profile_ends_a_little_beyond_its_last_step(last, high, scale):
+    table = pd.DataFrame([("a", 1.0, 1.0), ("b", last, 1.0)], columns=["arm", "ratio", "share"])
+    (ax,) = across.profile_figure(table, style.arm_colours(["a", "b"])).axes
+    assert ax.get_xlim() == (1, pytest.approx(high))
+    assert ax.get_xscale() == scale
 
 
 def test_profile_of_an_arm_that_solved_nothing():
