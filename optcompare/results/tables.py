@@ -28,6 +28,7 @@ from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
+from ..storage.under_way import is_under_way, snapshot
 from .trained_module import refuse_other_repeat, trained_module
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ..interfaces.workload import Workload
 
 CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
+UNDER_WAY = "this run is still under way"
 
 
 @dataclass(repr=False)
@@ -74,23 +76,29 @@ class ResultTables:
         where something is missing or damaged.
         """
         path = Path(directory)
-        values = run_dir.read_json(path)
+        return snapshot(path, lambda values: cls._read(path, values))
+
+    @classmethod
+    def _read(cls, path: Path, values: Mapping[str, Any]) -> Self:
+        under_way = is_under_way(path, values)
         if not has_tables(path) and values.get("status") == "running":
             raise RunDirectoryError(
+                f"{path} holds no trial yet: this run is still under way, and the first has not ended" if under_way else
                 f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
-            )
+            )  # fmt: skip
         try:
             comparison = Comparison.from_json(values["comparison"])
             repeat = ("repeat",) if comparison.repeats > 1 else ()
             records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat))
             crashed = values["status"] == "running"
+            unfinished = _under_way(comparison, trials) if under_way else CRASHED
             return cls(
                 comparison=comparison,
                 records=records,
                 trials=trials,
                 certificate=[Check(**check) for check in values["certificate"]],
                 status="interrupted" if crashed else values["status"],
-                notes=[*values["notes"], *([CRASHED] if crashed else [])],
+                notes=[*values["notes"], *([unfinished] if crashed else [])],
                 environment=values["environment"],
                 paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
                 plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
@@ -100,6 +108,16 @@ class ResultTables:
             raise RunDirectoryError(
                 f"{path / run_dir.COMPARISON} is damaged: {type(error).__name__}: {error}"
             ) from error
+
+    @property
+    def unfinished(self) -> str:
+        """In a sentence that the run was killed, or that it is still under way and how far it is; empty where it ended."""
+        return next((note for note in self.notes if note == CRASHED or note.startswith(UNDER_WAY)), "")
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the run was going on when it was read."""
+        return self.unfinished.startswith(UNDER_WAY)
 
     @property
     def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -144,7 +162,7 @@ class ResultTables:
 
     def look(self) -> Look:
         """Which look at these trials this is; trials of a run that is under way are only described."""
-        withheld = "this run has not come to its end" if CRASHED in self.notes else ""
+        withheld = "this run has not come to its end" if self.unfinished else ""
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
@@ -280,6 +298,16 @@ def describe(
         "notes": list(notes),
         "environment": dict(environment),
     }
+
+
+def _under_way(comparison: Comparison, trials: pd.DataFrame) -> str:
+    planned = len([*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
+    going_on = pd.Series(False, index=trials.index)
+    if "budget" in trials:  # an earlier run's trials end again when they have been trained up to the larger budget
+        shorter = (trials["budget"] < comparison.budget.amount) & (trials["phase"] == "report")
+        going_on = shorter & (trials["status"] == "finished") & (trials["reason"].fillna("") == "")
+    going_on |= trials["status"] == "interrupted"
+    return f"{UNDER_WAY}; {(~going_on).sum():,} of {planned:,} trials have ended"
 
 
 def _looks(path: Path, about: Mapping[str, Any]) -> History:
