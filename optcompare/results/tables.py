@@ -18,7 +18,7 @@ from ..analysis.lr_scores import rate_scores
 from ..analysis.paired import pairs
 from ..analysis.rate_sensitivity import rate_sensitivity
 from ..analysis.statistics import compared_column, verdict_column
-from ..analysis.summary import summarize
+from ..analysis.summary import short_summary, summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
 from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
@@ -124,9 +124,16 @@ class ResultTables:
         """Records and trials without those of tuning."""
         return self.of_phase("report")
 
-    def summary(self) -> pd.DataFrame:
-        """One row an arm: final and best losses and metrics over seeds, updates, samples, seconds; what the goal took."""
-        return summarize(*self.reported, self.goal)
+    def summary(self, wide: bool = False) -> pd.DataFrame:
+        """Summarise each arm in a row.
+
+        Args:
+            wide: All columns, as in ``summary.csv``; see :func:`optcompare.analysis.summary.summarize`. Otherwise only what
+                the verdict speaks of, what it took, and what went wrong; see
+                :func:`optcompare.analysis.summary.short_summary`.
+        """
+        summary = summarize(*self.reported, self.goal)
+        return summary if wide else short_summary(summary, self.verdict_on)
 
     @property
     def goal(self) -> Goal | None:
@@ -276,7 +283,7 @@ class ResultTables:
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
-        return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
+        return str(self.summary(wide=True).to_csv(index=False, lineterminator="\n")).encode()
 
 
 def describe(

@@ -71,8 +71,9 @@ def is_under_way(directory: Path, about: Mapping[str, Any]) -> bool:
     if about.get("status") != "running" or not isinstance(process, Mapping) or process.get("host") != platform.node():
         return False
     pid = process.get("pid")
-    lives = isinstance(pid, int) and pid > 0 and _lives(pid) and _began(pid) == process.get("began")
-    return lives and _keeps_open(pid, directory)
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    return _lives(pid) and _began(pid) == process.get("began") and _keeps_open(pid, directory)
 
 
 def _lives(pid: int) -> bool:

@@ -62,7 +62,7 @@ def _picture(result: Result) -> str:
 
 
 def _tables(result: Result) -> list[str]:
-    summary = result.summary()
+    summary = result.summary(wide=True)
     found = [table(*summary_cells(summary), sentence(interval_words(summary)))]
     if result.goal is not None:
         found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))

@@ -134,7 +134,7 @@ def _chart(result: Result, place: int, values: int) -> Iterator[str]:
 
 
 def _tables(result: Result) -> Iterator[str]:
-    summary, several = result.summary(), len(result.comparison.seeds) * result.comparison.repeats > 1
+    summary, several = result.summary(wide=True), len(result.comparison.seeds) * result.comparison.repeats > 1
     yield "<h2>Summary</h2>"
     yield table(*summary_cells(summary), sentence(interval_words(summary)))
     if result.goal is not None:
