@@ -9,8 +9,8 @@ from rich.cells import cell_len
 
 GAP = 2
 """Spaces between two columns."""
-_PARTS = re.compile(r"[^ @:,(/+]*[@:,(/+ ]*")
-"""A name is broken after each of these, so that ``lr=0.1`` stays whole."""
+_PARTS = re.compile(r"(?:\([^()]*\)|[^ @:,/+])*[ @:,/+]*")
+"""A name is broken after each of these, so that ``lr=0.1`` and ``betas=(0.9,0.999)`` stay whole."""
 _FINER = "=_-."
 """Where a part is longer than a line, it is broken after one of these."""
 _WORDS = re.compile(r"[^ ]* *")
