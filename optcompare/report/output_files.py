@@ -74,4 +74,4 @@ def joined(names: Sequence[str], between: str = "+") -> str:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", name).strip("._-") or "run"
+    return re.sub(r"[^\w.+-]+", "_", name).strip("._+-") or "run"

@@ -85,7 +85,8 @@ def _section(result: Result, place: int, values: int) -> str:
         f'<p class="lead">{text(question(result))}</p></header>',
     ]
     if result.status != "finished":
-        parts.append(f'<p class="warning">{text(result.status)}: this is what was measured until then.</p>')
+        why = result.unfinished if result.is_under_way else f"{result.status}: this is what was measured until then"
+        parts.append(f'<p class="warning">{text(why)}.</p>')
     parts += ['<div class="answer">', _verdict(result), _certificate(result), "</div>"]
     if len(records):
         parts += _chart(result, place, values)
