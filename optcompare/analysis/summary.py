@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,22 +57,23 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     return pd.DataFrame(rows, columns=None if rows else ["arm", *PLAIN])
 
 
-def short_summary(summary: pd.DataFrame, column: str) -> pd.DataFrame:
+def short_summary(summary: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Choose the columns of a summary that answer the question.
 
     Args:
         summary: From :func:`summarize`.
-        column: The loss or metric that the verdict speaks of, such as ``valid_loss``.
+        columns: What arms are compared by, such as ``valid_loss``, and what the verdict speaks of, such as ``test_loss``.
 
     Returns:
-        One row an arm: ``arm``, ``final_<column>`` with ``_low`` and ``_high``, ``_median`` where a mean is unknown because
-        a seed was lost, ``goal_reached`` (trials) where there is a goal, ``updates``, ``train_seconds``, then
-        ``diverged, failed, interrupted, missed`` (trials). Columns that are empty are left out, and so are the last four
-        where they are zero for all arms.
+        One row an arm: ``arm``, for each of these columns ``final_<column>`` with ``_low`` and ``_high``, and ``_median`` where
+        a mean is unknown because a seed was lost, ``goal_reached`` (trials) where there is a goal, ``updates``,
+        ``train_seconds``, then ``diverged, failed, interrupted, missed`` (trials). Columns that are empty are left out, and so
+        are the last four where they are zero for all arms.
     """
-    final, found = f"final_{column}", summary.assign(**_missed(summary))
-    lost = final in found and found[final].isna().any()
-    ends = [f"{final}{end}" for end in ("", "_low", "_high", *(["_median"] if lost else []))]
+    found, ends = summary.assign(**_missed(summary)), list[str]()
+    for final in (f"final_{column}" for column in dict.fromkeys(columns)):
+        lost = final in found and found[final].isna().any()
+        ends += [f"{final}{end}" for end in ("", "_low", "_high", *(["_median"] if lost else []))]
     kept = [name for name in ("arm", *ends, "goal_reached", "updates", "train_seconds", *WRONG) if name in found]
     empty = [name for name in kept if name != "arm" and len(found) and found[name].isna().all()]
     none = [name for name in WRONG if name in found and not found[name].any()]

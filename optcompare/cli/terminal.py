@@ -139,7 +139,9 @@ class Reporter:
             return
         summary = result.summary(wide=True)
         self._say("")
-        self._table(*(summary_cells(summary) if self._wide else short_cells(summary, result.verdict_on)))
+        self._table(
+            *(summary_cells(summary) if self._wide else short_cells(summary, [result.compared, result.verdict_on]))
+        )
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self._say(interval_words(summary))
         if estimated(result.records):
@@ -277,7 +279,7 @@ def summary_as(form: str, result: Result, wide: bool = False) -> str:
     summary = result.summary(wide=True)
     if form == "csv":
         return str(summary.to_csv(index=False)).rstrip()
-    cells = summary_cells(summary) if wide else short_cells(summary, result.verdict_on)
+    cells = summary_cells(summary) if wide else short_cells(summary, [result.compared, result.verdict_on])
     return markdown(*cells) if form == "md" else latex(*cells)
 
 

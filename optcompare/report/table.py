@@ -37,28 +37,26 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
     return header, rows
 
 
-def short_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
+def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, list[Row]]:
     """Header and one row an arm: what the verdict speaks of, the goal, what it took, and what went wrong, if anything did.
 
     Args:
         summary: All columns of it.
-        column: The loss or metric that the verdict speaks of.
+        columns: As those of :func:`.summary.short_summary`.
     """
-    shown = list(short_summary(summary, column))
-    final, wrong = f"final_{column}", [name for name in WRONG if name in shown]
-    header = [
-        "arm",
-        *([_title(final)] if final in summary else []),
-        *(["reached goal"] if "goal_reached" in shown else []),
-    ]
-    header += ["updates", "train time", *wrong]
+    chosen = short_summary(summary, columns)
+    wrong, with_goal = [name for name in WRONG if name in chosen], "goal_reached" in chosen
+    finals = [name for name in dict.fromkeys(f"final_{column}" for column in columns) if name in summary]
+    header = ["arm", *map(_title, finals), *(["reached goal"] if with_goal else []), "updates", "train time", *wrong]
     rows = []
-    for (_, row), counts in zip(summary.iterrows(), short_summary(summary, column).to_dict("records"), strict=True):
-        cells = [str(row["arm"]), *([_with_interval(row, final)] if final in summary else [])]
-        cells += [_reached(row)] if "goal_reached" in shown else []
-        rows.append(
-            [*cells, _whole(row["updates"]), _seconds(row["train_seconds"]), *(_whole(counts[name]) for name in wrong)]
-        )
+    for (_, row), counts in zip(summary.iterrows(), chosen.to_dict("records"), strict=True):
+        cells = [
+            str(row["arm"]),
+            *(_with_interval(row, name) for name in finals),
+            *([_reached(row)] if with_goal else []),
+        ]
+        cells += [_whole(row["updates"]), _seconds(row["train_seconds"]), *(_whole(counts[name]) for name in wrong)]
+        rows.append(cells)
     return header, rows
 
 

@@ -29,6 +29,7 @@ from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
 from ..storage.under_way import is_under_way, snapshot
+from .how_far import CRASHED, UNDER_WAY, how_far
 from .trained_module import refuse_other_repeat, trained_module
 
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
     from ..analysis.batch_scaling import Curve
     from ..interfaces.workload import Workload
-
-CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
-UNDER_WAY = "this run is still under way"
 
 
 @dataclass(repr=False)
@@ -91,7 +89,7 @@ class ResultTables:
             repeat = ("repeat",) if comparison.repeats > 1 else ()
             records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat))
             crashed = values["status"] == "running"
-            unfinished = _under_way(comparison, trials) if under_way else CRASHED
+            unfinished = how_far(comparison, trials) if under_way else CRASHED
             return cls(
                 comparison=comparison,
                 records=records,
@@ -129,11 +127,11 @@ class ResultTables:
 
         Args:
             wide: All columns, as in ``summary.csv``; see :func:`optcompare.analysis.summary.summarize`. Otherwise only what
-                the verdict speaks of, what it took, and what went wrong; see
+                arms are compared by and the verdict speaks of, what it took, and what went wrong; see
                 :func:`optcompare.analysis.summary.short_summary`.
         """
         summary = summarize(*self.reported, self.goal)
-        return summary if wide else short_summary(summary, self.verdict_on)
+        return summary if wide else short_summary(summary, [self.compared, self.verdict_on])
 
     @property
     def goal(self) -> Goal | None:
@@ -305,16 +303,6 @@ def describe(
         "notes": list(notes),
         "environment": dict(environment),
     }
-
-
-def _under_way(comparison: Comparison, trials: pd.DataFrame) -> str:
-    planned = len([*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
-    going_on = pd.Series(False, index=trials.index)
-    if "budget" in trials:  # an earlier run's trials end again when they have been trained up to the larger budget
-        shorter = (trials["budget"] < comparison.budget.amount) & (trials["phase"] == "report")
-        going_on = shorter & (trials["status"] == "finished") & (trials["reason"].fillna("") == "")
-    going_on |= trials["status"] == "interrupted"
-    return f"{UNDER_WAY}; {(~going_on).sum():,} of {planned:,} trials have ended"
 
 
 def _looks(path: Path, about: Mapping[str, Any]) -> History:

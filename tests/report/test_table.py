@@ -148,7 +148,7 @@ def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_ha
 
 
 def short(**changes: object) -> dict[str, str]:
-    header, (row,) = short_cells(summary(**changes), "train_loss")
+    header, (row,) = short_cells(summary(**changes), ["train_loss", "train_loss"])
     return dict(zip(header, row, strict=True))
 
 
@@ -177,12 +177,12 @@ def test_the_short_row_says_what_went_wrong():
 
 def test_columns_that_are_empty_or_zero_for_all_arms_are_left_out_of_the_short_summary():
     table = pd.concat([summary(), summary(arm="mini", diverged=2)])
-    assert [*short_summary(table, "train_loss")] == [
+    assert [*short_summary(table, ["train_loss"])] == [
         "arm", "final_train_loss", "final_train_loss_low", "final_train_loss_high", "updates", "train_seconds", "diverged",
     ]  # fmt: skip
     ends = {f"final_train_loss{end}": NAN for end in ("", "_low", "_high")}
     lost = summary(**ends, final_train_loss_median=INF, diverged=2)
-    assert [*short_summary(lost, "train_loss")] == [
+    assert [*short_summary(lost, ["train_loss"])] == [
         "arm", "final_train_loss_median", "updates", "train_seconds", "diverged",
     ]  # fmt: skip
-    assert short_summary(lost, "train_loss")["final_train_loss_median"].tolist() == [INF]
+    assert short_summary(lost, ["train_loss"])["final_train_loss_median"].tolist() == [INF]
