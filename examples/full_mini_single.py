@@ -16,6 +16,6 @@ result = optcompare.compare(
     epochs=10,
 )
 columns = ["arm", "lr", "final_valid_loss", "final_valid_accuracy", "updates"]
-print(result.summary()[columns].to_string(index=False))
+print(result.summary(wide=True)[columns].to_string(index=False))
 print("\n".join(result.verdict()))
 result.plot().savefig(sys.argv[1] if len(sys.argv) > 1 else "full_mini_single.png")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
+
 import pytest
 
 from optcompare.planning import reference_check
@@ -12,6 +15,20 @@ from optcompare.registry.manager import Registry
 def time_for_the_reference_check() -> None:
     """How many updates are checked may depend on how fast the machine is; what tests expect of them may not."""
     reference_check._SECONDS = 60.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[str]]:
+    """Looks at merged runs are recorded for the user; those of tests are not."""
+    root = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(root / "fixtures"))
+        yield (str(root / str(number)) for number in count())
+
+
+@pytest.fixture(autouse=True)
+def state_directory_of_its_own(state_directories: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", next(state_directories))
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,11 @@ class History:
 
 def fingerprint_of(trials: pd.DataFrame) -> str:
     """Return a fingerprint of what trials were and how they ended, whatever their order and the labels of their arms."""
+    return hashlib.sha256("\n".join(sorted(trial_rows(trials))).encode()).hexdigest()
+
+
+def trial_rows(trials: pd.DataFrame) -> list[str]:
+    """What each trial was and how it ended, in a line of text, whatever the label of its arm."""
     numbers = [trials[name].astype("int64") for name in _NUMBERS if name in trials]
     columns = [*numbers, *(trials[name].fillna("") for name in _TEXTS if name in trials)]
-    rows = sorted("\t".join(map(str, row)) for row in zip(*columns, strict=True))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    return ["\t".join(map(str, row)) for row in zip(*columns, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from .time_to_goal import COSTS, time_to_goal
 PLAIN = (
     "strategy", "optimizer", "lr", "seeds", "diverged", "failed", "interrupted", "updates", "samples", "train_seconds",
 )  # fmt: skip
+
+WRONG = ("diverged", "failed", "interrupted", "missed")
+"""What may go wrong with a trial; a trial that diverged or failed misses the goal, too."""
 
 
 def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = None) -> pd.DataFrame:
@@ -51,6 +55,37 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
             row |= _goal_columns(times[times["arm"] == arm])
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["arm", *PLAIN])
+
+
+def short_summary(summary: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Choose the columns of a summary that answer the question.
+
+    Args:
+        summary: From :func:`summarize`.
+        columns: What arms are compared by, such as ``valid_loss``, and what the verdict speaks of, such as ``test_loss``.
+
+    Returns:
+        One row an arm: ``arm``, for each of these columns ``final_<column>`` with ``_low`` and ``_high``, and ``_median`` where
+        a mean is unknown because a seed was lost, ``goal_reached`` (trials) where there is a goal, ``updates``,
+        ``train_seconds``, then ``diverged, failed, interrupted, missed`` (trials). Columns that are empty are left out, and so
+        are the last four where they are zero for all arms.
+    """
+    found, ends = summary.assign(**_missed(summary)), list[str]()
+    for final in (f"final_{column}" for column in dict.fromkeys(columns)):
+        lost = final in found and found[final].isna().any()
+        ends += [f"{final}{end}" for end in ("", "_low", "_high", *(["_median"] if lost else []))]
+    kept = [name for name in ("arm", *ends, "goal_reached", "updates", "train_seconds", *WRONG) if name in found]
+    empty = [name for name in kept if name != "arm" and len(found) and found[name].isna().all()]
+    none = [name for name in WRONG if name in found and not found[name].any()]
+    return found[[name for name in kept if name not in {*empty, *none}]]
+
+
+def _missed(summary: pd.DataFrame) -> dict[str, pd.Series]:
+    """How many trials came to an end without the goal, where there is one."""
+    if "goal_reached" not in summary:
+        return {}
+    trials = summary["trials"] if "trials" in summary else summary["seeds"]
+    return {"missed": trials - summary["interrupted"] - summary["goal_reached"]}
 
 
 def _counts(trials: pd.DataFrame) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.file_paths import comma_hints, list_items
+from ..core.parameters import suggestion
 from ..errors import ComparisonError
 from ..storage.run_dir import refuse_occupied, safe_name
 
@@ -29,6 +30,7 @@ _FREE_WITH_CONFIG = {
     "dry_run",
     "quiet",
     "as_json",
+    "wide",
     "memory",
     "verbose",
     "checkpoint",
@@ -61,7 +63,7 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
 
 _FREE_WITH_RESUME = {
     "resume", "force", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin", "dry_run",
-    "quiet", "as_json", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
+    "quiet", "as_json", "wide", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
 }  # fmt: skip
 
 
@@ -269,7 +271,8 @@ def plot_formats(text: str) -> list[str]:
     formats = [part.strip().lower() for part in text.split(",")]
     for name in formats:
         if name not in FORMATS:
-            raise ComparisonError(f"unknown plot format '{name}'; give {', '.join(FORMATS)}, separated by commas")
+            known = f"give {', '.join(FORMATS)}, separated by commas"
+            raise ComparisonError(f"unknown plot format '{name}'{suggestion(name, FORMATS)}; {known}")
     return formats
 
 

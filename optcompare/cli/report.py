@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .runs import name_missing_glyphs, warn
+from .runs import Nearest, name_missing_glyphs, warn
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
@@ -32,13 +32,20 @@ Examples:
     help=f"{', '.join(FIGURES)}; or a panel: batch_size, noise_scale, grad_cosine, sharpness, plane, or a plugin's.  "
     "[default: the comparison plot]",
 )
-@click.option("--x", type=click.Choice(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
+@click.option("--x", type=Nearest(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
 @click.option(
     "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
 )
 @click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
-@click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
+@click.option("--table", type=Nearest(TABLES), help="Prints the summary as a table instead; csv: every column.")
+@click.option("--wide", is_flag=True, help="All columns of the summary, and how final values spread over seeds.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="Where files are written, as RUN-FIGURE.png; no run directory.  [default: the current directory]",
+)
 @click.option(
     "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin with panels; may be given several times."
 )
@@ -46,12 +53,15 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     """Draws figures and prints tables from run directories, without training.
 
     Several runs of the same workload are merged, unless their fingerprints show
-    that they did not ask the same question.
+    that they did not ask the same question. Run directories are only read, also
+    while a run is under way; it is said then how many of its trials have ended.
     """
+    from ..core.parameters import suggestion
     from ..registry.manager import Registry
     from ..report.figures import save_figures
+    from ..report.output_files import names_of_runs, refuse_run_directory
     from ..report.panels import make_panels
-    from ..report.result import load_all
+    from ..report.result import load_with_paths
     from .options import plot_formats
     from .terminal import Reporter, summary_as
 
@@ -59,23 +69,31 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     registry = Registry.load(options["plugin"], kind="panels")
     warn(registry.warnings)
     panels = make_panels(registry)
-    if figure is not None and figure not in (*FIGURES, *panels):
-        raise click.BadParameter(f"'{figure}' is none of {', '.join((*FIGURES, *panels))}", param_hint="'--figure'")
+    known = (*FIGURES, *panels)
+    if figure is not None and figure not in known:
+        said = f"'{figure}' is none of {', '.join(known)}{suggestion(figure, known)}"
+        raise click.BadParameter(said, param_hint="'--figure'")
     if "html" in formats and (options["figure"] or options["x"] or options["width"]):
         raise click.UsageError(
             "--format html makes a page of the whole comparison; leave out --figure, --x and --width"
         )
-    results = load_all(directories)
+    if not options["table"]:
+        refuse_run_directory(options["out"])
+    loaded = load_with_paths(directories)
+    results = [result for result, _ in loaded]
     for result in results:
         result.panels = panels
+        if result.unfinished:
+            which = f"{result.comparison.workload.label}: " if len(results) > 1 else ""
+            click.echo(f"note: {which}{result.unfinished}", err=True)
     if options["table"]:
-        click.echo("\n\n".join(summary_as(options["table"], result) for result in results))
+        click.echo("\n\n".join(summary_as(options["table"], result, options["wide"]) for result in results))
         return
     name_missing_glyphs(results)
-    say = Reporter(quiet=False)
+    say = Reporter(quiet=False, wide=options["wide"])
     if figure is None:
         for result in results:
             say.summary(result)
-    out = options["out"] or directories[0]
-    for path in save_figures(results, figure, out, formats, options["x"], options["width"]):
+    names = names_of_runs([paths for _, paths in loaded], [result.comparison.workload.label for result in results])
+    for path in save_figures(results, figure, options["out"], formats, options["x"], options["width"], runs=names):
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")

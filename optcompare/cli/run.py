@@ -170,6 +170,7 @@ Examples:
     help="Final states to keep, from which --resume --epochs trains on; 0: none.",
 )
 @with_options(*MEASURING, *MACHINE, *OUTPUT)
+@click.option("--wide", is_flag=True, help="Prints all columns of the summary, and how final values spread over seeds.")
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
     """Trains every strategy from the same weights in the same order, and draws one comparison plot.
@@ -184,7 +185,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
 
     formats = plot_formats(options["formats"])
     given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]
-    say = Reporter(quiet=options["quiet"] or options["as_json"], aside=tells_programs(options))
+    say = Reporter(quiet=options["quiet"] or options["as_json"], aside=tells_programs(options), wide=options["wide"])
     earlier = None
     if options["memory"] is not None:
         check_memory(options["memory"])

@@ -90,6 +90,16 @@ OUTPUT = (
 )
 
 
+class Nearest(click.Choice[str]):
+    """One of some names; the error for another names the nearest."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Click's message with a suggestion."""
+        from ..core.parameters import suggestion
+
+        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + suggestion(str(value), self.choices)
+
+
 def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Options that several commands have, in this order."""
 
@@ -182,7 +192,7 @@ def exit_code(result: Result) -> int:
 def result_as_json(result: Result, plot: Path) -> dict[str, Any]:
     import dataclasses
 
-    summary = json.loads(result.summary().to_json(orient="records", double_precision=15))
+    summary = json.loads(result.summary(wide=True).to_json(orient="records", double_precision=15))
     return {
         "status": result.status,
         "verdict": result.verdict(),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 import math
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..analysis.statistics import estimated, on_shared_clock
@@ -23,8 +23,8 @@ from ..errors import printable
 from ..execution.progress import Lines, progress
 from ..interfaces.optimizer import hyperparameters
 from ..report.table import (
+    OF_GOAL,
     SCALING_LEGEND,
-    aligned,
     certificate_lines,
     goal_cells,
     interval_words,
@@ -32,12 +32,14 @@ from ..report.table import (
     markdown,
     pair_cells,
     scaling_cells,
+    short_cells,
     spread_cells,
     summary_cells,
     trial_name,
     tuning_cells,
     tuning_words,
 )
+from .fitted_tables import fitted
 
 if TYPE_CHECKING:
     from ..planning.dry_run import Estimate
@@ -50,10 +52,11 @@ _IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize
 
 
 class Reporter:
-    """Speaks to the user during a run, or keeps quiet; ``aside``: on standard error, where the other one is a program's."""
+    """Speaks to the user during a run, or keeps quiet; ``aside``: on standard error, where the other one is a program's;
+    ``wide``: with all columns of the summary."""
 
-    def __init__(self, quiet: bool, aside: bool = False) -> None:
-        self._quiet, self.aside = quiet, aside
+    def __init__(self, quiet: bool, aside: bool = False, wide: bool = False) -> None:
+        self._quiet, self.aside, self._wide = quiet, aside, wide
         self._out = Console(highlight=False, soft_wrap=True, stderr=aside)
 
     def question(self, comparison: Comparison, notes: Sequence[str]) -> None:
@@ -134,9 +137,11 @@ class Reporter:
         """The summary, what the goal took, the pairs against the baseline, and the verdict."""
         if self._quiet:
             return
-        summary = result.summary()
+        summary = result.summary(wide=True)
         self._say("")
-        self._table(*summary_cells(summary))
+        self._table(
+            *(summary_cells(summary) if self._wide else short_cells(summary, [result.compared, result.verdict_on]))
+        )
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self._say(interval_words(summary))
         if estimated(result.records):
@@ -147,14 +152,14 @@ class Reporter:
             self._say("")
             self._table(*goal_cells(summary, str(result.goal)))
         both = dict.fromkeys([result.compared, result.verdict_on])
-        for column in both if several and len(result.reported[1]) else ():
+        for column in both if self._wide and several and len(result.reported[1]) else ():
             self._say("")
             self._table(*spread_cells(summary, column))
         pairs = result.pairs()
         if len(pairs):
             self._say("")
             self._say(f"against {result.baseline}, seed by seed")
-            self._table(*pair_cells(pairs, result.verdict_on))
+            self._table(*pair_cells(pairs, result.verdict_on), breaks=[OF_GOAL])
         self._say("")
         for sentence in result.verdict():
             self._say(sentence)
@@ -246,19 +251,23 @@ class Reporter:
         self._say(tuning_words(result.comparison.tuning))
 
     def _say(self, text: str) -> None:
-        self._out.print(Text("\n".join(map(printable, text.split("\n")))))
+        lines = map(printable, text.split("\n"))
+        self._out.print(Text("\n".join(map(self._broken, lines) if self._out.is_terminal else lines)))
 
-    def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        if not self._out.is_terminal:
-            for line in aligned(header, rows):
-                self._say(line)
-            return
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for i, title in enumerate(header):
-            table.add_column(Text(title), justify="left" if i == 0 else "right")
-        for row in rows:
-            table.add_row(*map(Text, row))
-        self._out.print(table, soft_wrap=False)
+    def _broken(self, line: str) -> str:
+        """A line of prose broken between words, where a terminal would break it within one; a long path stays whole."""
+        parts = textwrap.wrap(line, self._out.width, break_long_words=False, break_on_hyphens=False)
+        return "\n".join(parts) if cell_len(line) > self._out.width else line
+
+    def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]], breaks: Sequence[int] = ()) -> None:
+        """A table that is not wider than the terminal, or than 80 columns elsewhere (or ``COLUMNS``)."""
+        cells = [[printable(cell) for cell in row] for row in (header, *rows)]
+        for number, (titles, lines) in enumerate(fitted(cells[0], cells[1:], self._out.width, breaks)):
+            if number:
+                self._out.print()
+            self._out.print(Text("\n".join(titles), style="bold" if self._out.is_terminal else ""))
+            for line in lines:
+                self._out.print(Text(line))
 
 
 def _rate(arm: Arm) -> str:
@@ -266,11 +275,12 @@ def _rate(arm: Arm) -> str:
     return f"{arm.optimizer.label} lr {arm.lr:g}{scheduled}" + (f", clip {arm.clip:g}" if arm.clip is not None else "")
 
 
-def summary_as(form: str, result: Result) -> str:
-    """The summary as ``csv`` (every number), ``md`` or ``latex`` (as on the terminal)."""
+def summary_as(form: str, result: Result, wide: bool = False) -> str:
+    """The summary as ``csv`` (every number), ``md`` or ``latex`` (as on the terminal; ``wide``: as there with --wide)."""
+    summary = result.summary(wide=True)
     if form == "csv":
-        return str(result.summary().to_csv(index=False)).rstrip()
-    cells = summary_cells(result.summary())
+        return str(summary.to_csv(index=False)).rstrip()
+    cells = summary_cells(summary) if wide else short_cells(summary, [result.compared, result.verdict_on])
     return markdown(*cells) if form == "md" else latex(*cells)
 
 

@@ -1,4 +1,4 @@
-"""The looks at a run's trials before it goes on: read, noted where an earlier version gave them, missed where they are gone."""
+"""The looks at a run's trials before it goes on: read, noted where an earlier version or a merge gave them, missed if gone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.journal import has_tables
 from ..storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, read_looks
+from ..storage.merged_looks import looks_at_any_of
 
 
 def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
@@ -45,6 +46,19 @@ def note_unrecorded_look(directory: Path) -> None:
     if given is not None:
         add_unrecorded(directory)
         add_look(directory, given)
+
+
+def note_looks_at_merged_runs(directory: Path) -> None:
+    """Add the looks at merged runs that concern trials of this run, which are recorded outside of run directories.
+
+    They are found by the trials as they are now, which may change when the run goes on; see :mod:`.storage.merged_looks`.
+    """
+    if not has_tables(directory):
+        return
+    known = {look.trials for look in read_looks(directory).looks}
+    for look in looks_at_any_of(ResultTables.read(directory).reported[1]).looks:
+        if look.trials not in known:
+            add_look(directory, look)
 
 
 def looks_of(out: Path | None) -> History:

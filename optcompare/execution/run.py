@@ -29,13 +29,14 @@ from ..storage.journal import Journal, forget_parts
 from ..storage.looks_file import looks_so_far
 from ..storage.provenance import describe_environment, other_sources
 from ..storage.resume import Earlier, refuse_changes
+from ..storage.under_way import PROCESS, this_process
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
-from .earlier_looks import looks_of, note_unrecorded_look, refuse_missing_looks
+from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
@@ -105,8 +106,9 @@ def execute(
         if out is not None:
             stack.enter_context(run_dir.reserved(out, occupied=earlier is not None))
             note_unrecorded_look(out)
+            note_looks_at_merged_runs(out)
             about = describe(comparison, "running", environment, prepared.notes, [])
-            run_dir.write_json(out, {**about, "looks": looks_so_far(out)})
+            run_dir.write_json(out, {**about, "looks": looks_so_far(out), PROCESS: this_process()})
         registry.notify("run_started", comparison=comparison)
         for tracker in trackers:
             tracker.run_started(comparison)

@@ -15,8 +15,10 @@ from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
 from ..analysis.statistics import estimated, final_values, on_shared_clock, verdict_column
 from ..core.columns import trial_key
+from ..core.parameters import suggestion
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
+from .output_files import joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +51,12 @@ def figure(kind: str, results: Result | Sequence[Result], x: str | None = None, 
 def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
     """One comparison's figure; arguments and errors as those of :func:`figure`."""
     if kind != "tuning" and result.reported[1].empty:
-        raise ComparisonError("this run was interrupted while it was tuned; there is only --figure tuning to draw")
+        what = (
+            f"{result.unfinished}, all of tuning"
+            if result.is_under_way
+            else "this run was interrupted while it was tuned"
+        )
+        raise ComparisonError(f"{what}; there is only --figure tuning to draw")
     _check_width(width)
     drawn: Mapping[str, Callable[[], Figure]] = {
         "loss": lambda: _loss(result, x),
@@ -100,25 +107,30 @@ def save_figures(
     formats: Sequence[str],
     x: str | None = None,
     width: float | None = None,
+    *,
+    runs: Sequence[str] | None = None,
 ) -> list[Path]:
     """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files.
 
     ``html`` among the formats is one page of all results; it goes with the comparison plot, not with another figure.
+    ``runs``: a name for each result, with which its files begin, as in ``RUN-pairs.png`` and ``RUN-report.html``.
     """
     if "html" in formats:
         pictures = [suffix for suffix in formats if suffix != "html"]
-        beside = save_figures(results, kind, out, pictures, x, width) if pictures else []
-        return beside if kind is not None else [*beside, _save_page(results, out)]
+        beside = save_figures(results, kind, out, pictures, x, width, runs=runs) if pictures else []
+        return beside if kind is not None else [*beside, _save_page(results, out, runs)]
     if width is not None and kind in (None, "loss", "paths"):
         raise ComparisonError(f"the {kind or 'comparison'} plot is 10 inches wide; --width is for the other figures")
     inches = 7.0 if width is None else width
     if kind in ACROSS:
-        return _save(figure_across(kind, results, x, inches), out, kind, formats)
+        name = kind if runs is None else f"{joined(runs)}-{kind}"
+        return _save(figure_across(kind, results, x, inches), out, name, formats)
     drawn = [(result, figure_of(kind or "loss", result, x if kind else None, inches)) for result in results]
     paths = []
-    for result, picture in drawn:
+    for place, (result, picture) in enumerate(drawn):
         suffix = f"-{safe_name(result.comparison.workload.label)}" if len(results) > 1 else ""
-        paths += _save(picture, out, (kind or "comparison") + suffix, formats)
+        name = f"{kind or 'comparison'}{suffix}" if runs is None else f"{runs[place]}-{kind or 'comparison'}"
+        paths += _save(picture, out, name, formats)
     return paths
 
 
@@ -171,11 +183,11 @@ def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list
     return paths
 
 
-def _save_page(results: Sequence[Result], out: Path) -> Path:
+def _save_page(results: Sequence[Result], out: Path, runs: Sequence[str] | None) -> Path:
     from .html.page import page
 
     make_directory(out)
-    path = out / "comparison.html"
+    path = out / ("comparison.html" if runs is None else f"{joined(runs)}-report.html")
     write_atomically(path, lambda place: place.write_text(page(results), encoding="utf-8"))
     return path
 
@@ -226,7 +238,8 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
     if kind not in panels:
-        raise ComparisonError(f"there is no figure '{kind}'; there are {', '.join((*FIGURES, *panels))}")
+        names = (*FIGURES, *panels)
+        raise ComparisonError(f"there is no figure '{kind}'{suggestion(kind, names)}; there are {', '.join(names)}")
     panel, tables = panels[kind], result.panel_tables()
     try:
         if panel.reads not in tables or not panel.wants(tables[panel.reads]):

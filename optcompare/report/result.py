@@ -15,6 +15,7 @@ from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
 from ..storage.looks_file import add_look, add_unrecorded, looks_so_far, read_looks
+from ..storage.merged_looks import add_merged_look, looks_at_any_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,8 +45,11 @@ class Result(ResultTables):
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
         from .plots.comparison import comparison_figure
 
-        note = None if self.status == "finished" else "interrupted: what was measured until then"
+        note = None if self.status == "finished" else self._what_is_missing()
         return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
+
+    def _what_is_missing(self) -> str:
+        return self.unfinished if self.is_under_way else "interrupted: what was measured until then"
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
         """The panels that have something to show of this run, with what they show it of: a plugin's first."""
@@ -158,27 +162,35 @@ def load(directory: str | Path) -> Result:
 def load_all(directories: Sequence[Path]) -> list[Result]:
     """One result a workload: directories of several runs are opened, runs of one workload merged.
 
-    Runs together are trials that were not seen before: that look is recorded in the directory of each.
+    Runs together are trials that were not seen before: that look is recorded; see :mod:`.storage.merged_looks`. The run
+    directories stay as they are.
     """
+    return [result for result, _ in load_with_paths(directories)]
+
+
+def load_with_paths(directories: Sequence[Path]) -> list[tuple[Result, list[Path]]]:
+    """:func:`load_all`, each result with the run directories that it is from."""
     by_workload: dict[str, list[tuple[Path, Result]]] = {}
     for path in run_directories(directories):
         result = load(path)
         by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
-    return [_looked_at(merge(found), found) for found in by_workload.values()]
+    return [
+        (_looked_at(merge(found)) if len(found) > 1 else found[0][1], [path for path, _ in found])
+        for found in by_workload.values()
+    ]
 
 
-def _looked_at(merged: Result, runs: Sequence[tuple[Path, Result]]) -> Result:
-    """Records the look at merged runs in each directory; where one cannot be written, not all looks are recorded."""
-    look = None if merged.looks.holds(merged.reported[1]) else merged.as_past_look()
-    if len(runs) == 1 or look is None:
+def _looked_at(merged: Result) -> Result:
+    """Counts the earlier looks at merged runs, and records this one; where it cannot be written, not all are recorded."""
+    trials = merged.reported[1]
+    merged.looks = merged.looks.together_with(looks_at_any_of(trials))
+    look = None if merged.looks.holds(trials) else merged.as_past_look()
+    if look is None:
         return merged
     recorded = True
-    for directory, run in runs:
-        try:
-            if not (run.looks.recorded or run.looks.looks):
-                add_unrecorded(directory)
-            add_look(directory, look)
-        except RunDirectoryError:
-            recorded = False
+    try:
+        add_merged_look(look, trials)
+    except RunDirectoryError:
+        recorded = False
     merged.looks = merged.looks.followed_by(look, recorded)
     return merged

@@ -11,6 +11,7 @@ import pandas as pd
 from ..analysis.certificate import Check
 from ..analysis.lr_scores import best_rates, expected_best, tuned_key
 from ..analysis.pairing import FEWEST_REPEATS
+from ..analysis.summary import WRONG, short_summary
 from ..core.formatting import duration, number, probability
 from ..core.tuning import Tuning
 
@@ -36,6 +37,33 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
     return header, rows
 
 
+def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, list[Row]]:
+    """Header and one row an arm: what the verdict speaks of, the goal, what it took, and what went wrong, if anything did.
+
+    Args:
+        summary: All columns of it.
+        columns: As those of :func:`.summary.short_summary`.
+    """
+    chosen = short_summary(summary, columns)
+    wrong, with_goal = [name for name in WRONG if name in chosen], "goal_reached" in chosen
+    finals = [name for name in dict.fromkeys(f"final_{column}" for column in columns) if name in summary]
+    header = ["arm", *map(_title, finals), *(["reached goal"] if with_goal else []), "updates", "train time", *wrong]
+    rows = []
+    for (_, row), counts in zip(summary.iterrows(), chosen.to_dict("records"), strict=True):
+        cells = [
+            str(row["arm"]),
+            *(_with_interval(row, name) for name in finals),
+            *([_reached(row)] if with_goal else []),
+        ]
+        cells += [_whole(row["updates"]), _seconds(row["train_seconds"]), *(_whole(counts[name]) for name in wrong)]
+        rows.append(cells)
+    return header, rows
+
+
+def _reached(row: pd.Series) -> str:
+    return f"{round(row['goal_reached'])} of {round(row.get('trials', row['seeds']))}"
+
+
 def _rates(row: pd.Series) -> str:
     """An arm's learning rate, or the lowest and the highest of its tuning repeats."""
     return _from_to(float(row["lr_min"]), float(row["lr_max"])) if "lr_min" in row else f"{row['lr']:.4g}"
@@ -55,6 +83,10 @@ def interval_words(summary: pd.DataFrame) -> str:
         return f"{over}; no interval, for it takes {FEWEST_REPEATS} repeats and 2 seeds or more"
     several = bool((summary["seeds"] > 1).any())
     return "mean over seeds ± half of its 95% t interval" if several else "one seed: no interval"
+
+
+OF_GOAL = 6
+"""The first column of :func:`pair_cells` that is about the goal."""
 
 
 def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
@@ -93,7 +125,7 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
     """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it is known."""
     header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]
     rows = [
-        [str(row["arm"]), f"{round(row['goal_reached'])} of {round(row.get('trials', row['seeds']))}",
+        [str(row["arm"]), _reached(row),
          number(row["goal_samples"]), number(row["goal_updates"]),
          _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
          f"{number(row['goal_resolution'])} samples" if not math.isnan(row["goal_resolution"]) else "–"]

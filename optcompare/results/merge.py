@@ -13,6 +13,7 @@ from ..analysis.certificate import Check
 from ..analysis.statistics import final_columns
 from ..core.columns import run_key
 from ..core.comparison import Comparison
+from ..core.parameters import suggestion
 from ..core.tuning import Repeat
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
@@ -107,7 +108,9 @@ def _runs(directory: Path) -> list[Path]:
         return [directory]
     inside = sorted(path.parent for path in directory.glob(f"*/{run_dir.COMPARISON}"))
     if not inside:
-        raise RunDirectoryError(f"{directory} is no run directory and holds none; give what --out named")
+        beside = [path.parent.name for path in directory.parent.glob(f"*/{run_dir.COMPARISON}")]
+        nearest = "" if directory.exists() else suggestion(directory.name, beside)
+        raise RunDirectoryError(f"{directory} is no run directory and holds none{nearest}; give what --out named")
     return inside
 
 

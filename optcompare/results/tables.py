@@ -18,7 +18,7 @@ from ..analysis.lr_scores import rate_scores
 from ..analysis.paired import pairs
 from ..analysis.rate_sensitivity import rate_sensitivity
 from ..analysis.statistics import compared_column, verdict_column
-from ..analysis.summary import summarize
+from ..analysis.summary import short_summary, summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
 from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
@@ -28,6 +28,8 @@ from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
+from ..storage.under_way import is_under_way, snapshot
+from .how_far import CRASHED, UNDER_WAY, how_far
 from .trained_module import refuse_other_repeat, trained_module
 
 if TYPE_CHECKING:
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
 
     from ..analysis.batch_scaling import Curve
     from ..interfaces.workload import Workload
-
-CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
 
 
 @dataclass(repr=False)
@@ -74,23 +74,29 @@ class ResultTables:
         where something is missing or damaged.
         """
         path = Path(directory)
-        values = run_dir.read_json(path)
+        return snapshot(path, lambda values: cls._read(path, values))
+
+    @classmethod
+    def _read(cls, path: Path, values: Mapping[str, Any]) -> Self:
+        under_way = is_under_way(path, values)
         if not has_tables(path) and values.get("status") == "running":
             raise RunDirectoryError(
+                f"{path} holds no trial yet: this run is still under way, and the first has not ended" if under_way else
                 f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
-            )
+            )  # fmt: skip
         try:
             comparison = Comparison.from_json(values["comparison"])
             repeat = ("repeat",) if comparison.repeats > 1 else ()
             records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat))
             crashed = values["status"] == "running"
+            unfinished = how_far(comparison, trials) if under_way else CRASHED
             return cls(
                 comparison=comparison,
                 records=records,
                 trials=trials,
                 certificate=[Check(**check) for check in values["certificate"]],
                 status="interrupted" if crashed else values["status"],
-                notes=[*values["notes"], *([CRASHED] if crashed else [])],
+                notes=[*values["notes"], *([unfinished] if crashed else [])],
                 environment=values["environment"],
                 paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
                 plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
@@ -102,13 +108,30 @@ class ResultTables:
             ) from error
 
     @property
+    def unfinished(self) -> str:
+        """In a sentence that the run was killed, or that it is still under way and how far it is; empty where it ended."""
+        return next((note for note in self.notes if note == CRASHED or note.startswith(UNDER_WAY)), "")
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the run was going on when it was read."""
+        return self.unfinished.startswith(UNDER_WAY)
+
+    @property
     def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Records and trials without those of tuning."""
         return self.of_phase("report")
 
-    def summary(self) -> pd.DataFrame:
-        """One row an arm: final and best losses and metrics over seeds, updates, samples, seconds; what the goal took."""
-        return summarize(*self.reported, self.goal)
+    def summary(self, wide: bool = False) -> pd.DataFrame:
+        """Summarise each arm in a row.
+
+        Args:
+            wide: All columns, as in ``summary.csv``; see :func:`optcompare.analysis.summary.summarize`. Otherwise only what
+                arms are compared by and the verdict speaks of, what it took, and what went wrong; see
+                :func:`optcompare.analysis.summary.short_summary`.
+        """
+        summary = summarize(*self.reported, self.goal)
+        return summary if wide else short_summary(summary, [self.compared, self.verdict_on])
 
     @property
     def goal(self) -> Goal | None:
@@ -144,7 +167,7 @@ class ResultTables:
 
     def look(self) -> Look:
         """Which look at these trials this is; trials of a run that is under way are only described."""
-        withheld = "this run has not come to its end" if CRASHED in self.notes else ""
+        withheld = "this run has not come to its end" if self.unfinished else ""
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
@@ -258,7 +281,7 @@ class ResultTables:
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
-        return str(self.summary().to_csv(index=False, lineterminator="\n")).encode()
+        return str(self.summary(wide=True).to_csv(index=False, lineterminator="\n")).encode()
 
 
 def describe(

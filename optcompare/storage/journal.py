@@ -276,7 +276,8 @@ def read_run(
 def _read_parts(
     directory: Path, trials: Sequence[Path], record_columns: Sequence[str], trial_columns: Sequence[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    whole = (directory / RECORDS).is_file() or not trials
+    both = (directory / RECORDS).is_file() and (directory / TRIALS).is_file()  # a run may be about to write the second
+    whole = both or not trials
     found = [(directory, RECORDS, TRIALS)] if whole else []
     found += [(directory / PARTS, path.name.replace(TRIALS, RECORDS), path.name) for path in trials]
     pairs = [(read_table(place, a, record_columns), read_table(place, b, trial_columns)) for place, a, b in found]

@@ -40,7 +40,7 @@ class JsonLines(Tracker):
 
     def run_finished(self, result: Result) -> None:
         held = all(check.held for check in result.certificate)
-        verdict, summary = result.verdict(), result.summary().to_dict("records")
+        verdict, summary = result.verdict(), result.summary(wide=True).to_dict("records")
         self._say("run_finished", status=result.status, verdict=verdict, fair=held, summary=summary)
 
     def _say(self, event: str, **values: Any) -> None:

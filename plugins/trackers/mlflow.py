@@ -92,7 +92,7 @@ class MLflow(Tracker):
 
     def run_finished(self, result: Result) -> None:
         tags = {"mlflow.note.content": "\n\n".join(result.verdict()), "optcompare.status": result.status}
-        summary = result.summary()
+        summary = result.summary(wide=True)
         now = int(time.time() * 1000)
         losses = [f"final_{result.compared}", *(name for name in summary if name == "final_test_loss")]
         metrics = [

@@ -202,7 +202,7 @@ class TestCommand:
 
     def test_report_draws_it_again(self, study, tmp_path, capsys):
         assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (0, None)
-        assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"{study.name}-scaling.png").read_bytes().startswith(b"\x89PNG")
 
     def test_it_is_resumed_with_more_epochs_without_training_again_what_ended(self, study, tmp_path, capsys):
         copy = tmp_path / "copy"

@@ -124,7 +124,7 @@ def test_trials_that_diverged_are_not_measured_and_count_as_the_worst(trainer):
     result = compare(workload, "full", seeds=3, epochs=30, lr=1e8, trainer=trainer)
     assert set(result.trials["status"]) == {"diverged"}
     assert result.records["test_loss"].isna().all()
-    assert result.summary()["final_test_loss_median"].tolist() == [math.inf]
+    assert result.summary(wide=True)["final_test_loss_median"].tolist() == [math.inf]
 
 
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
@@ -211,11 +211,11 @@ def test_a_loss_that_is_no_mean_over_its_rows_is_refused():
 
 def test_without_one_there_are_no_such_columns():
     result = compare(held_out(test=None), "full", seeds=1, epochs=1)
-    assert not [name for name in (*result.records, *result.summary()) if "test" in name]
+    assert not [name for name in (*result.records, *result.summary(wide=True)) if "test" in name]
 
 
 def test_the_summary_holds_its_final_values_alone():
-    names = [name for name in compare(held_out(), "full", seeds=2, epochs=1).summary() if "test" in name]
+    names = [name for name in compare(held_out(), "full", seeds=2, epochs=1).summary(wide=True) if "test" in name]
     ends = ["", "_low", "_high", "_median", "_min", "_max"]
     assert names == [f"final_{column}{end}" for column in TESTED for end in ends]
 

@@ -233,9 +233,11 @@ def test_splits_reach_the_comparison_and_are_said(place):
     assert "| 4 seeds on 2 splits, 20 epochs each |" in invoke("run", *arguments).stdout
 
 
-def test_the_summary_shows_a_test_set_beside_validation(files):
+def test_the_summary_shows_a_test_set_beside_validation(files, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     Path("points.csv").write_text("x,y\n" + "".join(f"{i},{i % 7}.5\n" for i in range(40)))
-    done = invoke("run", "--workload", "csv:points.csv:y=y:test=0.2", "--seeds", "2", "--epochs", "1", "--out", "held")
+    asked = ("run", "--workload", "csv:points.csv:y=y:test=0.2", "--seeds", "2", "--epochs", "1")
+    done = invoke(*asked, "--out", "held", "--wide")
     for title in (
         "final valid loss",
         "final test loss",
@@ -245,7 +247,8 @@ def test_the_summary_shows_a_test_set_beside_validation(files):
     ):
         assert title in done.stdout
     assert "best test loss" not in done.stdout
-    assert "final test loss" in invoke("report", "held", "--table", "md").stdout
+    row = invoke("report", "held", "--table", "md").stdout.splitlines()[0]
+    assert row == "| arm | final valid loss | final test loss | updates | train time |"
 
 
 def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):

@@ -45,18 +45,18 @@ def several(tmp_path_factory) -> Path:
 def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
     width = [] if kind in ("loss", "paths") else ["--width", "3.4"]
     assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", *width, "--out", tmp_path) == 0
-    assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / f"{kind}.pdf").read_bytes().startswith(b"%PDF")
-    assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
+    assert (tmp_path / f"run-{kind}.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / f"run-{kind}.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / f"run-{kind}.svg").read_text()
     assert capsys.readouterr().out.splitlines() == [
-        f"plot: {tmp_path / kind}.{suffix}" for suffix in ("png", "svg", "pdf")
+        f"plot: {tmp_path}/run-{kind}.{suffix}" for suffix in ("png", "svg", "pdf")
     ]
 
 
 @pytest.mark.parametrize("x", ["epochs", "updates", "samples", "seconds"])
 def test_the_loss_can_be_drawn_over_each_axis_alone(line, tmp_path, x):
     assert run("report", line, "--figure", "loss", "--x", x, "--out", tmp_path) == 0
-    assert (tmp_path / "loss.png").stat().st_size > 5000
+    assert (tmp_path / "run-loss.png").stat().st_size > 5000
 
 
 def test_without_a_figure_it_says_what_the_run_said(line, tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_without_a_figure_it_says_what_the_run_said(line, tmp_path, capsys):
     verdict = json.loads((line / "comparison.json").read_text())["verdict"]
     assert len(verdict) > 3
     assert all(sentence in shown for sentence in verdict)
-    assert (tmp_path / "comparison.png").is_file()
+    assert (tmp_path / "run-comparison.png").is_file()
 
 
 def test_tables_come_as_csv_markdown_and_latex(line, capsys):
@@ -79,6 +79,9 @@ def test_tables_come_as_csv_markdown_and_latex(line, capsys):
     assert run("report", line, "--table", "latex") == 0
     text = capsys.readouterr().out
     assert text.startswith(r"\begin{tabular}{lr")
+    assert "samples" not in text
+    assert run("report", line, "--table", "latex", "--wide") == 0
+    assert "& samples &" in capsys.readouterr().out
     assert r"$\pm$" in text
     assert text.rstrip().endswith(r"\end{tabular}")
 
@@ -93,7 +96,7 @@ def test_several_workloads_get_a_directory_each_and_figures_over_all(several):
 def test_figures_over_workloads_are_drawn_again_from_their_directory(several, tmp_path):
     for kind, x in (("profile", "updates"), ("ranks", "samples")):
         assert run("report", several, "--figure", kind, "--x", x, "--out", tmp_path) == 0
-        assert (tmp_path / f"{kind}.png").is_file()
+        assert (tmp_path / f"breast-cancer+diabetes+quadratic-{kind}.png").is_file()
     assert [one.comparison.workload.label for one in load_all([several])] == ["breast-cancer", "diabetes", "quadratic"]
 
 
@@ -175,7 +178,19 @@ WRONG = {
     ),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
-    "an unknown figure": (["{line}", "--figure", "pie"], "Invalid value for '--figure'"),
+    "an unknown figure": (["{line}", "--figure", "pair"], "'pair' is none of loss, paths"),
+    "an unknown figure, with the nearest": (["{line}", "--figure", "pair"], "(did you mean 'pairs'?)"),
+    "an unknown axis": (["{line}", "--x", "epoch"], "(did you mean 'epochs'?)"),
+    "an unknown table": (["{line}", "--table", "latx"], "(did you mean 'latex'?)"),
+    "an unknown format": (["{line}", "--format", "pnf"], "unknown plot format 'pnf' (did you mean 'png'?)"),
+    "a width that is a word": (["{line}", "--width", "wide"], "'wide' is not a valid float"),
+    "a run that is not there": (["{several}/diabets"], "holds none (did you mean 'diabetes'?)"),
+    "a run directory to write into": (["{line}", "--out", "{line}"], "is a run directory, where report writes nothing"),
+    "a directory in a run directory": (
+        ["{line}", "--figure", "pairs", "--out", "{several}/diabetes/figures/new"],
+        "diabetes, which is a run directory, where report writes nothing; give another directory with --out",
+    ),
+    "a file to write into": (["{line}", "--out", __file__], "cannot write"),
     "paths of a large model": (["{several}/diabetes", "--figure", "paths"], "models of two weights alone"),
     "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
     "a goal in epochs": (["{line}", "--figure", "goal", "--x", "epochs"], "a goal takes updates, samples or seconds"),
@@ -254,7 +269,7 @@ def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monke
         assert result.verdict() == ["Interrupted before full was trained: there is nothing to compare with yet."]
     else:
         assert drawn == 0
-        assert (tmp_path / "comparison.png").is_file()
+        assert (tmp_path / "run-comparison.png").is_file()
 
 
 def test_a_control_that_failed_says_nothing_of_rounding():
@@ -285,5 +300,7 @@ def test_python_draws_every_figure_by_its_name():
         optcompare.figure("ranks", [one, other, one])
     with pytest.raises(ComparisonError, match="the figure final is of one result, got 2"):
         optcompare.figure("final", [one, other])
-    with pytest.raises(ComparisonError, match="there is no figure 'finals'; there are loss, paths, final,"):
+    with pytest.raises(
+        ComparisonError, match=r"no figure 'finals' \(did you mean 'final'\?\); there are loss, paths, final,"
+    ):
         optcompare.figure("finals", one)

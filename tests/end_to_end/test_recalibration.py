@@ -141,7 +141,7 @@ class TestMeasurements:
 
     def test_raw_columns_are_no_metrics(self):
         result = compare(workload(), **QUESTION, goal="train_loss=0.6")
-        assert not [name for name in result.summary() if "raw" in name]
+        assert not [name for name in result.summary(wide=True) if "raw" in name]
         with pytest.raises(ComparisonError, match="there is no metric 'raw_train_loss'; there are train_loss"):
             compare(workload(), **QUESTION, goal="raw_train_loss=0.6")
 

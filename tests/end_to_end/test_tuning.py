@@ -71,7 +71,7 @@ def test_the_reported_rate_is_the_one_that_was_best_on_the_tuning_seeds(tuned):
 
 
 def test_summary_pairs_and_plot_leave_tuning_out(tuned):
-    assert tuned.summary()["seeds"].tolist() == [3, 3]
+    assert tuned.summary(wide=True)["seeds"].tolist() == [3, 3]
     assert tuned.pairs()["n"].tolist() == [3]
     assert len(tuned.tuning()) == 8
 
@@ -175,7 +175,7 @@ def test_a_workloads_own_goal_is_used_unless_another_is_given():
     workload = small_workload(goal="train_loss=1.5")
     result = compare(workload, ["full", "single"], seeds=2, epochs=3)
     assert str(result.goal) == "train_loss=1.5"
-    assert set(result.summary().columns) > {"goal_reached", "goal_samples", "goal_resolution"}
+    assert set(result.summary(wide=True).columns) > {"goal_reached", "goal_samples", "goal_resolution"}
     assert str(compare(workload, "full", seeds=1, epochs=1, goal="train_loss=2").goal) == "train_loss=2"
 
 
@@ -237,4 +237,4 @@ def test_a_workload_says_of_which_metrics_less_is_better(errors, reached):
     """The mean absolute error ends between 0.1 and 5 on both seeds: reached from above as an error, else missed."""
     workload = small_workload(metrics={"mae": error}, errors=errors)
     result = compare(workload, "full", seeds=2, epochs=3, goal="train_mae=5" if errors else "train_mae=50")
-    assert result.summary()["goal_reached"].tolist() == [reached]
+    assert result.summary(wide=True)["goal_reached"].tolist() == [reached]

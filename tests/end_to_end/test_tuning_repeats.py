@@ -109,7 +109,7 @@ def test_models_are_those_of_a_repeat(repeated):
 
 
 def test_the_summary_counts_seeds_repeats_and_trials(repeated):
-    summary = repeated.summary()
+    summary = repeated.summary(wide=True)
     assert summary[["seeds", "repeats", "trials"]].to_numpy().tolist() == [[3, 3, 9]] * 3
     rates = [one.best["mini:4"] for one in repeated.comparison.tuning.repeats]
     row = summary.set_index("arm").loc["mini:4"]
@@ -152,7 +152,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(repeated, tmp_path, at):
     """36 first and 24 closer trials of about 5 records, then 27 of the report: stopped in each of these."""
     cut = compare(small_workload(), **ASKED, out=tmp_path / "run", observer=Press(at))
     assert cut.status == "interrupted"
-    assert load(tmp_path / "run").summary() is not None
+    assert load(tmp_path / "run").summary(wide=True) is not None
     result = compare(small_workload(), **ASKED, resume=tmp_path / "run")
     assert result.status == "finished"
     assert result.comparison == repeated.comparison

@@ -48,7 +48,7 @@ def test_a_comparison_is_a_run_with_a_run_for_each_trial_in_it(store, tmp_path):
     assert parent.data.tags["mlflow.note.content"] == "\n\n".join(result.verdict())
     assert parent.data.tags["optcompare.directory"] == str(tmp_path / "run")
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["comparison.png"]
-    final = result.summary().set_index("arm")["final_train_loss"]
+    final = result.summary(wide=True).set_index("arm")["final_train_loss"]
     assert sorted(parent.data.metrics.values()) == pytest.approx(sorted(final))
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert {run.info.status for run in children} == {"FINISHED"}

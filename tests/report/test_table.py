@@ -9,9 +9,10 @@ import pytest
 
 from optcompare.analysis.certificate import Check
 from optcompare.analysis.paired import pairs
+from optcompare.analysis.summary import short_summary
 from optcompare.core.formatting import duration, number
 from optcompare.core.goal import Goal
-from optcompare.report.table import aligned, certificate_lines, pair_cells, summary_cells
+from optcompare.report.table import aligned, certificate_lines, pair_cells, short_cells, summary_cells
 from tests.helpers.tables import tables, trial
 
 INF, NAN = math.inf, math.nan
@@ -144,3 +145,44 @@ def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_ha
     cells = dict(zip(header, row, strict=False))
     assert cells["samples to the goal, ratio (95%)"] == "0.51 among the 3 seeds on which both did"
     assert (cells["fewer"], cells["more"]) == ("3", "1")
+
+
+def short(**changes: object) -> dict[str, str]:
+    header, (row,) = short_cells(summary(**changes), ["train_loss", "train_loss"])
+    return dict(zip(header, row, strict=True))
+
+
+def test_the_short_row_has_what_the_verdict_speaks_of_and_no_zeros():
+    others = {f"final_valid_accuracy{end}": 0.5 for end in ("", "_low", "_high", "_median")}
+    assert short(**others) == {
+        "arm": "full",
+        "final train loss": "0.5 ± 0.25",
+        "updates": "1,200",
+        "train time": "0.8 s",
+    }
+
+
+def test_the_short_row_says_what_went_wrong():
+    """Of 5 trials one diverged, which is a miss as well, one failed, one was interrupted, and 2 reached the goal."""
+    row = short(seeds=5, diverged=1, failed=1, interrupted=1, goal_reached=2)
+    assert list(row) == [
+        "arm", "final train loss", "reached goal", "updates", "train time", "diverged", "failed", "interrupted", "missed",
+    ]  # fmt: skip
+    assert [row[name] for name in ("reached goal", "diverged", "failed", "interrupted", "missed")] == [
+        "2 of 5", "1", "1", "1", "2",
+    ]  # fmt: skip
+    assert "missed" not in short(seeds=5, goal_reached=5)
+    assert short(seeds=5, goal_reached=5)["reached goal"] == "5 of 5"
+
+
+def test_columns_that_are_empty_or_zero_for_all_arms_are_left_out_of_the_short_summary():
+    table = pd.concat([summary(), summary(arm="mini", diverged=2)])
+    assert [*short_summary(table, ["train_loss"])] == [
+        "arm", "final_train_loss", "final_train_loss_low", "final_train_loss_high", "updates", "train_seconds", "diverged",
+    ]  # fmt: skip
+    ends = {f"final_train_loss{end}": NAN for end in ("", "_low", "_high")}
+    lost = summary(**ends, final_train_loss_median=INF, diverged=2)
+    assert [*short_summary(lost, ["train_loss"])] == [
+        "arm", "final_train_loss_median", "updates", "train_seconds", "diverged",
+    ]  # fmt: skip
+    assert short_summary(lost, ["train_loss"])["final_train_loss_median"].tolist() == [INF]

@@ -94,7 +94,7 @@ def test_looks_that_were_added_to_the_file_are_no_damage(tmp_path):
     assert look_sentence(compare(**ASKED, seeds=13, resume=tmp_path / "0")).startswith("This is look 3 at these trials")
 
 
-def test_every_merge_of_small_runs_is_a_look_that_their_directories_remember(tmp_path):
+def test_every_merge_of_small_runs_is_a_look_that_is_remembered(tmp_path):
     for first in range(8):
         compare(**ASKED, seeds=1, first_seed=first, out=tmp_path / str(first))
     numbers = [look_sentence(load_all([tmp_path / str(i) for i in range(n)])[0]) for n in (6, 7, 8, 6)]

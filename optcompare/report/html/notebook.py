@@ -38,7 +38,12 @@ def result_html(result: Result) -> str:
         f'<p class="lead">{text(question(result))}</p>',
     ]
     if result.status != "finished":
-        parts.append(f"<p><strong>{text(result.status)}</strong>: this is what was measured until then.</p>")
+        head, rest = (
+            (result.unfinished, "")
+            if result.is_under_way
+            else (result.status, ": this is what was measured until then")
+        )
+        parts.append(f"<p><strong>{text(head)}</strong>{rest}.</p>")
     parts += [f"<p>{text(sentence)}</p>" for sentence in result.verdict()]
     if len(result.reported[0]):
         parts += [_picture(result), *_tables(result)]
@@ -62,7 +67,7 @@ def _picture(result: Result) -> str:
 
 
 def _tables(result: Result) -> list[str]:
-    summary = result.summary()
+    summary = result.summary(wide=True)
     found = [table(*summary_cells(summary), sentence(interval_words(summary)))]
     if result.goal is not None:
         found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))

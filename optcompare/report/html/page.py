@@ -85,7 +85,8 @@ def _section(result: Result, place: int, values: int) -> str:
         f'<p class="lead">{text(question(result))}</p></header>',
     ]
     if result.status != "finished":
-        parts.append(f'<p class="warning">{text(result.status)}: this is what was measured until then.</p>')
+        why = result.unfinished if result.is_under_way else f"{result.status}: this is what was measured until then"
+        parts.append(f'<p class="warning">{text(why)}.</p>')
     parts += ['<div class="answer">', _verdict(result), _certificate(result), "</div>"]
     if len(records):
         parts += _chart(result, place, values)
@@ -134,7 +135,7 @@ def _chart(result: Result, place: int, values: int) -> Iterator[str]:
 
 
 def _tables(result: Result) -> Iterator[str]:
-    summary, several = result.summary(), len(result.comparison.seeds) * result.comparison.repeats > 1
+    summary, several = result.summary(wide=True), len(result.comparison.seeds) * result.comparison.repeats > 1
     yield "<h2>Summary</h2>"
     yield table(*summary_cells(summary), sentence(interval_words(summary)))
     if result.goal is not None:

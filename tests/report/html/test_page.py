@@ -224,11 +224,11 @@ def test_the_command_line_writes_it_beside_the_plot_or_alone(tmp_path, capsys, r
     compare("quadratic", ["full", "mini"], seeds=2, epochs=2, out=tmp_path / "b")
     assert run("report", tmp_path / "a", "--format", "png,html", "--out", tmp_path / "out") == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        f"plot: {tmp_path / 'out' / 'comparison.png'}", f"page: {tmp_path / 'out' / 'comparison.html'}",
+        f"plot: {tmp_path / 'out' / 'a-comparison.png'}", f"page: {tmp_path / 'out' / 'a-report.html'}",
     ]  # fmt: skip
     assert run("report", tmp_path / "a", tmp_path / "b", "--format", "html", "--out", tmp_path / "two") == 0
-    assert [path.name for path in (tmp_path / "two").iterdir()] == ["comparison.html"]
-    text = (tmp_path / "two" / "comparison.html").read_text(encoding="utf-8")
+    assert [path.name for path in (tmp_path / "two").iterdir()] == ["a+b-report.html"]
+    text = (tmp_path / "two" / "a+b-report.html").read_text(encoding="utf-8")
     assert Outline(text).tags.count("figure") == 2
     assert data_of(text, 1)["metrics"]
     assert run("report", tmp_path / "a", "--format", "html", "--figure", "pairs") == 2

@@ -254,9 +254,9 @@ class TestStrangers:
         out, args = tmp_path / "run", ("--strategies", "full,mini:8", "--seeds", 2, "--epochs", 2)
         assert run("run", "--workload", "diabetes", *args, "--plugin", plugin, "--out", out, "--quiet") == 0
         capsys.readouterr()
-        formats = ("--format", "png,svg,pdf", "--width", "3.4")
+        formats = ("--format", "png,svg,pdf", "--width", "3.4", "--out", tmp_path)
         assert run("report", out, "--plugin", plugin, "--figure", "gap", *formats) == 0
-        assert capsys.readouterr().out.splitlines() == [f"plot: {out}/gap.{suffix}" for suffix in ("png", "svg", "pdf")]
+        assert capsys.readouterr().out.splitlines() == [f"plot: {out}-gap.{suffix}" for suffix in ("png", "svg", "pdf")]
         assert run("report", out, "--plugin", plugin, "--figure", "grad_norm") == 2
         assert capsys.readouterr().err == (
             "error: the panel grad_norm needs the column grad_norm, which this run has not recorded\n"
@@ -368,8 +368,8 @@ class TestPlane:
         back = load(tmp_path / "run")
         pd.testing.assert_frame_equal(back.plane, planar.plane)
         assert back.comparison.plane
-        assert run("report", tmp_path / "run", "--figure", "plane", "--width", "3.4") == 0
-        assert (tmp_path / "run" / "plane.png").is_file()
+        assert run("report", tmp_path / "run", "--figure", "plane", "--width", "3.4", "--out", tmp_path) == 0
+        assert (tmp_path / "run-plane.png").is_file()
 
     def test_nothing_is_kept_unless_it_is_asked_for(self, plain, planar):
         assert plain.plane is None

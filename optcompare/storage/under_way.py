@@ -1,0 +1,113 @@
+"""A run directory while a run writes to it: whether one does, and a reading of files that belong together."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import RunDirectoryError
+from .run_dir import COMPARISON, read_json
+
+Read = TypeVar("Read")
+PROCESS = "process"
+"""The key of ``comparison.json`` under which a run that is under way names its process; a run that ended has no such key."""
+
+
+def snapshot(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
+    """Read ``comparison.json`` and the files that belong to it, also while a run replaces them.
+
+    A run writes ``comparison.json`` before its first table and after its last one. Where it is the same before and after
+    the tables were read, they belong together; else all is read again. No lock is taken.
+
+    Args:
+        directory: The run directory.
+        read: Reads the tables; its argument is the contents of ``comparison.json``.
+
+    Raises:
+        RunDirectoryError: Something is missing or damaged, and no run has replaced it meanwhile.
+    """
+    while True:
+        before, values = _contents(directory), read_json(directory)
+        try:
+            found = read(values)
+        except RunDirectoryError:
+            if _contents(directory) == before:
+                raise
+            continue
+        if _contents(directory) == before:
+            return found
+
+
+def _contents(directory: Path) -> bytes:
+    try:
+        return (directory / COMPARISON).read_bytes()
+    except OSError:
+        return b""
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from all others: its machine, its number, and when it began, where that is known."""
+    return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
+
+
+def is_under_way(directory: Path, about: Mapping[str, Any]) -> bool:
+    """Whether the process that writes to a run directory is known to live, and to be still at it.
+
+    A run keeps its directory open until it ends (:func:`.run_dir.reserved`), which Linux shows without a lock: a notebook
+    lives longer than a run in it that failed.
+
+    Args:
+        directory: The run directory.
+        about: The contents of its ``comparison.json``.
+
+    Returns:
+        False where the run ended, was killed, or is one of another machine or of an earlier version, of which nothing is
+        known.
+    """
+    process = about.get(PROCESS)
+    if about.get("status") != "running" or not isinstance(process, Mapping) or process.get("host") != platform.node():
+        return False
+    pid = process.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    return _lives(pid) and _began(pid) == process.get("began") and _keeps_open(pid, directory)
+
+
+def _lives(pid: int) -> bool:
+    if os.name == "nt":  # there os.kill ends a process
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _began(pid: int) -> int | None:
+    """Clock ticks from the start of a Linux machine to that of the process; None elsewhere, and for one that has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def _keeps_open(pid: int, directory: Path) -> bool:
+    """Whether a process has a directory open; True where that cannot be known."""
+    try:
+        opened = list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # another system, or another user's process
+        return True
+    return any(_same(each, directory) for each in opened)
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
