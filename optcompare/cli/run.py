@@ -197,7 +197,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         prepared = prepare_all(options, given)
         outs = directories(options["out"], prepared)
     if options["dry_run"]:
-        show_plans(prepared, say, options["as_json"])
+        show_plans(prepared, say, options["as_json"], options["memory"], options["jobs"])
         return
     results = []
     for one, out in zip(prepared, outs, strict=True):

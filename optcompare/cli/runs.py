@@ -101,15 +101,22 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return added
 
 
-def show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> None:
+def show_plans(
+    prepared: Sequence[Prepared], say: Reporter, as_json: bool, memory: str | None = None, jobs: int | None = None
+) -> None:
     """What would be trained, and an estimate of how long it takes."""
+    from ..execution.expected_time import expected_of
+
     plans = []
     for one in prepared:
         comparison = one.setup.comparison
         say.question(comparison, one.notes)
-        say.plan(one.estimates, [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
+        expected = expected_of(one, memory, jobs or 1)
+        tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
+        say.plan(one.estimates, [*tuning, *closer, *report], expected)
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
-        plans.append({"comparison": comparison.to_json(), "trials": trials})
+        seconds = {"seconds_low": expected.low, "seconds_high": expected.high}
+        plans.append({"comparison": comparison.to_json(), "trials": trials, **seconds})
     if as_json:
         click.echo(json.dumps(plans[0] if len(plans) == 1 else plans, indent=2))
 

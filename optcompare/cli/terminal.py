@@ -40,6 +40,7 @@ from ..report.table import (
 )
 
 if TYPE_CHECKING:
+    from ..execution.expected_time import Expected
     from ..planning.dry_run import Estimate
     from ..registry.manager import Entry, PluginInfo
     from ..report.result import Result
@@ -74,25 +75,23 @@ class Reporter:
         for note in notes:
             self._say(f"note: {note}")
 
-    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial]) -> None:
-        """The dry run; ``trials``: all that there would be."""
+    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected) -> None:
+        """The dry run; ``trials``: all that there would be; ``expected``: how long they take."""
         if self._quiet:
             return
-        header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial"]
+        header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial alone"]
         rows = [
             [e.arm.label, e.arm.strategy.label, e.arm.optimizer.label, f"{e.arm.lr:g}",
-             f"{e.updates:,}" if e.updates is not None else "?", f"~{duration(e.seconds)}"]
+             f"{e.updates:,}" if e.updates is not None else "?", f"about {duration(e.seconds)}"]
             for e in estimates
         ]  # fmt: skip
         self._table(header, rows)
-        seconds = {e.arm.label: e.seconds for e in estimates}
-        total = sum(seconds[trial.arm.label] for trial in trials)
         arms = "arm" if len(estimates) == 1 else "arms"
         tuning = sum(trial.phase == "tune" for trial in trials)
         of_tuning = f", {tuning} of them to tune" if tuning else ""
-        self._say(
-            f"{len(trials)} trials of {len(estimates)} {arms}{of_tuning}, about {duration(total)}; nothing was trained"
-        )
+        lanes = f" ({expected.in_lanes} of them side by side in lanes)" if expected.in_lanes else ""
+        self._say(f"{len(trials)} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}.")
+        self._say("Dry run: nothing was trained.")
 
     @contextmanager
     def progress(self) -> Iterator[Lines | None]:

@@ -36,6 +36,7 @@ from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
 from .earlier_looks import looks_of, note_unrecorded_look, refuse_missing_looks
+from .expected_time import expected_time
 from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
@@ -111,9 +112,11 @@ def execute(
         for tracker in trackers:
             tracker.run_started(comparison)
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
-        planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
         stack.enter_context(_naming_what_is_kept(journal, out))
-        runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
+        rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
+        planned = [trial for trials in rounds for trial in trials]
+        expected = expected_time(work.tasks, prepared.estimates, rounds, work.jobs)
+        runner = Runner(work.tasks, work.place, expected, planned, work.told, stop, journal, earlier)
         first = comparison.tuning_trials()
         runner.run(first)
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
