@@ -39,9 +39,13 @@ MACHINE = (
         type=click.Choice(["auto", "loop", "lanes"]),
         default="auto",
         show_default=True,
-        help="loop: one trial after another; lanes: many as one program, as far as they can; auto: lanes where they repay.",
+        help="loop: one trial after another; lanes: many trials in one vectorized program; auto: lanes where faster.",
     ),
-    click.option("--memory", metavar="SIZE", help="What lanes may take: 4GB, or 25% of what is free.  [default: 50%]"),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory limit for vectorized trials (lanes): 4GB, or 25% of what is free.  [default: 50%]",
+    ),
     click.option("--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]"),
     click.option(
         "--executor",
@@ -84,7 +88,7 @@ OUTPUT = (
         metavar="NAME[:ADDRESS]",
         help="Tells a tracker: tensorboard, mlflow:sqlite:///runs/mlflow.db, jsonl, …; may be given several times.",
     ),
-    click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why."),
+    click.option("--verbose", "-v", is_flag=True, help="Shows which trainer runs which trials, and why."),
     click.option("--quiet", is_flag=True, help="Prints the path of the plot alone."),
     click.option("--json", "as_json", is_flag=True, help="Prints summary, certificate and paths as JSON."),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ from ..report.table import (
     tuning_cells,
     tuning_words,
 )
+
+from .next_steps import next_steps
 
 if TYPE_CHECKING:
     from ..execution.expected_time import Expected
@@ -139,9 +142,9 @@ class Reporter:
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self._say(interval_words(summary))
         if estimated(result.records):
-            self._say("train time of trials in lanes: updates × the median time of one, measured alone in the loop")
+            self._say("train time of trials in lanes is estimated: updates × median update time, measured alone")
         elif on_shared_clock(result.records):
-            self._say("train time: measured while other trials ran beside; leave out --jobs to compare times")
+            self._say("train time was measured while other trials ran; leave out --jobs to compare times")
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(summary, str(result.goal)))
@@ -155,11 +158,14 @@ class Reporter:
             self._say(f"against {result.baseline}, seed by seed")
             self._table(*pair_cells(pairs, result.verdict_on))
         self._say("")
-        for sentence in result.verdict():
-            self._say(sentence)
+        for line in result.verdict():
+            self._say_wrapped(line)
 
     def result(self, result: Result, plots: Sequence[Path], said: int) -> None:
-        """Summary, pairs, verdict, what went wrong, certificate, and where the plots are; ``said``: notes shown before."""
+        """Summary, pairs, verdict, what went wrong, certificate, where the plots are, and what to do next.
+
+        ``said``: notes shown before.
+        """
         if self._quiet:
             return
         self.summary(result)
@@ -173,11 +179,11 @@ class Reporter:
         for line in certificate_lines(result.certificate):
             self._say(line)
         self._say("")
-        if result.status == "interrupted":
-            self._say("interrupted: this is what was measured until then")
         for plot in plots:
             if plot.exists():
                 self._say(f"{'page' if plot.suffix == '.html' else 'plot'}: {plot}")
+        for line in next_steps(result, plots[0].parent):
+            self._say(line)
 
     def scaling(self, result: Result, words: Sequence[str], plots: Sequence[Path]) -> None:
         """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
@@ -245,6 +251,13 @@ class Reporter:
 
     def _say(self, text: str) -> None:
         self._out.print(Text("\n".join(map(printable, text.split("\n")))))
+
+    def _say_wrapped(self, line: str) -> None:
+        """On a terminal within its width, the second line of an entry below the name of the first."""
+        if self._out.is_terminal:
+            hanging = " " * 3 if line[:1].isdigit() else ""
+            line = textwrap.fill(line, self._out.width, subsequent_indent=hanging, break_on_hyphens=False)
+        self._say(line)
 
     def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if not self._out.is_terminal:

@@ -53,7 +53,7 @@ class How:
 
     - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as "name:address";
     - ``say``: is told in a line each which trainer takes which trials, and why;
-    - ``formats``: of the plot; ``memory``: what lanes may take, as "4GB" or "25%";
+    - ``formats``: of the plot; ``memory``: memory limit for vectorized trials, as "4GB" or "25%";
     - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which trials can be
       trained on;
     - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is there already.
@@ -249,7 +249,7 @@ def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
     spent = (trials["status"] == "finished") & (trials["reason"] == "")  # one that was at its goal needed none
     ended = trials[(trials["phase"] == "report") & spent]
     return [
-        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update, for their first would have taken more than "
+        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update: the first would exceed the budget of "
         f"{comparison.budget}; give more"
         for arm, updates in ended.groupby("arm", sort=False)["updates"]
         if (updates == 0).any()

@@ -42,7 +42,7 @@ _ONE_AT_A_TIME = threading.RLock()
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run is trained with. ``key``: names the run; ``memory``: what lanes may take, shared by so many
+    """What every task of a run is trained with. ``key``: names the run; ``memory``: memory limit for vectorized trials, shared by so many
     ``jobs``; ``setup``: as :func:`pack` returned it."""
 
     key: str

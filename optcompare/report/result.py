@@ -44,7 +44,7 @@ class Result(ResultTables):
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
         from .plots.comparison import comparison_figure
 
-        note = None if self.status == "finished" else "interrupted: what was measured until then"
+        note = None if self.status == "finished" else "interrupted: results so far"
         return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:

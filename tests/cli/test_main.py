@@ -387,7 +387,7 @@ BAD: list[tuple[str, str]] = [
     ("--split-seeds 11 --workload diabetes", "--split-seeds 11 needs as many seeds, got 10"),
     ("--workload diabetes --goal test_loss=1", "there is no metric 'test_loss'; there are train_loss, valid_loss"),
     ("--strategies ,", "has an empty name; write names separated by single commas"),
-    ("--strategies full,full", "arms full and full are the same; leave one out or change a setting"),
+    ("--strategies full,full", "full is listed twice; leave one out or change a setting"),
     ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),
     ("--strategies mini:(3", "has a parenthesis that is never closed"),
     ("--strategies mini:batchsize=3", "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)"),
