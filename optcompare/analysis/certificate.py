@@ -147,7 +147,9 @@ class Evidence:
 
     def _same_order(self) -> Check:
         epochs = sum(map(max, self._orders.values()))
-        detail = f"the same for all arms in {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')} (SHA-256 match)"
+        detail = (
+            f"the same for all arms in {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')} (SHA-256 match)"
+        )
         detail += "" if self._comparison.order == "shuffled" else ", in the order that the caller gave"
         if self._rearranged:
             detail += f"; offered to all, and rearranged by {', '.join(self._rearranged)}"

@@ -19,12 +19,14 @@ class Ends:
     Attributes:
         lost: How many trials diverged or failed.
         words: The same in words; empty for none.
+        blown_up: Whether every other trial ends far above its start, though its loss is finite.
         mean: The mean final value of the others; nan where there is none.
     """
 
     lost: int
     words: str
     mean: float
+    blown_up: bool = False
 
 
 def final_sentences(
@@ -59,7 +61,7 @@ def final_sentences(
 
     def entry(arm: str) -> str:
         if arm != baseline:
-            return _of_arm(rows[arm], ends[arm].words, unit, unclaimed)
+            return _of_arm(rows[arm], ends[arm], unit, unclaimed)
         return f"baseline, {ends[baseline].words or f'mean {number(ends[baseline].mean)}'}"
 
     ranked = sorted([baseline, *rows], key=place)
@@ -96,8 +98,9 @@ def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> l
     return found
 
 
-def _of_arm(row: pd.Series, lost: str, unit: str, unclaimed: bool) -> str:
-    baseline, seeds = row["baseline"], int(row["wins"] + row["losses"] + row["ties"])
+def _of_arm(row: pd.Series, ends: Ends, unit: str, unclaimed: bool) -> str:
+    lost, baseline = ends.words, row["baseline"]
+    seeds = int(row["wins"] + row["losses"] + row["ties"])
     if seeds == 0:
         return f"shares no {unit} with {baseline}"
     if row["one_run_seeds"]:
@@ -110,7 +113,8 @@ def _of_arm(row: pd.Series, lost: str, unit: str, unclaimed: bool) -> str:
     if row["rounding_only"]:
         alike = f"differs by no more than rounding on all {count(seeds, unit)}"
         return f"{alike}: not tested{_equality(row, unclaimed)}"
-    facts = [*_difference(row), won(row, unit), *([lost] if lost else [])]
+    blown = [f"blew up on all {count(seeds, unit)}" if seeds > 1 else "blew up"]
+    facts = [*(blown if ends.blown_up and not lost else _difference(row)), won(row, unit), *([lost] if lost else [])]
     if unclaimed:
         return f"{', '.join(facts)}: not claimed{_equality(row, unclaimed)}"
     if row["test"] == "signs" and row["claimed"]:

@@ -135,8 +135,8 @@ def tuning_words(tuning: Tuning) -> str:
     if not tuning.repeats:
         return f"tuned on {seeds}, separate from the reported seeds"
     return (
-        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, and on grids shifted at "
-        "random; scores are means over these repeats"
+        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, and on grids "
+        "shifted at random; scores are means over these repeats"
     )
 
 

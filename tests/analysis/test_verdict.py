@@ -295,6 +295,16 @@ def test_diverged_trials_are_the_worst_and_leave_no_mean():
     ]
 
 
+def test_losses_far_above_their_start_are_said_to_have_blown_up():
+    """Each trial begins at 9: 9,001 is more than a thousand times as high."""
+    told = tell(goal=None, full=FULL[:2], high=[(INF, 9001.0), (INF, 5.7e17)], less=[(INF, 8999.0), (INF, 5.7e17)])
+    assert (
+        told[3]
+        == "3. less: difference 2.85e+17 (95% interval -3.34e+18 to 3.91e+18), better on 0 of 2 seeds: not claimed"
+    )
+    assert told[3] == "2. high: blew up on all 2 seeds, better on 0 of 2 seeds: not claimed"
+
+
 def test_diverged_baseline_of_which_all_others_are_better():
     assert tell(goal=None, full=[*FULL[:9], (INF, INF)], mini=MINI)[:3] == [
         "Final train_loss: mini ends lower than full, seed by seed. Best ranked: mini.",
