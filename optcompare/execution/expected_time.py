@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..planning.prepare import Prepared
     from .scheduler import Tasks
 
-WRITING_SECONDS = 2.0
+WRITING_SECONDS = 3.0
 """Certificate, tables and the plot, at the end of a run."""
 _ALIKE = 1.3
 """Bounds whose ratio is less are said as one number."""

@@ -115,7 +115,7 @@ def test_each_line_fits_two_lines_of_a_terminal():
     [
         (
             Setting(tunings=0),
-            "Nothing was tuned: at other learning rates the order may be the other way round.",
+            "Nothing was tuned: the order may differ at other learning rates (try --tune 5).",
         ),
         (Setting(tunings=1), "Learning rates were tuned once: another tuning may find others."),
         (Setting(tunings=5), "Learning rates were tuned 5 times; the differences are over all of them."),
@@ -298,11 +298,11 @@ def test_diverged_trials_are_the_worst_and_leave_no_mean():
 def test_losses_far_above_their_start_are_said_to_have_blown_up():
     """Each trial begins at 9: 9,001 is more than a thousand times as high."""
     told = tell(goal=None, full=FULL[:2], high=[(INF, 9001.0), (INF, 5.7e17)], less=[(INF, 8999.0), (INF, 5.7e17)])
-    assert (
-        told[3]
-        == "3. less: difference 2.85e+17 (95% interval -3.34e+18 to 3.91e+18), better on 0 of 2 seeds: not claimed"
-    )
-    assert told[3] == "2. high: blew up on all 2 seeds, better on 0 of 2 seeds: not claimed"
+    assert [line.partition(",")[0] for line in told[2:5]] == [
+        "1. full: baseline",
+        "2. high: blew up on all 2 seeds",
+        "3. less: difference 2.85e+17 (95% interval -3.34e+18 to 3.91e+18)",
+    ]
 
 
 def test_diverged_baseline_of_which_all_others_are_better():

@@ -387,7 +387,7 @@ class TestBudgets:
         assert all(certified(result).values())
         assert [check.detail for check in result.certificate] == [
             "3 updates of full, mini:4, single",
-            "all 3 arms start identically in each seed, 3 seeds (SHA-256 match)",
+            "all 3 arms start identically in each of 3 seeds (SHA-256 match)",
             "the same for all arms in 6 epochs of 3 seeds (SHA-256 match)",
             "the loss before training, to the last bit",
             "the batches of 18 epochs were checked",
