@@ -142,7 +142,8 @@ class Evidence:
         differ = [seed for seed, prints in self._weights.items() if len(prints) > 1]
         arms, seeds = len(self._comparison.arms), _count(len(self._weights), "seed")
         who = f"all {arms} arms start" if arms > 1 else "1 arm starts"
-        detail = f"{who} identically in each of {seeds} (SHA-256 match)"
+        each = "each of " if len(self._weights) > 1 else ""
+        detail = f"{who} identically in {each}{seeds} (SHA-256 match)"
         return Check("identical initial weights", not differ, _unless(differ, detail))
 
     def _same_order(self) -> Check:

@@ -58,9 +58,9 @@ class Measured:
 class Runner:
     """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
-    ``place``: where tasks are trained; ``planned``: all trials that are to come; ``expected``: how long they take; ``journal``: keeps
-    what has ended; ``earlier``: what an earlier run of the same comparison left, which is not trained again; ``notes``:
-    what the user should hear of that.
+    ``place``: where tasks are trained; ``planned``: all trials that are to come; ``expected``: how long they take;
+    ``journal``: keeps what has ended; ``earlier``: what an earlier run of the same comparison left, which is not trained
+    again; ``notes``: what the user should hear of that.
     """
 
     def __init__(

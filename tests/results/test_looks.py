@@ -81,7 +81,9 @@ def test_looks_that_were_deleted_or_changed_stop_a_resume(tmp_path, change):
         compare(**ASKED, seeds=8, resume=run)
     if not (run / LOOKS).exists():
         result = compare(**ASKED, seeds=8, resume=run, force=True)
-        assert look_sentence(result).startswith("Earlier looks were not recorded") or "Not all looks" in look_sentence(result)
+        assert look_sentence(result).startswith("Earlier looks were not recorded") or "Not all looks" in look_sentence(
+            result
+        )
         assert "resumed although looks.jsonl was deleted" in result.notes
 
 
