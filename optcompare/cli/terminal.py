@@ -159,7 +159,7 @@ class Reporter:
             self._table(*pair_cells(pairs, result.verdict_on))
         self._say("")
         for line in result.verdict():
-            self._say_wrapped(line)
+            self._say(wrapped(line, self._out.width) if self._out.is_terminal else line)
 
     def result(self, result: Result, plots: Sequence[Path], said: int) -> None:
         """Summary, pairs, verdict, what went wrong, certificate, where the plots are, and what to do next.
@@ -252,13 +252,6 @@ class Reporter:
     def _say(self, text: str) -> None:
         self._out.print(Text("\n".join(map(printable, text.split("\n")))))
 
-    def _say_wrapped(self, line: str) -> None:
-        """On a terminal within its width, the second line of an entry below the name of the first."""
-        if self._out.is_terminal:
-            hanging = " " * 3 if line[:1].isdigit() else ""
-            line = textwrap.fill(line, self._out.width, subsequent_indent=hanging, break_on_hyphens=False)
-        self._say(line)
-
     def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if not self._out.is_terminal:
             for line in aligned(header, rows):
@@ -270,6 +263,12 @@ class Reporter:
         for row in rows:
             table.add_row(*map(Text, row))
         self._out.print(table, soft_wrap=False)
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line of the verdict within ``width`` columns, the rest of a ranked entry below the name of its arm."""
+    hanging = " " * 3 if line[:1].isdigit() else ""
+    return textwrap.fill(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 
 
 def _rate(arm: Arm) -> str:

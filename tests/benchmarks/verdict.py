@@ -34,9 +34,7 @@ from optcompare.core.goal import Goal
 
 GOAL = Goal("valid_loss", 0.0)
 BUDGET, NEVER = 1e6, math.inf
-CLAIMED = re.compile(
-    r"claimed (?:lower|higher|fewer|more)\b|within [^:]+: claimed"
-)
+CLAIMED = re.compile(r"claimed (?:lower|higher|fewer|more)\b|within [^:]+: claimed")
 Floats = np.ndarray
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 

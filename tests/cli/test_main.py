@@ -646,4 +646,4 @@ def test_the_list_of_commands_says_what_each_does_in_full(capsys):
 def test_one_arm_is_counted_in_the_singular(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--strategies", "full", "--dry-run"])
-    assert "10 trials of 1 arm, about" in capsys.readouterr().out
+    assert "10 trials of 1 arm would take " in capsys.readouterr().out
