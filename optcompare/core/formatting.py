@@ -27,9 +27,11 @@ def duration(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """``about 42 s left``, in whole seconds; ``finishing…`` where less than a second is left."""
-    if seconds < 1:
+    """``about 42 s left``, in whole seconds; ``finishing…`` where nothing that can be noticed is left."""
+    if seconds < 0.05:
         return "finishing…"
+    if seconds < 1:
+        return "less than 1 s left"
     return f"about {f'{seconds:.0f} s' if seconds < 10 else duration(seconds)} left"
 
 

@@ -46,7 +46,7 @@ def test_durations_have_no_exponent(seconds, text):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(5.4e-15, "finishing…"), (0.9, "finishing…"), (1.2, "about 1 s left"), (9.4, "about 9 s left"),
+    [(5.4e-15, "finishing…"), (0.01, "finishing…"), (0.9, "less than 1 s left"), (1.2, "about 1 s left"), (9.4, "about 9 s left"),
      (75.0, "about 1 min 15 s left")],
 )  # fmt: skip
 def test_time_left_is_in_whole_seconds(seconds, text):
