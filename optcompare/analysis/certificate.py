@@ -140,12 +140,17 @@ class Evidence:
 
     def _same_weights(self) -> Check:
         differ = [seed for seed, prints in self._weights.items() if len(prints) > 1]
-        detail = f"one SHA-256 a seed over {_count(len(self._comparison.arms), 'arm')} and {_count(len(self._weights), 'seed')}"
+        arms, seeds = len(self._comparison.arms), _count(len(self._weights), "seed")
+        who = f"all {arms} arms start" if arms > 1 else "1 arm starts"
+        each = "each of " if len(self._weights) > 1 else ""
+        detail = f"{who} identically in {each}{seeds} (SHA-256 match)"
         return Check("identical initial weights", not differ, _unless(differ, detail))
 
     def _same_order(self) -> Check:
         epochs = sum(map(max, self._orders.values()))
-        detail = f"one SHA-256 an epoch over all arms, {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')}"
+        detail = (
+            f"the same for all arms in {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')} (SHA-256 match)"
+        )
         detail += "" if self._comparison.order == "shuffled" else ", in the order that the caller gave"
         if self._rearranged:
             detail += f"; offered to all, and rearranged by {', '.join(self._rearranged)}"
@@ -200,10 +205,10 @@ class Evidence:
         parts = [f"{_count(number, 'trial')} {_TRAINERS[name]}" for name, number in self._trainers.items()]
         if self._trainers.keys() - {"loop"}:
             parts.append(
-                f"the first updates of {_count(agreement.checked, 'lane')} were made by the loop too, and differ by at most "
-                f"{agreement.apart:.1e} of the weights' norm ({agreement.tolerance:.0e} is allowed)"
+                f"the first updates of {_count(agreement.checked, 'lane')}, made by both, differ by at most "
+                f"{agreement.apart:.1e} of the weights' norm (allowed: {agreement.tolerance:.0e})"
             )
-        return Check("same updates by either trainer", agreement.apart <= agreement.tolerance, "; ".join(parts))
+        return Check("fast and reference trainers agree", agreement.apart <= agreement.tolerance, "; ".join(parts))
 
     def _same_measuring(self, traits: Traits) -> list[Check]:
         held, averages = traits.averages(self._comparison.recalibrate, self._fewest)

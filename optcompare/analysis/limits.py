@@ -45,7 +45,7 @@ def limits(
         setting: How rates and data were chosen.
 
     Returns:
-        Sentences.
+        A short text for each limit.
     """
     seeds = int(trials.loc[trials["status"] != "interrupted", "seed"].nunique())
     sentences = []
@@ -54,10 +54,10 @@ def limits(
         sentences += _of_rates(table, setting)
         sentences += _of_looks(table, claims, look)
     cut = int((trials["status"] == "interrupted").sum())
-    splits = "one split and " if setting.splits == 1 else f"{setting.splits} splits and " if setting.splits else ""
-    where = f"{workload}, on {splits}{count(trials['seed'].nunique(), 'seed')}"
+    splits = [count(setting.splits, "split")] if setting.splits else []
+    where = ", ".join([*splits, count(trials["seed"].nunique(), "seed")])
     where += f" ({count(cut, 'interrupted trial')} left out)" if cut else ""
-    return [*sentences, f"This is one workload, {where}: it says nothing about others."]
+    return [*sentences, f"One workload ({workload}), {where}. Other workloads may differ."]
 
 
 def _of_failures(trials: pd.DataFrame, seeds: int) -> list[str]:
@@ -65,19 +65,19 @@ def _of_failures(trials: pd.DataFrame, seeds: int) -> list[str]:
     lost = trials["status"].isin(["diverged", "failed"]).groupby(trials["arm"]).any()
     if not seeds or lost.all():
         return []
-    where = " in arms that show none" if lost.any() else ""
-    share = f"{not_excluded(seeds):.0%} of all seeds"
-    return [f"With {count(seeds, 'seed')}, failures on up to {share} may have gone unseen{where}."]
+    which = "Arms without a failure" if lost.any() else "Each arm"
+    tried = f"only {count(seeds, 'seed')} {'was' if seeds == 1 else 'were'} tried"
+    return [f"{which} may still fail on up to {not_excluded(seeds):.0%} of all seeds: {tried}."]
 
 
 def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
     if setting.tunings is None:
         return []
     if setting.tunings == 0:
-        return ["Nothing was tuned: this holds at the learning rates given, and may be the other way round at others."]
+        return ["Nothing was tuned: the order may differ at other learning rates (try --tune 5)."]
     if setting.tunings > 1:
-        return [f"Learning rates were tuned {setting.tunings} times, and the differences are over all of them."]
-    sentences = ["This holds at the rates found: another tuning may find others."]
+        return [f"Learning rates were tuned {setting.tunings} times; the differences are over all of them."]
+    sentences = ["Learning rates were tuned once: another tuning may find others."]
     small = [
         f"{row['arm']} ({number(abs(row['difference']))} against {number(change)})"
         for _, row in table.iterrows()
@@ -85,7 +85,7 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
     ]
     if small:
         named = ", ".join(small[:LISTED]) + (f" and {len(small) - LISTED} more" if len(small) > LISTED else "")
-        sentences.append(f"Smaller than what a neighbouring learning rate changes: the difference of {named}.")
+        sentences.append(f"A neighbouring learning rate changes more than the difference of {named}.")
     return sentences
 
 
@@ -101,22 +101,22 @@ def _change(row: pd.Series, sensitivity: Mapping[str, float]) -> float:
 def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[str]:
     sentences = []
     if drawn_flips(table):
-        sentences.append(f"p values of so many seeds are from {DRAWN:,} sign flips drawn at random.")
+        sentences.append(f"With so many seeds, p values come from {DRAWN:,} sign flips drawn at random.")
     if look.withheld:
         return sentences
     level = f"{look.level:.2g}"
     if not look.recorded and not look.past:
-        sentences.append(f"Looks not recorded: tested at the level of a first look, {level}.")
+        sentences.append(f"Earlier looks were not recorded: tested at the level of a first look, {level}.")
     elif not look.recorded:
         sentences.append(
-            f"Not all looks were recorded: this is look {look.number} or a later one, tested at level {level}."
+            f"Not all looks were recorded: look {look.number} or later at these trials, tested at level {level}."
         )
     else:
         sentences.append(
-            f"This is look {look.number} at these trials, tested at level {level}; the levels of all looks sum to 0.05."
+            f"Look {look.number} at these trials: tested at level {level}; the levels of all looks sum to 0.05."
         )
     sentences += [
-        f"The verdict on {count(past.seeds, 'seed')} claimed that {_said(claim)}; that can no longer be claimed."
+        f"No longer claimed, though it was on {count(past.seeds, 'seed')}: {_said(claim)}."
         for past in look.past
         for claim in past.claims
         if claim not in claims

@@ -1,15 +1,17 @@
-"""Phrases that the sentences of a verdict share."""
+"""Phrases that the lines of a verdict share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from ..core.formatting import number, p_value
 
 LISTED = 3
-"""Up to so many arms are named one by one; of more there are counts."""
+"""A sentence names up to so many arms; of more it gives the count."""
+ENTRIES = 8
+"""A ranked list has up to so many arms beside the baseline; the others are counted in one line."""
 
 
 def count(n: int, what: str) -> str:
@@ -34,24 +36,49 @@ def won(row: pd.Series, unit: str, what: str = "better", prefix: str = "") -> st
     return f"{what} on {wins} of {count(wins + losses + ties, unit)}{equal}"
 
 
-def counted(
-    rows: pd.DataFrame, what: str, distance: pd.Series | None = None, describe: Callable[[pd.Series], str] | None = None
-) -> str:
-    """``3 lower (furthest mini:2: …)``; nothing for none.
-
-    Args:
-        rows: Those to count.
-        what: What they are.
-        distance: How far off each row of the table is.
-        describe: Says of one row how far off it is.
-    """
-    if rows.empty or distance is None or describe is None:
-        return f"{len(rows)} {what}" if len(rows) else ""
-    row = rows.iloc[int(distance[rows.index].abs().argmax())]
-    return f"{len(rows)} {what} (furthest {row['arm']}: {describe(row)})"
+def named(arms: Sequence[str], of: int) -> str:
+    """``mini``, ``mini and single``, ``4 of 6 arms``: a few by name, many as a count."""
+    if len(arms) > LISTED:
+        return f"{len(arms)} of {count(of, 'arm')}"
+    return f"{', '.join(arms[:-1])} and {arms[-1]}" if len(arms) > 1 else arms[0]
 
 
 def lost_trials(statuses: pd.Series, unit: str) -> str:
     """``diverged on 2 and failed on 1 of 10 seeds``; nothing where no trial did."""
     parts = [f"{status} on {n}" for status in ("diverged", "failed") if (n := int((statuses == status).sum()))]
     return f"{' and '.join(parts)} of {count(len(statuses), unit)}" if parts else ""
+
+
+def ranked_list(
+    ranked: Sequence[str], baseline: str, entry: Callable[[str], str], rest: Callable[[Sequence[str]], str]
+) -> list[str]:
+    """Write a line for each arm, numbered by its place, the baseline among them.
+
+    Args:
+        ranked: All arms, best first.
+        baseline: The one that stands in the list however long it is.
+        entry: What is said of one arm.
+        rest: What is said of the arms for which there is no room.
+
+    Returns:
+        ``1. mini: …`` and so on; then a line on the rest, if any.
+    """
+    others = [arm for arm in ranked if arm != baseline]
+    shown = {baseline, *others[:ENTRIES]}
+    lines = [f"{place}. {arm}: {entry(arm)}" for place, arm in enumerate(ranked, 1) if arm in shown]
+    left = others[ENTRIES:]
+    return [*lines, *([f"{count(len(left), 'more arm')}: {rest(left)}"] if left else [])]
+
+
+def too_few(table: pd.DataFrame, observed: str, observation: str) -> str:
+    """``Too few seeds for a firm claim (6; 8 needed for 4 comparisons). Add 2: --resume DIR --seeds 8``.
+
+    Args:
+        table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
+        observed: The column with the number of observations.
+        observation: What is one observation: ``seed``, ``split`` or ``independent observation``.
+    """
+    n, needed = int(table[observed].max()), int(table["seeds_needed"].iloc[0])
+    need = f"{needed} needed for {count(int(table['comparisons'].iloc[0]), 'comparison')}"
+    add = f". Add {needed - n}: --resume DIR --seeds {needed}" if observation == "seed" and n else ""
+    return f"Too few {observation}s for a firm claim ({n}; {need}){add}"

@@ -93,7 +93,7 @@ def compare(
       best of the others; the best by validation loss is reported. ``tune_repeats``: how many times that is done, each on
       seeds of its own and grids that are shifted at random; every arm then trains each of ``seeds`` at the rate of each;
     - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the first;
-      ``control``: adds the baseline again in other chunks, to show how far rounding alone moves one seed; ``margin``: final
+      ``control``: adds a rounding control: the same baseline, gradients accumulated in other pieces; ``margin``: final
       values that differ by less count as equal, which is tested (without one, no equality is claimed);
     - ``seeds``: how many, from ``first_seed``, or a sequence of them; ``split_seeds``: on how many splits of the workload's
       data they are trained and measured, in turn;
@@ -103,7 +103,7 @@ def compare(
       "float32" or "float64"; ``autocast``: "bfloat16" for the forward passes; ``deterministic``: use
       deterministic algorithms where there are some, and say where there are none;
     - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
-    - ``measure``: marks an epoch at which every arm is measured (0: only before and after);
+    - ``measure``: measurements of every arm per epoch (0: only before and after);
     - ``recalibrate``: compute BatchNorm's running averages anew before each measurement, on a copy, from up to 2,048 training
       rows that are the same for all arms; by default where some arm makes so few updates that more than 5% of their initial
       values would be left. The columns ``raw_train_loss``, … hold what the averages of the training give;
@@ -112,7 +112,8 @@ def compare(
     - ``diagnostics``: names, specs ("noise_scale:rows=512") or objects; further columns of the records, computed at every
       ``diagnose_every``-th mark, outside the training clock, and in the loop alone;
     - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they can;
-      "auto" takes lanes where they repay; ``memory``: what lanes may take, as "4GB" or "25%" of what is free (default half);
+      "auto" takes lanes where they save time; ``memory``: memory limit for vectorized trials, as "4GB" or "25%" of what is
+      free (default half);
     - ``jobs``: trials trained at once, each in a process of its own; ``executor``: where, by name as in "ray:ADDRESS", or
       any ``concurrent.futures.Executor`` (Dask's ``client.get_executor()``), which is left running;
     - ``order(seed, epoch, n)``: int64[n], replaces the shared shuffled order for all arms;

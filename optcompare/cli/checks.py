@@ -43,14 +43,14 @@ def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[st
 
 
 @click.command(
-    short_help="Tries out whether a plugin keeps its contracts.",
+    short_help="Tests a plugin.",
     epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic",
 )
 @click.argument("plugin", metavar="FILE.py|MODULE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
 @click.pass_context
 def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
-    """Tries out whether a plugin's strategies, workloads and optimizers keep their contracts.
+    """Tests a plugin: do its strategies, workloads and optimizers keep their contracts?
 
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.

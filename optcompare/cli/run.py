@@ -94,7 +94,11 @@ Examples:
 )
 @click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
-@click.option("--control", is_flag=True, help="Adds the baseline in other chunks: how much is only rounding?")
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Adds a rounding control: the same baseline, gradients accumulated in other pieces.",
+)
 @click.option(
     "--margin",
     type=float,
@@ -121,10 +125,10 @@ Examples:
     default=1,
     show_default=True,
     metavar="K",
-    help="Marks an epoch at which every arm is measured; 0: only before and after.",
+    help="Measurements of every arm per epoch; 0: only before and after.",
 )
 @click.option(
-    "--plane", is_flag=True, help="Keeps the first seed's weights at every mark, and draws where each arm went."
+    "--plane", is_flag=True, help="Keeps the first seed's weights at every measurement, and draws each arm's path."
 )
 @click.option(
     "--diagnostics",
@@ -137,7 +141,7 @@ Examples:
     default=1,
     show_default=True,
     metavar="K",
-    help="Computes them at every K-th mark, outside the training clock.",
+    help="Computes them at every K-th measurement, outside the training clock.",
 )
 @click.option(
     "--chunk",
@@ -198,7 +202,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         prepared = prepare_all(options, given)
         outs = directories(options["out"], prepared)
     if options["dry_run"]:
-        show_plans(prepared, say, options["as_json"])
+        show_plans(prepared, say, options["as_json"], options["memory"], options["jobs"])
         return
     results = []
     for one, out in zip(prepared, outs, strict=True):

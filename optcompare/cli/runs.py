@@ -39,9 +39,13 @@ MACHINE = (
         type=click.Choice(["auto", "loop", "lanes"]),
         default="auto",
         show_default=True,
-        help="loop: one trial after another; lanes: many as one program, as far as they can; auto: lanes where they repay.",
+        help="loop: one trial after another; lanes: many trials in one vectorized program; auto: lanes where faster.",
     ),
-    click.option("--memory", metavar="SIZE", help="What lanes may take: 4GB, or 25% of what is free.  [default: 50%]"),
+    click.option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory limit for vectorized trials (lanes): 4GB, or 25% of what is free.  [default: 50%]",
+    ),
     click.option("--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]"),
     click.option(
         "--executor",
@@ -84,7 +88,7 @@ OUTPUT = (
         metavar="NAME[:ADDRESS]",
         help="Tells a tracker: tensorboard, mlflow:sqlite:///runs/mlflow.db, jsonl, …; may be given several times.",
     ),
-    click.option("--verbose", "-v", is_flag=True, help="Says which trainer takes which trials, and why."),
+    click.option("--verbose", "-v", is_flag=True, help="Shows which trainer runs which trials, and why."),
     click.option("--quiet", is_flag=True, help="Prints the path of the plot alone."),
     click.option("--json", "as_json", is_flag=True, help="Prints summary, certificate and paths as JSON."),
 )
@@ -111,15 +115,22 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return added
 
 
-def show_plans(prepared: Sequence[Prepared], say: Reporter, as_json: bool) -> None:
+def show_plans(
+    prepared: Sequence[Prepared], say: Reporter, as_json: bool, memory: str | None = None, jobs: int | None = None
+) -> None:
     """What would be trained, and an estimate of how long it takes."""
+    from ..execution.expected_time import expected_of
+
     plans = []
     for one in prepared:
         comparison = one.setup.comparison
         say.question(comparison, one.notes)
-        say.plan(one.estimates, [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
+        expected = expected_of(one, memory, jobs or 1)
+        tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
+        say.plan(one.estimates, [*tuning, *closer, *report], expected)
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]
-        plans.append({"comparison": comparison.to_json(), "trials": trials})
+        seconds = {"seconds_low": expected.low, "seconds_high": expected.high}
+        plans.append({"comparison": comparison.to_json(), "trials": trials, **seconds})
     if as_json:
         click.echo(json.dumps(plans[0] if len(plans) == 1 else plans, indent=2))
 

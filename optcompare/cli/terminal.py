@@ -41,7 +41,10 @@ from ..report.table import (
 )
 from .fitted_tables import fitted
 
+from .next_steps import next_steps
+
 if TYPE_CHECKING:
+    from ..execution.expected_time import Expected
     from ..planning.dry_run import Estimate
     from ..registry.manager import Entry, PluginInfo
     from ..report.result import Result
@@ -77,25 +80,23 @@ class Reporter:
         for note in notes:
             self._say(f"note: {note}")
 
-    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial]) -> None:
-        """The dry run; ``trials``: all that there would be."""
+    def plan(self, estimates: Sequence[Estimate], trials: Sequence[Trial], expected: Expected) -> None:
+        """The dry run; ``trials``: all that there would be; ``expected``: how long they take."""
         if self._quiet:
             return
-        header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial"]
+        header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial alone"]
         rows = [
             [e.arm.label, e.arm.strategy.label, e.arm.optimizer.label, f"{e.arm.lr:g}",
-             f"{e.updates:,}" if e.updates is not None else "?", f"~{duration(e.seconds)}"]
+             f"{e.updates:,}" if e.updates is not None else "?", f"about {duration(e.seconds)}"]
             for e in estimates
         ]  # fmt: skip
         self._table(header, rows)
-        seconds = {e.arm.label: e.seconds for e in estimates}
-        total = sum(seconds[trial.arm.label] for trial in trials)
         arms = "arm" if len(estimates) == 1 else "arms"
         tuning = sum(trial.phase == "tune" for trial in trials)
         of_tuning = f", {tuning} of them to tune" if tuning else ""
-        self._say(
-            f"{len(trials)} trials of {len(estimates)} {arms}{of_tuning}, about {duration(total)}; nothing was trained"
-        )
+        lanes = f" ({expected.in_lanes} of them side by side in lanes)" if expected.in_lanes else ""
+        self._say(f"{len(trials)} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}.")
+        self._say("Dry run: nothing was trained.")
 
     @contextmanager
     def progress(self) -> Iterator[Lines | None]:
@@ -145,9 +146,9 @@ class Reporter:
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self._say(interval_words(summary))
         if estimated(result.records):
-            self._say("train time of trials in lanes: updates × the median time of one, measured alone in the loop")
+            self._say("train time of trials in lanes is estimated: updates × median update time, measured alone")
         elif on_shared_clock(result.records):
-            self._say("train time: measured while other trials ran beside; leave out --jobs to compare times")
+            self._say("train time was measured while other trials ran; leave out --jobs to compare times")
         if result.goal is not None and len(result.records):
             self._say("")
             self._table(*goal_cells(summary, str(result.goal)))
@@ -161,11 +162,14 @@ class Reporter:
             self._say(f"against {result.baseline}, seed by seed")
             self._table(*pair_cells(pairs, result.verdict_on), breaks=[OF_GOAL])
         self._say("")
-        for sentence in result.verdict():
-            self._say(sentence)
+        for line in result.verdict():
+            self._say(wrapped(line, self._out.width) if self._out.is_terminal else line)
 
     def result(self, result: Result, plots: Sequence[Path], said: int) -> None:
-        """Summary, pairs, verdict, what went wrong, certificate, and where the plots are; ``said``: notes shown before."""
+        """Summary, pairs, verdict, what went wrong, certificate, where the plots are, and what to do next.
+
+        ``said``: notes shown before.
+        """
         if self._quiet:
             return
         self.summary(result)
@@ -179,11 +183,11 @@ class Reporter:
         for line in certificate_lines(result.certificate):
             self._say(line)
         self._say("")
-        if result.status == "interrupted":
-            self._say("interrupted: this is what was measured until then")
         for plot in plots:
             if plot.exists():
                 self._say(f"{'page' if plot.suffix == '.html' else 'plot'}: {plot}")
+        for line in next_steps(result, plots[0].parent):
+            self._say(line)
 
     def scaling(self, result: Result, words: Sequence[str], plots: Sequence[Path]) -> None:
         """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
@@ -268,6 +272,12 @@ class Reporter:
             self._out.print(Text("\n".join(titles), style="bold" if self._out.is_terminal else ""))
             for line in lines:
                 self._out.print(Text(line))
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line of the verdict within ``width`` columns, the rest of a ranked entry below the name of its arm."""
+    hanging = " " * 3 if line[:1].isdigit() else ""
+    return textwrap.fill(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
 
 
 def _rate(arm: Arm) -> str:

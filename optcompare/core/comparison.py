@@ -101,7 +101,7 @@ class Comparison:
     """The question.
 
     ``autocast``: the dtype in which forward passes compute what bears it, the weights staying in ``dtype``;
-    ``measure``: marks an epoch; ``trainer``: loop, lanes (as far as they can), or
+    ``measure``: measurements per epoch; ``trainer``: loop, lanes (as far as they can), or
     whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
     ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
     ``tuning``, an arm's ``lr`` is the reference rate until it is tuned; where it is tuned several times it stays so, and

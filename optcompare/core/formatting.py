@@ -15,13 +15,24 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.8 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    """``0.4 ms``, ``0.8 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``; below a microsecond ``0 s``."""
+    if seconds < 1e-3:
+        return f"{seconds * 1e3:.2g} ms" if seconds >= 1e-6 else "0 s"
     if seconds < 10:
         return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes == 0:
         return f"{rest} s"
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def time_left(seconds: float) -> str:
+    """``about 42 s left``, in whole seconds; ``finishing…`` where nothing that can be noticed is left."""
+    if seconds < 0.05:
+        return "finishing…"
+    if seconds < 1:
+        return "less than 1 s left"
+    return f"about {f'{seconds:.0f} s' if seconds < 10 else duration(seconds)} left"
 
 
 def probability(p: float, floor: float = 0.0) -> str:

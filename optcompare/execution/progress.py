@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..core.formatting import duration
+from ..core.formatting import duration, time_left
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -56,7 +56,7 @@ class Lines:
         if now - self._last >= _LINE_EVERY_SECONDS:
             self._last = now
             print(
-                f"{done} of {of} trials, {fraction:.0%}, about {duration(seconds_left)} left",
+                f"{done} of {of} trials, {fraction:.0%}, {time_left(seconds_left)}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -81,7 +81,7 @@ class Bar(Lines):
             self._task,
             completed=fraction,
             description=f"trial {min(done + 1, of)} of {of}",
-            left=f"{duration(seconds_left)} left",
+            left=time_left(seconds_left),
         )
 
 

@@ -37,6 +37,7 @@ from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .backends import Elsewhere, Here, Place
 from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
+from .expected_time import expected_time
 from .runner import Measured, Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
@@ -53,7 +54,7 @@ class How:
 
     - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as "name:address";
     - ``say``: is told in a line each which trainer takes which trials, and why;
-    - ``formats``: of the plot; ``memory``: what lanes may take, as "4GB" or "25%";
+    - ``formats``: of the plot; ``memory``: memory limit for vectorized trials, as "4GB" or "25%";
     - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which trials can be
       trained on;
     - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is there already.
@@ -113,9 +114,11 @@ def execute(
         for tracker in trackers:
             tracker.run_started(comparison)
         journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
-        planned = [*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()]
         stack.enter_context(_naming_what_is_kept(journal, out))
-        runner = Runner(work.tasks, work.place, prepared.estimates, planned, work.told, stop, journal, earlier)
+        rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
+        planned = [trial for trials in rounds for trial in trials]
+        expected = expected_time(work.tasks, prepared.estimates, rounds, work.jobs)
+        runner = Runner(work.tasks, work.place, expected, planned, work.told, stop, journal, earlier)
         first = comparison.tuning_trials()
         runner.run(first)
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
@@ -248,7 +251,7 @@ def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
     spent = (trials["status"] == "finished") & (trials["reason"] == "")  # one that was at its goal needed none
     ended = trials[(trials["phase"] == "report") & spent]
     return [
-        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update, for their first would have taken more than "
+        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update: the first would exceed the budget of "
         f"{comparison.budget}; give more"
         for arm, updates in ended.groupby("arm", sort=False)["updates"]
         if (updates == 0).any()

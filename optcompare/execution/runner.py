@@ -16,7 +16,6 @@ from ..analysis.traits import Traits
 from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..errors import RunDirectoryError
-from ..planning.dry_run import Estimate
 from ..storage.journal import Journal, Row, Saved, State, key_of
 from ..storage.resume import Earlier, goes_on, prolonged, untested
 from ..training.measurement.counters import Progress
@@ -24,6 +23,7 @@ from ..training.measurement.module_flags import is_partial
 from ..training.measurement.record import outcome_of
 from ..training.shared_init import fingerprint
 from .backends import Piece, Place
+from .expected_time import Expected
 from .scheduler import Queue, Task, Tasks
 from .stopping import Stop
 
@@ -58,16 +58,16 @@ class Measured:
 class Runner:
     """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
-    ``place``: where tasks are trained; ``planned``: all trials that are to come, for the time left; ``journal``: keeps
-    what has ended; ``earlier``: what an earlier run of the same comparison left, which is not trained again; ``notes``:
-    what the user should hear of that.
+    ``place``: where tasks are trained; ``planned``: all trials that are to come; ``expected``: how long they take;
+    ``journal``: keeps what has ended; ``earlier``: what an earlier run of the same comparison left, which is not trained
+    again; ``notes``: what the user should hear of that.
     """
 
     def __init__(
         self,
         tasks: Tasks,
         place: Place,
-        estimates: Sequence[Estimate],
+        expected: Expected,
         planned: Sequence[Trial],
         observer: Observer,
         stop: Stop,
@@ -84,7 +84,7 @@ class Runner:
         self._done = 0
         free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
         self._evidence = Evidence(setup.comparison, free)
-        self._pace = _Pace(estimates, planned)
+        self._pace = _Pace(expected, planned)
         self._kept_bytes = 0
         self._open: dict[Trial, list[dict[str, Any]]] = {}
         self._shares: dict[Trial, float] = {}
@@ -313,20 +313,21 @@ class Runner:
 
 
 class _Pace:
-    """Time left: what the rehearsal expects of each arm, corrected by what was done so far really took."""
+    """Time left: what is expected of each trial in its trainer, corrected by what was done so far really took."""
 
-    def __init__(self, estimates: Sequence[Estimate], planned: Sequence[Trial]) -> None:
-        self._expected = {estimate.arm.label: max(estimate.seconds, 1e-6) for estimate in estimates}
-        self._total = sum(self._expected[trial.arm.label] for trial in planned)
+    def __init__(self, expected: Expected, planned: Sequence[Trial]) -> None:
+        self._expected = expected
+        self._total = sum(map(expected.of, planned))
         self._done = 0.0
         self._began = time.perf_counter()
 
     def finished(self, trial: Trial) -> None:
-        self._done += self._expected[trial.arm.label]
+        self._done += self._expected.of(trial)
 
     def left(self, shares: Mapping[Trial, float]) -> tuple[float, float]:
         """The share of all work that is done, and seconds left; ``shares``: how much of each trial under way."""
         elapsed = time.perf_counter() - self._began
-        done = self._done + sum(share * self._expected[trial.arm.label] for trial, share in shares.items())
+        done = self._done + sum(share * self._expected.of(trial) for trial, share in shares.items())
         rate = (elapsed + _TRUSTED_SECONDS) / (done + _TRUSTED_SECONDS)
-        return done / self._total, (self._total - done) * rate
+        left = max(0.0, self._total - done)
+        return min(1.0, done / self._total), left * rate

@@ -75,7 +75,7 @@ class Tasks:
         self._worth = set[Hashable]()
         if self._asked == "auto":
             groups = [group for trials in planned for group in lanes.grouped(trials)[0]]
-            worth = worth_lanes([self._work(group) for group in groups])
+            worth = worth_lanes([self.work(group) for group in groups])
             self._worth = {self._kind(group) for group, yes in zip(groups, worth, strict=True) if yes}
 
     def of(self, trials: Sequence[Trial]) -> Iterator[Task]:
@@ -88,6 +88,13 @@ class Tasks:
                 yield Task("lanes", together)
         for trial in alone:
             yield Task("loop", [trial])
+
+    def forecast(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[Trial]]:
+        """Say which of these trials are expected to go to lanes, in groups, and which to the loop; checks no updates."""
+        groups = self.lanes.grouped(trials)[0] if self._asked != "loop" else []
+        together = [group for group in groups if self._repays(group) and self.lanes.supports(group[0])]
+        inside = {trial for group in together for trial in group}
+        return together, [trial for trial in trials if trial not in inside]
 
     def going_on(self, trials: list[Trial], state: State) -> list[Task]:
         """Trials that were under way when an earlier run was stopped, with their state."""
@@ -109,8 +116,8 @@ class Tasks:
         groups, refused = self.lanes.grouped(trials)
         self.explain(refused)
         split = []
-        for group in sorted(groups, key=lambda group: self._work(group).updates):
-            if self._asked == "auto" and self._kind(group) not in self._worth:
+        for group in sorted(groups, key=lambda group: self.work(group).updates):
+            if not self._repays(group):
                 self._say(f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes")
                 continue
             if self._workers:
@@ -124,11 +131,15 @@ class Tasks:
         for turn in itertools.zip_longest(*split):
             yield from (group for group in turn if group is not None)
 
+    def _repays(self, group: Sequence[Trial]) -> bool:
+        return self._asked != "auto" or self._kind(group) in self._worth
+
     def _kind(self, group: Sequence[Trial]) -> Hashable:
         """The same for a group before and after its learning rates were tuned."""
         return group[0].phase, self.lanes.families.key(group[0])
 
-    def _work(self, group: Sequence[Trial]) -> Work:
+    def work(self, group: Sequence[Trial]) -> Work:
+        """What a group does, by the estimate of its first arm."""
         estimate = self._estimates[group[0].arm.label]
         return Work(len(group), estimate.updates or 0, estimate.measurements)
 

@@ -42,8 +42,8 @@ _ONE_AT_A_TIME = threading.RLock()
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run is trained with. ``key``: names the run; ``memory``: what lanes may take, shared by so many
-    ``jobs``; ``setup``: as :func:`pack` returned it."""
+    """What every task of a run is trained with. ``key``: names the run; ``memory``: memory limit for vectorized trials, shared
+    by so many ``jobs``; ``setup``: as :func:`pack` returned it."""
 
     key: str
     memory: str | None

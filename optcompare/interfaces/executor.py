@@ -10,7 +10,7 @@ from typing import ClassVar
 class Demand:
     """What an executor is asked for: so many tasks at once (None: as many as it has room for), and what each task needs.
 
-    ``unguarded``: with what exit code a new process ends that was about to run the script again which made it.
+    ``unguarded``: exit code of a worker that re-imported an unguarded ``__main__``.
     """
 
     unguarded: ClassVar[int] = 117

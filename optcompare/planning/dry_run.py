@@ -31,18 +31,29 @@ from .split_checks import check_splits
 from .workload_checks import check_workload, where_not_finite
 
 _ENOUGH_ROWS = 5
+_TIMED_UPDATES, _TIMED_RUNS, _TIMED_SECONDS = 16, 4, 0.05
+"""How long the pace of an arm is measured: updates in a run, runs, and about how many seconds each run takes at most."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one trial of an arm will take in the loop: updates (None where only training will tell), measurements, and
-    seconds. ``draws``: whether its first updates drew random numbers."""
+    """What one trial of an arm will take in the loop.
+
+    Attributes:
+        arm: The arm.
+        updates: How many it makes; None where only training will tell.
+        measurements: How often it is measured.
+        seconds: Of updates and measurements together.
+        draws: Whether its first updates drew random numbers.
+        update_seconds: Of one update alone.
+    """
 
     arm: Arm
     updates: int | None
     measurements: float
     seconds: float
     draws: bool = False
+    update_seconds: float = 0.0
 
 
 def rehearse(trainer: LoopTrainer) -> list[Estimate]:
@@ -121,12 +132,11 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     if passes <= 1 and trainer.evaluations(arm) > 1:  # of its batches, so that an epoch's samples are spent sooner
         evaluations, sizes = trainer.evaluations(arm), sizes[:1] * math.ceil(len(sizes) / trainer.evaluations(arm))
         updates = updates and math.ceil(updates / evaluations)
-    update_seconds = progress["train_seconds"] / max(1, progress["updates"])
     marked, ended = along_the_way(trainer.sources), at_the_end(trainer.sources, trial)
     tested = sum(source.n for source in ended.values()) / sum(
         source.n for source in marked.values()
     )  # of a mark's time
-    mark_seconds = progress["measure_seconds"] / (max(1, len(records)) + tested)
+    update_seconds, mark_seconds = _pace(trainer, trial, (records, state), len(sizes) if passes <= 1 else 1, tested)
     estimate = _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
     return dataclasses.replace(estimate, seconds=estimate.seconds + tested * mark_seconds, draws=draws)
@@ -205,6 +215,38 @@ def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Rec
     return records, state
 
 
+def _pace(
+    trainer: LoopTrainer, trial: Trial, first: tuple[list[Record], dict[str, Any]], most: int, tested: float
+) -> tuple[float, float]:
+    """Seconds of an update and of a measurement: the least of short runs, since first ones and interruptions take far longer.
+
+    Args:
+        trainer: Makes the updates.
+        trial: Is begun again for each run.
+        first: Records and state of its first updates; long ones are not repeated.
+        most: Updates of its first epoch, which no run exceeds.
+        tested: How many measurements the test set counts for at the end.
+
+    Returns:
+        Both, each without the other.
+    """
+    runs = [_seconds_of(*first, tested)]
+    while len(runs) <= _TIMED_RUNS and sum(runs[-1]) < _TIMED_SECONDS:
+        updates = max(1, min(most, _TIMED_UPDATES, int(_TIMED_SECONDS / max(runs[-1][0], 1e-9))))
+        records, state = _perform(trainer, trial, updates)
+        if state["progress"]["updates"] == 0:
+            break
+        runs.append(_seconds_of(records, state, tested))
+    updates_took, marks_took = zip(*runs, strict=True)
+    return min(updates_took), min(marks_took)
+
+
+def _seconds_of(records: list[Record], state: Mapping[str, Any], tested: float) -> tuple[float, float]:
+    progress = state["progress"]
+    measured = max(1, len(records)) + tested
+    return progress["train_seconds"] / max(1, progress["updates"]), progress["measure_seconds"] / measured
+
+
 def _estimate(
     trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], update_seconds: float, mark_seconds: float
 ) -> Estimate:
@@ -216,7 +258,8 @@ def _estimate(
     epochs = updates / per_epoch
     marks = min(updates, epochs * comparison.measure + math.log2(n) * (comparison.measure > 0)) + 2
     known = int(updates) if total is not None and (planned or unit == "updates") else None
-    return Estimate(arm, known, marks, updates * update_seconds + marks * mark_seconds)
+    seconds = updates * update_seconds + marks * mark_seconds
+    return Estimate(arm, known, marks, seconds, update_seconds=update_seconds)
 
 
 def _check_batch_statistics(trainer: LoopTrainer, trial: Trial, sizes: list[int]) -> None:

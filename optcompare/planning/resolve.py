@@ -51,6 +51,7 @@ class _Asked:
     optimizer: OptimizerChoice
     batch_size: int
     reference: float | None
+    typed: str
 
 
 def resolve(
@@ -105,6 +106,7 @@ def resolve(
             )
         contenders[label] = Contender(one.strategy, one.optimizer.factory)
     tuned = tuple(arms)
+    _refuse_same_arms(arms, asked)
     baseline = baseline or (arms[0].label if arms else None)
     for arm, one in list(zip(arms, asked, strict=True)):
         if control and arm.label == baseline:
@@ -153,6 +155,8 @@ def _asked(
 ) -> tuple[list[_Asked], list[str]]:
     found, notes = [], []
     asked = _flat(strategies)
+    for listed in (asked, _flat(optimizers)):
+        _refuse_repeated(listed)
     for place, item in enumerate(asked):
         spec = parse(item, optimizers=True) if isinstance(item, str) else None
         bare = item if spec is None else dataclasses.replace(spec, optimizer=None)
@@ -174,8 +178,30 @@ def _asked(
                     f"of its own, {part.label}@sgd"
                 )
             each = lr if isinstance(lr, list | tuple) and optimizer.lr is None else [None]
-            found += [_Asked(strategy, part, optimizer, first, rate) for rate in each]
+            own = spec is not None and spec.optimizer is not None
+            typed = str(item) if own or len(choices) == 1 else f"{item}@{choice}"
+            found += [_Asked(strategy, part, optimizer, first, rate, typed) for rate in each]
     return found, notes
+
+
+def _refuse_repeated(listed: Sequence[Any]) -> None:
+    """Raise where the same text stands twice in a list of strategies or optimizers."""
+    for place, item in enumerate(listed):
+        if isinstance(item, str) and item in listed[:place]:
+            raise ComparisonError(f"{item} is listed twice; leave one out or change a setting")
+
+
+def _refuse_same_arms(arms: Sequence[Arm], asked: Sequence[_Asked]) -> None:
+    """Raise where two arms train the same, by the names that were typed."""
+    seen: dict[str, str] = {}
+    for arm, one in zip(arms, asked, strict=True):
+        if arm.content is not None and (first := seen.setdefault(arm.content, one.typed)) is not one.typed:
+            both = (
+                f"{first} and {one.typed} are the same arm, {arm.label}"
+                if first != one.typed
+                else f"{first} is listed twice"
+            )
+            raise ComparisonError(f"{both}; leave one out or change a setting")
 
 
 def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:

@@ -49,7 +49,7 @@ class Result(ResultTables):
         return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
 
     def _what_is_missing(self) -> str:
-        return self.unfinished if self.is_under_way else "interrupted: what was measured until then"
+        return self.unfinished if self.is_under_way else "interrupted: results so far"
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
         """The panels that have something to show of this run, with what they show it of: a plugin's first."""

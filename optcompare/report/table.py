@@ -79,10 +79,15 @@ def interval_words(summary: pd.DataFrame) -> str:
         repeats = int(summary["repeats"].max()) if len(summary) else 0
         over = f"mean over seeds and {repeats} tuning repeats"
         if repeats >= FEWEST_REPEATS and (summary["seeds"] > 1).any():
-            return f"{over} ± half of the 95% interval over both"
+            return f"{over} ± half-width of the 95% confidence interval over both"
         return f"{over}; no interval, for it takes {FEWEST_REPEATS} repeats and 2 seeds or more"
     several = bool((summary["seeds"] > 1).any())
-    return "mean over seeds ± half of its 95% t interval" if several else "one seed: no interval"
+    return "mean over seeds ± half-width of the 95% confidence interval" if several else "one seed: no interval"
+
+
+def better_side(column: str) -> str:
+    """``Negative: better than the baseline.``: what stands below :func:`pair_cells`."""
+    return f"{'Negative' if column.endswith('_loss') else 'Positive'}: better than the baseline."
 
 
 OF_GOAL = 6
@@ -160,10 +165,10 @@ def tuning_words(tuning: Tuning) -> str:
     """What stands below :func:`tuning_cells`."""
     seeds = f"{tuning.seeds} seed{'s' if tuning.seeds > 1 else ''}"
     if not tuning.repeats:
-        return f"tuned on {seeds} of their own, which no report seed ever is"
+        return f"tuned on {seeds}, separate from the reported seeds"
     return (
-        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, which no report seed ever is, and on grids shifted at "
-        "random; scores are means over these repeats"
+        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, and on grids "
+        "shifted at random; scores are means over these repeats"
     )
 
 

@@ -10,7 +10,7 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class ShuffleOnce(Strategy):
-    """B samples an update, in the first epoch's order in every epoch (single shuffling)."""
+    """Batches of B samples, in the first epoch's order in every epoch (single shuffling)."""
 
     batch_size: int = 32
     order: Tensor | None = field(init=False, default=None)

@@ -12,7 +12,7 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class Replacement(Strategy):
-    """B samples an update, each drawn from all N with equal chance; N draws an epoch, which miss about 37% of the samples."""
+    """Batches of B samples, each drawn from all N with equal chance; N draws an epoch, which miss about 37% of the samples."""
 
     coverage: ClassVar[Literal["once", "free"]] = "free"
     batch_size: int = 32

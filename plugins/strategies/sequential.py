@@ -10,7 +10,7 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class Sequential(Strategy):
-    """B samples an update, from 0 to N-1 in every epoch: where the data are sorted, the batches are too."""
+    """Batches of B samples, from 0 to N-1 in every epoch: where the data are sorted, the batches are too."""
 
     batch_size: int = 32
 

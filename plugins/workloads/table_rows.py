@@ -119,9 +119,12 @@ def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
         few = numeric and kinds <= 10 and rows >= 5 * kinds and bool((y % 1 == 0).all())
         task = "classification" if not numeric or two or few else "regression"
     if task == "classification" and rows < 2 * kinds:
-        why = f" ({said.reasons[str(y.name)]})" if str(y.name) in said.reasons else ""
+        if reason := said.reasons.get(str(y.name)):
+            raise said.wrong(
+                f"y = '{y.name}' looks like numbers, but {reason}; rewrite it as plain numbers, or choose another column"
+            )
         raise said.wrong(
-            f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes{why}; "
+            f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes; "
             f"choose another column{' or task=regression' if numeric else ''}"
         )
     if task == "classification" and kind == "text":

@@ -170,9 +170,12 @@ def test_run_writes_its_directory_and_says_what_it_did(place):
     assert done.exit_code == 0
     assert done.stderr == ""
     assert {path.name for path in Path("here").iterdir()} == FILES
-    first, *_, last = done.stdout.splitlines()
+    first, *_, plot, figure, page, seeds = done.stdout.splitlines()
     assert first == "line: full, mini:2, single | sgd lr 0.01 | 2 seeds, 3 epochs each | cpu, float32, 1 thread"
-    assert last == f"plot: {Path('here/comparison.png')}"
+    assert plot == f"plot: {Path('here/comparison.png')}"
+    assert figure == "another figure: optcompare report here --figure pairs"
+    assert page == "a page to explore: optcompare report here --format html"
+    assert seeds.startswith("more seeds: optcompare run --resume here --seeds ")
     assert done.stdout.count("✓") == len(load("here").certificate)
     assert "✗" not in done.stdout
     assert load("here").trials["status"].tolist() == ["finished"] * 6
@@ -258,7 +261,8 @@ def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
         line.split()[0]: line.split()[1:5] for line in done.stdout.splitlines() if line.startswith(("full", "mini:4"))
     }
     assert rows == {"full": ["full", "sgd", "0.01", "3"], "mini:4": ["mini:4", "sgd", "0.01", "6"]}
-    assert "4 trials of 2 arms, about " in done.stdout
+    assert "4 trials of 2 arms would take about " in done.stdout
+    assert done.stdout.endswith("Dry run: nothing was trained.\n")
     assert everything_in(place) == set()
 
 
@@ -290,7 +294,7 @@ def test_plot_comes_in_the_formats_asked_for(place):
         "run", "--seeds", "1", "--epochs", "1", "--strategies", "full", "--format", "svg, PDF", "--out", "here"
     )
     plots = [f"plot: {Path('here') / name}\n" for name in ("comparison.svg", "comparison.pdf")]
-    assert done.stdout.endswith("".join(plots))
+    assert "".join(plots) in done.stdout
     assert {path.name for path in Path("here").iterdir()} == FILES - {"comparison.png", "looks.jsonl"} | {
         "comparison.svg",
         "comparison.pdf",
@@ -390,7 +394,7 @@ BAD: list[tuple[str, str]] = [
     ("--split-seeds 11 --workload diabetes", "--split-seeds 11 needs as many seeds, got 10"),
     ("--workload diabetes --goal test_loss=1", "there is no metric 'test_loss'; there are train_loss, valid_loss"),
     ("--strategies ,", "has an empty name; write names separated by single commas"),
-    ("--strategies full,full", "arms full and full are the same; leave one out or change a setting"),
+    ("--strategies full,full", "full is listed twice; leave one out or change a setting"),
     ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),
     ("--strategies mini:(3", "has a parenthesis that is never closed"),
     ("--strategies mini:batchsize=3", "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)"),
@@ -581,7 +585,7 @@ def test_installed_command_runs_as_a_process_of_its_own(place):
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = (place / "runs").iterdir()
     assert {path.name for path in run.iterdir()} == FILES
-    assert done.stdout.endswith(f"plot: {Path('runs', run.name, 'comparison.png')}\n")
+    assert f"plot: {Path('runs', run.name, 'comparison.png')}\n" in done.stdout
 
 
 @pytest.fixture
@@ -617,7 +621,7 @@ def test_interrupted_run_saves_what_was_measured(files, long_run, number):
     long_run.send_signal(number)
     out, err = long_run.communicate()
     assert (long_run.returncode, err) == (130, "")
-    assert "\ninterrupted: this is what was measured until then\n" in out
+    assert out.endswith("\nStopped; results so far are saved. Continue: optcompare run --resume here\n")
     result = load("here")
     assert result.status == "interrupted"
     *before, last = zip(result.trials["status"], result.trials["reason"], strict=True)
@@ -645,4 +649,4 @@ def test_the_list_of_commands_says_what_each_does_in_full(capsys):
 def test_one_arm_is_counted_in_the_singular(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--strategies", "full", "--dry-run"])
-    assert "10 trials of 1 arm, about" in capsys.readouterr().out
+    assert "10 trials of 1 arm would take " in capsys.readouterr().out

@@ -1,10 +1,10 @@
-"""The one format of p values."""
+"""Numbers as people read them: p values, durations, time left."""
 
 from __future__ import annotations
 
 import pytest
 
-from optcompare.core.formatting import p_value, probability
+from optcompare.core.formatting import duration, p_value, probability, time_left
 from tests.helpers.tables import NAN
 
 
@@ -33,3 +33,21 @@ def test_p_in_a_sentence_has_one_sign(p, text):
 
 def test_p_in_a_sentence_keeps_to_the_floor():
     assert p_value(1e-5, floor=0.0625) == "p = 0.0625"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 s"), (5.4e-15, "0 s"), (4e-4, "0.4 ms"), (0.042, "0.042 s"), (9.6, "9.6 s"), (42.2, "42 s"),
+     (185.0, "3 min 05 s"), (7800.0, "2 h 10 min")],
+)  # fmt: skip
+def test_durations_have_no_exponent(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(5.4e-15, "finishing…"), (0.01, "finishing…"), (0.9, "less than 1 s left"), (1.2, "about 1 s left"), (9.4, "about 9 s left"),
+     (75.0, "about 1 min 15 s left")],
+)  # fmt: skip
+def test_time_left_is_in_whole_seconds(seconds, text):
+    assert time_left(seconds) == text

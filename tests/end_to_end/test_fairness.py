@@ -387,8 +387,8 @@ class TestBudgets:
         assert all(certified(result).values())
         assert [check.detail for check in result.certificate] == [
             "3 updates of full, mini:4, single",
-            "one SHA-256 a seed over 3 arms and 3 seeds",
-            "one SHA-256 an epoch over all arms, 6 epochs of 3 seeds",
+            "all 3 arms start identically in each of 3 seeds (SHA-256 match)",
+            "the same for all arms in 6 epochs of 3 seeds (SHA-256 match)",
             "the loss before training, to the last bit",
             "the batches of 18 epochs were checked",
             "2 epochs for each of 9 finished trials",

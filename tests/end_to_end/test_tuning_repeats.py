@@ -265,7 +265,7 @@ def test_edges_are_counted_over_repeats():
 
 def test_the_verdict_knows_how_often_rates_were_tuned(repeated):
     said = " ".join(repeated.verdict())
-    assert "Learning rates were tuned 3 times, and the differences are over all of them." in said
+    assert "Learning rates were tuned 3 times; the differences are over all of them." in said
 
 
 def test_processes_train_the_same(repeated):

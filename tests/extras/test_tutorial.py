@@ -57,8 +57,8 @@ def test_every_cell_runs_and_the_last_says_a_verdict_on_the_learners_data(execut
     assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
     assert [text for kind, text in everything if kind == "stderr"] == []
     (verdict,) = [text for kind, text in shown(cells[-1]) if kind == "stdout"]
-    assert re.search(r"On final valid_loss, .*Holm p", verdict)
-    assert "This is one workload, patients, on one split and 10 seeds" in verdict
+    assert re.search(r"(?s)Final valid_loss: .*Holm p", verdict)
+    assert "One workload (patients), 1 split, 10 seeds" in verdict
     assert seconds < 300, "meant to take about a minute"
 
 

@@ -439,5 +439,5 @@ def test_trials_that_could_not_make_an_update_within_the_budget_are_said():
     idle = int((result.trials["updates"] == 0).sum())
     assert 0 < idle < 4
     assert [note for note in result.notes if "made no update" in note] == [
-        f"full: {idle} of 4 trials made no update, for their first would have taken more than 6 epochs; give more"
+        f"full: {idle} of 4 trials made no update: the first would exceed the budget of 6 epochs; give more"
     ]

@@ -82,8 +82,18 @@ def test_strategies_without_an_optimizer_are_crossed_with_every_one_in_order(reg
     ],
 )
 def test_duplicate_arms_are_refused(registry, strategies, optimizers):
-    with pytest.raises(ComparisonError, match=r"arms \S+ and \S+ are the same; leave one out or change a setting"):
+    same = r"(\S+ and \S+ are the same arm, \S+|\S+ is listed twice); leave one out or change a setting$"
+    with pytest.raises(ComparisonError, match=same):
         ask(registry, strategies, optimizers)
+
+
+def test_duplicates_are_named_as_they_were_typed(registry):
+    with pytest.raises(ComparisonError, match=r"^adam is listed twice; leave one out"):
+        ask(registry, "mini", "adam,adam")
+    with pytest.raises(ComparisonError, match=r"^mini and mini:batch_size=2 are the same arm, mini:2; leave one out"):
+        ask(registry, "mini,mini:batch_size=2", "sgd")
+    with pytest.raises(ComparisonError, match=r"^full@sgd and full@sgd:momentum=0 are the same arm, full"):
+        ask(registry, "full", "sgd,sgd:momentum=0")
 
 
 BY_NAME = {"sgd": 0.05, "adam": 0.003}

@@ -23,16 +23,16 @@ def look_sentence(result) -> str:
 
 
 def test_a_run_that_was_never_saved_says_that_looks_are_not_recorded():
-    assert look_sentence(compare(**ASKED, seeds=6)).startswith("Looks not recorded: ")
+    assert look_sentence(compare(**ASKED, seeds=6)).startswith("Earlier looks were not recorded: ")
 
 
 def test_more_seeds_are_a_second_look_and_seeing_them_again_is_none(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=6, out=run)
-    assert look_sentence(load(run)).startswith("This is look 1 at these trials, tested at level 0.035")
+    assert look_sentence(load(run)).startswith("Look 1 at these trials: tested at level 0.035")
     first = (run / LOOKS).read_bytes()
     result = compare(**ASKED, seeds=8, resume=run)
-    assert look_sentence(result).startswith("This is look 2 at these trials, tested at level 0.0091")
+    assert look_sentence(result).startswith("Look 2 at these trials: tested at level 0.0091")
     assert (run / LOOKS).read_bytes().startswith(first)
     compare(**ASKED, seeds=8, resume=run)
     assert [look.seeds for look in read_looks(run).looks] == [6, 8]
@@ -52,7 +52,7 @@ def test_too_few_seeds_for_any_claim_spend_no_look(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=3, out=run)
     assert look_sentence(compare(**ASKED, seeds=6, resume=run)).startswith(
-        "This is look 1 at these trials, tested at level 0.035"
+        "Look 1 at these trials: tested at level 0.035"
     )
 
 
@@ -63,9 +63,9 @@ def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
     about = json.loads((run / "comparison.json").read_text())
     del about["looks"]
     (run / "comparison.json").write_text(json.dumps(about))
-    assert look_sentence(load(run)).startswith("Looks not recorded: ")
+    assert look_sentence(load(run)).startswith("Earlier looks were not recorded: ")
     later = look_sentence(compare(**ASKED, seeds=8, resume=run))
-    assert later == "Not all looks were recorded: this is look 2 or a later one, tested at level 0.0091."
+    assert later == "Not all looks were recorded: look 2 or later at these trials, tested at level 0.0091."
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,9 @@ def test_looks_that_were_deleted_or_changed_stop_a_resume(tmp_path, change):
         compare(**ASKED, seeds=8, resume=run)
     if not (run / LOOKS).exists():
         result = compare(**ASKED, seeds=8, resume=run, force=True)
-        assert look_sentence(result).startswith("Looks not recorded") or "Not all looks" in look_sentence(result)
+        assert look_sentence(result).startswith("Earlier looks were not recorded") or "Not all looks" in look_sentence(
+            result
+        )
         assert "resumed although looks.jsonl was deleted" in result.notes
 
 
@@ -90,22 +92,22 @@ def test_looks_that_were_added_to_the_file_are_no_damage(tmp_path):
         compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
     load_all([tmp_path])
     assert all(check.held is not False for check in verify(tmp_path / "0", trials=0))
-    assert look_sentence(load(tmp_path / "0")).startswith("This is look 1 at these trials")
-    assert look_sentence(compare(**ASKED, seeds=13, resume=tmp_path / "0")).startswith("This is look 3 at these trials")
+    assert look_sentence(load(tmp_path / "0")).startswith("Look 1 at these trials")
+    assert look_sentence(compare(**ASKED, seeds=13, resume=tmp_path / "0")).startswith("Look 3 at these trials")
 
 
 def test_every_merge_of_small_runs_is_a_look_that_is_remembered(tmp_path):
     for first in range(8):
         compare(**ASKED, seeds=1, first_seed=first, out=tmp_path / str(first))
     numbers = [look_sentence(load_all([tmp_path / str(i) for i in range(n)])[0]) for n in (6, 7, 8, 6)]
-    assert [sentence.split(" ")[3] for sentence in numbers] == ["1", "2", "2", "1"]
+    assert [sentence.split(" ")[1] for sentence in numbers] == ["1", "2", "2", "1"]
     """With 7 seeds, 2/2⁷ = .016 lies above the level of a second look, .0091: that one could claim nothing."""
 
 
 def test_runs_of_one_arm_each_are_first_compared_where_they_are_merged(tmp_path):
     for arm in ("full", "mini:2"):
         compare(**{**ASKED, "strategies": arm}, seeds=6, out=tmp_path / arm.partition(":")[0])
-    assert look_sentence(load_all([tmp_path])[0]).startswith("This is look 1 at these trials")
+    assert look_sentence(load_all([tmp_path])[0]).startswith("Look 1 at these trials")
 
 
 def test_a_merge_with_a_run_of_an_earlier_version_says_that_looks_are_missing(tmp_path):
@@ -117,26 +119,26 @@ def test_a_merge_with_a_run_of_an_earlier_version_says_that_looks_are_missing(tm
     (tmp_path / "0" / "comparison.json").write_text(json.dumps(about))
     for _ in range(2):
         assert look_sentence(load_all([tmp_path])[0]).startswith(
-            "Not all looks were recorded: this is look 2 or a later one"
+            "Not all looks were recorded: look 2 or later at these trials"
         )
 
 
 def test_a_result_that_is_saved_late_has_looks_that_were_not_recorded(tmp_path):
     result = compare(**ASKED, seeds=6)
     result.save(tmp_path / "run")
-    assert look_sentence(load(tmp_path / "run")).startswith("Looks not recorded: ")
+    assert look_sentence(load(tmp_path / "run")).startswith("Earlier looks were not recorded: ")
     later = look_sentence(compare(**ASKED, seeds=8, resume=tmp_path / "run"))
-    assert later.startswith("Not all looks were recorded: this is look 2 or a later one")
+    assert later.startswith("Not all looks were recorded: look 2 or later at these trials")
 
 
 def test_merged_runs_have_been_looked_at_before(tmp_path):
     for first in (0, 6):
         compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
     (merged,) = load_all([tmp_path])
-    assert look_sentence(merged).startswith("This is look 3 at these trials")
+    assert look_sentence(merged).startswith("Look 3 at these trials")
     shutil.copytree(tmp_path / "0", tmp_path / "copy")
     (same,) = load_all([tmp_path / "0", tmp_path / "copy"])
-    assert look_sentence(same).startswith("This is look 1 at these trials")
+    assert look_sentence(same).startswith("Look 1 at these trials")
 
 
 def test_a_run_that_is_under_way_claims_nothing_and_is_no_look(tmp_path):

@@ -57,7 +57,7 @@ def test_it_loads_with_all_that_was_measured(earlier):
     assert all(check.held for check in result.certificate)
     full = result.summary(wide=True).set_index("arm").loc["full"]
     assert full["final_train_loss"] == 1 + 4**-10, "½Σ(w² + 1) at w = (1 - ½)¹⁰ in both directions"
-    assert "Looks not recorded: tested at the level of a first look, 0.035." in result.verdict()
+    assert "Earlier looks were not recorded: tested at the level of a first look, 0.035." in result.verdict()
 
 
 def test_it_is_drawn(earlier, tmp_path, capsys):

@@ -6,7 +6,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from ..table import certificate_lines, goal_cells, interval_words, pair_cells, summary_cells
+from ..table import better_side, certificate_lines, goal_cells, interval_words, pair_cells, summary_cells
 from .markup import question, sentence, table, text
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def result_html(result: Result) -> str:
         head, rest = (
             (result.unfinished, "")
             if result.is_under_way
-            else (result.status, ": this is what was measured until then")
+            else (result.status, ": stopped; these are the results so far")
         )
         parts.append(f"<p><strong>{text(head)}</strong>{rest}.</p>")
     parts += [f"<p>{text(sentence)}</p>" for sentence in result.verdict()]
@@ -73,7 +73,7 @@ def _tables(result: Result) -> list[str]:
         found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))
     pairs = result.pairs()
     if len(pairs):
-        shown = table(*pair_cells(pairs, result.verdict_on), "Differences less than 0 are for the arm.")
+        shown = table(*pair_cells(pairs, result.verdict_on), better_side(result.verdict_on))
         found.append(_folded(f"against {result.baseline}, seed by seed", shown))
     return found
 

@@ -24,6 +24,7 @@ from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
 from ..table import (
+    better_side,
     goal_cells,
     interval_words,
     pair_cells,
@@ -85,7 +86,7 @@ def _section(result: Result, place: int, values: int) -> str:
         f'<p class="lead">{text(question(result))}</p></header>',
     ]
     if result.status != "finished":
-        why = result.unfinished if result.is_under_way else f"{result.status}: this is what was measured until then"
+        why = result.unfinished if result.is_under_way else f"{result.status}: stopped; results so far are saved"
         parts.append(f'<p class="warning">{text(why)}.</p>')
     parts += ['<div class="answer">', _verdict(result), _certificate(result), "</div>"]
     if len(records):
@@ -146,7 +147,7 @@ def _tables(result: Result) -> Iterator[str]:
     pairs = result.pairs()
     if len(pairs):
         yield f"<h2>Against {text(result.baseline)}, seed by seed</h2>"
-        yield table(*pair_cells(pairs, result.verdict_on), "Differences less than 0 are for the arm.")
+        yield table(*pair_cells(pairs, result.verdict_on), better_side(result.verdict_on))
     if result.comparison.tuning is not None and result.status == "finished":
         yield "<h2>Tuning</h2>"
         yield table(*tuning_cells(result.tuning(), result.compared), sentence(tuning_words(result.comparison.tuning)))
@@ -209,7 +210,7 @@ def _environment(result: Result) -> str:
     for measured in ("noise", "update_times", "moving_averages"):  # of a batch-size study, which says what they come to
         known.pop(measured, None)
     settings: dict[str, Any] = {
-        "baseline": result.baseline, "threads of a trial": comparison.threads, "marks an epoch": comparison.measure,
+        "baseline": result.baseline, "threads of a trial": comparison.threads, "measurements per epoch": comparison.measure,
         "order of samples": comparison.order,
     }  # fmt: skip
     rows = "".join(

@@ -28,10 +28,10 @@ RANDOM_WALK = "a random walk alone has 61% and 15%"
 
 
 class BatchSize(Panel):
-    """Samples an update, on average since the mark before; shown where an arm changes them."""
+    """The mean batch size since the evaluation point before; shown where an arm changes it."""
 
     column = "mean_batch_size"
-    name = "samples an update"
+    name = "batch size"
     spread = 4.0
     steps = True
 

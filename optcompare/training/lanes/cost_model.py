@@ -32,6 +32,16 @@ COMPILING_SECONDS = 12.0
 """Compiling takes so long the first time; later runs find the program in the cache, so half of it must be repaid."""
 
 
+TRACING_SECONDS = 0.5
+"""Tracing and the first run of what was traced."""
+
+COMPILED_FASTER = 20.0
+"""How much less time an update of a compiled lane takes than one in the loop: from 12 times to 160."""
+
+_OPERATIONS = 100
+"""Operations of a small model's update."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What a group of trials will do: lanes side by side, the updates and measurements of each."""
@@ -55,6 +65,26 @@ def worth_lanes(groups: list[Work]) -> list[bool]:
     return repay if total > IMPORT_SECONDS else [False] * len(groups)
 
 
+def lanes_seconds(work: Work, update_seconds: float, mark_seconds: float, *, compiler: bool) -> tuple[float, float]:
+    """Estimate what a group takes in lanes, from its pace in the loop.
+
+    Args:
+        work: What the group does.
+        update_seconds: Of one update of one trial in the loop.
+        mark_seconds: Of one measurement of one trial in the loop.
+        compiler: Whether there is a C++ compiler.
+
+    Returns:
+        Seconds at least, where a compiled program lies in the cache, and at most, where it is compiled first.
+    """
+    begun = GROUP_SECONDS + work.measurements * mark_seconds * work.lanes / 2
+    apart = 2 * work.updates * update_seconds + TRACING_SECONDS * worth_tracing(work.updates)
+    if not (compiler and worth_compiling(work.updates, _OPERATIONS)):
+        return begun + apart, begun + apart
+    compiled = work.lanes * work.updates * update_seconds / COMPILED_FASTER + TRACING_SECONDS
+    return begun + min(apart, compiled), begun + min(apart, COMPILING_SECONDS + compiled)
+
+
 def worth_tracing(updates: float) -> bool:
     """Whether so many updates at one batch size repay tracing their program."""
     return updates >= TRACED_FROM_UPDATES
@@ -66,5 +96,5 @@ def worth_compiling(updates: float, operations: int) -> bool:
 
 
 def _compiles(work: Work) -> bool:
-    """Even a single lane is worth compiling where it is long enough; 100 operations are a small model's update."""
-    return work.updates * DISPATCH_SECONDS > COMPILING_SECONDS and worth_compiling(work.updates, 100)
+    """Even a single lane is worth compiling where it is long enough."""
+    return work.updates * DISPATCH_SECONDS > COMPILING_SECONDS and worth_compiling(work.updates, _OPERATIONS)

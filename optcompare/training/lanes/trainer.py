@@ -86,6 +86,16 @@ class LanesTrainer:
                 refused.append((trial, str(why)))
         return list(found.values()), refused
 
+    def supports(self, trial: Trial) -> bool:
+        """Whether the model and optimizer of a trial can run in lanes; no update is made."""
+        with preserved_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self.families.of(trial)
+            except RAISED:
+                return False
+            return True
+
     def admit(self, trials: Sequence[Trial]) -> Admitted:
         """Checks the first updates of one of these groups against the loop, and splits it to fit into memory."""
         with preserved_rng(), warnings.catch_warnings():

@@ -92,7 +92,7 @@ def test_progress_in_a_notebook_is_one_output_that_ends_as_a_line(cell, capsys):
     result = compare(small_workload(), ["full", "mini:2"], seeds=3, epochs=2)
     assert len(result.trials) == 6
     assert cell.shown[0].startswith("training")
-    assert re.fullmatch(r"trial \d of 6 .* \d+% .* left\s*", cell.shown[1])
+    assert re.fullmatch(r"trial \d of 6 .* \d+% .*(left|finishing…)\s*", cell.shown[1])
     assert re.fullmatch(r"6 of 6 trials in \d.*s", cell.shown[-1]["text/plain"])
     assert len(cell.shown) < 10
     assert capsys.readouterr() == ("", "")

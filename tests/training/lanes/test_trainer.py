@@ -334,7 +334,7 @@ class TestEvidence:
     def test_the_certificate_counts_trials_and_names_the_largest_difference(self):
         lanes, loop = both(small_workload(), "mini:4", ["sgd", "adadelta"], seeds=2)
         check, alone = lanes.certificate[-1], loop.certificate[-1]
-        assert (check.name, check.held) == ("same updates by either trainer", True)
+        assert (check.name, check.held) == ("fast and reference trainers agree", True)
         pattern = (
             r"2 trials in lanes; 2 trials in the loop; the first updates of 2 lanes were made by the loop too, and "
             r"differ by at most (\d\.\de[-+]\d\d) of the weights' norm \(1e-12 is allowed\)"

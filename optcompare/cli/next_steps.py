@@ -1,0 +1,42 @@
+"""What a user can do after a run, as commands that work when they are pasted."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..report.result import Result
+
+_MORE_SEEDS = 2
+
+
+def next_steps(result: Result, directory: Path) -> list[str]:
+    """Name the next commands, one a line: draw another figure, open a page, add seeds; of an interrupted run, continue it.
+
+    Args:
+        result: What the run left.
+        directory: Its run directory.
+
+    Returns:
+        One to three lines, with the path quoted for a shell.
+    """
+    run = shlex.quote(str(directory))
+    if result.status == "interrupted":
+        return [f"Stopped; results so far are saved. Continue: optcompare run --resume {run}"]
+    figure = "pairs" if len(result.comparison.arms) > 1 else "final"
+    seeds = max(len(result.comparison.seeds) + _MORE_SEEDS, _seeds_for_a_claim(result))
+    return [
+        f"another figure: optcompare report {run} --figure {figure}",
+        f"a page to explore: optcompare report {run} --format html",
+        f"more seeds: optcompare run --resume {run} --seeds {seeds}",
+    ]
+
+
+def _seeds_for_a_claim(result: Result) -> int:
+    """Seeds from which on a difference may be claimed; 0 where seeds are not the observations."""
+    pairs = result.pairs()
+    if pairs.empty or result.comparison.split_seeds > 1 or result.comparison.repeats > 1:
+        return 0
+    return int(pairs["seeds_needed"].iloc[0])
