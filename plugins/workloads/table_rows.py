@@ -121,7 +121,7 @@ def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
     if task == "classification" and rows < 2 * kinds:
         if reason := said.reasons.get(str(y.name)):
             raise said.wrong(
-                f"y = '{y.name}' looks like numbers, but {reason}; rewrite it as plain numbers, or choose another column"
+                f"y = '{y.name}' is read as text, not numbers: {reason}; rewrite it as plain numbers, or choose another column"
             )
         raise said.wrong(
             f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes; "
