@@ -58,3 +58,13 @@ def test_batch_size_study_knows_updates_to_evaluation_points():
     found, before = study.at_marks(np.array([8.0, 512.0]), np.array([[99.5], [45.5]]))
     assert found.ravel().tolist() == [128, 46]
     assert before.ravel().tolist() == [96, 45]
+
+
+def test_smoothed_goal_holds_a_study_against_the_exact_risk(capsys, monkeypatch):
+    goal = benchmark("smoothed_goal")
+    monkeypatch.setattr(goal, "DIM", 10)
+    goal.main(["2", "64"])
+    said = capsys.readouterr().out
+    assert said.count("batch 64, rate ") == 2
+    assert ", first mean " in said
+    assert "goal reached by a single value:" in said
