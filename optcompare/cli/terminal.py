@@ -156,7 +156,7 @@ class Reporter:
             self._say(f"against {result.baseline}, seed by seed")
             self._table(*pair_cells(pairs, result.verdict_on))
         self._say("")
-        for sentence in result.verdict():
+        for sentence in result.answer():
             self._say(sentence)
 
     def result(self, result: Result, plots: Sequence[Path], said: int) -> None:
@@ -180,7 +180,7 @@ class Reporter:
             if plot.exists():
                 self._say(f"{'page' if plot.suffix == '.html' else 'plot'}: {plot}")
 
-    def scaling(self, result: Result, words: Sequence[str], plots: Sequence[Path]) -> None:
+    def scaling(self, result: Result, plots: Sequence[Path]) -> None:
         """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
         if self._quiet:
             return
@@ -196,8 +196,8 @@ class Reporter:
         for _, trial in ended[ended["status"] != "finished"].head(8).iterrows():
             self._say(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
         self._say("")
-        for sentence in words:
-            self._say(sentence if len(curves) > 1 else sentence[:1].upper() + sentence[1:])
+        for line in result.answer():
+            self._say(line)
         self._say("")
         for line in certificate_lines(result.certificate):
             self._say(line)
