@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .best_sizes import Best, seconds_apart, set_apart
-from .critical_batch_size import Fit as Fit
-from .critical_batch_size import fit as fit
-from .critical_batch_size import fit_curve as fit_curve
+from .critical_batch_size import Fit, fit
 from .error_rate import FIRST_LEVEL
 from .noise_scale import NoiseScale, noise_scale
 from .optimizer_memory import half_lives

@@ -113,7 +113,7 @@ def _best(
 
 
 def _medians(costs: Floats) -> Floats:
-    """The median of each column, without what is not known; nan where nothing is."""
+    """The median of the known values of each column; nan for a column without any."""
     known = [column[~np.isnan(column)] for column in costs.T]
     return np.array([np.median(column) if len(column) else math.nan for column in known])
 

@@ -104,7 +104,7 @@ def _chosen(records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal
 def _log_samples(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> dict[tuple[str, float], pd.Series]:
     """The logarithms of samples to the goal by seed, of each arm and rate; without the seeds that did not reach it."""
     found = {}
-    for lr, own in trials.groupby("lr", sort=False):  # trials of one rate are told apart by arm and seed
+    for lr, own in trials.groupby("lr", sort=False):  # arm and seed name a trial of one rate
         times = time_to_goal(records[records["lr"] == lr], own, goal).set_index("seed")
         reached = times[np.isfinite(times["samples"]) & (times["samples"] > 0)]
         for arm in own["arm"].unique():

@@ -181,7 +181,7 @@ def _smoothing(curve: Curve) -> Iterator[str]:
         yield f"early: single values reach the goal up to {-dips.min():.0%} before (at {curve.sizes[int(dips.argmin())]})"
     if curve.beside.start > 1:
         late = math.log(curve.beside.start) * window**2 / 6
-        yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late, alike at all sizes"
+        yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late"
 
 
 def _warnings(curve: Curve, goal: str, budget: str) -> Iterator[str]:

@@ -161,11 +161,11 @@ def run_one(
         result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
     warn(prepared.registry.warnings[known:])
     name_missing_glyphs([result])
-    if prepared.setup.comparison.stop_at_goal and result.status != "interrupted":
+    if result.is_finished_study:
         from ..report.figures import save_scaling
 
         plotted = [suffix for suffix in formats if suffix != "html"] or ["png"]
-        say.scaling(result, result.recommendation(), save_scaling(result, out, plotted))
+        say.scaling(result, save_scaling(result, out, plotted))
     else:
         say.result(result, [out / f"comparison.{suffix}" for suffix in formats], len(prepared.notes))
     return result

@@ -40,7 +40,6 @@ from ..report.table import (
     tuning_words,
 )
 from .fitted_tables import fitted
-
 from .next_steps import next_steps
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ class Reporter:
             self._say(f"against {result.baseline}, seed by seed")
             self._table(*pair_cells(pairs, result.verdict_on), breaks=[OF_GOAL])
         self._say("")
-        for line in result.verdict():
+        for line in result.answer():
             self._say(wrapped(line, self._out.width) if self._out.is_terminal else line)
 
     def result(self, result: Result, plots: Sequence[Path], said: int) -> None:
@@ -189,7 +188,7 @@ class Reporter:
         for line in next_steps(result, plots[0].parent):
             self._say(line)
 
-    def scaling(self, result: Result, words: Sequence[str], plots: Sequence[Path]) -> None:
+    def scaling(self, result: Result, plots: Sequence[Path]) -> None:
         """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
         if self._quiet:
             return
@@ -205,8 +204,8 @@ class Reporter:
         for _, trial in ended[ended["status"] != "finished"].head(8).iterrows():
             self._say(f"{trial['status']}: {trial_name(trial)}: {trial['reason']}")
         self._say("")
-        for sentence in words:
-            self._say(sentence if len(curves) > 1 else sentence[:1].upper() + sentence[1:])
+        for line in result.answer():
+            self._say(line)
         self._say("")
         for line in certificate_lines(result.certificate):
             self._say(line)

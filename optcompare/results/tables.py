@@ -234,6 +234,18 @@ class ResultTables:
         return scaling_words(self)
 
     @property
+    def is_finished_study(self) -> bool:
+        """Whether this is a batch-size study that came to its end."""
+        return self.comparison.stop_at_goal and self.status != "interrupted"
+
+    def answer(self) -> list[str]:
+        """What there is to say in words: the recommendation of a finished batch-size study, else the verdict."""
+        if not self.is_finished_study:
+            return self.verdict()
+        several = len({arm.optimizer.label for arm in self.comparison.arms}) > 1  # then lines begin with a label
+        return [line if several else line[:1].upper() + line[1:] for line in self.recommendation()]
+
+    @property
     def tuned_by(self) -> str:
         """What the scores of :meth:`tuning` are, as the name of a column."""
         return f"samples to {self.goal}" if self.comparison.stop_at_goal else self.compared

@@ -10,8 +10,7 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.stats import t
 
-from optcompare.analysis import batch_scaling
-from optcompare.analysis.critical_batch_size import Estimate, Fit, fit, fit_curve
+from optcompare.analysis.critical_batch_size import Estimate, fit, fit_curve
 from optcompare.analysis.scaling_curve import fit_rows
 from tests.helpers.tables import INF, NAN
 
@@ -134,9 +133,6 @@ class TestFit:
 
     def test_nothing_is_fitted_to_nothing(self):
         assert fit(study(exact()).iloc[:0]) is None
-
-    def test_the_study_still_names_it(self):
-        assert (batch_scaling.fit, batch_scaling.fit_curve, batch_scaling.Fit) == (fit, fit_curve, Fit)
 
 
 class TestInterval:

@@ -225,10 +225,7 @@ def test_the_rule_of_the_goal_and_its_bias_are_said():
     lines = words(curves(times, arms, Beside(window=0.25, start=8.0)), "g", "e")
     assert line(lines, "goal: ") == ("goal: reached by the mean over 0.75 to 1.25 times the samples")
     assert line(lines, "early") == "early: single values reach the goal up to 18% before (at 64)"
-    assert (
-        line(lines, "bias left")
-        == "bias left: a loss that falls exponentially reaches its mean 2.2% late, alike at all sizes"
-    )
+    assert line(lines, "bias left") == "bias left: a loss that falls exponentially reaches its mean 2.2% late"
 
 
 def test_rates_that_jump_or_lie_at_an_edge_are_named():

@@ -200,6 +200,16 @@ class TestCommand:
         (said,) = [detail for name, detail in wrong.items() if name.startswith("trained again")]
         assert said.startswith(f"goal_updates is {trials.loc[place, 'goal_updates']} in the run, and ")
 
+    def test_report_page_and_notebook_say_what_it_recommends(self, study, tmp_path, capsys):
+        result = load(study)
+        recommended = result.recommendation()[0][1:]
+        assert run("report", str(study), "--format", "html", "--out", str(tmp_path)) in (0, None)
+        (page,) = tmp_path.glob("*.html")
+        for said in (capsys.readouterr().out, page.read_text("utf-8"), repr(result), result._repr_html_()):
+            assert recommended in said
+            assert result.verdict()[0] not in said
+        assert 'aria-label="Recommendation"' in page.read_text("utf-8")
+
     def test_report_draws_it_again(self, study, tmp_path, capsys):
         assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (0, None)
         assert (tmp_path / f"{study.name}-scaling.png").read_bytes().startswith(b"\x89PNG")

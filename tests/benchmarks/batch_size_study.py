@@ -1,6 +1,6 @@
 """How often a batch-size study's interval of the knee holds the truth, and how often it sets the best batch size apart.
 
-``python tests/benchmarks/batch_size_study.py [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
+``python -m tests.benchmarks.batch_size_study [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
 
 - ``knee``: coverage of the 95% interval of E_min/S_min through the real fit, goal at least .90: 3, 5 and 11 batch sizes, 5, 8
   and 10 seeds, each size above its best by a shortfall of its tuning that is exponential with a mean of 0, 10 or 20%, or
@@ -25,6 +25,7 @@ import pandas as pd
 from optcompare.analysis.best_sizes import set_apart
 from optcompare.analysis.critical_batch_size import Fit, fit, fit_curve
 from optcompare.analysis.statistics import mean_interval
+from tests.helpers.monte_carlo import print_section, rate
 
 S_MIN, E_MIN = 50.0, 1000.0
 KNEE = E_MIN / S_MIN
@@ -79,11 +80,6 @@ def scored(name: str, made: list[tuple[Fit | None, tuple[float, float]]]) -> Lin
     before = sum(low <= math.log(KNEE) <= high for low, high in old) / len(made)
     said = f"{name}: {rate(held, len(made))}, within a factor of {factor:.2f} (over seeds alone: {before:.3f})"
     return said + (f"; no interval in {none:.1%}" if none else ""), held / len(made)
-
-
-def rate(hits: int, draws: int) -> str:
-    share = hits / draws
-    return f"{share:.3f} ± {3 * math.sqrt(max(share * (1 - share), 1 / draws) / draws):.3f}"
 
 
 def exponential(rng: np.random.Generator, k: int, size: float) -> Floats:
@@ -182,13 +178,7 @@ SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[Line]], Callable[..., fl
 def main(draws: int, wanted: list[str]) -> None:
     began = time.monotonic()
     for name in wanted or SECTIONS:
-        title, simulation, worst = SECTIONS[name]
-        print(f"\n{title}")
-        shares = []
-        for line, share in simulation(draws):
-            print(f"  {line}", flush=True)
-            shares.append(share)
-        print(f"  {'highest' if worst is max else 'lowest'}: {worst(shares):.3f}")
+        print_section(*SECTIONS[name], draws)
     print(f"\n{draws} draws each, {time.monotonic() - began:.0f} s")
 
 

@@ -1,6 +1,6 @@
 """How far off the updates to a goal are: by the mean over a window, as a study takes them, and by the first value below it.
 
-``python tests/benchmarks/smoothed_goal.py [SEEDS] [SIZE…]`` runs the study on ``noisy-quadratic:dim=100`` to
+``python -m tests.benchmarks.smoothed_goal [SEEDS] [SIZE…]`` runs the study on ``noisy-quadratic:dim=100`` to
 ``train_loss=0.1`` with 8 rates on 3 tuning seeds, and prints for each batch size, at the rate that was tuned, the update at
 which the exact expected risk reaches the goal, and by how much the median trial's two are early (-) or late (+). The same
 follows for a study whose goal is reached by a single value, which also tunes by it.

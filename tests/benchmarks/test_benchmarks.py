@@ -81,3 +81,13 @@ def test_sheet_has_every_figure():
     sheet = benchmark("sheet")
     there = {kind for part in sheet.shown() for kind, _ in part.figures}
     assert there == {*FIGURES, *PANELS} - {"scaling"}
+
+
+def test_smoothed_goal_holds_a_study_against_the_exact_risk(capsys, monkeypatch):
+    goal = benchmark("smoothed_goal")
+    monkeypatch.setattr(goal, "DIM", 10)
+    goal.main(["2", "64"])
+    said = capsys.readouterr().out
+    assert said.count("batch 64, rate ") == 2
+    assert ", first mean " in said
+    assert "goal reached by a single value:" in said

@@ -1,6 +1,6 @@
 """How often the verdict claims what is not so, how often it finds what is, and how often its intervals hold the truth.
 
-``python tests/benchmarks/verdict.py [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
+``python -m tests.benchmarks.verdict [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
 
 - false claims where arms are exchangeable, read from the sentences of the real verdict, goal at most .05: 2, 3 and 5 arms, 6, 8
   and 10 seeds, normal, heavy-tailed and rounded ends, with misses, with divergences; over ten looks; tuned repeatedly on
@@ -31,6 +31,7 @@ from optcompare.analysis.looks import History
 from optcompare.analysis.paired import pairs
 from optcompare.analysis.verdict import verdict
 from optcompare.core.goal import Goal
+from tests.helpers.monte_carlo import print_section, rate
 
 GOAL = Goal("valid_loss", 0.0)
 BUDGET, NEVER = 1e6, math.inf
@@ -95,11 +96,6 @@ def with_divergences(rng: np.random.Generator, arms: int, seeds: int) -> tuple[F
 
 
 EXCHANGEABLE = (normal, heavy_tailed, rounded, with_misses, with_divergences)
-
-
-def rate(hits: int, draws: int) -> str:
-    share = hits / draws
-    return f"{share:.3f} ± {3 * math.sqrt(max(share * (1 - share), 1 / draws) / draws):.3f}"
 
 
 def exchangeable(draws: int) -> Iterator[tuple[str, float]]:
@@ -243,13 +239,7 @@ def main(draws: int, wanted: list[str]) -> None:
             for line in (*beside(draws), *power(draws)):
                 print(f"  {line}", flush=True)
             continue
-        title, simulation, worst = SECTIONS[name]
-        print(f"\n{title}")
-        shares = []
-        for line, share in simulation(draws):
-            print(f"  {line}", flush=True)
-            shares.append(share)
-        print(f"  {'highest' if worst is max else 'lowest'}: {worst(shares):.3f}")
+        print_section(*SECTIONS[name], draws)
     print(f"\n{draws} draws each, {time.monotonic() - began:.0f} s")
 
 

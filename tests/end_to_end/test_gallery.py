@@ -13,7 +13,7 @@ GALLERY = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 SAYS = {
     "notebook": "after 100 more 1.0089 -0.0380 1.0037 -0.0157",
     "full_mini_single": "On final valid_loss, full ends",
-    "which_batch_size": "knee: a batch size of",
+    "which_batch_size": "knee, twice the least of both (McCandlish 2018): ",
     "own_model": "This is one workload, wine, on one split and 8 seeds",
     "own_strategy": "On final valid_loss, ramp ends",
     "own_optimizer": "mini:32@signdescent and mini:32@sgd",

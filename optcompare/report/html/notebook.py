@@ -44,7 +44,7 @@ def result_html(result: Result) -> str:
             else (result.status, ": stopped; these are the results so far")
         )
         parts.append(f"<p><strong>{text(head)}</strong>{rest}.</p>")
-    parts += [f"<p>{text(sentence)}</p>" for sentence in result.verdict()]
+    parts += [f"<p>{text(sentence)}</p>" for sentence in result.answer()]
     if len(result.reported[0]):
         parts += [_picture(result), *_tables(result)]
     parts += [_certificate(result), _notes(result), "</div>"]
@@ -56,7 +56,7 @@ def result_text(result: Result) -> str:
     label, arms = result.comparison.workload.label, len(result.comparison.arms)
     trials = len(result.reported[1])
     first = f"{label}: {arms} arm{'s' * (arms != 1)}, {trials} trial{'s' * (trials != 1)}, {result.status}"
-    return "\n".join([first, *result.verdict(), _held(result)])
+    return "\n".join([first, *result.answer(), _held(result)])
 
 
 def _picture(result: Result) -> str:

@@ -99,9 +99,8 @@ def _section(result: Result, place: int, values: int) -> str:
 
 
 def _verdict(result: Result) -> str:
-    study = result.comparison.stop_at_goal and result.status != "interrupted"
-    name, found = ("Recommendation", result.recommendation()) if study else ("Verdict", result.verdict())
-    sentences = "".join(f"<p>{text(sentence[:1].upper() + sentence[1:])}</p>" for sentence in found)
+    name = "Recommendation" if result.is_finished_study else "Verdict"
+    sentences = "".join(f"<p>{text(sentence)}</p>" for sentence in result.answer())
     return f'<section class="card" aria-label="{name}"><h2>{name}</h2>{sentences}</section>'
 
 

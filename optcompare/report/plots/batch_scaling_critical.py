@@ -49,7 +49,7 @@ def critical_rows(curves: Sequence[Curve]) -> Iterator[Row]:
 
 
 def row_text(row: Row) -> str:
-    """'knee (McCandlish 2018): 23.3, 95% 20.6 to 26.3', or what is not known."""
+    """'knee (McCandlish 2018): 23.3, 95% 20.6 to 26.3', or the value and 'no interval'."""
     value, low, high = row.found
     if row.missing:
         return f"{row.name}: {row.missing}"
