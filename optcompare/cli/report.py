@@ -20,6 +20,7 @@ Examples:
   optcompare report runs/20260101-120000-digits --figure pairs --format pdf --width 3.4
   optcompare report runs/* --figure profile --x samples
   optcompare report runs/20260101-120000-digits --figure sharpness --x updates
+  optcompare report runs/20260101-120000-digits --label "Ours=halves:3" --color "Ours=#D55E00"
   optcompare report runs/20260101-120000-digits --table latex
 """
 
@@ -39,6 +40,10 @@ Examples:
 @click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
 @click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
+@click.option("--label", "labels", multiple=True, metavar="NEW=ARM", help="Renames an arm; may be given several times.")
+@click.option(
+    "--color", "colours", multiple=True, metavar="ARM=#HEX", help="An arm's colour; may be given several times."
+)
 @click.option(
     "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin with panels; may be given several times."
 )
@@ -50,12 +55,15 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     """
     from ..registry.manager import Registry
     from ..report.figures import save_figures
+    from ..report.naming import named
     from ..report.panels import make_panels
     from ..report.result import load_all
+    from .looks import arm_colours, arm_labels
     from .options import plot_formats
     from .terminal import Reporter, summary_as
 
     formats, figure = plot_formats(options["formats"]), options["figure"]
+    labels, colours = arm_labels(options["labels"]), arm_colours(options["colours"])
     registry = Registry.load(options["plugin"], kind="panels")
     warn(registry.warnings)
     panels = make_panels(registry)
@@ -65,7 +73,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
         raise click.UsageError(
             "--format html makes a page of the whole comparison; leave out --figure, --x and --width"
         )
-    results = load_all(directories)
+    results = named(load_all(directories), labels, colours)
     for result in results:
         result.panels = panels
     if options["table"]:

@@ -40,7 +40,12 @@ Examples:
 )
 @click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
 @click.option(
-    "--max-epochs", type=int, default=100, show_default=True, metavar="E", help="What a trial spends at most, the window included."
+    "--max-epochs",
+    type=int,
+    default=100,
+    show_default=True,
+    metavar="E",
+    help="What a trial spends at most, the window included.",
 )
 @click.option(
     "--goal-window",

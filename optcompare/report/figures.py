@@ -82,13 +82,13 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
         return ranks_figure(
             mean_ranks(table),
             test.critical,
-            _colours(results[0]),
+            results[0].colours(),
             width=width,
             note=rank_words(test).replace(" = ", "\u00a0=\u00a0"),
         )
     cost = x or "samples"
     return profile_figure(
-        performance_profile(times_across(results, cost)), _colours(results[0]), width=width, unit=cost
+        performance_profile(times_across(results, cost)), results[0].colours(), width=width, unit=cost
     )
 
 
@@ -183,12 +183,6 @@ def _arms(result: Result) -> list[str]:
     return [arm.label for arm in result.comparison.arms if arm.label != result.comparison.control]
 
 
-def _colours(result: Result) -> dict[str, str]:
-    from .plots.style import arm_colours
-
-    return arm_colours([arm.label for arm in result.comparison.arms])
-
-
 def _refuse_other_arms(results: Sequence[Result]) -> None:
     first = results[0]
     labels = [one.comparison.workload.label for one in results]
@@ -209,7 +203,7 @@ def _refuse_other_arms(results: Sequence[Result]) -> None:
 def _loss(result: Result, x: str | None) -> Figure:
     from .plots.comparison import comparison_figure
 
-    return result.plot() if x is None else comparison_figure(*result.reported, xs=[x])  # type: ignore[list-item]
+    return result.plot() if x is None else comparison_figure(*result.reported, xs=[x], colours=result.colours())  # type: ignore[list-item]
 
 
 def _paths(result: Result) -> Figure:
@@ -217,7 +211,7 @@ def _paths(result: Result) -> Figure:
 
     if result.paths is None:
         raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
-    return paths_figure(result.reported[0], result.paths)
+    return paths_figure(result.reported[0], result.paths, result.colours())
 
 
 def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
@@ -230,7 +224,7 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
     try:
         if panel.reads not in tables or not panel.wants(tables[panel.reads]):
             raise ComparisonError(f"the panel {kind} {panel.missing()}")
-        return panel_figure(panel, tables[panel.reads], _colours(result), x=x, width=width)  # type: ignore[arg-type]
+        return panel_figure(panel, tables[panel.reads], result.colours(), x=x, width=width)  # type: ignore[arg-type]
     except (ComparisonError, PluginError):
         raise
     except RAISED as error:
@@ -246,14 +240,14 @@ def _final(result: Result, width: float) -> Figure:
     finals = final_values(*result.reported, column).rename(columns={"final": "value"})
     ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
-    return final_figure(finals, intervals, _colours(result), width=width, metric=column)
+    return final_figure(finals, intervals, result.colours(), width=width, metric=column)
 
 
 def _tuning(result: Result, width: float) -> Figure:
     from .plots.tuning import tuning_figure
 
     scores = result.tuning()
-    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.tuned_by)
+    return tuning_figure(scores, best_rates(scores), result.colours(), width=width, metric=result.tuned_by)
 
 
 def _pairs(result: Result, width: float) -> Figure:
@@ -262,7 +256,7 @@ def _pairs(result: Result, width: float) -> Figure:
     pairs = result.pairs()
     if pairs.empty:
         raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
-    return pairs_figure(pairs, _colours(result), width=width, metric=result.verdict_on)
+    return pairs_figure(pairs, result.colours(), width=width, metric=result.verdict_on)
 
 
 def _goal(result: Result, cost: str, width: float) -> Figure:
@@ -275,7 +269,7 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
     unit = cost
     if cost == "seconds":
         unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost
-    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit)
+    return goal_figure(times, result.colours(), width=width, goal=str(result.goal), unit=unit)
 
 
 def _scaling(result: Result, width: float) -> Figure:

@@ -35,17 +35,29 @@ class Result(ResultTables):
     - ``plane``: where the weights of each arm went, if that was asked for;
     - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
     - ``workload``: what was trained, where it is known;
-    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
+    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along;
+    - ``appearance``: the colours of arms by label, where they are not to follow from the labels.
     """
 
     panels: Mapping[str, Panel] | None = field(default=None, kw_only=True)
+    appearance: Mapping[str, str] | None = field(default=None, kw_only=True)
+
+    def colours(self) -> dict[str, str]:
+        """The colour of each arm by its label, in every figure; with it go a marker and dashes."""
+        from .plots.looks import arm_colours
+
+        given = self.appearance or {}
+        found = arm_colours([arm.label for arm in self.comparison.arms])
+        return {arm: given.get(arm, colour) for arm, colour in found.items()}
 
     def plot(self) -> Figure:
         """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
         from .plots.comparison import comparison_figure
 
         note = None if self.status == "finished" else "interrupted: what was measured until then"
-        return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
+        return comparison_figure(
+            *self.reported, paths=self.paths, note=note, panels=self.wanted_panels(), colours=self.colours()
+        )
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
         """The panels that have something to show of this run, with what they show it of: a plugin's first."""

@@ -17,6 +17,8 @@ from optcompare import ComparisonError, compare, load
 from optcompare.cli.report import FIGURES
 from optcompare.cli.terminal import Reporter
 from optcompare.report import figures
+from optcompare.report.naming import named
+from optcompare.report.plots.looks import marker
 from optcompare.report.result import load_all
 from optcompare.storage import journal
 from tests.helpers.commands import run
@@ -287,3 +289,48 @@ def test_python_draws_every_figure_by_its_name():
         optcompare.figure("final", [one, other])
     with pytest.raises(ComparisonError, match="there is no figure 'finals'; there are loss, paths, final,"):
         optcompare.figure("finals", one)
+
+
+def test_an_arm_is_shown_by_its_label_and_in_its_colour(line, tmp_path, capsys):
+    named = ("--label", "Ours=mini:2", "--color", "Ours=#123456", "--color", "full=#abc")
+    assert run("report", line, *named, "--table", "csv") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.partition(",")[0] for row in rows[1:]] == ["full", "Ours", "full (control)"]
+    assert run("report", line, *named, "--format", "png,html", "--out", tmp_path) == 0
+    assert "Ours ends" in (shown := capsys.readouterr().out) or "Ours is" in shown
+    assert "mini:2" not in shown.partition("plot:")[0]
+    page = (tmp_path / "comparison.html").read_text()
+    assert "--c:#123456" in page
+    assert "--c:#aabbcc" in page
+
+
+def test_labels_and_colours_hold_in_every_figure(line):
+    result = load(line)
+    (shown,) = named([result], {"mini:2": "Ours"}, {"Ours": "#123456"})
+    assert shown.colours() == {**dict.fromkeys(["Ours"], "#123456"), **{
+        arm: colour for arm, colour in result.colours().items() if arm != "mini:2"}}  # fmt: skip
+    for kind in ("final", "pairs", "tuning", "goal", "loss"):
+        figure = figures.figure_of(kind, shown)
+        assert "Ours" in said(figure)
+        assert "mini:2" not in said(figure)
+    assert [arm.label for arm in result.comparison.arms] == ["full", "mini:2", "full (control)"]
+    (kept,) = named([result], {"mini:2": "Ours"}, {})
+    assert kept.colours()["Ours"] == result.colours()["mini:2"]
+    assert marker(kept.colours()["Ours"]) == marker(result.colours()["mini:2"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--label", "Ours=mini:3"), "--label: there is no arm 'mini:3' (did you mean 'mini:2'?)"),
+        (("--label", "Ours"), "--label takes NEW=ARM, such as 'Ours=halves:3', got 'Ours'"),
+        (("--label", "full=mini:2"), "--label full=mini:2: another arm is called full, too; choose another label"),
+        (("--label", "a=full", "--label", "b=full"), "--label gives full two names, a and b; leave one out"),
+        (("--color", "ful=#123456"), "--color: there is no arm 'ful' (did you mean 'full'?)"),
+        (("--color", "full=blu"), "--color full: 'blu' is no colour; write it as #RRGGBB, such as #0072B2"),
+        (("--color", "#123456"), "--color takes ARM=#hex, such as 'full=#0072B2', got '#123456'"),
+    ],
+)
+def test_a_bad_label_or_colour_is_one_line(line, capsys, options, message):
+    assert run("report", line, *options) == 2
+    assert capsys.readouterr().err.strip() == f"error: {message}"

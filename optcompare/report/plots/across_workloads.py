@@ -71,6 +71,10 @@ def draw_profile(ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *,
             color=colours[arm],
             linestyle=dashes[arm],
             linewidth=width,
+            marker=style.marker(colours[arm]),
+            markersize=4.5,
+            markeredgewidth=0,
+            markevery=(0.02 + 0.04 * (i % 4), 0.2),
             label=arm,
             transform=ax.transData + ScaledTranslation(0, -lowered, ax.figure.dpi_scale_trans),
             clip_on=False,
@@ -200,7 +204,16 @@ def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapp
 def _draw_arm(ax: Axes, arm: str, lines: list[str], side: int, rank: float, depth: float, colour: str) -> None:
     end, size = ax.get_xlim()[side], text_size(figure_width(ax))
     ax.plot([rank, rank, end], [0, depth, depth], color=colour, linewidth=1.2, clip_on=False, label=arm)
-    ax.plot([rank], [0], marker="o", markersize=0.5 * size, color=colour, clip_on=False, zorder=5, label="_rank")
+    ax.plot(
+        [rank],
+        [0],
+        marker=style.marker(colour),
+        markersize=0.5 * size,
+        color=colour,
+        clip_on=False,
+        zorder=5,
+        label="_rank",
+    )
     for i, line in enumerate(lines):
         ax.annotate(
             line,

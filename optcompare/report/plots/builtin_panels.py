@@ -174,8 +174,14 @@ class Plane(Panel):
                 "label": arm,
             }
             ax.add_collection(LineCollection([points], linewidths=1.5, **look), autolim=False)
-            dots: dict[str, Any] = {"markersize": 2.4, "markeredgewidth": 0, "zorder": 4 - 0.01 * order}
-            ax.plot(*points.T, "o", color=colours[arm], label="_mark", **dots)
+            dots: dict[str, Any] = {
+                "marker": style.marker(colours[arm]),
+                "linestyle": "none",
+                "markersize": 3.0,
+                "markeredgewidth": 0,
+                "zorder": 4 - 0.01 * order,
+            }
+            ax.plot(*points.T, color=colours[arm], label="_mark", **dots)
             ax.plot(*points[:1].T, linestyle="none", zorder=5, label="_start", **{**START, "markersize": 6.0})
             ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colours[arm], **{**END, "markersize": 6.0})
         style.dress(ax, size)

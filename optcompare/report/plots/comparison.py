@@ -163,7 +163,7 @@ def _room_beside(names: Sequence[Name]) -> float:
     if not names or any("…" in "".join(name.lines) for name in names):
         return 0.0
     height = sum(name.height for name in names)
-    room = max(name.width for name in names) / 72 + (0.6 if len(names) > len(style.PALETTE) else 0.3)
+    room = max(name.width for name in names) / 72 + 0.6
     return room + 0.1 if room <= BESIDE and height <= 72 * PANEL else 0.0
 
 
@@ -178,6 +178,7 @@ def comparison_figure(
     subtitle: str | None = None,
     note: str | None = None,
     panels: Sequence[tuple[str, Panel, pd.DataFrame]] = (),
+    colours: Mapping[str, str] | None = None,
 ) -> Figure:
     """The comparison as one figure, 10 inches wide: the loss of every arm against epochs, updates and training time.
 
@@ -191,7 +192,9 @@ def comparison_figure(
     """
     trials = _reported(trials)
     records = with_status(_needed(_reported(records), metric, xs), trials)
-    colours = style.arm_colours(list(records["arm"].unique()))
+    seen = list(records["arm"].unique())
+    looks = style.arm_colours(seen) if colours is None else colours
+    colours = {arm: looks[arm] for arm in seen}
     names = [_name(records[records["arm"] == arm], trials, arm, metric, xs[0]) for arm in colours]
     room = _room_beside(names)
     heading = style.folded(what_was_shared(records, trials) if title is None else title, TEXT, style.LARGE, "bold")
@@ -223,9 +226,11 @@ def comparison_figure(
     return sheet.figure
 
 
-def paths_figure(records: pd.DataFrame, paths: pd.DataFrame) -> Figure:
+def paths_figure(records: pd.DataFrame, paths: pd.DataFrame, colours: Mapping[str, str] | None = None) -> Figure:
     """The paths of the weights alone, in the colours that the arms have in the comparison."""
-    colours = style.arm_colours(list(_reported(records)["arm"].unique()))
+    seen = list(_reported(records)["arm"].unique())
+    looks = style.arm_colours(seen) if colours is None else colours
+    colours = {arm: looks[arm] for arm in seen}
     maps = Maps(paths, {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))})
     with style.plain():
         sheet = Sheet(WIDTH, maps.height + 0.2)
@@ -261,12 +266,10 @@ def _draw_panels(
 
 
 def _draw_names_key(sheet: Sheet, top: float, names: Sequence[Name], colours: Mapping[str, str]) -> None:
-    dashes = style.line_styles(colours)
     entries: list[style.Entry] = []
     for name in names:
         colour = colours[name.arm]
-        look = {"color": colour, "linestyle": dashes[name.arm], "linewidth": 2.2}
-        entries.append((name.text, style.text_colour(colour), look))
+        entries.append((name.text, style.text_colour(colour), style.sample(colour, 2.2)))
     style.draw_key(sheet, LEFT, top, KEY, entries)
 
 
@@ -276,15 +279,14 @@ def _write_names(sheet: Sheet, ax: Axes, top: float, names: Sequence[Name], colo
     ends = [to_axes.transform(name.end) if math.isfinite(name.end[1]) else np.array([0.0, 1.0]) for name in names]
     heights = [name.height / 72 for name in names]
     places = style.dodge([PANEL * float(np.clip(y, 0, 1)) for _, y in ends], heights, 0.0, PANEL)
-    dashes = style.line_styles(colours)
-    sample = 0.3 if len(set(dashes.values())) > 1 else 0.0
+    sample = 0.3
     right = ax.get_position().x1 * WIDTH
     for name, (x, y), place in zip(names, ends, places, strict=True):
         colour, height, text = colours[name.arm], top + PANEL - place, right + 0.2 + sample
         if x > 0.97 and 0 <= y <= 1:
             sheet.line([right, right + 0.16], [top + PANEL * (1 - y), height], color=colour, linewidth=0.8)
-        if sample:
-            sheet.line([text - sample, text - 0.05], [height] * 2, color=colour, linestyle=dashes[name.arm], lw=1.8)
+        ends = [text - sample, text - sample / 2 - 0.025, text - 0.05]
+        sheet.line(ends, [height] * 3, **style.sample(colour))
         for i, line in enumerate(name.written):
             middle = height + (LINE * (i + 0.5) - (name.height - 3) / 2) / 72
             hue = style.text_colour(colour) if i < len(name.lines) else style.MUTED

@@ -245,14 +245,19 @@ def draw_arms(
             ax.add_collection(lines, autolim=False)
         median = _shown(curves.median, across, up)
         few = np.isfinite(median[:, 1]).sum() < 3
+        # Apart in inches along the line, so that they stand evenly on log axes too; each arm begins elsewhere.
+        every = None if few else (0.02 + 0.05 * (order % 4), 0.2)
         ax.plot(
             *median.T,
             color=colour,
             linestyle=dashes[arm],
             linewidth=2.2 if crowd < 2 else 1.8,
             zorder=4 - 0.01 * order,
-            marker="o" if few else "",
-            markersize=4,
+            marker=style.marker(colour),
+            markersize=5,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            markevery=every,
             label=arm,
         )
         for status, points in curves.stopped.items():

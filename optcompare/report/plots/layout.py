@@ -142,7 +142,7 @@ class Key:
             row, column = divmod(i, self.columns)
             x, y = left + column * self.step / 72, top + (sum(self.heights[:row]) + PITCH * self.size / 2) / 72
             colour, look = looks[name]
-            sheet.line([x, x + (HANDLE - 5) / 72], [y, y], **look)
+            sheet.line([x, x + (HANDLE - 5) / 144, x + (HANDLE - 5) / 72], [y] * 3, **look)
             for line in lines:
                 sheet.text(x + HANDLE / 72, y, line, colour, self.size, va="center_baseline")
                 y += PITCH * self.size / 72
@@ -172,11 +172,7 @@ def keyed_sheet(
     sheet = Sheet(width, top + height + below + under + edge)
     heading.draw(sheet)
     ax = sheet.axes(left, top, width - left - right, height)
-    dashes = style.line_styles(colours)
-    looks: dict[str, tuple[Colour, dict[str, Any]]] = {
-        arm: (style.text_colour(colours[arm]), {"color": colours[arm], "linestyle": dashes[arm], "linewidth": 1.8})
-        for arm in texts
-    }
+    looks = {arm: (style.text_colour(colours[arm]), style.sample(colours[arm])) for arm in texts}
     if beside:
         key.draw(sheet, width - right + 0.2, top, looks)
     else:

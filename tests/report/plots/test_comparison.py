@@ -369,7 +369,8 @@ def test_nothing_or_only_the_start_was_measured(rows):
     fig = comparison_figure(records[records["update"] < rows], trials)
     assert_readable(fig)
     assert [len(medians(ax)) for ax in fig.axes] == [3 * rows] * 3
-    assert all(line.get_marker() == "o" for line in medians(fig.axes[0]).values())
+    for arm, line in medians(fig.axes[0]).items():
+        assert (line.get_marker(), line.get_markevery()) == (style.marker(style.arm_colours(list(LINE))[arm]), None)
 
 
 def test_epochs_are_log_where_the_budget_ends_the_arms_far_apart():
