@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ...analysis.statistics import estimated, on_shared_clock
 from ...core.columns import trial_key
 from . import scales, style
+from .layout import figure_width, text_size
 from .scales import Limits
 from .style import Floats
 
@@ -215,11 +216,12 @@ def draw_loss(
     records = with_status(records)
     across, up = x_limits(records, x), limits or loss_limits(records, metric)
     draw_arms(ax, records, x=x, metric=metric, colours=colours, across=across, up=up)
-    style.dress(ax)
-    scales.scale(ax, "x", across)
-    scales.scale(ax, "y", up)
-    ax.set_xlabel(x_name(x, records), size=style.SMALL, color=style.INK)
-    ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
+    size = text_size(figure_width(ax))
+    style.dress(ax, size)
+    scales.scale(ax, "x", across, size)
+    scales.scale(ax, "y", up, size)
+    ax.set_xlabel(x_name(x, records), size=size, color=style.INK)
+    ax.set_ylabel(metric_name(metric), size=min(size + 1, style.MEDIUM), color=style.INK)
     return ax
 
 
@@ -263,6 +265,11 @@ def draw_arms(
         for status, points in curves.stopped.items():
             place = np.clip(_shown(points, across, up), (-np.inf, up.low), (np.inf, up.high))
             ax.plot(*place.T, STOPPED[status], color=colour, markersize=6, markeredgewidth=1.5, zorder=5, clip_on=False)
+
+
+def metric_name(metric: str) -> str:
+    """A column as its axis calls it: 'validation loss'."""
+    return METRIC_NAMES.get(metric, metric.replace("_", " "))
 
 
 def x_name(x: X, records: pd.DataFrame) -> str:

@@ -164,12 +164,13 @@ def axis_name(paths: pd.DataFrame, axis: str) -> str:
 class Maps:
     """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in inches."""
 
-    def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str], width: float = style.WIDTH) -> None:
         self.paths, self.colours = paths, colours
         self.columns = 3 if len(colours) in (5, 6) else min(len(colours), 4)
+        self.columns = max(1, min(self.columns, int(width / 2.3)))
         (_, low), (_, high) = extent(paths)
         self.left = scales.left_of(Limits(float(low), float(high), "linear"))
-        self.width = min(3.2, (style.WIDTH - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns)
+        self.width = min(3.2, (width - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns)
         self.titles = {
             arm: style.folded(self._title(arm), 72 * self.width, style.SMALL, before="@:") for arm in colours
         }
