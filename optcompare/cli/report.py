@@ -37,7 +37,18 @@ Examples:
 @click.option(
     "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
 )
-@click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
+@click.option(
+    "--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 10 for the loss, else 7]"
+)
+@click.option("--dpi", type=float, metavar="DOTS", help="Dots an inch of PNG files.  [default: 300]")
+@click.option(
+    "--metric",
+    metavar="COLUMN",
+    help="What loss and final show: valid_accuracy, any measured column.  [default: losses]",
+)
+@click.option(
+    "--caption/--no-caption", default=True, help="Without: explanations are a text beside the figure, FIGURE.txt."
+)
 @click.option("--table", type=click.Choice(TABLES), help="Prints the summary as a table instead.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where to draw.  [default: the first DIR]")
 @click.option("--label", "labels", multiple=True, metavar="NEW=ARM", help="Renames an arm; may be given several times.")
@@ -57,6 +68,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     from ..report.figures import save_figures
     from ..report.naming import named
     from ..report.panels import make_panels
+    from ..report.paper import PRINT_DPI, Paper
     from ..report.result import load_all
     from .looks import arm_colours, arm_labels
     from .options import plot_formats
@@ -69,10 +81,13 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     panels = make_panels(registry)
     if figure is not None and figure not in (*FIGURES, *panels):
         raise click.BadParameter(f"'{figure}' is none of {', '.join((*FIGURES, *panels))}", param_hint="'--figure'")
-    if "html" in formats and (options["figure"] or options["x"] or options["width"]):
+    asked = any(options[name] for name in ("figure", "x", "width", "metric", "dpi")) or not options["caption"]
+    if "html" in formats and asked:
         raise click.UsageError(
-            "--format html makes a page of the whole comparison; leave out --figure, --x and --width"
+            "--format html makes a page of the whole comparison; leave out --figure, --x, --width, --metric, --dpi and "
+            "--no-caption"
         )
+    paper = Paper(options["width"], options["caption"], options["dpi"] or PRINT_DPI, options["metric"])
     results = named(load_all(directories), labels, colours)
     for result in results:
         result.panels = panels
@@ -85,5 +100,5 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
         for result in results:
             say.summary(result)
     out = options["out"] or directories[0]
-    for path in save_figures(results, figure, out, formats, options["x"], options["width"]):
+    for path in save_figures(results, figure, out, formats, options["x"], paper=paper):
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")

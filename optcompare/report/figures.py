@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,8 +17,10 @@ from ..analysis.statistics import estimated, final_values, on_shared_clock, verd
 from ..core.columns import trial_key
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..storage.run_dir import make_directory, safe_name, write_atomically
+from .paper import Paper, check_metric, save_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .result import Result
@@ -29,49 +31,106 @@ FIGURES = (*ONE, *ACROSS)
 XS = ("epochs", "updates", "samples", "seconds")
 
 
-def figure(kind: str, results: Result | Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
-    """A figure by its name, as a matplotlib Figure: one of ``loss paths final tuning pairs goal scaling``, a panel such as
-    ``sharpness``, or, of the results of several workloads, ``profile`` or ``ranks``.
+def figure(
+    kind: str,
+    results: Result | Sequence[Result],
+    x: str | None = None,
+    width: float | None = None,
+    *,
+    metric: str | None = None,
+    caption: bool = True,
+    dpi: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw a figure by its name.
 
-    ``x``: the axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``: ``epochs``,
-    ``updates``, ``samples`` or ``seconds``; ``width`` in inches, but of ``loss`` and ``paths``.
+    Args:
+        kind: One of ``loss paths final tuning pairs goal scaling``, a panel such as ``sharpness``, or, of the results of
+            several workloads, ``profile`` or ``ranks``.
+        results: One, or several.
+        x: The axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``: ``epochs``,
+            ``updates``, ``samples`` or ``seconds``.
+        width: Inches; by default 10 for ``loss`` and ``paths``, and 7 for all others.
+        metric: The column that ``loss`` and ``final`` show; by default what the verdict speaks of.
+        caption: Whether title and explanations are drawn; the figure's ``caption`` holds them in any case.
+        dpi: Dots an inch at which it is shown and saved; matplotlib's default if None.
+        ax: Axes to draw on, for figures that have one panel: ``loss`` with ``x``, ``final``, ``tuning``, ``pairs``, ``goal``,
+            ``profile`` and further panels. Its figure is returned; ``width``, ``caption`` and ``dpi`` are then its own.
 
-    Raises :class:`ComparisonError` where the comparison has not what the figure shows.
+    Returns:
+        A matplotlib Figure, whose ``savefig`` embeds fonts in PDF, and leaves text as text in SVG.
+
+    Raises:
+        ComparisonError: The comparison has not what the figure shows, or an argument is out of range.
     """
-    several = list(results) if isinstance(results, Sequence) else [results]
+    several, paper = (
+        list(results) if isinstance(results, Sequence) else [results],
+        Paper(width, caption, dpi, metric, ax),
+    )
     if kind in ACROSS:
-        return figure_across(kind, several, x, width)
+        return figure_across(kind, several, x, paper)
     if len(several) != 1:
         raise ComparisonError(f"the figure {kind} is of one result, got {len(several)}")
-    return figure_of(kind, several[0], x, width)
+    return figure_of(kind, several[0], x, paper)
 
 
-def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
-    """One comparison's figure; arguments and errors as those of :func:`figure`."""
+def figure_of(kind: str, result: Result, x: str | None = None, paper: Paper | None = None) -> Figure:
+    """Draw one comparison's figure; arguments and errors as those of :func:`figure`."""
+    paper = paper or Paper()
     if kind != "tuning" and result.reported[1].empty:
         raise ComparisonError("this run was interrupted while it was tuned; there is only --figure tuning to draw")
-    _check_width(width)
+    if paper.ax is not None and (kind in ("paths", "scaling") or (kind == "loss" and x is None)):
+        more = "; give x, such as x='epochs'" if kind == "loss" else ""
+        raise ComparisonError(f"the figure {kind} has several panels, and does not fit one ax{more}")
+    if paper.metric is not None:
+        if kind not in ("loss", "final"):
+            raise ComparisonError(f"--metric is for the figures loss and final; {kind} shows what it is about")
+        check_metric(paper.metric, result.reported[0], final=kind == "final")
     drawn: Mapping[str, Callable[[], Figure]] = {
-        "loss": lambda: _loss(result, x),
-        "paths": lambda: _paths(result),
-        "final": lambda: _final(result, width),
-        "tuning": lambda: _tuning(result, width),
-        "pairs": lambda: _pairs(result, width),
-        "goal": lambda: _goal(result, x or "samples", width),
-        "scaling": lambda: _scaling(result, width),
+        "loss": lambda: _loss(result, x, paper),
+        "paths": lambda: _paths(result, paper),
+        "final": lambda: _final(result, paper),
+        "tuning": lambda: _tuning(result, paper),
+        "pairs": lambda: _pairs(result, paper),
+        "goal": lambda: _goal(result, x or "samples", paper),
+        "scaling": lambda: _scaling(result, paper),
     }
-    return drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", width)
+    return _at(paper, drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", paper))
 
 
-def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
+def _at(paper: Paper, picture: Figure) -> Figure:
+    if paper.dpi is not None and paper.ax is None:
+        picture.set_dpi(paper.dpi)
+    return picture
+
+
+def _set(paper: Paper) -> dict[str, Any]:
+    """Width and caption, as all that draws a figure takes them."""
+    return {"width": 7.0 if paper.width is None else paper.width, "caption": paper.caption}
+
+
+def _drawn_on(ax: Axes, draw: Callable[..., object], *values: Any, **more: Any) -> Figure:
+    """Draw on someone's axes, with the fonts that texts are measured with."""
+    from .plots.style import plain
+
+    with plain():
+        draw(ax, *values, **more)
+    return ax.get_figure(root=True)  # type: ignore[return-value]
+
+
+def figure_across(kind: str, results: Sequence[Result], x: str | None = None, paper: Paper | None = None) -> Figure:
     """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses.
 
     Arms in ``ranks`` are told apart, by a critical difference, only where :func:`optcompare.analysis.ranks.rank_test`
     finds that they differ; the caption says what it finds.
     """
-    from .plots.across_workloads import profile_figure, ranks_figure
+    from .plots.across_workloads import draw_profile, profile_figure, ranks_figure
 
-    _check_width(width)
+    paper = paper or Paper()
+    if paper.metric is not None:
+        raise ComparisonError(f"--metric is for the figures loss and final; {kind} shows what it is about")
+    if paper.ax is not None and kind == "ranks":
+        raise ComparisonError("the figure ranks writes names beside its axes, and does not fit one ax")
     if len(results) < 2:
         raise ComparisonError(
             f"the figure {kind} is over several workloads; give several run directories, or one run of several"
@@ -79,17 +138,14 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
     if kind == "ranks":
         table = finals_across(results)
         test = rank_test(table)
-        return ranks_figure(
-            mean_ranks(table),
-            test.critical,
-            results[0].colours(),
-            width=width,
-            note=rank_words(test).replace(" = ", "\u00a0=\u00a0"),
-        )
+        note = rank_words(test).replace(" = ", "\u00a0=\u00a0")
+        found = ranks_figure(mean_ranks(table), test.critical, results[0].colours(), note=note, **_set(paper))
+        return _at(paper, found)
     cost = x or "samples"
-    return profile_figure(
-        performance_profile(times_across(results, cost)), results[0].colours(), width=width, unit=cost
-    )
+    shown = performance_profile(times_across(results, cost)), results[0].colours()
+    if paper.ax is not None:
+        return _drawn_on(paper.ax, draw_profile, *shown, unit=cost)
+    return _at(paper, profile_figure(*shown, unit=cost, **_set(paper)))
 
 
 def save_figures(
@@ -99,25 +155,24 @@ def save_figures(
     formats: Sequence[str],
     x: str | None = None,
     width: float | None = None,
+    paper: Paper | None = None,
 ) -> list[Path]:
     """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files.
 
     ``html`` among the formats is one page of all results; it goes with the comparison plot, not with another figure.
     """
+    paper = paper or Paper(width)
     if "html" in formats:
         pictures = [suffix for suffix in formats if suffix != "html"]
-        beside = save_figures(results, kind, out, pictures, x, width) if pictures else []
+        beside = save_figures(results, kind, out, pictures, x, paper=paper) if pictures else []
         return beside if kind is not None else [*beside, _save_page(results, out)]
-    if width is not None and kind in (None, "loss", "paths"):
-        raise ComparisonError(f"the {kind or 'comparison'} plot is 10 inches wide; --width is for the other figures")
-    inches = 7.0 if width is None else width
     if kind in ACROSS:
-        return _save(figure_across(kind, results, x, inches), out, kind, formats)
-    drawn = [(result, figure_of(kind or "loss", result, x if kind else None, inches)) for result in results]
+        return save_figure(figure_across(kind, results, x, paper), out, kind, formats, paper)
+    drawn = [(result, figure_of(kind or "loss", result, x if kind else None, paper)) for result in results]
     paths = []
     for result, picture in drawn:
         suffix = f"-{safe_name(result.comparison.workload.label)}" if len(results) > 1 else ""
-        paths += _save(picture, out, (kind or "comparison") + suffix, formats)
+        paths += save_figure(picture, out, (kind or "comparison") + suffix, formats, paper)
     return paths
 
 
@@ -157,19 +212,6 @@ def finals_across(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows).T[_arms(results[0])]
 
 
-def _check_width(width: float) -> None:
-    if not 2.5 <= width <= 40:
-        raise ComparisonError(f"--width takes 2.5 to 40 inches, got {width:g}")
-
-
-def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list[Path]:
-    make_directory(out)
-    paths = [out / f"{name}.{suffix}" for suffix in formats]
-    for path in paths:
-        write_atomically(path, picture.savefig)
-    return paths
-
-
 def _save_page(results: Sequence[Result], out: Path) -> Path:
     from .html.page import page
 
@@ -200,21 +242,31 @@ def _refuse_other_arms(results: Sequence[Result]) -> None:
             )
 
 
-def _loss(result: Result, x: str | None) -> Figure:
+def _loss(result: Result, x: str | None, paper: Paper) -> Figure:
     from .plots.comparison import comparison_figure
+    from .plots.curves import draw_loss, with_status
 
-    return result.plot() if x is None else comparison_figure(*result.reported, xs=[x], colours=result.colours())  # type: ignore[list-item]
+    if x is None:
+        return result.plot(paper.metric, width=paper.width, caption=paper.caption)
+    metrics: Any = [paper.metric] if paper.metric else result.shown_metrics()
+    if paper.ax is not None:
+        records, looks = with_status(*result.reported), result.colours()
+        return _drawn_on(paper.ax, draw_loss, records, x=x, metric=metrics[0], colours=looks)
+    more: Any = {"xs": [x], "colours": result.colours(), "title": result.headline(), **_set(paper)}
+    return comparison_figure(*result.reported, metric=metrics, **more)
 
 
-def _paths(result: Result) -> Figure:
+def _paths(result: Result, paper: Paper) -> Figure:
     from .plots.comparison import paths_figure
 
     if result.paths is None:
         raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
-    return paths_figure(result.reported[0], result.paths, result.colours())
+    return paths_figure(
+        result.reported[0], result.paths, result.colours(), 10.0 if paper.width is None else paper.width
+    )
 
 
-def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
+def _panel(result: Result, kind: str, x: str, paper: Paper) -> Figure:
     from .plots.builtin_panels import PANELS, panel_figure
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
@@ -224,7 +276,9 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
     try:
         if panel.reads not in tables or not panel.wants(tables[panel.reads]):
             raise ComparisonError(f"the panel {kind} {panel.missing()}")
-        return panel_figure(panel, tables[panel.reads], result.colours(), x=x, width=width)  # type: ignore[arg-type]
+        if paper.ax is not None:
+            return _drawn_on(paper.ax, panel.draw, tables[panel.reads], result.colours(), x)
+        return panel_figure(panel, tables[panel.reads], result.colours(), x=x, **_set(paper))  # type: ignore[arg-type]
     except (ComparisonError, PluginError):
         raise
     except RAISED as error:
@@ -233,34 +287,40 @@ def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
         raise PluginError(f"panel {kind}: {explain(error)}") from error
 
 
-def _final(result: Result, width: float) -> Figure:
-    from .plots.final_values import final_figure
+def _final(result: Result, paper: Paper) -> Figure:
+    from .plots.final_values import draw_final, final_figure
 
-    column = verdict_column(result.records)
+    column = paper.metric or verdict_column(result.records)
     finals = final_values(*result.reported, column).rename(columns={"final": "value"})
     ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
-    return final_figure(finals, intervals, result.colours(), width=width, metric=column)
+    if paper.ax is not None:
+        return _drawn_on(paper.ax, draw_final, finals, intervals, result.colours(), metric=column)
+    return final_figure(finals, intervals, result.colours(), metric=column, **_set(paper))
 
 
-def _tuning(result: Result, width: float) -> Figure:
-    from .plots.tuning import tuning_figure
+def _tuning(result: Result, paper: Paper) -> Figure:
+    from .plots.tuning import draw_tuning, tuning_figure
 
     scores = result.tuning()
-    return tuning_figure(scores, best_rates(scores), result.colours(), width=width, metric=result.tuned_by)
+    if paper.ax is not None:
+        return _drawn_on(paper.ax, draw_tuning, scores, best_rates(scores), result.colours(), metric=result.tuned_by)
+    return tuning_figure(scores, best_rates(scores), result.colours(), metric=result.tuned_by, **_set(paper))
 
 
-def _pairs(result: Result, width: float) -> Figure:
-    from .plots.forest import pairs_figure
+def _pairs(result: Result, paper: Paper) -> Figure:
+    from .plots.forest import draw_pairs, pairs_figure
 
     pairs = result.pairs()
     if pairs.empty:
         raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
-    return pairs_figure(pairs, result.colours(), width=width, metric=result.verdict_on)
+    if paper.ax is not None:
+        return _drawn_on(paper.ax, draw_pairs, pairs, result.colours(), metric=result.verdict_on)
+    return pairs_figure(pairs, result.colours(), metric=result.verdict_on, **_set(paper))
 
 
-def _goal(result: Result, cost: str, width: float) -> Figure:
-    from .plots.goal import goal_figure
+def _goal(result: Result, cost: str, paper: Paper) -> Figure:
+    from .plots.goal import draw_goal, goal_figure
 
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
@@ -269,14 +329,16 @@ def _goal(result: Result, cost: str, width: float) -> Figure:
     unit = cost
     if cost == "seconds":
         unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost
-    return goal_figure(times, result.colours(), width=width, goal=str(result.goal), unit=unit)
+    if paper.ax is not None:
+        return _drawn_on(paper.ax, draw_goal, times, result.colours(), goal=str(result.goal), unit=unit)
+    return goal_figure(times, result.colours(), goal=str(result.goal), unit=unit, **_set(paper))
 
 
-def _scaling(result: Result, width: float) -> Figure:
+def _scaling(result: Result, paper: Paper) -> Figure:
     from .plots.batch_scaling import scaling_figure
     from .plots.style import arm_colours
 
     curves = result.scaling()
     colours = arm_colours([curve.optimizer for curve in curves])
     title = f"{result.comparison.workload.label}: what the batch size costs to {result.goal}"
-    return scaling_figure(curves, colours, width=width, goal=str(result.goal), title=title)
+    return scaling_figure(curves, colours, goal=str(result.goal), title=title, **_set(paper))

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..analysis.headline import headline
 from ..analysis.stability import stability_edges
 from ..errors import RAISED, RunDirectoryError
 from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
 from ..storage.looks_file import add_look, add_unrecorded, looks_so_far, read_looks
+from .paper import check_metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,14 +52,48 @@ class Result(ResultTables):
         found = arm_colours([arm.label for arm in self.comparison.arms])
         return {arm: given.get(arm, colour) for arm, colour in found.items()}
 
-    def plot(self) -> Figure:
-        """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
+    def plot(self, metric: str | None = None, *, width: float | None = None, caption: bool = True) -> Figure:
+        """Draw the comparison plot.
+
+        Args:
+            metric: A column of the records; by default what arms are compared by, and below it the training loss, and the
+                final values on the test set where there is one.
+            width: Inches; 10 by default.
+            caption: Whether the title, which says what is claimed, and what explains the marks are drawn.
+
+        Returns:
+            A matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format.
+
+        Raises:
+            ComparisonError: There is no such column.
+        """
         from .plots.comparison import comparison_figure
 
+        if metric is not None:
+            check_metric(metric, self.reported[0])
         note = None if self.status == "finished" else "interrupted: what was measured until then"
         return comparison_figure(
-            *self.reported, paths=self.paths, note=note, panels=self.wanted_panels(), colours=self.colours()
+            *self.reported,
+            paths=self.paths,
+            note=note,
+            panels=self.wanted_panels(),
+            colours=self.colours(),
+            title=self.headline(),
+            metric=[metric] if metric else self.shown_metrics(),
+            width=10.0 if width is None else width,
+            caption=caption,
+            final="test_loss" if metric is None and "test_loss" in self.records else None,
         )
+
+    def shown_metrics(self) -> list[str]:
+        """The columns that the comparison plot shows: what arms are compared by, then the training loss."""
+        return list(dict.fromkeys([self.compared, "train_loss"]))
+
+    def headline(self) -> str:
+        """The finding in a few words; see :func:`optcompare.analysis.headline.headline`."""
+        goal = str(self.goal) if self.goal else ""
+        seeds = int(self.reported[1]["seed"].nunique())
+        return headline(self.comparison.workload.label, self.pairs(), self.baseline, seeds, goal)
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
         """The panels that have something to show of this run, with what they show it of: a plugin's first."""
@@ -94,8 +130,8 @@ class Result(ResultTables):
         self.write(path, formats)
         return path
 
-    def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
-        """Writes every file of the run directory, each atomically, over what is there.
+    def write(self, directory: Path, formats: Sequence[str] = ("png",), metric: str | None = None) -> None:
+        """Writes every file of the run directory, each atomically, over what is there; ``metric``: as :meth:`plot` takes it.
 
         ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
         by computing it again (``optcompare verify``).
@@ -113,7 +149,7 @@ class Result(ResultTables):
         self._record_look(directory)
         if len(self.reported[0]):
             pictures = [suffix for suffix in formats if suffix != "html"]
-            figure = self.plot() if pictures else None
+            figure = self.plot(metric) if pictures else None
             for suffix in pictures:
                 run_dir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
                 written.append(f"comparison.{suffix}")

@@ -92,13 +92,14 @@ def profile_figure(
     unit: str = "samples",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The performance profile as one figure, ``width`` inches wide, with each arm's score in its name."""
     arms = shown_arms(list(profile["arm"]), colours)
     texts = {arm: f"{arm}: {area(steps(profile, arm)):.2f}" for arm in arms}
     said = "After each name its score: the area under its profile, at\u00a0most\u00a01."
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         sheet, ax = keyed_sheet(heading, width, texts, colours, SHARES)
         draw_profile(ax, profile, colours, unit=unit)
     return sheet.figure
@@ -260,6 +261,7 @@ def ranks_figure(
     width: float = 7.0,
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The critical-difference diagram as one figure, ``width`` inches wide; see :func:`draw_ranks`."""
     size, edge, bars = text_size(width), margin(width), math.isfinite(critical)
@@ -270,7 +272,7 @@ def ranks_figure(
     left, right = (edge + (room + BESIDE) / 72 for room in rooms)
     height = Diagram.of(ranks, critical, rooms, size).height / 72
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         top = heading.height + (2 * PITCH * size + 20 if bars else PITCH * size + 10) / 72
         sheet = Sheet(width, top + height + edge)
         heading.draw(sheet)

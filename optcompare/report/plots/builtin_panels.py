@@ -302,11 +302,13 @@ def panel_figure(
     x: X = "epochs",
     width: float = 7.0,
     title: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """A panel as one figure, ``width`` inches wide, with a key of the arms; see :class:`Panel` for the table."""
     arms = shown_arms(list(table["arm"].unique()), colours)
     with style.plain():
-        heading = Heading(width, title, " ".join(filter(None, [_lines(panel, table), panel.said(table)])))
+        said = " ".join(filter(None, [_lines(panel, table), panel.said(table)]))
+        heading = Heading(width, title, said, caption)
         sheet, ax = keyed_sheet(heading, width, {arm: arm for arm in arms}, colours, panel.limits(table))
         panel.draw(ax, table, {arm: colours[arm] for arm in arms}, x)
     return sheet.figure

@@ -206,7 +206,7 @@ def comparison_figure(
     grid = _grid(records, metrics, xs, width, room)
     key = None if room else Key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
     ends_top = heading.height + grid.height
-    key_top = ends_top + (STRIP + below_axes(1, size) + 0.1 if final else 0.0)
+    key_top = ends_top + (STRIP + (4 + 1.5 * size) / 72 + 0.1 if final else 0.0)
     row_top = key_top + (0.1 + key.height if key else 0.0)
     row = PanelRow(panels[:MOST], colours, width, caption) if panels else None
     maps_top = row_top + (row.height if row else 0.0)
@@ -254,7 +254,9 @@ class _Heading:
         self.title = style.folded(title, room, self.large, "bold") if shown else []
         self.said = style.folded(said, room, self.size) if shown else []
         self.below = 0.24 * self.large / style.LARGE * len(self.title)
-        self.height = self.below + 0.17 * self.size / style.SMALL * len(self.said) + (0.38 if shown else self.edge + 0.1)
+        self.height = (
+            self.below + 0.17 * self.size / style.SMALL * len(self.said) + (0.38 if shown else self.edge + 0.1)
+        )
 
     def draw(self, sheet: Sheet) -> None:
         """Write it, and keep it as the figure's caption."""

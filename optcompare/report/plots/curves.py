@@ -256,7 +256,7 @@ def draw_arms(
             linewidth=2.2 if crowd < 2 else 1.8,
             zorder=4 - 0.01 * order,
             marker=style.marker(colour),
-            markersize=5,
+            markersize=6.5 if style.marker(colour) in "P*" else 5.5,
             markeredgecolor="white",
             markeredgewidth=0.5,
             markevery=every,

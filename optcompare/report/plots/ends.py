@@ -17,9 +17,7 @@ STRIP = 1.3
 """The height of the axes in inches."""
 
 
-def draw_ends(
-    ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]
-) -> Axes:
+def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Axes:
     """Draw the final values of each arm: a mark for each trial, a bar at the median, a × on top for what was lost.
 
     Args:
@@ -50,6 +48,6 @@ def draw_ends(
             ax.plot([place - 0.36, place + 0.36], [np.median(values)] * 2, color=colour, linewidth=2.0, label="_median")
         elif len(values):
             ax.plot([place], [limits.high], "x", color=colour, clip_on=False, markeredgewidth=1.5, label="_lost")
-    ax.set_xlabel("arms, each seed from the lowest to the highest", size=size, color=style.INK)
-    ax.set_ylabel(metric_name(column).replace("test", "final\ntest", 1), size=size, color=style.INK)
+    ax.set_xlabel("final values by arm, each from its lowest to its highest trial", size=size, color=style.INK)
+    ax.set_ylabel(metric_name(column), size=size, color=style.INK)
     return ax

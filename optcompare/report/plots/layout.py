@@ -84,9 +84,14 @@ def below_axes(lines: int, size: float) -> float:
 
 
 class Heading:
-    """A title in bold, if any, and below it what the marks mean; ``height`` inches from the upper edge of a figure."""
+    """A title in bold, if any, and below it what the marks mean; ``height`` inches from the upper edge of a figure.
 
-    def __init__(self, width: float, title: str | None, said: str) -> None:
+    Where it is not ``shown`` it is the figure's caption alone.
+    """
+
+    def __init__(self, width: float, title: str | None, said: str, shown: bool = True) -> None:
+        self.text = "\n".join(filter(None, [title, said]))
+        title, said = (title, said) if shown else (None, "")
         self.margin, self.size = margin(width), text_size(width)
         room = 72 * (width - 2 * self.margin)
         self.title = style.folded(title, room, self.size + 2, "bold") if title else []
@@ -95,7 +100,8 @@ class Heading:
         self.height = self.margin + (PITCH * lines + 4 * bool(self.title) + 5 * bool(lines)) / 72
 
     def draw(self, sheet: Sheet) -> None:
-        """Writes it line by line."""
+        """Write it line by line, and keep it as the figure's caption."""
+        sheet.figure.caption = self.text
         top, large = 72 * self.margin, self.size + 2
         for line in self.title:
             sheet.text(self.margin, (top + large / 2) / 72, line, size=large, weight="bold", va="center_baseline")

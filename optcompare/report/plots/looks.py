@@ -89,7 +89,7 @@ def sample(colour: str, width: float = 1.8) -> dict[str, Any]:
         "linestyle": dashes(colour),
         "linewidth": width,
         "marker": marker(colour),
-        "markersize": 4.5,
+        "markersize": 6.0 if marker(colour) in "P*" else 4.5,
         "markeredgewidth": 0.0,
         "markevery": [1],
     }

@@ -175,12 +175,13 @@ def tuning_figure(
     metric: str = "valid_loss",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The sensitivity to the learning rate as one figure, ``width`` inches wide; see :func:`draw_tuning`."""
     said = what_is_marked(scores, best)
     texts = best_texts(best, colours, list(scores["arm"]))
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         size = text_size(width)
         rows = max(crosses(scores, colours, 72 * 0.55 * width, size), default=0)
         above = CROSS * size * (rows + 0.5) / 72
