@@ -61,8 +61,8 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
 
 
 _FREE_WITH_RESUME = {
-    "resume", "force", "metric", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin", "dry_run",
-    "quiet", "as_json", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
+    "resume", "force", "metric", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin",
+    "dry_run", "quiet", "as_json", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
 }  # fmt: skip
 
 

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..analysis.arm_intervals import arm_interval
 from ..analysis.batch_scaling import COLUMNS as SCALING_COLUMNS
-from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
-from ..analysis.statistics import estimated, final_values, on_shared_clock, verdict_column
-from ..core.columns import trial_key
-from ..errors import RAISED, ComparisonError, PluginError, explain
+from ..analysis.statistics import final_values, verdict_column
+from ..errors import ComparisonError
 from ..storage.run_dir import make_directory, safe_name, write_atomically
+from .figures_of_one import (
+    ACROSS,
+    XS,
+    drawn_on,
+    final_of,
+    goal_of,
+    loss_of,
+    pairs_of,
+    panel_of,
+    paths_of,
+    scaling_of,
+    settings,
+    tuning_of,
+)
+from .figures_of_one import FIGURES as FIGURES
 from .paper import Paper, check_metric, save_figure
 
 if TYPE_CHECKING:
@@ -24,11 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .result import Result
-
-ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
-ACROSS = ("profile", "ranks")
-FIGURES = (*ONE, *ACROSS)
-XS = ("epochs", "updates", "samples", "seconds")
 
 
 def figure(
@@ -87,35 +94,24 @@ def figure_of(kind: str, result: Result, x: str | None = None, paper: Paper | No
             raise ComparisonError(f"--metric is for the figures loss and final; {kind} shows what it is about")
         check_metric(paper.metric, result.reported[0], final=kind == "final")
     drawn: Mapping[str, Callable[[], Figure]] = {
-        "loss": lambda: _loss(result, x, paper),
-        "paths": lambda: _paths(result, paper),
-        "final": lambda: _final(result, paper),
-        "tuning": lambda: _tuning(result, paper),
-        "pairs": lambda: _pairs(result, paper),
-        "goal": lambda: _goal(result, x or "samples", paper),
-        "scaling": lambda: _scaling(result, paper),
+        "loss": lambda: loss_of(result, x, paper),
+        "paths": lambda: paths_of(result, paper),
+        "final": lambda: final_of(result, paper),
+        "tuning": lambda: tuning_of(result, paper),
+        "pairs": lambda: pairs_of(result, paper),
+        "goal": lambda: goal_of(result, x or "samples", paper),
+        "scaling": lambda: scaling_of(result, paper),
     }
-    return _at(paper, drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", paper))
+    return _at(paper, drawn[kind]() if kind in drawn else panel_of(result, kind, x or "epochs", paper))
 
 
 def _at(paper: Paper, picture: Figure) -> Figure:
-    if paper.dpi is not None and paper.ax is None:
-        picture.set_dpi(paper.dpi)
+    """The figure with the resolution that is asked for."""
+    from .plots.picture import Picture
+
+    if paper.dpi is not None and isinstance(picture, Picture):
+        picture.set_resolution(paper.dpi)
     return picture
-
-
-def _set(paper: Paper) -> dict[str, Any]:
-    """Width and caption, as all that draws a figure takes them."""
-    return {"width": 7.0 if paper.width is None else paper.width, "caption": paper.caption}
-
-
-def _drawn_on(ax: Axes, draw: Callable[..., object], *values: Any, **more: Any) -> Figure:
-    """Draw on someone's axes, with the fonts that texts are measured with."""
-    from .plots.style import plain
-
-    with plain():
-        draw(ax, *values, **more)
-    return ax.get_figure(root=True)  # type: ignore[return-value]
 
 
 def figure_across(kind: str, results: Sequence[Result], x: str | None = None, paper: Paper | None = None) -> Figure:
@@ -139,13 +135,13 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, pa
         table = finals_across(results)
         test = rank_test(table)
         note = rank_words(test).replace(" = ", "\u00a0=\u00a0")
-        found = ranks_figure(mean_ranks(table), test.critical, results[0].colours(), note=note, **_set(paper))
+        found = ranks_figure(mean_ranks(table), test.critical, results[0].colours(), note=note, **settings(paper))
         return _at(paper, found)
     cost = x or "samples"
     shown = performance_profile(times_across(results, cost)), results[0].colours()
     if paper.ax is not None:
-        return _drawn_on(paper.ax, draw_profile, *shown, unit=cost)
-    return _at(paper, profile_figure(*shown, unit=cost, **_set(paper)))
+        return drawn_on(paper.ax, draw_profile, *shown, unit=cost)
+    return _at(paper, profile_figure(*shown, unit=cost, **settings(paper)))
 
 
 def save_figures(
@@ -240,105 +236,3 @@ def _refuse_other_arms(results: Sequence[Result]) -> None:
                 f"{first.comparison.workload.label} compares {', '.join(_arms(first))} and "
                 f"{other.comparison.workload.label} {', '.join(_arms(other))}; figures across workloads need the same arms"
             )
-
-
-def _loss(result: Result, x: str | None, paper: Paper) -> Figure:
-    from .plots.comparison import comparison_figure
-    from .plots.curves import draw_loss, with_status
-
-    if x is None:
-        return result.plot(paper.metric, width=paper.width, caption=paper.caption)
-    metrics: Any = [paper.metric] if paper.metric else result.shown_metrics()
-    if paper.ax is not None:
-        records, looks = with_status(*result.reported), result.colours()
-        return _drawn_on(paper.ax, draw_loss, records, x=x, metric=metrics[0], colours=looks)
-    more: Any = {"xs": [x], "colours": result.colours(), "title": result.headline(), **_set(paper)}
-    return comparison_figure(*result.reported, metric=metrics, **more)
-
-
-def _paths(result: Result, paper: Paper) -> Figure:
-    from .plots.comparison import paths_figure
-
-    if result.paths is None:
-        raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
-    return paths_figure(
-        result.reported[0], result.paths, result.colours(), 10.0 if paper.width is None else paper.width
-    )
-
-
-def _panel(result: Result, kind: str, x: str, paper: Paper) -> Figure:
-    from .plots.builtin_panels import PANELS, panel_figure
-
-    panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
-    if kind not in panels:
-        raise ComparisonError(f"there is no figure '{kind}'; there are {', '.join((*FIGURES, *panels))}")
-    panel, tables = panels[kind], result.panel_tables()
-    try:
-        if panel.reads not in tables or not panel.wants(tables[panel.reads]):
-            raise ComparisonError(f"the panel {kind} {panel.missing()}")
-        if paper.ax is not None:
-            return _drawn_on(paper.ax, panel.draw, tables[panel.reads], result.colours(), x)
-        return panel_figure(panel, tables[panel.reads], result.colours(), x=x, **_set(paper))  # type: ignore[arg-type]
-    except (ComparisonError, PluginError):
-        raise
-    except RAISED as error:
-        if kind in PANELS:
-            raise
-        raise PluginError(f"panel {kind}: {explain(error)}") from error
-
-
-def _final(result: Result, paper: Paper) -> Figure:
-    from .plots.final_values import draw_final, final_figure
-
-    column = paper.metric or verdict_column(result.records)
-    finals = final_values(*result.reported, column).rename(columns={"final": "value"})
-    ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
-    intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
-    if paper.ax is not None:
-        return _drawn_on(paper.ax, draw_final, finals, intervals, result.colours(), metric=column)
-    return final_figure(finals, intervals, result.colours(), metric=column, **_set(paper))
-
-
-def _tuning(result: Result, paper: Paper) -> Figure:
-    from .plots.tuning import draw_tuning, tuning_figure
-
-    scores = result.tuning()
-    if paper.ax is not None:
-        return _drawn_on(paper.ax, draw_tuning, scores, best_rates(scores), result.colours(), metric=result.tuned_by)
-    return tuning_figure(scores, best_rates(scores), result.colours(), metric=result.tuned_by, **_set(paper))
-
-
-def _pairs(result: Result, paper: Paper) -> Figure:
-    from .plots.forest import draw_pairs, pairs_figure
-
-    pairs = result.pairs()
-    if pairs.empty:
-        raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
-    if paper.ax is not None:
-        return _drawn_on(paper.ax, draw_pairs, pairs, result.colours(), metric=result.verdict_on)
-    return pairs_figure(pairs, result.colours(), metric=result.verdict_on, **_set(paper))
-
-
-def _goal(result: Result, cost: str, paper: Paper) -> Figure:
-    from .plots.goal import draw_goal, goal_figure
-
-    if cost not in XS[1:]:
-        raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
-    times = result.times_to_goal().rename(columns={cost: "value"})
-    times = times[[*trial_key(times), "value"]]
-    unit = cost
-    if cost == "seconds":
-        unit = "estimated" if estimated(result.records) else "shared" if on_shared_clock(result.records) else cost
-    if paper.ax is not None:
-        return _drawn_on(paper.ax, draw_goal, times, result.colours(), goal=str(result.goal), unit=unit)
-    return goal_figure(times, result.colours(), goal=str(result.goal), unit=unit, **_set(paper))
-
-
-def _scaling(result: Result, paper: Paper) -> Figure:
-    from .plots.batch_scaling import scaling_figure
-    from .plots.style import arm_colours
-
-    curves = result.scaling()
-    colours = arm_colours([curve.optimizer for curve in curves])
-    title = f"{result.comparison.workload.label}: what the batch size costs to {result.goal}"
-    return scaling_figure(curves, colours, goal=str(result.goal), title=title, **_set(paper))
