@@ -45,8 +45,8 @@ def several(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks", "scaling")])
 def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
-    width = [] if kind in ("loss", "paths") else ["--width", "3.4"]
-    assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", *width, "--out", tmp_path) == 0
+    set_as = ("--format", "png,svg,pdf", "--width", "3.4")
+    assert run("report", line, "--figure", kind, *set_as, "--out", tmp_path) == 0
     assert (tmp_path / f"{kind}.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / f"{kind}.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (tmp_path / f"{kind}.svg").read_text()
@@ -109,13 +109,13 @@ def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(seve
     """All rank alike on 3 workloads: p = 1/36; another order on one of them: p = 7/36."""
     results = load_all([several])
     monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "123"))
-    found = figures.figure_across("ranks", results, width=width)
+    found = figures.figure("ranks", results, width=width)
     assert_rows_readable(found)
     assert labelled(found.axes[0], "_critical")
     assert "critical difference 1.91" in said(found)
     assert "The arms differ in rank (exact p = 0.0278; Friedman's" in said(found)
     monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "132"))
-    none = figures.figure_across("ranks", results, width=width)
+    none = figures.figure("ranks", results, width=width)
     assert_rows_readable(none)
     assert not labelled(none.axes[0], "_critical") + labelled(none.axes[0], "_bar")
     assert "critical" not in said(none)
@@ -171,10 +171,8 @@ WRONG = {
         "--width takes 2.5 to 40 inches, got 0.5",
     ),
     "a width that is no number": (["{line}", "--figure", "pairs", "--width", "nan"], "--width takes 2.5 to 40 inches"),
-    "a width for the comparison plot": (
-        ["{line}", "--width", "3.4"],
-        "plot is 10 inches wide; --width is for the other",
-    ),
+    "a width for the comparison plot": (["{line}", "--width", "0.4"], "--width takes 2.5 to 40 inches, got 0.4"),
+    "too few dots": (["{line}", "--dpi", "3"], "--dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
     "an unknown figure": (["{line}", "--figure", "pie"], "Invalid value for '--figure'"),

@@ -14,7 +14,7 @@ from . import scales, style
 from .builtin_panels import PanelRow
 from .curves import COLUMNS, SIGNS, X, draw_loss, loss_limits, trial_counts, with_status, x_name
 from .end_names import OWN_ORDER, name_of, own_orders, room_beside, write_names
-from .ends import STRIP, draw_ends
+from .ends import STRIP, draw_ends, end_limits
 from .layout import Key, axis_name_lines, below_axes, margin, text_size
 from .panel import Panel
 from .paths import Maps, arm_path
@@ -125,18 +125,26 @@ class _Grid:
         return rows * self.panel[1] + (rows - 1) * (self.below if self.narrow else 0.25) + self.below
 
 
-def _grid(records: pd.DataFrame, metrics: Sequence[str], xs: Sequence[X], width: float, room: float) -> _Grid:
+def _grid(
+    records: pd.DataFrame,
+    metrics: Sequence[str],
+    xs: Sequence[X],
+    width: float,
+    room: float,
+    others: Sequence[Limits],
+) -> _Grid:
+    """``others``: limits of further axes whose names stand in line with those of the panels."""
     limits = {metric: loss_limits(records, metric) for metric in metrics}
     size = text_size(width)
     if width >= WIDTH:
-        left = max(map(scales.left_of, limits.values()))
+        left = max(map(scales.left_of, [*limits.values(), *others]))
     else:
-        widest = max(scales.names_width(one, style.Y_TICKS, size) for one in limits.values())
+        widest = max(scales.names_width(one, style.Y_TICKS, size) for one in [*limits.values(), *others])
         left = margin(width) + (1.4 * size + 12 + widest) / 72
     free = width - left - margin(width) - (0.05 if width < WIDTH else 0.0)
     columns = 1 if width < BROAD else len(xs)
     gap = room or GAP
-    across = (free - (gap + (columns - 2) * GAP if columns > 1 else 0.0)) / columns
+    across = (free - (gap + (columns - 2) * GAP if columns > 1 else room)) / columns
     high = _panel_height(width, len(metrics))
     named = {x: axis_name_lines(x_name(x, records), 72 * (across + GAP) - 4, size) for x in xs}
     return _Grid(width, limits, named, left, gap, (across, high))
@@ -203,7 +211,7 @@ def comparison_figure(
     heading = _Heading(width, shared if title is None else title, said.strip(), caption)
     walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
     maps = Maps(paths, walked, width) if paths is not None and walked else None
-    grid = _grid(records, metrics, xs, width, room)
+    grid = _grid(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
     key = None if room else Key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
     ends_top = heading.height + grid.height
     key_top = ends_top + (STRIP + (4 + 1.5 * size) / 72 + 0.1 if final else 0.0)

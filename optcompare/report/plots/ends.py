@@ -12,9 +12,15 @@ from ...analysis.statistics import final_values
 from . import scales, style
 from .curves import metric_name
 from .layout import figure_width, text_size
+from .scales import Limits
 
 STRIP = 1.3
 """The height of the axes in inches."""
+
+
+def end_limits(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> Limits:
+    """Limits of the axis of final values."""
+    return scales.limits_of(final_values(records, trials, column)["final"].to_numpy(float))
 
 
 def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Axes:
@@ -32,7 +38,7 @@ def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str
     """
     size = text_size(figure_width(ax))
     finals = final_values(records, trials, column)
-    limits = scales.limits_of(finals["final"].to_numpy(float))
+    limits = end_limits(records, trials, column)
     style.dress(ax, size).grid(False, axis="x")
     scales.scale(ax, "y", limits, size)
     ax.set_xlim(-0.5, len(colours) - 0.5)

@@ -161,6 +161,9 @@ def axis_name(paths: pd.DataFrame, axis: str) -> str:
     return str(named.iloc[0]) if len(named) else f"weight {axis}"
 
 
+_MARKS = {"start": START, "after the last update": END, "lowest loss (darker is higher)": LOWEST}
+
+
 class Maps:
     """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in inches."""
 
@@ -176,7 +179,9 @@ class Maps:
         }
         self.above = 0.1 + LINE * max(len(lines) for lines in self.titles.values())
         self.rows = math.ceil(len(colours) / self.columns)
-        self.height = HEADING + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
+        # In a narrow figure the key stands below the heading.
+        self.key = 0.0 if width >= style.WIDTH else style.key_height(list(_MARKS), width - 2 * style.MARGIN)
+        self.height = HEADING + self.key + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
 
     def _title(self, arm: str) -> str:
         points, (low, high) = arm_path(self.paths, arm), extent(self.paths)
@@ -189,14 +194,15 @@ class Maps:
         repeat = f", tuning repeat {self.paths['repeat'].min()}" if "repeat" in self.paths else ""
         heading = f"Path of the weights, seed {seed}{repeat}"
         sheet.text(style.MARGIN, top + 0.1, heading, size=style.MEDIUM, weight="bold", va="center_baseline")
-        left = style.MARGIN + style.text_width(heading, style.MEDIUM, "bold") / 72 + 0.35
-        texts = {"start": START, "after the last update": END, "lowest loss (darker is higher)": LOWEST}
-        key = [(text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look}) for text, look in texts.items()]
-        style.draw_key(sheet, left, top, sheet.width - left - style.MARGIN, key)
+        left = style.MARGIN if self.key else style.MARGIN + style.text_width(heading, style.MEDIUM, "bold") / 72 + 0.35
+        key = [
+            (text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look}) for text, look in _MARKS.items()
+        ]
+        style.draw_key(sheet, left, top + 0.22 * bool(self.key), sheet.width - left - style.MARGIN, key)
         for i, (arm, colour) in enumerate(self.colours.items()):
             row, column = divmod(i, self.columns)
             x = self.left + column * (self.width + GAP)
-            y = top + HEADING + self.above + row * (self.above + MAP + BETWEEN)
+            y = top + HEADING + self.key + self.above + row * (self.above + MAP + BETWEEN)
             ax = draw_paths(sheet.axes(x, y, self.width, MAP), self.paths, {arm: colour})
             title = "\n".join(self.titles[arm])
             sheet.text(x, y - 0.06, title, style.text_colour(colour), va="bottom", linespacing=1.15)
