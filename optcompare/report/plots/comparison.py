@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from ...core.columns import trial_key
-from . import scales, style
-from .builtin_panels import PanelRow
-from .curves import COLUMNS, SIGNS, X, draw_loss, loss_limits, trial_counts, with_status, x_name
+from . import style
+from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
 from .end_names import OWN_ORDER, name_of, own_orders, room_beside, write_names
 from .ends import STRIP, draw_ends, end_limits
-from .layout import Key, axis_name_lines, below_axes, margin, text_size
+from .layout import Key, margin, text_size
 from .panel import Panel
+from .panel_grid import draw_panels, grid_of, panel_height, place_name
+from .panel_row import PanelRow
 from .paths import Maps, arm_path
 from .picture import Picture
-from .scales import Limits
 from .style import WIDTH, Sheet
 
-PANEL, BELOW, GAP = 2.9, 0.75, 0.32
-"""Inches, in a figure of full width: the height of the panels, of what stands below them, and the gap between them."""
-BROAD = 6.0
-"""Inches from which on panels stand side by side."""
 MOST = 3
 """The most further panels on the comparison plot."""
 
@@ -92,69 +86,6 @@ def _reported(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["phase"] == "report"]
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Where the panels stand: a row for each metric and a column for each x, or all below each other in a narrow figure.
-
-    All is in inches. ``gap`` is free beside the first column and ``lines`` are the names of the x axes.
-    """
-
-    width: float
-    limits: dict[str, Limits]
-    lines: dict[X, list[str]]
-    left: float
-    gap: float
-    panel: tuple[float, float]
-
-    @property
-    def narrow(self) -> bool:
-        """Whether panels stand below each other."""
-        return self.width < BROAD
-
-    @property
-    def below(self) -> float:
-        """What the names of the x axis need."""
-        if self.width >= WIDTH:
-            return BELOW
-        return below_axes(max(map(len, self.lines.values())), text_size(self.width)) + 0.1
-
-    @property
-    def height(self) -> float:
-        """Of all rows, with what stands below the last."""
-        rows = len(self.limits) * (len(self.lines) if self.narrow else 1)
-        return rows * self.panel[1] + (rows - 1) * (self.below if self.narrow else 0.25) + self.below
-
-
-def _grid(
-    records: pd.DataFrame,
-    metrics: Sequence[str],
-    xs: Sequence[X],
-    width: float,
-    room: float,
-    others: Sequence[Limits],
-) -> _Grid:
-    """``others``: limits of further axes whose names stand in line with those of the panels."""
-    limits = {metric: loss_limits(records, metric) for metric in metrics}
-    size = text_size(width)
-    if width >= WIDTH:
-        left = max(map(scales.left_of, [*limits.values(), *others]))
-    else:
-        widest = max(scales.names_width(one, style.Y_TICKS, size) for one in [*limits.values(), *others])
-        left = margin(width) + (1.4 * size + 12 + widest) / 72
-    free = width - left - margin(width) - (0.05 if width < WIDTH else 0.0)
-    columns = 1 if width < BROAD else len(xs)
-    gap = room or GAP
-    across = (free - (gap + (columns - 2) * GAP if columns > 1 else room)) / columns
-    high = _panel_height(width, len(metrics))
-    named = {x: axis_name_lines(x_name(x, records), 72 * (across + GAP) - 4, size) for x in xs}
-    return _Grid(width, limits, named, left, gap, (across, high))
-
-
-def _panel_height(width: float, rows: int) -> float:
-    high = min(PANEL, 0.5 * width if width < BROAD else 0.1 + 0.28 * width)
-    return high if rows == 1 or width < BROAD else 0.8 * high
-
-
 def comparison_figure(
     records: pd.DataFrame,
     trials: pd.DataFrame,
@@ -201,7 +132,7 @@ def comparison_figure(
         each: [name_of(records[records["arm"] == arm], trials, arm, each, xs[0]) for arm in colours] for each in metrics
     }
     first, size = names[metrics[0]], text_size(width)
-    room = room_beside(first, _panel_height(width, len(metrics))) if width >= WIDTH else 0.0
+    room = room_beside(first, panel_height(width, len(metrics))) if width >= WIDTH else 0.0
     shared, said = what_was_shared(records, trials), subtitle
     if said is None:
         said = f"{shared}. " * (title is not None) + what_is_drawn(records, trials)
@@ -211,7 +142,7 @@ def comparison_figure(
     heading = _Heading(width, shared if title is None else title, said.strip(), caption)
     walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
     maps = Maps(paths, walked, width) if paths is not None and walked else None
-    grid = _grid(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
+    grid = grid_of(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
     key = None if room else Key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
     ends_top = heading.height + grid.height
     key_top = ends_top + (STRIP + (4 + 1.5 * size) / 72 + 0.1 if final else 0.0)
@@ -221,13 +152,13 @@ def comparison_figure(
     with style.plain():
         sheet = Sheet(width, maps_top + (maps.height if maps else 0.0))
         heading.draw(sheet)
-        for each, ax in _draw_panels(sheet, heading.height, grid, records, metrics, colours, xs).items():
+        for each, ax in draw_panels(sheet, heading.height, grid, records, metrics, colours, xs).items():
             if room:
                 write_names(sheet, ax, names[each], colours)
         if final:
             strip = sheet.axes(grid.left, ends_top, width - grid.left - margin(width) - 0.05, STRIP)
             draw_ends(strip, tested, trials, final, colours)
-            _place_name(strip, grid)
+            place_name(strip, grid)
         if key:
             samples = {arm: (style.text_colour(colour), style.sample(colour, 2.2)) for arm, colour in colours.items()}
             key.draw(sheet, margin(width), key_top, samples)
@@ -273,45 +204,3 @@ class _Heading:
             sheet.text(self.edge, 0.15, "\n".join(self.title), size=self.large, weight="bold", va="top")
         if self.said:
             sheet.text(self.edge, 0.22 + self.below, "\n".join(self.said), style.MUTED, self.size, va="top")
-
-
-def _draw_panels(
-    sheet: Sheet,
-    top: float,
-    grid: _Grid,
-    records: pd.DataFrame,
-    metrics: Sequence[str],
-    colours: Mapping[str, str],
-    xs: Sequence[X],
-) -> dict[str, Axes]:
-    """Each metric over each of ``xs``; returns the first axes of each metric."""
-    found: dict[str, Axes] = {}
-    across, high = grid.panel
-    for row, metric in enumerate(metrics):
-        limits, left = grid.limits[metric], grid.left
-        for column, x in enumerate(xs):
-            ax = sheet.axes(left, top, across, high, share=found.get(metric))
-            draw_loss(ax, records, x=x, metric=metric, colours=colours, limits=limits)
-            ax.set_xlabel("\n".join(grid.lines[x]))
-            # Where a label stands by itself depends on the height of the tick labels, which differ.
-            ax.xaxis.set_label_coords(0.5, -0.27 * text_size(grid.width) / style.SMALL / high)
-            _place_name(ax, grid)
-            found.setdefault(metric, ax)
-            if grid.narrow:
-                top += high + grid.below
-                continue
-            if column:
-                ax.set_ylabel("")
-                ax.tick_params(axis="y", which="both", labelleft=False)
-            if row < len(metrics) - 1:
-                ax.set_xlabel("")
-                ax.tick_params(axis="x", which="both", labelbottom=False)
-            left += across + (GAP if column else grid.gap)
-        top += 0.0 if grid.narrow else high + 0.25
-    return found
-
-
-def _place_name(ax: Axes, grid: _Grid) -> None:
-    """Align the names of all y axes."""
-    foot = style.Y_NAME if grid.width >= WIDTH else margin(grid.width) + 1.15 * text_size(grid.width) / 72
-    ax.yaxis.set_label_coords((foot - grid.left) / (float(ax.get_position().width) * grid.width), 0.5)

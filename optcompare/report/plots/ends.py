@@ -54,6 +54,6 @@ def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str
             ax.plot([place - 0.36, place + 0.36], [np.median(values)] * 2, color=colour, linewidth=2.0, label="_median")
         elif len(values):
             ax.plot([place], [limits.high], "x", color=colour, clip_on=False, markeredgewidth=1.5, label="_lost")
-    ax.set_xlabel("final values by arm, each from its lowest to its highest trial", size=size, color=style.INK)
+    ax.set_xlabel("final values of each trial, by arm", size=size, color=style.INK)
     ax.set_ylabel(metric_name(column), size=size, color=style.INK)
     return ax

@@ -39,9 +39,10 @@ class Look(str):
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     """Give each arm a :class:`Look` that depends on the names, never on their order.
 
-    Arms whose labels differ in numbers alone are a family, such as one strategy at many rates or batch sizes: it has one
-    hue, from light to dark as the numbers grow. A family has the hue that its name prefers, unless a shorter name among
-    these has it. From the eighth family on hues come round, with other dashes. Markers are given likewise, an arm each.
+    Arms whose labels differ in one number alone are a family, such as one strategy at many rates or batch sizes: it has
+    one hue, from light to dark as the number grows; of several numbers it is the one with most values. A family has the hue
+    that its name prefers, unless a shorter name among these has it. From the eighth family on hues come round, with other
+    dashes. Markers are given likewise, an arm each.
 
     Args:
         arms: The labels.
@@ -49,14 +50,12 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     Returns:
         The looks by label, in the order of ``arms``.
     """
-    families: dict[str, list[str]] = {}
-    for arm in arms:
-        families.setdefault(family(arm), []).append(arm)
+    families = _families(list(dict.fromkeys(arms)))
     hues, markers = _shared_out(list(families), len(PALETTE)), _shared_out(list(arms), len(MARKERS))
     looks: dict[str, str] = {}
     for name, members in families.items():
         hue, turn = hues[name]
-        members = sorted(dict.fromkeys(members), key=lambda arm: (_numbers(arm), arm))
+        members = sorted(members, key=lambda arm: (_numbers(arm), arm))
         for arm, colour in zip(members, shades(PALETTE[hue], len(members)), strict=True):
             looks[arm] = Look(colour, MARKERS[markers[arm][0]], DASHES[turn % len(DASHES)])
     return {arm: looks[arm] for arm in arms}
@@ -98,6 +97,26 @@ def sample(colour: str, width: float = 1.8) -> dict[str, Any]:
 def family(label: str) -> str:
     """The label without its numbers: ``mini@adam`` of ``mini:32@adam:lr=0.1``."""
     return "@".join(":".join(_without_numbers(part)) for part in label.split("@"))
+
+
+def _families(arms: Sequence[str]) -> dict[str, list[str]]:
+    """The arms of each family by its name; one whose arms differ in several numbers is split by all but one of them."""
+    whole: dict[str, list[str]] = {}
+    for arm in arms:
+        whole.setdefault(family(arm), []).append(arm)
+    found: dict[str, list[str]] = {}
+    for name, members in whole.items():
+        parts: dict[tuple[float, ...], list[str]] = {}
+        numbers = {arm: _numbers(arm) for arm in members}
+        alike = len({len(each) for each in numbers.values()}) == 1
+        counts = [len(set(column)) for column in zip(*numbers.values(), strict=True)] if alike else []
+        for arm in members:
+            others = [value for i, value in enumerate(numbers[arm]) if i != counts.index(max(counts))] if counts else []
+            parts.setdefault(tuple(others), []).append(arm)
+        for i, others_of_part in enumerate(sorted(parts)):
+            # The first keeps the hue of the family's name.
+            found[name if i == 0 else f"{name} {others_of_part}"] = parts[others_of_part]
+    return found
 
 
 def _without_numbers(part: str) -> list[str]:

@@ -118,3 +118,15 @@ def test_a_given_colour_keeps_marker_and_dashes():
     assert marker(given["full"]) == marker(looks["full"]) in MARKERS
     assert (marker("red"), dashes("red")) == ("o", "solid")
     assert dashes(Look("#123456", "s", (0, (1, 1)))) == (0, (1, 1))
+
+
+def test_of_sizes_and_rates_each_rate_has_a_hue_and_sizes_go_from_light_to_dark():
+    looks = arm_colours([f"mini:{size}@adam:lr={rate}" for size in (8, 32, 256) for rate in (0.1, 0.01)])
+    alone = arm_colours(["mini:8@adam:lr=0.01"])
+    for rate in (0.1, 0.01):
+        lit = [np.array(to_rgb(looks[f"mini:{size}@adam:lr={rate}"])) for size in (8, 32, 256)]
+        light = [lightness(rgb) for rgb in lit]
+        assert light == sorted(light, reverse=True)
+    ends = [lab(looks[f"mini:32@adam:lr={rate}"], np.eye(3)) for rate in (0.1, 0.01)]
+    assert np.linalg.norm(ends[0] - ends[1]) > 20
+    assert {*alone.values()} <= set(PALETTE)
