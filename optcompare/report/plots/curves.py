@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...analysis.statistics import estimated, on_shared_clock
 from ...core.columns import trial_key
+from ...core.goal import TRAIN, VALID
 from . import scales, style
 from .layout import figure_width, text_size
 from .scales import Limits
@@ -148,6 +149,7 @@ def _lasts(place: Floats, loss: Floats, which: NDArray[np.bool_]) -> Floats:
 def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     """The limits of the loss axis: log where all values are positive, log down to zero where some are zero.
 
+    Those of a metric that is no loss are linear; a diagnostic's are as :func:`.scales.limits_of` finds them.
     They hold the starts, the end of each arm's median trial, and 95% of what each arm measured, with room of a factor
     of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
     higher than 100 times the start (linear: twice the way down above it) is shown.
@@ -158,6 +160,8 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     kept = kept if len(kept) else finite
     if kept.empty:
         return Limits(0.0, 1.0, "linear")
+    if not metric.endswith("_loss"):
+        return scales.limits_of(kept[metric].to_numpy(float), math.inf if metric.startswith((TRAIN, VALID)) else 10.0)
     values, by_arm = kept[metric], kept.groupby("arm", sort=False)[metric]
     trials = kept.groupby(key, sort=False)[metric]
     starts, ends = trials.first(), trials.last().groupby("arm").median()

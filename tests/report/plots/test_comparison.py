@@ -573,3 +573,17 @@ def test_final_values_stand_by_arm_with_their_median_or_a_cross():
     assert list(median.get_ydata()) == [3, 3]
     (cross,) = labelled(ax, "_lost")
     assert cross.get_xdata()[0] == 1
+
+
+def test_an_accuracy_has_a_linear_axis_and_a_diagnostic_its_own():
+    records = with_status(small({0: [0.01, 0.5, 0.9], 1: [0.1, 0.6, 0.99]}).assign(status="finished"))
+    records = records.assign(valid_accuracy=records["train_loss"], grad_norm=1000 ** records["train_loss"])
+    assert loss_limits(records, "valid_accuracy").scale == "linear"
+    assert loss_limits(records, "train_loss").scale == "log"
+    assert loss_limits(records, "grad_norm").scale == "log"
+
+
+def test_short_names_in_a_key_stay_in_one_line(line):
+    records, trials, _ = line
+    fig = comparison_figure(records, trials, width=3.4)
+    assert set(LINE) <= {text.get_text() for text in fig.texts}
