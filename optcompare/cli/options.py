@@ -24,6 +24,7 @@ _AS_GIVEN = (
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
     "config",
+    "metric",
     "out",
     "formats",
     "plugin",
@@ -62,8 +63,8 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
 
 
 _FREE_WITH_RESUME = {
-    "resume", "force", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin", "dry_run",
-    "quiet", "as_json", "wide", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
+    "resume", "force", "metric", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin",
+    "dry_run", "quiet", "as_json", "wide", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
 }  # fmt: skip
 
 
@@ -158,6 +159,17 @@ def tells_programs(options: dict[str, Any]) -> bool:
     if prints and options["as_json"]:
         raise ComparisonError(f"--json and --track {prints[0]} both write to standard output; leave one out")
     return bool(prints)
+
+
+def check_known_metric(metric: str, prepared: Prepared) -> None:
+    """Raises :class:`ComparisonError` unless the comparison will measure that column along its trials."""
+    from ..report.paper import refuse_unknown
+
+    workload = prepared.setup.workload
+    parts = [part for part in workload.sets if part != "test"]
+    measured = [f"{part}_{name}" for name in ("loss", *workload.metrics) for part in parts]
+    diagnosed = [name for diagnostic in prepared.setup.diagnostics.values() for name in diagnostic.columns]
+    refuse_unknown(metric, [*measured, *diagnosed])
 
 
 def check_memory(text: str) -> None:

@@ -20,6 +20,7 @@ Examples:
   optcompare report runs/20260101-120000-digits --figure pairs --format pdf --width 3.4
   optcompare report runs/* --figure profile --x samples
   optcompare report runs/20260101-120000-digits --figure sharpness --x updates
+  optcompare report runs/20260101-120000-digits --label "Ours=halves:3" --color "Ours=#D55E00"
   optcompare report runs/20260101-120000-digits --table latex
 """
 
@@ -36,7 +37,22 @@ Examples:
 @click.option(
     "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
 )
-@click.option("--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 7]")
+@click.option(
+    "--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 10 for the loss, else 7]"
+)
+@click.option("--dpi", type=float, metavar="DOTS", help="Dots an inch of PNG files.  [default: 300]")
+@click.option(
+    "--metric",
+    metavar="COLUMN",
+    help="What loss and final show: valid_accuracy, any measured column.  [default: losses]",
+)
+@click.option(
+    "--caption/--no-caption", default=True, help="Without: explanations are a text beside the figure, FIGURE.txt."
+)
+@click.option("--label", "labels", multiple=True, metavar="NEW=ARM", help="Renames an arm; may be given several times.")
+@click.option(
+    "--color", "colours", multiple=True, metavar="ARM=#HEX", help="An arm's colour; may be given several times."
+)
 @click.option("--table", type=Nearest(TABLES), help="Prints the summary as a table instead; csv: every column.")
 @click.option("--wide", is_flag=True, help="All columns of the summary, and how final values spread over seeds.")
 @click.option(
@@ -59,13 +75,17 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     from ..core.parameters import suggestion
     from ..registry.manager import Registry
     from ..report.figures import save_figures
+    from ..report.naming import named
     from ..report.output_files import names_of_runs, refuse_run_directory
     from ..report.panels import make_panels
+    from ..report.paper import PRINT_DPI, Paper
     from ..report.result import load_with_paths
+    from .looks import arm_colours, arm_labels
     from .options import plot_formats
     from .terminal import Reporter, summary_as
 
     formats, figure = plot_formats(options["formats"]), options["figure"]
+    labels, colours = arm_labels(options["labels"]), arm_colours(options["colours"])
     registry = Registry.load(options["plugin"], kind="panels")
     warn(registry.warnings)
     panels = make_panels(registry)
@@ -73,14 +93,17 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     if figure is not None and figure not in known:
         said = f"'{figure}' is none of {', '.join(known)}{suggestion(figure, known)}"
         raise click.BadParameter(said, param_hint="'--figure'")
-    if "html" in formats and (options["figure"] or options["x"] or options["width"]):
+    asked = any(options[name] for name in ("figure", "x", "width", "metric", "dpi")) or not options["caption"]
+    if "html" in formats and asked:
         raise click.UsageError(
-            "--format html makes a page of the whole comparison; leave out --figure, --x and --width"
+            "--format html makes a page of the whole comparison; leave out --figure, --x, --width, --metric, --dpi and "
+            "--no-caption"
         )
+    paper = Paper(options["width"], options["caption"], options["dpi"] or PRINT_DPI, options["metric"])
     if not options["table"]:
         refuse_run_directory(options["out"])
     loaded = load_with_paths(directories)
-    results = [result for result, _ in loaded]
+    results = named([result for result, _ in loaded], labels, colours)
     for result in results:
         result.panels = panels
         if result.unfinished:
@@ -95,5 +118,5 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
         for result in results:
             say.summary(result)
     names = names_of_runs([paths for _, paths in loaded], [result.comparison.workload.label for result in results])
-    for path in save_figures(results, figure, options["out"], formats, options["x"], options["width"], runs=names):
+    for path in save_figures(results, figure, options["out"], formats, options["x"], paper=paper, runs=names):
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")

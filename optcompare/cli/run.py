@@ -92,6 +92,11 @@ Examples:
     help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From K = 5 on, intervals "
     "include what tuning leaves to chance.",
 )
+@click.option(
+    "--metric",
+    metavar="COLUMN",
+    help="What the plot shows: valid_accuracy, any measured column.  [default: validation and training loss]",
+)
 @click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
 @click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
 @click.option(
@@ -184,7 +189,15 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
     """  # fmt: skip
     from ..report.figures import save_across
-    from .options import check_memory, directories, plot_formats, prepare_all, prepare_resumed, tells_programs
+    from .options import (
+        check_known_metric,
+        check_memory,
+        directories,
+        plot_formats,
+        prepare_all,
+        prepare_resumed,
+        tells_programs,
+    )
     from .terminal import Reporter
 
     formats = plot_formats(options["formats"])
@@ -201,6 +214,9 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     else:
         prepared = prepare_all(options, given)
         outs = directories(options["out"], prepared)
+    if options["metric"] is not None:
+        for one in prepared:
+            check_known_metric(options["metric"], one)
     if options["dry_run"]:
         show_plans(prepared, say, options["as_json"], options["memory"], options["jobs"])
         return

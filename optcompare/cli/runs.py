@@ -151,6 +151,7 @@ def run_one(
             track=options["track"],
             say=_tell if options["verbose"] else None,
             formats=formats,
+            metric=options.get("metric"),
             memory=options["memory"],
             checkpoint=options["checkpoint"],
             keep_states=state_bytes(options["keep_states"]),

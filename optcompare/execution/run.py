@@ -54,7 +54,8 @@ class How:
 
     - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as "name:address";
     - ``say``: is told in a line each which trainer takes which trials, and why;
-    - ``formats``: of the plot; ``memory``: memory limit for vectorized trials, as "4GB" or "25%";
+    - ``formats``: of the plot; ``metric``: the column that it shows; ``memory``: memory limit for vectorized trials, as
+      "4GB" or "25%";
     - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which trials can be
       trained on;
     - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is there already.
@@ -64,6 +65,7 @@ class How:
     track: Sequence[str] = ()
     say: Callable[[str], None] | None = None
     formats: Sequence[str] = ("png",)
+    metric: str | None = None
     memory: str | None = None
     checkpoint: float = 10.0
     keep_states: float = 2**30
@@ -155,7 +157,7 @@ def execute(
             workload=prepared.setup.workload,
         )
         if out is not None:
-            result.write(out, how.formats)
+            result.write(out, how.formats, how.metric)
             forget_parts(out)
             if comparison.tuning is not None and not measured.interrupted:
                 save_figures([result], "tuning", out, how.formats)

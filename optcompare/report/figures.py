@@ -8,48 +8,83 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..analysis.arm_intervals import arm_interval
 from ..analysis.batch_scaling import COLUMNS as SCALING_COLUMNS
-from ..analysis.lr_scores import best_rates
 from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
-from ..analysis.statistics import estimated, final_values, on_shared_clock, verdict_column
-from ..core.columns import trial_key
-from ..core.parameters import suggestion
-from ..errors import RAISED, ComparisonError, PluginError, explain
+from ..analysis.statistics import final_values, verdict_column
+from ..errors import ComparisonError
 from ..storage.run_dir import make_directory, safe_name, write_atomically
+from .figures_of_one import (
+    ACROSS,
+    XS,
+    drawn_on,
+    final_of,
+    goal_of,
+    loss_of,
+    pairs_of,
+    panel_of,
+    paths_of,
+    scaling_of,
+    settings,
+    tuning_of,
+)
+from .figures_of_one import FIGURES as FIGURES
 from .output_files import joined
+from .paper import Paper, check_metric, save_figure
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .result import Result
 
-ONE = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling")
-ACROSS = ("profile", "ranks")
-FIGURES = (*ONE, *ACROSS)
-XS = ("epochs", "updates", "samples", "seconds")
 
+def figure(
+    kind: str,
+    results: Result | Sequence[Result],
+    x: str | None = None,
+    width: float | None = None,
+    *,
+    metric: str | None = None,
+    caption: bool = True,
+    dpi: float | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw a figure by its name.
 
-def figure(kind: str, results: Result | Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
-    """A figure by its name, as a matplotlib Figure: one of ``loss paths final tuning pairs goal scaling``, a panel such as
-    ``sharpness``, or, of the results of several workloads, ``profile`` or ``ranks``.
+    Args:
+        kind: One of ``loss paths final tuning pairs goal scaling``, a panel such as ``sharpness``, or, of the results of
+            several workloads, ``profile`` or ``ranks``.
+        results: One, or several.
+        x: The axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``: ``epochs``,
+            ``updates``, ``samples`` or ``seconds``.
+        width: Inches; by default 10 for ``loss`` and ``paths``, and 7 for all others.
+        metric: The column that ``loss`` and ``final`` show; by default what the verdict speaks of.
+        caption: Whether title and explanations are drawn; the figure's ``caption`` holds them in any case.
+        dpi: Dots an inch at which it is shown and saved; matplotlib's default if None.
+        ax: Axes to draw on, for figures that have one panel: ``loss`` with ``x``, ``final``, ``tuning``, ``pairs``, ``goal``,
+            ``profile`` and further panels. Its figure is returned; ``width``, ``caption`` and ``dpi`` are then its own.
 
-    ``x``: the axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``: ``epochs``,
-    ``updates``, ``samples`` or ``seconds``; ``width`` in inches, but of ``loss`` and ``paths``.
+    Returns:
+        A matplotlib Figure, whose ``savefig`` embeds fonts in PDF, and leaves text as text in SVG.
 
-    Raises :class:`ComparisonError` where the comparison has not what the figure shows.
+    Raises:
+        ComparisonError: The comparison has not what the figure shows, or an argument is out of range.
     """
-    several = list(results) if isinstance(results, Sequence) else [results]
+    several, paper = (
+        list(results) if isinstance(results, Sequence) else [results],
+        Paper(width, caption, dpi, metric, ax),
+    )
     if kind in ACROSS:
-        return figure_across(kind, several, x, width)
+        return figure_across(kind, several, x, paper)
     if len(several) != 1:
         raise ComparisonError(f"the figure {kind} is of one result, got {len(several)}")
-    return figure_of(kind, several[0], x, width)
+    return figure_of(kind, several[0], x, paper)
 
 
-def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.0) -> Figure:
-    """One comparison's figure; arguments and errors as those of :func:`figure`."""
+def figure_of(kind: str, result: Result, x: str | None = None, paper: Paper | None = None) -> Figure:
+    """Draw one comparison's figure; arguments and errors as those of :func:`figure`."""
+    paper = paper or Paper()
     if kind != "tuning" and result.reported[1].empty:
         what = (
             f"{result.unfinished}, all of tuning"
@@ -57,29 +92,48 @@ def figure_of(kind: str, result: Result, x: str | None = None, width: float = 7.
             else "this run was interrupted while it was tuned"
         )
         raise ComparisonError(f"{what}; there is only --figure tuning to draw")
-    _check_width(width)
+    if paper.ax is not None and (kind in ("paths", "scaling") or (kind == "loss" and x is None)):
+        more = "; give x, such as x='epochs'" if kind == "loss" else ""
+        raise ComparisonError(f"the figure {kind} has several panels, and does not fit one ax{more}")
+    if paper.metric is not None:
+        if kind not in ("loss", "final"):
+            raise ComparisonError(f"--metric is for the figures loss and final; {kind} shows what it is about")
+        check_metric(paper.metric, result.reported[0], final=kind == "final")
     drawn: Mapping[str, Callable[[], Figure]] = {
-        "loss": lambda: _loss(result, x),
-        "paths": lambda: _paths(result),
-        "final": lambda: _final(result, width),
-        "tuning": lambda: _tuning(result, width),
-        "pairs": lambda: _pairs(result, width),
-        "goal": lambda: _goal(result, x or "samples", width),
-        "scaling": lambda: _scaling(result, width),
+        "loss": lambda: loss_of(result, x, paper),
+        "paths": lambda: paths_of(result, paper),
+        "final": lambda: final_of(result, paper),
+        "tuning": lambda: tuning_of(result, paper),
+        "pairs": lambda: pairs_of(result, paper),
+        "goal": lambda: goal_of(result, x or "samples", paper),
+        "scaling": lambda: scaling_of(result, paper),
     }
-    return drawn[kind]() if kind in drawn else _panel(result, kind, x or "epochs", width)
+    return _at(paper, drawn[kind]() if kind in drawn else panel_of(result, kind, x or "epochs", paper))
 
 
-def figure_across(kind: str, results: Sequence[Result], x: str | None = None, width: float = 7.0) -> Figure:
+def _at(paper: Paper, picture: Figure) -> Figure:
+    """The figure with the resolution that is asked for."""
+    from .plots.picture import Picture
+
+    if paper.dpi is not None and isinstance(picture, Picture):
+        picture.set_resolution(paper.dpi)
+    return picture
+
+
+def figure_across(kind: str, results: Sequence[Result], x: str | None = None, paper: Paper | None = None) -> Figure:
     """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses.
 
     Arms in ``ranks`` are told apart, by a critical difference, only where :func:`optcompare.analysis.ranks.rank_test`
     finds that they differ; the caption says what it finds.
     """
-    from .plots.across_workloads import profile_figure, ranks_figure
+    from .plots.across_workloads import draw_profile, profile_figure, ranks_figure
     from .plots.clocks import clock_sentence
 
-    _check_width(width)
+    paper = paper or Paper()
+    if paper.metric is not None:
+        raise ComparisonError(f"--metric is for the figures loss and final; {kind} shows what it is about")
+    if paper.ax is not None and kind == "ranks":
+        raise ComparisonError("the figure ranks writes names beside its axes, and does not fit one ax")
     if len(results) < 2:
         raise ComparisonError(
             f"the figure {kind} is over several workloads; give several run directories, or one run of several"
@@ -87,17 +141,15 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, wi
     if kind == "ranks":
         table = finals_across(results)
         test = rank_test(table)
-        return ranks_figure(
-            mean_ranks(table),
-            test.critical,
-            _colours(results[0]),
-            width=width,
-            note=rank_words(test).replace(" = ", "\u00a0=\u00a0"),
-        )
+        note = rank_words(test).replace(" = ", "\u00a0=\u00a0")
+        found = ranks_figure(mean_ranks(table), test.critical, results[0].colours(), note=note, **settings(paper))
+        return _at(paper, found)
     cost = x or "samples"
-    profile = performance_profile(times_across(results, cost))
-    note = clock_sentence(pd.concat([one.reported[0] for one in results])) if cost == "seconds" else None
-    return profile_figure(profile, _colours(results[0]), width=width, unit=cost, note=note)
+    shown = performance_profile(times_across(results, cost)), results[0].colours()
+    if paper.ax is not None:
+        return drawn_on(paper.ax, draw_profile, *shown, unit=cost)
+    clocks = clock_sentence(pd.concat([one.reported[0] for one in results])) if cost == "seconds" else None
+    return _at(paper, profile_figure(*shown, unit=cost, note=clocks, **settings(paper)))
 
 
 def save_figures(
@@ -108,6 +160,7 @@ def save_figures(
     x: str | None = None,
     width: float | None = None,
     *,
+    paper: Paper | None = None,
     runs: Sequence[str] | None = None,
 ) -> list[Path]:
     """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files.
@@ -115,22 +168,20 @@ def save_figures(
     ``html`` among the formats is one page of all results; it goes with the comparison plot, not with another figure.
     ``runs``: a name for each result, with which its files begin, as in ``RUN-pairs.png`` and ``RUN-report.html``.
     """
+    paper = paper or Paper(width)
     if "html" in formats:
         pictures = [suffix for suffix in formats if suffix != "html"]
-        beside = save_figures(results, kind, out, pictures, x, width, runs=runs) if pictures else []
+        beside = save_figures(results, kind, out, pictures, x, paper=paper, runs=runs) if pictures else []
         return beside if kind is not None else [*beside, _save_page(results, out, runs)]
-    if width is not None and kind in (None, "loss", "paths"):
-        raise ComparisonError(f"the {kind or 'comparison'} plot is 10 inches wide; --width is for the other figures")
-    inches = 7.0 if width is None else width
     if kind in ACROSS:
         name = kind if runs is None else f"{joined(runs)}-{kind}"
-        return _save(figure_across(kind, results, x, inches), out, name, formats)
-    drawn = [(result, figure_of(kind or "loss", result, x if kind else None, inches)) for result in results]
+        return save_figure(figure_across(kind, results, x, paper), out, name, formats, paper)
+    drawn = [(result, figure_of(kind or "loss", result, x if kind else None, paper)) for result in results]
     paths = []
     for place, (result, picture) in enumerate(drawn):
         suffix = f"-{safe_name(result.comparison.workload.label)}" if len(results) > 1 else ""
         name = f"{kind or 'comparison'}{suffix}" if runs is None else f"{runs[place]}-{kind or 'comparison'}"
-        paths += _save(picture, out, name, formats)
+        paths += save_figure(picture, out, name, formats, paper)
     return paths
 
 
@@ -170,19 +221,6 @@ def finals_across(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows).T[_arms(results[0])]
 
 
-def _check_width(width: float) -> None:
-    if not 2.5 <= width <= 40:
-        raise ComparisonError(f"--width takes 2.5 to 40 inches, got {width:g}")
-
-
-def _save(picture: Figure, out: Path, name: str, formats: Sequence[str]) -> list[Path]:
-    make_directory(out)
-    paths = [out / f"{name}.{suffix}" for suffix in formats]
-    for path in paths:
-        write_atomically(path, picture.savefig)
-    return paths
-
-
 def _save_page(results: Sequence[Result], out: Path, runs: Sequence[str] | None) -> Path:
     from .html.page import page
 
@@ -194,12 +232,6 @@ def _save_page(results: Sequence[Result], out: Path, runs: Sequence[str] | None)
 
 def _arms(result: Result) -> list[str]:
     return [arm.label for arm in result.comparison.arms if arm.label != result.comparison.control]
-
-
-def _colours(result: Result) -> dict[str, str]:
-    from .plots.style import arm_colours
-
-    return arm_colours([arm.label for arm in result.comparison.arms])
 
 
 def _refuse_other_arms(results: Sequence[Result]) -> None:
@@ -217,92 +249,3 @@ def _refuse_other_arms(results: Sequence[Result]) -> None:
                 f"{first.comparison.workload.label} compares {', '.join(_arms(first))} and "
                 f"{other.comparison.workload.label} {', '.join(_arms(other))}; figures across workloads need the same arms"
             )
-
-
-def _loss(result: Result, x: str | None) -> Figure:
-    from .plots.comparison import comparison_figure
-
-    return result.plot() if x is None else comparison_figure(*result.reported, xs=[x])  # type: ignore[list-item]
-
-
-def _paths(result: Result) -> Figure:
-    from .plots.comparison import paths_figure
-
-    if result.paths is None:
-        raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
-    return paths_figure(result.reported[0], result.paths)
-
-
-def _panel(result: Result, kind: str, x: str, width: float) -> Figure:
-    from .plots.builtin_panels import PANELS, panel_figure
-
-    panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
-    if kind not in panels:
-        names = (*FIGURES, *panels)
-        raise ComparisonError(f"there is no figure '{kind}'{suggestion(kind, names)}; there are {', '.join(names)}")
-    panel, tables = panels[kind], result.panel_tables()
-    try:
-        if panel.reads not in tables or not panel.wants(tables[panel.reads]):
-            raise ComparisonError(f"the panel {kind} {panel.missing()}")
-        return panel_figure(panel, tables[panel.reads], _colours(result), x=x, width=width)  # type: ignore[arg-type]
-    except (ComparisonError, PluginError):
-        raise
-    except RAISED as error:
-        if kind in PANELS:
-            raise
-        raise PluginError(f"panel {kind}: {explain(error)}") from error
-
-
-def _final(result: Result, width: float) -> Figure:
-    from .plots.final_values import final_figure
-
-    column = verdict_column(result.records)
-    finals = final_values(*result.reported, column).rename(columns={"final": "value"})
-    ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
-    intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
-    return final_figure(finals, intervals, _colours(result), width=width, metric=column)
-
-
-def _tuning(result: Result, width: float) -> Figure:
-    from .plots.tuning import tuning_figure
-
-    scores = result.tuning()
-    return tuning_figure(scores, best_rates(scores), _colours(result), width=width, metric=result.tuned_by)
-
-
-def _pairs(result: Result, width: float) -> Figure:
-    from .plots.forest import pairs_figure
-
-    pairs = result.pairs()
-    if pairs.empty:
-        raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
-    return pairs_figure(pairs, _colours(result), width=width, metric=result.verdict_on)
-
-
-def _goal(result: Result, cost: str, width: float) -> Figure:
-    from .plots.clocks import clock_sentence
-    from .plots.goal import goal_figure
-
-    if cost not in XS[1:]:
-        raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
-    times = result.times_to_goal().rename(columns={cost: "value"})
-    times = times[[*trial_key(times), "value"]]
-    unit, note = cost, None
-    if cost == "seconds":
-        records = result.reported[0]
-        note = clock_sentence(records) or None
-        unit = "estimated" if estimated(records) else "shared" if on_shared_clock(records) else cost
-        unit = cost if note else unit
-    return goal_figure(times, _colours(result), width=width, goal=str(result.goal), unit=unit, note=note)
-
-
-def _scaling(result: Result, width: float) -> Figure:
-    from .plots.batch_scaling import scaling_figure
-    from .plots.style import arm_colours
-
-    curves = result.scaling()
-    if not curves:
-        raise ComparisonError(f"there is nothing to draw: {result.recommendation()[0]}")
-    colours = arm_colours([curve.optimizer for curve in curves])
-    title = f"{result.comparison.workload.label}: what the batch size costs to {result.goal}"
-    return scaling_figure(curves, colours, width=width, goal=str(result.goal), title=title)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..analysis.headline import headline
 from ..analysis.stability import stability_edges
 from ..errors import RAISED, RunDirectoryError
 from ..results.merge import merge, run_directories
@@ -16,6 +17,7 @@ from ..results.tables import ResultTables, describe
 from ..storage import run_dir
 from ..storage.looks_file import add_look, add_unrecorded, looks_so_far, read_looks
 from ..storage.merged_looks import add_merged_look, looks_at_any_of
+from .paper import check_metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,17 +38,63 @@ class Result(ResultTables):
     - ``plane``: where the weights of each arm went, if that was asked for;
     - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
     - ``workload``: what was trained, where it is known;
-    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along.
+    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along;
+    - ``appearance``: the colours of arms by label, where they are not to follow from the labels.
     """
 
     panels: Mapping[str, Panel] | None = field(default=None, kw_only=True)
+    appearance: Mapping[str, str] | None = field(default=None, kw_only=True)
 
-    def plot(self) -> Figure:
-        """The comparison plot as a matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format."""
+    def colours(self) -> dict[str, str]:
+        """The colour of each arm by its label, in every figure; with it go a marker and dashes."""
+        from .plots.looks import arm_colours
+
+        given = self.appearance or {}
+        found = arm_colours([arm.label for arm in self.comparison.arms])
+        return {arm: given.get(arm, colour) for arm, colour in found.items()}
+
+    def plot(self, metric: str | None = None, *, width: float | None = None, caption: bool = True) -> Figure:
+        """Draw the comparison plot.
+
+        Args:
+            metric: A column of the records; by default what arms are compared by, and below it the training loss, and the
+                final values on the test set where there is one.
+            width: Inches; 10 by default.
+            caption: Whether the title, which says what is claimed, and what explains the marks are drawn.
+
+        Returns:
+            A matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format.
+
+        Raises:
+            ComparisonError: There is no such column.
+        """
         from .plots.comparison import comparison_figure
 
+        if metric is not None:
+            check_metric(metric, self.reported[0])
         note = None if self.status == "finished" else self._what_is_missing()
-        return comparison_figure(*self.reported, paths=self.paths, note=note, panels=self.wanted_panels())
+        return comparison_figure(
+            *self.reported,
+            paths=self.paths,
+            note=note,
+            panels=self.wanted_panels(),
+            colours=self.colours(),
+            title=self.headline(),
+            metric=[metric] if metric else self.shown_metrics(),
+            width=10.0 if width is None else width,
+            caption=caption,
+            final="test_loss" if metric is None and "test_loss" in self.records else None,
+        )
+
+    def shown_metrics(self) -> list[str]:
+        """The columns that the comparison plot shows: what arms are compared by, then the training loss."""
+        return list(dict.fromkeys([self.compared, "train_loss"]))
+
+    def headline(self) -> str:
+        """The finding in a few words; see :func:`optcompare.analysis.headline.headline`."""
+        goal = str(self.goal) if self.goal else ""
+        seeds = int(self.reported[1]["seed"].nunique())
+        return headline(self.comparison.workload.label, self.pairs(), self.baseline, seeds, goal)
 
     def _what_is_missing(self) -> str:
         return self.unfinished if self.is_under_way else "interrupted: results so far"
@@ -86,8 +134,8 @@ class Result(ResultTables):
         self.write(path, formats)
         return path
 
-    def write(self, directory: Path, formats: Sequence[str] = ("png",)) -> None:
-        """Writes every file of the run directory, each atomically, over what is there.
+    def write(self, directory: Path, formats: Sequence[str] = ("png",), metric: str | None = None) -> None:
+        """Writes every file of the run directory, each atomically, over what is there; ``metric``: as :meth:`plot` takes it.
 
         ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
         by computing it again (``optcompare verify``).
@@ -105,7 +153,7 @@ class Result(ResultTables):
         self._record_look(directory)
         if len(self.reported[0]):
             pictures = [suffix for suffix in formats if suffix != "html"]
-            figure = self.plot() if pictures else None
+            figure = self.plot(metric) if pictures else None
             for suffix in pictures:
                 run_dir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
                 written.append(f"comparison.{suffix}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,30 +76,47 @@ def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
     renamed = {label: to for label, to in labels.items() if label != to}
     if not renamed:
         return other
-    comparison = other.comparison
-    taken = {arm.label for arm in comparison.arms} - set(renamed)
+    taken = {arm.label for arm in other.comparison.arms} - set(renamed)
     for label, to in renamed.items():
         if to in taken:
             raise ComparisonError(
                 f"{path} calls the arm {to} {label}, and another arm {to}; leave the run out, or run it again with other labels"
             )
-    tuning = comparison.tuning
+    said = [f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()]
+    return dataclasses.replace(with_labels(other, renamed), notes=[*other.notes, *said])
+
+
+def with_labels(tables: Tables, renamed: Mapping[str, str]) -> Tables:
+    """Give arms other labels, in the comparison, in all tables, and in the looks that were recorded.
+
+    Args:
+        tables: Of one comparison.
+        renamed: New labels by those that arms have; other arms keep theirs.
+
+    Returns:
+        A copy, with the trials and numbers that were there.
+    """
+    comparison = tables.comparison
+    labels = {arm.label: renamed.get(arm.label, arm.label) for arm in comparison.arms}
+    paths, plane = (
+        table if table is None or "arm" not in table else table.assign(arm=table["arm"].replace(renamed))
+        for table in (tables.paths, tables.plane)
+    )
     return dataclasses.replace(
-        other,
+        tables,
         comparison=dataclasses.replace(
             comparison,
             arms=tuple(dataclasses.replace(arm, label=labels[arm.label]) for arm in comparison.arms),
             baseline=comparison.baseline and labels[comparison.baseline],
             control=comparison.control and labels[comparison.control],
-            tuning=tuning and tuning.relabelled(labels),
+            tuning=comparison.tuning and comparison.tuning.relabelled(labels),
         ),
-        records=other.records.assign(arm=other.records["arm"].replace(renamed)),
-        trials=other.trials.assign(arm=other.trials["arm"].replace(renamed)),
-        looks=other.looks.relabelled(renamed),
-        notes=[
-            *other.notes,
-            *(f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()),
-        ],
+        records=tables.records.assign(arm=tables.records["arm"].replace(renamed)),
+        trials=tables.trials.assign(arm=tables.trials["arm"].replace(renamed)),
+        paths=paths,
+        plane=plane,
+        weights={(labels.get(arm, arm), seed, repeat): kept for (arm, seed, repeat), kept in tables.weights.items()},
+        looks=tables.looks.relabelled(renamed),
     )
 
 

@@ -17,6 +17,8 @@ from optcompare import ComparisonError, compare, load
 from optcompare.cli.report import FIGURES
 from optcompare.cli.terminal import Reporter
 from optcompare.report import figures
+from optcompare.report.naming import named
+from optcompare.report.plots.looks import marker
 from optcompare.report.result import load_all
 from optcompare.storage import journal
 from tests.helpers.commands import run
@@ -43,8 +45,8 @@ def several(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks", "scaling")])
 def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
-    width = [] if kind in ("loss", "paths") else ["--width", "3.4"]
-    assert run("report", line, "--figure", kind, "--format", "png,svg,pdf", *width, "--out", tmp_path) == 0
+    set_as = ("--format", "png,svg,pdf", "--width", "3.4")
+    assert run("report", line, "--figure", kind, *set_as, "--out", tmp_path) == 0
     assert (tmp_path / f"run-{kind}.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / f"run-{kind}.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (tmp_path / f"run-{kind}.svg").read_text()
@@ -110,13 +112,13 @@ def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(seve
     """All rank alike on 3 workloads: p = 1/36; another order on one of them: p = 7/36."""
     results = load_all([several])
     monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "123"))
-    found = figures.figure_across("ranks", results, width=width)
+    found = figures.figure("ranks", results, width=width)
     assert_rows_readable(found)
     assert labelled(found.axes[0], "_critical")
     assert "critical difference 1.91" in said(found)
     assert "The arms differ in rank (exact p = 0.0278; Friedman's" in said(found)
     monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "132"))
-    none = figures.figure_across("ranks", results, width=width)
+    none = figures.figure("ranks", results, width=width)
     assert_rows_readable(none)
     assert not labelled(none.axes[0], "_critical") + labelled(none.axes[0], "_bar")
     assert "critical" not in said(none)
@@ -172,10 +174,8 @@ WRONG = {
         "--width takes 2.5 to 40 inches, got 0.5",
     ),
     "a width that is no number": (["{line}", "--figure", "pairs", "--width", "nan"], "--width takes 2.5 to 40 inches"),
-    "a width for the comparison plot": (
-        ["{line}", "--width", "3.4"],
-        "plot is 10 inches wide; --width is for the other",
-    ),
+    "a width for the comparison plot": (["{line}", "--width", "0.4"], "--width takes 2.5 to 40 inches, got 0.4"),
+    "too few dots": (["{line}", "--dpi", "3"], "--dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
     "an unknown figure": (["{line}", "--figure", "pair"], "'pair' is none of loss, paths"),
@@ -304,3 +304,48 @@ def test_python_draws_every_figure_by_its_name():
         ComparisonError, match=r"no figure 'finals' \(did you mean 'final'\?\); there are loss, paths, final,"
     ):
         optcompare.figure("finals", one)
+
+
+def test_an_arm_is_shown_by_its_label_and_in_its_colour(line, tmp_path, capsys):
+    named = ("--label", "Ours=mini:2", "--color", "Ours=#123456", "--color", "full=#abc")
+    assert run("report", line, *named, "--table", "csv") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.partition(",")[0] for row in rows[1:]] == ["full", "Ours", "full (control)"]
+    assert run("report", line, *named, "--format", "png,html", "--out", tmp_path) == 0
+    assert "Ours ends" in (shown := capsys.readouterr().out) or "Ours is" in shown
+    assert "mini:2" not in shown.partition("plot:")[0]
+    page = (tmp_path / "comparison.html").read_text()
+    assert "--c:#123456" in page
+    assert "--c:#aabbcc" in page
+
+
+def test_labels_and_colours_hold_in_every_figure(line):
+    result = load(line)
+    (shown,) = named([result], {"mini:2": "Ours"}, {"Ours": "#123456"})
+    assert shown.colours() == {**dict.fromkeys(["Ours"], "#123456"), **{
+        arm: colour for arm, colour in result.colours().items() if arm != "mini:2"}}  # fmt: skip
+    for kind in ("final", "pairs", "tuning", "goal", "loss"):
+        figure = figures.figure_of(kind, shown)
+        assert "Ours" in said(figure)
+        assert "mini:2" not in said(figure)
+    assert [arm.label for arm in result.comparison.arms] == ["full", "mini:2", "full (control)"]
+    (kept,) = named([result], {"mini:2": "Ours"}, {})
+    assert kept.colours()["Ours"] == result.colours()["mini:2"]
+    assert marker(kept.colours()["Ours"]) == marker(result.colours()["mini:2"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--label", "Ours=mini:3"), "--label: there is no arm 'mini:3' (did you mean 'mini:2'?)"),
+        (("--label", "Ours"), "--label takes NEW=ARM, such as 'Ours=halves:3', got 'Ours'"),
+        (("--label", "full=mini:2"), "--label full=mini:2: another arm is called full, too; choose another label"),
+        (("--label", "a=full", "--label", "b=full"), "--label gives full two names, a and b; leave one out"),
+        (("--color", "ful=#123456"), "--color: there is no arm 'ful' (did you mean 'full'?)"),
+        (("--color", "full=blu"), "--color full: 'blu' is no colour; write it as #RRGGBB, such as #0072B2"),
+        (("--color", "#123456"), "--color takes ARM=#hex, such as 'full=#0072B2', got '#123456'"),
+    ],
+)
+def test_a_bad_label_or_colour_is_one_line(line, capsys, options, message):
+    assert run("report", line, *options) == 2
+    assert capsys.readouterr().err.strip() == f"error: {message}"

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.colors import to_rgb
 
@@ -23,6 +24,7 @@ from ...core.formatting import duration, number
 from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
+from ..plots.looks import lightness
 from ..table import (
     better_side,
     goal_cells,
@@ -42,19 +44,20 @@ if TYPE_CHECKING:
 ROWS = 1_000
 """The most rows of the table of trials."""
 DASHES = ("none", "8 3", "2 3", "10 3 2 3")
-"""Those of ``style.DASHES``, for a line 2.5 pixels wide."""
+"""For a line 2.5 pixels wide, which has no markers: arms take them by their markers."""
 
 
 def page(results: Sequence[Result]) -> str:
     """The page, with a section for each result."""
-    look, script = _style(), _file("page.js")
+    colours = list(dict.fromkeys(str(colour) for result in results for colour in result.colours().values()))
+    look, script = _style(colours), _file("page.js")
     policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(look)}'"
     title = ", ".join(text(result.comparison.workload.label) for result in results)
     links = "".join(
         f'<li><a href="#run-{i}">{text(short(result.comparison.workload.label))}</a></li>'
         for i, result in enumerate(results)
     )
-    sections = "\n".join(_section(result, i, VALUES // len(results)) for i, result in enumerate(results))
+    sections = "\n".join(_section(result, i, VALUES // len(results), colours) for i, result in enumerate(results))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -77,7 +80,7 @@ def page(results: Sequence[Result]) -> str:
 """
 
 
-def _section(result: Result, place: int, values: int) -> str:
+def _section(result: Result, place: int, values: int, colours: Sequence[str]) -> str:
     records, trials = result.reported
     comparison = result.comparison
     parts = [
@@ -90,7 +93,7 @@ def _section(result: Result, place: int, values: int) -> str:
         parts.append(f'<p class="warning">{text(why)}.</p>')
     parts += ['<div class="answer">', _verdict(result), _certificate(result), "</div>"]
     if len(records):
-        parts += _chart(result, place, values)
+        parts += _chart(result, place, values, colours)
         parts += _tables(result)
     else:
         parts.append("<p>Nothing was measured: there is nothing to draw.</p>")
@@ -120,11 +123,12 @@ def _certificate(result: Result) -> str:
     )
 
 
-def _chart(result: Result, place: int, values: int) -> Iterator[str]:
+def _chart(result: Result, place: int, values: int, colours: Sequence[str]) -> Iterator[str]:
     records, trials = result.reported
     goal = (result.goal.metric, result.goal.value) if result.goal else None
     data = embedded(
-        records, trials, metric=result.compared, errors=result.comparison.errors, goal=goal, values=values
+        records, trials, metric=result.compared, errors=result.comparison.errors, goal=goal, values=values,
+        looks=result.colours(), colours=colours,
     )  # fmt: skip
     drawn = with_status(records[["workload", *trial_key(records), "mark", "train_loss"]], trials)
     yield f"<h2>{text(what_was_shared(records, trials))}</h2>"
@@ -229,17 +233,17 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _style() -> str:
+def _style(colours: Sequence[str]) -> str:
     """The style sheet with the colours and dashes of the arms, those on dark ground as light as it takes to be seen."""
-    light = "".join(f".c{i}{{--c:{colour}}}" for i, colour in enumerate(style.PALETTE))
-    dark = "".join(f".c{i}{{--c:{_on_dark(colour)}}}" for i, colour in enumerate(style.PALETTE))
+    light = "".join(f".c{i}{{--c:{colour}}}" for i, colour in enumerate(colours))
+    dark = "".join(f".c{i}{{--c:{_on_dark(colour)}}}" for i, colour in enumerate(colours))
     dashes = "".join(f".d{i}{{stroke-dasharray:{dash}}}" for i, dash in enumerate(DASHES))
     return f"{_file('page.css')}\n{light}{dashes}\n@media screen and (prefers-color-scheme:dark){{{dark}}}\n"
 
 
 def _on_dark(colour: str) -> str:
-    """A colour mixed with white until it stands out from dark ground: a third of the way, and black all of it."""
-    share = 0.9 if colour == "#000000" else 0.3
+    """A colour mixed with white until it stands out from dark ground: a third of the way, and what is all but black all of it."""
+    share = 0.9 if lightness(np.array(to_rgb(colour))) < 20 else 0.3
     return "#" + "".join(f"{round(255 * (part + share * (1 - part))):02x}" for part in to_rgb(colour))
 
 

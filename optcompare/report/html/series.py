@@ -29,6 +29,7 @@ from ..plots.curves import (
     x_limits,
     x_name,
 )
+from ..plots.looks import MARKERS
 from ..plots.style import Floats
 
 VALUES = 450_000
@@ -89,8 +90,11 @@ def embedded(
     errors: Sequence[str] = (),
     goal: tuple[str, float] | None = None,
     values: int = VALUES,
+    looks: Mapping[str, str] | None = None,
+    colours: Sequence[str] | None = None,
 ) -> str:
     """A JSON object of what the page draws; ``metric`` is shown first, ``errors`` are those of which less is better.
+    ``looks``: of the arms, as :func:`optcompare.report.plots.looks.arm_colours` gives them; ``colours``: those of the page.
 
     ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``, each with
     its median (``x`` by axis, ``y`` by metric) and ``seeds``, a row for each trial: the seed, with its tuning repeat where
@@ -99,21 +103,22 @@ def embedded(
     """
     records = with_status(records, trials)
     names = metrics(records)
-    pool, colours = Pool(), style.arm_colours(list(records["arm"].unique()))
-    groups = {arm: records[records["arm"] == arm] for arm in colours}
+    pool, seen = Pool(), list(records["arm"].unique())
+    looks = style.arm_colours(seen) if looks is None else looks
+    known = list(dict.fromkeys(looks.values())) if colours is None else colours
+    groups = {arm: records[records["arm"] == arm] for arm in seen}
     lines = sum(min(count, style.DRAWN) for count in trial_counts(records))
     most = max(values // max(lines * (len(names) + len(XS)), 1), 12)
-    dashes = {dash: i for i, dash in enumerate(style.DASHES)}
-    looks, clocks = style.line_styles(colours), clock_notes(records)
+    clocks = clock_notes(records)
     arms = [
         {
             "name": printable(arm),
-            "colour": style.PALETTE.index(colour),
-            "dash": dashes[looks[arm]],
+            "colour": known.index(looks[arm]),
+            "dash": MARKERS.index(style.marker(looks[arm])) % len(style.DASHES),
             "note": ", ".join(filter(None, [_note(groups[arm]), clocks.get(arm, "")])),
             **_arm(groups[arm], names, errors, pool, most),
         }
-        for arm, colour in colours.items()
+        for arm in seen
     ]
     page = {
         "xs": [_axis(records, x) for x in XS],

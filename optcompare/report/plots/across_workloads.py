@@ -79,6 +79,10 @@ def draw_profile(ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *,
             color=colours[arm],
             linestyle=dashes[arm],
             linewidth=width,
+            marker=style.marker(colours[arm]),
+            markersize=4.5,
+            markeredgewidth=0,
+            markevery=(0.02 + 0.04 * (i % 4), 0.2),
             label=arm,
             transform=ax.transData + ScaledTranslation(0, -lowered, ax.figure.dpi_scale_trans),
             clip_on=False,
@@ -96,13 +100,14 @@ def profile_figure(
     unit: str = "samples",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The performance profile as one figure, ``width`` inches wide, with each arm's score in its name."""
     arms = shown_arms(list(profile["arm"]), colours)
     texts = {arm: f"{arm}: {area(steps(profile, arm)):.2f}" for arm in arms}
     said = "After each name its score: the mean of its profile over ratios 1 to\u00a04, at\u00a0most\u00a01."
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         sheet, ax = keyed_sheet(heading, width, texts, colours, SHARES)
         draw_profile(ax, profile, colours, unit=unit)
     return sheet.figure
@@ -208,7 +213,16 @@ def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapp
 def _draw_arm(ax: Axes, arm: str, lines: list[str], side: int, rank: float, depth: float, colour: str) -> None:
     end, size = ax.get_xlim()[side], text_size(figure_width(ax))
     ax.plot([rank, rank, end], [0, depth, depth], color=colour, linewidth=1.2, clip_on=False, label=arm)
-    ax.plot([rank], [0], marker="o", markersize=0.5 * size, color=colour, clip_on=False, zorder=5, label="_rank")
+    ax.plot(
+        [rank],
+        [0],
+        marker=style.marker(colour),
+        markersize=0.5 * size,
+        color=colour,
+        clip_on=False,
+        zorder=5,
+        label="_rank",
+    )
     for i, line in enumerate(lines):
         ax.annotate(
             line,
@@ -255,6 +269,7 @@ def ranks_figure(
     width: float = 7.0,
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The critical-difference diagram as one figure, ``width`` inches wide; see :func:`draw_ranks`."""
     size, edge, bars = text_size(width), margin(width), math.isfinite(critical)
@@ -265,7 +280,7 @@ def ranks_figure(
     left, right = (edge + (room + BESIDE) / 72 for room in rooms)
     height = Diagram.of(ranks, critical, rooms, size).height / 72
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         top = heading.height + (2 * PITCH * size + 20 if bars else PITCH * size + 10) / 72
         sheet = Sheet(width, top + height + edge)
         heading.draw(sheet)

@@ -49,7 +49,13 @@ def what_is_drawn(curves: Sequence[Curve]) -> list[str]:
 
 
 def scaling_figure(
-    curves: Sequence[Curve], colours: Mapping[str, str], *, width: float = 7.0, goal: str = "", title: str | None = None
+    curves: Sequence[Curve],
+    colours: Mapping[str, str],
+    *,
+    width: float = 7.0,
+    goal: str = "",
+    title: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """Draw a batch-size study.
 
@@ -59,6 +65,7 @@ def scaling_figure(
         width: Of the figure, in inches; from 5 on two panels stand side by side.
         goal: As written.
         title: By default it names the goal.
+        caption: Whether the title, and what is said below the title of each panel, are drawn.
 
     Returns:
         The figure, as high as it has to be.
@@ -66,12 +73,13 @@ def scaling_figure(
     with style.plain():
         size, edge = text_size(width), margin(width)
         columns = 2 if width >= _BROAD else 1
-        heading = Heading(width, title or f"Batch sizes to {goal}", "")
+        heading = Heading(width, title or f"Batch sizes to {goal}", "", caption)
         several = len(curves) > 1
         key = Key({curve.optimizer: curve.optimizer for curve in curves} if several else {}, width - 2 * edge, size)
         each = (width - 2 * edge - (columns - 1) * _GAP) / columns
         left = (1.5 * size + 16 + style.text_width("100000", size)) / 72
-        said = [name_lines(text, 72 * each, size) for text in what_is_drawn(curves)]
+        texts = what_is_drawn(curves)
+        said = [name_lines(text, 72 * each, size) if caption else [] for text in texts]
         rows = [range(i, i + columns) for i in range(0, len(PARTS), columns)]
         above = [(PITCH * (size + 1) + PITCH * size * max(len(said[i]) for i in row) + 7) / 72 for row in rows]
         high = max(min(0.62 * (each - left) + 0.25, _HIGHEST), critical_height(curves, size))
@@ -79,10 +87,10 @@ def scaling_figure(
         top = heading.height + (key.height + 0.05 if several else 0.0) + 0.05
         sheet = Sheet(width, top + sum(above) + len(rows) * (high + below) + edge)
         heading.draw(sheet)
+        sheet.figure.caption += "".join(f"\n{part.title}: {text}" for part, text in zip(PARTS, texts, strict=True))
         if several:
             looks: dict[str, tuple[Colour, dict[str, Any]]] = {
-                name: (style.text_colour(colour), {"color": colour, "linewidth": 1.8})
-                for name, colour in colours.items()
+                name: (style.text_colour(colour), style.sample(colour)) for name, colour in colours.items()
             }
             key.draw(sheet, edge, heading.height + 0.05, looks)
         for row, over in zip(rows, above, strict=True):

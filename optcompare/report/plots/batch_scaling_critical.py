@@ -105,7 +105,7 @@ def _draw_interval(ax: Axes, found: Estimate, y: float, across: Limits, colour: 
         ends = [min(max(end, across.low), across.high) for end in (low, high)]
         ax.plot(ends, [y, y], solid_capstyle="butt", linewidth=2.0, label="_interval", **look)
     if across.low <= value <= across.high:
-        ax.plot([value], [y], "o", markersize=5, label="_value", **look)
+        ax.plot([value], [y], style.marker(colour), markersize=5, label="_value", **look)
     if min(value, low) < across.low:
         ax.plot([across.low], [y], "<", markersize=5, label="_beyond", **look)
     if max(value, high) > across.high:
@@ -147,7 +147,14 @@ def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
         if math.isfinite(found.value):
             ax.axhline(found.value, color=colour, linestyle=DOTTED, linewidth=1.4, zorder=2)
         samples, along = found.points["samples"].to_numpy(float), _along(found)
-        ax.plot(samples, np.where(np.isfinite(along), along, math.nan), "o-", color=colour, markersize=4, linewidth=1.6)
+        ax.plot(
+            samples,
+            np.where(np.isfinite(along), along, math.nan),
+            f"{style.marker(colour)}-",
+            color=colour,
+            markersize=4,
+            linewidth=1.6,
+        )
         hidden = samples[np.isinf(along)]
         ax.plot(hidden, np.full(len(hidden), up.high), "^", color=colour, clip_on=False, markersize=5, zorder=5)
     if not known:

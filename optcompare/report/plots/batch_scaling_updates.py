@@ -87,7 +87,7 @@ def _draw_curve(ax: Axes, curve: Curve, colour: str, high: float, ideal: str | N
     ax.plot(table["batch_size"], table["updates"], color=colour, linewidth=1.6, zorder=4)
     for fill, rows in ((colour, table[table["fewest_updates"]]), ("white", table[~table["fewest_updates"]])):
         look: dict[str, Any] = {"color": colour, "markerfacecolor": fill, "markersize": 4.5, "zorder": 5}
-        ax.plot(rows["batch_size"], rows["updates"], "o", **look)
+        ax.plot(rows["batch_size"], rows["updates"], style.marker(colour), **look)
     dots = curve.trials[np.isfinite(curve.trials["updates"])]
     ax.plot(dots["batch_size"], dots["updates"], ".", color=colour, alpha=0.45, markersize=3.5, zorder=4.5)
 
@@ -160,7 +160,7 @@ def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -
         ax.plot(front["updates"], front["samples"], color=colour, linewidth=1.6, zorder=3)
         for fill, rows in ((colour, front), ("white", table[~table["front"]])):
             look: dict[str, Any] = {"color": colour, "markerfacecolor": fill, "markersize": 5, "zorder": 4}
-            ax.plot(rows["updates"], rows["samples"], "o", **look)
+            ax.plot(rows["updates"], rows["samples"], style.marker(colour), **look)
     _name_points(ax, tables, [style.text_colour(colours[curve.optimizer]) for curve in curves], size)
     say_if_empty(ax, curves, size)
     return ax

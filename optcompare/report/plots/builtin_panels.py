@@ -180,8 +180,14 @@ class Plane(Panel):
                 "label": arm,
             }
             ax.add_collection(LineCollection([points], linewidths=1.5, **look), autolim=False)
-            dots: dict[str, Any] = {"markersize": 2.4, "markeredgewidth": 0, "zorder": 4 - 0.01 * order}
-            ax.plot(*points.T, "o", color=colours[arm], label="_mark", **dots)
+            dots: dict[str, Any] = {
+                "marker": style.marker(colours[arm]),
+                "linestyle": "none",
+                "markersize": 3.0,
+                "markeredgewidth": 0,
+                "zorder": 4 - 0.01 * order,
+            }
+            ax.plot(*points.T, color=colours[arm], label="_mark", **dots)
             ax.plot(*points[:1].T, linestyle="none", zorder=5, label="_start", **{**START, "markersize": 6.0})
             ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colours[arm], **{**END, "markersize": 6.0})
         style.dress(ax, size)
@@ -252,12 +258,13 @@ def panel_figure(
     x: X = "epochs",
     width: float = 7.0,
     title: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """A panel as one figure, ``width`` inches wide, with a key of the arms; see :class:`Panel` for the table."""
     arms = shown_arms(list(table["arm"].unique()), colours)
     with style.plain():
         said = [_lines(panel, table), panel.said(table), _clock(table) if x == "seconds" else ""]
-        heading = Heading(width, title, " ".join(filter(None, said)))
+        heading = Heading(width, title, " ".join(filter(None, said)), caption)
         clocks = clock_notes(table) if x == "seconds" else {}
         texts = {arm: f"{arm}, {clocks[arm].replace(' ', NBSP)}" if arm in clocks else arm for arm in arms}
         sheet, ax = keyed_sheet(heading, width, texts, colours, panel.limits(table))

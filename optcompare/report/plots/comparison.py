@@ -1,73 +1,28 @@
-"""The comparison plot: the loss of every arm against epochs, updates and training time, and the paths of the weights."""
+"""The comparison plot: losses and metrics of every arm against epochs, updates and training time, and weights' paths."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ...core.columns import trial_key
-from . import scales, style
+from . import style
 from .clocks import clock_notes
-from .curves import COLUMNS, SIGNS, X, arm_curves, draw_loss, loss_limits, trial_counts, with_status
+from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
+from .end_names import OWN_ORDER, name_of, own_orders, room_beside, write_names
+from .ends import STRIP, draw_ends, end_limits
+from .layout import COLUMNS_APART, HANDLE, Key, margin, text_size
 from .panel import Panel
+from .panel_grid import draw_panels, grid_of, panel_height, place_name
 from .panel_row import PanelRow
 from .paths import Maps, arm_path
-from .style import LEFT, MARGIN, WIDTH, Sheet
+from .picture import Picture
+from .style import WIDTH, Sheet
 
-PANEL, BELOW, GAP, BESIDE = 2.9, 0.75, 0.32, 1.75
-"""Inches: the height of the loss panels, of what stands below them, the gap between them, the most room for names."""
-KEY, TEXT = WIDTH - LEFT - MARGIN, 72 * (WIDTH - 2 * MARGIN)
-"""The widest key in inches, the longest line of text in points."""
 MOST = 3
 """The most further panels on the comparison plot."""
-OWN_ORDER = "*"
-"""Stands after the name of an arm whose batches left the shared order."""
-LINE = 1.2 * style.SMALL
-"""The height of a line of a name, in points."""
-
-
-@dataclass(frozen=True)
-class Name:
-    """An arm's name as it is ``shown`` in one line, or in ``lines``, with a note on what went wrong ('' for nothing).
-
-    ``end`` is where the median line ends: epochs and metric; ``clock`` says of what its seconds are, where arms differ.
-    """
-
-    arm: str
-    shown: str
-    lines: list[str]
-    note: str
-    end: tuple[float, float]
-    clock: str = ""
-
-    @property
-    def written(self) -> list[str]:
-        """The lines, the notes last."""
-        return [*self.lines, *filter(None, [self.note, self.clock])]
-
-    @property
-    def text(self) -> str:
-        """Name and note in one line, no wider than a key's."""
-        notes = ", ".join(filter(None, [self.note, self.clock]))
-        text = f"{self.shown} ({notes})" if notes else self.shown
-        return style.shortened(text, 72 * (KEY - style.KEY_HANDLE), style.SMALL)
-
-    @property
-    def width(self) -> float:
-        """The widest line, in points."""
-        return max(style.text_width(line, style.SMALL) for line in self.written)
-
-    @property
-    def height(self) -> float:
-        """All lines and a little air, in points."""
-        return LINE * len(self.written) + 3
 
 
 def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
@@ -103,7 +58,7 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     signs = [sign + status for status, sign in SIGNS.items() if status in ended]
     if signs:
         parts.append(f"{', '.join(signs)} (last finite value).")
-    if _own_orders(trials) & seen:
+    if own_orders(trials) & seen:
         parts.append(f"{OWN_ORDER} own order of samples.")
     unseen = [arm for arm in trials["arm"].unique() if arm not in seen] if len(trials) else []
     if unseen:
@@ -111,7 +66,7 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _needed(records: pd.DataFrame, metric: str, xs: Sequence[X]) -> pd.DataFrame:
+def _needed(records: pd.DataFrame, metrics: Sequence[str], xs: Sequence[X]) -> pd.DataFrame:
     """The columns that are drawn: the others need not be copied."""
     columns = {
         "workload",
@@ -120,17 +75,10 @@ def _needed(records: pd.DataFrame, metric: str, xs: Sequence[X]) -> pd.DataFrame
         "status",
         "clock",
         "train_loss",
-        metric,
+        *metrics,
         *(COLUMNS[x] for x in xs),
     }
     return records[[name for name in records.columns if name in columns]]
-
-
-def _own_orders(trials: pd.DataFrame) -> set[str]:
-    """The arms whose batches left the order that was offered to all."""
-    if "rearranged" not in trials:
-        return set()
-    return set(trials.loc[trials["rearranged"].eq(True), "arm"])
 
 
 def _reported(table: pd.DataFrame) -> pd.DataFrame:
@@ -139,157 +87,132 @@ def _reported(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["phase"] == "report"]
 
 
-def _name(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X, clock: str = "") -> Name:
-    end = arm_curves(rows, x, metric).end
-    key = trial_key(rows)
-    rows = rows.drop_duplicates(key)
-    known = [trials[trials["arm"] == arm], rows] if len(trials) else [rows]
-    statuses = {
-        tuple(trial): status for table in known for *trial, status in table[[*key, "status"]].itertuples(index=False)
-    }
-    ended, total = Counter(statuses.values()), len(statuses)
-    notes = [
-        f"{SIGNS.get(status, '')}{'' if count == total else f'{count:,} of {total:,} '}{status}"
-        for status, count in ended.items()
-        if status != "finished"
-    ]
-    shown = f"{arm}{OWN_ORDER}" if arm in _own_orders(trials) else arm
-    lines = [shown]
-    for before in ("@", "@:"):
-        if max(style.text_width(line, style.SMALL) for line in lines) > 72 * (BESIDE - 0.6):
-            lines = style.folded(shown, 72 * (BESIDE - 0.6), style.SMALL, before=before)
-    return Name(arm, shown, lines, ", ".join(notes), end, clock)
-
-
-def _room_beside(names: Sequence[Name]) -> float:
-    """The inches that the names need beside the first panel; 0 where they do not fit there."""
-    if not names or any("…" in "".join(name.lines) for name in names):
-        return 0.0
-    height = sum(name.height for name in names)
-    room = max(name.width for name in names) / 72 + (0.6 if len(names) > len(style.PALETTE) else 0.3)
-    return room + 0.1 if room <= BESIDE and height <= 72 * PANEL else 0.0
-
-
 def comparison_figure(
     records: pd.DataFrame,
     trials: pd.DataFrame,
     *,
     paths: pd.DataFrame | None = None,
-    metric: str = "train_loss",
+    metric: str | Sequence[str] = "train_loss",
     xs: Sequence[X] = ("epochs", "updates", "seconds"),
     title: str | None = None,
     subtitle: str | None = None,
     note: str | None = None,
     panels: Sequence[tuple[str, Panel, pd.DataFrame]] = (),
-) -> Figure:
-    """The comparison as one figure, 10 inches wide: the loss of every arm against epochs, updates and training time.
+    colours: Mapping[str, str] | None = None,
+    width: float = WIDTH,
+    caption: bool = True,
+    final: str | None = None,
+) -> Picture:
+    """The comparison as one figure: what every arm measured against epochs, updates and training time.
 
-    ``xs``: other axes, or fewer.
+    Args:
+        records: Those of a run directory.
+        trials: Likewise.
+        paths: With these (see :func:`.paths.draw_paths`) a last part shows the weights' way over the loss.
+        metric: A column of the records, or several, each in a row of its own.
+        xs: Other axes, or fewer.
+        title: In place of how many seeds there are and what they shared, which then begins the subtitle.
+        subtitle: In place of what the marks mean.
+        note: Added to it.
+        panels: Each with its name and its table; the first three stand in a row below the metrics.
+        colours: Of the arms, where they are not to follow from the names.
+        width: Of the figure, in inches; below 6 all panels stand below each other.
+        caption: Whether title and subtitle are drawn; :attr:`.picture.Picture.caption` holds them in any case.
+        final: A column of the test set, whose final values are a last row.
 
-    ``records`` and ``trials`` are those of a run directory; with ``paths`` (see :func:`.paths.draw_paths`) a second
-    part shows the weights' way over the loss; the first three of ``panels``, each with its name and its table, stand
-    in a row between them. ``title`` and ``subtitle`` replace what is said by default: how many
-    seeds, what they shared, and what the lines mean; ``note`` is added to the latter. Saving is left to the caller:
-    ``figure.savefig(path)``.
+    Returns:
+        The figure; saving is left to the caller: ``figure.savefig(path)``.
     """
-    trials = _reported(trials)
-    records = with_status(_needed(_reported(records), metric, xs), trials)
-    colours = style.arm_colours(list(records["arm"].unique()))
+    trials, metrics = _reported(trials), [metric] if isinstance(metric, str) else list(metric)
+    tested = _reported(records)
+    records = with_status(_needed(tested, metrics, xs), trials)
+    seen = list(records["arm"].unique())
+    looks = style.arm_colours(seen) if colours is None else colours
+    colours = {arm: looks[arm] for arm in looks if arm in seen}
     clocks = clock_notes(records) if "seconds" in xs else {}
-    names = [_name(records[records["arm"] == arm], trials, arm, metric, xs[0], clocks.get(arm, "")) for arm in colours]
-    room = _room_beside(names)
-    heading = style.folded(what_was_shared(records, trials) if title is None else title, TEXT, style.LARGE, "bold")
-    said = what_is_drawn(records, trials) if subtitle is None else subtitle
+    names = {
+        each: [
+            name_of(records[records["arm"] == arm], trials, arm, each, xs[0], clocks.get(arm, "")) for arm in colours
+        ]
+        for each in metrics
+    }
+    first, size = names[metrics[0]], text_size(width)
+    room = room_beside(first, panel_height(width, len(metrics))) if width >= WIDTH else 0.0
+    shared, said = what_was_shared(records, trials), subtitle
+    if said is None:
+        said = f"{shared}. " * (title is not None) + what_is_drawn(records, trials)
     said += f" {note[:1].upper()}{note[1:]}." if note else ""
     if len(panels) > MOST:
         said += f" Further panels: {', '.join(name for name, _, _ in panels[MOST:])}."
-    caption = style.folded(said.strip(), TEXT, style.SMALL)
+    heading = _Heading(width, shared if title is None else title, said.strip(), caption)
     walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
-    maps = Maps(paths, walked) if paths is not None and walked else None
-    panels_top = 0.38 + 0.24 * len(heading) + 0.17 * len(caption)
-    key_top = panels_top + PANEL + BELOW
-    row_top = key_top + (0.0 if room else 0.25 + style.key_height([name.text for name in names], KEY))
-    row = PanelRow(panels[:MOST], colours) if panels else None
+    maps = Maps(paths, walked, width) if paths is not None and walked else None
+    grid = grid_of(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
+    key = None if room else _key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
+    ends_top = heading.height + grid.height
+    key_top = ends_top + (STRIP + (4 + 1.5 * size) / 72 + 0.1 if final else 0.0)
+    row_top = key_top + (0.1 + key.height if key else 0.0)
+    row = PanelRow(panels[:MOST], colours, width, caption) if panels else None
     maps_top = row_top + (row.height if row else 0.0)
     with style.plain():
-        sheet = Sheet(WIDTH, maps_top + (maps.height if maps else 0.0))
-        sheet.text(MARGIN, 0.15, "\n".join(heading), size=style.LARGE, weight="bold", va="top")
-        sheet.text(MARGIN, 0.22 + 0.24 * len(heading), "\n".join(caption), style.MUTED, va="top")
-        first = _draw_panels(sheet, panels_top, room, records, metric, colours, xs)
-        if room:
-            _write_names(sheet, first, panels_top, names, colours)
-        else:
-            _draw_names_key(sheet, key_top, names, colours)
+        sheet = Sheet(width, maps_top + (maps.height if maps else 0.0))
+        heading.draw(sheet)
+        for each, ax in draw_panels(sheet, heading.height, grid, records, metrics, colours, xs).items():
+            if room:
+                write_names(sheet, ax, names[each], colours)
+        if final:
+            strip = sheet.axes(grid.left, ends_top, width - grid.left - margin(width) - 0.05, STRIP)
+            draw_ends(strip, tested, trials, final, colours)
+            place_name(strip, grid)
+        if key:
+            samples = {arm: (style.text_colour(colour), style.sample(colour, 2.2)) for arm, colour in colours.items()}
+            key.draw(sheet, margin(width), key_top, samples)
         if row:
             row.draw(sheet, row_top)
         if maps:
             maps.draw(sheet, maps_top)
+    sheet.figure.caption += row.caption if row and not caption else ""
     return sheet.figure
 
 
-def paths_figure(records: pd.DataFrame, paths: pd.DataFrame) -> Figure:
+def _key(texts: Mapping[str, str], width: float, size: float) -> Key:
+    """A key in as many columns as leave each text in one line, if there are several, else in two."""
+    widest = max((style.text_width(text, size) for text in texts.values()), default=0.0)
+    columns = int((72 * width + COLUMNS_APART) / (HANDLE + widest + COLUMNS_APART))
+    return Key(texts, width, size, most=columns if columns > 1 else 6)
+
+
+def paths_figure(
+    records: pd.DataFrame, paths: pd.DataFrame, colours: Mapping[str, str] | None = None, width: float = WIDTH
+) -> Picture:
     """The paths of the weights alone, in the colours that the arms have in the comparison."""
-    colours = style.arm_colours(list(_reported(records)["arm"].unique()))
-    maps = Maps(paths, {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))})
+    seen = list(_reported(records)["arm"].unique())
+    looks = style.arm_colours(seen) if colours is None else colours
+    maps = Maps(paths, {arm: looks[arm] for arm in looks if arm in seen and len(arm_path(paths, arm))}, width)
     with style.plain():
-        sheet = Sheet(WIDTH, maps.height + 0.2)
+        sheet = Sheet(width, maps.height + 0.2)
         maps.draw(sheet, 0.2)
     return sheet.figure
 
 
-def _draw_panels(
-    sheet: Sheet,
-    top: float,
-    room: float,
-    records: pd.DataFrame,
-    metric: str,
-    colours: Mapping[str, str],
-    xs: Sequence[X],
-) -> Axes:
-    """The loss over each of ``xs`` on one axis; returns the first axes, to whose right ``room`` inches are left."""
-    limits = loss_limits(records, metric)
-    gaps, left = [room or GAP, *[GAP] * (len(xs) - 2)], scales.left_of(limits)
-    width = (WIDTH - left - MARGIN - sum(gaps)) / len(xs)
-    first = sheet.axes(left, top, width, PANEL)
-    draw_loss(first, records, x=xs[0], metric=metric, colours=colours, limits=limits)
-    first.yaxis.set_label_coords((style.Y_NAME - left) / width, 0.5)
-    for gap, x in zip(gaps, xs[1:], strict=False):
-        left += width + gap
-        ax = sheet.axes(left, top, width, PANEL, share=first)
-        draw_loss(ax, records, x=x, metric=metric, colours=colours, limits=limits).set_ylabel("")
-        ax.tick_params(axis="y", which="both", labelleft=False)
-    for ax in sheet.figure.axes:
-        # Where the label stands by itself depends on the height of the tick labels, which differ.
-        ax.xaxis.set_label_coords(0.5, -0.27 / PANEL)
-    return first
+class _Heading:
+    """Title and subtitle of the comparison; ``height`` is in inches, the same whether text is drawn in one line or many."""
 
+    def __init__(self, width: float, title: str, said: str, shown: bool) -> None:
+        self.size, self.large = text_size(width), float(np.interp(width, (3.4, 10), (9, style.LARGE)))
+        room, self.edge = 72 * (width - 2 * margin(width)), margin(width)
+        self.text = "\n".join(filter(None, [title, said]))
+        self.title = style.folded(title, room, self.large, "bold") if shown else []
+        self.said = style.folded(said, room, self.size) if shown else []
+        self.below = 0.24 * self.large / style.LARGE * len(self.title)
+        self.height = (
+            self.below + 0.17 * self.size / style.SMALL * len(self.said) + (0.38 if shown else self.edge + 0.1)
+        )
 
-def _draw_names_key(sheet: Sheet, top: float, names: Sequence[Name], colours: Mapping[str, str]) -> None:
-    dashes = style.line_styles(colours)
-    entries: list[style.Entry] = []
-    for name in names:
-        colour = colours[name.arm]
-        look = {"color": colour, "linestyle": dashes[name.arm], "linewidth": 2.2}
-        entries.append((name.text, style.text_colour(colour), look))
-    style.draw_key(sheet, LEFT, top, KEY, entries)
-
-
-def _write_names(sheet: Sheet, ax: Axes, top: float, names: Sequence[Name], colours: Mapping[str, str]) -> None:
-    """Writes each name to the right of the axes, as near to its line's end as the others let it, joined to it."""
-    to_axes = ax.transScale + ax.transLimits
-    ends = [to_axes.transform(name.end) if math.isfinite(name.end[1]) else np.array([0.0, 1.0]) for name in names]
-    heights = [name.height / 72 for name in names]
-    places = style.dodge([PANEL * float(np.clip(y, 0, 1)) for _, y in ends], heights, 0.0, PANEL)
-    dashes = style.line_styles(colours)
-    sample = 0.3 if len(set(dashes.values())) > 1 else 0.0
-    right = ax.get_position().x1 * WIDTH
-    for name, (x, y), place in zip(names, ends, places, strict=True):
-        colour, height, text = colours[name.arm], top + PANEL - place, right + 0.2 + sample
-        if x > 0.97 and 0 <= y <= 1:
-            sheet.line([right, right + 0.16], [top + PANEL * (1 - y), height], color=colour, linewidth=0.8)
-        if sample:
-            sheet.line([text - sample, text - 0.05], [height] * 2, color=colour, linestyle=dashes[name.arm], lw=1.8)
-        for i, line in enumerate(name.written):
-            middle = height + (LINE * (i + 0.5) - (name.height - 3) / 2) / 72
-            hue = style.text_colour(colour) if i < len(name.lines) else style.MUTED
-            sheet.text(text, middle, line, hue, va="center_baseline")
+    def draw(self, sheet: Sheet) -> None:
+        """Write it, and keep it as the figure's caption."""
+        sheet.figure.caption = self.text
+        if self.title:
+            sheet.text(self.edge, 0.15, "\n".join(self.title), size=self.large, weight="bold", va="top")
+        if self.said:
+            sheet.text(self.edge, 0.22 + self.below, "\n".join(self.said), style.MUTED, self.size, va="top")

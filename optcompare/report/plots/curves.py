@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from ...analysis.statistics import estimated, on_shared_clock
 from ...core.columns import trial_key
+from ...core.goal import TRAIN, VALID
 from . import scales, style
 from .clocks import clock_notes
+from .layout import figure_width, text_size
 from .scales import Limits
 from .style import Floats
 
@@ -150,6 +152,7 @@ def _lasts(place: Floats, loss: Floats, which: NDArray[np.bool_]) -> Floats:
 def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     """The limits of the loss axis: log where all values are positive, log down to zero where some are zero.
 
+    Those of a metric that is no loss are linear; a diagnostic's are as :func:`.scales.limits_of` finds them.
     They hold the starts, the end of each arm's median trial, and 95% of what each arm measured, with room of a factor
     of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
     higher than 100 times the start (linear: twice the way down above it) is shown.
@@ -160,6 +163,8 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     kept = kept if len(kept) else finite
     if kept.empty:
         return Limits(0.0, 1.0, "linear")
+    if not metric.endswith("_loss"):
+        return scales.limits_of(kept[metric].to_numpy(float), math.inf if metric.startswith((TRAIN, VALID)) else 10.0)
     values, by_arm = kept[metric], kept.groupby("arm", sort=False)[metric]
     trials = kept.groupby(key, sort=False)[metric]
     starts, ends = trials.first(), trials.last().groupby("arm").median()
@@ -218,11 +223,12 @@ def draw_loss(
     records = with_status(records)
     across, up = x_limits(records, x), limits or loss_limits(records, metric)
     draw_arms(ax, records, x=x, metric=metric, colours=colours, across=across, up=up)
-    style.dress(ax)
-    scales.scale(ax, "x", across)
-    scales.scale(ax, "y", up)
-    ax.set_xlabel(x_name(x, records), size=style.SMALL, color=style.INK)
-    ax.set_ylabel(METRIC_NAMES.get(metric, metric.replace("_", " ")), size=style.MEDIUM, color=style.INK)
+    size = text_size(figure_width(ax))
+    style.dress(ax, size)
+    scales.scale(ax, "x", across, size)
+    scales.scale(ax, "y", up, size)
+    ax.set_xlabel(x_name(x, records), size=size, color=style.INK)
+    ax.set_ylabel(metric_name(metric), size=min(size + 1, style.MEDIUM), color=style.INK)
     return ax
 
 
@@ -262,19 +268,29 @@ def draw_arms(
             ax.add_collection(lines, autolim=False)
         median = _shown(curves.median, across, up)
         few = np.isfinite(median[:, 1]).sum() < 3
+        # Apart in inches along the line, so that they stand evenly on log axes too; each arm begins elsewhere.
+        every = None if few else (0.02 + 0.05 * (order % 4), 0.2)
         ax.plot(
             *line(median).T,
             color=colour,
             linestyle=dashes[arm],
             linewidth=2.2 if crowd < 2 else 1.8,
             zorder=4 - 0.01 * order,
-            marker="o" if few else "",
-            markersize=4,
+            marker=style.marker(colour),
+            markersize=6.5 if style.marker(colour) in "P*" else 5.5,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            markevery=every,
             label=arm,
         )
         for status, points in curves.stopped.items():
             place = np.clip(_shown(points, across, up), (-np.inf, up.low), (np.inf, up.high))
             ax.plot(*place.T, STOPPED[status], color=colour, markersize=6, markeredgewidth=1.5, zorder=5, clip_on=False)
+
+
+def metric_name(metric: str) -> str:
+    """A column as its axis calls it: 'validation loss'."""
+    return METRIC_NAMES.get(metric, metric.replace("_", " "))
 
 
 def x_name(x: X, records: pd.DataFrame) -> str:

@@ -131,6 +131,7 @@ def final_figure(
     metric: str = "train_loss",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The final values of all seeds as one figure, ``width`` inches wide; see :func:`draw_final` for the tables."""
     arms = shown_arms(list(finals["arm"]), colours)
@@ -144,7 +145,7 @@ def final_figure(
     if not np.isfinite(finals["value"].to_numpy(float)).all():
         said.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
     with style.plain():
-        heading = Heading(width, title, " ".join([*said, *([note] if note else [])]))
+        heading = Heading(width, title, " ".join([*said, *([note] if note else [])]), caption)
         name = f"final {METRIC_NAMES.get(metric, metric.replace('_', ' '))}"
         sheet, ax = row_sheet(heading, arms, width, body=BODY, x_name=name, columns=_columns(finals, width))
         draw_final(ax, finals, intervals, colours, metric=metric)

@@ -138,12 +138,13 @@ def pairs_figure(
     metric: str = "train_loss",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The forest plot as one figure, ``width`` inches wide; see :func:`draw_pairs` for the table."""
     arms = shown_arms(list(pairs["arm"]), colours)
     said = what_is_claimed(pairs)
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         columns = pair_columns(pairs, width)
         name = pair_axis_name(pairs, metric)
         sheet, ax = row_sheet(heading, arms, width, body=17.0, x_name=name, columns=columns)

@@ -121,12 +121,13 @@ def goal_figure(
     unit: str = "samples",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The bars as one figure, ``width`` inches wide; see :func:`draw_goal` for the table."""
     arms = shown_arms(list(_by_arm(times)), colours)
     said = what_is_missed(times)
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         columns, name = goal_columns(times, width), goal_axis_name(unit, goal)
         sheet, ax = row_sheet(heading, arms, width, body=18.0, x_name=name, columns=columns)
         draw_goal(ax, times, colours, goal=goal, unit=unit)

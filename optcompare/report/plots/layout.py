@@ -84,9 +84,14 @@ def below_axes(lines: int, size: float) -> float:
 
 
 class Heading:
-    """A title in bold, if any, and below it what the marks mean; ``height`` inches from the upper edge of a figure."""
+    """A title in bold, if any, and below it what the marks mean; ``height`` inches from the upper edge of a figure.
 
-    def __init__(self, width: float, title: str | None, said: str) -> None:
+    Where it is not ``shown`` it is the figure's caption alone.
+    """
+
+    def __init__(self, width: float, title: str | None, said: str, shown: bool = True) -> None:
+        self.text = "\n".join(filter(None, [title, said]))
+        title, said = (title, said) if shown else (None, "")
         self.margin, self.size = margin(width), text_size(width)
         room = 72 * (width - 2 * self.margin)
         self.title = style.folded(title, room, self.size + 2, "bold") if title else []
@@ -95,7 +100,8 @@ class Heading:
         self.height = self.margin + (PITCH * lines + 4 * bool(self.title) + 5 * bool(lines)) / 72
 
     def draw(self, sheet: Sheet) -> None:
-        """Writes it line by line."""
+        """Write it line by line, and keep it as the figure's caption."""
+        sheet.figure.caption = self.text
         top, large = 72 * self.margin, self.size + 2
         for line in self.title:
             sheet.text(self.margin, (top + large / 2) / 72, line, size=large, weight="bold", va="center_baseline")
@@ -142,7 +148,7 @@ class Key:
             row, column = divmod(i, self.columns)
             x, y = left + column * self.step / 72, top + (sum(self.heights[:row]) + PITCH * self.size / 2) / 72
             colour, look = looks[name]
-            sheet.line([x, x + (HANDLE - 5) / 72], [y, y], **look)
+            sheet.line([x, x + (HANDLE - 5) / 144, x + (HANDLE - 5) / 72], [y] * 3, **look)
             for line in lines:
                 sheet.text(x + HANDLE / 72, y, line, colour, self.size, va="center_baseline")
                 y += PITCH * self.size / 72
@@ -172,11 +178,7 @@ def keyed_sheet(
     sheet = Sheet(width, top + height + below + under + edge)
     heading.draw(sheet)
     ax = sheet.axes(left, top, width - left - right, height)
-    dashes = style.line_styles(colours)
-    looks: dict[str, tuple[Colour, dict[str, Any]]] = {
-        arm: (style.text_colour(colours[arm]), {"color": colours[arm], "linestyle": dashes[arm], "linewidth": 1.8})
-        for arm in texts
-    }
+    looks = {arm: (style.text_colour(colours[arm]), style.sample(colours[arm])) for arm in texts}
     if beside:
         key.draw(sheet, width - right + 0.2, top, looks)
     else:

@@ -206,15 +206,18 @@ def axis_name(paths: pd.DataFrame, axis: str) -> str:
     return str(named.iloc[0]) if len(named) else f"weight {axis}"
 
 
+_MARKS = {"start": START, "after the last update": END, "lowest loss (darker is higher)": LOWEST}
+
+
 class Maps:
     """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in inches."""
 
-    def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str], width: float = style.WIDTH) -> None:
         self.paths, self.colours = paths, colours
-        self.columns = _columns(len(colours))
+        self.columns = max(1, min(_columns(len(colours)), int(width / 2.3)))
         (_, low), (_, high) = extent(paths)
         self.left = scales.left_of(Limits(float(low), float(high), "linear"))
-        self.width = (style.WIDTH - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns
+        self.width = (width - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns
         self.titles = {
             arm: style.folded(self._title(arm), 72 * self.width, style.SMALL, before="@:") for arm in colours
         }
@@ -224,9 +227,12 @@ class Maps:
         repeat = f", tuning repeat {paths['repeat'].min()}" if "repeat" in paths else ""
         self.text = f"Path of the weights, seed {seed}{repeat}"
         self.key = self._key()
-        self.beside = style.MARGIN + style.text_width(self.text, style.MEDIUM, "bold") / 72 + 0.35
-        texts = [text for text, _, _ in self.key]
-        self.heading = HEADING + style.key_height(texts, style.WIDTH - self.beside - style.MARGIN)
+        # In a narrow figure the key stands below the heading.
+        self.below = width < style.WIDTH
+        beside = style.MARGIN + style.text_width(self.text, style.MEDIUM, "bold") / 72 + 0.35
+        self.key_left = style.MARGIN if self.below else beside
+        self.key_width = width - self.key_left - style.MARGIN
+        self.heading = HEADING + 0.22 * self.below + style.key_height([text for text, _, _ in self.key], self.key_width)
         self.height = self.heading + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
 
     def _key(self) -> list[style.Entry]:
@@ -254,7 +260,7 @@ class Maps:
     def draw(self, sheet: Sheet, top: float) -> None:
         """Draws heading and maps from ``top`` inches on."""
         sheet.text(style.MARGIN, top + 0.1, self.text, size=style.MEDIUM, weight="bold", va="center_baseline")
-        style.draw_key(sheet, self.beside, top, sheet.width - self.beside - style.MARGIN, self.key)
+        style.draw_key(sheet, self.key_left, top + 0.22 * self.below, self.key_width, self.key)
         for i, (arm, colour) in enumerate(self.colours.items()):
             row, column = divmod(i, self.columns)
             x = self.left + column * (self.width + GAP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -13,7 +13,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -21,15 +20,20 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from .fonts import families
+from .looks import DASHES as DASHES
+from .looks import PALETTE as PALETTE
+from .looks import Dashes as Dashes
+from .looks import arm_colours as arm_colours
+from .looks import line_styles as line_styles
+from .looks import luminance
+from .looks import marker as marker
+from .looks import sample as sample
+from .picture import Picture
 
 Colour = str | tuple[float, float, float]
-Dashes = str | tuple[float, tuple[float, ...]]
 Floats = NDArray[np.float64]
 Entry = tuple[str, Colour, dict[str, Any]]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is too pale for a line on white.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-DASHES: tuple[Dashes, ...] = ("solid", (0, (3.2, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 INK, MUTED, GRID = "#222222", "#5F6368", "#E4E6E9"
 LARGE, MEDIUM, SMALL = 13.0, 10.0, 9.0
 """Text sizes in points."""
@@ -55,33 +59,13 @@ def plain() -> Iterator[None]:
         yield
 
 
-def arm_colours(arms: Sequence[str]) -> dict[str, str]:
-    """A colour for each arm, in order; after seven they come round, and :func:`line_styles` tells them apart."""
-    return {arm: PALETTE[i % len(PALETTE)] for i, arm in enumerate(arms)}
-
-
-def line_styles(colours: Mapping[str, str]) -> dict[str, Dashes]:
-    """Solid for the first arm of a colour, another dash for each further one."""
-    seen: dict[str, int] = {}
-    styles: dict[str, Dashes] = {}
-    for arm, colour in colours.items():
-        styles[arm] = DASHES[seen.get(colour, 0) % len(DASHES)]
-        seen[colour] = seen.get(colour, 0) + 1
-    return styles
-
-
 def text_colour(colour: str) -> tuple[float, float, float]:
     """The colour darkened, its hue kept, until text in it reads on white: contrast 4.5 to 1 (WCAG 2)."""
     rgb = np.array(to_rgb(colour))
-    while 1.05 / (_luminance(rgb) + 0.05) < 4.5:
+    while 1.05 / (luminance(rgb) + 0.05) < 4.5:
         rgb = rgb * 0.97
     red, green, blue = rgb.tolist()
     return red, green, blue
-
-
-def _luminance(rgb: Floats) -> float:
-    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def spread(count: int) -> NDArray[np.int64]:
@@ -198,7 +182,7 @@ class Sheet:
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
-        self.figure = Figure(figsize=(width, height), facecolor="white")
+        self.figure = Picture(figsize=(width, height), facecolor="white")
 
     def axes(self, left: float, top: float, width: float, height: float, share: Axes | None = None) -> Axes:
         """Axes of this size, with the y axis of ``share`` where given."""
@@ -240,6 +224,7 @@ def draw_key(sheet: Sheet, left: float, top: float, width: float, entries: Seque
     for i, (text, colour, look) in enumerate(entries):
         row, column = divmod(i, len(columns))
         x, y = left + sum(columns[:column]), top + (row + 0.5) * KEY_ROW
-        ends = [x + KEY_HANDLE / 2] if look.get("linestyle") == "none" else [x, x + KEY_HANDLE - 0.06]
+        middle, end = x + (KEY_HANDLE - 0.06) / 2, x + KEY_HANDLE - 0.06
+        ends = [x + KEY_HANDLE / 2] if look.get("linestyle") == "none" else [x, middle, end]
         sheet.line(ends, [y] * len(ends), **look)
         sheet.text(x + KEY_HANDLE, y, text, colour, va="center_baseline")

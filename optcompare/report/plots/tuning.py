@@ -54,7 +54,7 @@ def draw_tuning(
     """Draws each arm's score against the learning rate, both log, with its optimum marked.
 
     ``scores`` holds arm, lr, score (infinite where it diverged, NaN where unknown) and perhaps low and high, which are
-    drawn as a band; ``best`` holds arm, lr, score and at_edge. The optimum is a large dot; at the edge of the grid it
+    drawn as a band; ``best`` holds arm, lr, score and at_edge. The optimum is a large mark; at the edge of the grid it
     is a triangle that points to where a better rate may lie. A rate that diverged is an × at the top edge, those of
     several arms one above the other.
     """
@@ -75,7 +75,8 @@ def draw_tuning(
         for part in repeats:
             rows = part.sort_values("lr", kind="stable")
             rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
-            ax.plot(rates, np.where(np.isfinite(values), values, np.nan), marker="o", markersize=2.6, label=arm, **look)
+            look |= {"marker": style.marker(colours[arm]), "markersize": 3.2}
+            ax.plot(rates, np.where(np.isfinite(values), values, np.nan), label=arm, **look)
         if {"low", "high"} <= set(rows.columns) and len(arms) <= MANY and len(repeats) == 1:
             band = rows[["low", "high"]].to_numpy(float).T
             ax.fill_between(rates, *np.where(np.isfinite(band), band, np.nan), color=colours[arm], alpha=0.13, lw=0)
@@ -84,7 +85,9 @@ def draw_tuning(
         arm, rate, score, at_edge = (found[name] for name in ("arm", "lr", "score", "at_edge"))
         if arm in arms and math.isfinite(score):
             tried = (scores[tuned_key(scores)] == [found[name] for name in tuned_key(scores)]).all(axis=1)
-            marker = _edge_marker(scores.loc[tried, "lr"].to_numpy(float), rate) if at_edge else "o"
+            marker = (
+                _edge_marker(scores.loc[tried, "lr"].to_numpy(float), rate) if at_edge else style.marker(colours[arm])
+            )
             edge: dict[str, Any] = {
                 "markeredgecolor": "white",
                 "markeredgewidth": 0.8,
@@ -162,9 +165,9 @@ def best_texts(
 def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame, metric: str = "valid_loss") -> str:
     """What dots, triangles, crosses and bands mean."""
     repeats = scores["repeat"].nunique() if "repeat" in scores else 1
-    said = ["Large dot: the best rate."]
+    said = ["Large mark: the best rate."]
     if repeats > 1:
-        said = [f"A line for each of {repeats} tuning repeats. Large dots: the best rates."]
+        said = [f"A line for each of {repeats} tuning repeats. Large marks: the best rates."]
     if best["at_edge"].any():
         said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
     if np.isinf(scores["score"]).any():
@@ -183,12 +186,13 @@ def tuning_figure(
     metric: str = "valid_loss",
     title: str | None = None,
     note: str | None = None,
+    caption: bool = True,
 ) -> Figure:
     """The sensitivity to the learning rate as one figure, ``width`` inches wide; see :func:`draw_tuning`."""
     said = what_is_marked(scores, best, metric)
     texts = best_texts(best, colours, list(scores["arm"]), metric)
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said)
+        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
         size = text_size(width)
         rows = max(crosses(scores, colours, 72 * 0.55 * width, size), default=0)
         above = CROSS * size * (rows + 0.5) / 72

@@ -94,6 +94,9 @@ def texts(ax: Axes) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
 
+SGD = style.arm_colours(["sgd"])["sgd"]
+
+
 def marks(ax: Axes, marker: str, fill: str | None = None) -> list[float]:
     """Where such markers stand along x."""
     lines = [line for line in ax.lines if line.get_marker() == marker and line.get_label() != "_lost"]
@@ -198,8 +201,8 @@ class TestUpdates:
         found = study(sizes=(1, 16, 128, 160), jitter=0.05)
         assert found[0].table["fewest_updates"].tolist() == [False, False, True, True]
         ax = panel(found, UPDATES)
-        assert marks(ax, "o", style.PALETTE[0]) == [128, 160]
-        assert marks(ax, "o", "white") == [1, 16]
+        assert marks(ax, style.marker(SGD), SGD) == [128, 160]
+        assert marks(ax, style.marker(SGD), "white") == [1, 16]
 
     def test_sizes_with_misses_have_a_cross_on_the_edge(self):
         found = study(missed={2: 3, 1024: 9})
@@ -256,8 +259,10 @@ class TestCritical:
         assert labelled(ax, "_beyond") == []
 
     def test_each_optimizer_has_its_rows_in_its_colour(self):
-        ax = panel(study(("sgd", "adam")), CRITICAL)
-        assert [line.get_color() for line in labelled(ax, "_value")] == [style.PALETTE[i] for i in (0, 0, 0, 1, 1, 1)]
+        ax, looks = panel(study(("sgd", "adam")), CRITICAL), style.arm_colours(["sgd", "adam"])
+        assert [line.get_color() for line in labelled(ax, "_value")] == [
+            looks[name] for name in ("sgd", "adam") for _ in range(3)
+        ]
 
     @pytest.mark.parametrize(
         ("numbers", "words"),
@@ -346,7 +351,7 @@ class TestSeconds:
         found = study(timed=False, clocks=CLOCKS)
         ax = panel(found, SECONDS)
         assert not [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 1]
-        assert marks(ax, "o", style.PALETTE[0]) == [1, 16, 32, 64, 128, 256, 512]
+        assert marks(ax, "o", SGD) == [1, 16, 32, 64, 128, 256, 512]
         assert (marks(ax, "o", "white"), marks(ax, "D", "white"), marks(ax, "s", "white")) == ([2], [4], [8])
         assert marks(ax, "v", "white") == [1024]
         text = caption(found, SECONDS)

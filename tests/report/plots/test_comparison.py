@@ -23,8 +23,9 @@ from optcompare.report.plots import paths as paths_module
 from optcompare.report.plots import scales, style
 from optcompare.report.plots.comparison import comparison_figure
 from optcompare.report.plots.curves import arm_curves, draw_loss, loss_limits, with_status
+from optcompare.report.plots.ends import draw_ends
 from optcompare.report.plots.paths import Maps, draw_paths, loss_grid, refined
-from tests.helpers.figures import assert_readable
+from tests.helpers.figures import assert_readable, assert_rows_readable, labelled
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 LINE = {"full": (6, 0.01), "mini:2": (2, 0.01), "single": (1, 0.01)}
@@ -369,7 +370,8 @@ def test_nothing_or_only_the_start_was_measured(rows):
     fig = comparison_figure(records[records["update"] < rows], trials)
     assert_readable(fig)
     assert [len(medians(ax)) for ax in fig.axes] == [3 * rows] * 3
-    assert all(line.get_marker() == "o" for line in medians(fig.axes[0]).values())
+    for arm, line in medians(fig.axes[0]).items():
+        assert (line.get_marker(), line.get_markevery()) == (style.marker(style.arm_colours(list(LINE))[arm]), None)
 
 
 def test_epochs_are_log_where_the_budget_ends_the_arms_far_apart():
@@ -520,3 +522,68 @@ def test_names_read_on_white():
         rgb = np.array(style.text_colour(colour))
         linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("width", [3.4, 7, 10])
+@pytest.mark.parametrize(
+    ("count", "label"), [*itertools.product([2, 5, 8, 12], ["m{}:{:g}", LONG]), (2, "x" * 150 + "{}{:g}")]
+)
+def test_no_text_touches_another_at_any_width(count, label, width):
+    records, trials, paths = simulated(arms_named(count, label), seeds=2, epochs=8)
+    records = records.assign(valid_loss=records["train_loss"] + 0.1, test_loss=records["train_loss"] + 0.2)
+    fig = comparison_figure(
+        records, trials, paths=paths, width=width, metric=["valid_loss", "train_loss"], final="test_loss",
+        title="line: no difference claimed (2 seeds)", note="interrupted: what was measured until then",
+    )  # fmt: skip
+    assert fig.get_figwidth() == width
+    assert_rows_readable(fig)
+    bare = comparison_figure(records, trials, width=width, xs=["samples"], caption=False)
+    assert_rows_readable(bare)
+    assert bare.get_figheight() < 0.75 * fig.get_figheight()
+
+
+def test_panels_stand_below_each_other_in_a_column_of_a_paper(line):
+    records, trials, _ = line
+    for width, rows in ((3.4, 3), (7, 1), (10, 1)):
+        axes = comparison_figure(records, trials, width=width).axes
+        assert len({round(ax.get_position().y0, 6) for ax in axes}) == rows
+
+
+def test_markers_tell_arms_apart_on_every_line_and_in_the_key(line):
+    records, trials, _ = line
+    looks = style.arm_colours(list(LINE))
+    for width in (7, 10):
+        fig = comparison_figure(records, trials, width=width)
+        for ax in fig.axes:
+            assert {arm: each.get_marker() for arm, each in medians(ax).items()} == {
+                arm: style.marker(look) for arm, look in looks.items()
+            }
+        samples = [artist for artist in fig.artists if isinstance(artist, Line2D) and artist.get_markevery() == [1]]
+        assert [each.get_marker() for each in samples] == [style.marker(look) for look in looks.values()]
+
+
+def test_final_values_stand_by_arm_with_their_median_or_a_cross():
+    tables = [small({0: [8, 4], 1: [8, 2], 2: [8, 3]}, "a"), small({0: [8, np.inf], 1: [8, 2]}, "b")]
+    records = pd.concat([table.assign(test_loss=table["train_loss"]) for table in tables], ignore_index=True)
+    trials = records[["arm", "seed"]].drop_duplicates()
+    trials = trials.assign(status=["finished", "finished", "finished", "diverged", "finished"])
+    ax = draw_ends(Figure().add_subplot(), records, trials, "test_loss", style.arm_colours(["a", "b"]))
+    assert [list(each.get_ydata()) for each in medians(ax).values()] == [[2, 3, 4], [2]]
+    (median,) = labelled(ax, "_median")
+    assert list(median.get_ydata()) == [3, 3]
+    (cross,) = labelled(ax, "_lost")
+    assert cross.get_xdata()[0] == 1
+
+
+def test_an_accuracy_has_a_linear_axis_and_a_diagnostic_its_own():
+    records = with_status(small({0: [0.01, 0.5, 0.9], 1: [0.1, 0.6, 0.99]}).assign(status="finished"))
+    records = records.assign(valid_accuracy=records["train_loss"], grad_norm=1000 ** records["train_loss"])
+    assert loss_limits(records, "valid_accuracy").scale == "linear"
+    assert loss_limits(records, "train_loss").scale == "log"
+    assert loss_limits(records, "grad_norm").scale == "log"
+
+
+def test_short_names_in_a_key_stay_in_one_line(line):
+    records, trials, _ = line
+    fig = comparison_figure(records, trials, width=3.4)
+    assert set(LINE) <= {text.get_text() for text in fig.texts}

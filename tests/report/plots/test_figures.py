@@ -355,7 +355,8 @@ def test_bars_end_at_the_median_and_misses_are_counted():
     assert [text for text in texts if "reached" in text] == [f"{k} of 10 reached it" for k in (8, 3, 0)]
     assert texts.count("never") == 1
     assert texts.count("∞") == 2
-    assert [line.get_color() for line in labelled(ax, "_lost")] == [style.PALETTE[i] for i in (1, 3, 4)]
+    looks = list(style.arm_colours(arms).values())
+    assert [line.get_color() for line in labelled(ax, "_lost")] == [looks[i] for i in (1, 3, 4)]
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     assert [len(line.get_xdata()) for line in dots] == [10, 8, 10, 3, 0]
     assert "Hatched: the median is a miss." in said(fig)

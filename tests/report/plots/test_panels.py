@@ -166,7 +166,7 @@ class TestWhereTheyStand:
         both = with_diagnostics(planar)
         fig = both.plot()
         assert len(fig.axes) == 6
-        assert "Further panels: noise_scale, grad_cosine." in said(fig)
+        assert "Further panels: noise_scale, grad_cosine." in said(fig).replace("\n", " ")
         assert_readable(fig)
 
     def test_one_panel_and_two(self, planar):

@@ -1,0 +1,58 @@
+"""Names and colours that a reader of figures is to see: those given in place of the arms' own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..core.parameters import suggestion
+from ..errors import ComparisonError, printable
+from ..results.merge import with_labels
+
+if TYPE_CHECKING:
+    from .result import Result
+
+
+def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping[str, str]) -> list[Result]:
+    """Give arms other labels and colours, in figures, tables and sentences.
+
+    A renamed arm keeps the colour and the marker that its own label has elsewhere.
+
+    Args:
+        results: One a workload.
+        labels: New labels by those that arms have.
+        colours: Hexadecimal colours by labels, new or old.
+
+    Returns:
+        Copies of the results; an arm that only some of them have is renamed in those.
+
+    Raises:
+        ComparisonError: No result has an arm of that name, or two arms would have one label.
+    """
+    known = list(dict.fromkeys(arm.label for result in results for arm in result.comparison.arms))
+    _refuse_unknown("--label", labels, known)
+    _refuse_unknown("--color", colours, [*known, *labels.values()])
+    shown = {old: printable(new) for old, new in labels.items()}
+    return [_named(result, shown, colours) for result in results]
+
+
+def _refuse_unknown(option: str, names: Iterable[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            hint = suggestion(name, known) or f"; there are {', '.join(known)}"
+            raise ComparisonError(f"{option}: there is no arm '{name}'{hint}")
+
+
+def _named(result: Result, labels: Mapping[str, str], colours: Mapping[str, str]) -> Result:
+    from .plots.looks import recoloured
+
+    own = [arm.label for arm in result.comparison.arms]
+    renamed = {old: new for old, new in labels.items() if old in own and old != new}
+    final = [renamed.get(label, label) for label in own]
+    for old, new in renamed.items():
+        if final.count(new) > 1:
+            raise ComparisonError(f"--label {new}={old}: another arm is called {new}, too; choose another label")
+    looks = {renamed.get(label, label): look for label, look in result.colours().items()}
+    chosen = {renamed.get(name, name): colour for name, colour in colours.items()}
+    return dataclasses.replace(with_labels(result, renamed), appearance=recoloured(looks, chosen))

@@ -1,0 +1,95 @@
+"""How figures are set and saved: width, resolution, what is drawn of their captions, and which column they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..analysis.statistics import final_columns, measured_columns
+from ..core.columns import run_key
+from ..core.parameters import suggestion
+from ..errors import ComparisonError
+from ..storage.run_dir import make_directory, write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PRINT_DPI = 300.0
+"""Dots an inch of the pictures that ``report`` writes: what journals ask for."""
+_SETTINGS = {"mark", "update", "epoch", "samples", "seconds", "split"}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """How a figure is set.
+
+    Attributes:
+        width: Inches; None: what suits the figure.
+        caption: Whether its explanations are drawn; else they are a text beside it.
+        dpi: Dots an inch; None: matplotlib's default.
+        metric: The column of the records that it shows; None: what the verdict speaks of.
+        ax: Axes to draw on in place of a figure of its own.
+    """
+
+    width: float | None = None
+    caption: bool = True
+    dpi: float | None = None
+    metric: str | None = None
+    ax: Axes | None = None
+
+    def __post_init__(self) -> None:
+        if self.width is not None and not 2.5 <= self.width <= 40:
+            raise ComparisonError(f"--width takes 2.5 to 40 inches, got {self.width:g}")
+        if self.dpi is not None and not 30 <= self.dpi <= 2400:
+            raise ComparisonError(f"--dpi takes 30 to 2400 dots an inch, got {self.dpi:g}")
+
+
+def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> None:
+    """Refuse a column that cannot be drawn.
+
+    Args:
+        metric: Its name.
+        records: The records.
+        final: Whether it is for a figure of final values, which the test set has too.
+
+    Raises:
+        ComparisonError: There is no such column, or it is none that is measured along a trial.
+    """
+    settings = {*_SETTINGS, *run_key(records), *final_columns(records)}
+    measured = measured_columns(records)
+    others = [
+        str(name)
+        for name, column in records.items()
+        if name not in {*measured, *settings} and pd.api.types.is_numeric_dtype(column) and not column.isna().all()
+    ]
+    if metric in final_columns(records) and not final:
+        raise ComparisonError(f"--metric: {metric} is measured once, when a trial has ended; --figure final draws it")
+    refuse_unknown(metric, [*measured, *others, *(final_columns(records) if final else [])])
+
+
+def refuse_unknown(metric: str, known: Sequence[str]) -> None:
+    """Raise :class:`ComparisonError`, with the nearest name, where ``metric`` is not among the known ones."""
+    if metric not in known:
+        hint = suggestion(metric, known) or f"; there are {', '.join(known)}"
+        raise ComparisonError(f"--metric: no column '{metric}' is measured{hint}")
+
+
+def save_figure(picture: Figure, out: Path, name: str, formats: Sequence[str], paper: Paper) -> list[Path]:
+    """Write a figure in each format, and what explains it to a text beside it where that is not drawn.
+
+    Returns:
+        The figures' files.
+    """
+    make_directory(out)
+    paths = [out / f"{name}.{suffix}" for suffix in formats]
+    for path in paths:
+        write_atomically(path, picture.savefig)
+    said = getattr(picture, "caption", "")
+    if not paper.caption and paths:
+        write_atomically(out / f"{name}.txt", lambda path: path.write_text(f"{said}\n", encoding="utf-8"))
+    return paths

@@ -1,0 +1,177 @@
+"""How arms look: a colour, a marker and dashes that belong to an arm's name, wherever it stands among others."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+from numpy.typing import NDArray
+
+Dashes = str | tuple[float, tuple[float, ...]]
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is too pale for a line on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "*")
+DASHES: tuple[Dashes, ...] = ("solid", (0, (3.2, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+LIGHTEST, DARKEST = 70.0, 26.0
+"""CIE L* of the ends of a family of many arms."""
+SALT = "6658"
+"""Makes the hues that names prefer differ for the strategies that come along (see the tests)."""
+
+
+class Look(str):
+    """A colour as matplotlib takes it, which also carries the marker and the dashes of its arm."""
+
+    marker: str
+    dashes: Dashes
+
+    def __new__(cls, colour: str, marker: str = "o", dashes: Dashes = "solid") -> Look:
+        """Make the colour, with what tells its arm apart where colours do not."""
+        look = super().__new__(cls, colour)
+        look.marker, look.dashes = marker, dashes
+        return look
+
+
+def arm_colours(arms: Sequence[str]) -> dict[str, str]:
+    """Give each arm a :class:`Look` that depends on the names, never on their order.
+
+    Arms whose labels differ in one number alone are a family, such as one strategy at many rates or batch sizes: it has
+    one hue, from light to dark as the number grows; of several numbers it is the one with most values. A family has the hue
+    that its name prefers, unless a shorter name among these has it. From the eighth family on hues come round, with other
+    dashes. Markers are given likewise, an arm each.
+
+    Args:
+        arms: The labels.
+
+    Returns:
+        The looks by label, in the order of ``arms``.
+    """
+    families = _families(list(dict.fromkeys(arms)))
+    hues, markers = _shared_out(list(families), len(PALETTE)), _shared_out(list(arms), len(MARKERS))
+    looks: dict[str, str] = {}
+    for name, members in families.items():
+        hue, turn = hues[name]
+        members = sorted(members, key=lambda arm: (_numbers(arm), arm))
+        for arm, colour in zip(members, shades(PALETTE[hue], len(members)), strict=True):
+            looks[arm] = Look(colour, MARKERS[markers[arm][0]], DASHES[turn % len(DASHES)])
+    return {arm: looks[arm] for arm in arms}
+
+
+def recoloured(looks: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, str]:
+    """The looks with other colours where ``colours`` has some; markers and dashes stay."""
+    return {arm: Look(colours.get(arm, look), marker(look), dashes(look)) for arm, look in looks.items()}
+
+
+def marker(colour: str) -> str:
+    """The marker of an arm of this look; a circle for a plain colour."""
+    return colour.marker if isinstance(colour, Look) else MARKERS[0]
+
+
+def dashes(colour: str) -> Dashes:
+    """The dashes of an arm of this look; solid for a plain colour."""
+    return colour.dashes if isinstance(colour, Look) else DASHES[0]
+
+
+def line_styles(colours: Mapping[str, str]) -> dict[str, Dashes]:
+    """The dashes of each arm."""
+    return {arm: dashes(colour) for arm, colour in colours.items()}
+
+
+def sample(colour: str, width: float = 1.8) -> dict[str, Any]:
+    """The look of a line of three points that stands for an arm in a key."""
+    return {
+        "color": colour,
+        "linestyle": dashes(colour),
+        "linewidth": width,
+        "marker": marker(colour),
+        "markersize": 6.0 if marker(colour) in "P*" else 4.5,
+        "markeredgewidth": 0.0,
+        "markevery": [1],
+    }
+
+
+def family(label: str) -> str:
+    """The label without its numbers: ``mini@adam`` of ``mini:32@adam:lr=0.1``."""
+    return "@".join(":".join(_without_numbers(part)) for part in label.split("@"))
+
+
+def _families(arms: Sequence[str]) -> dict[str, list[str]]:
+    """The arms of each family by its name; one whose arms differ in several numbers is split by all but one of them."""
+    whole: dict[str, list[str]] = {}
+    for arm in arms:
+        whole.setdefault(family(arm), []).append(arm)
+    found: dict[str, list[str]] = {}
+    for name, members in whole.items():
+        parts: dict[tuple[float, ...], list[str]] = {}
+        numbers = {arm: _numbers(arm) for arm in members}
+        alike = len({len(each) for each in numbers.values()}) == 1
+        counts = [len(set(column)) for column in zip(*numbers.values(), strict=True)] if alike else []
+        for arm in members:
+            others = [value for i, value in enumerate(numbers[arm]) if i != counts.index(max(counts))] if counts else []
+            parts.setdefault(tuple(others), []).append(arm)
+        for i, others_of_part in enumerate(sorted(parts)):
+            # The first keeps the hue of the family's name.
+            found[name if i == 0 else f"{name} {others_of_part}"] = parts[others_of_part]
+    return found
+
+
+def _without_numbers(part: str) -> list[str]:
+    head, *options = part.split(":")
+    return [head, *(option for option in options if not re.search(r"\d", option))]
+
+
+def _numbers(label: str) -> tuple[float, ...]:
+    return tuple(float(found) for found in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", label))
+
+
+def _shared_out(names: Sequence[str], count: int) -> dict[str, tuple[int, int]]:
+    """Of each name one of ``count`` things, and how many names had it before: shorter names choose first."""
+    taken = [0] * count
+    found: dict[str, tuple[int, int]] = {}
+    for name in sorted(set(names), key=lambda name: (len(name), name)):
+        choice = min(_preferred(name, count), key=lambda i: taken[i])
+        found[name] = choice, taken[choice]
+        taken[choice] += 1
+    return found
+
+
+def _preferred(name: str, count: int) -> list[int]:
+    """The numbers below ``count`` in an order that the name alone decides."""
+    return sorted(range(count), key=lambda i: hashlib.sha256(f"{SALT} {name} {i}".encode()).digest())
+
+
+def shades(colour: str, count: int) -> list[str]:
+    """So many shades of a colour, from light to dark in even steps of CIE L*; one is the colour itself."""
+    if count == 1:
+        return [colour]
+    half = min((LIGHTEST - DARKEST) / 2, 9.0 * (count - 1))
+    middle = (LIGHTEST + DARKEST) / 2
+    return [_of_lightness(colour, value) for value in np.linspace(middle + half, middle - half, count)]
+
+
+def _of_lightness(colour: str, target: float) -> str:
+    """The colour mixed with white or black until it has this CIE L*."""
+    rgb = np.array(to_rgb(colour))
+    end = np.ones(3) if lightness(rgb) < target else np.zeros(3)
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        share = (low + high) / 2
+        mixed = rgb + share * (end - rgb)
+        low, high = (share, high) if (lightness(mixed) < target) == bool(end[0]) else (low, share)
+    return to_hex(tuple((rgb + low * (end - rgb)).tolist())).upper()
+
+
+def luminance(rgb: NDArray[np.float64]) -> float:
+    """The relative luminance of a colour in sRGB, float[3] (WCAG 2)."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def lightness(rgb: NDArray[np.float64]) -> float:
+    """CIE L* of a colour in sRGB, float[3]: 0 is black, 100 white."""
+    y = luminance(rgb)
+    return 116 * y ** (1 / 3) - 16 if y > 216 / 24389 else y * 24389 / 27
