@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -90,7 +91,7 @@ def test_all_that_a_run_prints_fits_into_the_terminal(result, width, terminal, w
     out = io.StringIO()
     say._out = Console(file=out, width=width, force_terminal=terminal, no_color=True, highlight=False, soft_wrap=True,
                        color_system=None, legacy_windows=False)  # fmt: skip
-    say.result(result, [], 0)
+    say.result(result, [Path("runs/one/comparison.png")], 0)
     text = out.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "")
     tables = [line for line in text.splitlines() if terminal or "  " in line.lstrip()]
     assert len(tables) >= 15

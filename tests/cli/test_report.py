@@ -312,9 +312,9 @@ def test_an_arm_is_shown_by_its_label_and_in_its_colour(line, tmp_path, capsys):
     rows = capsys.readouterr().out.splitlines()
     assert [row.partition(",")[0] for row in rows[1:]] == ["full", "Ours", "full (control)"]
     assert run("report", line, *named, "--format", "png,html", "--out", tmp_path) == 0
-    assert "Ours ends" in (shown := capsys.readouterr().out) or "Ours is" in shown
+    assert "\n1. Ours: " in (shown := capsys.readouterr().out)
     assert "mini:2" not in shown.partition("plot:")[0]
-    page = (tmp_path / "comparison.html").read_text()
+    page = (tmp_path / "run-report.html").read_text()
     assert "--c:#123456" in page
     assert "--c:#aabbcc" in page
 

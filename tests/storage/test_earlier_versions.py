@@ -63,7 +63,7 @@ def test_it_loads_with_all_that_was_measured(earlier):
 def test_it_is_drawn(earlier, tmp_path, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["report", str(earlier), "--format", "png,html", "--out", str(tmp_path / "drawn")])
-    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"comparison.png", "comparison.html"}
+    assert {path.name for path in (tmp_path / "drawn").iterdir()} == {"run-comparison.png", "run-report.html"}
     assert "single" in capsys.readouterr().out
 
 

@@ -275,7 +275,7 @@ def test_saved_comparison_can_be_prepared_again(registry, result, saved):
 
 
 def test_run_counts_as_finished_only_once_everything_is_written(tmp_path, monkeypatch):
-    def fail(_: Result) -> None:
+    def fail(_: Result, metric: str | None) -> None:
         raise RuntimeError("cannot draw")
 
     monkeypatch.setattr(Result, "plot", fail)

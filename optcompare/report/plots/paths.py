@@ -214,7 +214,7 @@ class Maps:
 
     def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str], width: float = style.WIDTH) -> None:
         self.paths, self.colours = paths, colours
-        self.columns = max(1, min(_columns(len(colours)), int(width / 2.3)))
+        self.columns = max(1, min(_columns(len(colours)), int(width / 2.0)))
         (_, low), (_, high) = extent(paths)
         self.left = scales.left_of(Limits(float(low), float(high), "linear"))
         self.width = (width - self.left - style.MARGIN - (self.columns - 1) * GAP) / self.columns

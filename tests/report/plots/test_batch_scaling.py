@@ -220,8 +220,8 @@ class TestPareto:
         found = study(sizes=(1, 4, 16, 64), updates={1: 400, 4: 100, 16: 100, 64: 25}, jitter=0.0)
         assert found[0].table["front"].tolist() == [False, True, False, True]
         ax = panel(found, PARETO)
-        assert sorted(marks(ax, "o", style.PALETTE[0])) == [25, 100]
-        assert sorted(marks(ax, "o", "white")) == [100, 400]
+        assert sorted(marks(ax, style.marker(SGD), SGD)) == [25, 100]
+        assert sorted(marks(ax, style.marker(SGD), "white")) == [100, 400]
         assert set(texts(ax)) == {"1", "4", "16", "64"}
 
     def test_names_avoid_the_lines(self):

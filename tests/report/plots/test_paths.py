@@ -31,12 +31,19 @@ def pixels(fig: Figure) -> np.ndarray:
 
 
 def star_of(fig: Figure, ax: Axes) -> np.ndarray:
-    """The centroid of the pixels that the star of these axes changes, from the lower left corner."""
+    """The centroid of the pixels that the star of these axes changes, from the lower left corner.
+
+    Paths are hidden meanwhile: where one of the star's colour runs below it, it changes less there.
+    """
     (star,) = labelled(ax, "_minimum")
+    shown = [artist for artist in (*ax.lines, *ax.collections) if artist is not star and artist.get_visible()]
+    for artist in shown:
+        artist.set_visible(False)
     other = pixels(fig)
     star.set_visible(False)
     changed = np.abs(pixels(fig) - other).sum(axis=2)
-    star.set_visible(True)
+    for artist in (star, *shown):
+        artist.set_visible(True)
     rows, columns = np.nonzero(changed)
     weights = changed[rows, columns]
     return np.array(
