@@ -74,6 +74,11 @@ def describe_environment(
     }
 
 
+def is_of_these_sources(environment: Mapping[str, Any]) -> bool:
+    """Whether what wrote a run directory is this optcompare, to the last line of its source files."""
+    return environment.get("code_sha256") == sources_sha256(Path(__file__))
+
+
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What has changed between two environments that could change a result, a line each.
 

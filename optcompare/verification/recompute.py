@@ -20,6 +20,7 @@ from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.journal import Kept, key_of, key_of_row
+from ..storage.provenance import is_of_these_sources
 from ..training.shared_init import fingerprint
 from .retrain import shortened
 
@@ -109,7 +110,7 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
         )
     now = {check.name: check for check in again}
     claims = [dataclasses.replace(claim, name=_RENAMED.get(claim.name, claim.name)) for claim in result.certificate]
-    content = _words if result.environment.get("optcompare") == installed_version() else _numbers
+    content = _words if is_of_these_sources(result.environment) else _numbers  # others may word it otherwise
     wrong = [
         f"it says of {claim.name} that {'it held' if claim.held else 'it did not hold'}: {claim.detail}; the tables say "
         f"that it {'held' if now[claim.name].held else 'did not'}: {now[claim.name].detail}"
@@ -152,9 +153,10 @@ def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Find
     with suppress(OSError):  # the check of the files says so
         if (directory / run_dir.SUMMARY).read_bytes() != summary:
             wrong.append(f"{run_dir.SUMMARY} is not what the tables give")
-    maker = result.environment.get("optcompare")
-    if about.get("verdict") != verdict and maker != installed_version() and not wrong:
-        said = f"summary.csv comes out the same; the verdict of version {maker} is worded otherwise by this one"
+    if about.get("verdict") != verdict and not is_of_these_sources(result.environment) and not wrong:
+        maker = result.environment.get("optcompare")
+        whose = f"version {maker}" if maker != installed_version() else f"other sources of version {maker}"
+        said = f"summary.csv comes out the same; the verdict of {whose} is worded otherwise by this one"
         return Finding(name, None, f"{said}: {' '.join(verdict)}")
     if about.get("verdict") != verdict:
         wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")

@@ -379,6 +379,20 @@ def test_a_claimed_verdict_is_held_against_the_tables():
     assert broken(directory, trials=0) == ["conclusions"]
 
 
+def test_sentences_of_other_sources_may_be_worded_otherwise_but_say_the_same_numbers():
+    directory = run()
+    about = json.loads((directory / "comparison.json").read_text())
+    worded = [{**check, "detail": f"in other words, {check['detail']}"} for check in about["certificate"]]
+    other = {"environment": {**about["environment"], "code_sha256": "0" * 64}, "verdict": ["full is best."]}
+    edited(directory, certificate=worded, **other)
+    checks = found(directory, trials=0)
+    assert checks["certificate"][0] is True
+    assert checks["conclusions"][0] is None
+    assert "the verdict of other sources of version" in checks["conclusions"][1]
+    edited(directory, certificate=[{**check, "detail": check["detail"] + " 7"} for check in worded], **other)
+    assert found(directory, trials=0)["certificate"][0] is False
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
