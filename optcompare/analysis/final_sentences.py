@@ -35,7 +35,8 @@ def final_sentences(
     """Say which arms end lower or higher than the baseline, and rank them all.
 
     An arm stands before the baseline where it is better by the mean difference, or, where a trial was lost, by wins against
-    losses, which is what its test counts. On either side of the baseline arms are ordered by lost trials, then by the mean.
+    losses, which is what its test counts. On either side of the baseline arms are ordered by lost trials, then by the mean
+    difference, or, where any trial was lost, by the mean of the others.
 
     Args:
         table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
@@ -49,15 +50,15 @@ def final_sentences(
     """
     table = table.assign(claimed=table["claimed"] & (not unclaimed))
     baseline, rows = str(table["baseline"].iloc[0]), {str(row["arm"]): row for _, row in table.iterrows()}
-    lower_wins = column.endswith("_loss")
+    lower_wins, lost = column.endswith("_loss"), any(ends[arm].lost for arm in (baseline, *rows))
 
     def place(arm: str) -> tuple[int, int, float]:
         if arm == baseline:
             return (0, 0, 0.0)
         row = rows[arm]
-        apart = row["difference"] if math.isfinite(row["difference"]) else ends[arm].mean - ends[baseline].mean
+        value = ends[arm].mean if lost else row["difference"]
         side = -1 if row["wins"] + row["losses"] and bool(row["lower"]) == lower_wins else 1
-        return (side, ends[arm].lost, math.inf if math.isnan(apart) else apart if lower_wins else -apart)
+        return (side, ends[arm].lost, math.inf if math.isnan(value) else value if lower_wins else -value)
 
     def entry(arm: str) -> str:
         if arm != baseline:
@@ -66,7 +67,6 @@ def final_sentences(
 
     ranked = sorted([baseline, *rows], key=place)
     claims = "; ".join(_claims(table, baseline, unit, unclaimed))
-    lost = any(ends[arm].lost for arm in ranked)
     best = "best ranked" if lost else "lowest mean" if lower_wins else "highest mean"
     finding = (
         f"Final {column}: {claims}. {best.capitalize()}: {ranked[0]}."

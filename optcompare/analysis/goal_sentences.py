@@ -16,7 +16,7 @@ def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool
     """Say which arms reach the goal with fewer samples than the baseline, and rank them all.
 
     An arm stands before the baseline where it needs fewer samples by the mean ratio, or, with any miss, by wins against
-    losses. On either side of the baseline arms are ordered by misses, then by the ratio.
+    losses. On either side of the baseline arms are ordered by misses, then by the ratio, or, with any miss, by the median.
 
     Args:
         table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
@@ -32,13 +32,15 @@ def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool
     table = table.assign(goal_claimed=table["goal_claimed"] & table["goal_enough_seeds"] & (not unclaimed))
     baseline, rows = str(table["baseline"].iloc[0]), {str(row["arm"]): row for _, row in table.iterrows()}
     most = table.iloc[int(table["goal_seeds"].argmax())]
+    whole = table["goal_pairs"].equals(table["goal_seeds"])
 
     def place(arm: str) -> tuple[int, int, float]:
         if arm == baseline:
             return (0, 0, 1.0)
         row, misses = rows[arm], int(rows[arm]["goal_seeds"] - rows[arm]["goal_hits"])
         side = -1 if row["goal_fewer"] else 1
-        return (side, misses, math.inf if math.isnan(row["goal_ratio"]) else float(row["goal_ratio"]))
+        cost = float(row["goal_ratio"] if whole else row["goal_median"])
+        return (side, misses, math.inf if math.isnan(cost) else cost)
 
     def entry(arm: str) -> str:
         if arm != baseline:
@@ -47,7 +49,7 @@ def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool
 
     ranked = sorted([baseline, *rows], key=place)
     said = "; ".join([*_claims(table, baseline, unit, unclaimed), *_reached(table, unit)])
-    best = "fewest" if table["goal_pairs"].equals(table["goal_seeds"]) else "best ranked"
+    best = "fewest" if whole else "best ranked"
     top = f"{best.capitalize()}: {ranked[0]}." if said else f"{best}: {ranked[0]}."
     finding = f"Samples to {name}: {said}. {top}" if said else f"Samples to {name}, {top}"
     if not table[["goal_wins", "goal_losses"]].any(axis=None):
@@ -90,6 +92,7 @@ def _of_arm(row: pd.Series, unit: str, unclaimed: bool) -> str:
     if seeds == 0:
         return f"shares no {unit} with {baseline}"
     hits = f"reached on {row['goal_hits']} of {count(seeds, unit)}"
+    hits += f" (median {row['goal_median']:,.0f} samples)" if math.isfinite(row["goal_median"]) else ""
     missed = row["goal_hits"] < seeds or row["goal_baseline_hits"] < seeds
     if row["goal_ties"] == seeds:
         return f"as many samples as {baseline} ({count(seeds, unit)})" if row["goal_hits"] else f"{hits}, as {baseline}"

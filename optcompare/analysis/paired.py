@@ -31,7 +31,7 @@ COLUMNS = (
     "equal_p", "equal_p_holm", "equal_claimed", "goal_n", "goal_ratio", "goal_ratio_low", "goal_ratio_high",
     "goal_wins", "goal_losses", "goal_ties", "goal_fewer", "goal_at_odds", "goal_test", "goal_p", "goal_p_holm",
     "goal_claimed", "goal_enough_seeds", "goal_resolution", "goal_pairs", "goal_seeds", "goal_hits",
-    "goal_baseline_hits", "same_start", "one_run_seeds", "comparisons", "seeds_needed",
+    "goal_baseline_hits", "goal_median", "same_start", "one_run_seeds", "comparisons", "seeds_needed",
 )  # fmt: skip
 
 
@@ -75,7 +75,8 @@ def pairs(
     - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations. Equal logs are
       tested too: marks are coarse, so that trials which differ may reach the goal at the same one;
     - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that reached the goal
-      and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared trials, those that reached it.
+      and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared trials, those that reached it;
+      ``goal_median``: the arm's median samples over these, with a miss as infinite.
 
     ``p_holm, goal_p_holm, equal_p_holm`` are corrected by Holm over all tests of the table and those of earlier looks at
     the same trials; ``claimed, goal_claimed, equal_claimed``: at most the level of the look; ``enough_seeds,
@@ -247,7 +248,7 @@ def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, c
 
 def _to_goal(pairing: Pairing | None) -> dict[str, object]:
     """From ``samples, resolution`` of both; a trial that was interrupted before its goal is left out, with its pair."""
-    empty = dict.fromkeys(("goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_p", "goal_resolution"), math.nan)
+    empty = dict.fromkeys(("goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_p", "goal_resolution", "goal_median"), math.nan)
     counted = dict.fromkeys(("n", "wins", "losses", "ties", "pairs", "seeds", "hits", "baseline_hits"), 0)
     row: dict[str, object] = {
         **empty,
@@ -273,6 +274,7 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
         "goal_pairs": int(both.sum()),
         "goal_seeds": len(a),
         "goal_hits": int(np.isfinite(a).sum()),
+        "goal_median": float(np.median(a)) if len(a) else math.nan,
         "goal_baseline_hits": int(np.isfinite(b).sum()),
     }
     if len(a) > 1 and better.any():  # where no arm ever needs fewer there is nothing to test

@@ -258,14 +258,28 @@ def test_no_ratio_is_claimed_with_a_miss_which_ranks_as_the_worst():
     eight: Ends = [(50, 0.25 + 1.5 * lean) for lean in LEAN[:8]] + [(INF, 1.5)] * 2
     assert tell(full=FULL, mini=eight)[:3] == [
         "Samples to train_loss 1: no difference from full can be claimed. Best ranked: mini.",
-        "1. mini: reached on 8 of 10 seeds, fewer on 8 of 10 seeds: not claimed (Holm p = 0.219)",
+        "1. mini: reached on 8 of 10 seeds (median 5,000 samples), fewer on 8 of 10 seeds: not claimed (Holm p = 0.219)",
         "2. full: baseline, reached on 10 of 10 seeds",
     ]
     assert tell(full=[(INF, 1.5)] * 3 + FULL[3:], mini=MINI)[:3] == [
         "Samples to train_loss 1: mini needs fewer than full, seed by seed. Best ranked: mini.",
-        "1. mini: reached on 10 of 10 seeds, fewer on 10 of 10 seeds: claimed fewer, a miss as the most (Holm p = 0.00391)",
+        "1. mini: reached on 10 of 10 seeds (median 3,750 samples), fewer on 10 of 10 seeds: claimed fewer, a miss as the "
+        "most (Holm p = 0.00391)",
         "2. full: baseline, reached on 7 of 10 seeds",
     ]
+
+
+def test_where_the_baseline_misses_arms_are_ranked_by_their_median_samples():
+    told = tell(full=[(INF, 2.0)] * 10, slow=[(80, 0.5)] * 10, fast=[(20 + seed % 2, 0.5) for seed in range(10)])
+    assert told[0] == "Samples to train_loss 1: slow and fast need fewer than full, seed by seed. Best ranked: fast."
+    assert told[1].startswith("1. fast: reached on 10 of 10 seeds (median 2,050 samples), fewer on 10 of 10 seeds")
+    assert told[2].startswith("2. slow: reached on 10 of 10 seeds (median 8,000 samples), fewer on 10 of 10 seeds")
+    assert told[3] == "3. full: baseline, reached on 0 of 10 seeds"
+
+
+def test_where_the_baseline_is_lost_arms_are_ranked_by_their_means():
+    told = tell(goal=None, full=[(INF, INF)] * 10, high=[(INF, 0.5)] * 10, low=[(INF, 0.25)] * 10)
+    assert [line.partition(":")[0] for line in told[1:4]] == ["1. low", "2. high", "3. full"]
 
 
 def test_goal_that_nobody_reaches():
@@ -359,7 +373,7 @@ def test_arms_are_ranked_on_either_side_of_the_baseline():
         "4. same: as many samples as full (10 seeds)",
         "5. slow: 2.83 times more samples (95% interval 2.18 to 3.67), fewer on 0 of 10 seeds: claimed more "
         "(Holm p = 0.0234)",
-        "6. lost: reached on 9 of 10 seeds, fewer on 0 of 10 seeds and equal on 9: not claimed (Holm p = 1)",
+        "6. lost: reached on 9 of 10 seeds (median 10,000 samples), fewer on 0 of 10 seeds and equal on 9: not claimed (Holm p = 1)",
         "7. never: reached on 0 of 10 seeds, fewer on 0 of 10 seeds: claimed more, a miss as the most (Holm p = 0.0234)",
         "Final train_loss: mini and close end lower, slow and never end higher than full, seed by seed. Best ranked: mini.",
         f"1. mini: {LOWER} (Holm p = 0.0234)",
