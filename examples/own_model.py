@@ -25,7 +25,7 @@ result = optcompare.compare(
     strategies=["full", "mini:8", "mini:32"],
     optimizers=["sgd:momentum=0.9", "adam"],
     lr=0.01,
-    seeds=8,
+    seeds=10,
     epochs=15,
 )
 print("\n".join(result.verdict()))

@@ -9,7 +9,7 @@ import optcompare
 
 GOALS = {"digits": "train_loss=0.5", "breast-cancer": "train_loss=0.2", "diabetes": "train_loss=0.5"}
 runs = [
-    optcompare.compare(workload, ["full", "mini:16", "mini:64", "single"], goal=goal, tune=3, seeds=5, epochs=20)
+    optcompare.compare(workload, ["full", "mini:16", "mini:64", "single"], goal=goal, tune=3, seeds=10, epochs=20)
     for workload, goal in GOALS.items()
 ]
 for run in runs:

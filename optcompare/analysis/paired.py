@@ -248,10 +248,10 @@ def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, c
 
 def _to_goal(pairing: Pairing | None) -> dict[str, object]:
     """From ``samples, resolution`` of both; a trial that was interrupted before its goal is left out, with its pair."""
-    empty = dict.fromkeys(("goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_p", "goal_resolution", "goal_median"), math.nan)
+    unknown = ("ratio", "ratio_low", "ratio_high", "p", "resolution", "median")
     counted = dict.fromkeys(("n", "wins", "losses", "ties", "pairs", "seeds", "hits", "baseline_hits"), 0)
     row: dict[str, object] = {
-        **empty,
+        **{f"goal_{name}": math.nan for name in unknown},
         **{f"goal_{name}": count for name, count in counted.items()},
         "goal_test": "",
         "goal_fewer": False,

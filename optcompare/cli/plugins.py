@@ -39,7 +39,7 @@ def new_plugin(name: str, out: Path) -> None:
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
     """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters."""
-    from .terminal import print_entries
+    from .listings import print_entries
 
     registry = _registry(plugin)
     for each in [kind] if kind else KINDS:
@@ -50,7 +50,7 @@ def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def plugins(plugin: tuple[str, ...]) -> None:
     """Lists the plugins that were found, and what each adds."""
-    from .terminal import print_plugins
+    from .listings import print_plugins
 
     registry = _registry(plugin)
     print_plugins(registry.plugins(), {kind: _entries(registry, kind) for kind in KINDS})

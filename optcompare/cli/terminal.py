@@ -1,15 +1,14 @@
-"""What the command line shows: the question, progress, the summary, the certificate, the lists."""
+"""What the command line shows of a comparison: the question, progress, the summary, the verdict, the certificate."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -18,10 +17,8 @@ from rich.text import Text
 from ..analysis.statistics import estimated, on_shared_clock
 from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
-from ..core.parameters import parameters
 from ..errors import printable
 from ..execution.progress import Lines, progress
-from ..interfaces.optimizer import hyperparameters
 from ..report.table import (
     OF_GOAL,
     SCALING_LEGEND,
@@ -45,12 +42,10 @@ from .next_steps import next_steps
 if TYPE_CHECKING:
     from ..execution.expected_time import Expected
     from ..planning.dry_run import Estimate
-    from ..registry.manager import Entry, PluginInfo
     from ..report.result import Result
     from ..verification.recompute import Finding
 
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}
-_IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
 
 
 class Reporter:
@@ -93,8 +88,9 @@ class Reporter:
         arms = "arm" if len(estimates) == 1 else "arms"
         tuning = sum(trial.phase == "tune" for trial in trials)
         of_tuning = f", {tuning} of them to tune" if tuning else ""
-        lanes = f" ({expected.in_lanes} of them side by side in lanes)" if expected.in_lanes else ""
-        self._say(f"{len(trials)} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}.")
+        many = "all" if expected.in_lanes == len(trials) else f"{expected.in_lanes:,}"
+        lanes = f", {many} of them in lanes (side by side)," if expected.in_lanes else ""
+        self._say(f"{len(trials):,} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}.")
         self._say("Dry run: nothing was trained.")
 
     @contextmanager
@@ -291,39 +287,3 @@ def summary_as(form: str, result: Result, wide: bool = False) -> str:
         return str(summary.to_csv(index=False)).rstrip()
     cells = summary_cells(summary) if wide else short_cells(summary, [result.compared, result.verdict_on])
     return markdown(*cells) if form == "md" else latex(*cells)
-
-
-def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:
-    """Each registered thing: its name, what it is, and its parameters with their defaults."""
-    out = Console(highlight=False)
-    if title:
-        out.print(Text(kind, style="bold underline"))
-    for entry in entries.values():
-        known = _parameters(kind, entry.factory)
-        doc = " ".join((inspect.getdoc(entry.factory) or "").partition("\n\n")[0].split())
-        out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
-        shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
-        if shown:
-            out.print(Text(f"    {shown}", style="dim"), soft_wrap=not out.is_terminal)
-    if kind == "optimizers":
-        hint = "any other by its path, such as pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME"
-        out.print(Text(hint, style="dim"), soft_wrap=not out.is_terminal)
-
-
-def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
-    if kind in ("executors", "panels", "trackers"):
-        return ()  # executors and trackers take an address, not a spec
-    return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
-
-
-def print_plugins(plugins: Sequence[PluginInfo], entries: Mapping[str, Mapping[str, Entry]]) -> None:
-    """A line for each plugin: name, version, module, what it adds."""
-    out = Console(highlight=False, soft_wrap=True)
-    for plugin in plugins:
-        adds = [
-            f"{kind}: {', '.join(names)}"
-            for kind, all_ in entries.items()
-            if (names := [entry.name for entry in all_.values() if entry.plugin == plugin.name])
-        ]
-        version = f" {plugin.version}" if plugin.version else ""
-        out.print(Text.assemble((plugin.name, "bold"), f"{version}  {plugin.source}  {'; '.join(adds) or 'observer'}"))

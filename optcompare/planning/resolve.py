@@ -219,11 +219,11 @@ def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:
 
 
 def _control(baseline: Arm, batch_size: int) -> Arm:
-    """The baseline again with its gradients accumulated in other chunks: the same mathematics, other rounding."""
+    """The baseline again with its gradients accumulated in other pieces: the same mathematics, other rounding."""
     rows = min(batch_size, baseline.chunk)
     if rows < 2:
         raise ComparisonError(
-            f"--control accumulates the baseline's gradients in other chunks, and {baseline.label} updates on single "
+            f"--control accumulates the baseline's gradients in other pieces, and {baseline.label} updates on single "
             "samples; choose another with --baseline"
         )
     return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))

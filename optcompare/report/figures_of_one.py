@@ -140,11 +140,12 @@ def goal_of(result: Result, cost: str, paper: Paper) -> Figure:
 
 def scaling_of(result: Result, paper: Paper) -> Figure:
     from .plots.batch_scaling import scaling_figure
-    from .plots.style import arm_colours
+    from .plots.looks import arm_colours, recoloured
 
     curves = result.scaling()
     if not curves:
         raise ComparisonError(f"there is nothing to draw: {result.recommendation()[0]}")
-    colours = arm_colours([curve.optimizer for curve in curves])
+    looks = arm_colours([curve.optimizer for curve in curves])
+    colours = recoloured(looks, result.appearance or {})
     title = f"{result.comparison.workload.label}: what the batch size costs to {result.goal}"
     return scaling_figure(curves, colours, goal=str(result.goal), title=title, **settings(paper))

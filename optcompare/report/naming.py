@@ -22,7 +22,7 @@ def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping
     Args:
         results: One a workload.
         labels: New labels by those that arms have.
-        colours: Hexadecimal colours by labels, new or old.
+        colours: Hexadecimal colours by labels, new or old; of a batch-size study also by optimizers.
 
     Returns:
         Copies of the results; an arm that only some of them have is renamed in those.
@@ -31,8 +31,11 @@ def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping
         ComparisonError: No result has an arm of that name, or two arms would have one label.
     """
     known = list(dict.fromkeys(arm.label for result in results for arm in result.comparison.arms))
+    studied = [
+        arm.optimizer.label for result in results if result.comparison.stop_at_goal for arm in result.comparison.arms
+    ]
     _refuse_unknown("--label", labels, known)
-    _refuse_unknown("--color", colours, [*known, *labels.values()])
+    _refuse_unknown("--color", colours, list(dict.fromkeys([*known, *labels.values(), *studied])))
     shown = {old: printable(new) for old, new in labels.items()}
     return [_named(result, shown, colours) for result in results]
 
@@ -55,4 +58,5 @@ def _named(result: Result, labels: Mapping[str, str], colours: Mapping[str, str]
             raise ComparisonError(f"--label {new}={old}: another arm is called {new}, too; choose another label")
     looks = {renamed.get(label, label): look for label, look in result.colours().items()}
     chosen = {renamed.get(name, name): colour for name, colour in colours.items()}
-    return dataclasses.replace(with_labels(result, renamed), appearance=recoloured(looks, chosen))
+    others = {name: colour for name, colour in chosen.items() if name not in looks}
+    return dataclasses.replace(with_labels(result, renamed), appearance={**recoloured(looks, chosen), **others})

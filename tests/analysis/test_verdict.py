@@ -373,7 +373,8 @@ def test_arms_are_ranked_on_either_side_of_the_baseline():
         "4. same: as many samples as full (10 seeds)",
         "5. slow: 2.83 times more samples (95% interval 2.18 to 3.67), fewer on 0 of 10 seeds: claimed more "
         "(Holm p = 0.0234)",
-        "6. lost: reached on 9 of 10 seeds (median 10,000 samples), fewer on 0 of 10 seeds and equal on 9: not claimed (Holm p = 1)",
+        "6. lost: reached on 9 of 10 seeds (median 10,000 samples), fewer on 0 of 10 seeds and equal on 9: "
+        "not claimed (Holm p = 1)",
         "7. never: reached on 0 of 10 seeds, fewer on 0 of 10 seeds: claimed more, a miss as the most (Holm p = 0.0234)",
         "Final train_loss: mini and close end lower, slow and never end higher than full, seed by seed. Best ranked: mini.",
         f"1. mini: {LOWER} (Holm p = 0.0234)",

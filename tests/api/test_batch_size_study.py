@@ -306,6 +306,14 @@ class TestCommand:
         assert "this is no batch-size study" in capsys.readouterr().err
 
 
+def test_a_study_is_drawn_in_the_colour_that_is_given_for_its_optimizer(study, tmp_path, capsys):
+    draw = ("report", str(study), "--figure", "scaling", "--format", "svg", "--out", str(tmp_path))
+    assert run(*draw, "--color", "sgd=#0A0B0C") == 0
+    assert "#0a0b0c" in (tmp_path / "run-scaling.svg").read_text("utf-8")
+    assert run(*draw, "--color", "sdg=#0A0B0C") == 2
+    assert "there is no arm 'sdg' (did you mean 'sgd'?)" in capsys.readouterr().err
+
+
 def test_a_study_that_is_extended_is_drawn_and_said_again(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = ["scaling", "--workload", "noisy-quadratic", "--batch-sizes", "1,8", "--tune", "2", "--max-epochs", "2"]

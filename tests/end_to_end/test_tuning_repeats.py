@@ -251,7 +251,7 @@ def test_a_dry_run_counts_all_rounds_of_all_repeats(capsys):
     assert run(*asked, "--control", "--dry-run") == 0
     said = capsys.readouterr().out
     assert "sgd lr 0.01, and 5 to tune from in each of 3 repeats | 4 seeds at the rates of 3 tuning repeats" in said
-    assert "96 trials of 3 arms, 60 of them to tune, about " in said
+    assert "96 trials of 3 arms, 60 of them to tune, all of them in lanes (side by side), would take " in said
 
 
 def test_edges_are_counted_over_repeats():

@@ -216,7 +216,7 @@ def test_json_lines_have_the_standard_output_to_themselves(tmp_path, monkeypatch
     assert [event["status"] for event in events if event["event"] == "trial_finished"] == ["finished"] * 4
     assert events[-1]["fair"] is True
     assert events[-1]["summary"][0]["arm"] == "full"
-    assert "On final train_loss" in err
+    assert "Final train_loss, lowest mean: " in err
     assert "plot: here/comparison.png" in err
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from ...analysis.batch_scaling import Curve
 from ...analysis.critical_batch_size import OVERHEAD, Fit
@@ -115,6 +116,7 @@ def _mark_critical(ax: Axes, fit: Fit, colour: str, up: float) -> None:
     size = text_size(figure_width(ax))
     look: dict[str, Any] = {"textcoords": "offset points", "va": "center_baseline", "size": size, "zorder": 6}
     look |= {"color": style.text_colour(colour), "annotation_clip": False}
+    look |= {"path_effects": [withStroke(linewidth=2.5, foreground="white")]}  # lines run below the names
     edge: dict[str, Any] = {"xycoords": "axes fraction"}
     if left:
         ax.annotate(f"← {left}", (0, 0), (3, up), ha="left", **edge, **look)

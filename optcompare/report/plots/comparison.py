@@ -13,7 +13,7 @@ from .clocks import clock_notes
 from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
 from .end_names import OWN_ORDER, name_of, own_orders, room_beside, write_names
 from .ends import STRIP, draw_ends, end_limits
-from .layout import COLUMNS_APART, HANDLE, Key, margin, text_size
+from .layout import Key, margin, text_size
 from .panel import Panel
 from .panel_grid import draw_panels, grid_of, panel_height, place_name
 from .panel_row import PanelRow
@@ -148,7 +148,7 @@ def comparison_figure(
     walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
     maps = Maps(paths, walked, width) if paths is not None and walked else None
     grid = grid_of(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
-    key = None if room else _key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
+    key = None if room else Key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
     ends_top = heading.height + grid.height
     key_top = ends_top + (STRIP + (4 + 1.5 * size) / 72 + 0.1 if final else 0.0)
     row_top = key_top + (0.1 + key.height if key else 0.0)
@@ -173,13 +173,6 @@ def comparison_figure(
             maps.draw(sheet, maps_top)
     sheet.figure.caption += row.caption if row and not caption else ""
     return sheet.figure
-
-
-def _key(texts: Mapping[str, str], width: float, size: float) -> Key:
-    """A key in as many columns as leave each text in one line, if there are several, else in two."""
-    widest = max((style.text_width(text, size) for text in texts.values()), default=0.0)
-    columns = int((72 * width + COLUMNS_APART) / (HANDLE + widest + COLUMNS_APART))
-    return Key(texts, width, size, most=columns if columns > 1 else 6)
 
 
 def paths_figure(

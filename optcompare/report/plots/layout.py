@@ -115,13 +115,16 @@ class Heading:
 class Key:
     """A legend that fits ``width`` inches: texts that may take several lines, in columns, read along the rows.
 
-    There are at most ``most`` columns, and as many as leave no text cut and none in more than two lines; one column
-    takes anything.
+    There are at most ``most`` columns: as many as leave each text in one line, if those are several, else as many as
+    leave no text cut and none in more than two lines. One column takes anything.
     """
 
     def __init__(self, texts: Mapping[str, str], width: float, size: float, most: int = 6) -> None:
         self.size = size
-        for columns in range(max(1, min(most, len(texts))), 0, -1):
+        most = max(1, min(most, len(texts)))
+        widest = HANDLE + max((style.text_width(text, size) for text in texts.values()), default=0.0)
+        in_one_line = min(most, int((72 * width + COLUMNS_APART) / (widest + COLUMNS_APART)))
+        for columns in [in_one_line] if in_one_line > 1 else range(most, 0, -1):
             room = (72 * width - (columns - 1) * COLUMNS_APART) / columns - HANDLE
             if columns == 1 or fit(texts.values(), room, size):
                 break

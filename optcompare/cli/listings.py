@@ -1,0 +1,54 @@
+"""The lists of what is registered: strategies, optimizers, workloads and the like, and the plugins that add them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ..core.parameters import parameters
+from ..interfaces.optimizer import hyperparameters
+
+if TYPE_CHECKING:
+    from ..registry.manager import Entry, PluginInfo
+
+_IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
+
+
+def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:
+    """Each registered thing: its name, what it is, and its parameters with their defaults."""
+    out = Console(highlight=False)
+    if title:
+        out.print(Text(kind, style="bold underline"))
+    for entry in entries.values():
+        known = _parameters(kind, entry.factory)
+        doc = " ".join((inspect.getdoc(entry.factory) or "").partition("\n\n")[0].split())
+        out.print(Text.assemble((entry.name, "bold"), f"  {doc}"), soft_wrap=not out.is_terminal)
+        shown = " ".join(str(parameter) for parameter in known if parameter.name not in _IMPLEMENTATION)
+        if shown:
+            out.print(Text(f"    {shown}", style="dim"), soft_wrap=not out.is_terminal)
+    if kind == "optimizers":
+        hint = "any other by its path, such as pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME"
+        out.print(Text(hint, style="dim"), soft_wrap=not out.is_terminal)
+
+
+def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
+    if kind in ("executors", "panels", "trackers"):
+        return ()  # executors and trackers take an address, not a spec
+    return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
+
+
+def print_plugins(plugins: Sequence[PluginInfo], entries: Mapping[str, Mapping[str, Entry]]) -> None:
+    """A line for each plugin: name, version, module, what it adds."""
+    out = Console(highlight=False, soft_wrap=True)
+    for plugin in plugins:
+        adds = [
+            f"{kind}: {', '.join(names)}"
+            for kind, all_ in entries.items()
+            if (names := [entry.name for entry in all_.values() if entry.plugin == plugin.name])
+        ]
+        version = f" {plugin.version}" if plugin.version else ""
+        out.print(Text.assemble((plugin.name, "bold"), f"{version}  {plugin.source}  {'; '.join(adds) or 'observer'}"))
