@@ -13,6 +13,8 @@ from ..core.columns import trial_key
 from ..core.goal import TEST, measures
 
 CONFIDENCE = 0.95
+BLOWN_UP = 1000.0
+"""So many times its first loss, a final loss is called blown up: its exact value says nothing."""
 
 
 def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
@@ -83,3 +85,18 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     merged.loc[merged["lost"].notna(), ["final", "best"]] = math.inf if loss else math.nan
     whole = trials.loc[trials["status"] != "interrupted", [*key, *(["split"] if "split" in trials else [])]]
     return merged.drop(columns="lost").merge(whole, on=key)
+
+
+def blown_up(records: pd.DataFrame, column: str) -> set[str]:
+    """Name the arms all of whose trials end at more than :data:`BLOWN_UP` times the loss that they began with.
+
+    Args:
+        records: The report's records.
+        column: A loss; of the test set, which is measured once, the training loss decides.
+    """
+    if records.empty or not column.endswith("_loss"):
+        return set()
+    along = "train_loss" if column in final_columns(records) else column
+    values = records.groupby(trial_key(records), sort=False)[along].agg(["first", "last"]).reset_index()
+    far = (values["last"] > BLOWN_UP * values["first"].abs()).groupby(values["arm"]).all()
+    return set(far.index[far])

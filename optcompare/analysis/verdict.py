@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pandas as pd
 
-from ..core.columns import trial_key
 from ..core.formatting import number
 from ..core.goal import Goal
 from .claims import claims_of, tested_measures
@@ -17,11 +16,9 @@ from .limits import Setting, limits
 from .looks import FIRST_LOOK, Look
 from .paired import control_spread, pairs
 from .phrases import lost_trials, too_few
-from .statistics import final_values
+from .statistics import blown_up, final_values
 
 UNKNOWN = Setting()
-BLOWN_UP = 1000.0
-"""So many times its first loss, a final loss is called blown up: its exact value says nothing."""
 
 
 def verdict(
@@ -114,20 +111,11 @@ def _ends(records: pd.DataFrame, trials: pd.DataFrame, column: str, unit: str) -
     empty = trials[["arm", "seed"]][:0].assign(**{column: 0.0})
     finals = final_values(empty if records.empty else records, trials, column)
     means = finals[np.isfinite(finals["final"])].groupby("arm")["final"].mean()
-    found, blown = dict[str, Ends](), _blown_up(records, column)
+    found, blown = dict[str, Ends](), blown_up(records, column)
     for arm, statuses in trials.groupby("arm", sort=False)["status"]:
         lost = int(statuses.isin(["diverged", "failed"]).sum())
         found[str(arm)] = Ends(lost, lost_trials(statuses, unit), float(means.get(arm, math.nan)), arm in blown)
     return found
-
-
-def _blown_up(records: pd.DataFrame, column: str) -> set[str]:
-    """Arms all of whose trials end at more than :data:`BLOWN_UP` times the loss that they began with."""
-    if records.empty or not column.endswith("_loss"):
-        return set()
-    values = records.groupby(trial_key(records), sort=False)[column].agg(["first", "last"]).reset_index()
-    far = (values["last"] > BLOWN_UP * values["first"].abs()).groupby(values["arm"]).all()
-    return set(far.index[far])
 
 
 def _of_rounding(spread: float, baseline: str, column: str) -> list[str]:

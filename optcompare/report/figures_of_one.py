@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from ..analysis.arm_intervals import arm_interval
 from ..analysis.lr_scores import best_rates
-from ..analysis.statistics import estimated, final_values, on_shared_clock, verdict_column
+from ..analysis.statistics import blown_up, estimated, final_values, on_shared_clock, verdict_column
 from ..core.columns import trial_key
 from ..core.parameters import suggestion
 from ..errors import RAISED, ComparisonError, PluginError, explain
@@ -92,11 +93,14 @@ def final_of(result: Result, paper: Paper) -> Figure:
 
     column = paper.metric or verdict_column(result.records)
     finals = final_values(*result.reported, column).rename(columns={"final": "value"})
+    blown = [arm for arm in result.colours() if arm in blown_up(result.reported[0], column)]
+    finals.loc[finals["arm"].isin(blown), "value"] = math.inf  # drawn to scale, it would leave nothing of the others
+    note = f"Drawn as lost: {', '.join(blown)}, which blew up." if blown else None
     ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
     if paper.ax is not None:
         return drawn_on(paper.ax, draw_final, finals, intervals, result.colours(), metric=column)
-    return final_figure(finals, intervals, result.colours(), metric=column, **settings(paper))
+    return final_figure(finals, intervals, result.colours(), metric=column, note=note, **settings(paper))
 
 
 def tuning_of(result: Result, paper: Paper) -> Figure:

@@ -165,3 +165,13 @@ class TestWhatIsShown:
         assert not out.exists()
         assert run("run", *asked, "--metric", "valid_accuracy", "--diagnostics", "grad_norm") == 0
         assert (out / "comparison.png").is_file()
+
+
+def test_an_arm_that_blew_up_does_not_stretch_the_axis_of_final_values():
+    """Losses of (1 - 2.5)^2n · ½ after n = 100 updates: 1e35, which is finite in float64."""
+    arms = ["full@sgd:lr=0.3", "full@sgd:lr=2.5"]
+    result = optcompare.compare("quadratic", arms, seeds=2, epochs=100, dtype="float64", progress=False)
+    assert list(result.trials["status"]) == ["finished"] * 4
+    figure = optcompare.figure("final", result)
+    assert figure.axes[0].get_xlim()[1] < 10
+    assert "Drawn as lost: full@sgd:lr=2.5, which blew up." in figure.caption
