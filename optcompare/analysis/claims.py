@@ -74,7 +74,7 @@ def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> b
         return False
     observations = int(table[["n", "goal_n"]].to_numpy().max())
     sides = 1 if "equal_" in tested else 2
-    return int(table["comparisons"].iloc[0]) * sides / 2.0**observations <= look.level
+    return int(table["comparisons"].iloc[0]) * sides * math.ldexp(1.0, -observations) <= look.level
 
 
 def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
+from scipy.special import bdtrc
 
 Side = Literal["two", "less", "greater"]
+_SMALL = 1000
+"""Up to so many wins and losses their chances are added as whole numbers; the sum takes n² steps."""
 EXACT_UP_TO = 30
 """Up to so many differences all 2ⁿ sign flips are counted; above, some are drawn at random."""
 DRAWN = 99_999
-_PART = 10_000
+_PART, _SIGNS = 10_000, 20_000_000
+"""Patterns drawn at once, as long as they have no more signs than that together."""
+_BLOCK = 1_000_000
+"""Signs that are numbers of eight bytes at once."""
 
 
 def sign_flip_p(differences: np.ndarray, side: Side = "two") -> float:
@@ -68,6 +75,8 @@ def sign_p(wins: int, losses: int, side: Side = "two") -> float:
 
 def _at_least(k: int, n: int) -> float:
     """The chance of k or more heads in n tosses of a fair coin."""
+    if n > _SMALL:
+        return float(bdtrc(k - 1, n, 0.5)) if k > 0 else 1.0
     return float(sum(math.comb(n, i) for i in range(k, n + 1)) / 2**n)
 
 
@@ -88,10 +97,14 @@ def _all_sums(values: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _drawn_sums(values: np.ndarray) -> list[np.ndarray]:
-    rng = np.random.default_rng(len(values))
-    sizes = [min(_PART, DRAWN - begin) for begin in range(0, DRAWN, _PART)]
-    return [(2.0 * rng.integers(0, 2, (size, len(values)), dtype=np.int8) - 1) @ values for size in sizes]
+def _drawn_sums(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The sums under sign patterns that are drawn."""
+    rng, n = np.random.default_rng(len(values)), len(values)
+    part, rows = min(_PART, max(1, _SIGNS // n)), max(1, _BLOCK // n)
+    for begin in range(0, DRAWN, part):
+        drawn = rng.integers(0, 2, (min(part, DRAWN - begin), n), dtype=np.int8)
+        for first in range(0, len(drawn), rows):
+            yield (2.0 * drawn[first : first + rows] - 1) @ values
 
 
 def _hits(sums: np.ndarray, reach: float, *, two_sided: bool) -> int:

@@ -86,3 +86,19 @@ def test_false_rejections_are_at_most_the_level_whatever_the_shape(shape):
     arms = np.round(arms) if shape == "rounded" else arms
     rejected = np.mean([sign_flip_p(a - b) <= 0.035 for a, b in arms])
     assert rejected <= 0.035 + 3 * math.sqrt(0.035 * 0.965 / draws)
+
+
+def test_two_thousand_seeds_are_tested_without_overflow():
+    """Of 2,000 the chance of 1,100 wins or more is that of 4.45 standard deviations, 8.6e-6, by the normal distribution."""
+    assert sign_p(1100, 900) == pytest.approx(math.erfc(99.5 / math.sqrt(500) / math.sqrt(2)), rel=0.02)
+    assert sign_p(600, 400) == pytest.approx(sign_p_by_scipy(600, 400), rel=1e-9)
+    assert sign_p(2000, 0) == pytest.approx(0, abs=1e-300)
+    assert sign_p(0, 2000, "greater") == 1
+    values = np.linspace(-1, 1.1, 2000)
+    assert sign_flip_p(values) == pytest.approx(
+        math.erfc(values.sum() / math.sqrt((values**2).sum()) / math.sqrt(2)), rel=0.2
+    )
+
+
+def sign_p_by_scipy(wins: int, losses: int) -> float:
+    return float(binomtest(wins, wins + losses).pvalue)

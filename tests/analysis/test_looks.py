@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import pandas as pd
 import pytest
 
-from optcompare.analysis.looks import Claim, Contrast, History, PastLook, fingerprint_of
+from optcompare.analysis.claims import could_claim
+from optcompare.analysis.looks import FIRST_LOOK, Claim, Contrast, History, PastLook, fingerprint_of
 from tests.helpers.tables import ended
 
 FINAL = Contrast("mini", "full", "final train_loss")
@@ -89,3 +91,8 @@ def test_a_look_is_read_as_it_was_written():
     look = PastLook("x", 6, (FINAL, GOAL), (Claim(GOAL, "fewer"),), counted=False)
     assert PastLook.from_json(look.to_json()) == look
     assert dataclasses.replace(look, counted=True) != look
+
+
+def test_a_look_at_two_thousand_seeds_could_claim_something():
+    table = pd.DataFrame({"n": [2000], "goal_n": [0], "comparisons": [1]})
+    assert could_claim(table, {"": "final train_loss"}, FIRST_LOOK)
