@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -52,8 +53,7 @@ def sign_flip_p(differences: np.ndarray, side: Side = "two") -> float:
         return 1.0
     if len(values) <= EXACT_UP_TO:
         return _count(values, reach, two_sided=side == "two") / 2.0 ** len(values)
-    hits = sum(_hits(sums, reach, two_sided=side == "two") for sums in _drawn_sums(values))
-    return (1 + hits) / (1 + DRAWN)
+    return (1 + _drawn_hits(values.tobytes(), reach, side == "two")) / (1 + DRAWN)
 
 
 def sign_p(wins: int, losses: int, side: Side = "two") -> float:
@@ -95,6 +95,12 @@ def _all_sums(values: np.ndarray) -> np.ndarray:
     for value in values:
         sums = np.concatenate([sums + value, sums - value])
     return sums
+
+
+@lru_cache(256)
+def _drawn_hits(values: bytes, reach: float, two_sided: bool) -> int:
+    """How many drawn patterns reach as far; remembered, since verdict, tables and figures ask for the same."""
+    return sum(_hits(sums, reach, two_sided=two_sided) for sums in _drawn_sums(np.frombuffer(values)))
 
 
 def _drawn_sums(values: np.ndarray) -> Iterator[np.ndarray]:

@@ -132,7 +132,7 @@ def execute(
             comparison, said = choose_rates(comparison, *runner.tables())
         runner.run(comparison.trials())
         stop.saving = True
-        records, trials = runner.tables()
+        records, trials = (as_planned(table, comparison) for table in runner.tables())
         measured = runner.measured
         checked = {"reference": dataclasses.asdict(prepared.reference), "traits": dataclasses.asdict(prepared.traits)}
         trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
@@ -143,8 +143,8 @@ def execute(
         notes = [*prepared.notes, *said, *_idle(trials, comparison)]
         result = Result(
             comparison=comparison,
-            records=as_planned(records, comparison),
-            trials=as_planned(trials, comparison),
+            records=records,
+            trials=trials,
             certificate=runner.certificate(prepared.reference, prepared.traits),
             status="interrupted" if measured.interrupted else "finished",
             notes=[*notes, *work.tasks.notes, *runner.notes, *journal.notes],

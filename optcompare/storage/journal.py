@@ -24,8 +24,9 @@ from .run_dir import RECORDS, TRIALS, make_directory, read_table, remove, write_
 
 PARTS, STATES, CHECKPOINT = "parts", "states", "checkpoint.pt"
 _FLUSH_SECONDS = 1.0
-_MOST_RECORDS = 20_000
-_MOST_BYTES = 2**22
+_MOST_RECORDS, _FEW_RECORDS = 20_000, 5_000
+"""Records that are collected before they are written, and below which a part is merged with others."""
+_MOST_BYTES = 2**20
 _MOST_SMALL = 32
 """Parts of less than so many records, and files of less than so many bytes of states, are merged when there are so many."""
 
@@ -114,7 +115,7 @@ class Journal:
     def _write_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
         part = self._new_part(tables)
         self._parts.append(part)
-        if len(tables[0]) < _MOST_RECORDS:
+        if len(tables[0]) < _FEW_RECORDS:
             self._small.append(part)
         if len(self._small) >= _MOST_SMALL:
             self._merge_parts()
@@ -133,7 +134,7 @@ class Journal:
         records, trials = zip(*map(_read_part, small), strict=True)
         merged = pd.concat(records, ignore_index=True), pd.concat(trials, ignore_index=True)
         self._parts = [part for part in self._parts if part not in small] + [self._new_part(merged)]
-        if len(merged[0]) < _MOST_RECORDS:
+        if len(merged[0]) < _FEW_RECORDS:
             self._small = self._parts[-1:]
         for part in small:
             remove(part.trials)
