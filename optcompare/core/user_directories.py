@@ -7,10 +7,11 @@ import shutil
 import stat
 import sys
 import tempfile
-import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 
 
 class Untrusted(Exception):
@@ -70,8 +71,8 @@ def own_directory(path: Path) -> Path:
     return path
 
 
-def temporary_directory(owner: object) -> Path:
-    """Make a fresh private directory, which is removed when its owner is, or when the process ends.
+def temporary_directory() -> Path:
+    """Make a fresh private directory; the caller removes it.
 
     Raises:
         Untrusted: No such directory can be made, or others may write to where temporary files are.
@@ -80,8 +81,34 @@ def temporary_directory(owner: object) -> Path:
         path = Path(tempfile.mkdtemp(prefix="optcompare-")).absolute()
     except OSError as error:
         raise Untrusted(f"no temporary directory can be made ({error.strerror or error})") from error
-    weakref.finalize(owner, shutil.rmtree, path, ignore_errors=True)
-    return own_directory(path)
+    try:
+        return own_directory(path)
+    except Untrusted:
+        with suppress(OSError):
+            path.rmdir()
+        raise
+
+
+@contextmanager
+def torch_cache_of_this_user() -> Iterator[None]:
+    """Have torch's compiler keep its files where only this user can write; the environment is put back afterwards.
+
+    Torch loads shared libraries from there. Its own choice has a predictable name in the shared temporary directory. A
+    directory that ``$TORCHINDUCTOR_CACHE_DIR`` names is used if :func:`own_directory` admits it, else ``torch`` in the
+    user's cache, else a temporary one. Where there is none either, nothing changes.
+    """
+    named = os.environ.get(_TORCH)
+    with ExitStack() as life:
+        directory = _torch_directory(named, life)
+        if directory is not None:
+            os.environ[_TORCH] = str(directory)
+        try:
+            yield
+        finally:
+            if named is None:
+                os.environ.pop(_TORCH, None)
+            else:
+                os.environ[_TORCH] = named
 
 
 def fault_of(path: Path, *, directory: bool = False) -> str | None:
@@ -99,6 +126,17 @@ def fault_of(path: Path, *, directory: bool = False) -> str | None:
         return f"{path} belongs to another user"
     if os.name != "nt" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"other users may write to {path}"
+    return None
+
+
+def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
+    for place in ([Path(named).absolute()] if named else []) + [cache_directory() / "torch"]:
+        with suppress(Untrusted):
+            return own_directory(place)
+    with suppress(Untrusted):
+        directory = temporary_directory()
+        life.callback(shutil.rmtree, directory, ignore_errors=True)
+        return directory
     return None
 
 

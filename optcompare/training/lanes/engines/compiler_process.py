@@ -14,6 +14,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from ....core.user_directories import torch_cache_of_this_user
 from .libraries import Entry
 
 _LONGEST_SECONDS = 600
@@ -92,9 +93,8 @@ def serve(directory: str, key: str) -> None:
     entry = Entry(Path(directory), key)
     with entry.locked(_PATIENCE_SECONDS) as locked:
         if locked and not entry.is_intact():
-            with entry.work() as work:
-                # Temporary files of torch's compiler, some of which it loads, go where nobody else can write.
-                os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.environ["TMPDIR"] = tempfile.tempdir = str(work)
+            with torch_cache_of_this_user(), entry.work() as work:
+                os.environ["TMPDIR"] = tempfile.tempdir = str(work)
                 from .scan import compile_job
 
                 compile_job(job, entry, work)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -56,7 +57,9 @@ class Libraries:
 
     @cached_property
     def _of_this_run(self) -> Path:
-        return temporary_directory(self)
+        directory = temporary_directory()
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        return directory
 
 
 class Entry:

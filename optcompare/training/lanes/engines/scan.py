@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
+_SAFE_PATH = "PYTHONSAFEPATH"
+
 Example = tuple[Carry, Carry, Carry, "Tensor"]
 Forms = list[list[tuple[tuple[int, ...], tuple[int, ...], torch.dtype]]]
 Scan = Callable[[Carry, Carry, Carry, "Tensor"], "tuple[Carry, Tensor | None]"]
@@ -56,6 +58,7 @@ def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
         work: A directory for temporary files.
     """
     import torch._dynamo  # the compiler relies on its having been imported
+    from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 
     job: Job = torch.load(io.BytesIO(packed), weights_only=False)
     torch.set_num_threads(job.threads)
@@ -63,6 +66,9 @@ def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
         os.nice(5)
     parts = [[torch.empty_strided(*form[:2], dtype=form[2]).zero_() for form in part] for part in job.example]
     example = parts[0], parts[1], parts[2], parts[3][0]
+    with _quietly():
+        valid_vec_isa_list()  # tries instruction sets, and keeps the answers in torch's cache for all programs
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work)  # what belongs to this program goes with it
     made = _compile(job.step, example, job.follow, work)
     if (why := entry.refusal()) is not None:
         raise Unsupported(why)
@@ -115,9 +121,20 @@ def loaded(path: Path, follow: int) -> Scan:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the compiler's own warnings, and without compiling a test program for each instruction set."""
+    """Without the compiler's own warnings, and without compiling a test program for each instruction set.
+
+    Torch starts ``python -c`` for some of them, which is not to import from the working directory.
+    """
     import torch._inductor.config as config
 
-    with warnings.catch_warnings(), config.patch({"cpp.vec_isa_ok": True}):
-        warnings.simplefilter("ignore")
-        yield
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        with warnings.catch_warnings(), config.patch({"cpp.vec_isa_ok": True}):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
