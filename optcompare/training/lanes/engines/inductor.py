@@ -61,6 +61,7 @@ class Compiling:
         if why is not None:
             raise Unsupported(why)
         self._follow, self._began = follow, time.perf_counter()
+        self._libraries = libraries  # a private directory ends with it
         self._process: CompilerProcess | None = None
         try:
             self._entry = libraries.entry(_key(step, example, follow))
