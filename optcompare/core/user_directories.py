@@ -130,7 +130,8 @@ def fault_of(path: Path, *, directory: bool = False) -> str | None:
 
 
 def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
-    for place in ([Path(named).absolute()] if named else []) + [cache_directory() / "torch"]:
+    by_user = [] if not named or _is_torchs_choice(named) else [Path(named).absolute()]
+    for place in [*by_user, cache_directory() / "torch"]:
         with suppress(Untrusted):
             return own_directory(place)
     with suppress(Untrusted):
@@ -138,6 +139,11 @@ def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
         life.callback(shutil.rmtree, directory, ignore_errors=True)
         return directory
     return None
+
+
+def _is_torchs_choice(named: str) -> bool:
+    """Whether torch, which puts its choice into the environment when its compiler is imported, has set the variable."""
+    return os.path.dirname(named) == tempfile.gettempdir() and os.path.basename(named).startswith("torchinductor_")
 
 
 def _fault_on_the_way(place: Path) -> str | None:

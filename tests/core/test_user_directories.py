@@ -210,11 +210,15 @@ class TestTorch:
 
     @needs_root
     def test_a_named_one_of_another_user_is_not_used(self, home, monkeypatch):
-        (home / "torchinductor_root").mkdir()
-        give_to_nobody(home / "torchinductor_root")
-        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(home / "torchinductor_root"))
+        (home / "named").mkdir()
+        give_to_nobody(home / "named")
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(home / "named"))
         assert self.used() == home / "optcompare" / "torch"
-        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(home / "torchinductor_root"), "the caller's comes back"
+        assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(home / "named"), "the caller's comes back"
+
+    def test_the_choice_that_torch_itself_has_put_there_is_none_of_the_users(self, home, monkeypatch):
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_me")
+        assert self.used() == home / "optcompare" / "torch"
 
     def test_where_the_cache_cannot_be_written_it_is_temporary(self, home):
         (home / "optcompare").touch()

@@ -101,4 +101,4 @@ def serve(directory: str, key: str) -> None:
 
 
 def _end(number: int, frame: object) -> None:
-    sys.exit(128 + number)
+    raise SystemExit(128 + number)
