@@ -103,7 +103,7 @@ def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
     ``deterministic``: operations that have a deterministic algorithm use it; which have none, :func:`undetermined` says.
     """
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
-    with preserved_rng(), torch.enable_grad(), _algorithms(deterministic), torch_cache_of_this_user():
+    with torch_cache_of_this_user(), preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
         torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
         if before[2].type != "cpu":
