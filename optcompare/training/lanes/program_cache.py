@@ -106,7 +106,8 @@ class Programs:
                 self._say(f"{about}: traced, not compiled: {why}")
                 return
             if not program.compiling.cached:
-                self._say(f"{about}: traced, until it is compiled, for this run and later ones")
+                whom = "this run and later ones" if program.compiling.kept else "this run alone"
+                self._say(f"{about}: traced, until it is compiled, for {whom}")
 
     def _take(self, program: Program, size: int, carry: Carry) -> None:
         """From traced to compiled, if two updates give what the graph gives: a compiler can be wrong."""

@@ -147,7 +147,7 @@ def wait_for_compilers(monkeypatch):
 class Fake:
     """In place of a compiler: ``scan`` is what it would have made, once it is ``done``."""
 
-    cached, done = False, True
+    cached, kept, done = False, True, True
     change: ClassVar = staticmethod(lambda index: index)
     factor = 1.0
 

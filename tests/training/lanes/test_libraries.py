@@ -262,7 +262,8 @@ class TestTrusted:
         said = []
         libraries = Libraries(said.append)
         step = torch.fx.symbolic_trace(Update(2.0))
-        assert [Compiling(step, EXAMPLE, 0, libraries).cached for _ in range(2)] == [False, True]
+        made = [Compiling(step, EXAMPLE, 0, libraries) for _ in range(2)]
+        assert [(one.cached, one.kept) for one in made] == [(False, False), (True, False)]
         assert len(said) == 1
 
     def test_where_nothing_can_be_written_lanes_are_traced(self, log, cache, monkeypatch, tmp_path):

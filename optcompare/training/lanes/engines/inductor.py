@@ -65,7 +65,7 @@ class Compiling:
         self._process: CompilerProcess | None = None
         try:
             self._entry = libraries.entry(_key(step, example, follow))
-            self.cached = self._entry.is_intact()
+            self.cached, self.kept = self._entry.is_intact(), not self._entry.temporary
             if not self._entry.is_busy(_PROBING_SECONDS):  # else another process compiles or loads the same
                 self._refuse_what_ended_a_process()
                 if not self.cached:
