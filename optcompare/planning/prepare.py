@@ -11,6 +11,7 @@ from ..analysis.certificate import Reference
 from ..analysis.traits import Traits
 from ..core.comparison import Comparison
 from ..core.rng import preserved_rng
+from ..core.user_directories import torch_cache_of_this_user
 from ..errors import OptcompareError
 from ..interfaces.executor import Demand
 from ..registry.manager import Registry
@@ -65,7 +66,7 @@ def prepare(
     check_asked(recalibrate)
     if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the script that made it
         raise SystemExit(Demand.unguarded)
-    with preserved_rng(), settings_kept():
+    with torch_cache_of_this_user(), preserved_rng(), settings_kept():
         setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
         return _rehearsed(registry, setup, notes, recalibrate, held)
 
@@ -73,7 +74,7 @@ def prepare(
 def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     """The same for a saved comparison."""
     resolve_device(comparison.device, comparison.dtype)
-    with preserved_rng(), settings_kept():
+    with torch_cache_of_this_user(), preserved_rng(), settings_kept():
         setup, notes = restore(registry, comparison)
         return _rehearsed(registry, setup, notes, comparison.recalibrate, True)
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from ..core.rng import preserved_rng
+from ..core.user_directories import torch_cache_of_this_user
 from ..errors import ComparisonError
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -97,12 +98,12 @@ def flushing_denormals(device: torch.device) -> Iterator[None]:
 @contextmanager
 def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
     """The comparison's thread count, float32 on the CPU by default, in full precision, and gradients on; the caller's
-    settings come back.
+    settings come back. What torch compiles meanwhile is kept where only this user can write.
 
     ``deterministic``: operations that have a deterministic algorithm use it; which have none, :func:`undetermined` says.
     """
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
-    with preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
+    with torch_cache_of_this_user(), preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
         torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
         if before[2].type != "cpu":

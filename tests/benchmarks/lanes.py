@@ -281,7 +281,7 @@ def command() -> None:
     script = str(Path(sys.executable).with_name("optcompare"))
     options = ["--workload", "digits", "--strategies", "full,mini,single", "--epochs", "20", "--quiet"]
     with tempfile.TemporaryDirectory() as directory:
-        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(Path(directory) / "cache")}
+        environment = {**os.environ, "XDG_CACHE_HOME": str(Path(directory) / "cache")}
         starts, loops, found = list[float](), list[float](), list[tuple[float, str]]()
         for number, (_, more, _, _) in enumerate(COMMANDS):
             _measure_by_hand(starts, loops)
@@ -289,7 +289,7 @@ def command() -> None:
             began = perf_counter()
             done = subprocess.run(call, capture_output=True, text=True, env=environment)
             found.append((perf_counter() - began, done.stderr if done.returncode else ""))
-            while list((Path(directory) / "cache" / "optcompare").glob("*.lock")):
+            while list((Path(directory) / "cache" / "optcompare").glob("*.work")):
                 time.sleep(0.2)  # compilers that the command left behind are still at work
     for (label, _, trials, limit), (ours, error) in zip(COMMANDS, found, strict=True):
         hand = median(starts) + trials * median(loops)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import warnings
 from typing import ClassVar
 
@@ -195,3 +197,19 @@ def test_trials_spread_over_cuda_devices_end_in_the_bits_of_one():
     settings = {"strategies": ["mini:64"], "seeds": 4, "epochs": 1, "trainer": "loop", "device": "cuda"}
     spread, alone = compare("digits", **settings, jobs=2), compare("digits", **settings)
     assert list(spread.trials["final_sha256"]) == list(alone.trials["final_sha256"])
+
+
+def test_torchs_compiler_is_imported_after_its_cache_is_this_users(tmp_path):
+    """It fixes a path in its cache when it is imported, and fails where it cannot make the directory."""
+    (tmp_path / "file").touch()
+    code = (
+        "import os; from optcompare.training.device import torch_as_agreed\n"
+        "with torch_as_agreed(1):\n"
+        "    from torch._inductor.runtime.cache_dir_utils import cache_dir\n"
+        "    print(cache_dir())\n"
+    )
+    environment = {
+        **os.environ, "XDG_CACHE_HOME": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file" / "torch"),
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == f"{tmp_path / 'optcompare' / 'torch'}\n"

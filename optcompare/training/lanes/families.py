@@ -20,6 +20,7 @@ from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
 from ..measurement.evaluation import evaluating, judged
 from ..placement import place
+from .engines.libraries import Libraries
 from .memory import lanes_that_fit
 from .program import Blueprint, Carry
 from .program_cache import Programs
@@ -57,6 +58,7 @@ class Families:
     def __init__(self, loop: LoopTrainer, memory: float, tolerance: float, say: Callable[[str], None]) -> None:
         self.loop, self.setup = loop, loop.setup
         self._memory, self._tolerance, self._say = memory, tolerance, say
+        self._libraries = Libraries(say)
         self._known: dict[Hashable, Family] = {}
         self._settings: dict[tuple[str, float], Settings] = {}
 
@@ -120,7 +122,9 @@ class Families:
             model = self.loop.start(family.seed).model()
             weights = [weight.numel() for weight in model.parameters() if weight.requires_grad]
             follow = len(weights) if sum(weights) == 2 and self.setup.comparison.measure > 0 else 0
-            family.programs[width] = Programs(family.blueprint, width, data, follow, self._tolerance, self._say)
+            family.programs[width] = Programs(
+                family.blueprint, width, data, follow, self._tolerance, self._libraries, self._say
+            )
         return family.programs[width]
 
     def all_programs(self) -> list[Programs]:

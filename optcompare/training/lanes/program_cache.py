@@ -10,7 +10,9 @@ import torch
 
 from ..device import flushing_denormals
 from .cost_model import worth_compiling, worth_tracing
-from .engines.inductor import Compiling, Example, Scan
+from .engines.inductor import Compiling
+from .engines.libraries import Libraries
+from .engines.scan import Example, Scan
 from .program import Blueprint, Carry, beside, trace
 from .update_rules import Unsupported
 
@@ -49,13 +51,14 @@ class Program:
 
 class Programs:
     """``width``: lanes side by side; ``follow``: how many weights are to be returned after each update;
-    ``say``: is told what was chosen, and why."""
+    ``libraries``: where compiled programs are kept; ``say``: is told what was chosen, and why."""
 
     def __init__(
-        self, blueprint: Blueprint, width: int, data: Carry, follow: int, tolerance: float, say: Callable[[str], None]
-    ) -> None:
+        self, blueprint: Blueprint, width: int, data: Carry, follow: int, tolerance: float, libraries: Libraries,
+        say: Callable[[str], None],
+    ) -> None:  # fmt: skip
         self.blueprint, self.width, self.data = blueprint, width, data
-        self._follow, self._tolerance, self._say = follow, tolerance, say
+        self._follow, self._tolerance, self._libraries, self._say = follow, tolerance, libraries, say
         self._programs: dict[int, Program] = {}
 
     @property
@@ -98,12 +101,13 @@ class Programs:
             self._say(f"{about}: traced, programs are compiled for the CPU alone")
         else:
             try:
-                program.compiling = Compiling(graph, example, self._follow)
+                program.compiling = Compiling(graph, example, self._follow, self._libraries)
             except Unsupported as why:
                 self._say(f"{about}: traced, not compiled: {why}")
                 return
             if not program.compiling.cached:
-                self._say(f"{about}: traced, until it is compiled, for this run and later ones")
+                whom = "this run and later ones" if program.compiling.kept else "this run alone"
+                self._say(f"{about}: traced, until it is compiled, for {whom}")
 
     def _take(self, program: Program, size: int, carry: Carry) -> None:
         """From traced to compiled, if two updates give what the graph gives: a compiler can be wrong."""
@@ -111,9 +115,10 @@ class Programs:
         assert compiling is not None
         about = f"batch size {size}, {self.width} lanes"
         example = self._example(size, carry)
+        there = program.run(*example)[0]
         try:
-            scan, seconds = compiling.scan()
-            there, (here, _) = program.run(*example)[0], scan(*example)
+            with compiling.scan() as (scan, seconds):
+                here, _ = scan(*example)
         except Unsupported as why:
             self._say(f"{about}: traced, not compiled: {why}")
             return

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,8 +19,8 @@ from optcompare.execution.scheduler import Tasks
 from optcompare.planning.prepare import prepare
 from optcompare.training.device import torch_as_agreed
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
-from optcompare.training.lanes.engines import inductor
-from optcompare.training.lanes.engines.inductor import Compiling
+from optcompare.training.lanes.engines import compiler_process, inductor
+from optcompare.training.lanes.engines.libraries import Entry
 from optcompare.training.lanes.memory import lanes_that_fit, memory_limit
 from optcompare.training.lanes.program import Blueprint
 from optcompare.training.lanes.run import LanesRun
@@ -110,7 +109,7 @@ class TestAuto:
 @pytest.fixture
 def eager(monkeypatch, tmp_path):
     """Everything is traced and compiled, into a cache of this test's own."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
     monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: True)
 
@@ -119,37 +118,53 @@ def told(result, part):
     return [line for line in result.environment["trainers"] if part in line]
 
 
-def compiler_fails(self, step, example):
-    with self._log.open("wb") as log:
-        code = "raise SystemExit('out of luck')"
-        self._process = subprocess.Popen([sys.executable, "-c", code], stdout=log, stderr=log)
-    self._process.wait()
+COMPILER_FAILS = "raise SystemExit('out of luck')"
+COMPILER_LEAVES_NOTHING = "import sys; sys.stdin.read()"
+COMPILER_DIES = "import os; os.kill(os.getpid(), 9)"
+COMPILER_WRITES_GARBAGE = """
+import sys
+from pathlib import Path
+directory, key, *sys.path[:] = sys.argv[1:]
+from optcompare.training.lanes.engines.libraries import Entry
+entry = Entry(Path(directory), key)
+with entry.locked(), entry.work() as work:
+    (work / "scan.pt2").write_bytes(b"garbage")
+    entry.publish(work / "scan.pt2")
+"""
 
 
-def compiler_writes_garbage(self, step, example):
-    self._path.write_bytes(b"garbage")
+def wait_for_compilers(monkeypatch):
+    """What compilers leave is looked at when they have ended, however long that takes."""
+    admit = LanesTrainer._apart
+
+    def waiting(self, programs, seen):
+        programs.wait()
+        return admit(self, programs, seen)
+
+    monkeypatch.setattr(LanesTrainer, "_apart", waiting)
 
 
 class Fake:
     """In place of a compiler: ``scan`` is what it would have made, once it is ``done``."""
 
-    cached, done = False, True
+    cached, kept, done = False, True, True
     change: ClassVar = staticmethod(lambda index: index)
     factor = 1.0
 
-    def __init__(self, step, example, follow):
+    def __init__(self, step, example, follow, libraries):
         self.step = step
 
     def ready(self):
         return Fake.done
 
+    @contextmanager
     def scan(self):
         def scanned(carry, rates, data, index):
             for number, batch in enumerate(self.change(index)):
                 carry = self.step(carry, [rate[number] for rate in rates], data, batch)
             return [carry[0] * self.factor, *carry[1:]], None
 
-        return scanned, 1.0
+        yield scanned, 1.0
 
 
 @pytest.fixture(params=["before the check", "while training"])
@@ -186,21 +201,27 @@ class TestCompiled:
         assert inductor.obstacle.__wrapped__() == "there is no C++ compiler (g++ or clang++)"
 
     @pytest.mark.parametrize(
-        ("start", "why"),
-        [(compiler_fails, "out of luck"), (compiler_writes_garbage, "Failed to initialize zip archive")],
+        ("compiler", "why"),
+        [
+            (COMPILER_FAILS, "torch's compiler failed: out of luck"),
+            (COMPILER_LEAVES_NOTHING, "torch's compiler failed: it left no library"),
+            (COMPILER_DIES, "torch's compiler failed: its process ended with exit code -9"),
+            (COMPILER_WRITES_GARBAGE, "the compiled program cannot be loaded: Failed to initialize zip archive"),
+        ],
     )
-    def test_a_compiler_that_fails_leaves_programs_traced(self, eager, monkeypatch, start, why):
+    def test_a_compiler_that_fails_leaves_programs_traced(self, eager, monkeypatch, compiler, why):
         monkeypatch.setattr(inductor, "obstacle", lambda: None)
-        monkeypatch.setattr(Compiling, "_start", start)
+        monkeypatch.setattr(compiler_process, "_BEGIN", compiler)
+        wait_for_compilers(monkeypatch)
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
-        (line,) = told(lanes, "torch's compiler failed")
-        assert line.startswith(f"batch size 10, 3 lanes: traced, not compiled: torch's compiler failed: {why}")
+        (line,) = told(lanes, "traced, not compiled")
+        assert line.startswith(f"batch size 10, 3 lanes: traced, not compiled: {why}")
 
     def test_a_library_that_another_process_never_finishes_is_not_waited_for(self, eager, monkeypatch):
         monkeypatch.setattr(inductor, "obstacle", lambda: None)
-        monkeypatch.setattr(inductor, "_claimed", lambda path: False)
+        monkeypatch.setattr(Entry, "is_busy", lambda self, seconds=0: True)
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
@@ -225,12 +246,9 @@ class TestCompiled:
             monkeypatch.setattr(Fake, name, value)
         agree(*both(small_workload(), "single"))
 
-    def test_a_compiler_that_outlives_the_run_warns_nobody(self, eager, monkeypatch, tmp_path):
-        script = tmp_path / "compiler"
-        script.write_text("#!/bin/sh\nexec sleep 2\n")
-        script.chmod(0o755)
+    def test_a_compiler_that_outlives_the_run_warns_nobody(self, eager, monkeypatch):
         monkeypatch.setattr(inductor, "obstacle", lambda: None)
-        monkeypatch.setattr(sys, "executable", str(script))
+        monkeypatch.setattr(compiler_process, "_BEGIN", "import time; time.sleep(2)")
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             both(small_workload(), "full", updates=2)

@@ -1,0 +1,176 @@
+"""Directories of this user alone, for files that are executed or loaded: nobody else can have put them there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+_TORCH = "TORCHINDUCTOR_CACHE_DIR"
+
+
+class Untrusted(Exception):
+    """Why a directory is not used, as half a sentence."""
+
+
+def cache_directory() -> Path:
+    """Return where this program keeps what it can make again.
+
+    Returns:
+        ``optcompare`` in ``$XDG_CACHE_HOME`` where that is an absolute path, on any system; else in ``~/.cache``, on macOS
+        in ``~/Library/Caches``, on Windows ``optcompare/cache`` in ``%LOCALAPPDATA%``.
+    """
+    named, home = os.environ.get("XDG_CACHE_HOME", ""), Path(os.path.expanduser("~"))
+    if os.path.isabs(named):
+        return Path(named) / "optcompare"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "optcompare"
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", home)) / "optcompare" / "cache"
+    return home / ".cache" / "optcompare"
+
+
+def own_directory(path: Path) -> Path:
+    """Make a directory where it is missing, and check that only this user, or root, could have written there.
+
+    The directory must be a real one, owned by this user and writable by nobody else. No directory or link on the way to it
+    may be in the hands of other users, who could put another one in its place. On Windows, where a profile is protected by
+    access control lists, only links are refused.
+
+    Args:
+        path: An absolute path. What is missing of it is made, for this user alone.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        Untrusted: Somebody else could have written there, or nothing can be written there.
+    """
+    if not path.is_absolute():
+        raise Untrusted(f"there is no home directory for {path}")
+    try:
+        for place in [*reversed(path.parents), path]:
+            if not os.path.lexists(place):
+                with suppress(FileExistsError):
+                    place.mkdir(mode=0o700)
+            why = fault_of(path, directory=True) if place == path else _fault_on_the_way(place)
+            if why is not None:
+                raise Untrusted(why)
+        for place in path.resolve().parents:  # behind links
+            if (why := _fault_on_the_way(place)) is not None:
+                raise Untrusted(why)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise Untrusted(f"nothing can be written to {path} ({error.strerror or error})") from error
+    return path
+
+
+def temporary_directory() -> Path:
+    """Make a fresh private directory; the caller removes it.
+
+    Raises:
+        Untrusted: No such directory can be made, or others may write to where temporary files are.
+    """
+    try:
+        path = Path(tempfile.mkdtemp(prefix="optcompare-")).absolute()
+    except OSError as error:
+        raise Untrusted(f"no temporary directory can be made ({error.strerror or error})") from error
+    try:
+        return own_directory(path)
+    except Untrusted:
+        with suppress(OSError):
+            path.rmdir()
+        raise
+
+
+@contextmanager
+def torch_cache_of_this_user() -> Iterator[None]:
+    """Have torch's compiler keep its files where only this user can write; the environment is put back afterwards.
+
+    Torch loads shared libraries from there. Its own choice has a predictable name in the shared temporary directory. A
+    directory that ``$TORCHINDUCTOR_CACHE_DIR`` names is used if :func:`own_directory` admits it, else ``torch`` in the
+    user's cache, else a temporary one. Where there is none either, nothing changes.
+    """
+    named = os.environ.get(_TORCH)
+    with ExitStack() as life:
+        directory = _torch_directory(named, life)
+        if directory is not None:
+            os.environ[_TORCH] = str(directory)
+        try:
+            yield
+        finally:
+            if named is None:
+                os.environ.pop(_TORCH, None)
+            else:
+                os.environ[_TORCH] = named
+
+
+def fault_of(path: Path, *, directory: bool = False) -> str | None:
+    """Return why an existing file, or directory, is not to be trusted: a link, of another user, writable by others.
+
+    Raises:
+        OSError: There is nothing, or it cannot be looked at.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        return f"{path} is a symbolic link"
+    if not (stat.S_ISDIR if directory else stat.S_ISREG)(found.st_mode):
+        return f"{path} is not a {'directory' if directory else 'regular file'}"
+    if os.name != "nt" and found.st_uid != os.geteuid():
+        return f"{path} belongs to another user"
+    if os.name != "nt" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"other users may write to {path}"
+    return None
+
+
+def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
+    by_user = [] if not named or _is_torchs_choice(named) else [Path(named).absolute()]
+    for place in [*by_user, cache_directory() / "torch"]:
+        with suppress(Untrusted):
+            return own_directory(place)
+    with suppress(Untrusted):
+        directory = temporary_directory()
+        life.callback(shutil.rmtree, directory, ignore_errors=True)
+        return directory
+    return None
+
+
+def _is_torchs_choice(named: str) -> bool:
+    """Whether torch, which puts its choice into the environment when its compiler is imported, has set the variable."""
+    return os.path.dirname(named) == tempfile.gettempdir() and os.path.basename(named).startswith("torchinductor_")
+
+
+def _fault_on_the_way(place: Path) -> str | None:
+    """Why others could replace what lies in a directory, or where a link leads, as far as their entry goes."""
+    if os.name == "nt":
+        return None
+    for found in _entry_and_target(place):
+        if found.st_uid not in (os.geteuid(), 0):
+            return f"{place} belongs to another user"
+        by_others = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid))
+        if stat.S_ISDIR(found.st_mode) and by_others and not found.st_mode & stat.S_ISVTX:
+            return f"other users may write to {place}"
+    return None
+
+
+def _entry_and_target(place: Path) -> Iterator[os.stat_result]:
+    yield place.lstat()
+    yield place.stat()
+
+
+def _is_private(group: int) -> bool:
+    """Whether a group is the user's own, named like the user and without other members, as many systems make them."""
+    try:
+        import grp
+        import pwd
+
+        user, found = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except (ImportError, KeyError):
+        return False
+    return found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}

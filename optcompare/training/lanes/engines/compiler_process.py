@@ -1,0 +1,104 @@
+"""The process that compiles a program, seen from both ends.
+
+It reads its job from a pipe and takes the entry's lock before torch is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from ....core.user_directories import torch_cache_of_this_user
+from .libraries import Entry
+
+_LONGEST_SECONDS = 600
+_PATIENCE_SECONDS, _ENDING_SECONDS = 1.0, 5.0
+_BEGIN = (
+    "import sys; directory, key, *sys.path[:] = sys.argv[1:]; "
+    "from optcompare.training.lanes.engines.compiler_process import serve; serve(directory, key)"
+)
+
+
+class CompilerProcess:
+    """The process, as the one that starts it has it. It imports from where this process does, and from nowhere else.
+
+    ``job``: as :func:`.scan.compile_job` takes it. A thread sends it, since a pipe takes little before the other end reads.
+    """
+
+    def __init__(self, entry: Entry, job: bytes) -> None:
+        self._temporary = entry.temporary
+        self._log = tempfile.TemporaryFile(dir=entry.directory)  # noqa: SIM115 (closed by let_go)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _BEGIN, str(entry.directory), entry.key, *map(os.path.abspath, sys.path)],
+            stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=self._send, args=(job,)).start()
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def complaint(self) -> str:
+        """The last line that it wrote, or how it ended; "" where it ended well without a word."""
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1][:200] if lines else f"its process ended with exit code {code}" if code else ""
+
+    def end(self) -> None:
+        """Ends it with all that it has started."""
+        if not self.is_running():
+            return
+        if os.name == "nt":
+            self._process.kill()
+            self._process.wait()
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(self._process.pid, number)
+                self._process.wait(_ENDING_SECONDS)
+                return
+
+    def let_go(self) -> None:
+        """It may outlive this process where its library does; a Popen that is still running would be warned about."""
+        self._log.close()
+        if self._temporary:
+            self.end()
+        elif self.is_running():
+            self._process.returncode = 0
+
+    def _send(self, job: bytes) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError), self._process.stdin as pipe:  # a process that ended has said why
+            pipe.write(job)
+
+
+def serve(directory: str, key: str) -> None:
+    """Compile the job that comes in by standard input, unless another process does so already.
+
+    Args:
+        directory: Where the library is to be kept.
+        key: The program's, as in :class:`.libraries.Entry`.
+    """
+    job = sys.stdin.buffer.read()
+    os.umask(0o077)
+    signal.signal(signal.SIGTERM, _end)  # which removes temporary files
+    if hasattr(signal, "alarm"):
+        signal.alarm(_LONGEST_SECONDS)
+    entry = Entry(Path(directory), key)
+    with entry.locked(_PATIENCE_SECONDS) as locked:
+        if locked and not entry.is_intact():
+            with torch_cache_of_this_user(), entry.work() as work:
+                os.environ["TMPDIR"] = tempfile.tempdir = str(work)
+                from .scan import compile_job
+
+                compile_job(job, entry, work)
+
+
+def _end(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
