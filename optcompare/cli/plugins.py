@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .runs import warn
+from .runs import remember_plugins, warn
 
 if TYPE_CHECKING:
     from ..registry.manager import Entry, Registry
@@ -59,6 +59,7 @@ def plugins(plugin: tuple[str, ...]) -> None:
 def _registry(plugins: tuple[str, ...]) -> Registry:
     from ..registry.manager import Registry
 
+    remember_plugins(plugins)
     registry = Registry.load(plugins)
     warn(registry.warnings)
     return registry
