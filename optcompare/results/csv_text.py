@@ -19,10 +19,10 @@ def csv_text(table: pd.DataFrame) -> str:
     Args:
         table: Its texts, titles of columns too, get a leading ``'`` where a spreadsheet would take them for a formula.
     """
-    columns = {
-        str(name): [_inert(value) for value in column] for name, column in table.items() if not is_numeric_dtype(column)
-    }
-    safe = table.assign(**columns)
+    safe = table.copy()
+    for name, column in table.items():
+        if not is_numeric_dtype(column):
+            safe[name] = column.astype(object).map(_inert)
     return str(safe.rename(columns=_inert).to_csv(index=False, lineterminator="\n"))
 
 
