@@ -29,7 +29,7 @@ def csv_text(table: pd.DataFrame) -> str:
 def _inert(value: object) -> object:
     if not isinstance(value, str) or _is_number(value):
         return value
-    text = _AFTER_SEPARATOR.sub(r"\1'", value)
+    text = _AFTER_SEPARATOR.sub(r"\1'", value.replace("\r", " "))  # which ends a row unquoted
     return f"'{text}" if text.lstrip(" ").startswith(_BEGINS_A_FORMULA) else text
 
 

@@ -152,13 +152,13 @@ def _lies_in(source: str, where: Path) -> bool:
 
 def _described(code: NamedCode) -> str:
     if not code.source.endswith(FILE):
-        return printable(f"module {code.source} ({code.role}{_whether_changed(code)})")
+        return printable(f"{code.role} module {code.source}{_whether_changed(code)}")
     written = os.path.abspath(code.source)
-    linked = f", through {written}" if written != code.key else ""
-    return printable(f"{code.key} ({code.role}{linked}{_whether_changed(code)})")
+    linked = f" through {written}" if written != code.key else ""
+    return printable(f"{code.role} {code.key}{linked}{_whether_changed(code)}")
 
 
 def _whether_changed(code: NamedCode) -> str:
     """Whether the same path was named with other contents."""
     pattern = _entry(code.key, "*")
-    return ", changed since you named it" if any(pattern.parent.glob(pattern.name)) else ""
+    return " (changed since you named it)" if any(pattern.parent.glob(pattern.name)) else ""

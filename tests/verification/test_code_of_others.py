@@ -124,13 +124,13 @@ class Attack:
 
 ATTACKS = {
     "a plugin within": Attack("plugin", "HERE/run/evil.py", "run/evil.py", "within itself, "),
-    "a plugin beside": Attack("plugin", "HERE/evil.py", "evil.py", "evil.py (plugin)"),
+    "a plugin beside": Attack("plugin", "HERE/evil.py", "evil.py", "/evil.py, which"),
     "a relative plugin": Attack("plugin", "run/evil.py", "run/evil.py", "within itself, "),
-    "a path with dots": Attack("plugin", "run/../evil.py", "evil.py", "evil.py (plugin)"),
-    "a module": Attack("plugin", "evil_module", "evil_module.py", "module evil_module (plugin)"),
-    "a module of a package": Attack("plugin", "evil_package.deep", "evil_package/__init__.py", "module evil_package.deep"),
+    "a path with dots": Attack("plugin", "run/../evil.py", "evil.py", "/evil.py, which"),
+    "a module": Attack("plugin", "evil_module", "evil_module.py", "plugin module evil_module, which"),
+    "a module of a package": Attack("plugin", "evil_package.deep", "evil_package/__init__.py", "plugin module evil_package.deep"),
     "a workload within": Attack("workload", "HERE/run/evil.py:make", "run/evil.py", "within itself, "),
-    "a workload beside": Attack("workload", "HERE/evil.py:make", "evil.py", "evil.py (workload)"),
+    "a workload beside": Attack("workload", "HERE/evil.py:make", "evil.py", "/evil.py, which"),
     "a quoted path": Attack("workload", "'HERE/run/evil.py':make", "run/evil.py", "within itself, "),
     "a quote in a path": Attack("workload", '"HERE/run/ev\'il.py":make', "run/ev'il.py", "within itself, "),
     "two quotes in a path": Attack("workload", '"HERE/run/e""v.py":make', 'run/e"v.py', "within itself, "),
@@ -138,15 +138,15 @@ ATTACKS = {
     "a quoted colon": Attack("workload", '"HERE/run/e:vil.py":make', "run/e:vil.py", "within itself, "),
     "a comma and an equals sign": Attack("workload", '"HERE/run/a=1,b.py":make', "run/a=1,b.py", "within itself, "),
     "a percent sign": Attack("workload", "HERE/run/%65vil.py:make", "run/%65vil.py", "within itself, "),
-    "an escaped dot": Attack("workload", "HERE/%2e%2e/evil.py:make", "%2e%2e/evil.py", "evil.py (workload)"),
+    "an escaped dot": Attack("workload", "HERE/%2e%2e/evil.py:make", "%2e%2e/evil.py", "/evil.py, which"),
     "a line break": Attack("workload", "HERE/run/e\nvil.py:make", "run/e\nvil.py", "within itself, "),
     "an escape sequence": Attack("workload", "HERE/run/e\x1b[2Jvil.py:make", "run/e\x1b[2Jvil.py", "within itself, "),
     "a right-to-left name": Attack("workload", "HERE/run/\u202eyp.live.py:make", "run/\u202eyp.live.py", "within itself, "),
     "blanks around": Attack("workload", "  HERE/run/evil.py  :make", "run/evil.py", "within itself, "),
     "an optimizer": Attack("optimizer", "HERE/run/evil.py:build", "run/evil.py", "within itself, "),
-    "an optimizer beside": Attack("optimizer", "evil.py:build", "evil.py", "evil.py (optimizer)"),
-    "a class of a package": Attack("optimizer", "evil_module.Lion", "evil_module.py", "module evil_module (optimizer)"),
-    "a class deep in a package": Attack("optimizer", "evil_package.deep.Lion", "evil_package/__init__.py", "evil_package.deep"),
+    "an optimizer beside": Attack("optimizer", "evil.py:build", "evil.py", "/evil.py, which"),
+    "a class of a package": Attack("optimizer", "evil_module.Lion", "evil_module.py", "optimizer module evil_module, which"),
+    "a class deep in a package": Attack("optimizer", "evil_package.deep.Lion", "evil_package/__init__.py", "module evil_package.deep"),
     "a link out of it": Attack("plugin", "HERE/run/in.py", "../far/evil.py", "within itself, ", link="run/in.py"),
     "a link into it": Attack("plugin", "HERE/out.py", "run/evil.py", "within itself, ", link="out.py"),
     "a link as a workload": Attack("workload", "HERE/run/in.py:make", "../far/evil.py", "within itself, ", link="run/in.py"),
@@ -166,7 +166,7 @@ def test_what_nobody_named_is_listed_and_not_executed(attack, command, executed,
     assert said.startswith("error: run")
     within, config = attack.listed.startswith("within"), "--config" in command
     assert (f"code {attack.listed}" if within and not config else "" if within else attack.listed) in said
-    assert printable(f"{Path(attack.file).resolve()} (") in said or "module " in said or attack.link
+    assert printable(f"{attack.role} {Path(attack.file).resolve()}") in said or "module " in said or attack.link
     assert "give --trust to execute all of it, or name each with --plugin" in said
     assert said.count("\n") == 1
     assert "\x1b" not in said
@@ -242,7 +242,7 @@ def test_naming_one_file_does_not_trust_another(executed, capsys):
     assert exit_code("run", "--config", "run/comparison.json", "--plugin", "evil.py") == 2
     assert not executed()
     said = capsys.readouterr().err
-    assert "other.py (workload)" in said
+    assert f"workload {Path('other.py').resolve()}, which" in said
     assert "evil.py" not in said
 
 
@@ -251,9 +251,6 @@ def test_a_plugin_of_the_command_line_replaces_the_one_of_that_file_name_and_is_
     Path("mine").mkdir()
     shutil.copy("evil.py", "mine/evil.py")
     says("plugin", "/nowhere/evil.py")
-    assert (
-        exit_code("run", "--seeds", "3", "--resume", "run", "--plugin", "mine/evil.py") == 2
-    )  # its sources are others
     command = ["run", "--config", "run/comparison.json", "--plugin", "mine/evil.py", "--out", "new"]
     assert exit_code(*command, "--quiet") == 0
     assert executed()
@@ -280,7 +277,7 @@ def test_a_run_that_was_trusted_goes_on_while_the_code_is_unchanged(capsys):
     assert exit_code("run", "--resume", "new", "--seeds", "3", "--quiet") == 0
     Path("evil.py").write_text(CANARY + "\n")
     assert exit_code("run", "--resume", "new", "--seeds", "4", "--quiet") == 2
-    assert "evil.py (workload, changed since you named it)" in capsys.readouterr().err
+    assert "/evil.py (changed since you named it), which" in capsys.readouterr().err
 
 
 def test_a_module_beside_belongs_to_the_file_that_imports_it(capsys):
@@ -372,7 +369,7 @@ def test_a_state_directory_that_cannot_be_written_is_a_warning(monkeypatch, caps
 def test_from_python_verify_refuses_alike_and_compare_imports_nothing_that_the_run_names(executed):
     canary("evil.py")
     says("plugin", str(Path("evil.py").resolve()))
-    with pytest.raises(RunDirectoryError, match=r"evil\.py \(plugin\), which is not executed"):
+    with pytest.raises(RunDirectoryError, match=r"evil\.py, which is not executed"):
         list(verify(Path("run")))
     compare("line", ["full"], seeds=3, epochs=1, device="cpu", trainer="loop", resume="run")
     assert not executed()
