@@ -146,7 +146,7 @@ ATTACKS = {
     "an optimizer": Attack("optimizer", "HERE/run/evil.py:build", "run/evil.py", "within itself, "),
     "an optimizer beside": Attack("optimizer", "evil.py:build", "evil.py", "/evil.py, which"),
     "a class of a package": Attack("optimizer", "evil_module.Lion", "evil_module.py", "optimizer module evil_module, which"),
-    "a class deep in a package": Attack("optimizer", "evil_package.deep.Lion", "evil_package/__init__.py", "module evil_package.deep"),
+    "a class within": Attack("optimizer", "evil_package.deep.Lion", "evil_package/__init__.py", "module evil_package.deep"),
     "a link out of it": Attack("plugin", "HERE/run/in.py", "../far/evil.py", "within itself, ", link="run/in.py"),
     "a link into it": Attack("plugin", "HERE/out.py", "run/evil.py", "within itself, ", link="out.py"),
     "a link as a workload": Attack("workload", "HERE/run/in.py:make", "../far/evil.py", "within itself, ", link="run/in.py"),
