@@ -24,24 +24,9 @@ _AS_GIVEN = (
     "control", "margin", "measure", "plane", "chunk", "eval_chunk", "diagnose_every", "recalibrate", "split_seeds",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
-    "config",
-    "metric",
-    "out",
-    "formats",
-    "plugin",
-    "dry_run",
-    "quiet",
-    "as_json",
-    "wide",
-    "memory",
-    "verbose",
-    "checkpoint",
-    "keep_states",
-    "jobs",
-    "executor",
-    "track",
-    "trust",
-}
+    "config", "metric", "out", "formats", "plugin", "dry_run", "quiet", "as_json", "wide", "memory", "verbose", "checkpoint",
+    "keep_states", "jobs", "executor", "track", "trust",
+}  # fmt: skip
 
 
 def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]:
@@ -157,9 +142,11 @@ def tells_programs(options: dict[str, Any]) -> bool:
     """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json wants it too."""
     if not options["track"]:
         return False
+    from ..core.named_code import NamedCode, keys
     from ..registry.manager import Registry
 
-    registry = Registry.load(options["plugin"], kind="trackers")
+    named = keys(NamedCode(name, "plugin") for name in options["plugin"])
+    registry = Registry.load(options["plugin"], kind="trackers", hookless=named)  # a saved comparison may need them
     names = [text.partition(":")[0] for text in options["track"]]
     prints = [name for name in names if getattr(registry.find("trackers", name).factory, "prints", False)]
     if prints and options["as_json"]:

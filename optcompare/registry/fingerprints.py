@@ -58,8 +58,9 @@ def _found(module: str) -> importlib.machinery.ModuleSpec | None:
 def _sha256(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
-        content = file.read_bytes()
-        digest.update(f"{file}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+        with file.open("rb") as opened:
+            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest.update(f"{file}\0{content}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 

@@ -234,6 +234,18 @@ def test_the_command_line_may_name_what_the_config_names(attack, executed, monke
         monkeypatch.delitem(sys.modules, name)
 
 
+def test_what_the_line_names_needs_no_hook_where_the_config_names_it_as_a_workload(executed, capsys):
+    hooks = CANARY.index("@hookimpl")
+    canary("evil.py").write_text(CANARY[:hooks])
+    says("workload", f"{Path('evil.py').resolve()}:make")
+    command = ["run", "--config", "run/comparison.json", "--plugin", "evil.py", "--out", "new", "--track", "jsonl"]
+    assert exit_code(*command) == 0
+    assert executed()
+    assert read_json(Path("new"))["comparison"]["plugins"] == []
+    assert exit_code("run", "--dry-run", "--plugin", "evil.py") == 2
+    assert "it implements no hook" in capsys.readouterr().err
+
+
 def test_naming_one_file_does_not_trust_another(executed, capsys):
     canary("evil.py")
     canary("other.py")
