@@ -35,9 +35,12 @@ def verify(
 
     Computes every fingerprint, the certificate and the summary anew, and trains
     a sample of the trials again: in the loop to the last bit; trials of lanes up
-    to what rounding makes. Loads the plugins and FILE.py workloads that the run
-    names. Exit code 0: every check held, 1: one did not, 2: the call is wrong,
-    130: interrupted.
+    to what rounding makes. Exit code 0: every check held, 1: one did
+    not, 2: the call is wrong, 130: interrupted.
+
+    What it executes: installed plugins, and of the files and packages that the run
+    names those that you named on a command line before, unchanged since; others are
+    listed, with exit code 2, unless --trust or --plugin says to execute them.
     """  # fmt: skip
     from ..verification.verify import verify as checks
     from .options import sample_size

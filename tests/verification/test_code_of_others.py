@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import py_compile
+import re
 import shutil
 import sys
 import zipfile
@@ -203,6 +204,24 @@ def test_what_names_no_code_executes_none(attack, command, executed, capsys):
     assert len(capsys.readouterr().err.splitlines()) <= 1
 
 
+@pytest.mark.parametrize("text", ["sgd,HERE/run/evil.py:build", "sgd,evil_module.Lion"])
+def test_a_reference_that_is_read_as_a_list_later_hides_nothing(text, executed, monkeypatch, capsys):
+    """The registry imports what the guard has let through, and nothing else."""
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    canary("run/evil.py")
+    canary("evil_module.py")
+    says("optimizer", text.replace("HERE", str(Path.cwd())))
+    assert exit_code("run", "--dry-run", "--resume", "run", "--strategies", "full,mini:2") == 2
+    assert not executed()
+    assert "code that you have not named" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "scaling", "verify", "report", "check", "list", "plugins"])
+def test_help_says_what_a_command_executes(command, capsys):
+    assert exit_code(command, "--help") == 0
+    assert re.search("(What it|It) executes", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize("attack", ["a plugin beside", "a colon in a path", "a class of a package", "a link out of it"])
 def test_reading_a_run_directory_executes_nothing(attack, executed, monkeypatch):
     monkeypatch.syspath_prepend(str(Path.cwd()))
@@ -350,14 +369,18 @@ def test_a_module_that_appears_after_the_guard_has_looked_is_not_imported(monkey
 
 
 @pytest.mark.skipif(os.name == "nt", reason="it has no such permissions")
-@pytest.mark.parametrize("what", ["directory", "entry", "link"])
+@pytest.mark.parametrize("what", ["directory", "entry", "link", "owner"])
 def test_what_others_can_write_is_not_believed(what, executed, capsys):
     canary("evil.py")
     says("plugin", str(Path("evil.py").resolve()))
     remember([NamedCode("evil.py", "plugin")])
     directory = user_state() / "code"
     (entry,) = directory.iterdir()
-    if what == "link":
+    if what == "owner" and os.getuid() != 0:
+        pytest.skip("only root can give a file away")
+    if what == "owner":
+        os.chown(entry, 65534, 65534)
+    elif what == "link":
         shutil.move(entry, "elsewhere")
         entry.symlink_to(Path("elsewhere").resolve())
     else:
