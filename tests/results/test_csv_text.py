@@ -8,7 +8,13 @@ import io
 import pandas as pd
 import pytest
 
+from optcompare import compare
 from optcompare.results.csv_text import csv_text
+from optcompare.results.tables import ResultTables
+from optcompare.storage.run_dir import read_json, write_json
+from optcompare.verification.recompute import conclusions_again
+from tests.helpers.hostile_names import strategy
+from tests.helpers.workloads import small_workload
 
 FORMULAS = [
     "=1+1", "=cmd|'/C calc'!A0", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "＠x",
@@ -41,3 +47,18 @@ def test_numbers_and_other_names_are_as_they_were():
 
 def test_an_empty_table_keeps_its_titles():
     assert csv_text(pd.DataFrame(columns=["arm", "loss"])) == "arm,loss\n"
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["these sources", "other sources"])
+def test_a_summary_of_other_sources_may_hold_what_they_wrote(own, tmp_path):
+    result = compare(
+        small_workload(), [strategy("=1+1"), "full"], seeds=2, epochs=1, trainer="loop", out=tmp_path / "run"
+    )
+    path = tmp_path / "run" / "summary.csv"
+    assert "\n'=1+1," in path.read_text()
+    path.write_text(result.summary(wide=True).to_csv(index=False, lineterminator="\n"))
+    about = read_json(tmp_path / "run")
+    about["environment"] |= {} if own else {"code_sha256": "other"}
+    write_json(tmp_path / "run", about)
+    found = conclusions_again(ResultTables.read(tmp_path / "run"), tmp_path / "run", about)
+    assert ("summary.csv is not what the tables give" in found.detail) is own
