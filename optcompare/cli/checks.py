@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .runs import TRUST, remember_plugins
+
 if TYPE_CHECKING:
     from .terminal import Reporter
 
@@ -23,23 +25,30 @@ Examples:
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--trials", default="3", show_default=True, metavar="K|all", help="Trials to train again; 0: none.")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
+@TRUST
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
 @click.pass_context
-def verify(ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[str, ...], as_json: bool) -> None:
+def verify(
+    ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[str, ...], trust: bool, as_json: bool
+) -> None:
     """Checks that a run directory holds what the run would give again.
 
     Computes every fingerprint, the certificate and the summary anew, and trains
     a sample of the trials again: in the loop to the last bit; trials of lanes up
-    to what rounding makes. Loads the plugins and FILE.py workloads that the run
-    names. Exit code 0: every check held, 1: one did not, 2: the call is wrong,
-    130: interrupted.
+    to what rounding makes. Exit code 0: every check held, 1: one did
+    not, 2: the call is wrong, 130: interrupted.
+
+    What it executes: installed plugins, and of the files and packages that the run
+    names those that you named on a command line before, unchanged since; others are
+    listed, with exit code 2, unless --trust or --plugin says to execute them.
     """  # fmt: skip
     from ..verification.verify import verify as checks
     from .options import sample_size
     from .terminal import Reporter
 
     size = sample_size(trials)
-    _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(directory, size, plugin, advanced), as_json)
+    say = Reporter(quiet=as_json)
+    _report_findings(ctx, say, lambda advanced: checks(directory, size, plugin, advanced, trust), as_json)
 
 
 @click.command(
@@ -54,10 +63,12 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
 
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.
+    It executes the plugin.
     """  # fmt: skip
     from ..verification.plugin_checks import check as checks
     from .terminal import Reporter
 
+    remember_plugins([plugin])
     _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,23 +24,9 @@ _AS_GIVEN = (
     "control", "margin", "measure", "plane", "chunk", "eval_chunk", "diagnose_every", "recalibrate", "split_seeds",
 )  # fmt: skip
 _FREE_WITH_CONFIG = {
-    "config",
-    "metric",
-    "out",
-    "formats",
-    "plugin",
-    "dry_run",
-    "quiet",
-    "as_json",
-    "wide",
-    "memory",
-    "verbose",
-    "checkpoint",
-    "keep_states",
-    "jobs",
-    "executor",
-    "track",
-}
+    "config", "metric", "out", "formats", "plugin", "dry_run", "quiet", "as_json", "wide", "memory", "verbose", "checkpoint",
+    "keep_states", "jobs", "executor", "track", "trust",
+}  # fmt: skip
 
 
 def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]:
@@ -65,15 +52,17 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
 _FREE_WITH_RESUME = {
     "resume", "force", "metric", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin",
     "dry_run", "quiet", "as_json", "wide", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
+    "trust",
 }  # fmt: skip
 
 
 def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
     from ..api.compare import one_budget, seed_list
+    from ..core.named_code import code_of_lists
     from ..planning.prepare import prepare, prepare_again
-    from ..registry.manager import Registry
     from ..storage.resume import Earlier, extended
+    from ..storage.trusted_code import load_registry
 
     fixed = [name for name in given if name not in _FREE_WITH_RESUME]
     if fixed:
@@ -83,7 +72,9 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
         raise ComparisonError("--optimizers adds arms to a run together with --strategies; give both")
     earlier = Earlier.read(options["resume"])
     before = earlier.comparison
-    registry = Registry.load((*before.plugins, *options["plugin"]))
+    named = code_of_lists(options["strategies"], options["optimizers"]) if "strategies" in given else []
+    registry = load_registry(before, options["resume"], options["plugin"], named, options["trust"])
+    before = dataclasses.replace(before, plugins=registry.named)
     seeds = seed_list(options["seeds"], before.seeds[0]) if "seeds" in given else None
     asked = None
     if "strategies" in given:
@@ -151,9 +142,11 @@ def tells_programs(options: dict[str, Any]) -> bool:
     """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json wants it too."""
     if not options["track"]:
         return False
+    from ..core.named_code import NamedCode, keys
     from ..registry.manager import Registry
 
-    registry = Registry.load(options["plugin"], kind="trackers")
+    named = keys(NamedCode(name, "plugin") for name in options["plugin"])
+    registry = Registry.load(options["plugin"], kind="trackers", hookless=named)  # a saved comparison may need them
     names = [text.partition(":")[0] for text in options["track"]]
     prints = [name for name in names if getattr(registry.find("trackers", name).factory, "prints", False)]
     if prints and options["as_json"]:
@@ -222,8 +215,8 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
     from ..core.comparison import Comparison
     from ..planning.prepare import prepare_again
-    from ..registry.manager import Registry
     from ..storage.run_dir import read_json_file
+    from ..storage.trusted_code import load_registry
 
     fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
     if fixed:
@@ -231,7 +224,8 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
         raise ComparisonError(f"--config fixes the whole comparison; leave out {names}, or leave out --config")
     values = read_json_file(options["config"])
     comparison = Comparison.from_json(values.get("comparison", values))
-    return prepare_again(Registry.load((*comparison.plugins, *options["plugin"])), comparison)
+    registry = load_registry(comparison, options["config"], options["plugin"], trust=options["trust"])
+    return prepare_again(registry, dataclasses.replace(comparison, plugins=registry.named))
 
 
 def _prepare(options: dict[str, Any]) -> Prepared:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .runs import warn
+from .runs import remember_plugins, warn
 
 if TYPE_CHECKING:
     from ..registry.manager import Entry, Registry
@@ -38,7 +38,10 @@ def new_plugin(name: str, out: Path) -> None:
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
-    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters."""
+    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters.
+
+    It executes installed plugins and what --plugin names.
+    """
     from .listings import print_entries
 
     registry = _registry(plugin)
@@ -49,7 +52,10 @@ def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
 @click.command(epilog="\b\nExample:\n  optcompare plugins --plugin mine.py")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def plugins(plugin: tuple[str, ...]) -> None:
-    """Lists the plugins that were found, and what each adds."""
+    """Lists the plugins that were found, and what each adds.
+
+    It executes them, and what --plugin names.
+    """
     from .listings import print_plugins
 
     registry = _registry(plugin)
@@ -59,6 +65,7 @@ def plugins(plugin: tuple[str, ...]) -> None:
 def _registry(plugins: tuple[str, ...]) -> Registry:
     from ..registry.manager import Registry
 
+    remember_plugins(plugins)
     registry = Registry.load(plugins)
     warn(registry.warnings)
     return registry

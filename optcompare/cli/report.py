@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .runs import Nearest, name_missing_glyphs, warn
+from .runs import Nearest, name_missing_glyphs, remember_plugins, warn
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
 XS = ("epochs", "updates", "samples", "seconds")
@@ -71,6 +71,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     Several runs of the same workload are merged, unless their fingerprints show
     that they did not ask the same question. Run directories are only read, also
     while a run is under way; it is said then how many of its trials have ended.
+    It executes installed plugins and what --plugin names, nothing that a run names.
     """
     from ..core.parameters import suggestion
     from ..registry.manager import Registry
@@ -86,6 +87,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
 
     formats, figure = plot_formats(options["formats"]), options["figure"]
     labels, colours = arm_labels(options["labels"]), arm_colours(options["colours"])
+    remember_plugins(options["plugin"])
     registry = Registry.load(options["plugin"], kind="panels")
     warn(registry.warnings)
     panels = make_panels(registry)

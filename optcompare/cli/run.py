@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .runs import MACHINE, MEASURING, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
+from .runs import MACHINE, MEASURING, OUTPUT, TRUST, exit_code, result_as_json, run_one, show_plans, with_options
 
 EXAMPLES = """\b
 Examples:
@@ -163,6 +163,7 @@ Examples:
     help="Goes on with a run that was stopped, or extends one by --seeds, --epochs or more --strategies.",
 )
 @click.option("--force", is_flag=True, help="Resumes even if versions, data or sources changed; the run records it.")
+@TRUST
 @click.option(
     "--checkpoint",
     type=float,
@@ -187,6 +188,11 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     LIST is separated by commas: name[:value][:key=value]…[@optimizer]. Give at
     most one budget. Exit code 0: done (diverged trials are results), 1: some
     trial failed, 2: the call is wrong, 130: interrupted (what was measured is saved).
+
+    What it executes: installed plugins, and the files and packages that the command
+    line names. Of those that a saved comparison names (--config, --resume, also with
+    --dry-run) only what you named on a command line before, and is unchanged; else it
+    lists them and exits with 2, unless --trust or --plugin says to execute them.
     """  # fmt: skip
     from ..report.figures import save_across
     from .options import (
@@ -208,6 +214,8 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         check_memory(options["memory"])
     if options["force"] and options["resume"] is None:
         raise click.UsageError("--force goes with --resume")
+    if options["trust"] and options["resume"] is None and options["config"] is None:
+        raise click.UsageError("--trust goes with --config or --resume")
     if options["resume"] is not None:
         one, earlier = prepare_resumed(options, given)
         prepared, outs = [one], [options["resume"]]

@@ -94,6 +94,13 @@ OUTPUT = (
 )
 
 
+TRUST = click.option(
+    "--trust",
+    is_flag=True,
+    help="Executes the files and packages that the saved comparison names, also those that you have not named before.",
+)
+
+
 class Nearest(click.Choice[str]):
     """One of some names; the error for another names the nearest."""
 
@@ -170,6 +177,14 @@ def run_one(
     else:
         say.result(result, [out / f"comparison.{suffix}" for suffix in formats], len(prepared.notes))
     return result
+
+
+def remember_plugins(plugins: Sequence[str]) -> None:
+    """Notes that the command line names this code, so that a saved comparison may name it."""
+    from ..core.named_code import NamedCode
+    from ..storage.trusted_code import remember
+
+    warn(remember([NamedCode(name, "plugin") for name in plugins]))
 
 
 def warn(warnings: Sequence[str]) -> None:

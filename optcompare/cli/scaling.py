@@ -75,6 +75,9 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     takes twice the least updates and samples, and 20% over perfect scaling; how sure
     that is. A goal that nothing reaches is a result: exit code 0. The run directory is
     one like any other, so that report, verify and run --resume take it.
+
+    What it executes: installed plugins, and the files and packages that the command
+    line names.
     """  # fmt: skip
     from .options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
     from .terminal import Reporter

@@ -19,6 +19,7 @@ from ..core.comparison import Arm, Comparison, Trial
 from ..core.formatting import duration
 from ..errors import printable
 from ..execution.progress import Lines, progress
+from ..report.markdown import markdown
 from ..report.table import (
     OF_GOAL,
     SCALING_LEGEND,
@@ -26,7 +27,6 @@ from ..report.table import (
     goal_cells,
     interval_words,
     latex,
-    markdown,
     pair_cells,
     scaling_cells,
     short_cells,
@@ -36,6 +36,7 @@ from ..report.table import (
     tuning_cells,
     tuning_words,
 )
+from ..results.csv_text import csv_text
 from .fitted_tables import fitted
 from .next_steps import next_steps
 
@@ -284,6 +285,6 @@ def summary_as(form: str, result: Result, wide: bool = False) -> str:
     """The summary as ``csv`` (every number), ``md`` or ``latex`` (as on the terminal; ``wide``: as there with --wide)."""
     summary = result.summary(wide=True)
     if form == "csv":
-        return str(summary.to_csv(index=False)).rstrip()
+        return csv_text(summary).rstrip()
     cells = summary_cells(summary) if wide else short_cells(summary, [result.compared, result.verdict_on])
     return markdown(*cells) if form == "md" else latex(*cells)

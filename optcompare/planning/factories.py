@@ -15,13 +15,14 @@ from ..core.comparison import Part
 from ..core.file_paths import script_first
 from ..core.goal import TEST, TRAIN, VALID
 from ..core.grammar import Spec, parse
+from ..core.named_code import is_dotted_name
 from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
 from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, SpecError, explain
 from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
-from ..registry.manager import Registry, load_module
+from ..registry.manager import Registry
 from ..training.measurement.step_stats import check_needs
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
         raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
     spec = script_first(parse(workload))
     if spec.name.endswith(".py"):
-        return _workload_of_file(spec)
+        return _workload_of_file(registry, spec)
     factory = registry.find("workloads", spec.name).factory
     values = bind(parameters(factory), spec, kind="workload")
     made = _call(factory, values, f"workload {spec.name}")
@@ -113,8 +114,7 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
 def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
     """A registered optimizer, one by its dotted path, or FILE.py:NAME; and the spec that names it from anywhere."""
     known = registry.entries("optimizers")
-    path = "." in spec.name and all(part.isidentifier() for part in spec.name.split("."))
-    if spec.name in known or not (path or spec.name.endswith(".py")):
+    if spec.name in known or not (is_dotted_name(spec.name) or spec.name.endswith(".py")):
         return registry.find("optimizers", spec.name).factory, Spec(spec.name)
     if not spec.name.endswith(".py"):
         head = Spec(spec.name)
@@ -218,11 +218,11 @@ def _without_defaults(factory: Factory, values: dict[str, Any]) -> dict[str, Any
     return {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
 
 
-def _workload_of_file(spec: Spec) -> tuple[Workload, Part]:
+def _workload_of_file(registry: Registry, spec: Spec) -> tuple[Workload, Part]:
     if not spec.args:
         raise SpecError(f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload")
     path, (name, *args) = spec.name, spec.args
-    factory = getattr(load_module(path), name, None)
+    factory = getattr(registry.module(path), name, None)
     if not callable(factory):
         raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
     values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")

@@ -10,11 +10,13 @@ from typing import Any
 from ..analysis.certificate import Reference
 from ..analysis.traits import Traits
 from ..core.comparison import Comparison
+from ..core.named_code import code_of
 from ..core.rng import preserved_rng
 from ..core.user_directories import torch_cache_of_this_user
 from ..errors import OptcompareError
 from ..interfaces.executor import Demand
 from ..registry.manager import Registry
+from ..storage.trusted_code import remember
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
 from ..training.device import torch_as_agreed, undetermined
@@ -59,7 +61,8 @@ def prepare(
     held: bool = True,
     **question: Any,
 ) -> Prepared:
-    """Resolves a question (the arguments of :func:`compare`) and rehearses it; nothing is written.
+    """Resolves a question (the arguments of :func:`compare`) and rehearses it; no run is written, and what code was named is
+    remembered for this user.
 
     ``held``: whether its arms are held to a plain loop.
     """
@@ -68,6 +71,7 @@ def prepare(
         raise SystemExit(Demand.unguarded)
     with torch_cache_of_this_user(), preserved_rng(), settings_kept():
         setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
+        registry.warnings += remember(code_of(setup.comparison))
         return _rehearsed(registry, setup, notes, recalibrate, held)
 
 

@@ -9,7 +9,7 @@ import importlib.util
 import re
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +17,11 @@ from typing import Any
 
 import pluggy
 
+from ..core.named_code import FILE, key_of
 from ..core.parameters import suggestion
 from ..errors import RAISED, OptcompareError, PluginError, explain
 from . import hookspecs
+from .fingerprints import is_there
 from .plugin_files import load_file
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
@@ -68,18 +70,29 @@ class Registry:
         self._by_path: dict[str, PluginInfo] = {}
         self.warnings: list[str] = []
         self.named: tuple[str, ...] = ()
+        self._admitted: Collection[str] | None = None
 
     @classmethod
-    def load(cls, plugins: Iterable[str] = (), kind: str | None = None) -> Registry:
+    def load(
+        cls,
+        plugins: Iterable[str] = (),
+        kind: str | None = None,
+        admitted: Collection[str] | None = None,
+        hookless: Collection[str] = (),
+    ) -> Registry:
         """All installed plugins, then ``plugins``: paths of Python files, or names of modules.
 
         ``kind``: leaves out installed plugins whose entry point says that they are of another kind, as in
         ``strategies.full``: what draws figures needs no torch.
 
+        ``admitted``: the keys (:func:`optcompare.core.named_code.key_of`) of all that may be imported beside them; None:
+        anything. ``hookless``: the keys of those that need no hook, since they hold workloads or optimizers.
+
         An installed plugin that is broken becomes a warning; one that was asked
         for by name raises :class:`PluginError`.
         """
         registry = cls()
+        registry._admitted = admitted
         others = set(KINDS) - {kind} if kind else set()
         for point in sorted(importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name):
             if point.name.partition(".")[0] in others:
@@ -88,14 +101,27 @@ class Registry:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
             except RAISED as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
-        named = {str(Path(plugin).resolve()) if plugin.endswith(".py") else plugin: plugin for plugin in plugins}
+        named = {key_of(plugin) if plugin.endswith(FILE) else plugin: plugin for plugin in plugins}
+        for known, plugin in list(named.items()):
+            module = registry.module(plugin)
+            if registry._manager.is_registered(module):  # it may be installed, too
+                continue
+            registry.register(module, plugin)
+            if not registry._manager.get_hookcallers(module):
+                registry._manager.unregister(module)
+                _refuse_without_hooks(plugin, key_of(plugin) in hookless)
+                del named[known]
         registry.named = tuple(named)
-        for plugin in named.values():
-            module = load_module(plugin)
-            if not registry._manager.is_registered(module):  # it may be installed, too
-                registry.register(module, plugin)
-                registry._refuse_without_hooks(module, plugin)
         return registry
+
+    def module(self, source: str) -> types.ModuleType:
+        """Import a Python file by its path, or a module by its name; the only way to code that a text names.
+
+        Raises :class:`PluginError` for what was not admitted, or does not import.
+        """
+        if self._admitted is not None and key_of(source) not in self._admitted and is_there(source):
+            raise PluginError(f"{source} is code that you have not named, and is not executed; give --trust")
+        return load_module(source)
 
     def register(self, plugin: Any, name: str, version: str = "") -> None:
         """Adds a module or object with hook implementations; raises :class:`PluginError` naming plugin and rule."""
@@ -109,20 +135,14 @@ class Registry:
             raise PluginError(f"plugin {name}: {_complaint(error)}") from error
         self._versions[name] = version
 
-    def _refuse_without_hooks(self, module: types.ModuleType, name: str) -> None:
-        if not self._manager.get_hookcallers(module):
-            raise PluginError(
-                f"plugin {name}: it implements no hook, so that it adds nothing; write a function such as "
-                "optcompare_strategies() under @optcompare.hookimpl"
-            )
-
     def by_path(self, path: str) -> Any:
         """What a dotted path names, as in ``torch.optim.Adam``, or ``FILE.py:NAME``; its sources count as a plugin's.
 
         Raises :class:`PluginError` for a module that is not installed and a name that it has not.
         """
         source, name = path.rsplit(":" if ".py:" in path else ".", 1)
-        module = _module_of(path, source)
+        _refuse_missing(path, source)
+        module = self.module(source)
         if not hasattr(module, name):
             raise PluginError(f"{source} has no '{name}'{suggestion(name, dir(module))}")
         top = source.partition(".")[0]
@@ -205,6 +225,14 @@ def _refuse_unmarked(plugin: Any) -> None:
             raise ValueError(f"{name}() is not under @optcompare.hookimpl, so that it would not be called{hint}")
 
 
+def _refuse_without_hooks(name: str, hookless: bool) -> None:
+    if not hookless:
+        raise PluginError(
+            f"plugin {name}: it implements no hook, so that it adds nothing; write a function such as "
+            "optcompare_strategies() under @optcompare.hookimpl"
+        )
+
+
 def _complaint(error: Exception) -> str:
     """What pluggy says, in one line; of a hook that does not exist, with the nearest that does."""
     text = " ".join(str(error).split())
@@ -226,11 +254,10 @@ def _hooks() -> list[str]:
     return [name for name in vars(hookspecs) if name.startswith(f"{hookspecs.NAME}_")]
 
 
-def _module_of(path: str, source: str) -> types.ModuleType:
+def _refuse_missing(path: str, source: str) -> None:
     top = source.partition(".")[0]
     if not source.endswith(".py") and top not in sys.modules and importlib.util.find_spec(top) is None:
         raise PluginError(f"{path}: there is no module {top}; install it, as with pip install {top}")
-    return load_module(source)
 
 
 def _version_of(package: str) -> str:

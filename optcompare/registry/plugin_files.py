@@ -9,7 +9,7 @@ import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
 from ..errors import PluginError, is_users
@@ -27,7 +27,7 @@ def load_file(path: Path) -> types.ModuleType:
     if not path.is_file():
         raise PluginError(f"there is no file {path}; give the path of a Python file")
     name = f"{PREFIX}{path.stem}_{_digest(path)}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -45,6 +45,16 @@ def find_later_imports() -> None:
     """Lets functions of such files import what stands beside them when they are called, in this process."""
     if not any(isinstance(finder, _Beside) for finder in sys.meta_path):
         sys.meta_path.append(_Beside())
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles the file itself: a cached bytecode file beside it may be somebody else's, and need not fit the source."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        """The code of the source file."""
+        path = self.get_filename(fullname)
+        code: types.CodeType = self.source_to_code(self.get_data(path), path)
+        return code
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from ..analysis.profiles import performance_profile
 from ..analysis.ranks import mean_ranks, rank_test, rank_words
 from ..analysis.statistics import final_values, verdict_column
 from ..errors import ComparisonError
+from ..results.csv_text import csv_text
 from ..storage.run_dir import make_directory, safe_name, write_atomically
 from .figures_of_one import (
     ACROSS,
@@ -196,7 +197,7 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
     """Writes ``scaling.csv`` and ``scaling.png`` of a batch-size study; returns the plots."""
     tables = [curve.table for curve in result.scaling()]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=SCALING_COLUMNS)
-    write_atomically(out / "scaling.csv", lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    write_atomically(out / "scaling.csv", lambda path: path.write_bytes(csv_text(table).encode()))
     return save_figures([result], "scaling", out, formats) if tables else []
 
 

@@ -206,12 +206,6 @@ def _or_miss(value: float, shown: Callable[[float], str]) -> str:
     return shown(value) if math.isfinite(value) else "miss" if math.isinf(value) else "–"
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a README or an issue; ``|`` in a cell is escaped."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A ``tabular`` for a paper, for use with booktabs."""
     body = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *rows)]

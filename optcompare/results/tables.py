@@ -29,6 +29,7 @@ from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
 from ..storage.under_way import is_under_way, snapshot
+from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY, how_far
 from .trained_module import refuse_other_repeat, trained_module
 
@@ -293,7 +294,7 @@ class ResultTables:
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
-        return str(self.summary(wide=True).to_csv(index=False, lineterminator="\n")).encode()
+        return csv_text(self.summary(wide=True)).encode()
 
 
 def describe(

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,22 +23,12 @@ import pandas as pd
 from ..analysis.looks import History, PastLook, trial_rows
 from ..errors import RunDirectoryError
 from .run_dir import make_directory, write_atomically
+from .user_state import user_state
 
 
 def state_directory() -> Path:
-    """Where the user's looks at merged runs are.
-
-    Returns:
-        ``optcompare/looks`` in ``$XDG_STATE_HOME`` where that is set, on any system; else in ``~/.local/state``, on macOS
-        in ``~/Library/Application Support``, on Windows in ``%LOCALAPPDATA%``.
-    """
-    named, home = os.environ.get("XDG_STATE_HOME", ""), Path(os.path.expanduser("~"))
-    usual = home / ".local" / "state"
-    if sys.platform == "darwin":
-        usual = home / "Library" / "Application Support"
-    elif os.name == "nt":
-        usual = Path(os.environ.get("LOCALAPPDATA", home))
-    return (Path(named) if named else usual) / "optcompare" / "looks"
+    """Return where the user's looks at merged runs are: ``looks`` in the user's state directory."""
+    return user_state() / "looks"
 
 
 def looks_at_any_of(trials: pd.DataFrame) -> History:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice, zip_longest
@@ -21,6 +20,7 @@ from ..storage import run_dir
 from ..storage.journal import Kept, State, has_tables, key_of
 from ..storage.looks_file import LOOKS, looks_changed
 from ..storage.provenance import describe_environment, differences, other_sources
+from ..storage.trusted_code import load_registry
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
 from ..training.loop.trainer import LoopTrainer
@@ -48,20 +48,20 @@ def verify(
     trials: int | None = 3,
     plugins: Sequence[str] = (),
     advanced: Callable[[int, int, float], None] = lambda done, of, share: None,
+    trust: bool = False,
 ) -> Iterator[Finding]:
     """Each check as soon as it is made; ``trials``: how many to train again (None: all), ``plugins``: further ones.
 
     ``advanced`` is told of the trials that are trained again: how many are done, of how many, and the share of the work.
-    Nothing of the directory is executed; the plugins and files that the run names are loaded, as they are to resume it.
-    Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot be loaded.
+    Plugins and files that the run names are loaded, as they are to resume it, where this user named them before, among
+    ``plugins``, or says so by ``trust``; see :mod:`optcompare.storage.trusted_code`.
+    Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot or must not be loaded.
     """
     about = run_dir.read_json(directory)
     comparison, environment = _claimed(directory, about)
     if not has_tables(directory):
         raise RunDirectoryError(f"{directory} holds no trial: the run was stopped before the first had ended")
-    _refuse_own_code(directory, comparison)
-    given = {Path(name).name for name in plugins}
-    registry = Registry.load((*(name for name in comparison.plugins if Path(name).name not in given), *plugins))
+    registry = load_registry(comparison, directory, plugins, trust=trust)
     return _findings(directory, about, comparison, environment, registry, trials, advanced)
 
 
@@ -105,15 +105,6 @@ def _claimed(directory: Path, about: Row) -> tuple[Comparison, Row]:
         return Comparison.from_json(about["comparison"]), about["environment"]
     except (KeyError, TypeError, ValueError, OptcompareError) as error:
         raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-
-
-def _refuse_own_code(directory: Path, comparison: Comparison) -> None:
-    """A run never holds its own code: one that names some was made to have it executed."""
-    references = [comparison.workload.reference, *(arm.optimizer.reference for arm in comparison.arms)]
-    named = [*comparison.plugins, *(path for text in references for path in re.findall(r"[^\"':]+\.py", str(text)))]
-    for name in named:
-        if name.endswith(".py") and Path(name).resolve().is_relative_to(directory.resolve()):
-            raise RunDirectoryError(f"{directory} names code within itself, {name}, which is not executed")
 
 
 def _files(directory: Path, about: Row) -> Finding:

@@ -422,7 +422,7 @@ def test_changed_data_are_named_and_the_rest_goes_on():
 def test_a_changed_plugin_is_named_and_what_it_does_otherwise_is_found():
     directory = run("--plugin", "mine.py", "--strategies", "turning", "--workload", "wandering")
     Path("mine.py").write_text(PLUGIN.replace("self.turned += 1", "self.turned += 2"))
-    checks = found(directory, trials=0)
+    checks = found(directory, trials=0, plugins=["mine.py"])
     assert checks["environment"][0] is False
     assert "the source files of plugin optcompare_file_mine" in checks["environment"][1]
     assert checks["batches"][0] is False

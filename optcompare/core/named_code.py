@@ -1,0 +1,102 @@
+"""The Python files and modules that a comparison names, read by the parser that its run uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import SpecError
+from .comparison import Comparison
+from .file_paths import parse_list, script_first
+from .grammar import Spec, parse
+
+FILE = ".py"
+"""How the names of files end; all other names of plugins are modules."""
+
+
+@dataclass(frozen=True)
+class NamedCode:
+    """A file or module that is imported to run a comparison.
+
+    Attributes:
+        source: The path of a Python file, or the dotted name of a module.
+        role: What it is for: ``plugin``, ``workload``, ``optimizer``, ….
+    """
+
+    source: str
+    role: str
+
+    @property
+    def key(self) -> str:
+        """What it is known by, see :func:`key_of`."""
+        return key_of(self.source)
+
+
+def key_of(source: str) -> str:
+    """Return what a file or module is known by: the path with links followed, or the top package that is imported.
+
+    A path that no file can have, such as one with a zero byte, is only made absolute.
+    """
+    if not source.endswith(FILE):
+        return source.partition(".")[0]
+    try:
+        return str(Path(source).resolve())
+    except (OSError, ValueError, RuntimeError):  # a zero byte, links in a circle
+        return os.path.abspath(source)
+
+
+def is_dotted_name(name: str) -> bool:
+    """Whether a name may be the path of an object in a package, as in ``torch.optim.Adam``."""
+    return "." in name and all(part.isidentifier() for part in name.split("."))
+
+
+def code_of(comparison: Comparison) -> list[NamedCode]:
+    """Return all code that running a comparison imports, besides what is installed as plugins; each once.
+
+    Values of parameters that are paths of Python files count too, since a plugin may import them.
+
+    Args:
+        comparison: As it is saved.
+    """
+    found = [NamedCode(name, "plugin") for name in map(str, comparison.plugins)]
+    parts = [("workload", comparison.workload), *(("diagnostic", part) for part in comparison.diagnostics)]
+    for arm in comparison.arms:
+        parts += [("strategy", arm.strategy), ("optimizer", arm.optimizer)]
+    for role, part in dict.fromkeys(parts):
+        if part.reference is not None:
+            found += _code_of_spec(_parsed(str(part.reference)), role)
+    return list(dict.fromkeys(found))
+
+
+def code_of_lists(strategies: str, optimizers: str) -> list[NamedCode]:
+    """Return the code that ``--strategies`` and ``--optimizers`` name."""
+    found: list[NamedCode] = []
+    for spec in parse_list(strategies, optimizers=True):
+        found += _code_of_spec(spec, "strategy")
+        found += _code_of_spec(spec.optimizer, "optimizer") if spec.optimizer is not None else []
+    for spec in parse_list(optimizers):
+        found += _code_of_spec(spec, "optimizer")
+    return list(dict.fromkeys(found))
+
+
+def keys(code: Iterable[NamedCode]) -> frozenset[str]:
+    """Return what each is known by."""
+    return frozenset(each.key for each in code)
+
+
+def _parsed(reference: str) -> Spec:
+    try:
+        return parse(reference)
+    except SpecError:  # what makes it from its reference says what is wrong with it
+        return Spec("")
+
+
+def _code_of_spec(spec: Spec, role: str) -> Iterator[NamedCode]:
+    read = script_first(spec)
+    if role == "optimizer" and is_dotted_name(read.name) and not read.name.endswith(FILE):
+        yield NamedCode(read.name.rpartition(".")[0], role)
+    for value in (read.name, *read.args, *(value for _, value in read.options)):
+        if value.endswith(FILE):
+            yield NamedCode(value, role)

@@ -1,0 +1,164 @@
+"""Which code of a saved comparison may be executed: the one guard of all commands that import what a file names.
+
+A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only where this user named
+it: on this command line, or on an earlier one with the same contents, or by ``--trust``. What was named is kept in the user's
+state directory, one file each, so that several commands at once lose none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from ..core.comparison import Comparison
+from ..core.named_code import FILE, NamedCode, code_of, key_of, keys
+from ..errors import OptcompareError, RunDirectoryError, printable
+from ..registry import hookspecs
+from ..registry.fingerprints import code_sha256, is_there
+from ..registry.manager import Registry
+from .run_dir import write_atomically
+from .user_state import is_only_mine, user_state
+
+
+def load_registry(
+    comparison: Comparison,
+    where: Path,
+    plugins: Sequence[str] = (),
+    named: Iterable[NamedCode] = (),
+    trust: bool = False,
+) -> Registry:
+    """Load the plugins of a saved comparison, and let nothing be imported for it that this user has not named.
+
+    Args:
+        comparison: What was saved.
+        where: The run directory or file that it was read from.
+        plugins: Those of the command line, which replace plugins of the comparison that have the same file name. A file or
+            package that the comparison names for something else needs no hook.
+        named: Further code that the command line names.
+        trust: Whether all code is to be executed.
+
+    Returns:
+        The registry, which imports this code alone.
+
+    Raises:
+        RunDirectoryError: There is code that was not named, which the message lists.
+        PluginError: A plugin cannot be loaded.
+    """
+    given = [NamedCode(name, "plugin") for name in plugins]
+    replaced = {Path(each.source).name for each in given}
+    code = [each for each in code_of(comparison) if each.role != "plugin" or Path(each.source).name not in replaced]
+    mine = [*given, *named]
+    unknown = [each for each in code if not _is_allowed(each, keys(mine))]
+    if unknown and not trust:
+        raise RunDirectoryError(_refusal(where, unknown))
+    warnings = remember([*mine, *unknown])
+    others = keys(each for each in code if each.role != "plugin")
+    loaded = [each.source for each in [*code, *given] if each.role == "plugin"]
+    there = [each for each in code if trust or is_there(each.source)]
+    registry = Registry.load(loaded, admitted=keys([*there, *mine]), hookless=others)
+    registry.warnings += warnings
+    return registry
+
+
+def remember(code: Iterable[NamedCode]) -> list[str]:
+    """Note that this user named this code, as it is now.
+
+    Returns:
+        Warnings of code that cannot be noted, and would not be known again.
+    """
+    warnings = []
+    for each in dict.fromkeys(code):
+        sha256 = code_sha256(each.source) if is_there(each.source) else None
+        reason = (
+            "" if sha256 is None else next(filter(None, (_note(name, sha256) for name in _names_of(each.source))), "")
+        )
+        if reason:
+            warnings.append(
+                f"{printable(each.source)} cannot be remembered as code that you named, so that --resume will need --trust: "
+                f"{reason}"
+            )
+    return warnings
+
+
+def _is_allowed(code: NamedCode, named: frozenset[str]) -> bool:
+    """Whether code was named on the line or before, is not there, or is an installed plugin, which is loaded in any case."""
+    if code.key in named or not is_there(code.source):
+        return True
+    if code.role == "plugin" and code.source in _installed():
+        return True
+    sha256 = code_sha256(code.source)
+    return sha256 is not None and all(_is_noted(name, sha256) for name in _names_of(code.source))
+
+
+def _installed() -> set[str]:
+    return {point.value.partition(":")[0].strip() for point in entry_points(group=hookspecs.NAME)}
+
+
+def _names_of(source: str) -> set[str]:
+    """The names under which code is noted: of a file, its path with links followed and as it was written."""
+    return {key_of(source), os.path.abspath(source) if source.endswith(FILE) else key_of(source)}
+
+
+def _entry(name: str, sha256: str) -> Path:
+    place = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return user_state() / "code" / f"{place}-{sha256}.json"
+
+
+def _note(name: str, sha256: str) -> str:
+    """Note that code was named; return why that is not possible, else nothing."""
+    path = _entry(name, sha256)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_noted(name, sha256):
+            text = json.dumps({"code": name, "sha256": sha256}) + "\n"
+            write_atomically(path, lambda temporary: _write_private(temporary, text))
+    except OSError as error:
+        return f"cannot write {path.parent}: {error.strerror or error}"
+    except OptcompareError as error:
+        return str(error)
+    return "" if _is_noted(name, sha256) else f"{path.parent} is not yours alone; let nobody else own or write it"
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+def _is_noted(name: str, sha256: str) -> bool:
+    path = _entry(name, sha256)
+    return is_only_mine(path.parent) and is_only_mine(path)
+
+
+def _refusal(where: Path, code: Sequence[NamedCode]) -> str:
+    within = [each for each in code if _lies_in(each.source, where)]
+    listed = ", ".join(map(_described, [*within, *(each for each in code if each not in within)]))
+    return (
+        f"{where} names code {'within itself, ' if within else 'that you have not named, '}{listed}, which is not executed: "
+        "read it, then give --trust to execute all of it, or name each with --plugin"
+    )
+
+
+def _lies_in(source: str, where: Path) -> bool:
+    """Whether a file, or a link to it, lies in a run directory."""
+    if not (source.endswith(FILE) and where.is_dir()):
+        return False
+    folders = (os.path.abspath(where), where.resolve())
+    return any(Path(name).is_relative_to(folder) for name in _names_of(source) for folder in folders)
+
+
+def _described(code: NamedCode) -> str:
+    if not code.source.endswith(FILE):
+        return printable(f"{code.role} module {code.source}{_whether_changed(code)}")
+    written = os.path.abspath(code.source)
+    linked = f" through {written}" if written != code.key else ""
+    return printable(f"{code.role} {code.key}{linked}{_whether_changed(code)}")
+
+
+def _whether_changed(code: NamedCode) -> str:
+    """Whether the same path was named with other contents."""
+    pattern = _entry(code.key, "*")
+    return " (changed since you named it)" if any(pattern.parent.glob(pattern.name)) else ""
