@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from ..errors import ComparisonError, brief, printable
-from .bounds import MOST_AMOUNT, MOST_SEEDS, MOST_THREADS, refuse_too_many_trials, whole
+from .bounds import MOST_AMOUNT, MOST_SEEDS, MOST_THREADS, refuse_too_many_trials, shown, whole
 from .budget import UNITS as UNITS
 from .budget import Budget as Budget
 from .budget import Unit as Unit
@@ -164,7 +164,10 @@ class Comparison:
         if not all(isinstance(seed, int) for seed in self.seeds):
             raise ComparisonError(f"seeds must be whole numbers, got {brief(str(list(self.seeds)))}")
         if min(self.seeds) < 0 or max(self.seeds) >= FIRST_TUNING_SEED:
-            raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {min(self.seeds)} to {max(self.seeds)}")
+            ends = " to ".join(
+                f"{end}" if abs(end) < 2**128 else shown(end) for end in (min(self.seeds), max(self.seeds))
+            )
+            raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {ends}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
         if self.split_seeds > len(self.seeds):

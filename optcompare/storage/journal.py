@@ -283,6 +283,6 @@ def forget_parts(directory: Path) -> None:
     """Once the whole tables are written: the parts go."""
     for path in (directory / PARTS).glob("*.parquet"):
         remove(path)
-    if (directory / PARTS).is_dir():
+    if (directory / PARTS).is_dir() and not any((directory / PARTS).iterdir()):  # what others put there stays
         with writing(directory / PARTS):
             (directory / PARTS).rmdir()

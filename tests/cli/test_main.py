@@ -456,7 +456,10 @@ BAD: list[tuple[str, str]] = [
     ("--device gpu", "unknown device 'gpu'; give auto, cpu, cuda, cuda:0 or mps"),
     ("--device cpu:1", "unknown device 'cpu:1'"),
     ("--dtype float16", "Invalid value for '--dtype': 'float16' is not one of"),
-    ("--format jpeg", "unknown plot format 'jpeg' (did you mean 'png'?); give png, svg, pdf, html, separated by commas"),
+    (
+        "--format jpeg",
+        "unknown plot format 'jpeg' (did you mean 'png'?); give png, svg, pdf, html, separated by commas",
+    ),
     ("--out taken", "taken exists and is not empty; give another --out, or move it away"),
     ("--out file", "file exists and is not empty; give another --out, or move it away"),
     ("--out file/below", "give another --out"),
