@@ -122,9 +122,9 @@ RUN_SCHEMA = record(
         "environment": _ENVIRONMENT,
     },
     {
-        "verdict": list_of(text),
-        "claims": list_of(_CLAIM),
-        "files": map_of(text),
+        "verdict": maybe(list_of(text)),
+        "claims": maybe(list_of(_CLAIM)),
+        "files": maybe(map_of(text)),
         "looks": maybe(record({"bytes": whole(), "sha256": text})),
         "process": record({"host": text, "pid": whole()}, {"began": maybe(whole())}),
     },
