@@ -13,8 +13,8 @@ MOST_TRIALS = 500_000
 MOST_RATES = 100
 """Learning rates that an arm tries in one tuning."""
 MOST_THREADS = MOST_JOBS = 1024
-MOST_AMOUNT = 10**15
-"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through, and a float64 holds exactly."""
+MOST_AMOUNT = 2**53
+"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64 is exact."""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """Whole numbers that tensors and tables can hold."""
 

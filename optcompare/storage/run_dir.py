@@ -169,7 +169,11 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     values = read_json_file(path)
     schema = CONFIG_SCHEMA if "comparison" in values else COMPARISON_SCHEMA
-    _refuse_faults(path, schema, values)
+    wrong = fault(schema, values)
+    if wrong:
+        raise RunDirectoryError(
+            f"{path} is damaged: this is not a comparison: {wrong}; give the comparison.json of a run"
+        )
     found: dict[str, Any] = values.get("comparison", values)
     return found
 

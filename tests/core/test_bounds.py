@@ -16,7 +16,7 @@ LINES = {
     f"--threads {HUGE}": "threads must be at most 1,024",
     f"--first-seed {HUGE}": "seeds must lie between 0 and 2**62-1",
     f"--jobs {HUGE} --dry-run": "jobs must be at most 1,024",
-    f"--epochs {HUGE}": "epochs must be at most 1,000,000,000,000,000",
+    f"--epochs {HUGE}": "epochs must be at most 9,007,199,254,740,992",
     f"--updates {HUGE}": "updates must be at most",
     f"--measure {HUGE}": "measure must be at most",
     f"--chunk {HUGE}": "--chunk must be at most",
@@ -42,7 +42,7 @@ def test_a_count_that_is_too_large_is_one_line(line, capsys):
 
 def test_commands_that_read_counts_of_texts_bound_them_too(capsys):
     assert run("verify", "nowhere", "--trials", "1" * 5000) == 2
-    assert "--trials must be at most 1,000,000,000,000,000, got a number of 5000 digits" in capsys.readouterr().err
+    assert "--trials must be at most 9,007,199,254,740,992, got a number of 5000 digits" in capsys.readouterr().err
     assert run("scaling", "--batch-sizes", f"1,{'9' * 30}") == 2
     assert "--batch-sizes must be at most" in capsys.readouterr().err
 
