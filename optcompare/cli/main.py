@@ -62,6 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _code(arguments: list[str] | None) -> int:
     """Carries the command out; returns its exit code."""
+    if any("\0" in argument for argument in arguments or ()):  # no shell can give one, but a program can
+        return _complain("an argument holds a NUL character; leave it out")
     try:
         code = cli.main(arguments, prog_name="optcompare", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

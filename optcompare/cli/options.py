@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.bounds import whole_of_text
 from ..core.file_paths import comma_hints, list_items
 from ..core.parameters import suggestion
 from ..errors import ComparisonError
@@ -133,9 +134,9 @@ def _batch_sizes(text: str | None) -> list[int] | None:
         return None
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
-        if not (part.isdecimal() and int(part) >= 1):
+        if not part.isdecimal() or part.strip("0") == "":
             raise ComparisonError(f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part}'")
-    return list(map(int, parts))
+    return [whole_of_text("--batch-sizes", part) for part in parts]
 
 
 def tells_programs(options: dict[str, Any]) -> bool:
@@ -196,7 +197,7 @@ def sample_size(text: str) -> int | None:
         return None
     if not text.isdecimal():
         raise ComparisonError(f"--trials takes how many to train again, or all; got '{text}'")
-    return int(text)
+    return whole_of_text("--trials", text, 0)
 
 
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
@@ -215,15 +216,14 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
 def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
     from ..core.comparison import Comparison
     from ..planning.prepare import prepare_again
-    from ..storage.run_dir import read_json_file
+    from ..storage.run_dir import read_config
     from ..storage.trusted_code import load_registry
 
     fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
     if fixed:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise ComparisonError(f"--config fixes the whole comparison; leave out {names}, or leave out --config")
-    values = read_json_file(options["config"])
-    comparison = Comparison.from_json(values.get("comparison", values))
+    comparison = Comparison.from_json(read_config(options["config"]))
     registry = load_registry(comparison, options["config"], options["plugin"], trust=options["trust"])
     return prepare_again(registry, dataclasses.replace(comparison, plugins=registry.named))
 

@@ -126,13 +126,15 @@ def show_plans(
     prepared: Sequence[Prepared], say: Reporter, as_json: bool, memory: str | None = None, jobs: int | None = None
 ) -> None:
     """What would be trained, and an estimate of how long it takes."""
+    from ..core.bounds import MOST_JOBS, whole
     from ..execution.expected_time import expected_of
 
+    jobs = whole("jobs", 1 if jobs is None else jobs, 1, MOST_JOBS)
     plans = []
     for one in prepared:
         comparison = one.setup.comparison
         say.question(comparison, one.notes)
-        expected = expected_of(one, memory, jobs or 1)
+        expected = expected_of(one, memory, jobs)
         tuning, closer, report = comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()
         say.plan(one.estimates, [*tuning, *closer, *report], expected)
         trials = [{"arm": e.arm.label, "updates": e.updates, "seconds": e.seconds} for e in one.estimates]

@@ -89,7 +89,7 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     prepared = prepare_scaling(options)
     (out,) = directories(options["out"], [prepared])
     if options["dry_run"]:
-        show_plans([prepared], say, options["as_json"])
+        show_plans([prepared], say, options["as_json"], options["memory"], options["jobs"])
         return
     result = run_one(
         prepared, out, say, formats, {**options, "checkpoint": 10.0, "keep_states": "1GB", "force": False}, None

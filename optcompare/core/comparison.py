@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from ..errors import ComparisonError, printable
+from ..errors import ComparisonError, brief, printable
+from .bounds import MOST_AMOUNT, MOST_SEEDS, MOST_THREADS, refuse_too_many_trials, shown, whole
 from .budget import UNITS as UNITS
 from .budget import Budget as Budget
 from .budget import Unit as Unit
@@ -21,6 +22,14 @@ LrScaling = Literal["none", "linear", "sqrt"]
 Phase = Literal["report", "tune"]
 TrainerName = Literal["auto", "loop", "lanes"]
 TRAINERS: tuple[TrainerName, ...] = ("auto", "loop", "lanes")
+_COUNTS = {
+    "threads": (1, MOST_THREADS),
+    "eval_chunk": (1, MOST_AMOUNT),
+    "measure": (0, MOST_AMOUNT),
+    "diagnose_every": (1, MOST_AMOUNT),
+    "split_seeds": (1, MOST_SEEDS),
+}
+"""The smallest and the largest of each."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,7 @@ class Arm:
             raise ComparisonError(
                 f"arm {self.label}: clip must be a norm, positive and finite, or none, got {self.clip!r}"
             )
-        if self.chunk < 1:
-            raise ComparisonError(f"arm {self.label}: --chunk must be at least 1 row, got {self.chunk}")
+        whole(f"arm {self.label}: --chunk", self.chunk)
 
     @property
     def content(self) -> str | None:
@@ -149,21 +157,17 @@ class Comparison:
             raise ComparisonError("a comparison needs at least one arm; give --strategies, such as full,mini")
         if not self.seeds:
             raise ComparisonError("a comparison needs at least 1 seed, got 0")
-        for name, least in (
-            ("threads", 1),
-            ("eval_chunk", 1),
-            ("measure", 0),
-            ("diagnose_every", 1),
-            ("split_seeds", 1),
-        ):
-            if not isinstance(getattr(self, name), int):
-                raise ComparisonError(f"{name} must be a whole number, got {getattr(self, name)!r}")
-            if getattr(self, name) < least:
-                raise ComparisonError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name, (least, most) in _COUNTS.items():
+            whole(name, getattr(self, name), least, most)
+        if len(self.seeds) > MOST_SEEDS:
+            raise ComparisonError(f"a comparison has at most {MOST_SEEDS:,} seeds, got {len(self.seeds):,}; give fewer")
         if not all(isinstance(seed, int) for seed in self.seeds):
-            raise ComparisonError(f"seeds must be whole numbers, got {list(self.seeds)}")
+            raise ComparisonError(f"seeds must be whole numbers, got {brief(str(list(self.seeds)))}")
         if min(self.seeds) < 0 or max(self.seeds) >= FIRST_TUNING_SEED:
-            raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {min(self.seeds)} to {max(self.seeds)}")
+            ends = " to ".join(
+                f"{end}" if abs(end) < 2**128 else shown(end) for end in (min(self.seeds), max(self.seeds))
+            )
+            raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {ends}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
         if self.split_seeds > len(self.seeds):
@@ -199,6 +203,7 @@ class Comparison:
                 "--updates or --samples in place of --seconds"
             )
         _refuse_duplicates(self.arms)
+        refuse_too_many_trials(self.trial_numbers)
         for label in (self.baseline, self.control, *(self.tuning.rates if self.tuning else ())):
             if label is not None:
                 self.arm(label)
@@ -239,6 +244,12 @@ class Comparison:
     def _rounds(self) -> list[tuple[int, Repeat]]:
         """Each tuning with its number: from 1 on, and 0 for an only one."""
         return list(enumerate(self.tuning.rounds, int(self.repeats > 1))) if self.tuning is not None else []
+
+    @property
+    def trial_numbers(self) -> dict[str, int]:
+        """How many trials it has, those of tuning apart, without listing them."""
+        tuning = self.tuning.trial_number if self.tuning is not None else 0
+        return {"trials": len(self.arms) * len(self.seeds) * self.repeats, "tuning trials": tuning}
 
     def trials(self) -> list[Trial]:
         """Seed by seed, so that every arm of a seed meets the machine in the same mood; each with every repeat's rate."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ..errors import SpecError
+from ..errors import SpecError, brief
+from .bounds import LARGEST, SMALLEST
 from .file_paths import path_first, quoting_hint
 from .grammar import Spec, quoted, split, unquoted
 
@@ -96,8 +97,9 @@ def read(text: str, type_: Any, what: str) -> Any:
     """``text`` as a value of ``type_``; ``what`` begins the error."""
     try:
         return _read(text, type_)
-    except ValueError:
-        raise SpecError(f"{what} takes {_describe(type_)}, got '{text}'") from None
+    except (ValueError, RecursionError):
+        beyond = " (whole numbers end at 2**63)" if text.strip().lstrip("+-").isdecimal() and len(text) > 18 else ""
+        raise SpecError(f"{what} takes {_describe(type_)}, got '{brief(text)}'{beyond}") from None
 
 
 def write(value: Any) -> str:
@@ -140,13 +142,22 @@ def _read(text: str, type_: Any) -> Any:
         if text.lower() not in _WORDS:
             raise ValueError(text)
         return _WORDS[text.lower()]
-    if type_ in (int, float, str):
+    if type_ is int:
+        return _read_whole(text)
+    if type_ in (float, str):
         return type_(text)
     if type_ is Path:
         return Path(text).expanduser()
     if type_ is Any:
         return _read_union(text, (type(None), bool, int, float, tuple, str))
     raise ValueError(text)
+
+
+def _read_whole(text: str) -> int:
+    value = int(text)
+    if not SMALLEST <= value <= LARGEST:
+        raise ValueError(text)
+    return value
 
 
 def _read_union(text: str, members: tuple[Any, ...]) -> Any:

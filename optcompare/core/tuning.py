@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..errors import ComparisonError
+from .bounds import MOST_RATES, MOST_SEEDS, whole
 
 T = TypeVar("T")
 FIRST_TUNING_SEED = 2**62
@@ -47,10 +48,9 @@ class Tuning:
     repeats: tuple[Repeat, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.closer, int) or self.closer < 0 or self.closer % 2:
+        if whole("rates closer to the best", self.closer, 0, MOST_RATES) % 2:
             raise ComparisonError(f"rates closer to the best must be an even number, got {self.closer!r}")
-        if not isinstance(self.seeds, int) or self.seeds < 1:
-            raise ComparisonError(f"--tune-seeds must be at least 1, got {self.seeds!r}")
+        whole("--tune-seeds", self.seeds, 1, MOST_SEEDS)
         _refuse_unequal(self.rates)
         seeds = [seed for one in self.repeats for seed in one.seeds]
         if len(set(seeds)) < len(seeds) or min(seeds, default=FIRST_TUNING_SEED) < FIRST_TUNING_SEED:
@@ -76,6 +76,13 @@ class Tuning:
     def count(self) -> int:
         """How many rates each arm tries in a repeat, those closer to the best included."""
         return max(len(rates) for rates in self.rounds[0].rates.values()) + self.closer
+
+    @property
+    def trial_number(self) -> int:
+        """How many trials tuning takes, those around the best included."""
+        return sum(
+            len(one.seeds) * sum(len(rates) + self.closer for rates in one.rates.values()) for one in self.rounds
+        )
 
     def seed_list(self) -> tuple[int, ...]:
         """The tuning seeds of all repeats."""

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.pca import joint_plane
+from ..core.bounds import MOST_JOBS, whole
 from ..core.comparison import Comparison, Trial
 from ..errors import ComparisonError, RunDirectoryError
 from ..interfaces.executor import Demand
@@ -75,8 +76,8 @@ class How:
     def __post_init__(self) -> None:
         if not self.checkpoint >= 0:
             raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {self.checkpoint:g}")
-        if self.jobs is not None and not (isinstance(self.jobs, int) and self.jobs >= 1):
-            raise ComparisonError(f"jobs must be a whole number, 1 or more, got {self.jobs!r}")
+        if self.jobs is not None:
+            whole("jobs", self.jobs, 1, MOST_JOBS)
 
 
 def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:

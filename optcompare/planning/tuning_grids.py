@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..core.bounds import MOST_RATES, MOST_SEEDS, refuse_too_many_trials, whole
 from ..core.comparison import Arm
 from ..core.rng import GRID_SHIFT, TUNING_SEEDS, sequence
 from ..core.tuning import AROUND, FIRST_TUNING_SEED, Repeat, Tuning, closer_rates, rate_grid, split_budget
@@ -43,8 +44,10 @@ def plan_tuning(
     """
     if count < 2:
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
-    if not isinstance(repeats, int) or not 1 <= repeats <= _MOST_REPEATS:
-        raise ComparisonError(f"--tune-repeats must be a whole number from 1 to {_MOST_REPEATS}, got {repeats!r}")
+    whole("--tune", count, 2, MOST_RATES)
+    whole("--tune-seeds", seeds, 1, MOST_SEEDS)
+    whole("--tune-repeats", repeats, 1, _MOST_REPEATS)
+    refuse_too_many_trials({"tuning trials": len(arms) * count * seeds * repeats})
     widely, closer = split_budget(count)
     grids = {arm.label: rate_grid(widely, arm.lr, limits) for arm in arms}
     drawn = tuple(

@@ -28,6 +28,8 @@ from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
 from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
+from ..storage.table_bounds import most_points, refuse_strangers
+from ..storage.table_files import PATHS_SCHEMA, PLANE_SCHEMA, TableSchema, read_table
 from ..storage.under_way import is_under_way, snapshot
 from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY, how_far
@@ -88,7 +90,7 @@ class ResultTables:
         try:
             comparison = Comparison.from_json(values["comparison"])
             repeat = ("repeat",) if comparison.repeats > 1 else ()
-            records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat))
+            records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat), comparison)
             crashed = values["status"] == "running"
             unfinished = how_far(comparison, trials) if under_way else CRASHED
             return cls(
@@ -99,8 +101,8 @@ class ResultTables:
                 status="interrupted" if crashed else values["status"],
                 notes=[*values["notes"], *([unfinished] if crashed else [])],
                 environment=values["environment"],
-                paths=run_dir.read_table(path, run_dir.PATHS) if (path / run_dir.PATHS).is_file() else None,
-                plane=run_dir.read_table(path, run_dir.PLANE) if (path / run_dir.PLANE).is_file() else None,
+                paths=_points(path / run_dir.PATHS, PATHS_SCHEMA, comparison, trials),
+                plane=_points(path / run_dir.PLANE, PLANE_SCHEMA, comparison, trials),
                 looks=_looks(path, values),
             )
         except (KeyError, TypeError, ComparisonError) as error:
@@ -316,6 +318,15 @@ def describe(
         "notes": list(notes),
         "environment": dict(environment),
     }
+
+
+def _points(path: Path, schema: TableSchema, comparison: Comparison, trials: pd.DataFrame) -> pd.DataFrame | None:
+    """The points of a picture of two dimensions, where the run wrote them."""
+    if not path.exists():
+        return None
+    table = read_table(path, schema, list(schema.columns), most_points(trials))
+    refuse_strangers(path, table, comparison)
+    return table
 
 
 def _looks(path: Path, about: Mapping[str, Any]) -> History:

@@ -7,22 +7,32 @@ end of the run one table of each replaces the parts.
 
 from __future__ import annotations
 
-import io
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..core.columns import run_key
-from ..core.comparison import Trial
+from ..core.comparison import Comparison, Trial
 from ..errors import RunDirectoryError
-from .run_dir import RECORDS, TRIALS, make_directory, read_table, remove, write_atomically, write_table, writing
+from .run_dir import RECORDS, TRIALS, make_directory, remove, write_table, writing
+from .state_files import CHECKPOINT as CHECKPOINT
+from .state_files import STATES as STATES
+from .state_files import Kept as Kept
+from .state_files import Row as Row
+from .state_files import Saved as Saved
+from .state_files import State as State
+from .state_files import bytes_of, load_states, save_states
+from .state_files import key_of as key_of
+from .state_files import key_of_row as key_of_row
+from .table_bounds import most_records, most_trials, refuse_strangers
+from .table_files import RECORDS_SCHEMA, TRIALS_SCHEMA, read_table
 
-PARTS, STATES, CHECKPOINT = "parts", "states", "checkpoint.pt"
+PARTS = "parts"
 _FLUSH_SECONDS = 1.0
 _MOST_RECORDS, _FEW_RECORDS = 20_000, 5_000
 """Records that are collected before they are written, and below which a part is merged with others."""
@@ -30,10 +40,8 @@ _MOST_BYTES = 2**20
 _MOST_SMALL = 32
 """Parts of less than so many records, and files of less than so many bytes of states, are merged when there are so many."""
 
-Row = Mapping[str, Any]
-State = dict[str, Any]
-Saved = tuple[dict[str, list[Row]], State]
-"""A task under way: the records so far of each of its trials, by its key, and their state."""
+_NUMBERED = re.compile(r"[0-9]{6,12}-")
+"""How the names of parts and of files of states begin."""
 
 
 class Part(NamedTuple):
@@ -66,7 +74,9 @@ class Journal:
         if directory is not None:
             for name in (PARTS, STATES):
                 make_directory(directory / name)
-            written = [*(directory / PARTS).glob("[0-9]*-*"), *(directory / STATES).glob("[0-9]*-*")]
+            written = [
+                path for name in (PARTS, STATES) for path in (directory / name).iterdir() if _NUMBERED.match(path.name)
+            ]
             self._number = max((int(path.name.partition("-")[0]) for path in written), default=0)
             self._keep -= sum(path.stat().st_size for path in written if path.suffix == ".pt")
 
@@ -76,7 +86,7 @@ class Journal:
         self._records += records
         if self._directory is None:
             self._told(trial, outcome)
-        elif state is not None and trial.phase == "report" and (size := _bytes(state)) <= self._keep:
+        elif state is not None and trial.phase == "report" and (size := bytes_of(state)) <= self._keep:
             self._keep -= size
             self._states[key_of(trial)] = state
         late = self._directory is not None and time.perf_counter() - self._flushed > _FLUSH_SECONDS
@@ -146,9 +156,9 @@ class Journal:
         merged: list[Path] = []
         if len(self._small_states) + 1 >= _MOST_SMALL:
             merged, self._small_states = self._small_states, []
-            states = {key: state for path in merged for key, state in _load(path).items()} | states
+            states = {key: state for path in merged for key, state in load_states(path).items()} | states
         path = self._directory / STATES / f"{self._number + 1:06}-{STATES}.pt"
-        _save(path, states)
+        save_states(path, states)
         if path.stat().st_size < _MOST_BYTES:
             self._small_states.append(path)
         for old in merged:
@@ -160,7 +170,7 @@ class Journal:
         if self._directory is not None and due and not self.notes:
             self._checkpointed = time.perf_counter()
             path, values = self._directory / CHECKPOINT, {"tasks": [list(saved) for saved in tasks]}
-            self._if_possible(lambda: _save(path, values), "after a stop, trials that were under way begin again")
+            self._if_possible(lambda: save_states(path, values), "after a stop, trials that were under way begin again")
 
     def _if_possible(self, write: Callable[[], None], otherwise: str) -> None:
         """What a run can do without: its results take less room."""
@@ -176,112 +186,52 @@ class Journal:
             remove(self._directory / CHECKPOINT)
 
 
-class Kept:
-    """States that a run directory holds: of ended trials, and of the tasks that were under way."""
-
-    def __init__(self, directory: Path) -> None:
-        self._files = sorted((directory / STATES).glob(f"[0-9]*-{STATES}.pt"))
-        self._read: tuple[Path, dict[str, State]] | None = None
-        self._checkpoint = directory / CHECKPOINT
-
-    @cached_property
-    def _places(self) -> dict[str, Path]:
-        return {key: path for path in self._files for key in _load(path)}
-
-    def __contains__(self, trial: Trial) -> bool:
-        return key_of(trial) in self._places
-
-    def __getitem__(self, trial: Trial) -> State:
-        path = self._places[key_of(trial)]
-        if self._read is None or self._read[0] != path:
-            self._read = path, _load(path)
-        return self._read[1][key_of(trial)]
-
-    def items(self) -> Iterator[tuple[str, State]]:
-        """Every trial's key with its last state, file by file, so that each is read once."""
-        for path in self._files:
-            for key, state in _load(path).items():
-                if self._places[key] == path:
-                    yield key, state
-
-    def checkpoint(self) -> list[Saved]:
-        """The tasks that were under way."""
-        if not self._checkpoint.is_file():
-            return []
-        return [(records, state) for records, state in _load(self._checkpoint)["tasks"]]
-
-
-def key_of(trial: Trial) -> str:
-    """A trial's name within a run directory; the same for one that is read and one that is asked for."""
-    return _key(trial.phase, trial.seed, trial.arm.lr, trial.arm.label, trial.repeat)
-
-
-def key_of_row(row: Row) -> str:
-    """The same name from a row of the trials or the records."""
-    return _key(row["phase"], row["seed"], float(row["lr"]), row["arm"], row.get("repeat", 0))
-
-
-def _key(phase: str, seed: int, lr: float, arm: str, repeat: int) -> str:
-    return f"{phase}{f'/{repeat}' if repeat else ''} {seed} {lr!r} {arm}"
-
-
-def _save(path: Path, values: Any) -> None:
-    import torch
-
-    packed = io.BytesIO()  # written to a file, a full disk would be a RuntimeError that does not say so
-    torch.save(values, packed)
-    write_atomically(path, lambda temporary: temporary.write_bytes(packed.getbuffer()))
-
-
-def _load(path: Path) -> Any:
-    """Nothing is executed: tensors and plain values alone are read."""
-    import torch
-
-    try:
-        return torch.load(path, weights_only=True)
-    except Exception as error:
-        raise RunDirectoryError(f"{path} is damaged; delete it, and what it held is trained again") from error
-
-
-def _bytes(state: Any) -> int:
-    if isinstance(state, Mapping):
-        return sum(map(_bytes, state.values()))
-    if isinstance(state, (list, tuple)):
-        return sum(map(_bytes, state))
-    return getattr(state, "nbytes", 16)
-
-
 def has_tables(directory: Path) -> bool:
     """Whether any trial of a run directory has ended."""
-    whole = (directory / TRIALS).is_file() or (directory / RECORDS).is_file()
+    whole = (directory / TRIALS).exists() or (directory / RECORDS).exists()
     return whole or any((directory / PARTS).glob(f"*-{TRIALS}"))
 
 
 def read_run(
-    directory: Path, record_columns: Sequence[str], trial_columns: Sequence[str]
+    directory: Path,
+    record_columns: Sequence[str],
+    trial_columns: Sequence[str],
+    comparison: Comparison | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Records and trials of a run directory: the whole tables, and the parts of what ended since they were written.
 
     Records whose trial's row is missing were cut off by a crash, and are left out; of a trial that went on later, the
     later rows count.
+
+    Args:
+        directory: The run directory.
+        record_columns: What the records have to have.
+        trial_columns: What the trials have to have.
+        comparison: What was asked, which bounds how many rows there are; None where this process wrote them.
+
+    Raises:
+        RunDirectoryError: A table is missing or damaged, or does not belong to this comparison.
     """
     while True:
         before = sorted((directory / PARTS).glob(f"*-{TRIALS}"))
         try:
-            return _read_parts(directory, before, record_columns, trial_columns)
+            return _read_parts(directory, before, (record_columns, trial_columns), comparison)
         except RunDirectoryError:
             if before == sorted((directory / PARTS).glob(f"*-{TRIALS}")):
                 raise  # else the run, which is under way, has merged some of them meanwhile
 
 
 def _read_parts(
-    directory: Path, trials: Sequence[Path], record_columns: Sequence[str], trial_columns: Sequence[str]
+    directory: Path,
+    trials: Sequence[Path],
+    columns: tuple[Sequence[str], Sequence[str]],
+    comparison: Comparison | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    both = (directory / RECORDS).is_file() and (directory / TRIALS).is_file()  # a run may be about to write the second
+    both = (directory / RECORDS).exists() and (directory / TRIALS).exists()  # a run may be about to write the second
     whole = both or not trials
-    found = [(directory, RECORDS, TRIALS)] if whole else []
-    found += [(directory / PARTS, path.name.replace(TRIALS, RECORDS), path.name) for path in trials]
-    pairs = [(read_table(place, a, record_columns), read_table(place, b, trial_columns)) for place, a, b in found]
+    found = [(directory / RECORDS, directory / TRIALS)] if whole else []
+    found += [(path.with_name(path.name.replace(TRIALS, RECORDS)), path) for path in trials]
+    pairs = [_read_pair(records, ended, columns, comparison) for records, ended in found]
     if len(pairs) == 1:
         return pairs[0]
     of_records, of_trials = (
@@ -294,6 +244,20 @@ def _read_parts(
     last[ended_numbers] = np.arange(len(ended))  # of several the last remains
     records_kept = (last[numbers] >= 0) & (of_trials[last[numbers]] == of_records)
     return chosen(records, records_kept), chosen(ended, last[ended_numbers] == np.arange(len(ended)))
+
+
+def _read_pair(
+    records_file: Path, trials_file: Path, columns: tuple[Sequence[str], Sequence[str]], comparison: Comparison | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A part, or the whole tables."""
+    of_records, of_trials = columns
+    if comparison is None:
+        return read_table(records_file, RECORDS_SCHEMA, of_records), read_table(trials_file, TRIALS_SCHEMA, of_trials)
+    trials = read_table(trials_file, TRIALS_SCHEMA, of_trials, most_trials(comparison))
+    records = read_table(records_file, RECORDS_SCHEMA, of_records, most_records(comparison, trials))
+    for path, table in ((trials_file, trials), (records_file, records)):
+        refuse_strangers(path, table, comparison)
+    return records, trials
 
 
 def trial_numbers(*tables: pd.DataFrame) -> list[np.ndarray]:
@@ -313,13 +277,13 @@ def chosen(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
 
 
 def _read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return read_table(part.records.parent, part.records.name), read_table(part.trials.parent, part.trials.name)
+    return read_table(part.records, RECORDS_SCHEMA), read_table(part.trials, TRIALS_SCHEMA)
 
 
 def forget_parts(directory: Path) -> None:
     """Once the whole tables are written: the parts go."""
     for path in (directory / PARTS).glob("*.parquet"):
         remove(path)
-    if (directory / PARTS).is_dir():
+    if (directory / PARTS).is_dir() and not any((directory / PARTS).iterdir()):  # what others put there stays
         with writing(directory / PARTS):
             (directory / PARTS).rmdir()

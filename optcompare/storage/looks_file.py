@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.looks import History, PastLook
+from ..core.regular_files import read_regular
+from ..core.schema import fault
 from ..errors import RunDirectoryError
-from .run_dir import writing
+from .run_dir import reading, writing
+from .run_schema import LOOK_SCHEMA
 
 LOOKS = "looks.jsonl"
 _UNRECORDED = {"recorded": False}
@@ -28,15 +31,18 @@ def read_looks(directory: Path) -> History:
         RunDirectoryError: A line is damaged. A last line that a crash cut off is none.
     """
     path = directory / LOOKS
-    if not path.is_file():
+    if not path.exists():
         return History()
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line]
+        lines = [json.loads(line) for line in read_regular(path).decode().split("\n")[:-1] if line]
+        wrong = next(filter(None, (fault(LOOK_SCHEMA, line) for line in lines if line != _UNRECORDED)), "")
+        if wrong:
+            raise ValueError(wrong)
         looks = dict[str, PastLook]()
         for look in (PastLook.from_json(line) for line in lines if line != _UNRECORDED):
             looks[look.trials] = looks[look.trials].joined(look) if look.trials in looks else look
         return History(tuple(looks.values()), _UNRECORDED not in lines)
-    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise RunDirectoryError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -60,7 +66,7 @@ def add_unrecorded(directory: Path) -> None:
 
 def _add(path: Path, values: Mapping[str, Any]) -> None:
     with writing(path):
-        written = path.read_bytes() if path.is_file() else b""
+        written = read_regular(path) if path.exists() else b""
         with path.open("ab") as file:
             file.truncate(written.rfind(b"\n") + 1)  # a crash cut the last line off before its verdict was given
             file.write((json.dumps(values, ensure_ascii=False) + "\n").encode())
@@ -71,9 +77,10 @@ def _add(path: Path, values: Mapping[str, Any]) -> None:
 def looks_so_far(directory: Path) -> dict[str, Any] | None:
     """What comparison.json notes of the file: its bytes and their SHA-256; None where there is no file."""
     path = directory / LOOKS
-    if not path.is_file():
+    if not path.exists():
         return None
-    written = path.read_bytes()
+    with reading(path):
+        written = read_regular(path)
     return {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
 
 
@@ -82,10 +89,10 @@ def looks_changed(directory: Path, noted: Any) -> str:
     if noted is None:
         return ""
     path = directory / LOOKS
-    if not path.is_file():
+    if not path.exists():
         return f"{LOOKS} was deleted"
     try:
-        first = path.read_bytes()[: int(noted["bytes"])]
+        first = read_regular(path)[: int(noted["bytes"])]
         same = len(first) == noted["bytes"] and hashlib.sha256(first).hexdigest() == noted["sha256"]
     except (OSError, KeyError, TypeError, ValueError):
         same = False

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.looks import History, PastLook, trial_rows
+from ..core.regular_files import read_regular
 from ..errors import RunDirectoryError
 from .run_dir import make_directory, write_atomically
 from .user_state import user_state
@@ -68,9 +69,9 @@ def _fingerprints(trials: pd.DataFrame) -> Iterable[str]:
 
 def _read(path: Path) -> tuple[PastLook, list[str]]:
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(read_regular(path))
         return PastLook.from_json(values["look"]), list(map(str, values["trials"]))
-    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
+    except (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise RunDirectoryError(
             f"{path} is damaged: {type(error).__name__}: {error}; without it a look at merged runs is not counted"
         ) from error

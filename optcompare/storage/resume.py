@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..core.columns import KEY, run_key
+from ..core.columns import KEY, RECORD_COLUMNS, TRIAL_COLUMNS, run_key
 from ..core.comparison import Arm, Budget, Comparison, Trial
 from ..core.goal import TEST
 from ..core.schedule import depends_on_budget
@@ -54,13 +54,10 @@ class Earlier:
     def read(cls, directory: Path) -> Earlier:
         """From a run directory, whether it came to its end or not."""
         values = read_json(directory)
-        try:
-            comparison = Comparison.from_json(values["comparison"])
-            environment, notes = values["environment"], values["notes"]
-        except KeyError as error:
-            raise ComparisonError(f"{directory} is no run that could go on: comparison.json lacks {error}") from error
+        comparison = Comparison.from_json(values["comparison"])
+        environment, notes = values["environment"], values["notes"]
         if has_tables(directory):
-            records, trials = read_run(directory, KEY, [*KEY, "status"])
+            records, trials = read_run(directory, RECORD_COLUMNS, TRIAL_COLUMNS, comparison)
         else:  # it was stopped before the first trial had ended
             records, trials = pd.DataFrame(columns=list(KEY)), pd.DataFrame(columns=[*KEY, "status"])
         trials = trials[~trials["status"].isin(["interrupted"])]

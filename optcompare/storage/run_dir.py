@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..core.regular_files import read_regular, regular_sha256
+from ..core.schema import Check, anything, fault
 from ..errors import RunDirectoryError
+from .run_schema import COMPARISON_SCHEMA, CONFIG_SCHEMA, RUN_SCHEMA
 
 COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
 SUMMARY, PLANE = "summary.csv", "plane.parquet"
@@ -86,6 +88,15 @@ def writing(path: Path) -> Iterator[None]:
         raise RunDirectoryError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot read it."""
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 def make_directory(path: Path) -> None:
     """Makes a directory and those above it, if they are missing; raises :class:`RunDirectoryError` where it cannot."""
     with writing(path):
@@ -139,47 +150,57 @@ def write_table(directory: Path, name: str, table: pd.DataFrame) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Of a file's bytes; raises OSError where it is no regular file, or cannot be read."""
+    return regular_sha256(path)
 
 
 def read_json(directory: Path) -> dict[str, Any]:
-    """``comparison.json``; raises :class:`RunDirectoryError` saying what the directory lacks."""
+    """``comparison.json``, checked against its schema; raises :class:`RunDirectoryError` saying what is wrong with it."""
     path = directory / COMPARISON
-    if not path.is_file():
+    if not path.exists():
         raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}")
-    return read_json_file(path)
+    return read_json_file(path, RUN_SCHEMA)
 
 
-def read_json_file(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; raises :class:`RunDirectoryError` for anything else."""
+def read_config(path: Path) -> dict[str, Any]:
+    """The comparison of a saved ``comparison.json``, or of a file that holds it alone.
+
+    Raises :class:`RunDirectoryError` saying what is wrong with it.
+    """
+    values = read_json_file(path)
+    schema = CONFIG_SCHEMA if "comparison" in values else COMPARISON_SCHEMA
+    wrong = fault(schema, values)
+    if wrong:
+        raise RunDirectoryError(
+            f"{path} is damaged: this is not a comparison: {wrong}; give the comparison.json of a run"
+        )
+    found: dict[str, Any] = values.get("comparison", values)
+    return found
+
+
+def read_json_file(path: Path, schema: Check = anything) -> dict[str, Any]:
+    """A JSON object from a file, as ``schema`` wants it; raises :class:`RunDirectoryError` for anything else."""
     try:
-        values = json.loads(_text(path))
-    except (OSError, ValueError) as error:
+        with reading(path):
+            values = json.loads(_text(path))
+    except RecursionError:
+        raise RunDirectoryError(f"cannot read {path}: its lists and objects are nested too deep") from None
+    except ValueError as error:
         raise RunDirectoryError(f"cannot read {path}: {error}") from error
     if not isinstance(values, dict):
         raise RunDirectoryError(f"{path} holds no JSON object; give the comparison.json of a run")
+    _refuse_faults(path, schema, values)
     return values
+
+
+def _refuse_faults(path: Path, schema: Check, values: dict[str, Any]) -> None:
+    found = fault(schema, values)
+    if found:
+        raise RunDirectoryError(f"{path} is damaged: {found}; put back what the run wrote")
 
 
 def _text(path: Path) -> str:
     """A file's text in UTF-8, or in the encoding that its byte order mark names, which editors on Windows write."""
-    content = path.read_bytes()
+    content = read_regular(path)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")
-
-
-def read_table(directory: Path, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """One Parquet table; raises :class:`RunDirectoryError` where it is missing or damaged, or lacks a column."""
-    path = directory / name
-    if not path.is_file():
-        raise RunDirectoryError(f"{directory} has no {name}; was the run stopped before it was written?")
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise RunDirectoryError(f"{path} is damaged: it has no column {', '.join(missing)}")
-    return table

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..core.regular_files import read_regular
 from ..errors import RunDirectoryError
 from .run_dir import COMPARISON, read_json
 
@@ -43,7 +44,7 @@ def snapshot(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
 
 def _contents(directory: Path) -> bytes:
     try:
-        return (directory / COMPARISON).read_bytes()
+        return read_regular(directory / COMPARISON)
     except OSError:
         return b""
 

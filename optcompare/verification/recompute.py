@@ -15,6 +15,7 @@ from ..analysis.certificate import Agreement, Evidence, Reference
 from ..analysis.traits import Traits
 from ..core.columns import run_key
 from ..core.comparison import Trial
+from ..core.regular_files import read_regular
 from ..core.version import installed_version
 from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
@@ -151,7 +152,7 @@ def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Find
         return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
     wrong = []
     with suppress(OSError):  # the check of the files says so
-        if (directory / run_dir.SUMMARY).read_bytes() not in (summary, _with_formulas(result)):
+        if read_regular(directory / run_dir.SUMMARY) not in (summary, _with_formulas(result)):
             wrong.append(f"{run_dir.SUMMARY} is not what the tables give")
     if about.get("verdict") != verdict and not is_of_these_sources(result.environment) and not wrong:
         maker = result.environment.get("optcompare")

@@ -449,7 +449,7 @@ BAD: list[tuple[str, str]] = [
     ("--seeds 0", "a comparison needs at least 1 seed, got 0"),
     ("--first-seed -1", "seeds must lie between 0 and 2**62-1, got -1"),
     ("--threads 0", "threads must be at least 1, got 0"),
-    ("--chunk 0", "chunk must be at least 1 row, got 0"),
+    ("--chunk 0", "chunk must be at least 1, got 0"),
     ("--eval-chunk 0", "eval_chunk must be at least 1, got 0"),
     ("--measure -1", "measure must be at least 0, got -1"),
     ("--device cuda", "device cuda is not available: there is no CUDA device on this machine; use --device cpu"),

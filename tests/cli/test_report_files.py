@@ -12,7 +12,8 @@ from optcompare import compare
 from optcompare.errors import RunDirectoryError
 from optcompare.report.output_files import joined, names_of_runs, refuse_run_directory
 from optcompare.storage import run_dir
-from optcompare.storage.run_dir import TRIALS, read_json, read_table, write_json, write_table
+from optcompare.storage.run_dir import TRIALS, read_json, write_json, write_table
+from optcompare.storage.table_files import TRIALS_SCHEMA, read_table
 from optcompare.storage.under_way import PROCESS, this_process
 from tests.helpers.commands import run
 from tests.helpers.run_files import contents
@@ -105,7 +106,7 @@ def test_long_names_are_shortened_and_stay_apart():
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc, which Linux has")
 def test_a_run_that_is_under_way_is_reported_as_far_as_it_is(runs, tmp_path, capsys):
     directory = runs / "a"
-    write_table(directory, TRIALS, read_table(directory, TRIALS).head(4))
+    write_table(directory, TRIALS, read_table(directory / TRIALS, TRIALS_SCHEMA).head(4))
     write_json(directory, {**read_json(directory), "status": "running", PROCESS: this_process()})
     before = contents(directory)
     with run_dir.reserved(directory, occupied=True):

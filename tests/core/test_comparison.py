@@ -114,7 +114,7 @@ def test_without_splits_every_seed_has_the_workloads_own():
 
 
 def test_chunk_holds_at_least_one_row():
-    with pytest.raises(ComparisonError, match=r"arm full: .*chunk must be at least 1 row, got 0"):
+    with pytest.raises(ComparisonError, match=r"arm full: .*chunk must be at least 1, got 0"):
         arm(chunk=0)
 
 

@@ -204,19 +204,20 @@ def test_values_are_written_in_the_grammar(value, text):
 
 
 words = st.text(max_size=10) | st.text(alphabet="ab \t\"'(),:@=é\0", max_size=10)
+INTEGERS = st.integers(-(2**63), 2**63 - 1)
 numbers = st.floats(allow_nan=False)
 VALUES: list[tuple[Any, st.SearchStrategy[Any]]] = [
-    (int, st.integers()),
+    (int, INTEGERS),
     (float, numbers),
     (bool, st.booleans()),
     (str, words),
-    (int | None, st.none() | st.integers()),
+    (int | None, st.none() | INTEGERS),
     (float | torch.Tensor, numbers),
     (Literal["a b", "c:d", 3, None], st.sampled_from(["a b", "c:d", 3, None])),
     (tuple[float, str], st.tuples(numbers, words)),
     (tuple[str, ...], st.lists(words).map(tuple)),
-    (tuple[tuple[int, ...], ...], st.lists(st.lists(st.integers(), max_size=3).map(tuple), max_size=3).map(tuple)),
-    (Any, st.none() | st.booleans() | st.integers() | numbers),
+    (tuple[tuple[int, ...], ...], st.lists(st.lists(INTEGERS, max_size=3).map(tuple), max_size=3).map(tuple)),
+    (Any, st.none() | st.booleans() | INTEGERS | numbers),
 ]
 
 

@@ -222,7 +222,7 @@ def test_a_strangers_executor_is_plugged_in_by_a_hook(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"jobs": 0}, "jobs must be a whole number, 1 or more, got 0"),
+        ({"jobs": 0}, "jobs must be at least 1, got 0"),
         ({"jobs": 2, "epochs": None, "seconds": 1.0}, "a budget of seconds needs the machine for one trial at a time"),
         ({"executor": "processes:here"}, "executor processes takes no address, got 'here'; say how many with --jobs"),
     ],

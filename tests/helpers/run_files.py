@@ -17,6 +17,27 @@ FILES = {
 """Of a result that is saved; a run keeps states beside them."""
 
 
+def least_about(**further: object) -> dict[str, object]:
+    """The least that ``comparison.json`` has to hold, and more."""
+    arm = {
+        "label": "full",
+        "strategy": {"label": "full", "reference": "full"},
+        "optimizer": {"label": "sgd", "reference": "sgd"},
+        "hyperparameters": {},
+        "lr": 0.1,
+        "chunk": 1,
+    }
+    comparison = {
+        "workload": {"label": "line", "reference": "line"},
+        "arms": [arm],
+        "seeds": [0],
+        "budget": {"unit": "epochs", "amount": 1},
+        "plugins": [],
+    }
+    about = {"status": "finished", "comparison": comparison, "certificate": [], "notes": [], "environment": {}}
+    return {**about, **further}
+
+
 def contents(directory: Path) -> dict[str, tuple[int, str]]:
     """What is in a directory, to the byte: each file's time of change and SHA-256, each folder's time of change."""
     return {

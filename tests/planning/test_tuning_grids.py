@@ -69,7 +69,9 @@ def test_no_two_repeats_share_a_tuning_seed():
 
 @pytest.mark.parametrize("repeats", [0, -1, 1.5, 2**16 + 1])
 def test_a_number_of_repeats_that_is_none_is_refused(repeats):
-    with pytest.raises(ComparisonError, match=f"--tune-repeats must be a whole number from 1 to 65536, got {repeats}"):
+    with pytest.raises(
+        ComparisonError, match=r"--tune-repeats must be (a whole number|at least 1|at most 65,536), got "
+    ):
         plan_tuning(ARMS, 3, repeats=repeats)
 
 

@@ -117,6 +117,7 @@ def test_a_label_that_means_two_arms_is_refused(tmp_path):
     values = json.loads(path.read_text())
     values["comparison"]["arms"][0]["label"] = values["comparison"]["baseline"] = "full@sgd"
     path.write_text(json.dumps(values))
+    (other / "paths.parquet").unlink()
     for name in ("records", "trials"):
         table = pd.read_parquet(other / f"{name}.parquet")
         table.assign(arm="full@sgd").to_parquet(other / f"{name}.parquet", index=False)

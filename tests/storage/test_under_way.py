@@ -18,19 +18,20 @@ from optcompare.storage.journal import PARTS, read_run
 from optcompare.storage.run_dir import COMPARISON, RECORDS, TRIALS, read_json, write_json
 from optcompare.storage.under_way import PROCESS, is_under_way, snapshot, this_process
 from tests.helpers.figures import said
+from tests.helpers.run_files import least_about
 
 linux = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc, which Linux has")
 
 
 def test_files_that_a_run_replaces_meanwhile_are_read_again(tmp_path):
-    write_json(tmp_path, {"number": 1})
+    write_json(tmp_path, least_about(number=1))
     (tmp_path / "table").write_text("1")
     seen = []
 
     def read(about):
         table = (tmp_path / "table").read_text()
         if not seen:  # the run comes to its end between the two files
-            write_json(tmp_path, {"number": 2})
+            write_json(tmp_path, least_about(number=2))
             (tmp_path / "table").write_text("2")
         seen.append((about["number"], table))
         return seen[-1]
@@ -40,13 +41,13 @@ def test_files_that_a_run_replaces_meanwhile_are_read_again(tmp_path):
 
 
 def test_what_seems_damaged_is_read_again_only_where_a_run_has_replaced_it(tmp_path):
-    write_json(tmp_path, {"number": 1})
+    write_json(tmp_path, least_about(number=1))
     calls = []
 
     def fails_once(about):
         calls.append(about["number"])
         if len(calls) == 1:
-            write_json(tmp_path, {"number": 2})
+            write_json(tmp_path, least_about(number=2))
             raise RunDirectoryError("no such file")
         return about["number"]
 

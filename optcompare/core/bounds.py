@@ -1,0 +1,79 @@
+"""The largest counts that a comparison may have: what is larger is an error at once, before anything is enumerated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ComparisonError
+
+MOST_SEEDS = 100_000
+MOST_TRIALS = 500_000
+"""Of one comparison, tuning included: at that many, planning takes seconds and the tables about a gigabyte."""
+MOST_RATES = 100
+"""Learning rates that an arm tries in one tuning."""
+MOST_THREADS = MOST_JOBS = 1024
+MOST_AMOUNT = 2**53
+"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64 is exact."""
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+"""Whole numbers that tensors and tables can hold."""
+
+
+def whole(what: str, value: Any, least: int = 1, most: int = MOST_AMOUNT) -> int:
+    """Check a count.
+
+    Args:
+        what: Begins the error: the option, or the name of the argument.
+        value: What was given.
+        least: The smallest that is allowed.
+        most: The largest that is allowed.
+
+    Returns:
+        The value.
+
+    Raises:
+        ComparisonError: It is no whole number, or lies outside.
+    """
+    if not isinstance(value, int):
+        raise ComparisonError(f"{what} must be a whole number, got {value!r}")
+    if value < least:
+        raise ComparisonError(f"{what} must be at least {least}, got {shown(value)}")
+    if value > most:
+        raise ComparisonError(f"{what} must be at most {most:,}, got {shown(value)}")
+    return value
+
+
+def whole_of_text(what: str, text: str, least: int = 1, most: int = MOST_AMOUNT) -> int:
+    """The count that a text is; as :func:`whole`."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ComparisonError(f"{what} must be a whole number, got '{text}'")
+    if len(digits.lstrip("0")) > len(str(most)):  # Python refuses to read thousands of digits
+        raise ComparisonError(f"{what} must be at most {most:,}, got a number of {len(digits)} digits")
+    return whole(what, int(digits), least, most)
+
+
+def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
+    """Refuse a comparison that would have too many trials.
+
+    Args:
+        numbers: Trials, by what they are for, in words.
+
+    Raises:
+        ComparisonError: There are more than :data:`MOST_TRIALS`.
+    """
+    count = sum(numbers.values())
+    if count > MOST_TRIALS:
+        parts = " and ".join(f"{shown(number)} {what}" for what, number in numbers.items() if number)
+        raise ComparisonError(
+            f"this makes {parts}, and a comparison has at most {MOST_TRIALS:,}; give fewer seeds, arms, rates or repeats"
+        )
+
+
+def shown(value: int) -> str:
+    """A count with commas; of a very long one, how many digits it has."""
+    return (
+        f"{value:,}"
+        if -(MOST_AMOUNT**2) < value < MOST_AMOUNT**2
+        else f"a number of {value.bit_length() * 3 // 10} digits"
+    )

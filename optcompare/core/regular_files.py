@@ -1,0 +1,51 @@
+"""Files that are read or hashed are regular ones: a pipe or a device under a file's name would never end."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+MOST_BYTES = 2**28
+"""Of a file that is read as a whole into memory."""
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a regular file for reading bytes; a link to one counts as one.
+
+    Raises:
+        OSError: There is none, it cannot be opened, or it is a pipe, a device, a socket or a directory.
+    """
+    _refuse_irregular(os.stat(path), path)
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _refuse_irregular(os.fstat(handle), path)  # it may have been replaced in between
+        return os.fdopen(handle, "rb")
+    except OSError:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The contents of a regular file of at most so many bytes; raises OSError as :func:`open_regular` does."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return content
+
+
+def regular_sha256(path: Path) -> str:
+    """The SHA-256 of a regular file's bytes; raises OSError as :func:`open_regular` does."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _refuse_irregular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a device or a socket, and no file", str(path))

@@ -1,0 +1,168 @@
+"""Checks of plain values, such as those of JSON, that are put together to a schema.
+
+A check is a function of a value and of its place, ``notes[0]``, which returns in words what is wrong with it, or nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .bounds import LARGEST, SMALLEST
+
+Check = Callable[[Any, str], str]
+_DEEPEST = 24
+_LONGEST = 2**20
+_SHOWN = 40
+
+
+def fault(check: Check, value: Any) -> str:
+    """What is wrong with a value, in words; empty where nothing is.
+
+    Before ``check`` it is seen to that lists and objects are nested at most 24 deep, that texts hold no NUL, no half
+    character and at most a million characters, and that whole numbers have at most 64 bits.
+    """
+    return _unfit(value) or check(value, "")
+
+
+def anything(value: Any, where: str) -> str:
+    """Any value."""
+    return ""
+
+
+def text(value: Any, where: str) -> str:
+    """A text."""
+    return "" if isinstance(value, str) else _not(where, "a text", value)
+
+
+def flag(value: Any, where: str) -> str:
+    """True or false."""
+    return "" if isinstance(value, bool) else _not(where, "true or false", value)
+
+
+def number(value: Any, where: str) -> str:
+    """A finite number."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return "" if fits else _not(where, "a finite number", value)
+
+
+def any_number(value: Any, where: str) -> str:
+    """A number, which may be infinite or none."""
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return "" if fits else _not(where, "a number", value)
+
+
+def whole(least: int = 0) -> Check:
+    """A whole number from ``least`` on."""
+
+    def check(value: Any, where: str) -> str:
+        fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        return "" if fits else _not(where, f"a whole number from {least} on", value)
+
+    return check
+
+
+def one_of(*choices: str) -> Check:
+    """One of some texts."""
+
+    def check(value: Any, where: str) -> str:
+        return "" if isinstance(value, str) and value in choices else _not(where, f"one of {', '.join(choices)}", value)
+
+    return check
+
+
+def maybe(inner: Check) -> Check:
+    """What ``inner`` wants, or null."""
+    return lambda value, where: "" if value is None else inner(value, where)
+
+
+def list_of(inner: Check) -> Check:
+    """A list, whose values are all as ``inner`` wants them."""
+
+    def check(value: Any, where: str) -> str:
+        if not isinstance(value, list):
+            return _not(where, "a list", value)
+        return next((found for i, each in enumerate(value) if (found := inner(each, f"{where}[{i}]"))), "")
+
+    return check
+
+
+def map_of(inner: Check) -> Check:
+    """An object of any names, whose values are all as ``inner`` wants them."""
+
+    def check(value: Any, where: str) -> str:
+        if not isinstance(value, dict):
+            return _not(where, "an object", value)
+        return next((found for key, each in value.items() if (found := inner(each, _in(where, key)))), "")
+
+    return check
+
+
+def record(needed: Mapping[str, Check], further: Mapping[str, Check] | None = None, *, closed: bool = False) -> Check:
+    """An object with these names.
+
+    Args:
+        needed: The checks of values that must be there, by name.
+        further: Those of values that may be there.
+        closed: Whether there may be no other names.
+    """
+    known = {**needed, **(further or {})}
+
+    def check(value: Any, where: str) -> str:
+        if not isinstance(value, dict):
+            return _not(where, "an object", value)
+        missing = [name for name in needed if name not in value]
+        if missing:
+            return f"{f'{where} ' if where else 'it '}lacks {', '.join(missing)}"
+        unknown = [name for name in value if name not in known] if closed else []
+        if unknown:
+            return f"{_in(where, unknown[0])} is not known to this version"
+        return next((found for key, inner in known.items()
+                     if key in value and (found := inner(value[key], _in(where, key)))), "")  # fmt: skip
+
+    return check
+
+
+def _in(where: str, key: str) -> str:
+    name = key if len(key) <= _SHOWN else f"{key[:_SHOWN]}…"
+    return f"{where}.{name}" if where else name
+
+
+def _not(where: str, what: str, value: Any) -> str:
+    kinds = {dict: "an object", list: "a list", type(None): "null", bool: str(value).lower()}
+    given = kinds.get(type(value)) or repr(value)
+    given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
+    return f"{where or 'it'} must be {what}, got {given}"
+
+
+def _unfit(value: Any) -> str:
+    """What makes values unfit for any schema; without recursion, since they may be nested deeper than Python's stack."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        texts = [each for each in level if isinstance(each, str)]
+        texts += [key for each in level if isinstance(each, dict) for key in each]
+        found = next(filter(None, map(_unfit_text, texts)), "")
+        if found:
+            return found
+        if any(isinstance(each, int) and not SMALLEST <= each <= LARGEST for each in level):
+            return "it holds a whole number of more than 64 bits"
+        level = [
+            one for each in level if isinstance(each, (list, dict))
+            for one in (each.values() if isinstance(each, dict) else each)
+        ]  # fmt: skip
+        if not level:
+            return ""
+    return f"its lists and objects are nested more than {_DEEPEST} deep"
+
+
+def _unfit_text(value: str) -> str:
+    if "\0" in value:
+        return "it holds a text with a NUL character"
+    if len(value) > _LONGEST:
+        return f"it holds a text of {len(value):,} characters"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "it holds a text with half a character (a surrogate)"
+    return ""
