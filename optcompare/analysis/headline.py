@@ -11,9 +11,7 @@ from .phrases import LISTED, count
 _TO_GOAL = "samples to "
 
 
-def headline(
-    workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "", compared: str = ""
-) -> str:
+def headline(workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "", compared: str = "") -> str:
     """Say which arms are claimed to end lower or higher than the baseline, else what is claimed of the goal.
 
     Ranks are named only where claims bear them: every arm was compared with the baseline, and with no other, so that the
