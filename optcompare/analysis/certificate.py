@@ -208,6 +208,8 @@ class Evidence:
                 f"the first updates of {_count(agreement.checked, 'lane')}, made by both, differ by at most "
                 f"{agreement.apart:.1e} of the weights' norm (allowed: {agreement.tolerance:.0e})"
             )
+        elif parts:
+            parts.append("all by the reference trainer")
         return Check("fast and reference trainers agree", agreement.apart <= agreement.tolerance, "; ".join(parts))
 
     def _same_measuring(self, traits: Traits) -> list[Check]:

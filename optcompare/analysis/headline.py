@@ -8,8 +8,10 @@ import pandas as pd
 
 from .phrases import LISTED, count
 
+_TO_GOAL = "samples to "
 
-def headline(workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "") -> str:
+
+def headline(workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "", compared: str = "") -> str:
     """Say which arms are claimed to end lower or higher than the baseline, else what is claimed of the goal.
 
     Ranks are named only where claims bear them: every arm was compared with the baseline, and with no other, so that the
@@ -21,11 +23,14 @@ def headline(workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal
         baseline: The label of the arm that the others are compared with.
         seeds: How many there are.
         goal: What was to be reached, as written; empty for nothing.
+        compared: The column that final values were compared by, to be named where the figure shows another; else empty.
 
     Returns:
         ``digits: single lowest, full second (10 seeds)``, or that no difference is claimed.
     """
-    return f"{workload}: {_finding(table, baseline, goal)} ({count(seeds, 'seed')})"
+    found = _finding(table, baseline, goal)
+    of_final = compared and len(table) and not found.startswith(_TO_GOAL)
+    return f"{workload}{f', final {compared}' if of_final else ''}: {found} ({count(seeds, 'seed')})"
 
 
 def _finding(table: pd.DataFrame, baseline: str, goal: str) -> str:
@@ -36,7 +41,7 @@ def _finding(table: pd.DataFrame, baseline: str, goal: str) -> str:
         return _ranked(table, baseline) or final
     needs = _against(table, "goal_", "fewer", "more", baseline) if goal else ""
     if needs:
-        return f"samples to {goal}: {needs}"
+        return f"{_TO_GOAL}{goal}: {needs}"
     equal = list(table.loc[table["equal_claimed"].astype(bool), "arm"])
     if len(equal) == len(table):
         return f"{_listed(equal)} within the margin of {baseline}"

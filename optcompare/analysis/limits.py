@@ -79,13 +79,13 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
         return [f"Learning rates were tuned {setting.tunings} times; the differences are over all of them."]
     sentences = ["Learning rates were tuned once: another tuning may find others."]
     small = [
-        f"{row['arm']} ({number(abs(row['difference']))} against {number(change)})"
+        f"{row['arm']} (rate {number(change)}, arms {number(abs(row['difference']))})"
         for _, row in table.iterrows()
         if (change := _change(row, setting.sensitivity)) > abs(row["difference"])
     ]
     if small:
         named = ", ".join(small[:LISTED]) + (f" and {len(small) - LISTED} more" if len(small) > LISTED else "")
-        sentences.append(f"A neighbouring learning rate changes more than the difference of {named}.")
+        sentences.append(f"A neighbouring learning rate changes the result by more than the arms differ: {named}.")
     return sentences
 
 

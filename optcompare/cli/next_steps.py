@@ -26,7 +26,8 @@ def next_steps(result: Result, directory: Path) -> list[str]:
     if result.status == "interrupted":
         return [f"Stopped; results so far are saved. Continue: optcompare run --resume {run}"]
     figure = "pairs" if len(result.comparison.arms) > 1 else "final"
-    seeds = max(len(result.comparison.seeds) + _MORE_SEEDS, _seeds_for_a_claim(result))
+    now, needed = len(result.comparison.seeds), _seeds_for_a_claim(result)
+    seeds = needed if needed > now else now + _MORE_SEEDS
     return [
         f"another figure: optcompare report {run} --figure {figure}",
         f"a page to explore: optcompare report {run} --format html",

@@ -95,13 +95,19 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     if figure is not None and figure not in known:
         said = f"'{figure}' is none of {', '.join(known)}{suggestion(figure, known)}"
         raise click.BadParameter(said, param_hint="'--figure'")
-    asked = any(options[name] for name in ("figure", "x", "width", "metric", "dpi")) or not options["caption"]
+    asked = any(options[name] is not None for name in ("figure", "x", "width", "metric", "dpi"))
+    asked = asked or not options["caption"]
     if "html" in formats and asked:
         raise click.UsageError(
             "--format html makes a page of the whole comparison; leave out --figure, --x, --width, --metric, --dpi and "
             "--no-caption"
         )
-    paper = Paper(options["width"], options["caption"], options["dpi"] or PRINT_DPI, options["metric"])
+    if options["x"] is not None and figure is None:
+        raise click.UsageError(
+            f"--x is for one figure, and the comparison plot has three axes; add --figure loss --x {options['x']}"
+        )
+    dpi = PRINT_DPI if options["dpi"] is None else options["dpi"]
+    paper = Paper(options["width"], options["caption"], dpi, options["metric"])
     if not options["table"]:
         refuse_run_directory(options["out"])
     loaded = load_with_paths(directories)
@@ -115,10 +121,11 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
         click.echo("\n\n".join(summary_as(options["table"], result, options["wide"]) for result in results))
         return
     name_missing_glyphs(results)
+    names = names_of_runs([paths for _, paths in loaded], [result.comparison.workload.label for result in results])
+    written = save_figures(results, figure, options["out"], formats, options["x"], paper=paper, runs=names)
     say = Reporter(quiet=False, wide=options["wide"])
-    if figure is None:
+    if figure is None:  # after what may be refused
         for result in results:
             say.summary(result)
-    names = names_of_runs([paths for _, paths in loaded], [result.comparison.workload.label for result in results])
-    for path in save_figures(results, figure, options["out"], formats, options["x"], paper=paper, runs=names):
+    for path in written:
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")

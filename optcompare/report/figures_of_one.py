@@ -52,7 +52,7 @@ def loss_of(result: Result, x: str | None, paper: Paper) -> Figure:
     if paper.ax is not None:
         records, looks = with_status(*result.reported), result.colours()
         return drawn_on(paper.ax, draw_loss, records, x=x, metric=metrics[0], colours=looks)
-    more: Any = {"xs": [x], "colours": result.colours(), "title": result.headline(), **settings(paper)}
+    more: Any = {"xs": [x], "colours": result.colours(), "title": result.headline(paper.metric), **settings(paper)}
     return comparison_figure(*result.reported, metric=metrics, **more)
 
 

@@ -79,7 +79,7 @@ class Result(ResultTables):
             note=note,
             panels=self.wanted_panels(),
             colours=self.colours(),
-            title=self.headline(),
+            title=self.headline(metric),
             metric=[metric] if metric else self.shown_metrics(),
             width=10.0 if width is None else width,
             caption=caption,
@@ -90,11 +90,16 @@ class Result(ResultTables):
         """The columns that the comparison plot shows: what arms are compared by, then the training loss."""
         return list(dict.fromkeys([self.compared, "train_loss"]))
 
-    def headline(self) -> str:
-        """The finding in a few words; see :func:`optcompare.analysis.headline.headline`."""
+    def headline(self, metric: str | None = None) -> str:
+        """The finding in a few words; see :func:`optcompare.analysis.headline.headline`.
+
+        Args:
+            metric: The column that a figure below it shows. Where arms were compared by another, that one is named.
+        """
         goal = str(self.goal) if self.goal else ""
         seeds = int(self.reported[1]["seed"].nunique())
-        return headline(self.comparison.workload.label, self.pairs(), self.baseline, seeds, goal)
+        compared = self.verdict_on if metric not in (None, self.verdict_on) else ""
+        return headline(self.comparison.workload.label, self.pairs(), self.baseline, seeds, goal, compared)
 
     def _what_is_missing(self) -> str:
         return self.unfinished if self.is_under_way else "interrupted: results so far"

@@ -111,12 +111,18 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
             if pair["goal_pairs"] == pair["goal_seeds"]:
                 row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]})")
             else:
-                shown = f"{ratio[0]} among the {pair['goal_pairs']} seeds on which both did"
-                row.append(shown if pair["goal_pairs"] else "–")
+                row.append(f"{ratio[0]} among {_ratio_over(pair)}" if pair["goal_pairs"] else "–")
             row += [str(int(pair[name])) for name in ("goal_wins", "goal_losses")]
             row.append(probability(float(pair["goal_p_holm"])))
         rows.append(row)
     return header, rows
+
+
+def _ratio_over(pair: pd.Series) -> str:
+    """The seeds that a ratio of samples is over, where it is not over all: without misses and goals reached at the start."""
+    all_reached = pair["goal_hits"] == pair["goal_baseline_hits"] == pair["goal_seeds"]
+    which = "that do not start at it" if all_reached else "on which both did"
+    return f"the {pair['goal_pairs']} seeds {which}"
 
 
 def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:

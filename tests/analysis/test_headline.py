@@ -48,3 +48,14 @@ def test_it_says_what_is_claimed(claims, found):
 def test_one_arm_and_one_seed():
     assert headline("digits", pd.DataFrame(), "full", 1) == "digits: full (1 seed)"
     assert headline("digits", pairs(single="fewer"), "full", 3) == "digits: no difference claimed (3 seeds)"
+
+
+def test_a_figure_of_another_column_names_the_one_that_is_compared():
+    """Lowest loss is not lowest accuracy."""
+    said = headline("digits", pairs(single="lower"), "full", 6, compared="valid_loss")
+    assert said == "digits, final valid_loss: single lowest, full second (6 seeds)"
+    none = headline("digits", pairs(single=""), "full", 6, compared="valid_loss")
+    assert none == "digits, final valid_loss: no difference claimed (6 seeds)"
+    goal = headline("digits", pairs(single="fewer"), "full", 6, "train_loss=1", compared="valid_loss")
+    assert goal == "digits: samples to train_loss=1: single fewer than full (6 seeds)"
+    assert headline("digits", pd.DataFrame(), "full", 1, compared="valid_loss") == "digits: full (1 seed)"

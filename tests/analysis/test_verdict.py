@@ -129,7 +129,10 @@ def test_difference_smaller_than_that_between_neighbouring_rates_is_named():
     arms = {"full": FULL, "mini": MINI, "far": [(at, final + 9) for at, final in FULL]}
     setting = Setting(tunings=1, sensitivity={"full": 0.3, "mini": 0.1, "far": NAN})
     told = verdict("digits", *measured(arms), "full", "train_loss", setting=setting)
-    assert "A neighbouring learning rate changes more than the difference of mini (0.25 against 0.3)." in told
+    assert (
+        "A neighbouring learning rate changes the result by more than the arms differ: mini (rate 0.3, arms 0.25)."
+        in told
+    )
 
 
 @pytest.mark.parametrize(("splits", "said"), [(0, ""), (1, "1 split, "), (5, "5 splits, ")])

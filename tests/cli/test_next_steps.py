@@ -26,6 +26,14 @@ def test_more_seeds_are_as_many_as_a_claim_needs_or_two(result):
     assert next_steps(many, Path("run"))[-1] == "more seeds: optcompare run --resume run --seeds 12"
 
 
+def test_one_more_seed_is_named_where_the_verdict_asks_for_one(result):
+    """Both lines of a run name the same command."""
+    four = [f"full@sgd:lr={lr}" for lr in (0.1, 0.2, 0.3, 0.4)]
+    found = compare("line", four, seeds=7, updates=1, trainer="loop")
+    assert "Add 1: --resume DIR --seeds 8" in " ".join(found.verdict())
+    assert next_steps(found, Path("run"))[-1] == "more seeds: optcompare run --resume run --seeds 8"
+
+
 def test_an_interrupted_run_names_how_to_continue(result):
     cut = dataclasses.replace(result, status="interrupted")
     assert next_steps(cut, Path("it's here")) == [

@@ -392,7 +392,7 @@ class TestBudgets:
             "the loss before training, to the last bit",
             "the batches of 18 epochs were checked",
             "2 epochs for each of 9 finished trials",
-            "9 trials in the loop",
+            "9 trials in the loop; all by the reference trainer",
         ]
 
     def test_a_budget_in_samples_says_what_each_arm_used_of_it(self):

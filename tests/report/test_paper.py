@@ -153,9 +153,32 @@ class TestWhatIsShown:
     )
     def test_an_unknown_column_is_one_line(self, digits, tmp_path, capsys, options, message):
         assert run("report", digits, *options, "--out", tmp_path) == 2
-        error = capsys.readouterr().err.strip().splitlines()
+        printed = capsys.readouterr()
+        error = printed.err.strip().splitlines()
         assert len(error) == 1
         assert message in error[0]
+        assert not printed.out, "what is refused is refused before the summary"
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (("--dpi", "0"), "--dpi takes 30 to 2400 dots an inch, got 0"),
+            (("--dpi", "0", "--format", "html"), "--format html makes a page of the whole comparison"),
+            (("--x", "seconds"), "the comparison plot has three axes; add --figure loss --x seconds"),
+        ],
+    )
+    def test_no_setting_is_left_unread(self, digits, tmp_path, capsys, options, message):
+        assert run("report", digits, *options, "--out", tmp_path) == 2
+        assert message in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("x", [None, "updates"])
+    def test_the_title_of_another_column_names_the_one_that_is_compared(self, digits, x):
+        found = load(digits)
+        shown = said(optcompare.figure("loss", found, x, metric="valid_accuracy")).replace("\n", " ")
+        assert "digits, final valid_loss: no difference claimed (2 seeds)" in shown
+        same = said(optcompare.figure("loss", found, x, metric="valid_loss")).replace("\n", " ")
+        assert "digits: no difference claimed (2 seeds)" in same
 
     def test_a_run_refuses_an_unknown_column_before_it_trains(self, tmp_path, capsys):
         out = tmp_path / "run"

@@ -147,6 +147,14 @@ def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_ha
     assert (cells["fewer"], cells["more"]) == ("3", "1")
 
 
+def test_a_seed_that_starts_at_the_goal_is_left_out_of_the_ratio_and_not_called_a_miss():
+    made = [trial("full", seed, [9 if seed else 1, 1], samples=[0, 100]) for seed in range(4)]
+    made += [trial("mini", seed, [9 if seed else 1, 1], samples=[0, 50]) for seed in range(4)]
+    header, (row,) = pair_cells(pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss")
+    cells = dict(zip(header, row, strict=False))
+    assert cells["samples to the goal, ratio (95%)"] == "0.5 among the 3 seeds that do not start at it"
+
+
 def short(**changes: object) -> dict[str, str]:
     header, (row,) = short_cells(summary(**changes), ["train_loss", "train_loss"])
     return dict(zip(header, row, strict=True))

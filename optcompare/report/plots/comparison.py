@@ -185,6 +185,7 @@ def paths_figure(
     with style.plain():
         sheet = Sheet(width, maps.height + 0.2)
         maps.draw(sheet, 0.2)
+    sheet.figure.caption = maps.caption
     return sheet.figure
 
 

@@ -36,7 +36,7 @@ X_NAMES: dict[X, str] = {
 }
 ESTIMATED = "training time (s)\n(updates × time of one alone)"
 SHARED = "training time (s)\n(several trials at once)"
-MIXED = "training time (s)\n(estimated: updates × time of one)"
+MIXED = "training time (s; some estimated:\nupdates × time of one alone)"
 """Where arms differ in their clock, which stands beside their names."""
 METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss", "test_loss": "test loss"}
 STOPPED = {"diverged": "x", "failed": "+"}

@@ -36,6 +36,12 @@ def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
     return limits
 
 
+def _leaves(finals: pd.DataFrame, intervals: pd.DataFrame) -> bool:
+    """Whether an interval ends outside the axes, and in an arrow, such as one that holds 0 on a log axis."""
+    limits = final_limits(finals, intervals)
+    return bool((intervals["low"] < limits.low).any() or (intervals["high"] > limits.high).any())
+
+
 def lost(finals: pd.DataFrame, narrow: bool) -> dict[str, str]:
     """'3 of 10 lost' for each arm that has such seeds; in two lines where it is narrow."""
     found = {}
@@ -142,6 +148,8 @@ def final_figure(
         said.append(f"Diamonds: mean with its {interval}.")
     elif np.isfinite(intervals["mean"].to_numpy(float)).any():
         said.append("Diamonds: mean.")
+    if _leaves(finals, intervals):
+        said.append("Arrow: the interval goes on.")
     if not np.isfinite(finals["value"].to_numpy(float)).all():
         said.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
     with style.plain():

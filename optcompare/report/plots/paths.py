@@ -226,6 +226,8 @@ class Maps:
         seed = int(paths.loc[paths["kind"] == "path", "seed"].min())
         repeat = f", tuning repeat {paths['repeat'].min()}" if "repeat" in paths else ""
         self.text = f"Path of the weights, seed {seed}{repeat}"
+        updates = "; ".join(map(self._title, colours)).replace("\u00a0", " ")
+        self.caption = f"{self.text}. {updates}."
         self.key = self._key()
         # In a narrow figure the key stands below the heading.
         self.below = width < style.WIDTH

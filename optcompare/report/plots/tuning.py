@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from ...analysis.lr_scores import tuned_key
+from ...core.formatting import number
 from . import scales, style
 from .curves import METRIC_NAMES
 from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
@@ -172,6 +173,9 @@ def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame, metric: str = "vali
         said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
     if np.isinf(scores["score"]).any():
         said.append(f"×:\u00a0{what_befell(metric)}{'' if _to_a_goal(metric) else ' (diverged or failed)'}.")
+    finite = scores.loc[np.isfinite(scores["score"]), "score"]
+    if (finite > score_limits(scores).high).any():
+        said.append(f"Lines that leave at the top: scores up to {number(float(finite.max()))}.")
     if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY and repeats == 1:
         said.append("Bands: over the tuning seeds.")
     return " ".join(said)

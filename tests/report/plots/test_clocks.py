@@ -67,7 +67,7 @@ def test_each_arm_of_the_comparison_plot_has_its_clock_beside_its_name(count):
     fig = comparison_figure(table, trials(table))
     assert said(fig).count("time estimated") == count - 1
     assert said(fig).count("time measured") == 1
-    assert "(estimated: updates × time of one)" in said(fig)
+    assert "training time (s; some estimated:\nupdates × time of one alone)" in said(fig)
     assert_readable(fig)
     assert "time measured" not in said(comparison_figure(table, trials(table), xs=["epochs", "updates"]))
 

@@ -192,6 +192,9 @@ def test_an_interval_that_leaves_the_axes_ends_in_an_arrow():
     (arrow,), (line,) = labelled(ax, "_beyond"), labelled(ax, "_interval")
     assert arrow.get_marker() == "<"
     assert line.get_xdata()[0] == arrow.get_xdata()[0] == ax.get_xlim()[0]
+    assert "Arrow: the interval goes on." in said(seeds.final_figure(table, interval, {"a": "#0072B2"}))
+    within = seeds.final_figure(table, interval.assign(low=interval["mean"] * 0.99), {"a": "#0072B2"})
+    assert "Arrow" not in said(within)
 
 
 def test_dots_do_not_overlap_while_there_is_room():
@@ -332,6 +335,10 @@ def test_a_rate_that_all_but_diverged_does_not_stretch_the_axis():
     scores, best = grid(arms)
     scores.loc[0, "score"] = 1e30
     assert tuning.score_limits(scores).high < 1e4
+    leaves = "Lines that leave at the top: scores up to 1e+30."
+    assert leaves in said(tuning.tuning_figure(scores, best, style.arm_colours(arms))).replace("\n", " ")
+    inside = scores[scores["score"] <= 1]
+    assert "leave at the top" not in said(tuning.tuning_figure(inside, best, style.arm_colours(arms)))
     everywhere = scores.assign(score=math.inf)
     fig = tuning.tuning_figure(
         everywhere, best.assign(score=math.inf, at_edge=True), style.arm_colours(arms), width=3.4

@@ -112,3 +112,10 @@ def test_maps_fill_their_rows(count):
     taken = maps.left + maps.columns * maps.width + (maps.columns - 1) * 0.25 + style.MARGIN
     assert taken == pytest.approx(style.WIDTH)
     assert (maps.rows * maps.columns - count) / maps.columns < 0.5
+
+
+def test_the_caption_of_paths_says_which_seed_and_how_far_each_went():
+    result = optcompare.compare("line", ["full", "full@sgd:lr=5"], seeds=1, epochs=9, trainer="loop", progress=False)
+    said_of = optcompare.figure("paths", result).caption
+    assert said_of.startswith("Path of the weights, seed 0. full@sgd, 9 updates; ")
+    assert said_of.endswith("updates, ends outside.")

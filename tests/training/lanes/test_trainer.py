@@ -341,7 +341,7 @@ class TestEvidence:
         )
         (apart,) = pd.Series([check.detail]).str.extract(f"^{pattern}$")[0]
         assert 0 <= float(apart) < 1e-14
-        assert alone.detail == "4 trials in the loop"
+        assert alone.detail == "4 trials in the loop; all by the reference trainer", "nothing was compared"
 
     def test_the_clock_says_where_seconds_were_estimated(self):
         lanes, loop = both(small_workload(), "mini:4", measure=3)
