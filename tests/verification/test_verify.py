@@ -258,7 +258,7 @@ FORGERIES = {
     "final_sha256": ("kept weights", put("final_sha256", OTHER)),
     "samples": ("batches", put("samples", 19)),
     "a trial left out": ("trials", lambda table: table.drop(index=1)),
-    "a trial of a seed that cannot be": ("trials", put("seed", -7)),
+    "a trial of a seed that cannot be": ("tables", put("seed", -7)),
     "a trial of another seed": ("trials", put("seed", 7)),
     "a trial twice": ("trials", lambda table: table.__setitem__("seed", [0, 0, 0, 1, 2, 2])),
 }
