@@ -11,6 +11,7 @@ import warnings
 
 import click
 
+from ..core.signals import HANGUP, discard_output_of_closed_terminal, ending_signals
 from ..errors import OptcompareError, explain
 from .checks import check, verify
 from .plugins import list_, new_plugin, plugins
@@ -86,14 +87,21 @@ def _code(arguments: list[str] | None) -> int:
 
 
 def process() -> None:
-    """The entry point of the installed command: SIGTERM interrupts it as Ctrl-C does, and once the exit code is known,
-    neither changes it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """The entry point of the installed command: SIGTERM and SIGHUP interrupt it as Ctrl-C does, and once the exit code is
+    known, none of them changes it."""
+    for number in ending_signals()[1:]:
+        signal.signal(number, _interrupted)
     try:
         main()
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    if number == HANGUP:
+        discard_output_of_closed_terminal()
+    raise KeyboardInterrupt
 
 
 def _discard_output() -> None:

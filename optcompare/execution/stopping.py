@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while trials are trained: the first asks to stop after the update under way."""
+"""Ctrl-C, SIGTERM and SIGHUP while trials are trained: the first asks to stop after the update under way."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from ..core.signals import HANGUP, discard_output_of_closed_terminal, ending_signals
 
 PATIENCE = 5.0
 """Seconds that an update, or whatever else is under way, may take after the first signal: then it is stopped within."""
@@ -24,6 +26,8 @@ class Stop:
         self._impatient: threading.Timer | None = None
 
     def __call__(self, number: int, *frame: Any) -> None:
+        if number == HANGUP:
+            discard_output_of_closed_terminal()
         if self.saving:
             return
         if self.asked:
@@ -43,13 +47,13 @@ class Stop:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """The first Ctrl-C, or SIGTERM, asks to stop after the update under way. The second, or an update that takes longer than
-    ``PATIENCE``, stops within it. Then all is saved."""
+    """The first Ctrl-C, SIGTERM or SIGHUP asks to stop after the update under way. The second, or an update that takes longer
+    than ``PATIENCE``, stops within it. Then all is saved. A SIGHUP that is ignored, as under ``nohup``, stays ignored."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in ending_signals()}
     try:
         yield stop
     finally:

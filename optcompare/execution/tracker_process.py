@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from ..core.signals import ending_signals
 from ..errors import RAISED, ComparisonError, PluginError, explain
 from ..registry.manager import Registry
 
@@ -208,7 +209,9 @@ class Tracked:
 
 def serve() -> None:
     """In a tracker's process: makes it, and calls it with what comes in, until there is no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ending_signals():
+        if number != signal.SIGTERM:  # Ctrl-C and a closed terminal reach the whole group of processes
+            signal.signal(number, signal.SIG_IGN)
     with os.fdopen(os.dup(0), "rb") as events, os.fdopen(os.dup(1), "wb") as replies:
         os.dup2(2, 1)  # what a library writes there past Python is not meant for us
 

@@ -21,6 +21,10 @@ from .run_schema import COMPARISON_SCHEMA, CONFIG_SCHEMA, RUN_SCHEMA
 
 COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
 SUMMARY, PLANE = "summary.csv", "plane.parquet"
+_TEMPORARY = re.compile(
+    r"\.(comparison|records|trials|paths|plane|summary|looks|checkpoint|tuning|scaling|\d+-(records|trials|states))\.\d+\.\w+"
+)
+"""How :func:`write_atomically` calls the files of a run until they are whole."""
 
 
 def safe_name(text: str) -> str:
@@ -51,9 +55,20 @@ def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
             raise RunDirectoryError(f"another run is writing to {directory}; {advice}") from None
         except OSError:  # some network file systems have no locks
             pass
+        else:
+            _remove_unfinished(directory)
         yield
     finally:
         os.close(handle)
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Remove the temporary files of :func:`write_atomically` that killed processes left; only with the directory's lock."""
+    for place in (directory, *(directory / name for name in ("parts", "states"))):
+        for path in () if place.is_symlink() or not place.is_dir() else place.iterdir():
+            if _TEMPORARY.fullmatch(path.name) and path.is_file():
+                with suppress(OSError):
+                    path.unlink()
 
 
 def claim(directory: Path) -> None:

@@ -18,6 +18,8 @@ from typing import Any
 
 from optcompare import ComparisonError, Demand, PluginError, hookimpl
 
+_SIGNALS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+
 
 @hookimpl
 def optcompare_executors() -> dict[str, Callable[..., Executor]]:
@@ -151,7 +153,7 @@ def _interrupts_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
@@ -163,9 +165,10 @@ def _begin(device: str | None) -> None:
     it does."""
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when CUDA is first used, which is later
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _SIGNALS - {signal.SIGTERM}:  # they reach all processes of a terminal
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -619,7 +619,7 @@ def long_run(files: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if os.name != "nt" else [])
 def test_interrupted_run_saves_what_was_measured(files, long_run, number):
     long_run.send_signal(number)
     out, err = long_run.communicate()
@@ -632,6 +632,42 @@ def test_interrupted_run_saves_what_was_measured(files, long_run, number):
     assert last in [("interrupted", "stopped by the user"), ("finished", "")], "between two trials nothing is cut"
     assert len(result.records) > 0
     assert Path("here/comparison.png").is_file()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+def test_a_hangup_that_is_ignored_from_the_start_does_not_end_a_run(files):
+    command = ["--strategies", "full", "--seeds", "1", "--epochs", "2", "--trainer", "loop", "--out", "here", "--quiet"]
+    ask = "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from optcompare.cli.main import process; "
+    hang_up = "import threading; threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGHUP)).start(); process()"
+    done = subprocess.run(
+        [sys.executable, "-c", ask + hang_up, "run", *command],
+        cwd=files,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load("here").status == "finished"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no terminals of this kind")
+def test_a_run_whose_terminal_is_closed_saves_what_was_measured(files):
+    """As its session's leader it gets SIGHUP from the system, and each write to the terminal is an error from then on."""
+    main_end, terminal = os.openpty()
+    lead = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
+    ask = "from optcompare.cli.main import process; process()"
+    arguments = ["--strategies", "single", "--seeds", "500", "--epochs", "500", "--trainer", "loop", "--out", "here"]
+    with subprocess.Popen(
+        [sys.executable, "-c", lead + ask, "run", *arguments],
+        cwd=files, env=environment(), stdin=terminal, stdout=terminal, stderr=terminal,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        while b"trial 2 of 500" not in shown:
+            shown += os.read(main_end, 65536)
+        os.close(main_end)
+        assert process.wait(timeout=120) == 130
+    assert load("here").status == "interrupted"
 
 
 def test_reader_that_stops_reading_gets_no_traceback(place):

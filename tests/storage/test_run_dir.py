@@ -19,6 +19,7 @@ from optcompare.storage.run_dir import (
     claim,
     make_directory,
     read_json_file,
+    reserved,
     write_atomically,
     write_json,
     write_table,
@@ -290,6 +291,35 @@ def test_run_counts_as_finished_only_once_everything_is_written(tmp_path, monkey
     with pytest.raises(RuntimeError, match="cannot draw"):
         compare("line", "full", seeds=1, epochs=1, device="cpu", out=tmp_path / "run")
     assert json.loads((tmp_path / "run" / "comparison.json").read_text())["status"] == "running"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="directories are not locked there")
+def test_what_a_killed_process_left_unfinished_is_removed_by_the_next_that_writes(copy):
+    left = [
+        ".checkpoint.4711.pt",
+        "states/.000003-states.12.pt",
+        "parts/.000001-records.99.parquet",
+        ".comparison.1.json",
+    ]
+    of_others = [".notes.2024.txt", "states/.keep", "parts/.records.parquet", "notes/.records.7.parquet"]
+    for name in (*left, *of_others):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_bytes(b"half")
+    (elsewhere := copy.parent / f"{copy.name}-elsewhere").mkdir()
+    (elsewhere / ".records.1.parquet").write_bytes(b"another run's")
+    with reserved(copy, occupied=True):
+        assert not any((copy / name).exists() for name in left)
+        (copy / left[0]).write_bytes(b"under way")
+        with pytest.raises(RunDirectoryError, match="another run is writing"), reserved(copy, occupied=True):
+            pass
+        assert (copy / left[0]).exists(), "whoever has no lock removes nothing"
+    assert all((copy / name).exists() for name in of_others)
+    (copy / "notes" / ".records.7.parquet").unlink()
+    (copy / "states" / ".keep").unlink()
+    (copy / "states").rmdir()
+    (copy / "states").symlink_to(elsewhere)
+    with reserved(copy, occupied=True):
+        assert (elsewhere / ".records.1.parquet").exists(), "no link is followed"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
