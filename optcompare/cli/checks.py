@@ -23,7 +23,14 @@ Examples:
 
 @click.command(short_help="Checks that a run would come out again.", epilog=VERIFY_EXAMPLES)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--trials", default="3", show_default=True, metavar="K|all", help="Trials to train again; 0: none.")
+@click.option(
+    "--trials",
+    default="3",
+    show_default=True,
+    metavar="K|all",
+    help="Trials to train again; 0: none; all: plans the batches of all seeds again, too, where a run has so many "
+    "that a sample of them is the default.",
+)
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")

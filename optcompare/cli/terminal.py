@@ -213,14 +213,16 @@ class Reporter:
     def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
         """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
         shown: list[Lines | None] = [None]
-        began: list[float] = []
+        began, reached = time.monotonic(), 1.0
         found: list[Finding] = []
 
         def advanced(done: int, of: int, share: float) -> None:
-            if not began:
-                began.append(time.monotonic())
+            nonlocal began, reached
+            if share < reached:  # another check has begun
+                began = time.monotonic()
             elif shown[0] is not None and share > 0:
-                shown[0].advanced(done, of, share, (time.monotonic() - began[0]) * (1 - share) / share)
+                shown[0].advanced(done, of, share, (time.monotonic() - began) * (1 - share) / share)
+            reached = share
 
         coming = checks(advanced)
         while True:

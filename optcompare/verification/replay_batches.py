@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -19,6 +19,8 @@ from .retrain import shortened
 
 Row = Mapping[str, Any]
 KINDS = ("weights_sha256", "order_sha256", "batches_sha256")
+MOST_WORK, SAMPLES_LIKE_AN_EPOCH = 200_000, 1_500
+"""Epochs that are planned again by default, which takes about a quarter of a minute; so many samples take as long as one."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,46 @@ class Planned:
     after_none: str
 
 
-def unlike(trainer: LoopTrainer, rows: Sequence[tuple[Trial, Row]]) -> Iterator[tuple[str, Trial, str]]:
-    """The kind of fingerprint, the trial, and in words what differs, for each that does; ``rows`` by trial."""
-    comparison = trainer.setup.comparison
+def of_some_seeds(rows: Sequence[tuple[Trial, Any]], most: float) -> list[tuple[Trial, Any]]:
+    """Choose whole seeds whose fingerprints can be computed again in bounded time.
+
+    Args:
+        rows: Each trial with its row.
+        most: Epochs to plan again.
+
+    Returns:
+        All trials of as many seeds as that allows, one at least. Which seeds come first is decided by the fingerprints of
+        the whole table, so that nobody can choose it while changing some of them.
+    """
+    of_seed: dict[int, list[tuple[Trial, Any]]] = {}
+    for trial, row in rows:
+        of_seed.setdefault(trial.seed, []).append((trial, row))
+    table = hashlib.sha256("".join(f"{row[kind]}" for _, row in rows for kind in (*KINDS, "final_sha256")).encode())
+    seeds = sorted(of_seed, key=lambda seed: hashlib.sha256(table.digest() + str(seed).encode()).digest())
+    work, chosen = 0.0, list[tuple[Trial, Any]]()
+    for seed in seeds:
+        work += sum(row["epochs_begun"] + row["samples"] / SAMPLES_LIKE_AN_EPOCH for _, row in of_seed[seed])
+        if chosen and work > most:
+            break
+        chosen += of_seed[seed]
+    return chosen
+
+
+def unlike(
+    trainer: LoopTrainer,
+    rows: Sequence[tuple[Trial, Row]],
+    advanced: Callable[[int, int, float], None] = lambda done, of, share: None,
+) -> Iterator[tuple[str, Trial, str]]:
+    """The kind of fingerprint, the trial, and in words what differs, for each that does; ``rows`` by trial.
+
+    ``advanced`` is told, after each seed, how many trials are done, of how many, and their share.
+    """
+    comparison, done = trainer.setup.comparison, 0
     for seed, group in groupby(sorted(rows, key=lambda one: one[0].seed), key=lambda one: one[0].seed):
         with torch_as_agreed(comparison.threads, comparison.deterministic), preserved_rng():
-            found = list(_of_seed(trainer, trainer.start(seed), list(group)))
+            found = list(_of_seed(trainer, trainer.start(seed), mine := list(group)))
+        done += len(mine)
+        advanced(done, len(rows), done / len(rows))
         yield from found
 
 

@@ -39,7 +39,7 @@ from .recompute import (
     trials_as_asked,
     trials_of,
 )  # fmt: skip
-from .replay_batches import KINDS, adaptive, unlike
+from .replay_batches import KINDS, MOST_WORK, adaptive, of_some_seeds, unlike
 from .retrain import Saved, compared, shortened
 
 
@@ -50,9 +50,12 @@ def verify(
     advanced: Callable[[int, int, float], None] = lambda done, of, share: None,
     trust: bool = False,
 ) -> Iterator[Finding]:
-    """Each check as soon as it is made; ``trials``: how many to train again (None: all), ``plugins``: further ones.
+    """Each check as soon as it is made; ``trials``: how many to train again, ``plugins``: further ones.
 
-    ``advanced`` is told of the trials that are trained again: how many are done, of how many, and the share of the work.
+    Initial weights, orders and batches are computed again for all trials of as many seeds as take about a quarter of a
+    minute, or of all with ``trials=None``, which also trains all of them again.
+    ``advanced`` is told of the trials that are planned or trained again: how many are done, of how many, and the share of
+    the work.
     Plugins and files that the run names are loaded, as they are to resume it, where this user named them before, among
     ``plugins``, or says so by ``trust``; see :mod:`optcompare.storage.trusted_code`.
     Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot or must not be loaded.
@@ -89,7 +92,7 @@ def _findings(
     absent = _absent_device(comparison)
     on_cpu = dataclasses.replace(setup, comparison=dataclasses.replace(comparison, device="cpu"))
     trainer = LoopTrainer(on_cpu if absent else setup)
-    yield from _fingerprints(trainer, rows)
+    yield from _fingerprints(trainer, rows if trials is None else of_some_seeds(rows, MOST_WORK), len(rows), advanced)
     sample = _sample(rows, trials)
     if absent or not sample:
         yield Finding("trained again", None, absent or ("none was asked for" if trials == 0 else "no trial has ended"))
@@ -175,19 +178,24 @@ def _absent_device(comparison: Comparison) -> str:
         return str(error)
 
 
-def _fingerprints(trainer: LoopTrainer, rows: Rows) -> Iterator[Finding]:
+def _fingerprints(
+    trainer: LoopTrainer, rows: Rows, of: int, advanced: Callable[[int, int, float], None]
+) -> Iterator[Finding]:
+    """Of these trials, which may be a sample ``of`` more."""
     try:
-        wrong = list(unlike(trainer, rows))
+        wrong = list(unlike(trainer, rows, advanced))
     except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         yield Finding("fingerprints", False, f"cannot be computed again: {explain(error)}")
         return
     free = list(dict.fromkeys(trial.arm.label for trial, _ in rows if adaptive(trainer, trial)))
     planned = sum(not adaptive(trainer, trial) for trial, _ in rows)
     seeds = len({trial.seed for trial, _ in rows})
+    made = f"a model was made again for each of {seeds:,} seed{'s' * (seeds > 1)}"
+    sampled = f" of {of:,} (a sample of seeds; all of them: --trials all)" if len(rows) < of else ""
     alike = (
-        f"weights_sha256 of {trials_of(len(rows))}; a model was made again for each of {seeds:,} seed{'s' * (seeds > 1)}",
-        f"order_sha256 of {trials_of(len(rows))}",
-        f"batches_sha256 and samples of {trials_of(planned)}, planned again",
+        f"weights_sha256 of {trials_of(len(rows))}{sampled}; {made}",
+        f"order_sha256 of {trials_of(len(rows))}{sampled}",
+        f"batches_sha256 and samples of {trials_of(planned)}{sampled}, planned again",
     )
     for name, kind, said in zip(("initial weights", "sample order", "batches"), KINDS, alike, strict=True):
         found = [f"{name_of(trial)}: {what}" for each, trial, what in wrong if each == kind]

@@ -15,9 +15,12 @@ import torch
 from optcompare import Strategy, compare
 from optcompare.cli.main import main
 from optcompare.core.comparison import Arm, Part, Trial
+from optcompare.results.tables import ResultTables
 from optcompare.storage import journal
 from optcompare.storage.run_dir import file_sha256
 from optcompare.training.measurement.counters import Progress
+from optcompare.verification.recompute import rows_of
+from optcompare.verification.replay_batches import of_some_seeds
 from optcompare.verification.retrain import Ran, Saved, _distances
 from optcompare.verification.verify import verify
 from tests.helpers.workloads import small_workload
@@ -476,6 +479,30 @@ def test_of_the_trials_as_many_are_trained_again_as_were_asked_for(capsys):
             assert sum("tuning lr" in name for name in names) == 2
             assert sum("full" in name for name in names) == 2
     assert checks["held"] is True
+
+
+def test_of_many_trials_a_sample_of_seeds_is_planned_again_unless_all_are_asked_for(monkeypatch, capsys):
+    """Each seed has 2 trials of 3 epochs: 7 epochs of work are one seed's."""
+    directory = run()
+    monkeypatch.setattr("optcompare.verification.verify.MOST_WORK", 7)
+    checks = found(directory, trials=0)
+    of = "2 trials of 6 (a sample of seeds; all of them: --trials all)"
+    assert checks["initial weights"] == (True, f"weights_sha256 of {of}; a model was made again for each of 1 seed")
+    assert checks["sample order"] == (True, f"order_sha256 of {of}")
+    assert checks["batches"] == (True, f"batches_sha256 and samples of {of}, planned again")
+    assert found(directory, trials=None)["sample order"] == (True, "order_sha256 of 6 trials")
+
+
+def test_which_seeds_are_planned_again_follows_from_the_whole_table_and_is_never_none():
+    rows = rows_of(ResultTables.read(run("--seeds", "6")))
+    one, two = of_some_seeds(rows, 7), of_some_seeds(rows, 13)
+    assert {trial.seed for trial, _ in one} < {trial.seed for trial, _ in two}
+    assert (len(one), len(two), len(of_some_seeds(rows, 0)), len(of_some_seeds(rows, 100))) == (2, 4, 2, 12)
+    chosen = set()
+    for number in range(20):
+        changed = [(trial, {**row, "final_sha256": f"{number}"}) for trial, row in rows]
+        chosen.add(of_some_seeds(changed, 0)[0][0].seed)
+    assert len(chosen) > 2
 
 
 def test_the_lines_say_in_words_what_held(capsys):
