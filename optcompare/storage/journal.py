@@ -281,9 +281,10 @@ def _read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def forget_parts(directory: Path) -> None:
-    """Once the whole tables are written: the parts go."""
-    for path in (directory / PARTS).glob("*.parquet"):
-        remove(path)
+    """Once the whole tables are written: the parts go, trials first, since records without their trials are ignored."""
+    for name in (TRIALS, RECORDS):
+        for path in (directory / PARTS).glob(f"*-{name}"):
+            remove(path)
     if (directory / PARTS).is_dir() and not any((directory / PARTS).iterdir()):  # what others put there stays
         with writing(directory / PARTS):
             (directory / PARTS).rmdir()
