@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,16 @@ Examples:
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--trials",
-    default="3",
-    show_default=True,
     metavar="K|all",
-    help="Trials to train again; 0: none; all: plans the batches of all seeds again, too, where a run has so many "
-    "that a sample of them is the default.",
+    help="Trials to train again; 0: none; all: also plans the batches of all seeds again, where a sample of many is the "
+    "default.  [default: up to 3 that take 30 s together]",
 )
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
 @click.pass_context
 def verify(
-    ctx: click.Context, /, directory: Path, trials: str, plugin: tuple[str, ...], trust: bool, as_json: bool
+    ctx: click.Context, /, directory: Path, trials: str | None, plugin: tuple[str, ...], trust: bool, as_json: bool
 ) -> None:
     """Checks that a run directory holds what the run would give again.
 
@@ -53,9 +52,9 @@ def verify(
     from .options import sample_size
     from .terminal import Reporter
 
-    size = sample_size(trials)
+    size, seconds = (3, 30.0) if trials is None else (sample_size(trials), math.inf)
     say = Reporter(quiet=as_json)
-    _report_findings(ctx, say, lambda advanced: checks(directory, size, plugin, advanced, trust), as_json)
+    _report_findings(ctx, say, lambda advanced: checks(directory, size, plugin, advanced, trust, seconds), as_json)
 
 
 @click.command(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain, islice, zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
 from ..core.columns import run_key
 from ..core.comparison import Comparison, Trial
+from ..core.formatting import duration
 from ..errors import OptcompareError, RunDirectoryError, explain
 from ..planning.resolve import objects_of, restore
 from ..registry.manager import Registry
@@ -49,13 +51,15 @@ def verify(
     plugins: Sequence[str] = (),
     advanced: Callable[[int, int, float], None] = lambda done, of, share: None,
     trust: bool = False,
+    seconds: float = math.inf,
 ) -> Iterator[Finding]:
     """Each check as soon as it is made; ``trials``: how many to train again, ``plugins``: further ones.
 
     Initial weights, orders and batches are computed again for all trials of as many seeds as take about a quarter of a
     minute, or of all with ``trials=None``, which also trains all of them again.
     ``advanced`` is told of the trials that are planned or trained again: how many are done, of how many, and the share of
-    the work.
+    the work. ``seconds``: how long training again may take in all, by the times that the run noted; trials that would take
+    longer are left out.
     Plugins and files that the run names are loaded, as they are to resume it, where this user named them before, among
     ``plugins``, or says so by ``trust``; see :mod:`optcompare.storage.trusted_code`.
     Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot or must not be loaded.
@@ -65,12 +69,12 @@ def verify(
     if not has_tables(directory):
         raise RunDirectoryError(f"{directory} holds no trial: the run was stopped before the first had ended")
     registry = load_registry(comparison, directory, plugins, trust=trust)
-    return _findings(directory, about, comparison, environment, registry, trials, advanced)
+    return _findings(directory, about, comparison, environment, registry, trials, seconds, advanced)
 
 
 def _findings(
     directory: Path, about: Row, comparison: Comparison, environment: Row, registry: Registry, trials: int | None,
-    advanced: Callable[[int, int, float], None],
+    seconds: float, advanced: Callable[[int, int, float], None],
 ) -> Iterator[Finding]:  # fmt: skip
     yield _files(directory, about)
     try:
@@ -93,9 +97,11 @@ def _findings(
     on_cpu = dataclasses.replace(setup, comparison=dataclasses.replace(comparison, device="cpu"))
     trainer = LoopTrainer(on_cpu if absent else setup)
     yield from _fingerprints(trainer, rows if trials is None else of_some_seeds(rows, MOST_WORK), len(rows), advanced)
-    sample = _sample(rows, trials)
+    ended = _in_turn(rows)
+    sample = _affordable(ended, trials, seconds)
     if absent or not sample:
-        yield Finding("trained again", None, absent or ("none was asked for" if trials == 0 else "no trial has ended"))
+        none = "none was asked for" if trials == 0 else _too_long(ended, seconds) if ended else "no trial has ended"
+        yield Finding("trained again", None, absent or none)
         return
     yield from _trained_again(trainer, sample, result, directory, advanced)
 
@@ -209,8 +215,8 @@ def _fingerprints(
             yield Finding(name, not found, some(found) or said)
 
 
-def _sample(rows: Rows, most: int | None) -> list[tuple[Trial, Row]]:
-    """Trials that ended, from every arm in turn, of the report and of tuning; which ones, their fingerprints decide."""
+def _in_turn(rows: Rows) -> list[tuple[Trial, Row]]:
+    """Trials that ended, from every arm in turn, of the report and of tuning; in an order that fingerprints decide."""
     groups: dict[str, dict[str, list[tuple[Trial, Row]]]] = {"report": {}, "tune": {}}
     for trial, row in sorted(
         rows, key=lambda one: hashlib.sha256(f"{key_of(one[0])} {one[1]['final_sha256']}".encode()).digest()
@@ -219,8 +225,29 @@ def _sample(rows: Rows, most: int | None) -> list[tuple[Trial, Row]]:
             groups[trial.phase].setdefault(trial.arm.label, []).append((trial, row))
     phases = [zip_longest(*of_phase.values()) for of_phase in groups.values()]
     in_turn = [[one for turn in phase for one in turn if one is not None] for phase in phases]
-    both = chain.from_iterable(zip_longest(*in_turn))
-    return list(islice((one for one in both if one is not None), most))
+    return [one for one in chain.from_iterable(zip_longest(*in_turn)) if one is not None]
+
+
+def _affordable(ended: Rows, most: int | None, seconds: float) -> list[tuple[Trial, Row]]:
+    """The first so many that together take no longer than so many seconds."""
+    chosen, left = list[tuple[Trial, Row]](), seconds
+    for trial, row in ended:
+        if most is not None and len(chosen) >= most:
+            break
+        if (cost := _cost(row)) <= left:
+            chosen.append((trial, row))
+            left -= cost
+    return chosen
+
+
+def _cost(row: Row) -> float:
+    """The seconds of a trial in the loop; one of lanes is trained twice, the second time from moved weights."""
+    return float(row["train_seconds"] + row["measure_seconds"]) * (1 if row["trainer"] == "loop" else 2)
+
+
+def _too_long(ended: Rows, seconds: float) -> str:
+    least = min(_cost(row) for _, row in ended)
+    return f"each trial would take longer than {duration(seconds)}, the shortest about {duration(least)} (--trials 1)"
 
 
 def _trained_again(

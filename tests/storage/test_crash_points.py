@@ -47,7 +47,10 @@ def written_often(monkeypatch):
 
 def tables(directory: Path) -> list[pd.DataFrame]:
     result = load(directory)
-    return [table[[name for name in table if "seconds" not in name and name != "clock"]] for table in (result.records, result.trials)]
+    return [
+        table[[name for name in table if "seconds" not in name and name != "clock"]]
+        for table in (result.records, result.trials)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +67,10 @@ def whole(tmp_path_factory):
 
 def crashed(directory: Path, ends: int) -> bool:
     """Runs until that call; returns whether the run had begun to be written."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crashed):
+    with pytest.MonkeyPatch.context() as patch:
         Disk(patch, ends)
-        main([*ASKED, "--checkpoint", "0.001", "--quiet", "--out", str(directory)])
+        with pytest.raises(Crashed):
+            main([*ASKED, "--checkpoint", "0.001", "--quiet", "--out", str(directory)])
     return (directory / "comparison.json").is_file()
 
 

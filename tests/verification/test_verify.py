@@ -122,7 +122,7 @@ def forged(directory: Path, name: str, change) -> None:
     edited(directory, files={**files, name: file_sha256(directory / name)})
 
 
-def put(column: str, value, row: int = 1):
+def put(column: str, value, row: int | slice = 1):
     def change(table: pd.DataFrame) -> None:
         table.loc[row, column] = value
 
@@ -491,6 +491,20 @@ def test_of_many_trials_a_sample_of_seeds_is_planned_again_unless_all_are_asked_
     assert checks["sample order"] == (True, f"order_sha256 of {of}")
     assert checks["batches"] == (True, f"batches_sha256 and samples of {of}, planned again")
     assert found(directory, trials=None)["sample order"] == (True, "order_sha256 of 6 trials")
+
+
+def test_by_default_only_trials_are_trained_again_that_do_not_take_long(capsys):
+    """Said to have taken 20 s each, of which 30 s allow one; at 40 s none, unless a number is asked for."""
+    directory = run()
+    forged(directory, "trials.parquet", put("train_seconds", 20.0, slice(None)))
+    exits(str(directory))
+    assert capsys.readouterr().out.count("trained again: ") == 1
+    forged(directory, "trials.parquet", put("train_seconds", 40.0, slice(None)))
+    exits(str(directory))
+    said = "each trial would take longer than 30 s, the shortest about 40 s (--trials 1)"
+    assert f"not checked  trained again: {said}" in capsys.readouterr().out
+    exits(str(directory), "--trials", "2")
+    assert capsys.readouterr().out.count("trained again: ") == 2
 
 
 def test_which_seeds_are_planned_again_follows_from_the_whole_table_and_is_never_none():
