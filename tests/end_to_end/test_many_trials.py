@@ -40,7 +40,8 @@ def written(directory, trials: int, records: int = 2) -> list[int]:
     """Writes each trial as soon as it ends; returns how many files there were after each."""
     book, counts = Journal(directory, lambda trial, outcome: None), []
     for seed in range(trials):
-        book.add(made(seed), row(seed), [row(seed, mark=mark) for mark in range(records)], {"model": {}, "seed": seed})
+        state = {"model": {}, "progress": {"updates": seed}}
+        book.add(made(seed), row(seed), [row(seed, mark=mark) for mark in range(records)], state)
         book.flush()
         counts.append(sum(path.is_file() for path in directory.rglob("*")))
     return counts
@@ -54,7 +55,7 @@ def test_slow_trials_do_not_leave_a_file_each(tmp_path):
     assert trials["seed"].tolist() == list(range(300))
     assert records[["seed", "mark"]].to_numpy().tolist() == [[seed, mark] for seed in range(300) for mark in (0, 1)]
     kept = Kept(tmp_path)
-    assert [kept[made(seed)]["seed"] for seed in range(300)] == list(range(300))
+    assert [kept[made(seed)]["progress"]["updates"] for seed in range(300)] == list(range(300))
 
 
 def test_quick_trials_share_files(tmp_path):
@@ -68,7 +69,7 @@ def test_quick_trials_share_files(tmp_path):
 
 
 def test_large_parts_are_left_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "_MOST_RECORDS", 2)
+    monkeypatch.setattr(journal, "_FEW_RECORDS", 2)
     monkeypatch.setattr(journal, "_MOST_BYTES", 0)
     written(tmp_path, 70)
     assert len(list((tmp_path / PARTS).iterdir())) == 140
