@@ -194,10 +194,13 @@ def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial:
             f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random numbers from "
             "epoch.rng alone"
         )
+    del second
     if strategy.positional:
         other = torch.randperm(len(order), generator=torch.Generator().manual_seed(1))
         moved_on = Plan(later, Epoch(1, other.clone(), trial.seed + 1, later), other, trial.arm.label, limit.watched)
-        if plan.sizes != moved_on.sizes or not torch.equal(plan.positions(order), moved_on.positions(other)):
+        alike = plan.in_order and moved_on.in_order  # then positions are 0 to n - 1
+        alike = alike or torch.equal(plan.positions(order), moved_on.positions(other))
+        if plan.sizes != moved_on.sizes or not alike:
             raise StrategyError(
                 f"strategy {trial.arm.label} promises positional batches, but took other positions of the order in another "
                 "epoch; leave out positional = True"

@@ -122,8 +122,8 @@ class TestWhatIsShown:
 
     def test_one_column_alone(self, digits):
         figure = load(digits).plot("valid_accuracy")
-        assert [ax.get_ylabel() for ax in figure.axes] == ["valid accuracy", "", ""]
-        assert "valid accuracy" in said(optcompare.figure("final", load(digits), metric="valid_accuracy"))
+        assert [ax.get_ylabel() for ax in figure.axes] == ["validation accuracy", "", ""]
+        assert "validation accuracy" in said(optcompare.figure("final", load(digits), metric="valid_accuracy"))
 
     def test_final_values_of_a_test_set_are_a_row(self, digits):
         result = load(digits)

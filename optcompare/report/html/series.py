@@ -18,11 +18,11 @@ from ...errors import printable
 from ..plots import style
 from ..plots.clocks import clock_notes
 from ..plots.curves import (
-    METRIC_NAMES,
     Curves,
     X,
     arm_curves,
     loss_limits,
+    metric_name,
     numbered_trials,
     trial_counts,
     with_status,
@@ -179,7 +179,7 @@ def _axis(records: pd.DataFrame, x: X) -> dict[str, Any]:
 def _measure(records: pd.DataFrame, name: str, errors: Sequence[str]) -> dict[str, Any]:
     """A metric with the limits of its axis, linear and log (null where it has values below zero)."""
     falls = name.endswith("_loss") or name.partition("_")[2] in errors
-    shown: Mapping[str, Any] = {"key": name, "name": METRIC_NAMES.get(name, name.replace("_", " "))}
+    shown: Mapping[str, Any] = {"key": name, "name": metric_name(name)}
     values = records.loc[records["status"] != "diverged", name] if not falls else records[name]
     finite = values[np.isfinite(values)].to_numpy(float)
     if falls and len(finite):

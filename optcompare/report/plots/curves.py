@@ -38,7 +38,7 @@ ESTIMATED = "training time (s)\n(updates × time of one alone)"
 SHARED = "training time (s)\n(several trials at once)"
 MIXED = "training time (s; some estimated:\nupdates × time of one alone)"
 """Where arms differ in their clock, which stands beside their names."""
-METRIC_NAMES = {"train_loss": "training loss", "valid_loss": "validation loss", "test_loss": "test loss"}
+_SETS = {"train": "training", "valid": "validation", "test": "test"}
 STOPPED = {"diverged": "x", "failed": "+"}
 SIGNS = {"diverged": "× ", "failed": "+ "}
 
@@ -289,8 +289,9 @@ def draw_arms(
 
 
 def metric_name(metric: str) -> str:
-    """A column as its axis calls it: 'validation loss'."""
-    return METRIC_NAMES.get(metric, metric.replace("_", " "))
+    """A column as its axis calls it: 'validation loss' of ``valid_loss``, 'validation accuracy' of ``valid_accuracy``."""
+    first, _, rest = metric.partition("_")
+    return f"{_SETS[first]} {rest.replace('_', ' ')}" if first in _SETS and rest else metric.replace("_", " ")
 
 
 def x_name(x: X, records: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import scales, style
-from .curves import METRIC_NAMES
+from .curves import metric_name
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms
 from .row_chart import Column, Rows, row_sheet
 from .scales import Limits
@@ -76,7 +76,7 @@ def draw_final(
     rows = Rows(ax, arms, colours, _columns(finals, figure_width(ax)))
     limits = final_limits(finals, intervals)
     scales.scale(ax, "x", limits, rows.size)
-    name_x_axis(ax, f"final {METRIC_NAMES.get(metric, metric.replace('_', ' '))}", rows.size)
+    name_x_axis(ax, f"final {metric_name(metric)}", rows.size)
     for arm in arms:
         values, colour = finals.loc[finals["arm"] == arm, "value"].to_numpy(float), colours[arm]
         finite = values[np.isfinite(values)]
@@ -154,7 +154,7 @@ def final_figure(
         said.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
     with style.plain():
         heading = Heading(width, title, " ".join([*said, *([note] if note else [])]), caption)
-        name = f"final {METRIC_NAMES.get(metric, metric.replace('_', ' '))}"
+        name = f"final {metric_name(metric)}"
         sheet, ax = row_sheet(heading, arms, width, body=BODY, x_name=name, columns=_columns(finals, width))
         draw_final(ax, finals, intervals, colours, metric=metric)
     return sheet.figure

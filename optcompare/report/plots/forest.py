@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from ...core.formatting import probability
 from . import scales, style
-from .curves import METRIC_NAMES
+from .curves import metric_name
 from .final_values import draw_interval
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
 from .row_chart import Column, Rows, row_sheet
@@ -61,7 +61,7 @@ def _with_interval(difference: float, low: float, high: float) -> str:
 
 def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
     """What the differences are, and which side is better for the arm."""
-    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
+    name = metric_name(metric)
     side = "below 0: lower loss" if metric.endswith("_loss") else "above 0: higher value"
     return f"final {name}, difference to {pairs['baseline'].iloc[0]}\n({side})"
 

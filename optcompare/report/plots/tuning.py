@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from ...analysis.lr_scores import tuned_key
 from ...core.formatting import number
 from . import scales, style
-from .curves import METRIC_NAMES
+from .curves import metric_name
 from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
@@ -98,7 +98,7 @@ def draw_tuning(
             large = (1.15 if at_edge else 0.9) * size
             ax.plot([rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge)
     name_x_axis(ax, "learning rate", size)
-    name = METRIC_NAMES.get(metric, metric.replace("_", " "))
+    name = metric_name(metric)
     name = metric if _to_a_goal(metric) else f"final {name}"
     ax.set_ylabel(name, size=size, color=style.INK, parse_math=False)
     return ax

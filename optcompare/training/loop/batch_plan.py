@@ -48,7 +48,9 @@ class Plan:
 
     def positions(self, order: Tensor) -> Tensor:
         """Where in its order each index stands that was yielded, int64[samples]."""
-        return torch.argsort(order)[self.flat]
+        places = torch.empty_like(order)
+        places[order] = torch.arange(len(order))  # sorting it would take three times as much memory
+        return places[self.flat]
 
     def on(self, order: Tensor, positions: Tensor | None) -> Plan:
         """The same cuts of another epoch's order; ``positions`` (None: as they come) of the indices in it."""
