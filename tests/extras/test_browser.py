@@ -138,8 +138,8 @@ def test_the_axes_are_switched(opened):
     log = drawn(opened)
     one(opened, "#run-0 input[name=log]").click()
     assert drawn(opened) != log
-    choose(opened, "metric", "train accuracy")
-    assert "train accuracy" in texts(opened)
+    choose(opened, "metric", "training accuracy")
+    assert "training accuracy" in texts(opened)
 
 
 def test_a_rectangle_zooms_and_what_is_under_the_pointer_is_said(opened):
