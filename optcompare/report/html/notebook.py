@@ -60,8 +60,12 @@ def result_text(result: Result) -> str:
 
 
 def _picture(result: Result) -> str:
-    image = io.BytesIO()
-    result.plot().savefig(image, format="png", dpi=DPI)
+    from PIL import Image  # slow to import, and only a notebook needs it
+
+    drawn, image = io.BytesIO(), io.BytesIO()
+    result.plot().savefig(drawn, format="png", dpi=DPI)
+    with Image.open(drawn) as picture:  # 256 colours are enough for lines and shades, and halve what a notebook keeps
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(image, format="png", optimize=True)
     data = base64.b64encode(image.getvalue()).decode()
     return f'<img alt="The comparison plot: loss curves of all arms." src="data:image/png;base64,{data}">'
 
