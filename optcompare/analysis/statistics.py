@@ -87,6 +87,13 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
     return merged.drop(columns="lost").merge(whole, on=key)
 
 
+def final_values_to_scale(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The final values that a figure can draw: infinite for arms that blew up, which would leave nothing of the others."""
+    finals = final_values(records, trials, column)
+    finals.loc[finals["arm"].isin(blown_up(records, column)), "final"] = math.inf
+    return finals
+
+
 def blown_up(records: pd.DataFrame, column: str) -> set[str]:
     """Name the arms all of whose trials end at more than :data:`BLOWN_UP` times the loss that they began with.
 

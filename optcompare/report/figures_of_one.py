@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import pandas as pd
 
 from ..analysis.arm_intervals import arm_interval
 from ..analysis.lr_scores import best_rates
-from ..analysis.statistics import blown_up, estimated, final_values, on_shared_clock, verdict_column
+from ..analysis.statistics import blown_up, estimated, final_values_to_scale, on_shared_clock, verdict_column
 from ..core.columns import trial_key
 from ..core.parameters import suggestion
 from ..errors import RAISED, ComparisonError, PluginError, explain
@@ -92,9 +91,8 @@ def final_of(result: Result, paper: Paper) -> Figure:
     from .plots.final_values import draw_final, final_figure
 
     column = paper.metric or verdict_column(result.records)
-    finals = final_values(*result.reported, column).rename(columns={"final": "value"})
+    finals = final_values_to_scale(*result.reported, column).rename(columns={"final": "value"})
     blown = [arm for arm in result.colours() if arm in blown_up(result.reported[0], column)]
-    finals.loc[finals["arm"].isin(blown), "value"] = math.inf  # drawn to scale, it would leave nothing of the others
     note = f"Drawn as lost: {', '.join(blown)}, which blew up." if blown else None
     ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
     intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])

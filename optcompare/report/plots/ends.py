@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ...analysis.statistics import blown_up, final_values
+from ...analysis.statistics import final_values_to_scale
 from . import scales, style
 from .curves import metric_name
 from .layout import figure_width, text_size
@@ -20,14 +20,7 @@ STRIP = 1.3
 
 def end_limits(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> Limits:
     """Limits of the axis of final values."""
-    return scales.limits_of(_finals(records, trials, column)["final"].to_numpy(float))
-
-
-def _finals(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Final values by trial, infinite for arms that blew up, which would leave nothing of the others' scale."""
-    finals = final_values(records, trials, column)
-    finals.loc[finals["arm"].isin(blown_up(records, column)), "final"] = np.inf
-    return finals
+    return scales.limits_of(final_values_to_scale(records, trials, column)["final"].to_numpy(float))
 
 
 def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Axes:
@@ -44,7 +37,7 @@ def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str
         The axes.
     """
     size = text_size(figure_width(ax))
-    finals = _finals(records, trials, column)
+    finals = final_values_to_scale(records, trials, column)
     limits = end_limits(records, trials, column)
     style.dress(ax, size).grid(False, axis="x")
     scales.scale(ax, "y", limits, size)
