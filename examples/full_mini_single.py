@@ -1,4 +1,5 @@
-"""Full batch, mini-batches or single samples on handwritten digits: each at its own best learning rate, with a verdict.
+"""Full batch, mini-batches or single samples on handwritten digits: each at its own best learning rate, with
+a verdict.
 
 python examples/full_mini_single.py [FIGURE.png]
 """

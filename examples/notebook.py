@@ -1,4 +1,5 @@
-"""The notebook that optcompare began as: y = x by full-batch and mini-batch gradient descent, from the same weights.
+"""The notebook that optcompare began as: y = x by full-batch and mini-batch gradient descent, from the same
+weights.
 
 python examples/notebook.py [FIGURE.png] prints w and b on the way, and draws both paths.
 """
@@ -33,6 +34,10 @@ def weights(result):
 once, whole = trained(1), trained(101)
 start = whole.paths.query("kind == 'path' and update == 0")[["x", "y"]].to_numpy()
 print(f"first order        {first.tolist()}\n{'':18} " + "".join(f"{arm + ': w, b':>20}" for arm in ARMS))
-for when, values in {"start": start, "after 1 epoch": weights(once), "after 100 more": weights(whole)}.items():
+for when, values in {
+    "start": start,
+    "after 1 epoch": weights(once),
+    "after 100 more": weights(whole),
+}.items():
     print(f"{when:18} " + "".join(f"{w:12.4f}{b:8.4f}" for w, b in values))
 whole.plot().savefig(sys.argv[1] if len(sys.argv) > 1 else "notebook.png")

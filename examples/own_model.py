@@ -12,7 +12,9 @@ import optcompare
 
 
 def network():
-    """A new module at each call: the core seeds torch before, so that all arms of a seed start from the same weights."""
+    """A new module at each call: the core seeds torch before, so that all arms of a seed start from the same
+    weights.
+    """
     return nn.Sequential(nn.BatchNorm1d(13), nn.Linear(13, 32), nn.ReLU(), nn.Linear(32, 3))
 
 

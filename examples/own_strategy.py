@@ -1,7 +1,7 @@
 """A strategy of your own: batches that grow within each epoch, against batches of one size.
 
-python examples/own_strategy.py [FIGURE.png]; it is a plugin too: optcompare run --plugin examples/own_strategy.py
---workload digits --strategies mini:32,ramp:8:64
+python examples/own_strategy.py [FIGURE.png]; it is a plugin too: optcompare run --plugin
+examples/own_strategy.py --workload digits --strategies mini:32,ramp:8:64
 """
 
 import sys

@@ -1,6 +1,8 @@
-"""A figure for a paper from three runs: which share of workloads does each arm solve within how much of the best's cost?
+"""A figure for a paper from three runs: which share of workloads does each arm solve within how much of the
+best's cost?
 
-python examples/paper_figure.py [FIGURE.pdf]; from run directories: optcompare report runs/A runs/B runs/C --figure profile
+python examples/paper_figure.py [FIGURE.pdf]; from run directories: optcompare report runs/A runs/B runs/C
+--figure profile
 """
 
 import sys
@@ -9,7 +11,9 @@ import optcompare
 
 GOALS = {"digits": "train_loss=0.5", "breast-cancer": "train_loss=0.2", "diabetes": "train_loss=0.5"}
 runs = [
-    optcompare.compare(workload, ["full", "mini:16", "mini:64", "single"], goal=goal, tune=3, seeds=10, epochs=20)
+    optcompare.compare(
+        workload, ["full", "mini:16", "mini:64", "single"], goal=goal, tune=3, seeds=10, epochs=20
+    )
     for workload, goal in GOALS.items()
 ]
 for run in runs:

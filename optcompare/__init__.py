@@ -1,8 +1,10 @@
-"""Which way of feeding data to the optimizer trains this model best, by how much, and can the answer be trusted?
+"""Which way of feeding data to the optimizer trains this model best, by how much, and can the answer be
+trusted?
 
 Everything public is named here; each name is imported when it is first used.
 
-The code stands in rooms, one for each stage from a question to its answer. Each imports only from those below it:
+The code stands in rooms, one for each stage from a question to its answer. Each imports only from those below
+it:
 
 - ``cli``: the commands
 - ``api``: ``compare()`` and ``batch_size_study()``

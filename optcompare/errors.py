@@ -1,4 +1,7 @@
-"""Every error that a user can cause. Each message is one line: what was given, what was expected, what to do."""
+"""Every error that a user can cause.
+
+Each message is one line: what was given, what was expected, what to do.
+"""
 
 import sysconfig
 import traceback
@@ -7,7 +10,10 @@ from pathlib import Path
 RAISED = (Exception, SystemExit)
 """What code of the user's may raise: its sys.exit() is to end no run, only what called it."""
 _LONG = 300
-_OTHERS = (f"{Path(__file__).parent}/", *(f"{sysconfig.get_path(kind)}/" for kind in ("stdlib", "platstdlib")))
+_OTHERS = (
+    f"{Path(__file__).parent}/",
+    *(f"{sysconfig.get_path(kind)}/" for kind in ("stdlib", "platstdlib")),
+)
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -44,12 +50,18 @@ class RunDirectoryError(OptcompareError):
 
 
 def printable(text: str) -> str:
-    """A text without characters that would steer a terminal, break a line or turn the direction of writing."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    """A text without characters that would steer a terminal, break a line or turn the direction of
+    writing.
+    """
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def brief(text: str) -> str:
-    """A text in one line; of a long one, such as torch's lists of all that it knows, the first sentences or words."""
+    """A text in one line; of a long one, such as torch's lists of all that it knows, the first sentences or
+    words.
+    """
     text = " ".join(text.split())
     if len(text) <= _LONG:
         return text
@@ -68,7 +80,9 @@ def explain(error: BaseException) -> str:
     text = brief(text)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")
+    ]
     frames = [frame for frame in frames if is_users(frame.filename)] or frames
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"

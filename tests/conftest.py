@@ -13,7 +13,9 @@ from optcompare.registry.manager import Registry
 
 @pytest.fixture(scope="session", autouse=True)
 def time_for_the_reference_check() -> None:
-    """How many updates are checked may depend on how fast the machine is; what tests expect of them may not."""
+    """How many updates are checked may depend on how fast the machine is; what tests expect of them may
+    not.
+    """
     reference_check._SECONDS = 60.0
 
 

@@ -1,4 +1,6 @@
-"""The house: the order of the rooms is the contract in setup.cfg, held here; so is who may use what from outside."""
+"""The house: the order of the rooms is the contract in setup.cfg, held here; so is who may use what from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,19 @@ MOST_EXCEPTIONS = 5
 
 def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:
     """Checks the contract in a directory's setup.cfg against the optcompare in it."""
-    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    code = (
+        "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; "
+        "sys.exit(lint_imports(no_cache=True))"
+    )
     return subprocess.run([sys.executable, "-c", code], cwd=directory, capture_output=True, text=True)
 
 
 def contract() -> dict[str, configparser.SectionProxy]:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg", encoding="utf-8")
-    return {name.rpartition(":")[2]: parser[name] for name in parser.sections() if name.startswith("importlinter")}
+    return {
+        name.rpartition(":")[2]: parser[name] for name in parser.sections() if name.startswith("importlinter")
+    }
 
 
 def test_each_room_imports_only_from_those_below_it_and_no_two_from_each_other():
@@ -44,7 +51,11 @@ def test_each_room_imports_only_from_those_below_it_and_no_two_from_each_other()
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
-        ("core/goal.py", "from ..api.compare import compare", "optcompare.core.goal -> optcompare.api.compare"),
+        (
+            "core/goal.py",
+            "from ..api.compare import compare",
+            "optcompare.core.goal -> optcompare.api.compare",
+        ),
         (
             "report/table.py",
             "def late():\n    from ..cli import main",
@@ -73,7 +84,9 @@ def test_the_rooms_are_few_and_say_what_they_are():
     )
     assert sorted(path.name for path in folders if path.parent == CORE) == sorted(set(layers) - {"errors"})
     assert len(layers) <= 15, "fourteen rooms, and errors.py"
-    assert [line.split("``")[1] for line in (optcompare.__doc__ or "").splitlines() if line.startswith("- ")] == layers
+    assert [
+        line.split("``")[1] for line in (optcompare.__doc__ or "").splitlines() if line.startswith("- ")
+    ] == layers
     assert sorted(path.name for path in CORE.glob("*.py")) == ["__init__.py", "errors.py"]
     for room in CORE.rglob("*/__init__.py"):
         (only,) = ast.parse(room.read_text("utf-8")).body
@@ -83,7 +96,11 @@ def test_the_rooms_are_few_and_say_what_they_are():
 def test_exceptions_from_the_order_are_few_and_have_a_reason():
     """An exception is a line ``importer -> imported`` of ``ignore_imports`` below a comment that says why."""
     text = (ROOT / "setup.cfg").read_text("utf-8")
-    lines = [line.strip() for section in contract().values() for line in section.get("ignore_imports", "").split("\n")]
+    lines = [
+        line.strip()
+        for section in contract().values()
+        for line in section.get("ignore_imports", "").split("\n")
+    ]
     exceptions = [line for line in lines if "->" in line]
     assert len(exceptions) <= MOST_EXCEPTIONS
     above = dict(zip(text.splitlines()[1:], text.splitlines(), strict=False))
@@ -93,7 +110,9 @@ def test_exceptions_from_the_order_are_few_and_have_a_reason():
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
     """Every import anywhere in a file, for types too."""
-    return grimp.build_graph("optcompare", "optcompare_plugins", include_external_packages=True, cache_dir=None)
+    return grimp.build_graph(
+        "optcompare", "optcompare_plugins", include_external_packages=True, cache_dir=None
+    )
 
 
 def imported(graph: grimp.ImportGraph, *rooms: str) -> dict[str, set[str]]:
@@ -104,7 +123,9 @@ def imported(graph: grimp.ImportGraph, *rooms: str) -> dict[str, set[str]]:
 
 
 def test_no_module_imports_the_package_that_names_them_all(graph):
-    """``from optcompare import compare`` within it would be an arrow to anywhere that the contract does not see."""
+    """``from optcompare import compare`` within it would be an arrow to anywhere that the contract does not
+    see.
+    """
     modules = [name for name in graph.modules if name.startswith("optcompare.")]
     assert [name for name in modules if "optcompare" in graph.find_modules_directly_imported_by(name)] == []
 
@@ -125,7 +146,9 @@ def test_core_knows_no_plugin():
     assert [path for path in CORE.rglob("*.py") if "optcompare_plugins" in path.read_text("utf-8")] == []
 
 
-@pytest.mark.parametrize("path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: str(path.relative_to(PLUGINS)))
+@pytest.mark.parametrize(
+    "path", sorted(PLUGINS.rglob("*.py")), ids=lambda path: str(path.relative_to(PLUGINS))
+)
 def test_plugins_import_public_names_alone(path):
     tree = ast.parse(path.read_text("utf-8"))
     froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level]
@@ -157,7 +180,9 @@ def test_only_the_command_line_and_the_progress_bar_print(graph):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if module.startswith(PRINTS):
             continue
-        calls = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        calls = [
+            node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+        ]
         assert not {"print", "click.echo", "sys.exit", "exit"} & set(map(ast.unparse, calls)), module
         name = module.removesuffix(".__init__")
         assert graph.find_modules_directly_imported_by(name).isdisjoint({"click", "rich"}), module
@@ -183,7 +208,9 @@ def test_only_the_command_line_and_the_progress_bar_print(graph):
 )
 def test_import_brings_nothing_heavy_along(modules, absent):
     code = f"import sys, {', '.join(modules)}; print(*sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
     assert set(done.stdout.split()) & absent == set()
     assert done.stderr == ""
 

@@ -12,7 +12,9 @@ HELD_BY = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "faul
 
 
 def test_every_fault_has_a_test():
-    rows = [line for line in (ROOT / "docs" / "faults.md").read_text("utf-8").splitlines() if line.startswith("|")][2:]
+    rows = [
+        line for line in (ROOT / "docs" / "faults.md").read_text("utf-8").splitlines() if line.startswith("|")
+    ][2:]
     assert len(rows) == len(HELD_BY) > 10
 
 

@@ -38,7 +38,8 @@ def requirements(*groups: str) -> list[Requirement]:
 def test_every_package_is_listed():
     tops = {"optcompare": CORE, "optcompare_plugins": PLUGINS}
     found = {
-        name: [path.parent.relative_to(top).parts for path in top.rglob("__init__.py")] for name, top in tops.items()
+        name: [path.parent.relative_to(top).parts for path in top.rglob("__init__.py")]
+        for name, top in tops.items()
     }
     packages = {".".join([name, *parts]) for name, folders in found.items() for parts in folders}
     assert set(setup()["options"]["packages"].split()) == packages
@@ -48,7 +49,9 @@ def test_every_bundled_plugin_is_an_entry_point():
     entry_points = setup()["options.entry_points"]["optcompare"].split("\n")
     listed = {line.partition("=")[2].strip() for line in entry_points if line}
     hooked = [path for path in PLUGINS.rglob("*.py") if "@hookimpl" in path.read_text(encoding="utf-8")]
-    names = {".".join(["optcompare_plugins", *path.relative_to(PLUGINS).with_suffix("").parts]) for path in hooked}
+    names = {
+        ".".join(["optcompare_plugins", *path.relative_to(PLUGINS).with_suffix("").parts]) for path in hooked
+    }
     assert listed == names
 
 
@@ -61,9 +64,13 @@ def test_version_stands_in_one_place():
 
 def test_versions_that_are_tested_are_versions_that_are_allowed():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = {pin.name: pin for line in lines if line and not line.startswith("#") for pin in [Requirement(line)]}
+    pins = {
+        pin.name: pin for line in lines if line and not line.startswith("#") for pin in [Requirement(line)]
+    }
     options = setup()
-    for wanted in requirements(options["options"]["install_requires"], *options["options.extras_require"].values()):
+    for wanted in requirements(
+        options["options"]["install_requires"], *options["options.extras_require"].values()
+    ):
         (pin,) = pins[wanted.name].specifier
         assert pin.operator == "==", pin
         assert wanted.specifier.contains(pin.version), wanted
@@ -84,7 +91,9 @@ def test_every_import_is_declared():
     options = setup()
     extras = options["options.extras_require"]
     always = {wanted.name for wanted in requirements(options["options"]["install_requires"])}
-    of_plugins = {wanted.name for wanted in requirements(*(extras[name] for name in ("ray", "tensorboard", "mlflow")))}
+    of_plugins = {
+        wanted.name for wanted in requirements(*(extras[name] for name in ("ray", "tensorboard", "mlflow")))
+    }
     everything = {wanted.name for wanted in requirements(*extras.values())}
     assert third_party(CORE.rglob("*.py")) <= always | {"ipython"}, "IPython only in a notebook, which has it"
     assert third_party(PLUGINS.rglob("*.py")) <= always | of_plugins

@@ -23,8 +23,11 @@ Classes = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Given:
-    """``data``: as :class:`Workload` takes it. ``classes``: what y's codes stand for, where y was not given as numbers.
-    ``collate``, ``batch_size``, ``workers``: a loader's. ``notes``: what was decided."""
+    """``data``: as :class:`Workload` takes it.
+
+    ``classes``: what y's codes stand for, where y was not given as numbers.
+    ``collate``, ``batch_size``, ``workers``: a loader's. ``notes``: what was decided.
+    """
 
     data: Any
     classes: Classes | None = None
@@ -40,7 +43,9 @@ class Given:
         return replace(self, data=Subset(self.data, indices.tolist()))
 
 
-def given(data: Any, name: str, classes: Classes | None = None, *, alone: bool = False, samples: bool = False) -> Given:
+def given(
+    data: Any, name: str, classes: Classes | None = None, *, alone: bool = False, samples: bool = False
+) -> Given:
     """Data of one side in the form that a workload takes.
 
     Args:
@@ -54,13 +59,16 @@ def given(data: Any, name: str, classes: Classes | None = None, *, alone: bool =
         return _of_loader(data, name)
     if isinstance(data, IterableDataset):
         raise WorkloadError(
-            f"{name} is an IterableDataset, whose samples come in an order of its own; give a map-style Dataset, with "
+            f"{name} is an IterableDataset, whose samples come in an order of its own; give a map-style "
+            "Dataset, with "
             "__getitem__ and __len__"
         )
     if isinstance(data, (tuple, list)) and len(data) == 0:
         raise WorkloadError(f"{name} holds no samples")
     if isinstance(data, Mapping):
-        return Given(_of_one_length({key: _inputs(value, f"{name}[{key!r}]") for key, value in data.items()}, name))
+        return Given(
+            _of_one_length({key: _inputs(value, f"{name}[{key!r}]") for key, value in data.items()}, name)
+        )
     if isinstance(data, list) and data and (samples or isinstance(data[0], (tuple, Mapping))):
         return Given(data)
     if isinstance(data, tuple) and len(data) == 1 and _is_input(data[0]):
@@ -68,7 +76,9 @@ def given(data: Any, name: str, classes: Classes | None = None, *, alone: bool =
     if alone and _is_array(data) and not isinstance(data, list):
         return Given((_inputs(data, f"{name}: x"),))
     if isinstance(data, (tuple, list)) and len(data) >= 2 and all(map(_is_input, data[:-1])):
-        whos = [f"{name}: x" if len(data) == 2 else f"{name}: input {number}" for number in range(1, len(data))]
+        whos = [
+            f"{name}: x" if len(data) == 2 else f"{name}: input {number}" for number in range(1, len(data))
+        ]
         inputs = [_inputs(part, who) for part, who in zip(data, whos, strict=False)]
         y, classes = _answers(data[-1], name, classes)
         return Given(_of_one_length((*inputs, y), name), classes)
@@ -80,11 +90,14 @@ def given(data: Any, name: str, classes: Classes | None = None, *, alone: bool =
             and not _is_array(data[0])
         ):
             raise WorkloadError(
-                f"{name} is a list of {type(data[0]).__name__} objects; give collate=, a function that makes a batch of a list "
-                "of them, and where that is not (x, y), forward=, called as forward(model, batch), which returns output, y"
+                f"{name} is a list of {type(data[0]).__name__} objects; give collate=, a function that "
+                "makes a batch of a list "
+                "of them, and where that is not (x, y), forward=, called as forward(model, batch), which "
+                "returns output, y"
             )
         raise WorkloadError(
-            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y), or (x1, x2, y); or (X,) "
+            f"{name} is {what}, which does not say what is to be predicted; give inputs and y as (X, y), or "
+            "(x1, x2, y); or (X,) "
             "of a model that returns its loss"
         )
     _refuse_other(data, name)
@@ -96,7 +109,8 @@ def _refuse_other(data: Any, name: str) -> None:
     kind = type(data).__name__
     if isinstance(data, (str, bytes)) or not hasattr(data, "__getitem__"):
         raise WorkloadError(
-            f"{name} is a {kind}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader of one"
+            f"{name} is a {kind}; give (X, y), a mapping of tensors, a map-style Dataset, or a DataLoader "
+            "of one"
         )
     refuse_empty(name, data)
 
@@ -111,16 +125,20 @@ def _of_loader(loader: DataLoader[Any], name: str) -> Given:
     dataset, sampler, batches = loader.dataset, loader.sampler, loader.batch_sampler
     if isinstance(dataset, IterableDataset):
         raise WorkloadError(
-            f"{name} is a DataLoader of an IterableDataset, whose samples come in an order of its own; give one of a "
+            f"{name} is a DataLoader of an IterableDataset, whose samples come in an order of its own; give "
+            "one of a "
             "map-style Dataset, with __getitem__ and __len__"
         )
     if batches is None:
         raise WorkloadError(
-            f"{name} is a DataLoader with batch_size=None, whose Dataset makes the batches itself; give one of single samples"
+            f"{name} is a DataLoader with batch_size=None, whose Dataset makes the batches itself; give one "
+            "of single samples"
         )
     _refuse_other(dataset, name)
     kind = type(sampler if type(batches) is torch.utils.data.BatchSampler else batches).__name__
-    notes = [f"{name}: the DataLoader's {kind} is replaced by the shared order, cut into batches by each strategy"]
+    notes = [
+        f"{name}: the DataLoader's {kind} is replaced by the shared order, cut into batches by each strategy"
+    ]
     if loader.drop_last and name == "train":
         notes.append("train: drop_last is not taken over; mini:tail=merge leaves no short last batch either")
     indices = getattr(sampler, "indices", None)
@@ -129,7 +147,8 @@ def _of_loader(loader: DataLoader[Any], name: str) -> Given:
         dataset = Subset(dataset, list(indices))
     elif isinstance(drawn := getattr(sampler, "num_samples", None), int) and drawn != rows(dataset):
         notes.append(
-            f"{name}: its {type(sampler).__name__} draws {drawn} samples an epoch, of {rows(dataset)}; here every sample comes "
+            f"{name}: its {type(sampler).__name__} draws {drawn} samples an epoch, of {rows(dataset)}; here "
+            "every sample comes "
             "once an epoch"
         )
     if type(sampler).__name__ == "WeightedRandomSampler":
@@ -142,7 +161,9 @@ def _of_loader(loader: DataLoader[Any], name: str) -> Given:
 
 
 def _plain_tensors(dataset: Any) -> Any:
-    """The tensors of a ``TensorDataset`` or of a part of one, which need not be loaded one by one; else the Dataset."""
+    """The tensors of a ``TensorDataset`` or of a part of one, which need not be loaded one by one; else the
+    Dataset.
+    """
     if type(dataset) is TensorDataset and len(dataset.tensors) > 1:
         return dataset.tensors
     if type(dataset) is Subset and isinstance(whole := _plain_tensors(dataset.dataset), tuple):
@@ -205,7 +226,9 @@ def _oddity(value: Any, error: Exception) -> str:
 
 def _tensor(array: Any) -> Tensor:
     """Of any array of numbers, whatever its byte order, strides and width."""
-    kind = {"f": np.float64} if array.dtype.itemsize > 8 else {"u": np.int64} if array.dtype.itemsize > 1 else {}
+    kind = (
+        {"f": np.float64} if array.dtype.itemsize > 8 else {"u": np.int64} if array.dtype.itemsize > 1 else {}
+    )
     wanted = kind.get(array.dtype.kind, array.dtype.newbyteorder("="))
     return torch.tensor(np.ascontiguousarray(array, dtype=wanted).reshape(array.shape))
 
@@ -216,7 +239,8 @@ def _refuse_masked(value: Any, who: str) -> None:
     if mask.any():
         first = int(np.argwhere(mask)[0][0])
         raise WorkloadError(
-            f"{who} holds {mask.sum()} masked values, the first in row {first}; replace them, or leave out their rows"
+            f"{who} holds {mask.sum()} masked values, the first in row {first}; replace them, or leave out "
+            "their rows"
         )
 
 
@@ -230,14 +254,17 @@ def _of_frame(frame: Any, who: str) -> Tensor:
             held = column.dropna()
             sample = next((each for each in held if isinstance(each, str)), next(iter(held), None))
             raise WorkloadError(
-                f"{who}: column '{name}' holds {column.dtype}, such as {sample!r}, where numbers are expected; drop or encode "
+                f"{who}: column '{name}' holds {column.dtype}, such as {sample!r}, where numbers are "
+                "expected; drop or encode "
                 "it, or save the table and take csv:FILE:y=COLUMN, which encodes by itself"
             )
     return torch.tensor(frame.to_numpy(dtype=np.float32, na_value=np.nan))
 
 
 def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Any, Classes | None]:
-    """y as numbers; of booleans, texts and categories the codes, and what they stand for; several ys as they are."""
+    """y as numbers; of booleans, texts and categories the codes, and what they stand for; several ys as they
+    are.
+    """
     who = f"{name}: y"
     if isinstance(y, (tuple, Mapping)) and _is_input(y):
         return _inputs(y, who), None
@@ -257,7 +284,9 @@ def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Any, Classes |
     values = array.reshape(-1).tolist()
     missing = [place for place, value in enumerate(values) if value is None or value != value]
     if missing:
-        raise WorkloadError(f"{who} has no value in row {missing[0]} ({len(missing)} in all); leave those rows out")
+        raise WorkloadError(
+            f"{who} has no value in row {missing[0]} ({len(missing)} in all); leave those rows out"
+        )
     if categories is None and not all(isinstance(value, (str, bytes, bool)) for value in values):
         try:
             return torch.tensor(np.asarray(values, dtype=float)), None
@@ -269,7 +298,9 @@ def _answers(y: Any, name: str, classes: Classes | None) -> tuple[Any, Classes |
     codes = {value: code for code, value in enumerate(known)}
     new = [value for value in dict.fromkeys(values) if value not in codes]
     if new:
-        raise WorkloadError(f"{who} holds {listed(new)}, which is none of the classes of train: {listed(known)}")
+        raise WorkloadError(
+            f"{who} holds {listed(new)}, which is none of the classes of train: {listed(known)}"
+        )
     return torch.tensor([codes[value] for value in values]), known
 
 

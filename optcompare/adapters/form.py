@@ -42,5 +42,6 @@ def overridden(thing: Any, names: tuple[str, ...], package: tuple[str, ...]) -> 
     return [
         name
         for name, method in found
-        if method is not None and getattr(method, "__module__", package[0]).partition(".")[0] not in (*package, "torch")
+        if method is not None
+        and getattr(method, "__module__", package[0]).partition(".")[0] not in (*package, "torch")
     ]

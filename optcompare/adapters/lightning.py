@@ -21,11 +21,27 @@ from .form import Form, overridden, parameters_of
 
 _PACKAGES = ("lightning", "pytorch_lightning", "lightning_fabric")
 _HOOKS = (
-    "backward", "optimizer_step", "optimizer_zero_grad", "lr_scheduler_step", "configure_gradient_clipping",
-    "on_after_backward", "on_before_backward", "on_before_optimizer_step", "on_before_zero_grad", "on_train_start",
-    "on_train_epoch_start", "on_train_epoch_end", "on_train_batch_start", "on_train_batch_end", "on_fit_start",
-    "setup", "configure_model", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer",
-)  # fmt: skip
+    "backward",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "lr_scheduler_step",
+    "configure_gradient_clipping",
+    "on_after_backward",
+    "on_before_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "on_train_start",
+    "on_train_epoch_start",
+    "on_train_epoch_end",
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_fit_start",
+    "setup",
+    "configure_model",
+    "transfer_batch_to_device",
+    "on_before_batch_transfer",
+    "on_after_batch_transfer",
+)
 """Methods that a Trainer would call, and that could change what is trained."""
 
 
@@ -42,12 +58,15 @@ class _Trainer:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"the module asks its trainer for {name}, and there is none: current_epoch and global_step alone are known"
+            f"the module asks its trainer for {name}, and there is none: current_epoch and global_step "
+            "alone are known"
         )
 
 
 def is_lightning(module: nn.Module) -> bool:
-    return callable(getattr(module, "training_step", None)) and callable(getattr(module, "configure_optimizers", None))
+    return callable(getattr(module, "training_step", None)) and callable(
+        getattr(module, "configure_optimizers", None)
+    )
 
 
 def lightning_form(module: Any, batch: Any) -> Form:
@@ -63,7 +82,8 @@ def lightning_form(module: Any, batch: Any) -> Form:
     parameters = parameters_of(module.training_step)
     if any(parameter.name == "optimizer_idx" for parameter in parameters):
         raise WorkloadError(
-            f"{kind}.training_step takes optimizer_idx: it is written for several optimizers, and an arm has one"
+            f"{kind}.training_step takes optimizer_idx: it is written for several optimizers, and an arm "
+            "has one"
         )
     theirs = _own_optimizer(module, kind)
     count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
@@ -75,7 +95,8 @@ def lightning_form(module: Any, batch: Any) -> Form:
         loss = returned.get("loss") if isinstance(returned, Mapping) else returned
         if not isinstance(loss, torch.Tensor):
             raise WorkloadError(
-                f"{kind}.training_step must return a loss, or a dictionary with 'loss', for each batch; got a "
+                f"{kind}.training_step must return a loss, or a dictionary with 'loss', for each batch; got "
+                "a "
                 f"{type(loss).__name__}"
             )
         return (loss, logged), batch
@@ -86,12 +107,14 @@ def lightning_form(module: Any, batch: Any) -> Form:
     metrics, dropped = _metrics_of(logged)
     said = f", with {', '.join(metrics)} that it logs" if metrics else ""
     notes = [
-        f"{kind}: training_step gives the loss of training and validation{said}; configure_optimizers{theirs}, validation_step "
+        f"{kind}: training_step gives the loss of training and validation{said}; "
+        f"configure_optimizers{theirs}, validation_step "
         "and other hooks are not called: say --optimizers, --lr and --schedule"
     ]
     if dropped:
         notes.append(
-            f"{kind}: {', '.join(dropped)} that it logs is left out, for it is no single number or has no name for a column"
+            f"{kind}: {', '.join(dropped)} that it logs is left out, for it is no single number or has no "
+            "name for a column"
         )
     if hooks := overridden(module, _HOOKS, _PACKAGES):
         notes.append(f"{kind}: its {', '.join(hooks)} would change what a Trainer trains, and is not called")
@@ -99,7 +122,9 @@ def lightning_form(module: Any, batch: Any) -> Form:
 
 
 def _own_optimizer(module: Any, kind: str) -> str:
-    """What ``configure_optimizers`` would train with, in brackets; raises where that is several optimizers."""
+    """What ``configure_optimizers`` would train with, in brackets; raises where that is several
+    optimizers.
+    """
     try:
         with _attached(module):
             made = module.configure_optimizers()
@@ -108,10 +133,13 @@ def _own_optimizer(module: Any, kind: str) -> str:
     made = made.get("optimizer") if isinstance(made, Mapping) else made
     if isinstance(made, (list, tuple)):
         made = made[0] if len(made) and isinstance(made[0], (list, tuple)) else made
-        of_schedule = len(made) == 2 and isinstance(made[1], (list, tuple, Mapping)) and "optimizer" not in made[1]
+        of_schedule = (
+            len(made) == 2 and isinstance(made[1], (list, tuple, Mapping)) and "optimizer" not in made[1]
+        )
         if len(made) > 1 and not of_schedule:
             raise WorkloadError(
-                f"{kind}.configure_optimizers returns {len(made)} optimizers, and an arm has one; give a module that is trained "
+                f"{kind}.configure_optimizers returns {len(made)} optimizers, and an arm has one; give a "
+                "module that is trained "
                 "by one loss"
             )
         made = made[0] if made else None
@@ -122,7 +150,9 @@ def _own_optimizer(module: Any, kind: str) -> str:
 
 
 def _asks(module: Any) -> str:
-    """What a module's own methods ask about progress, by which an update depends on more than weights and batch."""
+    """What a module's own methods ask about progress, by which an update depends on more than weights and
+    batch.
+    """
     for base in type(module).__mro__:
         if is_installed(base.__module__):
             continue
@@ -140,12 +170,16 @@ def _asks(module: Any) -> str:
 
 
 def _metrics_of(logged: Mapping[str, Any]) -> tuple[dict[str, Metric], list[str]]:
-    """Of what a step logs, the single numbers as metrics by the names of their columns, and the names of the others."""
+    """Of what a step logs, the single numbers as metrics by the names of their columns, and the names of the
+    others.
+    """
     metrics: dict[str, Metric] = {}
     dropped = []
     for key, value in logged.items():
         name = _identifier(key)
-        number = isinstance(value, (bool, int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)
+        number = isinstance(value, (bool, int, float)) or (
+            isinstance(value, torch.Tensor) and value.numel() == 1
+        )
         if name == "loss" and number:
             continue
         if name in ("", "seconds", "loss") or not number:
@@ -159,7 +193,10 @@ def _metrics_of(logged: Mapping[str, Any]) -> tuple[dict[str, Metric], list[str]
 def _attached(module: Any) -> Iterator[None]:
     """The module's ``current_epoch`` and ``global_step`` are those of the trial."""
     kind = type(module)
-    if not isinstance(getattr(kind, "trainer", None), property) or getattr(module, "_trainer", None) is not None:
+    if (
+        not isinstance(getattr(kind, "trainer", None), property)
+        or getattr(module, "_trainer", None) is not None
+    ):
         yield
         return
     module.trainer = _Trainer()

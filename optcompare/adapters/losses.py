@@ -1,4 +1,6 @@
-"""How what is to be predicted is learnt: the loss that fits y and the model's output, and y in the form that it takes."""
+"""How what is to be predicted is learnt: the loss that fits y and the model's output, and y in the form that
+it takes.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,10 @@ _AGREES = 1e-4
 
 @dataclass(frozen=True)
 class Task:
-    """``fitted(y, shape)``: y as the loss takes it, for an output of that shape. ``weight(y)``: what the mean was divided
-    by, if that is not the number of rows."""
+    """``fitted(y, shape)``: y as the loss takes it, for an output of that shape.
+
+    ``weight(y)``: what the mean was divided by, if that is not the number of rows.
+    """
 
     loss: Loss
     metrics: Mapping[str, Metric] = field(default_factory=dict)
@@ -51,7 +55,9 @@ def _task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *,
     if not (isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor)):
         if loss is None:
             kinds = f"output is a {type(output).__name__} and y a {type(y).__name__}"
-            raise WorkloadError(f"the {kinds}, for which no loss can be chosen; give loss=, called as loss(output, y)")
+            raise WorkloadError(
+                f"the {kinds}, for which no loss can be chosen; give loss=, called as loss(output, y)"
+            )
         return Task(loss)
     if output.ndim == 0:
         if loss is None:
@@ -66,8 +72,10 @@ def _task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *,
         return Task(loss)  # it knows what it takes
     if output[0].numel() != y[0].numel():
         raise WorkloadError(
-            f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}: one number for each "
-            "of y, or a score for each class (y then whole numbers [N]), would fit; change the model, or give loss= and y as "
+            f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}: "
+            "one number for each "
+            "of y, or a score for each class (y then whole numbers [N]), would fit; change the model, or "
+            "give loss= and y as "
             "it takes it"
         )
     fitted = _like_output if y.shape[1:] != output.shape[1:] or not y.is_floating_point() else _as_it_is
@@ -81,7 +89,9 @@ def _task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *,
 
 
 def _takes(loss: Loss, output: Tensor, y: Tensor) -> bool:
-    """Whether a loss takes whole numbers as they are, as that of several labels a row does, and not as floating-point ones."""
+    """Whether a loss takes whole numbers as they are, as that of several labels a row does, and not as
+    floating-point ones.
+    """
     rows = y[: len(output)]
 
     def passes(answers: Tensor) -> bool:
@@ -94,7 +104,11 @@ def _takes(loss: Loss, output: Tensor, y: Tensor) -> bool:
 
 
 def _one_number_each(
-    y: Tensor, classes: Classes | None, fitted: Callable[[Tensor, torch.Size], Tensor], notes: list[str], whole: bool
+    y: Tensor,
+    classes: Classes | None,
+    fitted: Callable[[Tensor, torch.Size], Tensor],
+    notes: list[str],
+    whole: bool,
 ) -> Task:
     if y.is_floating_point():
         notes.append("y is numeric: regression by the mean squared error (loss= to change)")
@@ -108,16 +122,19 @@ def _one_number_each(
     if set(kinds) <= {0, 1} and len(kinds) == 2:
         names = f" ({listed(classes)} as 0, 1)" if classes else ""
         notes.append(
-            f"y holds two classes{names} and the model gives one number, a logit: binary cross entropy (loss= to change)"
+            f"y holds two classes{names} and the model gives one number, a logit: binary cross entropy "
+            "(loss= to change)"
         )
         metrics = {"accuracy": accuracy}
         return Task(nn.functional.binary_cross_entropy_with_logits, metrics, fitted, notes=tuple(notes))
     if classes is not None:
         raise WorkloadError(
-            f"y holds {len(classes)} classes, {listed(classes)}, and the model gives one number; let it give {len(classes)}"
+            f"y holds {len(classes)} classes, {listed(classes)}, and the model gives one number; let it "
+            f"give {len(classes)}"
         )
     notes.append(
-        f"y holds whole numbers, {listed(kinds)}, and the model gives one number: regression by the mean squared error "
+        f"y holds whole numbers, {listed(kinds)}, and the model gives one number: regression by the mean "
+        "squared error "
         "(loss= to change)"
     )
     return Task(nn.functional.mse_loss, fitted=fitted, notes=tuple(notes))
@@ -145,10 +162,14 @@ def _classification(
     lowest, highest = (int(present.min()), int(present.max())) if len(present) else (0, 0)
     highest = max(highest, len(classes or ()) - 1)
     if loss is None and (highest >= count or lowest < 0):
-        held = f"has the classes {listed(classes)}" if classes else f"holds {listed(present.unique().tolist())}"
+        held = (
+            f"has the classes {listed(classes)}" if classes else f"holds {listed(present.unique().tolist())}"
+        )
         raise WorkloadError(
-            f"the model gives {count} scores, for the classes 0 to {count - 1}, and y {held}; let the model give "
-            f"{highest + 1}, or {'leave out those that do not occur' if classes else 'number the classes from 0 on'}"
+            f"the model gives {count} scores, for the classes 0 to {count - 1}, and y {held}; let the model "
+            "give "
+            f"{highest + 1}, or "
+            f"{'leave out those that do not occur' if classes else 'number the classes from 0 on'}"
         )
     names = f"the classes {listed(classes)}" if classes else f"classes, of which the model knows {count}"
     notes = (f"y holds {names}: cross entropy and accuracy (loss= to change)",) if loss is None else ()
@@ -165,15 +186,18 @@ def _classification(
 def _weight_of_own(loss: Loss, output: Tensor, y: Tensor) -> Callable[[Tensor], Tensor] | None:
     """What a loss of which nothing is known divides by: the labels that are not -100, or the rows (None).
 
-    It is measured, on labels of which some are taken away. A loss that is neither is refused before training, by the check
-    that every loss gets.
+    It is measured, on labels of which some are taken away. A loss that is neither is refused before training,
+    by the check that every loss gets.
     """
     masked = y.clamp(min=0)
     masked[: len(y) // 2].view(-1)[::2] = IGNORED
     half = len(y) // 2
     output = output.detach()
     try:
-        whole, parts = float(loss(output, masked)), [(output[:half], masked[:half]), (output[half:], masked[half:])]
+        whole, parts = (
+            float(loss(output, masked)),
+            [(output[:half], masked[:half]), (output[half:], masked[half:])],
+        )
         losses = [float(loss(*part)) for part in parts]
     except RAISED:
         return None  # it does not take -100
@@ -193,7 +217,9 @@ def _cross_entropy_of_last(output: Tensor, y: Tensor) -> Tensor:
 
 
 def _right_of(dimension: int, ignored: int) -> Metric:
-    """Right answers among the labels that are not left out; scores of the classes lie in that dimension of the output."""
+    """Right answers among the labels that are not left out; scores of the classes lie in that dimension of
+    the output.
+    """
 
     def metric(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         kept = y != ignored

@@ -37,7 +37,9 @@ def named_form(module: nn.Module, batch: Mapping[str, Any], loss: Any = None) ->
     if loss is None and _loss_in(output) is not None:
         weight, shift = _weight_of(module, forward, batch)
         over = "labels but each row's first" if shift else "rows" if weight is None else "labels"
-        said = f"the loss is that in the output of {type(module).__name__}, a mean over {over} (loss= to change)"
+        said = (
+            f"the loss is that in the output of {type(module).__name__}, a mean over {over} (loss= to change)"
+        )
         notes = (*notes, said)
         metrics = {"accuracy": _accuracy(shift)} if _is_scored(output, batch.get("labels")) else {}
         return Form(forward, lambda output, batch: _loss_in(output), metrics, weight, notes)
@@ -46,7 +48,8 @@ def named_form(module: nn.Module, batch: Mapping[str, Any], loss: Any = None) ->
         return taken, answers[0]
     if loss is None:
         raise WorkloadError(
-            f"{type(module).__name__} is called with {', '.join(taken)} and returns no loss; give loss=, called as "
+            f"{type(module).__name__} is called with {', '.join(taken)} and returns no loss; give loss=, "
+            "called as "
             f"loss(output, batch), or labels in the data"
         )
     return Form(forward, loss, notes=notes)
@@ -76,10 +79,17 @@ def _is_scored(output: Any, labels: Any) -> bool:
 def _weight_of(
     module: nn.Module, forward: Forward, batch: Mapping[str, Any]
 ) -> tuple[Callable[[Any], Any] | None, int]:
-    """What the mean of the loss in the output is over: rows, labels, or labels but each row's first. It is measured, on
-    rows of which all but the first have most of their labels taken away."""
+    """What the mean of the loss in the output is over: rows, labels, or labels but each row's first.
+
+    It is measured, on rows of which all but the first have most of their labels taken away.
+    """
     labels = batch.get("labels")
-    if not isinstance(labels, torch.Tensor) or labels.ndim < 2 or labels.is_floating_point() or len_batch(batch) < 2:
+    if (
+        not isinstance(labels, torch.Tensor)
+        or labels.ndim < 2
+        or labels.is_floating_point()
+        or len_batch(batch) < 2
+    ):
         return None, 0
     masked = labels.clamp(min=0)
     masked[1:, max(2, masked.shape[1] // 2) :] = -100
@@ -104,14 +114,17 @@ def _weight_of(
     apart, best = min(found, key=lambda pair: pair[0])
     if not apart < _AGREES:
         raise WorkloadError(
-            f"the loss of {type(module).__name__} is a mean neither over rows nor over labels; say what it is divided by with "
+            f"the loss of {type(module).__name__} is a mean neither over rows nor over labels; say what it "
+            "is divided by with "
             "weight=, called as weight(batch)"
         )
     return None if best is len_batch else best, int(best is by_targets)
 
 
 def _accuracy(shift: int) -> Metric:
-    """Right answers among the labels; of a causal model, each place's scores are for the label of the next."""
+    """Right answers among the labels; of a causal model, each place's scores are for the label of the
+    next.
+    """
 
     def metric(output: Any, batch: Any) -> tuple[Any, Any]:
         labels, logits = batch["labels"], output.logits

@@ -1,4 +1,6 @@
-"""Nets that train a module by a criterion, as skorch has them: known by what they have, nothing is imported."""
+"""Nets that train a module by a criterion, as skorch has them: known by what they have, nothing is
+imported.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,38 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TRAINS = (
-    "train_step", "train_step_single", "infer", "fit_loop", "run_single_epoch", "get_train_step_accumulator",
-    "initialize_module", "initialize_criterion", "on_grad_computed",
-)  # fmt: skip
+    "train_step",
+    "train_step_single",
+    "infer",
+    "fit_loop",
+    "run_single_epoch",
+    "get_train_step_accumulator",
+    "initialize_module",
+    "initialize_criterion",
+    "on_grad_computed",
+)
 """Methods that decide what is trained."""
 _BESIDE = (
-    "get_iterator", "get_dataset", "get_split_datasets", "validation_step", "evaluation_step", "on_train_begin",
-    "on_epoch_begin", "on_epoch_end", "on_batch_begin", "on_batch_end", "initialize_optimizer",
-)  # fmt: skip
+    "get_iterator",
+    "get_dataset",
+    "get_split_datasets",
+    "validation_step",
+    "evaluation_step",
+    "on_train_begin",
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_batch_begin",
+    "on_batch_end",
+    "initialize_optimizer",
+)
 
 
 @dataclass(frozen=True)
 class Net:
-    """What a scikit-learn style net (skorch) is made of. ``forward``: where its own ``get_loss`` gives the loss."""
+    """What a scikit-learn style net (skorch) is made of.
+
+    ``forward``: where its own ``get_loss`` gives the loss.
+    """
 
     model: Callable[[], nn.Module]
     loss: Callable[[Any, Any], Any]
@@ -51,13 +72,15 @@ def net_of(net: Any) -> Net:
     if isinstance(net.module, nn.Module):
         kind = type(net.module).__name__
         raise WorkloadError(
-            f"the net's module is a {kind} that exists already; give the class, as in {type(net).__name__}({kind}, …)"
+            f"the net's module is a {kind} that exists already; give the class, as in "
+            f"{type(net).__name__}({kind}, …)"
         )
     kind = type(net).__name__
     changed = overridden(net, _TRAINS, ("skorch",))
     if changed:
         raise WorkloadError(
-            f"{kind} overrides {', '.join(changed)}, which decides what is trained and is not called here; give the module and "
+            f"{kind} overrides {', '.join(changed)}, which decides what is trained and is not called here; "
+            "give the module and "
             "what is computed of a batch, as workload_from(Module, data, forward=…, loss=…)"
         )
     kwargs, settings = net.get_params_for("module"), net.get_params_for("criterion")
@@ -98,7 +121,8 @@ def _by_get_loss(net: Any, criterion: Any) -> Forward:
             loss = own.get_loss(output, y, X=x, training=model.training)
         except (AttributeError, TypeError) as error:
             raise WorkloadError(
-                f"{type(net).__name__}.get_loss fails: {explain(error)}; of the net it is given module_ and criterion_ alone, "
+                f"{type(net).__name__}.get_loss fails: {explain(error)}; of the net it is given module_ and "
+                "criterion_ alone, "
                 "for it is not initialized here"
             ) from error
         finally:

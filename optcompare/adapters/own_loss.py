@@ -14,10 +14,11 @@ from .form import Form, parameters_of
 
 
 def own_loss_form(module: nn.Module, batch: tuple[Any, ...]) -> Form | None:
-    """The form of a module whose output holds its loss, as ``forward(x, y)`` or ``forward(x)`` may; None of any other.
+    """The form of a module whose output holds its loss, as ``forward(x, y)`` or ``forward(x)`` may; None of
+    any other.
 
-    The loss is the one number with a gradient in what it returns, called with the whole batch where its ``forward`` takes
-    as many arguments, else with the inputs alone.
+    The loss is the one number with a gradient in what it returns, called with the whole batch where its
+    ``forward`` takes as many arguments, else with the inputs alone.
     """
     inputs = batch[:-1] if len(batch) > 1 else batch
     for arguments, taken in ((inputs, len(inputs)), (batch, len(batch))):
@@ -43,7 +44,9 @@ def _form(module: nn.Module, place: int | str, taken: int, parts: int) -> Form:
     said = "the whole batch, y too" if taken == parts and parts > 1 else "the inputs"
     unused = "; y is not used" if taken < parts else ""
     return Form(
-        forward, loss, notes=(f"the loss is that which {kind} returns for {said}{where} (loss= to change){unused}",)
+        forward,
+        loss,
+        notes=(f"the loss is that which {kind} returns for {said}{where} (loss= to change){unused}",),
     )
 
 
@@ -73,24 +76,34 @@ def _place_of_loss(output: Any) -> int | str | None:
 
 
 def _is_loss(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.ndim == 0 and value.requires_grad and value.is_floating_point()
+    return (
+        isinstance(value, torch.Tensor)
+        and value.ndim == 0
+        and value.requires_grad
+        and value.is_floating_point()
+    )
 
 
 def refuse_odd_output(module: nn.Module, output: Any, loss: Any) -> None:
-    """Raises where a loss of torch's cannot take what the module returns, saying how to choose a part of it."""
+    """Raises where a loss of torch's cannot take what the module returns, saying how to choose a part of
+    it.
+    """
     kind = type(module).__name__
     if isinstance(output, torch.Tensor) and output.ndim == 0:
         if loss is not None and of_torch(loss):
             raise WorkloadError(
-                f"{kind} returns one number for a whole batch, as if it were a loss; leave out loss= to train on that, or let it "
+                f"{kind} returns one number for a whole batch, as if it were a loss; leave out loss= to "
+                "train on that, or let it "
                 "return an output for each row"
             )
         return
     if loss is not None and of_torch(loss) and isinstance(output, tuple):
         shapes = ", ".join(
-            str(list(each.shape)) if isinstance(each, torch.Tensor) else type(each).__name__ for each in output
+            str(list(each.shape)) if isinstance(each, torch.Tensor) else type(each).__name__
+            for each in output
         )
         raise WorkloadError(
-            f"{kind} returns a tuple of {len(output)} ({shapes}), and the loss takes one tensor; give forward=lambda model, "
+            f"{kind} returns a tuple of {len(output)} ({shapes}), and the loss takes one tensor; give "
+            "forward=lambda model, "
             "batch: (model(*batch[:-1])[0], batch[-1]), with the place that it is to take"
         )

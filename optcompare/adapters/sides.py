@@ -1,4 +1,6 @@
-"""What is trained on, what is held out for validation, and the test set: each given, or a share of the first."""
+"""What is trained on, what is held out for validation, and the test set: each given, or a share of the
+first.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +64,14 @@ def _split(whole: Given, share: float, name: str, n: int, number: int) -> tuple[
     count, left = math.ceil(share * n) if 0 < share < 1 else 0, rows(whole.data)
     if not 0 < count < left:
         raise WorkloadError(
-            f"{name}={share} of {n} samples leaves none on one side; give a share between 0 and 1, such as 0.2"
+            f"{name}={share} of {n} samples leaves none on one side; give a share between 0 and 1, such as "
+            "0.2"
         )
-    y = whole.data[-1] if isinstance(whole.data, tuple) and isinstance(whole.data[-1], torch.Tensor) else torch.zeros(0)
+    y = (
+        whole.data[-1]
+        if isinstance(whole.data, tuple) and isinstance(whole.data[-1], torch.Tensor)
+        else torch.zeros(0)
+    )
     kinds = y.unique(return_counts=True)[1] if y.ndim == 1 and not y.is_floating_point() else torch.zeros(0)
     alike = len(kinds) > 1 and int(kinds.min()) > 1 and min(count, left - count) >= len(kinds)
     stratify = y.numpy() if alike else None

@@ -12,7 +12,19 @@ from ..interfaces.label_weights import is_cross_entropy
 if TYPE_CHECKING:
     from torch import Tensor
 
-_VIEWS = ("View", "Squeeze", "Unsqueeze", "Select", "Reshape", "Alias", "Permute", "Transpose", "T", "Clone", "ToCopy")
+_VIEWS = (
+    "View",
+    "Squeeze",
+    "Unsqueeze",
+    "Select",
+    "Reshape",
+    "Alias",
+    "Permute",
+    "Transpose",
+    "T",
+    "Clone",
+    "ToCopy",
+)
 _OF_LOGITS = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss, nn.SoftMarginLoss)
 _FUNCTIONS_OF_LOGITS = (nn.functional.binary_cross_entropy_with_logits, nn.functional.soft_margin_loss)
 
@@ -26,16 +38,21 @@ def squashed_note(output: Any, loss: Any) -> str:
     takes_log = isinstance(loss, nn.NLLLoss) or loss is nn.functional.nll_loss
     if is_cross_entropy(loss) and not takes_log and last in ("Softmax", "Sigmoid"):
         return (
-            f"the model ends in a {last.lower()}, and cross entropy applies a softmax itself, so that it is taken twice; let the "
+            f"the model ends in a {last.lower()}, and cross entropy applies a softmax itself, so that it is "
+            "taken twice; let the "
             "model return the values before it"
         )
     if logits and last in ("Softmax", "Sigmoid", "LogSoftmax", "LogSigmoid"):
         return (
-            f"the model ends in a {last.lower()}, and the loss applies a sigmoid itself, so that both are taken; let the model "
+            f"the model ends in a {last.lower()}, and the loss applies a sigmoid itself, so that both are "
+            "taken; let the model "
             "return the values before it"
         )
     if takes_log and last in ("Softmax", "Sigmoid"):
-        return f"the model ends in a {last.lower()}, and the loss takes logarithms of probabilities; end in log_softmax"
+        return (
+            f"the model ends in a {last.lower()}, and the loss takes logarithms of probabilities; end in "
+            "log_softmax"
+        )
     return ""
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _ROWS = 4
 _COMPILED = (
-    "the model is compiled by torch.compile, which chooses programs by what the process ran before: results are equal up to "
+    "the model is compiled by torch.compile, which chooses programs by what the process ran before: results "
+    "are equal up to "
     "rounding, rather than bit for bit"
 )
 
@@ -49,7 +50,8 @@ def workload_from(
     collate: Callable[[list[Any]], Any] | None = None,
     **settings: Any,
 ) -> Workload:
-    """A workload of your own model and data, in whatever form they are; what was decided stands in its ``notes``.
+    """A workload of your own model and data, in whatever form they are; what was decided stands in its
+    ``notes``.
 
     Arrays or a table, and a class of modules; y holds classes, and a fifth of the rows is held out::
 
@@ -61,27 +63,30 @@ def workload_from(
         config = GPT2Config(n_layer=2, n_embd=64)
         workload_from(lambda: GPT2LMHeadModel(config), {**tokens, "labels": tokens["input_ids"]})
 
-    ``model``: what makes a new module at each call: a class without arguments, a function, a lambda. Of weights that are
-    there already, ``lambda: copy.deepcopy(module)``. A ``LightningModule``'s factory gives its ``training_step``; a skorch
-    net in place of a factory gives module, criterion, lr, batch size and epochs.
+    ``model``: what makes a new module at each call: a class without arguments, a function, a lambda. Of
+    weights that are there already, ``lambda: copy.deepcopy(module)``. A ``LightningModule``'s factory gives
+    its ``training_step``; a skorch net in place of a factory gives module, criterion, lr, batch size and
+    epochs.
 
     ``train``, ``valid``, ``test`` (which nothing selects on, and which is measured at the end alone): one of
 
-    - ``(X, y)`` or ``(x1, x2, y)``: tensors, NumPy arrays, pandas frames and series, or lists. Texts, booleans and
-      categories in y are classes;
-    - a mapping of them, such as ``{"input_ids": …, "labels": …}``, with which the model is called by name: names that its
-      ``forward`` does not take are left out; its loss is that in its output, or a ``labels`` that it does not take is y;
-    - a map-style ``Dataset``, of PyTorch, torchvision or Hugging Face, whose samples are such tuples or dictionaries, or a
-      list of samples. ``collate(samples)`` makes a batch of them (default: torch's);
-    - a ``DataLoader``, of which Dataset, collate function, batch size and workers are taken, and the sampler is not;
-    - ``valid`` and ``test`` alone: a share such as 0.2 of ``train``, the same samples whatever the seed, or with
-      ``compare(split_seeds=…)`` others on each split.
+    - ``(X, y)`` or ``(x1, x2, y)``: tensors, NumPy arrays, pandas frames and series, or lists. Texts,
+      booleans and categories in y are classes;
+    - a mapping of them, such as ``{"input_ids": …, "labels": …}``, with which the model is called by name:
+      names that its ``forward`` does not take are left out; its loss is that in its output, or a ``labels``
+      that it does not take is y;
+    - a map-style ``Dataset``, of PyTorch, torchvision or Hugging Face, whose samples are such tuples or
+      dictionaries, or a list of samples. ``collate(samples)`` makes a batch of them (default: torch's);
+    - a ``DataLoader``, of which Dataset, collate function, batch size and workers are taken, and the sampler
+      is not;
+    - ``valid`` and ``test`` alone: a share such as 0.2 of ``train``, the same samples whatever the seed, or
+      with ``compare(split_seeds=…)`` others on each split.
 
-    ``loss(output, y)``: the mean over the batch, a function, a module or its class; by default what fits y and the
-    model's output: cross entropy, binary cross entropy of one logit, or the mean squared error. For a loss of torch's, y is
-    brought into the form that it takes; one of your own is handed y as it is. ``metrics``, ``weight``
-    and all other ``settings`` (``forward``, ``lr``, ``epochs``, ``batch_size``, ``goal``, ``name``, …) are those of
-    :class:`optcompare.Workload`.
+    ``loss(output, y)``: the mean over the batch, a function, a module or its class; by default what fits y
+    and the model's output: cross entropy, binary cross entropy of one logit, or the mean squared error. For a
+    loss of torch's, y is brought into the form that it takes; one of your own is handed y as it is.
+    ``metrics``, ``weight`` and all other ``settings`` (``forward``, ``lr``, ``epochs``, ``batch_size``,
+    ``goal``, ``name``, …) are those of :class:`optcompare.Workload`.
 
     Raises :class:`WorkloadError`, in one line, where model and data do not fit together.
     """
@@ -89,20 +94,32 @@ def workload_from(
         return _workload(model, train, valid, test, loss, metrics, weight, collate, settings, 0)
     except WorkloadError as error:
         text = str(error)
-        raise WorkloadError(text if text.startswith("workload") else f"workload_from: {text}") from error.__cause__
+        raise WorkloadError(
+            text if text.startswith("workload") else f"workload_from: {text}"
+        ) from error.__cause__
 
 
 def _workload(
-    model: Any, train: Any, valid: Any, test: Any, loss: Any, metrics: Any, weight: Any, collate: Any,
-    settings: dict[str, Any], number: int,
-) -> Workload:  # fmt: skip
+    model: Any,
+    train: Any,
+    valid: Any,
+    test: Any,
+    loss: Any,
+    metrics: Any,
+    weight: Any,
+    collate: Any,
+    settings: dict[str, Any],
+    number: int,
+) -> Workload:
     """``number``: of the split, where shares of train are held out."""
     again = partial(_workload, model, train, valid, test, loss, metrics, weight, collate, dict(settings))
     if is_share(valid) or is_share(test):
         settings = {"resplit": again, **settings}
     unknown = [name for name in settings if name not in Workload.__dataclass_fields__]
     if unknown:
-        raise WorkloadError(f"there is no setting {unknown[0]}; there are {', '.join(Workload.__dataclass_fields__)}")
+        raise WorkloadError(
+            f"there is no setting {unknown[0]}; there are {', '.join(Workload.__dataclass_fields__)}"
+        )
     settings = dict(settings)
     notes = list(settings.pop("notes", ()))
     if is_net(model):
@@ -122,7 +139,8 @@ def _workload(
     for name, side in sides.items():
         if side.collate not in (None, collate):
             raise WorkloadError(
-                f"the DataLoaders of train and {name} have different collate functions; give one for both, collate="
+                f"the DataLoaders of train and {name} have different collate functions; give one for both, "
+                "collate="
             )
     data = {name: side.data for name, side in sides.items()}
     if own_form or "forward" in settings:
@@ -146,14 +164,18 @@ def _refuse_instances(model: Any, loss: Any) -> None:
     if isinstance(model, torch.nn.Module):
         kind = type(model).__name__
         raise WorkloadError(
-            f"model is a {kind}, which every trial would train on; give what makes a new one at each call: {kind}, a function, "
+            f"model is a {kind}, which every trial would train on; give what makes a new one at each call: "
+            f"{kind}, a function, "
             "or lambda: copy.deepcopy(model) to begin with its weights"
         )
     if not callable(model):
-        raise WorkloadError(f"model is a {type(model).__name__}; give a class of modules, or a function that makes one")
+        raise WorkloadError(
+            f"model is a {type(model).__name__}; give a class of modules, or a function that makes one"
+        )
     if loss is not None and not callable(loss):
         raise WorkloadError(
-            f"loss is a {type(loss).__name__}; give a function loss(output, y), such as nn.functional.mse_loss"
+            f"loss is a {type(loss).__name__}; give a function loss(output, y), such as "
+            "nn.functional.mse_loss"
         )
 
 
@@ -169,12 +191,18 @@ def _fields(model: Any, training: Given, data: dict[str, Any], loss: Any, collat
     return {**data, **found, "notes": (*found["notes"], *notes)}
 
 
-def _by_convention(module: nn.Module, batch: Any, training: Given, data: dict[str, Any], loss: Any) -> dict[str, Any]:
+def _by_convention(
+    module: nn.Module, batch: Any, training: Given, data: dict[str, Any], loss: Any
+) -> dict[str, Any]:
     if is_lightning(module):
         return _of_form(_tried(module, batch, lambda: lightning_form(module, batch)))
     if isinstance(batch, Mapping):
         form = _tried(module, batch, lambda: named_form(module, batch, loss))
-        return _of_form(form) if isinstance(form, Form) else _named_with_answer(module, batch, training, loss, *form)
+        return (
+            _of_form(form)
+            if isinstance(form, Form)
+            else _named_with_answer(module, batch, training, loss, *form)
+        )
     return _of_pairs(module, batch, data, training, loss)
 
 
@@ -191,16 +219,28 @@ def _named_with_answer(
 
     def forward(model: nn.Module, batch: Any) -> tuple[Any, Any]:
         output = model(**{name: batch[name] for name in taken})
-        return output, task.fitted(batch[answer], output.shape) if isinstance(output, torch.Tensor) else batch[answer]
+        return output, task.fitted(batch[answer], output.shape) if isinstance(
+            output, torch.Tensor
+        ) else batch[answer]
 
     counts = task.weight
     weight = None if counts is None else lambda batch: counts(batch[answer])
-    return {"forward": forward, "loss": task.loss, "metrics": task.metrics, "weight": weight, "notes": task.notes}
+    return {
+        "forward": forward,
+        "loss": task.loss,
+        "metrics": task.metrics,
+        "weight": weight,
+        "notes": task.notes,
+    }
 
 
-def _of_pairs(module: nn.Module, batch: Any, data: dict[str, Any], training: Given, loss: Any) -> dict[str, Any]:
-    """Of batches ``(*inputs, y)``. Tensors are brought into the form that model and loss take, once; of a Dataset, each
-    batch's y."""
+def _of_pairs(
+    module: nn.Module, batch: Any, data: dict[str, Any], training: Given, loss: Any
+) -> dict[str, Any]:
+    """Of batches ``(*inputs, y)``.
+
+    Tensors are brought into the form that model and loss take, once; of a Dataset, each batch's y.
+    """
     form = own_loss_form(module, batch) if isinstance(batch, tuple) and loss is None else None
     if form is not None:
         return _of_form(form)
@@ -247,7 +287,9 @@ def _fitting(fitted: Callable[[Any, Any], Any]) -> Callable[[nn.Module, Any], tu
 
 
 def _inputs_that_pass(module: nn.Module, inputs: Any) -> tuple[Callable[[Any], Any] | None, tuple[str, ...]]:
-    """What is to be done to inputs so that the model takes them: nothing, or the least of what is not ambiguous."""
+    """What is to be done to inputs so that the model takes them: nothing, or the least of what is not
+    ambiguous.
+    """
     if _passes(module, inputs):
         return None, ()
     for change, note in (
@@ -260,7 +302,9 @@ def _inputs_that_pass(module: nn.Module, inputs: Any) -> tuple[Callable[[Any], A
 
 
 def _as_floats(inputs: Any) -> Any:
-    return mapped(lambda part: part if part.is_floating_point() or part.is_complex() else part.float(), inputs)
+    return mapped(
+        lambda part: part if part.is_floating_point() or part.is_complex() else part.float(), inputs
+    )
 
 
 def _as_columns(inputs: Any) -> Any:
@@ -282,7 +326,9 @@ def _tried(module: nn.Module, batch: Any, call: Callable[[], Any]) -> Any:
         raise
     except RAISED as error:
         why = explain_with_kinds(error, module, batch)
-        raise WorkloadError(f"{type(module).__name__} does not take the first rows of the data: {why}") from error
+        raise WorkloadError(
+            f"{type(module).__name__} does not take the first rows of the data: {why}"
+        ) from error
 
 
 def _first(data: Any, collate: Any) -> Any:
@@ -290,4 +336,6 @@ def _first(data: Any, collate: Any) -> Any:
         return first_rows(data, _ROWS, collate)
     except (TypeError, RuntimeError, KeyError, AttributeError) as error:
         advice = "; give collate=, a function of a list of samples" if collate is None else ""
-        raise WorkloadError(f"the first samples cannot be made into a batch: {explain(error)}{advice}") from error
+        raise WorkloadError(
+            f"the first samples cannot be made into a batch: {explain(error)}{advice}"
+        ) from error

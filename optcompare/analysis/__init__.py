@@ -1,1 +1,4 @@
-"""Statistics of saved records: certificate, summary, paired comparisons, goals, fits, verdict. No torch, no drawing."""
+"""Statistics of saved records: certificate, summary, paired comparisons, goals, fits, verdict.
+
+No torch, no drawing.
+"""

@@ -1,4 +1,6 @@
-"""The batch-size study: from what each trial took to its goal to one curve an optimizer, with all that is known of it."""
+"""The batch-size study: from what each trial took to its goal to one curve an optimizer, with all that is
+known of it.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,30 @@ from .scaling_curve import Floats
 from .update_seconds import TIMED, timed_alike, update_seconds
 
 COLUMNS = (
-    "optimizer", "batch_size", "arm", "lr", "at_edge", "jumps", "seeds", "reached", "updates", "updates_low",
-    "updates_high", "samples", "seconds", "seconds_low", "seconds_high", "clock", "resolution", "dip", "front", "fitted",
-    "fewest_samples", "fewest_updates", "fewest_seconds",
-)  # fmt: skip
+    "optimizer",
+    "batch_size",
+    "arm",
+    "lr",
+    "at_edge",
+    "jumps",
+    "seeds",
+    "reached",
+    "updates",
+    "updates_low",
+    "updates_high",
+    "samples",
+    "seconds",
+    "seconds_low",
+    "seconds_high",
+    "clock",
+    "resolution",
+    "dip",
+    "front",
+    "fitted",
+    "fewest_samples",
+    "fewest_updates",
+    "fewest_seconds",
+)
 COSTS = ("samples", "updates", "seconds")
 NO_RETUNING = pd.DataFrame(columns=["arm", "left_out", "lr", "ratio"])
 
@@ -34,15 +56,14 @@ class Beside:
 
     Attributes:
         at_edge: By arm, whether its tuned rate is the smallest or the largest that was tried.
-        retuned: What tuning would choose without each tuning seed (:func:`.retuning.without_each_tuning_seed`).
-        tuning_seeds: On how many seeds rates were chosen.
-        noise: The points of the noise scale, of all optimizers, with a column ``optimizer``.
-        update_times: The rounds in which the arms' updates were timed in turn by one clock.
-        clocks: By arm, what its trials' seconds are: ``measured``, ``estimated``, ``shared`` or ``mixed``.
-        averages: By arm, the decay of each moving average of its optimizer.
-        level: The chance of setting the best size apart that is accepted.
-        start: The goal's metric before training, over its value at the goal.
-        window: The goal is reached by the mean from 1 - window to 1 + window times the samples; 0: by a single value.
+        retuned: What tuning would choose without each tuning seed
+        (:func:`.retuning.without_each_tuning_seed`). tuning_seeds: On how many seeds rates were chosen.
+        noise: The points of the noise scale, of all optimizers, with a column ``optimizer``. update_times:
+        The rounds in which the arms' updates were timed in turn by one clock. clocks: By arm, what its
+        trials' seconds are: ``measured``, ``estimated``, ``shared`` or ``mixed``. averages: By arm, the decay
+        of each moving average of its optimizer. level: The chance of setting the best size apart that is
+        accepted. start: The goal's metric before training, over its value at the goal. window: The goal is
+        reached by the mean from 1 - window to 1 + window times the samples; 0: by a single value.
     """
 
     at_edge: Mapping[str, bool] = field(default_factory=dict)
@@ -67,8 +88,8 @@ class Curve:
         trials: The costs of every report trial, with its ``batch_size``.
         fit: The fitted curve, with both critical batch sizes; None with too few sizes.
         noise: The noise scale along one trial, if it was measured.
-        best: By cost, the batch size of the lowest and which are set apart from it; ``seconds`` only where all were timed
-            in turn by one clock.
+        best: By cost, the batch size of the lowest and which are set apart from it; ``seconds`` only where
+            all were timed in turn by one clock.
         retuned: By cost, the batch sizes of the lowest median without each tuning seed.
         memory: The half-lives of the optimizer's moving averages (:func:`.optimizer_memory.half_lives`).
         beside: All else that the study knows.
@@ -117,7 +138,9 @@ def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, beside: Besi
     retuned = beside.retuned.merge(arms[["arm", "batch_size"]], on="arm")
     fitted = fit(_complete(trials), retuned if len(retuned) else None)
     best = _best(trials, sizes, paces if timed else None, beside.level)
-    rows = [_row(trials[trials["arm"] == arm], fitted, size) for arm, size in zip(arms["arm"], sizes, strict=True)]
+    rows = [
+        _row(trials[trials["arm"] == arm], fitted, size) for arm, size in zip(arms["arm"], sizes, strict=True)
+    ]
     table = pd.concat([arms, pd.DataFrame(rows)], axis=1).assign(
         at_edge=[bool(beside.at_edge.get(arm, False)) for arm in arms["arm"]],
         jumps=np.isin(sizes, _jumps(sizes, arms["lr"], rows)),
@@ -143,7 +166,9 @@ def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, beside: Besi
 
 
 def _jumps(sizes: Sequence[int], rates: pd.Series, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The batch sizes whose rate is out of line, among those that reach the goal: other rates were not chosen by it."""
+    """The batch sizes whose rate is out of line, among those that reach the goal: other rates were not chosen
+    by it.
+    """
     reached = [place for place, row in enumerate(rows) if math.isfinite(row["updates"])]
     return jumps([sizes[place] for place in reached], [float(rates.iloc[place]) for place in reached])
 
@@ -151,7 +176,9 @@ def _jumps(sizes: Sequence[int], rates: pd.Series, rows: Sequence[Mapping[str, A
 def _row(trials: pd.DataFrame, fitted: Fit | None, size: int) -> dict[str, Any]:
     """What the trials of one batch size took."""
     updates = trials["updates"]
-    dips = trials["dip"] / updates.where(np.isfinite(updates)) - 1 if "dip" in trials else pd.Series(dtype=float)
+    dips = (
+        trials["dip"] / updates.where(np.isfinite(updates)) - 1 if "dip" in trials else pd.Series(dtype=float)
+    )
     return {
         "seeds": len(trials),
         "reached": int(np.isfinite(updates).sum()),
@@ -184,7 +211,9 @@ def _costs(trials: pd.DataFrame, cost: str, sizes: Sequence[int]) -> Floats:
     return np.asarray(table.reindex(columns=list(sizes)).to_numpy(float))
 
 
-def _best(trials: pd.DataFrame, sizes: Sequence[int], paces: pd.DataFrame | None, level: float) -> dict[str, Best]:
+def _best(
+    trials: pd.DataFrame, sizes: Sequence[int], paces: pd.DataFrame | None, level: float
+) -> dict[str, Best]:
     """``paces``: seconds an update of each size, where all were timed by one clock."""
     if trials.empty:
         return {}
@@ -211,7 +240,10 @@ def _lowest_without(trials: pd.DataFrame, retuned: pd.DataFrame, cost: str) -> t
 
 
 def pareto(updates: Sequence[float] | Floats, samples: Sequence[float] | Floats) -> list[bool]:
-    """Which points no other betters: none has as few of both and fewer of one. A miss is never on the front."""
+    """Which points no other betters: none has as few of both and fewer of one.
+
+    A miss is never on the front.
+    """
     points = list(zip(updates, samples, strict=True))
 
     def bettered(a: tuple[float, float]) -> bool:

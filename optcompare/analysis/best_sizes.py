@@ -1,8 +1,9 @@
 """The batch size of the lowest cost, and which others are set apart from the best.
 
-A size is set apart only if some other of the k sizes beats it in a one-sided exact test, paired over seeds, at level/(k-1).
-Whichever size is best, no more than k-1 tests could set it apart, so the chance that it is does not exceed the level. Of
-several equally good sizes this holds for each, and not for whether any of them is set apart; at level/k it would.
+A size is set apart only if some other of the k sizes beats it in a one-sided exact test, paired over seeds,
+at level/(k-1). Whichever size is best, no more than k-1 tests could set it apart, so the chance that it is
+does not exceed the level. Of several equally good sizes this holds for each, and not for whether any of them
+is set apart; at level/k it would.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ class Best:
 def set_apart(costs: Floats, sizes: Sequence[int], level: float = ALPHA) -> Best:
     """Find the batch size of the lowest median cost, and set apart those that some other beats.
 
-    Two sizes are compared on the seeds of which both costs are known: by sign flips of the differences of log costs, or,
-    where one is a miss (or 0), by wins against losses, a miss being worse than any other cost and no worse than a miss.
+    Two sizes are compared on the seeds of which both costs are known: by sign flips of the differences of log
+    costs, or, where one is a miss (or 0), by wins against losses, a miss being worse than any other cost and
+    no worse than a miss.
 
-    The size of the lowest median may itself be beaten, by one that is lower on most seeds, say. It is still called the
-    lowest, so it is never set apart; the size that beats it is in ``alike``, unless a third beats that.
+    The size of the lowest median may itself be beaten, by one that is lower on most seeds, say. It is still
+    called the lowest, so it is never set apart; the size that beats it is in ``alike``, unless a third beats
+    that.
 
     Args:
         costs: float[seeds, sizes]; infinite: a miss, nan: not known.
@@ -60,12 +63,16 @@ def set_apart(costs: Floats, sizes: Sequence[int], level: float = ALPHA) -> Best
 
 
 def seconds_apart(
-    updates: Floats, sizes: Sequence[int], fastest: Sequence[float], slowest: Sequence[float], level: float = ALPHA
+    updates: Floats,
+    sizes: Sequence[int],
+    fastest: Sequence[float],
+    slowest: Sequence[float],
+    level: float = ALPHA,
 ) -> Best:
     """Do the same for seconds, where seconds an update are only known to lie in a range.
 
-    A size beats another only if it does with its slowest seconds an update and the other's fastest. The median of a size is
-    that of its updates, times the geometric mean of both.
+    A size beats another only if it does with its slowest seconds an update and the other's fastest. The
+    median of a size is that of its updates, times the geometric mean of both.
 
     Args:
         updates: float[seeds, sizes]; infinite: a miss, nan: not known.
@@ -84,7 +91,8 @@ def seconds_apart(
 def seeds_for(sizes: int, level: float = ALPHA) -> int:
     """The fewest seeds at which any of k sizes can be set apart: 2⁻ⁿ ≤ level/(k-1).
 
-    2⁻ⁿ is the p of a size that does better on all n seeds: 6, 7 and 8 seeds for 3, 5 and 11 sizes at .05, 9 for 11 at .035.
+    2⁻ⁿ is the p of a size that does better on all n seeds: 6, 7 and 8 seeds for 3, 5 and 11 sizes at .05, 9
+    for 11 at .035.
 
     Args:
         sizes: k; one size is treated as two.

@@ -1,4 +1,6 @@
-"""The certificate: was every arm given the same start, the same order and the same budget? Checked on what happened."""
+"""The certificate: was every arm given the same start, the same order and the same budget? Checked on what
+happened.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of ``checked`` lanes, the first updates lay at most ``apart`` from the loop's, where ``tolerance`` is allowed."""
+    """Of ``checked`` lanes, the first updates lay at most ``apart`` from the loop's, where ``tolerance`` is
+    allowed.
+    """
 
     checked: int
     apart: float
@@ -31,7 +35,8 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Reference:
-    """How many first updates of each arm were found to be those of a plain loop, and what is to be said of them.
+    """How many first updates of each arm were found to be those of a plain loop, and what is to be said of
+    them.
 
     ``uncut``: by arm, what its trials change where no checkpoint finds it.
     """
@@ -50,7 +55,9 @@ class Reference:
 
 
 class Evidence:
-    """Collects what the certificate rests on while trials end, in memory that does not grow with the records."""
+    """Collects what the certificate rests on while trials end, in memory that does not grow with the
+    records.
+    """
 
     def __init__(self, comparison: Comparison, free: Iterable[str]) -> None:
         self._comparison = comparison
@@ -60,7 +67,9 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
-        self._leapt: list[float] = []  # by updates of several passes, the next of which would have been too much
+        self._leapt: list[
+            float
+        ] = []  # by updates of several passes, the next of which would have been too much
         self._broken_orders: set[int] = set()
         self._splits: dict[int, set[int]] = {}
         self._finished = self._ended = self._failed = self._checked = 0
@@ -77,7 +86,9 @@ class Evidence:
         self._firsts.setdefault(trial.seed, set()).add(losses)
 
     def trial_ended(self, trial: Trial, outcome: Mapping[str, Any], orders: Sequence[str] = ()) -> None:
-        """``outcome``: its row in ``trials.parquet``; ``orders``: the fingerprints of its epochs' orders, where known."""
+        """``outcome``: its row in ``trials.parquet``; ``orders``: the fingerprints of its epochs' orders,
+        where known.
+        """
         status, trainer = outcome["status"], outcome["trainer"]
         self._ended += 1
         self._trainers[trainer] = self._trainers.get(trainer, 0) + 1
@@ -111,7 +122,9 @@ class Evidence:
             spent = float(outcome["train_seconds" if unit == "seconds" else unit])
             if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
                 self._at_goal.append(spent)
-            elif unit == "epochs" and spent < self._comparison.budget.amount and _passed_several_times(outcome):
+            elif (
+                unit == "epochs" and spent < self._comparison.budget.amount and _passed_several_times(outcome)
+            ):
                 self._leapt.append(spent)
             else:
                 self._spent.add(spent)
@@ -124,7 +137,9 @@ class Evidence:
     def certificate(
         self, agreement: Agreement, reference: Reference | None = None, traits: Traits | None = None
     ) -> list[Check]:
-        """All checks, in the order in which a reader would doubt; ``reference``, ``traits``: None where none were made."""
+        """All checks, in the order in which a reader would doubt; ``reference``, ``traits``: None where none
+        were made.
+        """
         return [
             *([reference.check()] if reference is not None else []),
             self._same_weights(),
@@ -149,12 +164,15 @@ class Evidence:
     def _same_order(self) -> Check:
         epochs = sum(map(max, self._orders.values()))
         detail = (
-            f"the same for all arms in {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')} (SHA-256 match)"
+            f"the same for all arms in {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')} "
+            "(SHA-256 match)"
         )
         detail += "" if self._comparison.order == "shuffled" else ", in the order that the caller gave"
         if self._rearranged:
             detail += f"; offered to all, and rearranged by {', '.join(self._rearranged)}"
-        return Check("identical sample order", not self._broken_orders, _unless(sorted(self._broken_orders), detail))
+        return Check(
+            "identical sample order", not self._broken_orders, _unless(sorted(self._broken_orders), detail)
+        )
 
     def _same_split(self) -> list[Check]:
         splits = self._comparison.split_seeds
@@ -165,9 +183,13 @@ class Evidence:
         return [Check("identical split of the data", not differ, _unless(sorted(differ), detail))]
 
     def _same_first(self) -> Check:
-        differ = [seed for seed, losses in self._firsts.items() if len({repr(values) for values in losses}) > 1]
+        differ = [
+            seed for seed, losses in self._firsts.items() if len({repr(values) for values in losses}) > 1
+        ]
         return Check(
-            "identical first measurement", not differ, _unless(differ, "the loss before training, to the last bit")
+            "identical first measurement",
+            not differ,
+            _unless(differ, "the loss before training, to the last bit"),
         )
 
     def _coverage(self) -> Check:
@@ -180,7 +202,9 @@ class Evidence:
                 if self._failed == 1
                 else (f"; {_count(self._failed, 'trial')} failed and are not counted")
             )
-        return Check("every sample once an epoch", not self._unchecked, _unless(sorted(self._unchecked), detail))
+        return Check(
+            "every sample once an epoch", not self._unchecked, _unless(sorted(self._unchecked), detail)
+        )
 
     def _same_budget(self) -> Check:
         budget, left = self._comparison.budget, self._ended - self._finished
@@ -193,9 +217,15 @@ class Evidence:
         held = held and max(self._at_goal, default=0.0) <= budget.amount
         detail = f"{budget}{most} for each of {_count(self._finished, 'finished trial')}"
         if self._comparison.stop_at_goal:
-            detail += f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
+            detail += (
+                f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
+            )
         if low < high:
-            detail += f", of which it used {low:,.6g} to {high:,.6g}" if held else f"; spent: {low:,.6g} to {high:,.6g}"
+            detail += (
+                f", of which it used {low:,.6g} to {high:,.6g}"
+                if held
+                else f"; spent: {low:,.6g} to {high:,.6g}"
+            )
         if self._leapt:
             detail += f"; where an update takes several, at least {min(self._leapt):,.6g} were used"
         detail += f"; {_count(left, 'trial')} ended before" if left else ""
@@ -210,7 +240,9 @@ class Evidence:
             )
         elif parts:
             parts.append("all by the reference trainer")
-        return Check("fast and reference trainers agree", agreement.apart <= agreement.tolerance, "; ".join(parts))
+        return Check(
+            "fast and reference trainers agree", agreement.apart <= agreement.tolerance, "; ".join(parts)
+        )
 
     def _same_measuring(self, traits: Traits) -> list[Check]:
         held, averages = traits.averages(self._comparison.recalibrate, self._fewest)
@@ -228,7 +260,8 @@ class Evidence:
         repeats = f" in each of {times} repeats, on grids shifted at random" if times else ""
         equal = len({self._tried.get(label, 0) for label in tuning.rates}) == 1
         detail = (
-            f"{tuning.count} learning rates on {_count(tuning.seeds, 'seed')} of their own for each arm{repeats}; it cost "
+            f"{tuning.count} learning rates on {_count(tuning.seeds, 'seed')} of their own for each "
+            f"arm{repeats}; it cost "
             f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
         )
         return [Check("equal tuning", equal, detail if equal else f"trials that did not fail: {self._tried}")]
@@ -242,8 +275,9 @@ _TRAINERS = {
 
 
 def _passed_several_times(outcome: Mapping[str, Any]) -> bool:
-    """Whether updates took more than an epoch each, as with closures; a trial whose first would have taken too much made
-    none."""
+    """Whether updates took more than an epoch each, as with closures; a trial whose first would have taken
+    too much made none.
+    """
     return bool(outcome["epochs"] > outcome["updates"] or outcome["updates"] == 0)
 
 

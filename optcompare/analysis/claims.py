@@ -23,7 +23,8 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
         look: The level, and the comparisons of earlier looks.
 
     Returns:
-        The table with ``*p_holm``, ``*claimed``, ``comparisons``, ``seeds_needed`` and ``*enough_seeds`` filled in.
+        The table with ``*p_holm``, ``*claimed``, ``comparisons``, ``seeds_needed`` and ``*enough_seeds``
+        filled in.
     """
     table, places = table.copy(), comparisons_of(table, tested)
     earlier = set(look.family) - set(places)
@@ -42,14 +43,18 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
 
 
 def tested_measures(column: str, goal: Goal | None, margin: float | None, final: bool) -> dict[str, str]:
-    """What is tested of each arm: what it is called in the family of a look, by the prefix of its columns in the table."""
+    """What is tested of each arm: what it is called in the family of a look, by the prefix of its columns in
+    the table.
+    """
     found = {"goal_": f"samples to {goal}"} if goal else {}
     found |= {"": f"final {column}"} if final else {}
     return found | ({"equal_": f"final {column} within {margin:g}"} if final and margin is not None else {})
 
 
 def comparisons_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Contrast]:
-    """All comparisons of the table, row by row, in the order of ``tested``, which is as :func:`tested_measures` gives it."""
+    """All comparisons of the table, row by row, in the order of ``tested``, which is as
+    :func:`tested_measures` gives it.
+    """
     arms = zip(table["arm"], table["baseline"], strict=True)
     return [Contrast(arm, baseline, measure) for arm, baseline in arms for measure in tested.values()]
 
@@ -64,12 +69,16 @@ def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
             "equal_": "equal",
         }
         claimed = [prefix for prefix in tested if row[f"{prefix}claimed"]]
-        found += [Claim(Contrast(row["arm"], row["baseline"], tested[prefix]), says[prefix]) for prefix in claimed]
+        found += [
+            Claim(Contrast(row["arm"], row["baseline"], tested[prefix]), says[prefix]) for prefix in claimed
+        ]
     return found
 
 
 def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> bool:
-    """Whether some test could have claimed something, whatever the data: only then does a look spend of the level."""
+    """Whether some test could have claimed something, whatever the data: only then does a look spend of the
+    level.
+    """
     if look.withheld or table.empty:
         return False
     observations = int(table[["n", "goal_n"]].to_numpy().max())
@@ -78,7 +87,9 @@ def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> b
 
 
 def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Every comparison of the table in plain values: ``arm, baseline, measure, p, p_holm``, and what it ``claims``, if so."""
+    """Every comparison of the table in plain values: ``arm, baseline, measure, p, p_holm``, and what it
+    ``claims``, if so.
+    """
     said = {claim.contrast: claim.says for claim in claims_of(table, tested)}
     p = (
         table[[f"{prefix}{name}" for prefix in tested for name in ("p", "p_holm")]]
@@ -87,7 +98,12 @@ def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[
         .tolist()
     )
     return [
-        {**contrast._asdict(), "p": _plain(raw), "p_holm": _plain(corrected), "claims": said.get(contrast, "")}
+        {
+            **contrast._asdict(),
+            "p": _plain(raw),
+            "p_holm": _plain(corrected),
+            "claims": said.get(contrast, ""),
+        }
         for contrast, (raw, corrected) in zip(comparisons_of(table, tested), p, strict=True)
     ]
 
@@ -100,9 +116,12 @@ def _plain(value: float) -> float | None:
 def past_look(trials: pd.DataFrame, table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> PastLook:
     """The look that the table is of these trials, as one that was given."""
     return PastLook(
-        fingerprint_of(trials), int(trials["seed"].nunique()), tuple(comparisons_of(table, tested)),
-        tuple(claims_of(table, tested)), could_claim(table, tested, look),
-    )  # fmt: skip
+        fingerprint_of(trials),
+        int(trials["seed"].nunique()),
+        tuple(comparisons_of(table, tested)),
+        tuple(claims_of(table, tested)),
+        could_claim(table, tested, look),
+    )
 
 
 def drawn_flips(table: pd.DataFrame) -> bool:

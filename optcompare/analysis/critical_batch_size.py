@@ -1,4 +1,6 @@
-"""The critical batch size: updates to a goal at each batch size, fitted by S = S_min + E_min/B, with its uncertainty."""
+"""The critical batch size: updates to a goal at each batch size, fitted by S = S_min + E_min/B, with its
+uncertainty.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from .scaling_curve import Floats, fit_rows, knee_bounds
 from .statistics import CONFIDENCE
 
 OVERHEAD = 0.2
-"""By which share samples, or updates, exceed the least that the fit allows, at the ends of what is called a region."""
+"""By which share samples, or updates, exceed the least that the fit allows, at the ends of what is called a
+region.
+"""
 LEAST_SIZES = 3
 """Batch sizes that a fit needs."""
 
@@ -39,13 +43,13 @@ class Fit:
     Attributes:
         updates: S_min, the updates that no batch size goes below.
         samples: E_min, the samples that no batch size goes below.
-        critical: The knee E_min/S_min: there both updates and samples are twice their least (McCandlish et al. 2018,
-            arXiv 1812.06162).
+        critical: The knee E_min/S_min: there both updates and samples are twice their least (McCandlish et
+            al. 2018, arXiv 1812.06162).
         residuals: By batch size, the mean over seeds of log updates less the logarithm of the fit.
         seeds: How many seeds were averaged.
         without_size: By batch size, the knee of a fit without it.
-        without_tuning_seed: The knees of the fits to what would have been found had one tuning seed been left out, in
-            the order of these seeds; nan where too little is known. Empty where tuning is not known.
+        without_tuning_seed: The knees of the fits to what would have been found had one tuning seed been left
+            out, in the order of these seeds; nan where too little is known. Empty where tuning is not known.
     """
 
     updates: Estimate
@@ -70,8 +74,9 @@ class Fit:
 
     @property
     def regions(self) -> tuple[float, float]:
-        """The batch sizes at which samples are 20% above E_min, and at which updates are 20% above S_min: a fifth of the
-        knee and five times the knee."""
+        """The batch sizes at which samples are 20% above E_min, and at which updates are 20% above S_min: a
+        fifth of the knee and five times the knee.
+        """
         return self.critical.value * OVERHEAD, self.critical.value / OVERHEAD
 
     @property
@@ -84,32 +89,36 @@ class Fit:
 def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None:
     """Fit S = S_min + E_min/B to the updates that trials took to their goal.
 
-    Least squares on log S, to the means over seeds of log updates at each batch size at which every seed reached the
-    goal. Sizes are weighted alike, since what misplaces a size is its learning rate more than the noise of its seeds.
+    Least squares on log S, to the means over seeds of log updates at each batch size at which every seed
+    reached the goal. Sizes are weighted alike, since what misplaces a size is its learning rate more than the
+    noise of its seeds.
 
-    A trial is known to have reached the goal after one of the updates from that after the evaluation point before to
-    that of the point which reached it. The fit takes the middle of both on a logarithmic scale.
+    A trial is known to have reached the goal after one of the updates from that after the evaluation point
+    before to that of the point which reached it. The fit takes the middle of both on a logarithmic scale.
 
     The 95% intervals are of logarithms. Their variance is the sum of
 
     - a jackknife over batch sizes: what tuning, or the curve's form, does to one size;
     - a jackknife over seeds, and one over tuning seeds, where there are two or more;
-    - the resolution: at each size the logarithm is uniform over the width log(last/first) of what is known, which has the
-      variance width²/12, fully shared by the size's seeds (they are measured at the same points) and independent
-      between sizes, times the square of the fit's derivative.
+    - the resolution: at each size the logarithm is uniform over the width log(last/first) of what is known,
+      which has the variance width²/12, fully shared by the size's seeds (they are measured at the same
+      points) and independent between sizes, times the square of the fit's derivative.
 
-    A jackknife over m parts has the variance (m-1)/m·Σ(θ_i - mean θ)² and m-1 degrees of freedom; the sum has those of
-    Satterthwaite (1946), (Σv)²/Σ(v²/df). Noise that differs from trial to trial is counted among sizes and among seeds, so
-    the sum errs to the wide side. Where the best fit has no S_min, or no E_min, the knee ends a factor e⁸ beyond the sizes,
-    and neither of the two has an interval: how far beyond it lies is not known.
+    A jackknife over m parts has the variance (m-1)/m·Σ(θ_i - mean θ)² and m-1 degrees of freedom; the sum has
+    those of Satterthwaite (1946), (Σv)²/Σ(v²/df). Noise that differs from trial to trial is counted among
+    sizes and among seeds, so the sum errs to the wide side. Where the best fit has no S_min, or no E_min, the
+    knee ends a factor e⁸ beyond the sizes, and neither of the two has an interval: how far beyond it lies is
+    not known.
 
     Args:
-        trials: A row a trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` gives, with ``batch_size``:
-            ``batch_size, seed, updates``, and ``resolution`` (samples since the evaluation point before) or ``before``
-            (updates at that point); with neither, the goal was looked for at every update.
-        retuned: ``left_out`` (a tuning seed), ``batch_size`` or ``arm``, and ``ratio``: the factor by which updates at
-            that size change without the tuning seed; 1: the same rate is chosen, nan: not known. A size whose factor is not
-            known, or missing, is left out of that refit; a refit to fewer than three sizes is not made.
+        trials: A row a trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` gives, with
+            ``batch_size``: ``batch_size, seed, updates``, and ``resolution`` (samples since the evaluation
+            point before) or ``before`` (updates at that point); with neither, the goal was looked for at
+            every update.
+        retuned: ``left_out`` (a tuning seed), ``batch_size`` or ``arm``, and ``ratio``: the factor by which
+            updates at that size change without the tuning seed; 1: the same rate is chosen, nan: not known. A
+            size whose factor is not known, or missing, is left out of that refit; a refit to fewer than three
+            sizes is not made.
 
     Returns:
         The fit; None with fewer than three batch sizes.
@@ -126,11 +135,15 @@ def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None
         "all": mean[None],
         "sizes": np.where(np.eye(k, dtype=bool), math.nan, mean),
         "seeds": seeds,
-        "tuning": np.where(np.isfinite(ratios).sum(axis=1, keepdims=True) < LEAST_SIZES, math.nan, mean + ratios),
+        "tuning": np.where(
+            np.isfinite(ratios).sum(axis=1, keepdims=True) < LEAST_SIZES, math.nan, mean + ratios
+        ),
         "up": mean + spread,
         "down": mean - spread,
     }
-    found = dict(zip(parts, np.split(fit_rows(sizes, np.vstack(list(parts.values()))), _ends(parts)), strict=True))
+    found = dict(
+        zip(parts, np.split(fit_rows(sizes, np.vstack(list(parts.values()))), _ends(parts)), strict=True)
+    )
     variances = [_jackknife(found[name]) for name in ("sizes", "seeds", "tuning")]
     variances.append((((found["up"] - found["down"]) ** 2).sum(axis=0) / 4, math.inf))
     s_min, e_min, knee = found["all"][0]
@@ -153,7 +166,9 @@ def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None
     )
 
 
-def fit_curve(batch_sizes: Sequence[float] | Floats, updates: Sequence[float] | Floats) -> tuple[float, float]:
+def fit_curve(
+    batch_sizes: Sequence[float] | Floats, updates: Sequence[float] | Floats
+) -> tuple[float, float]:
     """Fit S_min and E_min of S = S_min + E_min/B by least squares on log S (McCandlish et al. 2018).
 
     Args:
@@ -170,7 +185,9 @@ def fit_curve(batch_sizes: Sequence[float] | Floats, updates: Sequence[float] | 
 
 
 def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """Sizes[k] at which all seeds reached the goal, and the first and the last update[k, n] at which each may have."""
+    """Sizes[k] at which all seeds reached the goal, and the first and the last update[k, n] at which each may
+    have.
+    """
     sizes, row = np.unique(trials["batch_size"].to_numpy(float), return_inverse=True)
     seeds, column = np.unique(trials["seed"].to_numpy(), return_inverse=True)
     updates = trials["updates"].to_numpy(float)
@@ -181,7 +198,9 @@ def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         before = updates - np.ceil(trials["resolution"].to_numpy(float) / sizes[row])
     first, last = np.full((2, len(sizes), len(seeds)), math.nan)
     last[row, column] = updates
-    first[row, column] = np.fmin(np.maximum(before, 0) + 1, updates)  # the last where the point before is not known
+    first[row, column] = np.fmin(
+        np.maximum(before, 0) + 1, updates
+    )  # the last where the point before is not known
     reached = (np.isfinite(last) & (last > 0)).all(axis=1)
     return sizes[reached], first[reached], last[reached]
 
@@ -204,7 +223,8 @@ def _ends(parts: Mapping[str, Floats]) -> list[int]:
 
 
 def _jackknife(refits: Floats) -> tuple[Floats, float]:
-    """The variance of each column, float[3], from refits[m, 3] that leave out one part each, and its degrees of freedom.
+    """The variance of each column, float[3], from refits[m, 3] that leave out one part each, and its degrees
+    of freedom.
 
     Of refits that could not be made the known ones stand in; with fewer than two the variance is 0.
     """

@@ -25,11 +25,11 @@ _BLOCK = 1_000_000
 def sign_flip_p(differences: np.ndarray, side: Side = "two") -> float:
     """Test paired differences by flipping their signs.
 
-    Where two arms are exchangeable, each difference was as likely to come out with the other sign. The p is the share
-    of all 2ⁿ sign patterns whose mean is at least as far from 0 as the one that was observed, the observed one included
-    (Fisher 1935, The Design of Experiments, §21). It assumes no distribution. Above :data:`EXACT_UP_TO` differences
-    :data:`DRAWN` patterns are drawn by a fixed generator, and p = (1 + hits) / (1 + drawn), which is valid too
-    (Phipson and Smyth 2010).
+    Where two arms are exchangeable, each difference was as likely to come out with the other sign. The p is
+    the share of all 2ⁿ sign patterns whose mean is at least as far from 0 as the one that was observed, the
+    observed one included (Fisher 1935, The Design of Experiments, §21). It assumes no distribution. Above
+    :data:`EXACT_UP_TO` differences :data:`DRAWN` patterns are drawn by a fixed generator, and p = (1 + hits)
+    / (1 + drawn), which is valid too (Phipson and Smyth 2010).
 
     Args:
         differences: float[n], finite; zeros stay zeros.
@@ -62,7 +62,8 @@ def sign_p(wins: int, losses: int, side: Side = "two") -> float:
     Args:
         wins: How often the first arm did better.
         losses: How often the other did.
-        side: ``"two"``, or against the alternative of fewer wins (``"less"``) or more (``"greater"``) than losses.
+        side: ``"two"``, or against the alternative of fewer wins (``"less"``) or more (``"greater"``) than
+        losses.
 
     Returns:
         The p, at least 2/2ⁿ of n = wins + losses (one-sided: 1/2ⁿ), and 1 where there is neither.
@@ -81,7 +82,9 @@ def _at_least(k: int, n: int) -> float:
 
 
 def _count(values: np.ndarray, reach: float, *, two_sided: bool) -> int:
-    """How many of all 2ⁿ sign patterns reach as far: each sum of one half of the values is looked up among the other's."""
+    """How many of all 2ⁿ sign patterns reach as far: each sum of one half of the values is looked up among
+    the other's.
+    """
     half = len(values) // 2
     left, right = _all_sums(values[:half]), np.sort(_all_sums(values[half:]))
     above = len(right) - np.searchsorted(right, reach - left, "left")
@@ -99,7 +102,9 @@ def _all_sums(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(256)
 def _drawn_hits(values: bytes, reach: float, two_sided: bool) -> int:
-    """How many drawn patterns reach as far; remembered, since verdict, tables and figures ask for the same."""
+    """How many drawn patterns reach as far; remembered, since verdict, tables and figures ask for the
+    same.
+    """
     return sum(_hits(sums, reach, two_sided=two_sided) for sums in _drawn_sums(np.frombuffer(values)))
 
 

@@ -34,9 +34,9 @@ def final_sentences(
 ) -> list[str]:
     """Say which arms end lower or higher than the baseline, and rank them all.
 
-    An arm stands before the baseline where it is better by the mean difference, or, where a trial was lost, by wins against
-    losses, which is what its test counts. On either side of the baseline arms are ordered by lost trials, then by the mean
-    difference, or, where any trial was lost, by the mean of the others.
+    An arm stands before the baseline where it is better by the mean difference, or, where a trial was lost,
+    by wins against losses, which is what its test counts. On either side of the baseline arms are ordered by
+    lost trials, then by the mean difference, or, where any trial was lost, by the mean of the others.
 
     Args:
         table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
@@ -75,7 +75,10 @@ def final_sentences(
     )
     if not table[["wins", "losses"]].any(axis=None) and table["ties"].all():
         finding = f"Final {column}: {claims}."
-    return [finding, *ranked_list(ranked, baseline, entry, lambda arms: _counts(table[table["arm"].isin(arms)]))]
+    return [
+        finding,
+        *ranked_list(ranked, baseline, entry, lambda arms: _counts(table[table["arm"].isin(arms)])),
+    ]
 
 
 def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> list[str]:
@@ -94,7 +97,9 @@ def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> l
         found.append(f"no difference from {baseline} can be claimed")
     equal = table[table["equal_claimed"]]
     if len(equal):
-        found.append(f"within {number(equal['margin'].iloc[0])} of {baseline}: {named(list(equal['arm']), many)}")
+        found.append(
+            f"within {number(equal['margin'].iloc[0])} of {baseline}: {named(list(equal['arm']), many)}"
+        )
     return found
 
 
@@ -114,12 +119,20 @@ def _of_arm(row: pd.Series, ends: Ends, unit: str, unclaimed: bool) -> str:
         alike = f"differs by no more than rounding on all {count(seeds, unit)}"
         return f"{alike}: not tested{_equality(row, unclaimed)}"
     blown = [f"blew up on all {count(seeds, unit)}" if seeds > 1 else "blew up"]
-    facts = [*(blown if ends.blown_up and not lost else _difference(row)), won(row, unit), *([lost] if lost else [])]
+    facts = [
+        *(blown if ends.blown_up and not lost else _difference(row)),
+        won(row, unit),
+        *([lost] if lost else []),
+    ]
     if unclaimed:
         return f"{', '.join(facts)}: not claimed{_equality(row, unclaimed)}"
     if row["test"] == "signs" and row["claimed"]:
         facts.append("lost trials as the worst")
-    odds = ", rests on few large differences" if row["at_odds"] and not row["ties"] and not row["claimed"] else ""
+    odds = (
+        ", rests on few large differences"
+        if row["at_odds"] and not row["ties"] and not row["claimed"]
+        else ""
+    )
     claim = f"claimed {_side(row)}" if row["claimed"] else "not claimed"
     return f"{', '.join(facts)}: {claim} ({corrected_p(row['p_holm'])}{odds}){_equality(row, unclaimed)}"
 
@@ -138,7 +151,9 @@ def _difference(row: pd.Series) -> list[str]:
 
 
 def _equality(row: pd.Series, unclaimed: bool) -> str:
-    """Of the margin, where there is one; with too few seeds only that equality is claimed, which takes fewer of them."""
+    """Of the margin, where there is one; with too few seeds only that equality is claimed, which takes fewer
+    of them.
+    """
     if math.isnan(row["margin"]) or (unclaimed and not row["equal_claimed"]):
         return ""
     claimed = "claimed" if row["equal_claimed"] else "not claimed"
@@ -148,7 +163,9 @@ def _equality(row: pd.Series, unclaimed: bool) -> str:
 def _counts(rows: pd.DataFrame) -> str:
     """``2 claimed lower, 3 not claimed``: what the list leaves out."""
     claimed, lower = rows["claimed"].astype(bool), rows["lower"].astype(bool)
-    untested = (rows["rounding_only"] | rows["one_difference"] | (rows["one_run_seeds"] > 0)).astype(bool) & ~claimed
+    untested = (rows["rounding_only"] | rows["one_difference"] | (rows["one_run_seeds"] > 0)).astype(
+        bool
+    ) & ~claimed
     counts = {
         "claimed lower": claimed & lower,
         "claimed higher": claimed & ~lower,

@@ -15,8 +15,9 @@ ROUGH = 0.1
 def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool) -> list[str]:
     """Say which arms reach the goal with fewer samples than the baseline, and rank them all.
 
-    An arm stands before the baseline where it needs fewer samples by the mean ratio, or, with any miss, by wins against
-    losses. On either side of the baseline arms are ordered by misses, then by the ratio, or, with any miss, by the median.
+    An arm stands before the baseline where it needs fewer samples by the mean ratio, or, with any miss, by
+    wins against losses. On either side of the baseline arms are ordered by misses, then by the ratio, or,
+    with any miss, by the median.
 
     Args:
         table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
@@ -54,11 +55,15 @@ def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool
     finding = f"Samples to {name}: {said}. {top}" if said else f"Samples to {name}, {top}"
     if not table[["goal_wins", "goal_losses"]].any(axis=None):
         finding = f"Samples to {name}: {said}."
-    lines = [finding, *ranked_list(ranked, baseline, entry, lambda arms: _counts(table[table["arm"].isin(arms)]))]
+    lines = [
+        finding,
+        *ranked_list(ranked, baseline, entry, lambda arms: _counts(table[table["arm"].isin(arms)])),
+    ]
     apart = table.loc[table["goal_pairs"] == table["goal_seeds"], "goal_resolution"].max()
     if apart > ROUGH:
         lines.append(
-            f"Ratios are approximate: measured too rarely ({apart:.0%} of the samples apart); raise --measure."
+            f"Ratios are approximate: measured too rarely ({apart:.0%} of the samples apart); raise "
+            "--measure."
         )
     return lines
 
@@ -70,7 +75,9 @@ def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> l
         ("more", table[table["goal_claimed"] & ~table["goal_fewer"]]),
     ):
         if len(rows):
-            clauses.append(f"{named(list(rows['arm']), len(table))} {'needs' if len(rows) == 1 else 'need'} {what}")
+            clauses.append(
+                f"{named(list(rows['arm']), len(table))} {'needs' if len(rows) == 1 else 'need'} {what}"
+            )
     if clauses:
         return [f"{', '.join(clauses)} than {baseline}, {unit} by {unit}"]
     if not table[["goal_wins", "goal_losses"]].any(axis=None):
@@ -79,7 +86,9 @@ def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> l
 
 
 def _reached(table: pd.DataFrame, unit: str) -> list[str]:
-    """That all arms reached the goal on all seeds; nothing where one did not, since each line says it then."""
+    """That all arms reached the goal on all seeds; nothing where one did not, since each line says it
+    then.
+    """
     seeds = int(table["goal_seeds"].max())
     hits = table[["goal_hits", "goal_baseline_hits"]].to_numpy()
     if not (hits == seeds).all():
@@ -95,7 +104,11 @@ def _of_arm(row: pd.Series, unit: str, unclaimed: bool) -> str:
     hits += f" (median {row['goal_median']:,.0f} samples)" if math.isfinite(row["goal_median"]) else ""
     missed = row["goal_hits"] < seeds or row["goal_baseline_hits"] < seeds
     if row["goal_ties"] == seeds:
-        return f"as many samples as {baseline} ({count(seeds, unit)})" if row["goal_hits"] else f"{hits}, as {baseline}"
+        return (
+            f"as many samples as {baseline} ({count(seeds, unit)})"
+            if row["goal_hits"]
+            else f"{hits}, as {baseline}"
+        )
     whole = row["goal_pairs"] == seeds
     facts = [*([_ratio(row)] if whole else []), *([hits] if missed else []), won(row, unit, "fewer", "goal_")]
     if unclaimed:
@@ -109,7 +122,9 @@ def _of_arm(row: pd.Series, unit: str, unclaimed: bool) -> str:
 
 
 def _ratio(row: pd.Series) -> str:
-    """``366 times fewer samples (95% interval 300 to 400)``; where the interval holds 1: ``1.1 times the samples (…)``."""
+    """``366 times fewer samples (95% interval 300 to 400)``; where the interval holds 1: ``1.1 times the
+    samples (…)``.
+    """
     ratio, low, high = float(row["goal_ratio"]), float(row["goal_ratio_low"]), float(row["goal_ratio_high"])
     what = "times the samples"
     if ratio < 1 and not high >= 1:

@@ -11,11 +11,14 @@ from .phrases import LISTED, count
 _TO_GOAL = "samples to "
 
 
-def headline(workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "", compared: str = "") -> str:
+def headline(
+    workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "", compared: str = ""
+) -> str:
     """Say which arms are claimed to end lower or higher than the baseline, else what is claimed of the goal.
 
-    Ranks are named only where claims bear them: every arm was compared with the baseline, and with no other, so that the
-    lowest is known where all others are claimed to be higher than the baseline, or are the baseline.
+    Ranks are named only where claims bear them: every arm was compared with the baseline, and with no other,
+    so that the lowest is known where all others are claimed to be higher than the baseline, or are the
+    baseline.
 
     Args:
         workload: Its name.
@@ -23,7 +26,8 @@ def headline(workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal
         baseline: The label of the arm that the others are compared with.
         seeds: How many there are.
         goal: What was to be reached, as written; empty for nothing.
-        compared: The column that final values were compared by, to be named where the figure shows another; else empty.
+        compared: The column that final values were compared by, to be named where the figure shows another;
+        else empty.
 
     Returns:
         ``digits: single lowest, full second (10 seeds)``, or that no difference is claimed.
@@ -71,7 +75,10 @@ def _against(table: pd.DataFrame, prefix: str, below: str, above: str, baseline:
         return ""
     (first, word), *rest = said
     of = len(table) if len(first) > LISTED else 0
-    parts = [f"{_listed(first, of)} {word} than {baseline}", *(f"{_listed(arms)} {word}" for arms, word in rest)]
+    parts = [
+        f"{_listed(first, of)} {word} than {baseline}",
+        *(f"{_listed(arms)} {word}" for arms, word in rest),
+    ]
     return ", ".join(parts)
 
 

@@ -32,7 +32,12 @@ class Setting:
 
 
 def limits(
-    workload: str, table: pd.DataFrame, trials: pd.DataFrame, claims: Sequence[Claim], look: Look, setting: Setting
+    workload: str,
+    table: pd.DataFrame,
+    trials: pd.DataFrame,
+    claims: Sequence[Claim],
+    look: Look,
+    setting: Setting,
 ) -> list[str]:
     """Say what the trials cannot show.
 
@@ -84,13 +89,19 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
         if (change := _change(row, setting.sensitivity)) > abs(row["difference"])
     ]
     if small:
-        named = ", ".join(small[:LISTED]) + (f" and {len(small) - LISTED} more" if len(small) > LISTED else "")
-        sentences.append(f"A neighbouring learning rate changes the result by more than the arms differ: {named}.")
+        named = ", ".join(small[:LISTED]) + (
+            f" and {len(small) - LISTED} more" if len(small) > LISTED else ""
+        )
+        sentences.append(
+            f"A neighbouring learning rate changes the result by more than the arms differ: {named}."
+        )
     return sentences
 
 
 def _change(row: pd.Series, sensitivity: Mapping[str, float]) -> float:
-    """The larger change that a neighbouring rate makes to the arm or to the baseline; nan where neither is known."""
+    """The larger change that a neighbouring rate makes to the arm or to the baseline; nan where neither is
+    known.
+    """
     found = [sensitivity.get(arm, math.nan) for arm in (row["arm"], row["baseline"])]
     known = [
         change for change in found if math.isfinite(change)
@@ -109,11 +120,13 @@ def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[
         sentences.append(f"Earlier looks were not recorded: tested at the level of a first look, {level}.")
     elif not look.recorded:
         sentences.append(
-            f"Not all looks were recorded: look {look.number} or later at these trials, tested at level {level}."
+            f"Not all looks were recorded: look {look.number} or later at these trials, tested at level "
+            f"{level}."
         )
     else:
         sentences.append(
-            f"Look {look.number} at these trials: tested at level {level}; the levels of all looks sum to 0.05."
+            f"Look {look.number} at these trials: tested at level {level}; the levels of all looks sum to "
+            "0.05."
         )
     sentences += [
         f"No longer claimed, though it was on {count(past.seeds, 'seed')}: {_said(claim)}."

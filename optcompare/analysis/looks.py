@@ -1,4 +1,7 @@
-"""Looks: verdicts on sets of trials that were not seen before. Each has a level, and none forgets what was compared earlier."""
+"""Looks: verdicts on sets of trials that were not seen before.
+
+Each has a level, and none forgets what was compared earlier.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ _TEXTS = ("status", "batches_sha256", "final_sha256")
 
 
 class Contrast(NamedTuple):
-    """One comparison: an arm with its baseline in a measure, such as ``final valid_loss`` or ``samples to train_loss=1``."""
+    """One comparison: an arm with its baseline in a measure, such as ``final valid_loss`` or ``samples to
+    train_loss=1``.
+    """
 
     arm: str
     baseline: str
@@ -24,7 +29,9 @@ class Contrast(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What was claimed: that the arm ends ``lower`` or ``higher``, needs ``fewer`` or ``more`` samples, or is ``equal``."""
+    """What was claimed: that the arm ends ``lower`` or ``higher``, needs ``fewer`` or ``more`` samples, or is
+    ``equal``.
+    """
 
     contrast: Contrast
     says: str
@@ -39,7 +46,8 @@ class PastLook:
         seeds: How many they had.
         shown: The comparisons that it made.
         claims: Which of them it claimed.
-        counted: Whether anything could have been claimed from so few trials; else no chance of a false claim was spent.
+        counted: Whether anything could have been claimed from so few trials; else no chance of a false claim
+        was spent.
     """
 
     trials: str
@@ -52,9 +60,12 @@ class PastLook:
         """Plain values for ``json.dumps``."""
         claims = [[*claim.contrast, claim.says] for claim in self.claims]
         return {
-            "trials": self.trials, "seeds": self.seeds, "counted": self.counted, "shown": [list(t) for t in self.shown],
+            "trials": self.trials,
+            "seeds": self.seeds,
+            "counted": self.counted,
+            "shown": [list(t) for t in self.shown],
             "claims": claims,
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PastLook:
@@ -64,9 +75,12 @@ class PastLook:
             KeyError, TypeError, ValueError: The values are something else.
         """
         return cls(
-            str(values["trials"]), int(values["seeds"]), tuple(Contrast(*map(str, each)) for each in values["shown"]),
-            tuple(Claim(Contrast(*map(str, each[:3])), str(each[3])) for each in values["claims"]), bool(values["counted"]),
-        )  # fmt: skip
+            str(values["trials"]),
+            int(values["seeds"]),
+            tuple(Contrast(*map(str, each)) for each in values["shown"]),
+            tuple(Claim(Contrast(*map(str, each[:3])), str(each[3])) for each in values["claims"]),
+            bool(values["counted"]),
+        )
 
     def joined(self, other: PastLook) -> PastLook:
         """With what another look at the same trials compared and claimed."""
@@ -116,8 +130,12 @@ class Look:
 
     @property
     def family(self) -> tuple[Contrast, ...]:
-        """All that was compared at these trials so far: it counts among the comparisons, so that a family never shrinks."""
-        return tuple(dict.fromkeys([*(contrast for look in self.past for contrast in look.shown), *self.shown]))
+        """All that was compared at these trials so far: it counts among the comparisons, so that a family
+        never shrinks.
+        """
+        return tuple(
+            dict.fromkeys([*(contrast for look in self.past for contrast in look.shown), *self.shown])
+        )
 
 
 FIRST_LOOK = Look()
@@ -143,7 +161,8 @@ class History:
             withheld: Why nothing may be claimed, if that is so.
 
         Returns:
-            The recorded look at these very trials, where there is one: seeing them again is no other look. Else the next.
+            The recorded look at these very trials, where there is one: seeing them again is no other look.
+            Else the next.
         """
         place = self._place(trials)
         shown = self.looks[place].shown if place < len(self.looks) else ()
@@ -155,10 +174,14 @@ class History:
 
     def _place(self, trials: pd.DataFrame) -> int:
         seen = fingerprint_of(trials)
-        return next((number for number, look in enumerate(self.looks) if look.trials == seen), len(self.looks))
+        return next(
+            (number for number, look in enumerate(self.looks) if look.trials == seen), len(self.looks)
+        )
 
     def together_with(self, other: History) -> History:
-        """The looks of two runs; those at the same trials are one, with all that they compared, after all before it in both."""
+        """The looks of two runs; those at the same trials are one, with all that they compared, after all
+        before it in both.
+        """
         looks, rest = dict[str, PastLook](), list(other.looks)
         for look in self.looks:
             place = next((place for place, each in enumerate(rest) if each.trials == look.trials), None)
@@ -179,7 +202,9 @@ class History:
 
 
 def fingerprint_of(trials: pd.DataFrame) -> str:
-    """Return a fingerprint of what trials were and how they ended, whatever their order and the labels of their arms."""
+    """Return a fingerprint of what trials were and how they ended, whatever their order and the labels of
+    their arms.
+    """
     return hashlib.sha256("\n".join(sorted(trial_rows(trials))).encode()).hexdigest()
 
 

@@ -1,4 +1,6 @@
-"""What tuning found: a score for each learning rate an arm tried, the rate that is chosen, and what it cost."""
+"""What tuning found: a score for each learning rate an arm tried, the rate that is chosen, and what it
+cost.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,17 @@ from .time_to_goal import time_to_goal
 def rate_scores(
     tune_records: pd.DataFrame, tune_trials: pd.DataFrame, column: str, goal: Goal | None = None
 ) -> pd.DataFrame:
-    """One row for each arm and rate it tried, in the order tried: ``arm, lr, score, median, seeds, samples, seconds``.
+    """One row for each arm and rate it tried, in the order tried: ``arm, lr, score, median, seeds, samples,
+    seconds``.
 
-    Where arms are tuned several times there is a row for each repeat, whose number stands in ``repeat`` after the arm.
-    ``score`` is the mean and ``median`` the median over tuning seeds of the final value of ``column``, a loss; a trial
-    that diverged, failed or ended at no finite loss counts as infinite, so a single one makes the score infinite. Where
-    one was interrupted the rate had less than its share, and both are nan. ``seeds`` counts the trials, ``samples`` and
-    ``seconds`` (of training) sum what they cost. With a ``goal`` the score is the median over tuning seeds of the
-    samples to it, a miss infinite, and the mean of the final values stands in a column ``loss``.
-    Both tables have a column ``lr``: an arm's rates are told apart by it.
+    Where arms are tuned several times there is a row for each repeat, whose number stands in ``repeat`` after
+    the arm. ``score`` is the mean and ``median`` the median over tuning seeds of the final value of
+    ``column``, a loss; a trial that diverged, failed or ended at no finite loss counts as infinite, so a
+    single one makes the score infinite. Where one was interrupted the rate had less than its share, and both
+    are nan. ``seeds`` counts the trials, ``samples`` and ``seconds`` (of training) sum what they cost. With a
+    ``goal`` the score is the median over tuning seeds of the samples to it, a miss infinite, and the mean of
+    the final values stands in a column ``loss``. Both tables have a column ``lr``: an arm's rates are told
+    apart by it.
     """
     if not column.endswith("_loss"):
         raise ComparisonError(f"rates are chosen by a loss, the lowest; {column} is none")
@@ -50,7 +54,11 @@ def rate_scores(
         found = {"score": float(values.mean()), "median": float(np.median(values))}
         if costs is not None:
             samples = costs.loc[costs["arm"] == number, "samples"].to_numpy(float)
-            found = {"score": float(np.median(samples)), "median": float(np.median(samples)), "loss": found["score"]}
+            found = {
+                "score": float(np.median(samples)),
+                "median": float(np.median(samples)),
+                "loss": found["score"],
+            }
         rows.append(
             {
                 **found,
@@ -69,18 +77,22 @@ def tuned_key(table: pd.DataFrame) -> list[str]:
 
 
 def best_rates(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm, in order: ``arm, lr, score, at_edge, all_diverged``, from the table of :func:`rate_scores`.
+    """One row an arm, in order: ``arm, lr, score, at_edge, all_diverged``, from the table of
+    :func:`rate_scores`.
 
-    Where arms are tuned several times there is one for each repeat, whose number stands in ``repeat`` after the arm.
+    Where arms are tuned several times there is one for each repeat, whose number stands in ``repeat`` after
+    the arm.
 
-    The lowest score wins, of equal ones the lowest ``loss`` where there is that column, then the smaller rate.
-    ``at_edge``: it is the smallest or the largest rate tried, so
-    a better one may lie outside. ``all_diverged``: every rate lost a trial, so the smallest is named for want of a
-    better one. An arm without a known score has neither rate nor score (nan).
+    The lowest score wins, of equal ones the lowest ``loss`` where there is that column, then the smaller
+    rate. ``at_edge``: it is the smallest or the largest rate tried, so a better one may lie outside.
+    ``all_diverged``: every rate lost a trial, so the smallest is named for want of a better one. An arm
+    without a known score has neither rate nor score (nan).
     """
     rows, key = [], tuned_key(scores)
     for name, group in scores.groupby(key, sort=False):
-        known = group[group["score"].notna()].sort_values(["score", *(["loss"] if "loss" in group else []), "lr"])
+        known = group[group["score"].notna()].sort_values(
+            ["score", *(["loss"] if "loss" in group else []), "lr"]
+        )
         lr, score = (float(known[of].iloc[0]) if len(known) else math.nan for of in ("lr", "score"))
         rows.append(
             {
@@ -95,11 +107,13 @@ def best_rates(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def expected_best(values: Sequence[float] | np.ndarray | pd.Series, k: int) -> float:
-    """The expected minimum of k of the n ``values``, drawn without replacement: what a budget of k trials would find.
+    """The expected minimum of k of the n ``values``, drawn without replacement: what a budget of k trials
+    would find.
 
-    Σ over i of x_(i)·C(n-i, k-1)/C(n, k), x_(1) the lowest: the i-th is the minimum where the other k-1 are drawn from
-    the n-i above it. Unbiased for the minimum of k fresh draws where the values are themselves draws. On 1..n it is
-    (n+1)/(k+1), and the maximum, -E[min(-x)], k(n+1)/(k+1). Infinite as soon as k draws may all be infinite.
+    Σ over i of x_(i)·C(n-i, k-1)/C(n, k), x_(1) the lowest: the i-th is the minimum where the other k-1 are
+    drawn from the n-i above it. Unbiased for the minimum of k fresh draws where the values are themselves
+    draws. On 1..n it is (n+1)/(k+1), and the maximum, -E[min(-x)], k(n+1)/(k+1). Infinite as soon as k draws
+    may all be infinite.
     """
     ordered = np.sort(np.asarray(values, dtype=float))
     n = len(ordered)

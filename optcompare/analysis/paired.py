@@ -1,7 +1,8 @@
 """Arms against a baseline, seed by seed: what their differences are, and what may be claimed of them.
 
-Arms share their seeds, so what a seed does to both cancels in their difference. What is claimed rests on exact tests alone
-(:mod:`.exact_tests`), in one family (:mod:`.error_rate`); means, medians and t intervals describe.
+Arms share their seeds, so what a seed does to both cancels in their difference. What is claimed rests on
+exact tests alone (:mod:`.exact_tests`), in one family (:mod:`.error_rate`); means, medians and t intervals
+describe.
 """
 
 from __future__ import annotations
@@ -26,13 +27,55 @@ ROUNDING = 1e-5
 UNITS_IN_THE_LAST_PLACE = 10
 EPSILON = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 COLUMNS = (
-    "arm", "baseline", "n", "difference", "low", "high", "median", "wins", "losses", "ties", "lower", "at_odds",
-    "test", "p", "p_holm", "claimed", "enough_seeds", "rounding_only", "one_difference", "control_spread", "margin",
-    "equal_p", "equal_p_holm", "equal_claimed", "goal_n", "goal_ratio", "goal_ratio_low", "goal_ratio_high",
-    "goal_wins", "goal_losses", "goal_ties", "goal_fewer", "goal_at_odds", "goal_test", "goal_p", "goal_p_holm",
-    "goal_claimed", "goal_enough_seeds", "goal_resolution", "goal_pairs", "goal_seeds", "goal_hits",
-    "goal_baseline_hits", "goal_median", "same_start", "one_run_seeds", "comparisons", "seeds_needed",
-)  # fmt: skip
+    "arm",
+    "baseline",
+    "n",
+    "difference",
+    "low",
+    "high",
+    "median",
+    "wins",
+    "losses",
+    "ties",
+    "lower",
+    "at_odds",
+    "test",
+    "p",
+    "p_holm",
+    "claimed",
+    "enough_seeds",
+    "rounding_only",
+    "one_difference",
+    "control_spread",
+    "margin",
+    "equal_p",
+    "equal_p_holm",
+    "equal_claimed",
+    "goal_n",
+    "goal_ratio",
+    "goal_ratio_low",
+    "goal_ratio_high",
+    "goal_wins",
+    "goal_losses",
+    "goal_ties",
+    "goal_fewer",
+    "goal_at_odds",
+    "goal_test",
+    "goal_p",
+    "goal_p_holm",
+    "goal_claimed",
+    "goal_enough_seeds",
+    "goal_resolution",
+    "goal_pairs",
+    "goal_seeds",
+    "goal_hits",
+    "goal_baseline_hits",
+    "goal_median",
+    "same_start",
+    "one_run_seeds",
+    "comparisons",
+    "seeds_needed",
+)
 
 
 def pairs(
@@ -52,38 +95,44 @@ def pairs(
 
     Final values of ``column``, arm minus baseline:
 
-    - ``n``: independent observations (see :mod:`.pairing`); ``difference, low, high``: the mean with its 95% t interval,
-      ``median``, all nan where a trial of either was lost (diverged, failed, or without a finite value);
-    - ``wins, losses, ties`` over all shared trials: the lower ``*_loss`` wins, of other metrics the higher; a lost trial
-      loses to any other, and two lost ones tie. Interrupted trials take no part;
-    - ``at_odds`` (and ``goal_at_odds``): the mean and the wins point to opposite sides, a few large differences against many
-      small ones: then nothing is claimed "seed by seed", whatever p is;
+    - ``n``: independent observations (see :mod:`.pairing`); ``difference, low, high``: the mean with its 95%
+      t interval, ``median``, all nan where a trial of either was lost (diverged, failed, or without a finite
+      value);
+    - ``wins, losses, ties`` over all shared trials: the lower ``*_loss`` wins, of other metrics the higher; a
+      lost trial loses to any other, and two lost ones tie. Interrupted trials take no part;
+    - ``at_odds`` (and ``goal_at_odds``): the mean and the wins point to opposite sides, a few large
+      differences against many small ones: then nothing is claimed "seed by seed", whatever p is;
     - ``lower``: whether the arm ends lower, by the mean, or, where a trial was lost, by wins and losses;
-    - ``test``: "sign flips" of the differences, or, where a trial was lost, "signs" of wins against losses; ``p``;
-    - ``rounding_only``: no difference exceeds ten units in the last place of ``dtype``; ``one_difference``: all are equal
-      to that. Of both there is no p, for nothing varies above rounding;
-    - ``control_spread``: the standard deviation over seeds of control minus baseline (infinite where only one of them
-      was lost; nan without a control, or with one seed);
-    - ``margin, equal_p``: the test that the differences lie within ±margin: both one-sided tests against its ends.
+    - ``test``: "sign flips" of the differences, or, where a trial was lost, "signs" of wins against losses;
+      ``p``;
+    - ``rounding_only``: no difference exceeds ten units in the last place of ``dtype``; ``one_difference``:
+      all are equal to that. Of both there is no p, for nothing varies above rounding;
+    - ``control_spread``: the standard deviation over seeds of control minus baseline (infinite where only one
+      of them was lost; nan without a control, or with one seed);
+    - ``margin, equal_p``: the test that the differences lie within ±margin: both one-sided tests against its
+      ends.
 
     Samples to the goal (0 and nan without one):
 
-    - ``goal_ratio, goal_ratio_low, goal_ratio_high``: the geometric mean of arm/baseline with its 95% t interval, on
-      logs, over the ``goal_pairs`` seeds on which both reached it after the start;
+    - ``goal_ratio, goal_ratio_low, goal_ratio_high``: the geometric mean of arm/baseline with its 95% t
+      interval, on logs, over the ``goal_pairs`` seeds on which both reached it after the start;
     - ``goal_wins, goal_losses, goal_ties``: fewer samples win, a miss loses to any hit and ties with a miss;
     - ``goal_fewer``: whether the arm needs fewer, by the mean log, or, with any miss, by wins and losses;
-    - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations. Equal logs are
-      tested too: marks are coarse, so that trials which differ may reach the goal at the same one;
-    - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that reached the goal
-      and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared trials, those that reached it;
-      ``goal_median``: the arm's median samples over these, with a miss as infinite.
+    - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations.
+      Equal logs are tested too: marks are coarse, so that trials which differ may reach the goal at the same
+      one;
+    - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that
+      reached the goal and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared
+      trials, those that reached it; ``goal_median``: the arm's median samples over these, with a miss as
+      infinite.
 
-    ``p_holm, goal_p_holm, equal_p_holm`` are corrected by Holm over all tests of the table and those of earlier looks at
-    the same trials; ``claimed, goal_claimed, equal_claimed``: at most the level of the look; ``enough_seeds,
-    goal_enough_seeds``: with the given number of observations a claim was possible.
-    ``comparisons``: how many tests that family has; ``seeds_needed``: observations from which on a claim is possible.
-    ``same_start``: both arms begin with the same weights on all seeds; ``one_run_seeds``: the seeds of which all are one
-    run, since besides no final value varies by more than rounding: n is then 1, without interval and p.
+    ``p_holm, goal_p_holm, equal_p_holm`` are corrected by Holm over all tests of the table and those of
+    earlier looks at the same trials; ``claimed, goal_claimed, equal_claimed``: at most the level of the look;
+    ``enough_seeds, goal_enough_seeds``: with the given number of observations a claim was possible.
+    ``comparisons``: how many tests that family has; ``seeds_needed``: observations from which on a claim is
+    possible. ``same_start``: both arms begin with the same weights on all seeds; ``one_run_seeds``: the seeds
+    of which all are one run, since besides no final value varies by more than rounding: n is then 1, without
+    interval and p.
 
     Args:
         records: The report's records.
@@ -114,7 +163,9 @@ def pairs(
     finals = values_by_arm(final_values(records, trials, column), "final")
     times = None
     if goal is not None:
-        times = values_by_arm(_with_splits(time_to_goal(records, trials, goal), trials), "samples", "resolution")
+        times = values_by_arm(
+            _with_splits(time_to_goal(records, trials, goal), trials), "samples", "resolution"
+        )
     spread = math.nan if control is None else control_spread(records, trials, baseline, control, column)
     rows = []
     for arm in arms:
@@ -126,9 +177,13 @@ def pairs(
             row["one_run_seeds"] = 0
             if row["same_start"] and _constant(ends.ours) and _constant(ends.theirs):
                 row["one_run_seeds"], ends, costs = len(ends.ours), ends.first(), costs and costs.first()
-            row |= _differences(ends, EPSILON[dtype], lower_wins=column.endswith("_loss"), margin=margin, tested=final)
+            row |= _differences(
+                ends, EPSILON[dtype], lower_wins=column.endswith("_loss"), margin=margin, tested=final
+            )
             rows.append(row | _to_goal(costs))
-    return with_claims(pd.DataFrame(rows, columns=list(COLUMNS)), tested_measures(column, goal, margin, final), look)
+    return with_claims(
+        pd.DataFrame(rows, columns=list(COLUMNS)), tested_measures(column, goal, margin, final), look
+    )
 
 
 def _with_splits(values: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +204,9 @@ def _constant(values: np.ndarray) -> bool:
     """Whether final values, in the first column, differ by rounding at most."""
     finals = values[:, 0]
     return (
-        len(finals) > 1 and bool(np.isfinite(finals).all()) and bool(np.ptp(finals) <= ROUNDING * np.abs(finals).max())
+        len(finals) > 1
+        and bool(np.isfinite(finals).all())
+        and bool(np.ptp(finals) <= ROUNDING * np.abs(finals).max())
     )
 
 
@@ -179,18 +236,25 @@ def _differences(
         row["at_odds"] = _balance(pairing, better) * (sign * observed.mean()) >= 0
         row["median"] = float(np.median(observed))
         row["rounding_only"] = float(np.abs(observed).max()) <= resolution
-        row["one_difference"] = len(observed) > 1 and not row["rounding_only"] and float(np.ptp(observed)) <= resolution
+        row["one_difference"] = (
+            len(observed) > 1 and not row["rounding_only"] and float(np.ptp(observed)) <= resolution
+        )
     if len(a) < 2 or not tested:
         return row
     if not known.all():
-        return row | {"test": "signs", "p": _sign_test(pairing, better), "equal_p": _within(pairing, a, b, margin)}
+        return row | {
+            "test": "signs",
+            "p": _sign_test(pairing, better),
+            "equal_p": _within(pairing, a, b, margin),
+        }
     if not (row["rounding_only"] or row["one_difference"]):
         row |= {"test": "sign flips", "p": sign_flip_p(observed)}
     return row | {"equal_p": _within(pairing, a, b, margin)}
 
 
 def _within(pairing: Pairing, a: np.ndarray, b: np.ndarray, margin: float | None) -> float:
-    """The p of the test that the differences lie within ±margin: the larger of both one-sided ones (Schuirmann 1987).
+    """The p of the test that the differences lie within ±margin: the larger of both one-sided ones
+    (Schuirmann 1987).
 
     With any lost trial the two are sign tests, in which a lost trial lies outside.
     """
@@ -230,11 +294,13 @@ def _sign_test(pairing: Pairing, better: np.ndarray, side: Side = "two") -> floa
     return sign_p(int((signs > 0).sum()), int((signs < 0).sum()), side)
 
 
-def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, control: str, column: str) -> float:
+def control_spread(
+    records: pd.DataFrame, trials: pd.DataFrame, baseline: str, control: str, column: str
+) -> float:
     """The standard deviation over seeds of a final value of the control minus that of the baseline.
 
-    It is how far rounding alone moves one seed. Infinite where only one of both diverged; nan with fewer than two seeds, and
-    where a trial of either failed, which tells nothing of rounding.
+    It is how far rounding alone moves one seed. Infinite where only one of both diverged; nan with fewer than
+    two seeds, and where a trial of either failed, which tells nothing of rounding.
     """
     if (trials.loc[trials["arm"].isin([control, baseline]), "status"] == "failed").any():
         return math.nan
@@ -247,7 +313,9 @@ def control_spread(records: pd.DataFrame, trials: pd.DataFrame, baseline: str, c
 
 
 def _to_goal(pairing: Pairing | None) -> dict[str, object]:
-    """From ``samples, resolution`` of both; a trial that was interrupted before its goal is left out, with its pair."""
+    """From ``samples, resolution`` of both; a trial that was interrupted before its goal is left out, with
+    its pair.
+    """
     unknown = ("ratio", "ratio_low", "ratio_high", "p", "resolution", "median")
     counted = dict.fromkeys(("n", "wins", "losses", "ties", "pairs", "seeds", "hits", "baseline_hits"), 0)
     row: dict[str, object] = {
@@ -266,7 +334,9 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
     better = _compared(a, b)
     reached = pairing.where(both)
     logs = np.log(reached.ours[:, 0]) - np.log(reached.theirs[:, 0])
-    ratio = dict(zip(("goal_ratio", "goal_ratio_low", "goal_ratio_high"), reached.interval(logs), strict=True))
+    ratio = dict(
+        zip(("goal_ratio", "goal_ratio_low", "goal_ratio_high"), reached.interval(logs), strict=True)
+    )
     row |= {name: math.exp(value) for name, value in ratio.items()} | _won("goal_", better)
     row |= {
         "goal_n": pairing.observations,
@@ -280,7 +350,11 @@ def _to_goal(pairing: Pairing | None) -> dict[str, object]:
     if len(a) > 1 and better.any():  # where no arm ever needs fewer there is nothing to test
         if both.all():
             observed = pairing.independent(logs)
-            row |= {"goal_test": "sign flips", "goal_p": sign_flip_p(observed), "goal_fewer": bool(observed.mean() < 0)}
+            row |= {
+                "goal_test": "sign flips",
+                "goal_p": sign_flip_p(observed),
+                "goal_fewer": bool(observed.mean() < 0),
+            }
             row["goal_at_odds"] = _balance(pairing, better) * observed.mean() >= 0
         else:
             fewer = _balance(pairing, better) > 0

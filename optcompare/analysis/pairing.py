@@ -1,10 +1,11 @@
 """Which trials of two arms belong together, and which of their differences are independent observations.
 
-Trials of two arms are paired by seed, and by tuning repeat where there are several. Pairs are independent where they share
-neither a split of the data nor a tuning: with one split and one tuning, every seed is an observation. Seeds on the same split
-are one observation, their mean. Where rates were tuned repeatedly, every seed was trained at the rates of every repeat, so
-that all pairs of a repeat share its rates and all pairs of a seed its start: then repeats and seeds are dealt out into as many
-groups as the fewer of both allow, and an observation is the mean over one group's repeats and seeds.
+Trials of two arms are paired by seed, and by tuning repeat where there are several. Pairs are independent
+where they share neither a split of the data nor a tuning: with one split and one tuning, every seed is an
+observation. Seeds on the same split are one observation, their mean. Where rates were tuned repeatedly, every
+seed was trained at the rates of every repeat, so that all pairs of a repeat share its rates and all pairs of
+a seed its start: then repeats and seeds are dealt out into as many groups as the fewer of both allow, and an
+observation is the mean over one group's repeats and seeds.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ FEWEST_REPEATS = 5
 class Pairing:
     """The values of two arms on what they share, and where each pair belongs.
 
-    ``ours`` and ``theirs`` are float[n, columns]; ``repeat`` and ``block`` int[n] count the tuning repeats and the splits
-    (without several splits: the seeds) from 0.
+    ``ours`` and ``theirs`` are float[n, columns]; ``repeat`` and ``block`` int[n] count the tuning repeats
+    and the splits (without several splits: the seeds) from 0.
     """
 
     ours: np.ndarray
@@ -51,7 +52,11 @@ class Pairing:
         if len(values) == 0:
             return np.empty(0)
         count = self.observations
-        chosen = self.repeat % count == self.block % count if self.repeat.any() else np.ones(len(values), dtype=bool)
+        chosen = (
+            self.repeat % count == self.block % count
+            if self.repeat.any()
+            else np.ones(len(values), dtype=bool)
+        )
         groups = (self.block if not self.repeat.any() else self.block % count)[chosen]
         sums, counts = (np.bincount(groups, weights, count) for weights in (values[chosen], None))
         return np.asarray(sums[counts > 0] / counts[counts > 0])
@@ -63,7 +68,9 @@ class Pairing:
         return blocks if repeats == 1 else min(repeats, blocks)
 
     def interval(self, values: np.ndarray) -> tuple[float, float, float]:
-        """The mean of float[n] values with the ends of its 95% t interval; of tuning repeats see :func:`crossed_interval`."""
+        """The mean of float[n] values with the ends of its 95% t interval; of tuning repeats see
+        :func:`crossed_interval`.
+        """
         if len(values) == 0 or not np.isfinite(values).all():
             return math.nan, math.nan, math.nan
         if not self.repeat.any():
@@ -80,11 +87,12 @@ class Pairing:
 def crossed_interval(table: np.ndarray) -> tuple[float, float, float]:
     """The mean of float[repeats, blocks] with the ends of its 95% interval over repeats and blocks.
 
-    A value is the sum of what its repeat, its block and chance give it. The variance of the mean is that of the repeat
-    means over their number, as if each repeat were one observation, and what blocks have in common over all repeats:
-    (MS_r + max(0, MS_b - MS_e))/(rb), with Satterthwaite's degrees of freedom (Scheffé 1959, The Analysis of Variance,
-    chapter 7). Over the repeat means alone the interval would hold for these very seeds, and cover the truth in .49 to
-    .95 of experiments instead of .95 to .97. The ends are nan below :data:`FEWEST_REPEATS` repeats, and for one block.
+    A value is the sum of what its repeat, its block and chance give it. The variance of the mean is that of
+    the repeat means over their number, as if each repeat were one observation, and what blocks have in common
+    over all repeats: (MS_r + max(0, MS_b - MS_e))/(rb), with Satterthwaite's degrees of freedom (Scheffé
+    1959, The Analysis of Variance, chapter 7). Over the repeat means alone the interval would hold for these
+    very seeds, and cover the truth in .49 to .95 of experiments instead of .95 to .97. The ends are nan below
+    :data:`FEWEST_REPEATS` repeats, and for one block.
     """
     repeats, blocks = table.shape
     if table.size == 0:
@@ -109,7 +117,9 @@ def crossed_interval(table: np.ndarray) -> tuple[float, float, float]:
 
 
 class ArmValues(NamedTuple):
-    """One arm's values float[trials, columns], the seed and repeat of each trial, and its split (without several: its seed)."""
+    """One arm's values float[trials, columns], the seed and repeat of each trial, and its split (without
+    several: its seed).
+    """
 
     keys: list[tuple[int, int]]
     values: np.ndarray
@@ -131,7 +141,9 @@ def values_by_arm(values: pd.DataFrame, *columns: str) -> dict[str, ArmValues]:
     for row, arm in enumerate(values["arm"].tolist()):
         rows.setdefault(str(arm), []).append(row)
     return {
-        arm: ArmValues([(seeds[row], repeats[row]) for row in mine], numbers[mine], [blocks[row] for row in mine])
+        arm: ArmValues(
+            [(seeds[row], repeats[row]) for row in mine], numbers[mine], [blocks[row] for row in mine]
+        )
         for arm, mine in rows.items()
     }
 
@@ -147,7 +159,9 @@ def paired_trials(arms: Mapping[str, ArmValues], arm: str, baseline: str) -> Pai
     Returns:
         The pairs on what both share; none where an arm has no values.
     """
-    nothing = ArmValues([], np.empty((0, max((each.values.shape[1] for each in arms.values()), default=1))), [])
+    nothing = ArmValues(
+        [], np.empty((0, max((each.values.shape[1] for each in arms.values()), default=1))), []
+    )
     ours, theirs = arms.get(arm, nothing), arms.get(baseline, nothing)
     place = {key: row for row, key in enumerate(theirs.keys)}
     both = [(row, place[key]) for row, key in enumerate(ours.keys) if key in place]

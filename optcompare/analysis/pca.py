@@ -1,4 +1,6 @@
-"""The plane that holds most of the ways of all arms: a principal component analysis of their weights together."""
+"""The plane that holds most of the ways of all arms: a principal component analysis of their weights
+together.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ _FAR = 10.0
 def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
     """One row a snapshot: ``arm, seed, update, x, y``; and in every row what the plane is.
 
-    ``explained_x`` and ``explained_y`` are the shares of the variance of all snapshots along both axes, ``dimensions``
-    how many numbers a snapshot has. The plane is fitted to all arms together, each snapshot counting once; an arm that
-    went more than ten times as far as the median arm is only drawn into it (``fitted`` False), since its variance would
-    be all there is. Snapshots that are not finite are left out. The first fitted arm ends at the upper right of its start.
+    ``explained_x`` and ``explained_y`` are the shares of the variance of all snapshots along both axes,
+    ``dimensions`` how many numbers a snapshot has. The plane is fitted to all arms together, each snapshot
+    counting once; an arm that went more than ten times as far as the median arm is only drawn into it
+    (``fitted`` False), since its variance would be all there is. Snapshots that are not finite are left out.
+    The first fitted arm ends at the upper right of its start.
     """
     rows, points = [], []
     for arm, taken in snapshots.items():
@@ -42,15 +45,21 @@ def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
     first = places[(table["arm"] == next(arm for arm in reach.index if arm in near)).to_numpy()]
     places *= np.where(first[-1] < first[0], -1.0, 1.0)
     return table.assign(
-        x=places[:, 0], y=places[:, 1], fitted=fitted, explained_x=explained[0], explained_y=explained[1],
+        x=places[:, 0],
+        y=places[:, 1],
+        fitted=fitted,
+        explained_x=explained[0],
+        explained_y=explained[1],
         dimensions=stack.shape[1],
-    )[COLUMNS]  # fmt: skip
+    )[COLUMNS]
 
 
 def _axes(centred: Floats) -> tuple[Floats, list[float]]:
-    """The two directions of the largest variance, float[d, 2], and their shares of it; zero where there is none.
+    """The two directions of the largest variance, float[d, 2], and their shares of it; zero where there is
+    none.
 
-    From the smaller of the two products of the stack with itself: a trajectory has few points or few dimensions.
+    From the smaller of the two products of the stack with itself: a trajectory has few points or few
+    dimensions.
     """
     few = len(centred) <= centred.shape[1]
     product = centred @ centred.T if few else centred.T @ centred

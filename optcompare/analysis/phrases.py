@@ -45,7 +45,9 @@ def named(arms: Sequence[str], of: int) -> str:
 
 def lost_trials(statuses: pd.Series, unit: str) -> str:
     """``diverged on 2 and failed on 1 of 10 seeds``; nothing where no trial did."""
-    parts = [f"{status} on {n}" for status in ("diverged", "failed") if (n := int((statuses == status).sum()))]
+    parts = [
+        f"{status} on {n}" for status in ("diverged", "failed") if (n := int((statuses == status).sum()))
+    ]
     return f"{' and '.join(parts)} of {count(len(statuses), unit)}" if parts else ""
 
 

@@ -1,6 +1,7 @@
 """Arms across workloads: performance profiles of the time to each goal, and their scores.
 
-Tables here have a row for each workload and a column for each arm; lower is better, infinity is a miss, and so is nan.
+Tables here have a row for each workload and a column for each arm; lower is better, infinity is a miss, and
+so is nan.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ LONGEST = 4.0
 
 
 def ratios_to_best(times: pd.DataFrame) -> pd.DataFrame:
-    """Each time over the least on its workload, ≥ 1; infinite for a miss, and for all on a workload nobody solved.
+    """Each time over the least on its workload, ≥ 1; infinite for a miss, and for all on a workload nobody
+    solved.
 
     Where the best time is 0 (the goal held at the start), those at 0 have ratio 1 and the others infinity.
     """
@@ -22,15 +24,18 @@ def ratios_to_best(times: pd.DataFrame) -> pd.DataFrame:
     best = values.min(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(values == best, 1.0, values / best)
-    return pd.DataFrame(np.where(np.isfinite(values), ratios, math.inf), index=times.index, columns=times.columns)
+    return pd.DataFrame(
+        np.where(np.isfinite(values), ratios, math.inf), index=times.index, columns=times.columns
+    )
 
 
 def performance_profile(times: pd.DataFrame) -> pd.DataFrame:
-    """The profile ρ(τ) = share of workloads on which an arm's ratio to the best is ≤ τ, as ``arm, ratio, share``.
+    """The profile ρ(τ) = share of workloads on which an arm's ratio to the best is ≤ τ, as ``arm, ratio,
+    share``.
 
-    It is a step function, continuous from the right: the rows of an arm are its breakpoints in rising order, the first
-    at ratio 1, and ``share`` holds from there to the next row, the last one for ever. What is missing from 1 at the end
-    are misses (Dolan & Moré 2002; Dahl et al. 2023, arXiv 2306.07179).
+    It is a step function, continuous from the right: the rows of an arm are its breakpoints in rising order,
+    the first at ratio 1, and ``share`` holds from there to the next row, the last one for ever. What is
+    missing from 1 at the end are misses (Dolan & Moré 2002; Dahl et al. 2023, arXiv 2306.07179).
     """
     ratios = ratios_to_best(times)
     rows = []

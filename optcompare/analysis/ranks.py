@@ -1,6 +1,8 @@
-"""Mean ranks of arms over workloads: a test of whether they differ at all, and how far apart two of them must be.
+"""Mean ranks of arms over workloads: a test of whether they differ at all, and how far apart two of them must
+be.
 
-Tables here have a row for each workload and a column for each arm; lower is better, infinity is a miss, and so is nan.
+Tables here have a row for each workload and a column for each arm; lower is better, infinity is a miss, and
+so is nan.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def mean_ranks(values: pd.DataFrame) -> pd.Series:
 
 @dataclass(frozen=True)
 class RankTest:
-    """Whether k ``arms`` differ in rank on N ``workloads``; made by :func:`rank_test`, which defines the statistics.
+    """Whether k ``arms`` differ in rank on N ``workloads``; made by :func:`rank_test`, which defines the
+    statistics.
 
     - ``spread``: the highest less the lowest mean rank;
     - ``chi2``: Friedman's χ²; ``f``: Iman and Davenport's F, infinite where all workloads rank alike;
@@ -60,7 +63,8 @@ class RankTest:
 
     @property
     def critical(self) -> float:
-        """The critical difference where the arms differ; nan where they do not, since no two are then told apart.
+        """The critical difference where the arms differ; nan where they do not, since no two are then told
+        apart.
 
         Also nan for two arms: whether they differ is what the test says.
         """
@@ -70,17 +74,17 @@ class RankTest:
 def rank_test(values: pd.DataFrame) -> RankTest:
     """Test whether k arms differ in rank over N workloads, which are taken as independent.
 
-    Friedman's χ² = (k-1)·Σ_j (R_j - N(k+1)/2)² / Σ_ij (r_ij - (k+1)/2)², with R_j the sum of arm j's ranks r_ij; without
-    ties it is 12N/(k(k+1))·(Σ R̄_j² - k(k+1)²/4). Iman and Davenport's F = (N-1)χ²/(N(k-1) - χ²), with k-1 and
-    (k-1)(N-1) degrees of freedom, rises with χ².
+    Friedman's χ² = (k-1)·Σ_j (R_j - N(k+1)/2)² / Σ_ij (r_ij - (k+1)/2)², with R_j the sum of arm j's ranks
+    r_ij; without ties it is 12N/(k(k+1))·(Σ R̄_j² - k(k+1)²/4). Iman and Davenport's F = (N-1)χ²/(N(k-1) -
+    χ²), with k-1 and (k-1)(N-1) degrees of freedom, rises with χ².
 
-    Under the hypothesis all k! orders of a workload's ranks are equally likely, so p is the share of the (k!)^(N-1)
-    outcomes that are at least as extreme. It is the same for χ² and F, and for two arms it is the sign test's. It is
-    exact where counting takes at most a million sums (3 arms on 80 workloads, 4 on 20, 5 on 8, 6 on 3, 9 on 2), and
-    else comes from 99,999 random orders with a fixed seed, the observed one counted in. The distributions that
-    approximate χ² and F decide nothing: at .05, with 6 to 10 arms on 2 to 6 workloads, that of F rejects equal arms in
-    .054 to .061 of cases, and that of χ² in .0005 to .039 (Iman & Davenport 1980, Communications in Statistics A9, and
-    Demšar 2006, JMLR 7, prefer F).
+    Under the hypothesis all k! orders of a workload's ranks are equally likely, so p is the share of the
+    (k!)^(N-1) outcomes that are at least as extreme. It is the same for χ² and F, and for two arms it is the
+    sign test's. It is exact where counting takes at most a million sums (3 arms on 80 workloads, 4 on 20, 5
+    on 8, 6 on 3, 9 on 2), and else comes from 99,999 random orders with a fixed seed, the observed one
+    counted in. The distributions that approximate χ² and F decide nothing: at .05, with 6 to 10 arms on 2 to
+    6 workloads, that of F rejects equal arms in .054 to .061 of cases, and that of χ² in .0005 to .039 (Iman
+    & Davenport 1980, Communications in Statistics A9, and Demšar 2006, JMLR 7, prefer F).
 
     Args:
         values: float[N, k], a row for each workload and a column for each arm.
@@ -94,18 +98,28 @@ def rank_test(values: pd.DataFrame) -> RankTest:
     n, k = values.shape
     if k < 2 or n < 2:
         raise ComparisonError(f"a test of ranks needs at least 2 arms and 2 workloads, got {k} and {n}")
-    doubled = np.rint(2 * _ranks(values)).astype(np.int64)  # whole numbers, so that ties in the statistic are exact
+    doubled = np.rint(2 * _ranks(values)).astype(
+        np.int64
+    )  # whole numbers, so that ties in the statistic are exact
     between = int(((doubled.sum(axis=0) - n * (k + 1)) ** 2).sum())
     total = int(((doubled - (k + 1)) ** 2).sum())
     chi2 = (k - 1) * between / total if total else 0.0
-    f = 0.0 if not between else math.inf if between == n * total else (n - 1) * between / (n * total - between)
+    f = (
+        0.0
+        if not between
+        else math.inf
+        if between == n * total
+        else (n - 1) * between / (n * total - between)
+    )
     exact = _exact_p(doubled)
     p = _simulated_p(doubled) if exact is None else exact
     return RankTest(k, n, float(np.ptp(doubled.sum(axis=0))) / (2 * n), chi2, f, p, exact is not None)
 
 
 def rank_words(test: RankTest) -> str:
-    """Say whether the arms differ in rank, with p and how it was computed, and whether the workloads are too few."""
+    """Say whether the arms differ in rank, with p and how it was computed, and whether the workloads are too
+    few.
+    """
     k, n = test.arms, test.workloads
     p = f"exact {p_value(test.p)}" if test.exact else f"{p_value(test.p)} from {DRAWS:,} random orders"
     if k == 2:
@@ -114,24 +128,35 @@ def rank_words(test: RankTest) -> str:
         facts = f"{p}; Friedman's χ²({k - 1}) = {number(test.chi2)}"
         facts += f", Iman and Davenport's F({k - 1}, {(k - 1) * (n - 1)}) = {number(test.f)}"
     if test.differ:
-        joined = ", but no two of them by more than the critical difference" if test.spread <= test.critical else ""
+        joined = (
+            ", but no two of them by more than the critical difference"
+            if test.spread <= test.critical
+            else ""
+        )
         return f"The arms differ in rank ({facts}){joined}."
-    said = f"No difference in rank is found ({facts})" + (", so no two arms are said to differ" if k > 2 else "")
+    said = f"No difference in rank is found ({facts})" + (
+        ", so no two arms are said to differ" if k > 2 else ""
+    )
     if test.floor <= ALPHA:
         return f"{said}."
     return (
-        f"{said}: {n} workloads are too few for {k} arms, since the smallest possible p is {probability(test.floor)}."
+        f"{said}: {n} workloads are too few for {k} arms, since the smallest possible p is "
+        f"{probability(test.floor)}."
     )
 
 
 def critical_difference(arms: int, workloads: int, alpha: float = ALPHA) -> float:
-    """Nemenyi: two mean ranks differ, at level α over all pairs of arms, where they are at least this far apart.
+    """Nemenyi: two mean ranks differ, at level α over all pairs of arms, where they are at least this far
+    apart.
 
-    CD = q_α·√(k(k+1)/(6N)), with q_α the upper α point of the studentized range of k groups and infinitely many
-    degrees of freedom, over √2 (Demšar 2006, JMLR 7). It applies only where :func:`rank_test` finds a difference.
+    CD = q_α·√(k(k+1)/(6N)), with q_α the upper α point of the studentized range of k groups and infinitely
+    many degrees of freedom, over √2 (Demšar 2006, JMLR 7). It applies only where :func:`rank_test` finds a
+    difference.
     """
     if arms < 2 or workloads < 1:
-        raise ComparisonError(f"a critical difference needs at least 2 arms and 1 workload, got {arms} and {workloads}")
+        raise ComparisonError(
+            f"a critical difference needs at least 2 arms and 1 workload, got {arms} and {workloads}"
+        )
     from scipy.stats import studentized_range
 
     q = float(studentized_range.ppf(1 - alpha, arms, math.inf)) / math.sqrt(2)
@@ -144,10 +169,11 @@ def _ranks(values: pd.DataFrame) -> np.ndarray:
 
 
 def _exact_p(ranks: np.ndarray) -> float | None:
-    """The exact p of int[N, k] ranks given their ties, or None where it would take more than ``MOST_SUMS`` sums.
+    """The exact p of int[N, k] ranks given their ties, or None where it would take more than ``MOST_SUMS``
+    sums.
 
-    The distribution of the k rank sums is built up workload by workload. The first one's order can be fixed, and
-    sums in another order count as the same, because no arm differs from another under the hypothesis.
+    The distribution of the k rank sums is built up workload by workload. The first one's order can be fixed,
+    and sums in another order count as the same, because no arm differs from another under the hypothesis.
     """
     k, base = ranks.shape[1], int(ranks.max(axis=1).sum()) + 1
     if math.factorial(k) > MOST_SUMS or base**k >= 2**63:
@@ -169,8 +195,8 @@ def _exact_p(ranks: np.ndarray) -> float | None:
 def _simulated_p(ranks: np.ndarray) -> float:
     """The p of int[N, k] ranks given their ties, from ``DRAWS`` random orders of each workload but the first.
 
-    The observed outcome is counted in, so that p ≤ α has a probability of at most α (Phipson & Smyth 2010, Statistical
-    Applications in Genetics and Molecular Biology 9).
+    The observed outcome is counted in, so that p ≤ α has a probability of at most α (Phipson & Smyth 2010,
+    Statistical Applications in Genetics and Molecular Biology 9).
     """
     rng = np.random.default_rng(0)
     sums = np.tile(ranks[0], (DRAWS, 1))

@@ -17,10 +17,11 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
         scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
 
     Returns:
-        One row an arm, and a repeat where there are several: ``arm, (repeat,) lr, score, lr_below, below, lr_above, above``.
-        ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate of those with a known score;
-        ``below`` and ``above`` say how much higher the score is there than at ``lr``: infinite where that rate diverged,
-        nan where the best lies at the edge of the grid, or where nothing is known.
+        One row an arm, and a repeat where there are several: ``arm, (repeat,) lr, score, lr_below, below,
+        lr_above, above``. ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate of
+        those with a known score; ``below`` and ``above`` say how much higher the score is there than at
+        ``lr``: infinite where that rate diverged, nan where the best lies at the edge of the grid, or where
+        nothing is known.
     """
     key, rows = tuned_key(scores), []
     groups = scores.groupby(key, sort=False)
@@ -41,22 +42,26 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
 def rate_sensitivity(scores: pd.DataFrame) -> pd.DataFrame:
     """Say for each arm what the step between neighbouring learning rates is worth.
 
-    A difference between two arms that is smaller than this may be one of their grids: another grid, shifted by part of a
-    step, would have missed the best rate and taken one like its better neighbour.
+    A difference between two arms that is smaller than this may be one of their grids: another grid, shifted
+    by part of a step, would have missed the best rate and taken one like its better neighbour.
 
     Args:
         scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
 
     Returns:
         One row an arm, in order: ``arm, repeats, below, above, loss``. ``below`` and ``above`` are those of
-        :func:`neighbours`, over several repeats their medians (without those in which the best lay at that edge);
-        ``loss`` is what the better of the two neighbours loses, and over several repeats the median of that: infinite
-        where both diverged, nan where there is none.
+        :func:`neighbours`, over several repeats their medians (without those in which the best lay at that
+        edge); ``loss`` is what the better of the two neighbours loses, and over several repeats the median of
+        that: infinite where both diverged, nan where there is none.
     """
     beside = neighbours(scores)
     beside["loss"] = beside[["below", "above"]].min(axis=1)
     rows = [
-        {"arm": arm, "repeats": len(group), **{name: _median(group[name]) for name in ("below", "above", "loss")}}
+        {
+            "arm": arm,
+            "repeats": len(group),
+            **{name: _median(group[name]) for name in ("below", "above", "loss")},
+        }
         for arm, group in beside.groupby("arm", sort=False)
     ]
     return pd.DataFrame(rows, columns=["arm", "repeats", "below", "above", "loss"])

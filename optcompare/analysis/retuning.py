@@ -1,4 +1,6 @@
-"""How much hangs on the tuning seeds: what would have been chosen without one of them, and rates that jump between sizes."""
+"""How much hangs on the tuning seeds: what would have been chosen without one of them, and rates that jump
+between sizes.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +15,22 @@ from .lr_scores import best_rates, rate_scores
 from .time_to_goal import time_to_goal
 
 JUMP = 1.5
-"""Rates farther than this factor from what their neighbours say are called jumps: a power law that is rounded to rates a
-factor of 1.5 apart is at most that far off."""
+"""Rates farther than this factor from what their neighbours say are called jumps: a power law that is rounded
+to rates a factor of 1.5 apart is at most that far off.
+"""
 
 
-def without_each_tuning_seed(records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal) -> pd.DataFrame:
-    """Choose every arm's learning rate again without each tuning seed, and say how that changes the updates to the goal.
+def without_each_tuning_seed(
+    records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal
+) -> pd.DataFrame:
+    """Choose every arm's learning rate again without each tuning seed, and say how that changes the updates
+    to the goal.
 
     The rule is the one that chose (:func:`~optcompare.analysis.lr_scores.rate_scores` and
-    :func:`~optcompare.analysis.lr_scores.best_rates`), over the rates that were tried: those of a second round, which lie
-    around the best of the first, stay the same. The effect is read from the tuning trials of all seeds at both rates, so
-    the seeds that chose a rate also judge it; it is a share of what another set of tuning seeds would change.
+    :func:`~optcompare.analysis.lr_scores.best_rates`), over the rates that were tried: those of a second
+    round, which lie around the best of the first, stay the same. The effect is read from the tuning trials of
+    all seeds at both rates, so the seeds that chose a rate also judge it; it is a share of what another set
+    of tuning seeds would change.
 
     Args:
         records: The tuning phase's records.
@@ -32,9 +39,10 @@ def without_each_tuning_seed(records: pd.DataFrame, trials: pd.DataFrame, column
         goal: What trials stop at; rates are chosen by the samples to it.
 
     Returns:
-        One row for each arm and tuning seed, in their order: ``arm, left_out, lr, ratio``. ``ratio`` is the geometric mean,
-        over the tuning seeds at which both rates reached the goal, of samples at the new rate over samples at the chosen
-        one; 1 where the same is chosen, and nan where no seed reached it at both. Empty with fewer than two tuning seeds.
+        One row for each arm and tuning seed, in their order: ``arm, left_out, lr, ratio``. ``ratio`` is the
+        geometric mean, over the tuning seeds at which both rates reached the goal, of samples at the new rate
+        over samples at the chosen one; 1 where the same is chosen, and nan where no seed reached it at both.
+        Empty with fewer than two tuning seeds.
     """
     seeds, arms = (list(dict.fromkeys(trials[name])) for name in ("seed", "arm"))
     rows: list[tuple[object, ...]] = []
@@ -54,18 +62,19 @@ def without_each_tuning_seed(records: pd.DataFrame, trials: pd.DataFrame, column
 def jumps(sizes: Sequence[int], rates: Sequence[float]) -> list[int]:
     """Name the batch sizes whose learning rate is out of line with those of the sizes around it.
 
-    A size is named if its rate differs by more than a factor :data:`JUMP` from the line, in log rate over log size,
-    through its two neighbours, and also where either neighbour is replaced by the size behind it, if there is one. The
-    second condition keeps a size from being named only for the jump beside it. The first and the last size have one
-    neighbour and are never named.
+    A size is named if its rate differs by more than a factor :data:`JUMP` from the line, in log rate over log
+    size, through its two neighbours, and also where either neighbour is replaced by the size behind it, if
+    there is one. The second condition keeps a size from being named only for the jump beside it. The first
+    and the last size have one neighbour and are never named.
 
-    So .24, .48, .97, .62, .88 at 8, 32, 128, 512, 2048 has its jump at 128: .97 is 1.8 times what 32 and 512 say, while .62
-    at 512 is 1.5 times less than 128 and 2048 say, and in line with 32 and 2048.
+    So .24, .48, .97, .62, .88 at 8, 32, 128, 512, 2048 has its jump at 128: .97 is 1.8 times what 32 and 512
+    say, while .62 at 512 is 1.5 times less than 128 and 2048 say, and in line with 32 and 2048.
 
-    A power law of the size that is rounded to rates a factor of 1.5 apart is never named. The known rules bend:
-    lr/(1 + K/B) for SGD and 2·lr/(√(K/B) + √(B/K)) for Adam (Li et al. 2024, arXiv 2405.14578) exceed the line by
-    (√c + 1/√c)/2 at most where neighbours are a factor c away, 1.06 at 2, 1.25 at 4 and 2.1 at 16. Up to a factor of 4 that
-    is within :data:`JUMP`; beyond it, what must be exceeded grows in proportion, to 2.5 at 16.
+    A power law of the size that is rounded to rates a factor of 1.5 apart is never named. The known rules
+    bend: lr/(1 + K/B) for SGD and 2·lr/(√(K/B) + √(B/K)) for Adam (Li et al. 2024, arXiv 2405.14578) exceed
+    the line by (√c + 1/√c)/2 at most where neighbours are a factor c away, 1.06 at 2, 1.25 at 4 and 2.1 at
+    16. Up to a factor of 4 that is within :data:`JUMP`; beyond it, what must be exceeded grows in proportion,
+    to 2.5 at 16.
 
     Args:
         sizes: Batch sizes, rising.
@@ -74,14 +83,18 @@ def jumps(sizes: Sequence[int], rates: Sequence[float]) -> list[int]:
     Returns:
         The sizes that are named, rising.
     """
-    known = [(size, rate) for size, rate in zip(sizes, rates, strict=True) if math.isfinite(rate) and rate > 0]
+    known = [
+        (size, rate) for size, rate in zip(sizes, rates, strict=True) if math.isfinite(rate) and rate > 0
+    ]
     across, logs = np.log([size for size, _ in known]), np.log([rate for _, rate in known])
     return [known[at][0] for at in range(1, len(known) - 1) if _jumps(across, logs, at)]
 
 
 def _jumps(across: np.ndarray, logs: np.ndarray, at: int) -> bool:
     """Whether a rate is off all three lines, in log sizes and log rates."""
-    allowed = math.log(JUMP * max(1.0, _bend((across[at + 1] - across[at - 1]) / 2) / _bend(math.log(4)))) + 1e-9
+    allowed = (
+        math.log(JUMP * max(1.0, _bend((across[at + 1] - across[at - 1]) / 2) / _bend(math.log(4)))) + 1e-9
+    )
     for left, right in ((at - 1, at + 1), (at - 2, at + 1), (at - 1, at + 2)):
         if left >= 0 and right < len(logs):
             expected = np.interp(across[at], across[[left, right]], logs[[left, right]])
@@ -101,8 +114,12 @@ def _chosen(records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal
     return dict(zip(best["arm"], best["lr"].astype(float), strict=True))
 
 
-def _log_samples(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> dict[tuple[str, float], pd.Series]:
-    """The logarithms of samples to the goal by seed, of each arm and rate; without the seeds that did not reach it."""
+def _log_samples(
+    records: pd.DataFrame, trials: pd.DataFrame, goal: Goal
+) -> dict[tuple[str, float], pd.Series]:
+    """The logarithms of samples to the goal by seed, of each arm and rate; without the seeds that did not
+    reach it.
+    """
     found = {}
     for lr, own in trials.groupby("lr", sort=False):  # arm and seed name a trial of one rate
         times = time_to_goal(records[records["lr"] == lr], own, goal).set_index("seed")

@@ -23,8 +23,9 @@ def knee_bounds(sizes: Floats) -> tuple[float, float]:
 def fit_rows(sizes: Floats, logs: Floats) -> Floats:
     """Fit many curves at once.
 
-    For a given knee K the best log S_min is the mean of log S - log(1 + K/B), so only log K is sought: on a grid, then by
-    Newton steps within the bracket around the best of its points, or halving it where a step leaves it.
+    For a given knee K the best log S_min is the mean of log S - log(1 + K/B), so only log K is sought: on a
+    grid, then by Newton steps within the bracket around the best of its points, or halving it where a step
+    leaves it.
 
     Args:
         sizes: B[k].

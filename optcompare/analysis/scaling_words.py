@@ -1,4 +1,6 @@
-"""What a batch-size study says, a line each: what is cheapest, both critical batch sizes, how sure that is."""
+"""What a batch-size study says, a line each: what is cheapest, both critical batch sizes, how sure that
+is.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from .noise_scale import agreement
 ROUGH = 0.25
 """A curve that misses a mean by more than this share is called rough."""
 COARSE = 0.1
-"""Where evaluation points lie further apart than this share of the samples to the goal, the numbers are called coarse."""
+"""Where evaluation points lie further apart than this share of the samples to the goal, the numbers are
+called coarse.
+"""
 
 
 def words(found: Sequence[Curve], goal: str, budget: str) -> list[str]:
@@ -93,7 +97,8 @@ def _critical(curve: Curve) -> Iterator[str]:
     size, share = found.worst
     rough = ", so that both are rough" if share > ROUGH else ""
     yield (
-        f"curve: S = {number(found.updates.value)} + {number(found.samples.value)}/B updates; it misses the means by up to "
+        f"curve: S = {number(found.updates.value)} + {number(found.samples.value)}/B updates; it misses the "
+        "means by up to "
         f"{share:.0%} (at {size}){rough}"
     )
 
@@ -120,7 +125,10 @@ def _resolution(curve: Curve) -> str:
         return "the update" if exact == len(reached) else f"the update on {exact} of {len(reached)} trials"
     table = curve.table[np.isfinite(curve.table["samples"])]
     shares = (table["resolution"] / table["samples"]).to_numpy(float)
-    return f"{shares.max():.1%} of the samples or better (worst at {table['batch_size'].iloc[int(shares.argmax())]})"
+    return (
+        f"{shares.max():.1%} of the samples or better (worst at "
+        f"{table['batch_size'].iloc[int(shares.argmax())]})"
+    )
 
 
 def _under_other_tuning(curve: Curve) -> Iterator[str]:
@@ -128,7 +136,11 @@ def _under_other_tuning(curve: Curve) -> Iterator[str]:
     if not any(curve.retuned.values()):
         return
     parts = [f"fewest {cost} {_listed(sizes, 'or')}" for cost, sizes in curve.retuned.items() if sizes]
-    knees = [knee for knee in curve.fit.without_tuning_seed if math.isfinite(knee)] if curve.fit is not None else []
+    knees = (
+        [knee for knee in curve.fit.without_tuning_seed if math.isfinite(knee)]
+        if curve.fit is not None
+        else []
+    )
     if knees:
         ends = list(dict.fromkeys((number(min(knees)), number(max(knees)))))
         parts.append(f"knee {' to '.join(ends)}")
@@ -148,7 +160,8 @@ def _of_noise(curve: Curve) -> Iterator[str]:
         found = agreement(noise, critical.low, critical.value, critical.high)
         yield {
             "agrees": "noise scale and knee: agree within a factor of two",
-            "apart": f"noise scale and knee: apart, it is {number(noise.value / critical.value)} times the knee",
+            "apart": f"noise scale and knee: apart, it is {number(noise.value / critical.value)} times the "
+            "knee",
             "unknown": "noise scale and knee: whether they agree within a factor of two is not known",
         }[found]
     if "beta2" in set(curve.memory["average"]):
@@ -156,7 +169,9 @@ def _of_noise(curve: Curve) -> Iterator[str]:
 
 
 def _of_memory(curve: Curve) -> Iterator[str]:
-    """What the optimizer's moving averages remember, which changes with the batch size where their decay does not."""
+    """What the optimizer's moving averages remember, which changes with the batch size where their decay does
+    not.
+    """
     kept = curve.memory[curve.memory["updates"] > 0]
     if kept.empty:
         return
@@ -178,7 +193,10 @@ def _smoothing(curve: Curve) -> Iterator[str]:
     yield f"goal: reached by the mean over {1 - window:g} to {1 + window:g} times the samples"
     dips = curve.table["dip"].fillna(0.0).to_numpy(float)
     if dips.min() < -0.005:
-        yield f"early: single values reach the goal up to {-dips.min():.0%} before (at {curve.sizes[int(dips.argmin())]})"
+        yield (
+            f"early: single values reach the goal up to {-dips.min():.0%} before (at "
+            f"{curve.sizes[int(dips.argmin())]})"
+        )
     if curve.beside.start > 1:
         late = math.log(curve.beside.start) * window**2 / 6
         yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late"
@@ -188,11 +206,17 @@ def _warnings(curve: Curve, goal: str, budget: str) -> Iterator[str]:
     table = curve.table
     missed = table[table["reached"] < table["seeds"]]
     if len(missed):
-        each = [f"{row.batch_size} ({row.seeds - row.reached} of {row.seeds} seeds)" for row in missed.itertuples()]  # type: ignore[operator]
+        each = [
+            f"{size} ({seeds - reached} of {seeds} seeds)"
+            for size, seeds, reached in missed[["batch_size", "seeds", "reached"]].itertuples(index=False)
+        ]
         yield f"missed {goal} within {budget}, and left out of the curve: {_joined(each)}"
     coarse = table[table["resolution"] > COARSE * table["samples"]]["batch_size"].tolist()
     if coarse:
-        yield f"coarse, one step is more than {COARSE:.0%} of the way: {_listed(coarse)}; a harder goal tells more"
+        yield (
+            f"coarse, one step is more than {COARSE:.0%} of the way: {_listed(coarse)}; a harder goal tells "
+            "more"
+        )
     for column, said in (
         ("at_edge", "best learning rate at the edge of those tried"),
         ("jumps", "tuned learning rate jumps"),

@@ -1,4 +1,6 @@
-"""The edge of stability: the sharpness above which gradient descent at this rate climbs instead of settling."""
+"""The edge of stability: the sharpness above which gradient descent at this rate climbs instead of
+settling.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from ..core.schedule import depends_on_budget, schedule_of
 def stability_edges(records: pd.DataFrame, comparison: Comparison) -> pd.Series[float]:
     """For each record the edge at the rate of that moment: of ``sgd``, with or without momentum; else NaN.
 
-    On a quadratic of curvature λ, gradient descent settles where λ < 2/lr, with momentum β where λ < 2(1+β)/lr, with
-    Nesterov's where λ < 2(1+β)/((1+2β)lr) (Cohen et al. 2021, "Gradient Descent on Neural Networks Typically Occurs at the
-    Edge of Stability"). Weight decay adds to λ, and is taken off. Optimizers that scale each weight have an edge for their
-    own scaled curvature, not for this one.
+    On a quadratic of curvature λ, gradient descent settles where λ < 2/lr, with momentum β where λ <
+    2(1+β)/lr, with Nesterov's where λ < 2(1+β)/((1+2β)lr) (Cohen et al. 2021, "Gradient Descent on Neural
+    Networks Typically Occurs at the Edge of Stability"). Weight decay adds to λ, and is taken off. Optimizers
+    that scale each weight have an edge for their own scaled curvature, not for this one.
     """
     found = pd.Series(np.nan, index=records.index, dtype=float)
     budget = comparison.budget

@@ -29,22 +29,32 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
     mean = float(array.mean())
     if len(array) < 2:
         return mean, math.nan, math.nan
-    half = float(stdtrit(len(array) - 1, (1 + CONFIDENCE) / 2)) * float(array.std(ddof=1)) / math.sqrt(len(array))
+    half = (
+        float(stdtrit(len(array) - 1, (1 + CONFIDENCE) / 2))
+        * float(array.std(ddof=1))
+        / math.sqrt(len(array))
+    )
     return mean, mean - half, mean + half
 
 
 def measured_columns(records: pd.DataFrame) -> list[str]:
-    """The loss and metric columns that are measured along a trial, training before validation, else as they stand."""
+    """The loss and metric columns that are measured along a trial, training before validation, else as they
+    stand.
+    """
     return measures(map(str, records.columns))
 
 
 def final_columns(records: pd.DataFrame) -> list[str]:
-    """The loss and metric columns of the test set, which hold one value a trial, in its last record; [] where there is none."""
+    """The loss and metric columns of the test set, which hold one value a trial, in its last record; [] where
+    there is none.
+    """
     return [str(name) for name in records.columns if str(name).startswith(TEST)]
 
 
 def estimated(records: pd.DataFrame) -> bool:
-    """Whether some of the seconds are updates × the median seconds of an update alone, as they are in lanes."""
+    """Whether some of the seconds are updates × the median seconds of an update alone, as they are in
+    lanes.
+    """
     return _timed(records, "estimated")
 
 
@@ -58,12 +68,15 @@ def _timed(records: pd.DataFrame, clock: str) -> bool:
 
 
 def compared_column(records: pd.DataFrame) -> str:
-    """What tuning selects by and curves show: the validation loss, or the training loss where there is no other."""
+    """What tuning selects by and curves show: the validation loss, or the training loss where there is no
+    other.
+    """
     return "valid_loss" if "valid_loss" in records.columns else "train_loss"
 
 
 def verdict_column(records: pd.DataFrame) -> str:
-    """What verdict and pairs speak of: the loss on the test set, or where there is none, the column that arms are compared by.
+    """What verdict and pairs speak of: the loss on the test set, or where there is none, the column that arms
+    are compared by.
 
     Nothing selects by the test set, as tuning and goals may by the validation loss.
     """
@@ -71,10 +84,11 @@ def verdict_column(records: pd.DataFrame) -> str:
 
 
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row a trial: ``arm, seed, final, best`` of a column, and its tuning ``repeat`` and ``split`` where there are several.
+    """One row a trial: ``arm, seed, final, best`` of a column, and its tuning ``repeat`` and ``split`` where
+    there are several.
 
-    A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was interrupted had
-    less budget than the others, and is left out.
+    A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was
+    interrupted had less budget than the others, and is left out.
     """
     key, loss = trial_key(trials), column.endswith("_loss")
     groups = records[[*key, column]].groupby(key, sort=False)
@@ -88,14 +102,17 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
 
 
 def final_values_to_scale(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The final values that a figure can draw: infinite for arms that blew up, which would leave nothing of the others."""
+    """The final values that a figure can draw: infinite for arms that blew up, which would leave nothing of
+    the others.
+    """
     finals = final_values(records, trials, column)
     finals.loc[finals["arm"].isin(blown_up(records, column)), "final"] = math.inf
     return finals
 
 
 def blown_up(records: pd.DataFrame, column: str) -> set[str]:
-    """Name the arms all of whose trials end at more than :data:`BLOWN_UP` times the loss that they began with.
+    """Name the arms all of whose trials end at more than :data:`BLOWN_UP` times the loss that they began
+    with.
 
     Args:
         records: The report's records.

@@ -14,8 +14,17 @@ from .statistics import final_columns, final_values, measured_columns
 from .time_to_goal import COSTS, time_to_goal
 
 PLAIN = (
-    "strategy", "optimizer", "lr", "seeds", "diverged", "failed", "interrupted", "updates", "samples", "train_seconds",
-)  # fmt: skip
+    "strategy",
+    "optimizer",
+    "lr",
+    "seeds",
+    "diverged",
+    "failed",
+    "interrupted",
+    "updates",
+    "samples",
+    "train_seconds",
+)
 
 WRONG = ("diverged", "failed", "interrupted", "missed")
 """What may go wrong with a trial; a trial that diverged or failed misses the goal, too."""
@@ -38,18 +47,24 @@ def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = N
     """
     times = time_to_goal(records, trials, goal) if goal is not None and len(records) else None
     tested = final_columns(records)
-    finals = {column: final_values(records, trials, column) for column in (*measured_columns(records), *tested)}
+    finals = {
+        column: final_values(records, trials, column) for column in (*measured_columns(records), *tested)
+    }
     settings = records.drop_duplicates("arm").set_index("arm") if len(records) else pd.DataFrame()
     rows = []
     for arm, group in trials.groupby("arm", sort=False):
         row: dict[str, object] = {"arm": arm}
         row |= {name: settings.at[arm, name] if arm in settings.index else None for name in PLAIN[:3]}
         row |= _counts(group)
-        row |= {status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")}
+        row |= {
+            status: int((group["status"] == status).sum()) for status in ("diverged", "failed", "interrupted")
+        }
         row |= {name: group[name].mean() for name in ("updates", "samples", "train_seconds")}
         for column, values in finals.items():
             of_arm = values[values["arm"] == arm]
-            for kind in ("final", "best") if column.endswith("_loss") and column not in tested else ("final",):
+            for kind in (
+                ("final", "best") if column.endswith("_loss") and column not in tested else ("final",)
+            ):
                 row |= _described(f"{kind}_{column}", of_arm, kind)
         if times is not None:
             row |= _goal_columns(times[times["arm"] == arm])
@@ -62,19 +77,22 @@ def short_summary(summary: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame
 
     Args:
         summary: From :func:`summarize`.
-        columns: What arms are compared by, such as ``valid_loss``, and what the verdict speaks of, such as ``test_loss``.
+        columns: What arms are compared by, such as ``valid_loss``, and what the verdict speaks of, such as
+        ``test_loss``.
 
     Returns:
-        One row an arm: ``arm``, for each of these columns ``final_<column>`` with ``_low`` and ``_high``, and ``_median`` where
-        a mean is unknown because a seed was lost, ``goal_reached`` (trials) where there is a goal, ``updates``,
-        ``train_seconds``, then ``diverged, failed, interrupted, missed`` (trials). Columns that are empty are left out, and so
-        are the last four where they are zero for all arms.
+        One row an arm: ``arm``, for each of these columns ``final_<column>`` with ``_low`` and ``_high``, and
+        ``_median`` where a mean is unknown because a seed was lost, ``goal_reached`` (trials) where there is
+        a goal, ``updates``, ``train_seconds``, then ``diverged, failed, interrupted, missed`` (trials).
+        Columns that are empty are left out, and so are the last four where they are zero for all arms.
     """
     found, ends = summary.assign(**_missed(summary)), list[str]()
     for final in (f"final_{column}" for column in dict.fromkeys(columns)):
         lost = final in found and found[final].isna().any()
         ends += [f"{final}{end}" for end in ("", "_low", "_high", *(["_median"] if lost else []))]
-    kept = [name for name in ("arm", *ends, "goal_reached", "updates", "train_seconds", *WRONG) if name in found]
+    kept = [
+        name for name in ("arm", *ends, "goal_reached", "updates", "train_seconds", *WRONG) if name in found
+    ]
     empty = [name for name in kept if name != "arm" and len(found) and found[name].isna().all()]
     none = [name for name in WRONG if name in found and not found[name].any()]
     return found[[name for name in kept if name not in {*empty, *none}]]
@@ -89,7 +107,9 @@ def _missed(summary: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _counts(trials: pd.DataFrame) -> dict[str, float]:
-    """How many seeds; of an arm that was tuned several times repeats and trials too, and which rates they have."""
+    """How many seeds; of an arm that was tuned several times repeats and trials too, and which rates they
+    have.
+    """
     if "repeat" not in trials:
         return {"seeds": len(trials)}
     rates = trials.drop_duplicates("repeat")["lr"]

@@ -1,4 +1,6 @@
-"""The minimum of a loss over two weights: found by Newton steps on differences, and accepted only where it is proven."""
+"""The minimum of a loss over two weights: found by Newton steps on differences, and accepted only where it is
+proven.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,21 @@ Floats = NDArray[np.float64]
 Surface = Callable[[Floats], float]
 _MOST_STEPS, _LONGEST_STEP, _FARTHEST = 12, 2.0, 20.0
 _APARTS = (0.04, 0.01, 0.0025)
-"""Between the points that differences are taken over, in units of the frame: wide ones round off less, narrow ones
-follow a curved valley."""
+"""Between the points that differences are taken over, in units of the frame: wide ones round off less, narrow
+ones follow a curved valley.
+"""
 CLOSE = 1e-3
-"""How far a proven minimum may lie from where the last Newton step ends, in units of the frame: a quarter of a pixel."""
+"""How far a proven minimum may lie from where the last Newton step ends, in units of the frame: a quarter of
+a pixel.
+"""
 
 
 def surface_minimum(loss: Surface, start: Floats, unit: Floats, rounding: float = 1e-15) -> Floats | None:
     """Find the local minimum below ``start`` by damped Newton steps on central differences.
 
-    A point is a minimum only where the gradient vanishes (a further Newton step is shorter than ``CLOSE``) and every
-    curvature is positive and the same at twice the distance, so that neither the floor of a valley nor a descent
-    towards infinity passes for one.
+    A point is a minimum only where the gradient vanishes (a further Newton step is shorter than ``CLOSE``)
+    and every curvature is positive and the same at twice the distance, so that neither the floor of a valley
+    nor a descent towards infinity passes for one.
 
     Args:
         loss: The surface; takes float[2].
@@ -60,7 +65,9 @@ def _descended(at: Surface, place: Floats, value: float, apart: float) -> tuple[
         if length < 0.1 * CLOSE:
             break
         step *= min(1.0, _LONGEST_STEP / length)
-        found = next(((s, new) for s in step * 0.5 ** np.arange(6)[:, None] if (new := at(place + s)) < value), None)
+        found = next(
+            ((s, new) for s in step * 0.5 ** np.arange(6)[:, None] if (new := at(place + s)) < value), None
+        )
         if found is None:
             break
         place, value = place + found[0], found[1]
@@ -70,12 +77,16 @@ def _descended(at: Surface, place: Floats, value: float, apart: float) -> tuple[
 
 
 def _derivatives(at: Surface, place: Floats, value: float, apart: float) -> tuple[Floats, Floats]:
-    """The gradient (by Richardson's extrapolation, its error O(apart⁴)) and the Hessian by central differences."""
+    """The gradient (by Richardson's extrapolation, its error O(apart⁴)) and the Hessian by central
+    differences.
+    """
     right, up = apart * np.eye(2)
     east, west, north, south = (at(place + move) for move in (right, -right, up, -up))
     once = np.array([east - west, north - south]) / (2 * apart)
     twice = np.array([at(place + 2 * move) - at(place - 2 * move) for move in (right, up)]) / (4 * apart)
-    crossed = at(place + right + up) + at(place - right - up) - at(place + right - up) - at(place - right + up)
+    crossed = (
+        at(place + right + up) + at(place - right - up) - at(place + right - up) - at(place - right + up)
+    )
     own, mixed = np.array([east + west, north + south]) - 2 * value, crossed / 4
     return (4 * once - twice) / 3, np.array([[own[0], mixed], [mixed, own[1]]]) / apart**2
 
@@ -90,8 +101,9 @@ def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
 
 
 def _proven(at: Surface, place: Floats, value: float, apart: float, rounding: float) -> Floats | None:
-    """The minimum next to a place, if the gradient vanishes there, and the curvatures are above rounding and the same at
-    twice the distance."""
+    """The minimum next to a place, if the gradient vanishes there, and the curvatures are above rounding and
+    the same at twice the distance.
+    """
     gradient, near = _derivatives(at, place, value, apart)
     _, far = _derivatives(at, place, value, 2 * apart)
     if not all(np.isfinite(found).all() for found in (gradient, near, far)):
@@ -114,9 +126,10 @@ def grid_minimum(x: Floats, y: Floats, loss: Floats) -> Floats | None:
         loss: float[len(y), len(x)].
 
     Returns:
-        float[2]; None where the lowest point lies at the border, where a neighbour is not finite, or where the paraboloid
-        through its 5x5 (next to the border 3x3) neighbours misses them by more than a hundredth of their range or a third
-        of what it rises along its flatter axis, or has its minimum farther than 1.5 cells away.
+        float[2]; None where the lowest point lies at the border, where a neighbour is not finite, or where
+        the paraboloid through its 5x5 (next to the border 3x3) neighbours misses them by more than a
+        hundredth of their range or a third of what it rises along its flatter axis, or has its minimum
+        farther than 1.5 cells away.
     """
     if loss.size == 0 or not np.isfinite(loss).any():
         return None

@@ -13,21 +13,23 @@ COSTS = ("samples", "updates", "seconds")
 
 
 def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.DataFrame:
-    """One row a trial, in their order: ``arm, seed, samples, updates, seconds, resolution``, all numbers float.
+    """One row a trial, in their order: ``arm, seed, samples, updates, seconds, resolution``, all numbers
+    float.
 
     Where there are several tuning repeats, ``repeat`` stands after the seed.
 
-    The costs are those of the first measurement that reached the goal, also where the trial diverged or failed
-    afterwards; ``resolution`` is the samples between that measurement and the one before it, within which the goal was
-    truly reached (0 at the start). A miss costs infinity and has no resolution (nan). A trial that was interrupted
-    before it reached the goal is no miss: nobody knows, and all is nan.
+    The costs are those of the first measurement that reached the goal, also where the trial diverged or
+    failed afterwards; ``resolution`` is the samples between that measurement and the one before it, within
+    which the goal was truly reached (0 at the start). A miss costs infinity and has no resolution (nan). A
+    trial that was interrupted before it reached the goal is no miss: nobody knows, and all is nan.
 
-    A goal that falls is reached at or below its value, another at or above it; a trial that starts there has reached it.
+    A goal that falls is reached at or below its value, another at or above it; a trial that starts there has
+    reached it.
 
-    Trials that stopped at a smoothed goal say themselves at which update they reached it (``goal_updates``, …): the costs are
-    those of it, and two more columns stand there: ``before``, the last measured update before it whose average had not
-    reached the goal, and ``dip``, the first measured one at which the metric itself had. Their ``seconds`` are those of the
-    whole trial in proportion to the updates.
+    Trials that stopped at a smoothed goal say themselves at which update they reached it (``goal_updates``,
+    …): the costs are those of it, and two more columns stand there: ``before``, the last measured update
+    before it whose average had not reached the goal, and ``dip``, the first measured one at which the metric
+    itself had. Their ``seconds`` are those of the whole trial in proportion to the updates.
     """
     if set(GOAL_COLUMNS) <= set(trials):
         return _as_noted(trials)
@@ -64,4 +66,6 @@ def _as_noted(trials: pd.DataFrame) -> pd.DataFrame:
         found[name] = values.where(reached | ~known, math.inf)
     before = trials["goal_before"].astype(float)
     size = (costs["samples"] / updates.where(updates > 0)).fillna(0.0)
-    return found.assign(resolution=size * (updates - before), before=before, dip=trials["goal_dip"].astype(float))
+    return found.assign(
+        resolution=size * (updates - before), before=before, dip=trials["goal_dip"].astype(float)
+    )

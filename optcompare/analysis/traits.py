@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from ..core.formatting import percent
 
 MOST_REMAINING = 0.05
-"""The share of the initial running averages that may be left at a trial's end, where they are not recalibrated."""
+"""The share of the initial running averages that may be left at a trial's end, where they are not
+recalibrated.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Traits:
         """
         if recalibrated:
             return True, (
-                f"recalibrated before each measurement, for all arms, from {self.sample}; the raw_ columns hold what the "
+                f"recalibrated before each measurement, for all arms, from {self.sample}; the raw_ columns "
+                "hold what the "
                 "averages of the training give"
             )
         if not fewest:
@@ -60,11 +63,15 @@ class Traits:
         """Which random numbers arms have in common; empty where none were drawn."""
         parts = []
         if self.dataset:
-            parts.append("what a sample of the Dataset draws follows from seed, epoch and sample, alike for all arms")
+            parts.append(
+                "what a sample of the Dataset draws follows from seed, epoch and sample, alike for all arms"
+            )
         if self.drawing:
             parts.append(
-                f"updates of {', '.join(self.drawing)} draw random numbers, such as dropout masks, from one generator a trial, "
-                "seeded alike for all arms of a seed: arms with the same batches draw the same, arms with other batch sizes "
+                f"updates of {', '.join(self.drawing)} draw random numbers, such as dropout masks, from one "
+                "generator a trial, "
+                "seeded alike for all arms of a seed: arms with the same batches draw the same, arms with "
+                "other batch sizes "
                 "draw others"
             )
         return "; ".join(parts)

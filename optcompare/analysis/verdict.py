@@ -36,12 +36,14 @@ def verdict(
     look: Look = FIRST_LOOK,
     setting: Setting = UNKNOWN,
 ) -> list[str]:
-    """Rank the arms by their samples to the goal and by their final values, with what may be claimed and what is not shown.
+    """Rank the arms by their samples to the goal and by their final values, with what may be claimed and what
+    is not shown.
 
-    First the finding, then a line for each arm (its place, the difference from the baseline with its interval, on how many
-    seeds it is better, whether that is claimed), then :func:`optcompare.analysis.limits.limits`. A difference is stated as
-    found, "seed by seed", only where :func:`optcompare.analysis.paired.pairs` claims it; means and intervals describe. Each
-    interval is of its own comparison, p is Holm's over all comparisons. With too few seeds the first line says how many it
+    First the finding, then a line for each arm (its place, the difference from the baseline with its
+    interval, on how many seeds it is better, whether that is claimed), then
+    :func:`optcompare.analysis.limits.limits`. A difference is stated as found, "seed by seed", only where
+    :func:`optcompare.analysis.paired.pairs` claims it; means and intervals describe. Each interval is of its
+    own comparison, p is Holm's over all comparisons. With too few seeds the first line says how many it
     takes. Only the arms nearest to the top have a line where there are many; the others are counted.
 
     Args:
@@ -51,12 +53,10 @@ def verdict(
         baseline: The label of the arm that the others are compared with.
         column: What is compared at the end.
         goal: What was to be reached, if anything.
-        control: The label of the rounding control: the baseline again, with gradients accumulated in other pieces.
-        margin: Differences within ±margin count as equal.
-        final: Whether final values are compared.
-        dtype: In which trials were computed.
-        look: Which look this is.
-        setting: How rates and data were chosen.
+        control: The label of the rounding control: the baseline again, with gradients accumulated in other
+        pieces. margin: Differences within ±margin count as equal. final: Whether final values are compared.
+        dtype: In which trials were computed. look: Which look this is. setting: How rates and data were
+        chosen.
 
     Returns:
         One text for each line.
@@ -89,7 +89,8 @@ def verdict(
         lines += _of_rounding(control_spread(records, trials, baseline, control, column), baseline, column)
     if len(table) and (table["same_start"] & (table["one_run_seeds"] == 0)).any():
         lines.append(
-            "All seeds start from the same weights: only the order of samples, or random draws in training, vary."
+            "All seeds start from the same weights: only the order of samples, or random draws in training, "
+            "vary."
         )
     claims = claims_of(table, tested_measures(column, goal, margin, final))
     return [*lines, *limits(workload, table, trials, claims, look, setting)]
@@ -102,7 +103,9 @@ def _why_unclaimed(table: pd.DataFrame, trials: pd.DataFrame, look: Look, final:
     varied, prefix = table[table["one_run_seeds"] == 0], "" if final else "goal_"
     if varied.empty or varied[f"{prefix}enough_seeds"].any():
         return ""
-    observation = "independent observation" if "repeat" in trials else "split" if "split" in trials else "seed"
+    observation = (
+        "independent observation" if "repeat" in trials else "split" if "split" in trials else "seed"
+    )
     return too_few(varied, f"{prefix}n", observation)
 
 
@@ -114,7 +117,9 @@ def _ends(records: pd.DataFrame, trials: pd.DataFrame, column: str, unit: str) -
     found, blown = dict[str, Ends](), blown_up(records, column)
     for arm, statuses in trials.groupby("arm", sort=False)["status"]:
         lost = int(statuses.isin(["diverged", "failed"]).sum())
-        found[str(arm)] = Ends(lost, lost_trials(statuses, unit), float(means.get(arm, math.nan)), arm in blown)
+        found[str(arm)] = Ends(
+            lost, lost_trials(statuses, unit), float(means.get(arm, math.nan)), arm in blown
+        )
     return found
 
 
@@ -122,7 +127,11 @@ def _of_rounding(spread: float, baseline: str, column: str) -> list[str]:
     if math.isnan(spread):
         return []
     if math.isinf(spread):
-        return [f"Rounding alone decides on which seeds {baseline} is lost: its rounding control is lost on others."]
+        return [
+            f"Rounding alone decides on which seeds {baseline} is lost: its rounding control is lost on "
+            "others."
+        ]
     return [
-        f"Rounding alone moves the final {column} of {baseline} by {number(spread)} on one seed (standard deviation)."
+        f"Rounding alone moves the final {column} of {baseline} by {number(spread)} on one seed (standard "
+        "deviation)."
     ]

@@ -1,4 +1,6 @@
-"""The batch-size study as a question: an arm for each batch size and optimizer, tuned alike, whose trials stop at a goal."""
+"""The batch-size study as a question: an arm for each batch size and optimizer, tuned alike, whose trials
+stop at a goal.
+"""
 
 from __future__ import annotations
 
@@ -57,17 +59,21 @@ def batch_size_study(
     progress: bool | None = None,
     track: str | Sequence[str] = (),
 ) -> Result:
-    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.
+    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best
+    learning rate.
 
     - ``goal``: as in "train_loss=0.3", by default the workload's; trials end there, or after ``max_epochs``;
-    - ``goal_window``: w, where it is reached by the mean over the samples from (1 - w)·t to (1 + w)·t; 0: by a single value;
-    - ``batch_sizes``: by default powers of two up to the training samples; ``optimizers``: each makes a curve;
-    - ``tune``: learning rates that each batch size tries, from 5 on about half of them around the best of the others.
+    - ``goal_window``: w, where it is reached by the mean over the samples from (1 - w)·t to (1 + w)·t; 0: by
+      a single value;
+    - ``batch_sizes``: by default powers of two up to the training samples; ``optimizers``: each makes a
+      curve;
+    - ``tune``: learning rates that each batch size tries, from 5 on about half of them around the best of the
+      others.
 
-    The rest is as in :func:`optcompare.compare`. Once all trials have ended, the updates of all batch sizes are timed in
-    turn. ``result.recommendation()`` says in words what to take, ``result.scaling()`` holds the curves,
-    ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are written beside the run, as ``scaling.csv``
-    and ``scaling.png``.
+    The rest is as in :func:`optcompare.compare`. Once all trials have ended, the updates of all batch sizes
+    are timed in turn. ``result.recommendation()`` says in words what to take, ``result.scaling()`` holds the
+    curves, ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are written beside the run,
+    as ``scaling.csv`` and ``scaling.png``.
     """
     plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
     prepared = prepare_study(
@@ -92,7 +98,9 @@ def batch_size_study(
         plugins=plugins,
     )
     directory = None if out is None else Path(out)
-    how = How(track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor)
+    how = How(
+        track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor
+    )
     result = watched(prepared, how, observer, progress, lambda how: execute(prepared, directory, how))
     if directory is not None and result.status != "interrupted":
         save_scaling(result, directory, ["png"])
@@ -144,11 +152,14 @@ def rising(sizes: Sequence[int] | None, n: int, workload: str) -> list[int]:
         return [2**power for power in range(n.bit_length())]
     wrong = [size for size in sizes if not (isinstance(size, int) and size >= 1)]
     if wrong or not sizes:
-        raise ComparisonError(f"batch sizes are whole numbers from 1 on, got {', '.join(map(repr, wrong)) or 'none'}")
+        raise ComparisonError(
+            f"batch sizes are whole numbers from 1 on, got {', '.join(map(repr, wrong)) or 'none'}"
+        )
     large = [size for size in sizes if size > n]
     if large:
         raise ComparisonError(
-            f"--batch-sizes: {', '.join(map(str, large))} is more than the {n} training samples of {workload}; the largest "
+            f"--batch-sizes: {', '.join(map(str, large))} is more than the {n} training samples of "
+            f"{workload}; the largest "
             f"batch is {n}"
         )
     return sorted(dict.fromkeys(sizes))

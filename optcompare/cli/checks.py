@@ -27,15 +27,24 @@ Examples:
 @click.option(
     "--trials",
     metavar="K|all",
-    help="Trials to train again; 0: none; all: also plans the batches of all seeds again, where a sample of many is the "
+    help="Trials to train again; 0: none; all: also plans the batches of all seeds again, where a sample of "
+    "many is the "
     "default.  [default: up to 3 that take 30 s together]",
 )
-@click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run.")
+@click.option(
+    "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run."
+)
 @TRUST
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
 @click.pass_context
 def verify(
-    ctx: click.Context, /, directory: Path, trials: str | None, plugin: tuple[str, ...], trust: bool, as_json: bool
+    ctx: click.Context,
+    /,
+    directory: Path,
+    trials: str | None,
+    plugin: tuple[str, ...],
+    trust: bool,
+    as_json: bool,
 ) -> None:
     """Checks that a run directory holds what the run would give again.
 
@@ -47,14 +56,16 @@ def verify(
     What it executes: installed plugins, and of the files and packages that the run
     names those that you named on a command line before, unchanged since; others are
     listed, with exit code 2, unless --trust or --plugin says to execute them.
-    """  # fmt: skip
+    """
     from ..verification.verify import verify as checks
     from .options import sample_size
     from .terminal import Reporter
 
     size, seconds = (3, 30.0) if trials is None else (sample_size(trials), math.inf)
     say = Reporter(quiet=as_json)
-    _report_findings(ctx, say, lambda advanced: checks(directory, size, plugin, advanced, trust, seconds), as_json)
+    _report_findings(
+        ctx, say, lambda advanced: checks(directory, size, plugin, advanced, trust, seconds), as_json
+    )
 
 
 @click.command(
@@ -70,7 +81,7 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.
     It executes the plugin.
-    """  # fmt: skip
+    """
     from ..verification.plugin_checks import check as checks
     from .terminal import Reporter
 

@@ -1,4 +1,6 @@
-"""Tables of text that are not wider than a terminal, with nothing cut: titles and names wrap, then columns move below."""
+"""Tables of text that are not wider than a terminal, with nothing cut: titles and names wrap, then columns
+move below.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ def fitted(
 ) -> list[tuple[list[str], list[str]]]:
     """Lay a table out in at most some columns of characters.
 
-    Where it is too wide, titles are wrapped at spaces, then the names in the first column; columns that do not fit even
-    then come in further blocks below, each with the names again.
+    Where it is too wide, titles are wrapped at spaces, then the names in the first column; columns that do
+    not fit even then come in further blocks below, each with the names again.
 
     Args:
         header: A title for each column.
@@ -40,7 +42,10 @@ def fitted(
     natural = [max(cell_len(row[i]) for row in table) for i in range(len(header))]
     if _sum(natural) <= width:
         return [_block(table, range(len(header)), natural)]
-    narrow = [max(_longest_word(table[0][i]), *(cell_len(row[i]) for row in table[1:]), 1) for i in range(len(header))]
+    narrow = [
+        max(_longest_word(table[0][i]), *(cell_len(row[i]) for row in table[1:]), 1)
+        for i in range(len(header))
+    ]
     names = min(natural[0], max(width // 5, 14))
     rest = width - names - GAP
     least = [names, *(min(each, rest) for each in narrow[1:])]
@@ -115,7 +120,9 @@ def wrap(text: str, width: int, indent: int = 0, words: bool = False) -> list[st
 
 
 def _cut(line: str, width: int) -> int:
-    """How many characters of a line fit, up to a finer break where there is one in the second half of them."""
+    """How many characters of a line fit, up to a finer break where there is one in the second half of
+    them.
+    """
     most = max(i for i in range(1, len(line)) if cell_len(line[:i]) <= width or i == 1)
     finer = max(line.rfind(mark, 0, most) for mark in _FINER) + 1
     return finer if finer > most / 2 else most

@@ -1,4 +1,6 @@
-"""The lists of what is registered: strategies, optimizers, workloads and the like, and the plugins that add them."""
+"""The lists of what is registered: strategies, optimizers, workloads and the like, and the plugins that add
+them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ from ..interfaces.optimizer import hyperparameters
 if TYPE_CHECKING:
     from ..registry.manager import Entry, PluginInfo
 
-_IMPLEMENTATION = {"foreach", "fused", "capturable", "differentiable", "maximize"}  # of torch.optim: say how, not what
+_IMPLEMENTATION = {
+    "foreach",
+    "fused",
+    "capturable",
+    "differentiable",
+    "maximize",
+}  # of torch.optim: say how, not what
 
 
 def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:
@@ -51,4 +59,8 @@ def print_plugins(plugins: Sequence[PluginInfo], entries: Mapping[str, Mapping[s
             if (names := [entry.name for entry in all_.values() if entry.plugin == plugin.name])
         ]
         version = f" {plugin.version}" if plugin.version else ""
-        out.print(Text.assemble((plugin.name, "bold"), f"{version}  {plugin.source}  {'; '.join(adds) or 'observer'}"))
+        out.print(
+            Text.assemble(
+                (plugin.name, "bold"), f"{version}  {plugin.source}  {'; '.join(adds) or 'observer'}"
+            )
+        )

@@ -29,6 +29,8 @@ def arm_colours(texts: Sequence[str]) -> dict[str, str]:
         if not (arm and equals):
             raise ComparisonError(f"--color takes ARM=#hex, such as 'full=#0072B2', got '{text}'")
         if not re.fullmatch(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})", colour):
-            raise ComparisonError(f"--color {arm}: '{colour}' is no colour; write it as #RRGGBB, such as #0072B2")
+            raise ComparisonError(
+                f"--color {arm}: '{colour}' is no colour; write it as #RRGGBB, such as #0072B2"
+            )
         found[arm] = colour if len(colour) == 7 else "#" + "".join(2 * digit for digit in colour[1:])
     return found

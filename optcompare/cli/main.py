@@ -20,9 +20,16 @@ from .run import run
 from .scaling import scaling
 
 _OF_THE_MACHINE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENOMEM,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENOMEM,
     getattr(errno, "EDQUOT", errno.ENOSPC),
-}  # fmt: skip
+}
 """Errors of the machine rather than of this program: they are one line."""
 
 
@@ -32,7 +39,9 @@ _OF_THE_MACHINE = {
 )
 @click.version_option(package_name="optcompare", message="optcompare %(version)s")
 def cli() -> None:
-    """Compares ways of feeding data to the optimizer: same initial weights, same order of samples, one plot."""
+    """Compares ways of feeding data to the optimizer: same initial weights, same order of samples, one
+    plot.
+    """
 
 
 for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins):
@@ -42,7 +51,9 @@ for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins
 def main(arguments: list[str] | None = None) -> None:
     """The whole command: expected errors are one line and exit code 2, anything else keeps its traceback."""
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, by name_missing_glyphs
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # as of a home that may only be read, or no bold font
+    logging.getLogger("matplotlib").setLevel(
+        logging.ERROR
+    )  # as of a home that may only be read, or no bold font
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -75,7 +86,9 @@ def _code(arguments: list[str] | None) -> int:
     except OptcompareError as error:
         return _complain(str(error))
     except MemoryError as error:
-        return _complain(f"out of memory: {explain(error)}; give fewer --jobs, a smaller --chunk or less data")
+        return _complain(
+            f"out of memory: {explain(error)}; give fewer --jobs, a smaller --chunk or less data"
+        )
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
             raise
@@ -87,8 +100,9 @@ def _code(arguments: list[str] | None) -> int:
 
 
 def process() -> None:
-    """The entry point of the installed command: SIGTERM and SIGHUP interrupt it as Ctrl-C does, and once the exit code is
-    known, none of them changes it."""
+    """The entry point of the installed command: SIGTERM and SIGHUP interrupt it as Ctrl-C does, and once the
+    exit code is known, none of them changes it.
+    """
     for number in ending_signals()[1:]:
         signal.signal(number, _interrupted)
     try:

@@ -89,15 +89,20 @@ The strategy `{name}:BATCH_SIZE` for optcompare.
     optcompare check {module}
     optcompare run --strategies full,mini,{name}:2
 
-Once it is installed, `optcompare list strategies` shows it; without installing it, add `--plugin {module}.py`.
+Once it is installed, `optcompare list strategies` shows it; without installing it, add
+`--plugin {module}.py`.
 """
 
 
 def new_plugin(name: str, directory: Path) -> list[Path]:
-    """Writes ``directory/optcompare-NAME``, and returns its files; raises :class:`PluginError` for what is no name."""
+    """Writes ``directory/optcompare-NAME``, and returns its files; raises :class:`PluginError` for what is no
+    name.
+    """
     module = f"optcompare_{name.replace('-', '_')}"
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
-        raise PluginError(f"a plugin's name is lower-case words joined by '-', such as large-first; got '{name}'")
+        raise PluginError(
+            f"a plugin's name is lower-case words joined by '-', such as large-first; got '{name}'"
+        )
     root = directory / f"optcompare-{name}"
     refuse_occupied(root)
     words = {"name": name, "module": module, "cls": "".join(part.capitalize() for part in name.split("-"))}

@@ -13,7 +13,8 @@ _MORE_SEEDS = 2
 
 
 def next_steps(result: Result, directory: Path) -> list[str]:
-    """Name the next commands, one a line: draw another figure, open a page, add seeds; of an interrupted run, continue it.
+    """Name the next commands, one a line: draw another figure, open a page, add seeds; of an interrupted run,
+    continue it.
 
     Args:
         result: What the run left.

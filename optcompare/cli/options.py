@@ -21,17 +21,51 @@ if TYPE_CHECKING:
 UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
 _AS_GIVEN = (
-    *_MACHINE, "workload", "tune", "tune_seeds", "tune_repeats", "lr_scaling", "schedule", "clip", "goal", "baseline",
-    "control", "margin", "measure", "plane", "chunk", "eval_chunk", "diagnose_every", "recalibrate", "split_seeds",
-)  # fmt: skip
+    *_MACHINE,
+    "workload",
+    "tune",
+    "tune_seeds",
+    "tune_repeats",
+    "lr_scaling",
+    "schedule",
+    "clip",
+    "goal",
+    "baseline",
+    "control",
+    "margin",
+    "measure",
+    "plane",
+    "chunk",
+    "eval_chunk",
+    "diagnose_every",
+    "recalibrate",
+    "split_seeds",
+)
 _FREE_WITH_CONFIG = {
-    "config", "metric", "out", "formats", "plugin", "dry_run", "quiet", "as_json", "wide", "memory", "verbose", "checkpoint",
-    "keep_states", "jobs", "executor", "track", "trust",
-}  # fmt: skip
+    "config",
+    "metric",
+    "out",
+    "formats",
+    "plugin",
+    "dry_run",
+    "quiet",
+    "as_json",
+    "wide",
+    "memory",
+    "verbose",
+    "checkpoint",
+    "keep_states",
+    "jobs",
+    "executor",
+    "track",
+    "trust",
+}
 
 
 def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]:
-    """One rehearsed comparison for each workload, all before anything is trained; ``given``: options on the line."""
+    """One rehearsed comparison for each workload, all before anything is trained; ``given``: options on the
+    line.
+    """
     if options["config"] is not None:
         return [_prepare_again(options, given)]
     items = list_items(options["workload"])
@@ -44,17 +78,38 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
     for name, labels in zip(names, arms, strict=True):
         if labels != arms[0]:
             raise ComparisonError(
-                f"several workloads need the same arms, and {names[0]} has {arms[0]}, but {name} {labels}; write batch "
+                f"several workloads need the same arms, and {names[0]} has {arms[0]}, but {name} {labels}; "
+                "write batch "
                 "sizes out, such as mini:32"
             )
     return prepared
 
 
 _FREE_WITH_RESUME = {
-    "resume", "force", "metric", "epochs", "updates", "samples", "seeds", "strategies", "optimizers", "formats", "plugin",
-    "dry_run", "quiet", "as_json", "wide", "memory", "verbose", "checkpoint", "keep_states", "jobs", "executor", "track",
+    "resume",
+    "force",
+    "metric",
+    "epochs",
+    "updates",
+    "samples",
+    "seeds",
+    "strategies",
+    "optimizers",
+    "formats",
+    "plugin",
+    "dry_run",
+    "quiet",
+    "as_json",
+    "wide",
+    "memory",
+    "verbose",
+    "checkpoint",
+    "keep_states",
+    "jobs",
+    "executor",
+    "track",
     "trust",
-}  # fmt: skip
+}
 
 
 def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
@@ -112,7 +167,9 @@ def prepare_scaling(options: dict[str, Any]) -> Prepared:
         optimizers=[options["optimizers"]],
         tune_range=_range(options["tune_range"]),
         seeds=seed_list(options["seeds"], options["first_seed"]),
-        plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
+        plugins=tuple(
+            str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]
+        ),
         **{
             name: options[name]
             for name in (
@@ -135,19 +192,25 @@ def _batch_sizes(text: str | None) -> list[int] | None:
     parts = [part.strip() for part in text.split(",")]
     for part in parts:
         if not part.isdecimal() or part.strip("0") == "":
-            raise ComparisonError(f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part}'")
+            raise ComparisonError(
+                f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part}'"
+            )
     return [whole_of_text("--batch-sizes", part) for part in parts]
 
 
 def tells_programs(options: dict[str, Any]) -> bool:
-    """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json wants it too."""
+    """Whether a tracker has the standard output to itself; raises for one that is not there, or where --json
+    wants it too.
+    """
     if not options["track"]:
         return False
     from ..core.named_code import NamedCode, keys
     from ..registry.manager import Registry
 
     named = keys(NamedCode(name, "plugin") for name in options["plugin"])
-    registry = Registry.load(options["plugin"], kind="trackers", hookless=named)  # a saved comparison may need them
+    registry = Registry.load(
+        options["plugin"], kind="trackers", hookless=named
+    )  # a saved comparison may need them
     names = [text.partition(":")[0] for text in options["track"]]
     prints = [name for name in names if getattr(registry.find("trackers", name).factory, "prints", False)]
     if prints and options["as_json"]:
@@ -201,7 +264,9 @@ def sample_size(text: str) -> int | None:
 
 
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
-    """Where each comparison is written: ``out``, or where there are several workloads, a directory for each in it."""
+    """Where each comparison is written: ``out``, or where there are several workloads, a directory for each
+    in it.
+    """
     labels = [one.setup.comparison.workload.label for one in prepared]
     whole = out or default_directory("+".join(labels))
     refuse_occupied(whole)
@@ -209,7 +274,9 @@ def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:
         return [whole]
     names = [safe_name(label) for label in labels]
     if len(set(names)) < len(names):
-        raise ComparisonError(f"each workload needs a directory of its own; {', '.join(labels)} would share one")
+        raise ComparisonError(
+            f"each workload needs a directory of its own; {', '.join(labels)} would share one"
+        )
     return [whole / name for name in names]
 
 
@@ -222,7 +289,9 @@ def _prepare_again(options: dict[str, Any], given: Sequence[str]) -> Prepared:
     fixed = [name for name in given if name not in _FREE_WITH_CONFIG]
     if fixed:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
-        raise ComparisonError(f"--config fixes the whole comparison; leave out {names}, or leave out --config")
+        raise ComparisonError(
+            f"--config fixes the whole comparison; leave out {names}, or leave out --config"
+        )
     comparison = Comparison.from_json(read_config(options["config"]))
     registry = load_registry(comparison, options["config"], options["plugin"], trust=options["trust"])
     return prepare_again(registry, dataclasses.replace(comparison, plugins=registry.named))
@@ -238,7 +307,9 @@ def _prepare(options: dict[str, Any]) -> Prepared:
         budget=one_budget({unit: options[unit] for unit in UNITS}),
         seeds=seed_list(options["seeds"], options["first_seed"]),
         order=None,
-        plugins=tuple(str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]),
+        plugins=tuple(
+            str(Path(name).resolve()) if name.endswith(".py") else name for name in options["plugin"]
+        ),
         strategies=[options["strategies"]],
         optimizers=[options["optimizers"]],
         diagnostics=[options["diagnostics"]] if options["diagnostics"] else [],

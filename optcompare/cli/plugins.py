@@ -21,7 +21,9 @@ KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "p
     epilog="\b\nExample:\n  optcompare new-plugin large-first",
 )
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]"
+)
 def new_plugin(name: str, out: Path) -> None:
     """Writes an installable package with a strategy, a test and a README, to begin with."""
     from .new_plugin import new_plugin as written
@@ -33,12 +35,14 @@ def new_plugin(name: str, out: Path) -> None:
 @click.command(
     "list",
     short_help="Lists strategies, workloads, optimizers and more.",
-    epilog="\b\nExamples:\n  optcompare list\n  optcompare list strategies\n  optcompare list optimizers --plugin mine.py",
+    epilog="\b\nExamples:\n  optcompare list\n  optcompare list strategies\n  optcompare list optimizers "
+    "--plugin mine.py",
 )
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
-    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with their parameters.
+    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with
+    their parameters.
 
     It executes installed plugins and what --plugin names.
     """

@@ -30,7 +30,8 @@ Examples:
 @click.option(
     "--figure",
     metavar="NAME",
-    help=f"{', '.join(FIGURES)}; or a panel: batch_size, noise_scale, grad_cosine, sharpness, plane, or a plugin's.  "
+    help=f"{', '.join(FIGURES)}; or a panel: batch_size, noise_scale, grad_cosine, sharpness, plane, or a "
+    "plugin's.  "
     "[default: the comparison plot]",
 )
 @click.option("--x", type=Nearest(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
@@ -38,7 +39,10 @@ Examples:
     "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
 )
 @click.option(
-    "--width", type=float, metavar="INCHES", help="3.4 is a column of a paper.  [default: 10 for the loss, else 7]"
+    "--width",
+    type=float,
+    metavar="INCHES",
+    help="3.4 is a column of a paper.  [default: 10 for the loss, else 7]",
 )
 @click.option("--dpi", type=float, metavar="DOTS", help="Dots an inch of PNG files.  [default: 300]")
 @click.option(
@@ -47,14 +51,26 @@ Examples:
     help="What loss and final show: valid_accuracy, any measured column.  [default: losses]",
 )
 @click.option(
-    "--caption/--no-caption", default=True, help="Without: explanations are a text beside the figure, FIGURE.txt."
+    "--caption/--no-caption",
+    default=True,
+    help="Without: explanations are a text beside the figure, FIGURE.txt.",
 )
-@click.option("--label", "labels", multiple=True, metavar="NEW=ARM", help="Renames an arm; may be given several times.")
 @click.option(
-    "--color", "colours", multiple=True, metavar="ARM=#HEX", help="An arm's colour; may be given several times."
+    "--label", "labels", multiple=True, metavar="NEW=ARM", help="Renames an arm; may be given several times."
 )
-@click.option("--table", type=Nearest(TABLES), help="Prints the summary as a table instead; csv: every column.")
-@click.option("--wide", is_flag=True, help="All columns of the summary, and how final values spread over seeds.")
+@click.option(
+    "--color",
+    "colours",
+    multiple=True,
+    metavar="ARM=#HEX",
+    help="An arm's colour; may be given several times.",
+)
+@click.option(
+    "--table", type=Nearest(TABLES), help="Prints the summary as a table instead; csv: every column."
+)
+@click.option(
+    "--wide", is_flag=True, help="All columns of the summary, and how final values spread over seeds."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -63,7 +79,10 @@ Examples:
     help="Where files are written, as RUN-FIGURE.png; no run directory.  [default: the current directory]",
 )
 @click.option(
-    "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin with panels; may be given several times."
+    "--plugin",
+    multiple=True,
+    metavar="FILE.py|MODULE",
+    help="A plugin with panels; may be given several times.",
 )
 def report(directories: tuple[Path, ...], **options: Any) -> None:
     """Draws figures and prints tables from run directories, without training.
@@ -99,12 +118,14 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     asked = asked or not options["caption"]
     if "html" in formats and asked:
         raise click.UsageError(
-            "--format html makes a page of the whole comparison; leave out --figure, --x, --width, --metric, --dpi and "
+            "--format html makes a page of the whole comparison; leave out --figure, --x, --width, "
+            "--metric, --dpi and "
             "--no-caption"
         )
     if options["x"] is not None and figure is None:
         raise click.UsageError(
-            f"--x is for one figure, and the comparison plot has three axes; add --figure loss --x {options['x']}"
+            "--x is for one figure, and the comparison plot has three axes; add --figure loss --x "
+            f"{options['x']}"
         )
     dpi = PRINT_DPI if options["dpi"] is None else options["dpi"]
     paper = Paper(options["width"], options["caption"], dpi, options["metric"])
@@ -121,7 +142,9 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
         click.echo("\n\n".join(summary_as(options["table"], result, options["wide"]) for result in results))
         return
     name_missing_glyphs(results)
-    names = names_of_runs([paths for _, paths in loaded], [result.comparison.workload.label for result in results])
+    names = names_of_runs(
+        [paths for _, paths in loaded], [result.comparison.workload.label for result in results]
+    )
     written = save_figures(results, figure, options["out"], formats, options["x"], paper=paper, runs=names)
     say = Reporter(quiet=False, wide=options["wide"])
     if figure is None:  # after what may be refused

@@ -8,7 +8,17 @@ from typing import Any
 
 import click
 
-from .runs import MACHINE, MEASURING, OUTPUT, TRUST, exit_code, result_as_json, run_one, show_plans, with_options
+from .runs import (
+    MACHINE,
+    MEASURING,
+    OUTPUT,
+    TRUST,
+    exit_code,
+    result_as_json,
+    run_one,
+    show_plans,
+    with_options,
+)
 
 EXAMPLES = """\b
 Examples:
@@ -37,7 +47,8 @@ Examples:
     default="sgd",
     show_default=True,
     metavar="LIST",
-    help="Crossed with every strategy that has no @optimizer: sgd:momentum=0.9, adam, any installed package's by its path, as "
+    help="Crossed with every strategy that has no @optimizer: sgd:momentum=0.9, adam, any installed "
+    "package's by its path, as "
     "in pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME.",
 )
 @click.option(
@@ -64,7 +75,8 @@ Examples:
     default="none",
     show_default=True,
     metavar="SPEC",
-    help="Changes the rate along the budget: step, step:gamma=0.2, cosine, warmup-cosine; or sgd:schedule=cosine.",
+    help="Changes the rate along the budget: step, step:gamma=0.2, cosine, warmup-cosine; or "
+    "sgd:schedule=cosine.",
 )
 @click.option(
     "--clip",
@@ -76,20 +88,26 @@ Examples:
     "--tune",
     type=int,
     metavar="N",
-    help="Learning rates that every arm tries first, from 5 on about half of them around the best of the others; the best is "
+    help="Learning rates that every arm tries first, from 5 on about half of them around the best of the "
+    "others; the best is "
     "reported.",
 )
 @click.option(
-    "--tune-range", metavar="LO,HI", help="Range of the first.  [default: a thirtieth to thirty times the rate]"
+    "--tune-range",
+    metavar="LO,HI",
+    help="Range of the first.  [default: a thirtieth to thirty times the rate]",
 )
-@click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
+@click.option(
+    "--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone."
+)
 @click.option(
     "--tune-repeats",
     type=int,
     default=1,
     show_default=True,
     metavar="K",
-    help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From K = 5 on, intervals "
+    help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From "
+    "K = 5 on, intervals "
     "include what tuning leaves to chance.",
 )
 @click.option(
@@ -97,8 +115,12 @@ Examples:
     metavar="COLUMN",
     help="What the plot shows: valid_accuracy, any measured column.  [default: validation and training loss]",
 )
-@click.option("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
-@click.option("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
+@click.option(
+    "--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached."
+)
+@click.option(
+    "--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]"
+)
 @click.option(
     "--control",
     is_flag=True,
@@ -108,10 +130,15 @@ Examples:
     "--margin",
     type=float,
     metavar="DIFFERENCE",
-    help="Final values that differ by less count as equal, which is tested.  [default: equality is not claimed]",
+    help="Final values that differ by less count as equal, which is tested.  [default: equality is not "
+    "claimed]",
 )
-@click.option("--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions.")
-@click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
+@click.option(
+    "--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions."
+)
+@click.option(
+    "--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds."
+)
 @click.option(
     "--split-seeds",
     type=int,
@@ -120,7 +147,9 @@ Examples:
     metavar="K",
     help="Splits the workload's data K times into sets of the same sizes; the i-th seed takes split i mod K.",
 )
-@click.option("--epochs", type=int, help="Budget of each trial: passes over the data.  [default: the workload's]")
+@click.option(
+    "--epochs", type=int, help="Budget of each trial: passes over the data.  [default: the workload's]"
+)
 @click.option("--updates", type=int, help="Budget of each trial: optimizer steps.")
 @click.option("--samples", type=int, help="Budget of each trial: training samples.")
 @click.option("--seconds", type=float, help="Budget of each trial: seconds of its own training.")
@@ -133,12 +162,15 @@ Examples:
     help="Measurements of every arm per epoch; 0: only before and after.",
 )
 @click.option(
-    "--plane", is_flag=True, help="Keeps the first seed's weights at every measurement, and draws each arm's path."
+    "--plane",
+    is_flag=True,
+    help="Keeps the first seed's weights at every measurement, and draws each arm's path.",
 )
 @click.option(
     "--diagnostics",
     metavar="LIST",
-    help="Further columns of the records: grad_norm, noise_scale:rows=512, sharpness, …; see optcompare list diagnostics.",
+    help="Further columns of the records: grad_norm, noise_scale:rows=512, sharpness, …; see optcompare "
+    "list diagnostics.",
 )
 @click.option(
     "--diagnose-every",
@@ -155,14 +187,18 @@ Examples:
     help="Rows in one forward pass; larger batches accumulate gradients.  [default: 4 MiB of input]",
 )
 @click.option("--eval-chunk", type=int, metavar="ROWS", help="The same for evaluation.")
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again.")
+@click.option(
+    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again."
+)
 @click.option(
     "--resume",
     type=click.Path(path_type=Path),
     metavar="DIR",
     help="Goes on with a run that was stopped, or extends one by --seeds, --epochs or more --strategies.",
 )
-@click.option("--force", is_flag=True, help="Resumes even if versions, data or sources changed; the run records it.")
+@click.option(
+    "--force", is_flag=True, help="Resumes even if versions, data or sources changed; the run records it."
+)
 @TRUST
 @click.option(
     "--checkpoint",
@@ -180,7 +216,9 @@ Examples:
     help="Final states to keep, from which --resume --epochs trains on; 0: none.",
 )
 @with_options(*MEASURING, *MACHINE, *OUTPUT)
-@click.option("--wide", is_flag=True, help="Prints all columns of the summary, and how final values spread over seeds.")
+@click.option(
+    "--wide", is_flag=True, help="Prints all columns of the summary, and how final values spread over seeds."
+)
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
     """Trains every strategy from the same weights in the same order, and draws one comparison plot.
@@ -193,7 +231,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     line names. Of those that a saved comparison names (--config, --resume, also with
     --dry-run) only what you named on a command line before, and is unchanged; else it
     lists them and exits with 2, unless --trust or --plugin says to execute them.
-    """  # fmt: skip
+    """
     from ..report.figures import save_across
     from .options import (
         check_known_metric,
@@ -207,8 +245,12 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     from .terminal import Reporter
 
     formats = plot_formats(options["formats"])
-    given = [name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE]
-    say = Reporter(quiet=options["quiet"] or options["as_json"], aside=tells_programs(options), wide=options["wide"])
+    given = [
+        name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+    ]
+    say = Reporter(
+        quiet=options["quiet"] or options["as_json"], aside=tells_programs(options), wide=options["wide"]
+    )
     earlier = None
     if options["memory"] is not None:
         check_memory(options["memory"])

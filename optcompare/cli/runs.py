@@ -1,4 +1,6 @@
-"""What the commands that train share: options, plans, a comparison's run, what is printed of it, the exit code."""
+"""What the commands that train share: options, plans, a comparison's run, what is printed of it, the exit
+code.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ MACHINE = (
     ),
     click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True),
     click.option(
-        "--autocast", metavar="DTYPE", help="bfloat16: for forward passes, weights staying in float32.  [default: none]"
+        "--autocast",
+        metavar="DTYPE",
+        help="bfloat16: for forward passes, weights staying in float32.  [default: none]",
     ),
     click.option(
         "--deterministic/--no-deterministic",
@@ -33,31 +37,38 @@ MACHINE = (
         show_default=True,
         help="Deterministic algorithms where there are some; where there are none, that is said.",
     ),
-    click.option("--threads", type=int, default=1, show_default=True, metavar="T", help="CPU threads of a trial."),
+    click.option(
+        "--threads", type=int, default=1, show_default=True, metavar="T", help="CPU threads of a trial."
+    ),
     click.option(
         "--trainer",
         type=click.Choice(["auto", "loop", "lanes"]),
         default="auto",
         show_default=True,
-        help="loop: one trial after another; lanes: many trials in one vectorized program; auto: lanes where faster.",
+        help="loop: one trial after another; lanes: many trials in one vectorized program; auto: lanes "
+        "where faster.",
     ),
     click.option(
         "--memory",
         metavar="SIZE",
         help="Memory limit for vectorized trials (lanes): 4GB, or 25% of what is free.  [default: 50%]",
     ),
-    click.option("--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]"),
+    click.option(
+        "--jobs", type=int, metavar="N", help="Trials at once, each in a process of its own.  [default: 1]"
+    ),
     click.option(
         "--executor",
         metavar="NAME[:ADDRESS]",
-        help="Where trials are trained: processes (with --jobs), ray, or a plugin's.  [default: this process]",
+        help="Where trials are trained: processes (with --jobs), ray, or a plugin's.  [default: this "
+        "process]",
     ),
 )
 MEASURING = (
     click.option(
         "--recalibrate/--no-recalibrate",
         default=None,
-        help="Computes BatchNorm's running averages anew before each measurement, on a copy, for all arms.  [default: where "
+        help="Computes BatchNorm's running averages anew before each measurement, on a copy, for all arms.  "
+        "[default: where "
         "more than 5% of their initial values would be left]",
     ),
 )
@@ -77,16 +88,22 @@ OUTPUT = (
         help="Of the plot: png,svg,pdf; html: a page.",
     ),
     click.option(
-        "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load; may be given several times."
+        "--plugin",
+        multiple=True,
+        metavar="FILE.py|MODULE",
+        help="A plugin to load; may be given several times.",
     ),
     click.option(
-        "--dry-run", is_flag=True, help="Shows arms, trials, updates and an estimate of the time; trains nothing."
+        "--dry-run",
+        is_flag=True,
+        help="Shows arms, trials, updates and an estimate of the time; trains nothing.",
     ),
     click.option(
         "--track",
         multiple=True,
         metavar="NAME[:ADDRESS]",
-        help="Tells a tracker: tensorboard, mlflow:sqlite:///runs/mlflow.db, jsonl, …; may be given several times.",
+        help="Tells a tracker: tensorboard, mlflow:sqlite:///runs/mlflow.db, jsonl, …; may be given several "
+        "times.",
     ),
     click.option("--verbose", "-v", is_flag=True, help="Shows which trainer runs which trials, and why."),
     click.option("--quiet", is_flag=True, help="Prints the path of the plot alone."),
@@ -97,7 +114,8 @@ OUTPUT = (
 TRUST = click.option(
     "--trust",
     is_flag=True,
-    help="Executes the files and packages that the saved comparison names, also those that you have not named before.",
+    help="Executes the files and packages that the saved comparison names, also those that you have not "
+    "named before.",
 )
 
 
@@ -108,7 +126,9 @@ class Nearest(click.Choice[str]):
         """Click's message with a suggestion."""
         from ..core.parameters import suggestion
 
-        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + suggestion(str(value), self.choices)
+        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + suggestion(
+            str(value), self.choices
+        )
 
 
 def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -123,7 +143,11 @@ def with_options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def show_plans(
-    prepared: Sequence[Prepared], say: Reporter, as_json: bool, memory: str | None = None, jobs: int | None = None
+    prepared: Sequence[Prepared],
+    say: Reporter,
+    as_json: bool,
+    memory: str | None = None,
+    jobs: int | None = None,
 ) -> None:
     """What would be trained, and an estimate of how long it takes."""
     from ..core.bounds import MOST_JOBS, whole
@@ -145,9 +169,16 @@ def show_plans(
 
 
 def run_one(
-    prepared: Prepared, out: Path, say: Reporter, formats: list[str], options: dict[str, Any], earlier: Earlier | None
+    prepared: Prepared,
+    out: Path,
+    say: Reporter,
+    formats: list[str],
+    options: dict[str, Any],
+    earlier: Earlier | None,
 ) -> Result:
-    """Trains a comparison, or goes on with an earlier run of it; prints its question, its progress and its result."""
+    """Trains a comparison, or goes on with an earlier run of it; prints its question, its progress and its
+    result.
+    """
     from ..execution.run import How, execute, go_on
     from .options import state_bytes
 
@@ -168,7 +199,9 @@ def run_one(
             executor=options["executor"],
         )
         force = options["force"]
-        result = execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
+        result = (
+            execute(prepared, out, how) if earlier is None else go_on(prepared, earlier, how, force=force)
+        )
     warn(prepared.registry.warnings[known:])
     name_missing_glyphs([result])
     if result.is_finished_study:
@@ -200,12 +233,19 @@ def name_missing_glyphs(results: Sequence[Result]) -> None:
 
     comparisons = [result.comparison for result in results]
     names = [
-        text for one in comparisons for text in (one.workload.label, one.goal or "", *(arm.label for arm in one.arms))
+        text
+        for one in comparisons
+        for text in (one.workload.label, one.goal or "", *(arm.label for arm in one.arms))
     ]
     missing = without_glyphs(names)
     if missing:
         shown = missing if len(missing) <= 20 else f"{missing[:20]}…"
-        warn([f"no installed font has {shown}: pictures show boxes; install one that does, such as Noto Sans CJK"])
+        warn(
+            [
+                f"no installed font has {shown}: pictures show boxes; install one that does, such as Noto "
+                "Sans CJK"
+            ]
+        )
 
 
 def _tell(line: str) -> None:

@@ -28,7 +28,9 @@ Examples:
     help="What each trial trains to.  [default: the workload's; digits: train_loss=0.3]",
 )
 @click.option(
-    "--batch-sizes", metavar="B,B,…", help="Samples in an update.  [default: powers of two up to the training samples]"
+    "--batch-sizes",
+    metavar="B,B,…",
+    help="Samples in an update.  [default: powers of two up to the training samples]",
 )
 @click.option("--optimizers", default="sgd", show_default=True, metavar="LIST", help="Each makes a curve.")
 @click.option(
@@ -37,12 +39,17 @@ Examples:
     default=8,
     show_default=True,
     metavar="N",
-    help="Learning rates that each batch size tries; from 5 on, about half of them around the best of the others.",
+    help="Learning rates that each batch size tries; from 5 on, about half of them around the best of the "
+    "others.",
 )
 @click.option(
-    "--tune-range", metavar="LO,HI", help="Range of the first.  [default: a thirtieth to thirty times the rate · √B]"
+    "--tune-range",
+    metavar="LO,HI",
+    help="Range of the first.  [default: a thirtieth to thirty times the rate · √B]",
 )
-@click.option("--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone.")
+@click.option(
+    "--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone."
+)
 @click.option(
     "--max-epochs",
     type=int,
@@ -57,14 +64,20 @@ Examples:
     default=GOAL_WINDOW,
     show_default=True,
     metavar="W",
-    help="The goal is reached where the mean from 1-W to 1+W times the samples has reached it; 0: where a single value has.",
+    help="The goal is reached where the mean from 1-W to 1+W times the samples has reached it; 0: where a "
+    "single value has.",
 )
-@click.option("--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions.")
-@click.option("--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds.")
+@click.option(
+    "--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions."
+)
+@click.option(
+    "--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds."
+)
 @with_options(*MEASURING, *MACHINE, *OUTPUT)
 @click.pass_context
 def scaling(ctx: click.Context, /, **options: Any) -> None:
-    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best learning rate.
+    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best
+    learning rate.
 
     The goal is reached where the mean over a window of samples reaches it
     (--goal-window). Trials are measured every max(B, N/16) samples, at every update
@@ -78,7 +91,7 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
 
     What it executes: installed plugins, and the files and packages that the command
     line names.
-    """  # fmt: skip
+    """
     from .options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
     from .terminal import Reporter
 
@@ -92,14 +105,21 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
         show_plans([prepared], say, options["as_json"], options["memory"], options["jobs"])
         return
     result = run_one(
-        prepared, out, say, formats, {**options, "checkpoint": 10.0, "keep_states": "1GB", "force": False}, None
+        prepared,
+        out,
+        say,
+        formats,
+        {**options, "checkpoint": 10.0, "keep_states": "1GB", "force": False},
+        None,
     )
     if result.status == "interrupted":
         ctx.exit(130)
     plot = out / f"scaling.{formats[0] if formats[0] != 'html' else 'png'}"
     if options["as_json"]:
         click.echo(
-            json.dumps({**result_as_json(result, plot), "words": result.recommendation()}, indent=2, allow_nan=False)
+            json.dumps(
+                {**result_as_json(result, plot), "words": result.recommendation()}, indent=2, allow_nan=False
+            )
         )
     elif options["quiet"]:
         click.echo(str(plot), err=say.aside)

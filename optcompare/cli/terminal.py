@@ -1,4 +1,6 @@
-"""What the command line shows of a comparison: the question, progress, the summary, the verdict, the certificate."""
+"""What the command line shows of a comparison: the question, progress, the summary, the verdict, the
+certificate.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,10 @@ _HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 
 
 class Reporter:
-    """Speaks to the user during a run, or keeps quiet; ``aside``: on standard error, where the other one is a program's;
-    ``wide``: with all columns of the summary."""
+    """Speaks to the user during a run, or keeps quiet; ``aside``: on standard error, where the other one is a
+    program's;
+    ``wide``: with all columns of the summary.
+    """
 
     def __init__(self, quiet: bool, aside: bool = False, wide: bool = False) -> None:
         self._quiet, self.aside, self._wide = quiet, aside, wide
@@ -71,7 +75,9 @@ class Reporter:
         seeds += f" at the rates of {comparison.repeats} tuning repeats" if comparison.repeats > 1 else ""
         threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
         where = f"{comparison.device}, {comparison.precision}, {threads}"
-        self._say(f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}")
+        self._say(
+            f"{comparison.workload.label}: {arms} | {rates} | {seeds}, {comparison.budget} each | {where}"
+        )
         for note in notes:
             self._say(f"note: {note}")
 
@@ -81,22 +87,33 @@ class Reporter:
             return
         header = ["arm", "strategy", "optimizer", "lr", "updates a trial", "time a trial alone"]
         rows = [
-            [e.arm.label, e.arm.strategy.label, e.arm.optimizer.label, f"{e.arm.lr:g}",
-             f"{e.updates:,}" if e.updates is not None else "?", f"about {duration(e.seconds)}"]
+            [
+                e.arm.label,
+                e.arm.strategy.label,
+                e.arm.optimizer.label,
+                f"{e.arm.lr:g}",
+                f"{e.updates:,}" if e.updates is not None else "?",
+                f"about {duration(e.seconds)}",
+            ]
             for e in estimates
-        ]  # fmt: skip
+        ]
         self._table(header, rows)
         arms = "arm" if len(estimates) == 1 else "arms"
         tuning = sum(trial.phase == "tune" for trial in trials)
         of_tuning = f", {tuning} of them to tune" if tuning else ""
         many = "all" if expected.in_lanes == len(trials) else f"{expected.in_lanes:,}"
         lanes = f", {many} of them in lanes (side by side)," if expected.in_lanes else ""
-        self._say(f"{len(trials):,} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}.")
+        self._say(
+            f"{len(trials):,} trials of {len(estimates)} {arms}{of_tuning}{lanes} would take {expected}."
+        )
         self._say("Dry run: nothing was trained.")
 
     @contextmanager
     def progress(self) -> Iterator[Lines | None]:
-        """A bar with the time left on a terminal, plain lines elsewhere, nothing when quiet. On standard error."""
+        """A bar with the time left on a terminal, plain lines elsewhere, nothing when quiet.
+
+        On standard error.
+        """
         if self._quiet:
             yield None
         else:
@@ -137,12 +154,18 @@ class Reporter:
         summary = result.summary(wide=True)
         self._say("")
         self._table(
-            *(summary_cells(summary) if self._wide else short_cells(summary, [result.compared, result.verdict_on]))
+            *(
+                summary_cells(summary)
+                if self._wide
+                else short_cells(summary, [result.compared, result.verdict_on])
+            )
         )
         several = len(result.comparison.seeds) * result.comparison.repeats > 1
         self._say(interval_words(summary))
         if estimated(result.records):
-            self._say("train time of trials in lanes is estimated: updates × median update time, measured alone")
+            self._say(
+                "train time of trials in lanes is estimated: updates × median update time, measured alone"
+            )
         elif on_shared_clock(result.records):
             self._say("train time was measured while other trials ran; leave out --jobs to compare times")
         if result.goal is not None and len(result.records):
@@ -186,7 +209,9 @@ class Reporter:
             self._say(line)
 
     def scaling(self, result: Result, plots: Sequence[Path]) -> None:
-        """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where the plots are."""
+        """A batch-size study: what each batch size took, the recommendation, notes, certificate, and where
+        the plots are.
+        """
         if self._quiet:
             return
         curves = result.scaling()
@@ -207,11 +232,18 @@ class Reporter:
         for line in certificate_lines(result.certificate):
             self._say(line)
         self._say("")
-        for plot in [*plots, *(plot.with_name(plot.name.replace("scaling", "comparison")) for plot in plots[:1])]:
+        for plot in [
+            *plots,
+            *(plot.with_name(plot.name.replace("scaling", "comparison")) for plot in plots[:1]),
+        ]:
             self._say(f"plot: {plot}")
 
-    def findings(self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]) -> list[Finding]:
-        """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they come to."""
+    def findings(
+        self, checks: Callable[[Callable[[int, int, float], None]], Iterator[Finding]]
+    ) -> list[Finding]:
+        """Each check of ``verify`` in a line as soon as it is made, with progress meanwhile, and what they
+        come to.
+        """
         shown: list[Lines | None] = [None]
         began, reached = time.monotonic(), 1.0
         found: list[Finding] = []
@@ -257,11 +289,15 @@ class Reporter:
         self._out.print(Text("\n".join(map(self._broken, lines) if self._out.is_terminal else lines)))
 
     def _broken(self, line: str) -> str:
-        """A line of prose broken between words, where a terminal would break it within one; a long path stays whole."""
+        """A line of prose broken between words, where a terminal would break it within one; a long path stays
+        whole.
+        """
         parts = textwrap.wrap(line, self._out.width, break_long_words=False, break_on_hyphens=False)
         return "\n".join(parts) if cell_len(line) > self._out.width else line
 
-    def _table(self, header: Sequence[str], rows: Sequence[Sequence[str]], breaks: Sequence[int] = ()) -> None:
+    def _table(
+        self, header: Sequence[str], rows: Sequence[Sequence[str]], breaks: Sequence[int] = ()
+    ) -> None:
         """A table that is not wider than the terminal, or than 80 columns elsewhere (or ``COLUMNS``)."""
         cells = [[printable(cell) for cell in row] for row in (header, *rows)]
         for number, (titles, lines) in enumerate(fitted(cells[0], cells[1:], self._out.width, breaks)):
@@ -273,18 +309,26 @@ class Reporter:
 
 
 def wrapped(line: str, width: int) -> str:
-    """A line of the verdict within ``width`` columns, the rest of a ranked entry below the name of its arm."""
+    """A line of the verdict within ``width`` columns, the rest of a ranked entry below the name of its
+    arm.
+    """
     hanging = " " * 3 if line[:1].isdigit() else ""
-    return textwrap.fill(line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        line, width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _rate(arm: Arm) -> str:
     scheduled = f", {arm.schedule}" if arm.schedule != "none" else ""
-    return f"{arm.optimizer.label} lr {arm.lr:g}{scheduled}" + (f", clip {arm.clip:g}" if arm.clip is not None else "")
+    return f"{arm.optimizer.label} lr {arm.lr:g}{scheduled}" + (
+        f", clip {arm.clip:g}" if arm.clip is not None else ""
+    )
 
 
 def summary_as(form: str, result: Result, wide: bool = False) -> str:
-    """The summary as ``csv`` (every number), ``md`` or ``latex`` (as on the terminal; ``wide``: as there with --wide)."""
+    """The summary as ``csv`` (every number), ``md`` or ``latex`` (as on the terminal; ``wide``: as there with
+    --wide).
+    """
     summary = result.summary(wide=True)
     if form == "csv":
         return csv_text(summary).rstrip()

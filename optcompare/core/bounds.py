@@ -1,4 +1,6 @@
-"""The largest counts that a comparison may have: what is larger is an error at once, before anything is enumerated."""
+"""The largest counts that a comparison may have: what is larger is an error at once, before anything is
+enumerated.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,15 @@ from ..errors import ComparisonError
 
 MOST_SEEDS = 100_000
 MOST_TRIALS = 500_000
-"""Of one comparison, tuning included: at that many, planning takes seconds and the tables about a gigabyte."""
+"""Of one comparison, tuning included: at that many, planning takes seconds and the tables about a gigabyte.
+"""
 MOST_RATES = 100
 """Learning rates that an arm tries in one tuning."""
 MOST_THREADS = MOST_JOBS = 1024
 MOST_AMOUNT = 2**53
-"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64 is exact."""
+"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64
+is exact.
+"""
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
 """Whole numbers that tensors and tables can hold."""
 
@@ -66,7 +71,8 @@ def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
     if count > MOST_TRIALS:
         parts = " and ".join(f"{shown(number)} {what}" for what, number in numbers.items() if number)
         raise ComparisonError(
-            f"this makes {parts}, and a comparison has at most {MOST_TRIALS:,}; give fewer seeds, arms, rates or repeats"
+            f"this makes {parts}, and a comparison has at most {MOST_TRIALS:,}; give fewer seeds, arms, "
+            "rates or repeats"
         )
 
 

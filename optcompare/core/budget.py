@@ -35,7 +35,10 @@ class Budget:
             raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
 
     def share(self, updates: int, samples: int, n: int) -> float:
-        """How much of it is spent after so many, from 0 on; ``n``: training samples. Of seconds, only a clock knows."""
+        """How much of it is spent after so many, from 0 on; ``n``: training samples.
+
+        Of seconds, only a clock knows.
+        """
         spent = {"epochs": samples / n, "updates": updates, "samples": samples}[self.unit]
         return spent / self.amount
 

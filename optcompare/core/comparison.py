@@ -34,7 +34,10 @@ _COUNTS = {
 
 @dataclass(frozen=True)
 class Part:
-    """A named ingredient. ``reference`` is the spec that makes it again; None: it was handed in as an object."""
+    """A named ingredient.
+
+    ``reference`` is the spec that makes it again; None: it was handed in as an object.
+    """
 
     label: str
     reference: str | None
@@ -48,8 +51,8 @@ class Arm:
     """One contender, with everything that was resolved for it.
 
     ``chunk``: rows in one forward pass; ``lr_scaling``: how the reference rate was scaled to the batch size;
-    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.core.schedule`; ``clip``: the norm above which the
-    gradient of an update is scaled down to it.
+    ``schedule``: how the rate changes from ``lr`` on, as in :mod:`optcompare.core.schedule`; ``clip``: the
+    norm above which the gradient of an update is scaled down to it.
     """
 
     label: str
@@ -65,7 +68,9 @@ class Arm:
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", printable(self.label))
         if not (math.isfinite(self.lr) and self.lr > 0):
-            raise ComparisonError(f"arm {self.label}: the learning rate must be positive and finite, got {self.lr}")
+            raise ComparisonError(
+                f"arm {self.label}: the learning rate must be positive and finite, got {self.lr}"
+            )
         if self.clip is not None and not (
             isinstance(self.clip, (int, float)) and math.isfinite(self.clip) and self.clip > 0
         ):
@@ -76,7 +81,9 @@ class Arm:
 
     @property
     def content(self) -> str | None:
-        """The same for arms that train the same, whatever their labels; None where an object has no name to know it by."""
+        """The same for arms that train the same, whatever their labels; None where an object has no name to
+        know it by.
+        """
         if self.strategy.reference is None or self.optimizer.reference is None:
             return None
         values = sorted(self.hyperparameters.items())
@@ -90,7 +97,8 @@ class Arm:
 class Trial:
     """One arm with one seed. Tuning trials try other rates, on seeds of their own, before the report.
 
-    ``repeat``: where arms are tuned several times, which of these tunings it belongs to, or whose rate it has: from 1 on.
+    ``repeat``: where arms are tuned several times, which of these tunings it belongs to, or whose rate it
+    has: from 1 on.
     """
 
     arm: Arm
@@ -111,17 +119,17 @@ class Comparison:
     ``autocast``: the dtype in which forward passes compute what bears it, the weights staying in ``dtype``;
     ``measure``: measurements per epoch; ``trainer``: loop, lanes (as far as they can), or
     whichever repays; ``order``: ``shuffled``, or ``custom`` where the caller gave one; ``goal``: as in
-    ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of arms. With
-    ``tuning``, an arm's ``lr`` is the reference rate until it is tuned; where it is tuned several times it stays so, and
-    the rates stand in the repeats of the tuning. ``plane``: keep the first seed's weights at every
-    mark, for a picture of where each arm went.
-    ``diagnostics`` are computed at every ``diagnose_every``-th mark.
-    ``stop_at_goal``: a trial ends once it has reached the goal, the budget is what it may spend at most, and rates are tuned
-    by the samples that it took. ``goal_window``: w, where the goal is reached at the update t at which the mean of the metric
-    over the samples from (1 - w)·t to (1 + w)·t reaches it; 0: at the first measurement that does.
-    ``margin``: final values that differ by less count as equal.
-    ``recalibrate``: BatchNorm's running averages are computed anew before each measurement, on a copy.
-    ``split_seeds``: on how many splits of the workload's data the seeds are trained and measured, in turn.
+    ``valid_loss=0.2``; ``errors``: metrics of which less is better; ``baseline`` and ``control``: labels of
+    arms. With ``tuning``, an arm's ``lr`` is the reference rate until it is tuned; where it is tuned several
+    times it stays so, and the rates stand in the repeats of the tuning. ``plane``: keep the first seed's
+    weights at every mark, for a picture of where each arm went. ``diagnostics`` are computed at every
+    ``diagnose_every``-th mark. ``stop_at_goal``: a trial ends once it has reached the goal, the budget is
+    what it may spend at most, and rates are tuned by the samples that it took. ``goal_window``: w, where the
+    goal is reached at the update t at which the mean of the metric over the samples from (1 - w)·t to (1 +
+    w)·t reaches it; 0: at the first measurement that does. ``margin``: final values that differ by less count
+    as equal. ``recalibrate``: BatchNorm's running averages are computed anew before each measurement, on a
+    copy. ``split_seeds``: on how many splits of the workload's data the seeds are trained and measured, in
+    turn.
     """
 
     workload: Part
@@ -160,7 +168,9 @@ class Comparison:
         for name, (least, most) in _COUNTS.items():
             whole(name, getattr(self, name), least, most)
         if len(self.seeds) > MOST_SEEDS:
-            raise ComparisonError(f"a comparison has at most {MOST_SEEDS:,} seeds, got {len(self.seeds):,}; give fewer")
+            raise ComparisonError(
+                f"a comparison has at most {MOST_SEEDS:,} seeds, got {len(self.seeds):,}; give fewer"
+            )
         if not all(isinstance(seed, int) for seed in self.seeds):
             raise ComparisonError(f"seeds must be whole numbers, got {brief(str(list(self.seeds)))}")
         if min(self.seeds) < 0 or max(self.seeds) >= FIRST_TUNING_SEED:
@@ -171,15 +181,20 @@ class Comparison:
         if len(set(self.seeds)) < len(self.seeds):
             raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
         if self.split_seeds > len(self.seeds):
-            raise ComparisonError(f"--split-seeds {self.split_seeds} needs as many seeds, got {len(self.seeds)}")
+            raise ComparisonError(
+                f"--split-seeds {self.split_seeds} needs as many seeds, got {len(self.seeds)}"
+            )
         if self.dtype not in ("float32", "float64"):
             raise ComparisonError(f"dtype must be float32 or float64, got {self.dtype}")
         if self.autocast not in (None, "bfloat16"):
             raise ComparisonError(
-                f"autocast must be bfloat16, got {self.autocast}; float16 would need its losses scaled, which changes updates"
+                f"autocast must be bfloat16, got {self.autocast}; float16 would need its losses scaled, "
+                "which changes updates"
             )
         if self.autocast is not None and self.dtype != "float32":
-            raise ComparisonError(f"autocast {self.autocast} goes with dtype float32, got {self.dtype}; leave out one")
+            raise ComparisonError(
+                f"autocast {self.autocast} goes with dtype float32, got {self.dtype}; leave out one"
+            )
         if not isinstance(self.recalibrate, bool):
             raise ComparisonError(f"recalibrate must be true or false, got {self.recalibrate!r}")
         if self.trainer not in TRAINERS:
@@ -191,15 +206,19 @@ class Comparison:
                 f"margin must be a difference of final values, positive and finite, got {self.margin!r}"
             )
         if self.stop_at_goal and self.goal is None:
-            raise ComparisonError("to stop at the goal a comparison needs one; give --goal, such as train_loss=0.3")
+            raise ComparisonError(
+                "to stop at the goal a comparison needs one; give --goal, such as train_loss=0.3"
+            )
         if not (isinstance(self.goal_window, (int, float)) and 0 <= self.goal_window < 1):
             raise ComparisonError(
-                f"--goal-window is a share of the samples, from 0 up to but without 1, got {self.goal_window!r}; give 0.25"
+                "--goal-window is a share of the samples, from 0 up to but without 1, got "
+                f"{self.goal_window!r}; give 0.25"
             )
         scheduled = [arm for arm in self.arms if depends_on_budget(arm.schedule)]
         if scheduled and self.budget.unit == "seconds":
             raise ComparisonError(
-                f"arm {scheduled[0].label}: a schedule needs to know ahead how much there is to train; give --epochs, "
+                f"arm {scheduled[0].label}: a schedule needs to know ahead how much there is to train; give "
+                "--epochs, "
                 "--updates or --samples in place of --seconds"
             )
         _refuse_duplicates(self.arms)
@@ -221,10 +240,11 @@ class Comparison:
         return f"reached {goal}" if goal.reached_at(values[goal.metric]) else ""
 
     def split_of(self, seed: int) -> int:
-        """The split of the data that all trials of a seed share, from 0, the workload's own, to ``split_seeds`` - 1.
+        """The split of the data that all trials of a seed share, from 0, the workload's own, to
+        ``split_seeds`` - 1.
 
-        The i-th seed has split i mod ``split_seeds``. Tuning seeds take the splits in turn, and so does any other seed, by
-        its own number.
+        The i-th seed has split i mod ``split_seeds``. Tuning seeds take the splits in turn, and so does any
+        other seed, by its own number.
         """
         if self.split_seeds == 1:
             return 0
@@ -237,7 +257,9 @@ class Comparison:
 
     @property
     def repeats(self) -> int:
-        """How many times arms are tuned, and thus how many trials an arm has for each report seed; 1 without tuning."""
+        """How many times arms are tuned, and thus how many trials an arm has for each report seed; 1 without
+        tuning.
+        """
         return max(len(self.tuning.repeats), 1) if self.tuning is not None else 1
 
     @property
@@ -252,8 +274,12 @@ class Comparison:
         return {"trials": len(self.arms) * len(self.seeds) * self.repeats, "tuning trials": tuning}
 
     def trials(self) -> list[Trial]:
-        """Seed by seed, so that every arm of a seed meets the machine in the same mood; each with every repeat's rate."""
-        found: list[tuple[int, Mapping[str, float]]] = [(repeat, one.best) for repeat, one in self._rounds] or [(0, {})]
+        """Seed by seed, so that every arm of a seed meets the machine in the same mood; each with every
+        repeat's rate.
+        """
+        found: list[tuple[int, Mapping[str, float]]] = [
+            (repeat, one.best) for repeat, one in self._rounds
+        ] or [(0, {})]
         return [
             Trial(_at(arm, best.get(arm.label, arm.lr)), seed, "report", repeat)
             for seed in self.seeds
@@ -262,7 +288,9 @@ class Comparison:
         ]
 
     def tuning_trials(self) -> list[Trial]:
-        """Every rate of every arm on every tuning seed; the control is not tuned, it takes the baseline's rate."""
+        """Every rate of every arm on every tuning seed; the control is not tuned, it takes the baseline's
+        rate.
+        """
         return [
             Trial(_at(self.arm(label), rate), seed, "tune", repeat)
             for repeat, one in self._rounds
@@ -282,7 +310,9 @@ class Comparison:
         ]
 
     def with_rates(self, rates: Sequence[Mapping[str, float]]) -> Comparison:
-        """The same question with the learning rates that tuning found, by arms' labels, one mapping for each repeat."""
+        """The same question with the learning rates that tuning found, by arms' labels, one mapping for each
+        repeat.
+        """
         if self.tuning is not None and self.tuning.repeats:
             return dataclasses.replace(self, tuning=self.tuning.with_best(rates))
         arms = tuple(_at(arm, rates[0].get(arm.label, arm.lr)) for arm in self.arms)
@@ -293,7 +323,9 @@ class Comparison:
         for arm in self.arms:
             if arm.label == label:
                 return arm
-        raise ComparisonError(f"there is no arm '{label}'; there are {', '.join(arm.label for arm in self.arms)}")
+        raise ComparisonError(
+            f"there is no arm '{label}'; there are {', '.join(arm.label for arm in self.arms)}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``json.dump``."""
@@ -304,10 +336,18 @@ class Comparison:
         """The inverse of :meth:`to_json`; raises :class:`ComparisonError` for anything else."""
         try:
             arms = tuple(
-                Arm(**{**arm, "strategy": Part(**arm["strategy"]), "optimizer": Part(**arm["optimizer"]),
-                       "hyperparameters": {key: _untupled(value) for key, value in arm["hyperparameters"].items()}})
+                Arm(
+                    **{
+                        **arm,
+                        "strategy": Part(**arm["strategy"]),
+                        "optimizer": Part(**arm["optimizer"]),
+                        "hyperparameters": {
+                            key: _untupled(value) for key, value in arm["hyperparameters"].items()
+                        },
+                    }
+                )
                 for arm in values["arms"]
-            )  # fmt: skip
+            )
             rest = {
                 "arms": arms,
                 "workload": Part(**values["workload"]),
@@ -342,7 +382,9 @@ def _refuse_duplicates(arms: tuple[Arm, ...]) -> None:
                 f"arms {contents[content]} and {arm.label} are the same; leave one out or change a setting"
             )
         if arm.label in labels:
-            raise ComparisonError(f"two arms are called {arm.label}; give their classes or functions different names")
+            raise ComparisonError(
+                f"two arms are called {arm.label}; give their classes or functions different names"
+            )
         if content is not None:
             contents[content] = arm.label
         labels.add(arm.label)

@@ -1,4 +1,6 @@
-"""Paths of files in specs: those with colons, commas or equals signs, which separate parameters where they are not quoted."""
+"""Paths of files in specs: those with colons, commas or equals signs, which separate parameters where they
+are not quoted.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ def list_items(text: str) -> list[str]:
 def path_first(spec: Spec) -> Spec:
     """The spec of ``name:PATH…`` with the parts of a path that has colons or equals signs put together.
 
-    They are one path where that is the path of a file, or where it begins with a drive's letter, as in ``C:/data.csv``.
+    They are one path where that is the path of a file, or where it begins with a drive's letter, as in
+    ``C:/data.csv``.
     """
     parts = _parts(spec)
     count = 0 if spec.args and _is_file(spec.args[0]) else _joined(parts, "")
@@ -57,12 +60,18 @@ def script_first(spec: Spec) -> Spec:
 
 
 def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
-    """How to quote the path that a spec may have been meant to begin with; '' where it has nothing to be quoted."""
+    """How to quote the path that a spec may have been meant to begin with; '' where it has nothing to be
+    quoted.
+    """
     names = set(known)
     unknown = [f"{key}={value}" for key, value in spec.options if key not in names]
     parts = [*spec.args, *unknown]
     path = ":".join(parts)
-    if not any(mark in path for mark in "/\\.") or parts == list(spec.args[:1]) or (spec.args and _is_file(parts[0])):
+    if (
+        not any(mark in path for mark in "/\\.")
+        or parts == list(spec.args[:1])
+        or (spec.args and _is_file(parts[0]))
+    ):
         return ""
     rest = "".join(f":{key}={quoted(value)}" for key, value in spec.options if key in names)
     return f"; a path with ':' or '=' in it has to be quoted: '{spec.name}:\"{path}\"{rest}'"
@@ -70,7 +79,9 @@ def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
 
 @contextmanager
 def comma_hints(items: Sequence[object], place: int) -> Iterator[None]:
-    """Adds to an error about an item how to quote a path with a comma, where the list may have been meant to hold one."""
+    """Adds to an error about an item how to quote a path with a comma, where the list may have been meant to
+    hold one.
+    """
     try:
         yield
     except OptcompareError as error:
@@ -80,12 +91,15 @@ def comma_hints(items: Sequence[object], place: int) -> Iterator[None]:
 def _comma_hint(items: Sequence[str], place: int) -> str:
     following = items[place + 1] if place + 1 < len(items) else "full"
     begin, separator, rest = following.partition(":")
-    if _NAME.fullmatch(begin.strip().partition("@")[0]) or any(quote in items[place] + following for quote in "\"'"):
+    if _NAME.fullmatch(begin.strip().partition("@")[0]) or any(
+        quote in items[place] + following for quote in "\"'"
+    ):
         return ""
     name, colon, path = items[place].strip().partition(":")
     written = f'{name}:"{path},{begin}"' if colon else f'"{name},{begin}"'
     return (
-        f"; commas separate the items of a list, so a path with a comma has to be quoted: '{written}{separator}{rest}'"
+        "; commas separate the items of a list, so a path with a comma has to be quoted: "
+        f"'{written}{separator}{rest}'"
     )
 
 
@@ -104,7 +118,9 @@ def _joined(parts: Sequence[str], suffix: str) -> int:
 
 
 def _names_a_file(first: str, text: str) -> bool:
-    """Whether a path with a comma in it begins in ``first``, at an item's beginning or behind its name or '@'."""
+    """Whether a path with a comma in it begins in ``first``, at an item's beginning or behind its name or
+    '@'.
+    """
     places = [0, *(match.end() for match in re.finditer("[:@]", first))]
     ends = [match.start() for match in re.finditer(":", text)] + [len(text)]
     return any(_is_file(text[begin:end].strip()) for begin in places for end in ends if end > len(first))

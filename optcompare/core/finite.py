@@ -16,11 +16,14 @@ _ROWS = 2**16
 _NAMED = 3
 
 
-def refuse_not_finite(who: str, where: str, data: Any, columns: Sequence[str] = (), *, targets: bool = True) -> None:
-    """Raises :class:`WorkloadError` for NaN and infinite values in inputs and targets; one pass, without copies.
+def refuse_not_finite(
+    who: str, where: str, data: Any, columns: Sequence[str] = (), *, targets: bool = True
+) -> None:
+    """Raises :class:`WorkloadError` for NaN and infinite values in inputs and targets; one pass, without
+    copies.
 
-    ``data``: (x, y), (x1, x2, y) or a mapping; ``where``: what it is called, such as "train"; ``columns``: names of x's;
-    ``targets``: whether y is looked at.
+    ``data``: (x, y), (x1, x2, y) or a mapping; ``where``: what it is called, such as "train"; ``columns``:
+    names of x's; ``targets``: whether y is looked at.
     """
     for part, tensor in _parts(data):
         if part == "the targets" and not targets:
@@ -31,7 +34,8 @@ def refuse_not_finite(who: str, where: str, data: Any, columns: Sequence[str] = 
         if not (low.isfinite() and high.isfinite()):
             named = columns if part == "the inputs" else ()
             raise WorkloadError(
-                f"{who}: {part} of {where} hold {_found(tensor, named)}; replace them, or leave out their rows"
+                f"{who}: {part} of {where} hold {_found(tensor, named)}; replace them, or leave out their "
+                "rows"
             )
 
 
@@ -40,7 +44,9 @@ def _parts(data: Any) -> Iterator[tuple[str, Tensor]]:
         named = [(f"the values of '{key}'", value) for key, value in data.items()]
     elif isinstance(data, (tuple, list)):
         inputs = (
-            ["the inputs"] if len(data) == 2 else [f"the values of input {number}" for number in range(1, len(data))]
+            ["the inputs"]
+            if len(data) == 2
+            else [f"the values of input {number}" for number in range(1, len(data))]
         )
         named = list(zip([*inputs, "the targets"], data, strict=True))
     else:

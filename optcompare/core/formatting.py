@@ -38,11 +38,13 @@ def time_left(seconds: float) -> str:
 def probability(p: float, floor: float = 0.0) -> str:
     """Format a p value for a table, in the one way used everywhere: ``0.0156``, ``1``, ``< 0.0001``, ``–``.
 
-    Three significant digits with a leading zero, like all other numbers. Below 0.0001 only the bound is shown.
+    Three significant digits with a leading zero, like all other numbers. Below 0.0001 only the bound is
+    shown.
 
     Args:
         p: A probability; nan where there was no test.
-        floor: The smallest p that the test can give. A smaller p, which an approximation may compute, is shown as this.
+        floor: The smallest p that the test can give. A smaller p, which an approximation may compute, is
+        shown as this.
 
     Returns:
         The number alone; see :func:`p_value` for a sentence.
@@ -54,7 +56,9 @@ def probability(p: float, floor: float = 0.0) -> str:
 
 
 def p_value(p: float, floor: float = 0.0) -> str:
-    """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``; arguments as those of :func:`probability`."""
+    """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``; arguments as those of
+    :func:`probability`.
+    """
     text = probability(p, floor)
     return f"p {text}" if text.startswith(("<", "–")) else f"p = {text}"
 

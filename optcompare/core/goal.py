@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from ..errors import ComparisonError
 
 GOAL_WINDOW = 0.25
-"""A trial that stops at a goal has reached it at an update t where the mean from ¾t to 1¼t has; see ``goal_window``."""
+"""A trial that stops at a goal has reached it at an update t where the mean from ¾t to 1¼t has; see
+``goal_window``.
+"""
 GOAL_ROWS = 1024
 """Near such a goal so many rows are measured at every update: the same for all trials, drawn once."""
 TRAIN, VALID, TEST = "train_", "valid_", "test_"
@@ -55,7 +57,8 @@ class Goal:
         return value <= self.value if self.falls else value >= self.value
 
     def check(self, columns: Iterable[str]) -> None:
-        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among them.
+        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among
+        them.
 
         Those of the test set are none: they are not known before a trial has ended.
         """
@@ -63,7 +66,8 @@ class Goal:
         metrics = measures(known)
         if self.metric.startswith(TEST) and self.metric in known:
             raise ComparisonError(
-                f"goal {self}: the test set is measured once, when a trial has ended, so that nothing is selected by it; take "
+                f"goal {self}: the test set is measured once, when a trial has ended, so that nothing is "
+                "selected by it; take "
                 f"one of {', '.join(metrics)}"
             )
         if self.metric not in metrics:

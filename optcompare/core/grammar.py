@@ -85,7 +85,9 @@ def split(text: str, separator: str) -> Iterator[str]:
 
 
 def unquoted(text: str) -> str:
-    """The value without its quotes; a value in parentheses stays as it is, for its members to be read later."""
+    """The value without its quotes; a value in parentheses stays as it is, for its members to be read
+    later.
+    """
     text = text.strip()
     if text.startswith("(") or not any(quote in text for quote in "\"'"):
         return text
@@ -107,7 +109,9 @@ def quoted(text: str) -> str:
 def _thing(text: str, whole: str) -> Spec:
     name, *rest = split(text, ":")
     if not name.strip():
-        raise SpecError(f"'{whole}' has an empty name; write names separated by single commas, such as full,mini:32")
+        raise SpecError(
+            f"'{whole}' has an empty name; write names separated by single commas, such as full,mini:32"
+        )
     args: list[str] = []
     options: dict[str, str] = {}
     for part in rest:

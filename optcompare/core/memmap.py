@@ -1,7 +1,7 @@
 """Tensors that lie in a file, opened by ``torch.from_file``: rows are read when they are asked for.
 
-They may be larger than memory, as long as nobody copies them whole. So they stay on the CPU in their own dtype, and go to
-other processes as the name of their file.
+They may be larger than memory, as long as nobody copies them whole. So they stay on the CPU in their own
+dtype, and go to other processes as the name of their file.
 """
 
 from __future__ import annotations
@@ -44,8 +44,12 @@ def reopened(place: Place) -> torch.Tensor:
     size = file.stat().st_size if file.is_file() else -1
     if size < place.bytes:
         what = "is not there" if size < 0 else f"has {size:,} bytes instead of {place.bytes:,}"
-        raise WorkloadError(f"the data of this run lie in {file}, which {what}; every process and machine must see it")
-    whole = torch.from_file(place.file, shared=True, size=place.bytes // place.dtype.itemsize, dtype=place.dtype)
+        raise WorkloadError(
+            f"the data of this run lie in {file}, which {what}; every process and machine must see it"
+        )
+    whole = torch.from_file(
+        place.file, shared=True, size=place.bytes // place.dtype.itemsize, dtype=place.dtype
+    )
     return whole.as_strided(place.shape, place.stride, place.offset)
 
 

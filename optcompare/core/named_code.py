@@ -35,7 +35,8 @@ class NamedCode:
 
 
 def key_of(source: str) -> str:
-    """Return what a file or module is known by: the path with links followed, or the top package that is imported.
+    """Return what a file or module is known by: the path with links followed, or the top package that is
+    imported.
 
     A path that no file can have, such as one with a zero byte, is only made absolute.
     """

@@ -69,19 +69,25 @@ def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
 def _bound(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
     who = f"{kind} {spec.name}"
     if len(spec.args) > len(known):
-        raise SpecError(f"{who} takes {_count(len(known), 'parameter')}{_names(known)}; got {', '.join(spec.args)}")
+        raise SpecError(
+            f"{who} takes {_count(len(known), 'parameter')}{_names(known)}; got {', '.join(spec.args)}"
+        )
     by_name = {parameter.name: parameter for parameter in known}
     given: dict[str, str] = {parameter.name: text for parameter, text in zip(known, spec.args, strict=False)}
     for key, text in spec.options:
         if key not in by_name:
-            raise SpecError(f"{who} has no parameter '{key}'{suggestion(key, by_name)}; it takes{_names(known)}")
+            raise SpecError(
+                f"{who} has no parameter '{key}'{suggestion(key, by_name)}; it takes{_names(known)}"
+            )
         if key in given:
             raise SpecError(f"{who}: {key} is given twice ({given[key]} and {text})")
         given[key] = text
     for parameter in known:
         if parameter.default is REQUIRED and parameter.name not in given:
             value = (
-                parameter.name.upper() if parameter is known[0] and parameter.type is Path else f"{parameter.name}=…"
+                parameter.name.upper()
+                if parameter is known[0] and parameter.type is Path
+                else f"{parameter.name}=…"
             )
             raise SpecError(f"{who} needs {parameter.name}; write {spec}:{value}")
     return {name: read(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
@@ -98,7 +104,11 @@ def read(text: str, type_: Any, what: str) -> Any:
     try:
         return _read(text, type_)
     except (ValueError, RecursionError):
-        beyond = " (whole numbers end at 2**63)" if text.strip().lstrip("+-").isdecimal() and len(text) > 18 else ""
+        beyond = (
+            " (whole numbers end at 2**63)"
+            if text.strip().lstrip("+-").isdecimal() and len(text) > 18
+            else ""
+        )
         raise SpecError(f"{what} takes {_describe(type_)}, got '{brief(text)}'{beyond}") from None
 
 
@@ -196,8 +206,17 @@ def _describe(type_: Any) -> str:
     if origin is Literal:
         return " or ".join(map(write, args))
     if origin is tuple:
-        return "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"
-    names = {int: "an int", float: "a float", bool: "true or false", str: "text", Path: "a path", type(None): "none"}
+        return (
+            "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"
+        )
+    names = {
+        int: "an int",
+        float: "a float",
+        bool: "true or false",
+        str: "text",
+        Path: "a path",
+        type(None): "none",
+    }
     return names.get(type_, str(getattr(type_, "__name__", type_)))
 
 

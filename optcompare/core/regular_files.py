@@ -30,7 +30,9 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The contents of a regular file of at most so many bytes; raises OSError as :func:`open_regular` does."""
+    """The contents of a regular file of at most so many bytes; raises OSError as :func:`open_regular`
+    does.
+    """
     with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -1,4 +1,6 @@
-"""Randomness by name: each stream is a function of (tag, seed, …) alone, so that nothing run before can shift it."""
+"""Randomness by name: each stream is a function of (tag, seed, …) alone, so that nothing run before can shift
+it.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Learning-rate schedules: the factor of each update's rate, by the share of the budget that was spent before it.
+"""Learning-rate schedules: the factor of each update's rate, by the share of the budget that was spent before
+it.
 
-The share, not the number of updates, is what every arm knows ahead: an adaptive strategy does not know how many updates
-it will make. It is that of updates where the budget is in updates, else that of samples. Where all batches are alike
-the rates are those of :mod:`torch.optim.lr_scheduler`, as each class says. A schedule has no state, so that checkpoints
-need none of it and an update's rate does not depend on where a trial was cut.
+The share, not the number of updates, is what every arm knows ahead: an adaptive strategy does not know how
+many updates it will make. It is that of updates where the budget is in updates, else that of samples. Where
+all batches are alike the rates are those of :mod:`torch.optim.lr_scheduler`, as each class says. A schedule
+has no state, so that checkpoints need none of it and an update's rate does not depend on where a trial was
+cut.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Times ``gamma`` after each of equal ``parts`` of the budget but the last: StepLR with step_size T/parts."""
+    """Times ``gamma`` after each of equal ``parts`` of the budget but the last: StepLR with step_size
+    T/parts.
+    """
 
     gamma: float = 0.1
     parts: int = 3
@@ -105,9 +109,13 @@ def canonical(text: str) -> str:
     schedule = schedule_of(text)
     defaults = asdict(type(schedule)())
     name = next(name for name, kind in SCHEDULES.items() if kind is type(schedule))
-    return str(as_spec(name, {key: value for key, value in asdict(schedule).items() if value != defaults[key]}))
+    return str(
+        as_spec(name, {key: value for key, value in asdict(schedule).items() if value != defaults[key]})
+    )
 
 
 def depends_on_budget(text: str) -> bool:
-    """Whether an update's rate depends on how much is to come: trained under another budget, it was another trial."""
+    """Whether an update's rate depends on how much is to come: trained under another budget, it was another
+    trial.
+    """
     return not isinstance(schedule_of(text), Constant)

@@ -1,6 +1,7 @@
 """Checks of plain values, such as those of JSON, that are put together to a schema.
 
-A check is a function of a value and of its place, ``notes[0]``, which returns in words what is wrong with it, or nothing.
+A check is a function of a value and of its place, ``notes[0]``, which returns in words what is wrong with it,
+or nothing.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _SHOWN = 40
 def fault(check: Check, value: Any) -> str:
     """What is wrong with a value, in words; empty where nothing is.
 
-    Before ``check`` it is seen to that lists and objects are nested at most 24 deep, that texts hold no NUL, no half
-    character and at most a million characters, and that whole numbers have at most 64 bits.
+    Before ``check`` it is seen to that lists and objects are nested at most 24 deep, that texts hold no NUL,
+    no half character and at most a million characters, and that whole numbers have at most 64 bits.
     """
     return _unfit(value) or check(value, "")
 
@@ -67,7 +68,11 @@ def one_of(*choices: str) -> Check:
     """One of some texts."""
 
     def check(value: Any, where: str) -> str:
-        return "" if isinstance(value, str) and value in choices else _not(where, f"one of {', '.join(choices)}", value)
+        return (
+            ""
+            if isinstance(value, str) and value in choices
+            else _not(where, f"one of {', '.join(choices)}", value)
+        )
 
     return check
 
@@ -99,7 +104,9 @@ def map_of(inner: Check) -> Check:
     return check
 
 
-def record(needed: Mapping[str, Check], further: Mapping[str, Check] | None = None, *, closed: bool = False) -> Check:
+def record(
+    needed: Mapping[str, Check], further: Mapping[str, Check] | None = None, *, closed: bool = False
+) -> Check:
     """An object with these names.
 
     Args:
@@ -118,8 +125,14 @@ def record(needed: Mapping[str, Check], further: Mapping[str, Check] | None = No
         unknown = [name for name in value if name not in known] if closed else []
         if unknown:
             return f"{_in(where, unknown[0])} is not known to this version"
-        return next((found for key, inner in known.items()
-                     if key in value and (found := inner(value[key], _in(where, key)))), "")  # fmt: skip
+        return next(
+            (
+                found
+                for key, inner in known.items()
+                if key in value and (found := inner(value[key], _in(where, key)))
+            ),
+            "",
+        )
 
     return check
 
@@ -137,7 +150,9 @@ def _not(where: str, what: str, value: Any) -> str:
 
 
 def _unfit(value: Any) -> str:
-    """What makes values unfit for any schema; without recursion, since they may be nested deeper than Python's stack."""
+    """What makes values unfit for any schema; without recursion, since they may be nested deeper than
+    Python's stack.
+    """
     level = [value]
     for _ in range(_DEEPEST):
         texts = [each for each in level if isinstance(each, str)]
@@ -148,9 +163,11 @@ def _unfit(value: Any) -> str:
         if any(isinstance(each, int) and not SMALLEST <= each <= LARGEST for each in level):
             return "it holds a whole number of more than 64 bits"
         level = [
-            one for each in level if isinstance(each, (list, dict))
+            one
+            for each in level
+            if isinstance(each, (list, dict))
             for one in (each.values() if isinstance(each, dict) else each)
-        ]  # fmt: skip
+        ]
         if not level:
             return ""
     return f"its lists and objects are nested more than {_DEEPEST} deep"

@@ -12,7 +12,9 @@ HANGUP: int | None = getattr(signal, "SIGHUP", None)
 
 
 def ending_signals() -> tuple[int, ...]:
-    """The signals that ask a run to stop: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under ``nohup``."""
+    """The signals that ask a run to stop: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under
+    ``nohup``.
+    """
     asks = [signal.SIGINT, signal.SIGTERM]
     if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
         asks.append(signal.Signals(HANGUP))
@@ -22,8 +24,8 @@ def ending_signals() -> tuple[int, ...]:
 def discard_output_of_closed_terminal() -> None:
     """Send what is written to a closed terminal to nowhere, since each write to it is an error.
 
-    A closed one is a character device that does not answer as a terminal; what goes to a file, a pipe or a terminal that
-    is still there stays as it is.
+    A closed one is a character device that does not answer as a terminal; what goes to a file, a pipe or a
+    terminal that is still there stays as it is.
     """
     for number in (1, 2):
         with suppress(OSError):  # it may not be open at all

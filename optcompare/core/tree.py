@@ -15,9 +15,12 @@ COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 """The complex dtype of each real one."""
 
 
-def mapped(function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf) -> Any:
-    """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each container is one
-    of the same kind, with everything else that it carries."""
+def mapped(
+    function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf
+) -> Any:
+    """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each
+    container is one of the same kind, with everything else that it carries.
+    """
     if isinstance(batch, Tensor):
         return function(batch)
     if type(batch) is dict:
@@ -31,7 +34,13 @@ def mapped(function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any],
         return {key: mapped(function, value, other) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
         parts = [mapped(function, part, other) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else tuple(parts) if isinstance(batch, tuple) else parts
+        return (
+            type(batch)(*parts)
+            if hasattr(batch, "_fields")
+            else tuple(parts)
+            if isinstance(batch, tuple)
+            else parts
+        )
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         made = copy.copy(batch)
         for field in dataclasses.fields(batch):
@@ -77,8 +86,9 @@ def of_one_length(batch: Any) -> bool:
 
 
 def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """The batch on the device, its floating-point tensors in ``dtype``, complex ones in the complex dtype that goes with it;
-    what is no tensor but has ``to`` is moved by that."""
+    """The batch on the device, its floating-point tensors in ``dtype``, complex ones in the complex dtype
+    that goes with it; what is no tensor but has ``to`` is moved by that.
+    """
 
     def other(leaf: Any) -> Any:
         if isinstance(leaf, PackedSequence) and leaf.data.is_floating_point():
@@ -86,7 +96,9 @@ def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
         return leaf.to(device) if callable(getattr(leaf, "to", None)) else leaf
 
     def of_tensor(part: Tensor) -> Tensor:
-        return part.to(device, dtype if part.is_floating_point() else COMPLEX[dtype] if part.is_complex() else None)
+        return part.to(
+            device, dtype if part.is_floating_point() else COMPLEX[dtype] if part.is_complex() else None
+        )
 
     found = mapped(of_tensor, batch, other)
     return tuple(found) if isinstance(found, list) else found

@@ -12,7 +12,8 @@ from .bounds import MOST_RATES, MOST_SEEDS, whole
 
 T = TypeVar("T")
 FIRST_TUNING_SEED = 2**62
-"""Report seeds lie below it and tuning seeds from it on, so that none is ever both, however many are added."""
+"""Report seeds lie below it and tuning seeds from it on, so that none is ever both, however many are added.
+"""
 AROUND = 30.0
 """The default grid spans the recommended rate divided and multiplied by this."""
 FEWEST_WIDELY = 3
@@ -21,7 +22,8 @@ FEWEST_WIDELY = 3
 
 @dataclass(frozen=True)
 class Repeat:
-    """One of several tunings of the same arms: the rates that each arm tries, by its label, and the seeds that it has for it.
+    """One of several tunings of the same arms: the rates that each arm tries, by its label, and the seeds
+    that it has for it.
 
     ``best``: the rate that was best in it, by arm; empty until tuning has ended.
     """
@@ -38,8 +40,9 @@ class Repeat:
 class Tuning:
     """The rates that each arm tries, by its label, and on how many tuning seeds each.
 
-    ``closer``: how many more each will try around the best of these; once they are known they stand among the rates.
-    ``repeats``: where arms are tuned several times, what each repeat tries; ``rates`` is then the grid that they shift.
+    ``closer``: how many more each will try around the best of these; once they are known they stand among the
+    rates. ``repeats``: where arms are tuned several times, what each repeat tries; ``rates`` is then the grid
+    that they shift.
     """
 
     rates: Mapping[str, tuple[float, ...]]
@@ -57,20 +60,27 @@ class Tuning:
             raise ComparisonError("each repeat needs tuning seeds of its own, from 2**62 on")
         for one in self.repeats:
             if one.rates.keys() != self.rates.keys():
-                raise ComparisonError("every repeat must tune the same arms; equal tuning is what makes it fair")
+                raise ComparisonError(
+                    "every repeat must tune the same arms; equal tuning is what makes it fair"
+                )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Tuning:
-        """From the values that ``dataclasses.asdict`` gives; without repeats or a second round where they are missing."""
+        """From the values that ``dataclasses.asdict`` gives; without repeats or a second round where they are
+        missing.
+        """
         repeats = tuple(
-            Repeat(_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"])) for one in values.get("repeats", ())
+            Repeat(_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"]))
+            for one in values.get("repeats", ())
         )
         return cls(_tuples(values["rates"]), values["seeds"], values.get("closer", 0), repeats)
 
     @property
     def rounds(self) -> tuple[Repeat, ...]:
         """What is tried: the repeats, or the only tuning as one of them."""
-        return self.repeats or (Repeat(self.rates, tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))),)
+        return self.repeats or (
+            Repeat(self.rates, tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))),
+        )
 
     @property
     def count(self) -> int:
@@ -81,7 +91,8 @@ class Tuning:
     def trial_number(self) -> int:
         """How many trials tuning takes, those around the best included."""
         return sum(
-            len(one.seeds) * sum(len(rates) + self.closer for rates in one.rates.values()) for one in self.rounds
+            len(one.seeds) * sum(len(rates) + self.closer for rates in one.rates.values())
+            for one in self.rounds
         )
 
     def seed_list(self) -> tuple[int, ...]:
@@ -98,7 +109,9 @@ class Tuning:
             The tuning with all its rates.
         """
         found = tuple(
-            replace(one, rates={label: self._refined(tried, chosen[label]) for label, tried in one.rates.items()})
+            replace(
+                one, rates={label: self._refined(tried, chosen[label]) for label, tried in one.rates.items()}
+            )
             for one, chosen in zip(self.rounds, best, strict=True)
         )
         if self.repeats:
@@ -111,7 +124,8 @@ class Tuning:
     def with_best(self, best: Sequence[Mapping[str, float]]) -> Tuning:
         """With the rates that were found, by arm, one mapping for each repeat."""
         return replace(
-            self, repeats=tuple(replace(one, best=rates) for one, rates in zip(self.repeats, best, strict=True))
+            self,
+            repeats=tuple(replace(one, best=rates) for one, rates in zip(self.repeats, best, strict=True)),
         )
 
     def relabelled(self, labels: Mapping[str, str]) -> Tuning:
@@ -120,7 +134,9 @@ class Tuning:
         def renamed(values: Mapping[str, T]) -> dict[str, T]:
             return {labels.get(label, label): value for label, value in values.items()}
 
-        repeats = tuple(replace(one, rates=renamed(one.rates), best=renamed(one.best)) for one in self.repeats)
+        repeats = tuple(
+            replace(one, rates=renamed(one.rates), best=renamed(one.best)) for one in self.repeats
+        )
         return replace(self, rates=renamed(self.rates), repeats=repeats)
 
     def joined(self, other: Tuning) -> Tuning:
@@ -135,8 +151,9 @@ class Tuning:
 def split_budget(count: int) -> tuple[int, int]:
     """How many of ``count`` rates are tried widely, and how many closer to the best of those.
 
-    Closer are as many as can lie evenly on both sides of the best: the largest even number up to half of them. Below five
-    rates all are tried widely, for it takes three to see where the best may lie: 2+0, 3+0, 4+0, 3+2, 4+2, 5+2, 4+4, 5+4, …
+    Closer are as many as can lie evenly on both sides of the best: the largest even number up to half of
+    them. Below five rates all are tried widely, for it takes three to see where the best may lie: 2+0, 3+0,
+    4+0, 3+2, 4+2, 5+2, 4+4, 5+4, …
 
     Args:
         count: Rates that each arm tries in all.
@@ -195,12 +212,15 @@ def closer_rates(tried: Sequence[float], count: int, best: float) -> tuple[float
 
 
 def scaled(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:
-    """A reference learning rate for another batch size: ``linear`` in it, with its square root (``sqrt``), or as it is."""
+    """A reference learning rate for another batch size: ``linear`` in it, with its square root (``sqrt``), or
+    as it is.
+    """
     if rule == "none":
         return reference
     if reference_batch is None:
         raise ComparisonError(
-            f"--lr-scaling {rule} needs the workload's batch_size, for which its lr is recommended; it has none"
+            f"--lr-scaling {rule} needs the workload's batch_size, for which its lr is recommended; it has "
+            "none"
         )
     ratio = batch_size / reference_batch
     return reference * (ratio if rule == "linear" else math.sqrt(ratio))
@@ -225,4 +245,6 @@ def _refuse_unequal(rates: Mapping[str, tuple[float, ...]]) -> None:
                 f"arm {label}: tuning needs at least 2 learning rates, got {len(tried)}; give --tune 5"
             )
         if not all(math.isfinite(rate) and rate > 0 for rate in tried):
-            raise ComparisonError(f"arm {label}: learning rates must be positive and finite, got {list(tried)}")
+            raise ComparisonError(
+                f"arm {label}: learning rates must be positive and finite, got {list(tried)}"
+            )

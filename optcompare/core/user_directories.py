@@ -1,4 +1,6 @@
-"""Directories of this user alone, for files that are executed or loaded: nobody else can have put them there."""
+"""Directories of this user alone, for files that are executed or loaded: nobody else can have put them
+there.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ def cache_directory() -> Path:
     """Return where this program keeps what it can make again.
 
     Returns:
-        ``optcompare`` in ``$XDG_CACHE_HOME`` where that is an absolute path, on any system; else in ``~/.cache``, on macOS
-        in ``~/Library/Caches``, on Windows ``optcompare/cache`` in ``%LOCALAPPDATA%``.
+        ``optcompare`` in ``$XDG_CACHE_HOME`` where that is an absolute path, on any system; else in
+        ``~/.cache``, on macOS in ``~/Library/Caches``, on Windows ``optcompare/cache`` in ``%LOCALAPPDATA%``.
     """
     named, home = os.environ.get("XDG_CACHE_HOME", ""), Path(os.path.expanduser("~"))
     if os.path.isabs(named):
@@ -38,9 +40,9 @@ def cache_directory() -> Path:
 def own_directory(path: Path) -> Path:
     """Make a directory where it is missing, and check that only this user, or root, could have written there.
 
-    The directory must be a real one, owned by this user and writable by nobody else. No directory or link on the way to it
-    may be in the hands of other users, who could put another one in its place. On Windows, where a profile is protected by
-    access control lists, only links are refused.
+    The directory must be a real one, owned by this user and writable by nobody else. No directory or link on
+    the way to it may be in the hands of other users, who could put another one in its place. On Windows,
+    where a profile is protected by access control lists, only links are refused.
 
     Args:
         path: An absolute path. What is missing of it is made, for this user alone.
@@ -91,11 +93,12 @@ def temporary_directory() -> Path:
 
 @contextmanager
 def torch_cache_of_this_user() -> Iterator[None]:
-    """Have torch's compiler keep its files where only this user can write; the environment is put back afterwards.
+    """Have torch's compiler keep its files where only this user can write; the environment is put back
+    afterwards.
 
-    Torch loads shared libraries from there. Its own choice has a predictable name in the shared temporary directory. A
-    directory that ``$TORCHINDUCTOR_CACHE_DIR`` names is used if :func:`own_directory` admits it, else ``torch`` in the
-    user's cache, else a temporary one. Where there is none either, nothing changes.
+    Torch loads shared libraries from there. Its own choice has a predictable name in the shared temporary
+    directory. A directory that ``$TORCHINDUCTOR_CACHE_DIR`` names is used if :func:`own_directory` admits it,
+    else ``torch`` in the user's cache, else a temporary one. Where there is none either, nothing changes.
     """
     named = os.environ.get(_TORCH)
     with ExitStack() as life:
@@ -112,7 +115,8 @@ def torch_cache_of_this_user() -> Iterator[None]:
 
 
 def fault_of(path: Path, *, directory: bool = False) -> str | None:
-    """Return why an existing file, or directory, is not to be trusted: a link, of another user, writable by others.
+    """Return why an existing file, or directory, is not to be trusted: a link, of another user, writable by
+    others.
 
     Raises:
         OSError: There is nothing, or it cannot be looked at.
@@ -142,18 +146,26 @@ def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
 
 
 def _is_torchs_choice(named: str) -> bool:
-    """Whether torch, which puts its choice into the environment when its compiler is imported, has set the variable."""
-    return os.path.dirname(named) == tempfile.gettempdir() and os.path.basename(named).startswith("torchinductor_")
+    """Whether torch, which puts its choice into the environment when its compiler is imported, has set the
+    variable.
+    """
+    return os.path.dirname(named) == tempfile.gettempdir() and os.path.basename(named).startswith(
+        "torchinductor_"
+    )
 
 
 def _fault_on_the_way(place: Path) -> str | None:
-    """Why others could replace what lies in a directory, or where a link leads, as far as their entry goes."""
+    """Why others could replace what lies in a directory, or where a link leads, as far as their entry
+    goes.
+    """
     if os.name == "nt":
         return None
     for found in _entry_and_target(place):
         if found.st_uid not in (os.geteuid(), 0):
             return f"{place} belongs to another user"
-        by_others = found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid))
+        by_others = found.st_mode & stat.S_IWOTH or (
+            found.st_mode & stat.S_IWGRP and not _is_private(found.st_gid)
+        )
         if stat.S_ISDIR(found.st_mode) and by_others and not found.st_mode & stat.S_ISVTX:
             return f"other users may write to {place}"
     return None
@@ -165,7 +177,9 @@ def _entry_and_target(place: Path) -> Iterator[os.stat_result]:
 
 
 def _is_private(group: int) -> bool:
-    """Whether a group is the user's own, named like the user and without other members, as many systems make them."""
+    """Whether a group is the user's own, named like the user and without other members, as many systems make
+    them.
+    """
     try:
         import grp
         import pwd

@@ -38,7 +38,9 @@ class Place(Protocol):
     """Somewhere that tasks are trained."""
 
     def pieces(self, queue: Queue) -> Iterator[Piece]:
-        """Trains every task of the queue, until whoever takes the pieces has crossed off all that is going in it."""
+        """Trains every task of the queue, until whoever takes the pieces has crossed off all that is going in
+        it.
+        """
         ...
 
 
@@ -64,14 +66,19 @@ class Here:
 class Elsewhere:
     """Hands tasks to an executor, a bounded number at once, and takes in what comes back in whatever order.
 
-    ``expected``: seconds that a trial of each arm will take, by which short ones are sent together. A task whose worker dies
-    is sent once more, alone; if that dies too, its trials have failed.
+    ``expected``: seconds that a trial of each arm will take, by which short ones are sent together. A task
+    whose worker dies is sent once more, alone; if that dies too, its trials have failed.
     """
 
     def __init__(
-        self, executor: Executor, jobs: int, tasks: Tasks, memory: str | None, expected: Mapping[str, float],
+        self,
+        executor: Executor,
+        jobs: int,
+        tasks: Tasks,
+        memory: str | None,
+        expected: Mapping[str, float],
         stopped: Callable[[], bool],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._executor, self._jobs, self._tasks, self._expected = executor, jobs, tasks, expected
         self._stopped = stopped
         packed = pack(tasks.setup)
@@ -124,7 +131,8 @@ class Elsewhere:
             return
         if reply.versions != versions():
             raise ComparisonError(
-                f"a worker has {_listed(reply.versions)}, and this process {_listed(versions())}; install the same there"
+                f"a worker has {_listed(reply.versions)}, and this process {_listed(versions())}; install "
+                "the same there"
             )
         self._tasks.heard(reply.said, reply.checked, reply.apart)
         for task, piece in zip(bundle, reply.pieces, strict=True):
@@ -141,7 +149,9 @@ class Elsewhere:
                 del self._names[task]
 
     def _readmitted(self, task: Task, reply: Reply, queue: Queue) -> Iterator[Piece]:
-        """Lanes that did not fit, or did not agree, come back in smaller groups, and otherwise go to the loop."""
+        """Lanes that did not fit, or did not agree, come back in smaller groups, and otherwise go to the
+        loop.
+        """
         del self._names[task]
         assert reply.admitted is not None
         if task.state is not None:
@@ -176,7 +186,9 @@ class Elsewhere:
 
 def _into_the_loop(task: Task, why: str) -> Piece:
     """Lanes that are to go on, each alone, from where they are."""
-    state: dict[str, Any] = task.state or {"lanes": [{"progress": Progress().to_state()} for _ in task.trials]}
+    state: dict[str, Any] = task.state or {
+        "lanes": [{"progress": Progress().to_state()} for _ in task.trials]
+    }
     strayed = {str(number): why for number in task.going}
     return Piece(task, [], {**state, "strayed": strayed, "again": task.state is None})
 

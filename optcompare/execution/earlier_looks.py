@@ -1,4 +1,6 @@
-"""The looks at a run's trials before it goes on: read, noted where an earlier version or a merge gave them, missed if gone."""
+"""The looks at a run's trials before it goes on: read, noted where an earlier version or a merge gave them,
+missed if gone.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
         return []
     if not force:
         raise ComparisonError(
-            f"since this run began, {changed}, and with it the looks at its trials; put it back, or give --force to go on with "
+            f"since this run began, {changed}, and with it the looks at its trials; put it back, or give "
+            "--force to go on with "
             "looks that are not all recorded"
         )
     add_unrecorded(directory)
@@ -40,7 +43,11 @@ def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
 
 def note_unrecorded_look(directory: Path) -> None:
     """Add the look that an earlier version gave without recording it, if the run is one of its."""
-    if (directory / LOOKS).exists() or not has_tables(directory) or not run_dir.read_json(directory).get("verdict"):
+    if (
+        (directory / LOOKS).exists()
+        or not has_tables(directory)
+        or not run_dir.read_json(directory).get("verdict")
+    ):
         return
     given = ResultTables.read(directory).as_past_look()
     if given is not None:
@@ -49,9 +56,11 @@ def note_unrecorded_look(directory: Path) -> None:
 
 
 def note_looks_at_merged_runs(directory: Path) -> None:
-    """Add the looks at merged runs that concern trials of this run, which are recorded outside of run directories.
+    """Add the looks at merged runs that concern trials of this run, which are recorded outside of run
+    directories.
 
-    They are found by the trials as they are now, which may change when the run goes on; see :mod:`.storage.merged_looks`.
+    They are found by the trials as they are now, which may change when the run goes on; see
+    :mod:`.storage.merged_looks`.
     """
     if not has_tables(directory):
         return

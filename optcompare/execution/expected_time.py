@@ -88,7 +88,9 @@ def expected_time(
             add([trial], by_arm[trial.arm.label].seconds, by_arm[trial.arm.label].seconds)
         for group in groups:
             estimate, work = by_arm[group[0].arm.label], tasks.work(group)
-            marks = max(0.0, estimate.seconds - work.updates * estimate.update_seconds) / max(1.0, work.measurements)
+            marks = max(0.0, estimate.seconds - work.updates * estimate.update_seconds) / max(
+                1.0, work.measurements
+            )
             add(group, *lanes_seconds(work, estimate.update_seconds, marks, compiler=compiler))
             in_lanes += len(group)
     more = WRITING_SECONDS + IMPORT_SECONDS * (in_lanes > 0)

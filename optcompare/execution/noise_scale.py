@@ -26,7 +26,9 @@ _KEPT_NUMBERS = 2**28
 """Of all blocks' sums together; a model of so many weights that they do not fit has fewer blocks."""
 
 
-def noise_scales(trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[list[Row], list[str]]:
+def noise_scales(
+    trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame
+) -> tuple[list[Row], list[str]]:
     """Measure the noise scale along one trial of each optimizer.
 
     It is the trial of the first seed with the middle of the batch sizes that reached the goal.

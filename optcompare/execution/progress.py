@@ -86,7 +86,9 @@ class Bar(Lines):
 
 
 class NotebookBar(Bar):
-    """The same as one output below a cell, drawn over and over, and a line about what was done in its place at the end."""
+    """The same as one output below a cell, drawn over and over, and a line about what was done in its place
+    at the end.
+    """
 
     def __enter__(self) -> NotebookBar:
         from IPython.display import display

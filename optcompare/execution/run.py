@@ -53,13 +53,15 @@ from .tracker_process import tracking
 class How:
     """How a run is carried out, which changes nothing of what is measured but the seconds.
 
-    - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as "name:address";
+    - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as
+      "name:address";
     - ``say``: is told in a line each which trainer takes which trials, and why;
-    - ``formats``: of the plot; ``metric``: the column that it shows; ``memory``: memory limit for vectorized trials, as
-      "4GB" or "25%";
-    - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which trials can be
-      trained on;
-    - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is there already.
+    - ``formats``: of the plot; ``metric``: the column that it shows; ``memory``: memory limit for vectorized
+      trials, as "4GB" or "25%";
+    - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which
+      trials can be trained on;
+    - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is
+      there already.
     """
 
     observers: Sequence[Observer] = ()
@@ -81,7 +83,9 @@ class How:
 
 
 def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:
-    """:func:`execute` in the directory of an earlier run; raises where something else than the question changed."""
+    """:func:`execute` in the directory of an earlier run; raises where something else than the question
+    changed.
+    """
     now = _now(prepared)
     said = refuse_changes(earlier.environment, now, force)
     maker = other_sources(earlier.environment, now)
@@ -135,8 +139,15 @@ def execute(
         stop.saving = True
         records, trials = (as_planned(table, comparison) for table in runner.tables())
         measured = runner.measured
-        checked = {"reference": dataclasses.asdict(prepared.reference), "traits": dataclasses.asdict(prepared.traits)}
-        trained = {"trainers": work.choices, "jobs": work.jobs, "agreement": dataclasses.asdict(runner.agreement())}
+        checked = {
+            "reference": dataclasses.asdict(prepared.reference),
+            "traits": dataclasses.asdict(prepared.traits),
+        }
+        trained = {
+            "trainers": work.choices,
+            "jobs": work.jobs,
+            "agreement": dataclasses.asdict(runner.agreement()),
+        }
         beside: dict[str, Any] = {}
         if comparison.stop_at_goal and not measured.interrupted:
             beside, unknown = measured_beside(prepared.trainer.asking(comparison), records, trials)
@@ -176,7 +187,10 @@ def _naming_what_is_kept(journal: Journal, out: Path | None) -> Iterator[None]:
     except RunDirectoryError as error:
         if not journal.holds_trials:
             raise
-        advice = f"trials that ended before are kept; once it can be written, optcompare run --resume {out} goes on"
+        advice = (
+            f"trials that ended before are kept; once it can be written, optcompare run --resume {out} goes "
+            "on"
+        )
         raise RunDirectoryError(f"{error}; {advice}") from error
 
 
@@ -193,7 +207,9 @@ class _Work:
 
 @contextmanager
 def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Observer]) -> Iterator[_Work]:
-    """This process, or an executor: one that was made here ends here, at once where an error or a second Ctrl-C says so."""
+    """This process, or an executor: one that was made here ends here, at once where an error or a second
+    Ctrl-C says so.
+    """
     comparison, loop = prepared.setup.comparison, prepared.trainer
     choices: list[str] = []
 
@@ -248,13 +264,18 @@ def _now(prepared: Prepared) -> dict[str, Any]:
 
 
 def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
-    """Arms some of whose trials ended before their first update, whose optimizer asked for more than the budget."""
+    """Arms some of whose trials ended before their first update, whose optimizer asked for more than the
+    budget.
+    """
     if trials.empty:
         return []
-    spent = (trials["status"] == "finished") & (trials["reason"] == "")  # one that was at its goal needed none
+    spent = (trials["status"] == "finished") & (
+        trials["reason"] == ""
+    )  # one that was at its goal needed none
     ended = trials[(trials["phase"] == "report") & spent]
     return [
-        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update: the first would exceed the budget of "
+        f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update: the first would exceed the "
+        "budget of "
         f"{comparison.budget}; give more"
         for arm, updates in ended.groupby("arm", sort=False)["updates"]
         if (updates == 0).any()

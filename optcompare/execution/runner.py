@@ -47,7 +47,9 @@ class Observer(Protocol):
 
 @dataclass
 class Measured:
-    """What a run brought beside its tables: paths of two weights, weights at the marks by arm, final weights."""
+    """What a run brought beside its tables: paths of two weights, weights at the marks by arm, final
+    weights.
+    """
 
     paths: list[dict[str, Any]] = field(default_factory=list)
     snapshots: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
@@ -58,9 +60,9 @@ class Measured:
 class Runner:
     """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
 
-    ``place``: where tasks are trained; ``planned``: all trials that are to come; ``expected``: how long they take;
-    ``journal``: keeps what has ended; ``earlier``: what an earlier run of the same comparison left, which is not trained
-    again; ``notes``: what the user should hear of that.
+    ``place``: where tasks are trained; ``planned``: all trials that are to come; ``expected``: how long they
+    take; ``journal``: keeps what has ended; ``earlier``: what an earlier run of the same comparison left,
+    which is not trained again; ``notes``: what the user should hear of that.
     """
 
     def __init__(
@@ -82,7 +84,9 @@ class Runner:
         self._journal, self._earlier = journal, earlier
         self.notes: list[str] = []
         self._done = 0
-        free = [label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"]
+        free = [
+            label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"
+        ]
         self._evidence = Evidence(setup.comparison, free)
         self._pace = _Pace(expected, planned)
         self._kept_bytes = 0
@@ -123,7 +127,9 @@ class Runner:
         yield from self._tasks.of([trial for trial in fresh if trial not in begun])
 
     def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
-        """Trials to train from their starts, and trials to train on; those that are done already are counted."""
+        """Trials to train from their starts, and trials to train on; those that are done already are
+        counted.
+        """
         fresh, on, again, rescheduled, longer = list[Trial](), list[Trial](), 0, 0, 0
         amount = self._setup.comparison.budget.amount
         for trial in trials:
@@ -131,11 +137,16 @@ class Runner:
             if row is None or row["status"] == "failed":
                 fresh.append(trial)
             elif (
-                row["budget"] < amount and row["status"] == "finished" and not row["reason"] and trial.phase == "report"
+                row["budget"] < amount
+                and row["status"] == "finished"
+                and not row["reason"]
+                and trial.phase == "report"
             ):
                 budget = self._setup.comparison.budget
                 same = goes_on(trial.arm, Budget(budget.unit, row["budget"]), budget)
-                kept = same and trial in earlier.kept and budget.unit == "epochs" and not self._is_uncut(trial)
+                kept = (
+                    same and trial in earlier.kept and budget.unit == "epochs" and not self._is_uncut(trial)
+                )
                 kept = kept and not is_partial(earlier.kept[trial])
                 (on if kept else fresh).append(trial)
                 again += same and not kept and not self._is_uncut(trial)
@@ -152,8 +163,10 @@ class Runner:
             )
         if longer and self._setup.workload.test is not None:
             self.notes.append(
-                f"{longer} trials had ended, and been measured on the test set, with a smaller budget: those values are dropped, "
-                "and the set is measured again at the new end; if they were a reason to train longer, it has been selected on"
+                f"{longer} trials had ended, and been measured on the test set, with a smaller budget: "
+                "those values are dropped, "
+                "and the set is measured again at the new end; if they were a reason to train longer, it "
+                "has been selected on"
             )
         if rescheduled:
             self.notes.append(
@@ -172,7 +185,9 @@ class Runner:
                 if key in wanted and goes_on(wanted[key].arm, before, now) and not self._is_uncut(wanted[key])
             }
             kept = {} if is_partial(state) else kept
-            if len(kept) < len(records):  # else a later resume, under the new budget, would take it for its own
+            if len(kept) < len(
+                records
+            ):  # else a later resume, under the new budget, would take it for its own
                 self._journal.forget_checkpoint()
             trials = list(kept.values())
             if "lanes" in state:
@@ -205,10 +220,13 @@ class Runner:
                 self._evidence.first_record(trial, record)
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """All records and all trials so far, those of the earlier run included that were not trained on to their ends."""
+        """All records and all trials so far, those of the earlier run included that were not trained on to
+        their ends.
+        """
         parts = self._journal.tables
         new = [
-            pd.concat(tables, ignore_index=True) if tables else pd.DataFrame() for tables in zip(*parts, strict=True)
+            pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+            for tables in zip(*parts, strict=True)
         ]
         records, trials = new or (pd.DataFrame(columns=RECORD_COLUMNS), pd.DataFrame(columns=TRIAL_COLUMNS))
         if self._earlier is None or self._earlier.trials.empty:
@@ -216,7 +234,9 @@ class Runner:
         return self._earlier.with_later(records, trials)
 
     def certificate(self, reference: Reference, traits: Traits) -> list[Check]:
-        """The fairness of what was run so far; ``reference``, ``traits``: what was checked and found before it."""
+        """The fairness of what was run so far; ``reference``, ``traits``: what was checked and found before
+        it.
+        """
         return self._evidence.certificate(self.agreement(), reference, traits)
 
     def agreement(self) -> Agreement:
@@ -227,7 +247,9 @@ class Runner:
         return Agreement(checked, apart, lanes.tolerance)
 
     def _land(self, piece: Piece, queue: Queue) -> None:
-        """Takes in what was measured; crosses off what has ended, and puts what strayed from its lanes into the loop."""
+        """Takes in what was measured; crosses off what has ended, and puts what strayed from its lanes into
+        the loop.
+        """
         task, records, state = piece
         known = {(trial.arm.label, trial.arm.lr, trial.seed, trial.repeat): trial for trial in task.trials}
         for record in records:
@@ -262,8 +284,12 @@ class Runner:
                 self._journal.forget_checkpoint()
 
     def _saved(self, task: Task, state: State) -> Saved:
-        """The trials of a task that are under way, with what there is of them; as many records as fit to the state."""
-        records: dict[str, list[Row]] = {key_of(trial): [*self._open.get(trial, ())] for trial in task.going.values()}
+        """The trials of a task that are under way, with what there is of them; as many records as fit to the
+        state.
+        """
+        records: dict[str, list[Row]] = {
+            key_of(trial): [*self._open.get(trial, ())] for trial in task.going.values()
+        }
         if "lanes" in state:
             state = {**state, "lanes": [state["lanes"][number] for number in task.going]}
         return records, state
@@ -303,17 +329,24 @@ class Runner:
             for update, x, y in progress.path
         ]
         if progress.snapshots:
-            self.measured.snapshots[trial.arm.label] = [(at, weights.numpy()) for at, weights in progress.snapshots]
-        size = sum(value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor))
+            self.measured.snapshots[trial.arm.label] = [
+                (at, weights.numpy()) for at, weights in progress.snapshots
+            ]
+        size = sum(
+            value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor)
+        )
         if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
             self._kept_bytes += size
             self.measured.weights[trial.arm.label, trial.seed, trial.repeat] = {
-                name: value.cpu() if isinstance(value, torch.Tensor) else value for name, value in model.items()
+                name: value.cpu() if isinstance(value, torch.Tensor) else value
+                for name, value in model.items()
             }
 
 
 class _Pace:
-    """Time left: what is expected of each trial in its trainer, corrected by what was done so far really took."""
+    """Time left: what is expected of each trial in its trainer, corrected by what was done so far really
+    took.
+    """
 
     def __init__(self, expected: Expected, planned: Sequence[Trial]) -> None:
         self._expected = expected
@@ -325,7 +358,9 @@ class _Pace:
         self._done += self._expected.of(trial)
 
     def left(self, shares: Mapping[Trial, float]) -> tuple[float, float]:
-        """The share of all work that is done, and seconds left; ``shares``: how much of each trial under way."""
+        """The share of all work that is done, and seconds left; ``shares``: how much of each trial under
+        way.
+        """
         elapsed = time.perf_counter() - self._began
         done = self._done + sum(share * self._expected.of(trial) for trial, share in shares.items())
         rate = (elapsed + _TRUSTED_SECONDS) / (done + _TRUSTED_SECONDS)

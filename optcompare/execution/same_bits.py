@@ -1,4 +1,6 @@
-"""Does this version still train what another one trained? One trial of each arm is trained again before a run goes on."""
+"""Does this version still train what another one trained? One trial of each arm is trained again before a run
+goes on.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +50,13 @@ def refuse_other_bits(trainer: LoopTrainer, earlier: Earlier, maker: str) -> str
             _, state = trainer.asking(asked).advance([trial], None, lambda: False)
         if state["progress"]["final_sha256"] != row["final_sha256"]:
             raise ComparisonError(
-                f"this run was begun with {maker}, and this version trains {label}, seed {trial.seed}, to other weights; "
+                f"this run was begun with {maker}, and this version trains {label}, seed {trial.seed}, to "
+                "other weights; "
                 "begin a new run, or give --force to go on all the same"
             )
     begun = f"the run was begun with {maker}, whose source files are others"
     if not shortest:
-        return f"{begun}; no trial of it was trained in the loop, so that none could be compared to the last bit"
+        return (
+            f"{begun}; no trial of it was trained in the loop, so that none could be compared to the last bit"
+        )
     return f"{begun}; one trial of each of {len(shortest)} arms, trained again, ends in the same bits"

@@ -24,8 +24,8 @@ _LONGEST = 240
 class Task:
     """Trials for one trainer, together, and how far they have come.
 
-    ``state``: as the trainer left it last; ``before``: the trainer that brought it there, if another; ``going``: by their
-    numbers, the trials that have not ended.
+    ``state``: as the trainer left it last; ``before``: the trainer that brought it there, if another;
+    ``going``: by their numbers, the trials that have not ended.
     """
 
     trainer: TaskTrainer
@@ -39,7 +39,9 @@ class Task:
 
 
 class Queue:
-    """Tasks in the order of their turns: what is put back comes first, then what is dealt, made when it is asked for."""
+    """Tasks in the order of their turns: what is put back comes first, then what is dealt, made when it is
+    asked for.
+    """
 
     def __init__(self, dealt: Iterable[Task]) -> None:
         self._dealt, self._back = iter(dealt), deque[Task]()
@@ -55,8 +57,9 @@ class Queue:
 class Tasks:
     """Deals out trials as tasks: to lanes what they can and what repays, the rest to the loop, seed by seed.
 
-    ``planned``: the lists of trials that are to come, for what is shared between them; ``say``: is told each choice;
-    ``workers``: how many there are, each of which checks the groups that it is given (0: they are checked here).
+    ``planned``: the lists of trials that are to come, for what is shared between them; ``say``: is told each
+    choice; ``workers``: how many there are, each of which checks the groups that it is given (0: they are
+    checked here).
     """
 
     def __init__(
@@ -90,7 +93,9 @@ class Tasks:
             yield Task("loop", [trial])
 
     def forecast(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[Trial]]:
-        """Say which of these trials are expected to go to lanes, in groups, and which to the loop; checks no updates."""
+        """Say which of these trials are expected to go to lanes, in groups, and which to the loop; checks no
+        updates.
+        """
         groups = self.lanes.grouped(trials)[0] if self._asked != "loop" else []
         together = [group for group in groups if self._repays(group) and self.lanes.supports(group[0])]
         inside = {trial for group in together for trial in group}
@@ -108,17 +113,23 @@ class Tasks:
         """Trials that had ended, and go on with a larger budget."""
         for task in self.of(trials):
             found = [states(trial) for trial in task.trials]
-            task.state = {"lanes": found, "strayed": {}, "again": False} if task.trainer == "lanes" else found[0]
+            task.state = (
+                {"lanes": found, "strayed": {}, "again": False} if task.trainer == "lanes" else found[0]
+            )
             yield task
 
     def _together(self, trials: Sequence[Trial]) -> Iterator[list[Trial]]:
-        """Groups for lanes, the shorter ones first; of many groups the first of each kind, then the second, …"""
+        """Groups for lanes, the shorter ones first; of many groups the first of each kind, then the
+        second, …
+        """
         groups, refused = self.lanes.grouped(trials)
         self.explain(refused)
         split = []
         for group in sorted(groups, key=lambda group: self.work(group).updates):
             if not self._repays(group):
-                self._say(f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes")
+                self._say(
+                    f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes"
+                )
                 continue
             if self._workers:
                 split.append(_shares(group, self._workers))
@@ -156,7 +167,9 @@ class Tasks:
         self.lanes.apart = max(self.lanes.apart, apart)
 
     def explain(self, refused: Sequence[tuple[Trial, str]], aloud: bool = True) -> None:
-        """One line for each arm and reason; ``aloud``: also to a user who asked for lanes, or waits long without them."""
+        """One line for each arm and reason; ``aloud``: also to a user who asked for lanes, or waits long
+        without them.
+        """
         lines: dict[tuple[str, str], list[Trial]] = {}
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)

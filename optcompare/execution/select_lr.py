@@ -13,8 +13,11 @@ from ..core.comparison import Comparison
 from ..core.goal import Goal
 
 
-def choose_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[Comparison, list[str]]:
-    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds, in each repeat.
+def choose_rates(
+    comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame
+) -> tuple[Comparison, list[str]]:
+    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds, in
+    each repeat.
 
     The second value says in words where the best lies at the edge of the grid, or every rate diverged.
     """
@@ -53,7 +56,11 @@ def _of_first_round(table: pd.DataFrame, asked: set[tuple[str, float, int]]) -> 
 
 
 def _scores(comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    goal = Goal.parse(comparison.goal, comparison.errors) if comparison.stop_at_goal and comparison.goal else None
+    goal = (
+        Goal.parse(comparison.goal, comparison.errors)
+        if comparison.stop_at_goal and comparison.goal
+        else None
+    )
     return rate_scores(records[records["phase"] == "tune"], trials, compared_column(records), goal)
 
 
@@ -68,12 +75,14 @@ def _notes(comparison: Comparison, best: pd.DataFrame, trials: pd.DataFrame) -> 
         diverged, edge = found[found["all_diverged"]], found[found["at_edge"] & ~found["all_diverged"]]
         if len(diverged) and comparison.stop_at_goal:
             yield (
-                f"{label}: {_in_repeats(diverged, found)}no learning rate that was tried reached {comparison.goal} on most "
+                f"{label}: {_in_repeats(diverged, found)}no learning rate that was tried reached "
+                f"{comparison.goal} on most "
                 "tuning seeds"
             )
         elif len(diverged):
             yield (
-                f"{label}: {_in_repeats(diverged, found)}every learning rate that was tried diverged; tune lower with "
+                f"{label}: {_in_repeats(diverged, found)}every learning rate that was tried diverged; tune "
+                "lower with "
                 "--tune-range"
             )
         if len(edge):
@@ -88,9 +97,13 @@ def _in_repeats(some: pd.DataFrame, found: pd.DataFrame) -> str:
 def _at_edge(comparison: Comparison, label: str, edge: pd.DataFrame) -> str:
     assert comparison.tuning is not None
     if len(comparison.tuning.repeats):
-        return "the best learning rate lies at the edge of the grid; a better one may lie beyond it (--tune-range)"
+        return (
+            "the best learning rate lies at the edge of the grid; a better one may lie beyond it "
+            "(--tune-range)"
+        )
     tried = comparison.tuning.rates[label]
     return (
-        f"the best learning rate, {edge['lr'].iloc[0]:g}, lies at the edge of the grid from {min(tried):g} to "
+        f"the best learning rate, {edge['lr'].iloc[0]:g}, lies at the edge of the grid from {min(tried):g} "
+        "to "
         f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
     )

@@ -12,7 +12,9 @@ from typing import Any
 from ..core.signals import HANGUP, discard_output_of_closed_terminal, ending_signals
 
 PATIENCE = 5.0
-"""Seconds that an update, or whatever else is under way, may take after the first signal: then it is stopped within."""
+"""Seconds that an update, or whatever else is under way, may take after the first signal: then it is stopped
+within.
+"""
 
 
 class Stop:
@@ -47,8 +49,11 @@ class Stop:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """The first Ctrl-C, SIGTERM or SIGHUP asks to stop after the update under way. The second, or an update that takes longer
-    than ``PATIENCE``, stops within it. Then all is saved. A SIGHUP that is ignored, as under ``nohup``, stays ignored."""
+    """The first Ctrl-C, SIGTERM or SIGHUP asks to stop after the update under way.
+
+    The second, or an update that takes longer than ``PATIENCE``, stops within it. Then all is saved. A SIGHUP
+    that is ignored, as under ``nohup``, stays ignored.
+    """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

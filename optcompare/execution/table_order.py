@@ -1,4 +1,6 @@
-"""The order of the rows of records and trials, which does not depend on the order in which trials were trained."""
+"""The order of the rows of records and trials, which does not depend on the order in which trials were
+trained.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Tells trackers what happens in a run, each in a process of its own, so that none can slow it or stop it.
 
-A thread would not do: one that computes takes the interpreter from the trainer, whose updates are then timed too long.
+A thread would not do: one that computes takes the interpreter from the trainer, whose updates are then timed
+too long.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Hello(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """``handled``: events so far; ``said``: what was printed since the last reply; ``failed``: why this is the last one."""
+    """``handled``: events so far; ``said``: what was printed since the last reply; ``failed``: why this is
+    the last one.
+    """
 
     handled: int
     said: str = ""
@@ -60,7 +63,8 @@ class Reply(NamedTuple):
 
 @contextmanager
 def tracking(registry: Registry, names: Sequence[str], directory: Path | None) -> Iterator[list[Tracked]]:
-    """The trackers of ``name[:address]``, ready to be told; raises :class:`OptcompareError` where one cannot be made.
+    """The trackers of ``name[:address]``, ready to be told; raises :class:`OptcompareError` where one cannot
+    be made.
 
     What went wrong after that is in ``registry.warnings`` at the end.
     """
@@ -85,7 +89,9 @@ def tracking(registry: Registry, names: Sequence[str], directory: Path | None) -
 
 
 class Tracked:
-    """A tracker's process, seen from the run: what it is told waits in a queue, and is dropped where too much waits."""
+    """A tracker's process, seen from the run: what it is told waits in a queue, and is dropped where too much
+    waits.
+    """
 
     def __init__(self, text: str, plugins: tuple[str, ...], directory: Path | None) -> None:
         self.name, _, address = text.partition(":")
@@ -95,13 +101,16 @@ class Tracked:
         self._failed = ""
         self._ready = threading.Event()
         begin = (
-            "import sys; sys.path[:] = sys.argv[1:]; from optcompare.execution.tracker_process import serve; serve()"
+            "import sys; sys.path[:] = sys.argv[1:]; from optcompare.execution.tracker_process import "
+            "serve; serve()"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", begin, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            process_group=None if os.name == "nt" else 0,  # Ctrl-C is for the run; a session would not give way to it
+            process_group=None
+            if os.name == "nt"
+            else 0,  # Ctrl-C is for the run; a session would not give way to it
         )
         hello = Hello(self.name, address, None if directory is None else directory.absolute(), plugins)
         self._sender = threading.Thread(target=self._send, args=(hello,), daemon=True)
@@ -132,7 +141,9 @@ class Tracked:
         self._tell("run_finished", dataclasses.replace(result, workload=None, weights={}, panels=None))
 
     def close(self, end: float) -> None:
-        """Waits until the tracker has taken everything in, until ``end`` at the latest, and notes what it did not."""
+        """Waits until the tracker has taken everything in, until ``end`` at the latest, and notes what it did
+        not.
+        """
         self._queue.put(None)
         with suppress(OSError, AttributeError):  # it need not give way any more, where that can be taken back
             os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)
@@ -143,7 +154,11 @@ class Tracked:
             self.warnings.append(self._failed)
         elif self._handled < self._told:
             code = self._process.returncode
-            ended = f"its process ended with exit code {code}" if code else f"it took in no more than {ROOM:,} at once"
+            ended = (
+                f"its process ended with exit code {code}"
+                if code
+                else f"it took in no more than {ROOM:,} at once"
+            )
             self.warnings.append(
                 f"tracker {self.name} missed up to {self._told - self._handled:,} of {self._told:,} events: "
                 + (f"it was not done {CLOSING:g} s after the run" if late else ended)
@@ -200,7 +215,9 @@ class Tracked:
                     self._ready.set()
             except (EOFError, pickle.UnpicklingError):
                 if not self._ready.is_set():
-                    self._failed = f"tracker {self.name}: its process ended with exit code {self._process.wait()}"
+                    self._failed = (
+                        f"tracker {self.name}: its process ended with exit code {self._process.wait()}"
+                    )
             except (OSError, ValueError) as error:  # whoever read the standard output has read enough
                 self._failed = f"tracker {self.name} is left out from now on: {explain(error)}"
             finally:
@@ -227,7 +244,9 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
     said = sys.stdout = io.StringIO()
     try:
         tracker = _made(hello)
-        importlib.import_module("optcompare.report.result")  # now, not when the run waits for its end to be taken in
+        importlib.import_module(
+            "optcompare.report.result"
+        )  # now, not when the run waits for its end to be taken in
     except ComparisonError as refusal:
         answer(Reply(0, failed=str(refusal)))
         return
@@ -257,7 +276,9 @@ def _made(hello: Hello) -> Tracker:
     made: Tracker = factory(hello.address, hello.directory)
     missing = [event for event in EVENTS if not callable(getattr(made, event, None))]
     if missing:
-        raise PluginError(f"a {type(made).__name__} has no {', '.join(missing)}; derive it from optcompare.Tracker")
+        raise PluginError(
+            f"a {type(made).__name__} has no {', '.join(missing)}; derive it from optcompare.Tracker"
+        )
     return made
 
 

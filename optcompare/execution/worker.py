@@ -1,4 +1,6 @@
-"""What happens in another process, or on another machine: trainers are made there once, and take tasks a stretch further."""
+"""What happens in another process, or on another machine: trainers are made there once, and take tasks a
+stretch further.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,18 @@ Shared = bytes | Callable[[], bytes]
 
 _BENCHES: dict[str, _Bench] = {}
 _ONE_AT_A_TIME = threading.RLock()
-"""Torch's generators and settings belong to the process: in an executor of threads, tasks wait for each other."""
+"""Torch's generators and settings belong to the process: in an executor of threads, tasks wait for each
+other.
+"""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every task of a run is trained with. ``key``: names the run; ``memory``: memory limit for vectorized trials, shared
-    by so many ``jobs``; ``setup``: as :func:`pack` returned it."""
+    """What every task of a run is trained with.
+
+    ``key``: names the run; ``memory``: memory limit for vectorized trials, shared by so many ``jobs``;
+    ``setup``: as :func:`pack` returned it.
+    """
 
     key: str
     memory: str | None
@@ -52,7 +59,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Tasks for one trainer, one after another, for so many seconds; those that are not begun by then are left.
+    """Tasks for one trainer, one after another, for so many seconds; those that are not begun by then are
+    left.
 
     ``names``: each task's name and how often it was sent, by which a worker knows again what it still holds.
     """
@@ -65,9 +73,11 @@ class Stretch:
 
 @dataclass
 class Reply:
-    """``pieces``: of each task its new records and its state, None if it was not begun; ``admitted``: where lanes were
-    not admitted as they came, how they may; ``checked``, ``apart``: as :class:`LanesTrainer` has them; ``said``: lines;
-    ``versions``: with which it was trained."""
+    """``pieces``: of each task its new records and its state, None if it was not begun; ``admitted``: where
+    lanes were not admitted as they came, how they may; ``checked``, ``apart``: as :class:`LanesTrainer` has
+    them; ``said``: lines;
+    ``versions``: with which it was trained.
+    """
 
     pieces: list[tuple[list[Record], State] | None]
     admitted: Admitted | None = None
@@ -78,8 +88,8 @@ class Reply:
 
 
 def pack(setup: Setup) -> bytes:
-    """The setup in bytes, with what could not be imported elsewhere: lambdas, what a notebook, a plugin file or any other
-    module defines that is not installed.
+    """The setup in bytes, with what could not be imported elsewhere: lambdas, what a notebook, a plugin file
+    or any other module defines that is not installed.
 
     Raises :class:`ComparisonError` where something in it cannot travel.
     """
@@ -93,16 +103,24 @@ def pack(setup: Setup) -> bytes:
             return _pickled(setup, [module for module in own if module.__name__.startswith(PREFIX)])
         except RAISED as error:
             raise ComparisonError(
-                f"workload {setup.workload.name} or its strategies cannot be sent to other processes: {explain(error)}; "
+                f"workload {setup.workload.name} or its strategies cannot be sent to other processes: "
+                f"{explain(error)}; "
                 "leave out --jobs and --executor"
             ) from error
 
 
 def _own_modules() -> list[types.ModuleType]:
     """Modules of the user's project, rather than of anything that is installed."""
-    elsewhere = {*sys.stdlib_module_names, *importlib.metadata.packages_distributions(), "__main__", "__mp_main__"}
+    elsewhere = {
+        *sys.stdlib_module_names,
+        *importlib.metadata.packages_distributions(),
+        "__main__",
+        "__mp_main__",
+    }
     found = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] not in elsewhere]
-    return [module for module in found if getattr(module, "__file__", None) and module.__name__ in sys.modules]
+    return [
+        module for module in found if getattr(module, "__file__", None) and module.__name__ in sys.modules
+    ]
 
 
 def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
@@ -134,11 +152,18 @@ def _code_of_file(name: str, make: Callable[..., types.CodeType], values: tuple[
 
 def versions() -> dict[str, str]:
     """What must be the same wherever trials of one comparison are trained."""
-    return {"optcompare": installed_version(), "torch": torch.__version__, "python": platform.python_version()}
+    return {
+        "optcompare": installed_version(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def train(job: Job, setup: Shared, stretch: Stretch) -> Reply:
-    """Takes tasks further. What a trial itself raises is in its state; an error from here is one of the workplace."""
+    """Takes tasks further.
+
+    What a trial itself raises is in its state; an error from here is one of the workplace.
+    """
     with _ONE_AT_A_TIME:
         if job.key not in _BENCHES:
             _BENCHES.clear()
@@ -154,19 +179,25 @@ def stop(key: str) -> None:
 
 
 class _Bench:
-    """The trainers of one run in this process, and the states that they left last, with the live objects behind them.
+    """The trainers of one run in this process, and the states that they left last, with the live objects
+    behind them.
 
-    A trial that keeps something where no checkpoint finds it is trained to its end in one go: elsewhere it would be lost.
+    A trial that keeps something where no checkpoint finds it is trained to its end in one go: elsewhere it
+    would be lost.
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
         find_later_imports()
-        setup: Setup = pickle.loads(shared() if callable(shared) else shared)  # from the process that sends the tasks
+        setup: Setup = pickle.loads(
+            shared() if callable(shared) else shared
+        )  # from the process that sends the tasks
         self._agreed = setup.comparison.threads, setup.comparison.deterministic
         self._said: list[str] = []
         with torch_as_agreed(*self._agreed):
             self.loop = LoopTrainer(setup)
-        self.lanes = LanesTrainer(self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._said.append)
+        self.lanes = LanesTrainer(
+            self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._said.append
+        )
         self._left: dict[str, tuple[int, State]] = {}
 
     def train(self, stretch: Stretch) -> Reply:
@@ -186,7 +217,9 @@ class _Bench:
         if number and time.perf_counter() > end:
             return None
         trials, state = stretch.tasks[number]
-        return self._advanced(self.loop, trials, self._known(stretch.names[number], state), stretch.names[number], end)
+        return self._advanced(
+            self.loop, trials, self._known(stretch.names[number], state), stretch.names[number], end
+        )
 
     def _lanes(self, stretch: Stretch, end: float) -> Reply:
         (trials, state), name = stretch.tasks[0], stretch.names[0]
@@ -199,13 +232,20 @@ class _Bench:
         return Reply([self._advanced(self.lanes, trials, known, name, end)])
 
     def _known(self, name: tuple[str, int], state: State | None) -> State | None:
-        """The very state that this process left, if it was the last to train the task; the trainers go on from it at once."""
+        """The very state that this process left, if it was the last to train the task; the trainers go on
+        from it at once.
+        """
         sent, mine = self._left.get(name[0], (-1, None))
         return mine if sent == name[1] else state
 
     def _advanced(
-        self, trainer: LoopTrainer | LanesTrainer, trials: list[Trial], state: State | None, name: tuple[str, int], end: float
-    ) -> tuple[list[Record], State]:  # fmt: skip
+        self,
+        trainer: LoopTrainer | LanesTrainer,
+        trials: list[Trial],
+        state: State | None,
+        name: tuple[str, int],
+        end: float,
+    ) -> tuple[list[Record], State]:
         in_one_go = any(trial.arm.label in self.loop.setup.uncut for trial in trials)
 
         def over() -> bool:

@@ -1,1 +1,3 @@
-"""What plugins and users derive from or hand in: strategies, workloads, optimizers, diagnostics, trackers, executors."""
+"""What plugins and users derive from or hand in: strategies, workloads, optimizers, diagnostics, trackers,
+executors.
+"""

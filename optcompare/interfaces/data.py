@@ -22,7 +22,8 @@ def rows(data: Any) -> int:
 
 
 def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
-    """Raise :class:`WorkloadError` unless one set of a workload is of a kind that can be trained on or measured.
+    """Raise :class:`WorkloadError` unless one set of a workload is of a kind that can be trained on or
+    measured.
 
     Args:
         workload: Its name, for the message.
@@ -38,11 +39,14 @@ def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
             kinds = ", ".join(type(part).__name__ for part in named.values())
             given = f"({kinds})" if isinstance(data, tuple) else f"a mapping of {kinds or 'nothing'}"
             raise WorkloadError(
-                f"workload {workload}: {name} must be a tuple of tensors (x, y) or a mapping of tensors, got {given}"
+                f"workload {workload}: {name} must be a tuple of tensors (x, y) or a mapping of tensors, "
+                f"got {given}"
             )
         lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
         if len(set(lengths)) > 1 or lengths[0] == 0:
-            raise WorkloadError(f"workload {workload}: {name} needs tensors of one length of at least 1, got {lengths}")
+            raise WorkloadError(
+                f"workload {workload}: {name} needs tensors of one length of at least 1, got {lengths}"
+            )
     else:
         _check_dataset(workload, name, data)
 
@@ -51,11 +55,14 @@ def _check_dataset(workload: str, name: str, data: Any) -> None:
     kind = type(data).__name__
     if isinstance(data, torch.utils.data.IterableDataset):
         raise WorkloadError(
-            f"workload {workload}: {name} is a {kind}, an IterableDataset, which decides its own order; give a map-style "
+            f"workload {workload}: {name} is a {kind}, an IterableDataset, which decides its own order; "
+            "give a map-style "
             "Dataset (__len__ and __getitem__), so that every arm sees the same order"
         )
     if isinstance(data, torch.Tensor) or not hasattr(data, "__getitem__"):
-        raise WorkloadError(f"workload {workload}: {name} is a {kind}; give a tuple of tensors or a map-style Dataset")
+        raise WorkloadError(
+            f"workload {workload}: {name} is a {kind}; give a tuple of tensors or a map-style Dataset"
+        )
     refuse_empty(f"workload {workload}: {name}", data)
 
 
@@ -75,5 +82,7 @@ def refuse_empty(name: str, data: Any) -> None:
 def _holds_tensors(part: Any) -> bool:
     if isinstance(part, torch.Tensor):
         return True
-    parts: Sequence[Any] = list(part.values()) if isinstance(part, Mapping) else part if type(part) is tuple else []
+    parts: Sequence[Any] = (
+        list(part.values()) if isinstance(part, Mapping) else part if type(part) is tuple else []
+    )
     return bool(parts) and all(map(_holds_tensors, parts))

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Samples:
     """Gradients of single training samples, R of them.
 
-    ``squares``: |g_i|², float64[R]; ``mean``: ḡ, [P]. With a weighted loss, g_i is sample i's share in the batch's mean,
-    R·w_i/Σw times the gradient of its own loss, so that ḡ is their mean in any case.
+    ``squares``: |g_i|², float64[R]; ``mean``: ḡ, [P]. With a weighted loss, g_i is sample i's share in the
+    batch's mean, R·w_i/Σw times the gradient of its own loss, so that ḡ is their mean in any case.
     """
 
     squares: Tensor
@@ -30,10 +30,10 @@ class Samples:
 class Moment(Protocol):
     """A trial at one record, after ``update`` updates. Nothing that is done with it reaches the training.
 
-    All is computed when it is first asked for, and once for all diagnostics. Weights and gradients are flat, [P], in the
-    model's order, trained weights alone. Losses are the workload's mean losses in eval mode: dropout is off, and BatchNorm
-    takes its running averages, recalibrated where the losses of the record are. "The last update" is number ``update``,
-    counted from 1; what tells of it is None at update 0.
+    All is computed when it is first asked for, and once for all diagnostics. Weights and gradients are flat,
+    [P], in the model's order, trained weights alone. Losses are the workload's mean losses in eval mode:
+    dropout is off, and BatchNorm takes its running averages, recalibrated where the losses of the record are.
+    "The last update" is number ``update``, counted from 1; what tells of it is None at update 0.
     """
 
     update: int
@@ -65,8 +65,9 @@ class Moment(Protocol):
 
     @property
     def batch_gradient(self) -> Tensor | None:
-        """The gradient of the last update's batch at w_(u-1); with dropout or BatchNorm it is not quite what the update
-        used, which was not in eval mode."""
+        """The gradient of the last update's batch at w_(u-1); with dropout or BatchNorm it is not quite what
+        the update used, which was not in eval mode.
+        """
         ...
 
     @property
@@ -79,10 +80,11 @@ class Moment(Protocol):
         ...
 
     def sampled(self, rows: int) -> Samples:
-        """Gradients at w_u of ``rows`` training samples, drawn without replacement by (seed, update) alone, so that all
-        arms get the same; of all of them, in the data's own order, where there are no more.
+        """Gradients at w_u of ``rows`` training samples, drawn without replacement by (seed, update) alone,
+        so that all arms get the same; of all of them, in the data's own order, where there are no more.
 
-        Raises :class:`DiagnosticError`, naming the layer, for a model that has no gradients of single samples.
+        Raises :class:`DiagnosticError`, naming the layer, for a model that has no gradients of single
+        samples.
         """
         ...
 
@@ -105,8 +107,8 @@ class Diagnostic:
             def measure(self, moment):
                 return {"weight_norm": moment.weights.norm(self.order)}
 
-    The dataclass's fields are the parameters, in order (``weight_norm:1``); it has no state. A parameter that makes no
-    sense raises ValueError in ``__post_init__``.
+    The dataclass's fields are the parameters, in order (``weight_norm:1``); it has no state. A parameter that
+    makes no sense raises ValueError in ``__post_init__``.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Demand:
-    """What an executor is asked for: so many tasks at once (None: as many as it has room for), and what each task needs.
+    """What an executor is asked for: so many tasks at once (None: as many as it has room for), and what each
+    task needs.
 
     ``unguarded``: exit code of a worker that re-imported an unguarded ``__main__``.
     """

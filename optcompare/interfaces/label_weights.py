@@ -1,4 +1,6 @@
-"""What torch's own cross entropies divide by: the weights of the classes in y, without the labels that they leave out."""
+"""What torch's own cross entropies divide by: the weights of the classes in y, without the labels that they
+leave out.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _FUNCTIONS = (nn.functional.cross_entropy, nn.functional.nll_loss)
 
 
 def is_cross_entropy(loss: Any) -> bool:
-    """Whether a loss is one of torch's own cross entropies of labels: a module, a function, or a ``functools.partial`` of one."""
+    """Whether a loss is one of torch's own cross entropies of labels: a module, a function, or a
+    ``functools.partial`` of one.
+    """
     if isinstance(loss, functools.partial):
         return not loss.args and any(loss.func is function for function in _FUNCTIONS)
     return isinstance(loss, _MODULES) or any(loss is function for function in _FUNCTIONS)
@@ -45,10 +49,11 @@ def ignored_label(loss: Any) -> int:
 
 
 def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
-    """What the mean of a cross entropy of torch is divided by, as a function of its labels y, int64 of any shape.
+    """What the mean of a cross entropy of torch is divided by, as a function of its labels y, int64 of any
+    shape.
 
-    That is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no class weights.
-    None for any other loss, and for one that is no mean.
+    That is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no
+    class weights. None for any other loss, and for one that is no mean.
     """
     if not is_cross_entropy(loss) or _setting(loss, "reduction", "mean") != "mean":
         return None
@@ -67,4 +72,6 @@ def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
 
 def holds_labels(y: Any) -> bool:
     """Whether y is a tensor of labels, rather than of numbers or of probabilities."""
-    return isinstance(y, torch.Tensor) and not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    return isinstance(y, torch.Tensor) and not (
+        y.is_floating_point() or y.is_complex() or y.dtype == torch.bool
+    )

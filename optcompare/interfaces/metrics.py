@@ -1,4 +1,6 @@
-"""Metrics of a workload: sums over rows, numbers of all rows at once, and objects that are updated batch by batch."""
+"""Metrics of a workload: sums over rows, numbers of all rows at once, and objects that are updated batch by
+batch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Metric = Callable[[Any, Any], Any]
-"""``metric(output, y)``: a pair, the sum over the batch and its weight; or one number, of all rows at once."""
+"""``metric(output, y)``: a pair, the sum over the batch and its weight; or one number, of all rows at once.
+"""
 
 
 def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor, Tensor | int]:
@@ -35,7 +38,9 @@ def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor,
 
 
 def is_accumulated(metric: Any) -> bool:
-    """Whether it is an object that is updated batch by batch and then computes its value, as those of torchmetrics are."""
+    """Whether it is an object that is updated batch by batch and then computes its value, as those of
+    torchmetrics are.
+    """
     return all(callable(getattr(metric, name, None)) for name in ("update", "compute", "reset"))
 
 
@@ -61,7 +66,8 @@ class MetricValue:
 
     Args:
         name: The metric's, for messages.
-        metric: A function of output and y, or an object with ``update``, ``compute`` and ``reset``, which is copied.
+        metric: A function of output and y, or an object with ``update``, ``compute`` and ``reset``, which is
+        copied.
     """
 
     def __init__(self, name: str, metric: Metric) -> None:
@@ -104,7 +110,9 @@ class MetricValue:
         if self._rows:
             whole = self._number
             if len(self._rows) > 1 or whole is _UNKNOWN:
-                whole = called(self._name, self._metric, *(_joined(parts) for parts in zip(*self._rows, strict=True)))
+                whole = called(
+                    self._name, self._metric, *(_joined(parts) for parts in zip(*self._rows, strict=True))
+                )
             return self._one_number(whole)
         return self._sum / self._weight if self._weight else float("nan")
 
@@ -116,7 +124,8 @@ class MetricValue:
         except (TypeError, ValueError, RuntimeError):
             shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
             raise WorkloadError(
-                f"metric {self._name} gives a {type(value).__name__}{shape}; it must return one number, of all rows at once, or "
+                f"metric {self._name} gives a {type(value).__name__}{shape}; it must return one number, of "
+                "all rows at once, or "
                 "a sum and its weight"
             ) from None
 

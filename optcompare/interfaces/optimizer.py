@@ -1,11 +1,12 @@
 """The optimizer contract: a factory that builds a ``torch.optim.Optimizer`` for a model.
 
-A factory is an ``Optimizer`` class (or a ``functools.partial`` of one), built with the model's trainable parameters, or
-with the model where its first parameter is called so, or a function ``build(model, *, lr=…, …)`` that returns an
-optimizer; one whose first parameter is called ``params`` is given the trainable parameters. Its further parameters are
-what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer finds the gradient of the batch's mean loss in
-``.grad``; one whose ``step`` requires a closure evaluates loss and gradient itself. One that has ``train()`` and
-``eval()`` is measured in eval mode, and goes on from the very weights that it had.
+A factory is an ``Optimizer`` class (or a ``functools.partial`` of one), built with the model's trainable
+parameters, or with the model where its first parameter is called so, or a function ``build(model, *, lr=…,
+…)`` that returns an optimizer; one whose first parameter is called ``params`` is given the trainable
+parameters. Its further parameters are what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer
+finds the gradient of the batch's mean loss in ``.grad``; one whose ``step`` requires a closure evaluates loss
+and gradient itself. One that has ``train()`` and ``eval()`` is measured in eval mode, and goes on from the
+very weights that it had.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def hyperparameters(factory: Factory) -> list[Parameter]:
 
 
 def _readable(type_: Any) -> bool:
-    """Whether a text can give a value of this type, or of a member of this union; of any type, a text says too little."""
+    """Whether a text can give a value of this type, or of a member of this union; of any type, a text says
+    too little.
+    """
     origin, args = typing.get_origin(type_), typing.get_args(type_)
     if origin in (Union, types.UnionType):
         return any(_readable(member) for member in args if member is not types.NoneType)
@@ -77,7 +80,8 @@ def check_factory(factory: Any, name: str) -> None:
         kind = "class" if inspect.isclass(factory) else type(factory).__name__
         kind = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
         raise PluginError(
-            f"{name} is {kind} and no optimizer; give a subclass of torch.optim.Optimizer, or a function build(model, *, lr)"
+            f"{name} is {kind} and no optimizer; give a subclass of torch.optim.Optimizer, or a function "
+            "build(model, *, lr)"
         )
     first = next(iter(parameters(factory)), None)
     if first is not None and inspect.isclass(factory) and first.name in ("optimizer", "base_optimizer"):
@@ -85,13 +89,18 @@ def check_factory(factory: Any, name: str) -> None:
     known = hyperparameters(factory)
     for parameter in known:
         if parameter.default is REQUIRED and parameter.type is not Any and not _readable(parameter.type):
-            raise PluginError(f"optimizer {name} needs {parameter.name}, which no text can give; {_by_function(name)}")
+            raise PluginError(
+                f"optimizer {name} needs {parameter.name}, which no text can give; {_by_function(name)}"
+            )
     if "lr" not in [parameter.name for parameter in known]:
         raise PluginError(f"optimizer {name} takes no lr, which every arm has; {_by_function(name)}")
 
 
 def _by_function(name: str) -> str:
-    return f"write a function build(model, *, lr: float) that makes and returns it, and give FILE.py:build in place of {name}"
+    return (
+        "write a function build(model, *, lr: float) that makes and returns it, and give FILE.py:build in "
+        f"place of {name}"
+    )
 
 
 def default_lr(factory: Factory) -> float | None:
@@ -103,14 +112,18 @@ def default_lr(factory: Factory) -> float | None:
 
 
 def is_plain_sgd(factory: Factory, values: Mapping[str, Any]) -> bool:
-    """Whether it is ``torch.optim.SGD`` with nothing but a learning rate; ``values``: those that are no defaults."""
+    """Whether it is ``torch.optim.SGD`` with nothing but a learning rate; ``values``: those that are no
+    defaults.
+    """
     from torch.optim import SGD
 
     return undecorated(factory) is SGD and not values.keys() - {"foreach", "fused", "differentiable"}
 
 
 def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: str) -> Optimizer:
-    """The optimizer of ``model``'s trainable parameters; raises :class:`ComparisonError` saying why it cannot be."""
+    """The optimizer of ``model``'s trainable parameters; raises :class:`ComparisonError` saying why it cannot
+    be.
+    """
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not weights:
         raise ComparisonError(f"optimizer {name}: the model has no trainable parameters")
@@ -126,17 +139,22 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
     except (TypeError, ValueError) as error:
         hint = ""
         if whole and isinstance(error, TypeError) and named != "model":
-            hint = f"; a function is given the model: name its first parameter params, not {named}, to be given the parameters"
+            hint = (
+                f"; a function is given the model: name its first parameter params, not {named}, to be "
+                "given the parameters"
+            )
         raise ComparisonError(f"optimizer {name}: {error}{hint}") from error
     except RAISED as error:
         raise ComparisonError(
-            f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants parameter groups, "
+            f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants "
+            "parameter groups, "
             f"{_by_function(name)}"
         ) from error
     _check_made(made, name)
     if _gradient_hooks(weights) != hooks:
         raise ComparisonError(
-            f"optimizer {name} changes weights or gradients while they are computed, so that gradients can be neither "
+            f"optimizer {name} changes weights or gradients while they are computed, so that gradients can "
+            "be neither "
             "accumulated nor clipped, and updates not counted; use one that makes its updates in step()"
         )
     if has_modes(made):
@@ -145,8 +163,13 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
 
 
 def _gradient_hooks(weights: Sequence[Tensor]) -> list[int]:
-    """How many functions are called with each weight's gradient; a model may have some of its own, to mask it."""
-    return [len(weight._backward_hooks or ()) + len(weight._post_accumulate_grad_hooks or ()) for weight in weights]
+    """How many functions are called with each weight's gradient; a model may have some of its own, to mask
+    it.
+    """
+    return [
+        len(weight._backward_hooks or ()) + len(weight._post_accumulate_grad_hooks or ())
+        for weight in weights
+    ]
 
 
 def _check_made(made: Any, name: str) -> None:
@@ -163,14 +186,17 @@ def _check_made(made: Any, name: str) -> None:
 def load_state(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
     """Brings it to a saved state, which it may keep, to the last bit.
 
-    ``load_state_dict`` alone gives tensors the weights' precision, also such as were kept in another (NAdam's products).
+    ``load_state_dict`` alone gives tensors the weights' precision, also such as were kept in another (NAdam's
+    products).
     """
     optimizer.load_state_dict(dict(saved))
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, values in saved.get("state", {}).items():
         if isinstance(number, int):
             mine = optimizer.state[weights[number]]
-            mine.update({name: _as_precise(mine[name], value) for name, value in values.items() if name in mine})
+            mine.update(
+                {name: _as_precise(mine[name], value) for name, value in values.items() if name in mine}
+            )
 
 
 def _as_precise(value: Any, saved: Any) -> Any:
@@ -198,8 +224,10 @@ def takes_closure(optimizer: Optimizer) -> bool:
 
 
 def wants_gradient(optimizer: Optimizer) -> bool:
-    """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those that look for
-    flat minima do: they move the weights by it, evaluate again there, and move back. It is tried out, once for each class."""
+    """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those
+    that look for flat minima do: they move the weights by it, evaluate again there, and move back. It is
+    tried out, once for each class.
+    """
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is None or closure.default is closure.empty or not takes_closure(optimizer):
         return False
@@ -213,7 +241,9 @@ _WANTS_GRADIENT: dict[type, bool] = {}
 
 
 def _depends_on_gradient(optimizer: Optimizer) -> bool:
-    """Whether a copy steps elsewhere, or not at all, where there is no gradient before its closure is called."""
+    """Whether a copy steps elsewhere, or not at all, where there is no gradient before its closure is
+    called.
+    """
     import torch
 
     found = []
@@ -239,8 +269,9 @@ def _depends_on_gradient(optimizer: Optimizer) -> bool:
 
 @functools.cache
 def _raises_without(kind: type) -> bool:
-    """Whether a ``step(closure=None)`` raises where it is given none, by its source, or else by its bytecode: whether what
-    it does then, and not otherwise, ends in an error."""
+    """Whether a ``step(closure=None)`` raises where it is given none, by its source, or else by its bytecode:
+    whether what it does then, and not otherwise, ends in an error.
+    """
     step = inspect.unwrap(kind.step)  # type: ignore[attr-defined]
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
@@ -270,7 +301,9 @@ def _code_raises(step: Any) -> bool:
 
 @contextmanager
 def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
-    """The weights are those of the optimizer's eval mode, where it has modes; afterwards all is as it was, to the last bit."""
+    """The weights are those of the optimizer's eval mode, where it has modes; afterwards all is as it was, to
+    the last bit.
+    """
     import torch
 
     if not has_modes(optimizer) or not optimizer.state:  # before the first update the two are the same
@@ -283,7 +316,9 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
     try:
         modal.eval()
     except RAISED as error:
-        raise ComparisonError(f"optimizer {type(modal).__name__}: its eval() fails: {explain(error)}") from error
+        raise ComparisonError(
+            f"optimizer {type(modal).__name__}: its eval() fails: {explain(error)}"
+        ) from error
     try:
         yield
     finally:
@@ -294,7 +329,8 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
 
 
 def bare_step(optimizer: Optimizer) -> Callable[..., Any]:
-    """``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update; the same arithmetic.
+    """``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update; the same
+    arithmetic.
 
     Where hooks are registered, or torch wraps ``step`` in another way, it is ``optimizer.step`` itself.
     """

@@ -92,20 +92,27 @@ class Strategy:
     True: each yield returns the :class:`StepStats` of the update it caused, the last included."""
 
     coverage: ClassVar[Coverage] = "once"
-    """``once``: every index exactly once an epoch. ``free``: repeats allowed; the epoch ends after N samples."""
+    """``once``: every index exactly once an epoch.
+
+    ``free``: repeats allowed; the epoch ends after N samples.
+    """
 
     positional: ClassVar[bool] = False
-    """True is a promise: every epoch's batches take the same positions of the order that it is given, as cuts at fixed
-    places do. An epoch is then planned once, and its positions are used for all."""
+    """True is a promise: every epoch's batches take the same positions of the order that it is given, as cuts
+    at fixed places do. An epoch is then planned once, and its positions are used for all.
+    """
 
     plain_sgd: ClassVar[bool] = False
-    """True: its rule holds for sgd without momentum or weight decay alone, and it is refused with anything else."""
+    """True: its rule holds for sgd without momentum or weight decay alone, and it is refused with anything
+    else.
+    """
 
     needs: ClassVar[tuple[str, ...]] = ()
     """The fields of :class:`StepStats` that an adaptive strategy reads."""
 
     def batches(self, epoch: Epoch) -> Iterator[Indices] | Generator[Indices, StepStats, None]:
-        """Yields the sample indices of each update: an int64[B] tensor, or a NumPy array or list of B whole numbers.
+        """Yields the sample indices of each update: an int64[B] tensor, or a NumPy array or list of B whole
+        numbers.
 
         Called once an epoch.
         """

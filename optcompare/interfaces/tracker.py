@@ -12,16 +12,20 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Override what you want to be told. Made anew for each comparison, in a process of its own, after this one's name.
+    """Override what you want to be told.
 
-    - ``address``: what follows the name in ``--track name:address``, else empty; ``directory``: the run directory, None
-      where nothing is saved. Make and open here what is needed, so that what is missing is said before anything is
-      trained (raise :class:`optcompare.ComparisonError` with one line), but write into ``directory`` only when told;
-    - what it prints comes out of the run's standard output, in order; ``prints``: it does so, and what is written for
-      people then goes to standard error.
+    Made anew for each comparison, in a process of its own, after this one's name.
 
-    However long it takes, and whether it raises, training goes on: it is told of as much as it has time for, and some
-    seconds more at the end. A run that is resumed tells what is new, and the whole result at its end.
+    - ``address``: what follows the name in ``--track name:address``, else empty; ``directory``: the run
+      directory, None where nothing is saved. Make and open here what is needed, so that what is missing is
+      said before anything is trained (raise :class:`optcompare.ComparisonError` with one line), but write
+      into ``directory`` only when told;
+    - what it prints comes out of the run's standard output, in order; ``prints``: it does so, and what is
+      written for people then goes to standard error.
+
+    However long it takes, and whether it raises, training goes on: it is told of as much as it has time for,
+    and some seconds more at the end. A run that is resumed tells what is new, and the whole result at its
+    end.
     """
 
     prints: ClassVar[bool] = False

@@ -26,16 +26,18 @@ if TYPE_CHECKING:
 class Workload:
     """A model, its data and its objective, with the settings that its author recommends.
 
-    - ``model``: a factory of the ``nn.Module``, called under the trial's seed for each trial, which must make the same
-      module at each call; parts of it that are in eval mode while the whole is not, stay so in training;
+    - ``model``: a factory of the ``nn.Module``, called under the trial's seed for each trial, which must make
+      the same module at each call; parts of it that are in eval mode while the whole is not, stay so in
+      training;
     - ``train``, ``valid``: tensors of N rows each, ``(x, y)``, ``(x1, x2, y)`` or a mapping such as
       ``{"input_ids": …, "labels": …}``; or a map-style ``Dataset`` whose samples ``collate`` (default:
       torch's) makes into such batches. The split does not depend on the seed, but with ``--split-seeds``;
-    - ``test``: a third set of the same kinds that nothing selects on: it is measured once, at the end of each report trial;
+    - ``test``: a third set of the same kinds that nothing selects on: it is measured once, at the end of each
+      report trial;
     - ``loss(output, y)``: a scalar, the mean over the batch;
-    - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight; or one number, as
-      scikit-learn's metrics do: it is then called once with all rows; or an object with ``update``, ``compute`` and
-      ``reset``, as those of torchmetrics are;
+    - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight; or one
+      number, as scikit-learn's metrics do: it is then called once with all rows; or an object with
+      ``update``, ``compute`` and ``reset``, as those of torchmetrics are;
     - ``forward(model, batch)``: returns ``output, y``, if that is not ``model(*inputs), y`` of a batch
       ``(*inputs, y)``, or ``model(**batch), batch`` of a mapping;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;
@@ -45,8 +47,8 @@ class Workload:
     - ``notes``: sentences that a user should hear before training;
     - ``workers``: loader processes for a ``Dataset``;
     - ``columns``: names of the columns of x, for messages;
-    - ``resplit(number)``: the same workload on another split of the same data, into sets of the same sizes; number 0 is the
-      workload's own split. For ``--split-seeds``.
+    - ``resplit(number)``: the same workload on another split of the same data, into sets of the same sizes;
+      number 0 is the workload's own split. For ``--split-seeds``.
 
     ``weight(batch)`` is what the mean loss was divided by, so that losses of several batches combine as
     Σ weight·loss / Σ weight. Default: the number of rows; of torch's own cross entropies on y of a batch
@@ -79,21 +81,27 @@ class Workload:
     def __post_init__(self) -> None:
         if isinstance(self.model, torch.nn.Module) or not callable(self.model):
             raise WorkloadError(
-                f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a new "
+                f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a "
+                "new "
                 "module at each call, such as lambda: nn.Linear(1, 1)"
             )
         if (self.loss is None) == (self.objective is None):
-            raise WorkloadError(f"workload {self.name}: give one of loss(output, y) and objective(model, batch)")
+            raise WorkloadError(
+                f"workload {self.name}: give one of loss(output, y) and objective(model, batch)"
+            )
         self._check_kinds()
         for name in self.metrics:
             if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "seconds"):
                 raise WorkloadError(
-                    f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits and '_', "
+                    f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits "
+                    "and '_', "
                     "other than loss and seconds"
                 )
         for name in self.errors:
             if name not in self.metrics:
-                raise WorkloadError(f"workload {self.name}: errors names {name!r}, which is none of its metrics")
+                raise WorkloadError(
+                    f"workload {self.name}: errors names {name!r}, which is none of its metrics"
+                )
         if self.objective is not None and (self.metrics or self.forward):
             what = "metrics(output, y) need" if self.metrics else "forward(model, batch) needs"
             raise WorkloadError(f"workload {self.name}: {what} loss(output, y), not an objective")
@@ -108,7 +116,9 @@ class Workload:
         for name in ("epochs", "batch_size"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, int) and value >= 1):
-                raise WorkloadError(f"workload {self.name}: {name} must be a whole number of at least 1, got {value!r}")
+                raise WorkloadError(
+                    f"workload {self.name}: {name} must be a whole number of at least 1, got {value!r}"
+                )
 
     def _check_kinds(self) -> None:
         """Raises for a setting that is of another kind than it must be."""
@@ -118,7 +128,9 @@ class Workload:
                 raise WorkloadError(f"workload {self.name}: {name} must be a function, got {value!r}")
         named = isinstance(self.metrics, Mapping)
         if not named or not all(callable(each) or is_accumulated(each) for each in self.metrics.values()):
-            raise WorkloadError(f"workload {self.name}: metrics must map names to functions, got {self.metrics!r}")
+            raise WorkloadError(
+                f"workload {self.name}: metrics must map names to functions, got {self.metrics!r}"
+            )
         for name in ("goal", "name"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, str):
@@ -136,11 +148,14 @@ class Workload:
         """Return what ``resplit(number)`` makes, checked: the same workload on another split of its data.
 
         Raises:
-            WorkloadError: It cannot be split again, or what its ``resplit`` returns is not the same on another split.
+            WorkloadError: It cannot be split again, or what its ``resplit`` returns is not the same on
+            another split.
         """
         who = f"workload {self.name}"
         if self.resplit is None:
-            raise WorkloadError(f"{who} cannot be split again, since it has no resplit; leave out --split-seeds")
+            raise WorkloadError(
+                f"{who} cannot be split again, since it has no resplit; leave out --split-seeds"
+            )
         try:
             made = self.resplit(number)
         except WorkloadError:
@@ -148,11 +163,14 @@ class Workload:
         except RAISED as error:
             raise WorkloadError(f"{who}: resplit({number}) failed: {explain(error)}") from error
         if not isinstance(made, Workload):
-            raise WorkloadError(f"{who}: resplit({number}) must return a Workload, got a {type(made).__name__}")
+            raise WorkloadError(
+                f"{who}: resplit({number}) must return a Workload, got a {type(made).__name__}"
+            )
         sizes = [{name: rows(data) for name, data in each.sets.items()} for each in (self, made)]
         if sizes[0] != sizes[1] or list(self.metrics) != list(made.metrics):
             raise WorkloadError(
-                f"{who}: resplit({number}) must keep the metrics and the size of each set; the workload has {sizes[0]} and "
+                f"{who}: resplit({number}) must keep the metrics and the size of each set; the workload has "
+                f"{sizes[0]} and "
                 f"{list(self.metrics)}, and it returned {sizes[1]} and {list(made.metrics)}"
             )
         return replace(made, name=self.name)
@@ -184,7 +202,9 @@ class Workload:
         return self.loss(output, y)
 
     def judged(self, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
-        """The batch's mean loss, with the output and y of which metrics are computed (None of an objective)."""
+        """The batch's mean loss, with the output and y of which metrics are computed (None of an
+        objective).
+        """
         if self.loss is None:
             return self.mean_loss(model, batch), None, None
         output, y = self.outcome(model, batch)
@@ -229,8 +249,9 @@ class Workload:
 
 
 class MeanLoss(torch.nn.Module):
-    """A workload's mean loss as a module around its model, so that ``torch.func.functional_call`` gives both other
-    weights, named ``model.…``, whatever the workload calls of the model."""
+    """A workload's mean loss as a module around its model, so that ``torch.func.functional_call`` gives both
+    other weights, named ``model.…``, whatever the workload calls of the model.
+    """
 
     def __init__(self, workload: Workload, model: nn.Module) -> None:
         super().__init__()

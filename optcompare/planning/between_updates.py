@@ -70,7 +70,9 @@ def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
 
 
 def _values_of(run: TrialRun, shared: Workload) -> dict[str, Any]:
-    """All that can be reached from a trial; what it has in common with all others, ``shared``, by other names."""
+    """All that can be reached from a trial; what it has in common with all others, ``shared``, by other
+    names.
+    """
     called = {name: getattr(run.workload, name) for name in ("loss", "forward", "objective", "weight")}
     return values_within(
         model=run.model,
@@ -100,16 +102,19 @@ def refuse_other_end(
             say(f"{trial.arm.label} does not end in the same bits twice on this device")
             return
         raise ComparisonError(
-            f"{name}: trained twice from the same start it ends otherwise; something outside the model, such as a global "
+            f"{name}: trained twice from the same start it ends otherwise; something outside the model, "
+            "such as a global "
             "counter or a random generator of its own, takes part"
         )
     if plain != _end(trainer, trial, batches, measured=True, cut=False):
         raise ComparisonError(
-            f"{name}: measuring changes what is trained: the model or the loss keeps something, other than buffers, plain "
+            f"{name}: measuring changes what is trained: the model or the loss keeps something, other than "
+            "buffers, plain "
             "attributes and generators of the model, that changes in eval mode too"
         )
     raise ComparisonError(
-        f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps something that is "
+        f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps "
+        "something that is "
         "neither in state_dict() nor a plain attribute"
     )
 
@@ -125,7 +130,9 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
                 run.measure()
             if cut and number in (0, len(batches) - 1):
                 run = trainer.run(trial, through_a_file(run.state()))
-        return digest([run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]])
+        return digest(
+            [run.model.state_dict(), dict(run.model.named_buffers()), run.optimizer.state_dict()["state"]]
+        )
 
 
 def _few_rows(trainer: LoopTrainer) -> LoopTrainer:

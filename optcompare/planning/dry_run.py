@@ -1,4 +1,6 @@
-"""Before anything is written: every arm makes an update or two on a throw-away copy, so that what cannot work is said at once."""
+"""Before anything is written: every arm makes an update or two on a throw-away copy, so that what cannot work
+is said at once.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ from .workload_checks import check_workload, where_not_finite
 
 _ENOUGH_ROWS = 5
 _TIMED_UPDATES, _TIMED_RUNS, _TIMED_SECONDS = 16, 4, 0.05
-"""How long the pace of an arm is measured: updates in a run, runs, and about how many seconds each run takes at most."""
+"""How long the pace of an arm is measured: updates in a run, runs, and about how many seconds each run takes
+at most.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Estimate:
 
 
 def rehearse(trainer: LoopTrainer) -> list[Estimate]:
-    """Checks workload and arms together; raises an error that names the arm, and estimates the time of each arm's trial."""
+    """Checks workload and arms together; raises an error that names the arm, and estimates the time of each
+    arm's trial.
+    """
     comparison = trainer.setup.comparison
     seed = comparison.seeds[0]
     check_splits(trainer)
@@ -70,7 +76,8 @@ def rehearse(trainer: LoopTrainer) -> list[Estimate]:
 
 
 def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
-    """Computes all diagnostics once, at the shared start and after an update that changed nothing; returns the seconds.
+    """Computes all diagnostics once, at the shared start and after an update that changed nothing; returns
+    the seconds.
 
     Raises :class:`DiagnosticError` for what this model cannot have, naming the layer.
     """
@@ -110,7 +117,8 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     _check_batch_statistics(trainer, trial, sizes)
     if comparison.budget.unit == "samples" and comparison.budget.amount < sizes[0]:
         raise ComparisonError(
-            f"arm {arm.label}: its first update takes {sizes[0]} samples, more than the budget of {comparison.budget}; "
+            f"arm {arm.label}: its first update takes {sizes[0]} samples, more than the budget of "
+            f"{comparison.budget}; "
             f"give --samples {sizes[0]} or more"
         )
     more_than_one = updates > 1 if updates else sizes[0] < len(order)
@@ -129,14 +137,21 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     if passes > 1:
         _refuse_short_budget(arm, comparison.budget, progress["epoch"], len(order))
         updates, sizes = None, [len(order) * int(passes)]
-    if passes <= 1 and trainer.evaluations(arm) > 1:  # of its batches, so that an epoch's samples are spent sooner
-        evaluations, sizes = trainer.evaluations(arm), sizes[:1] * math.ceil(len(sizes) / trainer.evaluations(arm))
+    if (
+        passes <= 1 and trainer.evaluations(arm) > 1
+    ):  # of its batches, so that an epoch's samples are spent sooner
+        evaluations, sizes = (
+            trainer.evaluations(arm),
+            sizes[:1] * math.ceil(len(sizes) / trainer.evaluations(arm)),
+        )
         updates = updates and math.ceil(updates / evaluations)
     marked, ended = along_the_way(trainer.sources), at_the_end(trainer.sources, trial)
     tested = sum(source.n for source in ended.values()) / sum(
         source.n for source in marked.values()
     )  # of a mark's time
-    update_seconds, mark_seconds = _pace(trainer, trial, (records, state), len(sizes) if passes <= 1 else 1, tested)
+    update_seconds, mark_seconds = _pace(
+        trainer, trial, (records, state), len(sizes) if passes <= 1 else 1, tested
+    )
     estimate = _estimate(trainer, arm, updates, sizes, update_seconds, mark_seconds)
     draws = not same(state["rng"], _rng_at_start(trainer, trial))
     return dataclasses.replace(estimate, seconds=estimate.seconds + tested * mark_seconds, draws=draws)
@@ -149,7 +164,9 @@ def _rng_at_start(trainer: LoopTrainer, trial: Trial) -> dict[str, Any]:
 
 
 def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:
-    """Raises where the optimizer keeps what no checkpoint could bring back: files of a run are never unpickled."""
+    """Raises where the optimizer keeps what no checkpoint could bring back: files of a run are never
+    unpickled.
+    """
     file = io.BytesIO()
     try:
         torch.save(_without_tensors(state), file)
@@ -157,9 +174,14 @@ def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:
         torch.load(file, weights_only=True)
     except RAISED as error:
         kind = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"keeps a {kind[1]} in its state" if kind else f"has a state that cannot be saved ({explain(error)})"
+        what = (
+            f"keeps a {kind[1]} in its state"
+            if kind
+            else f"has a state that cannot be saved ({explain(error)})"
+        )
         raise ComparisonError(
-            f"arm {arm.label}: optimizer {arm.optimizer.label} {what}, which no checkpoint could bring back; a state is made "
+            f"arm {arm.label}: optimizer {arm.optimizer.label} {what}, which no checkpoint could bring "
+            "back; a state is made "
             "of tensors, numbers, texts, lists, tuples and dicts"
         ) from error
 
@@ -177,32 +199,41 @@ def _refuse_short_budget(arm: Arm, budget: Budget, passes: int, n: int) -> None:
     needed = {"epochs": passes, "samples": passes * n}.get(budget.unit, 0)
     if budget.amount < needed:
         raise ComparisonError(
-            f"arm {arm.label}: its first update takes {passes} passes over the data, more than the budget of {budget}; give "
+            f"arm {arm.label}: its first update takes {passes} passes over the data, more than the budget "
+            f"of {budget}; give "
             f"--{budget.unit} {needed} or more"
         )
 
 
-def _planned_sizes(strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial, limit: Limit) -> list[int]:
+def _planned_sizes(
+    strategy: Strategy, epoch: Epoch, order: torch.Tensor, trial: Trial, limit: Limit
+) -> list[int]:
     """Plans an epoch twice, other random numbers in the global generators, and wants the same batches."""
     again, later = copy.deepcopy(strategy), copy.deepcopy(strategy)
     with preserved_rng():
         plan = Plan(strategy, epoch, order, trial.arm.label, limit.watched)
         seed_everything(sequence(TRAINING, trial.seed, 1))
-        second = Plan(again, Epoch(0, order.clone(), trial.seed, again), order, trial.arm.label, limit.watched)
+        second = Plan(
+            again, Epoch(0, order.clone(), trial.seed, again), order, trial.arm.label, limit.watched
+        )
     if plan.digest(b"", len(plan.sizes)) != second.digest(b"", len(second.sizes)):
         raise StrategyError(
-            f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random numbers from "
+            f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random "
+            "numbers from "
             "epoch.rng alone"
         )
     del second
     if strategy.positional:
         other = torch.randperm(len(order), generator=torch.Generator().manual_seed(1))
-        moved_on = Plan(later, Epoch(1, other.clone(), trial.seed + 1, later), other, trial.arm.label, limit.watched)
+        moved_on = Plan(
+            later, Epoch(1, other.clone(), trial.seed + 1, later), other, trial.arm.label, limit.watched
+        )
         alike = plan.in_order and moved_on.in_order  # then positions are 0 to n - 1
         alike = alike or torch.equal(plan.positions(order), moved_on.positions(other))
         if plan.sizes != moved_on.sizes or not alike:
             raise StrategyError(
-                f"strategy {trial.arm.label} promises positional batches, but took other positions of the order in another "
+                f"strategy {trial.arm.label} promises positional batches, but took other positions of the "
+                "order in another "
                 "epoch; leave out positional = True"
             )
     return plan.sizes
@@ -221,7 +252,8 @@ def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Rec
 def _pace(
     trainer: LoopTrainer, trial: Trial, first: tuple[list[Record], dict[str, Any]], most: int, tested: float
 ) -> tuple[float, float]:
-    """Seconds of an update and of a measurement: the least of short runs, since first ones and interruptions take far longer.
+    """Seconds of an update and of a measurement: the least of short runs, since first ones and interruptions
+    take far longer.
 
     Args:
         trainer: Makes the updates.
@@ -251,7 +283,12 @@ def _seconds_of(records: list[Record], state: Mapping[str, Any], tested: float) 
 
 
 def _estimate(
-    trainer: LoopTrainer, arm: Arm, planned: int | None, sizes: list[int], update_seconds: float, mark_seconds: float
+    trainer: LoopTrainer,
+    arm: Arm,
+    planned: int | None,
+    sizes: list[int],
+    update_seconds: float,
+    mark_seconds: float,
 ) -> Estimate:
     comparison, n = trainer.setup.comparison, trainer.setup.workload.size
     per_epoch = len(sizes) if planned else n / sizes[0] if sizes[0] > n else math.ceil(n / sizes[0])
@@ -279,7 +316,10 @@ def _check_batch_statistics(trainer: LoopTrainer, trial: Trial, sizes: list[int]
             workload.mean_loss(model, first_rows(workload.train, 1, workload.collate))
     except ValueError as error:
         tail = sizes[-1] == 1 < min(sizes[:-1], default=1)
-        advice = "merge the last batch into the one before (tail=merge, where the strategy has it)" if tail else ""
+        advice = (
+            "merge the last batch into the one before (tail=merge, where the strategy has it)" if tail else ""
+        )
         raise ComparisonError(
-            f"arm {trial.arm.label}: {kind} cannot train on a batch of one sample; {advice or 'use larger batches'}"
+            f"arm {trial.arm.label}: {kind} cannot train on a batch of one sample; "
+            f"{advice or 'use larger batches'}"
         ) from error

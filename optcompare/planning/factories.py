@@ -1,4 +1,6 @@
-"""One name, spec or object becomes one live workload, strategy or optimizer, and the part of a comparison that names it."""
+"""One name, spec or object becomes one live workload, strategy or optimizer, and the part of a comparison
+that names it.
+"""
 
 from __future__ import annotations
 
@@ -62,11 +64,17 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
     factory = registry.find("workloads", spec.name).factory
     values = bind(parameters(factory), spec, kind="workload")
     made = _call(factory, values, f"workload {spec.name}")
-    return _checked_workload(made, str(spec)), Part(str(spec), str(as_spec(spec.name, _from_anywhere(values))))
+    return _checked_workload(made, str(spec)), Part(
+        str(spec), str(as_spec(spec.name, _from_anywhere(values)))
+    )
 
 
-def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None) -> tuple[Strategy, Part]:
-    """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given none."""
+def make_strategy(
+    registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None
+) -> tuple[Strategy, Part]:
+    """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given
+    none.
+    """
     if isinstance(strategy, Strategy):
         part = _part_of(registry, strategy)
         check_needs(strategy, part.label)
@@ -83,7 +91,9 @@ def make_strategy(registry: Registry, strategy: StrategyLike | Spec, batch_size:
         values["batch_size"] = batch_size
     made = _call(factory, values, f"strategy {spec.name}")
     if not isinstance(made, Strategy):
-        raise PluginError(f"strategy {spec.name}: its factory must return a Strategy, got a {type(made).__name__}")
+        raise PluginError(
+            f"strategy {spec.name}: its factory must return a Strategy, got a {type(made).__name__}"
+        )
     check_needs(made, spec.name)
     return made, _part(spec.name, made, reference=True)
 
@@ -103,7 +113,9 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
     own = hyperparameters(factory)
     of_arm = [parameter for parameter in _OF_ARM if parameter.name not in {each.name for each in own}]
     values = bind([*own, *of_arm], Spec(name, spec.args[len(head.args) :], spec.options), kind="optimizer")
-    settings = {parameter.name: values.pop(parameter.name) for parameter in of_arm if parameter.name in values}
+    settings = {
+        parameter.name: values.pop(parameter.name) for parameter in of_arm if parameter.name in values
+    }
     lr = values.pop("lr", None)
     values = _without_defaults(factory, values)
     written = as_spec(name, values)
@@ -112,7 +124,9 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
 
 
 def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
-    """A registered optimizer, one by its dotted path, or FILE.py:NAME; and the spec that names it from anywhere."""
+    """A registered optimizer, one by its dotted path, or FILE.py:NAME; and the spec that names it from
+    anywhere.
+    """
     known = registry.entries("optimizers")
     if spec.name in known or not (is_dotted_name(spec.name) or spec.name.endswith(".py")):
         return registry.find("optimizers", spec.name).factory, Spec(spec.name)
@@ -130,14 +144,17 @@ def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
 
 
 def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> list[tuple[Diagnostic, Part]]:
-    """The diagnostics of specs such as ``noise_scale:rows=512``, or objects; no two may fill the same column."""
+    """The diagnostics of specs such as ``noise_scale:rows=512``, or objects; no two may fill the same
+    column.
+    """
     made = [_diagnostic(registry, item) for item in items]
     owners: dict[str, str] = {}
     for diagnostic, part in made:
         for column in diagnostic.columns:
             if column in owners:
                 raise ComparisonError(
-                    f"diagnostics {owners[column]} and {part.label} both fill the column {column}; leave one out"
+                    f"diagnostics {owners[column]} and {part.label} both fill the column {column}; leave "
+                    "one out"
                 )
             owners[column] = part.label
     return made
@@ -145,7 +162,9 @@ def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> lis
 
 def _diagnostic(registry: Registry, item: DiagnosticLike) -> tuple[Diagnostic, Part]:
     if isinstance(item, Diagnostic):
-        known = [entry.name for entry in registry.entries("diagnostics").values() if entry.factory is type(item)]
+        known = [
+            entry.name for entry in registry.entries("diagnostics").values() if entry.factory is type(item)
+        ]
         name = known[0] if known else type(item).__name__.lower()
         made, reference = item, bool(known)
     elif isinstance(item, str):
@@ -154,9 +173,13 @@ def _diagnostic(registry: Registry, item: DiagnosticLike) -> tuple[Diagnostic, P
         values = bind(parameters(factory), spec, kind="diagnostic")
         made, reference = _call(factory, values, f"diagnostic {name}"), True
     else:
-        raise ComparisonError(f"a diagnostic is a name or a Diagnostic object, got a {type(item).__name__}: {item!r}")
+        raise ComparisonError(
+            f"a diagnostic is a name or a Diagnostic object, got a {type(item).__name__}: {item!r}"
+        )
     if not isinstance(made, Diagnostic):
-        raise PluginError(f"diagnostic {name}: its factory must return a Diagnostic, got a {type(made).__name__}")
+        raise PluginError(
+            f"diagnostic {name}: its factory must return a Diagnostic, got a {type(made).__name__}"
+        )
     _check_columns(name, made.columns)
     return made, _part(name, made, reference=reference)
 
@@ -165,10 +188,15 @@ def _check_columns(name: str, columns: Any) -> None:
     wrong = not (isinstance(columns, tuple) and columns and len(set(columns)) == len(columns))
     for column in () if wrong else columns:
         fits = isinstance(column, str) and column.isidentifier()
-        wrong |= not fits or column in (*RECORD_COLUMNS, "split") or column.startswith((TRAIN, VALID, TEST, "raw_"))
+        wrong |= (
+            not fits
+            or column in (*RECORD_COLUMNS, "split")
+            or column.startswith((TRAIN, VALID, TEST, "raw_"))
+        )
     if wrong:
         raise PluginError(
-            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_, valid_, "
+            f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_, "
+            "valid_, "
             f"test_ or raw_; got {columns!r}"
         )
 
@@ -176,10 +204,14 @@ def _check_columns(name: str, columns: Any) -> None:
 def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
     """The executor of ``name[:address]``."""
     name, _, address = text.partition(":")
-    made = _call(registry.find("executors", name).factory, {"demand": demand, "address": address}, f"executor {name}")
+    made = _call(
+        registry.find("executors", name).factory, {"demand": demand, "address": address}, f"executor {name}"
+    )
     if not (callable(getattr(made, "submit", None)) and callable(getattr(made, "shutdown", None))):
         kind = type(made).__name__
-        raise PluginError(f"executor {name}: its factory must return a concurrent.futures.Executor, got a {kind}")
+        raise PluginError(
+            f"executor {name}: its factory must return a concurrent.futures.Executor, got a {kind}"
+        )
     return cast(Executor, made)
 
 
@@ -220,7 +252,9 @@ def _without_defaults(factory: Factory, values: dict[str, Any]) -> dict[str, Any
 
 def _workload_of_file(registry: Registry, spec: Spec) -> tuple[Workload, Part]:
     if not spec.args:
-        raise SpecError(f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload")
+        raise SpecError(
+            f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload"
+        )
     path, (name, *args) = spec.name, spec.args
     factory = getattr(registry.module(path), name, None)
     if not callable(factory):
@@ -238,7 +272,9 @@ def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
 
 def _checked_workload(made: Any, name: str) -> Workload:
     if not isinstance(made, Workload):
-        raise PluginError(f"workload {name}: its function must return a Workload, got a {type(made).__name__}")
+        raise PluginError(
+            f"workload {name}: its function must return a Workload, got a {type(made).__name__}"
+        )
     return dataclasses.replace(made, name=name)
 
 

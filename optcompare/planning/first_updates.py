@@ -1,4 +1,6 @@
-"""The first updates of one arm, made by the engine and by a plain loop, from the same state and random numbers."""
+"""The first updates of one arm, made by the engine and by a plain loop, from the same state and random
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,24 @@ from ..training.loop.trial import State, TrialRun
 from ..training.measurement.evaluation import evaluate, evaluating, judged
 from ..training.measurement.module_state import same, state_kept
 from ..training.own_loss import with_own_loss
-from .update_differences import GRADIENT, MEASURED_LOSS, Difference, apart, compared, kept_beside, unlike_attributes
+from .update_differences import (
+    GRADIENT,
+    MEASURED_LOSS,
+    Difference,
+    apart,
+    compared,
+    kept_beside,
+    unlike_attributes,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _UPDATES, _NOISE = 3, 20.0
 _MOST_BYTES, _COPIES = 2**27, 3
-"""What one pass of the plain loop may take, in tensors kept for the backward pass, with their gradients and inputs."""
+"""What one pass of the plain loop may take, in tensors kept for the backward pass, with their gradients and
+inputs.
+"""
 
 
 class FirstUpdates:
@@ -56,7 +68,9 @@ class FirstUpdates:
 
     def keep_rows(self, count: int) -> None:
         """Checks so many rows of each batch alone."""
-        self._say(f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here")
+        self._say(
+            f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here"
+        )
         self.batches = [batch[:count] for batch in self.batches]
 
     def exactly(self) -> FirstUpdates:
@@ -82,7 +96,11 @@ class FirstUpdates:
             begun = rng_state(run.device)
             plain = self._plain()
             set_rng_state(begun, run.device)
-            found = [self._measured(run, plain), self._update(run, plain, self.batches[0]), self._behind_masks()]
+            found = [
+                self._measured(run, plain),
+                self._update(run, plain, self.batches[0]),
+                self._behind_masks(),
+            ]
             return max(found, key=lambda each: each.size)
 
     def later(self, *, restarted: bool) -> Iterator[Difference]:
@@ -103,7 +121,9 @@ class FirstUpdates:
                 yield self._update(run, plain, indices)
 
     def passes_change_the_model(self, tolerance: float) -> bool:
-        """Whether a second pass over the same rows, without an update, gives another gradient than the first."""
+        """Whether a second pass over the same rows, without an update, gives another gradient than the
+        first.
+        """
         with preserved_rng():
             run = self.trainer.run(self.trial, None)
             begun = rng_state(run.device)
@@ -114,12 +134,15 @@ class FirstUpdates:
                 set_rng_state(begun, run.device)
                 plain.model.zero_grad()
                 plain.workload.mean_loss(plain.model, batch).backward()
-                found.append([None if weight.grad is None else weight.grad.clone() for weight in plain.weights])
+                found.append(
+                    [None if weight.grad is None else weight.grad.clone() for weight in plain.weights]
+                )
             return apart(*found) > tolerance
 
     def _behind_masks(self) -> Difference:
-        """Where random masks are drawn for each chunk: how far the engine's gradient is from that of whole batches, beyond
-        what other masks do to it."""
+        """Where random masks are drawn for each chunk: how far the engine's gradient is from that of whole
+        batches, beyond what other masks do to it.
+        """
         run, trial = self.trainer.run(self.trial, None), self.trial
         indices, begun = self.batches[0], rng_state(run.device)
         if len(indices) <= trial.arm.chunk or run.takes_closure:
@@ -136,12 +159,17 @@ class FirstUpdates:
         return Difference(max(0.0, apart(gradients, alone[0]) - _NOISE * drawn), GRADIENT)
 
     def _measured(self, run: TrialRun, plain: PlainLoop) -> Difference:
-        """How far the training loss that the engine measures in its chunks is from that of one pass, in eval mode."""
+        """How far the training loss that the engine measures in its chunks is from that of one pass, in eval
+        mode.
+        """
         chunk = self.trainer.setup.comparison.eval_chunk
         count = min(run.source.n, max(len(self.batches[0]), chunk + chunk // 2 + 1))
         rows = FirstRows(run.source, count)
         loss = plain.workload.loss
-        with evaluating(plain.model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
+        with (
+            evaluating(plain.model),
+            state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext(),
+        ):
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
             try:
                 alone = float(judged(plain.workload, plain.model, batch)[0])
@@ -167,7 +195,9 @@ class FirstUpdates:
         draws = not same(begun, ended)
         chunks = indices.split(run.trial.arm.chunk) if draws else [indices]
         if draws and len(chunks) > 1:
-            self._say(f"random masks are drawn for each chunk of {run.trial.arm.chunk} rows ({run.trial.arm.label})")
+            self._say(
+                f"random masks are drawn for each chunk of {run.trial.arm.chunk} rows ({run.trial.arm.label})"
+            )
         set_rng_state(begun, run.device)
         plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
         set_rng_state(ended, run.device)
@@ -190,7 +220,9 @@ class FirstRows:
 
 
 def _rows_of_one_pass(run: TrialRun) -> int:
-    """How many rows a plain loop may take in one forward and backward pass: the chunk, and as much more as fits."""
+    """How many rows a plain loop may take in one forward and backward pass: the chunk, and as much more as
+    fits.
+    """
     bytes_a_row = max(1.0, _COPIES * kept_bytes_a_row(run))
     return max(run.trial.arm.chunk, int(min(_MOST_BYTES, free_memory(run.device) / 4) / bytes_a_row))
 
@@ -200,7 +232,9 @@ def _batches(run: TrialRun) -> list[Tensor]:
     name = run.trial.arm.label
     if run.strategy.adaptive:
         epoch = run.planner.epoch(0)
-        size = check_batch(as_indices(next(started(run.strategy, epoch, name), None)), 0, run.source.n, name, 0)
+        size = check_batch(
+            as_indices(next(started(run.strategy, epoch, name), None)), 0, run.source.n, name, 0
+        )
         batches = list(run.planner.order(0).split(size))
     else:
         batches = list(run.planner.draw(0).batches)

@@ -1,4 +1,6 @@
-"""What a loss is a mean over, measured on rows from all over the data; and what it depends on beside the model."""
+"""What a loss is a mean over, measured on rows from all over the data; and what it depends on beside the
+model.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,11 @@ _ROUNDED, _EXACT, _NOISE = 1e-4, 1e-9, 20.0
 
 
 def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int) -> None:
-    """Raise WorkloadError unless the loss of a batch is the weighted mean of its parts' losses, on one side of the data.
+    """Raise WorkloadError unless the loss of a batch is the weighted mean of its parts' losses, on one side
+    of the data.
 
-    Tried on the first rows, the last ones, random ones and rows of different y, in uneven parts; and, where the data are
-    computed in several passes, on parts as large as those passes.
+    Tried on the first rows, the last ones, random ones and rows of different y, in uneven parts; and, where
+    the data are computed in several passes, on parts as large as those passes.
 
     Args:
         trainer: Holds the data and the shared start.
@@ -47,12 +50,19 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
     if not workload.in_parts or len(rows) < 2:
         return
     _refuse_other_means(
-        trainer, workload, model, source, rows.split([len(rows) // 8 + 1, len(rows) - len(rows) // 8 - 1]), seed
+        trainer,
+        workload,
+        model,
+        source,
+        rows.split([len(rows) // 8 + 1, len(rows) - len(rows) // 8 - 1]),
+        seed,
     )
     if chunk < source.n:
         order = torch.randperm(source.n, generator=torch.Generator().manual_seed(1))
         try:
-            _refuse_other_means(trainer, workload, model, source, order[: chunk + chunk // 2 + 1].split(chunk), seed)
+            _refuse_other_means(
+                trainer, workload, model, source, order[: chunk + chunk // 2 + 1].split(chunk), seed
+            )
         except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
             parts = order[:chunk].split([chunk // 3, chunk - chunk // 3])
             _refuse_other_means(trainer, workload, model, source, [rows for rows in parts if len(rows)], seed)
@@ -72,10 +82,18 @@ def _parts(workload: Workload, name: str) -> list[Tensor]:
 
 
 def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
-    """The first rows, the last ones, random ones, rows of different y, and those of extreme values in any tensor."""
+    """The first rows, the last ones, random ones, rows of different y, and those of extreme values in any
+    tensor.
+    """
     generator = torch.Generator().manual_seed(0)
-    chosen = [*range(min(3, n)), *range(max(0, n - 3), n), *torch.randint(n, (_RANDOM,), generator=generator).tolist()]
-    searched = torch.cat([torch.arange(min(n, _SEARCHED)), torch.randint(n, (_SEARCHED,), generator=generator)])
+    chosen = [
+        *range(min(3, n)),
+        *range(max(0, n - 3), n),
+        *torch.randint(n, (_RANDOM,), generator=generator).tolist(),
+    ]
+    searched = torch.cat(
+        [torch.arange(min(n, _SEARCHED)), torch.randint(n, (_SEARCHED,), generator=generator)]
+    )
     searched = searched[:n] if n <= _SEARCHED else searched
     for number, part in enumerate(parts):
         values = part[searched].reshape(len(searched), -1)[:, :_COLUMNS]
@@ -90,7 +108,9 @@ def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
             chosen += first.values()
         ranked = values.float().nan_to_num()
         chosen += searched[torch.cat([ranked.argmax(0), ranked.argmin(0)])].tolist()
-    rows = torch.tensor(list(dict.fromkeys(chosen))[::-1][:_MOST])  # the extremes stay, where there are too many
+    rows = torch.tensor(
+        list(dict.fromkeys(chosen))[::-1][:_MOST]
+    )  # the extremes stay, where there are too many
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
@@ -104,14 +124,18 @@ def _refuse_other_samples(workload: Workload, source: Source, name: str, rows: T
     drew = any(value[0] == "generator" and before.get(name, value) != value for name, value in after.items())
     if drew or not all(map(_same, tensors(one), tensors(again))):
         raise WorkloadError(
-            f"workload {workload.name}: the Dataset of {name} draws from a random generator of its own, or gives other values "
-            "when a sample is read again, so that measuring would change what is trained on; let it draw from torch's, NumPy's "
+            f"workload {workload.name}: the Dataset of {name} draws from a random generator of its own, or "
+            "gives other values "
+            "when a sample is read again, so that measuring would change what is trained on; let it draw "
+            "from torch's, NumPy's "
             "or Python's global generators, which are seeded for each sample"
         )
 
 
 def changed_by_reading(source: Source) -> list[str]:
-    """The plain attributes of a Dataset that change when a sample is read; what it keeps of samples in containers is left out."""
+    """The plain attributes of a Dataset that change when a sample is read; what it keeps of samples in
+    containers is left out.
+    """
     if not isinstance(source, DatasetSource):
         return []
     before = values_within(dataset=source.dataset)
@@ -127,7 +151,12 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _refuse_other_means(
-    trainer: LoopTrainer, workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor], seed: int
+    trainer: LoopTrainer,
+    workload: Workload,
+    model: nn.Module,
+    source: Source,
+    parts: Sequence[Tensor],
+    seed: int,
 ) -> None:
     batches = [next(source.stream([rows], 0, 0, ahead=False)) for rows in (*parts, torch.cat(list(parts)))]
     found = _whole_and_parts(workload, model, batches)
@@ -137,7 +166,9 @@ def _refuse_other_means(
         wide = with_own_loss(trainer.setup.workload, trainer.device, torch.float64)
         again = place(trainer.start(seed).model(), trainer.device, torch.float64)
         with in_eval_mode(again):
-            exact = _whole_and_parts(wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches])
+            exact = _whole_and_parts(
+                wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches]
+            )
     except RAISED:
         exact = found
     if _agree(exact, _EXACT if exact is not found else _ROUNDED):
@@ -149,21 +180,28 @@ def _refuse_other_means(
         else "or say what it was divided by with weight(batch)"
     )
     raise WorkloadError(
-        f"workload {workload.name}: the loss of {sum(map(len, parts))} rows{_shapes(workload, model, batches[-1])} is "
-        f"{whole:.6g}, but {mean:.6g} as the weighted mean of its parts; it must be a mean over rows, {given}; a loss of "
+        f"workload {workload.name}: the loss of {sum(map(len, parts))} "
+        f"rows{_shapes(workload, model, batches[-1])} is "
+        f"{whole:.6g}, but {mean:.6g} as the weighted mean of its parts; it must be a mean over rows, "
+        f"{given}; a loss of "
         "whole batches goes into objective(model, batch)"
     )
 
 
-def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any]) -> tuple[float, float, float]:
-    """The loss of the last batch, the weighted mean of the others' losses, and how much random numbers move the former."""
+def _whole_and_parts(
+    workload: Workload, model: nn.Module, batches: Sequence[Any]
+) -> tuple[float, float, float]:
+    """The loss of the last batch, the weighted mean of the others' losses, and how much random numbers move
+    the former.
+    """
     *parts, last = batches
     total = weights = 0.0
     for part in parts:
         weight = workload.weigh(part)
         if not (weight >= 0 and math.isfinite(weight)):
             raise WorkloadError(
-                f"workload {workload.name}: weight(batch) must be positive and finite, got {weight}; 0 is for a batch in which "
+                f"workload {workload.name}: weight(batch) must be positive and finite, got {weight}; 0 is "
+                "for a batch in which "
                 "nothing counts"
             )
         total += weight * workload.mean_loss(model, part).item() if weight else 0.0
@@ -171,7 +209,8 @@ def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any
     whole, again = (workload.mean_loss(model, last).item() for _ in range(2))
     if not weights:
         raise WorkloadError(
-            f"workload {workload.name}: weight(batch) must be positive and finite, got 0 for rows from all over the data"
+            f"workload {workload.name}: weight(batch) must be positive and finite, got 0 for rows from all "
+            "over the data"
         )
     return whole, total / weights, abs(whole - again)
 
@@ -179,7 +218,9 @@ def _whole_and_parts(workload: Workload, model: nn.Module, batches: Sequence[Any
 def _agree(found: tuple[float, float, float], within: float) -> bool:
     """Whether whole and parts are the same up to rounding, and up to what random numbers do to them."""
     whole, mean, drawn = found
-    return not math.isfinite(whole) or math.isclose(whole, mean, rel_tol=within, abs_tol=within / 100 + _NOISE * drawn)
+    return not math.isfinite(whole) or math.isclose(
+        whole, mean, rel_tol=within, abs_tol=within / 100 + _NOISE * drawn
+    )
 
 
 def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
@@ -191,7 +232,9 @@ def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
 
 
 def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> None:
-    """Raise WorkloadError where the loss depends on trainable tensors that are not the model's: no optimizer trains them."""
+    """Raise WorkloadError where the loss depends on trainable tensors that are not the model's: no optimizer
+    trains them.
+    """
     known = {id(weight) for weight in [*model.parameters(), *tensors(batch)]}
     first, second = (_trainable(workload.mean_loss(model, batch)) for _ in range(2))
     foreign = [leaf for number, leaf in first.items() if number in second and number not in known]
@@ -201,12 +244,14 @@ def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> 
     names = [name for name, weight in of_loss.items() if any(weight is leaf for leaf in foreign)]
     if names:
         raise WorkloadError(
-            f"workload {workload.name}: the loss has trainable weights ({', '.join(names)}), which no optimizer would train; "
+            f"workload {workload.name}: the loss has trainable weights ({', '.join(names)}), which no "
+            "optimizer would train; "
             "make it a part of the model, and give objective(model, batch)"
         )
     shapes = ", ".join(str(list(leaf.shape)) for leaf in foreign[:3])
     raise WorkloadError(
-        f"workload {workload.name}: the loss depends on {len(foreign)} trainable tensors that are not the model's (of shape "
+        f"workload {workload.name}: the loss depends on {len(foreign)} trainable tensors that are not the "
+        "model's (of shape "
         f"{shapes}), which no optimizer would train; make them parameters of the model, or detach them"
     )
 

@@ -1,4 +1,6 @@
-"""A limit on the time that a strategy may take to yield, so that one that never does is found before the run."""
+"""A limit on the time that a strategy may take to yield, so that one that never does is found before the
+run.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +46,17 @@ class Limit:
         while not self._over.wait(max(self._end - time.monotonic(), 0.0)):
             with self._turn:
                 if time.monotonic() >= self._end and not self._over.is_set():
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Expired))
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(self._thread), ctypes.py_object(_Expired)
+                    )
                     return
 
 
 @contextmanager
 def yielding(name: str) -> Iterator[Limit]:
-    """Raises :class:`StrategyError` where the strategy that is asked for batches inside yields nothing for ``PATIENCE``
-    seconds."""
+    """Raises :class:`StrategyError` where the strategy that is asked for batches inside yields nothing for
+    ``PATIENCE`` seconds.
+    """
     limit = Limit(PATIENCE)
     threading.Thread(target=limit.wait, daemon=True).start()
     try:
@@ -61,5 +66,6 @@ def yielding(name: str) -> Iterator[Limit]:
             limit.over()
     except _Expired:
         raise StrategyError(
-            f"strategy {name}, epoch 0: batches() yielded nothing for {limit.seconds:g} s; does it loop without a yield?"
+            f"strategy {name}, epoch 0: batches() yielded nothing for {limit.seconds:g} s; does it loop "
+            "without a yield?"
         ) from None

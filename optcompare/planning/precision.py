@@ -30,7 +30,8 @@ def precision_notes(workload: Workload, dtype: torch.dtype) -> list[str]:
     if default != torch.float32:
         kind = str(default).removeprefix("torch.")
         notes.append(
-            f"torch's default dtype is {kind} here, and model() is called under float32, so that its random weights are others "
+            f"torch's default dtype is {kind} here, and model() is called under float32, so that its random "
+            "weights are others "
             "than a script of yours would begin with"
         )
     if dtype != torch.float64:
@@ -48,10 +49,15 @@ def _of_parts(name: str, data: Any, columns: tuple[str, ...]) -> list[str]:
             continue
         worst, column = _most_lost(part)
         if worst > _LOST:
-            what = f"'{columns[column]}'" if key == 0 and column < len(columns) else f"column {column} of part {key}"
+            what = (
+                f"'{columns[column]}'"
+                if key == 0 and column < len(columns)
+                else f"column {column} of part {key}"
+            )
             value = part.reshape(len(part), -1)[0, column].item()
             notes.append(
-                f"{name}: float32 rounds {what}, with values such as {value:.10g}, by {worst:.1g} of its standard deviation; "
+                f"{name}: float32 rounds {what}, with values such as {value:.10g}, by {worst:.1g} of its "
+                "standard deviation; "
                 "subtract what is common to all, or give --dtype float64"
             )
     return notes

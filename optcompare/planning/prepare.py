@@ -34,8 +34,8 @@ from .resolve import resolve, restore
 class Prepared:
     """A comparison that passed its rehearsal: ready to be run, or only to be shown.
 
-    ``reference``: which updates of its arms were found to be those of a plain loop; ``traits``: what the certificate says of
-    running averages and random numbers.
+    ``reference``: which updates of its arms were found to be those of a plain loop; ``traits``: what the
+    certificate says of running averages and random numbers.
     """
 
     registry: Registry
@@ -61,8 +61,8 @@ def prepare(
     held: bool = True,
     **question: Any,
 ) -> Prepared:
-    """Resolves a question (the arguments of :func:`compare`) and rehearses it; no run is written, and what code was named is
-    remembered for this user.
+    """Resolves a question (the arguments of :func:`compare`) and rehearses it; no run is written, and what
+    code was named is remembered for this user.
 
     ``held``: whether its arms are held to a plain loop.
     """
@@ -94,14 +94,19 @@ class _Tried:
     note: str
 
 
-def _rehearsed(registry: Registry, setup: Setup, notes: list[str], recalibrate: bool | None, held: bool) -> Prepared:
+def _rehearsed(
+    registry: Registry, setup: Setup, notes: list[str], recalibrate: bool | None, held: bool
+) -> Prepared:
     comparison, operations = setup.comparison, list[str]()
     with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
         tried = _tried(setup, recalibrate, held)
     trainer, reference = tried.trainer, tried.reference
     if operations:
-        notes = [*notes, f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
-                 "trials may end in other last bits"]  # fmt: skip
+        notes = [
+            *notes,
+            f"{comparison.device} has no deterministic algorithm for {', '.join(operations)}: run again, "
+            "trials may end in other last bits",
+        ]
     with preserved_rng():
         cast = cast_note(trainer.start(comparison.seeds[0]).model(), trainer.dtype)
     notes = [
@@ -115,7 +120,9 @@ def _rehearsed(registry: Registry, setup: Setup, notes: list[str], recalibrate: 
 
 
 def _tried(setup: Setup, recalibrate: bool | None, held: bool) -> _Tried:
-    """Rehearses, with copies of a module that takes long to make; where these do not train as it does, without copies."""
+    """Rehearses, with copies of a module that takes long to make; where these do not train as it does,
+    without copies.
+    """
     trainer = LoopTrainer(dataclasses.replace(setup, copies=held))
     try:
         return _tried_by(trainer, recalibrate, held)

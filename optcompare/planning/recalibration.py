@@ -1,4 +1,6 @@
-"""Whether running averages are recalibrated before each measurement: for all arms of a comparison, or for none."""
+"""Whether running averages are recalibrated before each measurement: for all arms of a comparison, or for
+none.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _SWITCHED_ON = "--recalibrate (recalibrate=True) computes them anew before each 
 
 @dataclass(frozen=True)
 class Decision:
-    """``on``: whether running averages are recalibrated; ``note``: what is said of that before training, if anything."""
+    """``on``: whether running averages are recalibrated; ``note``: what is said of that before training, if
+    anything.
+    """
 
     on: bool
     note: str = ""
@@ -56,11 +60,14 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
     )
 
 
-def decide(asked: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False) -> Decision:
-    """Decide for all arms alike, by the arm that leaves most of the initial running averages, unless the user decided.
+def decide(
+    asked: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False
+) -> Decision:
+    """Decide for all arms alike, by the arm that leaves most of the initial running averages, unless the user
+    decided.
 
-    An arm whose number of updates is not known before training (a budget of seconds, an adaptive strategy, trials that
-    stop at their goal) counts as one that makes a single update.
+    An arm whose number of updates is not known before training (a budget of seconds, an adaptive strategy,
+    trials that stop at their goal) counts as one that makes a single update.
 
     Args:
         asked: What the user said; None: nothing.
@@ -88,12 +95,15 @@ def decide(asked: bool | None, traits: Traits, estimates: Sequence[Estimate], st
     averages = f"the running averages of {traits.norm}"
     if on:
         since = f"since {why}" if few else "as asked for"
-        return Decision(True, f"{averages} are recalibrated before each measurement, {since}; {_SWITCHED_OFF}")
+        return Decision(
+            True, f"{averages} are recalibrated before each measurement, {since}; {_SWITCHED_OFF}"
+        )
     return Decision(False, f"{averages} are not recalibrated, and {why}; {_SWITCHED_ON}")
 
 
 def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> list[Estimate]:
-    """The estimates with what recalibration adds to each measurement, which is tried out at the start of a trial.
+    """The estimates with what recalibration adds to each measurement, which is tried out at the start of a
+    trial.
 
     Args:
         trainer: Of the comparison with recalibration.
@@ -111,10 +121,12 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
                 run.measure()
             except RAISED as error:
                 raise ComparisonError(
-                    f"a measurement with recalibrated running averages fails: {explain(error)}; give --no-recalibrate"
+                    f"a measurement with recalibrated running averages fails: {explain(error)}; give "
+                    "--no-recalibrate"
                 ) from error
         seconds.append(run.progress.measure_seconds)
     more = max(0.0, seconds[1] - seconds[0])
     return [
-        dataclasses.replace(estimate, seconds=estimate.seconds + estimate.measurements * more) for estimate in estimates
+        dataclasses.replace(estimate, seconds=estimate.seconds + estimate.measurements * more)
+        for estimate in estimates
     ]

@@ -1,4 +1,6 @@
-"""Is a trial what a plain loop would have trained? The first updates of every arm, made by both and compared."""
+"""Is a trial what a plain loop would have trained? The first updates of every arm, made by both and
+compared.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +26,24 @@ from .update_differences import GRADIENT, MEASURED_LOSS, WEIGHTS, Difference
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 """|engine - plain| / |plain| of a gradient, above which the update is repeated in float64."""
 _REAL = 1e-6
-"""The same in float64, above which it is no rounding: parts of published models compute in float32 whatever their dtype."""
+"""The same in float64, above which it is no rounding: parts of published models compute in float32 whatever
+their dtype.
+"""
 _SHARE, _SECONDS, _NAMED = 0.05, 1.0, 3
 
 
 def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Reference:
     """Compare the first updates of each arm with those of a plain loop.
 
-    The first update, on the largest batch that the arm will use, is always made: its gradient, computed by the engine in
-    its chunks, must be that of one pass over the whole batch, and buffers and plain attributes must end alike. Then, within
-    5% of the expected training or a second, two more, each from where the plain loop is; and once more all of them, with
-    measurements and a checkpoint in between, which must end in the same bits. Arms that differ only in their rates share a
-    check.
+    The first update, on the largest batch that the arm will use, is always made: its gradient, computed by
+    the engine in its chunks, must be that of one pass over the whole batch, and buffers and plain attributes
+    must end alike. Then, within 5% of the expected training or a second, two more, each from where the plain
+    loop is; and once more all of them, with measurements and a checkpoint in between, which must end in the
+    same bits. Arms that differ only in their rates share a check.
 
     Returns:
-        What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those cannot be cut and go on.
+        What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those cannot be cut
+        and go on.
 
     Raises:
         ComparisonError: An arm would be trained in another way than by a plain loop, and why.
@@ -46,7 +51,11 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
     plain = trainer.asking(dataclasses.replace(comparison, diagnostics=(), autocast=None))
-    found, checks, unsaved = Reference(remarks=_of_datasets(trainer)), dict[Any, _ArmCheck](), dict[Any, list[str]]()
+    found, checks, unsaved = (
+        Reference(remarks=_of_datasets(trainer)),
+        dict[Any, _ArmCheck](),
+        dict[Any, list[str]](),
+    )
     for arm in comparison.arms:
         key = _kind(arm, plain)
         if key not in checks:
@@ -71,7 +80,8 @@ def _of_datasets(trainer: LoopTrainer) -> list[str]:
     """What is to be said of Datasets that change when they are read, as measuring does too."""
     changed = {name: changed_by_reading(source) for name, source in trainer.sources.items()}
     return [
-        f"the Dataset of {name} changes {_listed(names)} when a sample is read, and measuring reads samples too"
+        f"the Dataset of {name} changes {_listed(names)} when a sample is read, and measuring reads samples "
+        "too"
         for name, names in changed.items()
         if names
     ]
@@ -85,7 +95,8 @@ def uncut_notes(reference: Reference) -> list[str]:
     common = " and all trials have in common, so that one may depend on those before it"
     return [
         f"{', '.join(labels)}: training changes {_listed(names)}, which no checkpoint holds"
-        f"{common if any(name.startswith(SHARED) for name in names) else ''}; when the run is resumed, a trial that was under "
+        f"{common if any(name.startswith(SHARED) for name in names) else ''}; when the run is resumed, a "
+        "trial that was under "
         "way begins again"
         for names, labels in found.items()
     ]
@@ -105,7 +116,10 @@ def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
 
 
 class _ArmCheck:
-    """The checks of one arm, on the first seed. ``unsaved``: what its trials keep where no checkpoint finds it."""
+    """The checks of one arm, on the first seed.
+
+    ``unsaved``: what its trials keep where no checkpoint finds it.
+    """
 
     def __init__(self, trainer: LoopTrainer, trial: Trial, found: Reference) -> None:
         self._trainer, self._trial, self._found = trainer, trial, found
@@ -132,7 +146,9 @@ class _ArmCheck:
             return kept_unsaved(self._trainer, self._trial, self._updates.batches)
 
     def _agrees(self, difference: Difference, updates: FirstUpdates) -> bool:
-        """Whether a difference is within the tolerance, or all but disappears in float64, in which case it is said."""
+        """Whether a difference is within the tolerance, or all but disappears in float64, in which case it is
+        said.
+        """
         if difference <= self._tolerance:
             return True
         try:
@@ -142,23 +158,33 @@ class _ArmCheck:
         if not _rounds(difference, exact):
             return False
         self._say(
-            f"{self._trial.arm.label} differs from one pass by rounding, {difference.size:.0e} of the gradient's norm"
+            f"{self._trial.arm.label} differs from one pass by rounding, {difference.size:.0e} of the "
+            "gradient's norm"
         )
         return True
 
     def _why(self, difference: Difference) -> str:
         """The cause, found by leaving out the chunks, and by a second pass over the same rows."""
-        chunk, size, measured = self._trial.arm.chunk, self._updates.size, self._trainer.setup.comparison.eval_chunk
-        divided = "where the loss divides by another number than that of rows, as for masks or padding, say it with weight(batch)"
+        chunk, size, measured = (
+            self._trial.arm.chunk,
+            self._updates.size,
+            self._trainer.setup.comparison.eval_chunk,
+        )
+        divided = (
+            "where the loss divides by another number than that of rows, as for masks or padding, say it "
+            "with weight(batch)"
+        )
         if difference.what == MEASURED_LOSS and self._trainer.setup.workload.size > measured:
             return (
-                f"{difference}: measured in passes of {measured} rows, it is not that of one pass; {divided}, else give "
+                f"{difference}: measured in passes of {measured} rows, it is not that of one pass; "
+                f"{divided}, else give "
                 f"--eval-chunk {self._trainer.setup.workload.size} or more"
             )
         alone = self._updates.in_one_pass()
         if size <= chunk or not self._agrees(alone.first(), alone):
             return (
-                f"its first update is not that of a plain loop with model() under the same seed, since {difference}; the model, "
+                "its first update is not that of a plain loop with model() under the same seed, since "
+                f"{difference}; the model, "
                 "the loss or the optimizer depends on something that is made elsewhere"
             )
         cause = "what the model or the loss makes of a row depends on the others"
@@ -167,21 +193,29 @@ class _ArmCheck:
             cause = "each forward pass changes what the model makes of the next"
         elif difference.what in (GRADIENT, WEIGHTS):
             advice = f"{divided}, else {advice}"
-        return f"a batch of {size} rows would be computed in chunks of {chunk}, and {difference}: {cause}; {advice}"
+        return (
+            f"a batch of {size} rows would be computed in chunks of {chunk}, and {difference}: {cause}; "
+            f"{advice}"
+        )
 
     def further_updates(self) -> int:
-        """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in between.
+        """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in
+        between.
 
         Where no checkpoint holds all of a trial, both loops go on by themselves.
         """
         with _one_line(self._trial.arm.label):
             self._compare_later(restarted=not self.unsaved)
-            refuse_other_end(self._trainer, self._trial, self._updates.batches, cut=not self.unsaved, say=self._say)
+            refuse_other_end(
+                self._trainer, self._trial, self._updates.batches, cut=not self.unsaved, say=self._say
+            )
         return len(self._updates.batches)
 
     def _compare_later(self, *, restarted: bool) -> None:
         def worst(updates: FirstUpdates) -> Difference:
-            return max(updates.later(restarted=restarted), key=lambda each: each.size, default=Difference(0.0, ""))
+            return max(
+                updates.later(restarted=restarted), key=lambda each: each.size, default=Difference(0.0, "")
+            )
 
         difference = worst(self._updates)
         if difference <= self._tolerance:
@@ -192,7 +226,10 @@ class _ArmCheck:
         label, alone = self._trial.arm.label, self._updates.in_one_pass()
         if self._updates.size > self._trial.arm.chunk and worst(alone) <= self._tolerance:
             raise ComparisonError(f"arm {label}: {self._why(difference)}")
-        kept = "; the optimizer or the model keeps something that is neither in state_dict() nor a plain attribute"
+        kept = (
+            "; the optimizer or the model keeps something that is neither in state_dict() nor a plain "
+            "attribute"
+        )
         raise ComparisonError(
             f"arm {label}: an update after its first is not that of a plain loop from the same state, since "
             f"{difference}{kept if restarted else ''}"
@@ -214,7 +251,8 @@ def _one_line(label: str) -> Iterator[None]:
         if "state_dict" not in str(error):
             raise ComparisonError(f"arm {label}: one of its first updates fails: {explain(error)}") from error
         raise ComparisonError(
-            f"arm {label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, make in __init__"
+            f"arm {label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, "
+            "make in __init__"
         ) from error
 
 

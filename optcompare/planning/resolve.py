@@ -1,4 +1,6 @@
-"""A question in names, specs and objects becomes a :class:`~optcompare.training.contender.Setup`: pure data with live objects."""
+"""A question in names, specs and objects becomes a :class:`~optcompare.training.contender.Setup`: pure data
+with live objects.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ from .tuning_grids import plan_tuning
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """One contender as asked for; ``batch_size``: samples in its first update, ``reference``: one of several rates."""
+    """One contender as asked for; ``batch_size``: samples in its first update, ``reference``: one of several
+    rates.
+    """
 
     strategy: Strategy
     part: Part
@@ -78,7 +82,10 @@ def resolve(
     diagnostics: str | Sequence[DiagnosticLike] | DiagnosticLike = (),
     **settings: Any,
 ) -> tuple[Setup, list[str]]:
-    """The setup, and sentences that the user should hear. ``settings`` are further fields of the comparison."""
+    """The setup, and sentences that the user should hear.
+
+    ``settings`` are further fields of the comparison.
+    """
     task, task_part = make_workload(registry, workload)
     asked, notes = _asked(registry, task, strategies, optimizers, lr)
     _refuse_tuning_of(tune, tune_range, tune_seeds, tune_repeats, lr)
@@ -87,7 +94,9 @@ def resolve(
     diagnosed = make_diagnostics(registry, _flat(diagnostics))
     arms, contenders = [], {}
     rates = [_learning_rate(one, lr, lr_scaling, task) for one in asked]
-    texts = [_optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)]
+    texts = [
+        _optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)
+    ]
     schedules = [canonical(one.optimizer.of_arm.get("schedule", schedule)) for one in asked]
     clips = [one.optimizer.of_arm.get("clip", clip) for one in asked]
     if len(set(schedules)) > 1:
@@ -98,7 +107,17 @@ def resolve(
         label = one.part.label if len(set(texts)) == 1 else f"{one.part.label}@{text}"
         scaling = "none" if one.optimizer.lr is not None else lr_scaling
         arms.append(
-            Arm(label, one.part, one.optimizer.part, one.optimizer.values, rate, rows, scaling, scheduled, clipped)
+            Arm(
+                label,
+                one.part,
+                one.optimizer.part,
+                one.optimizer.values,
+                rate,
+                rows,
+                scaling,
+                scheduled,
+                clipped,
+            )
         )
         if one.strategy.plain_sgd and clipped is not None:
             raise ComparisonError(
@@ -134,17 +153,22 @@ def resolve(
 
 
 def _chunks(task: Workload, chunk: int | None, eval_chunk: int | None) -> tuple[int, int, list[str]]:
-    """Rows in one forward pass, in training and in evaluation; what does not combine over parts is computed in one."""
+    """Rows in one forward pass, in training and in evaluation; what does not combine over parts is computed
+    in one.
+    """
     default = default_chunk(task.train, task.collate)
     asked = (default if chunk is None else chunk, default if eval_chunk is None else eval_chunk)
     if task.in_parts:
         return *asked, []
     whole = max(map(sample_count, task.sets.values()))
     given = [
-        f"--{name} {rows}" for name, rows in (("chunk", chunk), ("eval-chunk", eval_chunk)) if rows and rows < whole
+        f"--{name} {rows}"
+        for name, rows in (("chunk", chunk), ("eval-chunk", eval_chunk))
+        if rows and rows < whole
     ]
     notes = [
-        f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} not apply: an objective is computed on a whole batch in "
+        f"{' and '.join(given)} {'do' if len(given) > 1 else 'does'} not apply: an objective is computed on "
+        "a whole batch in "
         "one pass, unless weight(batch) says how its parts combine"
     ]
     return max(asked[0], whole), max(asked[1], whole), notes if given else []
@@ -165,7 +189,8 @@ def _asked(
         size = getattr(strategy, "batch_size", None)
         if isinstance(size, int) and size > task.size:
             notes.append(
-                f"{part.label}: a batch of {size} is more than the {task.size} training samples, so it runs as full batch"
+                f"{part.label}: a batch of {size} is more than the {task.size} training samples, so it runs "
+                "as full batch"
             )
         first = _first_batch_size(strategy, part.label, task.size)
         choices = [spec.optimizer] if spec is not None and spec.optimizer else _flat(optimizers)
@@ -174,7 +199,8 @@ def _asked(
                 optimizer = make_optimizer(registry, choice)
             if strategy.plain_sgd and not is_plain_sgd(optimizer.factory, optimizer.values):
                 raise ComparisonError(
-                    f"strategy {part.label} holds for plain sgd alone, not for {optimizer.part.label}; give it an optimizer "
+                    f"strategy {part.label} holds for plain sgd alone, not for {optimizer.part.label}; give "
+                    "it an optimizer "
                     f"of its own, {part.label}@sgd"
                 )
             each = lr if isinstance(lr, list | tuple) and optimizer.lr is None else [None]
@@ -219,11 +245,14 @@ def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:
 
 
 def _control(baseline: Arm, batch_size: int) -> Arm:
-    """The baseline again with its gradients accumulated in other pieces: the same mathematics, other rounding."""
+    """The baseline again with its gradients accumulated in other pieces: the same mathematics, other
+    rounding.
+    """
     rows = min(batch_size, baseline.chunk)
     if rows < 2:
         raise ComparisonError(
-            f"--control accumulates the baseline's gradients in other pieces, and {baseline.label} updates on single "
+            f"--control accumulates the baseline's gradients in other pieces, and {baseline.label} updates "
+            "on single "
             "samples; choose another with --baseline"
         )
     return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))
@@ -238,7 +267,9 @@ def _goal(text: str | None, task: Workload) -> str | None:
 
 
 def objects_of(comparison: Comparison) -> str:
-    """What of a saved comparison existed only as an object, which no file can bring back; empty if nothing did."""
+    """What of a saved comparison existed only as an object, which no file can bring back; empty if nothing
+    did.
+    """
     parts = [
         comparison.workload,
         *comparison.diagnostics,
@@ -278,26 +309,37 @@ def _learning_rate(one: _Asked, lr: Any, rule: LrScaling, task: Workload) -> flo
         if rate is not None:
             return scaled(_number(rate), rule, one.batch_size, task.batch_size)
     raise ComparisonError(
-        f"optimizer {optimizer.name} has no default learning rate; give one with --lr or {optimizer.name}:lr=…"
+        f"optimizer {optimizer.name} has no default learning rate; give one with --lr or "
+        f"{optimizer.name}:lr=…"
     )
 
 
 def _optimizer_text(one: _Asked, rate: float, *, tuned: bool) -> str:
-    """The optimizer in a label, with the rate where it was asked for by name and tuning will not replace it."""
+    """The optimizer in a label, with the rate where it was asked for by name and tuning will not replace
+    it.
+    """
     named = one.reference is not None or one.optimizer.lr is not None
     return one.optimizer.part.label + (f":lr={short(rate)}" if named and not tuned else "")
 
 
 def _with(optimizer: str, name: str, value: Any, usual: Any) -> str:
     """The optimizer in a label, with what sets its arm apart."""
-    return optimizer if value == usual else f"{optimizer}:{name}={short(value) if name == 'clip' else quoted(value)}"
+    return (
+        optimizer
+        if value == usual
+        else f"{optimizer}:{name}={short(value) if name == 'clip' else quoted(value)}"
+    )
 
 
 def _refuse_tuning_of(count: int | None, limits: Any, seeds: int, repeats: int, lr: Any) -> None:
     if count is None and (limits is not None or seeds != 3 or repeats != 1):
-        raise ComparisonError("--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too")
+        raise ComparisonError(
+            "--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too"
+        )
     if count is not None and isinstance(lr, list | tuple):
-        raise ComparisonError("--tune searches the learning rate itself; give one --lr as its reference, not several")
+        raise ComparisonError(
+            "--tune searches the learning rate itself; give one --lr as its reference, not several"
+        )
 
 
 def _number(rate: Any) -> float:

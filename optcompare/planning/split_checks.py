@@ -1,4 +1,6 @@
-"""Whether a workload gives the splits of its data that a comparison asks for, and the same ones wherever it is asked."""
+"""Whether a workload gives the splits of its data that a comparison asks for, and the same ones wherever it
+is asked.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,22 @@ def check_splits(trainer: LoopTrainer) -> None:
             f"{who}: resplit(1), called twice, returns two splits; let the split depend on the number alone"
         )
     if data_sha256(split_again(workload, 0)) != own:
-        raise WorkloadError(f"{who}: resplit(0) returns another split than the workload has; number 0 is its own")
+        raise WorkloadError(
+            f"{who}: resplit(0) returns another split than the workload has; number 0 is its own"
+        )
     for number in range(2, comparison.split_seeds):
         trainer.on_split_of(comparison.seeds[number])
 
 
 def tuning_notes(comparison: Comparison, workload: Workload) -> list[str]:
-    """Say what tuning sees of the rows that report trials are measured on, where several splits share all rows."""
+    """Say what tuning sees of the rows that report trials are measured on, where several splits share all
+    rows.
+    """
     if comparison.tuning is None or comparison.split_seeds == 1 or len(workload.sets) == 1:
         return []
     held_out = "test" if workload.test is not None else "validation"
     return [
-        f"tuning seeds take the {comparison.split_seeds} splits in turn, so that rows on which a report trial is measured "
+        f"tuning seeds take the {comparison.split_seeds} splits in turn, so that rows on which a report "
+        "trial is measured "
         f"({held_out} rows of its split) had a part in the choice of the learning rates, and in nothing else"
     ]

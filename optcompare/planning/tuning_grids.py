@@ -1,4 +1,6 @@
-"""What tuning tries, decided before it begins: the split of its budget, the grid of each arm, repeats and their shifts."""
+"""What tuning tries, decided before it begins: the split of its budget, the grid of each arm, repeats and
+their shifts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from ..core.tuning import AROUND, FIRST_TUNING_SEED, Repeat, Tuning, closer_rate
 from ..errors import ComparisonError
 
 _APART = 2**40
-"""From the tuning seeds of one repeat to those of the next; where they begin in it is drawn from the first 2³²."""
+"""From the tuning seeds of one repeat to those of the next; where they begin in it is drawn from the first
+2³².
+"""
 _MOST_REPEATS = 2**16
 
 
@@ -33,8 +37,8 @@ def plan_tuning(
         count: Rates that each arm tries in each repeat, the later ones around the best included.
         limits: Ends of the grid; by default a thirtieth and thirty times the reference.
         seeds: Tuning seeds of each repeat.
-        repeats: How many times each arm is tuned; of more than one, each has grids shifted at random and seeds of its own.
-        first_seed: From which shifts and seeds of the repeats are drawn.
+        repeats: How many times each arm is tuned; of more than one, each has grids shifted at random and
+        seeds of its own. first_seed: From which shifts and seeds of the repeats are drawn.
 
     Returns:
         The tuning, whose second round is still to come.
@@ -52,7 +56,10 @@ def plan_tuning(
     grids = {arm.label: rate_grid(widely, arm.lr, limits) for arm in arms}
     drawn = tuple(
         Repeat(
-            {arm.label: rate_grid(widely, arm.lr, limits, grid_shift(first_seed, one, arm.label)) for arm in arms},
+            {
+                arm.label: rate_grid(widely, arm.lr, limits, grid_shift(first_seed, one, arm.label))
+                for arm in arms
+            },
             repeat_seeds(first_seed, one, seeds),
         )
         for one in (range(1, repeats + 1) if repeats > 1 else ())
@@ -60,15 +67,18 @@ def plan_tuning(
     planned = Tuning(grids, seeds, closer, drawn)
     for arm in arms:
         for one in planned.rounds:
-            _refuse_too_narrow(one.rates[arm.label], closer, limits or (arm.lr / AROUND, arm.lr * AROUND), count)
+            _refuse_too_narrow(
+                one.rates[arm.label], closer, limits or (arm.lr / AROUND, arm.lr * AROUND), count
+            )
     return planned
 
 
 def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
-    """The part of a step by which the grid of an arm is moved in a repeat: uniform from half a step down to half a step up.
+    """The part of a step by which the grid of an arm is moved in a repeat: uniform from half a step down to
+    half a step up.
 
-    A part u is drawn from [0, 1); u and u - 1 give the same log-spaced lattice, and the one nearer to 0 is taken, so that
-    the grid stays around its reference.
+    A part u is drawn from [0, 1); u and u - 1 give the same log-spaced lattice, and the one nearer to 0 is
+    taken, so that the grid stays around its reference.
 
     Args:
         first_seed: The first of the report seeds.
@@ -84,7 +94,8 @@ def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
 
 
 def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
-    """The tuning seeds of a repeat: successive ones from a place that is drawn, never those of another repeat or a report.
+    """The tuning seeds of a repeat: successive ones from a place that is drawn, never those of another repeat
+    or a report.
 
     Args:
         first_seed: The first of the report seeds.
@@ -100,8 +111,12 @@ def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
 
 
 def _refuse_too_narrow(tried: Sequence[float], closer: int, limits: tuple[float, float], count: int) -> None:
-    """Raises where rounding would make two rates of either round the same, whichever of the first is the best."""
+    """Raises where rounding would make two rates of either round the same, whichever of the first is the
+    best.
+    """
     rounds = [[*tried, *closer_rates(tried, closer, best)] for best in tried]
     if any(len(set(rates)) < len(rates) for rates in rounds):
         low, high = limits
-        raise ComparisonError(f"--tune-range {low:g},{high:g} is too narrow for {count} different rates of four digits")
+        raise ComparisonError(
+            f"--tune-range {low:g},{high:g} is too narrow for {count} different rates of four digits"
+        )

@@ -1,4 +1,6 @@
-"""What training changes where no checkpoint finds it: attributes of an optimizer, closures, globals, iterators, hooks."""
+"""What training changes where no checkpoint finds it: attributes of an optimizer, closures, globals,
+iterators, hooks.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,18 @@ _SKIPPED = {
 
 GLOBAL, WORKLOADS = "global ", "the workload's "
 SHARED = (GLOBAL, WORKLOADS)
-"""How the names begin of what trials have in common: global variables, and functions that the workload was given."""
+"""How the names begin of what trials have in common: global variables, and functions that the workload was
+given.
+"""
 
 
 def values_within(**roots: Any) -> dict[str, Any]:
     """Every plain value that can be reached from some objects, by a name that says the way to it.
 
-    Followed are attributes, containers, closures, bound methods, and of functions and classes that are not installed
-    packages' the global variables and class attributes that they use. Tensors and random generators are given by
-    fingerprints. What a checkpoint brings back is left out, that of the ``model`` and the ``optimizer`` among the roots.
+    Followed are attributes, containers, closures, bound methods, and of functions and classes that are not
+    installed packages' the global variables and class attributes that they use. Tensors and random generators
+    are given by fingerprints. What a checkpoint brings back is left out, that of the ``model`` and the
+    ``optimizer`` among the roots.
     """
     found: dict[str, Any] = {}
     model, optimizer = roots.get("model"), roots.get("optimizer")
@@ -55,8 +60,11 @@ def values_within(**roots: Any) -> dict[str, Any]:
     return found
 
 
-def changed_unseen(before: Mapping[str, Any], after: Mapping[str, Any], restored: Mapping[str, Any]) -> list[str]:
-    """The names of values that training changed, and that a trial brought back from a checkpoint does not have.
+def changed_unseen(
+    before: Mapping[str, Any], after: Mapping[str, Any], restored: Mapping[str, Any]
+) -> list[str]:
+    """The names of values that training changed, and that a trial brought back from a checkpoint does not
+    have.
 
     Args:
         before: :func:`values_within` of a trial before its updates.
@@ -75,9 +83,16 @@ def _known(value: Any) -> Any:
         kept = type(value) is torch.Tensor and not value.requires_grad and value.device.type != "meta"
         if not kept or value.layout is not torch.strided:
             return None
-        return ("tensor", digest(value) if value.nbytes <= _MOST_BYTES else (tuple(value.shape), value._version))
+        return (
+            "tensor",
+            digest(value) if value.nbytes <= _MOST_BYTES else (tuple(value.shape), value._version),
+        )
     if isinstance(value, np.ndarray):
-        return ("array", digest(value.tobytes())) if value.dtype.kind != "O" and value.nbytes <= _MOST_BYTES else None
+        return (
+            ("array", digest(value.tobytes()))
+            if value.dtype.kind != "O" and value.nbytes <= _MOST_BYTES
+            else None
+        )
     if isinstance(value, _ITERATORS):
         return ("iterator", repr(value))
     if hasattr(value, "__next__") and hasattr(value, "__length_hint__"):
@@ -114,7 +129,9 @@ def _inside(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
 def _few(items: Any) -> Iterator[Any]:
     """The first and the last of many."""
     whole = list(items)
-    yield from whole if len(whole) <= _MOST_ITEMS else [*whole[: _MOST_ITEMS // 2], *whole[-_MOST_ITEMS // 2 :]]
+    yield from (
+        whole if len(whole) <= _MOST_ITEMS else [*whole[: _MOST_ITEMS // 2], *whole[-_MOST_ITEMS // 2 :]]
+    )
 
 
 def _of_names(path: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -152,8 +169,12 @@ def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def _of_object(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
-    """``saved``: whether it is a part of the model, or the optimizer, of which a checkpoint brings back the most."""
-    skipped = [name for kind, names in _SKIPPED.items() if saved and isinstance(value, kind) for name in names]
+    """``saved``: whether it is a part of the model, or the optimizer, of which a checkpoint brings back the
+    most.
+    """
+    skipped = [
+        name for kind, names in _SKIPPED.items() if saved and isinstance(value, kind) for name in names
+    ]
     for name, held in list(vars(value).items()):
         if isinstance(value, torch.nn.Module) and name == "_modules":
             yield from _of_names(path, held)

@@ -43,13 +43,19 @@ class Difference:
         return f"{self.what} differs" + ("" if math.isinf(self.size) else f" by {self.size:.1e} of its norm")
 
 
-def compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]) -> Difference:
-    """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left unlike."""
+def compared(
+    run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]
+) -> Difference:
+    """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left
+    unlike.
+    """
     found = [Difference(apart(run.weights, plain.weights), WEIGHTS)]
     if not run.takes_closure:
         found.append(Difference(apart(gradients, plain.gradient), GRADIENT))
     for mine, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
-        wrong = [name for name, value in mine.items() if name != "params" and not same(value, other.get(name))]
+        wrong = [
+            name for name, value in mine.items() if name != "params" and not same(value, other.get(name))
+        ]
         found += [Difference(math.inf, f"the optimizer's {name}") for name in wrong]
     theirs = dict(plain.model.named_buffers())
     for name, buffer in run.model.named_buffers():
@@ -60,7 +66,8 @@ def compared(run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None]
 
 
 def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str]:
-    """What an update changed beside weights and buffers in either module, or in its loss, and left unlike in the two.
+    """What an update changed beside weights and buffers in either module, or in its loss, and left unlike in
+    the two.
 
     Args:
         before: Of the engine's and of the plain loop's: values by name, numbers, texts and tensors.
@@ -76,8 +83,9 @@ def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str
 
 
 def kept_beside(run: TrialRun | PlainLoop) -> Kept:
-    """The plain values that a model and its loss keep, the buffers of the loss among them; no text that says where an
-    object lies."""
+    """The plain values that a model and its loss keep, the buffers of the loss among them; no text that says
+    where an object lies.
+    """
     loss = run.workload.loss
     found: Kept = {}
     for name, module in (("", run.model), ("loss.", loss)):

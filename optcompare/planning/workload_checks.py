@@ -1,4 +1,6 @@
-"""Model, data, loss and metrics of a workload, tried together on a few rows: what does not fit is said in one line."""
+"""Model, data, loss and metrics of a workload, tried together on a few rows: what does not fit is said in one
+line.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ _ENOUGH_ROWS = 5
 
 
 def check_workload(trainer: LoopTrainer, seed: int) -> None:
-    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with a gradient.
+    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with
+    a gradient.
 
     Args:
         trainer: Holds the data and the shared starts.
@@ -70,13 +73,16 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
 
 
 def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> None:
-    """Measure all of the test set, as a trial is at its end: what fails then would have been trained for nothing."""
+    """Measure all of the test set, as a trial is at its end: what fails then would have been trained for
+    nothing.
+    """
     try:
         with evaluating(model):
             averages(workload, model, trainer.sources[TEST_SET], trainer.setup.comparison.eval_chunk)
     except RAISED as error:
         raise WorkloadError(
-            f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or classes that train "
+            f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or "
+            "classes that train "
             "does not have"
         ) from error
 
@@ -99,8 +105,10 @@ def refuse_shared_weights(workload: Workload, seed: int) -> None:
     for path, module in other.named_modules():
         if id(module) in shared and module.training and any(True for _ in module.buffers(recurse=False)):
             raise WorkloadError(
-                f"workload {workload.name}: model() returned modules that share {path}, a {type(module).__name__}, at two calls, "
-                "so that trials would change each other's buffers; make a new one at each call, or copy.deepcopy() of it, or let "
+                f"workload {workload.name}: model() returned modules that share {path}, a "
+                f"{type(module).__name__}, at two calls, "
+                "so that trials would change each other's buffers; make a new one at each call, or "
+                "copy.deepcopy() of it, or let "
                 "model() put it into eval mode if it is to stay as it is"
             )
     places = {place: name for name, weight in one.named_parameters() for place in _places_of(weight)}
@@ -108,8 +116,10 @@ def refuse_shared_weights(workload: Workload, seed: int) -> None:
         if any(place in places for place in _places_of(weight)):
             what = "the same module" if one is other else f"modules that share the weight {name}"
             raise WorkloadError(
-                f"workload {workload.name}: model() returned {what} at two calls, so that trials could train each other's "
-                "weights; make a new module at each call, of one that is there with lambda: copy.deepcopy(module)"
+                f"workload {workload.name}: model() returned {what} at two calls, so that trials could "
+                "train each other's "
+                "weights; make a new module at each call, of one that is there with lambda: "
+                "copy.deepcopy(module)"
             )
 
 
@@ -125,7 +135,8 @@ def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
     """Where nothing else weighs a batch, its number of rows does, which must be what it seems."""
     if workload.weight is None and len_batch(batch) != count:
         raise WorkloadError(
-            f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, by the first tensor "
+            f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, "
+            "by the first tensor "
             "in it; say how many it has, or what its mean loss is divided by, with weight(batch)"
         )
 
@@ -135,7 +146,9 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
     if workload.loss is not None:
         outcome: Any = workload.outcome(model, batch)
         if not (isinstance(outcome, tuple) and len(outcome) == 2):
-            raise WorkloadError(f"{who}: forward(model, batch) must return output, y; got a {type(outcome).__name__}")
+            raise WorkloadError(
+                f"{who}: forward(model, batch) must return output, y; got a {type(outcome).__name__}"
+            )
         output, y = outcome
         if isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor) and of_torch(workload.loss):
             _refuse_broadcast(who, output, y)
@@ -148,14 +161,24 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
             loss = workload.mean_loss(model, batch)
             model.eval()
     if not (isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad):
-        got = f"a tensor of shape {list(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+        got = (
+            f"a tensor of shape {list(loss.shape)}"
+            if isinstance(loss, torch.Tensor)
+            else f"a {type(loss).__name__}"
+        )
         _refuse_train_mode_alone(workload, model, batch, f"it is {got}")
-        got += ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
-        raise WorkloadError(f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}")
+        got += (
+            ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
+        )
+        raise WorkloadError(
+            f"{who}: the loss must be one number, the mean over the batch, with a gradient; got {got}"
+        )
 
 
 def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, why: str) -> None:
-    """Raises where the loss that fails in eval mode can be computed in train mode, as that of a detector may be."""
+    """Raises where the loss that fails in eval mode can be computed in train mode, as that of a detector may
+    be.
+    """
     with state_kept(model):
         model.train()
         try:
@@ -166,8 +189,10 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
             model.eval()
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
         raise WorkloadError(
-            f"workload {workload.name}: the loss can be computed in train mode alone, and it is measured in eval mode ({why}); "
-            "give objective(model, batch) that calls model.train() itself before it computes the loss, or a model that returns "
+            f"workload {workload.name}: the loss can be computed in train mode alone, and it is measured in "
+            f"eval mode ({why}); "
+            "give objective(model, batch) that calls model.train() itself before it computes the loss, or a "
+            "model that returns "
             "in eval mode what the loss takes"
         )
 
@@ -190,7 +215,8 @@ def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> N
     for part in value:
         if getattr(part, "shape", ()) and math.prod(part.shape) != 1:
             raise WorkloadError(
-                f"{who}: metric {name} must return two numbers, a sum and its weight; got one of shape {list(part.shape)}: sum "
+                f"{who}: metric {name} must return two numbers, a sum and its weight; got one of shape "
+                f"{list(part.shape)}: sum "
                 "over the batch"
             )
 
@@ -202,8 +228,10 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
         return  # a loss that can take these shapes has its own rule for them
     if math.prod(together) > output.numel():
         raise WorkloadError(
-            f"{who}: the model returns shape {list(output.shape)} for y of shape {list(y.shape)}, which a loss would "
-            f"silently broadcast to {list(together)}; reshape one, such as y.reshape({', '.join(map(str, output.shape))})"
+            f"{who}: the model returns shape {list(output.shape)} for y of shape {list(y.shape)}, which a "
+            "loss would "
+            f"silently broadcast to {list(together)}; reshape one, such as "
+            f"y.reshape({', '.join(map(str, output.shape))})"
         )
 
 
@@ -226,12 +254,17 @@ def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
                 return f"the data is finite, and the model's output for {where} is not"
             if not workload.mean_loss(model, batch).isfinite():
                 output = "and the model's output " if workload.loss is not None else ""
-                return f"the data {output}of {where} are finite, and the loss is not: look at what it divides by or takes logs of"
+                return (
+                    f"the data {output}of {where} are finite, and the loss is not: look at what it divides "
+                    "by or takes logs of"
+                )
     return "look for values in the data, or a model's output, that are not finite"
 
 
 def _first_not_finite(batch: Any) -> int:
-    rows = [(~part.isfinite()).reshape(len(part), -1).any(1).nonzero() for part in tensors(batch) if part.ndim]
+    rows = [
+        (~part.isfinite()).reshape(len(part), -1).any(1).nonzero() for part in tensors(batch) if part.ndim
+    ]
     return min(int(found[0]) for found in rows if len(found))
 
 

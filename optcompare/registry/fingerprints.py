@@ -1,4 +1,6 @@
-"""SHA-256 of code that is not imported yet: a Python file with what it may import from beside it, or a whole package."""
+"""SHA-256 of code that is not imported yet: a Python file with what it may import from beside it, or a whole
+package.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ def is_there(source: str) -> bool:
 def code_sha256(source: str) -> str | None:
     """Return the SHA-256 of a file or module, without importing anything.
 
-    Of a file, it covers the modules beside it that it imports by name, and those that these import. Of a module, it covers
-    the package that it belongs to.
+    Of a file, it covers the modules beside it that it imports by name, and those that these import. Of a
+    module, it covers the package that it belongs to.
 
     Args:
         source: The path of a Python file, or the dotted name of a module.
@@ -67,7 +69,9 @@ def _sha256(files: Iterable[Path]) -> str:
 def _modules_in(folder: Path) -> Iterator[Path]:
     suffixes = tuple(all_suffixes())
     return (
-        path for path in folder.rglob("*") if path.name.endswith(suffixes) and path.is_file() and not _is_cache(path)
+        path
+        for path in folder.rglob("*")
+        if path.name.endswith(suffixes) and path.is_file() and not _is_cache(path)
     )
 
 

@@ -1,4 +1,7 @@
-"""Everything that a plugin can add or be told. Implement any of these functions under ``@optcompare.hookimpl``."""
+"""Everything that a plugin can add or be told.
+
+Implement any of these functions under ``@optcompare.hookimpl``.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def optcompare_optimizers() -> Mapping[str, Callable[..., Any]]:  # type: ignore
 
 @hookspec
 def optcompare_diagnostics() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Called when a diagnostic is looked up or listed: name to ``Diagnostic`` dataclass (or a factory of one)."""
+    """Called when a diagnostic is looked up or listed: name to ``Diagnostic`` dataclass (or a factory of
+    one).
+    """
 
 
 @hookspec
@@ -51,17 +56,19 @@ def optcompare_executors() -> Mapping[str, Callable[[Demand, str], Executor]]:  
     """Called when an executor is looked up or listed: name to ``make(demand, address)``, which returns a
     ``concurrent.futures.Executor``.
 
-    ``address`` is what follows the name in ``--executor name:address``. An attribute ``jobs`` of the executor says how many
-    tasks it has room for; a method ``share(value: bytes)`` may return what arrives in a task as those bytes, or as a
-    function that returns them.
+    ``address`` is what follows the name in ``--executor name:address``. An attribute ``jobs`` of the executor
+    says how many tasks it has room for; a method ``share(value: bytes)`` may return what arrives in a task as
+    those bytes, or as a function that returns them.
     """
 
 
 @hookspec
 def optcompare_panels() -> Mapping[str, Callable[[], Panel]]:  # type: ignore[empty-body]
-    """Called when figures are drawn, or panels listed: name to ``Panel`` class, or to a function that makes one.
+    """Called when figures are drawn, or panels listed: name to ``Panel`` class, or to a function that makes
+    one.
 
-    ``optcompare report --figure NAME`` draws it alone; on the comparison plot it stands where it has something to show.
+    ``optcompare report --figure NAME`` draws it alone; on the comparison plot it stands where it has
+    something to show.
     """
 
 

@@ -59,8 +59,8 @@ class PluginInfo:
 class Registry:
     """The plugins of one process.
 
-    ``warnings``: installed plugins that could not be used, observers and trackers that failed, and why; ``named``: the
-    plugins that were asked for.
+    ``warnings``: installed plugins that could not be used, observers and trackers that failed, and why;
+    ``named``: the plugins that were asked for.
     """
 
     def __init__(self) -> None:
@@ -85,8 +85,9 @@ class Registry:
         ``kind``: leaves out installed plugins whose entry point says that they are of another kind, as in
         ``strategies.full``: what draws figures needs no torch.
 
-        ``admitted``: the keys (:func:`optcompare.core.named_code.key_of`) of all that may be imported beside them; None:
-        anything. ``hookless``: the keys of those that need no hook, since they hold workloads or optimizers.
+        ``admitted``: the keys (:func:`optcompare.core.named_code.key_of`) of all that may be imported beside
+        them; None: anything. ``hookless``: the keys of those that need no hook, since they hold workloads or
+        optimizers.
 
         An installed plugin that is broken becomes a warning; one that was asked
         for by name raises :class:`PluginError`.
@@ -94,7 +95,9 @@ class Registry:
         registry = cls()
         registry._admitted = admitted
         others = set(KINDS) - {kind} if kind else set()
-        for point in sorted(importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name):
+        for point in sorted(
+            importlib.metadata.entry_points(group=hookspecs.NAME), key=lambda point: point.name
+        ):
             if point.name.partition(".")[0] in others:
                 continue
             try:
@@ -124,7 +127,9 @@ class Registry:
         return load_module(source)
 
     def register(self, plugin: Any, name: str, version: str = "") -> None:
-        """Adds a module or object with hook implementations; raises :class:`PluginError` naming plugin and rule."""
+        """Adds a module or object with hook implementations; raises :class:`PluginError` naming plugin and
+        rule.
+        """
         try:
             self._manager.register(plugin, name)
             self._manager.check_pending()
@@ -136,7 +141,8 @@ class Registry:
         self._versions[name] = version
 
     def by_path(self, path: str) -> Any:
-        """What a dotted path names, as in ``torch.optim.Adam``, or ``FILE.py:NAME``; its sources count as a plugin's.
+        """What a dotted path names, as in ``torch.optim.Adam``, or ``FILE.py:NAME``; its sources count as a
+        plugin's.
 
         Raises :class:`PluginError` for a module that is not installed and a name that it has not.
         """
@@ -163,7 +169,9 @@ class Registry:
             found.append(PluginInfo(name, self._versions.get(name, ""), source, digest))
         return sorted(found, key=lambda info: info.name)
 
-    def entries(self, kind: str, builtin: Mapping[str, Callable[..., Any]] = MappingProxyType({})) -> dict[str, Entry]:
+    def entries(
+        self, kind: str, builtin: Mapping[str, Callable[..., Any]] = MappingProxyType({})
+    ) -> dict[str, Entry]:
         """All things of a kind by name; two plugins that claim one name are an error that names both.
 
         ``builtin``: those of optcompare itself that are there without any plugin.
@@ -184,7 +192,9 @@ class Registry:
         entries = self.entries(kind)
         if name not in entries:
             known = ", ".join(entries)
-            raise PluginError(f"unknown {_SINGULAR[kind]} '{name}'{suggestion(name, entries)}; known: {known}")
+            raise PluginError(
+                f"unknown {_SINGULAR[kind]} '{name}'{suggestion(name, entries)}; known: {known}"
+            )
         return entries[name]
 
     def notify(self, event: str, **arguments: Any) -> None:
@@ -193,7 +203,9 @@ class Registry:
             try:
                 implementation.function(*[arguments[name] for name in implementation.argnames])
             except RAISED as error:
-                self.warnings.append(f"observer {implementation.plugin_name} is left out from now on: {explain(error)}")
+                self.warnings.append(
+                    f"observer {implementation.plugin_name} is left out from now on: {explain(error)}"
+                )
                 self._manager.unregister(name=implementation.plugin_name)
 
     def observes(self, event: str) -> bool:
@@ -201,7 +213,10 @@ class Registry:
         return bool(getattr(self._manager.hook, f"optcompare_{event}").get_hookimpls())
 
     def _entries_of(self, implementation: pluggy.HookImpl, kind: str) -> list[Entry]:
-        plugin, rule = implementation.plugin_name, f"optcompare_{kind}() must return a mapping of name to factory"
+        plugin, rule = (
+            implementation.plugin_name,
+            f"optcompare_{kind}() must return a mapping of name to factory",
+        )
         try:
             things = implementation.function()
         except RAISED as error:
@@ -211,7 +226,8 @@ class Registry:
         for name, factory in things.items():
             if not (isinstance(name, str) and _NAME.fullmatch(name) and callable(factory)):
                 raise PluginError(
-                    f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got {name!r}: {factory!r}"
+                    f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got "
+                    f"{name!r}: {factory!r}"
                 )
         return [Entry(name, factory, plugin) for name, factory in things.items()]
 
@@ -222,7 +238,9 @@ def _refuse_unmarked(plugin: Any) -> None:
         mine = isinstance(value, types.FunctionType) and value.__module__ == plugin.__name__
         if mine and name.startswith(f"{hookspecs.NAME}_") and not hasattr(value, f"{hookspecs.NAME}_impl"):
             hint = "" if name in _hooks() else _nearest_hook(name)
-            raise ValueError(f"{name}() is not under @optcompare.hookimpl, so that it would not be called{hint}")
+            raise ValueError(
+                f"{name}() is not under @optcompare.hookimpl, so that it would not be called{hint}"
+            )
 
 
 def _refuse_without_hooks(name: str, hookless: bool) -> None:
@@ -266,9 +284,13 @@ def _version_of(package: str) -> str:
 
 
 def load_module(plugin: str) -> types.ModuleType:
-    """The module at a ``.py`` path, or of a dotted name; raises :class:`PluginError` with the cause and its line."""
+    """The module at a ``.py`` path, or of a dotted name; raises :class:`PluginError` with the cause and its
+    line.
+    """
     if not plugin.endswith(".py") and ("/" in plugin or plugin.startswith(".")):
-        raise PluginError(f"{plugin} is no Python file; give the path of one, DIR/FILE.py, or the name of a module")
+        raise PluginError(
+            f"{plugin} is no Python file; give the path of one, DIR/FILE.py, or the name of a module"
+        )
     try:
         return load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except OptcompareError:
@@ -278,16 +300,22 @@ def load_module(plugin: str) -> types.ModuleType:
 
 
 def sources_sha256(path: Path) -> str:
-    """Of all Python files of the package that a module's file belongs to; of a lone module, its file and those of the
-    modules beside it that were imported."""
+    """Of all Python files of the package that a module's file belongs to; of a lone module, its file and
+    those of the modules beside it that were imported.
+    """
     root = path.parent
     if (root / "__init__.py").is_file():
         while (root.parent / "__init__.py").is_file():
             root = root.parent
         files = set(root.rglob("*.py"))
     else:
-        loaded = {Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))}
-        files = {path, *(file for file in loaded if file.parent == root and file.suffix == ".py" and file.is_file())}
+        loaded = {
+            Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))
+        }
+        files = {
+            path,
+            *(file for file in loaded if file.parent == root and file.suffix == ".py" and file.is_file()),
+        }
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())

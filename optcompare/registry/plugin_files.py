@@ -1,4 +1,6 @@
-"""Python files that are loaded by their paths, and find what stands beside them, as ``python FILE.py`` would."""
+"""Python files that are loaded by their paths, and find what stands beside them, as ``python FILE.py``
+would.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ PREFIX = "optcompare_file_"
 def load_file(path: Path) -> types.ModuleType:
     """Executes a Python file as a module of its own name; raises :class:`PluginError` where there is none.
 
-    Its folder is searched first, while it is executed. What it imported from there then has a name of this folder, so that
-    another file may have another module of the same name beside it.
+    Its folder is searched first, while it is executed. What it imported from there then has a name of this
+    folder, so that another file may have another module of the same name beside it.
     """
     if not path.is_file():
         raise PluginError(f"there is no file {path}; give the path of a Python file")
@@ -48,7 +50,9 @@ def find_later_imports() -> None:
 
 
 class _FromSource(SourceFileLoader):
-    """Compiles the file itself: a cached bytecode file beside it may be somebody else's, and need not fit the source."""
+    """Compiles the file itself: a cached bytecode file beside it may be somebody else's, and need not fit the
+    source.
+    """
 
     def get_code(self, fullname: str) -> types.CodeType:
         """The code of the source file."""

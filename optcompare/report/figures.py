@@ -1,4 +1,6 @@
-"""Every figure by its name, from results: computes the table that a figure shows, and hands it to what draws."""
+"""Every figure by its name, from results: computes the table that a figure shows, and hands it to what
+draws.
+"""
 
 from __future__ import annotations
 
@@ -54,17 +56,18 @@ def figure(
     """Draw a figure by its name.
 
     Args:
-        kind: One of ``loss paths final tuning pairs goal scaling``, a panel such as ``sharpness``, or, of the results of
-            several workloads, ``profile`` or ``ranks``.
+        kind: One of ``loss paths final tuning pairs goal scaling``, a panel such as ``sharpness``, or, of the
+            results of several workloads, ``profile`` or ``ranks``.
         results: One, or several.
-        x: The axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``: ``epochs``,
-            ``updates``, ``samples`` or ``seconds``.
+        x: The axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``:
+            ``epochs``, ``updates``, ``samples`` or ``seconds``.
         width: Inches; by default 10 for ``loss`` and ``paths``, and 7 for all others.
         metric: The column that ``loss`` and ``final`` show; by default what the verdict speaks of.
         caption: Whether title and explanations are drawn; the figure's ``caption`` holds them in any case.
         dpi: Dots an inch at which it is shown and saved; matplotlib's default if None.
-        ax: Axes to draw on, for figures that have one panel: ``loss`` with ``x``, ``final``, ``tuning``, ``pairs``, ``goal``,
-            ``profile`` and further panels. Its figure is returned; ``width``, ``caption`` and ``dpi`` are then its own.
+        ax: Axes to draw on, for figures that have one panel: ``loss`` with ``x``, ``final``, ``tuning``,
+            ``pairs``, ``goal``, ``profile`` and further panels. Its figure is returned; ``width``,
+            ``caption`` and ``dpi`` are then its own.
 
     Returns:
         A matplotlib Figure, whose ``savefig`` embeds fonts in PDF, and leaves text as text in SVG.
@@ -98,7 +101,9 @@ def figure_of(kind: str, result: Result, x: str | None = None, paper: Paper | No
         raise ComparisonError(f"the figure {kind} has several panels, and does not fit one ax{more}")
     if paper.metric is not None:
         if kind not in ("loss", "final"):
-            raise ComparisonError(f"--metric is for the figures loss and final; {kind} shows what it is about")
+            raise ComparisonError(
+                f"--metric is for the figures loss and final; {kind} shows what it is about"
+            )
         check_metric(paper.metric, result.reported[0], final=kind == "final")
     drawn: Mapping[str, Callable[[], Figure]] = {
         "loss": lambda: loss_of(result, x, paper),
@@ -121,11 +126,14 @@ def _at(paper: Paper, picture: Figure) -> Figure:
     return picture
 
 
-def figure_across(kind: str, results: Sequence[Result], x: str | None = None, paper: Paper | None = None) -> Figure:
-    """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final losses.
+def figure_across(
+    kind: str, results: Sequence[Result], x: str | None = None, paper: Paper | None = None
+) -> Figure:
+    """The figure of several workloads: ``profile`` of what the goal took in ``x``, or ``ranks`` of the final
+    losses.
 
-    Arms in ``ranks`` are told apart, by a critical difference, only where :func:`optcompare.analysis.ranks.rank_test`
-    finds that they differ; the caption says what it finds.
+    Arms in ``ranks`` are told apart, by a critical difference, only where
+    :func:`optcompare.analysis.ranks.rank_test` finds that they differ; the caption says what it finds.
     """
     from .plots.across_workloads import draw_profile, profile_figure, ranks_figure
     from .plots.clocks import clock_sentence
@@ -137,13 +145,16 @@ def figure_across(kind: str, results: Sequence[Result], x: str | None = None, pa
         raise ComparisonError("the figure ranks writes names beside its axes, and does not fit one ax")
     if len(results) < 2:
         raise ComparisonError(
-            f"the figure {kind} is over several workloads; give several run directories, or one run of several"
+            f"the figure {kind} is over several workloads; give several run directories, or one run of "
+            "several"
         )
     if kind == "ranks":
         table = finals_across(results)
         test = rank_test(table)
         note = rank_words(test).replace(" = ", "\u00a0=\u00a0")
-        found = ranks_figure(mean_ranks(table), test.critical, results[0].colours(), note=note, **settings(paper))
+        found = ranks_figure(
+            mean_ranks(table), test.critical, results[0].colours(), note=note, **settings(paper)
+        )
         return _at(paper, found)
     cost = x or "samples"
     shown = performance_profile(times_across(results, cost)), results[0].colours()
@@ -164,10 +175,12 @@ def save_figures(
     paper: Paper | None = None,
     runs: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the files.
+    """Draws a figure (None: the comparison plot) of each result, or one over all, into ``out``; returns the
+    files.
 
-    ``html`` among the formats is one page of all results; it goes with the comparison plot, not with another figure.
-    ``runs``: a name for each result, with which its files begin, as in ``RUN-pairs.png`` and ``RUN-report.html``.
+    ``html`` among the formats is one page of all results; it goes with the comparison plot, not with another
+    figure. ``runs``: a name for each result, with which its files begin, as in ``RUN-pairs.png`` and
+    ``RUN-report.html``.
     """
     paper = paper or Paper(width)
     if "html" in formats:
@@ -187,7 +200,9 @@ def save_figures(
 
 
 def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) -> list[Path]:
-    """What several workloads can be drawn as: ranks where there are arms to rank, a profile where each has a goal."""
+    """What several workloads can be drawn as: ranks where there are arms to rank, a profile where each has a
+    goal.
+    """
     kinds = ["profile"] if all(result.goal is not None for result in results) else []
     kinds += ["ranks"] if len(_arms(results[0])) > 1 else []
     return [path for kind in kinds for path in save_figures(results, kind, out, formats)]
@@ -202,16 +217,22 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
 
 
 def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:
-    """Median cost to the goal, one row a workload and one column an arm; infinite where the median trial missed."""
+    """Median cost to the goal, one row a workload and one column an arm; infinite where the median trial
+    missed.
+    """
     _refuse_other_arms(results)
     if cost not in XS[1:]:
         raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
-    rows = {one.comparison.workload.label: one.times_to_goal().groupby("arm")[cost].median() for one in results}
+    rows = {
+        one.comparison.workload.label: one.times_to_goal().groupby("arm")[cost].median() for one in results
+    }
     return pd.DataFrame(rows).T[_arms(results[0])]
 
 
 def finals_across(results: Sequence[Result]) -> pd.DataFrame:
-    """Median final loss (on the test set, else in validation, else in training), one row a workload and one column an arm."""
+    """Median final loss (on the test set, else in validation, else in training), one row a workload and one
+    column an arm.
+    """
     _refuse_other_arms(results)
     rows = {
         one.comparison.workload.label: final_values(*one.reported, verdict_column(one.records))
@@ -241,12 +262,14 @@ def _refuse_other_arms(results: Sequence[Result]) -> None:
     twice = [label for label in dict.fromkeys(labels) if labels.count(label) > 1]
     if twice:
         raise ComparisonError(
-            f"figures across workloads need one result for each workload, got {labels.count(twice[0])} for {twice[0]}; "
+            f"figures across workloads need one result for each workload, got {labels.count(twice[0])} for "
+            f"{twice[0]}; "
             "leave all but one out"
         )
     for other in results[1:]:
         if set(_arms(other)) != set(_arms(first)):
             raise ComparisonError(
                 f"{first.comparison.workload.label} compares {', '.join(_arms(first))} and "
-                f"{other.comparison.workload.label} {', '.join(_arms(other))}; figures across workloads need the same arms"
+                f"{other.comparison.workload.label} {', '.join(_arms(other))}; figures across workloads "
+                "need the same arms"
             )

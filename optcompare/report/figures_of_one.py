@@ -51,7 +51,12 @@ def loss_of(result: Result, x: str | None, paper: Paper) -> Figure:
     if paper.ax is not None:
         records, looks = with_status(*result.reported), result.colours()
         return drawn_on(paper.ax, draw_loss, records, x=x, metric=metrics[0], colours=looks)
-    more: Any = {"xs": [x], "colours": result.colours(), "title": result.headline(paper.metric), **settings(paper)}
+    more: Any = {
+        "xs": [x],
+        "colours": result.colours(),
+        "title": result.headline(paper.metric),
+        **settings(paper),
+    }
     return comparison_figure(*result.reported, metric=metrics, **more)
 
 
@@ -59,7 +64,9 @@ def paths_of(result: Result, paper: Paper) -> Figure:
     from .plots.comparison import paths_figure
 
     if result.paths is None:
-        raise ComparisonError("paths can be drawn for models of two weights alone, such as those of line and quadratic")
+        raise ComparisonError(
+            "paths can be drawn for models of two weights alone, such as those of line and quadratic"
+        )
     return paths_figure(
         result.reported[0], result.paths, result.colours(), 10.0 if paper.width is None else paper.width
     )
@@ -71,7 +78,9 @@ def panel_of(result: Result, kind: str, x: str, paper: Paper) -> Figure:
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
     if kind not in panels:
         names = (*FIGURES, *panels)
-        raise ComparisonError(f"there is no figure '{kind}'{suggestion(kind, names)}; there are {', '.join(names)}")
+        raise ComparisonError(
+            f"there is no figure '{kind}'{suggestion(kind, names)}; there are {', '.join(names)}"
+        )
     panel, tables = panels[kind], result.panel_tables()
     try:
         if panel.reads not in tables or not panel.wants(tables[panel.reads]):
@@ -95,7 +104,9 @@ def final_of(result: Result, paper: Paper) -> Figure:
     blown = [arm for arm in result.colours() if arm in blown_up(result.reported[0], column)]
     note = f"Drawn as lost: {', '.join(blown)}, which blew up." if blown else None
     ends = {arm: arm_interval(group, "value") for arm, group in finals.groupby("arm", sort=False)}
-    intervals = pd.DataFrame([(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"])
+    intervals = pd.DataFrame(
+        [(arm, *values) for arm, values in ends.items()], columns=["arm", "mean", "low", "high"]
+    )
     if paper.ax is not None:
         return drawn_on(paper.ax, draw_final, finals, intervals, result.colours(), metric=column)
     return final_figure(finals, intervals, result.colours(), metric=column, note=note, **settings(paper))
@@ -106,8 +117,12 @@ def tuning_of(result: Result, paper: Paper) -> Figure:
 
     scores = result.tuning()
     if paper.ax is not None:
-        return drawn_on(paper.ax, draw_tuning, scores, best_rates(scores), result.colours(), metric=result.tuned_by)
-    return tuning_figure(scores, best_rates(scores), result.colours(), metric=result.tuned_by, **settings(paper))
+        return drawn_on(
+            paper.ax, draw_tuning, scores, best_rates(scores), result.colours(), metric=result.tuned_by
+        )
+    return tuning_figure(
+        scores, best_rates(scores), result.colours(), metric=result.tuned_by, **settings(paper)
+    )
 
 
 def pairs_of(result: Result, paper: Paper) -> Figure:
@@ -137,7 +152,9 @@ def goal_of(result: Result, cost: str, paper: Paper) -> Figure:
         unit = cost if note else unit
     if paper.ax is not None:
         return drawn_on(paper.ax, draw_goal, times, result.colours(), goal=str(result.goal), unit=unit)
-    return goal_figure(times, result.colours(), goal=str(result.goal), unit=unit, note=note, **settings(paper))
+    return goal_figure(
+        times, result.colours(), goal=str(result.goal), unit=unit, note=note, **settings(paper)
+    )
 
 
 def scaling_of(result: Result, paper: Paper) -> Figure:

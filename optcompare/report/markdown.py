@@ -9,7 +9,7 @@ _LIVE = re.compile(
     r"""[\[\]`\\&*~$] | !\[ | <[A-Za-z/!?] | ://  # links, images, code, entities, emphasis, formulas, HTML
     | \b (?: www\. | mailto: | xmpp: | javascript: | data: )
     | [\w.+-]@[\w-]+\.\w  # an address of mail
-    | (?<!\w)@\w | \#\d | \bGH-\d | \b(?=[0-9]*[a-f])[0-9a-f]{7,40}\b  # what GitHub links: people, issues, commits
+    | (?<!\w)@\w | \#\d | \bGH-\d | \b(?=[0-9]*[a-f])[0-9a-f]{7,40}\b  # people, issues, commits
     | (?<!\w)_ | _(?!\w)  # emphasis""",
     re.VERBOSE | re.IGNORECASE,
 )

@@ -32,7 +32,10 @@ def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping
     """
     known = list(dict.fromkeys(arm.label for result in results for arm in result.comparison.arms))
     studied = [
-        arm.optimizer.label for result in results if result.comparison.stop_at_goal for arm in result.comparison.arms
+        arm.optimizer.label
+        for result in results
+        if result.comparison.stop_at_goal
+        for arm in result.comparison.arms
     ]
     _refuse_unknown("--label", labels, known)
     _refuse_unknown("--color", colours, list(dict.fromkeys([*known, *labels.values(), *studied])))
@@ -55,8 +58,12 @@ def _named(result: Result, labels: Mapping[str, str], colours: Mapping[str, str]
     final = [renamed.get(label, label) for label in own]
     for old, new in renamed.items():
         if final.count(new) > 1:
-            raise ComparisonError(f"--label {new}={old}: another arm is called {new}, too; choose another label")
+            raise ComparisonError(
+                f"--label {new}={old}: another arm is called {new}, too; choose another label"
+            )
     looks = {renamed.get(label, label): look for label, look in result.colours().items()}
     chosen = {renamed.get(name, name): colour for name, colour in colours.items()}
     others = {name: colour for name, colour in chosen.items() if name not in looks}
-    return dataclasses.replace(with_labels(result, renamed), appearance={**recoloured(looks, chosen), **others})
+    return dataclasses.replace(
+        with_labels(result, renamed), appearance={**recoloured(looks, chosen), **others}
+    )

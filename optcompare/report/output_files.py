@@ -11,7 +11,9 @@ from ..errors import RunDirectoryError
 from ..storage.run_dir import COMPARISON
 
 _LONGEST = 60
-"""Characters of a name that runs give to a file: with four bytes each and a figure's name it fits any file system."""
+"""Characters of a name that runs give to a file: with four bytes each and a figure's name it fits any file
+system.
+"""
 
 
 def refuse_run_directory(out: Path) -> None:
@@ -29,7 +31,8 @@ def refuse_run_directory(out: Path) -> None:
             where = "the current directory" if out == Path() else str(out)
             lies = "is" if directory == place else f"lies in {directory}, which is"
             raise RunDirectoryError(
-                f"{where} {lies} a run directory, where report writes nothing; give another directory with --out"
+                f"{where} {lies} a run directory, where report writes nothing; give another directory with "
+                "--out"
             )
 
 
@@ -41,8 +44,8 @@ def names_of_runs(directories: Sequence[Sequence[Path]], workloads: Sequence[str
         workloads: The label of each result's workload.
 
     Returns:
-        One name a result, all different: ``RUN``, or ``RUN+RUN`` of merged runs; with the workload where names would be
-        equal.
+        One name a result, all different: ``RUN``, or ``RUN+RUN`` of merged runs; with the workload where
+        names would be equal.
     """
     names = [joined([path.resolve().name for path in paths]) for paths in directories]
     if len(set(names)) < len(names):
@@ -60,8 +63,8 @@ def joined(names: Sequence[str], between: str = "+") -> str:
         between: What stands between two of them.
 
     Returns:
-        At most 60 characters. Of a longer name the beginning, and the first digits of the SHA-256 of all of it, so that
-        different names stay different.
+        At most 60 characters. Of a longer name the beginning, and the first digits of the SHA-256 of all of
+        it, so that different names stay different.
     """
     safe = [_safe(name) for name in names]
     whole = between.join(dict.fromkeys(safe))

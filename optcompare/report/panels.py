@@ -1,4 +1,6 @@
-"""Panels by name: those that optcompare brings along, which are drawn without any plugin, and those of plugins."""
+"""Panels by name: those that optcompare brings along, which are drawn without any plugin, and those of
+plugins.
+"""
 
 from __future__ import annotations
 
@@ -30,5 +32,7 @@ def make_panels(registry: Registry) -> dict[str, Panel]:
             raise PluginError(f"plugin {entry.plugin}: panel {name}: {explain(error)}") from error
         if not isinstance(found[name], Panel):
             kind = type(found[name]).__name__
-            raise PluginError(f"plugin {entry.plugin}: panel {name} must be an optcompare.Panel, got a {kind}")
+            raise PluginError(
+                f"plugin {entry.plugin}: panel {name} must be an optcompare.Panel, got a {kind}"
+            )
     return found

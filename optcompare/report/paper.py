@@ -1,4 +1,6 @@
-"""How figures are set and saved: width, resolution, what is drawn of their captions, and which column they show."""
+"""How figures are set and saved: width, resolution, what is drawn of their captions, and which column they
+show.
+"""
 
 from __future__ import annotations
 
@@ -65,10 +67,14 @@ def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> 
     others = [
         str(name)
         for name, column in records.items()
-        if name not in {*measured, *settings} and pd.api.types.is_numeric_dtype(column) and not column.isna().all()
+        if name not in {*measured, *settings}
+        and pd.api.types.is_numeric_dtype(column)
+        and not column.isna().all()
     ]
     if metric in final_columns(records) and not final:
-        raise ComparisonError(f"--metric: {metric} is measured once, when a trial has ended; --figure final draws it")
+        raise ComparisonError(
+            f"--metric: {metric} is measured once, when a trial has ended; --figure final draws it"
+        )
     refuse_unknown(metric, [*measured, *others, *(final_columns(records) if final else [])])
 
 

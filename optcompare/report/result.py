@@ -31,7 +31,8 @@ FORMATS = ("png", "svg", "pdf", "html")
 class Result(ResultTables):
     """What a comparison measured, the tables computed from it, and how it is drawn, saved and shown.
 
-    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's files);
+    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's
+      files);
     - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
@@ -57,8 +58,8 @@ class Result(ResultTables):
         """Draw the comparison plot.
 
         Args:
-            metric: A column of the records; by default what arms are compared by, and below it the training loss, and the
-                final values on the test set where there is one.
+            metric: A column of the records; by default what arms are compared by, and below it the training
+                loss, and the final values on the test set where there is one.
             width: Inches; 10 by default.
             caption: Whether the title, which says what is claimed, and what explains the marks are drawn.
 
@@ -94,7 +95,8 @@ class Result(ResultTables):
         """The finding in a few words; see :func:`optcompare.analysis.headline.headline`.
 
         Args:
-            metric: The column that a figure below it shows. Where arms were compared by another, that one is named.
+            metric: The column that a figure below it shows. Where arms were compared by another, that one is
+            named.
         """
         goal = str(self.goal) if self.goal else ""
         seeds = int(self.reported[1]["seed"].nunique())
@@ -110,7 +112,9 @@ class Result(ResultTables):
 
         panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
         tables = self.panel_tables()
-        found = [(name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables]
+        found = [
+            (name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables
+        ]
         order = {name: number for number, name in enumerate(FIRST)}
         return sorted((each for each in found if _wants(*each)), key=lambda each: order.get(each[0], -1))
 
@@ -125,7 +129,9 @@ class Result(ResultTables):
         return {"records": records} | ({} if self.plane is None else {"plane": self.plane})
 
     def save_page(self, path: str | Path) -> None:
-        """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable tables."""
+        """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable
+        tables.
+        """
         from .html.page import page
 
         text = page([self])
@@ -140,10 +146,11 @@ class Result(ResultTables):
         return path
 
     def write(self, directory: Path, formats: Sequence[str] = ("png",), metric: str | None = None) -> None:
-        """Writes every file of the run directory, each atomically, over what is there; ``metric``: as :meth:`plot` takes it.
+        """Writes every file of the run directory, each atomically, over what is there; ``metric``: as
+        :meth:`plot` takes it.
 
-        ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is checked
-        by computing it again (``optcompare verify``).
+        ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is
+        checked by computing it again (``optcompare verify``).
         """
         tables = {run_dir.RECORDS: self.records, run_dir.TRIALS: self.trials}
         if self.paths is not None:
@@ -153,7 +160,9 @@ class Result(ResultTables):
         for name, table in tables.items():
             run_dir.write_table(directory, name, table)
         written = list(tables)
-        run_dir.write_atomically(directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv()))
+        run_dir.write_atomically(
+            directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv())
+        )
         written.append(run_dir.SUMMARY)
         self._record_look(directory)
         if len(self.reported[0]):
@@ -166,7 +175,13 @@ class Result(ResultTables):
                 run_dir.write_atomically(directory / "comparison.html", self.save_page)
                 written.append("comparison.html")
         about = describe(
-            self.comparison, self.status, self.environment, self.notes, self.certificate, self.verdict(), self.claims()
+            self.comparison,
+            self.status,
+            self.environment,
+            self.notes,
+            self.certificate,
+            self.verdict(),
+            self.claims(),
         )
         files = {name: run_dir.file_sha256(directory / name) for name in written}
         run_dir.write_json(
@@ -177,7 +192,11 @@ class Result(ResultTables):
         """Adds the looks that the directory does not hold yet, this one last."""
         before, now = read_looks(directory), self.as_past_look()
         known = {look.trials for look in before.looks}
-        new = [look for look in [*self.looks.looks, *([now] if now is not None else [])] if look.trials not in known]
+        new = [
+            look
+            for look in [*self.looks.looks, *([now] if now is not None else [])]
+            if look.trials not in known
+        ]
         if new and not self.looks.recorded and (before.recorded or not before.looks):
             add_unrecorded(directory)
         for look in {look.trials: look for look in new}.values():
@@ -206,8 +225,8 @@ def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
 def load(directory: str | Path) -> Result:
     """A result from its run directory; nothing in it is executed.
 
-    A run that is under way, or was killed, is read as far as trials have ended. Raises :class:`RunDirectoryError` where
-    something is missing or damaged.
+    A run that is under way, or was killed, is read as far as trials have ended. Raises
+    :class:`RunDirectoryError` where something is missing or damaged.
     """
     return Result.read(directory)
 
@@ -215,8 +234,8 @@ def load(directory: str | Path) -> Result:
 def load_all(directories: Sequence[Path]) -> list[Result]:
     """One result a workload: directories of several runs are opened, runs of one workload merged.
 
-    Runs together are trials that were not seen before: that look is recorded; see :mod:`.storage.merged_looks`. The run
-    directories stay as they are.
+    Runs together are trials that were not seen before: that look is recorded; see
+    :mod:`.storage.merged_looks`. The run directories stay as they are.
     """
     return [result for result, _ in load_with_paths(directories)]
 
@@ -234,7 +253,9 @@ def load_with_paths(directories: Sequence[Path]) -> list[tuple[Result, list[Path
 
 
 def _looked_at(merged: Result) -> Result:
-    """Counts the earlier looks at merged runs, and records this one; where it cannot be written, not all are recorded."""
+    """Counts the earlier looks at merged runs, and records this one; where it cannot be written, not all are
+    recorded.
+    """
     trials = merged.reported[1]
     merged.looks = merged.looks.together_with(looks_at_any_of(trials))
     look = None if merged.looks.holds(trials) else merged.as_past_look()

@@ -19,12 +19,27 @@ Row = list[str]
 
 
 def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: ``mean ± half of the 95% t interval``, and the median where a seed was lost."""
-    measured = [name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)]
-    plain = {"updates": _whole, "samples": _whole, "train_seconds": _seconds, "diverged": _whole, "failed": _whole}
+    """Header and one row an arm: ``mean ± half of the 95% t interval``, and the median where a seed was
+    lost.
+    """
+    measured = [
+        name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)
+    ]
+    plain = {
+        "updates": _whole,
+        "samples": _whole,
+        "train_seconds": _seconds,
+        "diverged": _whole,
+        "failed": _whole,
+    }
     titles = {"train_seconds": "train time"}
     rates = "lr_min" in summary or summary["lr"].nunique() > 1
-    header = ["arm", *(["lr"] if rates else []), *map(_title, measured), *(titles.get(name, name) for name in plain)]
+    header = [
+        "arm",
+        *(["lr"] if rates else []),
+        *map(_title, measured),
+        *(titles.get(name, name) for name in plain),
+    ]
     rows = [
         [
             str(row["arm"]),
@@ -38,7 +53,8 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
 
 
 def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: what the verdict speaks of, the goal, what it took, and what went wrong, if anything did.
+    """Header and one row an arm: what the verdict speaks of, the goal, what it took, and what went wrong, if
+    anything did.
 
     Args:
         summary: All columns of it.
@@ -47,7 +63,14 @@ def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, lis
     chosen = short_summary(summary, columns)
     wrong, with_goal = [name for name in WRONG if name in chosen], "goal_reached" in chosen
     finals = [name for name in dict.fromkeys(f"final_{column}" for column in columns) if name in summary]
-    header = ["arm", *map(_title, finals), *(["reached goal"] if with_goal else []), "updates", "train time", *wrong]
+    header = [
+        "arm",
+        *map(_title, finals),
+        *(["reached goal"] if with_goal else []),
+        "updates",
+        "train time",
+        *wrong,
+    ]
     rows = []
     for (_, row), counts in zip(summary.iterrows(), chosen.to_dict("records"), strict=True):
         cells = [
@@ -55,7 +78,11 @@ def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, lis
             *(_with_interval(row, name) for name in finals),
             *([_reached(row)] if with_goal else []),
         ]
-        cells += [_whole(row["updates"]), _seconds(row["train_seconds"]), *(_whole(counts[name]) for name in wrong)]
+        cells += [
+            _whole(row["updates"]),
+            _seconds(row["train_seconds"]),
+            *(_whole(counts[name]) for name in wrong),
+        ]
         rows.append(cells)
     return header, rows
 
@@ -82,7 +109,9 @@ def interval_words(summary: pd.DataFrame) -> str:
             return f"{over} ± half-width of the 95% confidence interval over both"
         return f"{over}; no interval, for it takes {FEWEST_REPEATS} repeats and 2 seeds or more"
     several = bool((summary["seeds"] > 1).any())
-    return "mean over seeds ± half-width of the 95% confidence interval" if several else "one seed: no interval"
+    return (
+        "mean over seeds ± half-width of the 95% confidence interval" if several else "one seed: no interval"
+    )
 
 
 def better_side(column: str) -> str:
@@ -95,7 +124,9 @@ OF_GOAL = 6
 
 
 def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm against the baseline: the paired difference, who won how often, Holm's p, the goal."""
+    """Header and one row an arm against the baseline: the paired difference, who won how often, Holm's p, the
+    goal.
+    """
     with_goal = (pairs["goal_seeds"] > 0).any() if len(pairs) else False
     header = ["arm", f"final {column}, difference (95%)", "won", "lost", "tied", "Holm p"]
     header += ["samples to the goal, ratio (95%)", "fewer", "more", "Holm p"] if with_goal else []
@@ -107,7 +138,9 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
         row = [str(pair["arm"]), between, *(str(int(pair[name])) for name in ("wins", "losses", "ties"))]
         row.append(probability(float(pair["p_holm"])))
         if with_goal:
-            ratio = [number(float(pair[name])) for name in ("goal_ratio", "goal_ratio_low", "goal_ratio_high")]
+            ratio = [
+                number(float(pair[name])) for name in ("goal_ratio", "goal_ratio_low", "goal_ratio_high")
+            ]
             if pair["goal_pairs"] == pair["goal_seeds"]:
                 row.append(f"{ratio[0]} ({ratio[1]} to {ratio[2]})")
             else:
@@ -119,7 +152,9 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
 
 
 def _ratio_over(pair: pd.Series) -> str:
-    """The seeds that a ratio of samples is over, where it is not over all: without misses and goals reached at the start."""
+    """The seeds that a ratio of samples is over, where it is not over all: without misses and goals reached
+    at the start.
+    """
     all_reached = pair["goal_hits"] == pair["goal_baseline_hits"] == pair["goal_seeds"]
     which = "that do not start at it" if all_reached else "on which both did"
     return f"the {pair['goal_pairs']} seeds {which}"
@@ -129,24 +164,33 @@ def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
     """Header and one row an arm: how the final values of a loss lie over trials."""
     header = ["arm", f"final {column}: mean", "median", "best", "worst"]
     names = [f"final_{column}{end}" for end in ("", "_median", "_min", "_max")]
-    return header, [[str(row["arm"]), *(number(float(row[name])) for name in names)] for _, row in summary.iterrows()]
+    return header, [
+        [str(row["arm"]), *(number(float(row[name])) for name in names)] for _, row in summary.iterrows()
+    ]
 
 
 def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it is known."""
+    """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it
+    is known.
+    """
     header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]
     rows = [
-        [str(row["arm"]), _reached(row),
-         number(row["goal_samples"]), number(row["goal_updates"]),
-         _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
-         f"{number(row['goal_resolution'])} samples" if not math.isnan(row["goal_resolution"]) else "–"]
+        [
+            str(row["arm"]),
+            _reached(row),
+            number(row["goal_samples"]),
+            number(row["goal_updates"]),
+            _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
+            f"{number(row['goal_resolution'])} samples" if not math.isnan(row["goal_resolution"]) else "–",
+        ]
         for _, row in summary.iterrows()
-    ]  # fmt: skip
+    ]
     return header, rows
 
 
 def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to be, the cost.
+    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to
+    be, the cost.
 
     Where arms are tuned several times, the lowest and the highest best rate, and means over the repeats.
     """
@@ -162,8 +206,13 @@ def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
         expected = [number(fmean(expected_best(values, k) for values in repeats)) for k in counts]
         edges = int(found["at_edge"].sum())
         where = f" (edge{f' in {edges}' if len(found) > 1 else ''})" if edges else ""
-        chosen = [_from_to(found["lr"].min(), found["lr"].max()) + where, number(float(found["score"].mean()))]
-        rows.append([str(arm), *chosen, *expected, _whole(group["samples"].sum()), _seconds(group["seconds"].sum())])
+        chosen = [
+            _from_to(found["lr"].min(), found["lr"].max()) + where,
+            number(float(found["score"].mean())),
+        ]
+        rows.append(
+            [str(arm), *chosen, *expected, _whole(group["samples"].sum()), _seconds(group["seconds"].sum())]
+        )
     return header, rows
 
 
@@ -173,7 +222,8 @@ def tuning_words(tuning: Tuning) -> str:
     if not tuning.repeats:
         return f"tuned on {seeds}, separate from the reported seeds"
     return (
-        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, and on grids "
+        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, "
+        "and on grids "
         "shifted at random; scores are means over these repeats"
     )
 
@@ -252,7 +302,9 @@ def _escaped(text: str) -> str:
 
 
 def _is_shown(name: str, summary: pd.DataFrame) -> bool:
-    """Losses, and each metric on the validation and the test data; on the training data only where there is no other."""
+    """Losses, and each metric on the validation and the test data; on the training data only where there is
+    no other.
+    """
     others = {name.replace("_train_", part, 1) for part in ("_valid_", "_test_")} - {name}
     return name.endswith("_loss") or not others & set(summary.columns)
 

@@ -17,7 +17,8 @@ def csv_text(table: pd.DataFrame) -> str:
     """Return a table as CSV, numbers as they are.
 
     Args:
-        table: Its texts, titles of columns too, get a leading ``'`` where a spreadsheet would take them for a formula.
+        table: Its texts, titles of columns too, get a leading ``'`` where a spreadsheet would take them for a
+        formula.
     """
     safe = table.copy()
     for name, column in table.items():

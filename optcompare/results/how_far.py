@@ -1,4 +1,6 @@
-"""Why a run has not come to its end, in a sentence: it was killed, or it is still under way, and how far it is then."""
+"""Why a run has not come to its end, in a sentence: it was killed, or it is still under way, and how far it
+is then.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def how_far(comparison: Comparison, trials: pd.DataFrame) -> str:
     """
     planned = len([*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
     going_on = pd.Series(False, index=trials.index)
-    if "budget" in trials:  # an earlier run's trials end again when they have been trained up to the larger budget
+    if (
+        "budget" in trials
+    ):  # an earlier run's trials end again when they have been trained up to the larger budget
         shorter = (trials["budget"] < comparison.budget.amount) & (trials["phase"] == "report")
         going_on = shorter & (trials["status"] == "finished") & (trials["reason"].fillna("") == "")
     going_on |= trials["status"] == "interrupted"

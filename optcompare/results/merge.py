@@ -1,4 +1,6 @@
-"""Several run directories of one question become one result; those of different questions are refused, with the reason."""
+"""Several run directories of one question become one result; those of different questions are refused, with
+the reason.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,11 @@ def run_directories(directories: Sequence[Path]) -> list[Path]:
 def merge(runs: Sequence[tuple[Path, Tables]]) -> Tables:
     """The union of arms and seeds; a trial that several runs hold is taken from the first.
 
-    Arms of equal settings are one arm, whatever their labels, which depend on the arms beside them; it has the first's.
+    Arms of equal settings are one arm, whatever their labels, which depend on the arms beside them; it has
+    the first's.
 
-    Raises :class:`ComparisonError` where settings, the fingerprints of weights or order of a shared seed, or arms of
-    one label differ: then the runs did not ask the same question.
+    Raises :class:`ComparisonError` where settings, the fingerprints of weights or order of a shared seed, or
+    arms of one label differ: then the runs did not ask the same question.
     """
     (first_path, merged), *others = runs
     for path, asked in others:
@@ -80,7 +83,8 @@ def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
     for label, to in renamed.items():
         if to in taken:
             raise ComparisonError(
-                f"{path} calls the arm {to} {label}, and another arm {to}; leave the run out, or run it again with other labels"
+                f"{path} calls the arm {to} {label}, and another arm {to}; leave the run out, or run it "
+                "again with other labels"
             )
     said = [f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()]
     return dataclasses.replace(with_labels(other, renamed), notes=[*other.notes, *said])
@@ -115,7 +119,9 @@ def with_labels(tables: Tables, renamed: Mapping[str, str]) -> Tables:
         trials=tables.trials.assign(arm=tables.trials["arm"].replace(renamed)),
         paths=paths,
         plane=plane,
-        weights={(labels.get(arm, arm), seed, repeat): kept for (arm, seed, repeat), kept in tables.weights.items()},
+        weights={
+            (labels.get(arm, arm), seed, repeat): kept for (arm, seed, repeat), kept in tables.weights.items()
+        },
         looks=tables.looks.relabelled(renamed),
     )
 
@@ -127,7 +133,9 @@ def _runs(directory: Path) -> list[Path]:
     if not inside:
         beside = [path.parent.name for path in directory.parent.glob(f"*/{run_dir.COMPARISON}")]
         nearest = "" if directory.exists() else suggestion(directory.name, beside)
-        raise RunDirectoryError(f"{directory} is no run directory and holds none{nearest}; give what --out named")
+        raise RunDirectoryError(
+            f"{directory} is no run directory and holds none{nearest}; give what --out named"
+        )
     return inside
 
 
@@ -142,7 +150,10 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     if a.repeats != b.repeats:
         return f"an arm was tuned {a.repeats} times in one and {b.repeats} in the other"
     if [one.seeds for one in _repeats(a)] != [one.seeds for one in _repeats(b)]:
-        return "their tuning repeats have other seeds, which are drawn from the first seed; give both the same --first-seed"
+        return (
+            "their tuning repeats have other seeds, which are drawn from the first seed; give both the same "
+            "--first-seed"
+        )
     tested = [final_columns(each.records) for each in (one, other)]
     if tested[0] != tested[1] and len(one.records) and len(other.records):
         return "one was measured on a test set and the other was not"
@@ -150,7 +161,8 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     moved = [seed for each in (a, b) for seed in each.seeds if each.split_of(seed) != union.split_of(seed)]
     if moved:
         return (
-            f"seed {moved[0]} is on another split of the data than it would be among the seeds of both; run so many seeds that "
+            f"seed {moved[0]} is on another split of the data than it would be among the seeds of both; run "
+            "so many seeds that "
             f"{a.split_seeds} divides them before others are added"
         )
     theirs = {arm.label: arm for arm in b.arms}
@@ -201,10 +213,11 @@ def _both(one: ResultTables, other: ResultTables) -> list[Check]:
     """Each check holds where it held in both runs."""
     theirs = {check.name: check for check in other.certificate}
     return [
-        check if check.name not in theirs or theirs[check.name].held
+        check
+        if check.name not in theirs or theirs[check.name].held
         else dataclasses.replace(theirs[check.name], detail=f"in a merged run: {theirs[check.name].detail}")
         for check in one.certificate
-    ]  # fmt: skip
+    ]
 
 
 def _seeds(a: Comparison, b: Comparison) -> tuple[int, ...]:

@@ -36,7 +36,9 @@ def scaling_curves(result: ResultTables) -> list[Curve]:
     """
     comparison = result.comparison
     if result.goal is None or not comparison.stop_at_goal:
-        raise ComparisonError("this is no batch-size study, whose trials stop at their goal; run optcompare scaling")
+        raise ComparisonError(
+            "this is no batch-size study, whose trials stop at their goal; run optcompare scaling"
+        )
     records = result.reported[0]
     sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
     arms = pd.DataFrame(

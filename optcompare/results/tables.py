@@ -1,4 +1,6 @@
-"""The answer as data: records, trials, certificate, and what is computed of them: summary, pairs, verdict, tuning."""
+"""The answer as data: records, trials, certificate, and what is computed of them: summary, pairs, verdict,
+tuning.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +48,16 @@ if TYPE_CHECKING:
 class ResultTables:
     """What a comparison measured, and the tables that are computed from it.
 
-    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's files);
+    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's
+      files);
     - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
     - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
     - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
     - ``workload``: what was trained, where it is known;
-    - ``looks``: the verdicts that were given on its trials, or on some of them, as the run directory records them.
+    - ``looks``: the verdicts that were given on its trials, or on some of them, as the run directory records
+      them.
     """
 
     comparison: Comparison
@@ -73,8 +77,8 @@ class ResultTables:
     def read(cls, directory: str | Path) -> Self:
         """A result from its run directory; nothing in it is executed.
 
-        A run that is under way, or was killed, is read as far as trials have ended. Raises :class:`RunDirectoryError`
-        where something is missing or damaged.
+        A run that is under way, or was killed, is read as far as trials have ended. Raises
+        :class:`RunDirectoryError` where something is missing or damaged.
         """
         path = Path(directory)
         return snapshot(path, lambda values: cls._read(path, values))
@@ -84,13 +88,17 @@ class ResultTables:
         under_way = is_under_way(path, values)
         if not has_tables(path) and values.get("status") == "running":
             raise RunDirectoryError(
-                f"{path} holds no trial yet: this run is still under way, and the first has not ended" if under_way else
-                f"{path} holds no trial: the run was stopped before the first had ended; optcompare run --resume {path} goes on"
-            )  # fmt: skip
+                f"{path} holds no trial yet: this run is still under way, and the first has not ended"
+                if under_way
+                else f"{path} holds no trial: the run was stopped before the first had ended; optcompare "
+                f"run --resume {path} goes on"
+            )
         try:
             comparison = Comparison.from_json(values["comparison"])
             repeat = ("repeat",) if comparison.repeats > 1 else ()
-            records, trials = read_run(path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat), comparison)
+            records, trials = read_run(
+                path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat), comparison
+            )
             crashed = values["status"] == "running"
             unfinished = how_far(comparison, trials) if under_way else CRASHED
             return cls(
@@ -112,7 +120,9 @@ class ResultTables:
 
     @property
     def unfinished(self) -> str:
-        """In a sentence that the run was killed, or that it is still under way and how far it is; empty where it ended."""
+        """In a sentence that the run was killed, or that it is still under way and how far it is; empty where
+        it ended.
+        """
         return next((note for note in self.notes if note == CRASHED or note.startswith(UNDER_WAY)), "")
 
     @property
@@ -129,9 +139,9 @@ class ResultTables:
         """Summarise each arm in a row.
 
         Args:
-            wide: All columns, as in ``summary.csv``; see :func:`optcompare.analysis.summary.summarize`. Otherwise only what
-                arms are compared by and the verdict speaks of, what it took, and what went wrong; see
-                :func:`optcompare.analysis.summary.short_summary`.
+            wide: All columns, as in ``summary.csv``; see :func:`optcompare.analysis.summary.summarize`.
+                Otherwise only what arms are compared by and the verdict speaks of, what it took, and what
+                went wrong; see :func:`optcompare.analysis.summary.short_summary`.
         """
         summary = summarize(*self.reported, self.goal)
         return summary if wide else short_summary(summary, [self.compared, self.verdict_on])
@@ -142,7 +152,9 @@ class ResultTables:
         return Goal.parse(self.comparison.goal, self.comparison.errors) if self.comparison.goal else None
 
     def times_to_goal(self) -> pd.DataFrame:
-        """One row a trial: ``arm, seed, samples, updates, seconds, resolution`` at the goal; a miss is infinite."""
+        """One row a trial: ``arm, seed, samples, updates, seconds, resolution`` at the goal; a miss is
+        infinite.
+        """
         if self.goal is None:
             raise ComparisonError("this comparison has no goal; give one with --goal, such as train_loss=0.1")
         return time_to_goal(*self.reported, self.goal)
@@ -160,12 +172,20 @@ class ResultTables:
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
         return verdict(
-            self.comparison.workload.label, records, trials, self.baseline, self.verdict_on,
-            look=self.look(), setting=self._setting(), **self._asked(trials),
-        )  # fmt: skip
+            self.comparison.workload.label,
+            records,
+            trials,
+            self.baseline,
+            self.verdict_on,
+            look=self.look(),
+            setting=self._setting(),
+            **self._asked(trials),
+        )
 
     def claims(self) -> list[dict[str, Any]]:
-        """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it ``claims``, if anything."""
+        """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it
+        ``claims``, if anything.
+        """
         return claims_as_rows(self.pairs(), self.tested_measures())
 
     def look(self) -> Look:
@@ -174,10 +194,14 @@ class ResultTables:
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
-        """This look as one that was given; None where there is nothing to compare, or nothing may be claimed."""
+        """This look as one that was given; None where there is nothing to compare, or nothing may be
+        claimed.
+        """
         table, look = self.pairs(), self.look()
         return (
-            None if table.empty or look.withheld else past_look(self.reported[1], table, self.tested_measures(), look)
+            None
+            if table.empty or look.withheld
+            else past_look(self.reported[1], table, self.tested_measures(), look)
         )
 
     def _asked(self, trials: pd.DataFrame) -> dict[str, Any]:
@@ -192,7 +216,9 @@ class ResultTables:
 
     def tested_measures(self) -> dict[str, str]:
         """What is tested of each arm; see :func:`optcompare.analysis.claims.tested_measures`."""
-        return tested_measures(self.verdict_on, self.goal, self.comparison.margin, not self.comparison.stop_at_goal)
+        return tested_measures(
+            self.verdict_on, self.goal, self.comparison.margin, not self.comparison.stop_at_goal
+        )
 
     def _setting(self) -> Setting:
         tuned = self.comparison.tuning is not None
@@ -215,7 +241,9 @@ class ResultTables:
         """
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
-        return rate_scores(*self.of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None)
+        return rate_scores(
+            *self.of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None
+        )
 
     def rate_sensitivity(self) -> pd.DataFrame:
         """One row an arm: how much worse it is at the rates beside the one that tuning chose.
@@ -225,7 +253,9 @@ class ResultTables:
         return rate_sensitivity(self.tuning())
 
     def scaling(self) -> list[Curve]:
-        """What a batch-size study found: a curve for each optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
+        """What a batch-size study found: a curve for each optimizer; see
+        :mod:`optcompare.analysis.batch_scaling`.
+        """
         from .study_tables import scaling_curves
 
         return scaling_curves(self)
@@ -242,10 +272,14 @@ class ResultTables:
         return self.comparison.stop_at_goal and self.status != "interrupted"
 
     def answer(self) -> list[str]:
-        """What there is to say in words: the recommendation of a finished batch-size study, else the verdict."""
+        """What there is to say in words: the recommendation of a finished batch-size study, else the
+        verdict.
+        """
         if not self.is_finished_study:
             return self.verdict()
-        several = len({arm.optimizer.label for arm in self.comparison.arms}) > 1  # then lines begin with a label
+        several = (
+            len({arm.optimizer.label for arm in self.comparison.arms}) > 1
+        )  # then lines begin with a label
         return [line if several else line[:1].upper() + line[1:] for line in self.recommendation()]
 
     @property
@@ -260,25 +294,35 @@ class ResultTables:
 
     @property
     def compared(self) -> str:
-        """What tuning selects by and curves show: the validation loss, or the training loss where there is no other."""
+        """What tuning selects by and curves show: the validation loss, or the training loss where there is no
+        other.
+        """
         return compared_column(self.records)
 
     @property
     def verdict_on(self) -> str:
-        """The column of which verdict and pairs speak: the loss on the test set, or where there is none, ``compared``."""
+        """The column of which verdict and pairs speak: the loss on the test set, or where there is none,
+        ``compared``.
+        """
         return verdict_column(self.records)
 
     def of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Records and trials of the ``tune`` or the ``report`` phase."""
-        records, trials = (chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials))
+        records, trials = (
+            chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials)
+        )
         return records, trials
 
-    def model(self, arm: str, seed: int, repeat: int | None = None, *, recalibrated: bool = False) -> nn.Module:
-        """The trained module of a trial, on the CPU; ``repeat``: the tuning repeat whose rate it has, where there are several.
+    def model(
+        self, arm: str, seed: int, repeat: int | None = None, *, recalibrated: bool = False
+    ) -> nn.Module:
+        """The trained module of a trial, on the CPU; ``repeat``: the tuning repeat whose rate it has, where
+        there are several.
 
-        BatchNorm's running averages are those of the training, as a plain loop leaves them, also where measurements were
-        made with others. With ``recalibrated`` they are those of the measurements: the mean over forward passes of the same
-        training rows, from which a comparison with ``recalibrate`` measures its losses.
+        BatchNorm's running averages are those of the training, as a plain loop leaves them, also where
+        measurements were made with others. With ``recalibrated`` they are those of the measurements: the mean
+        over forward passes of the same training rows, from which a comparison with ``recalibrate`` measures
+        its losses.
 
         Raises :class:`ComparisonError` for an arm, seed or repeat that was not compared, and
         :class:`RunDirectoryError` where the final weights were not kept (a run
@@ -286,12 +330,16 @@ class ResultTables:
         """
         self.comparison.arm(arm)
         if seed not in self.comparison.seeds:
-            raise ComparisonError(f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}")
+            raise ComparisonError(
+                f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}"
+            )
         refuse_other_repeat(repeat, self.comparison.repeats)
         kept = self.weights.get((arm, seed, repeat or 0))
         if kept is None or self.workload is None:
             which = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
-            raise RunDirectoryError(f"the final weights of {which}, were not kept; run compare() and ask its Result")
+            raise RunDirectoryError(
+                f"the final weights of {which}, were not kept; run compare() and ask its Result"
+            )
         return trained_module(self.workload, seed, self.comparison, kept, recalibrated=recalibrated)
 
     def summary_csv(self) -> bytes:
@@ -320,7 +368,9 @@ def describe(
     }
 
 
-def _points(path: Path, schema: TableSchema, comparison: Comparison, trials: pd.DataFrame) -> pd.DataFrame | None:
+def _points(
+    path: Path, schema: TableSchema, comparison: Comparison, trials: pd.DataFrame
+) -> pd.DataFrame | None:
     """The points of a picture of two dimensions, where the run wrote them."""
     if not path.exists():
         return None

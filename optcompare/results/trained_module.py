@@ -22,9 +22,9 @@ def trained_module(
     Args:
         workload: What was trained.
         seed: The trial's.
-        comparison: Says in which dtype, on which split of the data, and from which rows averages are recalibrated.
-        weights: The final state dict.
-        recalibrated: Whether BatchNorm's running averages are those of the measurements instead of those of the training.
+        comparison: Says in which dtype, on which split of the data, and from which rows averages are
+        recalibrated. weights: The final state dict. recalibrated: Whether BatchNorm's running averages are
+        those of the measurements instead of those of the training.
     """
     from ..training.autocast import in_autocast
     from ..training.data import first_rows, source
@@ -47,9 +47,13 @@ def trained_module(
 
 
 def refuse_other_repeat(repeat: int | None, repeats: int) -> None:
-    """Raises :class:`ComparisonError` unless the trial's tuning repeat is named where there are several, and only there."""
+    """Raises :class:`ComparisonError` unless the trial's tuning repeat is named where there are several, and
+    only there.
+    """
     if repeat is None and repeats > 1:
-        raise ComparisonError(f"each arm was tuned {repeats} times; say which with repeat=1 to repeat={repeats}")
+        raise ComparisonError(
+            f"each arm was tuned {repeats} times; say which with repeat=1 to repeat={repeats}"
+        )
     if repeat is not None and not (repeats > 1 and repeat in range(1, repeats + 1)):
         there = f"there are 1 to {repeats}" if repeats > 1 else "arms were not tuned several times"
         raise ComparisonError(f"there is no repeat {repeat}; {there}")

@@ -1,8 +1,9 @@
-"""The run directory while a run is under way: what has ended is appended in parts, durably, and survives a crash.
+"""The run directory while a run is under way: what has ended is appended in parts, durably, and survives a
+crash.
 
-A part is two Parquet files, records and then trials, each written, synced and renamed. A trial counts as ended once its row
-is on disk; only then is anybody told. Small parts are merged into larger ones, so that there are never many files. At the
-end of the run one table of each replaces the parts.
+A part is two Parquet files, records and then trials, each written, synced and renamed. A trial counts as
+ended once its row is on disk; only then is anybody told. Small parts are merged into larger ones, so that
+there are never many files. At the end of the run one table of each replaces the parts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _MOST_RECORDS, _FEW_RECORDS = 20_000, 5_000
 """Records that are collected before they are written, and below which a part is merged with others."""
 _MOST_BYTES = 2**20
 _MOST_SMALL = 32
-"""Parts of less than so many records, and files of less than so many bytes of states, are merged when there are so many."""
+"""Parts of less than so many records, and files of less than so many bytes of states, are merged when there
+are so many.
+"""
 
 _NUMBERED = re.compile(r"[0-9]{6,12}-")
 """How the names of parts and of files of states begin."""
@@ -54,13 +57,18 @@ class Part(NamedTuple):
 class Journal:
     """Collects ended trials, and writes them as a part about once a second.
 
-    ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of final states to
-    keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what is under way. Where checkpoints
-    or states cannot be written any more, ``notes`` says so, and the run goes on without them.
+    ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of
+    final states to keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what
+    is under way. Where checkpoints or states cannot be written any more, ``notes`` says so, and the run goes
+    on without them.
     """
 
     def __init__(
-        self, directory: Path | None, told: Callable[[Trial, Row], None], keep: float = 2**30, pause: float = 10.0
+        self,
+        directory: Path | None,
+        told: Callable[[Trial, Row], None],
+        keep: float = 2**30,
+        pause: float = 10.0,
     ) -> None:
         self._directory, self._told, self._keep, self._pause = directory, told, keep, pause
         self.notes: list[str] = []
@@ -75,7 +83,10 @@ class Journal:
             for name in (PARTS, STATES):
                 make_directory(directory / name)
             written = [
-                path for name in (PARTS, STATES) for path in (directory / name).iterdir() if _NUMBERED.match(path.name)
+                path
+                for name in (PARTS, STATES)
+                for path in (directory / name).iterdir()
+                if _NUMBERED.match(path.name)
             ]
             self._number = max((int(path.name.partition("-")[0]) for path in written), default=0)
             self._keep -= sum(path.stat().st_size for path in written if path.suffix == ".pt")
@@ -119,7 +130,9 @@ class Journal:
 
     @property
     def tables(self) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Records and trials of all that was flushed, in tables for parts of it; read from the directory if there is one."""
+        """Records and trials of all that was flushed, in tables for parts of it; read from the directory if
+        there is one.
+        """
         return self._kept_tables if self._directory is None else [_read_part(part) for part in self._parts]
 
     def _write_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -139,7 +152,10 @@ class Journal:
         return part
 
     def _merge_parts(self) -> None:
-        """The small ones become one. Until they are gone both are there, and the later part of a trial counts."""
+        """The small ones become one.
+
+        Until they are gone both are there, and the later part of a trial counts.
+        """
         small, self._small = self._small, []
         records, trials = zip(*map(_read_part, small), strict=True)
         merged = pd.concat(records, ignore_index=True), pd.concat(trials, ignore_index=True)
@@ -170,7 +186,9 @@ class Journal:
         if self._directory is not None and due and not self.notes:
             self._checkpointed = time.perf_counter()
             path, values = self._directory / CHECKPOINT, {"tasks": [list(saved) for saved in tasks]}
-            self._if_possible(lambda: save_states(path, values), "after a stop, trials that were under way begin again")
+            self._if_possible(
+                lambda: save_states(path, values), "after a stop, trials that were under way begin again"
+            )
 
     def _if_possible(self, write: Callable[[], None], otherwise: str) -> None:
         """What a run can do without: its results take less room."""
@@ -198,10 +216,11 @@ def read_run(
     trial_columns: Sequence[str],
     comparison: Comparison | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Records and trials of a run directory: the whole tables, and the parts of what ended since they were written.
+    """Records and trials of a run directory: the whole tables, and the parts of what ended since they were
+    written.
 
-    Records whose trial's row is missing were cut off by a crash, and are left out; of a trial that went on later, the
-    later rows count.
+    Records whose trial's row is missing were cut off by a crash, and are left out; of a trial that went on
+    later, the later rows count.
 
     Args:
         directory: The run directory.
@@ -227,7 +246,9 @@ def _read_parts(
     columns: tuple[Sequence[str], Sequence[str]],
     comparison: Comparison | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    both = (directory / RECORDS).exists() and (directory / TRIALS).exists()  # a run may be about to write the second
+    both = (directory / RECORDS).exists() and (
+        directory / TRIALS
+    ).exists()  # a run may be about to write the second
     whole = both or not trials
     found = [(directory / RECORDS, directory / TRIALS)] if whole else []
     found += [(path.with_name(path.name.replace(TRIALS, RECORDS)), path) for path in trials]
@@ -235,7 +256,8 @@ def _read_parts(
     if len(pairs) == 1:
         return pairs[0]
     of_records, of_trials = (
-        np.repeat(np.arange(len(pairs)), [len(table) for table in tables]) for tables in zip(*pairs, strict=True)
+        np.repeat(np.arange(len(pairs)), [len(table) for table in tables])
+        for tables in zip(*pairs, strict=True)
     )
     records, ended = (pd.concat(tables, ignore_index=True) for tables in zip(*pairs, strict=True))
     del pairs
@@ -247,12 +269,17 @@ def _read_parts(
 
 
 def _read_pair(
-    records_file: Path, trials_file: Path, columns: tuple[Sequence[str], Sequence[str]], comparison: Comparison | None
+    records_file: Path,
+    trials_file: Path,
+    columns: tuple[Sequence[str], Sequence[str]],
+    comparison: Comparison | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A part, or the whole tables."""
     of_records, of_trials = columns
     if comparison is None:
-        return read_table(records_file, RECORDS_SCHEMA, of_records), read_table(trials_file, TRIALS_SCHEMA, of_trials)
+        return read_table(records_file, RECORDS_SCHEMA, of_records), read_table(
+            trials_file, TRIALS_SCHEMA, of_trials
+        )
     trials = read_table(trials_file, TRIALS_SCHEMA, of_trials, most_trials(comparison))
     records = read_table(records_file, RECORDS_SCHEMA, of_records, most_records(comparison, trials))
     for path, table in ((trials_file, trials), (records_file, records)):
@@ -281,7 +308,9 @@ def _read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def forget_parts(directory: Path) -> None:
-    """Once the whole tables are written: the parts go, trials first, since records without their trials are ignored."""
+    """Once the whole tables are written: the parts go, trials first, since records without their trials are
+    ignored.
+    """
     for name in (TRIALS, RECORDS):
         for path in (directory / PARTS).glob(f"*-{name}"):
             remove(path)

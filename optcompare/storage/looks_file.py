@@ -68,7 +68,9 @@ def _add(path: Path, values: Mapping[str, Any]) -> None:
     with writing(path):
         written = read_regular(path) if path.exists() else b""
         with path.open("ab") as file:
-            file.truncate(written.rfind(b"\n") + 1)  # a crash cut the last line off before its verdict was given
+            file.truncate(
+                written.rfind(b"\n") + 1
+            )  # a crash cut the last line off before its verdict was given
             file.write((json.dumps(values, ensure_ascii=False) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())

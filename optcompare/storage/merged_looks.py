@@ -1,12 +1,14 @@
 """Looks at merged runs, in the user's state directory, since a run directory is changed by runs alone.
 
-A verdict on trials of several runs spends error rate of all of them, and must not be forgotten: not by the next
-``optcompare report`` of these runs, wherever it writes, nor by ``optcompare run --resume`` of one of them. It is found again by
-the fingerprints of its trials, so that it counts also where run directories were moved, copied or renamed: a look counts for
-all results that hold any trial of it. A run that goes on copies what concerns its trials into its own ``looks.jsonl``, before
-they change. Another user, or another machine, does not know of these looks.
+A verdict on trials of several runs spends error rate of all of them, and must not be forgotten: not by the
+next ``optcompare report`` of these runs, wherever it writes, nor by ``optcompare run --resume`` of one of
+them. It is found again by the fingerprints of its trials, so that it counts also where run directories were
+moved, copied or renamed: a look counts for all results that hold any trial of it. A run that goes on copies
+what concerns its trials into its own ``looks.jsonl``, before they change. Another user, or another machine,
+does not know of these looks.
 
-One file a look, in the order of their names, each written atomically, so that several reports at once lose none.
+One file a look, in the order of their names, each written atomically, so that several reports at once lose
+none.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ def add_merged_look(look: PastLook, trials: pd.DataFrame) -> None:
     """
     directory = state_directory()
     make_directory(directory)
-    text = json.dumps({"look": look.to_json(), "trials": list(_fingerprints(trials))}, ensure_ascii=False) + "\n"
+    text = (
+        json.dumps({"look": look.to_json(), "trials": list(_fingerprints(trials))}, ensure_ascii=False) + "\n"
+    )
     path = directory / f"{time.time_ns():020}-{look.trials[:16]}.json"
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -73,5 +77,6 @@ def _read(path: Path) -> tuple[PastLook, list[str]]:
         return PastLook.from_json(values["look"]), list(map(str, values["trials"]))
     except (OSError, KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise RunDirectoryError(
-            f"{path} is damaged: {type(error).__name__}: {error}; without it a look at merged runs is not counted"
+            f"{path} is damaged: {type(error).__name__}: {error}; without it a look at merged runs is not "
+            "counted"
         ) from error

@@ -1,4 +1,6 @@
-"""What a result depends on beside its question: versions, hardware, plugins' sources and data, with fingerprints."""
+"""What a result depends on beside its question: versions, hardware, plugins' sources and data, with
+fingerprints.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,28 @@ from ..training.device import describe as describe_device
 from ..training.shared_init import fingerprint
 from .workload_code import workload_sha256
 
-_COMPARED = ("optcompare", "torch", "numpy", "device", "threads", "data_sha256", "splits_sha256", "code_sha256")
+_COMPARED = (
+    "optcompare",
+    "torch",
+    "numpy",
+    "device",
+    "threads",
+    "data_sha256",
+    "splits_sha256",
+    "code_sha256",
+)
 _SAMPLED = 64
 
 KNOWN_SOURCES = {
     "565b6dee4914115dd0999bf013b6c1b81078ef3387c5919af2103c7b02d9b2ba": "optcompare 0.1.0",
     "4abeb0e2e6eb2b29d94dd84471919023a2796c9fa3769e804e3f68f7d41d4fca": "the plugins of optcompare 0.1.0",
 }
-"""SHA-256 of the sources of earlier versions, whose trials this version trains to the same bits unless they were wrong.
+"""SHA-256 of the sources of earlier versions, whose trials this version trains to the same bits unless they
+were wrong.
 
-Other sources than these are a difference that could change a result. These are none by themselves: before such a run goes
-on, a trial of each of its arms is trained again and compared to the last bit, and ``optcompare verify`` does it for more.
+Other sources than these are a difference that could change a result. These are none by themselves: before
+such a run goes on, a trial of each of its arms is trained again and compared to the last bit, and
+``optcompare verify`` does it for more.
 """
 
 
@@ -82,7 +95,8 @@ def is_of_these_sources(environment: Mapping[str, Any]) -> bool:
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What has changed between two environments that could change a result, a line each.
 
-    Other sources of optcompare are no difference where they are known (``KNOWN_SOURCES``): what they train is compared.
+    Other sources of optcompare are no difference where they are known (``KNOWN_SOURCES``): what they train is
+    compared.
     """
     names = {
         "data_sha256": "the workload's data",
@@ -96,18 +110,30 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             change = f": {then.get(name)} then, {now.get(name)} now" if name not in names else " changed"
             found.append(f"{names.get(name, name)}{change}")
     codes = [side.get("workload_sha256") for side in (then, now)]
-    if all(codes) and codes[0] != codes[1] and then.get("python") == now.get("python"):  # else bytecode is another
+    if (
+        all(codes) and codes[0] != codes[1] and then.get("python") == now.get("python")
+    ):  # else bytecode is another
         found.append("the code of the workload's model, loss or metrics changed")
-    before, after = ({plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now))
-    changed = [source for source, sha in before.items() if after.get(source, sha) != sha and sha not in KNOWN_SOURCES]
-    packages = dict.fromkeys(source.partition(".")[0] for source in changed)  # each plugin's hash is its package's
+    before, after = (
+        {plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now)
+    )
+    changed = [
+        source for source, sha in before.items() if after.get(source, sha) != sha and sha not in KNOWN_SOURCES
+    ]
+    packages = dict.fromkeys(
+        source.partition(".")[0] for source in changed
+    )  # each plugin's hash is its package's
     found += [f"the source files of plugin {package} changed" for package in packages]
     return [*found, *(f"plugin {source} is not loaded now" for source in before if source not in after)]
 
 
 def other_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The known version, in words, whose sources an environment had where this one has others; empty where there is none."""
-    plugins = [{plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now)]
+    """The known version, in words, whose sources an environment had where this one has others; empty where
+    there is none.
+    """
+    plugins = [
+        {plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now)
+    ]
     pairs = [(then.get("code_sha256"), now.get("code_sha256"))]
     pairs += [(sha, plugins[1][source]) for source, sha in plugins[0].items() if source in plugins[1]]
     known = dict.fromkeys(
@@ -121,7 +147,9 @@ def data_sha256(workload: Workload) -> str:
     digest = hashlib.sha256()
     for name, data in workload.sets.items():
         if is_tensors(data):
-            digest.update(fingerprint({f"{name}.{place}": part for place, part in enumerate(tensors(data))}).encode())
+            digest.update(
+                fingerprint({f"{name}.{place}": part for place, part in enumerate(tensors(data))}).encode()
+            )
             digest.update(b"".join(str(key).encode() for key in data) if isinstance(data, Mapping) else b"")
             continue
         n = len(data)

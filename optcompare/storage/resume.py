@@ -28,7 +28,9 @@ Row = dict[str, Any]
 
 @dataclass
 class Earlier:
-    """``trials`` and ``records`` of those that ended; ``kept``: their states, and that of the task under way."""
+    """``trials`` and ``records`` of those that ended; ``kept``: their states, and that of the task under
+    way.
+    """
 
     comparison: Comparison
     records: pd.DataFrame
@@ -42,7 +44,8 @@ class Earlier:
         self._rows = _lists(self.trials)
         self._key = run_key(self._rows)
         self._ended = {
-            key: place for place, key in enumerate(zip(*(self._rows[name] for name in self._key), strict=True))
+            key: place
+            for place, key in enumerate(zip(*(self._rows[name] for name in self._key), strict=True))
         }
         of_records, of_trials = trial_numbers(self.records, self.trials)
         self._order = np.argsort(of_records, kind="stable")
@@ -71,7 +74,10 @@ class Earlier:
     def records_of(self, trial: Trial) -> list[Row]:
         """The records of a trial that ended."""
         begin, end = self._bounds_of(trial)
-        names, columns = list(self._columns), [column.at(self._order[begin:end]) for column in self._columns.values()]
+        names, columns = (
+            list(self._columns),
+            [column.at(self._order[begin:end]) for column in self._columns.values()],
+        )
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def first_of(self, trial: Trial) -> list[Row]:
@@ -98,7 +104,9 @@ class Earlier:
         return _lists(self.records.select_dtypes("number").iloc[self._order[places]])
 
     def with_later(self, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """This run's tables with those of a later one: the later rows of a trial count, unless they were interrupted."""
+        """This run's tables with those of a later one: the later rows of a trial count, unless they were
+        interrupted.
+        """
         if trials.empty:
             return self.records_of_ended(), self.trials
         cut = trials[trials["status"] == "interrupted"]
@@ -143,13 +151,16 @@ def extended(
     if budget is not None:
         before = comparison.budget
         if budget.unit != before.unit or budget.amount < before.amount:
-            raise ComparisonError(f"this run had {before} each; it can be resumed with that or more, not with {budget}")
+            raise ComparisonError(
+                f"this run had {before} each; it can be resumed with that or more, not with {budget}"
+            )
         changes["budget"] = budget
     if seeds is not None:
         missing = [seed for seed in comparison.seeds if seed not in seeds]
         if missing:
             raise ComparisonError(
-                f"this run has {len(comparison.seeds)} seeds, of which {missing[0]} is not among the {len(seeds)} asked "
+                f"this run has {len(comparison.seeds)} seeds, of which {missing[0]} is not among the "
+                f"{len(seeds)} asked "
                 f"for; give --seeds {len(comparison.seeds)} or more"
             )
         changes["seeds"] = tuple(seeds)
@@ -157,7 +168,8 @@ def extended(
         moved = [seed for seed in comparison.seeds if longer.split_of(seed) != comparison.split_of(seed)]
         if moved:
             raise ComparisonError(
-                f"seed {moved[0]} was trained on split {comparison.split_of(moved[0])} of the data, and would be on split "
+                f"seed {moved[0]} was trained on split {comparison.split_of(moved[0])} of the data, and "
+                "would be on split "
                 f"{longer.split_of(moved[0])}; list the earlier seeds first, in their order"
             )
     if arms is not None:
@@ -171,7 +183,11 @@ def refuse_other_question(asked: Comparison, earlier: Comparison) -> None:
     one, other = asked.to_json(), earlier.to_json()
     differing = [name for name in one if name not in free and one[name] != other[name]]
     known = {arm.label: arm for arm in asked.arms}
-    rates = {} if earlier.tuning is None or earlier.tuning.repeats else {arm.label: arm.lr for arm in earlier.arms}
+    rates = (
+        {}
+        if earlier.tuning is None or earlier.tuning.repeats
+        else {arm.label: arm.lr for arm in earlier.arms}
+    )
     for arm in earlier.arms:
         mine = known.get(arm.label)
         if mine is None or dataclasses.replace(mine, lr=rates.get(arm.label, mine.lr)) != arm:
@@ -182,7 +198,8 @@ def refuse_other_question(asked: Comparison, earlier: Comparison) -> None:
         differing.append("tuning")
     if differing:
         raise ComparisonError(
-            f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the same question, "
+            f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the "
+            "same question, "
             "with more seeds, more arms or a longer budget"
         )
     extended(earlier, asked.budget, asked.seeds, None)
@@ -200,7 +217,9 @@ def with_earlier_tuning(asked: Comparison, earlier: Comparison) -> Comparison:
 
 
 def _tuned_alike(asked: Tuning | None, earlier: Tuning | None) -> bool:
-    """Whether both try as many rates over the same range; what was found around the best stands among the earlier rates."""
+    """Whether both try as many rates over the same range; what was found around the best stands among the
+    earlier rates.
+    """
     if asked is None or earlier is None:
         return asked is earlier
     of_both = [(asked.rates[label], rates) for label, rates in earlier.rates.items() if label in asked.rates]
@@ -213,7 +232,9 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
     """What changed since the earlier run, as notes where ``force`` says to go on; else raises, listing it."""
     changed = differences(then, now)
     if changed and not force:
-        raise ComparisonError(f"since this run began, {'; '.join(changed)}; give --force to go on all the same")
+        raise ComparisonError(
+            f"since this run began, {'; '.join(changed)}; give --force to go on all the same"
+        )
     return [f"resumed although {change}" for change in changed]
 
 
@@ -228,19 +249,27 @@ def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
     ordinary = [arm for arm in comparison.arms if arm.label != comparison.control]
     if lost & {parts(arm) for arm in ordinary}:
         names = ", ".join(arm.label for arm in ordinary if parts(arm) in lost)
-        raise ComparisonError(f"--strategies leaves out {names}, which this run has; list those too, and the new ones")
+        raise ComparisonError(
+            f"--strategies leaves out {names}, which this run has; list those too, and the new ones"
+        )
     if new and comparison.tuning is not None:
-        raise ComparisonError("this run was tuned; a new arm would need tuning of its own, so start a new run")
+        raise ComparisonError(
+            "this run was tuned; a new arm would need tuning of its own, so start a new run"
+        )
     taken = {arm.label for arm in comparison.arms}
     labelled = [
-        dataclasses.replace(arm, label=arm.label if arm.label not in taken else f"{arm.strategy.label}@{arm.optimizer.label}")
+        dataclasses.replace(
+            arm, label=arm.label if arm.label not in taken else f"{arm.strategy.label}@{arm.optimizer.label}"
+        )
         for arm in new
-    ]  # fmt: skip
+    ]
     return (*comparison.arms, *labelled)
 
 
 def goes_on(arm: Arm, before: Budget, now: Budget) -> bool:
-    """Whether what was trained of an arm under one budget is the beginning of what it trains under the other."""
+    """Whether what was trained of an arm under one budget is the beginning of what it trains under the
+    other.
+    """
     return before == now or not depends_on_budget(arm.schedule)
 
 
@@ -258,5 +287,7 @@ def prolonged(state: State) -> State:
 
 
 def untested(record: Row) -> Row:
-    """A record of a trial that goes on from its end, as one along its way, without what was measured on the test set."""
+    """A record of a trial that goes on from its end, as one along its way, without what was measured on the
+    test set.
+    """
     return {name: math.nan if name.startswith(TEST) else value for name, value in record.items()}

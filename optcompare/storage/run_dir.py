@@ -63,7 +63,9 @@ def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
 
 
 def _remove_unfinished(directory: Path) -> None:
-    """Remove the temporary files of :func:`write_atomically` that killed processes left; only with the directory's lock."""
+    """Remove the temporary files of :func:`write_atomically` that killed processes left; only with the
+    directory's lock.
+    """
     for place in (directory, *(directory / name for name in ("parts", "states"))):
         for path in () if place.is_symlink() or not place.is_dir() else place.iterdir():
             if _TEMPORARY.fullmatch(path.name) and path.is_file():
@@ -72,7 +74,9 @@ def _remove_unfinished(directory: Path) -> None:
 
 
 def claim(directory: Path) -> None:
-    """Makes the directory; raises :class:`RunDirectoryError` where it cannot, or where something is in it already."""
+    """Makes the directory; raises :class:`RunDirectoryError` where it cannot, or where something is in it
+    already.
+    """
     refuse_occupied(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -89,14 +93,18 @@ def refuse_occupied(directory: Path) -> None:
     try:
         occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
     except OSError as error:
-        raise RunDirectoryError(f"cannot read {directory}: {error.strerror or error}; give another --out") from error
+        raise RunDirectoryError(
+            f"cannot read {directory}: {error.strerror or error}; give another --out"
+        ) from error
     if occupied:
         raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot write to it."""
+    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot
+    write to it.
+    """
     try:
         yield
     except OSError as error:
@@ -105,7 +113,9 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot read it."""
+    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot
+    read it.
+    """
     try:
         yield
     except OSError as error:
@@ -113,7 +123,9 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, if they are missing; raises :class:`RunDirectoryError` where it cannot."""
+    """Makes a directory and those above it, if they are missing; raises :class:`RunDirectoryError` where it
+    cannot.
+    """
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -125,7 +137,8 @@ def remove(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls ``write`` with a temporary path in the same directory, then renames: readers see all of a file or none.
+    """Calls ``write`` with a temporary path in the same directory, then renames: readers see all of a file or
+    none.
 
     Raises :class:`RunDirectoryError` in one line where the disk is full or the directory is gone.
     """
@@ -138,7 +151,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.replace(path)
             _sync_directory(path.parent)
     finally:
-        with suppress(OSError):  # where nothing can be written, nothing can be removed, and the first error says why
+        with suppress(
+            OSError
+        ):  # where nothing can be written, nothing can be removed, and the first error says why
             temporary.unlink(missing_ok=True)
 
 
@@ -170,7 +185,9 @@ def file_sha256(path: Path) -> str:
 
 
 def read_json(directory: Path) -> dict[str, Any]:
-    """``comparison.json``, checked against its schema; raises :class:`RunDirectoryError` saying what is wrong with it."""
+    """``comparison.json``, checked against its schema; raises :class:`RunDirectoryError` saying what is wrong
+    with it.
+    """
     path = directory / COMPARISON
     if not path.exists():
         raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}")
@@ -194,7 +211,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_json_file(path: Path, schema: Check = anything) -> dict[str, Any]:
-    """A JSON object from a file, as ``schema`` wants it; raises :class:`RunDirectoryError` for anything else."""
+    """A JSON object from a file, as ``schema`` wants it; raises :class:`RunDirectoryError` for anything
+    else.
+    """
     try:
         with reading(path):
             values = json.loads(_text(path))
@@ -215,7 +234,9 @@ def _refuse_faults(path: Path, schema: Check, values: dict[str, Any]) -> None:
 
 
 def _text(path: Path) -> str:
-    """A file's text in UTF-8, or in the encoding that its byte order mark names, which editors on Windows write."""
+    """A file's text in UTF-8, or in the encoding that its byte order mark names, which editors on Windows
+    write.
+    """
     content = read_regular(path)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")

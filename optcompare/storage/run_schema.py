@@ -88,7 +88,9 @@ _NOISE = record(
         "rows": maybe(whole()),
     },
 )
-_TIMED = record({"arm": text, "batch_size": whole(1), "seconds": any_number}, {"round": whole(), "updates": whole()})
+_TIMED = record(
+    {"arm": text, "batch_size": whole(1), "seconds": any_number}, {"round": whole(), "updates": whole()}
+)
 _ENVIRONMENT = record(
     {},
     {

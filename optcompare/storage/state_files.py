@@ -1,4 +1,6 @@
-"""States of trials in a run directory: those that ended, from which they can go on, and the tasks that were under way."""
+"""States of trials in a run directory: those that ended, from which they can go on, and the tasks that were
+under way.
+"""
 
 from __future__ import annotations
 
@@ -113,14 +115,21 @@ def _is_state(state: Any) -> bool:
         return False
     lanes = state.get("lanes", [state])
     return isinstance(lanes, list) and all(
-        isinstance(lane, dict) and isinstance(lane.get("progress"), dict) and isinstance(lane.get("model"), dict)
+        isinstance(lane, dict)
+        and isinstance(lane.get("progress"), dict)
+        and isinstance(lane.get("model"), dict)
         for lane in lanes
     )
 
 
 def _is_saved(task: Any) -> bool:
     """Whether it could be a task under way: records by trial, and the state."""
-    if not (isinstance(task, (list, tuple)) and len(task) == 2 and isinstance(task[0], dict) and _is_state(task[1])):
+    if not (
+        isinstance(task, (list, tuple))
+        and len(task) == 2
+        and isinstance(task[0], dict)
+        and _is_state(task[1])
+    ):
         return False
     rows = task[0].values()
     lanes = task[1].get("lanes")

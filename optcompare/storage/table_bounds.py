@@ -11,7 +11,9 @@ from ..errors import RunDirectoryError
 
 _MORE = 1_000
 _TIMES = 4
-"""What is allowed beside what is counted: runs that were merged and saved, budgets that were extended several times."""
+"""What is allowed beside what is counted: runs that were merged and saved, budgets that were extended several
+times.
+"""
 _DOUBLINGS = 64
 """Marks of a trial within its first epoch, which are powers of two."""
 _MOST_ROWS = 50_000_000
@@ -28,8 +30,8 @@ def most_trials(comparison: Comparison) -> int:
 def most_records(comparison: Comparison, trials: pd.DataFrame) -> int:
     """How many rows the records of these trials have at most.
 
-    A trial is measured at most once an update, at its beginning and at its end; without a goal that it stops at, also at
-    most ``measure`` times an epoch and at powers of two before the first one's end.
+    A trial is measured at most once an update, at its beginning and at its end; without a goal that it stops
+    at, also at most ``measure`` times an epoch and at powers of two before the first one's end.
     """
     measured = trials["updates"].clip(upper=_MOST_ROWS) + 2
     budget = comparison.budget
@@ -52,5 +54,6 @@ def refuse_strangers(path: Path, table: pd.DataFrame, comparison: Comparison) ->
     others = [str(arm) for arm in table["arm"].unique() if arm not in known]
     if others:
         raise RunDirectoryError(
-            f"{path} is damaged: it has rows of the arm {others[0][:60]!r}, which comparison.json does not have"
+            f"{path} is damaged: it has rows of the arm {others[0][:60]!r}, which comparison.json does not "
+            "have"
         )

@@ -1,4 +1,6 @@
-"""The Parquet tables of a run directory: read only where they are what a run writes, as their metadata says first."""
+"""The Parquet tables of a run directory: read only where they are what a run writes, as their metadata says
+first.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Fits = Callable[[pa.DataType], bool]
 _TYPES: dict[str, Fits] = {
     "texts": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
     "whole numbers": pa.types.is_integer,
-    "numbers": lambda kind: pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind),
+    "numbers": lambda kind: (
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    ),
     "true and false": pa.types.is_boolean,
 }
 TEXT, WHOLE, NUMBER, FLAG = _TYPES
@@ -58,33 +62,44 @@ class TableSchema:
 _KEY = {"workload": TEXT, "phase": TEXT, "arm": TEXT, "lr": NUMBER, "seed": WHOLE, "repeat": WHOLE}
 _PHASES = {"phase": ("report", "tune")}
 RECORDS_SCHEMA = TableSchema(
-    _KEY | dict.fromkeys(("strategy", "optimizer", "clock"), TEXT)
+    _KEY
+    | dict.fromkeys(("strategy", "optimizer", "clock"), TEXT)
     | dict.fromkeys(("mark", "update", "samples", "batch_size"), WHOLE),
-    NUMBER, _PHASES, ("lr",),
-)  # fmt: skip
+    NUMBER,
+    _PHASES,
+    ("lr",),
+)
 TRIALS_SCHEMA = TableSchema(
     _KEY
     | dict.fromkeys(
-        ("status", "reason", "weights_sha256", "order_sha256", "batches_sha256", "final_sha256", "trainer"), TEXT
+        ("status", "reason", "weights_sha256", "order_sha256", "batches_sha256", "final_sha256", "trainer"),
+        TEXT,
     )
     | dict.fromkeys(("updates", "samples", "epochs", "epochs_begun", "epochs_checked", "split"), WHOLE)
     | dict.fromkeys(("train_seconds", "measure_seconds"), NUMBER)
     | {"rearranged": FLAG, "budget": NUMBER},
-    OTHER, _PHASES | {"status": ("finished", "diverged", "failed", "interrupted")}, ("lr", "budget"),
-)  # fmt: skip
+    OTHER,
+    _PHASES | {"status": ("finished", "diverged", "failed", "interrupted")},
+    ("lr", "budget"),
+)
 PATHS_SCHEMA = TableSchema(
     {"kind": TEXT, "arm": TEXT, "seed": WHOLE, "update": WHOLE, "x_name": TEXT, "y_name": TEXT}
     | dict.fromkeys(("x", "y", "loss"), NUMBER),
-    OTHER, {"kind": ("path", "grid", "minimum")}, least=-1,
-)  # fmt: skip
+    OTHER,
+    {"kind": ("path", "grid", "minimum")},
+    least=-1,
+)
 PLANE_SCHEMA = TableSchema(
     {"arm": TEXT, "seed": WHOLE, "update": WHOLE, "fitted": FLAG, "dimensions": WHOLE}
     | dict.fromkeys(("x", "y", "explained_x", "explained_y"), NUMBER),
-    OTHER, {},
-)  # fmt: skip
+    OTHER,
+    {},
+)
 
 
-def read_table(path: Path, schema: TableSchema, columns: Sequence[str] = (), most: int | None = None) -> pd.DataFrame:
+def read_table(
+    path: Path, schema: TableSchema, columns: Sequence[str] = (), most: int | None = None
+) -> pd.DataFrame:
     """Read one Parquet table.
 
     Args:
@@ -97,7 +112,9 @@ def read_table(path: Path, schema: TableSchema, columns: Sequence[str] = (), mos
         RunDirectoryError: It is missing, damaged, no regular file, or not as the schema says.
     """
     if not path.exists():
-        raise RunDirectoryError(f"{path.parent} has no {path.name}; was the run stopped before it was written?")
+        raise RunDirectoryError(
+            f"{path.parent} has no {path.name}; was the run stopped before it was written?"
+        )
     try:
         with open_regular(path) as file:
             parquet = pq.ParquetFile(file)
@@ -126,7 +143,9 @@ def _refuse_large(path: Path, metadata: Any, most: int | None) -> None:
         raise RunDirectoryError(f"{path} is damaged: it would take {size:,} bytes, more than {_MOST_BYTES:,}")
 
 
-def _refuse_types(path: Path, found: pa.Schema, schema: TableSchema, columns: Sequence[str], rows: int) -> None:
+def _refuse_types(
+    path: Path, found: pa.Schema, schema: TableSchema, columns: Sequence[str], rows: int
+) -> None:
     missing = [column for column in columns if column not in found.names]
     if missing:
         raise RunDirectoryError(f"{path} is damaged: it has no column {', '.join(missing)}")

@@ -1,8 +1,10 @@
-"""Which code of a saved comparison may be executed: the one guard of all commands that import what a file names.
+"""Which code of a saved comparison may be executed: the one guard of all commands that import what a file
+names.
 
-A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only where this user named
-it: on this command line, or on an earlier one with the same contents, or by ``--trust``. What was named is kept in the user's
-state directory, one file each, so that several commands at once lose none.
+A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only
+where this user named it: on this command line, or on an earlier one with the same contents, or by
+``--trust``. What was named is kept in the user's state directory, one file each, so that several commands at
+once lose none.
 """
 
 from __future__ import annotations
@@ -31,13 +33,14 @@ def load_registry(
     named: Iterable[NamedCode] = (),
     trust: bool = False,
 ) -> Registry:
-    """Load the plugins of a saved comparison, and let nothing be imported for it that this user has not named.
+    """Load the plugins of a saved comparison, and let nothing be imported for it that this user has not
+    named.
 
     Args:
         comparison: What was saved.
         where: The run directory or file that it was read from.
-        plugins: Those of the command line, which replace plugins of the comparison that have the same file name. A file or
-            package that the comparison names for something else needs no hook.
+        plugins: Those of the command line, which replace plugins of the comparison that have the same file
+            name. A file or package that the comparison names for something else needs no hook.
         named: Further code that the command line names.
         trust: Whether all code is to be executed.
 
@@ -50,7 +53,11 @@ def load_registry(
     """
     given = [NamedCode(name, "plugin") for name in plugins]
     replaced = {Path(each.source).name for each in given}
-    code = [each for each in code_of(comparison) if each.role != "plugin" or Path(each.source).name not in replaced]
+    code = [
+        each
+        for each in code_of(comparison)
+        if each.role != "plugin" or Path(each.source).name not in replaced
+    ]
     mine = [*given, *named]
     unknown = [each for each in code if not _is_allowed(each, keys(mine))]
     if unknown and not trust:
@@ -74,18 +81,23 @@ def remember(code: Iterable[NamedCode]) -> list[str]:
     for each in dict.fromkeys(code):
         sha256 = code_sha256(each.source) if is_there(each.source) else None
         reason = (
-            "" if sha256 is None else next(filter(None, (_note(name, sha256) for name in _names_of(each.source))), "")
+            ""
+            if sha256 is None
+            else next(filter(None, (_note(name, sha256) for name in _names_of(each.source))), "")
         )
         if reason:
             warnings.append(
-                f"{printable(each.source)} cannot be remembered as code that you named, so that --resume will need --trust: "
+                f"{printable(each.source)} cannot be remembered as code that you named, so that --resume "
+                "will need --trust: "
                 f"{reason}"
             )
     return warnings
 
 
 def _is_allowed(code: NamedCode, named: frozenset[str]) -> bool:
-    """Whether code was named on the line or before, is not there, or is an installed plugin, which is loaded in any case."""
+    """Whether code was named on the line or before, is not there, or is an installed plugin, which is loaded
+    in any case.
+    """
     if code.key in named or not is_there(code.source):
         return True
     if code.role == "plugin" and code.source in _installed():
@@ -120,7 +132,11 @@ def _note(name: str, sha256: str) -> str:
         return f"cannot write {path.parent}: {error.strerror or error}"
     except OptcompareError as error:
         return str(error)
-    return "" if _is_noted(name, sha256) else f"{path.parent} is not yours alone; let nobody else own or write it"
+    return (
+        ""
+        if _is_noted(name, sha256)
+        else f"{path.parent} is not yours alone; let nobody else own or write it"
+    )
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -137,7 +153,8 @@ def _refusal(where: Path, code: Sequence[NamedCode]) -> str:
     within = [each for each in code if _lies_in(each.source, where)]
     listed = ", ".join(map(_described, [*within, *(each for each in code if each not in within)]))
     return (
-        f"{where} names code {'within itself, ' if within else 'that you have not named, '}{listed}, which is not executed: "
+        f"{where} names code {'within itself, ' if within else 'that you have not named, '}{listed}, which "
+        "is not executed: "
         "read it, then give --trust to execute all of it, or name each with --plugin"
     )
 

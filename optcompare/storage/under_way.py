@@ -14,14 +14,16 @@ from .run_dir import COMPARISON, read_json
 
 Read = TypeVar("Read")
 PROCESS = "process"
-"""The key of ``comparison.json`` under which a run that is under way names its process; a run that ended has no such key."""
+"""The key of ``comparison.json`` under which a run that is under way names its process; a run that ended has
+no such key.
+"""
 
 
 def snapshot(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
     """Read ``comparison.json`` and the files that belong to it, also while a run replaces them.
 
-    A run writes ``comparison.json`` before its first table and after its last one. Where it is the same before and after
-    the tables were read, they belong together; else all is read again. No lock is taken.
+    A run writes ``comparison.json`` before its first table and after its last one. Where it is the same
+    before and after the tables were read, they belong together; else all is read again. No lock is taken.
 
     Args:
         directory: The run directory.
@@ -50,26 +52,32 @@ def _contents(directory: Path) -> bytes:
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from all others: its machine, its number, and when it began, where that is known."""
+    """What tells this process from all others: its machine, its number, and when it began, where that is
+    known.
+    """
     return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
 
 
 def is_under_way(directory: Path, about: Mapping[str, Any]) -> bool:
     """Whether the process that writes to a run directory is known to live, and to be still at it.
 
-    A run keeps its directory open until it ends (:func:`.run_dir.reserved`), which Linux shows without a lock: a notebook
-    lives longer than a run in it that failed.
+    A run keeps its directory open until it ends (:func:`.run_dir.reserved`), which Linux shows without a
+    lock: a notebook lives longer than a run in it that failed.
 
     Args:
         directory: The run directory.
         about: The contents of its ``comparison.json``.
 
     Returns:
-        False where the run ended, was killed, or is one of another machine or of an earlier version, of which nothing is
-        known.
+        False where the run ended, was killed, or is one of another machine or of an earlier version, of which
+        nothing is known.
     """
     process = about.get(PROCESS)
-    if about.get("status") != "running" or not isinstance(process, Mapping) or process.get("host") != platform.node():
+    if (
+        about.get("status") != "running"
+        or not isinstance(process, Mapping)
+        or process.get("host") != platform.node()
+    ):
         return False
     pid = process.get("pid")
     if not isinstance(pid, int) or pid <= 0:
@@ -90,7 +98,9 @@ def _lives(pid: int) -> bool:
 
 
 def _began(pid: int) -> int | None:
-    """Clock ticks from the start of a Linux machine to that of the process; None elsewhere, and for one that has ended."""
+    """Clock ticks from the start of a Linux machine to that of the process; None elsewhere, and for one that
+    has ended.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

@@ -1,4 +1,6 @@
-"""A fingerprint of the code of a workload: another loss or another model must not go on in an earlier run's directory."""
+"""A fingerprint of the code of a workload: another loss or another model must not go on in an earlier run's
+directory.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _DEEPEST = 8
 
 
 def workload_sha256(workload: Workload) -> str:
-    """SHA-256 over what its functions compute: their bytecode, with that of the user's functions and classes that they use.
+    """SHA-256 over what its functions compute: their bytecode, with that of the user's functions and classes
+    that they use.
 
     Comments and line numbers do not count, data and weights neither; of installed packages, names alone.
     """
@@ -81,20 +84,29 @@ class _Described:
         name = f"{kind.__module__}.{kind.__qualname__}"
         if is_installed(kind.__module__):
             return name
-        own = {key: value for key, value in vars(kind).items() if _is_code(value) or isinstance(value, _PLAIN)}
-        own = {key: value for key, value in own.items() if key not in ("__module__", "__doc__", "__firstlineno__")}
+        own = {
+            key: value for key, value in vars(kind).items() if _is_code(value) or isinstance(value, _PLAIN)
+        }
+        own = {
+            key: value
+            for key, value in own.items()
+            if key not in ("__module__", "__doc__", "__firstlineno__")
+        }
         bases = [self._class(base, depth + 1) for base in kind.__bases__ if base is not object]
         return f"{kind.__qualname__} {bases} {self.of(own, depth + 1)}"
 
     def _plain_attributes(self, value: Any, depth: int) -> str:
         held = getattr(value, "__dict__", {})
         return self.of(
-            {name: each for name, each in held.items() if isinstance(each, _PLAIN) or _is_code(each)}, depth + 1
+            {name: each for name, each in held.items() if isinstance(each, _PLAIN) or _is_code(each)},
+            depth + 1,
         )
 
 
 def _is_code(value: Any) -> bool:
-    return isinstance(value, (types.FunctionType, types.MethodType, functools.partial, type, staticmethod, classmethod))
+    return isinstance(
+        value, (types.FunctionType, types.MethodType, functools.partial, type, staticmethod, classmethod)
+    )
 
 
 def _bytecode(code: types.CodeType) -> str:

@@ -1,1 +1,3 @@
-"""Trainers turn trials into records: they receive strategies, workloads and optimizers, and know no plugin or file."""
+"""Trainers turn trials into records: they receive strategies, workloads and optimizers, and know no plugin or
+file.
+"""

@@ -18,8 +18,9 @@ _DTYPES = {"bfloat16": torch.bfloat16}
 def in_autocast(workload: Workload, device: torch.device, name: str | None) -> Workload:
     """The workload with its forward passes under ``torch.autocast``; itself where ``name`` is None.
 
-    What the model returns comes back in float32, so that losses and metrics are summed in full precision; a loss inside
-    the model, or an ``objective``, is computed as ``torch.autocast`` has it. Backward passes run outside, as torch advises.
+    What the model returns comes back in float32, so that losses and metrics are summed in full precision; a
+    loss inside the model, or an ``objective``, is computed as ``torch.autocast`` has it. Backward passes run
+    outside, as torch advises.
     """
     if name is None:
         return workload

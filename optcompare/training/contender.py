@@ -25,8 +25,9 @@ class Contender:
 class Setup:
     """A comparison with its workload, its contenders by the arms' labels, and its diagnostics by theirs.
 
-    ``copies``: whether modules that take long to make may be copied instead, since copies were found to train alike;
-    ``uncut``: by the labels of arms, what their trials keep where no checkpoint finds it: they are trained in one go.
+    ``copies``: whether modules that take long to make may be copied instead, since copies were found to train
+    alike; ``uncut``: by the labels of arms, what their trials keep where no checkpoint finds it: they are
+    trained in one go.
     """
 
     comparison: Comparison

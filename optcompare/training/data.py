@@ -30,9 +30,13 @@ class Source(Protocol):
 
     n: int
 
-    def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
-        """One batch for each int64 index tensor, on the device. ``ahead``: whether it may be loaded before it is
-        asked for."""
+    def stream(
+        self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
+    ) -> Iterator[Any]:
+        """One batch for each int64 index tensor, on the device.
+
+        ``ahead``: whether it may be loaded before it is asked for.
+        """
         ...
 
 
@@ -62,12 +66,16 @@ def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
 def sources(workload: Workload, device: torch.device, dtype: torch.dtype) -> dict[str, Source]:
     """The source of each set of a workload, by its name."""
     return {
-        name: source(data, device, dtype, workload.workers, workload.collate) for name, data in workload.sets.items()
+        name: source(data, device, dtype, workload.workers, workload.collate)
+        for name, data in workload.sets.items()
     }
 
 
 class TensorSource:
-    """Tensors that stay on the device, in a tuple or a dictionary. ``batch``: makes one of its form from some of each."""
+    """Tensors that stay on the device, in a tuple or a dictionary.
+
+    ``batch``: makes one of its form from some of each.
+    """
 
     def __init__(self, data: Any) -> None:
         self.tensors = tuple(tensors(data))
@@ -76,7 +84,9 @@ class TensorSource:
         flat = isinstance(data, tuple) and len(data) == len(self.tensors)
         self.batch: Callable[[Sequence[Tensor]], Any] = tuple if flat else partial(rebuilt, form)
 
-    def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
+    def stream(
+        self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
+    ) -> Iterator[Any]:
         parts, made = self.tensors, self.batch
         if parts[0].device.type != "cpu" and batches:
             flat = torch.cat(list(batches)).to(parts[0].device)
@@ -92,7 +102,9 @@ class MappedSource:
         self._data, self.n = data, rows(data)
         self._device, self._dtype = device, dtype
 
-    def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
+    def stream(
+        self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
+    ) -> Iterator[Any]:
         for batch in batches:
             found = [part.index_select(0, batch.to(part.device)) for part in tensors(self._data)]
             yield moved(rebuilt(self._data, found), self._device, self._dtype)
@@ -107,12 +119,19 @@ class DatasetSource:
     """
 
     def __init__(
-        self, dataset: Any, device: torch.device, dtype: torch.dtype, workers: int, collate: Collate | None = None
+        self,
+        dataset: Any,
+        device: torch.device,
+        dtype: torch.dtype,
+        workers: int,
+        collate: Collate | None = None,
     ) -> None:
         self.dataset, self.n = dataset, len(dataset)
         self._device, self._dtype, self._workers, self._collate = device, dtype, workers, collate
 
-    def stream(self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True) -> Iterator[Any]:
+    def stream(
+        self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
+    ) -> Iterator[Any]:
         loader: DataLoader[Any] = DataLoader(
             SeededSamples(self.dataset, seed, epoch),
             batch_sampler=[batch.tolist() for batch in batches],
@@ -158,12 +177,15 @@ def first_rows(data: Any, count: int, collate: Collate | None = None) -> Any:
 
 
 def default_chunk(data: Any, collate: Collate | None = None) -> int:
-    """Rows in one forward pass unless told otherwise: a power of two from 32 to 16384 whose input fills at most 4 MiB.
+    """Rows in one forward pass unless told otherwise: a power of two from 32 to 16384 whose input fills at
+    most 4 MiB.
 
     A function of the data alone, since it decides the rounding of a result.
     """
     try:
         bytes_a_row = max(1, sum(part.nbytes for part in tensors(first_rows(data, 1, collate))))
     except (TypeError, RuntimeError, KeyError) as error:
-        raise WorkloadError(f"the first sample of the Dataset cannot be made into a batch: {error}") from error
+        raise WorkloadError(
+            f"the first sample of the Dataset cannot be made into a batch: {error}"
+        ) from error
     return min(16384, max(32, 1 << max(0, (_CHUNK_BYTES // bytes_a_row).bit_length() - 1)))

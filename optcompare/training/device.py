@@ -22,7 +22,8 @@ _UNDETERMINED = re.compile(r"(\S+) does not have a deterministic implementation"
 
 
 def resolve(name: str, dtype: str = "float32") -> torch.device:
-    """The device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``; raises :class:`ComparisonError` if it is not there.
+    """The device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``; raises :class:`ComparisonError` if it is not
+    there.
 
     ``cuda`` is any of the CUDA devices: the first, unless there are jobs to be spread over all of them.
     """
@@ -37,7 +38,9 @@ def resolve(name: str, dtype: str = "float32") -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(index or 0) >= count:
             there = f"there are {count} CUDA devices" if count else "there is no CUDA device"
-            raise ComparisonError(f"device {name} is not available: {there} on this machine; use --device cpu")
+            raise ComparisonError(
+                f"device {name} is not available: {there} on this machine; use --device cpu"
+            )
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         return torch.device(kind, int(index)) if index else torch.device(kind)
     if kind == "mps" and not torch.backends.mps.is_available():
@@ -83,8 +86,9 @@ class Clock:
 
 @contextmanager
 def flushing_denormals(device: torch.device) -> Iterator[None]:
-    """Numbers below the normal range, a hundred times slower to compute with, count as 0 meanwhile; the caller's mode
-    comes back."""
+    """Numbers below the normal range, a hundred times slower to compute with, count as 0 meanwhile; the
+    caller's mode comes back.
+    """
     before = device.type != "cpu" or (torch.tensor([1e-40]) * 1.0).item() == 0.0
     if not before:
         torch.set_flush_denormal(True)
@@ -97,10 +101,11 @@ def flushing_denormals(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
-    """The comparison's thread count, float32 on the CPU by default, in full precision, and gradients on; the caller's
-    settings come back. What torch compiles meanwhile is kept where only this user can write.
+    """The comparison's thread count, float32 on the CPU by default, in full precision, and gradients on; the
+    caller's settings come back. What torch compiles meanwhile is kept where only this user can write.
 
-    ``deterministic``: operations that have a deterministic algorithm use it; which have none, :func:`undetermined` says.
+    ``deterministic``: operations that have a deterministic algorithm use it; which have none,
+    :func:`undetermined` says.
     """
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
     with torch_cache_of_this_user(), preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
@@ -121,7 +126,10 @@ def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
 def _algorithms(deterministic: bool) -> Iterator[None]:
     modes: Any = torch.utils.deterministic
     precision = torch.get_float32_matmul_precision()
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     filled, tried = modes.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", f".*{_UNDETERMINED.pattern}")  # said once, after the rehearsal
@@ -140,7 +148,9 @@ def _algorithms(deterministic: bool) -> Iterator[None]:
 
 @contextmanager
 def undetermined(found: list[str]) -> Iterator[None]:
-    """Adds to ``found`` the operations met inside that have no deterministic algorithm, where one was asked for."""
+    """Adds to ``found`` the operations met inside that have no deterministic algorithm, where one was asked
+    for.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", f".*{_UNDETERMINED.pattern}")
         yield

@@ -35,7 +35,11 @@ def _kinds_of(model: nn.Module, batch: Any) -> str:
         for name, value in vars(module).items()
         if isinstance(value, torch.Tensor)
     ]
-    register = f"; {', '.join(lost)} stays where and as it is: make it a buffer, with register_buffer" if lost else ""
+    register = (
+        f"; {', '.join(lost)} stays where and as it is: make it a buffer, with register_buffer"
+        if lost
+        else ""
+    )
     return f"; the data's tensors are {data}, the weights {weights}{register}"
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass
 class Now:
-    """``epoch``: passes over the data that are complete; ``update``: updates made; ``batch``: of them, in this epoch."""
+    """``epoch``: passes over the data that are complete; ``update``: updates made; ``batch``: of them, in
+    this epoch.
+    """
 
     epoch: int = 0
     update: int = 0

@@ -19,10 +19,11 @@ _MOST_BYTES = 2**20
 
 
 def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
-    """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may keep something.
+    """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may
+    keep something.
 
-    A loss that is a module may also have weights, on another device. Functions are no such objects; an object that cannot
-    be copied is shared by all trials.
+    A loss that is a module may also have weights, on another device. Functions are no such objects; an object
+    that cannot be copied is shared by all trials.
     """
     copies: dict[str, Any] = {}
     for name in ("loss", "forward", "objective", "weight"):
@@ -32,7 +33,8 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
                 copies[name] = copy.deepcopy(called).to(device, dtype)
             except RAISED as error:
                 raise WorkloadError(
-                    f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so that all trials would "
+                    f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so "
+                    "that all trials would "
                     f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
                 ) from error
         elif _may_keep(called):
@@ -54,7 +56,9 @@ def _with_members(value: Any) -> list[Any]:
 
 
 def _may_keep(called: Any) -> bool:
-    """Whether a callable is an object of a class with attributes of its own, rather than a function or a part of one."""
+    """Whether a callable is an object of a class with attributes of its own, rather than a function or a part
+    of one.
+    """
     return (
         called is not None
         and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))

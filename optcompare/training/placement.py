@@ -29,8 +29,9 @@ def main_dtype(model: nn.Module) -> torch.dtype:
 def place(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """Move a model to the device, its weights and buffers in the comparison's dtype; return the model.
 
-    Only the dtype of most of its numbers is changed, and complex numbers stay complex, as ``Module.float()`` and a plain
-    loop leave them. Parts that the factory made in another dtype than the rest, such as a head in float64, stay in it.
+    Only the dtype of most of its numbers is changed, and complex numbers stay complex, as ``Module.float()``
+    and a plain loop leave them. Parts that the factory made in another dtype than the rest, such as a head in
+    float64, stay in it.
 
     Args:
         model: Any module.
@@ -49,7 +50,9 @@ def place(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
 
 
 def cast_note(model: nn.Module, dtype: torch.dtype) -> str | None:
-    """What is said where a model is trained in another dtype than its factory chose; None where that is the default."""
+    """What is said where a model is trained in another dtype than its factory chose; None where that is the
+    default.
+    """
     own = main_dtype(model)
     if own in (dtype, torch.get_default_dtype()):
         return None

@@ -1,4 +1,6 @@
-"""Settings of the process that code of a workload, strategy or optimizer may change, and that come back afterwards."""
+"""Settings of the process that code of a workload, strategy or optimizer may change, and that come back
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,23 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (torch.get_num_threads, torch.set_num_threads),
     (torch.get_default_dtype, torch.set_default_dtype),
-    (torch.get_default_device, lambda value: torch.set_default_device(None if value.type == "cpu" else value)),
+    (
+        torch.get_default_device,
+        lambda value: torch.set_default_device(None if value.type == "cpu" else value),
+    ),
     (torch.is_grad_enabled, torch.set_grad_enabled),
     (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
     (
-        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+        lambda: (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ),
         lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
     ),
-    (lambda: _modes.fill_uninitialized_memory, lambda value: setattr(_modes, "fill_uninitialized_memory", value)),
+    (
+        lambda: _modes.fill_uninitialized_memory,
+        lambda value: setattr(_modes, "fill_uninitialized_memory", value),
+    ),
     (lambda: torch.backends.cudnn.benchmark, lambda value: setattr(torch.backends.cudnn, "benchmark", value)),
     (
         lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
@@ -42,8 +53,10 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Puts back torch's, NumPy's and Python's settings as they were: threads, default dtype and device, gradient mode,
-    algorithms, anomaly detection, floating-point errors, filters of warnings, working directory, signal handlers."""
+    """Puts back torch's, NumPy's and Python's settings as they were: threads, default dtype and device,
+    gradient mode, algorithms, anomaly detection, floating-point errors, filters of warnings, working
+    directory, signal handlers.
+    """
     before = [read() for read, _ in _SETTINGS]
     try:
         yield

@@ -35,7 +35,8 @@ class SharedStart:
     """The initial weights and the order of samples of one seed.
 
     ``batch``: a small batch of the training data on the CPU in float32, which lazy modules see once.
-    ``order(seed, epoch, n)``: replaces the shuffled order; ``copies``: whether the module of a slow factory may be copied.
+    ``order(seed, epoch, n)``: replaces the shuffled order; ``copies``: whether the module of a slow factory
+    may be copied.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class SharedStart:
     def model(self) -> nn.Module:
         """A new module with the shared initial weights, on the CPU in the dtypes that its factory chose.
 
-        The factory makes it, under the seed, as it made all others of the seed. It is no copy of one of them: what the
-        module keeps of itself, such as a lambda over ``self``, a hook or an attribute of a parameter, is its own. With
-        ``copies`` a module that took long to make is copied all the same, as long as it can be.
+        The factory makes it, under the seed, as it made all others of the seed. It is no copy of one of them:
+        what the module keeps of itself, such as a lambda over ``self``, a hook or an attribute of a
+        parameter, is its own. With ``copies`` a module that took long to make is copied all the same, as long
+        as it can be.
 
         Raises:
             WorkloadError: The factory made another module under the same seed than at its first call.
@@ -77,9 +79,13 @@ class SharedStart:
         return module
 
     def differs(self, module: nn.Module) -> str | None:
-        """The name of the first weight or buffer that is not the shared start's, wherever the module was moved."""
+        """The name of the first weight or buffer that is not the shared start's, wherever the module was
+        moved.
+        """
         for name, value in values_of(module).items():
-            if name in self._initial and not _equal(self._initial[name].to(value.dtype), value.detach().cpu()):
+            if name in self._initial and not _equal(
+                self._initial[name].to(value.dtype), value.detach().cpu()
+            ):
                 return name
         return None
 
@@ -133,7 +139,9 @@ def made(factory: Callable[[], Any], who: str) -> nn.Module:
 
 
 def values_of(module: nn.Module) -> dict[str, Tensor]:
-    """All tensors of a module by name: parameters, buffers, those that no state_dict holds, and plain attributes."""
+    """All tensors of a module by name: parameters, buffers, those that no state_dict holds, and plain
+    attributes.
+    """
     found: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():
@@ -146,9 +154,14 @@ def _refuse_other_values(first: Mapping[str, Tensor], now: Mapping[str, Tensor],
     for name in dict.fromkeys((*first, *now)):
         if name in first and name in now and _equal(first[name], now[name]):
             continue
-        what = "has other values" if name in first and name in now else "is there at one call and not at the other"
+        what = (
+            "has other values"
+            if name in first and name in now
+            else "is there at one call and not at the other"
+        )
         raise WorkloadError(
-            f"{who}: model() was called twice under the same seed, and {name} {what}; let it draw from torch's, NumPy's or "
+            f"{who}: model() was called twice under the same seed, and {name} {what}; let it draw from "
+            "torch's, NumPy's or "
             "Python's global generators alone, and start from the same files"
         )
 

@@ -25,7 +25,8 @@ class Split(NamedTuple):
 
 
 class Splits:
-    """Makes the splits of a workload other than its own; as many of the last ones are kept as take little memory.
+    """Makes the splits of a workload other than its own; as many of the last ones are kept as take little
+    memory.
 
     Args:
         workload: On its own split.
@@ -56,7 +57,9 @@ def other_splits(workload: Workload, count: int) -> Iterator[Workload]:
 
 
 def split_again(workload: Workload, number: int) -> Workload:
-    """``workload.on_split(number)``, which may draw from the global generators: they are seeded by the number for it."""
+    """``workload.on_split(number)``, which may draw from the global generators: they are seeded by the number
+    for it.
+    """
     with preserved_rng():
         seed_everything(sequence(SPLIT, number))
         return workload.on_split(number)

@@ -1,4 +1,6 @@
-"""Does a plugin keep its contracts? Each is tried out on small things made for it, and what fails is said so as to teach."""
+"""Does a plugin keep its contracts? Each is tried out on small things made for it, and what fails is said so
+as to teach.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def check(plugin: str) -> Iterator[Finding]:
     ]
     if not added:
         raise ComparisonError(
-            f"{plugin} adds no strategy, workload or optimizer, and nothing else can be checked; try it in a run"
+            f"{plugin} adds no strategy, workload or optimizer, and nothing else can be checked; try it in "
+            "a run"
         )
     return (finding for checks, entry in added for finding in checks(registry, entry))
 
@@ -69,7 +72,9 @@ def _strategy(registry: Registry, entry: Entry) -> Iterator[Finding]:
     for n, what in ((_SAMPLES, "a short last batch"), (_FEW, "fewer samples than a batch")):
         yield _found(f"{who}: trains with {what}", partial(_trains, registry, _points(n), entry.name))
     yield _found(f"{who}: the same batches again", partial(_repeats, registry, entry.name))
-    yield _found(f"{who}: cut after each epoch and continued", partial(_continues, registry, entry.name, "sgd"))
+    yield _found(
+        f"{who}: cut after each epoch and continued", partial(_continues, registry, entry.name, "sgd")
+    )
 
 
 def _optimizer(registry: Registry, entry: Entry) -> Iterator[Finding]:
@@ -83,7 +88,9 @@ def _optimizer(registry: Registry, entry: Entry) -> Iterator[Finding]:
     trained = _found(f"{who}: moves every weight", partial(_moves, registry, spec))
     yield trained
     if trained.held:
-        yield _found(f"{who}: cut after each update and continued", partial(_continues, registry, "mini:5", spec))
+        yield _found(
+            f"{who}: cut after each update and continued", partial(_continues, registry, "mini:5", spec)
+        )
 
 
 def _workload(registry: Registry, entry: Entry) -> Iterator[Finding]:
@@ -116,7 +123,9 @@ def _documented(who: str, entry: Entry) -> Finding:
     if line and not line.startswith(f"{getattr(entry.factory, '__name__', '')}("):  # as dataclasses make up
         return Finding(f"{who}: says what it is", True, line)
     return Finding(
-        f"{who}: says what it is", False, "it has no docstring; its first paragraph is what `optcompare list` shows"
+        f"{who}: says what it is",
+        False,
+        "it has no docstring; its first paragraph is what `optcompare list` shows",
     )
 
 
@@ -141,7 +150,9 @@ def _trains(registry: Registry, workload: str | Workload, strategy: str, updates
     trainer = _prepared(registry, workload, strategy, "sgd", budget).trainer
     records, progress = _trained(trainer)
     if not all(math.isfinite(record["train_loss"]) for record in records):
-        raise Broken(f"the training loss is not finite after {progress['updates']} updates at the rate it recommends")
+        raise Broken(
+            f"the training loss is not finite after {progress['updates']} updates at the rate it recommends"
+        )
     return f"{progress['updates']} updates of {progress['samples']} samples in all"
 
 
@@ -165,10 +176,13 @@ def _continues(registry: Registry, strategy: str, optimizer: str) -> str:
             _, state = trainer.advance(_first(trainer), _through_a_file(state), lambda: True)
         pieces += 1
     if state["progress"]["status"] == "failed":
-        raise Broken(f"{state['progress']['reason']}; what changes must be a field(init=False), or in state_dict()")
+        raise Broken(
+            f"{state['progress']['reason']}; what changes must be a field(init=False), or in state_dict()"
+        )
     if state["progress"]["final_sha256"] != whole["final_sha256"]:
         raise Broken(
-            "a trial that was cut and continued from its saved state ended in other weights: something that changes is "
+            "a trial that was cut and continued from its saved state ended in other weights: something that "
+            "changes is "
             "not in that state; declare it as field(init=False), or keep it in the optimizer's state"
         )
     return f"{pieces} pieces end in the same bits as one"
@@ -180,7 +194,9 @@ def _moves(registry: Registry, spec: str) -> str:
     with torch_as_agreed(1):
         _, state = trainer.advance(_first(trainer), None, lambda: False)
     _refuse_failure(state["progress"])
-    still = [name for name, weight in before.items() if torch.equal(weight, state["model"][name].to(weight.dtype))]
+    still = [
+        name for name, weight in before.items() if torch.equal(weight, state["model"][name].to(weight.dtype))
+    ]
     if still:
         raise Broken(f"{still[0]} is the same after {state['progress']['updates']} updates")
     return f"{len(before)} tensors changed in {state['progress']['updates']} updates"
@@ -206,12 +222,26 @@ def _points(n: int) -> Workload:
 
 
 def _prepared(
-    registry: Registry, workload: str | Workload, strategy: str, optimizer: str = "sgd", budget: Budget | None = None
+    registry: Registry,
+    workload: str | Workload,
+    strategy: str,
+    optimizer: str = "sgd",
+    budget: Budget | None = None,
 ) -> Prepared:
     return prepare(
-        registry, workload=workload, strategies=[strategy], optimizers=[optimizer], lr=None, chunk=None, eval_chunk=None,
-        budget=budget or Budget("epochs", 3), seeds=(0,), order=None, device="cpu", held=False,
-    )  # fmt: skip
+        registry,
+        workload=workload,
+        strategies=[strategy],
+        optimizers=[optimizer],
+        lr=None,
+        chunk=None,
+        eval_chunk=None,
+        budget=budget or Budget("epochs", 3),
+        seeds=(0,),
+        order=None,
+        device="cpu",
+        held=False,
+    )
 
 
 def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:

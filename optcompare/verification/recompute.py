@@ -1,4 +1,6 @@
-"""What a run directory claims, against what its own tables say: trials, certificate, summary, verdict, kept weights."""
+"""What a run directory claims, against what its own tables say: trials, certificate, summary, verdict, kept
+weights.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Finding:
 
 def rows_of(result: ResultTables) -> list[tuple[Trial, Row]]:
     """Every trial of the table with its row."""
-    rows: list[Row] = [{str(name): value for name, value in row.items()} for row in result.trials.to_dict("records")]
+    rows: list[Row] = [
+        {str(name): value for name, value in row.items()} for row in result.trials.to_dict("records")
+    ]
     for row in rows:
         row.setdefault("repeat", 0)
         for name in ("seed", "repeat", "updates", "samples", "epochs_begun", "epochs_checked"):
@@ -52,7 +56,12 @@ def rows_of(result: ResultTables) -> list[tuple[Trial, Row]]:
         row.setdefault("budget", float(result.comparison.budget.amount))
     arms = result.comparison.arm
     return [
-        (Trial(dataclasses.replace(arms(row["arm"]), lr=row["lr"]), row["seed"], row["phase"], row["repeat"]), row)
+        (
+            Trial(
+                dataclasses.replace(arms(row["arm"]), lr=row["lr"]), row["seed"], row["phase"], row["repeat"]
+            ),
+            row,
+        )
         for row in rows
     ]
 
@@ -68,8 +77,11 @@ def trials_as_asked(result: ResultTables, rows: Rows) -> Finding:
         for trial in [*comparison.tuning_trials(), *comparison.trials()]
     }
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
-    wrong += [f"{name_of(t)} was never asked for" for t, _ in rows
-              if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed, t.repeat) not in loose)]  # fmt: skip
+    wrong += [
+        f"{name_of(t)} was never asked for"
+        for t, _ in rows
+        if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed, t.repeat) not in loose)
+    ]
     wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
     many = (
         f"{len(rows):,} of {len(asked):,} that were asked for"
@@ -82,7 +94,9 @@ def trials_as_asked(result: ResultTables, rows: Rows) -> Finding:
 def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
     """The certificate again, from the tables alone."""
     comparison, name = result.comparison, "certificate"
-    coverage = next((check.detail for check in result.certificate if check.name == "every sample once an epoch"), "")
+    coverage = next(
+        (check.detail for check in result.certificate if check.name == "every sample once an epoch"), ""
+    )
     free = re.search(r"but for (.*), which may repeat", coverage)
     evidence = Evidence(comparison, free[1].split(", ") if free else [])
     over = result.status == "finished"
@@ -93,9 +107,9 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
         shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
         if over or not shorter:  # a run that was stopped while it was extended had not looked at those again
             evidence.trial_ended(trial, row)
-    for record in before[[*run_key(before), *(c for c in ("train_loss", "valid_loss") if c in before)]].to_dict(
-        "records"
-    ):
+    for record in before[
+        [*run_key(before), *(c for c in ("train_loss", "valid_loss") if c in before)]
+    ].to_dict("records"):
         first = {str(name): value for name, value in record.items()}
         whose = trials.get(key_of_row(first))
         if whose is not None:
@@ -103,29 +117,42 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
     agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
     reference = result.environment.get("reference")
     traits = Traits(**result.environment.get("traits", {}))
-    again = evidence.certificate(Agreement(**agreement), Reference(**reference) if reference else None, traits)
+    again = evidence.certificate(
+        Agreement(**agreement), Reference(**reference) if reference else None, traits
+    )
     if not about.get("certificate"):
         broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
         return Finding(
-            name, not broken, some(broken) or f"not written yet; all {len(again)} checks hold for these tables"
+            name,
+            not broken,
+            some(broken) or f"not written yet; all {len(again)} checks hold for these tables",
         )
     now = {check.name: check for check in again}
-    claims = [dataclasses.replace(claim, name=_RENAMED.get(claim.name, claim.name)) for claim in result.certificate]
+    claims = [
+        dataclasses.replace(claim, name=_RENAMED.get(claim.name, claim.name)) for claim in result.certificate
+    ]
     content = _words if is_of_these_sources(result.environment) else _numbers  # others may word it otherwise
     wrong = [
-        f"it says of {claim.name} that {'it held' if claim.held else 'it did not hold'}: {claim.detail}; the tables say "
+        f"it says of {claim.name} that {'it held' if claim.held else 'it did not hold'}: {claim.detail}; "
+        "the tables say "
         f"that it {'held' if now[claim.name].held else 'did not'}: {now[claim.name].detail}"
-        if claim.name in now else f"it has a check that is not known: {claim.name}"
+        if claim.name in now
+        else f"it has a check that is not known: {claim.name}"
         for claim in claims
-        if claim.name not in now or claim.held != now[claim.name].held
+        if claim.name not in now
+        or claim.held != now[claim.name].held
         or (over and content(claim.detail) != content(now[claim.name].detail))
-    ]  # fmt: skip
+    ]
     wrong += [f"it lacks {each}" for each in now if each not in {claim.name for claim in claims}]
-    return Finding(name, not wrong, some(wrong) or f"its {len(again)} checks come out the same from the tables")
+    return Finding(
+        name, not wrong, some(wrong) or f"its {len(again)} checks come out the same from the tables"
+    )
 
 
 def _words(detail: str) -> list[str]:
-    """In any order: trainers and arms are named in the order in which trials ended, which the table does not keep."""
+    """In any order: trainers and arms are named in the order in which trials ended, which the table does not
+    keep.
+    """
     return sorted(re.findall(r"[^\s,;]+", detail))
 
 
@@ -135,7 +162,9 @@ def _numbers(detail: str) -> list[str]:
 
 
 def is_complete(about: Row) -> bool:
-    """Whether this version wrote the run to its end, so that nothing may be missing in ``comparison.json``."""
+    """Whether this version wrote the run to its end, so that nothing may be missing in
+    ``comparison.json``.
+    """
     environment = about.get("environment")
     maker = environment.get("optcompare") if isinstance(environment, dict) else None
     return about.get("status") != "running" and maker == installed_version()
@@ -162,7 +191,10 @@ def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Find
     if about.get("verdict") != verdict:
         wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
     wrong += _other_claims(about.get("claims") if is_complete(about) else about.get("claims", claims), claims)
-    alike = f"summary.csv, {len(claims)} comparison{'s' * (len(claims) != 1)} and the verdict come out the same from the tables"
+    alike = (
+        f"summary.csv, {len(claims)} comparison{'s' * (len(claims) != 1)} and the verdict come out the same "
+        "from the tables"
+    )
     return Finding(name, not wrong, "; ".join(wrong) or alike)
 
 
@@ -206,13 +238,16 @@ def kept_weights(directory: Path, rows: Rows) -> Finding:
             now = fingerprint(state["model"])
             if now != row["final_sha256"]:
                 wrong.append(
-                    f"{name_of(trial)}: {shortened(row['final_sha256'])} in trials.parquet, {shortened(now)} in states"
+                    f"{name_of(trial)}: {shortened(row['final_sha256'])} in trials.parquet, "
+                    f"{shortened(now)} in states"
                 )
     except (RunDirectoryError, KeyError, TypeError, AttributeError) as error:
         return Finding(name, False, f"cannot be read: {error}")
     if not count:
         return Finding(name, None, "none were kept")
-    return Finding(name, not wrong, some(wrong) or f"final_sha256 of the weights in states, {trials_of(count)}")
+    return Finding(
+        name, not wrong, some(wrong) or f"final_sha256 of the weights in states, {trials_of(count)}"
+    )
 
 
 def name_of(trial: Trial) -> str:

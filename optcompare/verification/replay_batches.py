@@ -20,12 +20,16 @@ from .retrain import shortened
 Row = Mapping[str, Any]
 KINDS = ("weights_sha256", "order_sha256", "batches_sha256")
 MOST_WORK, SAMPLES_LIKE_AN_EPOCH = 200_000, 1_500
-"""Epochs that are planned again by default, which takes about a quarter of a minute; so many samples take as long as one."""
+"""Epochs that are planned again by default, which takes about a quarter of a minute; so many samples take as
+long as one.
+"""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """After so many updates: samples, epochs begun, and ``batches_sha256`` of whole epochs, and of all batches."""
+    """After so many updates: samples, epochs begun, and ``batches_sha256`` of whole epochs, and of all
+    batches.
+    """
 
     samples: int
     epochs: int
@@ -42,13 +46,15 @@ def of_some_seeds(rows: Sequence[tuple[Trial, Any]], most: float) -> list[tuple[
         most: Epochs to plan again.
 
     Returns:
-        All trials of as many seeds as that allows, one at least. Which seeds come first is decided by the fingerprints of
-        the whole table, so that nobody can choose it while changing some of them.
+        All trials of as many seeds as that allows, one at least. Which seeds come first is decided by the
+        fingerprints of the whole table, so that nobody can choose it while changing some of them.
     """
     of_seed: dict[int, list[tuple[Trial, Any]]] = {}
     for trial, row in rows:
         of_seed.setdefault(trial.seed, []).append((trial, row))
-    table = hashlib.sha256("".join(f"{row[kind]}" for _, row in rows for kind in (*KINDS, "final_sha256")).encode())
+    table = hashlib.sha256(
+        "".join(f"{row[kind]}" for _, row in rows for kind in (*KINDS, "final_sha256")).encode()
+    )
     seeds = sorted(of_seed, key=lambda seed: hashlib.sha256(table.digest() + str(seed).encode()).digest())
     work, chosen = 0.0, list[tuple[Trial, Any]]()
     for seed in seeds:
@@ -91,7 +97,9 @@ def _of_seed(
         if row["weights_sha256"] != weights and (row["weights_sha256"] or row["status"] != "failed"):
             yield KINDS[0], trial, _versus(row[KINDS[0]], weights)
         most = _most_epochs(comparison, row, trainer.setup.workload.size, trainer.takes_closure(trial.arm))
-        order = orders.sha256(row["epochs_begun"]) if row["epochs_begun"] <= most else "more epochs than allowed"
+        order = (
+            orders.sha256(row["epochs_begun"]) if row["epochs_begun"] <= most else "more epochs than allowed"
+        )
         if row["order_sha256"] != order:
             yield KINDS[1], trial, _versus(row[KINDS[1]], order)
 
@@ -128,7 +136,9 @@ class _Orders:
 
 
 def _most_epochs(comparison: Comparison, row: Row, n: int, several: bool = False) -> float:
-    """Epochs that a trial can have begun, so that a forged number does not keep us for ever; ``several``: in one update."""
+    """Epochs that a trial can have begun, so that a forged number does not keep us for ever; ``several``: in
+    one update.
+    """
     if several and comparison.budget.unit == "updates":
         return float(row["samples"]) / n
     amount = comparison.budget.amount
@@ -137,7 +147,9 @@ def _most_epochs(comparison: Comparison, row: Row, n: int, several: bool = False
 
 
 def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, Planned | str]:
-    """What was planned by the time of each of these numbers of updates; a text: why it cannot be planned any more."""
+    """What was planned by the time of each of these numbers of updates; a text: why it cannot be planned any
+    more.
+    """
     found: dict[int, Planned | str] = {0: Planned(0, 0, "", "", "")}
     todo, made, samples, epoch, chain = sorted(set(wanted) - {0}), 0, 0, 0, b""
     while todo and epoch < most:
@@ -152,7 +164,11 @@ def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, 
             found[made + count] = Planned(
                 samples + plan.ends[count - 1], epoch, chain.hex(), after.hex(), plan.digest(after, 0).hex()
             )
-        made, samples, chain = made + len(plan.ends), samples + plan.ends[-1], plan.digest(chain, len(plan.ends))
+        made, samples, chain = (
+            made + len(plan.ends),
+            samples + plan.ends[-1],
+            plan.digest(chain, len(plan.ends)),
+        )
     return {**found, **dict.fromkeys(todo, "so many updates take more epochs than there were")}
 
 
@@ -164,8 +180,12 @@ def _unlike_batches(row: Row, plans: Mapping[int, Planned | str], comparison: Co
         return f"{row['updates']:,} updates take {plan.samples:,} samples, and it says {row['samples']:,}"
     ended = row["status"] in ("finished", "diverged")
     if not plan.epochs <= row["epochs_begun"] <= plan.epochs + (not ended):
-        return f"{row['updates']:,} updates lie in {plan.epochs:,} epochs, and it says {row['epochs_begun']:,}"
-    right = [plan.after] if ended else [plan.before, plan.after]  # stopped: up to the last epoch that was ended
+        return (
+            f"{row['updates']:,} updates lie in {plan.epochs:,} epochs, and it says {row['epochs_begun']:,}"
+        )
+    right = (
+        [plan.after] if ended else [plan.before, plan.after]
+    )  # stopped: up to the last epoch that was ended
     if comparison.budget.unit == "samples":
         right.append(plan.after_none)  # another epoch was planned, and not even its first batch fitted
     return "" if row["batches_sha256"] in right else _versus(row["batches_sha256"], right[0])

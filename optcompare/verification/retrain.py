@@ -1,4 +1,6 @@
-"""Trials that ended are trained again in the loop, and what comes out is compared with what a run directory holds."""
+"""Trials that ended are trained again in the loop, and what comes out is compared with what a run directory
+holds.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ from ..training.loop.trial import State
 from ..training.measurement.counters import Progress
 
 CHAOS = 10.0
-"""Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each initial
-weight carries the loop; in any case as far as an update may (``TOLERANCES``)."""
+"""Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each
+initial weight carries the loop; in any case as far as an update may (``TOLERANCES``).
+"""
 _OF_CLOCKS = ("seconds", "clock")
 
 Row = Mapping[str, Any]
@@ -51,9 +54,11 @@ class Ran:
 def compared(
     trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[[float], None]
 ) -> tuple[bool | None, str]:
-    """Trains the trial again; whether it ended alike (None: rounding alone decides that), and the evidence in words.
+    """Trains the trial again; whether it ended alike (None: rounding alone decides that), and the evidence in
+    words.
 
-    ``extended``: it may have been measured at the end of an earlier budget too; ``tick`` is told the share that is done.
+    ``extended``: it may have been measured at the end of an earlier budget too; ``tick`` is told the share
+    that is done.
     """
     lanes = saved.row["trainer"] != "loop"
     ran = _trained(trainer, saved, False, lambda share: tick(share / (2 if lanes else 1)))
@@ -62,7 +67,10 @@ def compared(
         moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
         near, said = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
         if wrong and _unlike(ran.progress, _row_of(moved.progress)):
-            return None, f"moved by one ulp it ends otherwise in the loop too, so nothing can be told: {wrong[0]}"
+            return (
+                None,
+                f"moved by one ulp it ends otherwise in the loop too, so nothing can be told: {wrong[0]}",
+            )
         if near is None and not wrong:
             return None, f"{said}: rounding alone decides where it ends, so nothing can be told"
         wrong += [said] if near is False else []
@@ -104,8 +112,13 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
         try:
             train(run, until, until)
         except RAISED as error:
-            run.progress.status, run.progress.reason = "failed", why(error, saved.trial, again.setup.workload.size)
-        return Ran(run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()})
+            run.progress.status, run.progress.reason = (
+                "failed",
+                why(error, saved.trial, again.setup.workload.size),
+            )
+        return Ran(
+            run.progress, run.records, {name: value.cpu() for name, value in run.state()["model"].items()}
+        )
 
 
 def _row_of(progress: Progress) -> Row:
@@ -132,7 +145,8 @@ def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> 
         for name, value in record.items():
             if name not in _OF_CLOCKS and not _same(before.get(name), value):
                 return [
-                    f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and {value!r} now"
+                    f"at update {record['update']}, {name} is {before.get(name)!r} in the records, and "
+                    f"{value!r} now"
                 ]
     return []
 
@@ -162,10 +176,11 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool |
 
 
 def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
-    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training (|a - b| / b where b is larger);
-    infinite where the marks differ.
+    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training (|a - b| / b where b is
+    larger); infinite where the marks differ.
 
-    Rounding moves what a model puts out, and thereby a small loss less than a large one, but more than in proportion.
+    Rounding moves what a model puts out, and thereby a small loss less than a large one, but more than in
+    proportion.
     """
     if [row["update"] for row in one] != [row["update"] for row in other]:
         return math.inf
@@ -175,7 +190,9 @@ def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
             if name not in b or _same(a[name], b[name]):
                 continue
             size = max(abs(a[name]), abs(b[name]))
-            first = other[0]["train_loss" if name == "test_loss" else name]  # the test set is not measured there
+            first = other[0][
+                "train_loss" if name == "test_loss" else name
+            ]  # the test set is not measured there
             scale = max(size, math.sqrt(size) * math.sqrt(abs(first)))
             far = abs(a[name] - b[name]) / scale if scale else math.inf
             worst = max(worst, far if math.isfinite(far) else math.inf)

@@ -40,7 +40,7 @@ from .recompute import (
     some,
     trials_as_asked,
     trials_of,
-)  # fmt: skip
+)
 from .replay_batches import KINDS, MOST_WORK, adaptive, of_some_seeds, unlike
 from .retrain import Saved, compared, shortened
 
@@ -55,14 +55,14 @@ def verify(
 ) -> Iterator[Finding]:
     """Each check as soon as it is made; ``trials``: how many to train again, ``plugins``: further ones.
 
-    Initial weights, orders and batches are computed again for all trials of as many seeds as take about a quarter of a
-    minute, or of all with ``trials=None``, which also trains all of them again.
-    ``advanced`` is told of the trials that are planned or trained again: how many are done, of how many, and the share of
-    the work. ``seconds``: how long training again may take in all, by the times that the run noted; trials that would take
-    longer are left out.
-    Plugins and files that the run names are loaded, as they are to resume it, where this user named them before, among
-    ``plugins``, or says so by ``trust``; see :mod:`optcompare.storage.trusted_code`.
-    Raises :class:`OptcompareError` where there is no run, or a plugin that it names cannot or must not be loaded.
+    Initial weights, orders and batches are computed again for all trials of as many seeds as take about a
+    quarter of a minute, or of all with ``trials=None``, which also trains all of them again. ``advanced`` is
+    told of the trials that are planned or trained again: how many are done, of how many, and the share of the
+    work. ``seconds``: how long training again may take in all, by the times that the run noted; trials that
+    would take longer are left out. Plugins and files that the run names are loaded, as they are to resume it,
+    where this user named them before, among ``plugins``, or says so by ``trust``; see
+    :mod:`optcompare.storage.trusted_code`. Raises :class:`OptcompareError` where there is no run, or a plugin
+    that it names cannot or must not be loaded.
     """
     about = run_dir.read_json(directory)
     comparison, environment = _claimed(directory, about)
@@ -73,9 +73,15 @@ def verify(
 
 
 def _findings(
-    directory: Path, about: Row, comparison: Comparison, environment: Row, registry: Registry, trials: int | None,
-    seconds: float, advanced: Callable[[int, int, float], None],
-) -> Iterator[Finding]:  # fmt: skip
+    directory: Path,
+    about: Row,
+    comparison: Comparison,
+    environment: Row,
+    registry: Registry,
+    trials: int | None,
+    seconds: float,
+    advanced: Callable[[int, int, float], None],
+) -> Iterator[Finding]:
     yield _files(directory, about)
     try:
         result = ResultTables.read(directory)
@@ -96,11 +102,19 @@ def _findings(
     absent = _absent_device(comparison)
     on_cpu = dataclasses.replace(setup, comparison=dataclasses.replace(comparison, device="cpu"))
     trainer = LoopTrainer(on_cpu if absent else setup)
-    yield from _fingerprints(trainer, rows if trials is None else of_some_seeds(rows, MOST_WORK), len(rows), advanced)
+    yield from _fingerprints(
+        trainer, rows if trials is None else of_some_seeds(rows, MOST_WORK), len(rows), advanced
+    )
     ended = _in_turn(rows)
     sample = _affordable(ended, trials, seconds)
     if absent or not sample:
-        none = "none was asked for" if trials == 0 else _too_long(ended, seconds) if ended else "no trial has ended"
+        none = (
+            "none was asked for"
+            if trials == 0
+            else _too_long(ended, seconds)
+            if ended
+            else "no trial has ended"
+        )
         yield Finding("trained again", None, absent or none)
         return
     yield from _trained_again(trainer, sample, result, directory, advanced)
@@ -123,14 +137,22 @@ def _files(directory: Path, about: Row) -> Finding:
             name, False, f"{run_dir.COMPARISON} notes no SHA-256 of them, as this version does for every run"
         )
     if files is None:
-        return Finding(name, None, "no SHA-256 of them was noted, since the run did not come to its end, or is older")
+        return Finding(
+            name, None, "no SHA-256 of them was noted, since the run did not come to its end, or is older"
+        )
     if not isinstance(files, dict) or not files:
         return Finding(name, False, f"{run_dir.COMPARISON} lists none")
-    wrong = [f"{each} {found}" for each, sha256 in files.items() if (found := _unlike_file(directory, each, sha256))]
+    wrong = [
+        f"{each} {found}"
+        for each, sha256 in files.items()
+        if (found := _unlike_file(directory, each, sha256))
+    ]
     changed = looks_changed(directory, about.get("looks"))
     wrong += [changed] if changed else []
     named = ", ".join([*files, *([LOOKS] if about.get("looks") else [])])
-    return Finding(name, not wrong, "; ".join(wrong) or f"{named}: the SHA-256 that {run_dir.COMPARISON} notes")
+    return Finding(
+        name, not wrong, "; ".join(wrong) or f"{named}: the SHA-256 that {run_dir.COMPARISON} notes"
+    )
 
 
 def _unlike_file(directory: Path, name: str, sha256: Any) -> str:
@@ -154,7 +176,9 @@ def _setup(registry: Registry, comparison: Comparison) -> tuple[Setup | None, st
         return None, str(error)
 
 
-def _environment(registry: Registry, setup: Setup | None, comparison: Comparison, then: Row, missing: str) -> Finding:
+def _environment(
+    registry: Registry, setup: Setup | None, comparison: Comparison, then: Row, missing: str
+) -> Finding:
     device = _absent_device(comparison)
     where = resolve_device("cpu" if device else comparison.device)
     splits = other_splits(setup.workload, comparison.split_seeds) if setup else ()
@@ -206,17 +230,23 @@ def _fingerprints(
     for name, kind, said in zip(("initial weights", "sample order", "batches"), KINDS, alike, strict=True):
         found = [f"{name_of(trial)}: {what}" for each, trial, what in wrong if each == kind]
         adapts = (
-            f"; those of {', '.join(free)} follow from the training, and are checked by training again" if free else ""
+            f"; those of {', '.join(free)} follow from the training, and are checked by training again"
+            if free
+            else ""
         )
         if kind == KINDS[2]:
             nothing = None if not planned else not found
-            yield Finding(name, nothing, (some(found) or (said if planned else "none can be planned")) + adapts)
+            yield Finding(
+                name, nothing, (some(found) or (said if planned else "none can be planned")) + adapts
+            )
         else:
             yield Finding(name, not found, some(found) or said)
 
 
 def _in_turn(rows: Rows) -> list[tuple[Trial, Row]]:
-    """Trials that ended, from every arm in turn, of the report and of tuning; in an order that fingerprints decide."""
+    """Trials that ended, from every arm in turn, of the report and of tuning; in an order that fingerprints
+    decide.
+    """
     groups: dict[str, dict[str, list[tuple[Trial, Row]]]] = {"report": {}, "tune": {}}
     for trial, row in sorted(
         rows, key=lambda one: hashlib.sha256(f"{key_of(one[0])} {one[1]['final_sha256']}".encode()).digest()
@@ -241,19 +271,27 @@ def _affordable(ended: Rows, most: int | None, seconds: float) -> list[tuple[Tri
 
 
 def _cost(row: Row) -> float:
-    """The seconds of a trial in the loop; one of lanes is trained twice, the second time from moved weights."""
+    """The seconds of a trial in the loop; one of lanes is trained twice, the second time from moved
+    weights.
+    """
     return float(row["train_seconds"] + row["measure_seconds"]) * (1 if row["trainer"] == "loop" else 2)
 
 
 def _too_long(ended: Rows, seconds: float) -> str:
     least = min(_cost(row) for _, row in ended)
-    return f"each trial would take longer than {duration(seconds)}, the shortest about {duration(least)} (--trials 1)"
+    return (
+        f"each trial would take longer than {duration(seconds)}, the shortest about {duration(least)} "
+        "(--trials 1)"
+    )
 
 
 def _trained_again(
-    trainer: LoopTrainer, sample: Rows, result: ResultTables, directory: Path,
+    trainer: LoopTrainer,
+    sample: Rows,
+    result: ResultTables,
+    directory: Path,
     advanced: Callable[[int, int, float], None],
-) -> Iterator[Finding]:  # fmt: skip
+) -> Iterator[Finding]:
     key = run_key(result.records.columns)
     records = result.records.groupby(key, sort=False).indices
     states = _states(directory, sample)
@@ -261,7 +299,10 @@ def _trained_again(
     for number, (trial, row) in enumerate(sample):
         identity = (trial.phase, trial.arm.label, trial.arm.lr, trial.seed, trial.repeat)
         places = records.get(identity[: len(key)], ())
-        mine = [{str(k): v for k, v in one.items()} for one in result.records.iloc[list(places)].to_dict("records")]
+        mine = [
+            {str(k): v for k, v in one.items()}
+            for one in result.records.iloc[list(places)].to_dict("records")
+        ]
         before, whole = sum(work[:number]), sum(work)
 
         def tick(share: float, number: int = number, before: int = before, whole: int = whole) -> None:
@@ -273,7 +314,9 @@ def _trained_again(
             held, said = compared(trainer, saved, "earlier" in result.environment, tick)
         except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             held, said = False, explain(error)
-        yield Finding(f"trained again: {name_of(trial)}", held, f"{said} ({_TRAINERS.get(row['trainer'], '?')})")
+        yield Finding(
+            f"trained again: {name_of(trial)}", held, f"{said} ({_TRAINERS.get(row['trainer'], '?')})"
+        )
 
 
 def _states(directory: Path, sample: Rows) -> dict[str, State]:

@@ -19,10 +19,11 @@ class GradNorm(Diagnostic):
 
 @dataclass
 class GradCosine(Diagnostic):
-    """The cosine between the last update's batch gradient and ∇L, both at the weights w_(u-1) that it set out from.
+    """The cosine between the last update's batch gradient and ∇L, both at the weights w_(u-1) that it set out
+    from.
 
-    Both are in eval mode, so that it tells of the choice of samples alone: 1 for a full batch. nan at update 0, and where
-    one of the two is 0.
+    Both are in eval mode, so that it tells of the choice of samples alone: 1 for a full batch. nan at update
+    0, and where one of the two is 0.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("grad_cosine",)

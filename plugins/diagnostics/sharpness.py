@@ -14,12 +14,12 @@ _DENSE = 32
 
 @dataclass
 class Sharpness(Diagnostic):
-    """The largest eigenvalue of ∇²L(w_u), L the mean loss of all training samples in eval mode: gradient descent is stable
-    below lr = 2/sharpness.
+    """The largest eigenvalue of ∇²L(w_u), L the mean loss of all training samples in eval mode: gradient
+    descent is stable below lr = 2/sharpness.
 
-    The algebraically largest, by Lanczos iteration on Hessian-vector products to a relative accuracy of `tol`, in at most
-    `products` of them; up to 32 weights, from the whole Hessian. Each product costs about two passes over the data. nan
-    where the iteration does not get that far.
+    The algebraically largest, by Lanczos iteration on Hessian-vector products to a relative accuracy of
+    `tol`, in at most `products` of them; up to 32 weights, from the whole Hessian. Each product costs about
+    two passes over the data. nan where the iteration does not get that far.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("sharpness",)

@@ -29,12 +29,16 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 def processes(demand: Demand, address: str) -> Processes:
     """N processes of this machine, made anew by spawning; one that dies is replaced."""
     if address:
-        raise ComparisonError(f"executor processes takes no address, got '{address}'; say how many with --jobs")
+        raise ComparisonError(
+            f"executor processes takes no address, got '{address}'; say how many with --jobs"
+        )
     return Processes(demand.jobs or max(1, (os.cpu_count() or 1) // demand.threads), _devices(demand.device))
 
 
 def _devices(device: str) -> list[str]:
-    """What each CUDA device is called in CUDA_VISIBLE_DEVICES; empty where a task need not choose among several."""
+    """What each CUDA device is called in CUDA_VISIBLE_DEVICES; empty where a task need not choose among
+    several.
+    """
     if device != "cuda":
         return []
     import torch
@@ -83,7 +87,8 @@ class _Slot:
     def submit(self, task: Callable[[], Any]) -> Future[Any]:
         if self._context.unguarded:
             raise ComparisonError(
-                "a process for jobs ran the script again, which calls optcompare when it is imported; put what the script "
+                "a process for jobs ran the script again, which calls optcompare when it is imported; put "
+                "what the script "
                 "does under if __name__ == '__main__':"
             )
         if self._pool is None:
@@ -149,7 +154,9 @@ class _Context(SpawnContext):
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that is made meanwhile hears no Ctrl-C, from its very beginning: the first process decides what it means."""
+    """A process that is made meanwhile hears no Ctrl-C, from its very beginning: the first process decides
+    what it means.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -161,8 +168,9 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _begin(device: str | None) -> None:
-    """In a new process: it sees one CUDA device, can be terminated again, hears no Ctrl-C, and ends when the one that made
-    it does."""
+    """In a new process: it sees one CUDA device, can be terminated again, hears no Ctrl-C, and ends when the
+    one that made it does.
+    """
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when CUDA is first used, which is later
     for number in _SIGNALS - {signal.SIGTERM}:  # they reach all processes of a terminal

@@ -19,9 +19,13 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 
 
 def cluster(demand: Demand, address: str) -> Cluster:
-    """A Ray cluster: ``ray`` starts one on this machine or joins the one in RAY_ADDRESS, ``ray:ADDRESS`` joins that."""
+    """A Ray cluster: ``ray`` starts one on this machine or joins the one in RAY_ADDRESS, ``ray:ADDRESS``
+    joins that.
+    """
     if demand.device.startswith("cuda:"):
-        raise ComparisonError(f"executor ray chooses each task's GPU itself; give --device cuda, not {demand.device}")
+        raise ComparisonError(
+            f"executor ray chooses each task's GPU itself; give --device cuda, not {demand.device}"
+        )
     try:
         import ray
     except ImportError as error:
@@ -30,7 +34,9 @@ def cluster(demand: Demand, address: str) -> Cluster:
     if begun:
         _refuse_silence(address)
         try:
-            ray.init(address=address or None, log_to_driver=False, logging_level="error", include_dashboard=False)
+            ray.init(
+                address=address or None, log_to_driver=False, logging_level="error", include_dashboard=False
+            )
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = f" at {address}" if address else ""
             raise ComparisonError(f"there is no Ray cluster{where}: {str(error).splitlines()[0]}") from error
@@ -49,7 +55,9 @@ def _refuse_silence(address: str) -> None:
 
 
 class Cluster(Executor):
-    """Hands functions to Ray, with the CPUs and GPUs that each needs; what is retried, and where, is Ray's own."""
+    """Hands functions to Ray, with the CPUs and GPUs that each needs; what is retried, and where, is Ray's
+    own.
+    """
 
     def __init__(self, ray: Any, demand: Demand, begun: bool) -> None:
         self._ray, self._begun = ray, begun
@@ -57,7 +65,9 @@ class Cluster(Executor):
         self._functions: dict[Callable[..., Any], Any] = {}
         there = ray.cluster_resources()
         room = min(
-            int(there.get("CPU", 0)) // demand.threads, *([int(there.get("GPU", 0))] if demand.gpus else []), 10**6
+            int(there.get("CPU", 0)) // demand.threads,
+            *([int(there.get("GPU", 0))] if demand.gpus else []),
+            10**6,
         )
         self.jobs = demand.jobs or max(1, room)
 

@@ -39,7 +39,8 @@ def muon(
     for name, weight in model.named_parameters():
         if weight.requires_grad and weight.ndim != 2:
             raise ComparisonError(
-                f"optimizer muon orthogonalises matrices, and parameter '{name}' has shape {list(weight.shape)}; "
+                f"optimizer muon orthogonalises matrices, and parameter '{name}' has shape "
+                f"{list(weight.shape)}; "
                 "use it with a model whose trainable parameters all have two dimensions, or use adamw"
             )
     weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -59,10 +60,11 @@ def lbfgs(
     history_size: int = 100,
     line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe",
 ) -> torch.optim.Optimizer:
-    """Limited-memory BFGS, for full batches: an update is up to max_iter iterations, each of one pass over the data or more.
+    """Limited-memory BFGS, for full batches: an update is up to max_iter iterations, each of one pass over
+    the data or more.
 
-    Five iterations, in place of torch's 20, so that curves have points enough; the history goes on from update to update,
-    and an update costs one pass more than its iterations.
+    Five iterations, in place of torch's 20, so that curves have points enough; the history goes on from
+    update to update, and an update costs one pass more than its iterations.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return torch.optim.LBFGS(
@@ -72,7 +74,9 @@ def lbfgs(
 
 def sparseadam(model: nn.Module, *, lr: float = 1e-3) -> torch.optim.Optimizer:
     """Not available: it takes sparse gradients only."""
-    raise ComparisonError("optimizer sparseadam takes sparse gradients only, and these models' are dense; use adam")
+    raise ComparisonError(
+        "optimizer sparseadam takes sparse gradients only, and these models' are dense; use adam"
+    )
 
 
 @hookimpl

@@ -12,12 +12,14 @@ from optcompare import Epoch, StepStats, Strategy
 
 @dataclass
 class Adapting(Strategy):
-    """Cuts the epoch's shared order into batches whose size each update may change, from ``batch_size`` up to N.
+    """Cuts the epoch's shared order into batches whose size each update may change, from ``batch_size`` up to
+    N.
 
-    A subclass says what it measures in an update, and what batch size the averages of that propose. The averages are
-    exponential, of numerators and denominators apart (a mean of ratios of noisy numbers would be far off), corrected for
-    their start, and count each sample alike, so that small and noisy batches fade as larger ones come. One update shall
-    not decide: a batch is at most twice the one before. The short batch at an epoch's end is trained on and not measured.
+    A subclass says what it measures in an update, and what batch size the averages of that propose. The
+    averages are exponential, of numerators and denominators apart (a mean of ratios of noisy numbers would be
+    far off), corrected for their start, and count each sample alike, so that small and noisy batches fade as
+    larger ones come. One update shall not decide: a batch is at most twice the one before. The short batch at
+    an epoch's end is trained on and not measured.
     """
 
     adaptive: ClassVar[bool] = True
@@ -32,7 +34,9 @@ class Adapting(Strategy):
 
     def __post_init__(self) -> None:
         if self.batch_size < 2:
-            raise ValueError(f"batch_size must be at least 2, got {self.batch_size}: a single sample has no variance")
+            raise ValueError(
+                f"batch_size must be at least 2, got {self.batch_size}: a single sample has no variance"
+            )
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay must lie between 0 and 1, and below 1, got {self.decay}")
 

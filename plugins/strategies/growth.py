@@ -13,8 +13,8 @@ from optcompare import Epoch, Strategy, hookimpl
 class Growth(Strategy):
     """Batches of B·factor^k samples once k of the epochs `at` have begun (the first epoch is 0), at most N.
 
-    To first order a step of SGD adds noise of variance ∝ lr/B, so that B·5 does what lr/5 does, in fewer updates
-    (Smith et al. 2018, arXiv 1711.00489).
+    To first order a step of SGD adds noise of variance ∝ lr/B, so that B·5 does what lr/5 does, in fewer
+    updates (Smith et al. 2018, arXiv 1711.00489).
     """
 
     batch_size: int = 32

@@ -12,7 +12,9 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class MiniBatch(Strategy):
-    """Batches of B samples, ⌈N/B⌉ updates an epoch; the tail is its own batch, or merged into the one before."""
+    """Batches of B samples, ⌈N/B⌉ updates an epoch; the tail is its own batch, or merged into the one
+    before.
+    """
 
     positional: ClassVar[bool] = True
     batch_size: int = 32

@@ -12,8 +12,8 @@ from .adapting import Testing, ratio, signal, variance
 class NormTest(Testing):
     """Grows the batch until E|ḡ - G|² ≤ θ²|G|²: B = ⌈trΣ̂/(θ²|G|²̂)⌉ (Byrd et al. 2012).
 
-    With |ḡ|², which holds trΣ/B of noise, in the place of |G|²̂ = |ḡ|² - trΣ̂/B the test would ask for about B/θ²
-    wherever noise dominates, whatever the truth. Averages forget with `decay` an update.
+    With |ḡ|², which holds trΣ/B of noise, in the place of |G|²̂ = |ḡ|² - trΣ̂/B the test would ask for about
+    B/θ² wherever noise dominates, whatever the truth. Averages forget with `decay` an update.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("sample_grad_norms", "grad_norm")

@@ -1,4 +1,6 @@
-"""Sampling with replacement: what most theory of stochastic gradient descent assumes, and hardly anybody runs."""
+"""Sampling with replacement: what most theory of stochastic gradient descent assumes, and hardly anybody
+runs.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +14,9 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class Replacement(Strategy):
-    """Batches of B samples, each drawn from all N with equal chance; N draws an epoch, which miss about 37% of the samples."""
+    """Batches of B samples, each drawn from all N with equal chance; N draws an epoch, which miss about 37%
+    of the samples.
+    """
 
     coverage: ClassVar[Literal["once", "free"]] = "free"
     batch_size: int = 32

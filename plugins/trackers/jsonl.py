@@ -27,10 +27,14 @@ class JsonLines(Tracker):
     def __init__(self, address: str, directory: Path | None) -> None:
         super().__init__(address, directory)
         if address:
-            raise ComparisonError(f"tracker jsonl takes no address, got '{address}'; it writes to standard output")
+            raise ComparisonError(
+                f"tracker jsonl takes no address, got '{address}'; it writes to standard output"
+            )
 
     def run_started(self, comparison: Comparison) -> None:
-        self._say("run_started", comparison=comparison.to_json(), directory=self.directory and str(self.directory))
+        self._say(
+            "run_started", comparison=comparison.to_json(), directory=self.directory and str(self.directory)
+        )
 
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
         self._say("measured", **record)
@@ -44,7 +48,9 @@ class JsonLines(Tracker):
         self._say("run_finished", status=result.status, verdict=verdict, fair=held, summary=summary)
 
     def _say(self, event: str, **values: Any) -> None:
-        print(json.dumps({"event": event, **_plain(values)}, ensure_ascii=False, allow_nan=False, default=str))
+        print(
+            json.dumps({"event": event, **_plain(values)}, ensure_ascii=False, allow_nan=False, default=str)
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -32,22 +32,28 @@ def optcompare_trackers() -> dict[str, type[Tracker]]:
 
 
 class MLflow(Tracker):
-    """Runs in an MLflow store: ``mlflow`` in MLflow's own choice, ``mlflow:sqlite:///runs/mlflow.db`` or a server in that.
+    """Runs in an MLflow store: ``mlflow`` in MLflow's own choice, ``mlflow:sqlite:///runs/mlflow.db`` or a
+    server in that.
 
-    A parent run for the comparison, and nested in it a run for each trial, with metrics over training samples.
+    A parent run for the comparison, and nested in it a run for each trial, with metrics over training
+    samples.
     """
 
     def __init__(self, address: str, directory: Path | None) -> None:
         super().__init__(address, directory)
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven take minutes
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # a run calls nobody whom it was not asked to call
+        os.environ.setdefault(
+            "MLFLOW_DISABLE_TELEMETRY", "true"
+        )  # a run calls nobody whom it was not asked to call
         try:
             from mlflow import MlflowClient
             from mlflow.entities import Metric, Param, RunTag
             from mlflow.exceptions import MlflowException
         except ImportError as error:
-            raise ComparisonError('tracker mlflow needs the extra: pip install "optcompare[mlflow]"') from error
+            raise ComparisonError(
+                'tracker mlflow needs the extra: pip install "optcompare[mlflow]"'
+            ) from error
         if address.startswith("sqlite:///"):
             Path(address.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         self._metric, self._param, self._tag = Metric, Param, RunTag
@@ -55,7 +61,9 @@ class MLflow(Tracker):
             self._client: MlflowClient = MlflowClient(tracking_uri=address or None)
             self._client.search_experiments(max_results=1)  # makes the store's tables, which takes seconds
         except MlflowException as error:
-            raise ComparisonError(f"tracker mlflow cannot use {address}: {str(error).splitlines()[0]}") from error
+            raise ComparisonError(
+                f"tracker mlflow cannot use {address}: {str(error).splitlines()[0]}"
+            ) from error
         self._parent = self._experiment = ""
         self._runs: dict[Trial, str] = {}
         self._waiting: dict[Trial, list[Metric]] = {}
@@ -66,10 +74,15 @@ class MLflow(Tracker):
         found = self._client.get_experiment_by_name(name)
         self._experiment = found.experiment_id if found else self._client.create_experiment(name)
         values = {
-            "workload": comparison.workload.label, "budget": comparison.budget, "seeds": len(comparison.seeds),
-            "device": comparison.device, "dtype": comparison.dtype, "threads": comparison.threads,
-            "arms": ", ".join(arm.label for arm in comparison.arms), "goal": comparison.goal,
-        }  # fmt: skip
+            "workload": comparison.workload.label,
+            "budget": comparison.budget,
+            "seeds": len(comparison.seeds),
+            "device": comparison.device,
+            "dtype": comparison.dtype,
+            "threads": comparison.threads,
+            "arms": ", ".join(arm.label for arm in comparison.arms),
+            "goal": comparison.goal,
+        }
         run_name = ", ".join(arm.label for arm in comparison.arms)
         self._parent = self._begin(run_name, values, {"optcompare.directory": str(self.directory or "")})
 
@@ -117,10 +130,16 @@ class MLflow(Tracker):
         if trial not in self._runs:
             arm = trial.arm
             values = {
-                "arm": arm.label, "strategy": arm.strategy.label, "optimizer": arm.optimizer.label, "lr": arm.lr,
-                "schedule": arm.schedule, "seed": trial.seed, "repeat": trial.repeat or None,
-                "phase": trial.phase, **arm.hyperparameters,
-            }  # fmt: skip
+                "arm": arm.label,
+                "strategy": arm.strategy.label,
+                "optimizer": arm.optimizer.label,
+                "lr": arm.lr,
+                "schedule": arm.schedule,
+                "seed": trial.seed,
+                "repeat": trial.repeat or None,
+                "phase": trial.phase,
+                **arm.hyperparameters,
+            }
             self._runs[trial] = self._begin(trial.name, values, {"mlflow.parentRunId": self._parent})
         return self._runs[trial]
 

@@ -25,7 +25,9 @@ NOT_CURVES = ("seed", "repeat", "split", "mark", "samples", "lr")
 
 
 class TensorBoard(Tracker):
-    """Curves in TensorBoard over training samples, in the run directory or, as ``tensorboard:LOGDIR``, elsewhere."""
+    """Curves in TensorBoard over training samples, in the run directory or, as ``tensorboard:LOGDIR``,
+    elsewhere.
+    """
 
     def __init__(self, address: str, directory: Path | None) -> None:
         super().__init__(address, directory)
@@ -36,7 +38,9 @@ class TensorBoard(Tracker):
                 'tracker tensorboard needs the extra: pip install "optcompare[tensorboard]"'
             ) from error
         if not address and directory is None:
-            raise ComparisonError("tracker tensorboard does not know where to write; give tensorboard:LOGDIR, or out=")
+            raise ComparisonError(
+                "tracker tensorboard does not know where to write; give tensorboard:LOGDIR, or out="
+            )
         self._make = SummaryWriter
         self._logs = Path(address) if address else directory / "tensorboard"  # type: ignore[operator]
         self._open: dict[Trial, SummaryWriter] = {}
@@ -57,7 +61,9 @@ class TensorBoard(Tracker):
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
         if outcome["status"] != "finished":
-            self._writer(trial).add_text("ended", f"{outcome['status']}: {outcome['reason']}", outcome["samples"])
+            self._writer(trial).add_text(
+                "ended", f"{outcome['status']}: {outcome['reason']}", outcome["samples"]
+            )
         if trial in self._open:
             self._open.pop(trial).close()
 
@@ -73,6 +79,8 @@ class TensorBoard(Tracker):
         if trial not in self._open:
             tuned = ("tune", f"lr={trial.arm.lr:.4g}") if trial.phase == "tune" else ("", "")
             repeat = f"-repeat-{trial.repeat}" if trial.repeat else ""
-            path = self._logs / tuned[0] / self._names[trial.arm.label] / tuned[1] / f"seed-{trial.seed}{repeat}"
+            path = (
+                self._logs / tuned[0] / self._names[trial.arm.label] / tuned[1] / f"seed-{trial.seed}{repeat}"
+            )
             self._open[trial] = self._make(str(path), flush_secs=10)
         return self._open[trial]

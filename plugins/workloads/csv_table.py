@@ -1,4 +1,6 @@
-"""CSV files as tables: read into memory, or converted to Parquet some rows at a time, with the same numbers."""
+"""CSV files as tables: read into memory, or converted to Parquet some rows at a time, with the same
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 
 
 class CsvTable:
-    """A CSV file, read into memory as pandas types it, with numbers and dates in other notations rewritten."""
+    """A CSV file, read into memory as pandas types it, with numbers and dates in other notations
+    rewritten.
+    """
 
     def __init__(self, file: Path, encoding: str, said: Said) -> None:
         import pandas as pd
@@ -37,7 +41,12 @@ class CsvTable:
         texts = pd.concat(csv.texts(reread)) if reread else frame
         for name, form in formats.items():
             frame[name] = rewritten(texts[name] if name in reread else frame[name], form)
-        self._frame, self.header, self.names, self.rows = frame, csv.dialect.header, csv.dialect.names, len(frame)
+        self._frame, self.header, self.names, self.rows = (
+            frame,
+            csv.dialect.header,
+            csv.dialect.names,
+            len(frame),
+        )
 
     def column(self, name: str) -> pd.Series[Any]:
         column: pd.Series[Any] = self._frame[name]
@@ -52,7 +61,8 @@ class CsvTable:
 def as_parquet(file: Path, target: Path, encoding: str, said: Said) -> list[str]:
     """Writes a CSV file's rows as Parquet, typed as if it had been read at once; returns its header line.
 
-    Three passes: whether a column holds numbers, truths or text is known at its end alone, and so is how it writes them.
+    Three passes: whether a column holds numbers, truths or text is known at its end alone, and so is how it
+    writes them.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,7 +127,9 @@ class _Csv:
 
 @dataclass
 class _Columns:
-    """What pandas takes each column for, whose cells are given in portions; ``points``: see :func:`_decimal_points`."""
+    """What pandas takes each column for, whose cells are given in portions; ``points``: see
+    :func:`_decimal_points`.
+    """
 
     kinds: dict[str, set[str]] = field(default_factory=dict)
     points: dict[str, set[bool]] = field(default_factory=dict)
@@ -131,9 +143,12 @@ class _Columns:
 
     @property
     def types(self) -> dict[str, str]:
-        """Where nothing is known, or all is of one kind, that is it; a mixture is text, as in a table read at once."""
+        """Where nothing is known, or all is of one kind, that is it; a mixture is text, as in a table read at
+        once.
+        """
         return {
-            name: next(iter(kinds or {"float64"})) if len(kinds) < 2 else "str" for name, kinds in self.kinds.items()
+            name: next(iter(kinds or {"float64"})) if len(kinds) < 2 else "str"
+            for name, kinds in self.kinds.items()
         }
 
     @property
@@ -142,7 +157,9 @@ class _Columns:
 
 
 def _formats(csv: _Csv, columns: _Columns, texts: Iterable[pd.DataFrame], said: Said) -> dict[str, Format]:
-    """How columns are to be rewritten, by their cells as text: of those that are text, and where points are in doubt."""
+    """How columns are to be rewritten, by their cells as text: of those that are text, and where points are
+    in doubt.
+    """
     dialect = csv.dialect
     seen: dict[str, TextEvidence] = {name: TextEvidence() for name in columns.texts}
     for frame in texts:
@@ -170,7 +187,9 @@ def _inferred(column: pd.Series[Any]) -> set[str]:
 
 
 def _decimal_points(column: pd.Series[Any]) -> set[bool]:
-    """True where a number must have been written with a decimal point, False where it can be 57.429 for 57429."""
+    """True where a number must have been written with a decimal point, False where it can be 57.429 for
+    57429.
+    """
     import numpy as np
 
     values = np.abs(column.dropna().to_numpy(float))
@@ -191,8 +210,9 @@ def _starts_with_points(dialect: Dialect, name: str) -> bool:
 
 @contextmanager
 def _one_line_errors(source: Source) -> Iterator[None]:
-    """Raises ``ValueError`` where a row has more values than the header has names, of which pandas only warns, and for
-    bytes that are not in the encoding, with their place."""
+    """Raises ``ValueError`` where a row has more values than the header has names, of which pandas only
+    warns, and for bytes that are not in the encoding, with their place.
+    """
     import pandas as pd
 
     with warnings.catch_warnings():

@@ -11,10 +11,16 @@ from typing import ClassVar, Literal
 from .number_formats import MISSING, SHARE
 
 Order = Literal["day.month.year", "month.day.year", "year.month.day"]
-_TIME = r"(?:[ T,]+(?:um )?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?[ ]?(?P<half>[AaPp]\.?[Mm]\.?)?)?"
-_DIGITS = re.compile(rf"(?P<a>\d{{1,4}})(?P<mark>[./-])[ ]?(?P<b>\d{{1,2}})(?P=mark)[ ]?(?P<c>\d{{1,4}}){_TIME}")
+_TIME = (
+    r"(?:[ T,]+(?:um )?(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?[ "
+    r"]?(?P<half>[AaPp]\.?[Mm]\.?)?)?"
+)
+_DIGITS = re.compile(
+    rf"(?P<a>\d{{1,4}})(?P<mark>[./-])[ ]?(?P<b>\d{{1,2}})(?P=mark)[ ]?(?P<c>\d{{1,4}}){_TIME}"
+)
 _NAMED = re.compile(
-    rf"(?:(?P<a>\d{{1,2}})\.?[ -]?(?P<name>[^\W\d_]{{3,9}})\.?[ ,-]*|(?P<name2>[^\W\d_]{{3,9}})\.?[ ](?P<a2>\d{{1,2}}),?[ ])"
+    rf"(?:(?P<a>\d{{1,2}})\.?[ -]?(?P<name>[^\W\d_]{{3,9}})\.?[ ,-]*|(?P<name2>[^\W\d_]{{3,9}})\.?[ "
+    rf"](?P<a2>\d{{1,2}}),?[ ])"
     rf"(?P<c>\d{{4}}|\d\d){_TIME}"
 )
 _ENGLISH = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -25,7 +31,9 @@ _PIVOT = 69  # two digits of a year below it are in this century, as strptime ha
 
 @dataclass
 class DateEvidence:
-    """What was seen in a column; ``first`` and ``second`` are sets of the first and second field's numbers."""
+    """What was seen in a column; ``first`` and ``second`` are sets of the first and second field's
+    numbers.
+    """
 
     known: int = 0
     dates: int = 0
@@ -39,7 +47,9 @@ class DateEvidence:
     telling: str = ""
 
     def add(self, texts: Iterable[str], known: int) -> None:
-        """Takes cells into account that are no numbers; ``known`` is how many cells there are with the numbers."""
+        """Takes cells into account that are no numbers; ``known`` is how many cells there are with the
+        numbers.
+        """
         self.known += known
         for text in texts:
             cell = text.strip()
@@ -79,7 +89,8 @@ class DateEvidence:
             return None
         if self.marks == {"."} or not self.first:
             return "day.month.year"
-        # Firsts of months, or days of a single month: the field that stays the same is the day if the other varies.
+        # Firsts of months, or days of a single month: the field that stays the same is the day if the other
+        # varies.
         if len(self.first) == 1 and self.first == {1} and len(self.second) > 1:
             return "day.month.year"
         if len(self.second) == 1 and self.second == {1} and len(self.first) > 1:
@@ -116,7 +127,8 @@ def decide_dates(name: str, seen: DateEvidence, elsewhere: Order | None) -> Date
         return DateVerdict()
     if seen.contradicts:
         return DateVerdict(
-            reason=f"it mixes dates of day/month and of month/day, such as {seen.telling}; write them as 2024-12-31"
+            reason=f"it mixes dates of day/month and of month/day, such as {seen.telling}; write them as "
+            "2024-12-31"
         )
     if seen.plain == seen.dates:
         return DateVerdict()

@@ -9,9 +9,11 @@ from optcompare import Workload, hookimpl
 
 
 def diabetes() -> Workload:
-    """442 patients, 10 measurements, the disease's progress in a year, by linear regression: mean squared error.
+    """442 patients, 10 measurements, the disease's progress in a year, by linear regression: mean squared
+    error.
 
-    Both are standardised; mae is in the score's own points, of which the training rows' standard deviation is 78.3.
+    Both are standardised; mae is in the score's own points, of which the training rows' standard deviation is
+    78.3.
     """
     return _on_split(0)
 
@@ -22,7 +24,9 @@ def _on_split(number: int) -> Workload:
     from sklearn.preprocessing import StandardScaler
 
     measured, progress = load_diabetes(return_X_y=True, scaled=False)
-    x, x_valid, y, y_valid = train_test_split(measured, progress.reshape(-1, 1), test_size=0.2, random_state=number)
+    x, x_valid, y, y_valid = train_test_split(
+        measured, progress.reshape(-1, 1), test_size=0.2, random_state=number
+    )
     inputs, target = StandardScaler().fit(x), StandardScaler().fit(y)
     points = float(target.scale_[0])
 

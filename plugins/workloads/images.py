@@ -29,9 +29,13 @@ class Files(NamedTuple):
 
 
 class Images(Dataset[tuple[Tensor, Tensor]]):
-    """Normalised images, read when they are asked for; ``flip``: each mirrored or not, by torch's generator."""
+    """Normalised images, read when they are asked for; ``flip``: each mirrored or not, by torch's
+    generator.
+    """
 
-    def __init__(self, files: Files, read: Callable[[Path], Tensor], scale: tuple[Tensor, Tensor], flip: bool) -> None:
+    def __init__(
+        self, files: Files, read: Callable[[Path], Tensor], scale: tuple[Tensor, Tensor], flip: bool
+    ) -> None:
         self.files, self.read, self.scale, self.flip = files, read, scale, flip
 
     def __len__(self) -> int:
@@ -44,13 +48,15 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
         return image, torch.tensor(self.files.labels[index])
 
 
-def images(path: Path, *, size: int = 32, gray: bool = False, valid: float = 0.2, flip: bool = False) -> Workload:
+def images(
+    path: Path, *, size: int = 32, gray: bool = False, valid: float = 0.2, flip: bool = False
+) -> Workload:
     """Images of your own, PATH/class/*.png or *.jpg, by three convolutions and a linear layer: cross-entropy.
 
-    PATH/train and PATH/valid are taken as they are; otherwise the share valid of each class is held out. Images are cut
-    to the middle square, of size × size pixels, and normalised by the mean and scale of each channel in training. They
-    are held in memory if they take less than an eighth of it. flip=true mirrors a training image or not, drawn for
-    each seed, epoch and image.
+    PATH/train and PATH/valid are taken as they are; otherwise the share valid of each class is held out.
+    Images are cut to the middle square, of size × size pixels, and normalised by the mean and scale of each
+    channel in training. They are held in memory if they take less than an eighth of it. flip=true mirrors a
+    training image or not, drawn for each seed, epoch and image.
     """
     return _workload(path, size, gray, valid, flip, 0)
 
@@ -62,7 +68,9 @@ def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, numbe
     if not 0 < valid < 1:
         raise _wrong(f"valid is the share of images held out, between 0 and 1; got {valid}")
     if not root.is_dir():
-        raise _wrong(f"{path} {'is a file' if root.exists() else 'does not exist'}; give a folder of folders of images")
+        raise _wrong(
+            f"{path} {'is a file' if root.exists() else 'does not exist'}; give a folder of folders of images"
+        )
     notes: list[str] = []
     classes, train, held_out = _files(root, valid, number, notes)
     reader = _Reader(size, gray)
@@ -71,7 +79,8 @@ def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, numbe
     lazy = 4 * pixels * _SHARE_IN_MEMORY > _memory()
     notes.insert(
         0,
-        f"images: {len(train.paths)} training and {len(held_out.paths)} validation images of {len(classes)} classes: "
+        f"images: {len(train.paths)} training and {len(held_out.paths)} validation images of {len(classes)} "
+        "classes: "
         f"{_listed(classes)}",
     )
     if lazy:
@@ -91,7 +100,9 @@ def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, numbe
 
 
 def cnn(channels: int, size: int, classes: int) -> nn.Module:
-    """[B, C, S, S] to scores [B, classes]; strides instead of pooling, whose gradient is not deterministic on CUDA."""
+    """[B, C, S, S] to scores [B, classes]; strides instead of pooling, whose gradient is not deterministic on
+    CUDA.
+    """
     side = math.ceil(size / 4)
     return nn.Sequential(
         nn.Conv2d(channels, 16, 3, padding=1),  # (B, 16, S, S)
@@ -136,22 +147,32 @@ def _files(root: Path, share: float, number: int, notes: list[str]) -> tuple[lis
     """The names of the classes, the files to train on and those held out."""
     given = root / "train"
     folder = given if given.is_dir() else root
-    classes = [each.name for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")]
+    classes = [
+        each.name for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")
+    ]
     if not classes:
         raise _wrong(f"{folder} holds no folders; put the images of each class into a folder of its own")
     found = _of_classes(folder, classes)
     if not found.paths:
-        raise _wrong(f"there are no images in the folders of {folder}; images end in {', '.join(sorted(ENDINGS))}")
+        raise _wrong(
+            f"there are no images in the folders of {folder}; images end in {', '.join(sorted(ENDINGS))}"
+        )
     empty = [name for number, name in enumerate(classes) if number not in found.labels]
     if empty:
-        raise _wrong(f"there are no images of {_listed(empty)} in {folder}; fill these folders or take them out")
+        raise _wrong(
+            f"there are no images of {_listed(empty)} in {folder}; fill these folders or take them out"
+        )
     if len(classes) < 2:
         raise _wrong(f"{folder} holds one class alone, {classes[0]}; at least two are needed to tell apart")
     if _is_split(root):
         held_out = _of_classes(root / "valid", classes)
-        strange = sorted(each.name for each in (root / "valid").iterdir() if each.is_dir() and each.name not in classes)
+        strange = sorted(
+            each.name for each in (root / "valid").iterdir() if each.is_dir() and each.name not in classes
+        )
         if strange or not held_out.paths:
-            what = f"holds classes that are not trained on: {_listed(strange)}" if strange else "holds no images"
+            what = (
+                f"holds classes that are not trained on: {_listed(strange)}" if strange else "holds no images"
+            )
             raise _wrong(f"{root / 'valid'} {what}; its folders must be those of {given}")
         return classes, found, held_out
     return classes, *_split(found, share, classes, number, notes)
@@ -167,7 +188,9 @@ def _of_classes(folder: Path, classes: list[str]) -> Files:
     return Files([path for path, _ in pairs], [number for _, number in pairs])
 
 
-def _split(files: Files, share: float, classes: list[str], number: int, notes: list[str]) -> tuple[Files, Files]:
+def _split(
+    files: Files, share: float, classes: list[str], number: int, notes: list[str]
+) -> tuple[Files, Files]:
     """Fixed by its number, and stratified by class where each has two images at least."""
     from sklearn.model_selection import train_test_split
 
@@ -177,7 +200,9 @@ def _split(files: Files, share: float, classes: list[str], number: int, notes: l
         raise _wrong(f"valid={share} of {count} images leaves none to train on; make it smaller")
     alike = least > 1 and min(count, len(files.paths) - count) >= len(classes)
     if not alike:
-        notes.append("images: some classes are too rare to be held out in proportion: images are drawn at random")
+        notes.append(
+            "images: some classes are too rare to be held out in proportion: images are drawn at random"
+        )
     labels = files.labels if alike else None
     parts = train_test_split(range(len(files.paths)), test_size=count, stratify=labels, random_state=number)
     train, held_out = (
@@ -205,7 +230,9 @@ def _normalised(picture: Tensor, scale: tuple[Tensor, Tensor]) -> Tensor:
     return (picture.float() / 255 - mean) / deviation
 
 
-def _tensors(files: Files, read: Callable[[Path], Tensor], scale: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _tensors(
+    files: Files, read: Callable[[Path], Tensor], scale: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
     return torch.stack([_normalised(read(path), scale) for path in files.paths]), torch.tensor(files.labels)
 
 

@@ -1,11 +1,14 @@
-"""One cell that holds a number as people write it: its sign, its affixes, and what its points and commas can mean."""
+"""One cell that holds a number as people write it: its sign, its affixes, and what its points and commas can
+mean.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# One notation for what looks alike: spaces, minus signs, apostrophes, and the wide digits and signs of East Asian text.
+# One notation for what looks alike: spaces, minus signs, apostrophes, and the wide digits and signs of East
+# Asian text.
 _ALIKE: dict[int, str] = {0xFF01 + place: chr(0x21 + place) for place in range(94)}
 _ALIKE |= dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u3000\u200a\t"), " ")
 _ALIKE |= dict.fromkeys(map(ord, "\u2212\u2013\u2012\u2010\u2011\ufe63"), "-")
@@ -36,8 +39,8 @@ _GROUPED = re.compile(r"[1-9]\d{0,2}(?:(?P<mark>[.,' ])\d{3})(?:(?P=mark)\d{3})*
 class Form:
     """How a number is written.
 
-    ``decimal`` and ``thousands`` are the signs that are sure; ``either`` is one that can be both, as in 1,234.
-    ``affix`` is a unit, a currency or a percent sign, '' for none; a zero may go without.
+    ``decimal`` and ``thousands`` are the signs that are sure; ``either`` is one that can be both, as in
+    1,234. ``affix`` is a unit, a currency or a percent sign, '' for none; a zero may go without.
     """
 
     decimal: str = ""
@@ -52,7 +55,9 @@ class Form:
     @property
     def is_plain(self) -> bool:
         """Whether it is a number for every program, read with a decimal point."""
-        return not (self.decimal == "," or self.thousands or self.either == "," or self.affix or self.is_special)
+        return not (
+            self.decimal == "," or self.thousands or self.either == "," or self.affix or self.is_special
+        )
 
     @property
     def is_special(self) -> bool:
@@ -69,7 +74,9 @@ class Number:
     power: str
 
     def plain(self, decimals: str) -> str:
-        """It as a program writes it; ``decimals`` are the signs that are decimal where they could be thousands."""
+        """It as a program writes it; ``decimals`` are the signs that are decimal where they could be
+        thousands.
+        """
         form, body = self.form, self.body
         mark = form.decimal or (form.either if form.either in decimals else "")
         whole, _, rest = body.rpartition(mark) if mark else (body, "", "")
@@ -97,7 +104,9 @@ def number(text: str) -> Number | None:
         return None
     negative = "()" if any(opens) else "-" if match["minus"] else ""
     affix = " ".join(filter(None, (match["before"], unit)))
-    unusual = alike != text.strip(" ") or bool(match["sign"] and alike[1] == " ") or alike.endswith(("-", ","))
+    unusual = (
+        alike != text.strip(" ") or bool(match["sign"] and alike[1] == " ") or alike.endswith(("-", ","))
+    )
     form = Form(
         *marks,
         affix=affix,
@@ -110,7 +119,9 @@ def number(text: str) -> Number | None:
 
 
 def _marks(body: str) -> tuple[str, str, str] | None:
-    """The sure decimal sign, the sure thousands sign, and one that can be either; None where they make no number."""
+    """The sure decimal sign, the sure thousands sign, and one that can be either; None where they make no
+    number.
+    """
     found = [character for character in body if not character.isdigit()]
     kinds = list(dict.fromkeys(found))
     if not kinds:

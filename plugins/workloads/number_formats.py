@@ -10,7 +10,27 @@ from dataclasses import dataclass, field
 from .number_cells import Form, Number, number
 
 MISSING = frozenset(
-    {"", "?", "-", "--", "–", "—", ".", "..", "...", "*", "**", "x", "X", "na", "n.a.", "n. a.", "N.A.", "n/a", "NA"}
+    {
+        "",
+        "?",
+        "-",
+        "--",
+        "–",
+        "—",
+        ".",
+        "..",
+        "...",
+        "*",
+        "**",
+        "x",
+        "X",
+        "na",
+        "n.a.",
+        "n. a.",
+        "N.A.",
+        "n/a",
+        "NA",
+    }
     | {"nan", "NaN", "none", "None", "null", "NULL", "k.A.", "k. A.", "missing", "unknown"}
 )
 SHARE = 0.9
@@ -89,7 +109,9 @@ class NumberEvidence:
             return set()
         other = {",": ".", ".": ","}
         sure = {form.decimal for form in self.forms if form.decimal}
-        return sure | {other[form.thousands] for form in self.forms if form.thousands in other and not form.decimal}
+        return sure | {
+            other[form.thousands] for form in self.forms if form.thousands in other and not form.decimal
+        }
 
 
 @dataclass(frozen=True)
@@ -110,7 +132,9 @@ class NumberFormat:
         if self.bare and self.decimals == "," and not self.thousands:
             return [text.replace(",", ".") for text in texts]
         if self.bare and len(self.decimals) == 1:
-            remove = str.maketrans({**dict.fromkeys(self.thousands), ",": "." if self.decimals == "," else None})
+            remove = str.maketrans(
+                {**dict.fromkeys(self.thousands), ",": "." if self.decimals == "," else None}
+            )
             return [text.translate(remove) for text in texts]
         return [self._plain(text) for text in texts]
 
@@ -123,7 +147,9 @@ class NumberFormat:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done with a column: a format to read it in, a note, or a reason why it is left as text."""
+    """What is to be done with a column: a format to read it in, a note, or a reason why it is left as
+    text.
+    """
 
     format: NumberFormat | None = None
     note: str = ""
@@ -142,9 +168,13 @@ def decide(name: str, seen: NumberEvidence, elsewhere: set[str], separator: str)
     own, either = seen.decimals, {form.either for form in forms if form.either}
     grouped = {form.thousands for form in forms if form.thousands}
     if len(own) > 1 and (either or grouped):
-        return Verdict(reason=f"it mixes decimal commas and decimal points ({_examples(seen, own)}); write one of them")
+        return Verdict(
+            reason=f"it mixes decimal commas and decimal points ({_examples(seen, own)}); write one of them"
+        )
     if not own and len(either) > 1:
-        return Verdict(reason=f"it holds both {_two_ways(seen)}, and nothing says which sign is the decimal one")
+        return Verdict(
+            reason=f"it holds both {_two_ways(seen)}, and nothing says which sign is the decimal one"
+        )
     decimals, open_question = _decimals(own, either, elsewhere, separator)
     if all(form.is_plain for form in forms) and (not either or decimals == "."):
         return Verdict(note=_note(name, seen, forms, affix, decimals, True) if open_question else "")
@@ -171,7 +201,8 @@ def _decimals(own: set[str], either: set[str], elsewhere: set[str], separator: s
     (sign,) = either
     if len(elsewhere) == 1:
         return next(iter(elsewhere)), False
-    # Semicolons come from spreadsheets with decimal commas; without any hint, a comma elsewhere is that of 1,234.
+    # Semicolons come from spreadsheets with decimal commas; without any hint, a comma elsewhere is that of
+    # 1,234.
     return ("," if sign == "," and separator == ";" else "."), True
 
 
@@ -186,34 +217,47 @@ def _affix(seen: NumberEvidence) -> tuple[str, str]:
         return "", ""
     most = units[0]
     examples = {form.affix: seen.first[form] for form in reversed(seen.forms)}
-    if counts[most] + counts[""] < SHARE * counts.total() or (len(units) > 1 and counts[most] < SHARE * counts.total()):
+    if counts[most] + counts[""] < SHARE * counts.total() or (
+        len(units) > 1 and counts[most] < SHARE * counts.total()
+    ):
         return (
             "",
-            f"it holds numbers with different units ({_quoted(examples[unit] for unit in units[:3])}); convert them to one",
+            f"it holds numbers with different units ({_quoted(examples[unit] for unit in units[:3])}); "
+            "convert them to one",
         )
     if counts[""] >= SHARE * counts.total():
         return "", ""
     if counts[""] > counts[most]:
         return (
             "",
-            f"it holds numbers with a unit and more without one ({examples[most]}, {examples['']}); write it or leave it out",
+            f"it holds numbers with a unit and more without one ({examples[most]}, {examples['']}); write "
+            "it or leave it out",
         )
     if most.strip(" $€£¥.") in _MULTIPLES and counts[""]:
         return (
             "",
-            f"it mixes numbers in {most} and plain ones ({examples[most]}, {examples['']}); write all in the same way",
+            f"it mixes numbers in {most} and plain ones ({examples[most]}, {examples['']}); write all in "
+            "the same way",
         )
     if most in ("%", "‰") and counts[""]:
-        return "", f"it mixes percentages and plain numbers ({examples[most]}, {examples['']}); write one of them"
+        return (
+            "",
+            f"it mixes percentages and plain numbers ({examples[most]}, {examples['']}); write one of them",
+        )
     return most, ""
 
 
-def _note(name: str, seen: NumberEvidence, forms: list[Form], affix: str, decimals: str, guessed: bool) -> str:
+def _note(
+    name: str, seen: NumberEvidence, forms: list[Form], affix: str, decimals: str, guessed: bool
+) -> str:
     examples = _examples_of(seen, forms, decimals)
     plain = [read.plain(decimals) for example in examples if (read := number(example))]
     margin = any(form.margin for form in forms)
     bare = sum(seen.counts[form] for form in forms if affix and not form.affix and not form.zero)
-    note = f"'{name}' holds {_noun(affix, margin)} such as {' and '.join(examples)}, read as {' and '.join(plain)}"
+    note = (
+        f"'{name}' holds {_noun(affix, margin)} such as {' and '.join(examples)}, read as "
+        f"{' and '.join(plain)}"
+    )
     if margin:
         note += " without the margin"
     if bare:
@@ -254,7 +298,9 @@ def _examples_of(seen: NumberEvidence, forms: list[Form], decimals: str) -> list
 
 
 def _examples(seen: NumberEvidence, signs: set[str]) -> str:
-    found = [next((seen.first[form] for form in seen.forms if form.decimal == sign), "") for sign in sorted(signs)]
+    found = [
+        next((seen.first[form] for form in seen.forms if form.decimal == sign), "") for sign in sorted(signs)
+    ]
     return ", ".join(filter(None, found))
 
 
@@ -280,4 +326,6 @@ def _what_text_holds(seen: NumberEvidence) -> str:
             return f"it holds {some}{what}, which are not read as numbers"
     if 2 * numbers < seen.known or not numbers or any(form.affix for form in seen.forms):
         return ""
-    return f"{numbers} of its {seen.known} cells are numbers, and others such as '{seen.first[None]}' are none"
+    return (
+        f"{numbers} of its {seen.known} cells are numbers, and others such as '{seen.first[None]}' are none"
+    )

@@ -24,7 +24,9 @@ def quadratic(h: tuple[float, ...] = (1.0, 0.1), n: int = 64, noise: float = 1.0
     ½Σ h w² + ½ noise² Σ h.
     """
     if n < 2 or not h or min(h) <= 0 or noise < 0:
-        raise WorkloadError(f"workload quadratic: give n ≥ 2, noise ≥ 0, positive h; got n={n}, noise={noise}, h={h}")
+        raise WorkloadError(
+            f"workload quadratic: give n ≥ 2, noise ≥ 0, positive h; got n={n}, noise={noise}, h={h}"
+        )
     points = torch.randn(n, len(h), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     points = noise * (points - points.mean(0)) / points.std(0, correction=0)
     curvature = torch.tensor(h, dtype=torch.float64)

@@ -15,9 +15,13 @@ from torch import Tensor, nn
 from optcompare import Workload, WorkloadError, hookimpl
 
 SYMBOLS = "\n" + string.printable[:95]
-"""What the model knows: letters, digits, punctuation and the space; a tab is four spaces, all else is one more symbol."""
+"""What the model knows: letters, digits, punctuation and the space; a tab is four spaces, all else is one
+more symbol.
+"""
 VOCABULARY = len(SYMBOLS) + 1
-_CODES = bytes.maketrans(bytes(range(256)), bytes(SYMBOLS.find(chr(byte)) % VOCABULARY for byte in range(256)))
+_CODES = bytes.maketrans(
+    bytes(range(256)), bytes(SYMBOLS.find(chr(byte)) % VOCABULARY for byte in range(256))
+)
 _VALID_EVERY = 10
 
 
@@ -26,10 +30,16 @@ def stdlib_text(
 ) -> Workload:
     """The next character of Python's standard library, by a small causal transformer: cross-entropy in nats.
 
-    The first characters of its modules in alphabetical order, in blocks of context; every tenth block is held out.
-    bits is the loss in bits a character. The text is that of your Python, by its version.
+    The first characters of its modules in alphabetical order, in blocks of context; every tenth block is held
+    out. bits is the loss in bits a character. The text is that of your Python, by its version.
     """
-    settings = {"characters": characters, "context": context, "width": width, "layers": layers, "heads": heads}
+    settings = {
+        "characters": characters,
+        "context": context,
+        "width": width,
+        "layers": layers,
+        "heads": heads,
+    }
     for name, value in settings.items():
         if value < 1:
             raise WorkloadError(f"workload stdlib-text: {name} must be at least 1, got {value}")
@@ -39,7 +49,8 @@ def stdlib_text(
     count = (len(codes) - 1) // context
     if count < 2:
         raise WorkloadError(
-            f"workload stdlib-text: {len(codes)} characters are {count} block{'s' if count != 1 else ''} of context={context}; "
+            f"workload stdlib-text: {len(codes)} characters are {count} block{'s' if count != 1 else ''} of "
+            f"context={context}; "
             "two are needed at least, so give more characters"
         )
     x, y = (codes[shift : shift + count * context].reshape(count, context) for shift in (0, 1))
@@ -55,7 +66,8 @@ def stdlib_text(
         epochs=5,
         batch_size=32,
         notes=(
-            f"stdlib-text: {len(codes):,} characters of Python {platform.python_version()}'s standard library, SHA-256 "
+            f"stdlib-text: {len(codes):,} characters of Python {platform.python_version()}'s standard "
+            "library, SHA-256 "
             f"{text_sha256[:12]}; another version has another text",
         ),
     )
@@ -77,8 +89,9 @@ def bits(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
 
 
 class Transformer(nn.Module):
-    """Character codes int64[B, T] to scores [B, T, V] of the next: blocks with their norms before them (Radford et al.
-    2019), learned places."""
+    """Character codes int64[B, T] to scores [B, T, V] of the next: blocks with their norms before them
+    (Radford et al. 2019), learned places.
+    """
 
     def __init__(self, context: int, width: int, layers: int, heads: int) -> None:
         super().__init__()
@@ -131,7 +144,9 @@ def _text(characters: int) -> tuple[Tensor, str]:
         missing -= len(parts[-1])
     data = b"".join(parts)
     if not data:
-        raise WorkloadError(f"workload stdlib-text: there are no source files in {root}; this Python came without them")
+        raise WorkloadError(
+            f"workload stdlib-text: there are no source files in {root}; this Python came without them"
+        )
     codes = torch.frombuffer(bytearray(data.translate(_CODES)), dtype=torch.uint8).to(torch.int64)
     return codes, hashlib.sha256(data).hexdigest()
 

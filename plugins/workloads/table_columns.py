@@ -1,4 +1,6 @@
-"""What a table's columns are, and how each becomes inputs: decided on whole columns, applied to any of their rows."""
+"""What a table's columns are, and how each becomes inputs: decided on whole columns, applied to any of their
+rows.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 Kind = Literal["number", "date", "text"]
 MOST_CATEGORIES = 100
 _EXACT, _CLOSE = 2**53, 1e-6
-"""The largest whole number up to which a float64 holds all; a spread, relative to numbers beyond it, that rounding hurts."""
+"""The largest whole number up to which a float64 holds all; a spread, relative to numbers beyond it, that
+rounding hurts.
+"""
 
 
 @dataclass
@@ -59,14 +63,18 @@ def kind_of(column: pd.Series[Any], said: Said) -> Kind:
         spread = float(numbers.max()) - float(numbers.min())
         if (most := float(numbers.abs().max())) > _EXACT and spread < _CLOSE * most:
             said.note(
-                f"'{column.name}' holds numbers above 2^53, whose units are rounded; subtract what is common to all"
+                f"'{column.name}' holds numbers above 2^53, whose units are rounded; subtract what is "
+                "common to all"
             )
         return "number"
     dates = pd.to_datetime(known, errors="coerce", format="ISO8601", utc=True)
     if dates.count() < enough or not dates.count():
         return "text"
     odd = listed(known[dates.isna()].unique())
-    said.note(f"'{column.name}' holds dates, taken as a number of days{f'; {odd} is taken as missing' if odd else ''}")
+    said.note(
+        f"'{column.name}' holds dates, taken as a number of "
+        f"days{f'; {odd} is taken as missing' if odd else ''}"
+    )
     return "date"
 
 
@@ -122,7 +130,9 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Categories:
-    """One input for each category, one for missing cells and one for all other categories, where training has them."""
+    """One input for each category, one for missing cells and one for all other categories, where training has
+    them.
+    """
 
     order: ClassVar[int] = 1
     name: str
@@ -171,7 +181,10 @@ def fitted(kind: Kind, column: pd.Series[Any], said: Said) -> Encoding | None:
     say_alike(name, column, said)
     missing = bool(known < len(values))
     if missing:
-        said.note(f"'{name}' is missing in {len(values) - known} of {len(values)} training rows, taken as a category")
+        said.note(
+            f"'{name}' is missing in {len(values) - known} of {len(values)} training rows, taken as a "
+            "category"
+        )
     counts = values.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     others = kinds + missing > MOST_CATEGORIES
     if others:
@@ -186,14 +199,17 @@ def say_alike(name: str, column: pd.Series[Any], said: Said) -> None:
     bare = sorted({text.strip() for text in written} - {""})
     spaced = [text for text in written if text != text.strip() and text.strip() in written]
     if spaced:
-        said.note(f"spaces at the ends of cells do not count in '{name}': '{spaced[0]}' is '{spaced[0].strip()}'")
+        said.note(
+            f"spaces at the ends of cells do not count in '{name}': '{spaced[0]}' is '{spaced[0].strip()}'"
+        )
     groups: dict[str, list[str]] = {}
     for text in bare:
         groups.setdefault(" ".join(text.casefold().split()), []).append(f"'{text}'")
     alike = [" and ".join(group) for group in groups.values() if len(group) > 1]
     if alike:
         said.note(
-            f"'{name}' has categories that differ in case or spaces alone: {listed(alike)}; they are taken as different, "
+            f"'{name}' has categories that differ in case or spaces alone: {listed(alike)}; they are taken "
+            "as different, "
             "so write them alike if they are the same"
         )
 

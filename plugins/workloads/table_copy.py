@@ -26,8 +26,8 @@ Make = Callable[[Path, Allocate], tuple[Facts, dict[str, Tensor]]]
 def copy_of(
     file: Path, store: Path, settings: tuple[object, ...], make: Make, said: Said
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """The tensors of ``make(folder, allocate)``, in files under ``store``; made where there are none of this very file, by
-    its path, size and time of change, with these settings. ``folder`` is for temporary files.
+    """The tensors of ``make(folder, allocate)``, in files under ``store``; made where there are none of this
+    very file, by its path, size and time of change, with these settings. ``folder`` is for temporary files.
 
     They appear at once or not at all, and whoever comes second takes the first one's.
     """
@@ -40,7 +40,10 @@ def copy_of(
     facts, tensors = _opened(folder, said)
     size = sum(tensor.nbytes for tensor in tensors.values())
     when = "made before" if there else "made now, for this run and later ones"
-    said.notes[:] = [*facts.notes, f"{said.kind}: read from a copy on disk, {folder} ({_bytes(size)}), {when}"]
+    said.notes[:] = [
+        *facts.notes,
+        f"{said.kind}: read from a copy on disk, {folder} ({_bytes(size)}), {when}",
+    ]
     return facts, tensors
 
 
@@ -58,7 +61,9 @@ def _made(folder: Path, make: Make, said: Said) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise said.wrong(f"no copy of the table can be kept in {folder.parent}: {error}; give store=PATH") from error
+        raise said.wrong(
+            f"no copy of the table can be kept in {folder.parent}: {error}; give store=PATH"
+        ) from error
     try:
         done = work / "done"
         done.mkdir()
@@ -82,12 +87,16 @@ def _opened(folder: Path, said: Said) -> tuple[Facts, dict[str, Tensor]]:
         facts = Facts(**held)
         tensors = {name: _mapped(folder / name, *form) for name, form in facts.parts().items()}
     except (OSError, ValueError, TypeError) as error:
-        raise said.wrong(f"the copy of the table in {folder} is damaged ({error}); delete that directory") from error
+        raise said.wrong(
+            f"the copy of the table in {folder} is damaged ({error}); delete that directory"
+        ) from error
     return facts, tensors
 
 
 def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Said) -> Tensor:
-    """A file of zeros of that size, whose room on the disk is taken: writing to a mapped file cannot fail later."""
+    """A file of zeros of that size, whose room on the disk is taken: writing to a mapped file cannot fail
+    later.
+    """
     size = torch.Size(shape).numel() * dtype.itemsize
     try:
         with path.open("wb") as file:
@@ -98,7 +107,8 @@ def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Sai
     except OSError as error:
         free = _bytes(shutil.disk_usage(path.parent).free)
         raise said.wrong(
-            f"a copy of the table takes {_bytes(size)} in {path.parents[2]}, where {free} are free ({error.strerror}); "
+            f"a copy of the table takes {_bytes(size)} in {path.parents[2]}, where {free} are free "
+            f"({error.strerror}); "
             "give store=PATH"
         ) from error
     return _mapped(path, shape, dtype)
@@ -107,7 +117,9 @@ def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Sai
 def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     count = torch.Size(shape).numel()
     if path.stat().st_size != count * dtype.itemsize:
-        raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes instead of {count * dtype.itemsize:,}")
+        raise ValueError(
+            f"{path.name} has {path.stat().st_size:,} bytes instead of {count * dtype.itemsize:,}"
+        )
     return torch.from_file(str(path), shared=True, size=count, dtype=dtype).reshape(shape)
 
 

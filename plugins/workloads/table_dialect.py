@@ -1,4 +1,6 @@
-"""How a CSV file cuts its lines into cells: the separator, the lines above the header, and the names of the columns."""
+"""How a CSV file cuts its lines into cells: the separator, the lines above the header, and the names of the
+columns.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,13 @@ class _Cut:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        return self.alike, self.fits_header, round(self.clean, 2), self.width, -_SEPARATORS.find(self.separator)
+        return (
+            self.alike,
+            self.fits_header,
+            round(self.clean, 2),
+            self.width,
+            -_SEPARATORS.find(self.separator),
+        )
 
 
 def dialect_of(source: Source) -> Dialect:
@@ -106,7 +114,9 @@ def _names(written: Iterable[str]) -> list[str]:
 
 
 def _best(cuts: list[_Cut]) -> _Cut:
-    """The separator that cuts the rows alike into several cells; where two do, the header decides, then the cells."""
+    """The separator that cuts the rows alike into several cells; where two do, the header decides, then the
+    cells.
+    """
     several = [cut for cut in cuts if cut.width > 1]
     if several:
         return max(several, key=lambda cut: cut.rank)
@@ -121,7 +131,9 @@ def _cut(text: str, whole: bool, separator: str) -> _Cut:
     of_width = [row for row in rows if len(row) == width]
     cells = [cell for row in of_width for cell in row]
     others = [other for other in _SEPARATORS if other != separator]
-    clean = sum(not any(other in cell for other in others) or bool(_NUMERIC.fullmatch(cell)) for cell in cells)
+    clean = sum(
+        not any(other in cell for other in others) or bool(_NUMERIC.fullmatch(cell)) for cell in cells
+    )
     if width == header + 1 and all(row[-1] == "" for row in of_width):
         width = header  # each row ends in a separator
     alike = len(of_width) >= _ALIKE * len(rows)

@@ -43,7 +43,9 @@ def batch_rows(columns: int) -> int:
 
 
 class ParquetTable:
-    """A Parquet file, of which a column, or some rows, are in memory at a time; ``header``: where it was a CSV file."""
+    """A Parquet file, of which a column, or some rows, are in memory at a time; ``header``: where it was a
+    CSV file.
+    """
 
     def __init__(self, file: Path, header: Sequence[str] = ()) -> None:
         import pyarrow as pa
@@ -52,10 +54,15 @@ class ParquetTable:
         # Buffered ahead, all rows would be in memory at the end.
         self._file = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
         fields = list(self._file.schema_arrow)
-        self.header, self.rows = list(header) or [field.name for field in fields], self._file.metadata.num_rows
+        self.header, self.rows = (
+            list(header) or [field.name for field in fields],
+            self._file.metadata.num_rows,
+        )
         kinds = {field.name: field.type for field in fields}
         self.nested = {
-            name: str(kind) for name, kind in kinds.items() if pa.types.is_nested(kind) or pa.types.is_binary(kind)
+            name: str(kind)
+            for name, kind in kinds.items()
+            if pa.types.is_nested(kind) or pa.types.is_binary(kind)
         }
         self.names = [name for name in kinds if name not in self.nested and not name.startswith(_INDEX)]
 
@@ -86,11 +93,15 @@ def checked(table: Table, file: Path, wanted: str, said: Said) -> str:
         what = _headless(header, said) or "; rename all but one of them"
         raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'{what}")
     for name in dict.fromkeys(name for name in header if name and header.count(name) > 1):
-        said.note(f"{header.count(name)} columns are called '{name}', and all are used; the second as '{name}.1'")
+        said.note(
+            f"{header.count(name)} columns are called '{name}', and all are used; the second as '{name}.1'"
+        )
     if y not in table.names:
         raise said.wrong(f"{file} has {_no_column(header, y, said)}")
     if not table.rows:
-        raise said.wrong(f"{file} has {'a header line and no rows below it' if said.kind == 'csv' else 'no rows'}")
+        raise said.wrong(
+            f"{file} has {'a header line and no rows below it' if said.kind == 'csv' else 'no rows'}"
+        )
     for name, held in getattr(table, "nested", {}).items():
         said.note(f"'{name}' is left out: it holds {held}")
     return y
@@ -121,7 +132,8 @@ def unreadable(kind: str, file: Path, error: Exception, said: Said) -> Exception
     what, why = "CSV table" if kind == "csv" else "Parquet file", " ".join(str(error).split())
     if cut := _ODD_ROW.search(why):
         why = (
-            f"line {cut[2]} has {cut[3]} fields, those above it {cut[1]}; quote a cell that holds the separator, or remove what "
+            f"line {cut[2]} has {cut[3]} fields, those above it {cut[1]}; quote a cell that holds the "
+            "separator, or remove what "
             "is too much"
         )
     return said.wrong(f"{file} is no {what}: {why}")
@@ -132,6 +144,8 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     held = {
-        name: dtype.categories.dtype for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)
+        name: dtype.categories.dtype
+        for name, dtype in frame.dtypes.items()
+        if isinstance(dtype, pd.CategoricalDtype)
     }
     return frame.astype({name: object if dtype.kind in "iub" else dtype for name, dtype in held.items()})

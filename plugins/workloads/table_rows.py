@@ -27,8 +27,8 @@ _UNNAMED = "Unnamed: "
 class Facts:
     """What else is to be known of the tensors of a table.
 
-    ``classes``: 0 where numbers are predicted, of which ``mean`` and ``scale`` are those of the training rows; ``power``: mean
-    and largest ‖x‖² + 1 of a training row; ``tested``: rows of the test set.
+    ``classes``: 0 where numbers are predicted, of which ``mean`` and ``scale`` are those of the training
+    rows; ``power``: mean and largest ‖x‖² + 1 of a training row; ``tested``: rows of the test set.
     """
 
     rows: int
@@ -55,7 +55,9 @@ class Facts:
 
 @dataclass(frozen=True)
 class Shares:
-    """What of a table's rows is held out for validation, and for the test set; ``number``: of several such splits."""
+    """What of a table's rows is held out for validation, and for the test set; ``number``: of several such
+    splits.
+    """
 
     valid: float
     test: float = 0.0
@@ -65,10 +67,11 @@ class Shares:
 def tensors_of(
     table: Table, y: str, task: Task, shares: Shares, said: Said, allocate: Allocate
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """Fills tensors made by ``allocate(name, shape, dtype)``: train.x, train.y and, if rows are held out, valid.x, valid.y,
-    test.x and test.y.
+    """Fills tensors made by ``allocate(name, shape, dtype)``: train.x, train.y and, if rows are held out,
+    valid.x, valid.y, test.x and test.y.
 
-    A column at a time is held to decide what it is and to scale it, then some rows at a time to write them in their order.
+    A column at a time is held to decide what it is and to scale it, then some rows at a time to write them in
+    their order.
     """
     target = _target(table, y, said)
     known = target.index.to_numpy()
@@ -79,9 +82,15 @@ def tensors_of(
     answers, classes, mean, scale = _answers(target, train, classify, said)
     inputs = tuple(name for encoding in encodings for name in encoding.inputs)
     counts = f"{len(train)} training and {len(held_out)} validation rows"
-    counts = f"{len(train)} training, {len(held_out)} validation and {len(tested)} test rows" if len(tested) else counts
+    counts = (
+        f"{len(train)} training, {len(held_out)} validation and {len(tested)} test rows"
+        if len(tested)
+        else counts
+    )
     said.notes.insert(0, f"{said.kind}: {counts}, {len(inputs)} inputs")
-    facts = Facts(len(train), len(held_out), inputs, classes, mean, scale, (0.0, 0.0), tuple(said.notes), len(tested))
+    facts = Facts(
+        len(train), len(held_out), inputs, classes, mean, scale, (0.0, 0.0), tuple(said.notes), len(tested)
+    )
     tensors = {name: allocate(name, *form) for name, form in facts.parts().items()}
     parts = {"train": train, "valid": held_out, "test": tested}
     for part, rows in parts.items():
@@ -121,7 +130,8 @@ def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
     if task == "classification" and rows < 2 * kinds:
         if reason := said.reasons.get(str(y.name)):
             raise said.wrong(
-                f"y = '{y.name}' is read as text, not numbers: {reason}; rewrite it as plain numbers, or choose another column"
+                f"y = '{y.name}' is read as text, not numbers: {reason}; rewrite it as plain numbers, or "
+                "choose another column"
             )
         raise said.wrong(
             f"y = '{y.name}' has {kinds} distinct values in {rows} rows, too many to be classes; "
@@ -131,7 +141,9 @@ def _classifies(y: pd.Series[Any], task: Task, said: Said) -> bool:
         say_alike(str(y.name), y, said)
     other = "regression" if task == "classification" else "classification"
     change = "" if kind == "text" else f" (task={other} to change)"
-    values = f"{kinds} distinct values" if task == "regression" else f"the classes {listed(sorted(y.unique()))}"
+    values = (
+        f"{kinds} distinct values" if task == "regression" else f"the classes {listed(sorted(y.unique()))}"
+    )
     said.note(f"y = '{y.name}' is {kind} with {values}: {task}{change}")
     return task == "classification"
 
@@ -143,7 +155,10 @@ def _split(y: pd.Series[Any], classify: bool, shares: Shares, said: Said) -> tup
     """
     import numpy as np
 
-    rows, counts = np.arange(len(y)), {name: math.ceil(getattr(shares, name) * len(y)) for name in ("valid", "test")}
+    rows, counts = (
+        np.arange(len(y)),
+        {name: math.ceil(getattr(shares, name) * len(y)) for name in ("valid", "test")},
+    )
     if len(y) < FEWEST_TO_SPLIT:
         said.note(f"{len(y)} rows are too few to hold some out for validation")
         return rows, rows[:0], rows[:0]
@@ -151,7 +166,9 @@ def _split(y: pd.Series[Any], classify: bool, shares: Shares, said: Said) -> tup
         given = f"valid={shares.valid}" + (f" and test={shares.test}" if shares.test else "")
         raise said.wrong(f"{given} of {len(y)} rows leaves none to train on; make it smaller")
     rows, tested = _held_out(y, rows, counts["test"], classify, shares.number, "test", said)
-    train, held_out = _held_out(y.iloc[rows], rows, counts["valid"], classify, shares.number, "validation", said)
+    train, held_out = _held_out(
+        y.iloc[rows], rows, counts["valid"], classify, shares.number, "validation", said
+    )
     return train, held_out, tested
 
 
@@ -173,13 +190,19 @@ def _held_out(
 
 
 def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list[Encoding]:
-    """How the columns worth using become inputs, numbers first; ``known``: rows that have a y, ``train``: of these."""
+    """How the columns worth using become inputs, numbers first; ``known``: rows that have a y, ``train``: of
+    these.
+    """
     found: list[Encoding] = []
     before = len(said.notes)
     for name in table.names:
         if name.startswith(_UNNAMED):
             empty = table.column(name).isna().all()
-            why = "it has neither a name nor values" if empty else "a column without a name mostly numbers the rows"
+            why = (
+                "it has neither a name nor values"
+                if empty
+                else "a column without a name mostly numbers the rows"
+            )
             said.note(f"'{name}' is left out: {why}")
         elif name != y:
             column = table.column(name)
@@ -198,14 +221,18 @@ def _answers(y: pd.Series[Any], train: Any, classify: bool, said: Said) -> tuple
         return torch.from_numpy(codes), len(classes), 0.0, 1.0
     values = y.to_numpy(float)
     mean, scale = float(values[train].mean()), float(values[train].std()) or 1.0
-    said.note(f"the loss is in units of y's variance, mae in y's own (training rows: {mean:.4g} ± {scale:.4g})")
+    said.note(
+        f"the loss is in units of y's variance, mae in y's own (training rows: {mean:.4g} ± {scale:.4g})"
+    )
     return torch.tensor((values - mean) / scale, dtype=torch.float32).reshape(-1, 1), 0, mean, scale
 
 
 def _write(
     table: Table, encodings: Sequence[Encoding], parts: Mapping[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[float, float]:
-    """Writes x of the parts, given by their rows, in the table's order; returns the power of :class:`Facts`."""
+    """Writes x of the parts, given by their rows, in the table's order; returns the power of
+    :class:`Facts`.
+    """
     import numpy as np
 
     begin, total, largest = 0, 0.0, 0.0

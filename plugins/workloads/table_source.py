@@ -70,7 +70,9 @@ class Source:
             yield stream
 
     def head(self) -> tuple[str, bool]:
-        """The beginning of the text, and whether that is all of it; raises ``ValueError`` for another encoding."""
+        """The beginning of the text, and whether that is all of it; raises ``ValueError`` for another
+        encoding.
+        """
         with (self.unpack or _plain)(self.file) as stream:
             start = stream.read(_HEAD)
             whole = len(start) < _HEAD
@@ -93,7 +95,10 @@ class Source:
 
 
 def source_of(file: Path, encoding: str) -> Source:
-    """How to read a file; raises ``ValueError`` with the true cause where it is no text. A byte order mark decides."""
+    """How to read a file; raises ``ValueError`` with the true cause where it is no text.
+
+    A byte order mark decides.
+    """
     try:
         "a".encode(encoding)
     except LookupError:
@@ -162,11 +167,15 @@ def _refuse_other_text(start: bytes, encoding: str) -> None:
         pairs = len(start) // 2 or 1
         little, big = start[1::2].count(0) > 0.4 * pairs, start[::2].count(0) > 0.4 * pairs
         if little != big:
-            raise ValueError(f"it seems to be UTF-16 without its mark; give encoding=utf-16-{'le' if little else 'be'}")
+            raise ValueError(
+                f"it seems to be UTF-16 without its mark; give encoding=utf-16-{'le' if little else 'be'}"
+            )
         raise ValueError("it holds zero bytes, as binary files do; save the table as CSV")
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise ValueError("it is a web page or XML (was an error page saved in its place?); download or export the CSV")
+        raise ValueError(
+            "it is a web page or XML (was an error page saved in its place?); download or export the CSV"
+        )
     if text.startswith((b'{"', b"[{", b"[[")):
         raise ValueError("it is JSON; read it with pandas.read_json and save it with to_csv")
 

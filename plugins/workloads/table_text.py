@@ -1,4 +1,6 @@
-"""The columns of a file that are text at first sight: numbers and dates in other notations are found and rewritten."""
+"""The columns of a file that are text at first sight: numbers and dates in other notations are found and
+rewritten.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class TextEvidence:
 Format = NumberFormat | DateFormat
 
 
-def formats_of(seen: Mapping[str, TextEvidence], sure: set[str], separator: str, said: Said) -> dict[str, Format]:
+def formats_of(
+    seen: Mapping[str, TextEvidence], sure: set[str], separator: str, said: Said
+) -> dict[str, Format]:
     """How columns are to be rewritten; what that means is said.
 
     ``sure``: the decimal signs of the columns that are not in ``seen``.
@@ -72,7 +76,9 @@ def rewritten(column: pd.Series[Any], form: Format) -> pd.Series[Any]:
 
 
 def _order(seen: Mapping[str, TextEvidence], signs: set[str], separator: str) -> Order | None:
-    """The order of day and month that the file's other dates have, else the one that goes with its decimal signs."""
+    """The order of day and month that the file's other dates have, else the one that goes with its decimal
+    signs.
+    """
     orders = {evidence.dates.order for evidence in seen.values() if evidence.dates.first} - {None}
     if len(orders) == 1:
         return orders.pop()

@@ -24,26 +24,43 @@ _SHARE_IN_MEMORY = 8
 
 
 def csv(
-    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, test: float = 0.0,
-    mapped: bool | None = None, store: Path = _STORE, encoding: str = "utf-8",
-) -> Workload:  # fmt: skip
-    """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly (hidden=0).
+    path: Path,
+    y: str,
+    *,
+    task: Task = "auto",
+    hidden: int = 32,
+    valid: float = 0.2,
+    test: float = 0.0,
+    mapped: bool | None = None,
+    store: Path = _STORE,
+    encoding: str = "utf-8",
+) -> Workload:
+    """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly
+    (hidden=0).
 
-    Numbers are standardised, a missing one is the median; text becomes one input for each category, and missing is
-    a category of its own; dates are days. Medians, scales and categories come from the training rows alone.
-    The share valid of the rows is held out for validation, and the share test, none by default, as a test set.
-    The separator, decimal commas, thousands, currencies, percent signs, units and the order of day and month are found
-    in the cells. The file may be packed by gzip, bzip2, xz or zip; its encoding is UTF-8, UTF-16 with its mark, or given.
-    A file larger than an eighth of the memory (or any, with mapped=true) is converted once to arrays in the directory
-    store, from which rows are read when they are needed; the numbers are the same.
+    Numbers are standardised, a missing one is the median; text becomes one input for each category, and
+    missing is a category of its own; dates are days. Medians, scales and categories come from the training
+    rows alone. The share valid of the rows is held out for validation, and the share test, none by default,
+    as a test set. The separator, decimal commas, thousands, currencies, percent signs, units and the order of
+    day and month are found in the cells. The file may be packed by gzip, bzip2, xz or zip; its encoding is
+    UTF-8, UTF-16 with its mark, or given. A file larger than an eighth of the memory (or any, with
+    mapped=true) is converted once to arrays in the directory store, from which rows are read when they are
+    needed; the numbers are the same.
     """
     return _workload("csv", path, y, task, hidden, valid, test, mapped, store, encoding, 0)
 
 
 def parquet(
-    path: Path, y: str, *, task: Task = "auto", hidden: int = 32, valid: float = 0.2, test: float = 0.0,
-    mapped: bool | None = None, store: Path = _STORE,
-) -> Workload:  # fmt: skip
+    path: Path,
+    y: str,
+    *,
+    task: Task = "auto",
+    hidden: int = 32,
+    valid: float = 0.2,
+    test: float = 0.0,
+    mapped: bool | None = None,
+    store: Path = _STORE,
+) -> Workload:
     """A Parquet file of your own: column y from all other columns, as csv has it.
 
     Columns that hold lists, structs or bytes are left out.
@@ -131,7 +148,11 @@ def _trained_on(
         return scale * (output - y).abs().sum(), y.numel()
 
     classes: dict[str, Any] = {"loss": nn.functional.cross_entropy, "metrics": {"accuracy": accuracy}}
-    numbers: dict[str, Any] = {"loss": nn.functional.mse_loss, "metrics": {"mae": absolute_error}, "errors": ("mae",)}
+    numbers: dict[str, Any] = {
+        "loss": nn.functional.mse_loss,
+        "metrics": {"mae": absolute_error},
+        "errors": ("mae",),
+    }
     return Workload(
         model=lambda: _model(inputs, hidden, outputs),
         train=(tensors["train.x"], tensors["train.y"]),
@@ -139,7 +160,9 @@ def _trained_on(
         test=(tensors["test.x"], tensors["test.y"]) if facts.tested else None,
         **(classes if facts.classes else numbers),
         lr={"sgd": _rate(facts), "adam": 0.003, "adamw": 0.003},
-        epochs=max(5, min(50, 30_000 // facts.rows)),  # few for a large table, where single-sample updates take long
+        epochs=max(
+            5, min(50, 30_000 // facts.rows)
+        ),  # few for a large table, where single-sample updates take long
         batch_size=max(2, min(32, facts.rows // 8)),
         notes=tuple(said.notes),
         columns=facts.columns,
@@ -154,8 +177,9 @@ def _model(inputs: int, hidden: int, outputs: int) -> nn.Module:
 
 
 def _rate(facts: Facts) -> float:
-    """What updates by single samples bear: a linear model's squared error grows from 1/(‖x‖² + 1) on, and the slope
-    of cross-entropy is bounded."""
+    """What updates by single samples bear: a linear model's squared error grows from 1/(‖x‖² + 1) on, and the
+    slope of cross-entropy is bounded.
+    """
     mean, largest = facts.power
     return float(f"{min(0.1, 0.5 / mean) if facts.classes else min(0.1 / mean, 0.5 / largest):.1g}")
 

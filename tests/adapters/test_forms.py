@@ -1,4 +1,6 @@
-"""Models and data in further forms: losses within the model, several ys, inputs alone, lists of objects, odd methods."""
+"""Models and data in further forms: losses within the model, several ys, inputs alone, lists of objects, odd
+methods.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ def test_a_model_that_returns_scores_and_loss_is_trained_on_its_loss():
     plain = trained(workload_from(lambda: nn.Sequential(nn.Linear(4, 3)), (X, KINDS)))
     assert own.records["train_loss"].tolist() == pytest.approx(plain.records["train_loss"].tolist())
     assert own.workload.notes == (
-        "the loss is that which ScoresAndLoss returns for the whole batch, y too, at place 1 of what it returns "
+        "the loss is that which ScoresAndLoss returns for the whole batch, y too, at place 1 of what it "
+        "returns "
         "(loss= to change)",
     )
 
@@ -90,7 +93,9 @@ def test_several_ys_stand_in_a_tuple_or_a_mapping():
     assert one.trials["final_sha256"].tolist() == other.trials["final_sha256"].tolist()
 
 
-@pytest.mark.parametrize(("y", "loss"), [((KINDS, Y), of_tuple), ({"kinds": KINDS, "numbers": Y}, of_mapping)])
+@pytest.mark.parametrize(
+    ("y", "loss"), [((KINDS, Y), of_tuple), ({"kinds": KINDS, "numbers": Y}, of_mapping)]
+)
 def test_of_several_ys_a_share_is_held_out_too(y, loss):
     workload = workload_from(TwoHeads, (X, y), loss=loss, valid=0.25)
     assert (len(workload.train[0]), len(workload.valid[0])) == (30, 10)
@@ -110,7 +115,10 @@ class LossInAMapping(ScoresAndLoss):
 
 @pytest.mark.parametrize("model", [LossInAList, LossInAMapping])
 def test_a_loss_in_a_list_or_a_mapping_is_found_too(model):
-    found, plain = trained(workload_from(model, (X, KINDS))), trained(workload_from(ScoresAndLoss, (X, KINDS)))
+    found, plain = (
+        trained(workload_from(model, (X, KINDS))),
+        trained(workload_from(ScoresAndLoss, (X, KINDS))),
+    )
     assert found.trials["final_sha256"].tolist() == plain.trials["final_sha256"].tolist()
 
 
@@ -217,7 +225,9 @@ def test_gradients_with_respect_to_inputs_work_in_training_and_in_measuring(sett
 
 def sampler_of(count):
     return DataLoader(
-        TensorDataset(X, Y), batch_size=8, sampler=RandomSampler(range(40), replacement=True, num_samples=count)
+        TensorDataset(X, Y),
+        batch_size=8,
+        sampler=RandomSampler(range(40), replacement=True, num_samples=count),
     )
 
 
@@ -247,7 +257,14 @@ def test_a_sampler_that_draws_another_number_is_said():
         (lambda: nn.Sequential(nn.Linear(4, 1), nn.Sigmoid()), (Y > 0) * 1.0, nn.BCELoss(), ""),
         (lambda: nn.Linear(4, 3), KINDS, None, ""),
     ],
-    ids=["softmax", "sigmoid", "log softmax", "log softmax under its loss", "sigmoid under its loss", "plain"],
+    ids=[
+        "softmax",
+        "sigmoid",
+        "log softmax",
+        "log softmax under its loss",
+        "sigmoid under its loss",
+        "plain",
+    ],
 )
 def test_a_softmax_or_sigmoid_that_the_loss_takes_again_is_said(model, y, loss, said):
     notes = [note for note in workload_from(model, (X, y), loss=loss).notes if "ends in" in note]
@@ -275,14 +292,19 @@ class Detector(nn.Module):
 
 
 def test_a_loss_of_train_mode_alone_says_what_to_do_which_then_works():
-    with pytest.raises(WorkloadError, match=r"can be computed in train mode alone.* calls model\.train\(\) itself"):
+    with pytest.raises(
+        WorkloadError, match=r"can be computed in train mode alone.* calls model\.train\(\) itself"
+    ):
         compare(
-            Workload(model=Detector, train=(X, Y), objective=lambda model, batch: model(*batch)["loss"]), **QUESTION
+            Workload(model=Detector, train=(X, Y), objective=lambda model, batch: model(*batch)["loss"]),
+            **QUESTION,
         )
 
     def objective(model, batch):
         model.train()
         return model(*batch)["loss"]
 
-    own = trained(Workload(model=Detector, train=(X, Y), objective=objective, weight=lambda batch: len(batch[0])))
+    own = trained(
+        Workload(model=Detector, train=(X, Y), objective=objective, weight=lambda batch: len(batch[0]))
+    )
     assert own.records["train_loss"].notna().all()

@@ -1,4 +1,6 @@
-"""What ``workload_from`` makes of models and data as people have them, and what it says of those that do not fit."""
+"""What ``workload_from`` makes of models and data as people have them, and what it says of those that do not
+fit.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ class Named(nn.Module):
 
 
 class Language(nn.Module):
-    """Predicts each place's label, or with ``shift`` the next one's, and returns its own mean loss as ``reduced`` has it."""
+    """Predicts each place's label, or with ``shift`` the next one's, and returns its own mean loss as
+    ``reduced`` has it.
+    """
 
     Output = collections.namedtuple("Output", "loss logits")
     shift, reduced = 0, "mean"
@@ -122,8 +126,11 @@ def test_of_whatever_form_the_data_is_the_training_is_the_same_to_the_last_bit(f
 
     expected = compare(
         Workload(model=lambda: nn.LazyLinear(2), train=(X, SIGNS), loss=nn.functional.cross_entropy),
-        "mini:8", seeds=2, epochs=2, trainer="loop",
-    )  # fmt: skip
+        "mini:8",
+        seeds=2,
+        epochs=2,
+        trainer="loop",
+    )
     found = compare(workload_from(model, FORMS[form]), "mini:8", seeds=2, epochs=2, trainer="loop")
     for trial, weights in expected.weights.items():
         assert all(map(torch.equal, weights.values(), found.weights[trial].values()))
@@ -134,7 +141,13 @@ def test_of_whatever_form_the_data_is_the_training_is_the_same_to_the_last_bit(f
 @pytest.mark.parametrize(
     ("model", "y", "loss", "shape", "note"),
     [
-        (two, KINDS, nn.functional.cross_entropy, [40], "y holds the classes cat, dog: cross entropy and accuracy"),
+        (
+            two,
+            KINDS,
+            nn.functional.cross_entropy,
+            [40],
+            "y holds the classes cat, dog: cross entropy and accuracy",
+        ),
         (
             one,
             KINDS,
@@ -143,7 +156,13 @@ def test_of_whatever_form_the_data_is_the_training_is_the_same_to_the_last_bit(f
             "two classes (cat, dog as 0, 1) and the model",
         ),
         (one, X[:, 0], nn.functional.mse_loss, [40, 1], "y of shape [N] is reshaped to the model's [N, 1]"),
-        (two, X[:, :2], nn.functional.mse_loss, [40, 2], "y is numeric: regression by the mean squared error"),
+        (
+            two,
+            X[:, :2],
+            nn.functional.mse_loss,
+            [40, 2],
+            "y is numeric: regression by the mean squared error",
+        ),
         (
             one,
             torch.arange(40),
@@ -151,7 +170,13 @@ def test_of_whatever_form_the_data_is_the_training_is_the_same_to_the_last_bit(f
             [40, 1],
             "whole numbers, 0, 1, 2, 3, 4, 5, 6, 7, … (40 in all)",
         ),
-        (lambda: nn.Sequential(one(), nn.Flatten(0)), X[:, :1], nn.functional.mse_loss, [40], "the model's [N]"),
+        (
+            lambda: nn.Sequential(one(), nn.Flatten(0)),
+            X[:, :1],
+            nn.functional.mse_loss,
+            [40],
+            "the model's [N]",
+        ),
     ],
 )
 def test_the_loss_follows_from_y_and_the_models_output_and_is_said(model, y, loss, shape, note):
@@ -185,7 +210,9 @@ def test_arrays_of_numbers_are_taken_however_they_are_stored(form):
 def test_columns_of_a_table_are_called_by_their_names():
     table = pd.DataFrame(X.numpy(), columns=["age", "height", "weight"])
     table.loc[4, "height"] = None
-    with pytest.raises(WorkloadError, match=r"1 NaN in 1 of 40 rows, the first in row 4 \(column 'height': 1\)"):
+    with pytest.raises(
+        WorkloadError, match=r"1 NaN in 1 of 40 rows, the first in row 4 \(column 'height': 1\)"
+    ):
         compare(workload_from(two, (table, SIGNS)), "full", seeds=1, epochs=1)
 
 
@@ -206,7 +233,9 @@ def test_a_loss_given_is_taken_as_function_module_or_class():
 
 
 def test_a_loss_of_ones_own_is_handed_y_as_it_is():
-    """Such as the likelihood of a mean and a variance for each y, or one that makes the output flat itself."""
+    """Such as the likelihood of a mean and a variance for each y, or one that makes the output flat
+    itself.
+    """
 
     def likelihood(output, y):
         mean, variance = output[:, 0], output[:, 1].exp()
@@ -231,7 +260,9 @@ def test_a_loss_with_weights_of_classes_counts_batches_by_them(make):
     loss = make(weight=torch.tensor([1.0, 5.0, 0.2]))
     workload = workload_from(lambda: nn.Sequential(nn.Linear(3, 3), *last), (X, y), loss=loss, lr=0.5)
     ends = [
-        compare(workload, "full", seeds=1, epochs=3, chunk=chunk, trainer="loop", dtype="float64").model("full", 0)
+        compare(workload, "full", seeds=1, epochs=3, chunk=chunk, trainer="loop", dtype="float64").model(
+            "full", 0
+        )
         for chunk in (40, 10)
     ]
     torch.testing.assert_close(*[end.state_dict() for end in ends], rtol=1e-12, atol=1e-12)
@@ -322,7 +353,9 @@ def test_a_loader_gives_dataset_collate_batch_size_and_workers_and_not_its_sampl
 
 
 def test_a_loader_of_some_samples_gives_these():
-    workload = workload_from(two, DataLoader(TensorDataset(X, SIGNS), sampler=SubsetRandomSampler([5, 1, 2, 8])))
+    workload = workload_from(
+        two, DataLoader(TensorDataset(X, SIGNS), sampler=SubsetRandomSampler([5, 1, 2, 8]))
+    )
     assert torch.equal(workload.train[0], X[[5, 1, 2, 8]])
     assert "the 4 samples of its SubsetRandomSampler are taken, of 40" in " ".join(workload.notes)
 
@@ -345,7 +378,13 @@ def test_batches_of_any_kind_take_a_forward_of_their_own():
     settings = {"collate": collate, "forward": forward, "loss": nn.functional.cross_entropy}
     workload = workload_from(two, Samples(lambda x, y: (x, y)), **settings)
     expected = workload_from(two, (X / 2, SIGNS))
-    question = {"strategies": "mini:8", "seeds": 1, "epochs": 1, "dtype": "float64", "diagnostics": "noise_scale"}
+    question = {
+        "strategies": "mini:8",
+        "seeds": 1,
+        "epochs": 1,
+        "dtype": "float64",
+        "diagnostics": "noise_scale",
+    }
     found, other = compare(workload, **question), compare(expected, **question)
     assert found.records["noise_scale"].tolist() == pytest.approx(other.records["noise_scale"].tolist())
 
@@ -365,13 +404,19 @@ class TestMappings:
         names = [name for name, _ in model.named_parameters()]
         found = sample_gradients(workload, model, first_rows(workload.train, 3), names)
         for row, gradient in enumerate(found):
-            loss = workload.mean_loss(model, {name: part[row : row + 1] for name, part in workload.train.items()})
-            alone = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()))])
+            loss = workload.mean_loss(
+                model, {name: part[row : row + 1] for name, part in workload.train.items()}
+            )
+            alone = torch.cat(
+                [each.flatten() for each in torch.autograd.grad(loss, list(model.parameters()))]
+            )
             torch.testing.assert_close(gradient, alone)
 
 
 class Deciding(nn.Module):
-    """Looks at its numbers, as attention at its masks, and counts its calls: what cannot be mapped over samples."""
+    """Looks at its numbers, as attention at its masks, and counts its calls: what cannot be mapped over
+    samples.
+    """
 
     def __init__(self):
         super().__init__()
@@ -391,7 +436,9 @@ def test_gradients_of_single_samples_are_had_of_models_that_cannot_be_mapped_ove
     assert not model.calls.any()
     for row, gradient in enumerate(found):
         loss = nn.functional.cross_entropy(model.out(X[row : row + 1]), SIGNS[row : row + 1])
-        alone = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(model.out.parameters()))])
+        alone = torch.cat(
+            [each.flatten() for each in torch.autograd.grad(loss, list(model.out.parameters()))]
+        )
         torch.testing.assert_close(gradient, torch.cat([alone, torch.zeros(8)]))
     result = compare(workload, ["norm-test:8", "grab:8"], seeds=1, epochs=1, diagnostics="noise_scale")
     assert set(result.trials.status) == {"finished"}
@@ -423,13 +470,19 @@ def test_gradients_of_single_samples_are_had_of_models_that_cannot_be_mapped_ove
         arms, seeds = ["full", "mini:4"], 2
         whole = compare(workload, arms, seeds=seeds, epochs=4, trainer="loop")
         compare(workload, arms, seeds=seeds, epochs=2, trainer="loop", out=tmp_path / "run", jobs=jobs)
-        longer = compare(workload, arms, seeds=seeds, epochs=4, trainer="loop", resume=tmp_path / "run", jobs=jobs)
-        ends = [result.trials.sort_values(["arm", "seed"])["final_sha256"].tolist() for result in (whole, longer)]
+        longer = compare(
+            workload, arms, seeds=seeds, epochs=4, trainer="loop", resume=tmp_path / "run", jobs=jobs
+        )
+        ends = [
+            result.trials.sort_values(["arm", "seed"])["final_sha256"].tolist() for result in (whole, longer)
+        ]
         assert ends[0] == ends[1]
 
 
 class TestLossInTheOutput:
-    """What it is a mean over is measured, so that losses and gradients of unequal batches combine as they must."""
+    """What it is a mean over is measured, so that losses and gradients of unequal batches combine as they
+    must.
+    """
 
     @pytest.mark.parametrize(
         ("changes", "weight", "said"),
@@ -491,7 +544,9 @@ def test_scores_of_each_place_or_pixel_leave_out_what_is_ignored():
             return self.embed(x)
 
     places = workload_from(Places, (IDS, uneven_labels()))
-    pixels = workload_from(lambda: nn.Conv2d(1, 3, 1), (torch.randn(6, 1, 4, 4), torch.randint(0, 3, (6, 4, 4))))
+    pixels = workload_from(
+        lambda: nn.Conv2d(1, 3, 1), (torch.randn(6, 1, 4, 4), torch.randint(0, 3, (6, 4, 4)))
+    )
     assert (places.weigh(places.train), pixels.weigh(pixels.train)) == (54, 6), "labels that count, or rows"
     for workload in (places, pixels):
         question = {"strategies": "full", "seeds": 1, "updates": 2, "dtype": "float64", "trainer": "loop"}
@@ -528,7 +583,10 @@ def test_a_residual_network_with_batch_norm_trains_in_lanes_as_in_the_loop(model
     workload = workload_from(model, (images, SIGNS), valid=0.2)
     lanes, loop = both(workload, ["full", "mini:8"], "sgd:momentum=0.9")
     agree(lanes, loop, rtol=1e-7)
-    moved = [not torch.equal(state["norm.running_mean"], torch.zeros(4).double()) for state in loop.weights.values()]
+    moved = [
+        not torch.equal(state["norm.running_mean"], torch.zeros(4).double())
+        for state in loop.weights.values()
+    ]
     assert all(moved) == (model is Residual)
     assert any(moved) == (model is Residual)
 
@@ -548,7 +606,9 @@ def test_what_a_factory_leaves_in_eval_mode_trains_as_any_loop_would_train_it():
         return module[1]
 
     ends = [
-        compare(workload_from(model, (X, SIGNS)), "full", seeds=1, updates=3, trainer="loop").trials["final_sha256"][0]
+        compare(workload_from(model, (X, SIGNS)), "full", seeds=1, updates=3, trainer="loop").trials[
+            "final_sha256"
+        ][0]
         for model in (dropping(lambda module: module), dropping(lambda module: nn.Identity()), dropping(kept))
     ]
     assert ends[0] == ends[1] != ends[2]
@@ -601,60 +661,150 @@ class TestSharedWeights:
             compare(workload_from(model, (X, SIGNS)), "full", seeds=2, epochs=1)
 
     def test_a_module_in_place_of_a_factory_is_refused(self):
-        with pytest.raises(WorkloadError, match=r"model is a Linear, .*lambda: copy\.deepcopy\(model\) to begin with"):
+        with pytest.raises(
+            WorkloadError, match=r"model is a Linear, .*lambda: copy\.deepcopy\(model\) to begin with"
+        ):
             workload_from(self.MODULE, (X, SIGNS))
 
 
 REFUSED = {
-    "a text column": (two, (pd.DataFrame({"a": [1.0], "city": ["Rome"]}), [1]), {}, "column 'city' holds str, such as 'Rome'"),
+    "a text column": (
+        two,
+        (pd.DataFrame({"a": [1.0], "city": ["Rome"]}), [1]),
+        {},
+        "column 'city' holds str, such as 'Rome'",
+    ),
     "texts as x": (two, (KINDS, SIGNS), {}, "train: x holds text, such as"),
-    "no y": (two, X, {}, "train is a Tensor, which does not say what is to be predicted; give inputs and y as (X, y)"),
+    "no y": (
+        two,
+        X,
+        {},
+        "train is a Tensor, which does not say what is to be predicted; give inputs and y as (X, y)",
+    ),
     "lengths": (two, (X, SIGNS[1:]), {}, "train: its parts have 40, 39 rows"),
     "no rows": (two, (X[:0], SIGNS[:0]), {}, "train holds no samples"),
-    "a class more than scores": (two, (X, torch.arange(40) % 3), {}, "2 scores, for the classes 0 to 1, and y holds 0, 1, 2"),
-    "a new class in valid": (two, (X, KINDS), {"valid": (X[:1], ["cow"])}, "valid: y holds cow, which is none of the classes"),
-    "classes and one number": (one, (X, list("abcd") * 10), {}, "y holds 4 classes, a, b, c, d, and the model gives one"),
+    "a class more than scores": (
+        two,
+        (X, torch.arange(40) % 3),
+        {},
+        "2 scores, for the classes 0 to 1, and y holds 0, 1, 2",
+    ),
+    "a new class in valid": (
+        two,
+        (X, KINDS),
+        {"valid": (X[:1], ["cow"])},
+        "valid: y holds cow, which is none of the classes",
+    ),
+    "classes and one number": (
+        one,
+        (X, list("abcd") * 10),
+        {},
+        "y holds 4 classes, a, b, c, d, and the model gives one",
+    ),
     "shapes": (two, (X, X), {}, "the model returns shape [4, 2] for y of shape [4, 3]"),
     "a missing y": (two, (X, ["cat", None, *KINDS[2:]]), {}, "train: y has no value in row 1 (1 in all)"),
     "a share of all": (two, (X, SIGNS), {"valid": 1.0}, "valid=1.0 of 40 samples leaves none on one side"),
-    "an unknown setting": (two, (X, SIGNS), {"epoch": 3}, "there is no setting epoch; there are model, train"),
-    "a wrong width": (lambda: nn.Linear(4, 2), (X, SIGNS), {}, "Linear does not take the first rows of the data"),
+    "an unknown setting": (
+        two,
+        (X, SIGNS),
+        {"epoch": 3},
+        "there is no setting epoch; there are model, train",
+    ),
+    "a wrong width": (
+        lambda: nn.Linear(4, 2),
+        (X, SIGNS),
+        {},
+        "Linear does not take the first rows of the data",
+    ),
     "a stream": (two, Streamed(), {}, "train is an IterableDataset"),
     "a loader of a stream": (two, DataLoader(Streamed()), {}, "train is a DataLoader of an IterableDataset"),
-    "a loader of batches": (two, DataLoader(TensorDataset(X, SIGNS), batch_size=None), {}, "with batch_size=None, whose"),
+    "a loader of batches": (
+        two,
+        DataLoader(TensorDataset(X, SIGNS), batch_size=None),
+        {},
+        "with batch_size=None, whose",
+    ),
     "an iterator": (two, iter([1]), {}, "train is a list_iterator; give (X, y), a mapping of tensors"),
-    "no model": ("resnet", (X, SIGNS), {}, "model is a str; give a class of modules, or a function that makes one"),
+    "no model": (
+        "resnet",
+        (X, SIGNS),
+        {},
+        "model is a str; give a class of modules, or a function that makes one",
+    ),
     "no module": (dict, (X, SIGNS), {}, "model() must return an nn.Module, got a dict"),
-    "a loss that is none": (two, (X, SIGNS), {"loss": "mse"}, "loss is a str; give a function loss(output, y)"),
+    "a loss that is none": (
+        two,
+        (X, SIGNS),
+        {"loss": "mse"},
+        "loss is a str; give a function loss(output, y)",
+    ),
     "no loss in the output": (
-        lambda: nn.Embedding(9, 2), {"input": IDS}, {}, "Embedding is called with input and returns no loss; give loss=",
+        lambda: nn.Embedding(9, 2),
+        {"input": IDS},
+        {},
+        "Embedding is called with input and returns no loss; give loss=",
     ),
     "a Dataset of whole numbers": (
-        one, Samples(lambda x, y: (x, y)), {}, "y holds whole numbers and the model gives one number for each; give loss=",
+        one,
+        Samples(lambda x, y: (x, y)),
+        {},
+        "y holds whole numbers and the model gives one number for each; give loss=",
     ),
-    "batches of its own": (two, Samples(lambda x, y: (x, y)), {"collate": lambda rows: 3}, "a batch of the data is a int"),
+    "batches of its own": (
+        two,
+        Samples(lambda x, y: (x, y)),
+        {"collate": lambda rows: 3},
+        "a batch of the data is a int",
+    ),
     "masked values": (
-        two, (np.ma.masked_greater(X.numpy(), 2), SIGNS), {}, f"x holds {int((X > 2).sum())} masked values, the first in row",
+        two,
+        (np.ma.masked_greater(X.numpy(), 2), SIGNS),
+        {},
+        f"x holds {int((X > 2).sum())} masked values, the first in row",
     ),
     "complex numbers": (two, (X.numpy() * 1j, SIGNS), {}, "their type is complex"),
-    "a tensor of complex numbers": (two, (X * 1j, SIGNS), {}, "x holds complex numbers; give real and imaginary parts"),
-    "rows of several lengths": (two, ([[1, 2, 3], [1]], [0, 1]), {}, "x holds rows of several lengths, where numbers are"),
+    "a tensor of complex numbers": (
+        two,
+        (X * 1j, SIGNS),
+        {},
+        "x holds complex numbers; give real and imaginary parts",
+    ),
+    "rows of several lengths": (
+        two,
+        ([[1, 2, 3], [1]], [0, 1]),
+        {},
+        "x holds rows of several lengths, where numbers are",
+    ),
     "one text among numbers": (
-        two, (pd.DataFrame({"a": [1, "q"] * 20}), SIGNS), {}, "column 'a' holds object, such as 'q', where numbers are expected",
+        two,
+        (pd.DataFrame({"a": [1, "q"] * 20}), SIGNS),
+        {},
+        "column 'a' holds object, such as 'q', where numbers are expected",
     ),
     "an empty list": (two, [], {}, "train holds no samples"),
     "an empty mapping": (two, {}, {}, "train holds no samples"),
-    "an empty Dataset": (two, Samples(lambda x, y: (x, y), 0), {}, "train holds no samples; its Samples has length 0"),
+    "an empty Dataset": (
+        two,
+        Samples(lambda x, y: (x, y), 0),
+        {},
+        "train holds no samples; its Samples has length 0",
+    ),
     "a loader of an empty Dataset": (
-        two, DataLoader(Samples(lambda x, y: (x, y), 0)), {}, "train holds no samples; its Samples has length 0",
+        two,
+        DataLoader(Samples(lambda x, y: (x, y), 0)),
+        {},
+        "train holds no samples; its Samples has length 0",
     ),
     "a Dataset without length": (two, Endless(), {}, "train is a Endless without a length; define __len__"),
     "a path": (two, "houses.csv", {}, "train is a str; give (X, y), a mapping of tensors"),
     "classes that do not occur": (
-        two, (X, pd.Categorical(KINDS, ["cat", "dog", "cow"])), {}, "y has the classes cat, dog, cow; let the model give 3",
+        two,
+        (X, pd.Categorical(KINDS, ["cat", "dog", "cow"])),
+        {},
+        "y has the classes cat, dog, cow; let the model give 3",
     ),
     "samples of strange things": (two, Samples(lambda x, y: object()), {}, "cannot be made into a batch"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -677,44 +827,78 @@ class Stray(nn.Module):
 
 BROKEN = {
     "a tensor that is no buffer": (
-        {"model": Stray}, {"dtype": "float64"}, r"the weights float64 on cpu; scale stays where and as it is: make it a buffer",
+        {"model": Stray},
+        {"dtype": "float64"},
+        r"the weights float64 on cpu; scale stays where and as it is: make it a buffer",
     ),
-    "integers": ({"train": (X.long(), X)}, {}, r"tensors are int64 on cpu, float32 on cpu, the weights float32 on cpu"),
-    "data not finite": ({"train": (X / 0, X)}, {}, r"the inputs of train hold 120 infinite values in 40 of 40 rows"),
+    "integers": (
+        {"train": (X.long(), X)},
+        {},
+        r"tensors are int64 on cpu, float32 on cpu, the weights float32 on cpu",
+    ),
+    "data not finite": (
+        {"train": (X / 0, X)},
+        {},
+        r"the inputs of train hold 120 infinite values in 40 of 40 rows",
+    ),
     "late samples not finite": (
         {"train": Samples(lambda x, y: (x, x / (x != X[30]).all()))},
-        {}, r"there are values in the data that are not finite as float32, the first in row 30",
+        {},
+        r"there are values in the data that are not finite as float32, the first in row 30",
     ),
     "data too large for the dtype": (
-        {"train": (X, X.double() * 1e300)}, {}, r"in the data that are not finite as float32, the first in row 0",
+        {"train": (X, X.double() * 1e300)},
+        {},
+        r"in the data that are not finite as float32, the first in row 0",
     ),
     "a metric of each row": (
-        {"metrics": {"mae": lambda output, y: ((output - y).abs(), len(y))}}, {},
-        r"metric mae must return two numbers, a sum and its weight; got one of shape \[5, 3\]: sum over the batch",
+        {"metrics": {"mae": lambda output, y: ((output - y).abs(), len(y))}},
+        {},
+        r"metric mae must return two numbers, a sum and its weight; got one of shape \[5, 3\]: sum over the "
+        r"batch",
     ),
     "output not finite": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 3), nn.Softplus(), nn.Threshold(1e9, float("inf")))},
-        {}, r"the data is finite, and the model's output for rows 0 to 39 is not",
+        {},
+        r"the data is finite, and the model's output for rows 0 to 39 is not",
     ),
-    "loss not finite": ({"loss": lambda output, y: output.mean() / 0}, {}, r"rows 0 to 39 are finite, and the loss is not"),
+    "loss not finite": (
+        {"loss": lambda output, y: output.mean() / 0},
+        {},
+        r"rows 0 to 39 are finite, and the loss is not",
+    ),
     "rows that cannot be counted": (
         {"train": Samples(lambda x, y: (x, x)), "collate": lambda rows: (torch.ones(1, 3), torch.ones(1, 3))},
-        {}, r"a batch of 5 samples seems to have 1 rows, .* with weight\(batch\)",
+        {},
+        r"a batch of 5 samples seems to have 1 rows, .* with weight\(batch\)",
     ),
-    "a forward that returns no pair": ({"forward": lambda model, batch: model(batch[0])}, {}, r"must return output, y; got a Te"),
+    "a forward that returns no pair": (
+        {"forward": lambda model, batch: model(batch[0])},
+        {},
+        r"must return output, y; got a Te",
+    ),
     "a loss that broadcasts": (
         {"loss": lambda output, y: (output.flatten() - y[:, :1]).square().mean()},
-        {}, r"the loss of \d+ rows \(output \[\d+, 3\], y \[\d+, 3\]\) is .* it must be a mean over rows",
+        {},
+        r"the loss of \d+ rows \(output \[\d+, 3\], y \[\d+, 3\]\) is .* it must be a mean over rows",
     ),
     "an objective whose weight is not its own": (
-        {"loss": None, "objective": lambda model, batch: model(batch[0]).mean() + len(batch[0]), "weight": lambda batch: 1.0},
-        {}, r"as the weighted mean of its parts; it must be a mean over rows, and weight\(batch\) what it was divided by",
+        {
+            "loss": None,
+            "objective": lambda model, batch: model(batch[0]).mean() + len(batch[0]),
+            "weight": lambda batch: 1.0,
+        },
+        {},
+        r"as the weighted mean of its parts; it must be a mean over rows, and weight\(batch\) what it was "
+        r"divided by",
     ),
     "a mapping of texts": ({"train": {"x": ["a"]}}, {}, r"a mapping of tensors, got a mapping of list"),
     "a forward beside an objective": (
-        {"loss": None, "objective": lambda m, b: m(b[0]).sum(), "forward": lambda m, b: b}, {}, r"forward\(model, batch\) needs",
+        {"loss": None, "objective": lambda m, b: m(b[0]).sum(), "forward": lambda m, b: b},
+        {},
+        r"forward\(model, batch\) needs",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -55,11 +55,17 @@ def test_the_summary_has_trials_repeats_and_their_rates():
     repeats = [
         (records.assign(lr=rate), trials.assign(lr=rate))
         for rate, (records, trials) in zip(
-            (0.2, 0.1, 0.4), [ended({"a": [1.0, 3.0]}), ended({"a": [2.0, 4.0]}), ended({"a": [3.0, 5.0]})], strict=True
+            (0.2, 0.1, 0.4),
+            [ended({"a": [1.0, 3.0]}), ended({"a": [2.0, 4.0]}), ended({"a": [3.0, 5.0]})],
+            strict=True,
         )
     ]
     records, trials = in_repeats(*repeats)
     (row,) = summarize(records.assign(strategy="full", optimizer="sgd"), trials).to_dict("records")
     assert (row["seeds"], row["repeats"], row["trials"]) == (2, 3, 6)
     assert (row["lr_min"], row["lr"], row["lr_max"]) == (0.1, 0.2, 0.4)
-    assert (row["final_train_loss"], row["final_train_loss_min"], row["final_train_loss_max"]) == (3.0, 1.0, 5.0)
+    assert (row["final_train_loss"], row["final_train_loss_min"], row["final_train_loss_max"]) == (
+        3.0,
+        1.0,
+        5.0,
+    )

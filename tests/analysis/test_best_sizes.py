@@ -49,7 +49,9 @@ def test_any_other_size_may_set_one_apart():
 
 
 def test_the_size_of_the_lowest_median_is_never_set_apart():
-    """2 is lower on 10 of 11 seeds, p = .006, and misses on one, so that its median of 69.3 is above the 60 of 1."""
+    """2 is lower on 10 of 11 seeds, p = .006, and misses on one, so that its median of 69.3 is above the 60
+    of 1.
+    """
     ours = np.array([10.0, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110])
     theirs = ours * 0.99
     theirs[0] = INF
@@ -92,7 +94,9 @@ def test_all_missed():
 
 
 def test_one_size_stands_alone():
-    assert set_apart(costs(seeds(8)), [16]) == Best(16, pytest.approx((13.31 + 14.641) / 2), (), (), 0.05, False)
+    assert set_apart(costs(seeds(8)), [16]) == Best(
+        16, pytest.approx((13.31 + 14.641) / 2), (), (), 0.05, False
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,9 +131,9 @@ class TestSeconds:
     def test_the_median_is_at_the_middle_of_both(self):
         found = seconds_apart(costs([100.0] * 5, [80.0] * 5), [1, 2], [1e-3, 1e-3], [4e-3, 1e-3])
         assert (found.size, found.median) == (2, pytest.approx(0.08))
-        assert seconds_apart(costs([10.0] * 5, [80.0] * 5), [1, 2], [1e-3, 1e-3], [4e-3, 1e-3]).median == pytest.approx(
-            0.02
-        )
+        assert seconds_apart(
+            costs([10.0] * 5, [80.0] * 5), [1, 2], [1e-3, 1e-3], [4e-3, 1e-3]
+        ).median == pytest.approx(0.02)
 
     def test_misses_and_sizes_without_a_clock(self):
         updates = costs([INF] * 5, [80.0] * 5, [1.0] * 5)

@@ -23,7 +23,9 @@ def study(by_size, **columns) -> pd.DataFrame:
     for size, updates in by_size.items():
         for seed, value in enumerate(updates):
             more = {name: by[size][seed] for name, by in columns.items()}
-            rows.append({"arm": f"mini:{size}", "batch_size": size, "seed": seed, "updates": float(value), **more})
+            rows.append(
+                {"arm": f"mini:{size}", "batch_size": size, "seed": seed, "updates": float(value), **more}
+            )
     return pd.DataFrame(rows)
 
 
@@ -80,7 +82,11 @@ class TestCurve:
 
     @pytest.mark.parametrize(
         ("updates", "knee"),
-        [([100.0, 50, 25, 12.5], 8 * math.exp(8)), ([100.0] * 4, math.exp(-8)), ([1.0, 2, 4, 8], math.exp(-8))],
+        [
+            ([100.0, 50, 25, 12.5], 8 * math.exp(8)),
+            ([100.0] * 4, math.exp(-8)),
+            ([1.0, 2, 4, 8], math.exp(-8)),
+        ],
         ids=["perfect scaling", "updates the same", "more updates for larger batches"],
     )
     def test_without_a_knee_it_ends_far_beyond_the_sizes(self, updates, knee):
@@ -102,7 +108,9 @@ class TestFit:
         assert found.seeds == 3
 
     def test_definitions_are_what_they_say(self):
-        """At the knee 2·S_min and 2·E_min; at B = 4 samples, and at B = 100 updates, are 20% above their least."""
+        """At the knee 2·S_min and 2·E_min; at B = 4 samples, and at B = 100 updates, are 20% above their
+        least.
+        """
         found = fit(study(exact()))
         assert found.at(20) == pytest.approx(100)
         assert 20 * found.at(20) == pytest.approx(2000)
@@ -193,7 +201,9 @@ class TestInterval:
 
 class TestResolution:
     def test_an_update_is_known_to_lie_after_the_evaluation_point_before(self):
-        """Points 8 updates apart: the goal was reached at one of 93 … 100, in the middle at √(93·100) = 96.44."""
+        """Points 8 updates apart: the goal was reached at one of 93 … 100, in the middle at √(93·100) =
+        96.44.
+        """
         costs = {size: [100.0, 100.0] for size in SIZES}
         at = fit(study(costs, before={size: [92, 92] for size in SIZES}))
         assert at.updates.value == pytest.approx(math.sqrt(93 * 100), rel=1e-3)
@@ -219,7 +229,9 @@ class TestResolution:
 
     @pytest.mark.parametrize("seeds", [1, 4])
     def test_its_width_enters_the_variance_shared_by_all_seeds(self, seeds):
-        """At 16 alone the updates lie within a factor 2, so their logarithm has the standard deviation log(2)/√12."""
+        """At 16 alone the updates lie within a factor 2, so their logarithm has the standard deviation
+        log(2)/√12.
+        """
         costs, before = exact(seeds=seeds), {size: [49 + 1000 / size] * seeds for size in SIZES}
         costs[16], before[16] = (
             [each * factor - off for each in costs[16]] for factor, off in ((2**0.5, 0), (0.5**0.5, 1))
@@ -235,7 +247,9 @@ class TestResolution:
         assert math.log(20 / found.critical.low) == pytest.approx(1.95996 * deviation, rel=1e-4)
 
     def test_the_same_trials_at_every_update_lie_within_the_interval_from_evaluation_points(self):
-        """Five seeds of digits, measured 90 samples apart and at every update: 22.3 and 20.0; seeds alone gave 20.6 to 26.3."""
+        """Five seeds of digits, measured 90 samples apart and at every update: 22.3 and 20.0; seeds alone
+        gave 20.6 to 26.3.
+        """
         large = {
             128: [51, 42, 49, 46, 51],
             512: [52, 51, 58, 50, 48],
@@ -273,7 +287,9 @@ class TestRetuned:
         found = fit(trials, retuned({7: SAME, 8: SAME | {4: 1.3}}))
         moved = fit(study(exact() | {4: [1.3 * 300] * 3}))
         assert found.without_tuning_seed == pytest.approx((20, moved.critical.value))
-        half = abs(math.log(moved.critical.value / 20)) / 2  # v = (2-1)/2·Σ(θ - θ̄)² = (d/2)², df 1: t = 12.706
+        half = (
+            abs(math.log(moved.critical.value / 20)) / 2
+        )  # v = (2-1)/2·Σ(θ - θ̄)² = (d/2)², df 1: t = 12.706
         assert math.log(found.critical.high / 20) == pytest.approx(12.706 * half, rel=1e-4)
 
     @pytest.mark.parametrize("unknown", ["nan", "missing"])

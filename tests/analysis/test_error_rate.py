@@ -29,7 +29,9 @@ def test_holm(p, corrected):
 
 def test_levels_of_all_looks_sum_to_5_in_100():
     """SCIENCE.md, Looks: Σ 1/k² = π²/6, of which the first 100,000 terms lack 1/100,000."""
-    assert [look_level(1), look_level(2), look_level(3)] == pytest.approx([0.035, 0.0091189, 0.0022797], rel=1e-4)
+    assert [look_level(1), look_level(2), look_level(3)] == pytest.approx(
+        [0.035, 0.0091189, 0.0022797], rel=1e-4
+    )
     assert math.fsum(map(look_level, range(1, 100_001))) == pytest.approx(ALPHA, rel=1e-5)
 
 

@@ -40,12 +40,16 @@ def test_p_is_that_of_a_count_over_all_patterns_and_of_scipy(n):
     differences = np.random.default_rng(n).normal(0.4, size=n)
     sums = [abs(np.dot(signs, differences)) for signs in itertools.product((-1, 1), repeat=n)]
     assert sign_flip_p(differences) == np.mean([each >= abs(differences.sum()) - 1e-12 for each in sums])
-    theirs = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=10_000, vectorized=True)
+    theirs = permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=10_000, vectorized=True
+    )
     assert sign_flip_p(differences) == pytest.approx(theirs.pvalue, abs=1e-12)
 
 
 def test_equal_sums_in_other_rounding_count_as_reached():
-    """.1 + .2 + .3 and .3 + .2 + .1 differ in their last bit; a strict comparison would count one of them out."""
+    """.1 + .2 + .3 and .3 + .2 + .1 differ in their last bit; a strict comparison would count one of them
+    out.
+    """
     for order in itertools.permutations([0.1, 0.2, 0.3]):
         assert sign_flip_p(np.array(order)) == 2 / 8
 
@@ -68,8 +72,12 @@ def test_above_the_exact_count_signs_are_drawn_and_p_is_never_0():
 def test_wins_against_losses_by_the_binomial_test(wins, losses):
     n = wins + losses
     assert sign_p(wins, losses) == pytest.approx(binomtest(wins, n).pvalue, abs=1e-15)
-    assert sign_p(wins, losses, "greater") == pytest.approx(binomtest(wins, n, alternative="greater").pvalue, abs=1e-15)
-    assert sign_p(wins, losses, "less") == pytest.approx(binomtest(wins, n, alternative="less").pvalue, abs=1e-15)
+    assert sign_p(wins, losses, "greater") == pytest.approx(
+        binomtest(wins, n, alternative="greater").pvalue, abs=1e-15
+    )
+    assert sign_p(wins, losses, "less") == pytest.approx(
+        binomtest(wins, n, alternative="less").pvalue, abs=1e-15
+    )
 
 
 def test_ties_alone_show_nothing():
@@ -78,9 +86,15 @@ def test_ties_alone_show_nothing():
 
 @pytest.mark.parametrize("shape", ["normal", "heavy-tailed", "rounded", "one outlier in ten"])
 def test_false_rejections_are_at_most_the_level_whatever_the_shape(shape):
-    """Differences of exchangeable arms, n = 8: p ≤ .035 in at most that share of experiments, within Monte Carlo error."""
+    """Differences of exchangeable arms, n = 8: p ≤ .035 in at most that share of experiments, within Monte
+    Carlo error.
+    """
     rng, draws = np.random.default_rng(3), 4000
-    arms = rng.normal(size=(draws, 2, 8)) if shape in ("normal", "rounded") else rng.standard_t(1.2, size=(draws, 2, 8))
+    arms = (
+        rng.normal(size=(draws, 2, 8))
+        if shape in ("normal", "rounded")
+        else rng.standard_t(1.2, size=(draws, 2, 8))
+    )
     if shape == "one outlier in ten":
         arms = np.where(rng.random((draws, 2, 8)) < 0.1, 100.0, 0.0) + rng.exponential(size=(draws, 2, 8))
     arms = np.round(arms) if shape == "rounded" else arms
@@ -89,7 +103,9 @@ def test_false_rejections_are_at_most_the_level_whatever_the_shape(shape):
 
 
 def test_two_thousand_seeds_are_tested_without_overflow():
-    """Of 2,000 the chance of 1,100 wins or more is that of 4.45 standard deviations, 8.6e-6, by the normal distribution."""
+    """Of 2,000 the chance of 1,100 wins or more is that of 4.45 standard deviations, 8.6e-6, by the normal
+    distribution.
+    """
     assert sign_p(1100, 900) == pytest.approx(math.erfc(99.5 / math.sqrt(500) / math.sqrt(2)), rel=0.02)
     assert sign_p(600, 400) == pytest.approx(sign_p_by_scipy(600, 400), rel=1e-9)
     assert sign_p(2000, 0) == pytest.approx(0, abs=1e-300)

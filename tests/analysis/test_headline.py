@@ -36,7 +36,10 @@ def pairs(**claims: str) -> pd.DataFrame:
         ({"single": "higher", "mini_2": "", "once": "lower"}, "once lower than full, single higher"),
         ({**dict.fromkeys("abcd", "lower"), "e": "higher"}, "4 of 5 arms lower than full, e higher"),
         ({"single": "", "mini_2": ""}, "no difference claimed"),
-        ({"single": "fewer", "mini_2": "more"}, "samples to train_loss=1: single fewer than full, mini:2 more"),
+        (
+            {"single": "fewer", "mini_2": "more"},
+            "samples to train_loss=1: single fewer than full, mini:2 more",
+        ),
         ({"single": "equal", "mini_2": "equal"}, "single and mini:2 within the margin of full"),
         ({"single": "equal", "mini_2": ""}, "no difference claimed"),
     ],

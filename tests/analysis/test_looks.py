@@ -49,7 +49,9 @@ def test_a_look_that_could_not_claim_anything_spends_nothing():
     assert (look.number, look.family) == (1, (FINAL,))
 
 
-@pytest.mark.parametrize("change", [{"status": "diverged"}, {"updates": 7}, {"samples": 1}, {"final_sha256": "b"}])
+@pytest.mark.parametrize(
+    "change", [{"status": "diverged"}, {"updates": 7}, {"samples": 1}, {"final_sha256": "b"}]
+)
 def test_trials_that_ended_otherwise_are_others(change):
     trials = trials_of(3).assign(final_sha256="a", batches_sha256="b")
     other = trials.copy()

@@ -29,7 +29,9 @@ def scored(*rows: tuple[str, float, float]) -> pd.DataFrame:
 
 
 def test_score_is_the_mean_over_tuning_seeds_for_each_arm_and_rate():
-    found = rate_scores(*tuning({("b", 0.1): [1, 2, 6], ("a", 0.1): [3, 3, 3], ("b", 0.01): [4, 5, 9]}), "train_loss")
+    found = rate_scores(
+        *tuning({("b", 0.1): [1, 2, 6], ("a", 0.1): [3, 3, 3], ("b", 0.01): [4, 5, 9]}), "train_loss"
+    )
     assert found.columns.tolist() == ["arm", "lr", "score", "median", "seeds", "samples", "seconds"]
     assert found.to_numpy().tolist() == [
         ["b", 0.1, 3, 2, 3, 30, 3.0],
@@ -57,7 +59,9 @@ def test_trial_that_failed_unmeasured_is_lost_and_costs_nothing():
 
 
 def test_seeds_beyond_the_reach_of_a_float_are_told_apart():
-    tried = tables(*(trial("a", 2**62 + i, [9, i]) for i in range(3)), trial("a", 2**62 + 3, [], "failed", lr=0.2))
+    tried = tables(
+        *(trial("a", 2**62 + i, [9, i]) for i in range(3)), trial("a", 2**62 + 3, [], "failed", lr=0.2)
+    )
     assert rate_scores(*tried, "train_loss")[["score", "seeds"]].to_numpy().tolist() == [[1, 3], [INF, 1]]
 
 
@@ -88,7 +92,12 @@ def test_lowest_score_wins_for_each_arm():
         ({0.3: 1.0, 0.2: 1.0, 0.1: 2.0}, 0.2, False, False),  # of equal scores the smaller rate
         ({0.3: 1.0, 0.2: 2.0, 0.1: 3.0}, 0.3, True, False),
         ({0.3: 3.0, 0.2: 2.0, 0.1: 1.0}, 0.1, True, False),
-        ({0.3: INF, 0.2: 1.0, 0.1: 2.0}, 0.2, False, False),  # a rate that diverges bounds the grid as any other
+        (
+            {0.3: INF, 0.2: 1.0, 0.1: 2.0},
+            0.2,
+            False,
+            False,
+        ),  # a rate that diverges bounds the grid as any other
         ({0.3: INF, 0.2: INF, 0.1: INF}, 0.1, True, True),
         ({0.3: NAN, 0.2: NAN}, NAN, False, False),
     ],
@@ -100,7 +109,10 @@ def test_best_rate_says_whether_a_better_one_may_lie_outside(by_rate, rate, at_e
 
 
 def test_repeats_are_scored_and_chosen_one_by_one():
-    first, second = tuning({("a", 0.1): [1, 3], ("a", 1.0): [4, 6]}), tuning({("a", 0.1): [8, 8], ("a", 2.0): [5, 5]})
+    first, second = (
+        tuning({("a", 0.1): [1, 3], ("a", 1.0): [4, 6]}),
+        tuning({("a", 0.1): [8, 8], ("a", 2.0): [5, 5]}),
+    )
     found = rate_scores(*in_repeats(first, second), "train_loss")
     assert found[["arm", "repeat", "lr", "score"]].to_numpy().tolist() == [
         ["a", 1, 0.1, 2],
@@ -117,13 +129,17 @@ def test_expected_best_of_1_to_n():
     values = np.random.default_rng(0).permutation(np.arange(1.0, 11.0))
     assert expected_best(values, 5) == pytest.approx(11 / 6)
     assert -expected_best(-values, 5) == pytest.approx(9.1667, abs=5e-5)
-    assert [expected_best(values, k) for k in range(1, 11)] == pytest.approx([11 / (k + 1) for k in range(1, 11)])
+    assert [expected_best(values, k) for k in range(1, 11)] == pytest.approx(
+        [11 / (k + 1) for k in range(1, 11)]
+    )
 
 
 @pytest.mark.parametrize("values", [[3.0, 1.0, 4.0, 1.0, 5.0], [2.0, INF, 7.0, INF, 1.0], [INF] * 5])
 def test_expected_best_is_the_mean_over_all_draws(values):
     for k in range(1, 6):
-        assert expected_best(values, k) == pytest.approx(np.mean([min(drawn) for drawn in combinations(values, k)]))
+        assert expected_best(values, k) == pytest.approx(
+            np.mean([min(drawn) for drawn in combinations(values, k)])
+        )
 
 
 def test_expected_best_is_finite_as_soon_as_every_draw_holds_a_finite_value():

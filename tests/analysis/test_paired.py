@@ -19,8 +19,10 @@ from tests.helpers.tables import INF, NAN, ended, tables, trial
 T_2, T_5 = 4.3026527297, 2.5705818366
 """The 97.5% points of Student's t with 2 and 5 degrees of freedom."""
 FINALS = {"full": [2, 4, 3, 6, 6, 9], "mini": [1, 2, 3, 4, 5, 6]}
-"""Differences -1, -2, 0, -2, -1, -3: mean -1.5, s² = 5.5 / 5 = 1.1, standard error √(1.1 / 6). Of the 32 sign patterns of
-the five that are not 0 two reach a sum of 9: p = 2/32."""
+"""Differences -1, -2, 0, -2, -1, -3: mean -1.5, s² = 5.5 / 5 = 1.1, standard error √(1.1 / 6).
+
+Of the 32 sign patterns of the five that are not 0 two reach a sum of 9: p = 2/32.
+"""
 
 LOWER = {"full": [2, 4, 3, 6, 6, 9], "mini": [1, 2, 2.5, 4, 5, 6]}
 """Differences -1, -2, -.5, -2, -1, -3."""
@@ -74,11 +76,16 @@ def test_p_is_corrected_over_the_arms():
     found = compared(LOWER | {"single": [2, 4.5, 3, 6, 6, 9.25]})
     assert found["p_holm"].tolist() == [2 * 2 / 64, found["p"]["single"]]
     assert found["comparisons"].tolist() == [2, 2]
-    assert found["enough_seeds"].tolist() == [False, False]  # six seeds are enough for one comparison, not for two
+    assert found["enough_seeds"].tolist() == [
+        False,
+        False,
+    ]  # six seeds are enough for one comparison, not for two
 
 
 def test_goal_final_value_and_margin_are_one_family():
-    """Six seeds, three tests: the smallest p is 1/64 of the margin, times 3; the others 2/64 times 2, carried up."""
+    """Six seeds, three tests: the smallest p is 1/64 of the margin, times 3; the others 2/64 times 2, carried
+    up.
+    """
     measured = reaching(full=[100, 110, 120, 130, 140, 150], mini=[50, 60, 60, 70, 70, 75])
     records, _ = measured
     at_end = records["samples"] == records.groupby(["arm", "seed"])["samples"].transform("max")
@@ -90,7 +97,9 @@ def test_goal_final_value_and_margin_are_one_family():
 
 
 def test_comparisons_of_earlier_looks_stay_in_the_family():
-    """Six seeds would do for one comparison at a first look; the second look's level is .0091, and the family has 2."""
+    """Six seeds would do for one comparison at a first look; the second look's level is .0091, and the family
+    has 2.
+    """
     earlier = PastLook(
         "x", 5, (Contrast("gone", "full", "final train_loss"), Contrast("mini", "full", "final train_loss"))
     )
@@ -121,14 +130,21 @@ def test_equal_arms_tie_and_are_not_tested():
 def test_nothing_above_rounding_has_no_p(differences, dtype, untested):
     finals = {"full": [0.3] * 7, "mini": [0.3 + 3e-16 * each for each in differences]}
     row = compared(finals, dtype=dtype).loc["mini"]
-    assert [name for name in ("rounding_only", "one_difference") if row[name]] == ([untested] if untested else [])
+    assert [name for name in ("rounding_only", "one_difference") if row[name]] == (
+        [untested] if untested else []
+    )
     assert math.isnan(row["p"]) == bool(untested)
 
 
-@pytest.mark.parametrize(("margin", "p", "claimed"), [(3.5, 1 / 64, True), (2.5, 12 / 64, False), (0.1, 1.0, False)])
+@pytest.mark.parametrize(
+    ("margin", "p", "claimed"), [(3.5, 1 / 64, True), (2.5, 12 / 64, False), (0.1, 1.0, False)]
+)
 def test_equality_is_claimed_against_a_margin_alone(margin, p, claimed):
-    """Differences -1, -2, -.5, -2, -1, -3 plus 3.5 are all positive: of 64 patterns one. Plus 2.5 they are 1.5, .5, 2, .5,
-    1.5, -.5, and their sum, 5.5, is reached or passed by the 1 + 3 + 3·... patterns that a count finds: 12."""
+    """Differences -1, -2, -.5, -2, -1, -3 plus 3.5 are all positive: of 64 patterns one.
+
+    Plus 2.5 they are 1.5, .5, 2, .5, 1.5, -.5, and their sum, 5.5, is reached or passed by the 1 + 3 + 3·...
+    patterns that a count finds: 12.
+    """
     row = compared(LOWER, margin=margin).loc["mini"]
     if margin == 2.5:
         shifted = np.array([1.5, 0.5, 2, 0.5, 1.5, -0.5])
@@ -158,7 +174,11 @@ def test_only_shared_seeds_are_compared():
 
 def test_interrupted_trial_takes_no_part():
     made = [trial(arm, seed, [9, 1 + seed]) for arm in ("full", "mini") for seed in (0, 1)]
-    row = pairs(*tables(*made, trial("full", 2, [9, 1]), trial("mini", 2, [9, 5], "interrupted")), "full", "train_loss")
+    row = pairs(
+        *tables(*made, trial("full", 2, [9, 1]), trial("mini", 2, [9, 5], "interrupted")),
+        "full",
+        "train_loss",
+    )
     assert row[["n", "difference", "ties"]].to_numpy().tolist() == [[2, 0, 2]]
 
 
@@ -232,7 +252,10 @@ def test_trials_that_failed_unmeasured_tie():
 def test_spread_of_the_control_is_the_standard_deviation_of_one_seed(copy, spread):
     row = compared(LOWER | {"copy": copy}, control="copy").loc["mini"]
     assert row["control_spread"] == pytest.approx(spread, nan_ok=True)
-    assert (row["p_holm"], row["claimed"]) == (2 / 64, True)  # the control is no comparison, and takes no claim away
+    assert (row["p_holm"], row["claimed"]) == (
+        2 / 64,
+        True,
+    )  # the control is no comparison, and takes no claim away
 
 
 def test_control_that_diverges_with_its_original_shows_the_rest():
@@ -252,7 +275,9 @@ def reaching(**samples: list[float]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_ratio_of_samples_to_the_goal_is_a_geometric_mean_with_an_interval_on_logs():
-    """Ratios 1/2, 1/4, 1/8: logs -1, -2, -3 times log 2, so 1/4, and 2^(-2 ± t/√3); the third seed is the coarsest."""
+    """Ratios 1/2, 1/4, 1/8: logs -1, -2, -3 times log 2, so 1/4, and 2^(-2 ± t/√3); the third seed is the
+    coarsest.
+    """
     measured = reaching(full=[100, 200, 160], mini=[50, 50, 20])
     row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
     half = T_2 / math.sqrt(3)
@@ -272,8 +297,13 @@ def test_misses_leave_the_ratio_to_the_seeds_on_which_both_reached_the_goal():
 
 
 def test_an_arm_that_misses_more_often_is_never_claimed_to_need_fewer_samples():
-    """Where both reach the goal, mini needs half: over the six survivors that would be a claim. It misses it on four."""
-    measured = reaching(full=[100 + seed for seed in range(10)], mini=[50 + seed for seed in range(6)] + [INF] * 4)
+    """Where both reach the goal, mini needs half: over the six survivors that would be a claim.
+
+    It misses it on four.
+    """
+    measured = reaching(
+        full=[100 + seed for seed in range(10)], mini=[50 + seed for seed in range(6)] + [INF] * 4
+    )
     row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
     assert row[["goal_wins", "goal_losses", "goal_claimed"]].tolist() == [6, 4, False]
     assert row["goal_ratio_high"] < 1
@@ -286,7 +316,9 @@ def test_misses_are_the_worst_rank():
 
 
 def test_goal_that_held_at_the_start_has_no_ratio():
-    row = pairs(*reaching(full=[0, 0], mini=[0, 0]), "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*reaching(full=[0, 0], mini=[0, 0]), "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[
+        0
+    ]
     assert row[["goal_pairs", "goal_hits"]].tolist() == [0, 2]
     assert math.isnan(row["goal_ratio"])
 
@@ -335,7 +367,10 @@ def test_what_is_compared_is_left_as_it_was():
 def test_import_stays_light():
     code = "import sys; from optcompare.analysis import lr_scores, paired, profiles, time_to_goal, verdict; "
     loaded = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code + "print(*sys.modules)"], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "error", "-c", code + "print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert {"scipy.stats", "torch", "matplotlib.pyplot"}.isdisjoint(loaded.stdout.split())
 
@@ -347,7 +382,9 @@ def test_seeds_of_one_split_and_repeats_of_one_tuning_are_one_observation_each()
 
 
 def test_a_claim_has_the_direction_of_what_was_tested():
-    """Two repeats of two seeds: tested are repeat 0 with seed 0 and repeat 1 with seed 1, each 1 higher; all four average -2."""
+    """Two repeats of two seeds: tested are repeat 0 with seed 0 and repeat 1 with seed 1, each 1 higher; all
+    four average -2.
+    """
     records, trials = (
         table.assign(repeat=table["seed"] // 2, seed=table["seed"] % 2)
         for table in ended({"full": [6.0] * 4, "mini": [7.0, 1.0, 1.0, 7.0 + 1e-3]})
@@ -358,9 +395,13 @@ def test_a_claim_has_the_direction_of_what_was_tested():
 
 
 def test_nothing_is_claimed_seed_by_seed_where_mean_and_wins_point_apart():
-    """Fourteen differences of .001 and six of -10: hardly any flip reaches the mean, and mini loses on 14 of 20 seeds."""
+    """Fourteen differences of .001 and six of -10: hardly any flip reaches the mean, and mini loses on 14 of
+    20 seeds.
+    """
     finals = {"full": [20.0 + seed for seed in range(20)]}
-    finals["mini"] = [value + (0.001 if seed < 14 else -10 - seed) for seed, value in enumerate(finals["full"])]
+    finals["mini"] = [
+        value + (0.001 if seed < 14 else -10 - seed) for seed, value in enumerate(finals["full"])
+    ]
     row = compared(finals).loc["mini"]
     assert row["p_holm"] == 2 / 64  # whatever the fourteen, the six agree in 2 of 64 patterns
     assert (row["lower"], row["at_odds"], row["claimed"]) == (True, True, False)
@@ -369,7 +410,10 @@ def test_nothing_is_claimed_seed_by_seed_where_mean_and_wins_point_apart():
 def test_a_control_that_failed_is_no_arm_and_has_no_spread():
     made = [trial(arm, seed, [9, 1 + 0.1 * seed]) for arm in ("full", "mini", "copy") for seed in range(3)]
     found = pairs(
-        *tables(*made, trial("full", 3, [9, 1]), trial("copy", 3, [], "failed")), "full", "train_loss", control="copy"
+        *tables(*made, trial("full", 3, [9, 1]), trial("copy", 3, [], "failed")),
+        "full",
+        "train_loss",
+        control="copy",
     )
     assert found["arm"].tolist() == ["mini"]
     assert math.isnan(found["control_spread"][0])

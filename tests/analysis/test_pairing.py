@@ -1,4 +1,6 @@
-"""Which pairs are independent observations, and intervals over tuning repeats: numbers by hand and by simulation."""
+"""Which pairs are independent observations, and intervals over tuning repeats: numbers by hand and by
+simulation.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ T_4 = 2.7764451052
 def pairing_of(ours, theirs, **columns) -> Pairing:
     """Two arms' values by row, with columns that both share."""
     rows = pd.DataFrame(columns)
-    both = pd.concat([rows.assign(arm="mini", final=ours), rows.assign(arm="full", final=theirs)], ignore_index=True)
+    both = pd.concat(
+        [rows.assign(arm="mini", final=ours), rows.assign(arm="full", final=theirs)], ignore_index=True
+    )
     return paired_trials(values_by_arm(both, "final"), "mini", "full")
 
 
@@ -73,11 +77,17 @@ def test_a_lost_trial_leaves_no_interval():
 
 @pytest.mark.parametrize(("of_repeats", "of_seeds"), [(1.0, 0.0), (1.0, 1.0), (0.3, 1.0)])
 def test_interval_over_repeats_and_seeds_covers_the_truth(of_repeats, of_seeds):
-    """What seeds have in common over all repeats counts: over repeat means alone .95, .91 and .79 would be covered."""
+    """What seeds have in common over all repeats counts: over repeat means alone .95, .91 and .79 would be
+    covered.
+    """
     rng, draws = np.random.default_rng(4), 2000
     covered = 0
     for _ in range(draws):
-        table = of_repeats * rng.normal(size=(5, 1)) + of_seeds * rng.normal(size=10) + 0.5 * rng.normal(size=(5, 10))
+        table = (
+            of_repeats * rng.normal(size=(5, 1))
+            + of_seeds * rng.normal(size=10)
+            + 0.5 * rng.normal(size=(5, 10))
+        )
         _, low, high = crossed_interval(table)
         covered += low <= 0 <= high
     assert 0.93 <= covered / draws <= 0.975

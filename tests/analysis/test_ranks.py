@@ -1,4 +1,6 @@
-"""Ranks of arms over workloads, the test of whether they differ, and the critical difference, by hand and published."""
+"""Ranks of arms over workloads, the test of whether they differ, and the critical difference, by hand and
+published.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_ranks_are_averaged_over_workloads_ties_sharing_theirs():
 
 
 def test_arms_that_all_workloads_rank_alike_have_the_smallest_p():
-    """Rank sums 4, 8, 12: χ² = 12/(4·3·4)·(16 + 64 + 144) - 3·4·4 = 8 = N(k-1), so F is infinite, and p = 1/6³."""
+    """Rank sums 4, 8, 12: χ² = 12/(4·3·4)·(16 + 64 + 144) - 3·4·4 = 8 = N(k-1), so F is infinite, and p =
+    1/6³.
+    """
     test = rank_test(pd.DataFrame([[1.0, 2.0, INF]] * 4))
     assert (test.chi2, test.f, test.exact, test.differ) == (8, INF, True, True)
     assert test.p == pytest.approx(1 / 216)
@@ -45,11 +49,12 @@ def test_arms_that_all_workloads_rank_alike_have_the_smallest_p():
 
 
 def test_statistics_and_p_with_ties():
-    """Rank sums 8.5, 6.5, 9 of 4 workloads: Σ(R_j - 8)² = 0.25 + 2.25 + 1 = 3.5, so χ² = 12·3.5/(4·3·4) = 0.875, over
-    1 - ΣΣ(t³-t)/(N(k³-k)) = 1 - (6 + 6 + 24)/(4·24) = 0.625: 1.4. F = 3·1.4/(4·2 - 1.4) = 7/11.
+    """Rank sums 8.5, 6.5, 9 of 4 workloads: Σ(R_j - 8)² = 0.25 + 2.25 + 1 = 3.5, so χ² = 12·3.5/(4·3·4) =
+    0.875, over 1 - ΣΣ(t³-t)/(N(k³-k)) = 1 - (6 + 6 + 24)/(4·24) = 0.625: 1.4. F = 3·1.4/(4·2 - 1.4) = 7/11.
 
-    The odd ranks of w2 and w3 stand on arms i and j in 9 equally likely ways. Less 2, the rank sums are those of w1,
-    (-1, 0, 1), and 1.5 more at i and less at j: Σ(R_j - 8)² = 2 where i = j, else 6.5 + 3(i - j), of which 5 are ≥ 3.5.
+    The odd ranks of w2 and w3 stand on arms i and j in 9 equally likely ways. Less 2, the rank sums are those
+    of w1, (-1, 0, 1), and 1.5 more at i and less at j: Σ(R_j - 8)² = 2 where i = j, else 6.5 + 3(i - j), of
+    which 5 are ≥ 3.5.
     """
     test = rank_test(VALUES)
     assert (test.chi2, test.f) == pytest.approx((1.4, 7 / 11))
@@ -59,7 +64,10 @@ def test_statistics_and_p_with_ties():
 def by_counting(values: pd.DataFrame) -> float:
     """The share of all orders of all ranks with at least the observed sum of squared rank sums."""
     table = values.fillna(INF).rank(axis=1).to_numpy(float)
-    sums = [sum(map(np.array, rows)) for rows in itertools.product(*(itertools.permutations(row) for row in table))]
+    sums = [
+        sum(map(np.array, rows))
+        for rows in itertools.product(*(itertools.permutations(row) for row in table))
+    ]
     return float(np.mean([(found**2).sum() >= (table.sum(axis=0) ** 2).sum() - 1e-9 for found in sums]))
 
 
@@ -82,9 +90,12 @@ def test_exact_p_is_the_published_one(rows, chi2, p):
 
 
 def test_statistics_of_the_published_example():
-    """Demšar 2006, table 6: χ² = 9.28, without the correction 1 - ΣΣ(t³-t)/(N(k³-k)) = 1 - (3·6 + 60)/840 for ties,
-    which makes it larger, and F with it."""
-    rows = "4 3 2 1, 1 2 3 4, 4 1 2 3, 4 1 3 2, 4 2 3 1, 1 2.5 4 2.5, 3 2 4 1, 2.5 2.5 4 1, 4 3 2 1, 1 1 1 1, "
+    """Demšar 2006, table 6: χ² = 9.28, without the correction 1 - ΣΣ(t³-t)/(N(k³-k)) = 1 - (3·6 + 60)/840 for
+    ties, which makes it larger, and F with it.
+    """
+    rows = (
+        "4 3 2 1, 1 2 3 4, 4 1 2 3, 4 1 3 2, 4 2 3 1, 1 2.5 4 2.5, 3 2 4 1, 2.5 2.5 4 1, 4 3 2 1, 1 1 1 1, "
+    )
     rows += "4 2.5 1 2.5, 3 2 4 1, 4 1 2 3, 3 1 4 2"
     test = rank_test(pd.DataFrame([list(map(float, row.split())) for row in rows.split(", ")]))
     assert test.chi2 * (1 - 78 / 840) == pytest.approx(9.28, abs=0.005)
@@ -147,15 +158,20 @@ def test_words_where_the_arms_differ():
 
 def test_words_where_they_do_not_differ_tell_no_two_apart():
     assert rank_words(rank_test(ranked("123", "123", "132"))) == (
-        "No difference in rank is found (exact p = 0.194; Friedman's χ²(2) = 4.67, Iman and Davenport's F(2, 4) = 7), "
+        "No difference in rank is found (exact p = 0.194; Friedman's χ²(2) = 4.67, Iman and Davenport's "
+        "F(2, 4) = 7), "
         "so no two arms are said to differ."
     )
 
 
 def test_words_say_that_the_workloads_are_too_few_for_any_difference():
-    """3 arms on 2 workloads: p is 1/6 at least; 2 arms on 5: 2/2⁵. One workload more and the words are gone."""
+    """3 arms on 2 workloads: p is 1/6 at least; 2 arms on 5: 2/2⁵. One workload more and the words are
+    gone.
+    """
     three, two = rank_words(rank_test(alike(3, 2))), rank_words(rank_test(alike(2, 5)))
-    assert three.endswith("differ: 2 workloads are too few for 3 arms, since the smallest possible p is 0.167.")
+    assert three.endswith(
+        "differ: 2 workloads are too few for 3 arms, since the smallest possible p is 0.167."
+    )
     assert two == (
         "No difference in rank is found (sign test, exact p = 0.0625): "
         "5 workloads are too few for 2 arms, since the smallest possible p is 0.0625."
@@ -184,11 +200,23 @@ def test_a_critical_difference_is_given_only_where_more_than_two_arms_differ():
 
 @pytest.mark.parametrize(
     ("arms", "q"),
-    [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (7, 2.949), (8, 3.031), (9, 3.102), (10, 3.164)],
+    [
+        (2, 1.960),
+        (3, 2.343),
+        (4, 2.569),
+        (5, 2.728),
+        (6, 2.850),
+        (7, 2.949),
+        (8, 3.031),
+        (9, 3.102),
+        (10, 3.164),
+    ],
 )
 def test_critical_difference_has_the_published_q(arms, q):
     """Demšar 2006, table 5(a), q.05 of the Nemenyi test to three digits after the point."""
-    assert critical_difference(arms, 14) / math.sqrt(arms * (arms + 1) / (6 * 14)) == pytest.approx(q, abs=1.1e-3)
+    assert critical_difference(arms, 14) / math.sqrt(arms * (arms + 1) / (6 * 14)) == pytest.approx(
+        q, abs=1.1e-3
+    )
 
 
 def test_critical_difference_of_the_published_example():

@@ -35,12 +35,16 @@ def test_a_step_is_worth_what_the_better_neighbour_loses(case):
     found = [row[name] for name in ("lr_below", "below", "lr_above", "above")]
     assert found == pytest.approx([lr_below, below, lr_above, above], nan_ok=True)
     (summed,) = rate_sensitivity(scores(by_rate)).to_dict("records")
-    assert [summed[name] for name in ("below", "above", "loss")] == pytest.approx([below, above, loss], nan_ok=True)
+    assert [summed[name] for name in ("below", "above", "loss")] == pytest.approx(
+        [below, above, loss], nan_ok=True
+    )
     assert (summed["arm"], summed["repeats"]) == ("a", 1)
 
 
 def test_over_repeats_it_is_the_median():
-    """Losses of the better neighbour 1, 2 and 4; below 1, 2 and 4; above 3, infinite, and none at the edge: median of two."""
+    """Losses of the better neighbour 1, 2 and 4; below 1, 2 and 4; above 3, infinite, and none at the edge:
+    median of two.
+    """
     table = scores({0.1: 3, 1.0: 2, 10.0: 5}, {0.2: 4, 2.0: 2, 20.0: INF}, {0.3: 9, 3.0: 6, 30.0: 2})
     found = rate_sensitivity(table)
     assert found.columns.tolist() == ["arm", "repeats", "below", "above", "loss"]
@@ -48,5 +52,7 @@ def test_over_repeats_it_is_the_median():
 
 
 def test_each_arm_has_a_row_in_the_order_of_the_arms():
-    found = rate_sensitivity(pd.concat([scores({0.1: 1, 1.0: 2}, arm="b"), scores({0.1: 4, 1.0: 1}, arm="a")]))
+    found = rate_sensitivity(
+        pd.concat([scores({0.1: 1, 1.0: 2}, arm="b"), scores({0.1: 4, 1.0: 1}, arm="a")])
+    )
     assert found[["arm", "loss"]].to_numpy().tolist() == [["b", 1.0], ["a", 3.0]]

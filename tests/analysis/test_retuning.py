@@ -16,8 +16,9 @@ GOAL = Goal("train_loss", 1.0)
 
 
 def tuning(updates):
-    """Trials that reach the goal after so many updates of 10 samples, by arm and rate a list over seeds 100, 101, …;
-    infinite: after three updates it had not."""
+    """Trials that reach the goal after so many updates of 10 samples, by arm and rate a list over seeds 100,
+    101, …; infinite: after three updates it had not.
+    """
     made = []
     for (arm, lr), by_seed in updates.items():
         for seed, count in enumerate(by_seed, 100):
@@ -34,8 +35,9 @@ def again(updates) -> list[tuple]:
 
 
 def test_each_seed_is_left_out_and_the_same_rule_chooses_again():
-    """Medians 10 and 12 choose .1; without seed 101 they are 20 and 12, so .2 would be chosen, and at it the seeds
-    take 12/10, 12/10 and 12/30 as many samples: in the geometric mean (.576)^(1/3)."""
+    """Medians 10 and 12 choose .1; without seed 101 they are 20 and 12, so .2 would be chosen, and at it the
+    seeds take 12/10, 12/10 and 12/30 as many samples: in the geometric mean (.576)^(1/3).
+    """
     tried = {("a", 0.1): [10, 10, 30], ("a", 0.2): [12, 12, 12]}
     records, trials = tuning(tried)
     assert best_rates(rate_scores(records, trials, "train_loss", GOAL))["lr"].tolist() == [0.1]
@@ -46,11 +48,19 @@ def test_each_seed_is_left_out_and_the_same_rule_chooses_again():
 def test_arms_stand_in_their_order_and_do_not_mix():
     tried = {("b", 0.1): [1, 2], ("a", 0.1): [2, 1], ("b", 0.2): [2, 3], ("a", 0.2): [1, 3]}
     assert [row[:2] for row in again(tried)] == [("b", 100), ("b", 101), ("a", 100), ("a", 101)]
-    assert [row[2:] for row in again(tried)] == [(0.1, 1.0), (0.1, 1.0), (0.1, 1.0), (0.2, pytest.approx(1.5**0.5))]
+    assert [row[2:] for row in again(tried)] == [
+        (0.1, 1.0),
+        (0.1, 1.0),
+        (0.1, 1.0),
+        (0.2, pytest.approx(1.5**0.5)),
+    ]
 
 
 def test_a_seed_that_missed_at_either_rate_tells_nothing():
-    """Medians are equal, so .1 is chosen; without seed 102 they are 5 and 4. Seeds 100 and 103 reached the goal at both."""
+    """Medians are equal, so .1 is chosen; without seed 102 they are 5 and 4.
+
+    Seeds 100 and 103 reached the goal at both.
+    """
     found = again({("a", 0.1): [5, INF, 3, 3], ("a", 0.2): [4, 4, INF, 4]})
     assert found[2] == ("a", 102, 0.2, pytest.approx((4 / 5 * 4 / 3) ** 0.5))
 

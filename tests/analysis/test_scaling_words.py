@@ -22,7 +22,9 @@ def table(costs, seeds=10, jitter=0.0, optimizer="sgd"):
             own = updates * math.exp(jitter * random.standard_normal())
             rows.append((f"b{size}", seed, own * size, own, own * 1e-3, float(size), own - 1, own))
     return (
-        pd.DataFrame(rows, columns=["arm", "seed", "samples", "updates", "seconds", "resolution", "before", "dip"]),
+        pd.DataFrame(
+            rows, columns=["arm", "seed", "samples", "updates", "seconds", "resolution", "before", "dip"]
+        ),
         pd.DataFrame(arms, columns=["arm", "optimizer", "batch_size", "lr"]),
     )
 
@@ -45,13 +47,20 @@ def retuned(**ratios):
 def test_each_finding_is_a_line_that_fits_a_screen():
     """S = 10 + 200/B: knee 20, a fifth of it 4."""
     lines = said(
-        jitter=0.05, beside=Beside(retuned=retuned(**{f"b{size}": (1.0, 1.0) for size in EXACT}), tuning_seeds=2)
+        jitter=0.05,
+        beside=Beside(retuned=retuned(**{f"b{size}": (1.0, 1.0) for size in EXACT}), tuning_seeds=2),
     )
     starts = [
-        "fewest samples: batch size ", "fewest updates: batch size ", "knee, twice the least of both (McCandlish 2018): ",
-        "20% over perfect scaling (Zhang 2024): ", "curve: S = ", "how sure: ", "resolution: ",
-        "without one of the tuning seeds: ", "goal: ",
-    ]  # fmt: skip
+        "fewest samples: batch size ",
+        "fewest updates: batch size ",
+        "knee, twice the least of both (McCandlish 2018): ",
+        "20% over perfect scaling (Zhang 2024): ",
+        "curve: S = ",
+        "how sure: ",
+        "resolution: ",
+        "without one of the tuning seeds: ",
+        "goal: ",
+    ]
     assert [start for start, each in zip(starts, lines, strict=True) if not each.startswith(start)] == []
     assert max(map(len, lines)) <= 105
 
@@ -83,7 +92,8 @@ def test_one_miss_does_not_hide_a_size():
     lines = words(curves(times, arms), "train_loss=0.3", "9 epochs")
     assert line(lines, "fewest updates").endswith("; cannot be told apart: none")
     assert (
-        line(lines, "missed") == "missed train_loss=0.3 within 9 epochs, and left out of the curve: 2 (1 of 10 seeds)"
+        line(lines, "missed")
+        == "missed train_loss=0.3 within 9 epochs, and left out of the curve: 2 (1 of 10 seeds)"
     )
 
 
@@ -114,8 +124,9 @@ def test_two_batch_sizes_are_too_few_for_a_curve():
 def timed(arms, seconds):
     return [
         {"arm": f"b{size}", "batch_size": size, "round": number, "updates": 5, "seconds": each}
-        for size in arms for number, each in enumerate(seconds(size))
-    ]  # fmt: skip
+        for size in arms
+        for number, each in enumerate(seconds(size))
+    ]
 
 
 def test_seconds_are_spoken_of_where_one_clock_timed_all_sizes():
@@ -129,13 +140,17 @@ def test_seconds_are_spoken_of_where_one_clock_timed_all_sizes():
         [expected, 0.99 * expected, 1.01 * expected]
     )
     found = line(words([curve], "g", "e"), "fewest seconds here")
-    assert found.startswith("fewest seconds here: batch size 32 (0.0212 to 0.0217 s); cannot be told apart: 64")
+    assert found.startswith(
+        "fewest seconds here: batch size 32 (0.0212 to 0.0217 s); cannot be told apart: 64"
+    )
 
 
 @pytest.mark.parametrize("left", [{}, {1: "measured", 1024: "estimated"}])
 def test_seconds_of_other_clocks_are_not_spoken_of(left):
     clocks = {f"b{size}": clock for size, clock in left.items()}
-    (curve,) = curves(*table(EXACT), Beside(update_times=timed([1, 2, 4], lambda size: [1e-3]), clocks=clocks))
+    (curve,) = curves(
+        *table(EXACT), Beside(update_times=timed([1, 2, 4], lambda size: [1e-3]), clocks=clocks)
+    )
     assert not [each for each in words([curve], "g", "e") if "seconds" in each]
     assert curve.table["clock"].iloc[0] == left.get(1, "")
     assert not curve.table["fewest_seconds"].any()
@@ -169,8 +184,12 @@ def test_an_unresolved_goal_is_said():
     times["before"] -= 4
     times.loc[times["arm"] == "b4", "resolution"] = 20.0
     lines = words(curves(times, arms), "g", "e")
-    assert line(lines, "resolution").endswith("the goal is known to 20.0% of the samples or better (worst at 4)")
-    assert line(lines, "coarse") == "coarse, one step is more than 10% of the way: 4; a harder goal tells more"
+    assert line(lines, "resolution").endswith(
+        "the goal is known to 20.0% of the samples or better (worst at 4)"
+    )
+    assert (
+        line(lines, "coarse") == "coarse, one step is more than 10% of the way: 4; a harder goal tells more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -182,7 +201,9 @@ def test_an_unresolved_goal_is_said():
     ],
 )
 def test_the_noise_scale_is_held_against_the_knee(scale, ending):
-    points = pd.DataFrame({"optimizer": "sgd", "arm": "b16", "seed": 3, "batch_size": 16, "rows": 80, "update": [0, 9]})
+    points = pd.DataFrame(
+        {"optimizer": "sgd", "arm": "b16", "seed": 3, "batch_size": 16, "rows": 80, "update": [0, 9]}
+    )
     blocks = [[scale * factor for factor in (0.99, 1.0, 1.01, 1.0)]] * 2
     points = points.assign(trace=float(scale), squared=1.0, traces=blocks, squares=[[1.0] * 4] * 2)
     lines = said(beside=Beside(noise=points), jitter=0.02)
@@ -274,12 +295,19 @@ def test_no_line_is_wider_than_a_screen():
     points = pd.DataFrame(
         {"optimizer": "adam", "arm": "mini:16@adam:lr=0.01", "seed": 0, "batch_size": 16, "update": [0, 9]}
     )
-    points = points.assign(rows=80, trace=20.0, squared=1.0, traces=[[19.0, 21, 20, 22]] * 2, squares=[[1.0] * 4] * 2)
+    points = points.assign(
+        rows=80, trace=20.0, squared=1.0, traces=[[19.0, 21, 20, 22]] * 2, squares=[[1.0] * 4] * 2
+    )
     beside = Beside(
-        averages={f"b{size}": {"beta1": 0.9, "beta2": 0.999} for size in EXACT}, noise=points, window=0.25, start=8.0,
-        retuned=retuned(**{f"b{size}": (1.0, 1.1) for size in EXACT}), tuning_seeds=2, at_edge={"b8": True},
+        averages={f"b{size}": {"beta1": 0.9, "beta2": 0.999} for size in EXACT},
+        noise=points,
+        window=0.25,
+        start=8.0,
+        retuned=retuned(**{f"b{size}": (1.0, 1.1) for size in EXACT}),
+        tuning_seeds=2,
+        at_edge={"b8": True},
         update_times=timed(EXACT, lambda size: [1e-3, 1.2e-3]),
-    )  # fmt: skip
+    )
     times, arms = table(EXACT, jitter=0.2, optimizer="adam")
     times["dip"] *= 0.5
     times["before"] -= 2

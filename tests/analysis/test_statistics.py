@@ -24,7 +24,9 @@ T_1, T_2 = 12.7062047362, 4.3026527297  # the 97.5% points of Student's t with 1
 
 
 def run(*trials: tuple[Any, ...], **constant: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Records and trials of ``(arm, seed, status, train losses, further columns)``, an update between measurements."""
+    """Records and trials of ``(arm, seed, status, train losses, further columns)``, an update between
+    measurements.
+    """
     records, outcomes = [], []
     for arm, seed, status, losses, *more in trials:
         columns = {"train_loss": losses, **(more[0] if more else {})}
@@ -89,7 +91,16 @@ def test_interval_is_left_out_where_there_is_none(values, expected):
 
 
 def test_measured_columns_are_losses_first_and_training_before_validation():
-    names = ["arm", "seconds", "valid_accuracy", "train_accuracy", "valid_loss", "train_seconds", "train_loss", "lr"]
+    names = [
+        "arm",
+        "seconds",
+        "valid_accuracy",
+        "train_accuracy",
+        "valid_loss",
+        "train_seconds",
+        "train_loss",
+        "lr",
+    ]
     assert measured_columns(pd.DataFrame(columns=names)) == [
         "train_loss",
         "valid_loss",
@@ -139,7 +150,10 @@ def test_summary_has_a_row_an_arm_in_the_order_of_the_comparison():
 
 
 def test_summary_of_finished_seeds():
-    """Finals 1, 2, 3: 2 ± 4.3026527297 / √3. Bests 1, 1, 1. Updates 2, 1, 1 of 6 samples and half a second each."""
+    """Finals 1, 2, 3: 2 ± 4.3026527297 / √3.
+
+    Bests 1, 1, 1. Updates 2, 1, 1 of 6 samples and half a second each.
+    """
     found = row_of(
         *run(("a", 0, "finished", [9, 4, 1]), ("a", 1, "finished", [1, 2]), ("a", 2, "finished", [1, 3])),
     )

@@ -42,7 +42,16 @@ def test_minimum_is_found(loss, start, lowest):
         lambda p: 0.5 * (p[0] - 99) ** 2 + 0.5 * p[1] ** 2,
         lambda p: np.nan,
     ],
-    ids=["plain", "slope", "separable", "straight valley", "curved flat valley", "saddle", "too far", "undefined"],
+    ids=[
+        "plain",
+        "slope",
+        "separable",
+        "straight valley",
+        "curved flat valley",
+        "saddle",
+        "too far",
+        "undefined",
+    ],
 )
 def test_no_minimum_is_claimed(loss):
     assert surface_minimum(loss, np.array([1.5, 0.5]), UNIT, rounding=1.2e-7) is None

@@ -15,7 +15,11 @@ GOAL = Goal("train_loss", 1.0)
 
 def costs(*trials, goal: Goal = GOAL) -> list[list[float]]:
     """``samples, updates, seconds, resolution`` of each trial."""
-    return time_to_goal(*tables(*trials), goal)[["samples", "updates", "seconds", "resolution"]].to_numpy().tolist()
+    return (
+        time_to_goal(*tables(*trials), goal)[["samples", "updates", "seconds", "resolution"]]
+        .to_numpy()
+        .tolist()
+    )
 
 
 def same(found, expected) -> bool:
@@ -72,8 +76,13 @@ def test_time_to_an_unknown_metric_is_refused():
 
 
 def test_costs_are_those_of_the_first_measurement_that_reached_the_goal():
-    """The second update of the first trial, 20 samples after the start; the other rises above the goal again."""
-    assert same(costs(trial("a", 0, [3, 2, 1, 0.5]), trial("b", 0, [3, 1, 2, 3])), [[20, 2, 1.0, 10], [10, 1, 0.5, 10]])
+    """The second update of the first trial, 20 samples after the start; the other rises above the goal
+    again.
+    """
+    assert same(
+        costs(trial("a", 0, [3, 2, 1, 0.5]), trial("b", 0, [3, 1, 2, 3])),
+        [[20, 2, 1.0, 10], [10, 1, 0.5, 10]],
+    )
 
 
 def test_resolution_is_the_distance_from_the_measurement_before():
@@ -99,8 +108,13 @@ def test_interrupted_trial_that_has_not_reached_its_goal_is_no_miss():
 
 
 def test_trial_that_failed_before_its_first_measurement_is_a_miss():
-    assert same(costs(trial("a", 0, [3, 1]), trial("a", 1, [], "failed")), [[10, 1, 0.5, 10], [INF, INF, INF, NAN]])
-    assert same(costs(trial("a", 0, [], "failed"), trial("a", 1, [], "interrupted")), [[INF, INF, INF, NAN], [NAN] * 4])
+    assert same(
+        costs(trial("a", 0, [3, 1]), trial("a", 1, [], "failed")), [[10, 1, 0.5, 10], [INF, INF, INF, NAN]]
+    )
+    assert same(
+        costs(trial("a", 0, [], "failed"), trial("a", 1, [], "interrupted")),
+        [[INF, INF, INF, NAN], [NAN] * 4],
+    )
 
 
 def test_loss_that_is_not_a_number_reaches_nothing():

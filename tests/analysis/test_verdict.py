@@ -16,8 +16,9 @@ from optcompare.errors import ComparisonError
 from tests.helpers.tables import INF, NAN, ended, tables, trial
 
 Ends = list[tuple[float, float]]
-"""For each seed: the samples after which a loss of 1 is reached (infinite: never), and the final loss (infinite: the
-trial diverged)."""
+"""For each seed: the samples after which a loss of 1 is reached (infinite: never), and the final loss
+(infinite: the trial diverged).
+"""
 GOAL = Goal("train_loss", 1.0)
 LEAN = [0.0, 0.01, 0.02, -0.01, -0.02, 0.0, 0.01, -0.01, 0.015, -0.015]
 """What a seed does to every arm: it sums to 0."""
@@ -55,7 +56,8 @@ FEWER = "2.83 times fewer samples (95% interval 2.18 to 3.67), fewer on 10 of 10
 def test_claimed():
     """Ten of ten: 2/2¹⁰ = .00195, times 2 comparisons by Holm."""
     assert tell(full=FULL, mini=MINI) == [
-        "Samples to train_loss 1: mini needs fewer than full, seed by seed; both reached it on all 10 seeds. Fewest: mini.",
+        "Samples to train_loss 1: mini needs fewer than full, seed by seed; both reached it on all 10 "
+        "seeds. Fewest: mini.",
         f"1. mini: {FEWER} (Holm p = 0.00391)",
         "2. full: baseline, reached on 10 of 10 seeds",
         "Final train_loss: mini ends lower than full, seed by seed. Lowest mean: mini.",
@@ -78,7 +80,12 @@ def test_later_look_has_its_own_level_and_names_claims_that_no_longer_hold():
     goal = Contrast("mini", "full", "samples to train_loss=1")
     past = PastLook("x", 8, (final, goal), (Claim(final, "higher"), Claim(goal, "fewer")))
     told = verdict(
-        "digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", goal=GOAL, look=Look((past,), True)
+        "digits",
+        *measured({"full": FULL, "mini": MINI}),
+        "full",
+        "train_loss",
+        goal=GOAL,
+        look=Look((past,), True),
     )
     assert told[-3:-1] == [
         "Look 2 at these trials: tested at level 0.0091; the levels of all looks sum to 0.05.",
@@ -88,7 +95,11 @@ def test_later_look_has_its_own_level_and_names_claims_that_no_longer_hold():
 
 def test_nothing_is_claimed_of_a_run_that_is_under_way():
     told = verdict(
-        "digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", look=Look(withheld="it is under way")
+        "digits",
+        *measured({"full": FULL, "mini": MINI}),
+        "full",
+        "train_loss",
+        look=Look(withheld="it is under way"),
     )
     assert told[:4] == [
         "Nothing is claimed: it is under way.",
@@ -106,7 +117,9 @@ def test_each_line_fits_two_lines_of_a_terminal():
     arms["full@sgd:momentum=0.9"] = FULL
     for goal in (None, GOAL):
         for margin in (None, 0.4):
-            told = verdict("digits", *measured(arms), "full@sgd:momentum=0.9", "train_loss", goal=goal, margin=margin)
+            told = verdict(
+                "digits", *measured(arms), "full@sgd:momentum=0.9", "train_loss", goal=goal, margin=margin
+            )
             assert max(map(len, told)) <= 2 * 80 - 3 + (40 if margin else 0)
 
 
@@ -122,7 +135,9 @@ def test_each_line_fits_two_lines_of_a_terminal():
     ],
 )
 def test_how_rates_were_chosen_is_said(setting, said):
-    assert said in verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", setting=setting)
+    assert said in verdict(
+        "digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", setting=setting
+    )
 
 
 def test_difference_smaller_than_that_between_neighbouring_rates_is_named():
@@ -130,8 +145,8 @@ def test_difference_smaller_than_that_between_neighbouring_rates_is_named():
     setting = Setting(tunings=1, sensitivity={"full": 0.3, "mini": 0.1, "far": NAN})
     told = verdict("digits", *measured(arms), "full", "train_loss", setting=setting)
     assert (
-        "A neighbouring learning rate changes the result by more than the arms differ: mini (rate 0.3, arms 0.25)."
-        in told
+        "A neighbouring learning rate changes the result by more than the arms differ: mini (rate 0.3, arms "
+        "0.25)." in told
     )
 
 
@@ -145,7 +160,8 @@ def test_margin_is_claimed_or_not_beside_the_difference():
     told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.4)
     assert (
         told[0]
-        == "Final train_loss: mini ends lower than full, seed by seed; within 0.4 of full: mini. Lowest mean: mini."
+        == "Final train_loss: mini ends lower than full, seed by seed; within 0.4 of full: mini. Lowest "
+        "mean: mini."
     )
     assert told[1].endswith(": claimed lower (Holm p = 0.00195); within 0.4: claimed (Holm p = 0.00195)")
     told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.2)
@@ -155,8 +171,13 @@ def test_margin_is_claimed_or_not_beside_the_difference():
 
 def test_equality_that_fewer_seeds_allow_is_said_beside_the_difference_that_they_do_not():
     """Six seeds and two comparisons: 1/64·2 = .031 for equality, 2/64·2 = .0625 for a difference."""
-    told = verdict("digits", *measured({"full": FULL[:6], "mini": MINI[:6]}), "full", "train_loss", margin=0.4)
-    assert told[0] == "Too few seeds for a firm claim (6; 7 needed for 2 comparisons). Add 1: --resume DIR --seeds 7."
+    told = verdict(
+        "digits", *measured({"full": FULL[:6], "mini": MINI[:6]}), "full", "train_loss", margin=0.4
+    )
+    assert (
+        told[0]
+        == "Too few seeds for a firm claim (6; 7 needed for 2 comparisons). Add 1: --resume DIR --seeds 7."
+    )
     assert told[1] == "Final train_loss: within 0.4 of full: mini. Lowest mean: mini."
     assert told[2].endswith(": not claimed; within 0.4: claimed (Holm p = 0.0312)")
 
@@ -166,13 +187,17 @@ def test_mean_and_wins_that_point_apart_are_no_claim_and_said_so():
     mini: Ends = [(100, value + (0.001 if seed < 14 else -10 - seed)) for seed, (_, value) in enumerate(full)]
     told = verdict("digits", *measured({"full": full, "mini": mini}), "full", "train_loss")
     assert told[0] == "Final train_loss: no difference from full can be claimed. Lowest mean: mini."
-    assert told[1].endswith("better on 6 of 20 seeds: not claimed (Holm p = 0.0312, rests on few large differences)")
+    assert told[1].endswith(
+        "better on 6 of 20 seeds: not claimed (Holm p = 0.0312, rests on few large differences)"
+    )
 
 
 def test_failures_that_may_go_unseen_are_of_arms_that_show_none():
     lost: Ends = [*FULL[:9], (INF, INF)]
     told = verdict("digits", *measured({"full": FULL, "mini": lost}), "full", "train_loss")
-    assert "Arms without a failure may still fail on up to 26% of all seeds: only 10 seeds were tried." in told
+    assert (
+        "Arms without a failure may still fail on up to 26% of all seeds: only 10 seeds were tried." in told
+    )
     told = verdict("digits", *measured({"full": lost, "mini": lost}), "full", "train_loss")
     assert "may still fail" not in " ".join(told)
 
@@ -186,7 +211,8 @@ def test_baseline_takes_its_place_in_the_list():
     assert tell(goal=None, mini=MINI, full=FULL)[:3] == [
         "Final train_loss: full ends higher than mini, seed by seed. Lowest mean: mini.",
         "1. mini: baseline, mean 0.25",
-        "2. full: difference 0.25 (95% interval 0.245 to 0.255), better on 0 of 10 seeds: claimed higher (Holm p = 0.00195)",
+        "2. full: difference 0.25 (95% interval 0.245 to 0.255), better on 0 of 10 seeds: claimed higher "
+        "(Holm p = 0.00195)",
     ]
 
 
@@ -209,7 +235,10 @@ def test_too_few_seeds_name_the_number_that_it_takes():
         "2. full: baseline, mean 0.5",
         ends_of(5),
     ]
-    assert tell(goal=None, full=FULL[:6], mini=MINI[:6], other=FULL[:6])[4] == "3. other: equals full on 6 of 6 seeds"
+    assert (
+        tell(goal=None, full=FULL[:6], mini=MINI[:6], other=FULL[:6])[4]
+        == "3. other: equals full on 6 of 6 seeds"
+    )
     assert tell(goal=None, full=FULL[:1], mini=MINI[:1])[:3] == [
         "Too few seeds for a firm claim (1; 6 needed for 1 comparison). Add 5: --resume DIR --seeds 6.",
         "Final train_loss, lowest mean: mini.",
@@ -218,17 +247,23 @@ def test_too_few_seeds_name_the_number_that_it_takes():
 
 
 def test_not_claimed():
-    """Differences -2·lean: mean 0, s = .02708, ± .01937. Samples 95 or 105 of 100: logs -.00125 ± .03773, which fewer than
-    half of the sign patterns reach: the sum of five logs of each kind is -.0125, within .1 of which lie those patterns
-    with equally many signs of both, 252 of 1024."""
+    """Differences -2·lean: mean 0, s = .02708, ± .01937.
+
+    Samples 95 or 105 of 100: logs -.00125 ± .03773, which fewer than half of the sign patterns reach: the sum
+    of five logs of each kind is -.0125, within .1 of which lie those patterns with equally many signs of
+    both, 252 of 1024.
+    """
     other: Ends = [(100 + more, 0.5 - lean) for more, lean in zip([-5, 5] * 5, LEAN, strict=True)]
     assert tell(full=FULL, mini=other) == [
-        "Samples to train_loss 1: no difference from full can be claimed; both reached it on all 10 seeds. Fewest: mini.",
-        "1. mini: 0.999 times the samples (95% interval 0.962 to 1.04), fewer on 5 of 10 seeds: not claimed (Holm p = 1)",
+        "Samples to train_loss 1: no difference from full can be claimed; both reached it on all 10 seeds. "
+        "Fewest: mini.",
+        "1. mini: 0.999 times the samples (95% interval 0.962 to 1.04), fewer on 5 of 10 seeds: not claimed "
+        "(Holm p = 1)",
         "2. full: baseline, reached on 10 of 10 seeds",
         "Final train_loss: no difference from full can be claimed. Lowest mean: full.",
         "1. full: baseline, mean 0.5",
-        "2. mini: difference 0 (95% interval -0.0194 to 0.0194), better on 4 of 10 seeds and equal on 2: not claimed "
+        "2. mini: difference 0 (95% interval -0.0194 to 0.0194), better on 4 of 10 seeds and equal on 2: "
+        "not claimed "
         "(Holm p = 1)",
         ends_of(10),
     ]
@@ -261,22 +296,33 @@ def test_no_ratio_is_claimed_with_a_miss_which_ranks_as_the_worst():
     eight: Ends = [(50, 0.25 + 1.5 * lean) for lean in LEAN[:8]] + [(INF, 1.5)] * 2
     assert tell(full=FULL, mini=eight)[:3] == [
         "Samples to train_loss 1: no difference from full can be claimed. Best ranked: mini.",
-        "1. mini: reached on 8 of 10 seeds (median 5,000 samples), fewer on 8 of 10 seeds: not claimed (Holm p = 0.219)",
+        "1. mini: reached on 8 of 10 seeds (median 5,000 samples), fewer on 8 of 10 seeds: not claimed "
+        "(Holm p = 0.219)",
         "2. full: baseline, reached on 10 of 10 seeds",
     ]
     assert tell(full=[(INF, 1.5)] * 3 + FULL[3:], mini=MINI)[:3] == [
         "Samples to train_loss 1: mini needs fewer than full, seed by seed. Best ranked: mini.",
-        "1. mini: reached on 10 of 10 seeds (median 3,750 samples), fewer on 10 of 10 seeds: claimed fewer, a miss as the "
+        "1. mini: reached on 10 of 10 seeds (median 3,750 samples), fewer on 10 of 10 seeds: claimed fewer, "
+        "a miss as the "
         "most (Holm p = 0.00391)",
         "2. full: baseline, reached on 7 of 10 seeds",
     ]
 
 
 def test_where_the_baseline_misses_arms_are_ranked_by_their_median_samples():
-    told = tell(full=[(INF, 2.0)] * 10, slow=[(80, 0.5)] * 10, fast=[(20 + seed % 2, 0.5) for seed in range(10)])
-    assert told[0] == "Samples to train_loss 1: slow and fast need fewer than full, seed by seed. Best ranked: fast."
-    assert told[1].startswith("1. fast: reached on 10 of 10 seeds (median 2,050 samples), fewer on 10 of 10 seeds")
-    assert told[2].startswith("2. slow: reached on 10 of 10 seeds (median 8,000 samples), fewer on 10 of 10 seeds")
+    told = tell(
+        full=[(INF, 2.0)] * 10, slow=[(80, 0.5)] * 10, fast=[(20 + seed % 2, 0.5) for seed in range(10)]
+    )
+    assert (
+        told[0]
+        == "Samples to train_loss 1: slow and fast need fewer than full, seed by seed. Best ranked: fast."
+    )
+    assert told[1].startswith(
+        "1. fast: reached on 10 of 10 seeds (median 2,050 samples), fewer on 10 of 10 seeds"
+    )
+    assert told[2].startswith(
+        "2. slow: reached on 10 of 10 seeds (median 8,000 samples), fewer on 10 of 10 seeds"
+    )
     assert told[3] == "3. full: baseline, reached on 0 of 10 seeds"
 
 
@@ -300,7 +346,9 @@ def test_coarse_measurements_make_the_ratio_rough():
     assert told[1].startswith(
         "1. mini: 4 times fewer samples (95% interval 4 to 4), fewer on 10 of 10 seeds: claimed fewer"
     )
-    assert told[3] == "Ratios are approximate: measured too rarely (100% of the samples apart); raise --measure."
+    assert (
+        told[3] == "Ratios are approximate: measured too rarely (100% of the samples apart); raise --measure."
+    )
     assert "approximate" not in " ".join(tell(full=FULL, mini=MINI))
 
 
@@ -314,7 +362,9 @@ def test_diverged_trials_are_the_worst_and_leave_no_mean():
 
 def test_losses_far_above_their_start_are_said_to_have_blown_up():
     """Each trial begins at 9: 9,001 is more than a thousand times as high."""
-    told = tell(goal=None, full=FULL[:2], high=[(INF, 9001.0), (INF, 5.7e17)], less=[(INF, 8999.0), (INF, 5.7e17)])
+    told = tell(
+        goal=None, full=FULL[:2], high=[(INF, 9001.0), (INF, 5.7e17)], less=[(INF, 8999.0), (INF, 5.7e17)]
+    )
     assert [line.partition(",")[0] for line in told[2:5]] == [
         "1. full: baseline",
         "2. high: blew up on all 2 seeds",
@@ -337,7 +387,8 @@ def test_diverged_and_failed_trials_tie_with_too_few_seeds():
         "Too few seeds for a firm claim (2; 6 needed for 1 comparison). Add 4: --resume DIR --seeds 6.",
         "Final train_loss, best ranked: full.",
         "1. full: baseline, failed on 1 of 2 seeds",
-        "2. mini: better on 0 of 2 seeds and equal on 1, diverged on 1 and failed on 1 of 2 seeds: not claimed",
+        "2. mini: better on 0 of 2 seeds and equal on 1, diverged on 1 and failed on 1 of 2 seeds: not "
+        "claimed",
     ]
 
 
@@ -345,12 +396,17 @@ def test_control_says_how_far_rounding_moves_one_seed_and_takes_no_claim_away():
     """full minus .75 has the standard deviation of the leans, √(.00165/9) = .0135."""
     told = tell(goal=None, full=FULL, mini=MINI, copy=[(100, 0.75)] * 10, control="copy")
     assert told[0] == "Final train_loss: mini ends lower than full, seed by seed. Lowest mean: mini."
-    assert told[3] == "Rounding alone moves the final train_loss of full by 0.0135 on one seed (standard deviation)."
+    assert (
+        told[3]
+        == "Rounding alone moves the final train_loss of full by 0.0135 on one seed (standard deviation)."
+    )
 
 
 def test_control_that_is_lost_where_the_baseline_is_not():
     told = tell(goal=None, full=FULL, mini=MINI, copy=[*FULL[:9], (INF, INF)], control="copy")
-    assert told[3] == ("Rounding alone decides on which seeds full is lost: its rounding control is lost on others.")
+    assert told[3] == (
+        "Rounding alone decides on which seeds full is lost: its rounding control is lost on others."
+    )
 
 
 @pytest.mark.parametrize("control", [None, "copy"])
@@ -366,11 +422,15 @@ def test_arms_are_ranked_on_either_side_of_the_baseline():
     slow: Ends = [(at * 8, 0.75 + 1.5 * lean) for (at, _), lean in zip(MINI, LEAN, strict=True)]
     slightly: Ends = [(90 + seed % 2, 0.45 + 1.5 * lean) for seed, lean in enumerate(LEAN)]
     lost: Ends = [*FULL[:9], (INF, INF)]
-    assert tell(full=FULL, mini=MINI, slow=slow, same=FULL, never=[(INF, 1.5)] * 10, close=slightly, lost=lost) == [
-        "Samples to train_loss 1: mini and close need fewer, slow and never need more than full, seed by seed. "
+    assert tell(
+        full=FULL, mini=MINI, slow=slow, same=FULL, never=[(INF, 1.5)] * 10, close=slightly, lost=lost
+    ) == [
+        "Samples to train_loss 1: mini and close need fewer, slow and never need more than full, seed by "
+        "seed. "
         "Best ranked: mini.",
         f"1. mini: {FEWER} (Holm p = 0.0234)",
-        "2. close: 1.1 times fewer samples (95% interval 1.1 to 1.11), fewer on 10 of 10 seeds: claimed fewer "
+        "2. close: 1.1 times fewer samples (95% interval 1.1 to 1.11), fewer on 10 of 10 seeds: claimed "
+        "fewer "
         "(Holm p = 0.0234)",
         "3. full: baseline, reached on 10 of 10 seeds",
         "4. same: as many samples as full (10 seeds)",
@@ -378,16 +438,22 @@ def test_arms_are_ranked_on_either_side_of_the_baseline():
         "(Holm p = 0.0234)",
         "6. lost: reached on 9 of 10 seeds (median 10,000 samples), fewer on 0 of 10 seeds and equal on 9: "
         "not claimed (Holm p = 1)",
-        "7. never: reached on 0 of 10 seeds, fewer on 0 of 10 seeds: claimed more, a miss as the most (Holm p = 0.0234)",
-        "Final train_loss: mini and close end lower, slow and never end higher than full, seed by seed. Best ranked: mini.",
+        "7. never: reached on 0 of 10 seeds, fewer on 0 of 10 seeds: claimed more, a miss as the most (Holm "
+        "p = 0.0234)",
+        "Final train_loss: mini and close end lower, slow and never end higher than full, seed by seed. "
+        "Best ranked: mini.",
         f"1. mini: {LOWER} (Holm p = 0.0234)",
-        "2. close: difference -0.05 (95% interval -0.0548 to -0.0452), better on 10 of 10 seeds: claimed lower "
+        "2. close: difference -0.05 (95% interval -0.0548 to -0.0452), better on 10 of 10 seeds: claimed "
+        "lower "
         "(Holm p = 0.0234)",
         "3. full: baseline, mean 0.5",
         "4. same: equals full on 10 of 10 seeds",
-        "5. slow: difference 0.25 (95% interval 0.245 to 0.255), better on 0 of 10 seeds: claimed higher (Holm p = 0.0234)",
-        "6. never: difference 1 (95% interval 0.99 to 1.01), better on 0 of 10 seeds: claimed higher (Holm p = 0.0234)",
-        "7. lost: better on 0 of 10 seeds and equal on 9, diverged on 1 of 10 seeds: not claimed (Holm p = 1)",
+        "5. slow: difference 0.25 (95% interval 0.245 to 0.255), better on 0 of 10 seeds: claimed higher "
+        "(Holm p = 0.0234)",
+        "6. never: difference 1 (95% interval 0.99 to 1.01), better on 0 of 10 seeds: claimed higher (Holm "
+        "p = 0.0234)",
+        "7. lost: better on 0 of 10 seeds and equal on 9, diverged on 1 of 10 seeds: not claimed (Holm p = "
+        "1)",
         ends_of(10),
     ]
 
@@ -396,8 +462,10 @@ def test_of_many_arms_the_first_eight_and_the_baseline_have_a_line():
     arms = {"full": FULL} | {f"mini{n}": MINI for n in range(10)} | {"same": FULL}
     told = tell(goal=None, **arms)
     assert [line.partition(":")[0] for line in told[1:-1]] == [
-        *(f"{n + 1}. mini{n}" for n in range(8)), "11. full", "3 more arms",
-    ]  # fmt: skip
+        *(f"{n + 1}. mini{n}" for n in range(8)),
+        "11. full",
+        "3 more arms",
+    ]
     assert told[0] == "Final train_loss: 10 of 11 arms end lower than full, seed by seed. Lowest mean: mini0."
     assert told[-2] == "3 more arms: 2 claimed lower, 1 not tested"
 
@@ -405,7 +473,9 @@ def test_of_many_arms_the_first_eight_and_the_baseline_have_a_line():
 def test_interrupted_trials_are_left_out_and_named():
     made = [trial(arm, seed, [9, 1]) for arm in ("full", "mini") for seed in (0, 1)]
     told = verdict("line", *tables(*made, trial("mini", 2, [9], "interrupted")), "full", "train_loss")
-    assert told[-1] == "One workload (line), 3 seeds (1 interrupted trial left out). Other workloads may differ."
+    assert (
+        told[-1] == "One workload (line), 3 seeds (1 interrupted trial left out). Other workloads may differ."
+    )
 
 
 def test_arms_that_share_no_seed():

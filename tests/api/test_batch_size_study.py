@@ -1,4 +1,6 @@
-"""The batch-size study: trials that stop at their goal, tuning by it, the fit, the words, the figure, the command."""
+"""The batch-size study: trials that stop at their goal, tuning by it, the fit, the words, the figure, the
+command.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,18 @@ from tests.helpers.workloads import small_workload
 
 def ask(workload="noisy-quadratic:n=64", strategies=("mini:4", "full"), **question):
     settings = {
-        "optimizers": ["sgd"], "lr": 0.3, "chunk": None, "eval_chunk": None, "budget": Budget("epochs", 40), "order": None,
-        "seeds": (0, 1, 2), "goal": "train_loss=0.5", "stop_at_goal": True, "measure": 16, "dtype": "float64",
-    }  # fmt: skip
+        "optimizers": ["sgd"],
+        "lr": 0.3,
+        "chunk": None,
+        "eval_chunk": None,
+        "budget": Budget("epochs", 40),
+        "order": None,
+        "seeds": (0, 1, 2),
+        "goal": "train_loss=0.5",
+        "stop_at_goal": True,
+        "measure": 16,
+        "dtype": "float64",
+    }
     return prepare(Registry.load(), workload=workload, strategies=list(strategies), **settings | question)
 
 
@@ -42,9 +53,22 @@ def run(*arguments: str) -> int | str | None:
 
 
 STUDY = [
-    "scaling", "--workload", "noisy-quadratic:n=64:dim=20:noise=0.5", "--batch-sizes", "1,4,16,64", "--goal", "train_loss=0.3",
-    "--seeds", "3", "--tune-seeds", "2", "--max-epochs", "12", "--trainer", "loop",
-]  # fmt: skip
+    "scaling",
+    "--workload",
+    "noisy-quadratic:n=64:dim=20:noise=0.5",
+    "--batch-sizes",
+    "1,4,16,64",
+    "--goal",
+    "train_loss=0.3",
+    "--seeds",
+    "3",
+    "--tune-seeds",
+    "2",
+    "--max-epochs",
+    "12",
+    "--trainer",
+    "loop",
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +94,8 @@ class TestStopAtGoal:
         check = next(check for check in result.certificate if check.name == "equal budgets")
         assert check.held
         assert check.detail == (
-            "40 epochs at most for each of 6 finished trials, of which 6 stopped at their goal train_loss=0.5 before"
+            "40 epochs at most for each of 6 finished trials, of which 6 stopped at their goal "
+            "train_loss=0.5 before"
         )
 
     def test_lanes_and_loop_end_alike(self):
@@ -171,8 +196,9 @@ class TestNoisyQuadratic:
 
 
 def test_its_noise_scale_is_the_exact_one(study):
-    """trΣ = noise²Σh over |G|² = Σ h² w², before the first update: 0.25·Σ1/j over Σ1/j² (all 64 samples are taken, so up
-    to n/(n-1) and the trΣ/n that the unbiased estimate takes off)."""
+    """trΣ = noise²Σh over |G|² = Σ h² w², before the first update: 0.25·Σ1/j over Σ1/j² (all 64 samples are
+    taken, so up to n/(n-1) and the trΣ/n that the unbiased estimate takes off).
+    """
     (curve,) = load(study).scaling()
     h = 1 / np.arange(1, 21)
     trace = 0.25 * h.sum() * 64 / 63
@@ -211,7 +237,10 @@ class TestCommand:
         assert 'aria-label="Recommendation"' in page.read_text("utf-8")
 
     def test_report_draws_it_again(self, study, tmp_path, capsys):
-        assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (0, None)
+        assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (
+            0,
+            None,
+        )
         assert (tmp_path / f"{study.name}-scaling.png").read_bytes().startswith(b"\x89PNG")
 
     def test_it_is_resumed_with_more_epochs_without_training_again_what_ended(self, study, tmp_path, capsys):
@@ -222,38 +251,72 @@ class TestCommand:
         after = load(copy).trials
         reached = before[before["reason"] != ""]
         pd.testing.assert_frame_equal(
-            reached.reset_index(drop=True), after.loc[before.index[before["reason"] != ""]].reset_index(drop=True)
+            reached.reset_index(drop=True),
+            after.loc[before.index[before["reason"] != ""]].reset_index(drop=True),
         )
         assert [finding.name for finding in verify(copy, 2) if finding.held is False] == []
 
     def test_a_goal_that_nothing_reaches_is_a_result(self, tmp_path, capsys):
-        arguments = [*STUDY[:5], "--goal", "train_loss=1e-9", "--seeds", "2", "--tune", "2", "--tune-seeds", "1"]
+        arguments = [
+            *STUDY[:5],
+            "--goal",
+            "train_loss=1e-9",
+            "--seeds",
+            "2",
+            "--tune",
+            "2",
+            "--tune-seeds",
+            "1",
+        ]
         assert run(*arguments, "--max-epochs", "2", "--trainer", "loop", "--out", str(tmp_path / "run")) == 0
         said = capsys.readouterr().out
-        assert "No batch size reaches train_loss=1e-09 within 2 epochs on most seeds (0 of 8 trials do)\n" in said
+        assert (
+            "No batch size reaches train_loss=1e-09 within 2 epochs on most seeds (0 of 8 trials do)\n"
+            in said
+        )
         assert (tmp_path / "run" / "scaling.png").is_file()
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
             (["--batch-sizes", "1,128"], "--batch-sizes: 128 is more than the 64 training samples of"),
-            (["--batch-sizes", "1,x"], "--batch-sizes takes whole numbers from 1 on, separated by commas, got 'x'"),
-            (["--batch-sizes", "0"], "--batch-sizes takes whole numbers from 1 on, separated by commas, got '0'"),
+            (
+                ["--batch-sizes", "1,x"],
+                "--batch-sizes takes whole numbers from 1 on, separated by commas, got 'x'",
+            ),
+            (
+                ["--batch-sizes", "0"],
+                "--batch-sizes takes whole numbers from 1 on, separated by commas, got '0'",
+            ),
             (["--tune", "1"], "tuning needs at least 2 learning rates, got --tune 1; give --tune 8"),
             (["--max-epochs", "0"], "epochs must be positive, got 0"),
         ],
     )
     def test_a_wrong_call_is_one_line(self, arguments, message, capsys):
-        assert run("scaling", "--workload", "noisy-quadratic:n=64", "--goal", "train_loss=0.3", *arguments) == 2
+        assert (
+            run("scaling", "--workload", "noisy-quadratic:n=64", "--goal", "train_loss=0.3", *arguments) == 2
+        )
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1
 
     def test_a_goal_that_holds_before_training_is_said(self, tmp_path, capsys):
-        arguments = [*STUDY[:5], "--goal", "train_loss=1000", "--seeds", "2", "--tune", "2", "--tune-seeds", "1"]
+        arguments = [
+            *STUDY[:5],
+            "--goal",
+            "train_loss=1000",
+            "--seeds",
+            "2",
+            "--tune",
+            "2",
+            "--tune-seeds",
+            "1",
+        ]
         assert run(*arguments, "--max-epochs", "2", "--out", str(tmp_path / "run")) == 0
         assert "No trial made an update: train_loss=1000 holds before training" in capsys.readouterr().out
-        assert run("report", str(tmp_path / "run"), "--figure", "scaling", "--out", str(tmp_path / "out")) == 2
+        assert (
+            run("report", str(tmp_path / "run"), "--figure", "scaling", "--out", str(tmp_path / "out")) == 2
+        )
         assert "there is nothing to draw: no trial made an update" in capsys.readouterr().err
 
     def test_digits_are_studied_to_a_goal_of_their_own(self):
@@ -280,7 +343,18 @@ class TestCommand:
         asked = optcompare.batch_size_study(
             "noisy-quadratic:n=64:noise=0.3", "train_loss=0.3", **settings, out=tmp_path / "py"
         )
-        options = ["--batch-sizes", "1,8,64", "--tune", "3", "--seeds", "2", "--tune-seeds", "1", "--max-epochs", "9"]
+        options = [
+            "--batch-sizes",
+            "1,8,64",
+            "--tune",
+            "3",
+            "--seeds",
+            "2",
+            "--tune-seeds",
+            "1",
+            "--max-epochs",
+            "9",
+        ]
         run(
             "scaling",
             "--workload",
@@ -293,7 +367,9 @@ class TestCommand:
         )
         other = load(tmp_path / "cli")
         assert asked.comparison == other.comparison
-        said, too = ([line for line in one.recommendation() if "seconds" not in line] for one in (asked, other))
+        said, too = (
+            [line for line in one.recommendation() if "seconds" not in line] for one in (asked, other)
+        )
         assert said == too
         assert said[0].startswith("fewest samples: batch size ")
         assert (tmp_path / "py" / "scaling.csv").is_file()
@@ -316,7 +392,17 @@ def test_a_study_is_drawn_in_the_colour_that_is_given_for_its_optimizer(study, t
 
 def test_a_study_that_is_extended_is_drawn_and_said_again(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    study = ["scaling", "--workload", "noisy-quadratic", "--batch-sizes", "1,8", "--tune", "2", "--max-epochs", "2"]
+    study = [
+        "scaling",
+        "--workload",
+        "noisy-quadratic",
+        "--batch-sizes",
+        "1,8",
+        "--tune",
+        "2",
+        "--max-epochs",
+        "2",
+    ]
     with pytest.raises(SystemExit, match="0"):
         main([*study, "--goal", "train_loss=0.3", "--seeds", "2", "--out", "run"])
     capsys.readouterr()

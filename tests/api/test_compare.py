@@ -64,7 +64,11 @@ def test_objects_and_names_may_be_mixed():
             yield from epoch.order.chunk(2)
 
     result = compare(
-        small_workload(), [Halves(), "mini:4", "full,single"], [torch.optim.Adam, "sgd:momentum=0.9"], seeds=1, epochs=1
+        small_workload(),
+        [Halves(), "mini:4", "full,single"],
+        [torch.optim.Adam, "sgd:momentum=0.9"],
+        seeds=1,
+        epochs=1,
     )
     assert result.trials["arm"].tolist() == [
         f"{strategy}@{optimizer}"
@@ -117,7 +121,8 @@ def test_a_loaded_result_says_what_was_saved_and_that_it_has_no_weights(tmp_path
 
 def test_validation_data_and_metrics_become_columns():
     workload = small_workload(
-        valid=small_workload(4).train, metrics={"mae": lambda output, y: ((output - y).abs().sum(), y.numel())}
+        valid=small_workload(4).train,
+        metrics={"mae": lambda output, y: ((output - y).abs().sum(), y.numel())},
     )
     records = compare(workload, "full", seeds=1, epochs=1).records
     assert list(records.columns[-4:]) == ["train_loss", "train_mae", "valid_loss", "valid_mae"]
@@ -125,7 +130,9 @@ def test_validation_data_and_metrics_become_columns():
 
 def test_compare_works_in_a_thread_that_cannot_handle_signals():
     found = []
-    thread = threading.Thread(target=lambda: found.append(compare(small_workload(), "full", seeds=1, epochs=1)))
+    thread = threading.Thread(
+        target=lambda: found.append(compare(small_workload(), "full", seeds=1, epochs=1))
+    )
     thread.start()
     thread.join()
     assert found[0].status == "finished"
@@ -135,13 +142,17 @@ X, Y = torch.randn(8, 3), torch.randn(8)
 WRONG = {
     "an output that would be broadcast": (
         {"train": (X, Y)},
-        r"returns shape \[5, 1\] for y of shape \[5\], which a loss would silently broadcast to \[5, 5\]; .*y.reshape\(5, 1\)",
+        r"returns shape \[5, 1\] for y of shape \[5\], which a loss would silently broadcast to \[5, 5\]; "
+        r".*y.reshape\(5, 1\)",
     ),
     "a loss of one value a row": (
         {"loss": lambda output, y: (output - y) ** 2},
         r"the loss must be one number.*got a tensor of shape \[5, 1\]",
     ),
-    "a loss without a gradient": ({"loss": lambda output, y: torch.tensor(1.0)}, "which depends on no parameter"),
+    "a loss without a gradient": (
+        {"loss": lambda output, y: torch.tensor(1.0)},
+        "which depends on no parameter",
+    ),
     "a model that does not fit the data": (
         {"model": lambda: nn.Linear(4, 1)},
         "the first 5 rows of train do not pass: RuntimeError",
@@ -154,7 +165,10 @@ WRONG = {
     "metrics without names": ({"metrics": [nn.functional.mse_loss]}, "metrics must map names to functions"),
     "a weight that is no function": ({"weight": 3}, "weight must be a function, got 3"),
     "a goal that is no text": ({"goal": 3}, "goal must be a text, got 3"),
-    "a model without weights": ({"model": nn.Identity, "train": (Y[:, None], Y[:, None])}, "depends on no parameter"),
+    "a model without weights": (
+        {"model": nn.Identity, "train": (Y[:, None], Y[:, None])},
+        "depends on no parameter",
+    ),
 }
 
 
@@ -168,7 +182,10 @@ def test_a_workload_that_does_not_fit_together_is_refused_before_training(case):
 IMPOSSIBLE = {
     "a module instead of a factory": ({"model": nn.Linear(3, 1)}, "model is a Linear; give a factory"),
     "neither loss nor objective": ({"loss": None}, "give one of loss"),
-    "tensors of different lengths": ({"train": (X, Y[:5])}, r"needs tensors of one length of at least 1, got \[8, 5\]"),
+    "tensors of different lengths": (
+        {"train": (X, Y[:5])},
+        r"needs tensors of one length of at least 1, got \[8, 5\]",
+    ),
     "no samples": ({"train": (X[:0], Y[:0])}, "of at least 1"),
     "a lone tensor": ({"train": X}, "train is a Tensor|train must be"),
     "an iterable": ({"train": iter([1])}, "give a tuple of tensors or a map-style Dataset"),
@@ -190,9 +207,14 @@ def test_running_out_of_memory_names_the_chunk():
             raise MemoryError
         return nn.functional.mse_loss(output, y)
 
-    with pytest.raises(ComparisonError, match=r"arm full: out of memory .* give a smaller --chunk, such as 2"):
+    with pytest.raises(
+        ComparisonError, match=r"arm full: out of memory .* give a smaller --chunk, such as 2"
+    ):
         compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=8, eval_chunk=4)
-    assert compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=4, eval_chunk=4).status == "finished"
+    assert (
+        compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=4, eval_chunk=4).status
+        == "finished"
+    )
 
 
 def test_an_objective_takes_batches_of_any_form():
@@ -222,7 +244,10 @@ MISTYPED = {
     "threads as text": ({"threads": "1"}, "threads must be a whole number, got '1'"),
     "a fraction of a mark": ({"measure": 0.5}, "measure must be a whole number, got 0.5"),
     "lr as text": ({"lr": "0.1"}, "the learning rate must be a number, got '0.1'"),
-    "a strategy that is none": ({"strategies": [3]}, "a strategy is a name or a Strategy object, got a int: 3"),
+    "a strategy that is none": (
+        {"strategies": [3]},
+        "a strategy is a name or a Strategy object, got a int: 3",
+    ),
     "an optimizer that is none": (
         {"optimizers": [3]},
         "an optimizer is a name, an Optimizer class or a build function",

@@ -1,4 +1,6 @@
-"""With --split-seeds the seeds of a comparison are trained and measured on several splits of the same data, in turn."""
+"""With --split-seeds the seeds of a comparison are trained and measured on several splits of the same data,
+in turn.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_a_trial_is_what_it_would_be_with_that_split_as_the_workloads_own():
     alone = compare(held_out(1), "mini:6", seeds=[1], epochs=3, trainer="loop")
     columns = ["update", "train_loss", "valid_loss", "test_loss", "test_accuracy"]
     mine = on_splits.records[on_splits.records["seed"] == 1]
-    pd.testing.assert_frame_equal(mine[columns].reset_index(drop=True), alone.records[columns], check_exact=True)
+    pd.testing.assert_frame_equal(
+        mine[columns].reset_index(drop=True), alone.records[columns], check_exact=True
+    )
     prints = ["weights_sha256", "order_sha256", "batches_sha256", "final_sha256"]
     assert on_splits.trials.iloc[1][prints].tolist() == alone.trials.iloc[0][prints].tolist()
 
@@ -104,7 +108,9 @@ def test_a_trained_module_is_made_by_the_workload_on_its_split():
 
     def wider(number=0):
         return held_out(
-            number, model=lambda: nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2 + number)), resplit=wider
+            number,
+            model=lambda: nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2 + number)),
+            resplit=wider,
         )
 
     result = compare(wider(), "full", seeds=2, epochs=1, split_seeds=2)
@@ -122,7 +128,9 @@ def test_an_interrupted_run_goes_on_on_the_same_splits(tmp_path, monkeypatch, tr
     result = compare(held_out(), **asked, resume=tmp_path / "run")
     whole = compare(held_out(), **asked)
     assert result.trials["split"].tolist() == whole.trials["split"].tolist()
-    assert result.records["valid_loss"].tolist() == pytest.approx(whole.records["valid_loss"].tolist(), rel=1e-12)
+    assert result.records["valid_loss"].tolist() == pytest.approx(
+        whole.records["valid_loss"].tolist(), rel=1e-12
+    )
     if trainer == "loop":
         same(result, whole)
 
@@ -157,7 +165,9 @@ def test_another_number_of_splits_is_another_question(tmp_path, splits):
 def test_another_second_split_is_other_data_when_a_run_goes_on(tmp_path):
     compare(held_out(), "full", seeds=2, epochs=1, split_seeds=2, out=tmp_path / "run")
     other = held_out(resplit=lambda number: held_out(5 * number))
-    with pytest.raises(ComparisonError, match="since this run began, other splits of the workload's data changed"):
+    with pytest.raises(
+        ComparisonError, match="since this run began, other splits of the workload's data changed"
+    ):
         compare(other, "full", seeds=4, epochs=1, split_seeds=2, resume=tmp_path / "run")
 
 
@@ -175,7 +185,8 @@ def test_seeds_that_would_change_their_splits_are_not_merged(tmp_path):
     compare(held_out(), "full", seeds=3, epochs=1, split_seeds=2, out=tmp_path / "a")
     compare(held_out(), "full", seeds=[3, 4], epochs=1, split_seeds=2, out=tmp_path / "b")
     with pytest.raises(
-        ComparisonError, match="seed 3 is on another split of the data than it would be among the seeds of both"
+        ComparisonError,
+        match="seed 3 is on another split of the data than it would be among the seeds of both",
     ):
         load_all([tmp_path / "a", tmp_path / "b"])
 
@@ -210,7 +221,10 @@ turns = itertools.count(1)
             held_out(resplit=lambda number: held_out()),
             r"resplit\(1\) returns its own split; let the split depend on the",
         ),
-        (held_out(resplit=lambda number: held_out(next(turns))), r"resplit\(1\), called twice, returns two splits"),
+        (
+            held_out(resplit=lambda number: held_out(next(turns))),
+            r"resplit\(1\), called twice, returns two splits",
+        ),
         (
             held_out(resplit=lambda number: held_out(number + 1)),
             r"resplit\(0\) returns another split than the workload has",
@@ -219,7 +233,10 @@ turns = itertools.count(1)
             held_out(resplit=another),
             r"resplit\(1\) must keep the metrics and the size of each set; the workload has .*24",
         ),
-        (held_out(resplit=without_accuracy), r"must keep the metrics .*\['accuracy'\], and it returned .*\[\]"),
+        (
+            held_out(resplit=without_accuracy),
+            r"must keep the metrics .*\['accuracy'\], and it returned .*\[\]",
+        ),
         (held_out(resplit=failing), r"resplit\(1\) failed: ValueError: no rows"),
         (held_out(resplit=lambda number: number), r"resplit\(1\) must return a Workload, got a int"),
     ],

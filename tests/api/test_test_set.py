@@ -23,7 +23,9 @@ def last_alone(result) -> bool:
     """Whether the columns of the test set hold a value in each trial's last record and in no other."""
     records = result.records[result.records["phase"] == "report"]
     last = records.groupby(["arm", "seed"])["update"].transform("max") == records["update"]
-    return bool(records.loc[last, TESTED].notna().all(axis=None) and records.loc[~last, TESTED].isna().all(axis=None))
+    return bool(
+        records.loc[last, TESTED].notna().all(axis=None) and records.loc[~last, TESTED].isna().all(axis=None)
+    )
 
 
 def measured_again(result, workload, arm, seed) -> tuple[float, float]:
@@ -55,7 +57,12 @@ def test_lanes_measure_what_the_loop_measures(kind):
 
 def test_lanes_that_have_a_dataset_as_their_test_set_alone_go_to_the_loop():
     result = compare(
-        held_out(test=held_out(kind="Dataset").test), "full", seeds=3, epochs=2, trainer="lanes", progress=False
+        held_out(test=held_out(kind="Dataset").test),
+        "full",
+        seeds=3,
+        epochs=2,
+        trainer="lanes",
+        progress=False,
     )
     assert trainers(result) == {"loop"}
     assert last_alone(result)
@@ -79,7 +86,9 @@ def test_other_processes_give_the_same_records(kind):
     ],
 )
 def test_the_end_is_measured_wherever_tasks_are_cut(monkeypatch, tmp_path, question):
-    """With a budget of samples the last record may be made in the task before the one that finds nothing left to do."""
+    """With a budget of samples the last record may be made in the task before the one that finds nothing left
+    to do.
+    """
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
     result = compare(held_out(), **question, seeds=2, trainer="loop", out=tmp_path / "run")
     assert set(result.trials["status"]) == {"finished"}
@@ -132,7 +141,14 @@ def test_trials_that_stop_at_their_goal_are_measured_there(trainer):
     from optcompare import batch_size_study
 
     result = batch_size_study(
-        held_out(), "train_loss=0.65", batch_sizes=[6, 24], tune=2, tune_seeds=1, seeds=2, max_epochs=9, trainer=trainer
+        held_out(),
+        "train_loss=0.65",
+        batch_sizes=[6, 24],
+        tune=2,
+        tune_seeds=1,
+        seeds=2,
+        max_epochs=9,
+        trainer=trainer,
     )
     assert result.trials.loc[result.trials["phase"] == "report", "reason"].str.startswith("reached").all()
     assert last_alone(result)
@@ -161,7 +177,9 @@ def test_with_more_epochs_the_values_at_the_earlier_end_are_dropped_and_that_is_
     longer = compare(held_out(), **question, epochs=4, resume=tmp_path / "run")
     whole = compare(held_out(), **question, epochs=4)
     assert last_alone(longer)
-    assert longer.records["test_loss"].tolist() == pytest.approx(whole.records["test_loss"].tolist(), nan_ok=True)
+    assert longer.records["test_loss"].tolist() == pytest.approx(
+        whole.records["test_loss"].tolist(), nan_ok=True
+    )
     (note,) = [note for note in longer.notes if "test set" in note]
     assert note.startswith("4 trials had ended, and been measured on the test set, with a smaller budget")
 
@@ -215,7 +233,9 @@ def test_without_one_there_are_no_such_columns():
 
 
 def test_the_summary_holds_its_final_values_alone():
-    names = [name for name in compare(held_out(), "full", seeds=2, epochs=1).summary(wide=True) if "test" in name]
+    names = [
+        name for name in compare(held_out(), "full", seeds=2, epochs=1).summary(wide=True) if "test" in name
+    ]
     ends = ["", "_low", "_high", "_median", "_min", "_max"]
     assert names == [f"final_{column}{end}" for column in TESTED for end in ends]
 

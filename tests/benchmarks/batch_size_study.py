@@ -1,15 +1,20 @@
-"""How often a batch-size study's interval of the knee holds the truth, and how often it sets the best batch size apart.
+"""How often a batch-size study's interval of the knee holds the truth, and how often it sets the best batch
+size apart.
 
-``python -m tests.benchmarks.batch_size_study [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
+``python -m tests.benchmarks.batch_size_study [DRAWS] [SECTION…]`` prints, each with three standard errors of
+its Monte Carlo:
 
-- ``knee``: coverage of the 95% interval of E_min/S_min through the real fit, goal at least .90: 3, 5 and 11 batch sizes, 5, 8
-  and 10 seeds, each size above its best by a shortfall of its tuning that is exponential with a mean of 0, 10 or 20%, or
-  normal with such a standard deviation; beside it the median half-width, as a factor, and the coverage of the t interval
-  over seeds, which is blind to tuning; where no interval can be given, it counts as not holding the truth;
-- ``tuning``: the same where three tuning seeds chose among rates 1.5 apart, and each of them is left out in turn;
-- ``coarse``: the same with every update known only to evaluation points a sixteenth of an epoch of 4,096 samples apart;
-- ``apart``: how often the best of k sizes is set apart, goal at most .05: k equal ones, one best by 2 and by 10%, with misses,
-  with tails; beside it how many of the others are.
+- ``knee``: coverage of the 95% interval of E_min/S_min through the real fit, goal at least .90: 3, 5 and 11
+  batch sizes, 5, 8 and 10 seeds, each size above its best by a shortfall of its tuning that is exponential
+  with a mean of 0, 10 or 20%, or normal with such a standard deviation; beside it the median half-width, as a
+  factor, and the coverage of the t interval over seeds, which is blind to tuning; where no interval can be
+  given, it counts as not holding the truth;
+- ``tuning``: the same where three tuning seeds chose among rates 1.5 apart, and each of them is left out in
+  turn;
+- ``coarse``: the same with every update known only to evaluation points a sixteenth of an epoch of 4,096
+  samples apart;
+- ``apart``: how often the best of k sizes is set apart, goal at most .05: k equal ones, one best by 2 and by
+  10%, with misses, with tails; beside it how many of the others are.
 """
 
 from __future__ import annotations
@@ -58,7 +63,9 @@ def trials(sizes: Floats, found: Floats, before: Floats | None = None) -> pd.Dat
 
 
 def at_marks(sizes: Floats, found: Floats) -> tuple[Floats, Floats]:
-    """The updates of the evaluation point that reached the goal and of the one before, a whole number each."""
+    """The updates of the evaluation point that reached the goal and of the one before, a whole number
+    each.
+    """
     step = np.maximum(MARK, sizes)[:, None]  # where a batch is larger, every update
     mark = np.ceil(np.ceil(found) * sizes[:, None] / step)
     return np.ceil(mark * step / sizes[:, None]), np.ceil((mark - 1) * step / sizes[:, None])
@@ -78,7 +85,9 @@ def scored(name: str, made: list[tuple[Fit | None, tuple[float, float]]]) -> Lin
     factor = math.sqrt(float(np.median(widths)))
     none = 1 - len(widths) / len(made)
     before = sum(low <= math.log(KNEE) <= high for low, high in old) / len(made)
-    said = f"{name}: {rate(held, len(made))}, within a factor of {factor:.2f} (over seeds alone: {before:.3f})"
+    said = (
+        f"{name}: {rate(held, len(made))}, within a factor of {factor:.2f} (over seeds alone: {before:.3f})"
+    )
     return said + (f"; no interval in {none:.1%}" if none else ""), held / len(made)
 
 
@@ -96,7 +105,10 @@ def settings(draws: int, *shapes: Callable[..., Floats]) -> Iterator[tuple[str, 
         for n in (5, 8, 10):
             for shortfall in (0.0, 0.1, 0.2):
                 for shape in shapes[: None if shortfall else 1]:
-                    rng, sizes = np.random.default_rng([k, n, int(100 * shortfall)]), np.array(chosen, dtype=float)
+                    rng, sizes = (
+                        np.random.default_rng([k, n, int(100 * shortfall)]),
+                        np.array(chosen, dtype=float),
+                    )
                     found = [updates(rng, sizes, n, shape(rng, k, shortfall)) for _ in range(draws)]
                     kind = f" ({shape.__name__})" if shortfall else ""
                     yield f"{k} sizes, {n} seeds, shortfall {shortfall:.0%}{kind}", sizes, found
@@ -118,14 +130,17 @@ def coarse(draws: int) -> Iterator[Line]:
 def tuning(draws: int) -> Iterator[Line]:
     """Coverage with rates that are chosen anew without each of three tuning seeds.
 
-    Log updates rise by 0.4·x² in the logarithm x of the rate over the best; each size's grid of seven lies at random, and
-    the lowest median of three tuning trials is taken, whose noise is that of a report's. The shortfall is printed.
+    Log updates rise by 0.4·x² in the logarithm x of the rate over the best; each size's grid of seven lies at
+    random, and the lowest median of three tuning trials is taken, whose noise is that of a report's. The
+    shortfall is printed.
     """
     for k, chosen in SIZES.items():
         for n in (5, 10):
             rng, sizes, made, short = np.random.default_rng([k, n]), np.array(chosen, dtype=float), [], []
             for _ in range(draws):
-                loss = 0.4 * (math.log(1.5) * (np.arange(-3, 4) + rng.random((k, 1)) - 0.5)) ** 2  # [k, rates]
+                loss = (
+                    0.4 * (math.log(1.5) * (np.arange(-3, 4) + rng.random((k, 1)) - 0.5)) ** 2
+                )  # [k, rates]
                 tried = loss[..., None] + noise(rng, loss.size, 3).reshape(k, -1, 3)
                 own, best = np.arange(k), np.median(tried, axis=2).argmin(axis=1)
                 retuned = []
@@ -140,7 +155,8 @@ def tuning(draws: int) -> Iterator[Line]:
 
 
 def apart(draws: int) -> Iterator[Line]:
-    """How often the best size is set apart, the first; beside it the share of the others that are, and how often any is.
+    """How often the best size is set apart, the first; beside it the share of the others that are, and how
+    often any is.
 
     Sizes that are equal are all best, and the first is one of them.
     """
@@ -164,7 +180,10 @@ def apart(draws: int) -> Iterator[Line]:
                     others += len([size for size in found.apart if size])
                     some += bool(found.apart)
                 said = f"{k} sizes, {n} seeds, {name}: {rate(hits, draws)}"
-                yield f"{said}; of the others {others / draws / (k - 1):.3f}; any {some / draws:.3f}", hits / draws
+                yield (
+                    f"{said}; of the others {others / draws / (k - 1):.3f}; any {some / draws:.3f}",
+                    hits / draws,
+                )
 
 
 SECTIONS: dict[str, tuple[str, Callable[[int], Iterator[Line]], Callable[..., float]]] = {

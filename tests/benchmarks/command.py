@@ -1,7 +1,9 @@
-"""The whole default command against importing torch, pandas and matplotlib and training the same in loops by hand.
+"""The whole default command against importing torch, pandas and matplotlib and training the same in loops by
+hand.
 
-``python tests/benchmarks/command.py [PAIRS]`` times whole processes, interleaved, and prints the median ratio. The
-goal is 1.5 at most, with rehearsal, measuring, certificate, statistics, Parquet files and the plot in the command.
+``python tests/benchmarks/command.py [PAIRS]`` times whole processes, interleaved, and prints the median
+ratio. The goal is 1.5 at most, with rehearsal, measuring, certificate, statistics, Parquet files and the plot
+in the command.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ def main(pairs: int = 5) -> None:
     ours, theirs = zip(*found, strict=True)
     ratio = statistics.median(a / b for a, b in found)
     print(
-        f"optcompare run: {statistics.median(ours):.2f} s, imports and loops by hand: {statistics.median(theirs):.2f} s"
+        f"optcompare run: {statistics.median(ours):.2f} s, imports and loops by hand: "
+        f"{statistics.median(theirs):.2f} s"
     )
     print(f"ratio: {ratio:.2f} (median of {pairs} interleaved pairs)")
 

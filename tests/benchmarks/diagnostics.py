@@ -1,8 +1,10 @@
-"""What each diagnostic costs, as × a training step of 32 rows, on the perceptron and the convolutions of digits.
+"""What each diagnostic costs, as × a training step of 32 rows, on the perceptron and the convolutions of
+digits.
 
-``python tests/benchmarks/diagnostics.py [TIMES]`` prints medians over so many measurements of each diagnostic alone, all
-1437 training rows included where it takes them; ``all`` shares what they have in common. Below: a step of a strategy that
-wants the norms of its samples' gradients, by the short way and through ``torch.func``.
+``python tests/benchmarks/diagnostics.py [TIMES]`` prints medians over so many measurements of each diagnostic
+alone, all 1437 training rows included where it takes them; ``all`` shares what they have in common. Below: a
+step of a strategy that wants the norms of its samples' gradients, by the short way and through
+``torch.func``.
 """
 
 from __future__ import annotations
@@ -37,9 +39,18 @@ def seconds(call: Callable[[], object], times: int) -> float:
 
 def trainer_of(workload: str, diagnostics: list[str]) -> LoopTrainer:
     setup, _ = resolve(
-        Registry.load(), workload=workload, strategies=[f"mini:{ROWS}"], optimizers=["sgd"], lr=None, chunk=None,
-        eval_chunk=None, budget=None, order=None, seeds=(0,), diagnostics=diagnostics,
-    )  # fmt: skip
+        Registry.load(),
+        workload=workload,
+        strategies=[f"mini:{ROWS}"],
+        optimizers=["sgd"],
+        lr=None,
+        chunk=None,
+        eval_chunk=None,
+        budget=None,
+        order=None,
+        seeds=(0,),
+        diagnostics=diagnostics,
+    )
     return LoopTrainer(setup)
 
 
@@ -57,7 +68,8 @@ def of_diagnostics(workload: str, names: list[str], step: float, times: int) -> 
 
         cost = seconds(diagnose, times) - step
         print(
-            f"{workload:12} {diagnostics[0] if len(diagnostics) == 1 else 'all':14} {cost * 1e3:9.2f} {cost / step:8.1f}"
+            f"{workload:12} {diagnostics[0] if len(diagnostics) == 1 else 'all':14} {cost * 1e3:9.2f} "
+            f"{cost / step:8.1f}"
         )
 
 

@@ -1,15 +1,16 @@
 """Trials side by side against loops written by hand, and against the same updates in JAX; one thread each.
 
-``python tests/benchmarks/lanes.py [steady|command]`` prints a table for each (default: both), with every goal as met or
-missed, and exits with 0 whatever it finds.
+``python tests/benchmarks/lanes.py [steady|command]`` prints a table for each (default: both), with every goal
+as met or missed, and exits with 0 whatever it finds.
 
-``steady``: µs per update and lane, measuring off, as medians over interleaved rounds. By hand: the loop that anyone
-would write, its shuffling included. Lanes: the whole of ``advance()``, once programs are compiled, the planning of each
-epoch and the states that it returns included. JAX: ``jit(vmap(scan))`` over indices that were drawn before, of whole
-batches only, once compiled.
+``steady``: µs per update and lane, measuring off, as medians over interleaved rounds. By hand: the loop that
+anyone would write, its shuffling included. Lanes: the whole of ``advance()``, once programs are compiled, the
+planning of each epoch and the states that it returns included. JAX: ``jit(vmap(scan))`` over indices that
+were drawn before, of whole batches only, once compiled.
 
-``command``: seconds of whole processes, against an estimate of the same trials by hand: one process imports torch and
-the data and trains one seed of every strategy without any evaluation; its loops are multiplied by the number of trials.
+``command``: seconds of whole processes, against an estimate of the same trials by hand: one process imports
+torch and the data and trains one seed of every strategy without any evaluation; its loops are multiplied by
+the number of trials.
 """
 
 from __future__ import annotations
@@ -44,9 +45,15 @@ CASES = [
     *(("digits-cnn", "sgd", size, (1, 10)) for size in (1, 32)),
 ]
 AT_LEAST = {
-    ("digits", 1, 10): 60, ("digits", 1, 100): 200, ("digits", 32, 10): 15, ("digits", 32, 100): 20,
-    ("line", 1, 10): 200, ("line", 2, 10): 200, ("digits-cnn", 1, 10): 5, ("digits-cnn", 32, 10): 2,
-}  # fmt: skip
+    ("digits", 1, 10): 60,
+    ("digits", 1, 100): 200,
+    ("digits", 32, 10): 15,
+    ("digits", 32, 100): 20,
+    ("line", 1, 10): 200,
+    ("line", 2, 10): 200,
+    ("digits-cnn", 1, 10): 5,
+    ("digits-cnn", 32, 10): 2,
+}
 """By workload, batch size and lanes: how many times faster than by hand."""
 AT_MOST_OF_JAX = {("digits", 1, 100): 1.3, ("digits", 32, 100): 1.3}
 
@@ -69,7 +76,9 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 torch.set_num_threads(1)
 pixels, labels = load_digits(return_X_y=True)
-x, _, y, _ = map(torch.from_numpy, train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=0))
+x, _, y, _ = map(
+    torch.from_numpy, train_test_split(pixels / 16, labels, test_size=0.2, stratify=labels, random_state=0)
+)
 x = x.float()
 began = perf_counter()
 for size in {sizes}:
@@ -154,7 +163,9 @@ def jax_or_none() -> Any:
 
 
 def by_jax(loop: LoopTrainer, size: int, width: int) -> Timer:
-    """Seconds per update and lane of the same updates, learning rates given by lane; checked against torch first."""
+    """Seconds per update and lane of the same updates, learning rates given by lane; checked against torch
+    first.
+    """
     jax = jax_or_none()
     workload, arm = loop.setup.workload, loop.setup.comparison.arms[0]
     tensors: tuple[Any, Any] = workload.train  # type: ignore[assignment]
@@ -171,8 +182,15 @@ def by_jax(loop: LoopTrainer, size: int, width: int) -> Timer:
                 means = [0.9 * m + 0.1 * g for m, g in zip(means, grads, strict=True)]
                 squares = [0.999 * v + 0.001 * g * g for v, g in zip(squares, grads, strict=True)]
                 rate, scale = 1 / (1 - 0.9**step), jax.numpy.sqrt(1 - 0.999**step)
-                moves = [rate * m / (jax.numpy.sqrt(v) / scale + 1e-8) for m, v in zip(means, squares, strict=True)]
-            return ([w - lr * move for w, move in zip(weights, moves, strict=True)], means, squares, step), None
+                moves = [
+                    rate * m / (jax.numpy.sqrt(v) / scale + 1e-8) for m, v in zip(means, squares, strict=True)
+                ]
+            return (
+                [w - lr * move for w, move in zip(weights, moves, strict=True)],
+                means,
+                squares,
+                step,
+            ), None
 
         return jax.lax.scan(update, state, index)[0]
 
@@ -216,7 +234,9 @@ def _jax_loss(jax: Any, workload: str) -> Callable[[Any, Any, Any], Any]:
 
     def conv(x: Any, weight: Any, bias: Any, stride: int) -> Any:
         form = ("NCHW", "OIHW", "NCHW")
-        y = jax.lax.conv_general_dilated(x, weight, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=form)
+        y = jax.lax.conv_general_dilated(
+            x, weight, (stride, stride), [(1, 1), (1, 1)], dimension_numbers=form
+        )
         return jax.nn.relu(y + bias[:, None, None])
 
     def mean_loss(weights: Any, x: Any, y: Any) -> Any:
@@ -233,11 +253,20 @@ def _jax_loss(jax: Any, workload: str) -> Callable[[Any, Any, Any], Any]:
 
 
 def steady() -> None:
-    head = f"{'workload':10} {'optimizer':9} {'batch':>5} {'lanes':>5} {'by hand':>9} {'ours':>9} {'hand/ours':>9}"
-    print(f"{head} {'JAX':>9} {'ours/JAX':>8}   (µs per update and lane, medians of {ROUNDS} interleaved rounds)")
+    head = (
+        f"{'workload':10} {'optimizer':9} {'batch':>5} {'lanes':>5} {'by hand':>9} {'ours':>9} "
+        f"{'hand/ours':>9}"
+    )
+    print(
+        f"{head} {'JAX':>9} {'ours/JAX':>8}   (µs per update and lane, medians of {ROUNDS} interleaved "
+        "rounds)"
+    )
     for name, optimizer, size, widths in CASES:
         for width in widths:
-            print(f"{name:10} {optimizer:9} {size:5} {width:5} {_steady_row(name, optimizer, size, width)}", flush=True)
+            print(
+                f"{name:10} {optimizer:9} {size:5} {width:5} {_steady_row(name, optimizer, size, width)}",
+                flush=True,
+            )
     if jax_or_none() is None:
         print("JAX is not installed, so nothing was compared with it: pip install 'optcompare[bench]'")
 
@@ -245,10 +274,19 @@ def steady() -> None:
 def _steady_row(name: str, optimizer: str, size: int, width: int) -> str:
     try:
         setup, _ = resolve(
-            Registry.load(), workload=name, strategies=[f"mini:{size}"], optimizers=[optimizer], lr=None, chunk=None,
-            eval_chunk=None, budget=Budget("updates", 10_000_000), order=None, seeds=tuple(range(width)), measure=0,
+            Registry.load(),
+            workload=name,
+            strategies=[f"mini:{size}"],
+            optimizers=[optimizer],
+            lr=None,
+            chunk=None,
+            eval_chunk=None,
+            budget=Budget("updates", 10_000_000),
+            order=None,
+            seeds=tuple(range(width)),
+            measure=0,
             trainer="lanes",
-        )  # fmt: skip
+        )
         with torch_as_agreed(threads=1):
             loop = LoopTrainer(setup)
             timers = [by_hand(loop, size), by_lanes(loop, width)]
@@ -275,7 +313,9 @@ def _goal(value: float | None, sign: str, limit: float | None) -> str:
 
 
 def command() -> None:
-    print("optcompare run --workload digits --strategies full,mini,single --epochs 20 --quiet, whole processes")
+    print(
+        "optcompare run --workload digits --strategies full,mini,single --epochs 20 --quiet, whole processes"
+    )
     print("(by hand: start and imports once, plus the loops of one seed, times trials: an estimate)")
     print(f"{'':22} {'trials':>6} {'by hand':>9} {'ours':>9} {'ratio':>7}")
     script = str(Path(sys.executable).with_name("optcompare"))
@@ -294,7 +334,9 @@ def command() -> None:
     for (label, _, trials, limit), (ours, error) in zip(COMMANDS, found, strict=True):
         hand = median(starts) + trials * median(loops)
         row = f"{hand:7.1f} s {ours:7.1f} s {hand / ours:7.1f}   {_goal(hand / ours, '≥', limit)}"
-        print(f"{label:22} {len(STRATEGIES) * trials:6} {'failed: ' + error.strip()[-300:] if error else row}")
+        print(
+            f"{label:22} {len(STRATEGIES) * trials:6} {'failed: ' + error.strip()[-300:] if error else row}"
+        )
     print(f"by hand: {median(starts):.1f} s of start and imports, {median(loops):.2f} s for one seed")
 
 

@@ -1,8 +1,8 @@
 """The loop trainer against a PyTorch loop written by hand, doing the same updates on the same data.
 
-``python tests/benchmarks/loop.py [PAIRS]`` prints the ratio of time per update, measuring off, as the median over
-interleaved pairs of runs: the whole of ``advance()``, its start and checks included, against the bare loop, its
-shuffling included. The goal is 1.05 at most for the first three.
+``python tests/benchmarks/loop.py [PAIRS]`` prints the ratio of time per update, measuring off, as the median
+over interleaved pairs of runs: the whole of ``advance()``, its start and checks included, against the bare
+loop, its shuffling included. The goal is 1.05 at most for the first three.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from optcompare.registry.manager import Registry
 from optcompare.training.device import torch_as_agreed
 from optcompare.training.loop.trainer import LoopTrainer
 
-CASES = [("line", "mini:2", 6000), ("digits", "mini:32", 3000), ("digits", "single", 3000), ("line", "full", 3000)]
+CASES = [
+    ("line", "mini:2", 6000),
+    ("digits", "mini:32", 3000),
+    ("digits", "single", 3000),
+    ("line", "full", 3000),
+]
 
 
 def by_hand(trainer: LoopTrainer, size: int, updates: int) -> float:
@@ -53,7 +58,9 @@ def by_trainer(trainer: LoopTrainer, updates: int) -> float:
     return seconds / updates
 
 
-def compare_in_pairs(ours: Callable[[], float], theirs: Callable[[], float], pairs: int) -> tuple[float, float, float]:
+def compare_in_pairs(
+    ours: Callable[[], float], theirs: Callable[[], float], pairs: int
+) -> tuple[float, float, float]:
     """Medians of both and of their ratio over interleaved runs, after one of each to warm up."""
     ours(), theirs()
     found = [(ours(), theirs()) for _ in range(pairs)]
@@ -64,13 +71,23 @@ def compare_in_pairs(ours: Callable[[], float], theirs: Callable[[], float], pai
 def main(pairs: int = 7) -> None:
     registry = Registry.load()
     print(
-        f"{'workload':10} {'strategy':10} {'trainer':>12} {'by hand':>12} {'ratio':>7}   (µs per update, median of {pairs} pairs)"
+        f"{'workload':10} {'strategy':10} {'trainer':>12} {'by hand':>12} {'ratio':>7}   (µs per update, "
+        f"median of {pairs} pairs)"
     )
     for name, strategy, updates in CASES:
         setup, _ = resolve(
-            registry, workload=name, strategies=[strategy], optimizers=["sgd"], lr=None, chunk=None, eval_chunk=None,
-            budget=Budget("updates", updates), order=None, seeds=(0,), measure=0,
-        )  # fmt: skip
+            registry,
+            workload=name,
+            strategies=[strategy],
+            optimizers=["sgd"],
+            lr=None,
+            chunk=None,
+            eval_chunk=None,
+            budget=Budget("updates", updates),
+            order=None,
+            seeds=(0,),
+            measure=0,
+        )
         with torch_as_agreed(threads=1):
             trainer = LoopTrainer(setup)
 

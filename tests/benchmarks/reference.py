@@ -1,9 +1,10 @@
 """What it costs to hold arms to a plain loop, and whether honest arms are ever refused.
 
-``python tests/benchmarks/reference.py [ROUNDS] [FOLDER]`` prints the ratio of a run of ``digits`` (three strategies, ten seeds,
-twenty epochs) with the check to the same run without it, medians over interleaved rounds, goal 1.05; how many of 240
-combinations of model, optimizer, learning rate and chunk are refused, goal 0; and, given a folder of scripts that each try a
-piece of a stranger's code, how many of them end with another exit code than 0, goal 0.
+``python tests/benchmarks/reference.py [ROUNDS] [FOLDER]`` prints the ratio of a run of ``digits`` (three
+strategies, ten seeds, twenty epochs) with the check to the same run without it, medians over interleaved
+rounds, goal 1.05; how many of 240 combinations of model, optimizer, learning rate and chunk are refused, goal
+0; and, given a folder of scripts that each try a piece of a stranger's code, how many of them end with
+another exit code than 0, goal 0.
 """
 
 from __future__ import annotations
@@ -83,9 +84,18 @@ def refused() -> tuple[int, int]:
         workload = Workload(model=model, train=train, loss=loss, batch_size=64)
         try:
             prepare.prepare(
-                registry, workload=workload, strategies=["mini:64" if count % 2 else "full"], optimizers=[optimizer], lr=lr,
-                chunk=chunk, eval_chunk=None, budget=Budget("epochs", 3), seeds=(0,), order=None, device="cpu",
-            )  # fmt: skip
+                registry,
+                workload=workload,
+                strategies=["mini:64" if count % 2 else "full"],
+                optimizers=[optimizer],
+                lr=lr,
+                chunk=chunk,
+                eval_chunk=None,
+                budget=Budget("epochs", 3),
+                seeds=(0,),
+                order=None,
+                device="cpu",
+            )
         except OptcompareError as error:
             wrong += 1
             print(f"refused: {name}, {optimizer}, lr {lr:g}, chunk {chunk}: {error}")
@@ -105,7 +115,9 @@ def seconds(check: Callable[..., Reference]) -> float:
 def failing(folder: Path) -> tuple[int, list[str]]:
     """How many scripts there are, and the names of those that do not end with exit code 0."""
     scripts = sorted(folder.glob("*.py"))
-    ended = {each.name: subprocess.run([sys.executable, each], capture_output=True).returncode for each in scripts}
+    ended = {
+        each.name: subprocess.run([sys.executable, each], capture_output=True).returncode for each in scripts
+    }
     return len(ended), [name for name, code in ended.items() if code]
 
 
@@ -113,7 +125,9 @@ def main(rounds: int, folder: Path | None = None) -> None:
     with_it, without = prepare.check_reference, lambda *arguments: Reference()
     seconds(without)  # programs are compiled before
     ratios = [seconds(with_it) / seconds(without) for _ in range(rounds)]
-    print(f"digits, ten seeds: {statistics.median(ratios):.3f} times as long as without the check (goal 1.05)")
+    print(
+        f"digits, ten seeds: {statistics.median(ratios):.3f} times as long as without the check (goal 1.05)"
+    )
     count, wrong = refused()
     print(f"{wrong} of {count} honest combinations refused (goal 0)")
     if folder is not None:

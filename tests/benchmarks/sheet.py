@@ -1,9 +1,10 @@
 """One picture of all figures, to be looked through in a minute, from a few small runs made on the spot.
 
-``python tests/benchmarks/sheet.py [OUT.png]`` trains for about a minute and draws every figure of ``optcompare report`` at 7
-inches and in a column of a paper (3.4 inches): of the first command of README; of arms one of which diverges; of tuned arms;
-of arms whose seconds are measured and estimated; of panels; and across workloads. What is cut off, overlaps, is empty or has the
-wrong words is seen at once, and so is what a change makes of figures that it was not meant to touch.
+``python tests/benchmarks/sheet.py [OUT.png]`` trains for about a minute and draws every figure of
+``optcompare report`` at 7 inches and in a column of a paper (3.4 inches): of the first command of README; of
+arms one of which diverges; of tuned arms; of arms whose seconds are measured and estimated; of panels; and
+across workloads. What is cut off, overlaps, is empty or has the wrong words is seen at once, and so is what a
+change makes of figures that it was not meant to touch.
 """
 
 from __future__ import annotations
@@ -64,7 +65,13 @@ def shown() -> list[Shown]:
         Shown(
             "two clocks",
             lambda: [
-                run("breast-cancer", ["mini", "norm-test:8"], trainer="lanes", epochs=4, goal=goals["breast-cancer"])
+                run(
+                    "breast-cancer",
+                    ["mini", "norm-test:8"],
+                    trainer="lanes",
+                    epochs=4,
+                    goal=goals["breast-cancer"],
+                )
             ],
             [("loss", None), ("loss", "seconds"), ("goal", "seconds"), ("batch_size", "seconds")],
         ),
@@ -75,7 +82,9 @@ def shown() -> list[Shown]:
         ),
         Shown(
             "across workloads",
-            lambda: [run(name, ["full", "mini", "single"], epochs=4, goal=goal) for name, goal in goals.items()],
+            lambda: [
+                run(name, ["full", "mini", "single"], epochs=4, goal=goal) for name, goal in goals.items()
+            ],
             [("profile", None), ("ranks", None)],
         ),
     ]
@@ -95,7 +104,9 @@ def drawn(part: Shown) -> dict[str, Image.Image]:
     for kind, x in part.figures:
         for width in WIDTHS[: 1 if kind in TEN_INCHES else None]:
             name = " ".join(
-                filter(None, [part.name, kind, x and f"over {x}", "" if kind in TEN_INCHES else f"{width:g} in"])
+                filter(
+                    None, [part.name, kind, x and f"over {x}", "" if kind in TEN_INCHES else f"{width:g} in"]
+                )
             )
             if kind == "loss" and x is None:
                 images[name] = pixels(results[0].plot())

@@ -1,10 +1,10 @@
 """Time and memory of what is done with many trials: 1,000, 10,000 and 100,000 of 20 records each.
 
-``python tests/benchmarks/size.py [TRIALS...]`` writes a run of ten arms through the journal and the result, as training
-would, and then plans, resumes, sums up and draws it. Each phase is a process of its own and reports its time without
-that of imports, that of the processor alone (others may use the machine), and its peak of resident memory. The goals at
-100,000 trials: no phase above 2048 MiB, a resume under 10 s, a report under 60 s. ``files`` is how many the directory
-held before it was compacted.
+``python tests/benchmarks/size.py [TRIALS...]`` writes a run of ten arms through the journal and the result,
+as training would, and then plans, resumes, sums up and draws it. Each phase is a process of its own and
+reports its time without that of imports, that of the processor alone (others may use the machine), and its
+peak of resident memory. The goals at 100,000 trials: no phase above 2048 MiB, a resume under 10 s, a report
+under 60 s. ``files`` is how many the directory held before it was compacted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def make():
     x = torch.linspace(-1, 1, {ROWS} * 2).reshape(-1, 2)
     y = (x[:, 0] > 0).long()
     return Workload(
-        model=lambda: torch.nn.Linear(2, 2), train=(x, y), valid=(x, y), loss=torch.nn.functional.cross_entropy,
+        model=lambda: torch.nn.Linear(2, 2), train=(x, y), valid=(x, y),
+        loss=torch.nn.functional.cross_entropy,
         metrics={{"accuracy": accuracy}}, lr=0.1, epochs={EPOCHS},
     )
 """
@@ -49,10 +50,18 @@ def prepared(directory: Path, trials: int) -> Any:
     file = directory.with_suffix(".py")
     file.write_text(WORKLOAD)
     return prepare(
-        Registry.load(), workload=f"{file}:make", strategies=["single"], optimizers=["sgd"],
-        lr=[0.01 * 1.6**arm for arm in range(ARMS)], seeds=tuple(range(trials // ARMS)), budget=Budget("epochs", EPOCHS),
-        chunk=None, eval_chunk=None, order=None, goal="valid_loss=0.2",
-    )  # fmt: skip
+        Registry.load(),
+        workload=f"{file}:make",
+        strategies=["single"],
+        optimizers=["sgd"],
+        lr=[0.01 * 1.6**arm for arm in range(ARMS)],
+        seeds=tuple(range(trials // ARMS)),
+        budget=Budget("epochs", EPOCHS),
+        chunk=None,
+        eval_chunk=None,
+        order=None,
+        goal="valid_loss=0.2",
+    )
 
 
 def plan(directory: Path, trials: int) -> Iterator[None]:
@@ -79,7 +88,9 @@ def write(directory: Path, trials: int) -> Iterator[None]:
 
     one = prepared(directory, trials)
     comparison = one.setup.comparison
-    environment = describe_environment(one.registry, one.setup.workload, one.trainer.device, comparison.threads)
+    environment = describe_environment(
+        one.registry, one.setup.workload, one.trainer.device, comparison.threads
+    )
     directory.mkdir()
     write_json(directory, describe(comparison, "running", environment, [], []))
     evidence = Evidence(comparison, [])
@@ -96,7 +107,8 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     most = sum(path.is_file() for path in directory.rglob("*"))
     yield
     tables = [
-        as_planned(pd.concat(parts, ignore_index=True), comparison) for parts in zip(*journal.tables, strict=True)
+        as_planned(pd.concat(parts, ignore_index=True), comparison)
+        for parts in zip(*journal.tables, strict=True)
     ]
     certificate = evidence.certificate(Agreement(0, 0.0, 1.0))
     result = Result(comparison, *tables, certificate, environment=environment)
@@ -106,7 +118,9 @@ def write(directory: Path, trials: int) -> Iterator[None]:
 
 
 def made_up(comparison: Any, trial: Any) -> tuple[list[dict[str, Any]], dict[str, Any], list[str]]:
-    """A trial's records, its outcome and its orders' fingerprints; of the last arm one in a hundred diverges."""
+    """A trial's records, its outcome and its orders' fingerprints; of the last arm one in a hundred
+    diverges.
+    """
     import numpy as np
 
     from optcompare.training.measurement.counters import Progress
@@ -180,9 +194,13 @@ def on_command(line: list[str]) -> None:
 
 
 PHASES: dict[str, Callable[[Path, int], Iterator[None]]] = {
-    "plan": plan, "write": write, "resume": resume, "summary": summary, "report": report,
+    "plan": plan,
+    "write": write,
+    "resume": resume,
+    "summary": summary,
+    "report": report,
     **{f"figure {kind}": figure(kind) for kind in ("final", "pairs", "goal")},
-}  # fmt: skip
+}
 
 
 def measured(phase: str, directory: Path, trials: int) -> None:

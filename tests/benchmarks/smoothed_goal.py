@@ -1,9 +1,10 @@
-"""How far off the updates to a goal are: by the mean over a window, as a study takes them, and by the first value below it.
+"""How far off the updates to a goal are: by the mean over a window, as a study takes them, and by the first
+value below it.
 
 ``python -m tests.benchmarks.smoothed_goal [SEEDS] [SIZE…]`` runs the study on ``noisy-quadratic:dim=100`` to
-``train_loss=0.1`` with 8 rates on 3 tuning seeds, and prints for each batch size, at the rate that was tuned, the update at
-which the exact expected risk reaches the goal, and by how much the median trial's two are early (-) or late (+). The same
-follows for a study whose goal is reached by a single value, which also tunes by it.
+``train_loss=0.1`` with 8 rates on 3 tuning seeds, and prints for each batch size, at the rate that was tuned,
+the update at which the exact expected risk reaches the goal, and by how much the median trial's two are early
+(-) or late (+). The same follows for a study whose goal is reached by a single value, which also tunes by it.
 """
 
 from __future__ import annotations
@@ -30,9 +31,14 @@ def exact_updates(rate: float, size: int) -> float:
 def measure(seeds: int, sizes: list[int], window: float) -> list[str]:
     """A line for each batch size."""
     study = optcompare.batch_size_study(
-        f"noisy-quadratic:dim={DIM}:n={N}", f"train_loss={GOAL}", batch_sizes=sizes, seeds=seeds, max_epochs=EPOCHS,
-        goal_window=window, progress=False,
-    )  # fmt: skip
+        f"noisy-quadratic:dim={DIM}:n={N}",
+        f"train_loss={GOAL}",
+        batch_sizes=sizes,
+        seeds=seeds,
+        max_epochs=EPOCHS,
+        goal_window=window,
+        progress=False,
+    )
     (curve,) = study.scaling()
     lines = []
     for row in curve.table.to_dict("records"):
@@ -48,7 +54,10 @@ def measure(seeds: int, sizes: list[int], window: float) -> list[str]:
 def main(arguments: list[str]) -> None:
     """Print both studies."""
     seeds, sizes = int(arguments[0]) if arguments else 20, list(map(int, arguments[1:])) or [16, 64, 256]
-    for window, name in ((GOAL_WINDOW, "by the mean over ¾ to 1¼ of the samples"), (0.0, "by a single value")):
+    for window, name in (
+        (GOAL_WINDOW, "by the mean over ¾ to 1¼ of the samples"),
+        (0.0, "by a single value"),
+    ):
         print(f"goal reached {name}:")
         for line in measure(seeds, sizes, window):
             print(f"  {line}")

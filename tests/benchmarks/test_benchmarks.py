@@ -29,16 +29,29 @@ def benchmark(name):
     ("workload", "optimizer", "size"), [("digits", "sgd", 32), ("digits", "adam", 1), ("line", "sgd", 2)]
 )
 def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
-    """``by_jax`` compares its first updates with torch's before it times anything; a wrong peer must be noticed."""
+    """``by_jax`` compares its first updates with torch's before it times anything; a wrong peer must be
+    noticed.
+    """
     pytest.importorskip("jax")
     lanes = benchmark("lanes")
     setup, _ = resolve(
-        Registry.load(), workload=workload, strategies=[f"mini:{size}"], optimizers=[optimizer], lr=None, chunk=None,
-        eval_chunk=None, budget=Budget("updates", 1000), order=None, seeds=(0,), measure=0,
-    )  # fmt: skip
+        Registry.load(),
+        workload=workload,
+        strategies=[f"mini:{size}"],
+        optimizers=[optimizer],
+        lr=None,
+        chunk=None,
+        eval_chunk=None,
+        budget=Budget("updates", 1000),
+        order=None,
+        seeds=(0,),
+        measure=0,
+    )
     with torch_as_agreed(threads=1):
         assert lanes.by_jax(LoopTrainer(setup), size, 2)() > 0
-        monkeypatch.setattr(lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum())
+        monkeypatch.setattr(
+            lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum()
+        )
         with pytest.raises(AssertionError, match="not close"):
             lanes.by_jax(LoopTrainer(setup), size, 2)
 
@@ -55,7 +68,9 @@ def test_batch_size_study_prints_coverage_and_false_exclusions(capsys, monkeypat
 
 
 def test_batch_size_study_knows_updates_to_evaluation_points():
-    """Points 256 samples apart: 100 updates of 8 samples lie between the points at 96 and 128, of 512 each is one."""
+    """Points 256 samples apart: 100 updates of 8 samples lie between the points at 96 and 128, of 512 each is
+    one.
+    """
     study = benchmark("batch_size_study")
     found, before = study.at_marks(np.array([8.0, 512.0]), np.array([[99.5], [45.5]]))
     assert found.ravel().tolist() == [128, 46]

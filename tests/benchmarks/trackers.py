@@ -1,10 +1,11 @@
 """What trackers cost a run: training and wall time with each, over those with none.
 
-``python tests/benchmarks/trackers.py [PAIRS]`` prints the medians of the ratios over interleaved pairs of runs: of the time
-from the first update to the last record (``wall``), of the training clock (``clock``), which curves are drawn against, and
-of the processor time of this process (``cpu``), which other work on the machine changes least.
-The goal is 1.05 at most, also for trackers that sleep a second for each event, raise, or compute without end. Beside
-them: the same in a thread of this process, which is why there are processes. ``missed``: events that were not taken in.
+``python tests/benchmarks/trackers.py [PAIRS]`` prints the medians of the ratios over interleaved pairs of
+runs: of the time from the first update to the last record (``wall``), of the training clock (``clock``),
+which curves are drawn against, and of the processor time of this process (``cpu``), which other work on the
+machine changes least. The goal is 1.05 at most, also for trackers that sleep a second for each event, raise,
+or compute without end. Beside them: the same in a thread of this process, which is why there are processes.
+``missed``: events that were not taken in.
 """
 
 from __future__ import annotations
@@ -75,12 +76,20 @@ class Timed:
 def seconds(track: list[str], plugin: str) -> tuple[list[float], str]:
     """Wall, training and processor time of one run, and what was said of its trackers."""
     timed = Timed()
-    question: dict[str, Any] = {"seeds": 3, "epochs": 20, "trainer": "loop", "plugins": plugin, "track": track}
+    question: dict[str, Any] = {
+        "seeds": 3,
+        "epochs": 20,
+        "trainer": "loop",
+        "plugins": plugin,
+        "track": track,
+    }
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = optcompare.compare("digits", ["mini:32", "full"], **question, observer=timed)
     clock = float(result.trials["train_seconds"].sum())
-    return [timed.last - timed.first, clock, timed.ended - timed.began], "; ".join(str(w.message) for w in caught)
+    return [timed.last - timed.first, clock, timed.ended - timed.began], "; ".join(
+        str(w.message) for w in caught
+    )
 
 
 def burning(stop: threading.Event) -> None:
@@ -103,7 +112,9 @@ def main(pairs: int = 5) -> None:
                 stop = threading.Event()
                 if name.startswith("thread"):
                     threading.Thread(target=burning, args=(stop,), daemon=True).start()
-                tracked, said = seconds([] if name.startswith("thread") else [name.format(folder)], str(plugin))
+                tracked, said = seconds(
+                    [] if name.startswith("thread") else [name.format(folder)], str(plugin)
+                )
                 stop.set()
                 if pair:  # the first is to warm up
                     found.append([one / other for one, other in zip(tracked, plain, strict=True)])

@@ -1,12 +1,17 @@
-"""How often the verdict claims what is not so, how often it finds what is, and how often its intervals hold the truth.
+"""How often the verdict claims what is not so, how often it finds what is, and how often its intervals hold
+the truth.
 
-``python -m tests.benchmarks.verdict [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte Carlo:
+``python -m tests.benchmarks.verdict [DRAWS] [SECTION…]`` prints, each with three standard errors of its Monte
+Carlo:
 
-- false claims where arms are exchangeable, read from the sentences of the real verdict, goal at most .05: 2, 3 and 5 arms, 6, 8
-  and 10 seeds, normal, heavy-tailed and rounded ends, with misses, with divergences; over ten looks; tuned repeatedly on
-  shifted grids; and how often arms that differ by exactly the margin are called equal within it;
-- beside it, arms with equal means and other shapes, and arms that were tuned once: what is claimed of them, and in which words;
-- the power at an effect of one standard deviation of the differences, ten seeds, beside the paired t test, goal within .05;
+- false claims where arms are exchangeable, read from the sentences of the real verdict, goal at most .05: 2,
+  3 and 5 arms, 6, 8 and 10 seeds, normal, heavy-tailed and rounded ends, with misses, with divergences; over
+  ten looks; tuned repeatedly on shifted grids; and how often arms that differ by exactly the margin are
+  called equal within it;
+- beside it, arms with equal means and other shapes, and arms that were tuned once: what is claimed of them,
+  and in which words;
+- the power at an effect of one standard deviation of the differences, ten seeds, beside the paired t test,
+  goal within .05;
 - how often the interval of the tuned difference holds the truth, goal .93 to .97.
 
 Sections are exchangeable, looks, margin, tuned, coverage and beside; by default all.
@@ -57,7 +62,9 @@ def tables(finals: Floats, reached: Floats | None = None) -> Tables:
     between = end.assign(samples=BUDGET, update=1, valid_loss=5.0)
     if reached is not None:
         hit = np.isfinite(reached.ravel())
-        between = between.assign(samples=np.where(hit, reached.ravel(), BUDGET), valid_loss=np.where(hit, 0.0, 5.0))
+        between = between.assign(
+            samples=np.where(hit, reached.ravel(), BUDGET), valid_loss=np.where(hit, 0.0, 5.0)
+        )
     return pd.concat([start, between, end], ignore_index=True), trials
 
 
@@ -137,15 +144,18 @@ def ten_looks(draws: int) -> Iterator[tuple[str, float]]:
 def tuned(
     rng: np.random.Generator, arms: int, seeds: int, repeats: int, common: float, effect: float = 0.0
 ) -> tuple[Floats, float]:
-    """Ends of arms that are alike, each tuned on grids of its own, float[arms, seeds, repeats], and the true difference.
+    """Ends of arms that are alike, each tuned on grids of its own, float[arms, seeds, repeats], and the true
+    difference.
 
-    The loss is a parabola in the logarithm of the rate, of which each arm and repeat tries five, a step apart and shifted by
-    its own uniform part of one; it takes the best of a noisy look. ``common``: how much an arm's seeds differ alike in all
-    repeats; ``effect``: added to all arms but the first.
+    The loss is a parabola in the logarithm of the rate, of which each arm and repeat tries five, a step apart
+    and shifted by its own uniform part of one; it takes the best of a noisy look. ``common``: how much an
+    arm's seeds differ alike in all repeats; ``effect``: added to all arms but the first.
     """
     grid = np.arange(-2, 3) + rng.random((arms, repeats, 1))
     loss = 0.3 * grid**2
-    chosen = np.take_along_axis(loss, (loss + 0.3 * rng.normal(size=loss.shape)).argmin(-1)[..., None], -1)[..., 0]
+    chosen = np.take_along_axis(loss, (loss + 0.3 * rng.normal(size=loss.shape)).argmin(-1)[..., None], -1)[
+        ..., 0
+    ]
     noise = (
         rng.normal(size=(seeds, 1))
         + common * rng.normal(size=(arms, seeds, 1))
@@ -160,7 +170,9 @@ def tuned_repeatedly(draws: int) -> Iterator[tuple[str, float]]:
     for arms, repeats in ((2, 6), (3, 10)):
         for common in (0.0, 0.3):
             rng = np.random.default_rng([repeats, int(10 * common)])
-            hits = sum(claims_anything(tables(tuned(rng, arms, 10, repeats, common)[0])) for _ in range(draws))
+            hits = sum(
+                claims_anything(tables(tuned(rng, arms, 10, repeats, common)[0])) for _ in range(draws)
+            )
             name = f"tuned {repeats} times, {arms} arms, 10 seeds, in common {common:g}"
             yield f"{name}: {rate(hits, draws)}", hits / draws
 
@@ -182,7 +194,8 @@ def beside(draws: int) -> Iterator[str]:
     """Arms that are not exchangeable, and what the words say then."""
     rng, n = np.random.default_rng(5), 10
     skewed = [
-        np.stack([0.1 * rng.normal(size=n), np.exp(1.2 * rng.normal(size=n)) - np.exp(0.72)]) for _ in range(draws)
+        np.stack([0.1 * rng.normal(size=n), np.exp(1.2 * rng.normal(size=n)) - np.exp(0.72)])
+        for _ in range(draws)
     ]
     rare = [
         np.stack([0.01 * rng.normal(size=n), -0.02 + 0.01 * rng.normal(size=n) + 2 * (rng.random(n) < 0.05)])
@@ -208,7 +221,10 @@ def power(draws: int) -> Iterator[str]:
     found = sum(claims_anything(tables(np.stack([np.zeros(10), each]))) for each in differences)
     p = ttest_1samp(differences, 0, axis=1).pvalue
     for level in (FIRST_LEVEL, 0.05):
-        yield f"power at effect 1, n = 10: {rate(found, draws)}; paired t at {level:g}: {(p <= level).mean():.3f}"
+        yield (
+            f"power at effect 1, n = 10: {rate(found, draws)}; paired t at {level:g}: "
+            f"{(p <= level).mean():.3f}"
+        )
 
 
 def coverage(draws: int) -> Iterator[tuple[str, float]]:

@@ -60,9 +60,17 @@ def test_what_does_not_fit_comes_below_with_the_names_again():
 
 @pytest.mark.parametrize("width", [20, 30, 45, 60, 80, 120, 200])
 def test_no_line_is_wider_than_the_terminal_and_every_character_is_there(width):
-    header = ["arm", "final valid_loss, difference (95%)", "won", "samples to the goal, ratio (95%)", "Holm p"]
-    rows = [[LONG, "-0.0781 (-0.0908 to -0.0653)", "6", "0.51 among the 3 seeds on which both did", "0.00195"],
-            ["漢字" * 30, "–", "", "x" * 70, "1"]]  # fmt: skip
+    header = [
+        "arm",
+        "final valid_loss, difference (95%)",
+        "won",
+        "samples to the goal, ratio (95%)",
+        "Holm p",
+    ]
+    rows = [
+        [LONG, "-0.0781 (-0.0908 to -0.0653)", "6", "0.51 among the 3 seeds on which both did", "0.00195"],
+        ["漢字" * 30, "–", "", "x" * 70, "1"],
+    ]
     found = lines(header, rows, width, breaks=[3])
     assert max(map(cell_len, found)) <= width
     shown = "".join(found)
@@ -89,8 +97,16 @@ def result():
 def test_all_that_a_run_prints_fits_into_the_terminal(result, width, terminal, wide):
     say = Reporter(quiet=False, wide=wide)
     out = io.StringIO()
-    say._out = Console(file=out, width=width, force_terminal=terminal, no_color=True, highlight=False, soft_wrap=True,
-                       color_system=None, legacy_windows=False)  # fmt: skip
+    say._out = Console(
+        file=out,
+        width=width,
+        force_terminal=terminal,
+        no_color=True,
+        highlight=False,
+        soft_wrap=True,
+        color_system=None,
+        legacy_windows=False,
+    )
     say.result(result, [Path("runs/one/comparison.png")], 0)
     text = out.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "")
     tables = [line for line in text.splitlines() if terminal or "  " in line.lstrip()]

@@ -1,4 +1,6 @@
-"""Where the machine or a plugin's own code gives way: one line, the exit code that the README says, no traceback."""
+"""Where the machine or a plugin's own code gives way: one line, the exit code that the README says, no
+traceback.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +150,9 @@ def test_a_plugins_exit_before_anything_is_trained_is_one_line(plugin, capsys, a
 
 def test_a_trackers_exit_is_a_warning(plugin, capsys):
     assert run("run", *SMALL, "--strategies", "full", "--track", "leaves") == 0
-    assert "warning: tracker leaves is left out from now on: SystemExit: 8 (mine.py:" in capsys.readouterr().err
+    assert (
+        "warning: tracker leaves is left out from now on: SystemExit: 8 (mine.py:" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("bad", ["bad:loop", "bad:late"])

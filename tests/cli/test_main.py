@@ -171,7 +171,9 @@ def test_run_writes_its_directory_and_says_what_it_did(place):
     assert done.stderr == ""
     assert {path.name for path in Path("here").iterdir()} == FILES
     first, *_, plot, figure, page, seeds = done.stdout.splitlines()
-    assert first == "line: full, mini:2, single | sgd lr 0.01 | 2 seeds, 3 epochs each | cpu, float32, 1 thread"
+    assert (
+        first == "line: full, mini:2, single | sgd lr 0.01 | 2 seeds, 3 epochs each | cpu, float32, 1 thread"
+    )
     assert plot == f"plot: {Path('here/comparison.png')}"
     assert figure == "another figure: optcompare report here --figure pairs"
     assert page == "a page to explore: optcompare report here --format html"
@@ -184,7 +186,18 @@ def test_run_writes_its_directory_and_says_what_it_did(place):
 def test_run_again_from_its_file_gives_the_same_records(files):
     strategies = "full,mini:4:tail=merge@adam:betas=(0.8,0.9),mini:3@sgd:lr=0.02:momentum=0.9"
     exits(
-        0, "run", *SMALL, "--strategies", strategies, "--dtype", "float64", "--measure", "2", "--out", "one", "--quiet"
+        0,
+        "run",
+        *SMALL,
+        "--strategies",
+        strategies,
+        "--dtype",
+        "float64",
+        "--measure",
+        "2",
+        "--out",
+        "one",
+        "--quiet",
     )
     exits(0, "run", "--config", "one/comparison.json", "--out", "two", "--quiet")
     one, two = load("one"), load("two")
@@ -195,7 +208,9 @@ def test_run_again_from_its_file_gives_the_same_records(files):
 
 def test_run_again_from_elsewhere_finds_the_files_that_were_named(files, monkeypatch):
     named = ("--plugin", "observer.py", "--workload", "workloads.py:right_shape")
-    exits(0, "run", "--seeds", "1", "--epochs", "1", "--strategies", "mini", *named, "--out", "one", "--quiet")
+    exits(
+        0, "run", "--seeds", "1", "--epochs", "1", "--strategies", "mini", *named, "--out", "one", "--quiet"
+    )
     (files / "elsewhere").mkdir()
     monkeypatch.chdir(files / "elsewhere")
     exits(0, "run", "--config", "../one/comparison.json", "--out", "two", "--quiet")
@@ -217,7 +232,9 @@ def test_seeds_budget_and_settings_reach_the_comparison(place):
         "--measure",
         "0",
     ]
-    done = invoke("run", *options, "--eval-chunk", "5", "--lr", "0.02", "--dtype", "float64", "--dry-run", "--json")
+    done = invoke(
+        "run", *options, "--eval-chunk", "5", "--lr", "0.02", "--dtype", "float64", "--dry-run", "--json"
+    )
     values = json.loads(done.stdout)["comparison"]
     assert values["seeds"] == [5, 6]
     assert values["budget"] == {"unit": "samples", "amount": 30}
@@ -258,7 +275,9 @@ def test_dry_run_shows_arms_updates_and_trials_and_writes_nothing(place):
     done = invoke("run", *SMALL, "--strategies", "full,mini:4", "--dry-run", "--out", "here")
     assert done.exit_code == 0
     rows = {
-        line.split()[0]: line.split()[1:5] for line in done.stdout.splitlines() if line.startswith(("full", "mini:4"))
+        line.split()[0]: line.split()[1:5]
+        for line in done.stdout.splitlines()
+        if line.startswith(("full", "mini:4"))
     }
     assert rows == {"full": ["full", "sgd", "0.01", "3"], "mini:4": ["mini:4", "sgd", "0.01", "6"]}
     assert "4 trials of 2 arms would take about " in done.stdout
@@ -278,11 +297,16 @@ def test_json_is_valid_with_a_diverged_arm_in_it(place):
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    done = invoke("run", *SMALL, "--strategies", "full@sgd:lr=1e30,mini", "--out", "here", "--json", "--format", "svg")
+    done = invoke(
+        "run", *SMALL, "--strategies", "full@sgd:lr=1e30,mini", "--out", "here", "--json", "--format", "svg"
+    )
     assert done.exit_code == 0  # a diverged trial is a result
     values = json.loads(done.stdout, parse_constant=refuse)
     assert done.stderr == ""
-    assert [(row["arm"], row["diverged"]) for row in values["summary"]] == [("full@sgd:lr=1e+30", 2), ("mini:2@sgd", 0)]
+    assert [(row["arm"], row["diverged"]) for row in values["summary"]] == [
+        ("full@sgd:lr=1e+30", 2),
+        ("mini:2@sgd", 0),
+    ]
     assert values["status"] == "finished"
     assert values["directory"] == "here"
     assert values["plot"] == str(Path("here/comparison.svg"))
@@ -291,7 +315,17 @@ def test_json_is_valid_with_a_diverged_arm_in_it(place):
 
 def test_plot_comes_in_the_formats_asked_for(place):
     done = invoke(
-        "run", "--seeds", "1", "--epochs", "1", "--strategies", "full", "--format", "svg, PDF", "--out", "here"
+        "run",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--strategies",
+        "full",
+        "--format",
+        "svg, PDF",
+        "--out",
+        "here",
     )
     plots = [f"plot: {Path('here') / name}\n" for name in ("comparison.svg", "comparison.pdf")]
     assert "".join(plots) in done.stdout
@@ -311,16 +345,23 @@ def test_two_runs_in_one_second_get_two_directories(place):
 
 def test_batch_size_above_the_number_of_samples_is_said(place):
     done = invoke("run", *SMALL, "--strategies", "mini:64", "--dry-run")
-    assert "note: mini:64: a batch of 64 is more than the 6 training samples, so it runs as full batch\n" in done.stdout
+    assert (
+        "note: mini:64: a batch of 64 is more than the 6 training samples, so it runs as full batch\n"
+        in done.stdout
+    )
 
 
 def test_workload_from_a_file_with_its_parameters(files):
-    done = invoke("run", *SMALL, "--workload", "workloads.py:right_shape:size=1", "--strategies", "mini", "--dry-run")
+    done = invoke(
+        "run", *SMALL, "--workload", "workloads.py:right_shape:size=1", "--strategies", "mini", "--dry-run"
+    )
     assert done.stdout.startswith("right_shape: mini:3 | ")
 
 
 def test_table_of_ones_own_is_a_workload(files):
-    done = invoke("run", "--seeds", "1", "--workload", "csv:houses.csv:y=price", "--strategies", "full", "--dry-run")
+    done = invoke(
+        "run", "--seeds", "1", "--workload", "csv:houses.csv:y=price", "--strategies", "full", "--dry-run"
+    )
     assert done.exit_code == 0
     assert "note: csv: 32 training and 8 validation rows, 1 inputs\n" in done.stdout
 
@@ -328,7 +369,15 @@ def test_table_of_ones_own_is_a_workload(files):
 def test_list_names_everything_with_its_parameters():
     done = invoke("list")
     assert done.exit_code == 0
-    for line in ("strategies", "mini", "    batch_size=32 tail=keep", "workloads", "line", "optimizers", "adamw"):
+    for line in (
+        "strategies",
+        "mini",
+        "    batch_size=32 tail=keep",
+        "workloads",
+        "line",
+        "optimizers",
+        "adamw",
+    ):
         assert any(shown == line or shown.startswith(f"{line}  ") for shown in done.stdout.splitlines()), line
 
 
@@ -344,7 +393,9 @@ def test_list_of_one_kind_holds_no_other(files):
 def test_plugins_are_listed_with_what_they_add(files):
     lines = invoke("plugins", "--plugin", "strategies.py", "--plugin", "observer.py").stdout.splitlines()
     assert any(
-        line.startswith(f"strategies.full {__version__}  optcompare_plugins.strategies.full  strategies: full")
+        line.startswith(
+            f"strategies.full {__version__}  optcompare_plugins.strategies.full  strategies: full"
+        )
         for line in lines
     )
     assert next(line for line in lines if line.startswith("strategies.py ")).endswith("strategies: bad")
@@ -388,16 +439,25 @@ BAD: list[tuple[str, str]] = [
     ("--workload lime", "unknown workload 'lime' (did you mean 'line'?)"),
     ("--optimizers adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
     ("--strategies full@adm", "unknown optimizer 'adm' (did you mean 'adam'?)"),
-    ("--split-seeds 2", "workload line cannot be split again, since it has no resplit; leave out --split-seeds"),
+    (
+        "--split-seeds 2",
+        "workload line cannot be split again, since it has no resplit; leave out --split-seeds",
+    ),
     ("--split-seeds 0", "split_seeds must be at least 1, got 0"),
     ("--split-seeds two", "Invalid value for '--split-seeds': 'two' is not a valid integer."),
     ("--split-seeds 11 --workload diabetes", "--split-seeds 11 needs as many seeds, got 10"),
-    ("--workload diabetes --goal test_loss=1", "there is no metric 'test_loss'; there are train_loss, valid_loss"),
+    (
+        "--workload diabetes --goal test_loss=1",
+        "there is no metric 'test_loss'; there are train_loss, valid_loss",
+    ),
     ("--strategies ,", "has an empty name; write names separated by single commas"),
     ("--strategies full,full", "full is listed twice; leave one out or change a setting"),
     ("--strategies mini@adam@sgd", "has more than one '@'; write strategy@optimizer"),
     ("--strategies mini:(3", "has a parenthesis that is never closed"),
-    ("--strategies mini:batchsize=3", "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)"),
+    (
+        "--strategies mini:batchsize=3",
+        "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)",
+    ),
     ("--strategies mini:many", "strategy mini: batch_size takes an int, got 'many'"),
     ("--strategies mini:2.5", "strategy mini: batch_size takes an int, got '2.5'"),
     ("--strategies mini:0", "strategy mini: batch_size must be at least 1, got 0"),
@@ -414,10 +474,19 @@ BAD: list[tuple[str, str]] = [
     ("--optimizers adam:betas=0.9", "optimizer adam: betas takes a tuple such as (float,float), got '0.9'"),
     ("--optimizers adam:betas=(0.9,2)", "Invalid beta parameter at index 1: 2.0"),
     ("--optimizers lbfgs", "each update must take all 6 samples, and the first takes 2; give full@lbfgs"),
-    ("--strategies full@lbfgs --clip 1", "compares the two, so that gradients cannot be clipped; leave out clip"),
-    ("--strategies norm-test:6@lbfgs", "each update must take all samples, once; norm-test:6 may choose others"),
+    (
+        "--strategies full@lbfgs --clip 1",
+        "compares the two, so that gradients cannot be clipped; leave out clip",
+    ),
+    (
+        "--strategies norm-test:6@lbfgs",
+        "each update must take all samples, once; norm-test:6 may choose others",
+    ),
     ("--strategies full@lbfgs --epochs 2", "more than the budget of 2 epochs; give --epochs"),
-    ("--optimizers no_such.Lion", "no_such.Lion: there is no module no_such; install it, as with pip install no_such"),
+    (
+        "--optimizers no_such.Lion",
+        "no_such.Lion: there is no module no_such; install it, as with pip install no_such",
+    ),
     ("--optimizers torch.optim.Adm", "torch.optim has no 'Adm' (did you mean 'Adam'?)"),
     ("--optimizers torch.nn.Linear", "torch.nn.Linear is a class and no optimizer; give a subclass"),
     ("--optimizers torch.optim", "torch.optim is a module and no optimizer"),
@@ -433,7 +502,10 @@ BAD: list[tuple[str, str]] = [
     ("--clip 0", "clip must be a norm, positive and finite, or none, got 0.0"),
     ("--clip nan", "clip must be a norm, positive and finite, or none, got nan"),
     ("--optimizers sgd:clip=much", "optimizer sgd: clip takes a float or none, got 'much'"),
-    ("--strategies cabs --clip 1", "strategy cabs:2 holds for plain sgd alone, so that arm cabs:2 cannot be clipped"),
+    (
+        "--strategies cabs --clip 1",
+        "strategy cabs:2 holds for plain sgd alone, so that arm cabs:2 cannot be clipped",
+    ),
     ("--optimizers sparseadam", "optimizer sparseadam takes sparse gradients only"),
     ("--optimizers muon", "optimizer muon orthogonalises matrices, and parameter 'bias' has shape [1]"),
     ("--lr -1", "the learning rate must be positive and finite, got -1.0"),
@@ -445,14 +517,20 @@ BAD: list[tuple[str, str]] = [
     ("--seconds nan", "seconds must be positive, got nan"),
     ("--epochs 2.5", "Invalid value for '--epochs': '2.5' is not a valid integer"),
     ("--epochs 3 --updates 5", "give one budget, not 2: epochs, updates"),
-    ("--samples 5", "arm full: its first update takes 6 samples, more than the budget of 5 samples; give --samples 6"),
+    (
+        "--samples 5",
+        "arm full: its first update takes 6 samples, more than the budget of 5 samples; give --samples 6",
+    ),
     ("--seeds 0", "a comparison needs at least 1 seed, got 0"),
     ("--first-seed -1", "seeds must lie between 0 and 2**62-1, got -1"),
     ("--threads 0", "threads must be at least 1, got 0"),
     ("--chunk 0", "chunk must be at least 1, got 0"),
     ("--eval-chunk 0", "eval_chunk must be at least 1, got 0"),
     ("--measure -1", "measure must be at least 0, got -1"),
-    ("--device cuda", "device cuda is not available: there is no CUDA device on this machine; use --device cpu"),
+    (
+        "--device cuda",
+        "device cuda is not available: there is no CUDA device on this machine; use --device cpu",
+    ),
     ("--device gpu", "unknown device 'gpu'; give auto, cpu, cuda, cuda:0 or mps"),
     ("--device cpu:1", "unknown device 'cpu:1'"),
     ("--dtype float16", "Invalid value for '--dtype': 'float16' is not one of"),
@@ -465,7 +543,10 @@ BAD: list[tuple[str, str]] = [
     ("--out file/below", "give another --out"),
     ("--plugin gone.py", "there is no file gone.py; give the path of a Python file"),
     ("--plugin no_such_module", "no_such_module does not import: ModuleNotFoundError"),
-    ("--plugin broken.py", "broken.py does not import: NameError: name 'undefined' is not defined (broken.py:2)"),
+    (
+        "--plugin broken.py",
+        "broken.py does not import: NameError: name 'undefined' is not defined (broken.py:2)",
+    ),
     ("--plugin syntax.py", "syntax.py does not import: SyntaxError: "),
     ("--plugin hook.py", "plugin hook.py: "),
     ("--plugin list.py", "optcompare_strategies() must return a mapping of name to factory, got a list"),
@@ -478,7 +559,10 @@ BAD: list[tuple[str, str]] = [
         "--config own.json",
         "houses existed only as an object in the session that ran it; run it there again with compare()",
     ),
-    ("--config own.json --seeds 3", "--config fixes the whole comparison; leave out --seeds, or leave out --config"),
+    (
+        "--config own.json --seeds 3",
+        "--config fixes the whole comparison; leave out --seeds, or leave out --config",
+    ),
     ("--config own.json --eval-chunk 3", "leave out --eval-chunk"),
     ("--workload csv:gone.csv:y=a", "workload csv: gone.csv does not exist"),
     ("--workload csv:houses.csv", "workload csv needs y; write csv:houses.csv:y=…"),
@@ -489,8 +573,14 @@ BAD: list[tuple[str, str]] = [
     ("--workload workloads.py:no_workload", "its function must return a Workload, got a int"),
     ("--workload workloads.py:explodes", EXPLODES),
     ("--workload workloads.py:right_shape:big", "workload right_shape: size takes an int, got 'big'"),
-    ("--workload workloads.py:wrong_shape", "shape [5, 1] for y of shape [5], which a loss would silently broadcast"),
-    ("--workload workloads.py:unreduced", "the loss must be one number, the mean over the batch, with a gradient"),
+    (
+        "--workload workloads.py:wrong_shape",
+        "shape [5, 1] for y of shape [5], which a loss would silently broadcast",
+    ),
+    (
+        "--workload workloads.py:unreduced",
+        "the loss must be one number, the mean over the batch, with a gradient",
+    ),
     ("--plugin strategies.py --strategies bad", "strategy bad needs how; write bad:how=…"),
     ("--nonsense", "No such option '--nonsense'"),
     ("--epoch 3", "No such option '--epoch'"),
@@ -505,7 +595,8 @@ BAD += [
         "float": ", batch 1: got torch.float64 of shape [4]",
         "mask": ", batch 1: got torch.bool of shape [4]",
         "matrix": ", batch 1: got torch.int64 of shape [2, 2]",
-        "list": ", batch 1: got a list with a str in it; a batch is a one-dimensional tensor, an array or a list of whole",
+        "list": ", batch 1: got a list with a str in it; a batch is a one-dimensional tensor, an array or a "
+        "list of whole",
         "repeated": ", batch 1: index ",
         "missing": ": 1 of 6 samples were left out, index ",
         "none": ": it yielded no batch",
@@ -515,7 +606,9 @@ BAD += [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=lambda case: case.replace("/", "_")[:60])
-def test_wrong_call_is_refused_in_one_line_and_leaves_nothing_behind(files, capsys, monkeypatch, arguments, message):
+def test_wrong_call_is_refused_in_one_line_and_leaves_nothing_behind(
+    files, capsys, monkeypatch, arguments, message
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     before = everything_in(files)
     exits(2, "run", *arguments.split())
@@ -574,7 +667,12 @@ sys.exit(" ".join({"torch", "pandas", "matplotlib", "numpy"} & sys.modules.keys(
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    for example in ("run --strategies full,mini", "run --config runs/", "list strategies", "plugins --plugin mine.py"):
+    for example in (
+        "run --strategies full,mini",
+        "run --config runs/",
+        "list strategies",
+        "plugins --plugin mine.py",
+    ):
         assert f"  optcompare {example}" in done.stdout
 
 
@@ -629,16 +727,35 @@ def test_interrupted_run_saves_what_was_measured(files, long_run, number):
     assert result.status == "interrupted"
     *before, last = zip(result.trials["status"], result.trials["reason"], strict=True)
     assert set(before) <= {("finished", "")}
-    assert last in [("interrupted", "stopped by the user"), ("finished", "")], "between two trials nothing is cut"
+    assert last in [("interrupted", "stopped by the user"), ("finished", "")], (
+        "between two trials nothing is cut"
+    )
     assert len(result.records) > 0
     assert Path("here/comparison.png").is_file()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
 def test_a_hangup_that_is_ignored_from_the_start_does_not_end_a_run(files):
-    command = ["--strategies", "full", "--seeds", "1", "--epochs", "2", "--trainer", "loop", "--out", "here", "--quiet"]
-    ask = "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from optcompare.cli.main import process; "
-    hang_up = "import threading; threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGHUP)).start(); process()"
+    command = [
+        "--strategies",
+        "full",
+        "--seeds",
+        "1",
+        "--epochs",
+        "2",
+        "--trainer",
+        "loop",
+        "--out",
+        "here",
+        "--quiet",
+    ]
+    ask = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from optcompare.cli.main import "
+        "process; "
+    )
+    hang_up = (
+        "import threading; threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGHUP)).start(); process()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", ask + hang_up, "run", *command],
         cwd=files,
@@ -652,15 +769,32 @@ def test_a_hangup_that_is_ignored_from_the_start_does_not_end_a_run(files):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no terminals of this kind")
 def test_a_run_whose_terminal_is_closed_saves_what_was_measured(files):
-    """As its session's leader it gets SIGHUP from the system, and each write to the terminal is an error from then on."""
+    """As its session's leader it gets SIGHUP from the system, and each write to the terminal is an error from
+    then on.
+    """
     main_end, terminal = os.openpty()
     lead = "import fcntl, os, termios; os.setsid(); fcntl.ioctl(1, termios.TIOCSCTTY, 0); "
     ask = "from optcompare.cli.main import process; process()"
-    arguments = ["--strategies", "single", "--seeds", "500", "--epochs", "500", "--trainer", "loop", "--out", "here"]
+    arguments = [
+        "--strategies",
+        "single",
+        "--seeds",
+        "500",
+        "--epochs",
+        "500",
+        "--trainer",
+        "loop",
+        "--out",
+        "here",
+    ]
     with subprocess.Popen(
         [sys.executable, "-c", lead + ask, "run", *arguments],
-        cwd=files, env=environment(), stdin=terminal, stdout=terminal, stderr=terminal,
-    ) as process:  # fmt: skip
+        cwd=files,
+        env=environment(),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
         os.close(terminal)
         shown = b""
         while b"trial 2 of 500" not in shown:
@@ -671,7 +805,9 @@ def test_a_run_whose_terminal_is_closed_saves_what_was_measured(files):
 
 
 def test_reader_that_stops_reading_gets_no_traceback(place):
-    with subprocess.Popen([SCRIPT, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [SCRIPT, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 1

@@ -30,7 +30,15 @@ from tests.helpers.workloads import small_workload
 def line(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("line") / "run"
     compare(
-        "line", ["full", "mini"], seeds=3, epochs=5, tune=3, tune_seeds=1, goal="train_loss=1", control=True, out=out
+        "line",
+        ["full", "mini"],
+        seeds=3,
+        epochs=5,
+        tune=3,
+        tune_seeds=1,
+        goal="train_loss=1",
+        control=True,
+        out=out,
     )
     return out
 
@@ -90,8 +98,12 @@ def test_tables_come_as_csv_markdown_and_latex(line, capsys):
 
 def test_several_workloads_get_a_directory_each_and_figures_over_all(several):
     assert sorted(path.name for path in several.iterdir()) == [
-        "breast-cancer", "diabetes", "profile.png", "quadratic", "ranks.png",
-    ]  # fmt: skip
+        "breast-cancer",
+        "diabetes",
+        "profile.png",
+        "quadratic",
+        "ranks.png",
+    ]
     assert (several / "diabetes" / "comparison.png").is_file()
 
 
@@ -99,7 +111,11 @@ def test_figures_over_workloads_are_drawn_again_from_their_directory(several, tm
     for kind, x in (("profile", "updates"), ("ranks", "samples")):
         assert run("report", several, "--figure", kind, "--x", x, "--out", tmp_path) == 0
         assert (tmp_path / f"breast-cancer+diabetes+quadratic-{kind}.png").is_file()
-    assert [one.comparison.workload.label for one in load_all([several])] == ["breast-cancer", "diabetes", "quadratic"]
+    assert [one.comparison.workload.label for one in load_all([several])] == [
+        "breast-cancer",
+        "diabetes",
+        "quadratic",
+    ]
 
 
 def by_rank(*rows: str) -> pd.DataFrame:
@@ -132,8 +148,10 @@ def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(seve
         (
             ("123", "123", "123"),
             [
-                "The arms differ in rank (exact p = 0.0278; Friedman's χ²(2) = 6, Iman and Davenport's F(2, 4) = ∞).",
-                "critical difference 1.91 (Nemenyi): arms whose mean ranks differ by no more are not told apart",
+                "The arms differ in rank (exact p = 0.0278; Friedman's χ²(2) = 6, Iman and Davenport's F(2, "
+                "4) = ∞).",
+                "critical difference 1.91 (Nemenyi): arms whose mean ranks differ by no more are not told "
+                "apart",
             ],
         ),
         (
@@ -151,7 +169,8 @@ def test_the_terminal_gives_a_critical_difference_only_where_the_test_finds_one(
     monkeypatch.setattr(figures, "finals_across", lambda results: by_rank(*rows))
     Reporter(quiet=False).across(load_all([several]), [])
     assert capsys.readouterr().out.splitlines()[-len(lines) - 1 :] == [
-        "mean rank of the median final loss over 3 workloads, 1 is best; score: area under the profile of samples to the goal",
+        "mean rank of the median final loss over 3 workloads, 1 is best; score: area under the profile of "
+        "samples to the goal",
         *lines,
     ]
 
@@ -173,8 +192,14 @@ WRONG = {
         ["{line}", "--figure", "pairs", "--width", "0.5"],
         "--width takes 2.5 to 40 inches, got 0.5",
     ),
-    "a width that is no number": (["{line}", "--figure", "pairs", "--width", "nan"], "--width takes 2.5 to 40 inches"),
-    "a width for the comparison plot": (["{line}", "--width", "0.4"], "--width takes 2.5 to 40 inches, got 0.4"),
+    "a width that is no number": (
+        ["{line}", "--figure", "pairs", "--width", "nan"],
+        "--width takes 2.5 to 40 inches",
+    ),
+    "a width for the comparison plot": (
+        ["{line}", "--width", "0.4"],
+        "--width takes 2.5 to 40 inches, got 0.4",
+    ),
     "too few dots": (["{line}", "--dpi", "3"], "--dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
@@ -185,7 +210,10 @@ WRONG = {
     "an unknown format": (["{line}", "--format", "pnf"], "unknown plot format 'pnf' (did you mean 'png'?)"),
     "a width that is a word": (["{line}", "--width", "wide"], "'wide' is not a valid float"),
     "a run that is not there": (["{several}/diabets"], "holds none (did you mean 'diabetes'?)"),
-    "a run directory to write into": (["{line}", "--out", "{line}"], "is a run directory, where report writes nothing"),
+    "a run directory to write into": (
+        ["{line}", "--out", "{line}"],
+        "is a run directory, where report writes nothing",
+    ),
     "a directory in a run directory": (
         ["{line}", "--figure", "pairs", "--out", "{several}/diabetes/figures/new"],
         "diabetes, which is a run directory, where report writes nothing; give another directory with --out",
@@ -193,7 +221,10 @@ WRONG = {
     "a file to write into": (["{line}", "--out", __file__], "cannot write"),
     "paths of a large model": (["{several}/diabetes", "--figure", "paths"], "models of two weights alone"),
     "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
-    "a goal in epochs": (["{line}", "--figure", "goal", "--x", "epochs"], "a goal takes updates, samples or seconds"),
+    "a goal in epochs": (
+        ["{line}", "--figure", "goal", "--x", "epochs"],
+        "a goal takes updates, samples or seconds",
+    ),
 }
 
 
@@ -250,12 +281,23 @@ class StopsAfter:
 
 @pytest.mark.parametrize("trials", [1, 4, 8, 9])
 def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monkeypatch, trials):
-    """Two arms try 3 rates on one tuning seed, 6 trials; then 3 seeds are reported, with a control: 9 trials."""
+    """Two arms try 3 rates on one tuning seed, 6 trials; then 3 seeds are reported, with a control: 9
+    trials.
+    """
     monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)  # so that each trial is told of at once
     result = compare(
-        "line", ["mini", "full"], seeds=3, epochs=3, tune=3, tune_seeds=1, goal="train_loss=1", baseline="full", control=True,
-        out=tmp_path / "run", observer=StopsAfter(trials),
-    )  # fmt: skip
+        "line",
+        ["mini", "full"],
+        seeds=3,
+        epochs=3,
+        tune=3,
+        tune_seeds=1,
+        goal="train_loss=1",
+        baseline="full",
+        control=True,
+        out=tmp_path / "run",
+        observer=StopsAfter(trials),
+    )
     assert result.status == "interrupted"
     assert load(tmp_path / "run").verdict() == result.verdict()
     assert len(result.verdict()) >= 1
@@ -264,9 +306,12 @@ def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monke
     if trials < 6:
         assert drawn == 2
         assert (
-            shown.err == "error: this run was interrupted while it was tuned; there is only --figure tuning to draw\n"
+            shown.err
+            == "error: this run was interrupted while it was tuned; there is only --figure tuning to draw\n"
         )
-        assert result.verdict() == ["Interrupted before full was trained: there is nothing to compare with yet."]
+        assert result.verdict() == [
+            "Interrupted before full was trained: there is nothing to compare with yet."
+        ]
     else:
         assert drawn == 0
         assert (tmp_path / "run-comparison.png").is_file()
@@ -322,8 +367,10 @@ def test_an_arm_is_shown_by_its_label_and_in_its_colour(line, tmp_path, capsys):
 def test_labels_and_colours_hold_in_every_figure(line):
     result = load(line)
     (shown,) = named([result], {"mini:2": "Ours"}, {"Ours": "#123456"})
-    assert shown.colours() == {**dict.fromkeys(["Ours"], "#123456"), **{
-        arm: colour for arm, colour in result.colours().items() if arm != "mini:2"}}  # fmt: skip
+    assert shown.colours() == {
+        **dict.fromkeys(["Ours"], "#123456"),
+        **{arm: colour for arm, colour in result.colours().items() if arm != "mini:2"},
+    }
     for kind in ("final", "pairs", "tuning", "goal", "loss"):
         figure = figures.figure_of(kind, shown)
         assert "Ours" in said(figure)
@@ -339,7 +386,10 @@ def test_labels_and_colours_hold_in_every_figure(line):
     [
         (("--label", "Ours=mini:3"), "--label: there is no arm 'mini:3' (did you mean 'mini:2'?)"),
         (("--label", "Ours"), "--label takes NEW=ARM, such as 'Ours=halves:3', got 'Ours'"),
-        (("--label", "full=mini:2"), "--label full=mini:2: another arm is called full, too; choose another label"),
+        (
+            ("--label", "full=mini:2"),
+            "--label full=mini:2: another arm is called full, too; choose another label",
+        ),
         (("--label", "a=full", "--label", "b=full"), "--label gives full two names, a and b; leave one out"),
         (("--color", "ful=#123456"), "--color: there is no arm 'ful' (did you mean 'full'?)"),
         (("--color", "full=blu"), "--color full: 'blu' is no colour; write it as #RRGGBB, such as #0072B2"),

@@ -39,16 +39,27 @@ def test_run_directories_are_the_same_to_the_byte_after_every_report(runs, tmp_p
     monkeypatch.chdir(tmp_path / "here")
     before = contents(runs)
     for arguments in (
-        [], ["--figure", "loss"], ["--figure", "paths"], ["--figure", "final"], ["--figure", "pairs"], ["--figure", "goal"],
-        ["--format", "html"], ["--format", "pdf,svg"], ["--table", "csv"], ["--table", "md", "--wide"], ["--wide"],
-    ):  # fmt: skip
+        [],
+        ["--figure", "loss"],
+        ["--figure", "paths"],
+        ["--figure", "final"],
+        ["--figure", "pairs"],
+        ["--figure", "goal"],
+        ["--format", "html"],
+        ["--format", "pdf,svg"],
+        ["--table", "csv"],
+        ["--table", "md", "--wide"],
+        ["--wide"],
+    ):
         for names in (["a"], ["a", "b"]):
             assert run("report", *(runs / name for name in names), *arguments) == 0
     assert contents(runs) == before
     assert run("verify", runs / "a", "--trials", "0") == 0
     figures = {f"{kind}.png" for kind in ("comparison", "loss", "paths", "final", "pairs", "goal")}
     figures |= {"comparison.pdf", "comparison.svg", "report.html"}
-    assert {path.name for path in Path().iterdir()} == {f"{names}-{end}" for names in ("a", "a+b") for end in figures}
+    assert {path.name for path in Path().iterdir()} == {
+        f"{names}-{end}" for names in ("a", "a+b") for end in figures
+    }
 
 
 def test_a_directory_that_lies_in_a_run_is_refused_from_within_too(runs, monkeypatch, capsys):
@@ -58,7 +69,8 @@ def test_a_directory_that_lies_in_a_run_is_refused_from_within_too(runs, monkeyp
     assert run("report", runs / "b") == 2
     said = capsys.readouterr().err
     assert said == (
-        f"error: the current directory lies in {runs / 'a'}, which is a run directory, where report writes nothing; give "
+        f"error: the current directory lies in {runs / 'a'}, which is a run directory, where report writes "
+        "nothing; give "
         "another directory with --out\n"
     )
     assert run("report", runs / "b", "--table", "csv") == 0, "a table is printed, not written"

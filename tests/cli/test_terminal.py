@@ -6,7 +6,10 @@ import pytest
 
 from optcompare.cli.terminal import wrapped
 
-ENTRY = "1. mini:32: difference -2.01 (95% interval -2.02 to -1.99), better on 10 of 10 seeds: claimed lower (Holm p = 0.00391)"
+ENTRY = (
+    "1. mini:32: difference -2.01 (95% interval -2.02 to -1.99), better on 10 of 10 seeds: claimed lower "
+    "(Holm p = 0.00391)"
+)
 
 
 @pytest.mark.parametrize(("width", "lines"), [(60, 3), (80, 2), (120, 1)])

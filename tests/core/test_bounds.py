@@ -26,10 +26,11 @@ LINES = {
     f"--tune {HUGE}": "--tune must be at most 100",
     f"--tune 3 --tune-seeds {HUGE}": "--tune-seeds must be at most 100,000",
     f"--tune 3 --tune-repeats {HUGE}": "--tune-repeats must be at most 65,536",
-    "--tune 5 --tune-repeats 60000": "this makes 2,700,000 tuning trials, and a comparison has at most 500,000",
+    "--tune 5 --tune-repeats 60000": "this makes 2,700,000 tuning trials, and a comparison has at most "
+    "500,000",
     "--seeds 100000 --strategies mini:1,mini:2,mini:3,mini:4,single,full": "this makes 600,000 trials",
     f"--strategies mini:{HUGE}": "batch_size takes an int",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -42,17 +43,29 @@ def test_a_count_that_is_too_large_is_one_line(line, capsys):
 
 def test_commands_that_read_counts_of_texts_bound_them_too(capsys):
     assert run("verify", "nowhere", "--trials", "1" * 5000) == 2
-    assert "--trials must be at most 9,007,199,254,740,992, got a number of 5000 digits" in capsys.readouterr().err
+    assert (
+        "--trials must be at most 9,007,199,254,740,992, got a number of 5000 digits"
+        in capsys.readouterr().err
+    )
     assert run("scaling", "--batch-sizes", f"1,{'9' * 30}") == 2
     assert "--batch-sizes must be at most" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "given",
-    [{"seeds": 10**20}, {"seeds": range(10**20)}, {"epochs": 10**400}, {"threads": 10**400}, {"tune": 10**20},
-     {"first_seed": 10**400}, {"seeds": [10**400]}, {"jobs": 10**20}, {"first_seed": 0.5}],
+    [
+        {"seeds": 10**20},
+        {"seeds": range(10**20)},
+        {"epochs": 10**400},
+        {"threads": 10**400},
+        {"tune": 10**20},
+        {"first_seed": 10**400},
+        {"seeds": [10**400]},
+        {"jobs": 10**20},
+        {"first_seed": 0.5},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_compare_bounds_its_counts_in_one_line(given):
     with pytest.raises(OptcompareError, match=r"must (be|lie)|at most") as error:
         compare("line", "full", device="cpu", **{"epochs": 1, "seeds": 1, **given})

@@ -134,7 +134,9 @@ def through_json(question: Comparison) -> Comparison:
 
 
 def test_tuples_among_hyperparameters_stay_tuples():
-    question = comparison(arms=(arm(hyperparameters={"betas": (0.8, 0.9), "deep": ((1, 2), ()), "none": None}),))
+    question = comparison(
+        arms=(arm(hyperparameters={"betas": (0.8, 0.9), "deep": ((1, 2), ()), "none": None}),)
+    )
     back = through_json(question).arms[0].hyperparameters
     assert back == {"betas": (0.8, 0.9), "deep": ((1, 2), ()), "none": None}
 
@@ -168,7 +170,9 @@ def test_json_that_is_no_comparison_is_refused(changes, message):
         Comparison.from_json({**GOOD, **changes})
 
 
-@pytest.mark.parametrize("values", [{}, [], {name: GOOD[name] for name in GOOD if name != "plugins"}], ids=len)
+@pytest.mark.parametrize(
+    "values", [{}, [], {name: GOOD[name] for name in GOOD if name != "plugins"}], ids=len
+)
 def test_json_that_lacks_something_is_refused(values):
     with pytest.raises(ComparisonError, match=r"this is not a comparison: (KeyError|TypeError)"):
         Comparison.from_json(values)

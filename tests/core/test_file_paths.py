@@ -44,7 +44,9 @@ def test_a_path_that_is_a_file_or_begins_with_a_drive_needs_no_quotes(path):
 )
 @pytest.mark.usefixtures("files")
 def test_a_path_that_is_no_file_is_shown_in_quotes(text, hint):
-    with pytest.raises(SpecError, match=re.escape(f"; a path with ':' or '=' in it has to be quoted: {hint}")):
+    with pytest.raises(
+        SpecError, match=re.escape(f"; a path with ':' or '=' in it has to be quoted: {hint}")
+    ):
         bind(parameters(table), parse(text), kind="workload")
 
 

@@ -17,7 +17,9 @@ keys = st.from_regex(r"[A-Za-z_]\w{0,4}", fullmatch=True)
 options = st.lists(st.tuples(keys, texts), max_size=3, unique_by=lambda pair: pair[0]).map(tuple)
 things = st.builds(Spec, texts, st.lists(texts, max_size=3).map(tuple), options)
 specs = st.builds(
-    lambda thing, optimizer: Spec(thing.name, thing.args, thing.options, optimizer), things, st.none() | things
+    lambda thing, optimizer: Spec(thing.name, thing.args, thing.options, optimizer),
+    things,
+    st.none() | things,
 )
 
 EXAMPLES = {
@@ -77,12 +79,18 @@ def test_at_sign_is_an_ordinary_character_where_no_optimizer_may_follow():
         ("@adam", "'@adam' has an empty name"),
         ("mini@", "'mini@' has an empty name"),
         ("mini@adam@sgd", "'mini@adam@sgd' has more than one '@'; write strategy@optimizer"),
-        ("mini:tail=keep:64", "'mini:tail=keep:64': '64' stands after a key=value; values without a key come first"),
+        (
+            "mini:tail=keep:64",
+            "'mini:tail=keep:64': '64' stands after a key=value; values without a key come first",
+        ),
         ("adam:lr=1:lr=2", "'adam:lr=1:lr=2' gives lr twice"),
         ("adam:betas=(0.9,0.999", "has a parenthesis that is never closed"),
         ("adam:betas=0.9)", "closes a parenthesis that was never opened"),
         ('csv:"data.csv', 'has a quote (") that is never closed; quote the whole value with the other kind'),
-        ("csv:peter's.csv", "has a quote (') that is never closed; quote the whole value with the other kind"),
+        (
+            "csv:peter's.csv",
+            "has a quote (') that is never closed; quote the whole value with the other kind",
+        ),
         ('csv:my" data".csv', 'my" data".csv: quote the whole value or none of it'),
         ('csv:"a"b"c"', '"a"b"c": quote the whole value or none of it'),
     ],

@@ -21,7 +21,9 @@ from tests.helpers.workloads import small_workload
 def in_file(tensor, path):
     """The same numbers in a file."""
     path.write_bytes(tensor.contiguous().numpy().tobytes())
-    return torch.from_file(str(path), shared=True, size=tensor.numel(), dtype=tensor.dtype).reshape(tensor.shape)
+    return torch.from_file(str(path), shared=True, size=tensor.numel(), dtype=tensor.dtype).reshape(
+        tensor.shape
+    )
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ def test_a_file_goes_to_other_processes_by_its_name(registry, tmp_path):
 
 
 def test_jobs_train_from_a_file_as_one_process_does(both):
-    apart = [compare(both[1], "mini:8", seeds=2, epochs=1, trainer="loop", jobs=jobs).trials for jobs in (None, 2)]
+    apart = [
+        compare(both[1], "mini:8", seeds=2, epochs=1, trainer="loop", jobs=jobs).trials for jobs in (None, 2)
+    ]
     assert apart[0]["final_sha256"].tolist() == apart[1]["final_sha256"].tolist()
 
 

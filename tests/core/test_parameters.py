@@ -140,13 +140,18 @@ def test_parameters_without_annotations_take_anything_and_collectors_are_no_para
 
 def test_parameters_of_torch_optimizers_are_readable():
     values = bind(
-        parameters(torch.optim.Adam, skip=1), parse("adam:lr=0.01:betas=(0.8,0.9):amsgrad=true"), kind="optimizer"
+        parameters(torch.optim.Adam, skip=1),
+        parse("adam:lr=0.01:betas=(0.8,0.9):amsgrad=true"),
+        kind="optimizer",
     )
     assert values == {"lr": 0.01, "betas": (0.8, 0.9), "amsgrad": True}
 
 
 def test_values_are_bound_by_place_and_by_name():
-    assert bind(parameters(Mini), parse("mini:64:tail=merge"), kind="strategy") == {"batch_size": 64, "tail": "merge"}
+    assert bind(parameters(Mini), parse("mini:64:tail=merge"), kind="strategy") == {
+        "batch_size": 64,
+        "tail": "merge",
+    }
 
 
 def test_what_is_not_given_is_left_to_the_factory():
@@ -156,7 +161,11 @@ def test_what_is_not_given_is_left_to_the_factory():
 @pytest.mark.parametrize(
     ("factory", "text", "message"),
     [
-        (Mini, "mini:1:keep:3", "strategy mini takes 2 parameters (batch_size=32, tail=keep); got 1, keep, 3"),
+        (
+            Mini,
+            "mini:1:keep:3",
+            "strategy mini takes 2 parameters (batch_size=32, tail=keep); got 1, keep, 3",
+        ),
         (dict, "full:3", "strategy full takes no parameters; got 3"),
         (Mini, "mini:batchsize=3", "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)"),
         (Mini, "mini:qqq=3", "strategy mini has no parameter 'qqq'; it takes (batch_size=32, tail=keep)"),

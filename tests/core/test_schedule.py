@@ -1,4 +1,6 @@
-"""Learning rates along the budget: torch's own schedulers where all updates are alike, and one rule for all arms."""
+"""Learning rates along the budget: torch's own schedulers where all updates are alike, and one rule for all
+arms.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ BUDGETS = [{"epochs": 10}, {"updates": T}, {"samples": 10 * 12}]
 def test_the_rates_are_those_of_torch(registry, schedule, budget):
     """12 samples in batches of 4, 30 updates: a loop by hand with the scheduler ends at the same weights."""
     workload = small_workload(12)
-    result = compare(workload, "mini:4", "sgd:momentum=0.9", seeds=1, schedule=schedule, dtype="float64", **budget)
+    result = compare(
+        workload, "mini:4", "sgd:momentum=0.9", seeds=1, schedule=schedule, dtype="float64", **budget
+    )
     assert result.trials["updates"].tolist() == [T]
     assert set(result.records["lr"]) == {0.05}, "the base rate"
     trainer = make_trainer(registry, workload, ["mini:4"], dtype="float64")
@@ -63,13 +67,20 @@ def test_the_rates_are_those_of_torch(registry, schedule, budget):
 @pytest.mark.parametrize("schedule", ["cosine", "warmup-cosine", "step"])
 def test_a_scheduled_trial_ends_in_the_same_bits_wherever_it_is_cut(registry, strategy, schedule):
     trainer = make_trainer(
-        registry, small_workload(17), [strategy], optimizers=["adam"], schedule=schedule, budget=Budget("epochs", 4)
+        registry,
+        small_workload(17),
+        [strategy],
+        optimizers=["adam"],
+        schedule=schedule,
+        budget=Budget("epochs", 4),
     )
     trial = Trial(trainer.setup.comparison.arms[0], 0)
     _, whole = train(trainer, trial)
     _, cut = train(trainer, trial, until=lambda: True)
     assert whole["progress"]["final_sha256"] == cut["progress"]["final_sha256"]
-    plain = make_trainer(registry, small_workload(17), [strategy], optimizers=["adam"], budget=Budget("epochs", 4))
+    plain = make_trainer(
+        registry, small_workload(17), [strategy], optimizers=["adam"], budget=Budget("epochs", 4)
+    )
     _, unscheduled = train(plain, Trial(plain.setup.comparison.arms[0], 0))
     assert whole["progress"]["final_sha256"] != unscheduled["progress"]["final_sha256"]
 
@@ -77,7 +88,9 @@ def test_a_scheduled_trial_ends_in_the_same_bits_wherever_it_is_cut(registry, st
 @pytest.mark.parametrize("optimizer", ["sgd:momentum=0.9", "adamw:weight_decay=0.1", "rmsprop", "adagrad"])
 @pytest.mark.parametrize("schedule", ["warmup-cosine", "step:parts=4"])
 def test_lanes_keep_the_schedule(schedule, optimizer):
-    lanes, loop = both(small_workload(10), ["mini:4"], [optimizer], schedule=schedule, lr=[0.01, 0.05], epochs=6)
+    lanes, loop = both(
+        small_workload(10), ["mini:4"], [optimizer], schedule=schedule, lr=[0.01, 0.05], epochs=6
+    )
     assert trainers(lanes) == {"lanes"}
     agree(lanes, loop)
 
@@ -106,7 +119,9 @@ def test_every_parameter_group_keeps_its_own_rate(registry):
         return torch.optim.SGD([{"params": [model.weight]}, {"params": [model.bias], "lr": lr / 10}], lr=lr)
 
     workload = small_workload(8)
-    result = compare(workload, "full", [two_groups], seeds=1, updates=3, schedule="step", dtype="float64", lr=0.1)
+    result = compare(
+        workload, "full", [two_groups], seeds=1, updates=3, schedule="step", dtype="float64", lr=0.1
+    )
     model = make_trainer(registry, workload, ["full"]).start(0).model().double()
     x, y = (part.double() for part in workload.train)
     for rate in (0.1, 0.01, 0.001):
@@ -120,7 +135,9 @@ def test_every_parameter_group_keeps_its_own_rate(registry):
 
 
 def test_a_schedule_needs_to_know_how_much_there_is():
-    with pytest.raises(ComparisonError, match=r"a schedule needs to know ahead .*--samples in place of --seconds"):
+    with pytest.raises(
+        ComparisonError, match=r"a schedule needs to know ahead .*--samples in place of --seconds"
+    ):
         compare(small_workload(), "full", seeds=1, seconds=1.0, schedule="cosine")
 
 
@@ -164,7 +181,18 @@ def test_a_schedule_is_saved_and_run_again(tmp_path, capsys):
         assert exit_.value.code == 0, capsys.readouterr()
 
     one, two = tmp_path / "one", tmp_path / "two"
-    run("--schedule", "step", "--strategies", "mini:2,norm-test:2", "--seeds", "2", "--epochs", "6", "--out", str(one))
+    run(
+        "--schedule",
+        "step",
+        "--strategies",
+        "mini:2,norm-test:2",
+        "--seeds",
+        "2",
+        "--epochs",
+        "6",
+        "--out",
+        str(one),
+    )
     assert "sgd lr 0.01, step" in capsys.readouterr().out
     run("--config", str(one / "comparison.json"), "--out", str(two))
     first, second = load(one), load(two)

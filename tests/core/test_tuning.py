@@ -15,7 +15,18 @@ GRID = {"a": (0.1, 1.0, 10.0), "b": (0.2, 2.0, 20.0)}
 
 @pytest.mark.parametrize(
     ("count", "widely", "closer"),
-    [(2, 2, 0), (3, 3, 0), (4, 4, 0), (5, 3, 2), (6, 4, 2), (7, 5, 2), (8, 4, 4), (9, 5, 4), (11, 7, 4), (12, 6, 6)],
+    [
+        (2, 2, 0),
+        (3, 3, 0),
+        (4, 4, 0),
+        (5, 3, 2),
+        (6, 4, 2),
+        (7, 5, 2),
+        (8, 4, 4),
+        (9, 5, 4),
+        (11, 7, 4),
+        (12, 6, 6),
+    ],
 )
 def test_about_half_of_the_rates_are_kept_for_a_closer_look(count, widely, closer):
     assert split_budget(count) == (widely, closer)
@@ -67,7 +78,9 @@ def test_a_tuning_that_was_saved_before_there_were_repeats_is_read():
 
 def test_repeats_that_share_a_seed_or_take_report_seeds_are_refused():
     for seeds in ((FIRST_TUNING_SEED, FIRST_TUNING_SEED), (FIRST_TUNING_SEED, 3)):
-        with pytest.raises(ComparisonError, match="each repeat needs tuning seeds of its own, from 2\\*\\*62 on"):
+        with pytest.raises(
+            ComparisonError, match="each repeat needs tuning seeds of its own, from 2\\*\\*62 on"
+        ):
             Tuning(GRID, 1, 0, tuple(Repeat(GRID, (seed,)) for seed in seeds))
 
 

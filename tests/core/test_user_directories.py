@@ -47,12 +47,16 @@ class TestPlace:
         assert cache_directory() == tmp_path / "optcompare"
 
     @pytest.mark.parametrize("value", ["", "cache", "./cache"])
-    def test_a_relative_one_is_passed_over_since_it_would_follow_the_working_directory(self, home, monkeypatch, value):
+    def test_a_relative_one_is_passed_over_since_it_would_follow_the_working_directory(
+        self, home, monkeypatch, value
+    ):
         monkeypatch.setattr("sys.platform", "linux")
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert cache_directory() == home / ".cache/optcompare"
 
-    def test_without_a_home_directory_none_is_made_in_the_working_directory(self, home, monkeypatch, tmp_path):
+    def test_without_a_home_directory_none_is_made_in_the_working_directory(
+        self, home, monkeypatch, tmp_path
+    ):
         monkeypatch.setattr("os.path.expanduser", lambda path: path)
         monkeypatch.chdir(tmp_path)
         with pytest.raises(Untrusted, match="there is no home directory"):
@@ -67,7 +71,9 @@ class TestOwn:
             assert own_directory(home / ".cache" / "optcompare") == home / ".cache" / "optcompare"
         finally:
             os.umask(old)
-        modes = {stat.S_IMODE(path.stat().st_mode) for path in (home / ".cache", home / ".cache" / "optcompare")}
+        modes = {
+            stat.S_IMODE(path.stat().st_mode) for path in (home / ".cache", home / ".cache" / "optcompare")
+        }
         assert modes == {0o700}
         assert list((home / ".cache" / "optcompare").iterdir()) == []
 

@@ -1,8 +1,9 @@
-"""Imports every module of the installed optcompare and its plugins, and compares what is installed with the source tree.
+"""Imports every module of the installed optcompare and its plugins, and compares what is installed with the
+source tree.
 
-``python -P tests/end_to_end/installed_modules.py REPOSITORY``, from outside the repository, with whatever Python has it
-installed: from a wheel, not in development mode. Ends with 1, and a line for each file, where something is missing, is not
-in the source tree, or does not import.
+``python -P tests/end_to_end/installed_modules.py REPOSITORY``, from outside the repository, with whatever
+Python has it installed: from a wheel, not in development mode. Ends with 1, and a line for each file, where
+something is missing, is not in the source tree, or does not import.
 """
 
 from __future__ import annotations
@@ -33,15 +34,20 @@ def problems(repository: Path) -> tuple[int, list[str]]:
             continue
         installed = Path(spec.origin).parent
         if installed.samefile(source):
-            wrong.append(f"{package} is imported from the source tree; install a wheel, and call this from elsewhere")
+            wrong.append(
+                f"{package} is imported from the source tree; install a wheel, and call this from elsewhere"
+            )
             continue
         ours, theirs = files(source), files(installed)
         wrong += [f"{folder}/{path} is not installed" for path in sorted(ours.keys() - theirs.keys())]
         wrong += [
-            f"{package}/{path} is installed and not in the source tree" for path in sorted(theirs.keys() - ours.keys())
+            f"{package}/{path} is installed and not in the source tree"
+            for path in sorted(theirs.keys() - ours.keys())
         ]
         wrong += [
-            f"{package}/{path} is another file" for path in ours.keys() & theirs.keys() if ours[path] != theirs[path]
+            f"{package}/{path} is another file"
+            for path in ours.keys() & theirs.keys()
+            if ours[path] != theirs[path]
         ]
         for path in sorted(path for path in theirs if path.suffix == ".py"):
             name = ".".join([package, *path.with_suffix("").parts]).removesuffix(".__init__")

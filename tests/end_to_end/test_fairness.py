@@ -62,7 +62,11 @@ class TestSharedStart:
 
 class TestSharedOrder:
     def test_the_order_is_a_permutation_of_seed_epoch_and_size_alone(self):
-        orders = {(seed, epoch): tuple(permutation(seed, epoch, 8).tolist()) for seed in range(5) for epoch in range(5)}
+        orders = {
+            (seed, epoch): tuple(permutation(seed, epoch, 8).tolist())
+            for seed in range(5)
+            for epoch in range(5)
+        }
         assert all(sorted(order) == list(range(8)) for order in orders.values())
         assert len(set(orders.values())) == 25, "sums of seeds would collide: (0, 1) with (1, 0)"
         assert tuple(permutation(3, 2, 8).tolist()) == orders[3, 2]
@@ -133,7 +137,9 @@ class TestDatasets:
     def test_a_dataset_trains_like_its_tensors_bit_for_bit(self):
         tensors = small_workload()
         dataset = small_workload(train=torch.utils.data.TensorDataset(*tensors.train))
-        assert finals(compare(dataset, ARMS, seeds=2, epochs=3)) == finals(compare(tensors, ARMS, seeds=2, epochs=3))
+        assert finals(compare(dataset, ARMS, seeds=2, epochs=3)) == finals(
+            compare(tensors, ARMS, seeds=2, epochs=3)
+        )
 
     def test_a_samples_randomness_depends_on_seed_epoch_and_index_alone(self):
         noisy = small_workload(train=Noisy(small_workload().train))
@@ -151,13 +157,17 @@ class TestDatasets:
 
         tensors = small_workload(model=model)
         dataset = small_workload(model=model, train=Noisy(tensors.train, noise=0.0))
-        assert finals(compare(dataset, ARMS, seeds=1, epochs=3)) == finals(compare(tensors, ARMS, seeds=1, epochs=3))
+        assert finals(compare(dataset, ARMS, seeds=1, epochs=3)) == finals(
+            compare(tensors, ARMS, seeds=1, epochs=3)
+        )
 
 
 class TestIndependence:
     def test_a_trial_does_not_depend_on_which_others_ran_nor_in_which_order(self):
         together = finals(compare(small_workload(), ARMS, ["sgd:momentum=0.9", "adam"], seeds=3, epochs=3))
-        reverse = finals(compare(small_workload(), ARMS[::-1], ["adam", "sgd:momentum=0.9"], seeds=[2, 0, 1], epochs=3))
+        reverse = finals(
+            compare(small_workload(), ARMS[::-1], ["adam", "sgd:momentum=0.9"], seeds=[2, 0, 1], epochs=3)
+        )
         alone = finals(compare(small_workload(), ["mini:4@adam", "full@sgd"], seeds=[1], epochs=3))
         assert reverse == together
         assert alone["mini:4@adam", 1] == together["mini:4@adam", 1]
@@ -177,10 +187,14 @@ class TestIndependence:
     @pytest.mark.parametrize("optimizer", ["sgd:momentum=0.9", "adam", "asgd", "rprop"])
     def test_where_a_task_is_cut_changes_nothing(self, registry, strategy, optimizer):
         def model():
-            return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8, affine=False), nn.Dropout(0.5), nn.Linear(8, 1))
+            return nn.Sequential(
+                nn.Linear(3, 8), nn.BatchNorm1d(8, affine=False), nn.Dropout(0.5), nn.Linear(8, 1)
+            )
 
         if strategy == "single":
-            workload = small_workload(model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)))
+            workload = small_workload(
+                model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+            )
         else:
             workload = small_workload(model=model)
         trainer = make_trainer(
@@ -196,8 +210,12 @@ class TestIndependence:
         assert [{k: v for k, v in record.items() if k != "seconds"} for record in cut_records] == timeless
 
     def test_the_state_survives_safe_serialisation(self, registry, tmp_path):
-        workload = small_workload(model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)))
-        trainer = make_trainer(registry, workload, ["mini:4"], optimizers=["adam"], budget=Budget("epochs", 3))
+        workload = small_workload(
+            model=lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        )
+        trainer = make_trainer(
+            registry, workload, ["mini:4"], optimizers=["adam"], budget=Budget("epochs", 3)
+        )
         trial = Trial(trainer.setup.comparison.arms[0], 0)
         _, whole = train(trainer, trial)
         state = None
@@ -209,7 +227,9 @@ class TestIndependence:
         assert state["progress"]["final_sha256"] == whole["progress"]["final_sha256"]
 
     def test_advancing_leaves_the_state_it_was_given_untouched(self, registry):
-        trainer = make_trainer(registry, small_workload(), ["mini:4"], optimizers=["adam"], budget=Budget("epochs", 3))
+        trainer = make_trainer(
+            registry, small_workload(), ["mini:4"], optimizers=["adam"], budget=Budget("epochs", 3)
+        )
         trial = Trial(trainer.setup.comparison.arms[0], 0)
         _, state = trainer.advance([trial], None, lambda: True)
         first = trainer.advance([trial], state, lambda: False)[1]["progress"]["final_sha256"]
@@ -219,7 +239,9 @@ class TestIndependence:
 
 class TestShortBatchesAndChunks:
     def test_losses_are_sums_over_weights_not_means_of_batch_means(self):
-        """y = 0..9 against 0, in evaluation chunks of 4, 4, 2: the mean is 4.5, the mean of chunk means 5.1667."""
+        """y = 0..9 against 0, in evaluation chunks of 4, 4, 2: the mean is 4.5, the mean of chunk means
+        5.1667.
+        """
         y = torch.arange(10.0).reshape(10, 1)
         workload = Workload(
             model=lambda: nn.Linear(1, 1),
@@ -235,38 +257,51 @@ class TestShortBatchesAndChunks:
         shares = torch.tensor([1.0, 3.0])
         workload = Workload(
             model=lambda: nn.Linear(2, 2),
-            train=(torch.randn(7, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 0, 1, 0, 1, 0, 0])),
+            train=(
+                torch.randn(7, 2, generator=torch.Generator().manual_seed(0)),
+                torch.tensor([0, 0, 1, 0, 1, 0, 0]),
+            ),
             loss=lambda output, y: nn.functional.cross_entropy(output, y, shares.to(output)),
             weight=lambda batch: float(shares[batch[-1]].sum()),
             lr=0.1,
         )
         whole = compare(workload, "full", seeds=1, updates=1, dtype="float64")
         pieces = compare(workload, "full", seeds=1, updates=1, dtype="float64", chunk=2, eval_chunk=3)
-        assert pieces.records["train_loss"].tolist() == pytest.approx(whole.records["train_loss"].tolist(), rel=1e-14)
+        assert pieces.records["train_loss"].tolist() == pytest.approx(
+            whole.records["train_loss"].tolist(), rel=1e-14
+        )
 
     @pytest.mark.parametrize("chunk", [1, 3, 4, 9])
     def test_accumulated_chunks_give_the_gradient_of_the_full_batch(self, chunk):
         whole = compare(small_workload(), "full", seeds=1, updates=1, dtype="float64", lr=1.0)
         pieces = compare(small_workload(), "full", seeds=1, updates=1, dtype="float64", lr=1.0, chunk=chunk)
-        for a, b in zip(whole.model("full", 0).parameters(), pieces.model("full", 0).parameters(), strict=True):
+        for a, b in zip(
+            whole.model("full", 0).parameters(), pieces.model("full", 0).parameters(), strict=True
+        ):
             assert ((a - b).norm() / a.norm()).item() < 1e-14
 
     def test_batchnorm_in_chunks_is_refused(self):
-        workload = small_workload(model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))
+        workload = small_workload(
+            model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        )
         with pytest.raises(
             ComparisonError, match=r"arm full: a batch of 10 rows .* chunks of 4.*give --chunk 10 or more"
         ):
             compare(workload, ["mini:4", "full"], seeds=1, epochs=1, chunk=4)
 
     def test_batchnorm_on_a_tail_of_one_names_the_arm_and_the_way_out(self):
-        workload = small_workload(9, model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)))
+        workload = small_workload(
+            9, model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        )
         with pytest.raises(
             ComparisonError, match=r"arm mini:4: BatchNorm1d cannot train on a batch of one.*tail=merge"
         ):
             compare(workload, "mini:4", seeds=1, epochs=1)
         result = compare(workload, "mini:4:tail=merge", seeds=1, epochs=1)
         assert result.trials["updates"].tolist() == [2]
-        with pytest.raises(ComparisonError, match=r"arm single: BatchNorm1d cannot .* one sample; use larger batches"):
+        with pytest.raises(
+            ComparisonError, match=r"arm single: BatchNorm1d cannot .* one sample; use larger batches"
+        ):
             compare(workload, "single", seeds=1, epochs=1)
 
 
@@ -275,7 +310,9 @@ class TestEvaluation:
         def model():
             return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
 
-        rare, often = (compare(small_workload(model=model), ARMS[:2], seeds=2, epochs=3, measure=k) for k in (0, 7))
+        rare, often = (
+            compare(small_workload(model=model), ARMS[:2], seeds=2, epochs=3, measure=k) for k in (0, 7)
+        )
         assert finals(rare) == finals(often)
         assert len(rare.records) == 2 * len(rare.trials) < len(often.records)
 
@@ -311,7 +348,9 @@ class TestEvaluation:
             now[0] += 5.0
             return 0.0, 1
 
-        trials = compare(small_workload(metrics={"slow": slow}), "mini:4", seeds=1, epochs=2, measure=2).trials
+        trials = compare(
+            small_workload(metrics={"slow": slow}), "mini:4", seeds=1, epochs=2, measure=2
+        ).trials
         assert trials["train_seconds"].tolist() == [0.0]
         assert trials["measure_seconds"][0] > 5.0
 
@@ -363,7 +402,9 @@ class TestBudgets:
         ],
     )
     def test_no_arm_gets_more_than_the_budget(self, budget, updates, samples):
-        """N = 10 in batches of 10, of 4, 4, 2, and of 1: an update that would exceed the budget is not made."""
+        """N = 10 in batches of 10, of 4, 4, 2, and of 1: an update that would exceed the budget is not
+        made.
+        """
         trials = compare(small_workload(), ARMS, seeds=1, **budget).trials
         assert trials["updates"].tolist() == updates
         assert trials["samples"].tolist() == samples
@@ -378,7 +419,8 @@ class TestBudgets:
 
     def test_a_budget_without_a_single_update_is_refused(self):
         with pytest.raises(
-            ComparisonError, match="arm full: its first update takes 10 samples, more than the budget of 9 samples"
+            ComparisonError,
+            match="arm full: its first update takes 10 samples, more than the budget of 9 samples",
         ):
             compare(small_workload(), ARMS, seeds=1, samples=9)
 
@@ -397,7 +439,10 @@ class TestBudgets:
 
     def test_a_budget_in_samples_says_what_each_arm_used_of_it(self):
         result = compare(small_workload(), ARMS, seeds=1, samples=25)
-        assert result.certificate[-2].detail == "25 samples for each of 3 finished trials, of which it used 20 to 25"
+        assert (
+            result.certificate[-2].detail
+            == "25 samples for each of 3 finished trials, of which it used 20 to 25"
+        )
 
 
 def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry):
@@ -410,9 +455,13 @@ def test_the_certificate_finds_unequal_weights_orders_and_first_records(registry
     evidence = Evidence(comparison, free=[])
     for arm, weights, order, loss in zip(comparison.arms, "ab", "cd", (1.0, 1.5), strict=True):
         evidence.first_record(Trial(arm, 7), {"train_loss": loss})
-        progress = Progress(status="finished", epoch=20 + (arm.label == "full"), weights_sha256=weights, checked=1)
+        progress = Progress(
+            status="finished", epoch=20 + (arm.label == "full"), weights_sha256=weights, checked=1
+        )
         progress.orders = ["x", order]
-        evidence.trial_ended(Trial(arm, 7), outcome_of(Trial(arm, 7), progress, comparison, "loop"), progress.orders)
+        evidence.trial_ended(
+            Trial(arm, 7), outcome_of(Trial(arm, 7), progress, comparison, "loop"), progress.orders
+        )
     held = {check.name: check for check in evidence.certificate(Agreement(0, 0.0, 1e-5))}
     for name in (
         "identical initial weights",

@@ -32,7 +32,11 @@ def test_a_hostile_name_stays_a_name(tmp_path, capsys, monkeypatch, name):
     assert again.trials["arm"].tolist() == result.trials["arm"].tolist()
     assert again.summary(wide=True).equals(result.summary(wide=True))
     assert len(pd.read_csv("run/summary.csv")) == 2
-    for arguments in (["report", "run"], ["report", "run", "--table", "md"], ["report", "run", "--table", "latex"]):
+    for arguments in (
+        ["report", "run"],
+        ["report", "run", "--table", "md"],
+        ["report", "run", "--table", "latex"],
+    ):
         with pytest.raises(SystemExit, match="0"):
             main(arguments)
     shown = capsys.readouterr().out
@@ -54,7 +58,9 @@ def test_a_hostile_metric_is_refused_in_one_line(name):
 def test_a_hostile_csv_header_stays_a_header(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     headers = ["<b>x</b>", "../y", "a,b", 'quo"te', "long" * 500]
-    table = pd.DataFrame({name: [0.1 * row + place for row in range(12)] for place, name in enumerate(headers)})
+    table = pd.DataFrame(
+        {name: [0.1 * row + place for row in range(12)] for place, name in enumerate(headers)}
+    )
     table.to_csv("d.csv", index=False)
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--workload", 'csv:d.csv:y="../y"', "--seeds", "2", "--epochs", "2", "--out", "run"])
@@ -67,7 +73,9 @@ class Boom:
         return (pytest.fail, ("something in a run directory was executed",))
 
 
-@pytest.mark.parametrize("name", ["records.parquet", "trials.parquet", "comparison.json", "checkpoint.pt", "states"])
+@pytest.mark.parametrize(
+    "name", ["records.parquet", "trials.parquet", "comparison.json", "checkpoint.pt", "states"]
+)
 def test_a_pickle_in_a_run_directory_is_not_executed(tmp_path, name):
     run = tmp_path / "run"
     settings = {"strategies": ["full"], "seeds": 2, "trainer": "loop"}
@@ -79,7 +87,9 @@ def test_a_pickle_in_a_run_directory_is_not_executed(tmp_path, name):
         if torch_file:
             torch.save(Boom(), target)
     if name in ("checkpoint.pt", "states"):
-        with pytest.raises(OptcompareError, match=r"\.pt is damaged; delete it, and what it held is trained again"):
+        with pytest.raises(
+            OptcompareError, match=r"\.pt is damaged; delete it, and what it held is trained again"
+        ):
             compare(small_workload(), **settings, epochs=4, resume=run)
     else:
         with pytest.raises(RunDirectoryError, match=r"(is damaged|cannot read)"):

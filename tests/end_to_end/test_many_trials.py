@@ -1,4 +1,6 @@
-"""Runs of many trials: few files, figures that say what they leave out, and the numbers of a plain computation."""
+"""Runs of many trials: few files, figures that say what they leave out, and the numbers of a plain
+computation.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_slow_trials_do_not_leave_a_file_each(tmp_path):
     assert most <= 3 * journal._MOST_SMALL
     records, trials = read_run(tmp_path, [], [])
     assert trials["seed"].tolist() == list(range(300))
-    assert records[["seed", "mark"]].to_numpy().tolist() == [[seed, mark] for seed in range(300) for mark in (0, 1)]
+    assert records[["seed", "mark"]].to_numpy().tolist() == [
+        [seed, mark] for seed in range(300) for mark in (0, 1)
+    ]
     kept = Kept(tmp_path)
     assert [kept[made(seed)]["progress"]["updates"] for seed in range(300)] == list(range(300))
 
@@ -115,7 +119,9 @@ def many() -> tuple[pd.DataFrame, pd.DataFrame]:
         trials.append(ended("a", seed, losses[0]))
         lost = seed % 50 == 7
         trials.append(
-            ended("b", seed, [*losses[1][:3], math.inf] if lost else losses[1], ["finished", "diverged"][lost])
+            ended(
+                "b", seed, [*losses[1][:3], math.inf] if lost else losses[1], ["finished", "diverged"][lost]
+            )
         )
     records, outcomes = tables(*trials)
     return records.assign(mark=records["samples"], epoch=records["samples"] / 10, workload="w"), outcomes
@@ -135,7 +141,9 @@ def test_numbers_are_those_of_a_plain_computation():
         assert times.loc[key, "samples"] == (10 * places[0] if places else math.inf)
     of_a = [rows["a", seed][-1] for seed in range(SEEDS)]
     summary = summarize(records.assign(strategy="s", optimizer="o"), trials).set_index("arm")
-    assert summary.loc["a", ["final_train_loss", "final_train_loss_low"]].tolist() == list(mean_interval(of_a)[:2])
+    assert summary.loc["a", ["final_train_loss", "final_train_loss_low"]].tolist() == list(
+        mean_interval(of_a)[:2]
+    )
     assert summary.loc["b", "diverged"] == SEEDS // 50
 
 
@@ -170,7 +178,9 @@ def test_figures_say_how_many_seeds_they_draw():
     assert f"Dots: {some}" in texts(figure)
     values = finals.loc[finals["arm"] == "a", "value"]
     (dots,) = (
-        line for line in figure.axes[0].lines if len(line.get_xdata()) == DRAWN and line.get_color() == colours["a"]
+        line
+        for line in figure.axes[0].lines
+        if len(line.get_xdata()) == DRAWN and line.get_color() == colours["a"]
     )
     assert {values.min(), values.max()} <= set(dots.get_xdata()) <= set(values)
     times = time_to_goal(records, trials, Goal("train_loss", 0.9)).rename(columns={"samples": "value"})
@@ -184,7 +194,11 @@ def test_few_seeds_are_all_drawn_and_nothing_is_said():
 
 def test_what_an_earlier_run_left_is_found_trial_by_trial(tmp_path):
     rng = np.random.default_rng(0)
-    rows = [row(seed, update=mark, train_loss=rng.random(), note=f"{seed}") for mark in (0, 1) for seed in range(9)]
+    rows = [
+        row(seed, update=mark, train_loss=rng.random(), note=f"{seed}")
+        for mark in (0, 1)
+        for seed in range(9)
+    ]
     arm = made(0).arm
     comparison = Comparison(Part("w", "w"), (arm,), tuple(range(9)), Budget("epochs", 1))
     trials = pd.DataFrame([row(seed, status="finished") for seed in range(9)])

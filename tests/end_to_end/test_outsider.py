@@ -40,7 +40,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     shutil.copytree(SOURCE, place / "source")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     offline = ["--no-deps", "--no-index"]
-    build = [*pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", str(place), str(place / "source")]
+    build = [
+        *pip,
+        "wheel",
+        *offline,
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(place),
+        str(place / "source"),
+    ]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = place.glob("*.whl")
     subprocess.run([*pip, "install", *offline, "--target", str(place / "site"), str(wheel)], check=True)
@@ -83,7 +91,8 @@ def test_installed_strategy_and_workload_run(installed, tmp_path):
 def test_strategy_alternates_from_epoch_to_epoch(outsider):
     strategy = outsider.Cyclic(2, 5)
     sizes = [
-        [len(batch) for batch in strategy.batches(Epoch(index, torch.arange(6), 0, strategy))] for index in range(3)
+        [len(batch) for batch in strategy.batches(Epoch(index, torch.arange(6), 0, strategy))]
+        for index in range(3)
     ]
     assert sizes == [[2, 2, 2], [5, 1], [2, 2, 2]]
 

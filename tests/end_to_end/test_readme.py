@@ -22,7 +22,10 @@ def run(*arguments: str) -> int | str | None:
 def test_the_first_strategy_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("halves.py").write_text(PLUGIN)
-    assert run("run", "--plugin", "halves.py", "--strategies", "full,halves:3", "--seeds", "2", "--epochs", "2") == 0
+    assert (
+        run("run", "--plugin", "halves.py", "--strategies", "full,halves:3", "--seeds", "2", "--epochs", "2")
+        == 0
+    )
     assert "halves:3" in capsys.readouterr().out
 
 
@@ -44,7 +47,12 @@ def test_the_first_own_model_runs_from_the_command_line_and_from_python(tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("mine.py").write_text(MODEL)
-    assert run("run", "--workload", "mine.py:xor", "--strategies", "full,mini:2", "--seeds", "2", "--epochs", "5") == 0
+    assert (
+        run(
+            "run", "--workload", "mine.py:xor", "--strategies", "full,mini:2", "--seeds", "2", "--epochs", "5"
+        )
+        == 0
+    )
     exec(compile(SESSION.replace("seeds=10", "seeds=2"), "README.md", "exec"), {})
     assert Path("iris.pdf").read_bytes().startswith(b"%PDF")
 

@@ -30,8 +30,9 @@ def norm():
     x = 3 + 2 * torch.randn(96, 4, generator=generator)
     y = (x.sum(1) > 12).long()
     return Workload(
-        model=lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)), train=(x[:64], y[:64]),
-        valid=(x[64:], y[64:]), loss=nn.functional.cross_entropy, lr=0.1, epochs=4, batch_size=8, goal="valid_loss=0.3",
+        model=lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2)),
+        train=(x[:64], y[:64]), valid=(x[64:], y[64:]), loss=nn.functional.cross_entropy,
+        lr=0.1, epochs=4, batch_size=8, goal="valid_loss=0.3",
     )
 
 def plain():
@@ -49,7 +50,8 @@ def workload(model=None, **changes):
     x = 3 + 2 * torch.randn(96, 4, generator=torch.Generator().manual_seed(0))
     y = (x.sum(1) > 12).long()
     settings = {
-        "model": model or (lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))),
+        "model": model
+        or (lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))),
         "train": (x[:64], y[:64]),
         "valid": (x[64:], y[64:]),
         "metrics": {"accuracy": accuracy},
@@ -91,17 +93,23 @@ class TestMeasurements:
             found[recalibrated] = nn.functional.cross_entropy(model(x), y).item()
         assert last["raw_train_loss"] == pytest.approx(found[False], rel=1e-12)
         assert last["train_loss"] == pytest.approx(found[True], rel=1e-12)
-        assert abs(found[False] - found[True]) > 0.05, "the running averages are mostly what they were made with"
+        assert abs(found[False] - found[True]) > 0.05, (
+            "the running averages are mostly what they were made with"
+        )
         model = result.model("full", 0).train()
         own = nn.functional.cross_entropy(model(x), y).item()
-        assert last["train_loss"] == pytest.approx(own, rel=0.01), "as full trains, but for the variance's 64/63"
+        assert last["train_loss"] == pytest.approx(own, rel=0.01), (
+            "as full trains, but for the variance's 64/63"
+        )
 
     @pytest.mark.parametrize("asked", [workload, images])
     def test_training_ends_in_the_same_bits_with_it_and_without(self, asked):
         on, off = (compare(asked(), **QUESTION, recalibrate=answer) for answer in (True, False))
         assert on.trials["final_sha256"].equals(off.trials["final_sha256"])
         measured = [name for name in off.records if name.startswith(("train_", "valid_"))]
-        assert [name for name in on.records if name.startswith("raw_")] == [f"raw_{name}" for name in measured]
+        assert [name for name in on.records if name.startswith("raw_")] == [
+            f"raw_{name}" for name in measured
+        ]
         for name in measured:
             assert on.records[f"raw_{name}"].equals(off.records[name])
         assert not on.records["train_loss"].equals(off.records["train_loss"])
@@ -110,8 +118,10 @@ class TestMeasurements:
         x = torch.arange(3000.0)[:, None]
         asked = Workload(
             model=lambda: nn.Sequential(nn.BatchNorm1d(1, affine=False), nn.Linear(1, 1)),
-            train=(x, x), loss=nn.functional.mse_loss, lr=0.1,
-        )  # fmt: skip
+            train=(x, x),
+            loss=nn.functional.mse_loss,
+            lr=0.1,
+        )
         result = compare(asked, "full", seeds=1, epochs=1, dtype="float64", eval_chunk=1024)
         rows = torch.cat(list(Sample(3000, 2, 1024).indices()))
         mean = result.model("full", 0, recalibrated=True)[0].running_mean
@@ -142,7 +152,9 @@ class TestMeasurements:
     def test_raw_columns_are_no_metrics(self):
         result = compare(workload(), **QUESTION, goal="train_loss=0.6")
         assert not [name for name in result.summary(wide=True) if "raw" in name]
-        with pytest.raises(ComparisonError, match="there is no metric 'raw_train_loss'; there are train_loss"):
+        with pytest.raises(
+            ComparisonError, match="there is no metric 'raw_train_loss'; there are train_loss"
+        ):
             compare(workload(), **QUESTION, goal="raw_train_loss=0.6")
 
     def test_a_diagnostic_cannot_take_their_names(self):
@@ -236,14 +248,16 @@ class TestCertificate:
         check = line(compare(workload(), **QUESTION))
         assert check.held
         assert check.detail.startswith(
-            "recalibrated before each measurement, for all arms, from all 64 training rows, in one forward pass"
+            "recalibrated before each measurement, for all arms, from all 64 training rows, in one forward "
+            "pass"
         )
 
     def test_it_does_not_hold_where_losses_are_measured_with_initial_values(self):
         check = line(compare(workload(), **QUESTION, recalibrate=False))
         assert not check.held
         assert check.detail == (
-            "not recalibrated, and of their initial values 66% is left at the end of full, whose losses are measured with that"
+            "not recalibrated, and of their initial values 66% is left at the end of full, whose losses are "
+            "measured with that"
         )
 
     def test_where_next_to_nothing_is_left_it_holds_without(self):
@@ -254,7 +268,8 @@ class TestCertificate:
         check = line(result)
         assert check.held
         assert check.detail == (
-            "not recalibrated; of their initial values less than 0.1% is left at the end of mini:8, the arm of the fewest "
+            "not recalibrated; of their initial values less than 0.1% is left at the end of mini:8, the arm "
+            "of the fewest "
             "updates"
         )
 
@@ -266,7 +281,10 @@ class TestCertificate:
             updates=2,
         )
         assert not result.comparison.recalibrate
-        assert line(result).detail == "not recalibrated; after the first update nothing is left of their initial values"
+        assert (
+            line(result).detail
+            == "not recalibrated; after the first update nothing is left of their initial values"
+        )
 
 
 class TestCommandLine:
@@ -288,19 +306,27 @@ class TestCommandLine:
         assert load("run").comparison.recalibrate
 
     def test_a_forged_raw_loss_is_found(self, mine, tmp_path):
-        assert run("run", "--workload", mine, "--strategies", "full", "--seeds", 1, "--out", "run", "--quiet") == 0
+        assert (
+            run("run", "--workload", mine, "--strategies", "full", "--seeds", 1, "--out", "run", "--quiet")
+            == 0
+        )
         result = load("run")
         forged = dataclasses.replace(result, records=result.records.assign(raw_train_loss=0.0))
         forged.write(tmp_path / "run", ["png"])
         assert [
-            f.detail for f in verify(tmp_path / "run", trials=1) if f.held is False and "raw_train_loss" in f.detail
+            f.detail
+            for f in verify(tmp_path / "run", trials=1)
+            if f.held is False and "raw_train_loss" in f.detail
         ]
 
     def test_it_is_switched_off(self, mine, capsys):
         asked = ["--workload", mine, "--strategies", "full", "--seeds", 1]
         assert run("run", *asked, "--no-recalibrate", "--out", "run") == 0
         said = capsys.readouterr().out
-        assert "are not recalibrated, and 66% of their initial values is left at the end of full (4 updates)" in said
+        assert (
+            "are not recalibrated, and 66% of their initial values is left at the end of full (4 updates)"
+            in said
+        )
         assert "✗ BatchNorm averages" in said
         assert run("verify", "run", "--trials", "0") == 0
         assert run("run", "--config", "run/comparison.json", "--out", "again", "--quiet") == 0
@@ -312,9 +338,13 @@ class TestCommandLine:
         path = tmp_path / "run" / "comparison.json"
         about = json.loads(path.read_text("utf-8"))
         del about["comparison"]["recalibrate"], about["environment"]["traits"]
-        about["certificate"] = [check for check in about["certificate"] if check["name"] != "BatchNorm averages"]
+        about["certificate"] = [
+            check for check in about["certificate"] if check["name"] != "BatchNorm averages"
+        ]
         path.write_text(json.dumps(about), "utf-8")
-        assert [finding.detail for finding in verify(tmp_path / "run", trials=None) if finding.held is not True] == []
+        assert [
+            finding.detail for finding in verify(tmp_path / "run", trials=None) if finding.held is not True
+        ] == []
         assert run("run", "--resume", "run", "--seeds", 2, "--quiet") == 0
         result = load("run")
         assert not result.comparison.recalibrate
@@ -322,7 +352,19 @@ class TestCommandLine:
         assert not line(result).held, "what it goes on with, it says"
 
     def test_a_study_takes_it_since_its_trials_may_end_early(self, mine, capsys):
-        study = ["scaling", "--workload", mine, "--batch-sizes", "8,16", "--tune", 2, "--tune-seeds", 1, "--seeds", 1]
+        study = [
+            "scaling",
+            "--workload",
+            mine,
+            "--batch-sizes",
+            "8,16",
+            "--tune",
+            2,
+            "--tune-seeds",
+            1,
+            "--seeds",
+            1,
+        ]
         assert run(*study, "--max-epochs", 8, "--out", "on", "--quiet") == 0
         assert run(*study, "--max-epochs", 8, "--no-recalibrate", "--out", "off", "--quiet") == 0
         assert (load("on").comparison.recalibrate, load("off").comparison.recalibrate) == (True, False)
@@ -330,7 +372,10 @@ class TestCommandLine:
     def test_nonsense_is_one_line(self, mine, tmp_path, capsys):
         assert run("run", "--workload", mine, "--recalibrate=often") == 2
         assert "recalibrate" in capsys.readouterr().err
-        assert run("run", "--workload", mine, "--strategies", "full", "--seeds", 1, "--out", "run", "--quiet") == 0
+        assert (
+            run("run", "--workload", mine, "--strategies", "full", "--seeds", 1, "--out", "run", "--quiet")
+            == 0
+        )
         capsys.readouterr()
         for how in (["--resume", "run"], ["--config", "run/comparison.json"]):
             assert run("run", *how, "--recalibrate") == 2
@@ -342,7 +387,10 @@ class TestCommandLine:
         assert "recalibrate must be true or false, got 1.5" in capsys.readouterr().err
 
     def test_asked_for_in_vain_is_said(self, mine, capsys):
-        assert run("run", "--workload", "mine.py:plain", "--strategies", "full", "--seeds", 1, "--recalibrate") == 0
+        assert (
+            run("run", "--workload", "mine.py:plain", "--strategies", "full", "--seeds", 1, "--recalibrate")
+            == 0
+        )
         assert "note: --recalibrate changes nothing" in capsys.readouterr().out
 
 
@@ -376,12 +424,15 @@ class TestRandomNumbers:
 
     def test_the_certificate_says_so_of_arms_that_draw(self):
         check = line(
-            compare(small_workload(model=wandering), ["full", "mini:4"], seeds=1, epochs=1), "shared random numbers"
+            compare(small_workload(model=wandering), ["full", "mini:4"], seeds=1, epochs=1),
+            "shared random numbers",
         )
         assert check.held
         assert check.detail == (
-            "updates of full, mini:4 draw random numbers, such as dropout masks, from one generator a trial, seeded alike for "
-            "all arms of a seed: arms with the same batches draw the same, arms with other batch sizes draw others"
+            "updates of full, mini:4 draw random numbers, such as dropout masks, from one generator a "
+            "trial, seeded alike for "
+            "all arms of a seed: arms with the same batches draw the same, arms with other batch sizes draw "
+            "others"
         )
 
     def test_where_nothing_is_drawn_there_is_nothing_to_say(self):
@@ -400,9 +451,13 @@ class TestRandomNumbers:
                 return noise, torch.zeros(1)
 
         for arm in ("full", "mini:2", "single"):
-            result = compare(small_workload(train=Augmented()), arm, seeds=1, epochs=2, trainer="loop", measure=0)
+            result = compare(
+                small_workload(train=Augmented()), arm, seeds=1, epochs=2, trainer="loop", measure=0
+            )
         for index in range(6):
-            seen = [torch.stack(list({tuple(v.tolist()): v for v in read[arm][index]}.values())) for arm in read]
+            seen = [
+                torch.stack(list({tuple(v.tolist()): v for v in read[arm][index]}.values())) for arm in read
+            ]
             sets = [{tuple(row.tolist()) for row in each} for each in seen]
             assert sets[0] == sets[1] == sets[2]
             assert len(sets[0]) == 2, "one for each epoch; measurements read epoch 0 of seed 0"

@@ -1,6 +1,8 @@
-"""Runs that are killed at random moments, again and again, and resumed: nothing that was reported is ever lost.
+"""Runs that are killed at random moments, again and again, and resumed: nothing that was reported is ever
+lost.
 
-``pytest tests/end_to_end/test_soak.py --kills 50`` kills each kind so often; the short form kills a few times.
+``pytest tests/end_to_end/test_soak.py --kills 50`` kills each kind so often; the short form kills a few
+times.
 """
 
 from __future__ import annotations
@@ -30,14 +32,27 @@ WAYS = {
 
 
 def command(way: str, *more: str) -> list[str]:
-    question = ["--plugin", "loud.py", "--strategies", "full,mini,single", "--optimizers", "adam", "--seeds", "30"]
+    question = [
+        "--plugin",
+        "loud.py",
+        "--strategies",
+        "full,mini,single",
+        "--optimizers",
+        "adam",
+        "--seeds",
+        "30",
+    ]
     return [str(SCRIPT), "run", *question, *WAYS[way], *more]
 
 
 def killed_or_ended(line: list[str], place: Path, seconds: float) -> tuple[set[tuple[str, ...]], bool]:
-    """The trials that were reported as ended until the process was killed; whether it came to its end before."""
+    """The trials that were reported as ended until the process was killed; whether it came to its end
+    before.
+    """
     told = set()
-    with subprocess.Popen(line, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        line, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         assert process.stdout is not None
         timer = threading.Timer(seconds, process.send_signal, (signal.SIGKILL,))
         timer.start()
@@ -61,7 +76,11 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_happened(tmp_path, way
     draw, kills, reported = random.Random(way), 0, set()
     while kills < request.config.getoption("kills"):
         begun = (tmp_path / "run").exists()
-        line = [str(SCRIPT), "run", "--resume", "run", "--checkpoint", "0.1"] if begun else command(way, "--out", "run")
+        line = (
+            [str(SCRIPT), "run", "--resume", "run", "--checkpoint", "0.1"]
+            if begun
+            else command(way, "--out", "run")
+        )
         line += ["--jobs", "2"] if begun and way == "jobs" else []
         told, ended = killed_or_ended(line, tmp_path, draw.uniform(1.0, 6.0))
         reported |= told
@@ -76,7 +95,9 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_happened(tmp_path, way
             shutil.rmtree(tmp_path / "run")
             reported = set()
     if (tmp_path / "run").exists():
-        subprocess.run([SCRIPT, "run", "--resume", "run", "--quiet"], cwd=tmp_path, check=True, capture_output=True)
+        subprocess.run(
+            [SCRIPT, "run", "--resume", "run", "--quiet"], cwd=tmp_path, check=True, capture_output=True
+        )
         compare_bits(load(tmp_path / "run"), whole, way)
 
 

@@ -18,7 +18,9 @@ def test_a_grid_is_log_spaced_from_a_thirtieth_to_thirty_times_the_rate():
     assert rate_grid(3, 0.1, (0.001, 10.0)) == (0.001, 0.1, 10.0)
 
 
-@pytest.mark.parametrize("limits", [(1.0, 1.0), (2.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (math.nan, 1.0), (0.1, math.inf)])
+@pytest.mark.parametrize(
+    "limits", [(1.0, 1.0), (2.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (math.nan, 1.0), (0.1, math.inf)]
+)
 def test_a_range_that_is_none_is_refused(limits):
     with pytest.raises(ComparisonError, match="--tune-range takes LO,HI with 0 < LO < HI, got"):
         rate_grid(3, 0.1, limits)
@@ -78,7 +80,9 @@ def test_summary_pairs_and_plot_leave_tuning_out(tuned):
 
 def test_report_trials_are_those_of_the_chosen_rate_alone(tuned):
     rates = {arm.label: arm.lr for arm in tuned.comparison.arms}
-    plain = compare(small_workload(), [f"{label}@sgd:lr={lr!r}" for label, lr in rates.items()], seeds=3, epochs=5)
+    plain = compare(
+        small_workload(), [f"{label}@sgd:lr={lr!r}" for label, lr in rates.items()], seeds=3, epochs=5
+    )
     of_tuned = tuned.trials[tuned.trials["phase"] == "report"]
     assert sorted(of_tuned["final_sha256"]) == sorted(plain.trials["final_sha256"])
 
@@ -95,7 +99,8 @@ def test_rates_that_diverge_are_worst_and_an_edge_is_said():
     assert result.tuning()["score"].map(math.isinf).tolist() == [False, True, True]
     assert result.comparison.arms[0].lr == 0.01
     assert result.notes == [
-        "single: the best learning rate, 0.01, lies at the edge of the grid from 0.01 to 100; a better one may lie beyond "
+        "single: the best learning rate, 0.01, lies at the edge of the grid from 0.01 to 100; a better one "
+        "may lie beyond "
         "it (--tune-range)"
     ]
 
@@ -110,7 +115,10 @@ def test_several_rates_make_an_arm_each():
 
 
 def test_a_rate_is_scaled_with_the_batch_size():
-    """Reference .02 at 4 samples: ×2.5 at 10, ×.5 at 2; or their square roots. A rate of the arm's own is not scaled."""
+    """Reference .02 at 4 samples: ×2.5 at 10, ×.5 at 2; or their square roots.
+
+    A rate of the arm's own is not scaled.
+    """
     assert scaled(0.02, "linear", 10, 4) == pytest.approx(0.05)
     assert scaled(0.02, "sqrt", 16, 4) == pytest.approx(0.04)
     workload = small_workload(lr=0.02, batch_size=4)
@@ -128,7 +136,9 @@ def test_a_rate_is_scaled_with_the_batch_size():
 
 class TestControl:
     def test_it_copies_the_baseline_in_other_chunks(self):
-        result = compare(small_workload(), ["mini:4", "full"], seeds=3, epochs=20, control=True, baseline="full")
+        result = compare(
+            small_workload(), ["mini:4", "full"], seeds=3, epochs=20, control=True, baseline="full"
+        )
         control = result.comparison.arms[-1]
         assert (control.label, control.chunk) == ("full (control)", 5)
         finals = result.trials.set_index(["arm", "seed"])["final_sha256"]
@@ -138,7 +148,9 @@ class TestControl:
         assert pairs["control_spread"][0] < 1e-5
 
     def test_it_takes_the_tuned_rate_of_its_baseline(self):
-        result = compare(small_workload(), ["mini:4", "full"], seeds=1, epochs=2, control=True, tune=3, tune_seeds=1)
+        result = compare(
+            small_workload(), ["mini:4", "full"], seeds=1, epochs=2, control=True, tune=3, tune_seeds=1
+        )
         rates = {arm.label: arm.lr for arm in result.comparison.arms}
         assert rates["mini:4 (control)"] == rates["mini:4"]
         assert "mini:4 (control)" not in result.comparison.tuning.rates
@@ -149,7 +161,9 @@ class TestControl:
         assert result.verdict()[1].startswith("Rounding alone moves the final train_loss of full by ")
 
     def test_single_samples_have_no_other_chunks(self):
-        with pytest.raises(ComparisonError, match=r"single updates on single samples; choose another with --baseline"):
+        with pytest.raises(
+            ComparisonError, match=r"single updates on single samples; choose another with --baseline"
+        ):
             compare(small_workload(), ["single", "full"], seeds=1, epochs=1, control=True)
 
 
@@ -182,17 +196,24 @@ def test_a_workloads_own_goal_is_used_unless_another_is_given():
 def test_several_rates_are_references_that_scaling_applies_to():
     """At 4 samples .02 and .04; full batch of 10, so ×2.5: the labels and the arms say what is used."""
     workload = small_workload(lr=0.02, batch_size=4)
-    arms = compare(workload, ["full"], lr=[0.02, 0.04], lr_scaling="linear", seeds=1, epochs=1).comparison.arms
+    arms = compare(
+        workload, ["full"], lr=[0.02, 0.04], lr_scaling="linear", seeds=1, epochs=1
+    ).comparison.arms
     assert [(arm.label, arm.lr) for arm in arms] == [("full@sgd:lr=0.05", 0.05), ("full@sgd:lr=0.1", 0.1)]
 
 
 def test_a_tuned_arm_is_not_called_by_a_rate_that_it_does_not_use():
-    result = compare(small_workload(), ["full@sgd:lr=0.5", "mini:4@adam"], seeds=1, epochs=1, tune=2, tune_seeds=1)
+    result = compare(
+        small_workload(), ["full@sgd:lr=0.5", "mini:4@adam"], seeds=1, epochs=1, tune=2, tune_seeds=1
+    )
     assert [arm.label for arm in result.comparison.arms] == ["full@sgd", "mini:4@adam"]
 
 
 ODD = {
-    "several rates to tune": ({"lr": [0.1, 0.2], "tune": 3}, "--tune searches the learning rate itself; give one --lr"),
+    "several rates to tune": (
+        {"lr": [0.1, 0.2], "tune": 3},
+        "--tune searches the learning rate itself; give one --lr",
+    ),
     "a range without tuning": (
         {"tune_range": (0.1, 1.0)},
         "--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too",
@@ -219,10 +240,17 @@ def test_tuning_trials_that_failed_are_not_called_diverged():
         return nn.functional.mse_loss(output, y)
 
     result = compare(
-        small_workload(loss=refuses), "single", seeds=1, epochs=30, tune=3, tune_range=(0.001, 10.0), tune_seeds=1
+        small_workload(loss=refuses),
+        "single",
+        seeds=1,
+        epochs=30,
+        tune=3,
+        tune_range=(0.001, 10.0),
+        tune_seeds=1,
     )
     assert result.notes == [
-        "single: 1 tuning trials failed: RuntimeError: too far (test_tuning.py:" + result.notes[0].split(":")[-1]
+        "single: 1 tuning trials failed: RuntimeError: too far (test_tuning.py:"
+        + result.notes[0].split(":")[-1]
     ]
     check = next(check for check in result.certificate if check.name == "equal tuning")
     assert "learning rates on 1 seed" in check.detail
@@ -234,7 +262,9 @@ def error(output, y):
 
 @pytest.mark.parametrize(("errors", "reached"), [((), 0), (("mae",), 2)])
 def test_a_workload_says_of_which_metrics_less_is_better(errors, reached):
-    """The mean absolute error ends between 0.1 and 5 on both seeds: reached from above as an error, else missed."""
+    """The mean absolute error ends between 0.1 and 5 on both seeds: reached from above as an error, else
+    missed.
+    """
     workload = small_workload(metrics={"mae": error}, errors=errors)
     result = compare(workload, "full", seeds=2, epochs=3, goal="train_mae=5" if errors else "train_mae=50")
     assert result.summary(wide=True)["goal_reached"].tolist() == [reached]

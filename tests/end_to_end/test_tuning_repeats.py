@@ -1,4 +1,6 @@
-"""Arms that are tuned several times: equal budgets, seeds of their own, and report seeds crossed with repeats."""
+"""Arms that are tuned several times: equal budgets, seeds of their own, and report seeds crossed with
+repeats.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,8 @@ def test_every_arm_tries_as_many_rates_in_each_repeat(repeated):
     check = next(check for check in repeated.certificate if check.name == "equal tuning")
     assert check.held
     assert check.detail.startswith(
-        "5 learning rates on 2 seeds of their own for each arm in each of 3 repeats, on grids shifted at random; it cost "
+        "5 learning rates on 2 seeds of their own for each arm in each of 3 repeats, on grids shifted at "
+        "random; it cost "
     )
 
 
@@ -57,7 +60,9 @@ def test_tuning_seeds_are_those_of_one_repeat_alone(repeated):
 
 
 def test_each_repeat_reports_its_own_best_rate_on_every_seed(repeated):
-    """By hand: of each arm's rates in a repeat, the one with the least mean of its trials' last training losses."""
+    """By hand: of each arm's rates in a repeat, the one with the least mean of its trials' last training
+    losses.
+    """
     tries = repeated.records[repeated.records["phase"] == "tune"]
     reported = phase(repeated, "report")
     assert reported.groupby(["arm", "repeat"])["seed"].apply(list).tolist() == [[0, 1, 2]] * 9
@@ -99,7 +104,9 @@ def test_one_repeat_is_a_run_without_repeats():
 def test_models_are_those_of_a_repeat(repeated):
     models = [repeated.model("mini:4", 1, repeat) for repeat in (1, 2, 3)]
     assert len({tuple(model.weight.detach().ravel().tolist()) for model in models}) == 3
-    with pytest.raises(ComparisonError, match="each arm was tuned 3 times; say which with repeat=1 to repeat=3"):
+    with pytest.raises(
+        ComparisonError, match="each arm was tuned 3 times; say which with repeat=1 to repeat=3"
+    ):
         repeated.model("mini:4", 1)
     with pytest.raises(ComparisonError, match="there is no repeat 4; there are 1 to 3"):
         repeated.model("mini:4", 1, 4)
@@ -202,12 +209,16 @@ OTHER_TUNING = {
 def test_another_tuning_does_not_go_on_in_the_same_directory(tmp_path, case):
     asked = {"strategies": ["full"], "seeds": 1, "epochs": 2, "tune": 3, "tune_seeds": 1}
     compare("line", **asked, out=tmp_path / "run")
-    with pytest.raises(ComparisonError, match="is not the comparison that is to be resumed; different: tuning;"):
+    with pytest.raises(
+        ComparisonError, match="is not the comparison that is to be resumed; different: tuning;"
+    ):
         compare("line", **{**asked, **OTHER_TUNING[case]}, resume=tmp_path / "run")
 
 
 def test_a_run_goes_on_with_the_rates_that_an_earlier_version_tried(tmp_path, monkeypatch):
-    """It tried all five of them widely: none is tuned again, though this version would look closer with two."""
+    """It tried all five of them widely: none is tuned again, though this version would look closer with
+    two.
+    """
     asked = {"strategies": ["full", "mini"], "epochs": 2, "tune": 5, "tune_seeds": 1}
     with monkeypatch.context() as patched:
         patched.setattr("optcompare.planning.tuning_grids.split_budget", lambda count: (count, 0))
@@ -246,19 +257,39 @@ def test_runs_of_the_same_repeats_are_merged_and_others_refused(tmp_path):
 
 
 def test_a_dry_run_counts_all_rounds_of_all_repeats(capsys):
-    """Two arms tune 5 rates on 2 seeds 3 times, 60 trials; with the control, 3 arms report 4 seeds at 3 rates, 36."""
-    asked = ["run", "--strategies", "full,mini", "--tune", 5, "--tune-seeds", 2, "--tune-repeats", 3, "--seeds", 4]
+    """Two arms tune 5 rates on 2 seeds 3 times, 60 trials; with the control, 3 arms report 4 seeds at 3
+    rates, 36.
+    """
+    asked = [
+        "run",
+        "--strategies",
+        "full,mini",
+        "--tune",
+        5,
+        "--tune-seeds",
+        2,
+        "--tune-repeats",
+        3,
+        "--seeds",
+        4,
+    ]
     assert run(*asked, "--control", "--dry-run") == 0
     said = capsys.readouterr().out
-    assert "sgd lr 0.01, and 5 to tune from in each of 3 repeats | 4 seeds at the rates of 3 tuning repeats" in said
+    assert (
+        "sgd lr 0.01, and 5 to tune from in each of 3 repeats | 4 seeds at the rates of 3 tuning repeats"
+        in said
+    )
     assert "96 trials of 3 arms, 60 of them to tune, all of them in lanes (side by side), would take " in said
 
 
 def test_edges_are_counted_over_repeats():
     """Rates a thousand times too small: the best is the largest in each repeat, and none diverges."""
-    result = compare("line", ["full"], seeds=1, epochs=2, tune=2, tune_range=(1e-6, 1e-5), tune_seeds=1, tune_repeats=2)
+    result = compare(
+        "line", ["full"], seeds=1, epochs=2, tune=2, tune_range=(1e-6, 1e-5), tune_seeds=1, tune_repeats=2
+    )
     assert result.notes == [
-        "full: in 2 of 2 tuning repeats the best learning rate lies at the edge of the grid; a better one may lie beyond it "
+        "full: in 2 of 2 tuning repeats the best learning rate lies at the edge of the grid; a better one "
+        "may lie beyond it "
         "(--tune-range)"
     ]
 

@@ -1,4 +1,6 @@
-"""The wheel, unpacked and used from outside the repository: it holds what the source tree holds, and all of it imports."""
+"""The wheel, unpacked and used from outside the repository: it holds what the source tree holds, and all of
+it imports.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a wheel of this source tree is unpacked."""
     place = tmp_path_factory.mktemp("wheel")
     (place / "source").mkdir()
-    for name in SOURCES:  # a copy: setuptools builds in the tree, and takes along what an earlier build left there
+    for (
+        name
+    ) in SOURCES:  # a copy: setuptools builds in the tree, and takes along what an earlier build left there
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, place / "source" / name)
     build = ["-m", "pip", "--quiet", "--disable-pip-version-check", "wheel", "--no-deps", "--no-index"]
@@ -68,7 +72,13 @@ def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, t
             "optcompare.core.goal does not import: SystemExit: 0",
         ),
     ],
-    ids=["a style sheet", "a package", "a file of an earlier build", "a file that was changed", "a module that ends"],
+    ids=[
+        "a style sheet",
+        "a package",
+        "a file of an earlier build",
+        "a file that was changed",
+        "a module that ends",
+    ],
 )
 def test_what_a_wheel_lacks_is_found(unpacked, tmp_path, change, said):
     site = Path(shutil.copytree(unpacked, tmp_path / "site"))

@@ -1,4 +1,6 @@
-"""Trials trained in other processes, or wherever an executor takes them: the same bits, whatever happens to a worker."""
+"""Trials trained in other processes, or wherever an executor takes them: the same bits, whatever happens to a
+worker.
+"""
 
 from __future__ import annotations
 
@@ -74,9 +76,17 @@ def parent(monkeypatch):
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_results_do_not_depend_on_how_many_jobs_there_are(monkeypatch, jobs):
-    """Cut after each epoch or update and sent to another process: dropout, momentum and strategies' state go along."""
+    """Cut after each epoch or update and sent to another process: dropout, momentum and strategies' state go
+    along.
+    """
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
-    settings = {"optimizers": ["sgd:momentum=0.9", "adam"], "lr": 0.01, "seeds": 3, "epochs": 4, "trainer": "loop"}
+    settings = {
+        "optimizers": ["sgd:momentum=0.9", "adam"],
+        "lr": 0.01,
+        "seeds": 3,
+        "epochs": 4,
+        "trainer": "loop",
+    }
     strategies = ["mini:3", Growing()]
     whole = compare(small_workload(model=wandering), strategies, **settings)
     result = compare(small_workload(model=wandering), strategies, **settings, jobs=jobs)
@@ -112,7 +122,9 @@ def test_tuning_and_lanes_are_spread_over_the_jobs():
     }
     here, there = (compare(small_workload(), **settings, jobs=jobs) for jobs in (None, 2))
     assert set(there.trials["trainer"]) == {"lanes"}
-    assert there.records["train_loss"].tolist() == pytest.approx(here.records["train_loss"].tolist(), rel=1e-9)
+    assert there.records["train_loss"].tolist() == pytest.approx(
+        here.records["train_loss"].tolist(), rel=1e-9
+    )
     assert there.trials[["phase", "arm", "lr", "seed"]].equals(here.trials[["phase", "arm", "lr", "seed"]])
     assert all(check.held for check in there.certificate)
     assert "lanes, made by both, differ by at most " in there.certificate[-1].detail
@@ -145,7 +157,9 @@ def test_a_worker_that_dies_costs_its_trial_one_retry_and_the_others_nothing(par
     assert ended["final_sha256"].tolist() == whole.trials.loc[ended.index, "final_sha256"].tolist()
 
 
-def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits(parent, tmp_path, monkeypatch):
+def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits(
+    parent, tmp_path, monkeypatch
+):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
     settings = {"seeds": 3, "epochs": 3, "trainer": "loop"}
     strategies = [Ends("kill", str(tmp_path / "dead"))]
@@ -158,13 +172,22 @@ def test_a_model_that_hides_state_is_not_cut(monkeypatch):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
     settings = {"strategies": ["mini:3"], "seeds": 3, "epochs": 3, "trainer": "loop"}
-    same(compare(small_workload(model=Counts), **settings, jobs=2), compare(small_workload(model=Counts), **settings))
+    same(
+        compare(small_workload(model=Counts), **settings, jobs=2),
+        compare(small_workload(model=Counts), **settings),
+    )
 
 
 @pytest.mark.parametrize("at", [2, 9])
 def test_interrupted_with_jobs_and_resumed_with_others_it_ends_in_the_same_bits(tmp_path, monkeypatch, at):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
-    settings = {"strategies": ["mini:3", Growing()], "optimizers": ["adam"], "seeds": 3, "epochs": 5, "trainer": "loop"}
+    settings = {
+        "strategies": ["mini:3", Growing()],
+        "optimizers": ["adam"],
+        "seeds": 3,
+        "epochs": 5,
+        "trainer": "loop",
+    }
     whole = compare(small_workload(), **settings)
     cut = compare(small_workload(), **settings, out=tmp_path / "run", observer=Press(at), jobs=2)
     assert cut.status == "interrupted"
@@ -223,8 +246,14 @@ def test_a_strangers_executor_is_plugged_in_by_a_hook(tmp_path, capsys):
     ("settings", "why"),
     [
         ({"jobs": 0}, "jobs must be at least 1, got 0"),
-        ({"jobs": 2, "epochs": None, "seconds": 1.0}, "a budget of seconds needs the machine for one trial at a time"),
-        ({"executor": "processes:here"}, "executor processes takes no address, got 'here'; say how many with --jobs"),
+        (
+            {"jobs": 2, "epochs": None, "seconds": 1.0},
+            "a budget of seconds needs the machine for one trial at a time",
+        ),
+        (
+            {"executor": "processes:here"},
+            "executor processes takes no address, got 'here'; say how many with --jobs",
+        ),
     ],
 )
 def test_what_cannot_be_run_so_is_said_at_once(settings, why, tmp_path):
@@ -276,7 +305,9 @@ def test_no_worker_outlives_the_run(tmp_path, number):
         while len(workers) < 2 and time.monotonic() < end:
             time.sleep(0.1)
             workers = [
-                pid for pid in children(process.pid) if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+                pid
+                for pid in children(process.pid)
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
             ]
         time.sleep(3.0)  # the second press would end it at once, the first lets each update end
         process.send_signal(number)
@@ -295,7 +326,9 @@ def test_two_runs_do_not_share_a_directory(tmp_path):
     compare(small_workload(), **settings, out=tmp_path / "run")
     with (
         reserved(tmp_path / "run", occupied=True),
-        pytest.raises(RunDirectoryError, match=r"another run is writing to .*run; wait for it, or give another --out"),
+        pytest.raises(
+            RunDirectoryError, match=r"another run is writing to .*run; wait for it, or give another --out"
+        ),
     ):
         compare(small_workload(), **{**settings, "seeds": 2}, resume=tmp_path / "run")
     assert len(compare(small_workload(), **{**settings, "seeds": 2}, resume=tmp_path / "run").trials) == 2

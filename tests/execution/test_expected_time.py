@@ -12,14 +12,24 @@ from optcompare.registry.manager import Registry
 from optcompare.training.lanes.cost_model import COMPILING_SECONDS, Work, lanes_seconds
 
 ASKED = {
-    "workload": "line", "strategies": "full,single", "optimizers": "sgd", "lr": None, "chunk": None, "eval_chunk": None,
-    "budget": None, "order": None, "seeds": tuple(range(10)), "held": False,
-}  # fmt: skip
+    "workload": "line",
+    "strategies": "full,single",
+    "optimizers": "sgd",
+    "lr": None,
+    "chunk": None,
+    "eval_chunk": None,
+    "budget": None,
+    "order": None,
+    "seeds": tuple(range(10)),
+    "held": False,
+}
 
 
 @pytest.fixture
 def prepared(monkeypatch):
-    """A thousandth of a second for an update, a tenth of a second for a trial of full, two seconds for one of single."""
+    """A thousandth of a second for an update, a tenth of a second for a trial of full, two seconds for one of
+    single.
+    """
     one = prepare(Registry.load(()), **ASKED)
     full, single = one.estimates
     made = [
@@ -35,7 +45,9 @@ def asking(prepared, trainer):
 
 def test_in_the_loop_trials_take_turns_or_stand_side_by_side(prepared):
     alone = expected_of(asking(prepared, "loop"))
-    assert (alone.low, alone.high, alone.in_lanes) == pytest.approx((21 + WRITING_SECONDS, 21 + WRITING_SECONDS, 0))
+    assert (alone.low, alone.high, alone.in_lanes) == pytest.approx(
+        (21 + WRITING_SECONDS, 21 + WRITING_SECONDS, 0)
+    )
     assert expected_of(asking(prepared, "loop"), jobs=4).high == pytest.approx(21 / 4 + WRITING_SECONDS)
     trial = prepared.setup.comparison.trials()[1]
     assert (trial.arm.label, alone.of(trial)) == ("single", pytest.approx(2.0))

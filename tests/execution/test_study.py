@@ -23,10 +23,19 @@ ARMS = ["mini:2@sgd", "mini:2@adam", "mini:8@sgd", "mini:8@adam"]
 
 def ask(workload="noisy-quadratic:n=32:dim=4:noise=0.3", **question):
     settings = {
-        "strategies": ["mini:2", "mini:8"], "optimizers": ["sgd", "adam"], "lr": 0.1, "chunk": None,
-        "eval_chunk": None, "budget": Budget("epochs", 20), "order": None, "seeds": (4, 5), "measure": 16,
-        "goal": "train_loss=0.3", "stop_at_goal": True, "trainer": "loop",
-    }  # fmt: skip
+        "strategies": ["mini:2", "mini:8"],
+        "optimizers": ["sgd", "adam"],
+        "lr": 0.1,
+        "chunk": None,
+        "eval_chunk": None,
+        "budget": Budget("epochs", 20),
+        "order": None,
+        "seeds": (4, 5),
+        "measure": 16,
+        "goal": "train_loss=0.3",
+        "stop_at_goal": True,
+        "trainer": "loop",
+    }
     return prepare(Registry.load(), workload=workload, **settings | question)
 
 

@@ -74,7 +74,9 @@ def optcompare_trackers():
 """
 SETTINGS = {"seeds": 2, "epochs": 2, "trainer": "loop"}
 RECORDS = 2 * (3 + 4)
-"""Of both seeds on ten samples: full after 0, 10 and 20 of them, mini:5 after 0, 5 (marks 1, 2, 4), 10 (8, 10) and 20."""
+"""Of both seeds on ten samples: full after 0, 10 and 20 of them, mini:5 after 0, 5 (marks 1, 2, 4), 10 (8,
+10) and 20.
+"""
 EVENTS = 1 + RECORDS + 4 + 1
 
 
@@ -130,7 +132,9 @@ def test_a_resumed_run_tells_what_is_new_and_the_whole_result(plugin, capsys):
 
 def test_trackers_change_no_bit_of_what_is_trained(plugin):
     plain = compare(small_workload(), ["full", "mini:5"], **SETTINGS)
-    tracked = compare(small_workload(), ["full", "mini:5"], **SETTINGS, plugins=plugin, track=["told", "jsonl"])
+    tracked = compare(
+        small_workload(), ["full", "mini:5"], **SETTINGS, plugins=plugin, track=["told", "jsonl"]
+    )
     assert tracked.trials["final_sha256"].tolist() == plain.trials["final_sha256"].tolist()
     assert tracked.records.drop(columns="seconds").equals(plain.records.drop(columns="seconds"))
 
@@ -139,7 +143,10 @@ def test_trackers_change_no_bit_of_what_is_trained(plugin):
     ("name", "said"),
     [
         ("raises", r"^tracker raises is left out from now on: OSError: no more paper \(mine\.py:\d+\)$"),
-        ("exits", rf"^tracker exits missed up to (19|20) of {EVENTS} events: its process ended with exit code 3$"),
+        (
+            "exits",
+            rf"^tracker exits missed up to (19|20) of {EVENTS} events: its process ended with exit code 3$",
+        ),
     ],
 )
 def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(plugin, name, said):
@@ -153,7 +160,8 @@ def test_a_slow_tracker_is_waited_for_a_while_and_what_it_missed_is_said(plugin,
     monkeypatch.setattr(tracker_process, "CLOSING", 3.0)
     began = time.monotonic()
     with pytest.warns(
-        UserWarning, match=rf"^tracker slow missed up to (19|20) of {EVENTS} events: it was not done 3 s after"
+        UserWarning,
+        match=rf"^tracker slow missed up to (19|20) of {EVENTS} events: it was not done 3 s after",
     ):
         compare(small_workload(), ["full", "mini:5"], **SETTINGS, plugins=plugin, track="slow")
     assert time.monotonic() - began < 55, "less than one of its events"
@@ -185,7 +193,8 @@ def test_what_is_too_much_to_wait_is_dropped_and_counted(plugin, monkeypatch):
         ("ends", r"tracker ends: its process ended with exit code 4"),
         (
             "stranger",
-            r"tracker stranger cannot begin: a Stranger has no run_started, .*; derive it from optcompare\.Tracker",
+            r"tracker stranger cannot begin: a Stranger has no run_started, .*; derive it from "
+            r"optcompare\.Tracker",
         ),
         ("jsonl:x", r"tracker jsonl takes no address, got 'x'; it writes to standard output"),
     ],
@@ -197,7 +206,9 @@ def test_a_tracker_that_cannot_begin_is_an_error_before_anything_is_trained(plug
 
 
 def test_unknown_and_repeated_trackers_are_refused():
-    with pytest.raises(PluginError, match=r"unknown tracker 'jsnl' \(did you mean 'jsonl'\?\); known: jsonl, mlflow"):
+    with pytest.raises(
+        PluginError, match=r"unknown tracker 'jsnl' \(did you mean 'jsonl'\?\); known: jsonl, mlflow"
+    ):
         compare(small_workload(), "full", **SETTINGS, track="jsnl")
     with pytest.raises(ComparisonError, match="a tracker is named twice in jsonl, jsonl; leave one out"):
         compare(small_workload(), "full", **SETTINGS, track=["jsonl", "jsonl"])
@@ -206,7 +217,19 @@ def test_unknown_and_repeated_trackers_are_refused():
 def test_json_lines_have_the_standard_output_to_themselves(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert (
-        run("run", "--strategies", "full,mini", "--seeds", "2", "--epochs", "3", "--track", "jsonl", "--out", "here")
+        run(
+            "run",
+            "--strategies",
+            "full,mini",
+            "--seeds",
+            "2",
+            "--epochs",
+            "3",
+            "--track",
+            "jsonl",
+            "--out",
+            "here",
+        )
         == 0
     )
     out, err = capsys.readouterr()
@@ -222,7 +245,22 @@ def test_json_lines_have_the_standard_output_to_themselves(tmp_path, monkeypatch
 
 def test_json_lines_of_a_trial_that_diverges_hold_null(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert run("run", "--strategies", "full", "--lr", "1e30", "--seeds", "1", "--epochs", "20", "--track", "jsonl") == 0
+    assert (
+        run(
+            "run",
+            "--strategies",
+            "full",
+            "--lr",
+            "1e30",
+            "--seeds",
+            "1",
+            "--epochs",
+            "20",
+            "--track",
+            "jsonl",
+        )
+        == 0
+    )
     events = [json.loads(line, parse_constant=pytest.fail) for line in capsys.readouterr().out.splitlines()]
     assert [event["train_loss"] for event in events if event["event"] == "measured"][-1] is None
     assert events[-1]["summary"][0]["final_train_loss"] is None
@@ -234,20 +272,37 @@ def test_quiet_and_several_workloads_keep_to_json_lines(tmp_path, monkeypatch, c
     assert run("run", *two, "--track", "jsonl", "--quiet", "--out", "here") == 0
     out, err = capsys.readouterr()
     events = [json.loads(line) for line in out.splitlines()]
-    assert [e["comparison"]["workload"]["label"] for e in events if e["event"] == "run_started"] == ["line", "diabetes"]
+    assert [e["comparison"]["workload"]["label"] for e in events if e["event"] == "run_started"] == [
+        "line",
+        "diabetes",
+    ]
     assert err.count("comparison.png") == 2
 
 
 def test_json_beside_json_lines_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("run", "--track", "jsonl", "--json") == 2
-    assert capsys.readouterr().err == "error: --json and --track jsonl both write to standard output; leave one out\n"
+    assert (
+        capsys.readouterr().err
+        == "error: --json and --track jsonl both write to standard output; leave one out\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
 def test_an_interrupted_run_is_told_to_its_end(tmp_path):
-    command = [SCRIPT, "run", "--strategies", "single", "--epochs", "1000000", "--seeds", "1", "--track", "jsonl"]
+    command = [
+        SCRIPT,
+        "run",
+        "--strategies",
+        "single",
+        "--epochs",
+        "1000000",
+        "--seeds",
+        "1",
+        "--track",
+        "jsonl",
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, "--trainer", "loop", "--quiet"], cwd=tmp_path, **pipes) as process:
         lines = [process.stdout.readline() for _ in range(10)]

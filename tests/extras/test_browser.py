@@ -1,4 +1,6 @@
-"""The report page in a real browser: no error, curves are drawn, and what can be pressed does what it says."""
+"""The report page in a real browser: no error, curves are drawn, and what can be pressed does what it
+says.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,17 @@ pytestmark = [
 ]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1100,900",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1100,900",
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +55,10 @@ def path(tmp_path_factory):
     metrics = {"accuracy": lambda output, y: ((output.sign() == y.sign()).sum(), len(y))}
     arms = ["full", "mini:4", "full@sgd:lr=1e9"]
     result = compare(
-        small_workload(20, name="</script><script>alert(1)</script>", metrics=metrics), arms, seeds=4, epochs=9
+        small_workload(20, name="</script><script>alert(1)</script>", metrics=metrics),
+        arms,
+        seeds=4,
+        epochs=9,
     )
     other = compare("line", ["full"], seeds=1, epochs=1)
     found = tmp_path_factory.mktemp("page") / "page.html"
@@ -185,7 +198,8 @@ def test_a_narrow_window_needs_no_scrolling_sideways(opened):
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", settings)
     try:
         wide = opened.execute_async_script(
-            "requestAnimationFrame(() => setTimeout(() => arguments[0](document.documentElement.scrollWidth), 100))"
+            "requestAnimationFrame(() => setTimeout(() => "
+            "arguments[0](document.documentElement.scrollWidth), 100))"
         )
         assert wide <= 400
         assert one(opened, "#run-0 .chart").rect["width"] <= 400
@@ -209,7 +223,9 @@ def test_no_text_of_the_chart_is_cut_or_touches_another(opened, width, x):
             assert left >= chart[0]
             assert right <= chart[1]
             for others in boxes[:i]:
-                assert left >= others[1] or right <= others[0] or top >= others[3] - 4 or bottom <= others[2] + 4
+                assert (
+                    left >= others[1] or right <= others[0] or top >= others[3] - 4 or bottom <= others[2] + 4
+                )
     finally:
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

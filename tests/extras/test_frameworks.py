@@ -1,4 +1,6 @@
-"""Real models of transformers, lightning and skorch: trained by optcompare as their own loops would train them."""
+"""Real models of transformers, lightning and skorch: trained by optcompare as their own loops would train
+them.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,9 @@ class TestTransformers:
         samples = [{name: part[row].tolist() for name, part in TOKENS.items()} for row in range(12)]
 
         def collate(rows):
-            return transformers.BatchEncoding({name: torch.tensor([row[name] for row in rows]) for name in rows[0]})
+            return transformers.BatchEncoding(
+                {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+            )
 
         question = {"strategies": "mini:4", "seeds": 1, "epochs": 1, "trainer": "loop"}
         one = compare(workload_from(gpt2(), transformers.BatchEncoding(TOKENS)), **question)
@@ -158,7 +162,9 @@ def lightning_module(**methods):
         def __init__(self, hidden=8):
             super().__init__()
             self.save_hyperparameters()
-            self.net = nn.Sequential(nn.Linear(3, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 2))
+            self.net = nn.Sequential(
+                nn.Linear(3, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 2)
+            )
 
         def training_step(self, batch, batch_idx):
             x, y = batch
@@ -181,7 +187,9 @@ class TestLightning:
         (found,) = compare(workload, "full@sgd:lr=0.1", seeds=1, epochs=3, trainer="loop").weights.values()
         torch.manual_seed(0)
         module = workload.model()
-        quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+        quiet = dict.fromkeys(
+            ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False
+        )
         trainer = lightning.Trainer(max_epochs=3, accelerator="cpu", default_root_dir=tmp_path, **quiet)
         trainer.fit(module, DataLoader(TensorDataset(X, SIGNS), batch_size=40))
         close(found, module.state_dict())
@@ -234,7 +242,9 @@ class TestProgress:
     """A Lightning module that asks how far training has come is told."""
 
     def plain(self, factor, updates, n=40, batch=8):
-        """Gradient descent by hand on factor(epoch, update, batch index) times the loss, in the order of the samples."""
+        """Gradient descent by hand on factor(epoch, update, batch index) times the loss, in the order of the
+        samples.
+        """
         torch.manual_seed(0)
         module = lightning_module(__init__=simple)()
         optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
@@ -250,8 +260,14 @@ class TestProgress:
     @pytest.mark.parametrize(
         ("of_module", "factor"),
         [
-            (lambda self, index: 1.0 / (1 + self.current_epoch), lambda epoch, update, index: 1.0 / (1 + epoch)),
-            (lambda self, index: 1.0 + 0.1 * self.global_step, lambda epoch, update, index: 1.0 + 0.1 * update),
+            (
+                lambda self, index: 1.0 / (1 + self.current_epoch),
+                lambda epoch, update, index: 1.0 / (1 + epoch),
+            ),
+            (
+                lambda self, index: 1.0 + 0.1 * self.global_step,
+                lambda epoch, update, index: 1.0 + 0.1 * update,
+            ),
             (lambda self, index: 1.0 + 0.1 * index, lambda epoch, update, index: 1.0 + 0.1 * index),
         ],
         ids=["current_epoch", "global_step", "batch_idx"],
@@ -262,7 +278,12 @@ class TestProgress:
             return nn.functional.cross_entropy(self.net(x), y) * of_module(self, batch_idx)
 
         module = lightning_module(__init__=simple, training_step=training_step)
-        asked = {"seeds": 1, "updates": 12, "order": lambda seed, epoch, n: torch.arange(n), "trainer": "lanes"}
+        asked = {
+            "seeds": 1,
+            "updates": 12,
+            "order": lambda seed, epoch, n: torch.arange(n),
+            "trainer": "lanes",
+        }
         result = compare(workload_from(module, (X, SIGNS)), "mini:8@sgd:lr=0.1", **asked)
         (found,) = result.weights.values()
         close(found, self.plain(factor, 12))
@@ -343,13 +364,19 @@ class TestSkorch:
     @pytest.mark.parametrize(
         ("kind", "settings", "y"),
         [
-            ("NeuralNetClassifier", {"criterion": nn.CrossEntropyLoss, "criterion__label_smoothing": 0.1}, SIGNS),
+            (
+                "NeuralNetClassifier",
+                {"criterion": nn.CrossEntropyLoss, "criterion__label_smoothing": 0.1},
+                SIGNS,
+            ),
             ("NeuralNetRegressor", {}, X[:, :2]),
         ],
     )
     def test_its_criterion_is_the_loss(self, kind, settings, y):
         skorch = pytest.importorskip("skorch")
-        workload = workload_from(getattr(skorch, kind)(Probabilities, batch_size=8, **settings), (X, y), valid=0.25)
+        workload = workload_from(
+            getattr(skorch, kind)(Probabilities, batch_size=8, **settings), (X, y), valid=0.25
+        )
         result = compare(workload, ["full", "mini"], seeds=1, epochs=1)
         assert {"full", "mini:8"} == set(result.trials["arm"])
         assert "its optimizer (SGD), callbacks and train_split are not" in " ".join(workload.notes)

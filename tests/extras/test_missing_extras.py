@@ -12,7 +12,9 @@ from tests.helpers.workloads import small_workload
 
 def test_ray_without_its_extra_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(OptcompareError, match=r'executor ray needs the extra: pip install "optcompare\[ray\]"'):
+    with pytest.raises(
+        OptcompareError, match=r'executor ray needs the extra: pip install "optcompare\[ray\]"'
+    ):
         compare(small_workload(), "full", seeds=1, epochs=1, executor="ray")
 
 

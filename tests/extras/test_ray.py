@@ -58,7 +58,9 @@ class Removes:
 def test_a_cluster_trains_the_same_bits(cluster):
     strategies = ["mini:3", Growing()]
     whole = compare(small_workload(model=wandering), strategies, **SETTINGS, seeds=3, epochs=4)
-    result = compare(small_workload(model=wandering), strategies, **SETTINGS, seeds=3, epochs=4, executor="ray")
+    result = compare(
+        small_workload(model=wandering), strategies, **SETTINGS, seeds=3, epochs=4, executor="ray"
+    )
     same(result, whole)
     assert result.environment["jobs"] == 4, "as many as there are CPUs"
 
@@ -68,7 +70,12 @@ def test_a_node_that_is_lost_loses_nothing(cluster, tmp_path):
     whole = compare(small_workload(), ["mini:3", "full"], **settings)
     removes = Removes(cluster, after=5)
     result = compare(
-        small_workload(), ["mini:3", "full"], **settings, executor="ray", observer=removes, out=tmp_path / "run"
+        small_workload(),
+        ["mini:3", "full"],
+        **settings,
+        executor="ray",
+        observer=removes,
+        out=tmp_path / "run",
     )
     assert removes.thread.ident is not None, "the run ended before a node was taken away"
     removes.thread.join()
@@ -87,10 +94,14 @@ def test_lanes_are_trained_on_a_cluster(cluster):
     whole = compare(small_workload(), ["mini:3"], **settings)
     result = compare(small_workload(), ["mini:3"], **settings, executor="ray")
     assert set(result.trials["trainer"]) == {"lanes"}
-    assert result.records["train_loss"].tolist() == pytest.approx(whole.records["train_loss"].tolist(), rel=1e-9)
+    assert result.records["train_loss"].tolist() == pytest.approx(
+        whole.records["train_loss"].tolist(), rel=1e-9
+    )
 
 
 def test_an_address_where_no_cluster_is_is_one_clear_line():
     pytest.importorskip("ray")
-    with pytest.raises(ComparisonError, match=r"there is no Ray cluster at 127\.0\.0\.1:1: Connection refused"):
+    with pytest.raises(
+        ComparisonError, match=r"there is no Ray cluster at 127\.0\.0\.1:1: Connection refused"
+    ):
         compare(small_workload(), ["mini:3"], seeds=1, epochs=1, executor="ray:127.0.0.1:1")

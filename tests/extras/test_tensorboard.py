@@ -24,7 +24,9 @@ def read():
 
 
 def test_every_trial_is_a_run_with_its_curves_over_samples(read, tmp_path):
-    result = compare(small_workload(), ["full", "mini:5"], seeds=2, epochs=3, out=tmp_path / "run", track="tensorboard")
+    result = compare(
+        small_workload(), ["full", "mini:5"], seeds=2, epochs=3, out=tmp_path / "run", track="tensorboard"
+    )
     logs = tmp_path / "run" / "tensorboard"
     for arm, folder in (("full", "full"), ("mini:5", "mini-5")):
         for seed in (0, 1):
@@ -41,7 +43,16 @@ def test_every_trial_is_a_run_with_its_curves_over_samples(read, tmp_path):
 
 def test_tuning_and_trials_that_diverge_stand_apart(read, tmp_path):
     logs = tmp_path / "logs"
-    compare(small_workload(), ["full"], seeds=1, epochs=20, lr=1e20, tune=2, tune_seeds=1, track=f"tensorboard:{logs}")
+    compare(
+        small_workload(),
+        ["full"],
+        seeds=1,
+        epochs=20,
+        lr=1e20,
+        tune=2,
+        tune_seeds=1,
+        track=f"tensorboard:{logs}",
+    )
     assert len(list(logs.glob("tune/full/lr=*/seed-*"))) == 2
     (said,) = read(logs / "full" / "seed-0").Tensors("ended/text_summary")
     assert said.tensor_proto.string_val[0].decode().startswith("diverged: ")

@@ -1,4 +1,6 @@
-"""The optimizers of pytorch_optimizer and schedulefree: which train here as they are, and what the others need."""
+"""The optimizers of pytorch_optimizer and schedulefree: which train here as they are, and what the others
+need.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,14 @@ from tests.helpers.workloads import small_workload
 pytestmark = [getattr(pytest.mark, "models-test"), pytest.mark.filterwarnings("ignore")]
 
 WORKS = """
-ADOPT APOLLO ASGD AccSGD AdEMAMix AdaBelief AdaBound AdaDelta AdaFactor AdaGC AdaMax AdaMod AdaNorm AdaPNM
-AdaSmooth AdaTAM Adai Adalite Adam AdamC AdamG AdamMini AdamP AdamS AdamW AdamWSN Adan AggMo Aida Alice Amos Ano
-ApolloDQN AvaGrad BCOS CAME DASH DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD DiffGrad DualAdam
-EXAdam EmoFact EmoLynx EmoNavi FAdam FOCUS FTRL Fira FlashAdamW Fromage GaLore Grams Gravity GrokFastAdamW Kate
-Kron LARS LBFGS LaProp Lamb Lion LoRARite MADGRAD MARS MSVAG NAdam Nero NovoGrad PAdam PID PNM Prodigy QHAdam
-QHM RACS RAdam RMSprop ROSE Ranger SGD SGDP SGDSaI SGDW SM3 SOAP SPAM SPlus SRMM SWATS SaRA ScheduleFreeAdamW
-ScheduleFreeRAdam ScheduleFreeSGD Shampoo SignSGD SimplifiedAdEMAMix StableAdamW StableSPAM TAM Tiger VSGD Yogi
+ADOPT APOLLO ASGD AccSGD AdEMAMix AdaBelief AdaBound AdaDelta AdaFactor AdaGC AdaMax AdaMod AdaNorm
+AdaPNM AdaSmooth AdaTAM Adai Adalite Adam AdamC AdamG AdamMini AdamP AdamS AdamW AdamWSN Adan AggMo Aida
+Alice Amos Ano ApolloDQN AvaGrad BCOS CAME DASH DAdaptAdaGrad DAdaptAdam DAdaptAdan DAdaptLion DAdaptSGD
+DiffGrad DualAdam EXAdam EmoFact EmoLynx EmoNavi FAdam FOCUS FTRL Fira FlashAdamW Fromage GaLore Grams
+Gravity GrokFastAdamW Kate Kron LARS LBFGS LaProp Lamb Lion LoRARite MADGRAD MARS MSVAG NAdam Nero
+NovoGrad PAdam PID PNM Prodigy QHAdam QHM RACS RAdam RMSprop ROSE Ranger SGD SGDP SGDSaI SGDW SM3 SOAP
+SPAM SPlus SRMM SWATS SaRA ScheduleFreeAdamW ScheduleFreeRAdam ScheduleFreeSGD Shampoo SignSGD
+SimplifiedAdEMAMix StableAdamW StableSPAM TAM Tiger VSGD Yogi
 """.split()  # noqa: SIM905
 WRAPS = "wraps another optimizer; write a function build"
 UNREADABLE = "in its state, which no checkpoint could bring back"
@@ -51,9 +54,15 @@ NEEDS = {
     "WSAM": f"needs params, {NO_TEXT}",
     **dict.fromkeys(("LOMO", "AdaLOMO"), "changes weights or gradients while they are computed"),
     **dict.fromkeys(("AdaGO", "AdaMuon", "DistributedMuon", "Muon", "MuonClip", "NorMuon"), GROUPS),
-    **dict.fromkeys(("Lookahead", "Magma", "OrthoGrad", "PCGrad", "SafeFP16Optimizer", "ScheduleFreeWrapper", "TRAC"), WRAPS),
-}  # fmt: skip
-STILL = {"SaRA": "trains weights below a threshold alone, and the least of these are above it", "LoRARite": "0.bias"}
+    **dict.fromkeys(
+        ("Lookahead", "Magma", "OrthoGrad", "PCGrad", "SafeFP16Optimizer", "ScheduleFreeWrapper", "TRAC"),
+        WRAPS,
+    ),
+}
+STILL = {
+    "SaRA": "trains weights below a threshold alone, and the least of these are above it",
+    "LoRARite": "0.bias",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +77,13 @@ def network() -> nn.Module:
 
 def trainer_of(registry, optimizer, **question):
     settings = {"lr": 0.01, "dtype": "float64", "budget": Budget("updates", 12), **question}
-    settings |= {"dtype": "float32"} if "FAdam" in str(optimizer) else {}  # its moments have that precision in any case
+    settings |= (
+        {"dtype": "float32"} if "FAdam" in str(optimizer) else {}
+    )  # its moments have that precision in any case
     strategy = "full" if "LBFGS" in str(optimizer) else "mini:4"
-    return make_trainer(registry, small_workload(12, model=network), [strategy], optimizers=[optimizer], **settings)
+    return make_trainer(
+        registry, small_workload(12, model=network), [strategy], optimizers=[optimizer], **settings
+    )
 
 
 def ended(trainer, cut=False):
@@ -92,7 +105,9 @@ def test_the_table_holds_all_that_the_package_has(package):
 
 @pytest.mark.parametrize("name", WORKS)
 def test_it_trains_and_goes_on_from_a_file_to_the_same_bits(registry, name):
-    """Twelve updates move each tensor of weights to finite values; cut after each, they end in the same bits."""
+    """Twelve updates move each tensor of weights to finite values; cut after each, they end in the same
+    bits.
+    """
     trainer = trainer_of(registry, f"pytorch_optimizer.{name}")
     whole, start = ended(trainer), trainer.start(0).model().double().state_dict()
     assert all(value.isfinite().all() for value in whole["model"].values())
@@ -104,7 +119,14 @@ def test_it_trains_and_goes_on_from_a_file_to_the_same_bits(registry, name):
 @pytest.mark.parametrize("name", NEEDS)
 def test_what_needs_more_says_so_in_one_line(name):
     with pytest.raises(OptcompareError, match=f"optimizer pytorch_optimizer.{name}.*{NEEDS[name]}") as error:
-        compare(small_workload(12, model=network), "mini:4", f"pytorch_optimizer.{name}", lr=0.01, seeds=1, updates=2)
+        compare(
+            small_workload(12, model=network),
+            "mini:4",
+            f"pytorch_optimizer.{name}",
+            lr=0.01,
+            seeds=1,
+            updates=2,
+        )
     assert "\n" not in str(error.value)
 
 
@@ -127,7 +149,8 @@ def averaged(model, *, lr: float = 0.05):
 
 
 @pytest.mark.parametrize(
-    "build", [muon, lookahead, averaged, "pytorch_optimizer.Ranger21:num_iterations=12:num_warm_up_iterations=2"]
+    "build",
+    [muon, lookahead, averaged, "pytorch_optimizer.Ranger21:num_iterations=12:num_warm_up_iterations=2"],
 )
 def test_what_is_given_what_it_needs_trains_too(registry, build):
     trainer = trainer_of(registry, build)
@@ -167,7 +190,9 @@ def test_sharpness_aware_minimisation_takes_two_passes_an_update(registry):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("optimizer", ["schedulefree.SGDScheduleFree:lr=0.1", "schedulefree.AdamWScheduleFree"])
+@pytest.mark.parametrize(
+    "optimizer", ["schedulefree.SGDScheduleFree:lr=0.1", "schedulefree.AdamWScheduleFree"]
+)
 @pytest.mark.parametrize("strategy", ["mini:4", "norm-test:4"])
 def test_schedule_free_is_measured_at_its_average_and_trains_as_if_it_were_not(registry, optimizer, strategy):
     pytest.importorskip("schedulefree")

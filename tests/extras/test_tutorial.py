@@ -27,7 +27,9 @@ def executed(tmp_path_factory):
 
     place = str(tmp_path_factory.mktemp("tutorial"))
     notebook = nbformat.read(TUTORIAL, as_version=4)
-    kernel = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(ensure_native_kernel=True))
+    kernel = AsyncKernelManager(
+        kernel_name="python3", kernel_spec_manager=KernelSpecManager(ensure_native_kernel=True)
+    )
     began = time.monotonic()
     NotebookClient(notebook, km=kernel, timeout=300, resources={"metadata": {"path": place}}).execute()
     seconds = time.monotonic() - began
@@ -46,7 +48,9 @@ def shown(cell):
         if output.output_type == "stream":
             yield output.name, output.text
         elif output.output_type != "error":
-            yield from ((kind, output.data[kind]) for kind in ("text/html", "text/plain") if kind in output.data)
+            yield from (
+                (kind, output.data[kind]) for kind in ("text/html", "text/plain") if kind in output.data
+            )
 
 
 @pytest.mark.notebook
@@ -66,10 +70,17 @@ def test_every_cell_runs_and_the_last_says_a_verdict_on_the_learners_data(execut
 def test_results_and_progress_show_themselves(executed):
     notebook, _ = executed
     outputs = [list(shown(cell)) for cell in notebook.cells if cell.cell_type == "code"]
-    pages = [text for found in outputs for kind, text in found if kind == "text/html" and 'class="optcompare"' in text]
+    pages = [
+        text
+        for found in outputs
+        for kind, text in found
+        if kind == "text/html" and 'class="optcompare"' in text
+    ]
     assert len(pages) == 4
     assert all(page.count("<img ") == 1 for page in pages)
-    progress = [text for found in outputs for kind, text in found if re.fullmatch(r"\d+ of \d+ trials in .*s", text)]
+    progress = [
+        text for found in outputs for kind, text in found if re.fullmatch(r"\d+ of \d+ trials in .*s", text)
+    ]
     assert len(progress) == 5, "one line is what remains of each bar"
     assert max(map(len, outputs)) <= 4
     assert len(json.dumps(notebook)) < 2**20

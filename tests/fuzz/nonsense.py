@@ -1,4 +1,6 @@
-"""Random specs, commands and edits: each is made from its number alone, so that one that fails can be tried again."""
+"""Random specs, commands and edits: each is made from its number alone, so that one that fails can be tried
+again.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +16,180 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-NAMES = ["full", "mini", "single", "replacement", "once", "sequential", "growth", "norm_test", "norm-test",
-         "inner_product", "cabs", "noise_scale", "grab", "sgd", "adam", "lbfgs", "adamw", "rmsprop", "line", "quadratic",
-         "step", "cosine", "warmup-cosine", "sharpness", "grad_norm", "noise_scale", "none", "nothing", ""]  # fmt: skip
-KEYS = ["batch_size", "tail", "lr", "momentum", "betas", "nesterov", "weight_decay", "schedule", "clip", "rows", "theta",
-        "gamma", "parts", "floor", "warmup", "start", "n", "h", "growth", "every", "k", "x"]  # fmt: skip
-VALUES = ["0", "1", "2", "3", "32", "-1", "0.5", "1e-3", "1e400", "-0.0", "nan", "inf", "true", "false", "none", "keep", "drop",
-          "merge", "(0.9,0.999)", "(1,)", "()", "(((1)))", "'a b'", '"x:y"', "'", '"', "((", ")", "10" * 20, "1" * 5000, "9" * 19,
-          "٣", "²",
-          "\0", "\ud800", "é", "名", "=", "1_000", "0x10", " 7 ", "cosine", "a" * 2000, "(" * 2000, "(" * 2000 + ")" * 2000,
-          ]  # fmt: skip
-NOISE = [":", ",", "@", "=", "(", ")", "'", '"', " ", "\n", "\0", "\\", "/", "..", "~", "%", "$", "*", "[", "#"]
+NAMES = [
+    "full",
+    "mini",
+    "single",
+    "replacement",
+    "once",
+    "sequential",
+    "growth",
+    "norm_test",
+    "norm-test",
+    "inner_product",
+    "cabs",
+    "noise_scale",
+    "grab",
+    "sgd",
+    "adam",
+    "lbfgs",
+    "adamw",
+    "rmsprop",
+    "line",
+    "quadratic",
+    "step",
+    "cosine",
+    "warmup-cosine",
+    "sharpness",
+    "grad_norm",
+    "noise_scale",
+    "none",
+    "nothing",
+    "",
+]
+KEYS = [
+    "batch_size",
+    "tail",
+    "lr",
+    "momentum",
+    "betas",
+    "nesterov",
+    "weight_decay",
+    "schedule",
+    "clip",
+    "rows",
+    "theta",
+    "gamma",
+    "parts",
+    "floor",
+    "warmup",
+    "start",
+    "n",
+    "h",
+    "growth",
+    "every",
+    "k",
+    "x",
+]
+VALUES = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "32",
+    "-1",
+    "0.5",
+    "1e-3",
+    "1e400",
+    "-0.0",
+    "nan",
+    "inf",
+    "true",
+    "false",
+    "none",
+    "keep",
+    "drop",
+    "merge",
+    "(0.9,0.999)",
+    "(1,)",
+    "()",
+    "(((1)))",
+    "'a b'",
+    '"x:y"',
+    "'",
+    '"',
+    "((",
+    ")",
+    "10" * 20,
+    "1" * 5000,
+    "9" * 19,
+    "٣",
+    "²",
+    "\0",
+    "\ud800",
+    "é",
+    "名",
+    "=",
+    "1_000",
+    "0x10",
+    " 7 ",
+    "cosine",
+    "a" * 2000,
+    "(" * 2000,
+    "(" * 2000 + ")" * 2000,
+]
+NOISE = [
+    ":",
+    ",",
+    "@",
+    "=",
+    "(",
+    ")",
+    "'",
+    '"',
+    " ",
+    "\n",
+    "\0",
+    "\\",
+    "/",
+    "..",
+    "~",
+    "%",
+    "$",
+    "*",
+    "[",
+    "#",
+]
 
-WHOLES = ["0", "1", "2", "3", "-1", "10", "1000000", "10000000", "1" + "0" * 20, "1" * 5000, "x", "", "1.5", "nan"]
+WHOLES = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "-1",
+    "10",
+    "1000000",
+    "10000000",
+    "1" + "0" * 20,
+    "1" * 5000,
+    "x",
+    "",
+    "1.5",
+    "nan",
+]
 FLOATS = ["0", "0.1", "1", "-1", "1e-300", "1e308", "1e400", "nan", "inf", "-inf", "x", ""]
-PLAIN: list[Any] = [None, True, False, 0, 1, -1, 3, 2**62, 2**63, 10**30, 0.5, -0.0, 1e308, float("nan"), float("inf"),
-                    "", "x",
-                    "full", "a\0b", "\ud800", "名" * 300, "../..", [],
-                    [1], ["x"], [[]], [None], {}, {"a": 1}, {"": None}]  # fmt: skip
+PLAIN: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    3,
+    2**62,
+    2**63,
+    10**30,
+    0.5,
+    -0.0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "full",
+    "a\0b",
+    "\ud800",
+    "名" * 300,
+    "../..",
+    [],
+    [1],
+    ["x"],
+    [[]],
+    [None],
+    {},
+    {"a": 1},
+    {"": None},
+]
 
 
 def spec(number: int) -> str:
@@ -78,7 +236,10 @@ def command(number: int, run: Path) -> list[str]:
         if "--workload" not in chosen:
             arguments += ["--workload", "line"]
     if name == "report":
-        arguments += [str(run), *([] if r.random() < 0.2 else ["--table", r.choice(["csv", "md", "latex", "nothing"])])]
+        arguments += [
+            str(run),
+            *([] if r.random() < 0.2 else ["--table", r.choice(["csv", "md", "latex", "nothing"])]),
+        ]
     if name == "verify":
         arguments += [str(run), *(["--trials", r.choice(["0", "1", "-1", "x", "1" * 5000, "²"])])]
     if name in ("list", "check"):
@@ -87,22 +248,59 @@ def command(number: int, run: Path) -> list[str]:
 
 
 _WHOLES = {
-    "run": ["seeds", "first-seed", "epochs", "updates", "samples", "measure", "tune", "tune-seeds", "tune-repeats", "split-seeds",
-            "diagnose-every", "chunk", "eval-chunk", "threads", "jobs"],
+    "run": [
+        "seeds",
+        "first-seed",
+        "epochs",
+        "updates",
+        "samples",
+        "measure",
+        "tune",
+        "tune-seeds",
+        "tune-repeats",
+        "split-seeds",
+        "diagnose-every",
+        "chunk",
+        "eval-chunk",
+        "threads",
+        "jobs",
+    ],
     "scaling": ["seeds", "first-seed", "tune", "tune-seeds", "max-epochs", "threads", "jobs"],
-}  # fmt: skip
+}
 _FLOATS = {
     "run": ["clip", "margin", "seconds", "lr", "checkpoint"],
     "scaling": ["goal-window"],
     "report": ["width", "dpi"],
 }
 _TEXTS = {
-    "run": ["strategies", "optimizers", "schedule", "goal", "baseline", "tune-range", "diagnostics", "memory", "keep-states",
-            "format", "metric", "device", "dtype", "trainer", "executor", "lr-scaling", "config", "resume"],
+    "run": [
+        "strategies",
+        "optimizers",
+        "schedule",
+        "goal",
+        "baseline",
+        "tune-range",
+        "diagnostics",
+        "memory",
+        "keep-states",
+        "format",
+        "metric",
+        "device",
+        "dtype",
+        "trainer",
+        "executor",
+        "lr-scaling",
+        "config",
+        "resume",
+    ],
     "scaling": ["batch-sizes", "tune-range", "goal", "memory", "optimizers"],
     "report": ["figure", "x", "format", "metric", "label", "color"],
-}  # fmt: skip
-_FLAGS = {"run": ["control", "plane", "json", "quiet", "force"], "scaling": ["json", "quiet"], "report": ["wide"]}
+}
+_FLAGS = {
+    "run": ["control", "plane", "json", "quiet", "force"],
+    "scaling": ["json", "quiet"],
+    "report": ["wide"],
+}
 
 
 def edit_json(number: int, path: Path) -> str:
@@ -110,7 +308,9 @@ def edit_json(number: int, path: Path) -> str:
     r = random.Random(f"json {number}")
     values = json.loads(path.read_text("utf-8"))
     places = list(_places(values))
-    parent, key, where = r.choice(places if r.random() < 0.5 else [one for one in places if len(one[2]) < 4] or places)
+    parent, key, where = r.choice(
+        places if r.random() < 0.5 else [one for one in places if len(one[2]) < 4] or places
+    )
     how = r.choice(["replace", "replace", "replace", "delete", "wrap", "rename", "deep", "long"])
     if how == "replace":
         parent[key] = r.choice(PLAIN)
@@ -121,7 +321,9 @@ def edit_json(number: int, path: Path) -> str:
     elif how == "rename" and isinstance(parent, dict):
         parent[r.choice(["x", "", "a\0", "label"])] = parent.pop(key)
     elif how == "long":
-        parent[key] = r.choice(["x" * 10**6, "x" * (10**6 * 2), [0] * 10**5, {str(i): i for i in range(10**4)}])
+        parent[key] = r.choice(
+            ["x" * 10**6, "x" * (10**6 * 2), [0] * 10**5, {str(i): i for i in range(10**4)}]
+        )
     elif how == "deep":
         parent[key] = "HERE"
     text = json.dumps(values)
@@ -131,7 +333,9 @@ def edit_json(number: int, path: Path) -> str:
 
 
 def _places(values: Any, where: tuple[Any, ...] = ()) -> Any:
-    pairs = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    pairs = (
+        values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    )
     for key, value in list(pairs):
         yield values, key, (*where, key)
         yield from _places(value, (*where, key))
@@ -142,7 +346,9 @@ def edit_table(number: int, run: Path) -> str:
     r = random.Random(f"table {number}")
     tables = ["records.parquet", "records.parquet", "trials.parquet", "trials.parquet", "paths.parquet"]
     path = run / r.choice([*tables, "looks.jsonl", "summary.csv"])
-    kind = r.choice(["bytes", "cut", "pipe", "directory", "empty", "device"]) if r.random() < 0.25 else "values"
+    kind = (
+        r.choice(["bytes", "cut", "pipe", "directory", "empty", "device"]) if r.random() < 0.25 else "values"
+    )
     if kind == "values" and path.suffix == ".parquet":
         return f"{path.name}: {_edit_values(r, path)}"
     if kind == "values":
@@ -175,12 +381,38 @@ def _edit_values(r: random.Random, path: Path) -> str:
     column = r.choice(list(table.columns))
     row = r.randrange(len(table))
     how = r.choice(
-        ["value", "value", "value", "column", "drop", "rename", "no rows", "rows again", "cast", "double", "nested"]
+        [
+            "value",
+            "value",
+            "value",
+            "column",
+            "drop",
+            "rename",
+            "no rows",
+            "rows again",
+            "cast",
+            "double",
+            "nested",
+        ]
     )
     if how == "value":
         values = table[column].astype(object).tolist()
         values[row] = r.choice(
-            [None, float("nan"), float("inf"), -1, 0, 2**62, -(2**63), 1e308, True, "x", "a\0b", "", "名" * 400]
+            [
+                None,
+                float("nan"),
+                float("inf"),
+                -1,
+                0,
+                2**62,
+                -(2**63),
+                1e308,
+                True,
+                "x",
+                "a\0b",
+                "",
+                "名" * 400,
+            ]
         )
         table[column] = values
     elif how == "column":

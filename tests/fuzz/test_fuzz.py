@@ -1,7 +1,7 @@
 """Nonsense is refused in a line: no spec, command or edit of a run directory ends in a traceback, or never.
 
-A twentieth runs with the quick tests, all with ``pytest --slow``. A failure names the number of its case, from which
-:mod:`tests.fuzz.nonsense` makes it again.
+A twentieth runs with the quick tests, all with ``pytest --slow``. A failure names the number of its case,
+from which :mod:`tests.fuzz.nonsense` makes it again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,18 @@ every = pytest.mark.parametrize("share", SHARES)
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory with a checkpoint's states, two metrics of looks, and tuning."""
     out = tmp_path_factory.mktemp("fuzz") / "run"
-    options = ["--strategies", "full,mini", "--seeds", "3", "--updates", "6", "--tune", "2", "--goal", "train_loss=0.5"]
+    options = [
+        "--strategies",
+        "full,mini",
+        "--seeds",
+        "3",
+        "--updates",
+        "6",
+        "--tune",
+        "2",
+        "--goal",
+        "train_loss=0.5",
+    ]
     assert code_of(["run", *options, "--device", "cpu", "--out", str(out), "--quiet", "--format", "svg"]) == 0
     return out
 
@@ -53,14 +64,18 @@ def code_of(arguments: list[str]) -> int | str | None:
 
 
 def failure(case: str, action: Callable[[], object]) -> str:
-    """What is wrong with how an action ends: it raises something else than a user's error, or does not end; '' if nothing."""
+    """What is wrong with how an action ends: it raises something else than a user's error, or does not end;
+    '' if nothing.
+    """
 
     def interrupt(number: int, frame: object) -> None:
         raise TimeoutError("it does not end")
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.alarm(HANGS)
-    faulthandler.dump_traceback_later(4 * HANGS, exit=True, file=sys.__stderr__)  # where even the signal is not seen
+    faulthandler.dump_traceback_later(
+        4 * HANGS, exit=True, file=sys.__stderr__
+    )  # where even the signal is not seen
     try:
         action()
     except OptcompareError as error:
@@ -111,7 +126,9 @@ def test_any_spec_is_read_or_refused_in_a_line(share, registry):
     for number in range(0, SPECS, share):
         text = nonsense.spec(number)
         for read in readers(registry):
-            failures.append(failure(f"spec {number}, {text[:200]!r}", lambda read=read, text=text: read(text)))
+            failures.append(
+                failure(f"spec {number}, {text[:200]!r}", lambda read=read, text=text: read(text))
+            )
     refuse(failures)
 
 
@@ -154,7 +171,11 @@ WAYS: tuple[Callable[[Path], list[str]], ...] = (
 
 
 def edited(
-    run: Path, edit: Callable[[int, Path], str], numbers: range, place: Path, capsys: pytest.CaptureFixture[str]
+    run: Path,
+    edit: Callable[[int, Path], str],
+    numbers: range,
+    place: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> list[str]:
     """What fails where copies of a run directory are edited and opened."""
     failures = []
@@ -191,7 +212,11 @@ def test_the_same_number_makes_the_same_nonsense(run, tmp_path):
     for name in ("one", "two"):
         copy = Path(shutil.copytree(run, tmp_path / name))
         texts.add(
-            (nonsense.spec(7), nonsense.edit_json(7, copy / "comparison.json"), (copy / "comparison.json").read_text())
+            (
+                nonsense.spec(7),
+                nonsense.edit_json(7, copy / "comparison.json"),
+                (copy / "comparison.json").read_text(),
+            )
         )
     assert len(texts) == 1
     assert json.loads((run / "comparison.json").read_text())["status"] == "finished"

@@ -9,7 +9,19 @@ import torch
 from optcompare import compare
 
 MEASURED = ("train_", "valid_", "test_")
-ROW = ["phase", "arm", "strategy", "optimizer", "lr", "seed", "mark", "update", "epoch", "samples", "batch_size"]
+ROW = [
+    "phase",
+    "arm",
+    "strategy",
+    "optimizer",
+    "lr",
+    "seed",
+    "mark",
+    "update",
+    "epoch",
+    "samples",
+    "batch_size",
+]
 TRIAL = ["phase", "arm", "lr", "seed", "status", "weights_sha256", "order_sha256", "updates", "samples"]
 
 
@@ -17,7 +29,10 @@ def both(workload, strategies="mini:4", optimizers="sgd", **question):
     """The answers of lanes and of the loop to one question."""
     budget = {} if {"epochs", "samples"} & question.keys() else {"updates": 20}
     question = {"seeds": 3, "dtype": "float64", **budget, **question}
-    return [compare(workload, strategies, optimizers, trainer=trainer, **question) for trainer in ("lanes", "loop")]
+    return [
+        compare(workload, strategies, optimizers, trainer=trainer, **question)
+        for trainer in ("lanes", "loop")
+    ]
 
 
 def rows(table, columns):

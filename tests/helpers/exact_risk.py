@@ -4,9 +4,10 @@ import numpy as np
 
 
 def exact_risk(h, c, rate, batch, n, updates):
-    """E[½Σ h w²] after each update from w = 1: w' = (1-ηh)w - ηb with b the mean noise of a batch drawn without
-    replacement; within an epoch var b = c(N-B)/(B(N-1)) and cov(b, b') = -c/(N-1), between epochs none (SCIENCE: random
-    reshuffling)."""
+    """E[½Σ h w²] after each update from w = 1: w' = (1-ηh)w - ηb with b the mean noise of a batch drawn
+    without replacement; within an epoch var b = c(N-B)/(B(N-1)) and cov(b, b') = -c/(N-1), between epochs
+    none (SCIENCE: random reshuffling).
+    """
     a, mean, var, cross, risks = 1 - rate * h, np.ones_like(h), np.zeros_like(h), np.zeros_like(h), []
     for update in range(updates):
         if update % (n // batch) == 0:

@@ -23,7 +23,9 @@ def visible_texts(fig: Figure) -> list[Text]:
 
 
 def assert_readable(fig: Figure) -> None:
-    """No text touches another, or axes it does not belong to, or leaves the page; none is smaller than 8 points."""
+    """No text touches another, or axes it does not belong to, or leaves the page; none is smaller than 8
+    points.
+    """
     renderer = FigureCanvasAgg(fig).get_renderer()
     fig.draw(renderer)
     boxes = {text: text.get_window_extent(renderer) for text in visible_texts(fig)}
@@ -46,8 +48,20 @@ def labelled(ax: Axes, label: str) -> list[Line2D]:
 
 
 def names(count: int, label: str = "") -> list[str]:
-    short = ["full", "mini:2", "single", "mini:32@adam:lr=0.1", "mini:256@sgd:momentum=0.9", "full@adam", "mini:64"]
-    return [label.format(2**i) for i in range(count)] if label else [*short, *(f"m:{i}" for i in range(5))][:count]
+    short = [
+        "full",
+        "mini:2",
+        "single",
+        "mini:32@adam:lr=0.1",
+        "mini:256@sgd:momentum=0.9",
+        "full@adam",
+        "mini:64",
+    ]
+    return (
+        [label.format(2**i) for i in range(count)]
+        if label
+        else [*short, *(f"m:{i}" for i in range(5))][:count]
+    )
 
 
 def said(fig: Figure) -> str:
@@ -55,7 +69,9 @@ def said(fig: Figure) -> str:
 
 
 def assert_rows_readable(fig: Figure) -> None:
-    """No text touches another or a cross, or leaves the page, or is too small; none of the figure's lies on axes."""
+    """No text touches another or a cross, or leaves the page, or is too small; none of the figure's lies on
+    axes.
+    """
     renderer = FigureCanvasAgg(fig).get_renderer()
     fig.draw(renderer)
     boxes = [(repr(text.get_text()), text.get_window_extent(renderer)) for text in visible_texts(fig)]

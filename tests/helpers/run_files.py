@@ -34,12 +34,20 @@ def least_about(**further: object) -> dict[str, object]:
         "budget": {"unit": "epochs", "amount": 1},
         "plugins": [],
     }
-    about = {"status": "finished", "comparison": comparison, "certificate": [], "notes": [], "environment": {}}
+    about = {
+        "status": "finished",
+        "comparison": comparison,
+        "certificate": [],
+        "notes": [],
+        "environment": {},
+    }
     return {**about, **further}
 
 
 def contents(directory: Path) -> dict[str, tuple[int, str]]:
-    """What is in a directory, to the byte: each file's time of change and SHA-256, each folder's time of change."""
+    """What is in a directory, to the byte: each file's time of change and SHA-256, each folder's time of
+    change.
+    """
     return {
         str(path.relative_to(directory)): (
             path.stat().st_mtime_ns,

@@ -17,9 +17,18 @@ from optcompare.training.loop.trainer import LoopTrainer
 from optcompare.training.shared_init import fingerprint
 
 
-def make_trainer(registry: Registry, workload: Workload, strategies: list[Any], **question: Any) -> LoopTrainer:
+def make_trainer(
+    registry: Registry, workload: Workload, strategies: list[Any], **question: Any
+) -> LoopTrainer:
     """A loop trainer for a question, as ``compare()`` would make it."""
-    settings = {"optimizers": ["sgd"], "lr": None, "chunk": None, "eval_chunk": None, "budget": None, "order": None}
+    settings = {
+        "optimizers": ["sgd"],
+        "lr": None,
+        "chunk": None,
+        "eval_chunk": None,
+        "budget": None,
+        "order": None,
+    }
     settings |= {"seeds": (0,), **question}
     setup, _ = resolve(registry, workload=workload, strategies=strategies, **settings)
     return LoopTrainer(setup)
@@ -75,7 +84,9 @@ def same(one, other):
     assert one.trials[EXACT].equals(other.trials[EXACT])
     unclocked = [name for name in one.records.columns if name not in ("seconds", "clock")]
     assert one.records[unclocked].equals(other.records[unclocked])
-    assert [(check.name, check.held) for check in one.certificate] == [(c.name, c.held) for c in other.certificate]
+    assert [(check.name, check.held) for check in one.certificate] == [
+        (c.name, c.held) for c in other.certificate
+    ]
     assert one.weights.keys() == other.weights.keys()
     for key, weights in one.weights.items():
         assert fingerprint(weights) == fingerprint(other.weights[key])

@@ -75,7 +75,8 @@ def of_named(output: torch.Tensor, batch: Any) -> torch.Tensor:
 
 
 def held_out(number: int = 0, kind: str = "tensors", **changes: Any) -> Workload:
-    """Two classes of 40 points, of which 8 are for validation and 8 for the test set, by a split of that number.
+    """Two classes of 40 points, of which 8 are for validation and 8 for the test set, by a split of that
+    number.
 
     The third feature is each point's own number, by which it can be told.
     """

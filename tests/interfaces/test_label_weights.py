@@ -37,7 +37,9 @@ def test_parts_combine_to_the_whole_by_the_weights_of_their_labels(shape, ignore
     )
 
 
-@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.CrossEntropyLoss(reduction="sum"), lambda output, y: output.sum()])
+@pytest.mark.parametrize(
+    "loss", [nn.MSELoss(), nn.CrossEntropyLoss(reduction="sum"), lambda output, y: output.sum()]
+)
 def test_of_other_losses_nothing_is_known(loss):
     assert label_weight(loss) is None
 
@@ -57,14 +59,18 @@ def segmentation(loss, y):
 
 @pytest.mark.parametrize("make", ["workload", "workload_from"])
 @pytest.mark.parametrize(
-    "loss", [nn.CrossEntropyLoss(weight=WEIGHTS), nn.CrossEntropyLoss(ignore_index=255)], ids=["weights", "ignored"]
+    "loss",
+    [nn.CrossEntropyLoss(weight=WEIGHTS), nn.CrossEntropyLoss(ignore_index=255)],
+    ids=["weights", "ignored"],
 )
 def test_a_workload_is_computed_in_chunks_as_in_one_pass_and_leaves_out_the_same_labels(make, loss):
     y = torch.sort(labels(24, 4, 4).view(24, -1), 0).values.view(24, 4, 4)  # sorted by class
     y[20:] = 255 if loss.weight is None else y[20:]
     x, model = segmentation(loss, y)
     given = {"model": model, "train": (x, y), "loss": loss}
-    workload = Workload(**given, metrics={"accuracy": accuracy}) if make == "workload" else workload_from(**given)
+    workload = (
+        Workload(**given, metrics={"accuracy": accuracy}) if make == "workload" else workload_from(**given)
+    )
     question = {"strategies": "full", "optimizers": "sgd:lr=0.5", "seeds": 1, "epochs": 2, "dtype": "float64"}
     whole = compare(workload, **question, chunk=24, eval_chunk=24)
     parts = compare(workload, **question, chunk=7, eval_chunk=5)
@@ -73,7 +79,9 @@ def test_a_workload_is_computed_in_chunks_as_in_one_pass_and_leaves_out_the_same
     with torch.no_grad():
         guessed = whole.model("full", 0)(x.double()).argmax(1)
     kept = y != 255
-    assert whole.records["train_accuracy"].iloc[-1] == pytest.approx(float((guessed == y)[kept].double().mean()))
+    assert whole.records["train_accuracy"].iloc[-1] == pytest.approx(
+        float((guessed == y)[kept].double().mean())
+    )
 
 
 def test_an_accuracy_of_its_own_ignored_label():

@@ -1,4 +1,6 @@
-"""Metrics as people have them: sums over rows, numbers of all rows at once, objects that are updated batch by batch."""
+"""Metrics as people have them: sums over rows, numbers of all rows at once, objects that are updated batch by
+batch.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ KINDS = (X[:, 0] > 0.3).long() + (X[:, 1] > 0.5).long()
 
 def of_classes(**changes):
     return small_workload(
-        model=lambda: nn.Linear(3, 3), train=(X, KINDS), loss=nn.functional.cross_entropy, batch_size=10, **changes
+        model=lambda: nn.Linear(3, 3),
+        train=(X, KINDS),
+        loss=nn.functional.cross_entropy,
+        batch_size=10,
+        **changes,
     )
 
 
@@ -101,9 +107,12 @@ def needs_every_class(output, y):
 def test_a_metric_that_needs_all_rows_is_given_them_in_sorted_data_too(rows):
     order = KINDS.argsort()
     workload = small_workload(
-        model=lambda: nn.Linear(3, 3), train=(X[order], KINDS[order]), loss=nn.functional.cross_entropy, batch_size=10,
+        model=lambda: nn.Linear(3, 3),
+        train=(X[order], KINDS[order]),
+        loss=nn.functional.cross_entropy,
+        batch_size=10,
         metrics={"f1": needs_every_class},
-    )  # fmt: skip
+    )
     result = compare(workload, **QUESTION, eval_chunk=rows)
     with torch.no_grad():
         expected = macro(result.model(result.trials["arm"][0], 0)(X), KINDS)

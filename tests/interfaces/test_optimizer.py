@@ -77,7 +77,9 @@ def mine(tmp_path):
 
 
 def by_hand(registry, workload, update, updates):
-    """The weights after so many ``update(weights, gradients)`` on all samples, in float64, from the shared start of seed 0."""
+    """The weights after so many ``update(weights, gradients)`` on all samples, in float64, from the shared
+    start of seed 0.
+    """
     model = make_trainer(registry, workload, ["full"]).start(0).model().double()
     x, y = (part.double() for part in workload.train)
     weights = list(model.parameters())
@@ -110,7 +112,17 @@ def test_an_optimizer_of_a_file_is_saved_run_again_resumed_and_verified(mine, tm
         assert ended.value.code == 0
 
     one, two = tmp_path / "one", tmp_path / "two"
-    run("run", "--optimizers", f"{mine}:Halved:momentum=0.5,sgd", "--seeds", "2", "--epochs", "2", "--out", str(one))
+    run(
+        "run",
+        "--optimizers",
+        f"{mine}:Halved:momentum=0.5,sgd",
+        "--seeds",
+        "2",
+        "--epochs",
+        "2",
+        "--out",
+        str(one),
+    )
     assert [arm.label for arm in load(one).comparison.arms][:2] == ["full@Halved:momentum=0.5", "full@sgd"]
     assert load(one).comparison.arms[0].optimizer.reference == f"{mine}:Halved:momentum=0.5"
     run("run", "--config", str(one / "comparison.json"), "--out", str(two))
@@ -118,7 +130,9 @@ def test_an_optimizer_of_a_file_is_saved_run_again_resumed_and_verified(mine, tm
     run("run", "--resume", str(one), "--seeds", "3", "--quiet")
     assert [finding for finding in verify(one, None) if finding.held is False] == []
     mine.write_text(MINE + "\n")
-    with pytest.raises(OptcompareError, match=r"mine\.py \(changed since you named it\), which is not executed"):
+    with pytest.raises(
+        OptcompareError, match=r"mine\.py \(changed since you named it\), which is not executed"
+    ):
         list(verify(one, 0))
     (changed,) = [finding for finding in verify(one, 0, trust=True) if finding.held is False]
     assert changed.detail.startswith("the source files of plugin optcompare_file_mine")
@@ -128,7 +142,9 @@ def test_code_within_a_run_is_not_executed(mine, tmp_path):
     compare("line", "mini:4", f"{mine}:Halved", seeds=1, epochs=1, out=tmp_path / "run")
     mine.rename(tmp_path / "run" / "mine.py")
     text = (tmp_path / "run" / "comparison.json").read_text()
-    (tmp_path / "run" / "comparison.json").write_text(text.replace(str(mine), str(tmp_path / "run" / "mine.py")))
+    (tmp_path / "run" / "comparison.json").write_text(
+        text.replace(str(mine), str(tmp_path / "run" / "mine.py"))
+    )
     with pytest.raises(OptcompareError, match=r"names code within itself, .*mine\.py, which is not executed"):
         list(verify(tmp_path / "run"))
 
@@ -149,7 +165,11 @@ def test_where_an_annotation_says_nothing_the_default_says_the_type(registry, mi
         ("Wraps", r"wraps another optimizer; write a function build\(model, \*, lr: float\)"),
         ("Rateless", "takes no lr, which every arm has"),
         ("Wants", "needs base, which no text can give"),
-        ("Stops", r"its step\(\) fails, given gradients in \.grad, and .*: RuntimeError: not today \(mine\.py:\d+\)"),
+        (
+            "Stops",
+            r"its step\(\) fails, given gradients in \.grad, and .*: RuntimeError: not today "
+            r"\(mine\.py:\d+\)",
+        ),
         ("Keeps", "keeps a collections.deque in its state, which no checkpoint could bring back"),
         ("Fused", "changes weights or gradients while they are computed"),
         ("Idle", r"its step\(\) did not call the closure"),
@@ -163,7 +183,9 @@ def test_what_cannot_train_says_why(mine, name, message):
 
 def test_parameter_groups_keep_weight_decay_off_the_biases(registry, mine):
     workload = small_workload(8)
-    result = compare(workload, "full", f"{mine}:no_decay_on_biases", lr=0.1, seeds=1, updates=3, dtype="float64")
+    result = compare(
+        workload, "full", f"{mine}:no_decay_on_biases", lr=0.1, seeds=1, updates=3, dtype="float64"
+    )
 
     def update(weights, gradients):
         for weight, gradient in zip(weights, gradients, strict=True):
@@ -204,7 +226,9 @@ def test_lanes_clip_each_its_own_gradient(optimizer):
 def test_an_adaptive_strategy_sees_the_gradient_before_it_is_clipped(registry):
     def told(clip):
         strategy = Listener(4)
-        trainer = make_trainer(registry, small_workload(16), [strategy], clip=clip, budget=Budget("updates", 3))
+        trainer = make_trainer(
+            registry, small_workload(16), [strategy], clip=clip, budget=Budget("updates", 3)
+        )
         _, state = train(trainer, Trial(trainer.setup.comparison.arms[0], 0))
         return state["strategy"]["told"], state["progress"]["final_sha256"]
 
@@ -283,7 +307,12 @@ def test_what_has_modes_is_measured_in_eval_mode_and_goes_on_from_the_very_weigh
 def test_what_has_modes_ends_in_the_same_bits_measured_or_not_cut_or_not(registry):
     def ended(cut=False, **settings):
         trainer = make_trainer(
-            registry, small_workload(17), ["mini:4"], optimizers=[Averaged], budget=Budget("epochs", 3), **settings
+            registry,
+            small_workload(17),
+            ["mini:4"],
+            optimizers=[Averaged],
+            budget=Budget("epochs", 3),
+            **settings,
         )
         return train(trainer, Trial(trainer.setup.comparison.arms[0], 0), lambda: cut)[1]
 
@@ -337,7 +366,9 @@ def test_lbfgs_is_torchs_own_loop_to_the_last_bit(registry, search):
     result = compare(workload, "full", f"{spec}:lr=1", seeds=1, updates=5)
     with torch_as_agreed(1):
         function = None if search == "none" else search
-        weights, passes = lbfgs_by_hand(registry, workload, 5, max_iter=3, history_size=4, line_search_fn=function)
+        weights, passes = lbfgs_by_hand(
+            registry, workload, 5, max_iter=3, history_size=4, line_search_fn=function
+        )
     assert result.trials[["updates", "samples", "epochs"]].values.tolist() == [[5, 64 * passes, passes]]
     for ours, theirs in zip(result.model("full", 0).parameters(), weights, strict=True):
         assert torch.equal(ours, theirs)
@@ -346,7 +377,9 @@ def test_lbfgs_is_torchs_own_loop_to_the_last_bit(registry, search):
 @pytest.mark.parametrize("dimensions", [2, 5, 10, 20])
 def test_lbfgs_minimises_a_quadratic_of_d_dimensions_within_about_d_iterations(dimensions):
     spec = "lbfgs:lr=1:max_iter=1:max_eval=20:tolerance_grad=0:tolerance_change=0"
-    result = compare(quadratic(dimensions), "full", spec, seeds=1, updates=3 * dimensions + 5, dtype="float64")
+    result = compare(
+        quadratic(dimensions), "full", spec, seeds=1, updates=3 * dimensions + 5, dtype="float64"
+    )
     losses = result.records.set_index("update")["train_loss"]
     assert losses[dimensions + 5] < 1e-3 * losses[0]
     assert losses[3 * dimensions + 5] < 1e-9 * losses[0]
@@ -354,7 +387,9 @@ def test_lbfgs_minimises_a_quadratic_of_d_dimensions_within_about_d_iterations(d
 
 @pytest.mark.parametrize("budget", [{"epochs": 17}, {"samples": 17 * 64 + 5}])
 def test_an_update_that_would_exceed_the_budget_is_undone(registry, budget):
-    """Passes are counted as samples, and what was undone leaves no trace: it ends as with that many updates."""
+    """Passes are counted as samples, and what was undone leaves no trace: it ends as with that many
+    updates.
+    """
     settings = {"seeds": 1, "chunk": 50}
     result = compare(quadratic(6), "full", "lbfgs:lr=1", **settings, **budget)
     (row,) = result.trials.to_dict("records")
@@ -380,7 +415,9 @@ def test_lbfgs_goes_on_beside_others_cut_resumed_with_jobs_and_verified(registry
     )
     assert all(check.held for check in longer.certificate), longer.certificate
     assert [finding for finding in verify(tmp_path / "run", None) if finding.held is False] == []
-    trainer = make_trainer(registry, quadratic(4), ["full"], optimizers=["lbfgs"], budget=Budget("epochs", 20))
+    trainer = make_trainer(
+        registry, quadratic(4), ["full"], optimizers=["lbfgs"], budget=Budget("epochs", 20)
+    )
     trial = Trial(trainer.setup.comparison.arms[0], 0)
     _, one = train(trainer, trial)
     _, cut = train(trainer, trial, until=lambda: True)
@@ -419,7 +456,9 @@ def test_all_passes_of_an_update_evaluate_one_function(registry):
 
 
 def test_a_schedule_goes_by_the_passes_that_were_made():
-    """Step at half of the budget of 24 passes, three an update: four updates at the full rate, four at a tenth."""
+    """Step at half of the budget of 24 passes, three an update: four updates at the full rate, four at a
+    tenth.
+    """
     rates = []
 
     class Watches(torch.optim.SGD):

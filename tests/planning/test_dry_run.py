@@ -13,7 +13,13 @@ from tests.helpers.workloads import held_out
 @pytest.mark.parametrize(("test", "share"), [(None, 0.0), (held_out().test, 0.25)])
 def test_the_test_set_is_measured_once_in_each_trial(registry, monkeypatch, test, share):
     """Its 8 rows take a quarter of a second where 24 and 8 of the others take one; updates take none."""
-    progress = {"status": "finished", "epoch": 0, "updates": 2, "train_seconds": 0.0, "measure_seconds": 2 + share}
+    progress = {
+        "status": "finished",
+        "epoch": 0,
+        "updates": 2,
+        "train_seconds": 0.0,
+        "measure_seconds": 2 + share,
+    }
     performed = [{"train_loss": 1.0}] * 2, {"progress": progress, "optimizer": {}, "rng": {}}
     monkeypatch.setattr(dry_run, "_perform", lambda *_, **__: performed)
     trainer = make_trainer(registry, held_out(test=test), ["single"], budget=Budget("updates", 4))

@@ -1,4 +1,6 @@
-"""What a loss is a mean over is measured on rows from all over the data; and what else it depends on is named."""
+"""What a loss is a mean over is measured on rows from all over the data; and what else it depends on is
+named.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ def hardest(output, y):
 @pytest.mark.parametrize("loss", [own_weights, pairwise, hardest])
 def test_a_loss_that_is_no_mean_over_rows_is_refused_however_the_rows_are_sorted(loss):
     with pytest.raises(
-        WorkloadError, match=r"the loss of \d+ rows .* as the weighted mean of its parts; it must be a mean over"
+        WorkloadError,
+        match=r"the loss of \d+ rows .* as the weighted mean of its parts; it must be a mean over",
     ):
         compare(sorted_classes(loss=loss), **QUESTION)
 
@@ -102,7 +105,9 @@ def test_an_objective_is_never_computed_in_parts(objective):
 def test_an_objective_of_pairs_has_no_gradients_of_single_samples():
     x, _ = small_workload(30).train
     workload = Workload(model=lambda: nn.Linear(3, 2), train=(x, x + 0.1), objective=contrastive, lr=0.1)
-    with pytest.raises(DiagnosticError, match=r"the objective of 3 rows is .* depends on the others of its batch"):
+    with pytest.raises(
+        DiagnosticError, match=r"the objective of 3 rows is .* depends on the others of its batch"
+    ):
         compare(workload, "mini:10", seeds=1, epochs=1, diagnostics="noise_scale")
 
 
@@ -111,7 +116,9 @@ def test_a_part_in_which_nothing_counts_is_left_out():
     y[5:10] = -100
     workload = small_workload(train=(x, y), model=lambda: nn.Linear(3, 2), loss=nn.functional.cross_entropy)
     whole, parts = compare(workload, **QUESTION), compare(workload, **QUESTION, chunk=5, eval_chunk=5)
-    assert parts.records["train_loss"].tolist() == pytest.approx(whole.records["train_loss"].tolist(), rel=1e-5)
+    assert parts.records["train_loss"].tolist() == pytest.approx(
+        whole.records["train_loss"].tolist(), rel=1e-5
+    )
 
 
 def test_targets_that_the_users_loss_and_weight_leave_out_may_be_anything():

@@ -22,8 +22,10 @@ SWITCH_OFF = "; --no-recalibrate (recalibrate=False) switches that off"
 
 
 def estimates(**updates):
-    return [Estimate(Arm(name, Part(name, name), Part("sgd", "sgd"), {}, 0.1, 8), made, 2.0, 1.0)
-            for name, made in updates.items()]  # fmt: skip
+    return [
+        Estimate(Arm(name, Part(name, name), Part("sgd", "sgd"), {}, 0.1, 8), made, 2.0, 1.0)
+        for name, made in updates.items()
+    ]
 
 
 def normalised(norm=lambda: nn.BatchNorm1d(4)):
@@ -31,7 +33,14 @@ def normalised(norm=lambda: nn.BatchNorm1d(4)):
 
 
 def asked(registry, model, strategies=("full",), **question):
-    settings = {"optimizers": ["sgd"], "lr": None, "chunk": None, "eval_chunk": None, "budget": None, "order": None}
+    settings = {
+        "optimizers": ["sgd"],
+        "lr": None,
+        "chunk": None,
+        "eval_chunk": None,
+        "budget": None,
+        "order": None,
+    }
     workload = small_workload(model=model, epochs=question.pop("epochs", 20))
     prepared = prepare(
         registry,
@@ -45,7 +54,12 @@ def asked(registry, model, strategies=("full",), **question):
 class TestDecision:
     @pytest.mark.parametrize(
         ("made", "on"),
-        [({"full": 28}, True), ({"full": 29}, False), ({"mini": 500, "full": 28}, True), ({"mini": 500}, False)],
+        [
+            ({"full": 28}, True),
+            ({"full": 29}, False),
+            ({"mini": 500, "full": 28}, True),
+            ({"mini": 500}, False),
+        ],
     )
     def test_more_than_a_twentieth_of_any_arm_decides(self, made, on):
         """.9²⁸ = .0523, .9²⁹ = .0471."""
@@ -117,7 +131,9 @@ class TestModels:
 
     def test_several_passes_of_one_update_count_once(self, registry):
         """L-BFGS evaluates each batch several times, from the same running averages."""
-        found, notes = asked(registry, normalised(lambda: nn.BatchNorm1d(4, momentum=0.999)), optimizers=["lbfgs"])
+        found, notes = asked(
+            registry, normalised(lambda: nn.BatchNorm1d(4, momentum=0.999)), optimizers=["lbfgs"]
+        )
         assert (found, notes) == (False, []), "after one update .1% is left"
 
 
@@ -130,7 +146,8 @@ def test_what_cannot_be_recalibrated_is_said_before_training():
 
     workload = small_workload(model=normalised(lambda: Picky(4)))
     with pytest.raises(
-        ComparisonError, match=r"recalibrated running averages fails: .*without gradients.*; give --no-recalibrate$"
+        ComparisonError,
+        match=r"recalibrated running averages fails: .*without gradients.*; give --no-recalibrate$",
     ):
         compare(workload, "full", seeds=1, epochs=2)
     assert compare(workload, "full", seeds=1, epochs=2, recalibrate=False).status == "finished"
@@ -138,12 +155,16 @@ def test_what_cannot_be_recalibrated_is_said_before_training():
 
 @pytest.mark.parametrize("answer", ["yes", 2, [True]])
 def test_anything_but_yes_no_and_none_is_refused(answer):
-    with pytest.raises(ComparisonError, match=r"recalibrate must be True, False, or None to let .* decide, got"):
+    with pytest.raises(
+        ComparisonError, match=r"recalibrate must be True, False, or None to let .* decide, got"
+    ):
         compare(small_workload(), "full", seeds=1, epochs=1, recalibrate=answer)
 
 
 def test_the_estimate_counts_what_recalibration_takes(registry):
-    """The model measures for long in a forward pass of training mode without gradients, as recalibration makes one."""
+    """The model measures for long in a forward pass of training mode without gradients, as recalibration
+    makes one.
+    """
 
     class Slow(nn.BatchNorm1d):
         def forward(self, x):
@@ -151,9 +172,19 @@ def test_the_estimate_counts_what_recalibration_takes(registry):
             return super().forward(x)
 
     workload = Workload(
-        model=lambda: Slow(3), train=(torch.randn(4, 3), torch.zeros(4)), loss=lambda output, y: output.mean(), lr=0.1
+        model=lambda: Slow(3),
+        train=(torch.randn(4, 3), torch.zeros(4)),
+        loss=lambda output, y: output.mean(),
+        lr=0.1,
     )
     settings = {"strategies": ["full"], "optimizers": ["sgd"], "lr": None, "chunk": None, "eval_chunk": None}
-    settings |= {"budget": None, "order": None, "seeds": (0,), "device": "cpu", "workload": workload, "held": False}
+    settings |= {
+        "budget": None,
+        "order": None,
+        "seeds": (0,),
+        "device": "cpu",
+        "workload": workload,
+        "held": False,
+    }
     (on,) = prepare(registry, **settings).estimates
     assert on.seconds > 0.1 * on.measurements

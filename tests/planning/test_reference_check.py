@@ -1,4 +1,6 @@
-"""Every arm's first updates are those of a plain loop; an engine that is broken on purpose is found, each time."""
+"""Every arm's first updates are those of a plain loop; an engine that is broken on purpose is found, each
+time.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from tests.helpers.workloads import small_workload
 def asked(registry, workload, strategies="mini:5", optimizers="sgd:momentum=0.9", **question):
     settings = {"lr": 0.05, "chunk": None, "eval_chunk": None, "order": None, "seeds": (0,), "device": "cpu"}
     settings |= {"budget": Budget("epochs", 2), **question}
-    return prepare(registry, workload=workload, strategies=[strategies], optimizers=[optimizers], **settings).reference
+    return prepare(
+        registry, workload=workload, strategies=[strategies], optimizers=[optimizers], **settings
+    ).reference
 
 
 def network():
@@ -214,7 +218,8 @@ def test_what_makes_chunks_another_batch_is_refused_as_batch_norm_is(registry, m
     workload = small_workload(n=24, model=model)
     assert asked(registry, workload, "full").updates == {"full": 3}
     message = (
-        r"arm full: a batch of 24 rows would be computed in chunks of 7, and .* differs.*; give --chunk 24 or more"
+        r"arm full: a batch of 24 rows would be computed in chunks of 7, and .* differs.*; give --chunk 24 "
+        r"or more"
     )
     with pytest.raises(ComparisonError, match=message):
         asked(registry, workload, "full", chunk=7)
@@ -253,14 +258,18 @@ def test_something_outside_the_model_is_found(registry):
     def loss(output, y):
         return (output - y).square().mean() * (1 + 1 / next(calls))
 
-    with pytest.raises(ComparisonError, match=r"is not that of a plain loop|trained twice from the same start"):
+    with pytest.raises(
+        ComparisonError, match=r"is not that of a plain loop|trained twice from the same start"
+    ):
         asked(registry, small_workload(n=24, loss=loss))
 
 
 def test_arms_that_differ_in_rates_alone_share_a_check(registry, monkeypatch):
     checked = []
     whole = _ArmCheck.first_update
-    monkeypatch.setattr(_ArmCheck, "first_update", lambda self: checked.append(self._trial.arm.label) or whole(self))
+    monkeypatch.setattr(
+        _ArmCheck, "first_update", lambda self: checked.append(self._trial.arm.label) or whole(self)
+    )
     found = asked(registry, small_workload(), optimizers="sgd:lr=0.1,sgd:lr=0.01,sgd:momentum=0.9")
     assert checked == ["mini:5@sgd:lr=0.1", "mini:5@sgd:momentum=0.9"]
     assert set(found.updates.values()) == {3}
@@ -273,7 +282,11 @@ def test_the_certificate_says_what_was_checked_and_verify_finds_the_same(tmp_pat
     result = compare("line", "full,mini:2", seeds=2, epochs=2, trainer="loop", out=tmp_path / "run")
     assert result.certificate[0].name == "trained as a plain loop would"
     assert result.certificate[0].detail == "3 updates of full, mini:2"
-    assert result.environment["reference"] == {"updates": {"full": 3, "mini:2": 3}, "remarks": [], "uncut": {}}
+    assert result.environment["reference"] == {
+        "updates": {"full": 3, "mini:2": 3},
+        "remarks": [],
+        "uncut": {},
+    }
     assert [finding.detail for finding in verify(tmp_path / "run") if finding.held is False] == []
 
 
@@ -282,7 +295,9 @@ def test_the_line_of_the_certificate_names_arms_by_their_updates():
     assert detail == "3 updates of mini:32, single, 1 update of full; masks"
 
 
-@pytest.mark.parametrize("optimizer", ["sgd:lr=30", "adam:lr=1", "rmsprop:lr=3", "lbfgs", "sgd:lr=0.1:clip=0.1"])
+@pytest.mark.parametrize(
+    "optimizer", ["sgd:lr=30", "adam:lr=1", "rmsprop:lr=3", "lbfgs", "sgd:lr=0.1:clip=0.1"]
+)
 @pytest.mark.parametrize("chunk", [None, 7])
 def test_honest_arms_are_never_refused(registry, optimizer, chunk):
     model = lambda: nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))  # noqa: E731
@@ -310,10 +325,14 @@ def test_recurrent_layers_whose_weights_stand_in_a_list_too_pass(registry):
     assert asked(registry, small_workload(model=Recurrent), optimizers="adam").updates == {"mini:5": 3}
 
 
-def test_of_a_batch_that_does_not_fit_into_one_pass_the_rows_that_do_are_compared_which_is_said(registry, monkeypatch):
+def test_of_a_batch_that_does_not_fit_into_one_pass_the_rows_that_do_are_compared_which_is_said(
+    registry, monkeypatch
+):
     monkeypatch.setattr("optcompare.planning.first_updates._MOST_BYTES", 480)
     (remark,) = asked(registry, small_workload(n=24), "full", chunk=2).remarks
-    assert remark == "of a batch of full, 8 rows, the most that one pass may take here", "20 bytes a row, three times"
+    assert remark == "of a batch of full, 8 rows, the most that one pass may take here", (
+        "20 bytes a row, three times"
+    )
 
 
 class AttendsInTraining(nn.Module):
@@ -348,7 +367,9 @@ class Lookahead(torch.optim.SGD):
 
 
 def test_what_an_optimizer_counts_outside_its_state_is_named_before_it_matters(registry):
-    assert asked(registry, small_workload(n=24), optimizers=Lookahead).uncut == {"mini:5": ["optimizer.counted"]}
+    assert asked(registry, small_workload(n=24), optimizers=Lookahead).uncut == {
+        "mini:5": ["optimizer.counted"]
+    }
 
 
 def test_a_buffer_that_the_first_forward_pass_makes_is_trained_in_one_go(registry):

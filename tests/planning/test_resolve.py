@@ -1,4 +1,6 @@
-"""Names, specs and objects become arms: labels, learning rates, notes; and a saved comparison becomes live again."""
+"""Names, specs and objects become arms: labels, learning rates, notes; and a saved comparison becomes live
+again.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ LABELS = [
 
 
 @pytest.mark.parametrize(("strategies", "optimizers", "labels"), LABELS)
-def test_labels_show_what_was_used_and_the_optimizer_only_where_it_differs(registry, strategies, optimizers, labels):
+def test_labels_show_what_was_used_and_the_optimizer_only_where_it_differs(
+    registry, strategies, optimizers, labels
+):
     setup, _ = ask(registry, strategies, optimizers)
     assert [each.label for each in setup.comparison.arms] == labels
     assert list(setup.contenders) == labels
@@ -90,7 +94,9 @@ def test_duplicate_arms_are_refused(registry, strategies, optimizers):
 def test_duplicates_are_named_as_they_were_typed(registry):
     with pytest.raises(ComparisonError, match=r"^adam is listed twice; leave one out"):
         ask(registry, "mini", "adam,adam")
-    with pytest.raises(ComparisonError, match=r"^mini and mini:batch_size=2 are the same arm, mini:2; leave one out"):
+    with pytest.raises(
+        ComparisonError, match=r"^mini and mini:batch_size=2 are the same arm, mini:2; leave one out"
+    ):
         ask(registry, "mini,mini:batch_size=2", "sgd")
     with pytest.raises(ComparisonError, match=r"^full@sgd and full@sgd:momentum=0 are the same arm, full"):
         ask(registry, "full", "sgd,sgd:momentum=0")
@@ -119,7 +125,8 @@ def test_learning_rate_is_the_specs_else_the_calls_else_the_workloads_else_the_o
 
 
 @pytest.mark.parametrize(
-    ("build", "name"), [(build_without_lr, "build_without_lr"), (build_with_optional_lr, "build_with_optional_lr")]
+    ("build", "name"),
+    [(build_without_lr, "build_without_lr"), (build_with_optional_lr, "build_with_optional_lr")],
 )
 def test_optimizer_without_any_learning_rate_is_refused(registry, build, name):
     message = rf"optimizer {name} has no default learning rate; give one with --lr or {name}:lr=…"
@@ -131,7 +138,9 @@ def test_optimizer_without_any_learning_rate_is_refused(registry, build, name):
 @pytest.mark.parametrize("place", ["spec", "call"])
 def test_learning_rate_must_be_positive_and_finite(registry, lr, place):
     optimizers, lr_of_call = (f"sgd:lr={lr}", None) if place == "spec" else ("sgd", lr)
-    with pytest.raises(ComparisonError, match=rf"arm full: the learning rate must be positive and finite, got {lr}"):
+    with pytest.raises(
+        ComparisonError, match=rf"arm full: the learning rate must be positive and finite, got {lr}"
+    ):
         ask(registry, "full", optimizers, lr=lr_of_call)
 
 
@@ -160,7 +169,9 @@ def through_json(question: Comparison) -> Comparison:
 
 @pytest.mark.parametrize(("strategies", "optimizers", "labels"), LABELS[:-1])
 def test_comparison_comes_back_from_json(registry, strategies, optimizers, labels):
-    question = ask(registry, strategies, optimizers, budget=Budget("seconds", 1.5), plugins=("x.py",))[0].comparison
+    question = ask(registry, strategies, optimizers, budget=Budget("seconds", 1.5), plugins=("x.py",))[
+        0
+    ].comparison
     assert through_json(question) == question
     assert [each.label for each in through_json(question).arms] == labels
 
@@ -170,7 +181,9 @@ def test_restored_comparison_has_the_same_live_objects(registry):
     again, _ = restore(registry, through_json(setup.comparison))
     assert again.comparison == setup.comparison
     assert again.contenders == setup.contenders
-    assert all(torch.equal(one, two) for one, two in zip(setup.workload.train, again.workload.train, strict=True))
+    assert all(
+        torch.equal(one, two) for one, two in zip(setup.workload.train, again.workload.train, strict=True)
+    )
 
 
 class Own(Strategy):
@@ -189,7 +202,9 @@ class Own(Strategy):
 )
 def test_what_existed_only_as_an_object_cannot_be_restored(registry, question, missing):
     setup, _ = ask(registry, **question)
-    message = f"{missing} existed only as an object in the session that ran it; run it there again with compare()"
+    message = (
+        f"{missing} existed only as an object in the session that ran it; run it there again with compare()"
+    )
     with pytest.raises(ComparisonError, match=re.escape(message)):
         restore(registry, through_json(setup.comparison))
 
@@ -205,11 +220,19 @@ def test_objects_of_registered_things_can_be_restored(registry):
     [
         ({"strategies": "mini:0"}, SpecError, "strategy mini: batch_size must be at least 1, got 0"),
         ({"strategies": [3]}, ComparisonError, "a strategy is a name or a Strategy object, got a int: 3"),
-        ({"optimizers": [3]}, ComparisonError, "an optimizer is a name, an Optimizer class or a build function"),
+        (
+            {"optimizers": [3]},
+            ComparisonError,
+            "an optimizer is a name, an Optimizer class or a build function",
+        ),
         ({"workload": 3}, ComparisonError, "workload must be a name or a Workload, got a int"),
         ({"workload": "quadratic:n=1"}, OptcompareError, "workload quadratic: give n ≥ 2"),
         ({"workload": "gone.py"}, SpecError, "'gone.py': name the function that returns the Workload"),
-        ({"workload": "gone.py:make"}, PluginError, "there is no file gone.py; give the path of a Python file"),
+        (
+            {"workload": "gone.py:make"},
+            PluginError,
+            "there is no file gone.py; give the path of a Python file",
+        ),
     ],
 )
 def test_question_that_cannot_be_resolved_says_why(registry, question, error, message):

@@ -1,4 +1,6 @@
-"""State that a loss, a model, a Dataset or an optimizer keeps in places of every kind: right numbers, or it is said."""
+"""State that a loss, a model, a Dataset or an optimizer keeps in places of every kind: right numbers, or it
+is said.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def test_a_loss_module_that_counts_is_each_trials_own():
 
 
 def test_lanes_leave_a_loss_that_counts_to_the_loop():
-    result = compare(small_workload(n=24, loss=CountingLoss()), **{**QUESTION, "trainer": "lanes", "seeds": 8})
+    result = compare(
+        small_workload(n=24, loss=CountingLoss()), **{**QUESTION, "trainer": "lanes", "seeds": 8}
+    )
     assert set(result.trials["trainer"]) == {"loop"}
     assert any("the loss changes passes while it trains" in note for note in result.notes)
 
@@ -149,7 +153,9 @@ PLACES = [InNestedDicts, InATensorOfAList, InAnArray, InAnObjectOfAnObject]
 @pytest.mark.parametrize("model", PLACES)
 def test_measuring_leaves_what_a_model_keeps_as_it_was(model):
     often, once = (
-        compare(small_workload(n=24, model=model), **QUESTION, measure=measure).trials["final_sha256"].tolist()
+        compare(small_workload(n=24, model=model), **QUESTION, measure=measure)
+        .trials["final_sha256"]
+        .tolist()
         for measure in (4, 0)
     )
     assert often == once
@@ -205,7 +211,9 @@ def test_a_partial_of_cross_entropy_weighs_as_the_module_does():
     assert found[0]["train_loss"].tolist() == found[1]["train_loss"].tolist()
 
 
-@pytest.mark.parametrize(("resumed", "refused"), [(nn.functional.l1_loss, True), (nn.functional.mse_loss, False)])
+@pytest.mark.parametrize(
+    ("resumed", "refused"), [(nn.functional.l1_loss, True), (nn.functional.mse_loss, False)]
+)
 def test_another_loss_does_not_go_on_in_a_run_of_the_first(tmp_path, resumed, refused):
     compare(small_workload(n=24), **QUESTION, out=tmp_path / "run")
     question = {**QUESTION, "epochs": 8, "resume": tmp_path / "run"}
@@ -224,7 +232,9 @@ def test_another_activation_does_not_go_on_either(tmp_path):
 
     compare(small_workload(n=24, model=model(nn.Tanh)), **QUESTION, out=tmp_path / "run")
     with pytest.raises(ComparisonError, match="the code of the workload's model"):
-        compare(small_workload(n=24, model=model(nn.ReLU)), **{**QUESTION, "epochs": 8}, resume=tmp_path / "run")
+        compare(
+            small_workload(n=24, model=model(nn.ReLU)), **{**QUESTION, "epochs": 8}, resume=tmp_path / "run"
+        )
 
 
 def test_what_float32_cannot_hold_is_said():

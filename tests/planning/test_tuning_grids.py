@@ -28,7 +28,9 @@ def test_an_only_tuning_has_the_unshifted_grid_and_the_first_tuning_seeds():
 
 
 def test_a_shift_is_a_number_that_its_names_give():
-    """By NumPy alone: the stream of (8, first seed, repeat, CRC-32 of the label); parts above a half count down."""
+    """By NumPy alone: the stream of (8, first seed, repeat, CRC-32 of the label); parts above a half count
+    down.
+    """
     for seed, repeat, label in ((0, 1, "full"), (0, 2, "full"), (7, 1, "mini:4")):
         words = np.random.SeedSequence([8, seed, repeat, zlib.crc32(label.encode())])
         part = np.random.Generator(np.random.PCG64(words)).random()
@@ -37,7 +39,9 @@ def test_a_shift_is_a_number_that_its_names_give():
 
 
 def test_shifts_are_uniform_over_a_step():
-    """Of 1,000 the mean lies within 4 standard errors, 4·√(1/12/1000) = .037, of 0; each tenth holds about 100."""
+    """Of 1,000 the mean lies within 4 standard errors, 4·√(1/12/1000) = .037, of 0; each tenth holds about
+    100.
+    """
     shifts = np.array([grid_shift(0, repeat, "full") for repeat in range(1, 1001)])
     assert abs(shifts.mean()) < 0.037
     assert ((shifts >= -0.5) & (shifts < 0.5)).all()

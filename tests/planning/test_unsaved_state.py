@@ -1,4 +1,6 @@
-"""What training changes where no checkpoint finds it is named, and such trials begin again instead of going on."""
+"""What training changes where no checkpoint finds it is named, and such trials begin again instead of going
+on.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,14 @@ def test_with_jobs_it_is_trained_in_one_go(monkeypatch, case):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
     changes, optimizer, _ = CASES[case]
     workload = small_workload(n=24, **changes)
-    question = {"strategies": "mini:5", "optimizers": optimizer, "lr": 0.05, "seeds": 3, "trainer": "loop", "epochs": 4}
+    question = {
+        "strategies": "mini:5",
+        "optimizers": optimizer,
+        "lr": 0.05,
+        "seeds": 3,
+        "trainer": "loop",
+        "epochs": 4,
+    }
     question = question if case == "optimizer" else {**question, "lr": None}
     apart, here = (compare(workload, **question, jobs=jobs) for jobs in (2, 1))
     assert apart.trials["final_sha256"].tolist() == here.trials["final_sha256"].tolist()
@@ -113,7 +122,9 @@ def test_what_all_trials_have_in_common_is_said():
 
     result = compare(small_workload(loss=loss), "full", seeds=1, epochs=2, trainer="loop")
     (note,) = result.notes
-    assert "full: training changes global CALLS, which no checkpoint holds and all trials have in common" in note
+    assert (
+        "full: training changes global CALLS, which no checkpoint holds and all trials have in common" in note
+    )
 
 
 def test_ordinary_models_and_optimizers_keep_everything_where_a_checkpoint_finds_it():
@@ -229,4 +240,6 @@ class CountsInADefault(nn.Module):
 
 def test_a_default_argument_that_all_calls_share_is_named_once():
     result = compare(small_workload(model=CountsInADefault), "full", seeds=1, epochs=1, trainer="loop")
-    assert any("changes global CountsInADefault.forward (default 0)[0], which" in note for note in result.notes)
+    assert any(
+        "changes global CountsInADefault.forward (default 0)[0], which" in note for note in result.notes
+    )

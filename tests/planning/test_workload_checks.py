@@ -98,7 +98,8 @@ def table_of(rows, width, **odd):
         (
             (torch.full((2, 6), NAN), torch.zeros(2)),
             (),
-            "the inputs of train hold 12 NaN in 2 of 2 rows, the first in row 0 (column 0: 2, column 1: 2, column 2: 2 "
+            "the inputs of train hold 12 NaN in 2 of 2 rows, the first in row 0 (column 0: 2, column 1: 2, "
+            "column 2: 2 "
             "and 3 more columns)",
         ),
         (
@@ -106,7 +107,11 @@ def table_of(rows, width, **odd):
             ("a", "b", "c"),
             "the targets of train hold 2 NaN in 2 of 5 rows, the first in row 1; replace",
         ),
-        ((torch.zeros(2, 1), torch.full((2, 1), INF)), ("a",), "the targets of train hold 2 infinite values in 2 of 2"),
+        (
+            (torch.zeros(2, 1), torch.full((2, 1), INF)),
+            ("a",),
+            "the targets of train hold 2 infinite values in 2 of 2",
+        ),
         (
             (torch.zeros(2, 3), torch.full((2, 4, 4), NAN), torch.zeros(2)),
             (),
@@ -128,7 +133,9 @@ def test_numbers_that_are_not_finite_are_counted_where_they_stand(data, columns,
 def test_a_row_far_down_is_found(tmp_path):
     x = torch.zeros(200_000, 2)
     x[150_000, 1] = NAN
-    with pytest.raises(WorkloadError, match=r"1 NaN in 1 of 200,000 rows, the first in row 150,000 \(column 1: 1\)"):
+    with pytest.raises(
+        WorkloadError, match=r"1 NaN in 1 of 200,000 rows, the first in row 150,000 \(column 1: 1\)"
+    ):
         refuse_not_finite("workload w", "train", (x, torch.zeros(200_000)))
 
 
@@ -148,7 +155,8 @@ def test_before_training_a_column_is_named_in_train_and_in_valid():
     odd[3, 2] = INF
     for part in ("train", "valid"):
         message = (
-            rf"the inputs of {part} hold 1 infinite value in 1 of 10 rows, the first in row 3 \(column 'price': 1\)"
+            rf"the inputs of {part} hold 1 infinite value in 1 of 10 rows, the first in row 3 \(column "
+            r"'price': 1\)"
         )
         with pytest.raises(WorkloadError, match=message):
             compare(of_columns(**{"train": (x, y), part: (odd, y)}), "full", seeds=1, epochs=1)

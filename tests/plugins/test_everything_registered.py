@@ -33,12 +33,16 @@ OPTIMIZERS = [name for name in REGISTRY.entries("optimizers") if name not in REF
 def test_the_table_holds_what_comes_with_the_package():
     assert {"full", "mini", "single", "replacement", "once", "sequential", "growth"} <= set(STRATEGIES)
     assert {"norm-test", "inner-product", "cabs", "noise-scale", "grab"} <= set(STRATEGIES)
-    assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes", "stdlib-text"} <= set(WORKLOADS)
+    assert {"line", "quadratic", "digits", "digits-cnn", "breast-cancer", "diabetes", "stdlib-text"} <= set(
+        WORKLOADS
+    )
     assert {"csv", "parquet", "images"} == NEEDS_ARGUMENTS
     trainable = {
         name.lower()
         for name, cls in vars(torch.optim).items()
-        if isinstance(cls, type) and issubclass(cls, torch.optim.Optimizer) and cls is not torch.optim.Optimizer
+        if isinstance(cls, type)
+        and issubclass(cls, torch.optim.Optimizer)
+        and cls is not torch.optim.Optimizer
     }
     assert set(OPTIMIZERS) | set(REFUSED) == trainable
     assert REGISTRY.warnings == []
@@ -53,7 +57,9 @@ def test_everything_says_in_its_first_line_what_it_is(kind):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_every_strategy_trains_every_workload(registry, strategy, workload):
-    """Two updates of each arm beside single, from the same weights, with finite losses and a certificate that holds."""
+    """Two updates of each arm beside single, from the same weights, with finite losses and a certificate that
+    holds.
+    """
     arms = list(dict.fromkeys([strategy, "single"]))
     result = compare(workload, arms, seeds=1, updates=2, measure=0)
     assert set(result.trials["status"]) == {"finished"}
@@ -73,7 +79,9 @@ def test_every_workload_recommends_settings_that_train(registry, workload):
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_every_workload_passes_the_shape_check_in_float64(registry, workload):
-    trainer = make_trainer(registry, REGISTRY.find("workloads", workload).factory(), ["full"], dtype="float64")
+    trainer = make_trainer(
+        registry, REGISTRY.find("workloads", workload).factory(), ["full"], dtype="float64"
+    )
     with torch_as_agreed(1):
         check_workload(trainer, 0)
         assert trainer.start(0).model().state_dict().keys() == trainer.start(0).model().state_dict().keys()
@@ -89,18 +97,25 @@ def test_every_strategy_can_be_copied_and_written_down(registry, strategy):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_moves_every_weight(optimizer):
-    """From its own default learning rate, on the CNN: each tensor of weights has changed after three updates."""
+    """From its own default learning rate, on the CNN: each tensor of weights has changed after three
+    updates.
+    """
     strategy = "full" if optimizer == "lbfgs" else "mini:32"
     result = compare("digits-cnn", strategy, f"{optimizer}:lr=0.01", seeds=1, updates=3, measure=0)
     assert result.trials["status"].tolist() == ["finished"], result.trials["reason"].tolist()
-    untrained = make_trainer(REGISTRY, REGISTRY.find("workloads", "digits-cnn").factory(), ["mini"]).start(0).model()
+    untrained = (
+        make_trainer(REGISTRY, REGISTRY.find("workloads", "digits-cnn").factory(), ["mini"]).start(0).model()
+    )
     for before, after in zip(untrained.parameters(), result.model(strategy, 0).parameters(), strict=True):
         assert not torch.equal(before, after)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_has_a_learning_rate_and_typed_parameters(optimizer):
-    known = {parameter.name: parameter for parameter in hyperparameters(REGISTRY.find("optimizers", optimizer).factory)}
+    known = {
+        parameter.name: parameter
+        for parameter in hyperparameters(REGISTRY.find("optimizers", optimizer).factory)
+    }
     assert known["lr"].default > 0
     assert all(parameter.type is not None for parameter in known.values())
 

@@ -21,7 +21,9 @@ def paint(path, pixels):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Ten images of each of two classes, 8×8: the class's colour, and in the first pixel the image's number."""
+    """Ten images of each of two classes, 8×8: the class's colour, and in the first pixel the image's
+    number.
+    """
     for label, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
         for number in range(10):
             pixels = np.full((8, 8, 3), colour)
@@ -115,7 +117,9 @@ def test_mirroring_is_drawn_for_each_image_and_only_in_training(folder):
     assert seen == {True, False}
     assert torch.equal(mirrored.valid[0], plain.valid[0])
     turned = next(
-        image for image in (mirrored.train[1][0] for _ in range(20)) if not torch.equal(image, plain.train[0][1])
+        image
+        for image in (mirrored.train[1][0] for _ in range(20))
+        if not torch.equal(image, plain.train[0][1])
     )
     assert torch.equal(turned.flip(-1), plain.train[0][1])
 

@@ -39,7 +39,9 @@ def test_what_is_not_known_is_one_symbol(monkeypatch, tmp_path):
     assert torch.cat([workload.train[0], workload.valid[0]]).tolist() == [*map(list, expected)]
     (tmp_path / "a.py").unlink()
     (tmp_path / "b.py").unlink()
-    with pytest.raises(WorkloadError, match=r"there are no source files in .*; this Python came without them"):
+    with pytest.raises(
+        WorkloadError, match=r"there are no source files in .*; this Python came without them"
+    ):
         stdlib_text()
 
 
@@ -60,7 +62,9 @@ def test_attention_is_that_of_torch():
     x = torch.randn(3, 5, 8, dtype=torch.float64)
     q, k, v = (part.reshape(3, 5, 2, 4).transpose(1, 2) for part in block.asked(x).chunk(3, -1))
     mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-    assert torch.allclose(block._attention(x), block.given(mixed.transpose(1, 2).reshape(3, 5, 8)), atol=1e-14)
+    assert torch.allclose(
+        block._attention(x), block.given(mixed.transpose(1, 2).reshape(3, 5, 8)), atol=1e-14
+    )
 
 
 def test_scores_that_know_nothing_cost_the_logarithm_of_the_vocabulary():
@@ -74,7 +78,9 @@ def test_scores_that_know_nothing_cost_the_logarithm_of_the_vocabulary():
 
 
 def test_it_learns_and_says_which_text_it_was():
-    result = compare("stdlib-text:characters=4000:context=16:width=16:layers=1", "mini:16@adam", seeds=1, epochs=5)
+    result = compare(
+        "stdlib-text:characters=4000:context=16:width=16:layers=1", "mini:16@adam", seeds=1, epochs=5
+    )
     losses = result.records["valid_loss"]
     assert losses.iloc[-1] < 0.8 * losses.iloc[0]
     assert losses.iloc[0] == pytest.approx(math.log(97), abs=0.5)

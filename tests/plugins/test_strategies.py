@@ -51,7 +51,14 @@ def state_after(registry, workload, strategy, seed=0, cut=None, **budget):
     """The strategy's state at a trial's end."""
     ((unit, amount),) = budget.items()
     trainer = make_trainer(
-        registry, workload, [strategy], dtype="float64", budget=Budget(unit, amount), seeds=(seed,), measure=0, lr=None
+        registry,
+        workload,
+        [strategy],
+        dtype="float64",
+        budget=Budget(unit, amount),
+        seeds=(seed,),
+        measure=0,
+        lr=None,
     )
     _, state = train(trainer, Trial(trainer.setup.comparison.arms[0], seed), cut or (lambda: False))
     assert state["progress"]["status"] == "finished", state["progress"]["reason"]
@@ -59,7 +66,8 @@ def state_after(registry, workload, strategy, seed=0, cut=None, **budget):
 
 
 def test_the_batch_tests_propose_their_closed_forms_on_all_gradients(registry):
-    """g ~ N(μ, I_100), |μ| = .5, θ = .9 (SCIENCE.md: 493.8 and 4.94; noise scale 400; CABS 5 at lr .1, L = 2).
+    """g ~ N(μ, I_100), |μ| = .5, θ = .9 (SCIENCE.md: 493.8 and 4.94; noise scale 400; CABS 5 at lr .1, L =
+    2).
 
     On the N samples themselves |ḡ|² is |μ|² and no noise is in it, so that |G|²̂ = |μ|² - trΣ/N.
     """
@@ -81,9 +89,11 @@ def test_the_batch_tests_propose_their_closed_forms_on_all_gradients(registry):
 
 
 def test_the_norm_test_is_not_biased_by_its_own_batch(registry):
-    """From batches of 32, where noise is 12 times the signal: with |ḡ|² in its denominator the test would ask for
-    trΣ/(θ²(|μ|² + trΣ/B)), and stop at B = (1/θ² - 1)trΣ/|μ|² = 93.8. Here it proposes 504: |G|²̂ of a batch of 500
-    has a standard deviation of 21%, the average of about 20 of them 5%, the mean of five seeds 2%."""
+    """From batches of 32, where noise is 12 times the signal: with |ḡ|² in its denominator the test would ask
+    for trΣ/(θ²(|μ|² + trΣ/B)), and stop at B = (1/θ² - 1)trΣ/|μ|² = 93.8. Here it proposes 504: |G|²̂ of a
+    batch of 500 has a standard deviation of 21%, the average of about 20 of them 5%, the mean of five seeds
+    2%.
+    """
     workload, truth = gaussian(), D / (THETA**2 * (MEAN_NORM**2 - D / N))
     ends = [state_after(registry, workload, "norm-test:32", seed, epochs=3) for seed in range(5)]
     assert np.mean([end["proposed"] for end in ends]) == pytest.approx(truth, rel=0.05)
@@ -100,13 +110,16 @@ def test_the_norm_test_asks_for_all_samples_where_there_is_no_signal(registry):
 def test_the_noise_scale_is_a_ratio_of_means(registry):
     """trΣ/(|μ|² - trΣ/N) = 408.2 over seeds, from batches where a single ratio may have any sign."""
     found = [
-        state_after(registry, gaussian(), "noise-scale:64:decay=0.98", seed, epochs=6)["proposed"] for seed in range(4)
+        state_after(registry, gaussian(), "noise-scale:64:decay=0.98", seed, epochs=6)["proposed"]
+        for seed in range(4)
     ]
     assert np.mean(found) == pytest.approx(D / (MEAN_NORM**2 - D / N), rel=0.08)
 
 
 def test_cabs_follows_the_loss_down_to_small_batches(registry):
-    """lr .1, trΣ = 100, L = 2: 5, from 2 on. trΣ̂ of a batch of 5 has a standard deviation of 7%, of 20 of them 1.6%."""
+    """lr .1, trΣ = 100, L = 2: 5, from 2 on. trΣ̂ of a batch of 5 has a standard deviation of 7%, of 20 of
+    them 1.6%.
+    """
     state = state_after(registry, gaussian(2000), "cabs:2", epochs=1)
     assert state["proposed"] == pytest.approx(5, rel=0.08)
     assert state["size"] == 5
@@ -114,7 +127,9 @@ def test_cabs_follows_the_loss_down_to_small_batches(registry):
 
 @pytest.mark.parametrize("strategy", ADAPTING)
 def test_short_last_batches_are_trained_on_and_prove_nothing(registry, strategy):
-    """33 samples in batches of 32: the last gradient alone would have no variance; another size would change nothing."""
+    """33 samples in batches of 32: the last gradient alone would have no variance; another size would change
+    nothing.
+    """
     once = state_after(registry, gaussian(101), f"{strategy}:100", updates=1)
     both = state_after(registry, gaussian(101), f"{strategy}:100", epochs=1)
     if once["size"] == 100:
@@ -129,8 +144,10 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(strategy):
 
 
 def test_grab_shortens_prefixes_epoch_by_epoch(registry):
-    """Lu et al. 2022: the largest |Σ_{i≤k} (g_i - mean)|, over n = 10⁴ points of U[0,1]^128: 179, 92, 49, 28 over
-    epochs 0 to 3 (another seed 171, 89, 47, 28). Gradients of a linear loss are the points, at any weights."""
+    """Lu et al. 2022: the largest |Σ_{i≤k} (g_i - mean)|, over n = 10⁴ points of U[0,1]^128: 179, 92, 49, 28
+    over epochs 0 to 3 (another seed 171, 89, 47, 28). Gradients of a linear loss are the points, at any
+    weights.
+    """
     x = torch.rand(10_000, 128, generator=torch.Generator().manual_seed(0))
     workload = Workload(
         model=lambda: Weights(128), train=(x, x.clone()), loss=lambda w, x: (w * x).sum(1).mean(), lr=1e-3
@@ -154,7 +171,9 @@ LR, SAMPLES, REPLICAS = 0.5, 8000, 300
 
 
 def noisy_quadratic():
-    """½Σh w² from w = 1 with gradients h w + ξ, ξ of mean 0 and variance h exactly: REPLICAS of it, side by side."""
+    """½Σh w² from w = 1 with gradients h w + ξ, ξ of mean 0 and variance h exactly: REPLICAS of it, side by
+    side.
+    """
     noise = torch.randn(SAMPLES, REPLICAS, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     noise = (noise - noise.mean(0)) / noise.std(0, correction=0) * H.sqrt()
     return Workload(
@@ -166,7 +185,9 @@ def noisy_quadratic():
 
 
 def risk(stages, *, replaced):
-    """The exact expected ½Σh w² after stages of (lr, B) with SAMPLES each; not ``replaced``: each a reshuffled epoch."""
+    """The exact expected ½Σh w² after stages of (lr, B) with SAMPLES each; not ``replaced``: each a
+    reshuffled epoch.
+    """
     mean, variance = np.ones(3), np.zeros(3)
     h = H.numpy()
     for lr, size in stages:
@@ -192,10 +213,15 @@ def risk(stages, *, replaced):
     ],
 )
 def test_growth_does_what_decay_does_in_fewer_updates(strategy, stages, updates, published):
-    """Smith et al. 2018 on a noisy quadratic, h = (1, .1, .01), c = h, lr .5, B = 8, 3×8000 samples. The published number
-    is for fresh noise, as with replacement; growth here reshuffles the same samples, whose noise cancels in part."""
+    """Smith et al. 2018 on a noisy quadratic, h = (1, .1, .01), c = h, lr .5, B = 8, 3×8000 samples.
+
+    The published number is for fresh noise, as with replacement; growth here reshuffles the same samples,
+    whose noise cancels in part.
+    """
     assert risk(stages, replaced=True) == pytest.approx(published, rel=0.02)
-    result = compare(noisy_quadratic(), strategy, seeds=1, epochs=3, measure=0, dtype="float64", trainer="loop")
+    result = compare(
+        noisy_quadratic(), strategy, seeds=1, epochs=3, measure=0, dtype="float64", trainer="loop"
+    )
     assert result.trials["updates"].tolist() == [updates]
     w = result.model(result.trials["arm"][0], 0).w.detach()
     found = 0.5 * (H * w**2).sum(1)
@@ -205,9 +231,10 @@ def test_growth_does_what_decay_does_in_fewer_updates(strategy, stages, updates,
 
 
 def test_replacement_has_the_variance_of_independent_draws():
-    """Mean estimation from 6 points, η = .3, one epoch of batches of one: η²s²Σa² = .866514, with a_k = (1-η)^k;
-    reshuffling has .264518. 720 replicas hold the points in each of their orders, so that a seed leaves nothing to
-    chance but which of its draws coincide."""
+    """Mean estimation from 6 points, η = .3, one epoch of batches of one: η²s²Σa² = .866514, with a_k =
+    (1-η)^k; reshuffling has .264518. 720 replicas hold the points in each of their orders, so that a seed
+    leaves nothing to chance but which of its draws coincide.
+    """
     points = torch.tensor([0.0, 1.0, 3.0, -2.0, 5.0, 0.5], dtype=torch.float64)
     x = torch.stack([points[list(order)] for order in itertools.permutations(range(6))], 1)  # [6, 720]
     workload = Workload(
@@ -220,10 +247,14 @@ def test_replacement_has_the_variance_of_independent_draws():
     expected = 0.09 * np.var(points.numpy()) * (powers**2).sum()
     assert expected == pytest.approx(0.866514, abs=1e-6)
     seeds = 300
-    result = compare(workload, ["replacement:1"], seeds=seeds, epochs=1, measure=0, dtype="float64", trainer="loop")
+    result = compare(
+        workload, ["replacement:1"], seeds=seeds, epochs=1, measure=0, dtype="float64", trainer="loop"
+    )
     weights = torch.stack([result.model("replacement:1", seed).w.detach() for seed in range(seeds)])
     variances = weights.var(1, correction=0)
-    assert variances.mean().item() == pytest.approx(expected, abs=4 * variances.std().item() / math.sqrt(seeds))
+    assert variances.mean().item() == pytest.approx(
+        expected, abs=4 * variances.std().item() / math.sqrt(seeds)
+    )
     assert weights.mean().item() == pytest.approx(points.mean().item() * 0.3 * powers.sum(), rel=1e-12)
 
 
@@ -265,8 +296,10 @@ def test_growth_multiplies_at_its_epochs_up_to_all_samples(registry):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("n", [3, 17])
 def test_every_strategy_ends_in_the_same_bits_wherever_it_is_cut(registry, strategy, n):
-    """Batches of 4: short last ones, and fewer samples than a batch. Cut after each update, or epoch where it adapts;
-    the state goes through a copy, as to another process."""
+    """Batches of 4: short last ones, and fewer samples than a batch.
+
+    Cut after each update, or epoch where it adapts; the state goes through a copy, as to another process.
+    """
     workload = small_workload(n, batch_size=4)
     trainer = make_trainer(registry, workload, [strategy], budget=Budget("epochs", 4), seeds=(0, 1))
     for seed in (0, 1):
@@ -289,16 +322,32 @@ def test_every_strategy_says_whether_it_leaves_the_shared_order(strategy):
     label = result.trials["arm"][0]
     detail = next(check.detail for check in result.certificate if check.name == "identical sample order")
     assert (f"offered to all, and rearranged by {label}" in detail) == own
-    coverage = next(check.detail for check in result.certificate if check.name == "every sample once an epoch")
+    coverage = next(
+        check.detail for check in result.certificate if check.name == "every sample once an epoch"
+    )
     assert (f"but for {label}" in coverage) == (strategy == "replacement")
     texts = [text.get_text() for text in comparison_figure(result.records, result.trials).texts]
     assert (f"{label}*" if own else label) in texts
     assert any("* own order of samples" in text for text in texts) == own
 
 
-@pytest.mark.parametrize("text", ["norm-test:1", "cabs:0", "noise-scale:8:decay=1", "norm-test:8:theta=0", "growth:0",
-                                  "inner-product:8:theta=-1", "growth:8:factor=0.5", "growth:8:at=(-1,2)", "once:0",
-                                  "replacement:0", "sequential:-3", "grab:0"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "norm-test:1",
+        "cabs:0",
+        "noise-scale:8:decay=1",
+        "norm-test:8:theta=0",
+        "growth:0",
+        "inner-product:8:theta=-1",
+        "growth:8:factor=0.5",
+        "growth:8:at=(-1,2)",
+        "once:0",
+        "replacement:0",
+        "sequential:-3",
+        "grab:0",
+    ],
+)
 def test_parameters_that_make_no_sense_are_one_clear_line(text):
     with pytest.raises(SpecError, match=f"strategy {text.partition(':')[0]}: .*(must|lists).*got") as caught:
         compare("line", text, seeds=1, epochs=1)

@@ -1,4 +1,6 @@
-"""CSV files as programs export them: separators, titles, encodings, archives, and what is no CSV file at all."""
+"""CSV files as programs export them: separators, titles, encodings, archives, and what is no CSV file at
+all.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,11 @@ def test_the_cells_say_which_separator_it_is(write, header):
     [
         (["Weg, m;Zeit", *(f"{k},5;{k}" for k in range(30))], "Zeit", ("Weg, m",)),
         (["x, m;z, m;y, m", *(f"{k},5;{3 * k},5;{k},25" for k in range(30))], "y, m", ("x, m", "z, m")),
-        (["id,pair,y", *(f"{k},2;{k % 3},{k}" for k in range(30))], "y", ("id", "pair=2;0", "pair=2;1", "pair=2;2")),
+        (
+            ["id,pair,y", *(f"{k},2;{k % 3},{k}" for k in range(30))],
+            "y",
+            ("id", "pair=2;0", "pair=2;1", "pair=2;2"),
+        ),
         (["a|y", *(f"{k}.5|{k}.25" for k in range(30))], "y", ("a",)),
         ([" a ,\u00a0b\u00a0, y ", *(f"{k}.5,{k % 7},{k}.25" for k in range(30))], " y", ("a", "b")),
     ],
@@ -121,8 +127,10 @@ def test_marks_and_archives_are_read(write, tmp_path, content, mapped):
 def test_another_encoding_is_found_out_and_can_be_given(write):
     path = write(PLAIN.encode("cp1252"))
     assert message(path).endswith(
-        "is no CSV table: it is not in UTF-8: byte 0xe9 in line 2; give encoding=cp1252 (Windows, Western Europe: 'Café'), "
-        "mac_roman (old Macs: 'CafÈ'), cp1250 (Windows, Central Europe: 'Café'), cp1251 (Windows, Cyrillic: 'Cafй')"
+        "is no CSV table: it is not in UTF-8: byte 0xe9 in line 2; give encoding=cp1252 (Windows, Western "
+        "Europe: 'Café'), "
+        "mac_roman (old Macs: 'CafÈ'), cp1250 (Windows, Central Europe: 'Café'), cp1251 (Windows, Cyrillic: "
+        "'Cafй')"
     )
     assert "b=Müller" in table(path, "y", encoding="cp1252").columns
     assert "encoding=latin9x is not known; give one of Python's" in message(path, encoding="latin9x")
@@ -137,7 +145,10 @@ def test_a_byte_far_down_is_found(write):
     ("content", "cause"),
     [
         (zipped(**{"[Content_Types].xml": "", "xl/workbook.xml": ""}), "it is a workbook of Excel (.xlsx)"),
-        (zipped(**{"a.csv": PLAIN, "b.csv": PLAIN}), "it is a zip archive of 2 files (a.csv, b.csv); unpack it"),
+        (
+            zipped(**{"a.csv": PLAIN, "b.csv": PLAIN}),
+            "it is a zip archive of 2 files (a.csv, b.csv); unpack it",
+        ),
         (gzip.compress(PLAIN.encode() * 9)[:-20], "it cannot be unpacked"),
         (PLAIN.encode("utf-16-le"), "it seems to be UTF-16 without its mark; give encoding=utf-16-le"),
         (b"PAR1....", "it is a Parquet file; write parquet:PATH instead of csv:PATH"),
@@ -158,10 +169,16 @@ def test_the_tables_that_come_with_scikit_learn(tmp_path):
         .notes[1]
         .startswith("csv: y = 'virginica' is numeric with the classes 0, 1, 2")
     )
-    assert "line 1 has 5 fields, the lines below have 14; name every column" in message(folder / "wine_data.csv")
-    assert "line 1 has 4 fields, the lines below have 31; name every column" in message(folder / "breast_cancer.csv")
+    assert "line 1 has 5 fields, the lines below have 14; name every column" in message(
+        folder / "wine_data.csv"
+    )
+    assert "line 1 has 4 fields, the lines below have 31; name every column" in message(
+        folder / "breast_cancer.csv"
+    )
     assert "the first line holds numbers, so write a line with the names" in message(folder / "digits.csv.gz")
-    assert "which no comma, semicolon, tab or bar separates" in message(folder / "linnerud_exercise.csv", "Chins")
+    assert "which no comma, semicolon, tab or bar separates" in message(
+        folder / "linnerud_exercise.csv", "Chins"
+    )
     (tmp_path / "chins.csv").write_text((folder / "linnerud_exercise.csv").read_text().replace(" ", "\t"))
     assert table(tmp_path / "chins.csv", "Chins").columns == ("Situps", "Jumps")
 

@@ -60,8 +60,16 @@ def european(value: float) -> str:
         (lambda v: f"{v:,.2f}", ",", "'c' holds numbers such as 1,234.50, read as 1234.50"),
         (lambda v: f"${v:,.2f}", ",", "'c' holds amounts such as $1,234.50, read as 1234.50"),
         (lambda v: f"{european(v)} €", ";", "'c' holds amounts such as 1.234,50 €, read as 1234.50"),
-        (lambda v: f"CHF {v:,.2f}".replace(",", "’"), ",", "'c' holds amounts such as CHF 1’234.50, read as 1234.50"),
-        (lambda v: f"{v:,.2f}".replace(",", "\u202f"), ",", "'c' holds numbers such as 1\u202f234.50, read as 1234.50"),
+        (
+            lambda v: f"CHF {v:,.2f}".replace(",", "’"),
+            ",",
+            "'c' holds amounts such as CHF 1’234.50, read as 1234.50",
+        ),
+        (
+            lambda v: f"{v:,.2f}".replace(",", "\u202f"),
+            ",",
+            "'c' holds numbers such as 1\u202f234.50, read as 1234.50",
+        ),
         (lambda v: f"{v:.2f} kg", ",", "'c' holds numbers with a unit such as 1234.50 kg, read as 1234.50"),
         (lambda v: f"{v:.2f}%", "\t", "'c' holds percentages such as 1234.50%, read as 1234.50"),
         (
@@ -137,15 +145,23 @@ def test_another_column_decides_what_one_leaves_open(write):
         (["{} kg", "{} lb"], "it holds numbers with different units ('10 kg', '11 lb'); convert them to one"),
         (["{} m2", "{} m3"], "it holds numbers with different units ('10 m2', '11 m3'); convert them to one"),
         (["{}%", "{}%", "0.{}"], "it mixes percentages and plain numbers (10%, 0.12); write one of them"),
-        (["1,2{}.5", "1.2{},5"], "it mixes decimal commas and decimal points (1.211,5, 1,210.5); write one of them"),
+        (
+            ["1,2{}.5", "1.2{},5"],
+            "it mixes decimal commas and decimal points (1.211,5, 1,210.5); write one of them",
+        ),
         (["12:{}", "13:{}"], "it holds times such as 12:30, which are not read as numbers"),
-        (["<{}", "{}.5", "{}"], "it holds 20 numbers and limits such as <5 or 10+, which are not read as numbers"),
+        (
+            ["<{}", "{}.5", "{}"],
+            "it holds 20 numbers and limits such as <5 or 10+, which are not read as numbers",
+        ),
         (["{}/13/2021", "13/{}/2021"], "it mixes dates of day/month and of month/day"),
     ],
 )
 def test_a_column_that_mixes_notations_is_left_out_with_the_reason(write, forms, reason):
     cells = [forms[k % len(forms)].format(k % 9 + 1 if "2021" in forms[0] else k + 10) for k in range(30)]
-    with pytest.raises(WorkloadError, match=r"to predict y from: 'c' is (left out: text with|taken)") as refusal:
+    with pytest.raises(
+        WorkloadError, match=r"to predict y from: 'c' is (left out: text with|taken)"
+    ) as refusal:
         table(write(rows(cells)), "y")
     assert reason in str(refusal.value)
 
@@ -165,7 +181,10 @@ def test_what_is_no_number(text):
         ([f"{k + 1}/3/2021" for k in range(30)], "such as 13/3/2021, read as day/month/year"),
         ([f"{k + 1}-Mar-21" for k in range(30)], "such as 1-Mar-21"),
         ([f"March {k + 1}, 2021" for k in range(30)], "such as March 1, 2021"),
-        ([f"3/{k + 1}/2021 12:00 AM" for k in range(30)], "such as 3/13/2021 12:00 AM, read as month/day/year"),
+        (
+            [f"3/{k + 1}/2021 12:00 AM" for k in range(30)],
+            "such as 3/13/2021 12:00 AM, read as month/day/year",
+        ),
     ],
 )
 def test_dates_are_days(write, both_ways, cells, words):
@@ -181,7 +200,8 @@ def test_dates_that_do_not_tell_day_from_month_are_said(write):
     path = write(rows(f"{k % 5 + 1}/{k % 7 + 1}/2021" for k in range(30)))
     (note,) = [note for note in table(path, "y").notes if "such as" in note]
     assert note == (
-        "csv: 'c' holds dates such as 1/1/2021, read as month/day/year; no cell tells the day from the month, so write them "
+        "csv: 'c' holds dates such as 1/1/2021, read as month/day/year; no cell tells the day from the "
+        "month, so write them "
         "as 2024-12-31 if that is wrong"
     )
 
@@ -212,7 +232,9 @@ def test_categories_that_differ_in_case_or_spaces_are_named(write, both_ways):
     assert workload.columns == ("c=Berlin", "c=Rome", "c=berlin")
     assert "csv: spaces at the ends of cells do not count in 'c': 'Berlin ' is 'Berlin'" in workload.notes
     (note,) = [note for note in workload.notes if "differ in case" in note]
-    assert note.startswith("csv: 'c' has categories that differ in case or spaces alone: 'Berlin' and 'berlin'; ")
+    assert note.startswith(
+        "csv: 'c' has categories that differ in case or spaces alone: 'Berlin' and 'berlin'; "
+    )
 
 
 def test_few_decimals_are_numbers_and_no_categories(write, both_ways):
@@ -223,7 +245,9 @@ def test_few_decimals_are_numbers_and_no_categories(write, both_ways):
 @pytest.mark.parametrize("unit", ["k", "M", "Mio"])
 def test_numbers_in_a_multiple_are_not_mixed_with_plain_ones(write, both_ways, unit):
     cells = [f"{k}{unit}" if k % 4 else f"{k}000" for k in range(2, 32)]
-    notes = both_ways(write("c,a,y\n" + "".join(f"{cell},{k},{k}.25\n" for k, cell in enumerate(cells)))).notes
+    notes = both_ways(
+        write("c,a,y\n" + "".join(f"{cell},{k},{k}.25\n" for k, cell in enumerate(cells)))
+    ).notes
     assert any(f"it mixes numbers in {unit} and plain ones" in note for note in notes)
 
 

@@ -34,7 +34,9 @@ def mixed() -> pd.DataFrame:
             "old": random.choice([True, False], ROWS),
             "flag": random.choice([True, False, None], ROWS),
             "code": [f"{code:04d}" for code in random.integers(0, 150, ROWS)],
-            "built": (pd.Timestamp("2000-01-01") + pd.to_timedelta(random.integers(0, 9000, ROWS), "D")).strftime("%F"),
+            "built": (
+                pd.Timestamp("2000-01-01") + pd.to_timedelta(random.integers(0, 9000, ROWS), "D")
+            ).strftime("%F"),
             "empty": None,
             "late": [*["7"] * (ROWS - 9), *["seven"] * 9],
             "odd": [*random.choice(["yes", "no"], 40), *["True"] * (ROWS - 40)],
@@ -124,7 +126,9 @@ def test_a_copy_is_made_once_for_a_file_as_it_is_and_its_settings(files, tmp_pat
     note, count = made()
     assert count == 1
     assert re.fullmatch(
-        r"csv: read from a copy on disk, .*store/t-[0-9a-f]{12} \(.* MB\), made now, for this run and later ones", note
+        r"csv: read from a copy on disk, .*store/t-[0-9a-f]{12} \(.* MB\), made now, for this run and later "
+        r"ones",
+        note,
     )
     assert made(hidden=3) == (note.replace("made now, for this run and later ones", "made before"), 1)
     assert made(valid=0.3)[1] == 2
@@ -163,7 +167,9 @@ def test_results_do_not_depend_on_where_the_rows_lie(files, tmp_path, monkeypatc
     for mapped in ("true", "false"):
         workload = f'parquet:"{files["parquet"]}":y=y:mapped={mapped}'
         ends.append(
-            compare(workload, ["full", "mini"], seeds=1, epochs=1, trainer="loop").trials["final_sha256"].tolist()
+            compare(workload, ["full", "mini"], seeds=1, epochs=1, trainer="loop")
+            .trials["final_sha256"]
+            .tolist()
         )
     assert ends[0] == ends[1]
     assert [path.name for path in Path("runs").iterdir()] == ["tables"]
@@ -196,11 +202,15 @@ def test_a_damaged_copy_is_refused(files, tmp_path, name, harm, message):
 
 def test_a_store_that_cannot_be_is_refused(files, tmp_path):
     (tmp_path / "store").write_text("")
-    with pytest.raises(WorkloadError, match=r"no copy of the table can be kept in .*store: .*; give store=PATH"):
+    with pytest.raises(
+        WorkloadError, match=r"no copy of the table can be kept in .*store: .*; give store=PATH"
+    ):
         tables.csv(files["csv"], "y", mapped=True, store=tmp_path / "store")
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room is taken ahead with posix_fallocate alone")
+@pytest.mark.skipif(
+    not hasattr(os, "posix_fallocate"), reason="room is taken ahead with posix_fallocate alone"
+)
 def test_a_full_disk_is_told_before_anything_is_written(files, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
@@ -214,9 +224,13 @@ def test_a_full_disk_is_told_before_anything_is_written(files, tmp_path, monkeyp
 
 
 def test_a_column_whose_numbers_are_too_large_is_named(tmp_path):
-    frame = pd.DataFrame({"x": np.arange(20.0), "far": np.linspace(-1e300, 1e300, 20), "y": np.arange(20) + 0.5})
+    frame = pd.DataFrame(
+        {"x": np.arange(20.0), "far": np.linspace(-1e300, 1e300, 20), "y": np.arange(20) + 0.5}
+    )
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(WorkloadError, match=r"csv: 'far' holds numbers up to 1e\+300, too large to be standardised"):
+    with pytest.raises(
+        WorkloadError, match=r"csv: 'far' holds numbers up to 1e\+300, too large to be standardised"
+    ):
         tables.csv(tmp_path / "t.csv", "y")
 
 
@@ -254,7 +268,9 @@ def test_what_parquet_alone_can_hold(tmp_path):
     assert torch.allclose(workload.train[0][:, 0], workload.train[1].flatten(), atol=1e-6)
     assert torch.equal(workload.train[0][:, 0], workload.train[0][:, 1])
     assert any(note.startswith("parquet: 'pair' is left out: it holds list<") for note in workload.notes)
-    with pytest.raises(WorkloadError, match="has no plain values in column 'pair'; its columns are when, day, kind"):
+    with pytest.raises(
+        WorkloadError, match="has no plain values in column 'pair'; its columns are when, day, kind"
+    ):
         tables.parquet(tmp_path / "t.parquet", "pair")
 
 

@@ -128,7 +128,10 @@ def test_looking_workloads_up_loads_neither_pandas_nor_scikit_learn():
         "import sys; from optcompare.registry.manager import Registry; Registry.load().entries('workloads'); "
         "print([name for name in ('pandas', 'sklearn') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 MIXED = """size,city,y
@@ -170,7 +173,9 @@ def test_what_the_held_out_rows_hold_changes_nothing_in_training(write):
     rows = [[k, "" if k % 5 == 0 else k * k, "ab"[k % 2], k + 0.5] for k in range(30)]
 
     def made() -> Workload:
-        return table(write("k,square,kind,y\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)), "y")
+        return table(
+            write("k,square,kind,y\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)), "y"
+        )
 
     before = made()
     ranks = torch.cat([before.train[1], before.valid[1]]).flatten().argsort().argsort()
@@ -188,13 +193,19 @@ def test_what_the_held_out_rows_hold_changes_nothing_in_training(write):
 @pytest.mark.parametrize(
     ("values", "note"),
     [
-        ([k + 0.5 for k in range(12)], "numeric with 12 distinct values: regression (task=classification to change)"),
+        (
+            [k + 0.5 for k in range(12)],
+            "numeric with 12 distinct values: regression (task=classification to change)",
+        ),
         (range(12), "numeric with 12 distinct values: regression (task=classification to change)"),
         ([0, 1, 2] * 4, "numeric with 3 distinct values: regression (task=classification to change)"),
         ([0, 1, 2] * 5, "numeric with the classes 0, 1, 2: classification (task=regression to change)"),
         ([0, 1] * 6, "numeric with the classes 0, 1: classification (task=regression to change)"),
         ([0.5, 1.5] * 6, "numeric with the classes 0.5, 1.5: classification (task=regression to change)"),
-        ([True, False] * 6, "true or false with the classes False, True: classification (task=regression to change)"),
+        (
+            [True, False] * 6,
+            "true or false with the classes False, True: classification (task=regression to change)",
+        ),
         (["no", "yes"] * 6, "text with the classes no, yes: classification"),
     ],
 )
@@ -243,7 +254,10 @@ def test_true_and_false_with_gaps_are_classes(write):
 @pytest.mark.parametrize(
     ("cells", "note"),
     [
-        ([f"person {k}" for k in range(8)], "csv: 'c' is left out: text with 8 distinct values in 8 training rows"),
+        (
+            [f"person {k}" for k in range(8)],
+            "csv: 'c' is left out: text with 8 distinct values in 8 training rows",
+        ),
         (["7"] * 8, "csv: 'c' is left out: it has a single value in the training rows"),
         (["same"] * 8, "csv: 'c' is left out: it has a single value in the training rows"),
         ([""] * 8, "csv: 'c' is left out: it has a single value in the training rows"),
@@ -274,7 +288,9 @@ def test_dates_and_booleans_are_numbers(write, cells, steps):
     """Of True, missing and False the median is one half; -1, 0 and 1 have the variance 2/3."""
     workload = table(write("c,y\n" + "".join(f"{cell},{k}.5\n" for k, cell in enumerate(cells))), "y")
     assert workload.train[0].flatten().tolist() == pytest.approx([step / math.sqrt(2 / 3) for step in steps])
-    assert ("csv: 'c' holds dates, taken as a number of days" in workload.notes) == cells[0].startswith("2024")
+    assert ("csv: 'c' holds dates, taken as a number of days" in workload.notes) == cells[0].startswith(
+        "2024"
+    )
 
 
 @pytest.mark.parametrize("odd", ["?", "unknown", "inf"])
@@ -337,7 +353,9 @@ def test_a_share_of_a_table_is_its_test_set_if_that_is_asked_for(write):
 
 def test_without_a_test_set_a_table_is_split_as_with_a_share_of_none(write):
     path = write(column(["a", "b"] * 20))
-    for one, other in zip(table(path, "y").sets.values(), table(path, "y", test=0.0).sets.values(), strict=True):
+    for one, other in zip(
+        table(path, "y").sets.values(), table(path, "y", test=0.0).sets.values(), strict=True
+    ):
         assert all(map(torch.equal, one, other))
 
 
@@ -360,7 +378,9 @@ def test_a_table_too_small_to_hold_rows_out_cannot_be_split_again(write):
 
 
 def test_the_learning_rate_bears_a_single_outlying_sample(write):
-    """An update on one sample changes its error by the factor 1 - 2·lr·(‖x‖² + 1), which must not be below -1."""
+    """An update on one sample changes its error by the factor 1 - 2·lr·(‖x‖² + 1), which must not be below
+    -1.
+    """
     rows = "".join(f"{1000 if k % 50 == 7 else k % 3},{k % 7}.5\n" for k in range(200))
     workload = table(write("x,y\n" + rows), "y", hidden=0)
     largest = float(workload.train[0].square().sum(1).max()) + 1
@@ -394,11 +414,19 @@ def test_a_table_is_compared_by_its_path(tmp_path):
             {"y": "prize"},
             "has no column 'prize' (did you mean 'price'?); its header line holds price, z",
         ),
-        ("a,b,c,d,e,f,g,h\n", {"y": "zz"}, "has no column 'zz'; its header line holds a, b, c, d, e, f and 2 more"),
+        (
+            "a,b,c,d,e,f,g,h\n",
+            {"y": "zz"},
+            "has no column 'zz'; its header line holds a, b, c, d, e, f and 2 more",
+        ),
         ("x,y,y\n1,2,3\n", {}, "has 2 columns 'y'; rename all but one of them"),
         (column([3] * 12), {}, "y = 'y' is 3 in every row; choose a column that varies"),
         (column([""] * 12), {}, "y = 'y' is missing in every row; choose a column that varies"),
-        (column(f"id{k}" for k in range(12)), {}, "y = 'y' has 12 distinct values in 12 rows, too many to be classes"),
+        (
+            column(f"id{k}" for k in range(12)),
+            {},
+            "y = 'y' has 12 distinct values in 12 rows, too many to be classes",
+        ),
         (
             column(range(12)),
             {"task": "classification"},
@@ -413,8 +441,16 @@ def test_a_table_is_compared_by_its_path(tmp_path):
         ),
         (column(range(12)), {"hidden": -1}, "hidden is a number of units, 0 for a linear model; got -1"),
         (column(range(12)), {"valid": 1.0}, "valid is the share of rows held out, between 0 and 1; got 1.0"),
-        (column(range(12)), {"valid": math.nan}, "valid is the share of rows held out, between 0 and 1; got nan"),
-        (column(range(12)), {"valid": 0.99}, "valid=0.99 of 12 rows leaves none to train on; make it smaller"),
+        (
+            column(range(12)),
+            {"valid": math.nan},
+            "valid is the share of rows held out, between 0 and 1; got nan",
+        ),
+        (
+            column(range(12)),
+            {"valid": 0.99},
+            "valid=0.99 of 12 rows leaves none to train on; make it smaller",
+        ),
         (column(range(12)), {"task": "guess"}, "task is one of auto, regression, classification; got guess"),
     ],
 )
@@ -426,7 +462,9 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(write, content, opti
 
 
 def test_missing_cells_and_repeated_names_are_told(write):
-    rows = "".join(f"{'' if k == 3 else k},{'' if k % 2 else 'ab'[k % 4 // 2]},{k % 5},{k * k}.5\n" for k in range(9))
+    rows = "".join(
+        f"{'' if k == 3 else k},{'' if k % 2 else 'ab'[k % 4 // 2]},{k % 5},{k * k}.5\n" for k in range(9)
+    )
     notes = table(write("size,kind,size,y\n" + rows), "y").notes
     assert "csv: 'size' is missing in 1 of 9 training rows, taken as its median there" in notes
     assert "csv: 'kind' is missing in 4 of 9 training rows, taken as a category" in notes
@@ -436,5 +474,7 @@ def test_missing_cells_and_repeated_names_are_told(write):
 def test_a_path_without_a_file_is_refused(tmp_path):
     with pytest.raises(WorkloadError, match=r"nothing\.csv does not exist; give the path of a CSV file"):
         table(str(tmp_path / "nothing.csv"), "y")
-    with pytest.raises(WorkloadError, match=f"{re.escape(str(tmp_path))} is a directory; give the path of a CSV file"):
+    with pytest.raises(
+        WorkloadError, match=f"{re.escape(str(tmp_path))} is a directory; give the path of a CSV file"
+    ):
         table(str(tmp_path), "y")

@@ -61,7 +61,9 @@ def raising(error: BaseException) -> Callable[[], Any]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_name_becomes_the_thing_that_its_plugin_registered(kind):
-    registry = loaded(one=plugin(**{kind: lambda: {"b": dict, "a": list}}), two=plugin(**{kind: lambda: {"c": set}}))
+    registry = loaded(
+        one=plugin(**{kind: lambda: {"b": dict, "a": list}}), two=plugin(**{kind: lambda: {"c": set}})
+    )
     assert list(registry.entries(kind)) == ["a", "b", "c"]
     assert [(e.name, e.factory, e.plugin) for e in (registry.find(kind, n) for n in "bc")] == [
         ("b", dict, "one"),
@@ -140,8 +142,14 @@ def test_one_plugin_name_is_registered_once():
 @pytest.mark.parametrize(
     ("broken", "cause"),
     [
-        (raising(ModuleNotFoundError("No module named 'gone'")), "ModuleNotFoundError: No module named 'gone'"),
-        (raising(SyntaxError("invalid syntax", ("bad.py", 3, 1, ""))), "SyntaxError: invalid syntax (bad.py:3)"),
+        (
+            raising(ModuleNotFoundError("No module named 'gone'")),
+            "ModuleNotFoundError: No module named 'gone'",
+        ),
+        (
+            raising(SyntaxError("invalid syntax", ("bad.py", 3, 1, ""))),
+            "SyntaxError: invalid syntax (bad.py:3)",
+        ),
         (raising(RuntimeError("two\nlines")), "RuntimeError: two lines"),
         (raising(SystemExit(1)), "SystemExit"),
         (lambda: plugin(strategy=lambda: {}), "optcompare_strategy"),
@@ -226,7 +234,11 @@ UNMARKED = r"\(\) is not under @optcompare\.hookimpl, so that it would not be ca
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("", r"it implements no hook, so that it adds nothing; write a function such as optcompare_strategies\(\)"),
+        (
+            "",
+            r"it implements no hook, so that it adds nothing; write a function such as "
+            r"optcompare_strategies\(\)",
+        ),
         ("def strategies():\n    return {}\n", "it implements no hook"),
         (MARK + "@hookimpl\ndef optcompare_stategies():\n    return {}\n", MISSPELT),
         (
@@ -308,12 +320,16 @@ def test_observer_is_told_of_a_run_from_its_start_to_its_result():
     finished = [told for event, told in listener.told if event == "trial_finished"]
     assert [trial for trial, _ in finished] == comparison.trials()
     assert [row for _, row in finished] == result.trials.to_dict("records")
-    assert listener.told.index(("trial_finished", finished[0])) < listener.told.index(("measured", measured[-1]))
+    assert listener.told.index(("trial_finished", finished[0])) < listener.told.index(
+        ("measured", measured[-1])
+    )
 
 
 def test_observer_may_ask_for_some_of_the_arguments():
     told: list[Any] = []
-    registry = loaded(mine=plugin(trial_finished=lambda outcome: told.append(outcome), run_started=lambda: None))
+    registry = loaded(
+        mine=plugin(trial_finished=lambda outcome: told.append(outcome), run_started=lambda: None)
+    )
     assert registry.observes("trial_finished")
     registry.notify("trial_finished", trial=object(), outcome={"status": "failed"})
     registry.notify("run_started", comparison=object())
@@ -339,7 +355,9 @@ def test_observer_that_raises_is_named_once_and_left_out():
     registry.notify("run_finished", result=None)
     assert told == [0, 1, 2]
     (warning,) = registry.warnings
-    assert re.match(r"observer bad is left out from now on: OSError: disk full \(test_manager\.py:\d+\)", warning)
+    assert re.match(
+        r"observer bad is left out from now on: OSError: disk full \(test_manager\.py:\d+\)", warning
+    )
 
 
 def test_hooks_are_functions_under_the_projects_marker():

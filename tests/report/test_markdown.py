@@ -9,11 +9,31 @@ import pytest
 from optcompare.report.markdown import markdown
 
 LIVE = [
-    "[x](http://a.example)", "![x](http://a.example/p.png)", "<http://a.example>", "http://a.example", "www.a.example",
-    "javascript:alert(1)", "[x]: http://a.example", "a@b.example", "mailto:a@b.example", "full@package.Lion",
-    "<a href=x>y</a>", "<script>alert(1)</script>", "&#91;x&#93;", "\\[x]", "*x*", "_x_", "~~x~~", "$x$", "`x`", "@someone",
-    "owner/name#1", "#1", "GH-1", "0123456789abcdef",
-]  # fmt: skip
+    "[x](http://a.example)",
+    "![x](http://a.example/p.png)",
+    "<http://a.example>",
+    "http://a.example",
+    "www.a.example",
+    "javascript:alert(1)",
+    "[x]: http://a.example",
+    "a@b.example",
+    "mailto:a@b.example",
+    "full@package.Lion",
+    "<a href=x>y</a>",
+    "<script>alert(1)</script>",
+    "&#91;x&#93;",
+    "\\[x]",
+    "*x*",
+    "_x_",
+    "~~x~~",
+    "$x$",
+    "`x`",
+    "@someone",
+    "owner/name#1",
+    "#1",
+    "GH-1",
+    "0123456789abcdef",
+]
 
 
 @pytest.mark.parametrize("name", LIVE)

@@ -1,4 +1,6 @@
-"""Figures for papers: width, resolution, fonts, captions beside them, axes of one's own, and the column that is shown."""
+"""Figures for papers: width, resolution, fonts, captions beside them, axes of one's own, and the column that
+is shown.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def digits(tmp_path_factory) -> Path:
 
 
 def fonts(pdf: bytes) -> set[str]:
-    return {name.decode() for name in re.findall(rb"/Subtype\s*/(Type0|Type3|TrueType|CIDFontType2|Type1)\b", pdf)}
+    return {
+        name.decode() for name in re.findall(rb"/Subtype\s*/(Type0|Type3|TrueType|CIDFontType2|Type1)\b", pdf)
+    }
 
 
 @pytest.mark.parametrize("kind", [None, *KINDS])
@@ -102,7 +106,9 @@ def test_a_figure_of_one_panel_is_drawn_on_axes_of_ones_own(digits, kind):
 
 def test_several_panels_do_not_fit_one_ax(digits):
     ax = Figure().add_subplot()
-    with pytest.raises(ComparisonError, match="the figure loss has several panels, and does not fit one ax; give x"):
+    with pytest.raises(
+        ComparisonError, match="the figure loss has several panels, and does not fit one ax; give x"
+    ):
         optcompare.figure("loss", load(digits), ax=ax)
     with pytest.raises(ComparisonError, match="the figure paths has several panels"):
         optcompare.figure("paths", load(digits), ax=ax)
@@ -117,13 +123,18 @@ def test_a_size_out_of_range_is_refused(digits, option, value):
 class TestWhatIsShown:
     def test_validation_and_training_loss_stand_side_by_side(self, digits):
         result = load(digits)
-        assert [ax.get_ylabel() for ax in result.plot().axes if ax.get_ylabel()] == ["validation loss", "training loss"]
+        assert [ax.get_ylabel() for ax in result.plot().axes if ax.get_ylabel()] == [
+            "validation loss",
+            "training loss",
+        ]
         assert len(result.plot().axes) == 6
 
     def test_one_column_alone(self, digits):
         figure = load(digits).plot("valid_accuracy")
         assert [ax.get_ylabel() for ax in figure.axes] == ["validation accuracy", "", ""]
-        assert "validation accuracy" in said(optcompare.figure("final", load(digits), metric="valid_accuracy"))
+        assert "validation accuracy" in said(
+            optcompare.figure("final", load(digits), metric="valid_accuracy")
+        )
 
     def test_final_values_of_a_test_set_are_a_row(self, digits):
         result = load(digits)
@@ -146,7 +157,10 @@ class TestWhatIsShown:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (("--metric", "valid_acuracy"), "no column 'valid_acuracy' is measured (did you mean 'valid_accuracy'?)"),
+            (
+                ("--metric", "valid_acuracy"),
+                "no column 'valid_acuracy' is measured (did you mean 'valid_accuracy'?)",
+            ),
             (("--metric", "seed"), "no column 'seed' is measured"),
             (("--figure", "pairs", "--metric", "valid_loss"), "--metric is for the figures loss and final"),
         ],
@@ -182,9 +196,23 @@ class TestWhatIsShown:
 
     def test_a_run_refuses_an_unknown_column_before_it_trains(self, tmp_path, capsys):
         out = tmp_path / "run"
-        asked = ("--workload", "digits", "--strategies", "full", "--seeds", "1", "--updates", "1", "--out", out)
+        asked = (
+            "--workload",
+            "digits",
+            "--strategies",
+            "full",
+            "--seeds",
+            "1",
+            "--updates",
+            "1",
+            "--out",
+            out,
+        )
         assert run("run", *asked, "--metric", "valid_los") == 2
-        assert "--metric: no column 'valid_los' is measured (did you mean 'valid_loss'?)" in capsys.readouterr().err
+        assert (
+            "--metric: no column 'valid_los' is measured (did you mean 'valid_loss'?)"
+            in capsys.readouterr().err
+        )
         assert not out.exists()
         assert run("run", *asked, "--metric", "valid_accuracy", "--diagnostics", "grad_norm") == 0
         assert (out / "comparison.png").is_file()

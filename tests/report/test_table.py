@@ -72,7 +72,15 @@ def test_table_without_rows_is_its_header():
 
 def summary(**changes: object) -> pd.DataFrame:
     loss = {"": 0.5, "_low": 0.25, "_high": 0.75, "_median": 0.4}
-    row = {"arm": "full", "strategy": "full", "optimizer": "sgd", "lr": 0.1, "seeds": 3, "diverged": 0, "failed": 0}
+    row = {
+        "arm": "full",
+        "strategy": "full",
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "seeds": 3,
+        "diverged": 0,
+        "failed": 0,
+    }
     row |= {"interrupted": 0, "updates": 1200.0, "samples": 7200.4, "train_seconds": 0.8}
     row |= {f"final_train_loss{end}": value for end, value in loss.items()}
     return pd.DataFrame([row | changes])
@@ -131,7 +139,10 @@ def test_what_is_not_known_is_a_dash():
 
 
 def test_certificate_says_what_held_and_what_did_not():
-    checks = [Check("equal budgets", True, "3 epochs"), Check("identical sample order", False, "differs for seed 1")]
+    checks = [
+        Check("equal budgets", True, "3 epochs"),
+        Check("identical sample order", False, "differs for seed 1"),
+    ]
     assert certificate_lines(checks) == [
         "✓ equal budgets: 3 epochs",
         "✗ identical sample order: differs for seed 1",
@@ -141,7 +152,9 @@ def test_certificate_says_what_held_and_what_did_not():
 def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_has_no_interval():
     made = [trial("full", seed, [9, 1], samples=[0, 100 + seed]) for seed in range(4)]
     made += [trial("mini", seed, [9, 1 if seed else 5], samples=[0, 50 + seed]) for seed in range(4)]
-    header, (row,) = pair_cells(pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss")
+    header, (row,) = pair_cells(
+        pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss"
+    )
     cells = dict(zip(header, row, strict=False))
     assert cells["samples to the goal, ratio (95%)"] == "0.51 among the 3 seeds on which both did"
     assert (cells["fewer"], cells["more"]) == ("3", "1")
@@ -150,7 +163,9 @@ def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_ha
 def test_a_seed_that_starts_at_the_goal_is_left_out_of_the_ratio_and_not_called_a_miss():
     made = [trial("full", seed, [9 if seed else 1, 1], samples=[0, 100]) for seed in range(4)]
     made += [trial("mini", seed, [9 if seed else 1, 1], samples=[0, 50]) for seed in range(4)]
-    header, (row,) = pair_cells(pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss")
+    header, (row,) = pair_cells(
+        pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss"
+    )
     cells = dict(zip(header, row, strict=False))
     assert cells["samples to the goal, ratio (95%)"] == "0.5 among the 3 seeds that do not start at it"
 
@@ -171,14 +186,28 @@ def test_the_short_row_has_what_the_verdict_speaks_of_and_no_zeros():
 
 
 def test_the_short_row_says_what_went_wrong():
-    """Of 5 trials one diverged, which is a miss as well, one failed, one was interrupted, and 2 reached the goal."""
+    """Of 5 trials one diverged, which is a miss as well, one failed, one was interrupted, and 2 reached the
+    goal.
+    """
     row = short(seeds=5, diverged=1, failed=1, interrupted=1, goal_reached=2)
     assert list(row) == [
-        "arm", "final train loss", "reached goal", "updates", "train time", "diverged", "failed", "interrupted", "missed",
-    ]  # fmt: skip
+        "arm",
+        "final train loss",
+        "reached goal",
+        "updates",
+        "train time",
+        "diverged",
+        "failed",
+        "interrupted",
+        "missed",
+    ]
     assert [row[name] for name in ("reached goal", "diverged", "failed", "interrupted", "missed")] == [
-        "2 of 5", "1", "1", "1", "2",
-    ]  # fmt: skip
+        "2 of 5",
+        "1",
+        "1",
+        "1",
+        "2",
+    ]
     assert "missed" not in short(seeds=5, goal_reached=5)
     assert short(seeds=5, goal_reached=5)["reached goal"] == "5 of 5"
 
@@ -186,11 +215,21 @@ def test_the_short_row_says_what_went_wrong():
 def test_columns_that_are_empty_or_zero_for_all_arms_are_left_out_of_the_short_summary():
     table = pd.concat([summary(), summary(arm="mini", diverged=2)])
     assert [*short_summary(table, ["train_loss"])] == [
-        "arm", "final_train_loss", "final_train_loss_low", "final_train_loss_high", "updates", "train_seconds", "diverged",
-    ]  # fmt: skip
+        "arm",
+        "final_train_loss",
+        "final_train_loss_low",
+        "final_train_loss_high",
+        "updates",
+        "train_seconds",
+        "diverged",
+    ]
     ends = {f"final_train_loss{end}": NAN for end in ("", "_low", "_high")}
     lost = summary(**ends, final_train_loss_median=INF, diverged=2)
     assert [*short_summary(lost, ["train_loss"])] == [
-        "arm", "final_train_loss_median", "updates", "train_seconds", "diverged",
-    ]  # fmt: skip
+        "arm",
+        "final_train_loss_median",
+        "updates",
+        "train_seconds",
+        "diverged",
+    ]
     assert short_summary(lost, ["train_loss"])["final_train_loss_median"].tolist() == [INF]

@@ -17,9 +17,20 @@ from tests.helpers.hostile_names import strategy
 from tests.helpers.workloads import small_workload
 
 FORMULAS = [
-    "=1+1", "=cmd|'/C calc'!A0", "+1+1", "-1+1", "@SUM(1)", "\t=1", "\r=1", "\n=1", " =1", "＝1+1", "＠x",
-    '=HYPERLINK("http://a.example","b")', "--x",
-]  # fmt: skip
+    "=1+1",
+    "=cmd|'/C calc'!A0",
+    "+1+1",
+    "-1+1",
+    "@SUM(1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1+1",
+    "＠x",
+    '=HYPERLINK("http://a.example","b")',
+    "--x",
+]
 
 
 def cells(text: str) -> list[list[str]]:
@@ -41,7 +52,9 @@ def test_no_cell_begins_with_a_formula_where_another_separator_is_used(separator
 
 
 def test_numbers_and_other_names_are_as_they_were():
-    table = pd.DataFrame({"arm": ["mini:32@adam:lr=0.1", "-0.5", None], "loss": [-1.5, float("nan"), float("-inf")]})
+    table = pd.DataFrame(
+        {"arm": ["mini:32@adam:lr=0.1", "-0.5", None], "loss": [-1.5, float("nan"), float("-inf")]}
+    )
     assert csv_text(table) == table.to_csv(index=False, lineterminator="\n")
 
 

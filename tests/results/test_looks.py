@@ -81,9 +81,9 @@ def test_looks_that_were_deleted_or_changed_stop_a_resume(tmp_path, change):
         compare(**ASKED, seeds=8, resume=run)
     if not (run / LOOKS).exists():
         result = compare(**ASKED, seeds=8, resume=run, force=True)
-        assert look_sentence(result).startswith("Earlier looks were not recorded") or "Not all looks" in look_sentence(
-            result
-        )
+        assert look_sentence(result).startswith(
+            "Earlier looks were not recorded"
+        ) or "Not all looks" in look_sentence(result)
         assert "resumed although looks.jsonl was deleted" in result.notes
 
 
@@ -93,7 +93,9 @@ def test_looks_that_were_added_to_the_file_are_no_damage(tmp_path):
     load_all([tmp_path])
     assert all(check.held is not False for check in verify(tmp_path / "0", trials=0))
     assert look_sentence(load(tmp_path / "0")).startswith("Look 1 at these trials")
-    assert look_sentence(compare(**ASKED, seeds=13, resume=tmp_path / "0")).startswith("Look 3 at these trials")
+    assert look_sentence(compare(**ASKED, seeds=13, resume=tmp_path / "0")).startswith(
+        "Look 3 at these trials"
+    )
 
 
 def test_every_merge_of_small_runs_is_a_look_that_is_remembered(tmp_path):
@@ -101,7 +103,8 @@ def test_every_merge_of_small_runs_is_a_look_that_is_remembered(tmp_path):
         compare(**ASKED, seeds=1, first_seed=first, out=tmp_path / str(first))
     numbers = [look_sentence(load_all([tmp_path / str(i) for i in range(n)])[0]) for n in (6, 7, 8, 6)]
     assert [sentence.split(" ")[1] for sentence in numbers] == ["1", "2", "2", "1"]
-    """With 7 seeds, 2/2⁷ = .016 lies above the level of a second look, .0091: that one could claim nothing."""
+    """With 7 seeds, 2/2⁷ = .016 lies above the level of a second look, .0091: that one could claim nothing.
+    """
 
 
 def test_runs_of_one_arm_each_are_first_compared_where_they_are_merged(tmp_path):
@@ -167,7 +170,9 @@ def test_one_arm_is_compared_with_nothing_and_needs_no_look(tmp_path):
 
 
 def test_margin_is_part_of_the_question_and_of_the_claims(tmp_path):
-    result = compare(small_workload(), ["full", "mini:5"], seeds=7, epochs=2, margin=5.0, out=tmp_path / "run")
+    result = compare(
+        small_workload(), ["full", "mini:5"], seeds=7, epochs=2, margin=5.0, out=tmp_path / "run"
+    )
     assert load(tmp_path / "run").comparison.margin == 5.0
     claims = {claim["measure"]: claim["claims"] for claim in result.claims()}
     assert claims["final train_loss within 5"] == "equal"

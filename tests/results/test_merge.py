@@ -60,7 +60,9 @@ def test_runs_that_started_from_other_weights_are_refused(tmp_path):
 
 def test_an_order_of_samples_that_differs_is_refused(tmp_path):
     compare("line", "full", seeds=1, epochs=3, out=tmp_path / "a", order=lambda seed, epoch, n: range(n))
-    compare("line", "mini", seeds=1, epochs=3, out=tmp_path / "b", order=lambda seed, epoch, n: range(n)[::-1])
+    compare(
+        "line", "mini", seeds=1, epochs=3, out=tmp_path / "b", order=lambda seed, epoch, n: range(n)[::-1]
+    )
     with pytest.raises(ComparisonError, match="seed 0 has another order of samples"):
         load_all([tmp_path / "a", tmp_path / "b"])
 
@@ -108,7 +110,9 @@ def test_a_label_that_means_two_arms_is_refused(tmp_path):
     settings = {"seeds": 1, "epochs": 3, "device": "cpu"}
     compare("line", "full", lr=0.01, out=tmp_path / "a", **settings)
     compare("line", "full", lr=0.02, out=tmp_path / "b", **settings)
-    with pytest.raises(ComparisonError, match="did not ask the same question: the arm full has other settings"):
+    with pytest.raises(
+        ComparisonError, match="did not ask the same question: the arm full has other settings"
+    ):
         load_all([tmp_path / "a", tmp_path / "b"])
     compare("line", "full@adam,full@sgd", out=tmp_path / "c", **settings)
     other = tmp_path / "d"

@@ -13,7 +13,19 @@ from optcompare.cli.main import main
 from optcompare.storage import journal
 from tests.helpers.commands import run
 
-ASKED = ("run", "--strategies", "full,mini:2", "--seeds", "3", "--epochs", "2", "--device", "cpu", "--trainer", "loop")
+ASKED = (
+    "run",
+    "--strategies",
+    "full,mini:2",
+    "--seeds",
+    "3",
+    "--epochs",
+    "2",
+    "--device",
+    "cpu",
+    "--trainer",
+    "loop",
+)
 CALLS = ("fsync", "replace", "unlink")
 
 
@@ -98,6 +110,8 @@ def test_a_crash_at_any_call_that_changes_the_disk_loses_nothing(tmp_path, whole
 
 
 def test_the_calls_are_those_of_all_files(whole):
-    """Six trials with two tables and a state each, a checkpoint each, and whole tables, summary, plot and question."""
+    """Six trials with two tables and a state each, a checkpoint each, and whole tables, summary, plot and
+    question.
+    """
     assert whole[1] > 3 * (6 * 3 + 5)
     assert compare("line", "full", seeds=1, epochs=1, device="cpu").status == "finished"

@@ -1,10 +1,10 @@
 """Run directories of earlier versions: they load, draw, go on and verify as if this version had made them.
 
-``earlier_runs/0.1.0`` was made by version 0.1.0. All its numbers are fractions of two that float64 holds exactly, so that
-every machine gives the same bits::
+``earlier_runs/0.1.0`` was made by version 0.1.0. All its numbers are fractions of two that float64 holds
+exactly, so that every machine gives the same bits::
 
-    optcompare run --workload "quadratic:h=(1.0,1.0):n=2" --strategies full,single --lr 0.5 --seeds 3 --epochs 10 \
-        --dtype float64 --trainer loop --out plain
+    optcompare run --workload "quadratic:h=(1.0,1.0):n=2" --strategies full,single --lr 0.5 --seeds 3 \
+        --epochs 10 --dtype float64 --trainer loop --out plain
     optcompare run --workload "quadratic:h=(1.0,1.0):n=2" --strategies full,single --seeds 2 --epochs 10 \
         --dtype float64 --trainer loop --tune 3 --tune-range 0.125,0.5 --goal train_loss=1.1 --out tuned
 """
@@ -25,15 +25,27 @@ from optcompare.training.device import describe
 from optcompare.training.loop import planned_epoch
 from optcompare.verification.verify import verify
 
-RUNS = sorted(run for version in (Path(__file__).parent / "earlier_runs").iterdir() for run in version.iterdir())
+RUNS = sorted(
+    run for version in (Path(__file__).parent / "earlier_runs").iterdir() for run in version.iterdir()
+)
 QUESTION = {"epochs": 10, "dtype": "float64", "trainer": "loop"}
 OTHER_SOURCES = "the run was begun with optcompare 0.1.0"
-EXACT = ["arm", "lr", "seed", "status", "weights_sha256", "order_sha256", "batches_sha256", "final_sha256", "updates"]
+EXACT = [
+    "arm",
+    "lr",
+    "seed",
+    "status",
+    "weights_sha256",
+    "order_sha256",
+    "batches_sha256",
+    "final_sha256",
+    "updates",
+]
 
 
 @pytest.fixture(params=RUNS, ids=lambda run: f"{run.parent.name}-{run.name}")
 def earlier(request, tmp_path):
-    """A copy of a run directory, as if it had been made on this machine: what is compared is optcompare alone."""
+    """A copy of a run directory, as if made on this machine, so that optcompare alone differs."""
     directory = Path(shutil.copytree(request.param, tmp_path / "run"))
     about = json.loads((directory / "comparison.json").read_text("utf-8"))
     here = {"torch": torch.__version__, "numpy": np.__version__, "device": describe(torch.device("cpu"))}
@@ -88,16 +100,22 @@ def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(ear
         "the verdict of the earlier version was a look"
     )
     tuned = (
-        {} if before.comparison.tuning is None else {"tune": 3, "tune_range": (0.125, 0.5), "goal": "train_loss=1.1"}
+        {}
+        if before.comparison.tuning is None
+        else {"tune": 3, "tune_range": (0.125, 0.5), "goal": "train_loss=1.1"}
     )
     rates = {} if tuned else {"lr": 0.5}
-    whole = compare("quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=seeds, **QUESTION, **tuned, **rates)
+    whole = compare(
+        "quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=seeds, **QUESTION, **tuned, **rates
+    )
     assert result.trials[EXACT].equals(whole.trials[EXACT])
     assert result.records["train_loss"].equals(whole.records["train_loss"])
     assert [note.startswith(OTHER_SOURCES) for note in result.notes].count(True) == 1
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--resume", str(earlier), "--seeds", str(seeds + 1), "--quiet"])
-    assert [note.startswith(OTHER_SOURCES) for note in load(earlier).notes].count(True) == 1, "it is said once"
+    assert [note.startswith(OTHER_SOURCES) for note in load(earlier).notes].count(True) == 1, (
+        "it is said once"
+    )
 
 
 def test_before_it_goes_on_a_trial_of_each_arm_is_trained_again(earlier, monkeypatch, capsys):
@@ -119,7 +137,8 @@ def test_before_it_goes_on_a_trial_of_each_arm_is_trained_again(earlier, monkeyp
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--resume", str(earlier), "--seeds", seeds, "--quiet"])
     assert any(
-        "one trial of each of 2 arms, trained again, ends in the same bits" in note for note in load(earlier).notes
+        "one trial of each of 2 arms, trained again, ends in the same bits" in note
+        for note in load(earlier).notes
     )
 
 
@@ -135,7 +154,9 @@ def test_sources_that_are_not_known_are_refused(earlier, name, change, capsys):
     about = json.loads(path.read_text("utf-8"))
     environment = about["environment"]
     unknown = "0" * 64
-    environment[name] = unknown if name != "plugins" else [{**one, "sha256": unknown} for one in environment["plugins"]]
+    environment[name] = (
+        unknown if name != "plugins" else [{**one, "sha256": unknown} for one in environment["plugins"]]
+    )
     path.write_text(json.dumps(about), "utf-8")
     assert [f.detail for f in verify(earlier, trials=0) if f.held is False and change in f.detail]
     with pytest.raises(SystemExit, match="2"):
@@ -148,5 +169,7 @@ def test_sources_that_are_not_known_are_refused(earlier, name, change, capsys):
 def test_it_goes_on_with_more_epochs_from_its_kept_states(earlier):
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--resume", str(earlier), "--epochs", "15", "--quiet"])
-    whole = compare("quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=3, lr=0.5, **QUESTION | {"epochs": 15})
+    whole = compare(
+        "quadratic:h=(1.0,1.0):n=2", ["full", "single"], seeds=3, lr=0.5, **QUESTION | {"epochs": 15}
+    )
     assert load(earlier).trials[EXACT].equals(whole.trials[EXACT])

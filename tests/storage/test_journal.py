@@ -27,11 +27,25 @@ SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 def test_a_killed_run_holds_every_trial_that_was_reported(tmp_path, trainer):
     (tmp_path / "loud.py").write_text(LOUD)
     seeds = {"loop": "5000", "lanes": "600"}[trainer]
-    command = [SCRIPT, "run", "--plugin", "loud.py", "--strategies", "full,mini", "--seeds", seeds, "--epochs", "40"]
+    command = [
+        SCRIPT,
+        "run",
+        "--plugin",
+        "loud.py",
+        "--strategies",
+        "full,mini",
+        "--seeds",
+        seeds,
+        "--epochs",
+        "40",
+    ]
     with subprocess.Popen(
-        [*command, "--trainer", trainer, "--out", "here"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*command, "--trainer", trainer, "--out", "here"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         told = []
         for line in process.stdout:
@@ -39,7 +53,11 @@ def test_a_killed_run_holds_every_trial_that_was_reported(tmp_path, trainer):
             if len(told) == 30:
                 process.send_signal(signal.SIGKILL)
                 break
-        told += [tuple(line.split()[1:]) for line in process.stdout if line.startswith("ended") and line.endswith("\n")]
+        told += [
+            tuple(line.split()[1:])
+            for line in process.stdout
+            if line.startswith("ended") and line.endswith("\n")
+        ]
     result = load(tmp_path / "here")
     assert result.status == "interrupted"
     assert "did not come to its end" in result.notes[-1]
@@ -61,7 +79,9 @@ def row(seed: int, **values: float) -> dict[str, object]:
 
 def test_nobody_is_told_of_a_trial_before_it_is_on_disk(tmp_path):
     seen = []
-    journal = Journal(tmp_path, lambda trial, outcome: seen.append((trial.seed, len(read_run(tmp_path, [], [])[1]))))
+    journal = Journal(
+        tmp_path, lambda trial, outcome: seen.append((trial.seed, len(read_run(tmp_path, [], [])[1])))
+    )
     journal.add(trial(0), row(0), [row(0, mark=0), row(0, mark=8)])
     assert seen == []
     journal.add(trial(1), row(1), [row(1, mark=0)])
@@ -102,7 +122,9 @@ def test_records_that_were_cut_off_from_their_trial_are_left_out(tmp_path):
         ("000001-states", "no later state is kept, from which trials could go on"),
     ],
 )
-def test_a_run_goes_on_without_checkpoints_and_states_that_cannot_be_written(tmp_path, monkeypatch, first, said):
+def test_a_run_goes_on_without_checkpoints_and_states_that_cannot_be_written(
+    tmp_path, monkeypatch, first, said
+):
     def full(path: Path, values: object) -> None:
         raise RunDirectoryError(f"cannot write {path.name}: No space left on device")
 
@@ -139,8 +161,12 @@ def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on_with_what_is_ke
     monkeypatch.setattr(journal_module, "_FLUSH_SECONDS", 0.0)
     settings = {"seeds": 3, "epochs": 1, "device": "cpu", "trainer": "loop"}
     gone = Gone(tmp_path / "run")
-    kept = r"trials that ended before are kept; once it can be written, optcompare run --resume .*run goes on$"
-    with pytest.raises(RunDirectoryError, match=r"^cannot write .*records\.parquet: Cannot save file into .*; " + kept):
+    kept = (
+        r"trials that ended before are kept; once it can be written, optcompare run --resume .*run goes on$"
+    )
+    with pytest.raises(
+        RunDirectoryError, match=r"^cannot write .*records\.parquet: Cannot save file into .*; " + kept
+    ):
         compare("line", "full", out=tmp_path / "run", observer=gone, **settings)
     gone.away.rename(gone.parts)
     assert load(tmp_path / "run").trials["seed"].tolist() == [0]

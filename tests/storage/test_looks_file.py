@@ -6,10 +6,20 @@ import pytest
 
 from optcompare.analysis.looks import Claim, Contrast, PastLook
 from optcompare.errors import RunDirectoryError
-from optcompare.storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, looks_so_far, read_looks
+from optcompare.storage.looks_file import (
+    LOOKS,
+    add_look,
+    add_unrecorded,
+    looks_changed,
+    looks_so_far,
+    read_looks,
+)
 
 FINAL = Contrast("mini", "full", "final train_loss")
-FIRST, SECOND = PastLook("a", 6, (FINAL,), (Claim(FINAL, "lower"),)), PastLook("b", 8, (FINAL,), counted=False)
+FIRST, SECOND = (
+    PastLook("a", 6, (FINAL,), (Claim(FINAL, "lower"),)),
+    PastLook("b", 8, (FINAL,), counted=False),
+)
 
 
 def test_looks_are_read_in_the_order_in_which_they_were_added(tmp_path):
@@ -36,7 +46,8 @@ def test_a_line_that_a_crash_cut_off_is_no_look_and_makes_room_for_the_next(tmp_
 
 
 @pytest.mark.parametrize(
-    "line", ["{}", "[1]", "not json", '{"trials": "a", "seeds": 1, "counted": true, "shown": [[1]], "claims": []}']
+    "line",
+    ["{}", "[1]", "not json", '{"trials": "a", "seeds": 1, "counted": true, "shown": [[1]], "claims": []}'],
 )
 def test_a_damaged_line_is_refused(tmp_path, line):
     (tmp_path / LOOKS).write_text(line + "\n")

@@ -1,4 +1,6 @@
-"""Looks at merged runs are counted for the user, wherever run directories and reports lie, and change no run directory."""
+"""Looks at merged runs are counted for the user, wherever run directories and reports lie, and change no run
+directory.
+"""
 
 from __future__ import annotations
 

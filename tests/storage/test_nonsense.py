@@ -27,7 +27,9 @@ DEEP = "[" * 200_000 + "]" * 200_000
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compare("line", "full,mini", seeds=2, epochs=2, device="cpu").save(tmp_path_factory.mktemp("runs") / "run")
+    return compare("line", "full,mini", seeds=2, epochs=2, device="cpu").save(
+        tmp_path_factory.mktemp("runs") / "run"
+    )
 
 
 @pytest.fixture
@@ -55,7 +57,9 @@ ABOUT = {
     "notes[0] must be a text, got 1": lambda values: values.update(notes=[1]),
     "environment must be an object, got a list": lambda values: values.update(environment=[1]),
     "status must be one of running, finished, interrupted, got 3": lambda values: values.update(status=3),
-    "environment.plugins[0] lacks source": lambda values: values["environment"].update(plugins=[{"sha256": ""}]),
+    "environment.plugins[0] lacks source": lambda values: values["environment"].update(
+        plugins=[{"sha256": ""}]
+    ),
     "environment.traits.norm must be a text": lambda values: values["environment"]["traits"].update(norm=1),
     "files must be an object, got a list": lambda values: values.update(files=[]),
     "claims[0].p must be a number, got 'x'": lambda values: values["claims"][0].update(p="x"),
@@ -68,7 +72,9 @@ COMPARISON = {
     "it holds a text with a NUL character": lambda one: one["workload"].update(label="a\0b"),
     "it holds a whole number of more than 64 bits": lambda one: one.update(threads=10**30),
     "colour is not known to this version": lambda one: one.update(colour="red"),
-    "nested more than 24 deep": lambda one: one["arms"][0]["hyperparameters"].update(x=json.loads("[" * 40 + "]" * 40)),
+    "nested more than 24 deep": lambda one: one["arms"][0]["hyperparameters"].update(
+        x=json.loads("[" * 40 + "]" * 40)
+    ),
 }
 
 
@@ -78,7 +84,9 @@ def test_a_value_that_is_none_is_named_by_its_place(run, capsys, way, said):
     edit(run, ABOUT[said])
     assert command(*ways(run)[way]) == 2
     assert said in capsys.readouterr().err
-    with pytest.raises(RunDirectoryError, match=r"comparison\.json is damaged: .*; put back what the run wrote"):
+    with pytest.raises(
+        RunDirectoryError, match=r"comparison\.json is damaged: .*; put back what the run wrote"
+    ):
         load(run)
 
 
@@ -129,17 +137,29 @@ def without(name: str, column: str) -> Callable[[Path], None]:
 TABLES: dict[str, Callable[[Path], None]] = {
     "trials.parquet is damaged: its column seed holds": changed("trials.parquet", seed="x"),
     "records.parquet is damaged: its column train_loss holds": changed("records.parquet", train_loss="x"),
-    "records.parquet is damaged: its column arm lacks a value in 1 rows": one_value("records.parquet", "arm", None),
-    "trials.parquet is damaged: its column seed holds double values": changed("trials.parquet", seed=float("inf")),
-    "trials.parquet is damaged: its column seed holds numbers from -1": one_value("trials.parquet", "seed", -1),
-    "trials.parquet is damaged: its column lr holds numbers that are not positive": changed("trials.parquet", lr=np.inf),
+    "records.parquet is damaged: its column arm lacks a value in 1 rows": one_value(
+        "records.parquet", "arm", None
+    ),
+    "trials.parquet is damaged: its column seed holds double values": changed(
+        "trials.parquet", seed=float("inf")
+    ),
+    "trials.parquet is damaged: its column seed holds numbers from -1": one_value(
+        "trials.parquet", "seed", -1
+    ),
+    "trials.parquet is damaged: its column lr holds numbers that are not positive": changed(
+        "trials.parquet", lr=np.inf
+    ),
     "trials.parquet is damaged: its column status holds 'won'": one_value("trials.parquet", "status", "won"),
-    "records.parquet is damaged: it has rows of the arm 'other'": one_value("records.parquet", "arm", "other"),
+    "records.parquet is damaged: it has rows of the arm 'other'": one_value(
+        "records.parquet", "arm", "other"
+    ),
     "records.parquet is damaged: its column more holds": changed("records.parquet", more="x"),
     "records.parquet is damaged: it has no column mark": without("records.parquet", "mark"),
     "trials.parquet is damaged: it has no column updates": without("trials.parquet", "updates"),
-    "trials.parquet is damaged: its column reason holds a text with a NUL": one_value("trials.parquet", "reason", "a\0b"),
-}  # fmt: skip
+    "trials.parquet is damaged: its column reason holds a text with a NUL": one_value(
+        "trials.parquet", "reason", "a\0b"
+    ),
+}
 
 
 @pytest.mark.parametrize("said", TABLES)
@@ -163,7 +183,9 @@ def test_more_rows_than_the_comparison_can_have_are_refused_by_the_metadata_alon
     row = pq.read_table(run / name).slice(0, 1)
     many = row.take(pa.array(np.zeros(100_000, dtype=np.int64)))
     pq.write_table(many, run / name)
-    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("it was read")) if name[0] == "t" else None
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("it was read")) if name[
+        0
+    ] == "t" else None
     with pytest.raises(
         RunDirectoryError, match=rf"{name} is damaged: it has 100,000 rows, and this comparison has at most"
     ):
@@ -193,7 +215,9 @@ def irregular(path: Path, kind: str) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="no pipes and devices in directories there")
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
-@pytest.mark.parametrize("name", ["summary.csv", "records.parquet", "trials.parquet", "looks.jsonl", "paths.parquet"])
+@pytest.mark.parametrize(
+    "name", ["summary.csv", "records.parquet", "trials.parquet", "looks.jsonl", "paths.parquet"]
+)
 def test_what_is_no_regular_file_is_neither_hashed_nor_read(run, capsys, name, kind):
     irregular(run / name, kind)
     assert command(*ways(run)["verify"]) == 1
@@ -208,7 +232,9 @@ def test_what_is_no_regular_file_is_neither_hashed_nor_read(run, capsys, name, k
 @pytest.mark.skipif(os.name == "nt", reason="no pipes in directories there")
 def test_a_pipe_in_place_of_comparison_json_or_looks_blocks_nothing(run):
     irregular(run / "comparison.json", "pipe")
-    with pytest.raises(RunDirectoryError, match=r"cannot read .*comparison\.json: it is a pipe, a device or a socket"):
+    with pytest.raises(
+        RunDirectoryError, match=r"cannot read .*comparison\.json: it is a pipe, a device or a socket"
+    ):
         load(run)
     irregular(run / "looks.jsonl", "pipe")
     with pytest.raises(RunDirectoryError, match=r"cannot write .*looks\.jsonl: it is a pipe"):
@@ -218,7 +244,9 @@ def test_a_pipe_in_place_of_comparison_json_or_looks_blocks_nothing(run):
 def test_a_look_that_is_none_is_named(run):
     with (run / "looks.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"trials": 1, "seeds": 1, "counted": true, "shown": [], "claims": []}\n')
-    with pytest.raises(RunDirectoryError, match=r"looks\.jsonl is damaged: ValueError: trials must be a text, got 1"):
+    with pytest.raises(
+        RunDirectoryError, match=r"looks\.jsonl is damaged: ValueError: trials must be a text, got 1"
+    ):
         load(run)
 
 

@@ -60,7 +60,9 @@ def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, question, at):
     assert result.trials[EXACT].equals(whole.trials[EXACT])
     unclocked = [name for name in whole.records.columns if name != "seconds"]
     assert result.records[unclocked].equals(whole.records[unclocked])
-    assert [(check.name, check.held) for check in result.certificate] == [(c.name, c.held) for c in whole.certificate]
+    assert [(check.name, check.held) for check in result.certificate] == [
+        (c.name, c.held) for c in whole.certificate
+    ]
     for key, weights in whole.weights.items():
         assert all(torch.equal(weights[name], result.weights[key][name]) for name in weights)
     assert load(tmp_path / "run").trials[EXACT].equals(whole.trials[EXACT])
@@ -80,7 +82,9 @@ def test_more_epochs_train_on_from_the_final_states(tmp_path, trainer):
     result = compare(small_workload(), **settings, epochs=6, resume=tmp_path / "run")
     assert result.notes == []
     assert result.records["epoch"].tolist() == whole.records["epoch"].tolist()
-    assert result.records["train_loss"].tolist() == pytest.approx(whole.records["train_loss"].tolist(), rel=1e-12)
+    assert result.records["train_loss"].tolist() == pytest.approx(
+        whole.records["train_loss"].tolist(), rel=1e-12
+    )
     if trainer == "loop":
         assert result.trials[EXACT].equals(whole.trials[EXACT])
 
@@ -90,7 +94,9 @@ def test_without_final_states_more_epochs_begin_again_and_say_so(tmp_path):
     for path in (tmp_path / "run" / "states").iterdir():
         path.unlink()
     result = compare(small_workload(), ["full"], seeds=2, epochs=3, trainer="loop", resume=tmp_path / "run")
-    assert result.notes == ["2 finished trials are trained again from the start: their final states were not kept"]
+    assert result.notes == [
+        "2 finished trials are trained again from the start: their final states were not kept"
+    ]
     assert result.records.groupby("seed").size().tolist() == [4, 4], "the start, and 3 epochs of one update"
 
 
@@ -149,13 +155,16 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
     (tmp_path / "run" / "comparison.json").write_text(json.dumps(about))
     other = small_workload(n=11)
     refusal = (
-        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give --force to go on all the same"
+        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give --force to go on all "
+        "the same"
     )
     with pytest.raises(ComparisonError, match=refusal.replace(".", r"\.").replace("+", r"\+")):
         compare(other, seeds=2, **settings, resume=tmp_path / "run")
     result = compare(other, seeds=2, **settings, resume=tmp_path / "run", force=True)
-    assert result.notes == [f"resumed although torch: 1.0 then, {torch.__version__} now",
-                            "resumed although the workload's data changed"]  # fmt: skip
+    assert result.notes == [
+        f"resumed although torch: 1.0 then, {torch.__version__} now",
+        "resumed although the workload's data changed",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +177,10 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
         ),
         ({"strategies": ["mini:2"]}, "different: baseline, arm full"),
         ({"measure": 2}, "different: measure; ask the same question"),
-        ({"seeds": 1}, "this run has 2 seeds, of which 1 is not among the 1 asked for; give --seeds 2 or more"),
+        (
+            {"seeds": 1},
+            "this run has 2 seeds, of which 1 is not among the 1 asked for; give --seeds 2 or more",
+        ),
         ({"out": "there"}, "resume goes on in the directory of the earlier run; leave out `out`"),
     ],
 )
@@ -185,7 +197,9 @@ def test_stopped_while_it_was_extended_nothing_that_had_ended_is_lost(tmp_path, 
     settings = {"strategies": ["mini:3"], "optimizers": ["adam"], "trainer": "loop"}
     whole = compare(small_workload(), **settings, seeds=4, epochs=6)
     compare(small_workload(), **settings, seeds=3, epochs=2, out=tmp_path / "run")
-    cut = compare(small_workload(), **settings, seeds=4, epochs=6, resume=tmp_path / "run", observer=Press(at))
+    cut = compare(
+        small_workload(), **settings, seeds=4, epochs=6, resume=tmp_path / "run", observer=Press(at)
+    )
     assert cut.status == "interrupted"
     assert set(cut.trials.loc[cut.trials["status"] == "finished", "seed"]) >= {0, 1, 2}
     result = compare(small_workload(), **settings, seeds=4, epochs=6, resume=tmp_path / "run")

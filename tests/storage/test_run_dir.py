@@ -84,7 +84,9 @@ def test_result_without_paths_has_no_paths_file(tmp_path):
 
 
 def test_summary_file_is_the_summary(result, saved):
-    pd.testing.assert_frame_equal(pd.read_csv(saved / "summary.csv"), result.summary(wide=True), check_exact=False)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(saved / "summary.csv"), result.summary(wide=True), check_exact=False
+    )
 
 
 def test_comparison_file_says_what_was_run_on_what(saved, result):
@@ -92,7 +94,9 @@ def test_comparison_file_says_what_was_run_on_what(saved, result):
     assert values["status"] == "finished"
     assert Comparison.from_json(values["comparison"]) == result.comparison
     assert all(check["held"] for check in values["certificate"])
-    assert {"optcompare", "python", "torch", "numpy", "platform", "device", "plugins"} <= values["environment"].keys()
+    assert {"optcompare", "python", "torch", "numpy", "platform", "device", "plugins"} <= values[
+        "environment"
+    ].keys()
     assert {"name", "version", "source", "sha256"} == values["environment"]["plugins"][0].keys()
 
 
@@ -118,7 +122,11 @@ def test_write_replaces_the_file_as_a_whole(tmp_path):
 @pytest.mark.parametrize(
     ("error", "raised", "message"),
     [
-        (OSError(28, "No space left on device"), RunDirectoryError, r"cannot write .*a\.txt: No space left on device"),
+        (
+            OSError(28, "No space left on device"),
+            RunDirectoryError,
+            r"cannot write .*a\.txt: No space left on device",
+        ),
         (ValueError("cannot draw"), ValueError, "cannot draw"),
         (KeyboardInterrupt("now"), KeyboardInterrupt, "now"),
     ],
@@ -138,7 +146,9 @@ def test_write_that_raises_leaves_the_old_file_and_nothing_else(tmp_path, error,
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EDQUOT])
-def test_the_first_error_is_said_where_the_temporary_file_cannot_be_removed_either(tmp_path, monkeypatch, code):
+def test_the_first_error_is_said_where_the_temporary_file_cannot_be_removed_either(
+    tmp_path, monkeypatch, code
+):
     """As on a disk that became read-only."""
 
     def refuses(*arguments: object, **options: object) -> None:
@@ -158,7 +168,9 @@ def test_no_directory_can_be_made_below_a_file(tmp_path, result):
 
 
 def test_write_into_a_directory_that_is_gone_is_one_line(tmp_path):
-    with pytest.raises(RunDirectoryError, match=r"cannot write .*comparison\.json: No such file or directory") as error:
+    with pytest.raises(
+        RunDirectoryError, match=r"cannot write .*comparison\.json: No such file or directory"
+    ) as error:
         write_json(tmp_path / "gone", {})
     assert one_line(error)
     with pytest.raises(RunDirectoryError, match=r"cannot write .*records\.parquet: ") as error:
@@ -174,7 +186,9 @@ def test_claim_makes_the_directory_with_its_parents_or_takes_an_empty_one(tmp_pa
 
 def test_claim_refuses_a_directory_with_something_in_it(tmp_path):
     (tmp_path / ".hidden").touch()
-    with pytest.raises(RunDirectoryError, match=r"exists and is not empty; give another --out, or move it away"):
+    with pytest.raises(
+        RunDirectoryError, match=r"exists and is not empty; give another --out, or move it away"
+    ):
         claim(tmp_path)
     assert os.listdir(tmp_path) == [".hidden"]
 
@@ -215,7 +229,11 @@ def edit(path: Path, **changes: object) -> None:
         ("comparison.json", lambda path: path.write_text("{"), r"cannot read .*comparison\.json: "),
         ("comparison.json", lambda path: path.write_bytes(b"\xff\xfe"), r"cannot read .*comparison\.json: "),
         ("comparison.json", lambda path: path.write_text("[1]"), r"comparison\.json holds no JSON object"),
-        ("comparison.json", lambda path: path.write_text("{}"), r"comparison\.json is damaged: it lacks status"),
+        (
+            "comparison.json",
+            lambda path: path.write_text("{}"),
+            r"comparison\.json is damaged: it lacks status",
+        ),
         (
             "comparison.json",
             lambda path: edit(path, comparison={}),
@@ -226,10 +244,22 @@ def edit(path: Path, **changes: object) -> None:
             lambda path: edit(path, certificate=[{"a": 1}]),
             r"comparison\.json is damaged: certificate\[0\] lacks",
         ),
-        ("records.parquet", Path.unlink, r"has no records\.parquet; was the run stopped before it was written\?"),
+        (
+            "records.parquet",
+            Path.unlink,
+            r"has no records\.parquet; was the run stopped before it was written\?",
+        ),
         ("records.parquet", lambda path: path.write_bytes(b""), r"records\.parquet is damaged: "),
-        ("trials.parquet", Path.unlink, r"has no trials\.parquet; was the run stopped before it was written\?"),
-        ("trials.parquet", lambda path: path.write_bytes(path.read_bytes()[:-9]), r"trials\.parquet is damaged: "),
+        (
+            "trials.parquet",
+            Path.unlink,
+            r"has no trials\.parquet; was the run stopped before it was written\?",
+        ),
+        (
+            "trials.parquet",
+            lambda path: path.write_bytes(path.read_bytes()[:-9]),
+            r"trials\.parquet is damaged: ",
+        ),
         ("paths.parquet", lambda path: path.write_bytes(b"PAR1"), r"paths\.parquet is damaged: "),
     ],
 )
@@ -274,7 +304,9 @@ def test_objects_handed_in_have_no_reference_and_cannot_be_run_from_the_file_alo
     values = json.loads((path / "comparison.json").read_text())["comparison"]
     assert values["workload"] == {"label": "houses", "reference": None}
     assert values["arms"][0]["strategy"] == {"label": "full", "reference": "full"}
-    message = r"houses existed only as an object in the session that ran it; run it there again with compare\(\)"
+    message = (
+        r"houses existed only as an object in the session that ran it; run it there again with compare\(\)"
+    )
     with pytest.raises(ComparisonError, match=message):
         prepare_again(registry, load(path).comparison)
 

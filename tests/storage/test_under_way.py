@@ -1,4 +1,6 @@
-"""A run directory is read at one moment, also while a run replaces its files, and it is known whether one does."""
+"""A run directory is read at one moment, also while a run replaces its files, and it is known whether one
+does.
+"""
 
 from __future__ import annotations
 

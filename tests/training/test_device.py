@@ -55,7 +55,7 @@ class Grumbles(nn.Linear):
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_trials_are_trained_with_deterministic_algorithms_in_full_precision_and_the_callers_settings_come_back(
+def test_trials_are_trained_deterministically_in_full_precision_and_the_callers_settings_come_back(
     deterministic,
 ):
     Looks.seen.clear()
@@ -76,14 +76,17 @@ def test_trials_are_trained_with_deterministic_algorithms_in_full_precision_and_
 def test_an_operation_without_a_deterministic_algorithm_is_said_once_and_does_not_stop_the_run(tmp_path):
     result = compare(small_workload(model=Puts), **BRIEF, out=tmp_path / "run")
     said = [note for note in result.notes if "deterministic" in note]
-    assert said == ["cpu has no deterministic algorithm for put_: run again, trials may end in other last bits"]
+    assert said == [
+        "cpu has no deterministic algorithm for put_: run again, trials may end in other last bits"
+    ]
     assert list(result.trials["status"]) == ["finished"]
     assert optcompare.load(tmp_path / "run").notes == result.notes
 
 
 def test_nothing_is_said_of_operations_where_determinism_was_not_asked_for():
     assert not any(
-        "deterministic" in note for note in compare(small_workload(model=Puts), **BRIEF, deterministic=False).notes
+        "deterministic" in note
+        for note in compare(small_workload(model=Puts), **BRIEF, deterministic=False).notes
     )
 
 
@@ -145,8 +148,14 @@ def test_an_objective_is_computed_in_bfloat16_too():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"autocast": "float16"}, "autocast must be bfloat16, got float16; float16 would need its losses scaled"),
-        ({"autocast": "bfloat16", "dtype": "float64"}, "autocast bfloat16 goes with dtype float32, got float64"),
+        (
+            {"autocast": "float16"},
+            "autocast must be bfloat16, got float16; float16 would need its losses scaled",
+        ),
+        (
+            {"autocast": "bfloat16", "dtype": "float64"},
+            "autocast bfloat16 goes with dtype float32, got float64",
+        ),
     ],
 )
 def test_what_autocast_takes(settings, message):
@@ -180,7 +189,9 @@ def test_each_job_sees_a_cuda_device_of_its_own_in_turn(monkeypatch, device, vis
 
 
 def test_ray_is_not_told_which_device():
-    with pytest.raises(ComparisonError, match="chooses each task's GPU itself; give --device cuda, not cuda:1"):
+    with pytest.raises(
+        ComparisonError, match="chooses each task's GPU itself; give --device cuda, not cuda:1"
+    ):
         cluster(Demand(2, 1, "cuda:1"), "")
 
 
@@ -209,7 +220,11 @@ def test_torchs_compiler_is_imported_after_its_cache_is_this_users(tmp_path):
         "    print(cache_dir())\n"
     )
     environment = {
-        **os.environ, "XDG_CACHE_HOME": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file" / "torch"),
-    }  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+        **os.environ,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "file" / "torch"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
     assert done.stdout == f"{tmp_path / 'optcompare' / 'torch'}\n"

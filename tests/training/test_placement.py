@@ -1,4 +1,6 @@
-"""Modules in the dtype of a comparison: complex numbers stay complex, and what the factory chose is kept or said."""
+"""Modules in the dtype of a comparison: complex numbers stay complex, and what the factory chose is kept or
+said.
+"""
 
 from __future__ import annotations
 
@@ -43,19 +45,35 @@ def dtypes(module):
 @pytest.mark.parametrize(
     ("factory", "dtype", "expected"),
     [
-        (Spectral, torch.float32, {"gain": "complex64", "turn": "complex64", "out.weight": "float32", "out.bias": "float32"}),
-        (Spectral, torch.float64, {"gain": "complex128", "turn": "complex128", "out.weight": "float64", "out.bias": "float64"}),
+        (
+            Spectral,
+            torch.float32,
+            {"gain": "complex64", "turn": "complex64", "out.weight": "float32", "out.bias": "float32"},
+        ),
+        (
+            Spectral,
+            torch.float64,
+            {"gain": "complex128", "turn": "complex128", "out.weight": "float64", "out.bias": "float64"},
+        ),
         (lambda: nn.Linear(1, 1).bfloat16(), torch.float32, {"weight": "float32", "bias": "float32"}),
         (lambda: nn.Linear(1, 1).double(), torch.float32, {"weight": "float32", "bias": "float32"}),
         (
             WideHead,
             torch.float32,
-            {"body.weight": "float32", "body.bias": "float32", "head.weight": "float64", "head.bias": "float64"},
+            {
+                "body.weight": "float32",
+                "body.bias": "float32",
+                "head.weight": "float64",
+                "head.bias": "float64",
+            },
         ),
-        (lambda: nn.BatchNorm1d(1, affine=False), torch.float64,
-         {"running_mean": "float64", "running_var": "float64", "num_batches_tracked": "int64"}),
+        (
+            lambda: nn.BatchNorm1d(1, affine=False),
+            torch.float64,
+            {"running_mean": "float64", "running_var": "float64", "num_batches_tracked": "int64"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_module_is_cast_by_the_dtype_of_most_of_its_numbers(factory, dtype, expected):
     assert dtypes(place(factory(), CPU, dtype)) == expected
 
@@ -98,13 +116,18 @@ def test_complex_data_go_with_the_weights():
 
     workload = small_workload(model=Modulus, train=(x, x.abs().sum(1, keepdim=True)))
     for dtype in ("float32", "float64"):
-        losses = compare(workload, "full", "sgd:lr=0.01", seeds=1, epochs=3, dtype=dtype).records["train_loss"]
+        losses = compare(workload, "full", "sgd:lr=0.01", seeds=1, epochs=3, dtype=dtype).records[
+            "train_loss"
+        ]
         assert losses.is_monotonic_decreasing
 
 
 def test_a_dtype_that_is_changed_is_said():
     result = compare(small_workload(model=lambda: nn.Linear(3, 1).bfloat16()), "full", seeds=1, epochs=1)
-    assert "the model's weights are made in bfloat16 and trained in float32 (--dtype, --autocast)" in result.notes
+    assert (
+        "the model's weights are made in bfloat16 and trained in float32 (--dtype, --autocast)"
+        in result.notes
+    )
     assert cast_note(nn.Linear(1, 1), torch.float64) is None, "it was asked for"
     assert cast_note(WideHead(), torch.float32) is None, "nothing is changed"
 

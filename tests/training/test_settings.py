@@ -1,4 +1,6 @@
-"""What code of a workload or strategy changes of the process comes back, after each trial and after a comparison."""
+"""What code of a workload or strategy changes of the process comes back, after each trial and after a
+comparison.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +95,9 @@ def test_a_setting_changed_while_a_model_is_made_or_a_plugin_is_loaded_comes_bac
 
     compare(small_workload(model=model), "full", seeds=1, epochs=1)
     assert settings() == before
-    (tmp_path / "mine.py").write_text("import os, torch\nos.chdir('/')\ntorch.set_num_threads(2)\nraise SystemExit\n")
+    (tmp_path / "mine.py").write_text(
+        "import os, torch\nos.chdir('/')\ntorch.set_num_threads(2)\nraise SystemExit\n"
+    )
     with pytest.raises(Exception, match="does not import: SystemExit"):
         compare("line", "full", plugins=str(tmp_path / "mine.py"))
     assert settings() == before

@@ -167,7 +167,8 @@ def an_attribute(module, number):
 
 
 @pytest.mark.parametrize(
-    ("change", "name"), [(weights, "weight"), (a_buffer, "mean"), (no_state_dict, "table"), (an_attribute, "mask")]
+    ("change", "name"),
+    [(weights, "weight"), (a_buffer, "mean"), (no_state_dict, "table"), (an_attribute, "mask")],
 )
 def test_a_factory_that_never_makes_the_same_twice_is_refused_by_the_name_of_what_differs(change, name):
     made = itertools.count()
@@ -216,7 +217,9 @@ def test_an_optimizer_that_changes_the_weights_when_it_is_made_is_no_shared_star
 
 
 def test_lanes_measure_their_own_starts():
-    """The loss before training of each lane is its own, where an optimizer changed the weights when it was made."""
+    """The loss before training of each lane is its own, where an optimizer changed the weights when it was
+    made.
+    """
     result = compare(
         small_workload(), "mini:5", [torch.optim.SGD, Shrinks], lr=0.01, seeds=2, epochs=2, trainer="lanes"
     )
@@ -282,7 +285,9 @@ def test_trials_that_take_turns_keep_their_modules(registry):
 def test_lanes_of_one_seed_share_a_module(registry):
     factory = Counted(lambda: nn.Linear(3, 1))
     rates = [f"sgd:lr=0.{digit}" for digit in range(1, 9)]
-    loop = make_trainer(registry, small_workload(20, model=factory), ["mini:5"], optimizers=rates, seeds=(0, 1))
+    loop = make_trainer(
+        registry, small_workload(20, model=factory), ["mini:5"], optimizers=rates, seeds=(0, 1)
+    )
     lanes, trials = LanesTrainer(loop, 2**30), loop.setup.comparison.trials()
     assert lanes.admit(trials).groups == [trials]
     made = factory.calls

@@ -1,4 +1,6 @@
-"""Run directories and configs that somebody sent: what they name is executed only where this user named it."""
+"""Run directories and configs that somebody sent: what they name is executed only where this user named
+it.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ pathlib.Path(os.environ["CANARY"]).touch()
 
 def make():
     x = torch.arange(8.0).reshape(8, 1)
-    return Workload(model=lambda: torch.nn.Linear(1, 1), train=(x, x), loss=torch.nn.functional.mse_loss, lr=0.01)
+    return Workload(model=lambda: torch.nn.Linear(1, 1), train=(x, x),
+                    loss=torch.nn.functional.mse_loss, lr=0.01)
 
 
 def build(model, *, lr: float = 0.1):
@@ -107,7 +110,9 @@ def exit_code(*arguments: str) -> int | str | None:
 
 @dataclass(frozen=True)
 class Attack:
-    """What a comparison names, and the file or module that is written for it; ``listed``: as which it is refused."""
+    """What a comparison names, and the file or module that is written for it; ``listed``: as which it is
+    refused.
+    """
 
     role: str
     text: str
@@ -129,7 +134,9 @@ ATTACKS = {
     "a relative plugin": Attack("plugin", "run/evil.py", "run/evil.py", "within itself, "),
     "a path with dots": Attack("plugin", "run/../evil.py", "evil.py", "/evil.py, which"),
     "a module": Attack("plugin", "evil_module", "evil_module.py", "plugin module evil_module, which"),
-    "a module of a package": Attack("plugin", "evil_package.deep", "evil_package/__init__.py", "plugin module evil_package.deep"),
+    "a module of a package": Attack(
+        "plugin", "evil_package.deep", "evil_package/__init__.py", "plugin module evil_package.deep"
+    ),
     "a workload within": Attack("workload", "HERE/run/evil.py:make", "run/evil.py", "within itself, "),
     "a workload beside": Attack("workload", "HERE/evil.py:make", "evil.py", "/evil.py, which"),
     "a quoted path": Attack("workload", "'HERE/run/evil.py':make", "run/evil.py", "within itself, "),
@@ -137,23 +144,37 @@ ATTACKS = {
     "two quotes in a path": Attack("workload", '"HERE/run/e""v.py":make', 'run/e"v.py', "within itself, "),
     "a colon in a path": Attack("workload", "HERE/run/e:vil.py:make", "run/e:vil.py", "within itself, "),
     "a quoted colon": Attack("workload", '"HERE/run/e:vil.py":make', "run/e:vil.py", "within itself, "),
-    "a comma and an equals sign": Attack("workload", '"HERE/run/a=1,b.py":make', "run/a=1,b.py", "within itself, "),
+    "a comma and an equals sign": Attack(
+        "workload", '"HERE/run/a=1,b.py":make', "run/a=1,b.py", "within itself, "
+    ),
     "a percent sign": Attack("workload", "HERE/run/%65vil.py:make", "run/%65vil.py", "within itself, "),
     "an escaped dot": Attack("workload", "HERE/%2e%2e/evil.py:make", "%2e%2e/evil.py", "/evil.py, which"),
     "a line break": Attack("workload", "HERE/run/e\nvil.py:make", "run/e\nvil.py", "within itself, "),
-    "an escape sequence": Attack("workload", "HERE/run/e\x1b[2Jvil.py:make", "run/e\x1b[2Jvil.py", "within itself, "),
-    "a right-to-left name": Attack("workload", "HERE/run/\u202eyp.live.py:make", "run/\u202eyp.live.py", "within itself, "),
+    "an escape sequence": Attack(
+        "workload", "HERE/run/e\x1b[2Jvil.py:make", "run/e\x1b[2Jvil.py", "within itself, "
+    ),
+    "a right-to-left name": Attack(
+        "workload", "HERE/run/\u202eyp.live.py:make", "run/\u202eyp.live.py", "within itself, "
+    ),
     "blanks around": Attack("workload", "  HERE/run/evil.py  :make", "run/evil.py", "within itself, "),
     "an optimizer": Attack("optimizer", "HERE/run/evil.py:build", "run/evil.py", "within itself, "),
     "an optimizer beside": Attack("optimizer", "evil.py:build", "evil.py", "/evil.py, which"),
-    "a class of a package": Attack("optimizer", "evil_module.Lion", "evil_module.py", "optimizer module evil_module, which"),
-    "a class within": Attack("optimizer", "evil_package.deep.Lion", "evil_package/__init__.py", "module evil_package.deep"),
-    "a link out of it": Attack("plugin", "HERE/run/in.py", "../far/evil.py", "within itself, ", link="run/in.py"),
+    "a class of a package": Attack(
+        "optimizer", "evil_module.Lion", "evil_module.py", "optimizer module evil_module, which"
+    ),
+    "a class within": Attack(
+        "optimizer", "evil_package.deep.Lion", "evil_package/__init__.py", "module evil_package.deep"
+    ),
+    "a link out of it": Attack(
+        "plugin", "HERE/run/in.py", "../far/evil.py", "within itself, ", link="run/in.py"
+    ),
     "a link into it": Attack("plugin", "HERE/out.py", "run/evil.py", "within itself, ", link="out.py"),
-    "a link as a workload": Attack("workload", "HERE/run/in.py:make", "../far/evil.py", "within itself, ", link="run/in.py"),
+    "a link as a workload": Attack(
+        "workload", "HERE/run/in.py:make", "../far/evil.py", "within itself, ", link="run/in.py"
+    ),
     "a value of a strategy": Attack("strategy", "full:HERE/run/evil.py", "run/evil.py", "within itself, "),
     "a value of a workload": Attack("workload", "csv:HERE/run/evil.py:y=b", "run/evil.py", "within itself, "),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -167,7 +188,9 @@ def test_what_nobody_named_is_listed_and_not_executed(attack, command, executed,
     assert said.startswith("error: run")
     within, config = attack.listed.startswith("within"), "--config" in command
     assert (f"code {attack.listed}" if within and not config else "" if within else attack.listed) in said
-    assert printable(f"{attack.role} {Path(attack.file).resolve()}") in said or "module " in said or attack.link
+    assert (
+        printable(f"{attack.role} {Path(attack.file).resolve()}") in said or "module " in said or attack.link
+    )
     assert "give --trust to execute all of it, or name each with --plugin" in said
     assert said.count("\n") == 1
     assert "\x1b" not in said
@@ -222,7 +245,9 @@ def test_help_says_what_a_command_executes(command, capsys):
     assert re.search("(What it|It) executes", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("attack", ["a plugin beside", "a colon in a path", "a class of a package", "a link out of it"])
+@pytest.mark.parametrize(
+    "attack", ["a plugin beside", "a colon in a path", "a class of a package", "a link out of it"]
+)
 def test_reading_a_run_directory_executes_nothing(attack, executed, monkeypatch):
     monkeypatch.syspath_prepend(str(Path.cwd()))
     ATTACKS[attack].prepare()
@@ -232,7 +257,9 @@ def test_reading_a_run_directory_executes_nothing(attack, executed, monkeypatch)
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("attack", ["a plugin beside", "a workload within", "an optimizer beside", "a link out of it"])
+@pytest.mark.parametrize(
+    "attack", ["a plugin beside", "a workload within", "an optimizer beside", "a link out of it"]
+)
 def test_the_same_is_executed_with_trust(attack, command, executed):
     """The attacks of the table are ones."""
     ATTACKS[attack].prepare()
@@ -257,7 +284,17 @@ def test_what_the_line_names_needs_no_hook_where_the_config_names_it_as_a_worklo
     hooks = CANARY.index("@hookimpl")
     canary("evil.py").write_text(CANARY[:hooks])
     says("workload", f"{Path('evil.py').resolve()}:make")
-    command = ["run", "--config", "run/comparison.json", "--plugin", "evil.py", "--out", "new", "--track", "jsonl"]
+    command = [
+        "run",
+        "--config",
+        "run/comparison.json",
+        "--plugin",
+        "evil.py",
+        "--out",
+        "new",
+        "--track",
+        "jsonl",
+    ]
     assert exit_code(*command) == 0
     assert executed()
     assert read_json(Path("new"))["comparison"]["plugins"] == []
@@ -293,7 +330,18 @@ def test_a_plugin_of_the_command_line_replaces_the_one_of_that_file_name_and_is_
 )
 def test_the_resume_command_that_a_run_prints_works_as_printed(option, capsys):
     canary("mine.py")
-    settings = ["--strategies", "full", "--seeds", "2", "--epochs", "1", "--device", "cpu", "--trainer", "loop"]
+    settings = [
+        "--strategies",
+        "full",
+        "--seeds",
+        "2",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        "--trainer",
+        "loop",
+    ]
     assert exit_code("run", *settings, *option, "--out", "own") == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "--resume" in line]
     words = line.partition("optcompare ")[2].split()
@@ -338,7 +386,9 @@ def test_bytecode_beside_a_file_is_not_executed_in_its_place(tmp_path, monkeypat
     canary("mine.py")
     Path("evil.py").write_text("raise SystemExit('executed')")
     cached = Path(f"__pycache__/mine.{sys.implementation.cache_tag}.pyc")
-    py_compile.compile("evil.py", str(cached), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    py_compile.compile(
+        "evil.py", str(cached), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
     assert exit_code("plugins", "--plugin", "mine.py") == 0
     assert (tmp_path / "by source").exists()
 
@@ -363,7 +413,9 @@ def test_a_module_that_appears_after_the_guard_has_looked_is_not_imported(monkey
     monkeypatch.setattr(sys, "path", [*sys.path])
     says("plugin", str(Path("mine.py").resolve()))
     canary("far/late_module.py").write_text("raise SystemExit('executed')")
-    registry = load_registry(Comparison.from_json(read_json(Path("run"))["comparison"]), Path("run"), ["mine.py"])
+    registry = load_registry(
+        Comparison.from_json(read_json(Path("run"))["comparison"]), Path("run"), ["mine.py"]
+    )
     with pytest.raises(PluginError, match=r"late_module is code that you have not named"):
         registry.by_path("late_module.Lion")
 

@@ -65,7 +65,9 @@ BROKEN = {
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_strategy_that_breaks_a_rule_is_told_which_and_how(tmp_path, fault):
     body, name, why = BROKEN[fault]
-    (tmp_path / "mine.py").write_text(HEAD + f'@dataclass\nclass Mine(Strategy):\n    """Mine."""\n    {body}\n')
+    (tmp_path / "mine.py").write_text(
+        HEAD + f'@dataclass\nclass Mine(Strategy):\n    """Mine."""\n    {body}\n'
+    )
     found = {finding.name.partition(": ")[2]: finding for finding in check(str(tmp_path / "mine.py"))}
     assert found["says what it is"].held
     assert found[name].held is False
@@ -84,7 +86,8 @@ MODEL = nn.Linear(2, 1)
 
 def shared():
     """One model for all."""
-    return Workload(model=lambda: MODEL, train=(torch.ones(4, 2), torch.ones(4, 1)), loss=nn.functional.mse_loss, lr=0.1)
+    return Workload(model=lambda: MODEL, train=(torch.ones(4, 2), torch.ones(4, 1)),
+                    loss=nn.functional.mse_loss, lr=0.1)
 
 class Forgets(torch.optim.SGD):
     """Steps that shrink, counted where no state is kept."""
@@ -104,7 +107,9 @@ def optcompare_optimizers():
     return {"forgets": Forgets}
 '''
     )
-    broken = {finding.name: finding.detail for finding in check(str(tmp_path / "mine.py")) if not finding.held}
+    broken = {
+        finding.name: finding.detail for finding in check(str(tmp_path / "mine.py")) if not finding.held
+    }
     assert broken["workload shared: a new model each time"].startswith(
         "workload custom: model() returned the same module at two calls"
     )
@@ -112,7 +117,9 @@ def optcompare_optimizers():
     assert len(broken) == 2
 
 
-@pytest.mark.parametrize("plugin", ["strategies.mini", "strategies.grab", "optcompare_plugins.strategies.cabs"])
+@pytest.mark.parametrize(
+    "plugin", ["strategies.mini", "strategies.grab", "optcompare_plugins.strategies.cabs"]
+)
 def test_what_comes_with_the_package_keeps_its_contracts(plugin):
     found = list(check(plugin))
     assert len(found) == 7
@@ -149,7 +156,10 @@ def test_a_new_plugin_passes_its_own_tests(tmp_path, capsys):
     root = tmp_path / "optcompare-large-first"
     assert sorted(capsys.readouterr().out.split()) == sorted(str(path) for path in root.iterdir())
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=root, capture_output=True, text=True
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout

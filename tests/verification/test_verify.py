@@ -61,7 +61,8 @@ def wandering():
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(10, 3, generator=generator), torch.randn(10, 1, generator=generator)
     model = lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-    return Workload(model=model, train=(x, y), valid=(x[:4], y[:4]), loss=nn.functional.mse_loss, lr=0.05, name="wandering")
+    return Workload(model=model, train=(x, y), valid=(x[:4], y[:4]),
+                    loss=nn.functional.mse_loss, lr=0.05, name="wandering")
 
 
 @hookimpl
@@ -85,7 +86,13 @@ def here(tmp_path, monkeypatch):
 
 def run(*arguments: str, out: str = "run") -> Path:
     """A small run of two arms and three seeds."""
-    settings = {"--strategies": "full,mini:2", "--seeds": "3", "--epochs": "3", "--device": "cpu", "--trainer": "loop"}
+    settings = {
+        "--strategies": "full,mini:2",
+        "--seeds": "3",
+        "--epochs": "3",
+        "--device": "cpu",
+        "--trainer": "loop",
+    }
     settings |= dict(zip(arguments[::2], arguments[1::2], strict=True))
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--quiet", "--out", out, *(part for pair in settings.items() for part in pair)])
@@ -133,23 +140,75 @@ RUNS = {
     "loop": (),
     "lanes": ("--trainer", "lanes"),
     "tuned": ("--tune", "3", "--tune-seeds", "2", "--workload", "csv:data.csv:y=y"),
-    "momentum and dropout": ("--plugin", "mine.py", "--workload", "wandering", "--optimizers", "sgd:momentum=0.9,adam"),
-    "a strategy with state": ("--plugin", "mine.py", "--strategies", "turning,full", "--workload", "wandering"),
-    "an adaptive strategy": ("--plugin", "mine.py", "--strategies", "growing,full", "--workload", "wandering"),
+    "momentum and dropout": (
+        "--plugin",
+        "mine.py",
+        "--workload",
+        "wandering",
+        "--optimizers",
+        "sgd:momentum=0.9,adam",
+    ),
+    "a strategy with state": (
+        "--plugin",
+        "mine.py",
+        "--strategies",
+        "turning,full",
+        "--workload",
+        "wandering",
+    ),
+    "an adaptive strategy": (
+        "--plugin",
+        "mine.py",
+        "--strategies",
+        "growing,full",
+        "--workload",
+        "wandering",
+    ),
     "a budget of updates within an epoch": ("--updates", "7"),
-    "a budget of samples within a batch": ("--samples", "15", "--workload", "wandering", "--plugin", "mine.py"),
-    "a budget of samples at an epoch's end": ("--samples", "13", "--workload", "line", "--strategies", "full"),
+    "a budget of samples within a batch": (
+        "--samples",
+        "15",
+        "--workload",
+        "wandering",
+        "--plugin",
+        "mine.py",
+    ),
+    "a budget of samples at an epoch's end": (
+        "--samples",
+        "13",
+        "--workload",
+        "line",
+        "--strategies",
+        "full",
+    ),
     "a budget of seconds": ("--seconds", "0.02"),
     "float64 in lanes": ("--trainer", "lanes", "--dtype", "float64", "--optimizers", "adam"),
     "trials that diverge": ("--lr", "1e6", "--strategies", "full,mini:2,single", "--epochs", "20"),
-    "trials that diverge in lanes": ("--lr", "1e6", "--strategies", "full,mini:2", "--epochs", "20", "--trainer", "lanes"),
+    "trials that diverge in lanes": (
+        "--lr",
+        "1e6",
+        "--strategies",
+        "full,mini:2",
+        "--epochs",
+        "20",
+        "--trainer",
+        "lanes",
+    ),
     "measured before and after alone": ("--measure", "0"),
     "a test set": ("--workload", "csv:data.csv:y=y:test=0.2"),
     "a test set in lanes": ("--workload", "csv:data.csv:y=y:test=0.2", "--trainer", "lanes"),
     "a test set and several splits": (
-        "--workload", "csv:data.csv:y=y:test=0.2", "--split-seeds", "2", "--tune", "2", "--tune-seeds", "2"),
+        "--workload",
+        "csv:data.csv:y=y:test=0.2",
+        "--split-seeds",
+        "2",
+        "--tune",
+        "2",
+        "--tune-seeds",
+        "2",
+    ),
     "several splits in lanes": ("--workload", "csv:data.csv:y=y", "--split-seeds", "2", "--trainer", "lanes"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", RUNS)
@@ -157,7 +216,13 @@ def test_a_fresh_run_holds_in_every_check(what):
     arguments = dict(zip(RUNS[what][::2], RUNS[what][1::2], strict=True))
     if arguments.keys() & {"--updates", "--samples", "--seconds"}:
         arguments = {**arguments, "--epochs": None}
-    settings = {"--strategies": "full,mini:2", "--seeds": "3", "--epochs": "3", "--trainer": "loop", **arguments}
+    settings = {
+        "--strategies": "full,mini:2",
+        "--seeds": "3",
+        "--epochs": "3",
+        "--trainer": "loop",
+        **arguments,
+    }
     given = [part for pair in settings.items() if pair[1] is not None for part in pair]
     with pytest.raises(SystemExit, match="0"):
         main(["run", "--quiet", "--device", "cpu", "--out", "run", *given])
@@ -187,7 +252,13 @@ class Press:
         pass
 
 
-SMALL = {"workload": "wandering", "plugins": "mine.py", "strategies": "turning,full", "seeds": 3, "device": "cpu"}
+SMALL = {
+    "workload": "wandering",
+    "plugins": "mine.py",
+    "strategies": "turning,full",
+    "seeds": 3,
+    "device": "cpu",
+}
 
 
 @pytest.fixture
@@ -228,7 +299,9 @@ def test_a_run_that_was_killed_holds_for_the_trials_that_had_ended(in_small_task
     for path in last:
         path.unlink()
     del about["files"]
-    Path("run/comparison.json").write_text(json.dumps({**about, "status": "running", "certificate": [], "verdict": []}))
+    Path("run/comparison.json").write_text(
+        json.dumps({**about, "status": "running", "certificate": [], "verdict": []})
+    )
     checks = found("run", trials=None)
     assert [name for name, (held, _) in checks.items() if held is None] == ["files", "conclusions"]
     assert [name for name, (held, _) in checks.items() if held is False] == []
@@ -250,7 +323,10 @@ def test_one_changed_byte_in_a_file_is_found_and_the_file_is_named(name):
 def test_a_missing_file_is_found():
     directory = run()
     (directory / "comparison.png").unlink()
-    assert found(directory, trials=0)["files"] == (False, "comparison.png cannot be read: No such file or directory")
+    assert found(directory, trials=0)["files"] == (
+        False,
+        "comparison.png cannot be read: No such file or directory",
+    )
 
 
 OTHER = "0" * 64
@@ -487,7 +563,10 @@ def test_of_many_trials_a_sample_of_seeds_is_planned_again_unless_all_are_asked_
     monkeypatch.setattr("optcompare.verification.verify.MOST_WORK", 7)
     checks = found(directory, trials=0)
     of = "2 trials of 6 (a sample of seeds; all of them: --trials all)"
-    assert checks["initial weights"] == (True, f"weights_sha256 of {of}; a model was made again for each of 1 seed")
+    assert checks["initial weights"] == (
+        True,
+        f"weights_sha256 of {of}; a model was made again for each of 1 seed",
+    )
     assert checks["sample order"] == (True, f"order_sha256 of {of}")
     assert checks["batches"] == (True, f"batches_sha256 and samples of {of}, planned again")
     assert found(directory, trials=None)["sample order"] == (True, "order_sha256 of 6 trials")
@@ -575,9 +654,12 @@ def test_looks_that_were_changed_or_deleted_are_found_and_later_ones_are_not():
 NONSENSE = {
     "nothing there": (lambda path: None, "nowhere is no run directory: it has no comparison.json"),
     "no JSON": (lambda path: path.write_text("{"), "error: cannot read nowhere/comparison.json: "),
-    "no comparison": (lambda path: path.write_text("{}"), "is damaged: it lacks status, comparison, certificate, notes"),
+    "no comparison": (
+        lambda path: path.write_text("{}"),
+        "is damaged: it lacks status, comparison, certificate, notes",
+    ),
     "a list": (lambda path: path.write_text("[]"), "nowhere/comparison.json holds no JSON object"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", NONSENSE)

@@ -20,18 +20,25 @@ def question(result: Result) -> str:
     """What was compared, in a line: arms, rates, seeds, budget, device."""
     comparison = result.comparison
     tuned = "tuned lr" if comparison.repeats > 1 else ""
-    rates = list(dict.fromkeys(f"{arm.optimizer.label} {tuned or f'lr {arm.lr:g}'}" for arm in comparison.arms))
+    rates = list(
+        dict.fromkeys(f"{arm.optimizer.label} {tuned or f'lr {arm.lr:g}'}" for arm in comparison.arms)
+    )
     some = rates if len(rates) <= 6 else [*rates[:5], f"{len(rates) - 5} more"]
     seeds = f"{len(comparison.seeds):,} seed{'s' if len(comparison.seeds) > 1 else ''}"
     seeds += f" on {comparison.split_seeds:,} splits" if comparison.split_seeds > 1 else ""
     seeds += f" at the rates of {comparison.repeats} tuning repeats" if comparison.repeats > 1 else ""
     arms = [short(arm.label) for arm in comparison.arms]
     named = ", ".join(arms if len(arms) <= 12 else [*arms[:11], f"{len(arms) - 11} more"])
-    return f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, {comparison.precision}"
+    return (
+        f"{named} · {', '.join(some)} · {seeds} · {comparison.budget} each · {comparison.device}, "
+        f"{comparison.precision}"
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """A table that the page's script makes sortable; what is no text carries the number that it is sorted by."""
+    """A table that the page's script makes sortable; what is no text carries the number that it is
+    sorted by.
+    """
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
     body = "".join(
         f'<tr><th scope="row">{text(row[0])}</th>' + "".join(map(_cell, row[1:])) + "</tr>\n" for row in rows
@@ -44,7 +51,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) ->
 
 def _cell(shown: str) -> str:
     value = sort_value(shown)
-    return f"<td>{text(shown)}</td>" if value is None else f'<td class="n" data-v="{value:.6g}">{text(shown)}</td>'
+    return (
+        f"<td>{text(shown)}</td>"
+        if value is None
+        else f'<td class="n" data-v="{value:.6g}">{text(shown)}</td>'
+    )
 
 
 def sort_value(shown: str) -> float | None:
@@ -54,7 +65,9 @@ def sort_value(shown: str) -> float | None:
         return math.nan
     times = re.fullmatch(r"(?:[\d.e-]+ (?:s|min|h) ?)+", plain)
     if times:
-        return sum(float(value) * _UNITS[unit] for value, unit in re.findall(r"([\d.e-]+) (s|min|h)\b", plain))
+        return sum(
+            float(value) * _UNITS[unit] for value, unit in re.findall(r"([\d.e-]+) (s|min|h)\b", plain)
+        )
     found = re.fullmatch(r"<?(-?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))(?: .*)?", plain)
     return float(found[1]) if found else None
 

@@ -20,7 +20,8 @@ STYLE = """<style>
 .optcompare p { margin: 4px 0; }
 .optcompare img { display: block; max-width: 100%; margin: 8px 0; background: #fff; }
 .optcompare .scroll { overflow-x: auto; }
-.optcompare table { border-collapse: collapse; margin: 4px 0; font-size: 90%; font-variant-numeric: tabular-nums; }
+.optcompare table { border-collapse: collapse; margin: 4px 0; font-size: 90%;
+  font-variant-numeric: tabular-nums; }
 .optcompare caption { caption-side: bottom; padding-top: 2px; white-space: nowrap; }
 .optcompare th, .optcompare td { padding: 2px 12px 2px 0; text-align: right; white-space: nowrap; }
 .optcompare th:first-child { text-align: left; }
@@ -64,8 +65,12 @@ def _picture(result: Result) -> str:
 
     drawn, image = io.BytesIO(), io.BytesIO()
     result.plot().savefig(drawn, format="png", dpi=DPI)
-    with Image.open(drawn) as picture:  # 256 colours are enough for lines and shades, and halve what a notebook keeps
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(image, format="png", optimize=True)
+    with Image.open(
+        drawn
+    ) as picture:  # 256 colours are enough for lines and shades, and halve what a notebook keeps
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+            image, format="png", optimize=True
+        )
     data = base64.b64encode(image.getvalue()).decode()
     return f'<img alt="The comparison plot: loss curves of all arms." src="data:image/png;base64,{data}">'
 
@@ -74,7 +79,9 @@ def _tables(result: Result) -> list[str]:
     summary = result.summary(wide=True)
     found = [table(*summary_cells(summary), sentence(interval_words(summary)))]
     if result.goal is not None:
-        found.append(table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss."))
+        found.append(
+            table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
+        )
     pairs = result.pairs()
     if len(pairs):
         shown = table(*pair_cells(pairs, result.verdict_on), better_side(result.verdict_on))

@@ -1,7 +1,8 @@
-"""Results as one page of HTML that opens offline: the verdict, the certificate, interactive curves, sortable tables.
+"""Results as one page of HTML that opens offline: the verdict, the certificate, interactive curves, sortable
+tables.
 
-The page loads nothing: its style and its script stand in it, its policy names their SHA-256 and forbids all else, so
-that not even a name that slipped through unescaped could run or call anybody.
+The page loads nothing: its style and its script stand in it, its policy names their SHA-256 and forbids all
+else, so that not even a name that slipped through unescaped could run or call anybody.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def page(results: Sequence[Result]) -> str:
         f'<li><a href="#run-{i}">{text(short(result.comparison.workload.label))}</a></li>'
         for i, result in enumerate(results)
     )
-    sections = "\n".join(_section(result, i, VALUES // len(results), colours) for i, result in enumerate(results))
+    sections = "\n".join(
+        _section(result, i, VALUES // len(results), colours) for i, result in enumerate(results)
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -89,7 +92,11 @@ def _section(result: Result, place: int, values: int, colours: Sequence[str]) ->
         f'<p class="lead">{text(question(result))}</p></header>',
     ]
     if result.status != "finished":
-        why = result.unfinished if result.is_under_way else f"{result.status}: stopped; results so far are saved"
+        why = (
+            result.unfinished
+            if result.is_under_way
+            else f"{result.status}: stopped; results so far are saved"
+        )
         parts.append(f'<p class="warning">{text(why)}.</p>')
     parts += ['<div class="answer">', _verdict(result), _certificate(result), "</div>"]
     if len(records):
@@ -112,7 +119,8 @@ def _certificate(result: Result) -> str:
     broken = sum(not check.held for check in checks)
     said = f"{broken} of {len(checks)} checks did not hold" if broken else f"all {len(checks)} checks held"
     rows = "".join(
-        f'<li class="{"held" if check.held else "broken"}"><strong>{"✓ held" if check.held else "✗ not held"}: '
+        "<li "
+        f'class="{"held" if check.held else "broken"}"><strong>{"✓ held" if check.held else "✗ not held"}: '
         f"{text(check.name)}</strong> <span>{text(check.detail)}</span></li>"
         for check in checks
     )
@@ -127,12 +135,21 @@ def _chart(result: Result, place: int, values: int, colours: Sequence[str]) -> I
     records, trials = result.reported
     goal = (result.goal.metric, result.goal.value) if result.goal else None
     data = embedded(
-        records, trials, metric=result.compared, errors=result.comparison.errors, goal=goal, values=values,
-        looks=result.colours(), colours=colours,
-    )  # fmt: skip
+        records,
+        trials,
+        metric=result.compared,
+        errors=result.comparison.errors,
+        goal=goal,
+        values=values,
+        looks=result.colours(),
+        colours=colours,
+    )
     drawn = with_status(records[["workload", *trial_key(records), "mark", "train_loss"]], trials)
     yield f"<h2>{text(what_was_shared(records, trials))}</h2>"
-    yield f'<figure class="curves" data-from="data-{place}"><noscript><p>The curves need JavaScript.</p></noscript>'
+    yield (
+        f'<figure class="curves" data-from="data-{place}"><noscript><p>The curves need '
+        "JavaScript.</p></noscript>"
+    )
     yield f"<figcaption>{text(what_is_drawn(drawn, trials))}</figcaption></figure>"
     # In a script no character ends what is data, as long as no "<" is among them.
     yield f'<script type="application/json" id="data-{place}">{data.replace("<", chr(92) + "u003c")}</script>'
@@ -153,7 +170,9 @@ def _tables(result: Result) -> Iterator[str]:
         yield table(*pair_cells(pairs, result.verdict_on), better_side(result.verdict_on))
     if result.comparison.tuning is not None and result.status == "finished":
         yield "<h2>Tuning</h2>"
-        yield table(*tuning_cells(result.tuning(), result.compared), sentence(tuning_words(result.comparison.tuning)))
+        yield table(
+            *tuning_cells(result.tuning(), result.compared), sentence(tuning_words(result.comparison.tuning))
+        )
 
 
 def _columns(result: Result) -> list[str]:
@@ -188,16 +207,27 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
     rows = []
     for row in shown.to_dict("records"):
         name = tuple(row[each] for each in key)
-        ends = [number(float(finals[column].get(name, math.nan)) if finals else math.nan) for column in columns]
+        ends = [
+            number(float(finals[column].get(name, math.nan)) if finals else math.nan) for column in columns
+        ]
         cells = [
-            *map(str, name), f"{row['lr']:.4g}", str(row["status"]), *ends,
-            f"{row['updates']:,}", f"{row['samples']:,}", duration(float(row["train_seconds"])), str(row["trainer"]),
+            *map(str, name),
+            f"{row['lr']:.4g}",
+            str(row["status"]),
+            *ends,
+            f"{row['updates']:,}",
+            f"{row['samples']:,}",
+            duration(float(row["train_seconds"])),
+            str(row["trainer"]),
             str(row["weights_sha256"])[:8],
-        ]  # fmt: skip
+        ]
         rows.append([*cells, str(row["reason"] or "")] if reasons else cells)
     said = "One row a trial; weights: the first digits of the SHA-256 of the initial ones."
     if len(trials) > ROWS:
-        said = f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet has all. {said}"
+        said = (
+            f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet "
+            f"has all. {said}"
+        )
     listed = table([*header, "reason"] if reasons else header, rows, said)
     return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{listed}</details>"
 
@@ -210,12 +240,18 @@ def _notes(result: Result) -> str:
 def _environment(result: Result) -> str:
     comparison, known = result.comparison, dict(result.environment)
     plugins = known.pop("plugins", None) or []
-    for measured in ("noise", "update_times", "moving_averages"):  # of a batch-size study, which says what they come to
+    for measured in (
+        "noise",
+        "update_times",
+        "moving_averages",
+    ):  # of a batch-size study, which says what they come to
         known.pop(measured, None)
     settings: dict[str, Any] = {
-        "baseline": result.baseline, "threads of a trial": comparison.threads, "measurements per epoch": comparison.measure,
+        "baseline": result.baseline,
+        "threads of a trial": comparison.threads,
+        "measurements per epoch": comparison.measure,
         "order of samples": comparison.order,
-    }  # fmt: skip
+    }
     rows = "".join(
         f"<dt>{text(key)}</dt><dd>{text(_shown(value))}</dd>" for key, value in {**settings, **known}.items()
     )
@@ -223,7 +259,8 @@ def _environment(result: Result) -> str:
     if plugins and all(isinstance(plugin, Mapping) for plugin in plugins):
         names = ["name", "version", "source", "sha256"]
         cells = [
-            [str(plugin.get(name, ""))[: 12 if name == "sha256" else None] for name in names] for plugin in plugins
+            [str(plugin.get(name, ""))[: 12 if name == "sha256" else None] for name in names]
+            for plugin in plugins
         ]
         listed = table(names, cells, "Plugins; SHA-256 of their sources.")
     return f"<details><summary><h2>Environment</h2></summary><dl>{rows}</dl>{listed}</details>"
@@ -234,7 +271,9 @@ def _shown(value: object) -> str:
 
 
 def _style(colours: Sequence[str]) -> str:
-    """The style sheet with the colours and dashes of the arms, those on dark ground as light as it takes to be seen."""
+    """The style sheet with the colours and dashes of the arms, those on dark ground as light as it takes to
+    be seen.
+    """
     light = "".join(f".c{i}{{--c:{colour}}}" for i, colour in enumerate(colours))
     dark = "".join(f".c{i}{{--c:{_on_dark(colour)}}}" for i, colour in enumerate(colours))
     dashes = "".join(f".d{i}{{stroke-dasharray:{dash}}}" for i, dash in enumerate(DASHES))
@@ -242,7 +281,9 @@ def _style(colours: Sequence[str]) -> str:
 
 
 def _on_dark(colour: str) -> str:
-    """A colour mixed with white until it stands out from dark ground: a third of the way, and what is all but black all of it."""
+    """A colour mixed with white until it stands out from dark ground: a third of the way, and what is all but
+    black all of it.
+    """
     share = 0.9 if lightness(np.array(to_rgb(colour))) < 20 else 0.3
     return "#" + "".join(f"{round(255 * (part + share * (1 - part))):02x}" for part in to_rgb(colour))
 

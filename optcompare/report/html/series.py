@@ -1,4 +1,6 @@
-"""The curves as a page embeds them: medians and seeds, rounded and small, as one text of JSON. Draws nothing."""
+"""The curves as a page embeds them: medians and seeds, rounded and small, as one text of JSON. Draws
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ _SETTINGS = {"seed", "repeat", "split", "mark", "update", "epoch", "samples", "s
 
 
 class Pool:
-    """Arrays by their number, each text held once: the marks that all seeds share take no more room than those of one."""
+    """Arrays by their number, each text held once: the marks that all seeds share take no more room than
+    those of one.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -58,7 +62,9 @@ class Pool:
 
 
 def kept(count: int, most: int) -> NDArray[np.int64]:
-    """At most about ``most`` of so many places: the ends, and what lies evenly on a linear and on a log axis between."""
+    """At most about ``most`` of so many places: the ends, and what lies evenly on a linear and on a log axis
+    between.
+    """
     if count <= most:
         return np.arange(count)
     even = np.linspace(0, count - 1, max(most // 2, 2))
@@ -75,10 +81,14 @@ def metrics(records: pd.DataFrame) -> list[str]:
     others = [
         str(name)
         for name, column in records.items()
-        if name not in {*measured, *left_out} and pd.api.types.is_numeric_dtype(column) and not column.isna().all()
+        if name not in {*measured, *left_out}
+        and pd.api.types.is_numeric_dtype(column)
+        and not column.isna().all()
     ]
     first = records.drop_duplicates("arm").set_index("arm")
-    varied = [name for name in others if (records[name] != records["arm"].map(first[name]).astype(float)).any()]
+    varied = [
+        name for name in others if (records[name] != records["arm"].map(first[name]).astype(float)).any()
+    ]
     return [*measured, *varied]
 
 
@@ -93,13 +103,15 @@ def embedded(
     looks: Mapping[str, str] | None = None,
     colours: Sequence[str] | None = None,
 ) -> str:
-    """A JSON object of what the page draws; ``metric`` is shown first, ``errors`` are those of which less is better.
-    ``looks``: of the arms, as :func:`optcompare.report.plots.looks.arm_colours` gives them; ``colours``: those of the page.
+    """A JSON object of what the page draws; ``metric`` is shown first, ``errors`` are those of which less is
+    better.
+    ``looks``: of the arms, as :func:`optcompare.report.plots.looks.arm_colours` gives them; ``colours``:
+    those of the page.
 
-    ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``, each with
-    its median (``x`` by axis, ``y`` by metric) and ``seeds``, a row for each trial: the seed, with its tuning repeat where
-    there are several, status, ``x`` and ``y``. Where so many
-    seeds and marks exceed ``values``, the seeds' lines keep fewer points; medians keep ``POINTS``.
+    ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``,
+    each with its median (``x`` by axis, ``y`` by metric) and ``seeds``, a row for each trial: the seed, with
+    its tuning repeat where there are several, status, ``x`` and ``y``. Where so many seeds and marks exceed
+    ``values``, the seeds' lines keep fewer points; medians keep ``POINTS``.
     """
     records = with_status(records, trials)
     names = metrics(records)
@@ -132,7 +144,9 @@ def embedded(
     return f'{head[:-1]},"pool":{pool.text}}}'
 
 
-def _arm(rows: pd.DataFrame, names: Sequence[str], errors: Sequence[str], pool: Pool, most: int) -> dict[str, Any]:
+def _arm(
+    rows: pd.DataFrame, names: Sequence[str], errors: Sequence[str], pool: Pool, most: int
+) -> dict[str, Any]:
     by_x = [arm_curves(rows, x, names[0]) for x in XS]
     by_metric = [_curves(rows, name, errors) for name in names]
     every, first = np.unique(numbered_trials(rows), return_index=True)
@@ -155,7 +169,10 @@ def _arm(rows: pd.DataFrame, names: Sequence[str], errors: Sequence[str], pool: 
 
 
 def _curves(rows: pd.DataFrame, name: str, errors: Sequence[str]) -> Curves:
-    """The curves over epochs. Of a metric that rises, a diverged trial counts as the lowest, not as the highest."""
+    """The curves over epochs.
+
+    Of a metric that rises, a diverged trial counts as the lowest, not as the highest.
+    """
     if name.endswith("_loss") or name.partition("_")[2] in errors or name not in measured_columns(rows):
         return arm_curves(rows, "epochs", name)
     found = arm_curves(rows.assign(**{name: -rows[name]}), "epochs", name)

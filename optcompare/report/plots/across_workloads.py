@@ -1,4 +1,6 @@
-"""Arms across workloads: performance profiles (AlgoPerf), and mean ranks with their critical difference (Demšar)."""
+"""Arms across workloads: performance profiles (AlgoPerf), and mean ranks with their critical difference
+(Demšar).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ BESIDE = 6.0
 
 
 def steps(profile: pd.DataFrame, arm: str, end: float = LONGEST) -> Floats:
-    """An arm's profile from ratio 1 to ``end`` as float[n, 2]: each share holds from its ratio to the next one's."""
+    """An arm's profile from ratio 1 to ``end`` as float[n, 2]: each share holds from its ratio to the next
+    one's.
+    """
     rows = profile[profile["arm"] == arm].sort_values("ratio", kind="stable")
     points = rows[["ratio", "share"]].to_numpy(float)
     points = points[points[:, 0] < end]
@@ -59,11 +63,14 @@ def ratio_limits(profile: pd.DataFrame, arms: Sequence[str]) -> Limits:
     return Limits(1.0, 1 + 1.05 * (last - 1), "linear")
 
 
-def draw_profile(ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *, unit: str = "samples") -> Axes:
-    """Draws, for each arm, on what share of workloads its ``unit`` to the goal are at most so many times the best's.
+def draw_profile(
+    ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *, unit: str = "samples"
+) -> Axes:
+    """Draws, for each arm, on what share of workloads its ``unit`` to the goal are at most so many times the
+    best's.
 
-    ``profile`` holds arm, ratio and share, the breakpoints of each arm's step curve. Curves that coincide are drawn
-    slightly below each other, no further apart than their lines are wide.
+    ``profile`` holds arm, ratio and share, the breakpoints of each arm's step curve. Curves that coincide are
+    drawn slightly below each other, no further apart than their lines are wide.
     """
     size, arms = text_size(figure_width(ax)), shown_arms(list(profile["arm"]), colours)
     style.dress(ax, size)
@@ -114,7 +121,8 @@ def profile_figure(
 
 
 def cliques(ranks: Sequence[float], critical: float) -> list[tuple[float, float]]:
-    """The largest groups of at least two arms no two of which differ by more than ``critical``: their ends, in order.
+    """The largest groups of at least two arms no two of which differ by more than ``critical``: their ends,
+    in order.
 
     A bar over such a group says that its arms cannot be told apart; a group within another is left out.
     """
@@ -132,8 +140,8 @@ def cliques(ranks: Sequence[float], critical: float) -> list[tuple[float, float]
 class Diagram:
     """Where the parts of a critical-difference diagram stand, in points below its axis.
 
-    ``sides`` are the names at its left, the best first, and at its right, the worst first, in lines; ``bars`` have two
-    ranks and a depth.
+    ``sides`` are the names at its left, the best first, and at its right, the worst first, in lines; ``bars``
+    have two ranks and a depth.
     """
 
     sides: tuple[dict[str, list[str]], dict[str, list[str]]]
@@ -148,7 +156,8 @@ class Diagram:
         rows = scales.stacked(groups, 0.02 * len(ranks))
         bars = [(low, high, 7.0 + 5.5 * row) for (low, high), row in zip(groups, rows, strict=True)]
         lines = [
-            {arm: name_lines(arm, room, size) for arm in arms} for arms, room in zip((left, right), rooms, strict=True)
+            {arm: name_lines(arm, room, size) for arm in arms}
+            for arms, room in zip((left, right), rooms, strict=True)
         ]
         return cls((lines[0], lines[1]), bars, size)
 
@@ -183,13 +192,17 @@ def best_half(ranks: pd.Series[float]) -> tuple[list[str], list[str]]:
 def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapping[str, str]) -> Axes:
     """Draws a critical-difference diagram (Demšar 2006): each arm at its mean rank, 1 is best, at the left.
 
-    ``ranks`` is indexed by arm. Names stand at the left for the better half and at the right for the others. A bar
-    joins arms whose ranks differ by no more than ``critical``, whose length stands above the axis; NaN for none.
+    ``ranks`` is indexed by arm. Names stand at the left for the better half and at the right for the others.
+    A bar joins arms whose ranks differ by no more than ``critical``, whose length stands above the axis; NaN
+    for none.
     """
     width, box = figure_width(ax), ax.get_position()
     size, most = text_size(width), max(len(ranks), 2)
     ranks = ranks[[arm for arm in colours if arm in ranks.index]]
-    rooms = (72 * (box.x0 * width - margin(width)) - BESIDE, 72 * ((1 - box.x1) * width - margin(width)) - BESIDE)
+    rooms = (
+        72 * (box.x0 * width - margin(width)) - BESIDE,
+        72 * ((1 - box.x1) * width - margin(width)) - BESIDE,
+    )
     diagram = Diagram.of(ranks, critical, rooms, size)
     style.dress(ax, size).grid(False)
     for edge, spine in ax.spines.items():
@@ -204,13 +217,22 @@ def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapp
             _draw_arm(ax, arm, lines, side, float(ranks[arm]), diagram.depths(side)[arm], colours[arm])
     reach = 0.008 * (most - 1)
     for low, high, depth in diagram.bars:
-        ax.plot([low - reach, high + reach], [depth] * 2, color=style.INK, linewidth=3, label="_bar", clip_on=False)
+        ax.plot(
+            [low - reach, high + reach],
+            [depth] * 2,
+            color=style.INK,
+            linewidth=3,
+            label="_bar",
+            clip_on=False,
+        )
     if math.isfinite(critical):
         _draw_ruler(ax, critical, most, size)
     return ax
 
 
-def _draw_arm(ax: Axes, arm: str, lines: list[str], side: int, rank: float, depth: float, colour: str) -> None:
+def _draw_arm(
+    ax: Axes, arm: str, lines: list[str], side: int, rank: float, depth: float, colour: str
+) -> None:
     end, size = ax.get_xlim()[side], text_size(figure_width(ax))
     ax.plot([rank, rank, end], [0, depth, depth], color=colour, linewidth=1.2, clip_on=False, label=arm)
     ax.plot(
@@ -239,23 +261,30 @@ def _draw_arm(ax: Axes, arm: str, lines: list[str], side: int, rank: float, dept
 
 
 def _draw_ruler(ax: Axes, critical: float, most: int, size: float) -> None:
-    """The length of the critical difference, above the axis from its left end on; an arrow where it is longer."""
+    """The length of the critical difference, above the axis from its left end on; an arrow where it is
+    longer.
+    """
     up, end = -(PITCH * size + 11), min(1 + critical, most)
     look: dict[str, Any] = {"color": style.INK, "markersize": 6, "clip_on": False}
     ax.plot([1, end], [up, up], linewidth=1.2, label="_critical", **look)
     ax.plot([1], [up], marker="|", **look)
     ax.plot([end], [up], marker="|" if 1 + critical <= most else ">", **look)
     text = f"critical difference {critical:.2f}"
-    ax.annotate(text, (1, up), (0, 5), textcoords="offset points", annotation_clip=False, size=size, color=style.INK)
+    ax.annotate(
+        text, (1, up), (0, 5), textcoords="offset points", annotation_clip=False, size=size, color=style.INK
+    )
 
 
 def _sides(ranks: pd.Series[float], width: float, size: float) -> tuple[float, float]:
-    """The points that names need at the left and at the right: as few as leave none cut or in more than two lines, or
-    else about a third of the width each."""
+    """The points that names need at the left and at the right: as few as leave none cut or in more than two
+    lines, or else about a third of the width each.
+    """
     found = []
     for arms in best_half(ranks):
         shares = (0.15, 0.2, 0.25, 0.31)[2 if width >= 5 else 0 :]
-        room = next((72 * share * width for share in shares if fit(arms, 72 * share * width, size)), 72 * 0.31 * width)
+        room = next(
+            (72 * share * width for share in shares if fit(arms, 72 * share * width, size)), 72 * 0.31 * width
+        )
         lines = [name_lines(arm, room, size) for arm in arms]
         found.append(max((style.text_width(line, size) for name in lines for line in name), default=0.0))
     return found[0] + 0.1, found[1] + 0.1

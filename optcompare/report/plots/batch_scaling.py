@@ -1,4 +1,6 @@
-"""The batch-size study in six panels: costs, critical batch sizes, the noise scale, seconds, learning rates."""
+"""The batch-size study in six panels: costs, critical batch sizes, the noise scale, seconds, learning
+rates.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from matplotlib.figure import Figure
 
 from ...analysis.batch_scaling import Curve
 from . import style
-from .batch_scaling_critical import critical_caption, critical_height, draw_critical, draw_noise, noise_caption
+from .batch_scaling_critical import (
+    critical_caption,
+    critical_height,
+    draw_critical,
+    draw_noise,
+    noise_caption,
+)
 from .batch_scaling_seconds import draw_rates, draw_seconds, rates_caption, seconds_caption
 from .batch_scaling_updates import draw_pareto, draw_updates, pareto_caption, updates_caption
 from .layout import PITCH, Heading, Key, below_axes, margin, name_lines, text_size
@@ -75,19 +83,25 @@ def scaling_figure(
         columns = 2 if width >= _BROAD else 1
         heading = Heading(width, title or f"Batch sizes to {goal}", "", caption)
         several = len(curves) > 1
-        key = Key({curve.optimizer: curve.optimizer for curve in curves} if several else {}, width - 2 * edge, size)
+        key = Key(
+            {curve.optimizer: curve.optimizer for curve in curves} if several else {}, width - 2 * edge, size
+        )
         each = (width - 2 * edge - (columns - 1) * _GAP) / columns
         left = (1.5 * size + 16 + style.text_width("100000", size)) / 72
         texts = what_is_drawn(curves)
         said = [name_lines(text, 72 * each, size) if caption else [] for text in texts]
         rows = [range(i, i + columns) for i in range(0, len(PARTS), columns)]
-        above = [(PITCH * (size + 1) + PITCH * size * max(len(said[i]) for i in row) + 7) / 72 for row in rows]
+        above = [
+            (PITCH * (size + 1) + PITCH * size * max(len(said[i]) for i in row) + 7) / 72 for row in rows
+        ]
         high = max(min(0.62 * (each - left) + 0.25, _HIGHEST), critical_height(curves, size))
         below = below_axes(1, size) + 0.12
         top = heading.height + (key.height + 0.05 if several else 0.0) + 0.05
         sheet = Sheet(width, top + sum(above) + len(rows) * (high + below) + edge)
         heading.draw(sheet)
-        sheet.figure.caption += "".join(f"\n{part.title}: {text}" for part, text in zip(PARTS, texts, strict=True))
+        sheet.figure.caption += "".join(
+            f"\n{part.title}: {text}" for part, text in zip(PARTS, texts, strict=True)
+        )
         if several:
             looks: dict[str, tuple[Colour, dict[str, Any]]] = {
                 name: (style.text_colour(colour), style.sample(colour)) for name, colour in colours.items()

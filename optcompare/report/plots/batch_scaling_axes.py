@@ -1,4 +1,6 @@
-"""What the panels of the batch-size study share: log axes, dashes, marks for misses, words in an empty panel."""
+"""What the panels of the batch-size study share: log axes, dashes, marks for misses, words in an empty
+panel.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def prepare(ax: Axes, x: Limits, y: Limits, names: tuple[str, str]) -> float:
 
 def beside(ax: Axes, i: int, count: int) -> Transform:
     """Place data of curve ``i`` a little beside those of the others."""
-    return ax.transData + ScaledTranslation((i - (count - 1) / 2) * _BESIDE / 72, 0, ax.figure.dpi_scale_trans)
+    return ax.transData + ScaledTranslation(
+        (i - (count - 1) / 2) * _BESIDE / 72, 0, ax.figure.dpi_scale_trans
+    )
 
 
 def mark_misses(ax: Axes, curve: Curve, colour: str, place: Transform) -> None:
@@ -75,7 +79,17 @@ def mark_misses(ax: Axes, curve: Curve, colour: str, place: Transform) -> None:
     sizes = table[table["reached"] < table["seeds"]]["batch_size"].to_numpy(float)
     if len(sizes):
         top = np.full(len(sizes), ax.get_ylim()[1])
-        ax.plot(sizes, top, "x", color=colour, clip_on=False, markersize=5, zorder=6, label="_lost", transform=place)
+        ax.plot(
+            sizes,
+            top,
+            "x",
+            color=colour,
+            clip_on=False,
+            markersize=5,
+            zorder=6,
+            label="_lost",
+            transform=place,
+        )
 
 
 def missed(curves: Sequence[Curve]) -> bool:

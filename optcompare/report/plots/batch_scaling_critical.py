@@ -64,7 +64,8 @@ def critical_height(curves: Sequence[Curve], size: float) -> float:
 
 
 def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw a row for each critical batch size and the noise scale: a point and its 95% interval, below its numbers.
+    """Draw a row for each critical batch size and the noise scale: a point and its 95% interval, below its
+    numbers.
 
     An end beyond the axis, or infinite, is an arrow; where no interval is known there is only the point.
     """
@@ -90,9 +91,15 @@ def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str])
         text = style.shortened(row_text(row), scales.size(ax)[0] - 3, size)
         middle = top + PITCH * size / 2
         ax.annotate(
-            text, (0, middle), (3, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points", parse_math=False,
-            zorder=6, **look,
-        )  # fmt: skip
+            text,
+            (0, middle),
+            (3, 0),
+            xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points",
+            parse_math=False,
+            zorder=6,
+            **look,
+        )
         _draw_interval(ax, row.found, top + PITCH * size + _BAR / 2, across, colour)
     return ax
 
@@ -114,10 +121,15 @@ def _draw_interval(ax: Axes, found: Estimate, y: float, across: Limits, colour: 
 
 def critical_caption(curves: Sequence[Curve]) -> str:
     """What is to be read from :func:`draw_critical`."""
-    said = "20%: 20% more samples than perfect scaling. Knee: twice the least of both. Bars: 95%. Grey: sizes tried."
+    said = (
+        "20%: 20% more samples than perfect scaling. Knee: twice the least of both. Bars: 95%. Grey: sizes "
+        "tried."
+    )
     tried = [each for curve in curves for each in curve.sizes]
     low, high = min(tried) / FURTHEST, max(tried) * FURTHEST
-    far = any(math.isfinite(end) and not low < end < high for row in critical_rows(curves) for end in row.found)
+    far = any(
+        math.isfinite(end) and not low < end < high for row in critical_rows(curves) for end in row.found
+    )
     endless = any(math.isinf(end) for row in critical_rows(curves) for end in row.found)
     return said + (" Arrow: goes on." if far or endless else "")
 
@@ -156,7 +168,9 @@ def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
             linewidth=1.6,
         )
         hidden = samples[np.isinf(along)]
-        ax.plot(hidden, np.full(len(hidden), up.high), "^", color=colour, clip_on=False, markersize=5, zorder=5)
+        ax.plot(
+            hidden, np.full(len(hidden), up.high), "^", color=colour, clip_on=False, markersize=5, zorder=5
+        )
     if not known:
         write(ax, "not measured", size)
     return ax
@@ -174,7 +188,9 @@ def _measured(curves: Sequence[Curve]) -> dict[str, NoiseScale]:
 def _knees_shown(curves: Sequence[Curve]) -> list[float]:
     """The knees beside a noise scale that lie near enough to be shown on its axis."""
     known = _measured(curves)
-    knees = [curve.fit.critical.value for curve in curves if curve.fit is not None and curve.optimizer in known]
+    knees = [
+        curve.fit.critical.value for curve in curves if curve.fit is not None and curve.optimizer in known
+    ]
     about = [value for noise in known.values() for value in _along(noise) if math.isfinite(value)]
     return [knee for knee in knees if about and min(about) / FURTHEST < knee < max(about) * FURTHEST]
 
@@ -202,5 +218,9 @@ def noise_caption(curves: Sequence[Curve]) -> str:
         said += " Dashed: knee." if len(_knees_shown(curves)) == knees else " Dashed: knee, if near."
     if any(np.isinf(_along(noise)).any() for noise in known.values()):
         said += " ▲:\u00a0infinite."
-    low = [curve.optimizer for curve in curves if "beta2" in set(curve.memory["average"]) and curve.optimizer in known]
+    low = [
+        curve.optimizer
+        for curve in curves
+        if "beta2" in set(curve.memory["average"]) and curve.optimizer in known
+    ]
     return said + (f" Too low under {' and '.join(low)} (Merrill 2025)." if low else "")

@@ -39,9 +39,9 @@ MARKERS = {
 def draw_seconds(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
     """Draw seconds to the goal against the batch size, with their spread.
 
-    Optimizers stand a little beside each other. Medians are joined only where one clock timed all sizes in turn; there those
-    are filled that are not set apart from the fewest seconds. Elsewhere the marker shows the clock. A spread without an end
-    runs to the upper edge.
+    Optimizers stand a little beside each other. Medians are joined only where one clock timed all sizes in
+    turn; there those are filled that are not set apart from the fewest seconds. Elsewhere the marker shows
+    the clock. A spread without an end runs to the upper edge.
     """
     names = ["seconds", "seconds_low", "seconds_high"]
     values = np.concatenate([curve.table[names].to_numpy(float).ravel() for curve in curves])
@@ -52,7 +52,9 @@ def draw_seconds(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
         colour, known = colours[curve.optimizer], curve.table[np.isfinite(curve.table["seconds"])]
         place = beside(ax, i, len(curves))
         if one_clock:
-            ax.plot(known["batch_size"], known["seconds"], color=colour, linewidth=1.6, zorder=3, transform=place)
+            ax.plot(
+                known["batch_size"], known["seconds"], color=colour, linewidth=1.6, zorder=3, transform=place
+            )
         high = np.minimum(known["seconds_high"].to_numpy(float), ax.get_ylim()[1])
         ends: dict[str, Any] = {"color": colour, "linewidth": 1.2, "zorder": 3.5, "transform": place}
         ax.vlines(known["batch_size"], known["seconds_low"], high, **ends)
@@ -82,14 +84,18 @@ def seconds_caption(curves: Sequence[Curve]) -> str:
         bars = "Bars: fastest to slowest round. Filled: not set apart from the fewest."
         return f"One clock timed all sizes in turn. {bars}{crosses}"
     clocks = {str(clock) for curve in curves for clock in curve.table["clock"]}
-    said = "; ".join(words or "filled: timed in turn" for clock, (_, _, words) in MARKERS.items() if clock in clocks)
+    said = "; ".join(
+        words or "filled: timed in turn" for clock, (_, _, words) in MARKERS.items() if clock in clocks
+    )
     return f"{said[0].upper()}{said[1:]}. Not one clock in turn: do not compare. Bars: all seeds.{crosses}"
 
 
 def draw_rates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw the best learning rate against the batch size, with the linear and the square-root rule through the middle one.
+    """Draw the best learning rate against the batch size, with the linear and the square-root rule through
+    the middle one.
 
-    A diamond is at the edge of the rates that were tried; a ring surrounds one that jumps from its neighbours.
+    A diamond is at the edge of the rates that were tried; a ring surrounds one that jumps from its
+    neighbours.
     """
     across = size_limits(curves)
     up = log_limits([rate for curve in curves for rate in curve.table["lr"]], air=0.15)
@@ -119,4 +125,6 @@ def rates_caption(curves: Sequence[Curve]) -> str:
     said = "Dashed: the linear rule, dotted: the square-root rule."
     if any(curve.table["at_edge"].any() for curve in curves):
         said += " Diamond: at the edge of those tried."
-    return said + (" Ring: jumps from its neighbours." if any(curve.table["jumps"].any() for curve in curves) else "")
+    return said + (
+        " Ring: jumps from its neighbours." if any(curve.table["jumps"].any() for curve in curves) else ""
+    )

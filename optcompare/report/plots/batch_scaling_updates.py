@@ -51,9 +51,9 @@ REGIONS = (
 def draw_updates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
     """Draw updates to the goal against the batch size.
 
-    Medians are joined and each seed is a dot. A filled median is not set apart from the fewest updates. Dashed: perfect
-    scaling E_min/B; dotted: the fit. Below the curve stand both critical batch sizes, and above a single curve the names of
-    its regions.
+    Medians are joined and each seed is a dot. A filled median is not set apart from the fewest updates.
+    Dashed: perfect scaling E_min/B; dotted: the fit. Below the curve stand both critical batch sizes, and
+    above a single curve the names of its regions.
     """
     size, across = text_size(figure_width(ax)), size_limits(curves)
     fits = {curve.optimizer: curve.fit for curve in curves if curve.fit is not None}
@@ -69,7 +69,9 @@ def draw_updates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
         place |= {"textcoords": "offset points", "linespacing": 1.1, "color": style.MUTED, "size": size}
         ax.annotate(name, (math.sqrt(low * high), 1.0), (0, -4), **place)
     for i, curve in enumerate(curves):
-        _draw_curve(ax, curve, colours[curve.optimizer], across.high, style.MUTED if len(curves) == 1 else None)
+        _draw_curve(
+            ax, curve, colours[curve.optimizer], across.high, style.MUTED if len(curves) == 1 else None
+        )
         mark_misses(ax, curve, colours[curve.optimizer], beside(ax, i, len(curves)))
     for row, (optimizer, fit) in enumerate(fits.items()):
         _mark_critical(ax, fit, colours[optimizer], (row + 0.5) * PITCH * size)
@@ -78,12 +80,16 @@ def draw_updates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
 
 
 def _draw_curve(ax: Axes, curve: Curve, colour: str, high: float, ideal: str | None) -> None:
-    """``high``: the largest batch size shown; ``ideal``: the colour of perfect scaling, by default the curve's."""
+    """``high``: the largest batch size shown; ``ideal``: the colour of perfect scaling, by default the
+    curve's.
+    """
     table = curve.table[np.isfinite(curve.table["updates"])]
     if curve.fit is not None:
         grid = np.geomspace(min(curve.fit.residuals), high, 200)
         perfect = curve.fit.samples.value / grid
-        ax.plot(grid, perfect, color=ideal or colour, linestyle=DASHED, linewidth=1.0, zorder=2, label="_perfect")
+        ax.plot(
+            grid, perfect, color=ideal or colour, linestyle=DASHED, linewidth=1.0, zorder=2, label="_perfect"
+        )
         ax.plot(grid, curve.fit.at(grid), color=colour, linestyle=DOTTED, linewidth=1.4, zorder=3)
     ax.plot(table["batch_size"], table["updates"], color=colour, linewidth=1.6, zorder=4)
     for fill, rows in ((colour, table[table["fewest_updates"]]), ("white", table[~table["fewest_updates"]])):
@@ -100,13 +106,16 @@ def _region_names(ax: Axes, fit: Fit, across: Limits, size: float) -> list[tuple
     found = []
     for low, high, forms in zip(edges[:-1], edges[1:], REGIONS, strict=True):
         room = math.log(high / low) / point - 4
-        fitting = (form for form in forms if max(style.text_width(line, size) for line in form.split("\n")) <= room)
+        fitting = (
+            form for form in forms if max(style.text_width(line, size) for line in form.split("\n")) <= room
+        )
         found.append((low, high, next(fitting, "")))
     return found
 
 
 def _mark_critical(ax: Axes, fit: Fit, colour: str, up: float) -> None:
-    """Mark both critical batch sizes by lines up to the fit, whose names stand ``up`` points above the lower edge.
+    """Mark both critical batch sizes by lines up to the fit, whose names stand ``up`` points above the lower
+    edge.
 
     Those beyond the axis are named at its end, beside an arrow.
     """
@@ -130,8 +139,13 @@ def _mark_critical(ax: Axes, fit: Fit, colour: str, up: float) -> None:
         place, wide = across * math.log(at / low) / math.log(high / low), style.text_width(name, size) + 5
         before = place - wide >= taken
         ax.annotate(
-            name, (at, 0), (-3 if before else 3, up), xycoords=ax.get_xaxis_transform(), ha="right" if before else "left", **look
-        )  # fmt: skip
+            name,
+            (at, 0),
+            (-3 if before else 3, up),
+            xycoords=ax.get_xaxis_transform(),
+            ha="right" if before else "left",
+            **look,
+        )
         taken = place if before else place + wide
 
 
@@ -145,7 +159,9 @@ def updates_caption(curves: Sequence[Curve]) -> str:
 
 
 def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw samples to the goal against updates to it, a point a batch size; what no other betters is filled."""
+    """Draw samples to the goal against updates to it, a point a batch size; what no other betters is
+    filled.
+    """
     tables = [curve.table[np.isfinite(curve.table["updates"])] for curve in curves]
     air = 0.08 if len(curves) == 1 else 0.18  # names stand at the left where another curve is at the right
     across = log_limits(np.concatenate([table["updates"].to_numpy(float) for table in tables]), air=air)
@@ -169,7 +185,9 @@ def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -
 
 
 def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Colour], size: float) -> None:
-    """The batch size beside each point, where it touches no other point and no other name, and no line if it can."""
+    """The batch size beside each point, where it touches no other point and no other name, and no line if it
+    can.
+    """
     points = [
         (str(row["batch_size"]), (float(row["updates"]), float(row["samples"])), colour)
         for table, colour in zip(tables, colours, strict=True)
@@ -184,7 +202,9 @@ def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Col
     for i, ((name, place, colour), (x, y)) in enumerate(zip(points, spots, strict=True)):
         wide = style.text_width(name, size)
         near, over = ((3, 3), (5, -size / 2)), ((-wide / 2, 5), (-wide / 2, -size - 5))
-        found = list[tuple[int, tuple[float, float, float, float]]]()  # points of lines below the name, its box
+        found = list[
+            tuple[int, tuple[float, float, float, float]]
+        ]()  # points of lines below the name, its box
         for left, bottom in (*near, (-wide - 3, -size - 3), (-wide - 5, -size / 2), *over):
             box = (x + left - 1, y + bottom - 1, x + left + wide + 1, y + bottom + size + 1)
             others = (each for j, each in enumerate(taken) if j != i)
@@ -194,7 +214,13 @@ def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Col
                 found.append((int(hidden), box))
         if found:
             _, box = min(found, key=lambda each: each[0])  # the first of those that hide least
-            look: dict[str, Any] = {"ha": "center", "va": "center", "size": size, "color": colour, "zorder": 6}
+            look: dict[str, Any] = {
+                "ha": "center",
+                "va": "center",
+                "size": size,
+                "color": colour,
+                "zorder": 6,
+            }
             middle = ((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y)
             ax.annotate(name, place, middle, textcoords="offset points", **look)
             taken.append(box)

@@ -52,10 +52,11 @@ class BatchSize(Panel):
 
 
 def with_mean_batch_size(records: pd.DataFrame) -> pd.DataFrame:
-    """The records with samples over updates since the trial's record before, in ``mean_batch_size``; NaN in its first.
+    """The records with samples over updates since the trial's record before, in ``mean_batch_size``; NaN in
+    its first.
 
-    An epoch's last batch is shorter, and stands at every mark of a whole epoch: the size of the last update alone would
-    show that instead.
+    An epoch's last batch is shorter, and stands at every mark of a whole epoch: the size of the last update
+    alone would show that instead.
     """
     if "mean_batch_size" in records:
         return records
@@ -67,8 +68,12 @@ def with_mean_batch_size(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def _changes(sizes: set[int], whole: int) -> bool:
-    """Whether an arm's batch sizes are other than one size and what it leaves of the training set, alone or merged."""
-    return bool(sizes) and not any(sizes <= {size, whole % size, size + whole % size} for size in sizes if size)
+    """Whether an arm's batch sizes are other than one size and what it leaves of the training set, alone or
+    merged.
+    """
+    return bool(sizes) and not any(
+        sizes <= {size, whole % size, size + whole % size} for size in sizes if size
+    )
 
 
 class NoiseScale(Panel):
@@ -91,7 +96,9 @@ class GradCosine(Panel):
 
 
 class Sharpness(Panel):
-    """The largest eigenvalue of the Hessian, and where gradient descent becomes unstable: 2/lr, with momentum 2(1+β)/lr."""
+    """The largest eigenvalue of the Hessian, and where gradient descent becomes unstable: 2/lr, with momentum
+    2(1+β)/lr.
+    """
 
     column = "sharpness"
     name = "sharpness"
@@ -138,14 +145,17 @@ def _edge_line(rows: pd.DataFrame, x: X, across: tuple[float, float]) -> tuple[F
     column = {"epochs": "epoch", "updates": "update"}.get(x, x)
     points = one[[column, "edge"]].to_numpy(float)
     jumps = np.diff(points[:, 1]) != 0
-    # A rate that mostly stays as it is jumps now and then, and holds until it is seen to be another one (so that its
+    # A rate that mostly stays as it is jumps now and then, and holds until it is seen to be another one (so
+    # that its
     # points are stepped from the last on); one that is another each time falls along a curve.
     points = scales.stepped(points[::-1])[::-1] if jumps.mean() <= 0.5 else points
     return points[:, 0], points[:, 1]
 
 
 class Plane(Panel):
-    """Where the weights of each arm went, in the plane that holds most of all their ways (PCA of all arms together)."""
+    """Where the weights of each arm went, in the plane that holds most of all their ways (PCA of all arms
+    together).
+    """
 
     reads = "plane"
 
@@ -189,7 +199,9 @@ class Plane(Panel):
             }
             ax.plot(*points.T, color=colours[arm], label="_mark", **dots)
             ax.plot(*points[:1].T, linestyle="none", zorder=5, label="_start", **{**START, "markersize": 6.0})
-            ax.plot(*points[-1:].T, linestyle="none", zorder=6, color=colours[arm], **{**END, "markersize": 6.0})
+            ax.plot(
+                *points[-1:].T, linestyle="none", zorder=6, color=colours[arm], **{**END, "markersize": 6.0}
+            )
         style.dress(ax, size)
         scales.scale(ax, "x", across, size)
         scales.scale(ax, "y", up, size)
@@ -242,7 +254,9 @@ def _lines(panel: Panel, table: pd.DataFrame) -> str:
 
 
 def _clock(table: pd.DataFrame) -> str:
-    """How seconds that are not simply measured were found, which the short name of a panel's axis leaves out."""
+    """How seconds that are not simply measured were found, which the short name of a panel's axis leaves
+    out.
+    """
     name = x_name("seconds", table)
     how = {ESTIMATED: "updates × time of one alone", SHARED: "several trials at once"}.get(name, "")
     if name == MIXED:
@@ -260,7 +274,9 @@ def panel_figure(
     title: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """A panel as one figure, ``width`` inches wide, with a key of the arms; see :class:`Panel` for the table."""
+    """A panel as one figure, ``width`` inches wide, with a key of the arms; see :class:`Panel` for the
+    table.
+    """
     arms = shown_arms(list(table["arm"].unique()), colours)
     with style.plain():
         said = [_lines(panel, table), panel.said(table), _clock(table) if x == "seconds" else ""]

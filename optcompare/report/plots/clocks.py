@@ -1,4 +1,6 @@
-"""Which clock an arm's seconds are of: said beside its name where the arms on one axis have different ones."""
+"""Which clock an arm's seconds are of: said beside its name where the arms on one axis have different
+ones.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ def clock_notes(records: pd.DataFrame) -> dict[str, str]:
         records: With ``arm`` and, in runs that know it, ``clock``.
 
     Returns:
-        'time estimated' and the like by arm, in an arm of several clocks 'time partly estimated'; {} where all seconds
-        are of one clock.
+        'time estimated' and the like by arm, in an arm of several clocks 'time partly estimated'; {} where
+        all seconds are of one clock.
     """
     if "clock" not in records or records["clock"].nunique() < 2:
         return {}
@@ -25,7 +27,9 @@ def clock_notes(records: pd.DataFrame) -> dict[str, str]:
     for arm, clocks in records.groupby("arm", sort=False, observed=True)["clock"]:
         mine = [text for clock, text in CLOCKS.items() if (clocks == clock).any()]
         partly = len(mine) > 1
-        found[str(arm)] = mine[-1].replace("time ", "time partly ") if partly else mine[0] if mine else "time unknown"
+        found[str(arm)] = (
+            mine[-1].replace("time ", "time partly ") if partly else mine[0] if mine else "time unknown"
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""The comparison plot: losses and metrics of every arm against epochs, updates and training time, and weights' paths."""
+"""The comparison plot: losses and metrics of every arm against epochs, updates and training time, and
+weights' paths.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     fewest, most = counts.min(), counts.max()
     seeds = f"{most:,} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest:,} to {most:,} seeds"
     seeds += f" at the rates of {records['repeat'].nunique():,} tuning repeats" if "repeat" in records else ""
-    epochs = ["epochs_begun"] if "epochs_begun" in trials else []  # a trial that ended early saw the order of fewer
+    epochs = (
+        ["epochs_begun"] if "epochs_begun" in trials else []
+    )  # a trial that ended early saw the order of fewer
     prints = (("weights", "weights_sha256", ["seed"]), ("sample order", "order_sha256", ["seed", *epochs]))
     shared = [
         what
@@ -117,8 +121,8 @@ def comparison_figure(
         panels: Each with its name and its table; the first three stand in a row below the metrics.
         colours: Of the arms, where they are not to follow from the names.
         width: Of the figure, in inches; below 6 all panels stand below each other.
-        caption: Whether title and subtitle are drawn; :attr:`.picture.Picture.caption` holds them in any case.
-        final: A column of the test set, whose final values are a last row.
+        caption: Whether title and subtitle are drawn; :attr:`.picture.Picture.caption` holds them in any
+        case. final: A column of the test set, whose final values are a last row.
 
     Returns:
         The figure; saving is left to the caller: ``figure.savefig(path)``.
@@ -132,7 +136,8 @@ def comparison_figure(
     clocks = clock_notes(records) if "seconds" in xs else {}
     names = {
         each: [
-            name_of(records[records["arm"] == arm], trials, arm, each, xs[0], clocks.get(arm, "")) for arm in colours
+            name_of(records[records["arm"] == arm], trials, arm, each, xs[0], clocks.get(arm, ""))
+            for arm in colours
         ]
         for each in metrics
     }
@@ -145,7 +150,9 @@ def comparison_figure(
     if len(panels) > MOST:
         said += f" Further panels: {', '.join(name for name, _, _ in panels[MOST:])}."
     heading = _Heading(width, shared if title is None else title, said.strip(), caption)
-    walked = {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
+    walked = (
+        {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
+    )
     maps = Maps(paths, walked, width) if paths is not None and walked else None
     grid = grid_of(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
     key = None if room else Key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
@@ -165,7 +172,9 @@ def comparison_figure(
             draw_ends(strip, tested, trials, final, colours)
             place_name(strip, grid)
         if key:
-            samples = {arm: (style.text_colour(colour), style.sample(colour, 2.2)) for arm, colour in colours.items()}
+            samples = {
+                arm: (style.text_colour(colour), style.sample(colour, 2.2)) for arm, colour in colours.items()
+            }
             key.draw(sheet, margin(width), key_top, samples)
         if row:
             row.draw(sheet, row_top)
@@ -190,7 +199,9 @@ def paths_figure(
 
 
 class _Heading:
-    """Title and subtitle of the comparison; ``height`` is in inches, the same whether text is drawn in one line or many."""
+    """Title and subtitle of the comparison; ``height`` is in inches, the same whether text is drawn in one
+    line or many.
+    """
 
     def __init__(self, width: float, title: str, said: str, shown: bool) -> None:
         self.size, self.large = text_size(width), float(np.interp(width, (3.4, 10), (9, style.LARGE)))
@@ -200,7 +211,9 @@ class _Heading:
         self.said = style.folded(said, room, self.size) if shown else []
         self.below = 0.24 * self.large / style.LARGE * len(self.title)
         self.height = (
-            self.below + 0.17 * self.size / style.SMALL * len(self.said) + (0.38 if shown else self.edge + 0.1)
+            self.below
+            + 0.17 * self.size / style.SMALL * len(self.said)
+            + (0.38 if shown else self.edge + 0.1)
         )
 
     def draw(self, sheet: Sheet) -> None:

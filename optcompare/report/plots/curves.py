@@ -1,7 +1,7 @@
 """Records as curves: medians over seeds, limits that no diverging arm can squash, and one panel of them.
 
-Records become curves and limits first; what draws takes a DataFrame and an Axes, returns the Axes, and neither shows
-nor saves.
+Records become curves and limits first; what draws takes a DataFrame and an Axes, returns the Axes, and
+neither shows nor saves.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ SIGNS = {"diverged": "× ", "failed": "+ "}
 class Curves:
     """One arm as it is drawn: points are (x, metric).
 
-    ``trials`` has one float[n, 2] each, for at most ``style.DRAWN`` of them; ``median`` is float[m, 2] over all, NaN where
-    the median is infinite;
-    ``stopped`` gives by status the last finite point of each trial that diverged or failed.
+    ``trials`` has one float[n, 2] each, for at most ``style.DRAWN`` of them; ``median`` is float[m, 2] over
+    all, NaN where the median is infinite; ``stopped`` gives by status the last finite point of each trial
+    that diverged or failed.
     """
 
     trials: list[Floats]
@@ -58,14 +58,17 @@ class Curves:
 
     @property
     def end(self) -> tuple[float, float]:
-        """The last point of the median; its loss is infinite where most seeds diverged, or none was measured."""
+        """The last point of the median; its loss is infinite where most seeds diverged, or none was
+        measured.
+        """
         if not len(self.median) or math.isnan(self.median[-1, 1]):
             return math.nan, math.inf
         return float(self.median[-1, 0]), float(self.median[-1, 1])
 
 
 def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The records by mark, with a column ``status``: the trial's, or 'diverged' where its last loss is not finite.
+    """The records by mark, with a column ``status``: the trial's, or 'diverged' where its last loss is not
+    finite.
 
     Its texts are categories: millions of those are far faster told apart, and picked.
     """
@@ -101,7 +104,9 @@ def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def numbered_trials(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """For each row of an arm the same number for the same trial, rising with seeds and then with tuning repeats."""
+    """For each row of an arm the same number for the same trial, rising with seeds and then with tuning
+    repeats.
+    """
     numbers = rows["seed"] if "repeat" not in rows else rows.groupby(["seed", "repeat"]).ngroup()
     return np.asarray(numbers, dtype=np.int64)
 
@@ -116,9 +121,9 @@ def trial_counts(records: pd.DataFrame) -> pd.Series[int]:
 def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
     """The curves of one arm, whose ``rows`` have a status.
 
-    The median, of x and of the metric, is over the trials that were not cut short, at the marks where all of them
-    were measured. A trial that diverged counts as +inf from there on, so that it never leaves the median to the
-    luckier seeds.
+    The median, of x and of the metric, is over the trials that were not cut short, at the marks where all of
+    them were measured. A trial that diverged counts as +inf from there on, so that it never leaves the median
+    to the luckier seeds.
     """
     marks, row = np.unique(rows["mark"].to_numpy(), return_inverse=True)
     seeds, first, column = np.unique(numbered_trials(rows), return_index=True, return_inverse=True)
@@ -153,9 +158,9 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     """The limits of the loss axis: log where all values are positive, log down to zero where some are zero.
 
     Those of a metric that is no loss are linear; a diagnostic's are as :func:`.scales.limits_of` finds them.
-    They hold the starts, the end of each arm's median trial, and 95% of what each arm measured, with room of a factor
-    of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the others. Nothing
-    higher than 100 times the start (linear: twice the way down above it) is shown.
+    They hold the starts, the end of each arm's median trial, and 95% of what each arm measured, with room of
+    a factor of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the
+    others. Nothing higher than 100 times the start (linear: twice the way down above it) is shown.
     """
     key = trial_key(records)
     finite = records[[*key, "status", metric]][np.isfinite(records[metric])]
@@ -164,7 +169,9 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     if kept.empty:
         return Limits(0.0, 1.0, "linear")
     if not metric.endswith("_loss"):
-        return scales.limits_of(kept[metric].to_numpy(float), math.inf if metric.startswith((TRAIN, VALID)) else 10.0)
+        return scales.limits_of(
+            kept[metric].to_numpy(float), math.inf if metric.startswith((TRAIN, VALID)) else 10.0
+        )
     values, by_arm = kept[metric], kept.groupby("arm", sort=False)[metric]
     trials = kept.groupby(key, sort=False)[metric]
     starts, ends = trials.first(), trials.last().groupby("arm").median()
@@ -172,7 +179,9 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     core, start = pd.concat([*bulk, starts, ends], ignore_index=True), float(starts.max())
     if values.min() < 0 or values.max() <= 0:
         drop = start - float(core.min())
-        low, high = _around(core, values, 0.5 * float(core.max() - core.min()), start + 2 * drop if drop else math.inf)
+        low, high = _around(
+            core, values, 0.5 * float(core.max() - core.min()), start + 2 * drop if drop else math.inf
+        )
         return Limits(low, high, "linear")
     core = core if core.max() > 0 else values
     ceiling = math.log10(start) + 2 if start > 0 else math.inf
@@ -183,7 +192,9 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     return Limits(-0.15 * first, 10**high, "symlog", first)
 
 
-def _around(core: pd.Series[float], values: pd.Series[float], room: float, ceiling: float) -> tuple[float, float]:
+def _around(
+    core: pd.Series[float], values: pd.Series[float], room: float, ceiling: float
+) -> tuple[float, float]:
     low, high = max(values.min(), core.min() - room), min(values.max(), core.max() + room, ceiling)
     pad = 0.04 * (high - low) or 0.1 * (abs(high) or 1.0)
     return float(low - pad), float(high + pad)
@@ -217,8 +228,8 @@ def draw_loss(
 ) -> Axes:
     """Draws each arm's trials as thin lines and their median as a thick one, against ``x``; lower is better.
 
-    A trial that diverged or failed ends in a marker (× or +) at its last finite value, on the edge of the axes where
-    that lies beyond. ``limits``: those of the loss, where they are known.
+    A trial that diverged or failed ends in a marker (× or +) at its last finite value, on the edge of the
+    axes where that lies beyond. ``limits``: those of the loss, where they are known.
     """
     records = with_status(records)
     across, up = x_limits(records, x), limits or loss_limits(records, metric)
@@ -243,8 +254,10 @@ def draw_arms(
     up: Limits,
     steps: bool = False,
 ) -> None:
-    """The lines of every arm alone, within these limits; ``records`` have a status. With ``steps`` a value holds since
-    the record before, so that its jumps are upright."""
+    """The lines of every arm alone, within these limits; ``records`` have a status.
+
+    With ``steps`` a value holds since the record before, so that its jumps are upright.
+    """
     start = max(0.0, across.low)
 
     def line(points: Floats) -> Floats:
@@ -268,7 +281,8 @@ def draw_arms(
             ax.add_collection(lines, autolim=False)
         median = _shown(curves.median, across, up)
         few = np.isfinite(median[:, 1]).sum() < 3
-        # Apart in inches along the line, so that they stand evenly on log axes too; each arm begins elsewhere.
+        # Apart in inches along the line, so that they stand evenly on log axes too; each arm begins
+        # elsewhere.
         every = None if few else (0.02 + 0.05 * (order % 4), 0.2)
         ax.plot(
             *line(median).T,
@@ -285,11 +299,21 @@ def draw_arms(
         )
         for status, points in curves.stopped.items():
             place = np.clip(_shown(points, across, up), (-np.inf, up.low), (np.inf, up.high))
-            ax.plot(*place.T, STOPPED[status], color=colour, markersize=6, markeredgewidth=1.5, zorder=5, clip_on=False)
+            ax.plot(
+                *place.T,
+                STOPPED[status],
+                color=colour,
+                markersize=6,
+                markeredgewidth=1.5,
+                zorder=5,
+                clip_on=False,
+            )
 
 
 def metric_name(metric: str) -> str:
-    """A column as its axis calls it: 'validation loss' of ``valid_loss``, 'validation accuracy' of ``valid_accuracy``."""
+    """A column as its axis calls it: 'validation loss' of ``valid_loss``, 'validation accuracy' of
+    ``valid_accuracy``.
+    """
     first, _, rest = metric.partition("_")
     return f"{_SETS[first]} {rest.replace('_', ' ')}" if first in _SETS and rest else metric.replace("_", " ")
 
@@ -304,8 +328,9 @@ def x_name(x: X, records: pd.DataFrame) -> str:
 
 
 def _shown(points: Floats, across: Limits, up: Limits) -> Floats:
-    """Points as drawn: NaN where not finite, the start at the left end of a log axis, and none so far above or below a
-    linear axis that drawing overflows."""
+    """Points as drawn: NaN where not finite, the start at the left end of a log axis, and none so far above
+    or below a linear axis that drawing overflows.
+    """
     shown = np.where(np.isfinite(points), points, np.nan)
     if across.scale == "log":
         shown[:, 0] = np.maximum(shown[:, 0], across.low)

@@ -26,9 +26,11 @@ LINE = 1.2 * style.SMALL
 
 @dataclass(frozen=True)
 class Name:
-    """An arm's name as it is ``shown`` in one line, or in ``lines``, with a note on what went wrong ('' for nothing).
+    """An arm's name as it is ``shown`` in one line, or in ``lines``, with a note on what went wrong ('' for
+    nothing).
 
-    ``end`` is where the median line ends: epochs and metric; ``clock`` says of what its seconds are, where arms differ.
+    ``end`` is where the median line ends: epochs and metric; ``clock`` says of what its seconds are, where
+    arms differ.
     """
 
     arm: str
@@ -73,7 +75,9 @@ def name_of(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: 
     rows = rows.drop_duplicates(key)
     known = [trials[trials["arm"] == arm], rows] if len(trials) else [rows]
     statuses = {
-        tuple(trial): status for table in known for *trial, status in table[[*key, "status"]].itertuples(index=False)
+        tuple(trial): status
+        for table in known
+        for *trial, status in table[[*key, "status"]].itertuples(index=False)
     }
     ended, total = Counter(statuses.values()), len(statuses)
     notes = [
@@ -99,11 +103,15 @@ def room_beside(names: Sequence[Name], panel: float) -> float:
 
 
 def write_names(sheet: Sheet, ax: Axes, names: Sequence[Name], colours: Mapping[str, str]) -> None:
-    """Writes each name to the right of the axes, as near to its line's end as the others let it, joined to it."""
+    """Writes each name to the right of the axes, as near to its line's end as the others let it, joined to
+    it.
+    """
     box = ax.get_position()
     panel, top = float(box.height) * sheet.height, (1 - float(box.y1)) * sheet.height
     to_axes = ax.transScale + ax.transLimits
-    ends = [to_axes.transform(name.end) if math.isfinite(name.end[1]) else np.array([0.0, 1.0]) for name in names]
+    ends = [
+        to_axes.transform(name.end) if math.isfinite(name.end[1]) else np.array([0.0, 1.0]) for name in names
+    ]
     heights = [name.height / 72 for name in names]
     places = style.dodge([panel * float(np.clip(y, 0, 1)) for _, y in ends], heights, 0.0, panel)
     sample = 0.3

@@ -23,8 +23,11 @@ def end_limits(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> Limi
     return scales.limits_of(final_values_to_scale(records, trials, column)["final"].to_numpy(float))
 
 
-def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]) -> Axes:
-    """Draw the final values of each arm: a mark for each trial, a bar at the median, a × on top for what was lost.
+def draw_ends(
+    ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]
+) -> Axes:
+    """Draw the final values of each arm: a mark for each trial, a bar at the median, a × on top for what was
+    lost.
 
     Args:
         ax: Arms stand side by side in the order of ``colours``.
@@ -47,13 +50,30 @@ def draw_ends(ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str
         values = finals.loc[finals["arm"] == arm, "final"].to_numpy(float)
         known = np.sort(values[np.isfinite(values)])
         known = known[style.spread(len(known))]
-        across = place + 0.3 * np.linspace(-1, 1, len(known)) if len(known) > 1 else np.full(len(known), float(place))
-        look = {"marker": style.marker(colour), "markersize": 4.0, "markeredgewidth": 0.0, "linestyle": "none"}
+        across = (
+            place + 0.3 * np.linspace(-1, 1, len(known))
+            if len(known) > 1
+            else np.full(len(known), float(place))
+        )
+        look = {
+            "marker": style.marker(colour),
+            "markersize": 4.0,
+            "markeredgewidth": 0.0,
+            "linestyle": "none",
+        }
         ax.plot(across, known, color=colour, label=arm, **look)  # type: ignore[arg-type]
         if len(known) == len(values) > 0:
-            ax.plot([place - 0.36, place + 0.36], [np.median(values)] * 2, color=colour, linewidth=2.0, label="_median")
+            ax.plot(
+                [place - 0.36, place + 0.36],
+                [np.median(values)] * 2,
+                color=colour,
+                linewidth=2.0,
+                label="_median",
+            )
         elif len(values):
-            ax.plot([place], [limits.high], "x", color=colour, clip_on=False, markeredgewidth=1.5, label="_lost")
+            ax.plot(
+                [place], [limits.high], "x", color=colour, clip_on=False, markeredgewidth=1.5, label="_lost"
+            )
     ax.set_xlabel("final values of each trial, by arm", size=size, color=style.INK)
     ax.set_ylabel(metric_name(column), size=size, color=style.INK)
     return ax

@@ -18,7 +18,10 @@ from .row_chart import Column, Rows, row_sheet
 from .scales import Limits
 
 BODY, DOTS = 28.0, 0.62
-"""The height of a row's body in points. The upper part of a row's body, for the dots; below it stands the mean."""
+"""The height of a row's body in points.
+
+The upper part of a row's body, for the dots; below it stands the mean.
+"""
 
 
 def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
@@ -65,11 +68,12 @@ def draw_final(
     *,
     metric: str = "train_loss",
 ) -> Axes:
-    """Draws one row an arm: a dot for each trial's final value, and below the dots their mean with its 95% t interval.
+    """Draws one row an arm: a dot for each trial's final value, and below the dots their mean with its 95% t
+    interval.
 
-    ``finals`` holds arm, seed and value (not finite where the seed diverged), ``intervals`` arm, mean, low and high
-    (NaN where there is none: then no mean is drawn, or no interval). Diverged seeds are one × on the right edge, with
-    their count beside it. An interval that leaves the axes ends in an arrow.
+    ``finals`` holds arm, seed and value (not finite where the seed diverged), ``intervals`` arm, mean, low
+    and high (NaN where there is none: then no mean is drawn, or no interval). Diverged seeds are one × on the
+    right edge, with their count beside it. An interval that leaves the axes ends in an arrow.
     """
     arms = shown_arms(list(finals["arm"]), colours)
     means = by_arm(intervals)
@@ -103,14 +107,17 @@ def draw_interval(
     strong: bool = True,
     marker: str = "D",
 ) -> None:
-    """A mean as a marker on the line of its interval; an end that leaves the axes becomes an arrow on their edge.
+    """A mean as a marker on the line of its interval; an end that leaves the axes becomes an arrow on their
+    edge.
 
     ``strong`` means a thick line and a filled marker, else both are thin.
     """
     look: dict[str, Any] = {"color": colour, "zorder": 6, "clip_on": False}
     if math.isfinite(low) and math.isfinite(high):
         ends = np.clip([low, high], limits.low, limits.high)
-        ax.plot(ends, [y, y], linewidth=2.0 if strong else 1.2, solid_capstyle="butt", label="_interval", **look)
+        ax.plot(
+            ends, [y, y], linewidth=2.0 if strong else 1.2, solid_capstyle="butt", label="_interval", **look
+        )
     small: dict[str, Any] = {**look, "markersize": 0.6 * size, "markeredgewidth": 0, "linestyle": "none"}
     if min(low, middle) < limits.low:
         ax.plot([limits.low], [y], marker="<", label="_beyond", **small)
@@ -139,7 +146,9 @@ def final_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """The final values of all seeds as one figure, ``width`` inches wide; see :func:`draw_final` for the tables."""
+    """The final values of all seeds as one figure, ``width`` inches wide; see :func:`draw_final` for the
+    tables.
+    """
     arms = shown_arms(list(finals["arm"]), colours)
     most, what = max(finals.groupby("arm").size(), default=0), style.what_counts(finals)
     said = [f"Dots: {style.drawn(most, what)}." if most > 1 else "Dots: the only seed."]

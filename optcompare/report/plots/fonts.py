@@ -24,7 +24,9 @@ _LIKELY = re.compile(
 
 
 def families() -> list[str]:
-    """DejaVu Sans, then the installed families that the user's settings name, then one for each script that it lacks."""
+    """DejaVu Sans, then the installed families that the user's settings name, then one for each script that
+    it lacks.
+    """
     return list(_families(tuple(_of_user()), len(fontManager.ttflist)))
 
 
@@ -36,7 +38,9 @@ def without_glyphs(texts: Iterable[str]) -> str:
 
 
 def _of_user() -> Iterator[str]:
-    """The families of ``font.family``, a generic one such as sans-serif standing for the list of its own setting."""
+    """The families of ``font.family``, a generic one such as sans-serif standing for the list of its own
+    setting.
+    """
     settings: Any = matplotlib.rcParams
     for name in settings["font.family"]:
         yield from settings.get(f"font.{name}", [name])

@@ -1,4 +1,6 @@
-"""Paired differences to the baseline as a forest plot: one row an arm, with what was won, and how sure that is."""
+"""Paired differences to the baseline as a forest plot: one row an arm, with what was won, and how sure that
+is.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ WIDE = 6.0
 
 
 def pair_limits(pairs: pd.DataFrame) -> Limits:
-    """Limits that hold zero, the control's spread, the margin, and the intervals up to four times the arms' median extent."""
+    """Limits that hold zero, the control's spread, the margin, and the intervals up to four times the arms'
+    median extent.
+    """
     ends = pairs.loc[np.isfinite(pairs["difference"]), ["difference", "low", "high"]].to_numpy(float)
     spreads = pairs[["control_spread", "margin"]].to_numpy(float)
     spread = float(spreads[np.isfinite(spreads)].max(initial=0.0))
@@ -41,12 +45,17 @@ def pair_limits(pairs: pd.DataFrame) -> Limits:
 
 
 def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
-    """The text beside the rows: on wide figures the difference with its interval, then wins, losses, ties, and p."""
+    """The text beside the rows: on wide figures the difference with its interval, then wins, losses, ties,
+    and p.
+    """
     rows = by_arm(pairs)
     claimed = frozenset(arm for arm, row in rows.items() if row["claimed"])
     won = {arm: f"{row['wins']:.0f}/{row['losses']:.0f}/{row['ties']:.0f}" for arm, row in rows.items()}
     sure = {arm: probability(float(row["p_holm"])) for arm, row in rows.items()}
-    columns = [Column("won/lost/tied" if width >= WIDE else "won/lost\n/tied", won), Column("Holm p", sure, claimed)]
+    columns = [
+        Column("won/lost/tied" if width >= WIDE else "won/lost\n/tied", won),
+        Column("Holm p", sure, claimed),
+    ]
     if width < WIDE:
         return columns
     sized = {arm: _with_interval(row["difference"], row["low"], row["high"]) for arm, row in rows.items()}
@@ -66,12 +75,14 @@ def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
     return f"final {name}, difference to {pairs['baseline'].iloc[0]}\n({side})"
 
 
-def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "train_loss") -> Axes:
+def draw_pairs(
+    ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "train_loss"
+) -> Axes:
     """Draws one row an arm: its mean difference to the baseline with the 95% interval, beside a line at zero.
 
-    ``pairs`` is the table of :func:`optcompare.analysis.paired.pairs`. What is claimed is filled, thick and bold, anything
-    else hollow and thin. A grey band around zero is how far rounding alone moves one seed; dotted lines are the margin. A
-    row without a mean says how many of the shared seeds were won.
+    ``pairs`` is the table of :func:`optcompare.analysis.paired.pairs`. What is claimed is filled, thick and
+    bold, anything else hollow and thin. A grey band around zero is how far rounding alone moves one seed;
+    dotted lines are the margin. A row without a mean says how many of the shared seeds were won.
     """
     arms = shown_arms(list(pairs["arm"]), colours)
     table = by_arm(pairs)
@@ -81,12 +92,16 @@ def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, met
     name_x_axis(ax, pair_axis_name(pairs, metric), rows.size)
     ax.axvline(0.0, color=style.INK, linewidth=1.0, zorder=2, label="_zero")
     for end in (-1.0, 1.0) if pairs["margin"].notna().any() else ():
-        ax.axvline(end * float(pairs["margin"].iloc[0]), color=style.INK, linewidth=0.8, linestyle=":", zorder=2)
+        ax.axvline(
+            end * float(pairs["margin"].iloc[0]), color=style.INK, linewidth=0.8, linestyle=":", zorder=2
+        )
     for i, arm in enumerate(arms):
         row, y = table[arm], rows.middle[arm]
         spread = float(row["control_spread"])
         if math.isfinite(spread):
-            ax.add_patch(Rectangle((-spread, i - 0.5), 2 * spread, 1, facecolor=BAND, edgecolor="none", zorder=1))
+            ax.add_patch(
+                Rectangle((-spread, i - 0.5), 2 * spread, 1, facecolor=BAND, edgecolor="none", zorder=1)
+            )
         if math.isnan(float(row["difference"])):
             won = counted(int(row["wins"]), int(row["wins"] + row["losses"] + row["ties"]), "won")
             rows.write(arm, won, 0.5, ha="center", colour=style.text_colour(colours[arm]), box=True)
@@ -107,13 +122,17 @@ def draw_pairs(ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, met
         )
         if not limits.low <= difference <= limits.high:
             beyond = difference > limits.high
-            where: dict[str, Any] = {"ha": "right", "x": -rows.size} if beyond else {"ha": "left", "x": rows.size}
+            where: dict[str, Any] = (
+                {"ha": "right", "x": -rows.size} if beyond else {"ha": "left", "x": rows.size}
+            )
             rows.write(arm, signed(difference), float(beyond), box=True, **where)
     return ax
 
 
 def what_is_claimed(pairs: pd.DataFrame) -> str:
-    """What filled and hollow marks and the band mean, which rows have no mean, and what is missing for a claim."""
+    """What filled and hollow marks and the band mean, which rows have no mean, and what is missing for a
+    claim.
+    """
     said = ["Mean difference over paired trials with its 95% interval; claims are by exact tests."]
     claimed = pairs["claimed"].astype(bool)
     if claimed.any():

@@ -1,4 +1,6 @@
-"""What it takes to reach the goal: a bar up to the median over seeds, a dot for each, and those that missed it."""
+"""What it takes to reach the goal: a bar up to the median over seeds, a dot for each, and those that missed
+it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ UNITS = {
 
 
 def goal_limits(times: pd.DataFrame) -> Limits:
-    """From zero, without which a bar would lie about its length, to a little beyond the slowest seed that got there."""
+    """From zero, without which a bar would lie about its length, to a little beyond the slowest seed that got
+    there.
+    """
     values = times["value"].to_numpy(float)
     values = values[np.isfinite(values)]
     return Limits(0.0, 1.06 * float(values.max()) if len(values) and values.max() > 0 else 1.0, "linear")
@@ -49,7 +53,9 @@ def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
 
 
 def _by_arm(times: pd.DataFrame) -> dict[str, Floats]:
-    """The values of each arm; nobody knows what an interrupted seed would have needed, so that it is left out."""
+    """The values of each arm; nobody knows what an interrupted seed would have needed, so that it is left
+    out.
+    """
     known = times[times["value"].notna()]
     return {str(arm): values.to_numpy(float) for arm, values in known.groupby("arm", sort=False)["value"]}
 
@@ -62,11 +68,12 @@ def goal_axis_name(unit: str, goal: str) -> str:
 def draw_goal(
     ax: Axes, times: pd.DataFrame, colours: Mapping[str, str], *, goal: str = "", unit: str = "samples"
 ) -> Axes:
-    """Draws one row an arm: a bar up to the median of what its seeds took to reach the goal, and a dot for each seed.
+    """Draws one row an arm: a bar up to the median of what its seeds took to reach the goal, and a dot for
+    each seed.
 
-    ``times`` holds arm, seed and value: infinite for a miss, which takes part in the median; NaN for unknown. An × on
-    the right edge marks an arm with misses, beside it stands how many seeds reached the goal. Where the median is a
-    miss, the bar is hatched and runs to the edge; where every seed is, it says 'never'.
+    ``times`` holds arm, seed and value: infinite for a miss, which takes part in the median; NaN for unknown.
+    An × on the right edge marks an arm with misses, beside it stands how many seeds reached the goal. Where
+    the median is a miss, the bar is hatched and runs to the edge; where every seed is, it says 'never'.
     """
     by_arm = _by_arm(times)
     arms = shown_arms(list(by_arm), colours)
@@ -91,7 +98,9 @@ def draw_goal(
         if len(reached) < len(values):
             rows.cross(arm, colour)
         if not len(reached):
-            rows.write(arm, "never", 0.5, ha="center", colour=style.text_colour(colour), weight="bold", box=True)
+            rows.write(
+                arm, "never", 0.5, ha="center", colour=style.text_colour(colour), weight="bold", box=True
+            )
     return ax
 
 

@@ -1,4 +1,6 @@
-"""What figures of any width share: the size of their text, names in lines, a heading, a key beside or below axes."""
+"""What figures of any width share: the size of their text, names in lines, a heading, a key beside or below
+axes.
+"""
 
 from __future__ import annotations
 
@@ -61,13 +63,17 @@ def name_x_axis(ax: Axes, text: str, size: float) -> None:
 
 
 def room_below(left: float, across: float, width: float) -> float:
-    """The points that a name may take below axes that begin at ``left`` inches, in the middle of which it stands."""
+    """The points that a name may take below axes that begin at ``left`` inches, in the middle of which it
+    stands.
+    """
     middle = left + across / 2
     return 144 * (min(middle, width - middle) - margin(width))
 
 
 def axis_name_lines(text: str, room: float, size: float, lines: int = 2) -> list[str]:
-    """The name of an axis of ``room`` points in at most so many lines, but one for each that it has already."""
+    """The name of an axis of ``room`` points in at most so many lines, but one for each that it has
+    already.
+    """
     found: list[str] = []
     for part in text.split("\n"):
         folded = style.folded(part, room, size, before="@:")
@@ -84,7 +90,8 @@ def below_axes(lines: int, size: float) -> float:
 
 
 class Heading:
-    """A title in bold, if any, and below it what the marks mean; ``height`` inches from the upper edge of a figure.
+    """A title in bold, if any, and below it what the marks mean; ``height`` inches from the upper edge of a
+    figure.
 
     Where it is not ``shown`` it is the figure's caption alone.
     """
@@ -104,19 +111,24 @@ class Heading:
         sheet.figure.caption = self.text
         top, large = 72 * self.margin, self.size + 2
         for line in self.title:
-            sheet.text(self.margin, (top + large / 2) / 72, line, size=large, weight="bold", va="center_baseline")
+            sheet.text(
+                self.margin, (top + large / 2) / 72, line, size=large, weight="bold", va="center_baseline"
+            )
             top += PITCH * large
         top += 4 * bool(self.title)
         for line in self.said:
-            sheet.text(self.margin, (top + self.size / 2) / 72, line, style.MUTED, self.size, va="center_baseline")
+            sheet.text(
+                self.margin, (top + self.size / 2) / 72, line, style.MUTED, self.size, va="center_baseline"
+            )
             top += PITCH * self.size
 
 
 class Key:
-    """A legend that fits ``width`` inches: texts that may take several lines, in columns, read along the rows.
+    """A legend that fits ``width`` inches: texts that may take several lines, in columns, read along the
+    rows.
 
-    There are at most ``most`` columns: as many as leave each text in one line, if those are several, else as many as
-    leave no text cut and none in more than two lines. One column takes anything.
+    There are at most ``most`` columns: as many as leave each text in one line, if those are several, else as
+    many as leave no text cut and none in more than two lines. One column takes anything.
     """
 
     def __init__(self, texts: Mapping[str, str], width: float, size: float, most: int = 6) -> None:
@@ -128,7 +140,10 @@ class Key:
             room = (72 * width - (columns - 1) * COLUMNS_APART) / columns - HANDLE
             if columns == 1 or fit(texts.values(), room, size):
                 break
-        self.columns, self.lines = columns, {name: name_lines(text, room, size) for name, text in texts.items()}
+        self.columns, self.lines = (
+            columns,
+            {name: name_lines(text, room, size) for name, text in texts.items()},
+        )
         widths = [style.text_width(line, size) for found in self.lines.values() for line in found]
         self.step = HANDLE + max(widths, default=0.0) + COLUMNS_APART
         entries = list(self.lines.values())
@@ -145,11 +160,16 @@ class Key:
         """Inches."""
         return sum(self.heights) / 72
 
-    def draw(self, sheet: Sheet, left: float, top: float, looks: Mapping[str, tuple[Colour, dict[str, Any]]]) -> None:
+    def draw(
+        self, sheet: Sheet, left: float, top: float, looks: Mapping[str, tuple[Colour, dict[str, Any]]]
+    ) -> None:
         """Draws it from its upper left corner on; ``looks`` are the text's colour and its line's look."""
         for i, (name, lines) in enumerate(self.lines.items()):
             row, column = divmod(i, self.columns)
-            x, y = left + column * self.step / 72, top + (sum(self.heights[:row]) + PITCH * self.size / 2) / 72
+            x, y = (
+                left + column * self.step / 72,
+                top + (sum(self.heights[:row]) + PITCH * self.size / 2) / 72,
+            )
             colour, look = looks[name]
             sheet.line([x, x + (HANDLE - 5) / 144, x + (HANDLE - 5) / 72], [y] * 3, **look)
             for line in lines:
@@ -165,8 +185,10 @@ def keyed_sheet(
     y: Limits,
     above: float = 0.0,
 ) -> tuple[Sheet, Axes]:
-    """A figure with a heading, axes with ``above`` inches free above them, and a key of the arms' lines: beside the
-    axes where it is no higher than they and the figure is no column of a paper, else below. Returns sheet and axes."""
+    """A figure with a heading, axes with ``above`` inches free above them, and a key of the arms' lines:
+    beside the axes where it is no higher than they and the figure is no column of a paper, else below.
+    Returns sheet and axes.
+    """
     height = min(1.4 + 0.2 * width, 3.2)
     size, edge, below = text_size(width), margin(width), below_axes(1, text_size(width))
     left = edge + (1.2 * size + 14 + scales.names_width(y, style.Y_TICKS, size)) / 72
@@ -198,7 +220,9 @@ def shown_arms(arms: Sequence[str], colours: Mapping[str, str]) -> list[str]:
 
 def by_arm(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The row of each arm, by the names of its columns."""
-    return {str(row["arm"]): {str(name): value for name, value in row.items()} for row in table.to_dict("records")}
+    return {
+        str(row["arm"]): {str(name): value for name, value in row.items()} for row in table.to_dict("records")
+    }
 
 
 def counted(count: int, total: int, what: str) -> str:

@@ -1,4 +1,6 @@
-"""How arms look: a colour, a marker and dashes that belong to an arm's name, wherever it stands among others."""
+"""How arms look: a colour, a marker and dashes that belong to an arm's name, wherever it stands among
+others.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 
 Dashes = str | tuple[float, tuple[float, ...]]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is too pale for a line on white.
+# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is too pale for a line on
+# white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "*")
 DASHES: tuple[Dashes, ...] = ("solid", (0, (3.2, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
@@ -39,10 +42,10 @@ class Look(str):
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     """Give each arm a :class:`Look` that depends on the names, never on their order.
 
-    Arms whose labels differ in one number alone are a family, such as one strategy at many rates or batch sizes: it has
-    one hue, from light to dark as the number grows; of several numbers it is the one with most values. A family has the hue
-    that its name prefers, unless a shorter name among these has it. From the eighth family on hues come round, with other
-    dashes. Markers are given likewise, an arm each.
+    Arms whose labels differ in one number alone are a family, such as one strategy at many rates or batch
+    sizes: it has one hue, from light to dark as the number grows; of several numbers it is the one with most
+    values. A family has the hue that its name prefers, unless a shorter name among these has it. From the
+    eighth family on hues come round, with other dashes. Markers are given likewise, an arm each.
 
     Args:
         arms: The labels.
@@ -100,7 +103,9 @@ def family(label: str) -> str:
 
 
 def _families(arms: Sequence[str]) -> dict[str, list[str]]:
-    """The arms of each family by its name; one whose arms differ in several numbers is split by all but one of them."""
+    """The arms of each family by its name; one whose arms differ in several numbers is split by all but one
+    of them.
+    """
     whole: dict[str, list[str]] = {}
     for arm in arms:
         whole.setdefault(family(arm), []).append(arm)
@@ -111,7 +116,11 @@ def _families(arms: Sequence[str]) -> dict[str, list[str]]:
         alike = len({len(each) for each in numbers.values()}) == 1
         counts = [len(set(column)) for column in zip(*numbers.values(), strict=True)] if alike else []
         for arm in members:
-            others = [value for i, value in enumerate(numbers[arm]) if i != counts.index(max(counts))] if counts else []
+            others = (
+                [value for i, value in enumerate(numbers[arm]) if i != counts.index(max(counts))]
+                if counts
+                else []
+            )
             parts.setdefault(tuple(others), []).append(arm)
         for i, others_of_part in enumerate(sorted(parts)):
             # The first keeps the hue of the family's name.

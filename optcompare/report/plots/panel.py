@@ -15,15 +15,19 @@ from .scales import Limits
 
 
 class Panel:
-    """One axes about a run. With a ``column`` and its ``name`` it is whole: a thin line for each seed, a thick one for
-    their median; override what should be otherwise.
+    """One axes about a run.
+
+    With a ``column`` and its ``name`` it is whole: a thin line for each seed, a thick one for their median;
+    override what should be otherwise.
 
     ``reads`` is what it is handed: "records", or "plane" (where each arm's weights went, with the columns of
-    ``plane.parquet``). The records are those of the report, with a column ``status`` (the trial's) and a column ``edge``
-    (2/lr of that moment, NaN where the optimizer has none); a diagnostic is NaN where it was not measured.
+    ``plane.parquet``). The records are those of the report, with a column ``status`` (the trial's) and a
+    column ``edge`` (2/lr of that moment, NaN where the optimizer has none); a diagnostic is NaN where it was
+    not measured.
 
-    ``spread``: the axis is logarithmic where the largest value is so many times the smallest. ``span``: its ends, where
-    they are known. ``steps``: a value holds since the record before, and its jumps are drawn upright.
+    ``spread``: the axis is logarithmic where the largest value is so many times the smallest. ``span``: its
+    ends, where they are known. ``steps``: a value holds since the record before, and its jumps are drawn
+    upright.
     """
 
     reads = "records"
@@ -40,7 +44,9 @@ class Panel:
     def missing(self) -> str:
         """Why there may be nothing to show, in words that follow the panel's name."""
         return (
-            f"needs the column {self.column}, which this run has not recorded" if self.column else "has nothing to show"
+            f"needs the column {self.column}, which this run has not recorded"
+            if self.column
+            else "has nothing to show"
         )
 
     def said(self, table: pd.DataFrame) -> str:
@@ -55,7 +61,9 @@ class Panel:
         return scales.limits_of(kept[self.column].to_numpy(float), self.spread)
 
     def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
-        """Draws it: ``colours`` by arm, in the order of the arms; ``x``: epochs, updates, samples or seconds."""
+        """Draws it: ``colours`` by arm, in the order of the arms; ``x``: epochs, updates, samples or
+        seconds.
+        """
         rows = with_status(table[table[self.column].notna()])
         across, up, size = x_limits(rows, x), self.limits(rows), text_size(figure_width(ax))
         draw_arms(ax, rows, x=x, metric=self.column, colours=colours, across=across, up=up, steps=self.steps)
@@ -63,5 +71,7 @@ class Panel:
         scales.scale(ax, "x", across, size)
         scales.scale(ax, "y", up, size)
         name_x_axis(ax, x_name(x, rows).partition("\n")[0], size)
-        ax.set_ylabel(self.name or self.column.replace("_", " "), size=size, color=style.INK, parse_math=False)
+        ax.set_ylabel(
+            self.name or self.column.replace("_", " "), size=size, color=style.INK, parse_math=False
+        )
         return ax

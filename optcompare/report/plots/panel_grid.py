@@ -1,4 +1,6 @@
-"""The panels of the comparison plot: a row for each metric, a column for each axis, or all below each other."""
+"""The panels of the comparison plot: a row for each metric, a column for each axis, or all below each
+other.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,17 @@ from .scales import Limits
 from .style import WIDTH, Sheet
 
 PANEL, BELOW, GAP = 2.9, 0.75, 0.32
-"""Inches, in a figure of full width: the height of the panels, of what stands below them, and the gap between them."""
+"""Inches, in a figure of full width: the height of the panels, of what stands below them, and the gap between
+them.
+"""
 BROAD = 6.0
 """Inches from which on panels stand side by side."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the panels stand: a row for each metric and a column for each x, or all below each other in a narrow figure.
+    """Where the panels stand: a row for each metric and a column for each x, or all below each other in a
+    narrow figure.
 
     All is in inches. ``gap`` is free beside the first column and ``lines`` are the names of the x axes.
     """

@@ -18,7 +18,9 @@ from .style import Sheet
 T = TypeVar("T")
 
 GAP, HEIGHT, LINE = 0.12, 2.2, 0.17
-"""Inches: what stands free above the panels of a row and below their captions, their height, a line of a caption."""
+"""Inches: what stands free above the panels of a row and below their captions, their height, a line of a
+caption.
+"""
 
 
 class PanelRow:
@@ -37,8 +39,12 @@ class PanelRow:
         self._cell, self._size = width / self._columns, text_size(width)
         room = 72 * (self._cell - style.LEFT - style.MARGIN)
         captions = [_or_else(panel.said, table, "") for _, panel, table in wanted]
-        self.caption = "".join(f"\n{name}: {said}" for (name, _, _), said in zip(wanted, captions, strict=True) if said)
-        self._captions = [style.folded(text, room, self._size) if text and caption else [] for text in captions]
+        self.caption = "".join(
+            f"\n{name}: {said}" for (name, _, _), said in zip(wanted, captions, strict=True) if said
+        )
+        self._captions = [
+            style.folded(text, room, self._size) if text and caption else [] for text in captions
+        ]
         self._above = GAP + LINE * max(map(len, self._captions)) + GAP
         self._high = min(HEIGHT, 0.75 * self._cell)
         self._pitch = self._above + self._high + below_axes(1, self._size) + 0.1
@@ -57,7 +63,9 @@ class PanelRow:
             except RAISED as error:
                 ax.clear()
                 ax.set_axis_off()
-                said = style.folded(f"panel {name} failed: {type(error).__name__}: {error}", 72 * across, self._size)
+                said = style.folded(
+                    f"panel {name} failed: {type(error).__name__}: {error}", 72 * across, self._size
+                )
                 ax.text(0.0, 0.5, "\n".join(said[:6]), size=self._size, color=style.MUTED, parse_math=False)
                 continue
             ax.yaxis.set_label_coords((style.Y_NAME - left) / across, 0.5)

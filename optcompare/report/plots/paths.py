@@ -23,9 +23,15 @@ CONTOUR = "#AEB5BF"
 LEVELS = 10
 GAP, MAP, LINE = 0.25, 2.4, 0.165
 HEADING, BETWEEN, BELOW = 0.12, 0.12, 0.52
-"""Inches: the gap between maps, their height, a line of their titles; what stands between the heading's key and the
-maps, between and below the rows."""
-START: dict[str, Any] = {"marker": "o", "markersize": 7.0, "markerfacecolor": "white", "markeredgecolor": style.INK}
+"""Inches: the gap between maps, their height, a line of their titles; what stands between the heading's key
+and the maps, between and below the rows.
+"""
+START: dict[str, Any] = {
+    "marker": "o",
+    "markersize": 7.0,
+    "markerfacecolor": "white",
+    "markeredgecolor": style.INK,
+}
 END: dict[str, Any] = {"marker": "D", "markersize": 7.5, "markeredgecolor": "white"}
 LOWEST: dict[str, Any] = {
     "marker": "*",
@@ -38,12 +44,14 @@ LEAVES: dict[str, Any] = {"markersize": 8.0, "markeredgecolor": "white", "marker
 
 
 def draw_paths(ax: Axes, paths: pd.DataFrame, colours: Mapping[str, str]) -> Axes:
-    """Draws the loss contours, and over them the path of each arm in ``colours``: its weights after each update.
+    """Draws the loss contours, and over them the path of each arm in ``colours``: its weights after each
+    update.
 
-    ``paths`` holds kind ('path', 'grid' or 'minimum'), arm, seed, update, x, y and loss; the 'grid' rows are the loss on
-    a regular grid, whose extent the axes keep; ``x_name`` and ``y_name`` stand in its ``attrs`` or in columns. Of
-    several seeds the first is drawn. A circle marks the start, a diamond the last update, a star the minimum of the
-    loss (see :func:`minimum`). A path that ends outside is cut where it leaves for good, with an arrow on the edge.
+    ``paths`` holds kind ('path', 'grid' or 'minimum'), arm, seed, update, x, y and loss; the 'grid' rows are
+    the loss on a regular grid, whose extent the axes keep; ``x_name`` and ``y_name`` stand in its ``attrs``
+    or in columns. Of several seeds the first is drawn. A circle marks the start, a diamond the last update, a
+    star the minimum of the loss (see :func:`minimum`). A path that ends outside is cut where it leaves for
+    good, with an arrow on the edge.
     """
     x, y, loss = loss_grid(paths)
     if loss.size:
@@ -60,7 +68,8 @@ def draw_paths(ax: Axes, paths: pd.DataFrame, colours: Mapping[str, str]) -> Axe
         ax.plot(*lowest[:, None], linestyle="none", zorder=7, label="_minimum", **LOWEST)
     steps = {arm: arm_path(paths, arm) for arm in colours}
     dashes = style.line_styles(colours)
-    # The longest path lies lowest: the zigzag of single samples must not bury the few steps of the full batch.
+    # The longest path lies lowest: the zigzag of single samples must not bury the few steps of the full
+    # batch.
     for order, arm in enumerate(sorted(steps, key=lambda arm: -len(steps[arm]))):
         points, leaves = within(steps[arm], low, high)
         if len(points):
@@ -98,17 +107,27 @@ def minimum(paths: pd.DataFrame) -> Floats | None:
     return rows[0] if len(rows) else grid_minimum(*loss_grid(paths))
 
 
-def _draw_path(ax: Axes, points: Floats, leaves: bool, colour: str, dashes: style.Dashes, zorder: float) -> None:
+def _draw_path(
+    ax: Axes, points: Floats, leaves: bool, colour: str, dashes: style.Dashes, zorder: float
+) -> None:
     long = len(points) > 150
     width, alpha = (0.9, 0.8) if long else (1.4, 1.0)
     ax.add_collection(
-        LineCollection([points], colors=[colour], linewidths=width, linestyles=[dashes], alpha=alpha, zorder=zorder),
+        LineCollection(
+            [points], colors=[colour], linewidths=width, linestyles=[dashes], alpha=alpha, zorder=zorder
+        ),
         autolim=False,
     )
     if not long:
         updates = points[:-1] if leaves else points
         ax.plot(
-            *updates.T, linestyle="none", marker="o", markersize=2.8, color=colour, markeredgewidth=0, zorder=zorder
+            *updates.T,
+            linestyle="none",
+            marker="o",
+            markersize=2.8,
+            color=colour,
+            markeredgewidth=0,
+            zorder=zorder,
         )
     ax.plot(*points[:1].T, linestyle="none", zorder=5, **START)
     end: dict[str, Any] = {"marker": _arrow(ax, points), "label": "_leaves", **LEAVES} if leaves else END
@@ -135,7 +154,8 @@ def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
 
 
 def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]:
-    """The grid four times as fine, by cubic splines; as it is where a loss is not finite, or splines would swing.
+    """The grid four times as fine, by cubic splines; as it is where a loss is not finite, or splines would
+    swing.
 
     On a coarse grid a narrow valley falls apart into islands, and its lowest point can lie cells away.
     """
@@ -151,7 +171,9 @@ def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]
 
 
 def log_levels(loss: Floats) -> Floats:
-    """The lowest loss, and levels whose distance from it grows by a constant factor; none where all are alike."""
+    """The lowest loss, and levels whose distance from it grows by a constant factor; none where all are
+    alike.
+    """
     finite = loss[np.isfinite(loss)]
     above = finite - finite.min()
     if above.max() <= 1e-9 * np.abs(finite).max():
@@ -162,7 +184,9 @@ def log_levels(loss: Floats) -> Floats:
 
 
 def loss_grid(paths: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """The grid rows as x, y and loss[y, x]; a point without a finite loss is NaN; empty where there is no grid."""
+    """The grid rows as x, y and loss[y, x]; a point without a finite loss is NaN; empty where there is no
+    grid.
+    """
     rows = paths[paths["kind"] == "grid"]
     x, column = np.unique(rows["x"].to_numpy(float), return_inverse=True)
     y, row = np.unique(rows["y"].to_numpy(float), return_inverse=True)
@@ -173,7 +197,9 @@ def loss_grid(paths: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
 
 
 def arm_path(paths: pd.DataFrame, arm: str) -> Floats:
-    """The weights of an arm's first seed in the order of its updates, float[n, 2], up to the last finite ones."""
+    """The weights of an arm's first seed in the order of its updates, float[n, 2], up to the last finite
+    ones.
+    """
     rows = paths[(paths["kind"] == "path") & (paths["arm"] == arm)]
     rows = rows[rows["seed"] == rows["seed"].min()].sort_values("update", kind="stable")
     points = rows[["x", "y"]].to_numpy(float)
@@ -210,7 +236,9 @@ _MARKS = {"start": START, "after the last update": END, "lowest loss (darker is 
 
 
 class Maps:
-    """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in inches."""
+    """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in
+    inches.
+    """
 
     def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str], width: float = style.WIDTH) -> None:
         self.paths, self.colours = paths, colours
@@ -234,7 +262,9 @@ class Maps:
         beside = style.MARGIN + style.text_width(self.text, style.MEDIUM, "bold") / 72 + 0.35
         self.key_left = style.MARGIN if self.below else beside
         self.key_width = width - self.key_left - style.MARGIN
-        self.heading = HEADING + 0.22 * self.below + style.key_height([text for text, _, _ in self.key], self.key_width)
+        self.heading = (
+            HEADING + 0.22 * self.below + style.key_height([text for text, _, _ in self.key], self.key_width)
+        )
         self.height = self.heading + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
 
     def _key(self) -> list[style.Entry]:
@@ -251,7 +281,8 @@ class Maps:
         if loss_grid(self.paths)[2].size:
             marks["darker: higher loss"] = {"marker": "s", "markersize": 9.0, "markerfacecolor": SHADES(1.0)}
         return [
-            (text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look}) for text, look in marks.items()
+            (text, style.MUTED, {"color": style.MUTED, "linestyle": "none", **look})
+            for text, look in marks.items()
         ]
 
     def _title(self, arm: str) -> str:
@@ -280,6 +311,8 @@ class Maps:
 
 
 def _columns(count: int) -> int:
-    """How many maps stand in a row, so that as little as can be of the last row is empty; at most 4, of many 5."""
+    """How many maps stand in a row, so that as little as can be of the last row is empty; at most 4, of many
+    5.
+    """
     wide = [4, 3] if count < 9 else [4, 3, 5]
     return count if count <= 4 else min(wide, key=lambda columns: -count % columns / columns)

@@ -23,7 +23,9 @@ class Picture(Figure):
         self._resolution = dpi
 
     def savefig(self, fname: Any, **options: Any) -> None:
-        """Save as :meth:`matplotlib.figure.Figure.savefig` does, with embedded fonts and with text as text."""
+        """Save as :meth:`matplotlib.figure.Figure.savefig` does, with embedded fonts and with text as
+        text.
+        """
         if self._resolution is not None:
             options.setdefault("dpi", self._resolution)
         with matplotlib.rc_context(EMBEDDED):

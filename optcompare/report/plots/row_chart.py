@@ -1,4 +1,6 @@
-"""Figures of one row an arm: names beside or above the rows, columns of text at the right, dots that do not overlap."""
+"""Figures of one row an arm: names beside or above the rows, columns of text at the right, dots that do not
+overlap.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,15 @@ from .layout import (
 from .style import Floats, Sheet
 
 GAP, APART, FIRST = 6.0, 10.0, 17.0
-"""Points: between names and axes; between columns of text; before the first of them, past the marks on the edge."""
+"""Points: between names and axes; between columns of text; before the first of them, past the marks on the
+edge.
+"""
 
 
 ABOVE, INSET = 8.0, 16.0
-"""Points: the air above a name that stands above its row, and how far it reaches to the left of the axes at most."""
+"""Points: the air above a name that stands above its row, and how far it reaches to the left of the axes at
+most.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,10 @@ class Names:
     @property
     def width(self) -> float:
         """The widest line, in points."""
-        return max((style.text_width(line, self.size) for found in self.lines.values() for line in found), default=0.0)
+        return max(
+            (style.text_width(line, self.size) for found in self.lines.values() for line in found),
+            default=0.0,
+        )
 
     @property
     def height(self) -> float:
@@ -65,7 +74,9 @@ class Column:
         """Points."""
         weights = {arm: "bold" if arm in self.bold else "normal" for arm in self.cells}
         cells = [
-            style.text_width(line, size, weights[arm]) for arm, cell in self.cells.items() for line in cell.split("\n")
+            style.text_width(line, size, weights[arm])
+            for arm, cell in self.cells.items()
+            for line in cell.split("\n")
         ]
         return max([*cells, *(style.text_width(line, size) for line in self.header.split("\n"))])
 
@@ -76,7 +87,9 @@ class Column:
 
 
 def fitted_names(arms: Sequence[str], beside: float, across: float, size: float) -> Names:
-    """Names beside the rows where all fit ``beside`` points in two lines uncut, else above them, ``across`` wide."""
+    """Names beside the rows where all fit ``beside`` points in two lines uncut, else above them, ``across``
+    wide.
+    """
     above = not fit(arms, beside, size)
     return Names({arm: name_lines(arm, across if above else beside, size) for arm in arms}, above, size)
 
@@ -87,7 +100,13 @@ def columns_width(columns: Sequence[Column], size: float) -> float:
 
 
 def row_sheet(
-    heading: Heading, arms: Sequence[str], width: float, *, body: float, x_name: str, columns: Sequence[Column] = ()
+    heading: Heading,
+    arms: Sequence[str],
+    width: float,
+    *,
+    body: float,
+    x_name: str,
+    columns: Sequence[Column] = (),
 ) -> tuple[Sheet, Axes]:
     """A figure with a heading and axes for rows that are ``body`` points high, or as high as their text.
 
@@ -100,7 +119,9 @@ def row_sheet(
     names = fitted_names(arms, *room_for_names(left, width), size)
     body = max(body, PITCH * size * max((column.lines for column in columns), default=0) + 3)
     row = body + names.height + ABOVE if names.above else max(body, names.height + 5)
-    header = PITCH * size * max((len(column.header.split("\n")) for column in columns if column.header), default=0)
+    header = (
+        PITCH * size * max((len(column.header.split("\n")) for column in columns if column.header), default=0)
+    )
     top = heading.height + (header + 4 * bool(header)) / 72 + 0.04
     height = max(len(arms), 1) * row / 72
     lines = axis_name_lines(x_name, room_below(left, width - left - right, width), size)
@@ -116,8 +137,10 @@ def room_for_names(left: float, width: float) -> tuple[float, float]:
 
 
 class Rows:
-    """The rows of axes, from the top down in the order of ``arms``: ``middle`` is the y of each one's body, whose
-    height is ``body`` points, of which each is ``unit`` in y. Names and columns of text are written around it."""
+    """The rows of axes, from the top down in the order of ``arms``: ``middle`` is the y of each one's body,
+    whose height is ``body`` points, of which each is ``unit`` in y. Names and columns of text are written
+    around it.
+    """
 
     def __init__(
         self, ax: Axes, arms: Sequence[str], colours: Mapping[str, str], columns: Sequence[Column] = ()
@@ -146,7 +169,9 @@ class Rows:
                 up = self.body / 2 + pitch * (len(lines) - i - 0.5)
                 self.write(arm, line, 0, up=up, x=-self.inset, colour=colour, box=True)
             else:
-                self.write(arm, line, 0, up=pitch * ((len(lines) - 1) / 2 - i), x=-GAP, colour=colour, ha="right")
+                self.write(
+                    arm, line, 0, up=pitch * ((len(lines) - 1) / 2 - i), x=-GAP, colour=colour, ha="right"
+                )
 
     def _write_columns(self, columns: Sequence[Column]) -> None:
         right, pitch = FIRST, PITCH * self.size
@@ -181,8 +206,9 @@ class Rows:
         weight: str = "normal",
         box: bool = False,
     ) -> None:
-        """One line of text in an arm's row, ``share`` of the axes' width from their left, moved by points; its ``box``
-        hides the lines behind it."""
+        """One line of text in an arm's row, ``share`` of the axes' width from their left, moved by points;
+        its ``box`` hides the lines behind it.
+        """
         self.ax.annotate(
             text,
             (share, self.middle[arm]),
@@ -211,7 +237,13 @@ class Rows:
         }
         transform = self.ax.get_yaxis_transform() + past
         self.ax.plot(
-            [1], [self.middle[arm]], color=colour, linestyle="none", transform=transform, label="_lost", **look
+            [1],
+            [self.middle[arm]],
+            color=colour,
+            linestyle="none",
+            transform=transform,
+            label="_lost",
+            **look,
         )
 
     def dots(self, arm: str, x: Floats, colour: str, *, up: float, room: float) -> None:
@@ -239,10 +271,11 @@ class Rows:
 
 
 def beeswarm(places: Floats, across: float, room: float) -> Floats:
-    """Offsets, within ``room`` around 0, at which dots so wide do not overlap; float[n], the same for the same places.
+    """Offsets, within ``room`` around 0, at which dots so wide do not overlap; float[n], the same for the
+    same places.
 
-    Each dot, from left to right, takes the place nearest to the middle that is free, or else the one furthest from
-    its neighbours.
+    Each dot, from left to right, takes the place nearest to the middle that is free, or else the one furthest
+    from its neighbours.
     """
     offsets = np.zeros(len(places))
     steps = np.arange(0, max(room, 0) / 2 + 1e-9, across / 4)

@@ -17,7 +17,9 @@ from .style import LEFT, SMALL, X_TICKS, Y_NAME, Y_TICKS, Floats, text_width
 
 @dataclass(frozen=True)
 class Limits:
-    """An axis: its ends and scale. A log axis that also has a place for zero, ``first`` its smallest other value.
+    """An axis: its ends and scale.
+
+    A log axis that also has a place for zero, ``first`` its smallest other value.
 
     On a symlog axis, zero stands in a linear part below ``first``; on a log axis, at the low end.
     """
@@ -29,7 +31,9 @@ class Limits:
 
 
 def named_ticks(limits: Limits, most: int) -> tuple[list[float], list[str]]:
-    """About ``most`` ticks and their names: on a log axis powers of ten if there are two, else 1-2-5 or even steps."""
+    """About ``most`` ticks and their names: on a log axis powers of ten if there are two, else 1-2-5 or even
+    steps.
+    """
     if limits.scale == "linear":
         ticks = _even(limits.low, limits.high, most)
         return ticks, [_number(tick) for tick in ticks]
@@ -97,8 +101,9 @@ def left_of(limits: Limits) -> float:
 
 
 def scale(ax: Axes, which: Literal["x", "y"], limits: Limits, text: float = SMALL) -> None:
-    """Gives one axis of ``ax`` its scale, limits and ticks, whose names are ``text`` points high; a tick whose name
-    would touch an earlier one is left out."""
+    """Gives one axis of ``ax`` its scale, limits and ticks, whose names are ``text`` points high; a tick
+    whose name would touch an earlier one is left out.
+    """
     axis: Axis = ax.xaxis if which == "x" else ax.yaxis
     options = {"linthresh": limits.first, "linscale": 0.5} if limits.scale == "symlog" else {}
     (ax.set_xscale if which == "x" else ax.set_yscale)(limits.scale, **options)
@@ -132,7 +137,9 @@ def _apart(
 
 
 def stacked(bars: Sequence[tuple[float, float]], apart: float) -> list[int]:
-    """For each bar, lower ends rising, the first row in which no earlier one lies closer to it than ``apart``."""
+    """For each bar, lower ends rising, the first row in which no earlier one lies closer to it than
+    ``apart``.
+    """
     ends: list[float] = []
     rows = []
     for low, high in bars:

@@ -1,4 +1,6 @@
-"""What the pictures share: colours and line styles by arm, measured text, places for names, ticks of log axes."""
+"""What the pictures share: colours and line styles by arm, measured text, places for names, ticks of log
+axes.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def spread(count: int) -> NDArray[np.int64]:
 
 
 def what_counts(columns: Iterable[Hashable]) -> str:
-    """What an arm has several of, from the columns of a table: seeds, or trials where there are tuning repeats too."""
+    """What an arm has several of, from the columns of a table: seeds, or trials where there are tuning
+    repeats too.
+    """
     return "trials" if "repeat" in set(columns) else "seeds"
 
 
@@ -84,7 +88,9 @@ def drawn(count: int, what: str = "seeds") -> str:
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """The width in points of one line of text without mathematics, at any resolution from 72 dots an inch up."""
+    """The width in points of one line of text without mathematics, at any resolution from 72 dots an
+    inch up.
+    """
     return _width(text, size, weight, tuple(families()))
 
 
@@ -127,8 +133,9 @@ def shortened(text: str, width: float, size: float, weight: str = "normal") -> s
 
 
 def dodge(targets: Sequence[float], heights: Sequence[float], low: float, high: float) -> Floats:
-    """Centres of boxes of these heights between ``low`` and ``high``, without overlap, as near to their targets as
-    they can be in the least-squares sense: isotonic regression on the targets less the heights below them.
+    """Centres of boxes of these heights between ``low`` and ``high``, without overlap, as near to their
+    targets as they can be in the least-squares sense: isotonic regression on the targets less the heights
+    below them.
 
     Of boxes with the same target the first stands on top. Boxes that together are too high start at ``low``.
     """
@@ -150,8 +157,9 @@ def dodge(targets: Sequence[float], heights: Sequence[float], low: float, high: 
 
 
 def dress(ax: Axes, text: float = SMALL) -> Axes:
-    """Quiet axes: no box, a pale grid behind the lines, small ticks with names ``text`` points high; everything said
-    outright, nothing left to draw time, when the caller's settings are back."""
+    """Quiet axes: no box, a pale grid behind the lines, small ticks with names ``text`` points high;
+    everything said outright, nothing left to draw time, when the caller's settings are back.
+    """
     ax.set_facecolor("white")
     ax.set_axisbelow(True)
     for side, spine in ax.spines.items():
@@ -190,7 +198,9 @@ class Sheet:
         rectangle = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(rectangle, sharey=share)
 
-    def text(self, left: float, top: float, text: str, colour: Colour = INK, size: float = SMALL, **more: Any) -> Text:
+    def text(
+        self, left: float, top: float, text: str, colour: Colour = INK, size: float = SMALL, **more: Any
+    ) -> Text:
         """Text whose ``$`` and ``_`` mean themselves."""
         x, y = left / self.width, 1 - top / self.height
         return self.figure.text(x, y, text, color=colour, size=size, parse_math=False, **more)
@@ -202,11 +212,15 @@ class Sheet:
 
 
 KEY_ROW, KEY_HANDLE, KEY_GAP = 0.2, 0.36, 0.25
-"""Inches: the height of a row of a key, the width of what stands before each of its texts, the gap after each."""
+"""Inches: the height of a row of a key, the width of what stands before each of its texts, the gap after
+each.
+"""
 
 
 def key_columns(texts: Sequence[str], width: float) -> list[float]:
-    """The widths in inches of the columns in which a key of these texts fits ``width``; equal in more than one row."""
+    """The widths in inches of the columns in which a key of these texts fits ``width``; equal in more than
+    one row.
+    """
     each = [text_width(text, SMALL) / 72 + KEY_HANDLE + KEY_GAP for text in texts]
     if sum(each) - KEY_GAP <= width or not each:
         return each
@@ -219,7 +233,9 @@ def key_height(texts: Sequence[str], width: float) -> float:
 
 
 def draw_key(sheet: Sheet, left: float, top: float, width: float, entries: Sequence[Entry]) -> None:
-    """A legend in columns, read along its rows; an entry is its text, the text's colour, and its line's look."""
+    """A legend in columns, read along its rows; an entry is its text, the text's colour, and its line's
+    look.
+    """
     columns = key_columns([text for text, _, _ in entries], width)
     for i, (text, colour, look) in enumerate(entries):
         row, column = divmod(i, len(columns))

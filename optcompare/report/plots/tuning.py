@@ -27,7 +27,8 @@ CROSS = 0.8
 
 
 def score_limits(scores: pd.DataFrame) -> Limits:
-    """The limits of the scores: they hold each arm's better half, and nothing above thirty times the highest of those.
+    """The limits of the scores: they hold each arm's better half, and nothing above thirty times the highest
+    of those.
 
     A rate that all but diverged thus leaves the axes, and the rates that matter stay apart.
     """
@@ -50,14 +51,19 @@ def rate_limits(scores: pd.DataFrame) -> Limits:
 
 
 def draw_tuning(
-    ax: Axes, scores: pd.DataFrame, best: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "valid_loss"
+    ax: Axes,
+    scores: pd.DataFrame,
+    best: pd.DataFrame,
+    colours: Mapping[str, str],
+    *,
+    metric: str = "valid_loss",
 ) -> Axes:
     """Draws each arm's score against the learning rate, both log, with its optimum marked.
 
-    ``scores`` holds arm, lr, score (infinite where it diverged, NaN where unknown) and perhaps low and high, which are
-    drawn as a band; ``best`` holds arm, lr, score and at_edge. The optimum is a large mark; at the edge of the grid it
-    is a triangle that points to where a better rate may lie. A rate that diverged is an × at the top edge, those of
-    several arms one above the other.
+    ``scores`` holds arm, lr, score (infinite where it diverged, NaN where unknown) and perhaps low and high,
+    which are drawn as a band; ``best`` holds arm, lr, score and at_edge. The optimum is a large mark; at the
+    edge of the grid it is a triangle that points to where a better rate may lie. A rate that diverged is an ×
+    at the top edge, those of several arms one above the other.
     """
     size, arms = text_size(figure_width(ax)), shown_arms(list(scores["arm"]), colours)
     style.dress(ax, size)
@@ -71,7 +77,11 @@ def draw_tuning(
         look: dict[str, Any] = {
             "color": colours[arm],
             "linestyle": dashes[arm],
-            "linewidth": 1.8 if len(arms) <= MANY and len(repeats) == 1 else 1.4 if len(repeats) == 1 else 0.9,
+            "linewidth": 1.8
+            if len(arms) <= MANY and len(repeats) == 1
+            else 1.4
+            if len(repeats) == 1
+            else 0.9,
         }
         for part in repeats:
             rows = part.sort_values("lr", kind="stable")
@@ -80,14 +90,18 @@ def draw_tuning(
             ax.plot(rates, np.where(np.isfinite(values), values, np.nan), label=arm, **look)
         if {"low", "high"} <= set(rows.columns) and len(arms) <= MANY and len(repeats) == 1:
             band = rows[["low", "high"]].to_numpy(float).T
-            ax.fill_between(rates, *np.where(np.isfinite(band), band, np.nan), color=colours[arm], alpha=0.13, lw=0)
+            ax.fill_between(
+                rates, *np.where(np.isfinite(band), band, np.nan), color=colours[arm], alpha=0.13, lw=0
+            )
     _draw_diverged(ax, scores, colours, up.high, size)
     for found in best.to_dict("records"):
         arm, rate, score, at_edge = (found[name] for name in ("arm", "lr", "score", "at_edge"))
         if arm in arms and math.isfinite(score):
             tried = (scores[tuned_key(scores)] == [found[name] for name in tuned_key(scores)]).all(axis=1)
             marker = (
-                _edge_marker(scores.loc[tried, "lr"].to_numpy(float), rate) if at_edge else style.marker(colours[arm])
+                _edge_marker(scores.loc[tried, "lr"].to_numpy(float), rate)
+                if at_edge
+                else style.marker(colours[arm])
             )
             edge: dict[str, Any] = {
                 "markeredgecolor": "white",
@@ -96,7 +110,9 @@ def draw_tuning(
                 "linestyle": "none",
             }
             large = (1.15 if at_edge else 0.9) * size
-            ax.plot([rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge)
+            ax.plot(
+                [rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge
+            )
     name_x_axis(ax, "learning rate", size)
     name = metric_name(metric)
     name = metric if _to_a_goal(metric) else f"final {name}"
@@ -111,13 +127,17 @@ def _edge_marker(rates: Floats, rate: float) -> str:
 def _diverged(scores: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[float, str]]:
     """Rate and arm of what diverged, rates rising, arms in their order."""
     lost = scores[np.isinf(scores["score"])]
-    pairs = {(float(rate), str(arm)) for rate, arm in lost[["lr", "arm"]].itertuples(index=False) if arm in colours}
+    pairs = {
+        (float(rate), str(arm)) for rate, arm in lost[["lr", "arm"]].itertuples(index=False) if arm in colours
+    }
     order = {arm: i for i, arm in enumerate(colours)}
     return sorted(pairs, key=lambda pair: (pair[0], order[pair[1]]))
 
 
 def crosses(scores: pd.DataFrame, colours: Mapping[str, str], width: float, size: float) -> list[int]:
-    """For each rate that diverged the row above the axes, ``width`` points wide, in which its × touches no other."""
+    """For each rate that diverged the row above the axes, ``width`` points wide, in which its × touches no
+    other.
+    """
     limits = rate_limits(scores)
     places = [
         width * math.log(rate / limits.low) / math.log(limits.high / limits.low)
@@ -126,16 +146,25 @@ def crosses(scores: pd.DataFrame, colours: Mapping[str, str], width: float, size
     return scales.stacked([(place, place) for place in places], CROSS * size)
 
 
-def _draw_diverged(ax: Axes, scores: pd.DataFrame, colours: Mapping[str, str], top: float, size: float) -> None:
+def _draw_diverged(
+    ax: Axes, scores: pd.DataFrame, colours: Mapping[str, str], top: float, size: float
+) -> None:
     rows = crosses(scores, colours, scales.size(ax)[0], size)
     for (rate, arm), row in zip(_diverged(scores, colours), rows, strict=True):
         above = ax.transData + ScaledTranslation(0, row * CROSS * size / 72, ax.figure.dpi_scale_trans)
-        look: dict[str, Any] = {"markersize": 0.6 * size, "markeredgewidth": 1.4, "zorder": 5, "clip_on": False}
+        look: dict[str, Any] = {
+            "markersize": 0.6 * size,
+            "markeredgewidth": 1.4,
+            "zorder": 5,
+            "clip_on": False,
+        }
         ax.plot([rate], [top], "x", color=colours[arm], transform=above, label="_diverged", **look)
 
 
 def what_befell(metric: str) -> str:
-    """What an infinite score means: tuned by the samples to a goal, that it was missed, else that the rate was lost."""
+    """What an infinite score means: tuned by the samples to a goal, that it was missed, else that the rate
+    was lost.
+    """
     return "missed the goal" if _to_a_goal(metric) else "lost"
 
 
@@ -146,7 +175,9 @@ def _to_a_goal(metric: str) -> bool:
 def best_texts(
     best: pd.DataFrame, colours: Mapping[str, str], arms: list[str], metric: str = "valid_loss"
 ) -> dict[str, str]:
-    """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate was lost."""
+    """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate was
+    lost.
+    """
     texts = {}
     for arm in shown_arms(arms, colours):
         rows = best[best["arm"] == arm]

@@ -1,9 +1,9 @@
 """Which way of training repays what it costs to begin: loop or lanes, and at which level the lanes run.
 
-The rule knows the question alone, not the clock, so that the same command takes the same way again. Its costs were
-measured on two cores of an x86 server with torch 2.13; a factor of two either way changes little, since at the
-thresholds both ways take about as long. One look at the clock remains, where a group is admitted: lanes whose updates are
-slower than the loop's are refused.
+The rule knows the question alone, not the clock, so that the same command takes the same way again. Its costs
+were measured on two cores of an x86 server with torch 2.13; a factor of two either way changes little, since
+at the thresholds both ways take about as long. One look at the clock remains, where a group is admitted:
+lanes whose updates are slower than the loop's are refused.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ GROUP_SECONDS = 0.4
 """Checking a group of lanes against the loop."""
 
 TRACED_FROM_UPDATES = 200
-"""Tracing takes about 1 ms for each operation of an update's graph, and saves about 5 µs of it in each update."""
+"""Tracing takes about 1 ms for each operation of an update's graph, and saves about 5 µs of it in each
+update.
+"""
 
 OPERATION_SECONDS = 3e-6
 """What a compiled program saves of each operation of a traced graph in each update."""
 
 COMPILING_SECONDS = 12.0
-"""Compiling takes so long the first time; later runs find the program in the cache, so half of it must be repaid."""
+"""Compiling takes so long the first time; later runs find the program in the cache, so half of it must be
+repaid.
+"""
 
 
 TRACING_SECONDS = 0.5
@@ -65,7 +69,9 @@ def worth_lanes(groups: list[Work]) -> list[bool]:
     return repay if total > IMPORT_SECONDS else [False] * len(groups)
 
 
-def lanes_seconds(work: Work, update_seconds: float, mark_seconds: float, *, compiler: bool) -> tuple[float, float]:
+def lanes_seconds(
+    work: Work, update_seconds: float, mark_seconds: float, *, compiler: bool
+) -> tuple[float, float]:
     """Estimate what a group takes in lanes, from its pace in the loop.
 
     Args:

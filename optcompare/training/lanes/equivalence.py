@@ -1,4 +1,6 @@
-"""The trust check: the first updates of a few lanes, made by the loop and by the lanes' program from the same states."""
+"""The trust check: the first updates of a few lanes, made by the loop and by the lanes' program from the same
+states.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
 
 UPDATES = 8
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-"""The relative norm of the difference of two weight vectors that counts as agreement, after one update each."""
+"""The relative norm of the difference of two weight vectors that counts as agreement, after one update each.
+"""
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What the loop did at the beginning of a trial: its state before each update and after the last, the indices of
-    each update's batch, the median seconds of an update."""
+    """What the loop did at the beginning of a trial: its state before each update and after the last, the
+    indices of each update's batch, the median seconds of an update.
+    """
 
     states: list[State]
     batches: list[Tensor]
@@ -61,8 +65,8 @@ def disagreements(
 ) -> list[float]:
     """The largest difference of each lane, over all its first updates.
 
-    ``update(carry, index, made)``: one update of as many lanes as there are in ``rehearsed``, on index[1, R, B], after
-    so many that were ``made`` before.
+    ``update(carry, index, made)``: one update of as many lanes as there are in ``rehearsed``, on index[1, R,
+    B], after so many that were ``made`` before.
     """
     worst = [0.0] * len(rehearsed)
     for made in range(len(rehearsed[0].batches)):
@@ -71,7 +75,9 @@ def disagreements(
         after = update(carry, index, made)
         for number, lane in enumerate(rehearsed):
             reached = blueprint.state_of(after, number, lane.states[made], made + 1)
-            one, other = ({**state["model"], **state["buffers"]} for state in (reached, lane.states[made + 1]))
+            one, other = (
+                {**state["model"], **state["buffers"]} for state in (reached, lane.states[made + 1])
+            )
             for names in (blueprint.weights, blueprint.floating):
                 if names:
                     worst[number] = max(worst[number], difference(one, other, names))

@@ -35,9 +35,9 @@ WIDEST = 128
 class Family:
     """What all groups of one kind share.
 
-    ``programs``: by width; ``fits``: lanes that can be updated and evaluated at once; ``pace``: by arm, the median
-    seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come; ``loop``: the loop trainer with
-    the data of its trials' split, of which ``seed`` is one.
+    ``programs``: by width; ``fits``: lanes that can be updated and evaluated at once; ``pace``: by arm, the
+    median seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come; ``loop``:
+    the loop trainer with the data of its trials' split, of which ``seed`` is one.
     """
 
     loop: LoopTrainer
@@ -55,7 +55,9 @@ class Families:
     ``memory``: bytes that lanes may take; ``tolerance``, ``say``: as :class:`Programs` takes them.
     """
 
-    def __init__(self, loop: LoopTrainer, memory: float, tolerance: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, loop: LoopTrainer, memory: float, tolerance: float, say: Callable[[str], None]
+    ) -> None:
         self.loop, self.setup = loop, loop.setup
         self._memory, self._tolerance, self._say = memory, tolerance, say
         self._libraries = Libraries(say)
@@ -81,12 +83,21 @@ class Families:
             raise Unsupported(f"{hidden[0]} changes while it trains, which lanes would have in common")
         if asked := getattr(self.setup.workload.forward, "of_progress", ""):
             raise Unsupported(
-                f"the model asks for {asked}, and lanes compute updates that depend on weights and batch alone"
+                f"the model asks for {asked}, and lanes compute updates that depend on weights and batch "
+                "alone"
             )
         settings = self.settings_of(trial)
         strategy = trial.arm.strategy.reference or id(contender.strategy)
         split = comparison.split_of(trial.seed)
-        return strategy, trial.arm.chunk, trial.arm.schedule, trial.arm.clip, settings.rule, settings.flags, split
+        return (
+            strategy,
+            trial.arm.chunk,
+            trial.arm.schedule,
+            trial.arm.clip,
+            settings.rule,
+            settings.flags,
+            split,
+        )
 
     def of(self, trial: Trial) -> Family:
         """The family of a trial; made when first asked for."""
@@ -96,11 +107,18 @@ class Families:
             _refuse_dropout(run.model)
             _refuse_whole_metrics(run)
             if any(weight._backward_hooks or weight._post_accumulate_grad_hooks for weight in run.weights):
-                raise Unsupported("the model changes gradients by hooks of its weights, which lanes do not call")
+                raise Unsupported(
+                    "the model changes gradients by hooks of its weights, which lanes do not call"
+                )
             first = run.planner.draw(0)
             batch = cast(TensorSource, run.source).batch
             blueprint = Blueprint(
-                run.workload, run.another_model, self.settings_of(trial), trial.arm.chunk, trial.arm.clip, batch
+                run.workload,
+                run.another_model,
+                self.settings_of(trial),
+                trial.arm.chunk,
+                trial.arm.clip,
+                batch,
             )
             loop = self.loop.on_split_of(trial.seed)
             rows = min(self.setup.comparison.eval_chunk, max(source.n for source in loop.sources.values()))
@@ -109,7 +127,9 @@ class Families:
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
-        """As many as fit, evenly split; or that of a program which is compiled already, if few of its lanes stay empty."""
+        """As many as fit, evenly split; or that of a program which is compiled already, if few of its lanes
+        stay empty.
+        """
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width
@@ -134,7 +154,9 @@ class Families:
         """The trial's optimizer as a rule with its numbers; raises :class:`Unsupported`."""
         arm = trial.arm
         if (arm.label, arm.lr) not in self._settings:
-            model = place(self.loop.start(self.setup.comparison.seeds[0]).model(), self.loop.device, self.loop.dtype)
+            model = place(
+                self.loop.start(self.setup.comparison.seeds[0]).model(), self.loop.device, self.loop.dtype
+            )
             factory = self.setup.contenders[arm.label].optimizer
             optimizer = build(factory, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
             weights = [weight for weight in model.parameters() if weight.requires_grad]
@@ -143,7 +165,9 @@ class Families:
 
     def numbers(self, trials: Sequence[Trial], blueprint: Blueprint) -> Carry:
         """The hyperparameters of trials as lanes, float64[R] each."""
-        return columns([self.settings_of(trial).numbers for trial in trials], blueprint.numbers, self.loop.device)
+        return columns(
+            [self.settings_of(trial).numbers for trial in trials], blueprint.numbers, self.loop.device
+        )
 
 
 def _refuse_dropout(model: nn.Module) -> None:
@@ -170,4 +194,6 @@ def _refuse_whole_metrics(run: TrialRun) -> None:
 
 def columns(numbers: Sequence[Mapping[str, float]], names: Sequence[str], device: torch.device) -> Carry:
     """The lanes' hyperparameters, float64[R] each."""
-    return [torch.tensor([lane[name] for lane in numbers], dtype=torch.float64, device=device) for name in names]
+    return [
+        torch.tensor([lane[name] for lane in numbers], dtype=torch.float64, device=device) for name in names
+    ]

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SAMPLE_ROWS = 32
 _PASSES = 3
-"""What an update holds at most, as multiples of what autograd keeps of the forward pass: that, its gradients, and copies."""
+"""What an update holds at most, as multiples of what autograd keeps of the forward pass: that, its gradients,
+and copies.
+"""
 
 
 def memory_limit(text: str | None, device: torch.device) -> float:
@@ -27,7 +29,9 @@ def memory_limit(text: str | None, device: torch.device) -> float:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|([kmgt]?)i?b?)\s*", (text or "50%").lower())
     value = float(match.group(1)) if match else 0.0
     if match is None or value <= 0 or (match.group(2) == "%" and value > 100):
-        raise ComparisonError(f"memory must be a size or a share of what is free, such as 4GB or 25%, got {text!r}")
+        raise ComparisonError(
+            f"memory must be a size or a share of what is free, such as 4GB or 25%, got {text!r}"
+        )
     return value / 100 * free_memory(device) if match.group(2) == "%" else value * _UNITS[match.group(3)]
 
 
@@ -45,13 +49,19 @@ def free_memory(device: torch.device) -> int:
     return min(found)
 
 
-def lanes_that_fit(blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float) -> tuple[int, int]:
-    """How many lanes can be updated at once on batches of ``largest`` rows, and evaluated at once on ``evaluated``."""
+def lanes_that_fit(
+    blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float
+) -> tuple[int, int]:
+    """How many lanes can be updated at once on batches of ``largest`` rows, and evaluated at once on
+    ``evaluated``.
+    """
     weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
     kept = kept_bytes_a_row(run)
     state = weights * (2 + len(blueprint.settings.slots))  # weights, gradients, slots
     update = 2 * state + _PASSES * kept * min(largest, blueprint.chunk)
-    return max(1, int(memory // max(1.0, update))), max(1, int(memory // max(1.0, _PASSES * kept * evaluated)))
+    return max(1, int(memory // max(1.0, update))), max(
+        1, int(memory // max(1.0, _PASSES * kept * evaluated))
+    )
 
 
 def kept_bytes_a_row(run: TrialRun) -> float:

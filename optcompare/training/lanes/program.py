@@ -1,4 +1,6 @@
-"""The update and the evaluation of many lanes at once, as pure functions of tensors with the lanes as first dimension."""
+"""The update and the evaluation of many lanes at once, as pure functions of tensors with the lanes as first
+dimension.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +27,29 @@ Carry = list["Tensor"]
 
 
 class Blueprint:
-    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk and clip.
+    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk
+    and clip.
 
-    ``make``: makes a module as the lanes have it, whose values are never used. ``batch``: makes a batch of some of each of
-    the data's tensors.
+    ``make``: makes a module as the lanes have it, whose values are never used. ``batch``: makes a batch of
+    some of each of the data's tensors.
     """
 
     def __init__(
-        self, workload: Workload, make: Callable[[], nn.Module], settings: Settings, chunk: int, clip: float | None = None,
+        self,
+        workload: Workload,
+        make: Callable[[], nn.Module],
+        settings: Settings,
+        chunk: int,
+        clip: float | None = None,
         batch: Callable[[Sequence[Tensor]], Any] = tuple,
-    ) -> None:  # fmt: skip
-        self.workload, self.settings, self.chunk, self.clip, self.batch = workload, settings, chunk, clip, batch
+    ) -> None:
+        self.workload, self.settings, self.chunk, self.clip, self.batch = (
+            workload,
+            settings,
+            chunk,
+            clip,
+            batch,
+        )
         model = make()
         self._objective = MeanLoss(workload, model)
         self._outputs = _Outputs(make(), workload)
@@ -44,8 +58,13 @@ class Blueprint:
         self.buffers = [name for name, _ in model.named_buffers()]
         self.kept = [*frozen, *self.buffers]
         first = {id(value): name for name, value in [*model.named_parameters(), *model.named_buffers()]}
-        everything = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-        self._known_as = {name: first[id(value)] for name, value in everything}  # tied weights have several names
+        everything = [
+            *model.named_parameters(remove_duplicate=False),
+            *model.named_buffers(remove_duplicate=False),
+        ]
+        self._known_as = {
+            name: first[id(value)] for name, value in everything
+        }  # tied weights have several names
         values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.floating = [name for name in self.kept if values[name].is_floating_point()]
         self.numbers = sorted(settings.numbers)
@@ -59,7 +78,9 @@ class Blueprint:
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
     def state_of(self, carry: Carry, lane: int, state: State, updates: int) -> State:
-        """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have made of it."""
+        """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have
+        made of it.
+        """
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
         slots, names = values[len(named) :], self.settings.slots
@@ -69,20 +90,26 @@ class Blueprint:
             counted = {} if set(names) <= {"momentum_buffer"} else {"step": torch.tensor(float(updates))}
             each[number] = {**counted, **dict(zip(names, mine, strict=True))}
         optimizer = {**state["optimizer"], "state": each} if updates else state["optimizer"]
-        model = {name: named.get(self._known_as.get(name, name), value) for name, value in state["model"].items()}
+        model = {
+            name: named.get(self._known_as.get(name, name), value) for name, value in state["model"].items()
+        }
         buffers = {name: named[self._known_as[name]] for name in state["buffers"]}
         return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
 
     def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
         """The factors of the next ``count`` updates after so many, [count, R] each in the weights' dtype.
 
-        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names; ``schedule``: what each
-        update's learning rate is multiplied by, where there is one.
+        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names; ``schedule``:
+        what each update's learning rate is multiplied by, where there is one.
         """
-        step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[:, None]
+        step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[
+            :, None
+        ]
         named = dict(zip(self.numbers, numbers, strict=True))
         if schedule:
-            named["lr"] = named["lr"] * torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
+            named["lr"] = (
+                named["lr"] * torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
+            )
         found = self.settings.rule.rates(named, step)
         shape = (count, len(numbers[0]))
         return [found[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
@@ -94,7 +121,9 @@ class Blueprint:
         return [column.contiguous() for column in updated]
 
     def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
-        """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch for all."""
+        """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch
+        for all.
+        """
         named = dict(zip([*self.weights, *self.kept], values, strict=True))
 
         def one(values: dict[str, Tensor]) -> list[Tensor]:
@@ -105,8 +134,9 @@ class Blueprint:
             return torch.vmap(one, randomness="error")(named)
 
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
-        """Weights and kept values, [R, …] each, whose running averages are the mean over forward passes of these batches, as
-        :func:`..measurement.recalibration.recalibrate` makes them."""
+        """Weights and kept values, [R, …] each, whose running averages are the mean over forward passes of
+        these batches, as :func:`..measurement.recalibration.recalibrate` makes them.
+        """
         count = len(self.weights)
 
         def passed(weights: Carry, kept: Carry, batch: Any) -> Carry:
@@ -179,7 +209,9 @@ def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: 
         with torch.no_grad():
             return make_fx(update)(carry, rates, data, index)
     except Exception as error:
-        raise Unsupported(f"an update cannot be traced ({type(error).__name__}: {first_line(error)})") from error
+        raise Unsupported(
+            f"an update cannot be traced ({type(error).__name__}: {first_line(error)})"
+        ) from error
 
 
 def beside(weights: Carry) -> Tensor:

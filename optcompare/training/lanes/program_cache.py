@@ -37,7 +37,9 @@ class Program:
         return "compiled" if self.scan is not None else "traced" if self.traced else "vmapped"
 
     def run(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
-        """Updates on the batches of index[U, R, B]; the second value is [U, R, P], the followed weights after each."""
+        """Updates on the batches of index[U, R, B]; the second value is [U, R, P], the followed weights after
+        each.
+        """
         with torch.no_grad(), flushing_denormals(index.device):
             if self.scan is not None:
                 return self.scan(carry, rates, data, index)
@@ -54,9 +56,15 @@ class Programs:
     ``libraries``: where compiled programs are kept; ``say``: is told what was chosen, and why."""
 
     def __init__(
-        self, blueprint: Blueprint, width: int, data: Carry, follow: int, tolerance: float, libraries: Libraries,
+        self,
+        blueprint: Blueprint,
+        width: int,
+        data: Carry,
+        follow: int,
+        tolerance: float,
+        libraries: Libraries,
         say: Callable[[str], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.blueprint, self.width, self.data = blueprint, width, data
         self._follow, self._tolerance, self._libraries, self._say = follow, tolerance, libraries, say
         self._programs: dict[int, Program] = {}
@@ -64,10 +72,14 @@ class Programs:
     @property
     def compiled(self) -> bool:
         """Whether any of them is, or will be soon."""
-        return any(program.scan is not None or program.compiling is not None for program in self._programs.values())
+        return any(
+            program.scan is not None or program.compiling is not None for program in self._programs.values()
+        )
 
     def at(self, size: int, updates: float, carry: Carry) -> Program:
-        """The program for batches of ``size``, of which about so many updates are to come; compiled, once that is ready."""
+        """The program for batches of ``size``, of which about so many updates are to come; compiled, once
+        that is ready.
+        """
         program = self._programs.get(size)
         if program is None:
             program = self._programs[size] = Program(self.blueprint.update, self._follow)
@@ -134,6 +146,9 @@ class Programs:
     def _example(self, size: int, carry: Carry) -> Example:
         """Two updates from where the lanes are, on random samples, all hyperparameters 0.01."""
         device, n = carry[0].device, len(self.data[0])
-        numbers = [torch.full((self.width,), 0.01, dtype=torch.float64, device=device) for _ in self.blueprint.numbers]
+        numbers = [
+            torch.full((self.width,), 0.01, dtype=torch.float64, device=device)
+            for _ in self.blueprint.numbers
+        ]
         index = torch.randint(n, (2, self.width, size), generator=torch.Generator().manual_seed(0))
         return carry, self.blueprint.rates(numbers, 0, 2), self.data, index.to(device)

@@ -1,4 +1,6 @@
-"""A group of lanes under way: many trials of the same batch sizes, trained side by side and measured together."""
+"""A group of lanes under way: many trials of the same batch sizes, trained side by side and measured
+together.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,11 @@ _MOST_INDICES = 2**22
 
 @dataclass(eq=False)
 class Lane:
-    """``state``: as the loop trainer would leave it, when the lane was last stopped; ``pace``: seconds of one update in
-    the loop; ``strayed``: why it cannot stay beside the others; ``frozen``: ``state`` is its last, whatever else goes on;
-    ``last``: its last record of this task."""
+    """``state``: as the loop trainer would leave it, when the lane was last stopped; ``pace``: seconds of one
+    update in the loop; ``strayed``: why it cannot stay beside the others; ``frozen``: ``state`` is its last,
+    whatever else goes on;
+    ``last``: its last record of this task.
+    """
 
     trial: Trial
     planner: Planner
@@ -60,12 +64,19 @@ class Lane:
 
 
 class LanesRun:
-    """Lanes, all at the same update; those that ended keep their places, and what is computed there is ignored."""
+    """Lanes, all at the same update; those that ended keep their places, and what is computed there is
+    ignored.
+    """
 
     def __init__(
-        self, comparison: Comparison, sources: Mapping[str, TensorSource], programs: Programs, lanes: Sequence[Lane],
-        numbers: Sequence[Mapping[str, float]], evaluated: int,
-    ) -> None:  # fmt: skip
+        self,
+        comparison: Comparison,
+        sources: Mapping[str, TensorSource],
+        programs: Programs,
+        lanes: Sequence[Lane],
+        numbers: Sequence[Mapping[str, float]],
+        evaluated: int,
+    ) -> None:
         self.lanes, self.records = lanes, list[Record]()
         self._comparison, self._sources, self._programs = comparison, sources, programs
         self._budget, self._n = comparison.budget, sources["train"].n
@@ -75,7 +86,9 @@ class LanesRun:
         self._watch = GoalWatch.of(comparison, programs.blueprint.workload, sources)
         self._sample = Sample.of(self._n, comparison.eval_chunk) if comparison.recalibrate else None
         self._carry = programs.blueprint.stack([lanes[place].state for place in places])
-        self._numbers = columns([numbers[place] for place in places], programs.blueprint.numbers, self._device)
+        self._numbers = columns(
+            [numbers[place] for place in places], programs.blueprint.numbers, self._device
+        )
         schedule = lanes[0].trial.arm.schedule
         self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
         self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
@@ -91,7 +104,9 @@ class LanesRun:
         }
 
     def train(self, until: Callable[[], bool]) -> None:
-        """Epoch after epoch until all lanes have ended or ``until`` says so, which is asked about every quarter second."""
+        """Epoch after epoch until all lanes have ended or ``until`` says so, which is asked about every
+        quarter second.
+        """
         while self._running():
             self._epoch(until)
             if until():
@@ -116,12 +131,16 @@ class LanesRun:
             progress = self._running()[0].progress
             mark = next_mark(progress.samples, self._n, self._comparison.measure)
             next_stop = self._next_stop(mark)
-            stop = allowed if next_stop is None else min(allowed, bisect_left(plan.ends, next_stop - begun) + 1)
+            stop = (
+                allowed if next_stop is None else min(allowed, bisect_left(plan.ends, next_stop - begun) + 1)
+            )
             cut = self._updates(plans, plan, stop, until)
             if mark is not None and progress.samples >= mark:
                 self._measure()
             elif next_stop is not None and progress.samples >= next_stop:
-                self._probe([i for i, lane in enumerate(self.lanes) if lane.running and GoalWatch.near(lane.progress)])
+                self._probe(
+                    [i for i, lane in enumerate(self.lanes) if lane.running and GoalWatch.near(lane.progress)]
+                )
             cut = cut or until() or progress.reached(self._budget)
         self._leave(lanes, plans, allowed, before)
 
@@ -150,7 +169,9 @@ class LanesRun:
                 continue
             sizes = sizes or plans[key].sizes
             if plans[key].sizes != sizes:
-                lane.strayed = f"its batches have other sizes than the other lanes' from epoch {lane.progress.epoch} on"
+                lane.strayed = (
+                    f"its batches have other sizes than the other lanes' from epoch {lane.progress.epoch} on"
+                )
                 lane.planner.load(before[key])
                 self._freeze(number)
         return plans
@@ -164,13 +185,17 @@ class LanesRun:
             program = self._programs.at(size, self._expected(plan, size), self._carry)
             while rest:
                 began = time.perf_counter()
-                most = max(1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places))))
+                most = max(
+                    1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places)))
+                )
                 count, made = min(rest, most), self._running()[0].progress.updates
                 first = plan.ends[position] - size
                 index = torch.stack(
                     [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
                 ).to(self._device)
-                rates = self._programs.blueprint.rates(self._numbers, made, count, self._factors(made, count, size))
+                rates = self._programs.blueprint.rates(
+                    self._numbers, made, count, self._factors(made, count, size)
+                )
                 carry, trail = program.run(self._carry, rates, self._programs.data, index)
                 self._made(count, size, trail)
                 self._carry = carry
@@ -181,7 +206,9 @@ class LanesRun:
         return False
 
     def _factors(self, made: int, count: int, size: int) -> list[float]:
-        """What the rates of the next ``count`` updates of so many samples each are multiplied by; [] for nothing."""
+        """What the rates of the next ``count`` updates of so many samples each are multiplied by; [] for
+        nothing.
+        """
         if self._schedule is None:
             return []
         samples = self._running()[0].progress.samples
@@ -203,7 +230,9 @@ class LanesRun:
         left = self._running()[0].progress.epochs_left(self._budget, len(plan.sizes), self._n)
         return plan.sizes.count(size) * left
 
-    def _leave(self, lanes: Sequence[Lane], plans: Mapping[int, Plan], allowed: int, before: Mapping[int, Any]) -> None:
+    def _leave(
+        self, lanes: Sequence[Lane], plans: Mapping[int, Plan], allowed: int, before: Mapping[int, Any]
+    ) -> None:
         """Closes the epoch, or leaves it where it was cut."""
         spent = list[Lane]()
         for lane in lanes:
@@ -228,24 +257,33 @@ class LanesRun:
         self._end([number for number, lane in enumerate(self.lanes) if lane in ended])
 
     def _measure(self) -> None:
-        """A record of every running lane. Those that diverged, or reached the goal they stop at, are frozen as they are."""
+        """A record of every running lane.
+
+        Those that diverged, or reached the goal they stop at, are frozen as they are.
+        """
         watch = Clock(self._device)
         running = [number for number, lane in enumerate(self.lanes) if lane.running]
         if self._watch is not None:
-            self._probe([number for number in running if self._watch.to_be_probed(self.lanes[number].progress)])
+            self._probe(
+                [number for number in running if self._watch.to_be_probed(self.lanes[number].progress)]
+            )
         with watch:
             rows = self._evaluate(running, along_the_way(self._sources))
             self._keep_snapshots(running)
         for number, values in zip(running, rows, strict=True):
             progress = self.lanes[number].progress
-            goal = self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
+            goal = (
+                self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
+            )
             lane = self.lanes[number]
             lane.progress.measured(values, watch.seconds / len(running), goal)
             values = {
                 **values,
                 **not_yet(self._programs.blueprint.workload, self._sources, raw=self._sample is not None),
             }
-            lane.last = record_of(self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated")
+            lane.last = record_of(
+                self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated"
+            )
             self.records.append(lane.last)
         self._end([number for number in running if self.lanes[number].progress.status != "running"])
 
@@ -287,7 +325,9 @@ class LanesRun:
             found += [{name: column[lane] for name, column in measured.items()} for lane in range(len(block))]
         return found
 
-    def _averages(self, values: Carry, sources: Mapping[str, Source], indices: Tensor | None) -> dict[str, list[float]]:
+    def _averages(
+        self, values: Carry, sources: Mapping[str, Source], indices: Tensor | None
+    ) -> dict[str, list[float]]:
         """Losses and metrics of these weights and kept values, of each lane."""
         blueprint, lanes, found = self._programs.blueprint, len(values[0]), dict[str, list[float]]()
         names = ["loss", *blueprint.workload.metrics]
@@ -308,7 +348,9 @@ class LanesRun:
         return found
 
     def _end(self, numbers: Sequence[int]) -> None:
-        """Freezes lanes that have ended; those that finished are measured on the test set, if there is one."""
+        """Freezes lanes that have ended; those that finished are measured on the test set, if there is
+        one.
+        """
         finished = [number for number in numbers if self.lanes[number].progress.status == "finished"]
         tested = at_the_end(self._sources, self.lanes[0].trial)
         watch = Clock(self._device)

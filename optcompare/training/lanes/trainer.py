@@ -1,6 +1,7 @@
 """The lanes trainer: trials that differ only in numbers are trained side by side, as one program.
 
-A group is admitted only where its first updates agree with the loop trainer's; whatever cannot be, goes to the loop.
+A group is admitted only where its first updates agree with the loop trainer's; whatever cannot be, goes to
+the loop.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ _MARGIN = 1.25
 
 @dataclass
 class Admitted:
-    """``groups``: trials to train side by side; ``refused``: the others, each with why it goes to the loop; ``slower``:
-    where that is only because the loop takes less time."""
+    """``groups``: trials to train side by side; ``refused``: the others, each with why it goes to the loop;
+    ``slower``: where that is only because the loop takes less time.
+    """
 
     groups: list[list[Trial]] = field(default_factory=list)
     refused: list[tuple[Trial, str]] = field(default_factory=list)
@@ -62,13 +64,15 @@ class Admitted:
 class LanesTrainer:
     """Stands beside a loop trainer, whose data and starts it shares.
 
-    ``memory``: bytes that lanes may take; ``say``: is told each choice in one line. ``checked``: lanes whose first
-    updates were compared with the loop's, ``apart``: the largest difference that was admitted.
+    ``memory``: bytes that lanes may take; ``say``: is told each choice in one line. ``checked``: lanes whose
+    first updates were compared with the loop's, ``apart``: the largest difference that was admitted.
     """
 
     name = "lanes"
 
-    def __init__(self, loop: LoopTrainer, memory: float, say: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self, loop: LoopTrainer, memory: float, say: Callable[[str], None] = lambda text: None
+    ) -> None:
         self.loop, self.setup = loop, loop.setup
         self.checked, self.apart = 0, 0.0
         self.tolerance = TOLERANCES[loop.setup.comparison.dtype]
@@ -97,7 +101,9 @@ class LanesTrainer:
             return True
 
     def admit(self, trials: Sequence[Trial]) -> Admitted:
-        """Checks the first updates of one of these groups against the loop, and splits it to fit into memory."""
+        """Checks the first updates of one of these groups against the loop, and splits it to fit into
+        memory.
+        """
         with preserved_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the loop will say them
             try:
@@ -113,11 +119,12 @@ class LanesTrainer:
         until: Callable[[], bool],
         stop: Callable[[], bool] | None = None,
     ) -> tuple[list[Record], State]:
-        """Trains an admitted group on from ``state`` for a while, as :meth:`LoopTrainer.advance` does one trial.
+        """Trains an admitted group on from ``state`` for a while, as :meth:`LoopTrainer.advance` does one
+        trial.
 
-        ``until`` is asked every quarter of a second. The state holds the lanes' states under "lanes", each of which the
-        loop trainer can go on from, and under "strayed" which of them must, by their numbers, and why; "again" says
-        that they must begin again, since something failed half way.
+        ``until`` is asked every quarter of a second. The state holds the lanes' states under "lanes", each of
+        which the loop trainer can go on from, and under "strayed" which of them must, by their numbers, and
+        why; "again" says that they must begin again, since something failed half way.
         """
         with preserved_rng(), settings_kept():
             again = False
@@ -132,7 +139,11 @@ class LanesTrainer:
                     raise
                 why = f"lanes failed: {explain(error)}"
                 lost: list[State] = [{"progress": Progress().to_state()} for _ in trials]
-                return [], {"lanes": lost, "strayed": {str(n): why for n in range(len(trials))}, "again": True}
+                return [], {
+                    "lanes": lost,
+                    "strayed": {str(n): why for n in range(len(trials))},
+                    "again": True,
+                }
             try:
                 run.train(until)
             except (*RAISED, KeyboardInterrupt) as error:
@@ -142,7 +153,10 @@ class LanesTrainer:
                 again = not users
                 for lane in filter(lambda lane: lane.running, run.lanes):
                     if users:
-                        lane.progress.status, lane.progress.reason = "interrupted", "interrupted within an update"
+                        lane.progress.status, lane.progress.reason = (
+                            "interrupted",
+                            "interrupted within an update",
+                        )
                     else:
                         lane.strayed = f"lanes failed: {explain(error)}"
             state = {**run.state(), "again": again}
@@ -163,9 +177,13 @@ class LanesTrainer:
         """The lanes of a group, from their shared starts or as they were left."""
         family = self.families.of(trials[0])
         records, planners, lanes = list[Record](), dict[int, Planner](), list[Lane]()
-        first = dict[int, TrialRun]()  # of each seed: lanes' optimizers leave a module as it is when they are made
+        first = dict[
+            int, TrialRun
+        ]()  # of each seed: lanes' optimizers leave a module as it is when they are made
         for number, trial in enumerate(trials):
-            run = self.loop.run(trial, None if state is None else state["lanes"][number], first.get(trial.seed))
+            run = self.loop.run(
+                trial, None if state is None else state["lanes"][number], first.get(trial.seed)
+            )
             first.setdefault(trial.seed, run)
             if state is None:
                 run.begin()
@@ -180,7 +198,12 @@ class LanesTrainer:
         sources = cast(Mapping[str, TensorSource], family.loop.sources)
         numbers = [self.families.settings_of(trial).numbers for trial in trials]
         group = LanesRun(
-            self.setup.comparison, sources, self.families.programs(family, width), lanes, numbers, family.fits[1]
+            self.setup.comparison,
+            sources,
+            self.families.programs(family, width),
+            lanes,
+            numbers,
+            family.fits[1],
         )
         group.records = records
         return group
@@ -189,7 +212,9 @@ class LanesTrainer:
         family = self.families.of(trials[0])
         sample = {trial: self._rehearse(trial) for trial in _sample(trials)}
         for label in {trial.arm.label for trial in sample}:
-            family.pace[label] = median(seen.seconds for trial, seen in sample.items() if trial.arm.label == label)
+            family.pace[label] = median(
+                seen.seconds for trial, seen in sample.items() if trial.arm.label == label
+            )
         width = self.families.width(family, len(trials))
         programs = self._prepared(family, width, trials[0], sample[trials[0]])
         apart = self._apart(programs, sample)
@@ -203,17 +228,21 @@ class LanesTrainer:
         bad = [trial for trial in trials if apart.get(trial, 0.0) > self.tolerance]
         worst = max((apart[trial] for trial in bad), default=0.0)
         reason = (
-            f"an update differs from the loop's by {worst:.1e} of the weights' norm ({self.tolerance:.0e} is allowed)"
+            f"an update differs from the loop's by {worst:.1e} of the weights' norm ({self.tolerance:.0e} "
+            "is allowed)"
         )
         return Admitted(
-            [good[first : first + width] for first in range(0, len(good), width)], [(trial, reason) for trial in bad]
+            [good[first : first + width] for first in range(0, len(good), width)],
+            [(trial, reason) for trial in bad],
         )
 
     def _prepared(self, family: Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
         """The programs of a width, ready for what the first epoch tells of the whole trial."""
         programs = self.families.programs(family, width)
         carry = family.blueprint.stack([seen.states[0]] * width)
-        left = Progress().epochs_left(self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size)
+        left = Progress().epochs_left(
+            self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size
+        )
         for size in set(family.first.sizes):
             programs.at(size, left * family.first.sizes.count(size), carry)
         if self.setup.comparison.trainer == "auto":
@@ -221,7 +250,9 @@ class LanesTrainer:
             rates = family.blueprint.rates(self.families.numbers([trial] * width, family.blueprint), 0, 2)
             lanes, loop = _seconds(programs, carry, rates, index) / width, seen.seconds
             if lanes > _MARGIN * loop:
-                raise Slower(f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop")
+                raise Slower(
+                    f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop"
+                )
         return programs
 
     def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, float]:
@@ -230,14 +261,19 @@ class LanesTrainer:
         trials, width = list(seen), programs.width
         for first in range(0, len(trials), width):
             block = [
-                trials[first : first + width][number % len(trials[first : first + width])] for number in range(width)
+                trials[first : first + width][number % len(trials[first : first + width])]
+                for number in range(width)
             ]
             numbers = self.families.numbers(block, programs.blueprint)
 
             factors = self._factors(block[0], seen[block[0]])
 
             def update(
-                carry: Carry, index: Tensor, made: int, numbers: Carry = numbers, factors: list[float] = factors
+                carry: Carry,
+                index: Tensor,
+                made: int,
+                numbers: Carry = numbers,
+                factors: list[float] = factors,
             ) -> Carry:
                 rates = programs.blueprint.rates(numbers, made, len(index), factors[made : made + 1])
                 return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
@@ -251,7 +287,9 @@ class LanesTrainer:
         """What the schedule of these trials multiplied the rates of the rehearsed updates by."""
         schedule, budget = schedule_of(trial.arm.schedule), self.setup.comparison.budget
         samples = [0, *itertools.accumulate(map(len, seen.batches))]
-        shares = [budget.share(made, samples[made], self.setup.workload.size) for made in range(len(seen.batches))]
+        shares = [
+            budget.share(made, samples[made], self.setup.workload.size) for made in range(len(seen.batches))
+        ]
         return [schedule(share) for share in shares]
 
     def _compare_evaluation(self, blueprint: Blueprint, trial: Trial) -> None:
@@ -275,24 +313,31 @@ class LanesTrainer:
     def _rehearse(self, trial: Trial) -> Rehearsed:
         run = self.loop.run(trial, None)
         budget, n = self.setup.comparison.budget, self.setup.workload.size
-        most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[budget.unit]
+        most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[
+            budget.unit
+        ]
         epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
         batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
         seen = rehearse_in_loop(run, batches)
         for owner, changed in (*seen.states[-1]["attributes"].items(), ("model", seen.states[-1]["flags"])):
             if changed:
                 raise Unsupported(
-                    f"the {owner} changes {next(iter(changed))} while it trains, which lanes would have in common"
+                    f"the {owner} changes {next(iter(changed))} while it trains, which lanes would have in "
+                    "common"
                 )
         return seen
 
 
 def _sample(trials: Sequence[Trial]) -> list[Trial]:
-    """A few trials to check: the first of each arm, and more of them from the lowest and the highest learning rates."""
+    """A few trials to check: the first of each arm, and more of them from the lowest and the highest learning
+    rates.
+    """
     firsts = list({trial.arm.label: trial for trial in reversed(trials)}.values())
     by_rate = sorted(trials, key=lambda trial: trial.arm.lr)
     return list(
-        dict.fromkeys([trials[0], *firsts, by_rate[0], by_rate[-1], *trials[:: max(1, len(trials) // _SAMPLED)]])
+        dict.fromkeys(
+            [trials[0], *firsts, by_rate[0], by_rate[-1], *trials[:: max(1, len(trials) // _SAMPLED)]]
+        )
     )
 
 

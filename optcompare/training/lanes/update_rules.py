@@ -1,9 +1,9 @@
 """Update rules of optimizers as pure functions of one lane, so that many lanes can be one program.
 
-Each rule is what ``torch.optim`` computes for one weight tensor, in its order of operations; sources of the formulas
-are its documentation. Numbers (learning rate, momentum, …) may differ from lane to lane. What depends on them and on the
-count of updates alone, such as ``1 - beta**step``, is computed before, in float64 as there, for many updates at once: the
-rates. Flags may not differ: they decide what is computed.
+Each rule is what ``torch.optim`` computes for one weight tensor, in its order of operations; sources of the
+formulas are its documentation. Numbers (learning rate, momentum, …) may differ from lane to lane. What
+depends on them and on the count of updates alone, such as ``1 - beta**step``, is computed before, in float64
+as there, for many updates at once: the rates. Flags may not differ: they decide what is computed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class Slower(Unsupported):
 @dataclass(frozen=True)
 class Rule:
     """``slots(flags)``: the names of a weight's state tensors, as ``torch.optim`` calls them;
-    ``rates(numbers, step)``: the factors of each update, from the lanes' numbers, float64[R], and the counts of updates
-    from 1 on, float64[U, 1]; ``update(weight, grad, slots, rates, flags)``: the new weight and slots of one lane.
+    ``rates(numbers, step)``: the factors of each update, from the lanes' numbers, float64[R], and the counts
+    of updates from 1 on, float64[U, 1]; ``update(weight, grad, slots, rates, flags)``: the new weight and
+    slots of one lane.
     """
 
     slots: Callable[[Flags], tuple[str, ...]]
@@ -44,7 +45,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Settings:
-    """One optimizer as a rule with its numbers. Two can be lanes of one program if rule and flags are equal."""
+    """One optimizer as a rule with its numbers.
+
+    Two can be lanes of one program if rule and flags are equal.
+    """
 
     rule: Rule
     flags: Flags

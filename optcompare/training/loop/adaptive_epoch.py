@@ -1,4 +1,6 @@
-"""Epochs of adaptive strategies: each batch is asked for once the strategy has seen what the one before it gave."""
+"""Epochs of adaptive strategies: each batch is asked for once the strategy has seen what the one before it
+gave.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def adaptive_epoch(run: TrialRun, stop: Callable[[], bool]) -> None:
-    """A whole epoch, since nobody can store a generator half way; ``stop``, asked after each update, interrupts the trial."""
+    """A whole epoch, since nobody can store a generator half way; ``stop``, asked after each update,
+    interrupts the trial.
+    """
     progress, n, name = run.progress, run.source.n, run.trial.arm.label
     epoch, begun = run.planner.epoch(progress.epoch), progress.samples
     yielded: list[Tensor] = []
@@ -83,7 +87,9 @@ def _update(run: TrialRun, indices: Tensor) -> StepStats:
 def _may_be_measured(run: TrialRun, mark: int, size: int) -> bool:
     """Whether an update of so many samples may be the last one before a record."""
     progress, budget = run.progress, run.budget
-    last = budget.unit in ("samples", "seconds") or (budget.unit == "updates" and progress.updates + 1 >= budget.amount)
+    last = budget.unit in ("samples", "seconds") or (
+        budget.unit == "updates" and progress.updates + 1 >= budget.amount
+    )
     return last or progress.samples + size >= mark
 
 

@@ -26,13 +26,19 @@ _WHOLE = {*_NARROW, torch.int64, torch.uint8}
 class Plan:
     """The checked batches of one epoch of a non-adaptive strategy.
 
-    ``sizes``: of its batches; ``ends[i]``: samples of this epoch once update i is made; ``flat``: int64[samples], their
-    indices; ``in_order``: whether they follow the shared order. ``order`` is the epoch's shared order, which nobody else
-    could write to; ``watched``: passes the batches on, and sees when each comes.
+    ``sizes``: of its batches; ``ends[i]``: samples of this epoch once update i is made; ``flat``:
+    int64[samples], their indices; ``in_order``: whether they follow the shared order. ``order`` is the
+    epoch's shared order, which nobody else could write to; ``watched``: passes the batches on, and sees when
+    each comes.
     """
 
     def __init__(
-        self, strategy: Strategy, epoch: Epoch, order: Tensor, name: str, watched: Callable[[Any], Iterator[Any]] = iter
+        self,
+        strategy: Strategy,
+        epoch: Epoch,
+        order: Tensor,
+        name: str,
+        watched: Callable[[Any], Iterator[Any]] = iter,
     ) -> None:
         n = len(order)
         batches, self.sizes = _drawn(watched(_iterator(strategy.batches(epoch), epoch.index, name)), n)
@@ -88,7 +94,9 @@ def started(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, St
     generator = strategy.batches(epoch)
     if not isinstance(generator, Generator):
         kind = type(generator).__name__
-        raise StrategyError(f"strategy {name} is adaptive, so batches() must be a generator (yield); got a {kind}")
+        raise StrategyError(
+            f"strategy {name} is adaptive, so batches() must be a generator (yield); got a {kind}"
+        )
     return generator
 
 
@@ -114,7 +122,12 @@ def check_batch(batch: Any, epoch: int, n: int, name: str, number: int) -> int:
     """One batch of an adaptive strategy (None: there was none); returns its size."""
     size = _size(batch)
     check_range(
-        [batch], check_form([] if batch is None else [batch], [size], epoch, n, name, number), epoch, n, name, number
+        [batch],
+        check_form([] if batch is None else [batch], [size], epoch, n, name, number),
+        epoch,
+        n,
+        name,
+        number,
     )
     return size
 
@@ -134,13 +147,15 @@ def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str)
         second = int((flat == index).nonzero()[1])
         batch = next(number for number, end in enumerate(ends) if end > second)
         raise StrategyError(
-            f"strategy {name}, epoch {epoch}, batch {batch}: index {index} is repeated; coverage 'once' allows each "
+            f"strategy {name}, epoch {epoch}, batch {batch}: index {index} is repeated; coverage 'once' "
+            "allows each "
             'index once an epoch (coverage = "free" allows repeats)'
         )
     if len(flat) < n:
         missing = int((counts == 0).nonzero()[0])
         raise StrategyError(
-            f"strategy {name}, epoch {epoch}: {n - len(flat)} of {n} samples were left out, index {missing} first; "
+            f"strategy {name}, epoch {epoch}: {n - len(flat)} of {n} samples were left out, index {missing} "
+            "first; "
             "coverage 'once' needs every index"
         )
 
@@ -152,7 +167,8 @@ def check_enough(samples: int, n: int, where: str) -> None:
 
 
 def as_indices(batch: Any) -> Any:
-    """A batch as an int64 tensor, where it is one of other whole numbers, or an array, list, tuple or range of them.
+    """A batch as an int64 tensor, where it is one of other whole numbers, or an array, list, tuple or range
+    of them.
 
     Anything else is returned as it is.
     """
@@ -180,7 +196,8 @@ def _iterator(batches: Any, epoch: int, name: str) -> Iterator[Any]:
     except TypeError:
         kind = "None" if batches is None else f"a {type(batches).__name__}"
         raise StrategyError(
-            f"strategy {name}, epoch {epoch}: batches() must yield batches, or return a list of them; it returned {kind}"
+            f"strategy {name}, epoch {epoch}: batches() must yield batches, or return a list of them; it "
+            f"returned {kind}"
         ) from None
 
 
@@ -214,7 +231,10 @@ def _described(batch: Any) -> str:
 def _blame(batches: list[Any], epoch: int, n: int, name: str, first: int) -> None:
     for number, batch in enumerate(batches, first):
         where = f"strategy {name}, epoch {epoch}, batch {number}"
-        rule = "a batch is a one-dimensional tensor, an array or a list of whole numbers, the indices of its samples"
+        rule = (
+            "a batch is a one-dimensional tensor, an array or a list of whole numbers, the indices of its "
+            "samples"
+        )
         if not isinstance(batch, torch.Tensor):
             raise StrategyError(f"{where}: got {_described(batch)}; {rule}")
         if batch.dtype != torch.int64 or batch.ndim != 1:

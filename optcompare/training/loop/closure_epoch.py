@@ -1,4 +1,6 @@
-"""Epochs of optimizers that evaluate loss and gradient themselves, several times in one update, such as L-BFGS."""
+"""Epochs of optimizers that evaluate loss and gradient themselves, several times in one update, such as
+L-BFGS.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def closure_epoch(run: TrialRun) -> None:
-    """One update, which evaluates all samples as often as the optimizer likes; each of these passes is an epoch.
+    """One update, which evaluates all samples as often as the optimizer likes; each of these passes is an
+    epoch.
 
     One that would exceed the budget is undone, to the last bit, and the trial ends.
     """
@@ -50,7 +53,9 @@ def closure_epoch(run: TrialRun) -> None:
         run.end_epoch(complete=False, spent=True)
         return
     if not passes.made:
-        raise ComparisonError(f"optimizer {run.trial.arm.optimizer.label}: its step() did not call the closure")
+        raise ComparisonError(
+            f"optimizer {run.trial.arm.optimizer.label}: its step() did not call the closure"
+        )
     progress.made(1, passes.made * n, n, run.clock.seconds)
     progress.leave(plan, over=True)
     for _ in range(passes.made):
@@ -77,10 +82,14 @@ class _Before:
 
 
 def _check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
-    """Raises :class:`ComparisonError` unless an epoch is one update: a function that is minimised must stay the same."""
+    """Raises :class:`ComparisonError` unless an epoch is one update: a function that is minimised must stay
+    the same.
+    """
     if list(sizes) != [n]:
         raise ComparisonError(
-            f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one update, so "
-            f"that each update must take all {n} samples, and the first takes {sizes[0]}; give full@{arm.optimizer.label}, or "
+            f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in "
+            "one update, so "
+            f"that each update must take all {n} samples, and the first takes {sizes[0]}; give "
+            f"full@{arm.optimizer.label}, or "
             "another optimizer"
         )

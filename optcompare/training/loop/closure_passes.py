@@ -22,11 +22,12 @@ class Exceeded(Exception):
 
 
 class Passes:
-    """The closure of one update: each call is a pass over the update's batch, which leaves the gradient and returns the loss.
+    """The closure of one update: each call is a pass over the update's batch, which leaves the gradient and
+    returns the loss.
 
-    All calls evaluate the same function of the weights: random numbers (dropout) and buffers (BatchNorm) begin each as the
-    first found them, so that the buffers end as after one forward pass. ``made``: calls so far; at more than ``most`` it
-    raises :class:`Exceeded`.
+    All calls evaluate the same function of the weights: random numbers (dropout) and buffers (BatchNorm)
+    begin each as the first found them, so that the buffers end as after one forward pass. ``made``: calls so
+    far; at more than ``most`` it raises :class:`Exceeded`.
     """
 
     def __init__(
@@ -60,15 +61,22 @@ def check_arm(arm: Arm, strategy: Strategy, minimises: bool) -> None:
         strategy: That chooses its batches.
         minimises: Whether the optimizer minimises one function over several updates, as L-BFGS does.
     """
-    why = f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one update"
+    why = (
+        f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one "
+        "update"
+    )
     if minimises and (strategy.adaptive or strategy.coverage != "once"):
         raise ComparisonError(
-            f"{why}, so that each update must take all samples, once; {arm.strategy.label} may choose others, so give "
+            f"{why}, so that each update must take all samples, once; {arm.strategy.label} may choose "
+            "others, so give "
             "full, or another optimizer"
         )
     if strategy.adaptive:
         raise ComparisonError(
-            f"{why}, and {arm.strategy.label} chooses batches by what one evaluation tells; give mini, or full"
+            f"{why}, and {arm.strategy.label} chooses batches by what one evaluation tells; give mini, or "
+            "full"
         )
     if arm.clip is not None:
-        raise ComparisonError(f"{why} and compares the two, so that gradients cannot be clipped; leave out clip")
+        raise ComparisonError(
+            f"{why} and compares the two, so that gradients cannot be clipped; leave out clip"
+        )

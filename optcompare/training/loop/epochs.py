@@ -11,7 +11,9 @@ from .trial import TrialRun
 
 
 def _whole(run: TrialRun) -> bool:
-    """Whether an update of an optimizer that evaluates several times takes all samples, so that each evaluation is an epoch."""
+    """Whether an update of an optimizer that evaluates several times takes all samples, so that each
+    evaluation is an epoch.
+    """
     if run.minimises:
         return True
     return not run.wants_gradient and run.planner.sizes == [run.source.n]

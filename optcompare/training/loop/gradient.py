@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def in_chunks(
     batches: Sequence[Tensor], largest: int, arm: Arm, model: nn.Module
 ) -> tuple[Sequence[Tensor], Sequence[int]]:
-    """The index tensors of all forward passes, and how many of them each update takes; ``largest`` batch among them."""
+    """The index tensors of all forward passes, and how many of them each update takes; ``largest`` batch
+    among them.
+    """
     if largest <= arm.chunk:
         return batches, [1] * len(batches)
     refuse_batch_statistics(model, arm, largest)
@@ -31,8 +33,8 @@ def mean_gradient(
 ) -> Tensor:
     """Leaves in ``.grad`` the gradient of the mean loss over the next ``chunks`` batches; returns that loss.
 
-    Several are combined as Σ weight·gradient / Σ weight: the gradient of one pass over all rows, up to rounding, where
-    the loss is a weighted mean of theirs.
+    Several are combined as Σ weight·gradient / Σ weight: the gradient of one pass over all rows, up to
+    rounding, where the loss is a weighted mean of theirs.
     """
     for parameter in weights:
         parameter.grad = None
@@ -56,7 +58,8 @@ def mean_gradient(
 
 
 def clip(weights: Sequence[Tensor], most: float) -> None:
-    """Scales the whole gradient in ``.grad`` down to a norm, where its own is larger; sparse gradients stay sparse.
+    """Scales the whole gradient in ``.grad`` down to a norm, where its own is larger; sparse gradients stay
+    sparse.
 
     The same arithmetic as ``torch.nn.utils.clip_grad_norm_``, which does not take sparse gradients.
     """
@@ -87,6 +90,7 @@ def refuse_batch_statistics(model: nn.Module, arm: Arm, size: int) -> None:
     kind = normalises_batches(model)
     if kind is not None:
         raise ComparisonError(
-            f"arm {arm.label}: a batch of {size} rows would be computed in chunks of {arm.chunk}, and {kind} would "
+            f"arm {arm.label}: a batch of {size} rows would be computed in chunks of {arm.chunk}, and "
+            f"{kind} would "
             f"normalise each chunk by itself; give --chunk {size} or more"
         )

@@ -23,14 +23,16 @@ _MARGIN = 0.2
 _FARTHER = 100.0
 """Times the median path: one that leads farther does not set the frame, even if it came back."""
 _SHARE = 0.2
-"""The part of the frame that the paths must still take, along one of its axes, for it to be extended to the minimum."""
+"""The part of the frame that the paths must still take, along one of its axes, for it to be extended to the
+minimum.
+"""
 
 
 def landscape(trainer: LoopTrainer, paths: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Measure the loss around the paths, and find its minimum if it lies near them.
 
-    The grid spans the paths of the arms that ended no higher than they began, with a margin. It is extended to the
-    minimum where the paths then still take a fifth of it. The loss is the mean over the training set.
+    The grid spans the paths of the arms that ended no higher than they began, with a margin. It is extended
+    to the minimum where the paths then still take a fifth of it. The loss is the mean over the training set.
 
     Args:
         trainer: What measures the loss.
@@ -38,19 +40,25 @@ def landscape(trainer: LoopTrainer, paths: pd.DataFrame, seed: int) -> pd.DataFr
         seed: The seed of the paths.
 
     Returns:
-        The rows of ``paths.parquet``: ``kind`` (path, grid or minimum), ``arm, seed, update, x, y, loss, x_name, y_name``.
-        There is one minimum, within the grid and no higher than it, or none.
+        The rows of ``paths.parquet``: ``kind`` (path, grid or minimum), ``arm, seed, update, x, y, loss,
+        x_name, y_name``. There is one minimum, within the grid and no higher than it, or none.
     """
     model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    names = [name if weight.numel() == 1 else f"{name}[{i}]" for name, weight in trained for i in range(weight.numel())]
+    names = [
+        name if weight.numel() == 1 else f"{name}[{i}]"
+        for name, weight in trained
+        for i in range(weight.numel())
+    ]
     workload = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
     side = _SIDE if workload.size <= _LARGE else _SIDE_LARGE
 
     def loss(point: Floats) -> float:
         weights = torch.tensor(point, dtype=trainer.dtype, device=trainer.device)
         vector_to_parameters(weights, [weight for _, weight in trained])
-        return averages(workload, model, trainer.sources["train"], trainer.setup.comparison.eval_chunk)["loss"]
+        return averages(workload, model, trainer.sources["train"], trainer.setup.comparison.eval_chunk)[
+            "loss"
+        ]
 
     with evaluating(model):
         rows = surface(loss, paths, side, torch.finfo(trainer.dtype).eps)
@@ -70,7 +78,8 @@ def surface(loss: Surface, paths: pd.DataFrame, side: int, rounding: float) -> p
         rounding: The relative rounding error of a loss.
 
     Returns:
-        ``kind, x, y, loss``: the rows of the grid, and one of kind ``minimum`` where it is proven within the grid.
+        ``kind, x, y, loss``: the rows of the grid, and one of kind ``minimum`` where it is proven within the
+        grid.
     """
     low, high = _frame(loss, paths)
     found = _descent(loss, _grid(loss, low, high, _SIDE_FIRST), high - low, rounding)
@@ -81,7 +90,9 @@ def surface(loss: Surface, paths: pd.DataFrame, side: int, rounding: float) -> p
         if ((high - low) >= _SHARE * (wider[1] - wider[0])).any():
             low, high = wider
     grid = _grid(loss, low, high, side)
-    if found is not None and grid["loss"].min() < loss(found):  # there is a lower valley, which the first grid missed
+    if found is not None and grid["loss"].min() < loss(
+        found
+    ):  # there is a lower valley, which the first grid missed
         found = _descent(loss, grid, high - low, rounding)
     if found is None or (found < low).any() or (found > high).any():
         return grid
@@ -108,8 +119,8 @@ def _grid(loss: Surface, low: Floats, high: Floats, side: int) -> pd.DataFrame:
 def _frame(loss: Surface, paths: pd.DataFrame) -> tuple[Floats, Floats]:
     """The lower left and the upper right corner of the grid around the paths of the arms that stayed.
 
-    An arm stayed if its last weights are finite and their loss is no higher than at the start. Where none did, those
-    that led no farther than ten times the shortest path set the frame.
+    An arm stayed if its last weights are finite and their loss is no higher than at the start. Where none
+    did, those that led no farther than ten times the shortest path set the frame.
     """
     ways = {
         str(arm): rows[["x", "y"]].to_numpy(float)
@@ -121,7 +132,11 @@ def _frame(loss: Surface, paths: pd.DataFrame) -> tuple[Floats, Floats]:
     reach = {arm: np.abs(way - start).max(axis=0) for arm, way in ways.items()}
     first = loss(start)
     stayed = [arm for arm, end in ends.items() if np.isfinite(end).all() and loss(end) <= first]
-    most = _FARTHER * np.median([reach[arm] for arm in stayed], axis=0) if stayed else 10 * min(reach.values(), key=max)
+    most = (
+        _FARTHER * np.median([reach[arm] for arm in stayed], axis=0)
+        if stayed
+        else 10 * min(reach.values(), key=max)
+    )
     kept = [ways[arm] for arm in stayed or ways if (reach[arm] <= np.maximum(most, 1e-12)).all()]
     points = np.vstack(kept or [start[None]])
     low, high = points.min(axis=0), points.max(axis=0)

@@ -1,4 +1,7 @@
-"""The loop that a user would write: what every trial is held to. Whole batches, the factory's module, nothing in between."""
+"""The loop that a user would write: what every trial is held to.
+
+Whole batches, the factory's module, nothing in between.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,9 @@ class PlainLoop:
             materialize(workload, self.model, lambda: first)
             set_to_train(self.model)
         place(self.model, device, dtype)
-        self.optimizer = build(factory, self.model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
+        self.optimizer = build(
+            factory, self.model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label
+        )
         self.gradient: list[Tensor | None] = []
         self._made = 0
 
@@ -64,8 +69,8 @@ class PlainLoop:
     def update(self, batches: Sequence[Any]) -> None:
         """One update on a batch; of several batches, on the mean over their weights of their gradients.
 
-        ``gradient`` is then that with which the optimizer made its step. One that evaluates several times evaluates one
-        function: random numbers and buffers begin each evaluation alike.
+        ``gradient`` is then that with which the optimizer made its step. One that evaluates several times
+        evaluates one function: random numbers and buffers begin each evaluation alike.
         """
         NOW.at(0, self._made, 0)
         self._made += 1
@@ -78,7 +83,9 @@ class PlainLoop:
         self._evaluate(batches)
         if self.clip is not None:
             clip(self.weights, self.clip)
-        self.gradient = [None if weight.grad is None else weight.grad.detach().clone() for weight in self.weights]
+        self.gradient = [
+            None if weight.grad is None else weight.grad.detach().clone() for weight in self.weights
+        ]
         self.optimizer.step()
 
     def _evaluate(self, batches: Sequence[Any]) -> Tensor:

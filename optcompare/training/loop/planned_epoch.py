@@ -1,4 +1,6 @@
-"""Epochs of strategies that say all batches ahead: planned, checked, then trained on without asking anyone."""
+"""Epochs of strategies that say all batches ahead: planned, checked, then trained on without asking
+anyone.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from .trial import TrialRun
 class PlannedEpoch:
     """One epoch of a trial, or what of it an earlier task has left, planned but not yet trained on.
 
-    Where an update evaluates its batch several times, each evaluation counts its samples, and the passes over all of them
-    count as epochs.
+    Where an update evaluates its batch several times, each evaluation counts its samples, and the passes over
+    all of them count as epochs.
     """
 
     def __init__(self, run: TrialRun) -> None:
@@ -30,14 +32,20 @@ class PlannedEpoch:
             run.warm_up_once(self._plan.batches[0][: run.trial.arm.chunk])
             self._evaluations = run.evaluations
             self._ends = [self._evaluations * end for end in self._plan.ends]
-        self._begun = run.progress.samples - (self._ends[run.progress.position - 1] if run.progress.position else 0)
+        self._begun = run.progress.samples - (
+            self._ends[run.progress.position - 1] if run.progress.position else 0
+        )
 
     def train(self, until: Callable[[], bool]) -> None:
         """Until its end, that of the budget, or ``until``, which is asked after each update, says so."""
         run, plan, begun, progress = self._run, self._plan, self._begun, self._run.progress
         allowed = progress.allowed(run.budget, self._ends, run.source.n if run.takes_closure else 0)
-        pieces, chunks = in_chunks(plan.batches[progress.position : allowed], max(plan.sizes), run.trial.arm, run.model)
-        stream = iter(pieces) if run.takes_closure else run.source.stream(pieces, run.trial.seed, progress.epoch)
+        pieces, chunks = in_chunks(
+            plan.batches[progress.position : allowed], max(plan.sizes), run.trial.arm, run.model
+        )
+        stream = (
+            iter(pieces) if run.takes_closure else run.source.stream(pieces, run.trial.seed, progress.epoch)
+        )
         run.begin_epoch(pieces[:1])
         offset, cut = progress.position, False
         while progress.position < allowed and progress.status == "running" and not cut:
@@ -67,7 +75,9 @@ class PlannedEpoch:
         run.end_epoch(complete, spent)
 
     def _count_passes(self, complete: bool) -> None:
-        """Counts the passes over all samples that several evaluations of each made, but for one that the epoch's end counts."""
+        """Counts the passes over all samples that several evaluations of each made, but for one that the
+        epoch's end counts.
+        """
         run, progress = self._run, self._run.progress
         for _ in range(progress.samples // run.source.n - progress.epoch - complete):
             progress.end_epoch()
@@ -76,7 +86,9 @@ class PlannedEpoch:
                 progress.checked = max(progress.checked, progress.epoch + 1)
 
     def _before_last(self, stop: int) -> int:
-        """``stop``, or an update earlier: the last one before a diagnosis is made alone, and what it starts from is kept."""
+        """``stop``, or an update earlier: the last one before a diagnosis is made alone, and what it starts
+        from is kept.
+        """
         run, plan, position = self._run, self._plan, self._run.progress.position
         timed = run.budget.unit == "seconds"
         if not (run.diagnosing.active and (timed or run.diagnosing.due(self._begun + self._ends[stop - 1]))):
@@ -89,7 +101,9 @@ class PlannedEpoch:
     def _closure_updates(
         self, pieces: Iterator[Any], chunks: Iterable[int], begins: Sequence[int], until: Callable[[], bool]
     ) -> None:
-        """The same as :meth:`_updates`, by an optimizer that evaluates loss and gradient itself; of indices."""
+        """The same as :meth:`_updates`, by an optimizer that evaluates loss and gradient itself; of
+        indices.
+        """
         run = self._run
         updates = run.progress.updates
         limit = run.budget.amount if run.budget.unit == "seconds" else math.inf
@@ -100,8 +114,10 @@ class PlannedEpoch:
             run.step_with(passes)
             if passes.made != self._evaluations:
                 raise ComparisonError(
-                    f"optimizer {run.trial.arm.optimizer.label} evaluated loss and gradient {passes.made} times in update "
-                    f"{updates + self._made + 1}, and {self._evaluations} times in its first; one that chooses how often needs "
+                    f"optimizer {run.trial.arm.optimizer.label} evaluated loss and gradient {passes.made} "
+                    "times in update "
+                    f"{updates + self._made + 1}, and {self._evaluations} times in its first; one that "
+                    "chooses how often needs "
                     f"all samples in each update: give full@{run.trial.arm.optimizer.label}"
                 )
             self._made += 1

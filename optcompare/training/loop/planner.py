@@ -1,4 +1,6 @@
-"""A trial's own strategy: asked for each epoch's batches, held to its contract, and put back where an epoch is cut."""
+"""A trial's own strategy: asked for each epoch's batches, held to its contract, and put back where an epoch
+is cut.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,8 @@ class Planner:
         """Notes that the plan was checked; raises where the epoch was cut and is planned otherwise now."""
         if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
             raise StrategyError(
-                f"strategy {self.name}, epoch {progress.epoch}: asked again, it planned other batches; draw from "
+                f"strategy {self.name}, epoch {progress.epoch}: asked again, it planned other batches; draw "
+                "from "
                 "epoch.rng alone, and declare all state as field(init=False)"
             )
         progress.checked = progress.epoch + 1
@@ -92,12 +95,15 @@ class Planner:
         generator = torch.get_rng_state()
         yield
         if not torch.equal(generator, torch.get_rng_state()):
-            raise StrategyError(f"strategy {self.name} drew from torch's global generator; draw from epoch.rng instead")
+            raise StrategyError(
+                f"strategy {self.name} drew from torch's global generator; draw from epoch.rng instead"
+            )
         now = _settings_of(self.strategy)
         changed = [key for key in now if key not in self._settings or not same(now[key], self._settings[key])]
         if changed:
             raise StrategyError(
-                f"strategy {self.name} changed {', '.join(changed)}, which no checkpoint would carry; declare it as "
+                f"strategy {self.name} changed {', '.join(changed)}, which no checkpoint would carry; "
+                "declare it as "
                 "state, with field(init=False, default=…)"
             )
 

@@ -1,4 +1,7 @@
-"""The loop trainer: one trial at a time, update by update. It is the reference that any other trainer must match."""
+"""The loop trainer: one trial at a time, update by update.
+
+It is the reference that any other trainer must match.
+"""
 
 from __future__ import annotations
 
@@ -99,14 +102,14 @@ class LoopTrainer:
     ) -> tuple[list[Record], State]:
         """Trains a group of one trial on from ``state`` (None: from the shared start) for a while.
 
-        ``until`` is asked after each update; once it says True, or the trial has ended, the new records and the new
-        state are returned. Where a trial is cut has no influence on what it computes. An adaptive strategy is asked
-        after each epoch, since nobody can store a generator half way; ``stop``, asked after each of its updates,
-        ends it as interrupted. A KeyboardInterrupt is the user's where ``stop`` says True, and ends the trial as
-        interrupted; else code of the trial raised it. Without ``stop`` it is raised here too.
-        The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
-        ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed: not
-        the state handed in, not the process's generators.
+        ``until`` is asked after each update; once it says True, or the trial has ended, the new records and
+        the new state are returned. Where a trial is cut has no influence on what it computes. An adaptive
+        strategy is asked after each epoch, since nobody can store a generator half way; ``stop``, asked after
+        each of its updates, ends it as interrupted. A KeyboardInterrupt is the user's where ``stop`` says
+        True, and ends the trial as interrupted; else code of the trial raised it. Without ``stop`` it is
+        raised here too. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
+        ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed:
+        not the state handed in, not the process's generators.
         """
         (trial,) = trials
         with preserved_rng(), settings_kept():
@@ -136,8 +139,9 @@ class LoopTrainer:
     def _run(self, trial: Trial, state: State | None) -> TrialRun:
         """The run that left this very state, as it stands, or a new one that is brought to it.
 
-        Going on with the live module saves making another, and keeps what a model hides where no checkpoint finds it. Of a
-        few trials, the last ones trained here, the runs are kept, so that tasks may take turns.
+        Going on with the live module saves making another, and keeps what a model hides where no checkpoint
+        finds it. Of a few trials, the last ones trained here, the runs are kept, so that tasks may take
+        turns.
         """
         for place, (left, run) in enumerate(self._live):
             if left is state:
@@ -180,5 +184,6 @@ def why(error: BaseException, trial: Trial, size: int) -> str:
     if measuring:
         return "out of memory in evaluation; give a smaller --eval-chunk"
     return (
-        f"out of memory with forward passes of up to {chunk} rows; give a smaller --chunk, such as {max(1, chunk // 4)}"
+        f"out of memory with forward passes of up to {chunk} rows; give a smaller --chunk, such as "
+        f"{max(1, chunk // 4)}"
     )

@@ -1,4 +1,6 @@
-"""One trial under way: its model, optimizer, strategy, counters and clock; how its epochs go is in :mod:`.epochs`."""
+"""One trial under way: its model, optimizer, strategy, counters and clock; how its epochs go is in
+:mod:`.epochs`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,15 @@ from ...core.comparison import Trial
 from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
 from ...errors import RAISED, ComparisonError, explain
-from ...interfaces.optimizer import bare_step, build, has_modes, judged, load_state, takes_closure, wants_gradient
+from ...interfaces.optimizer import (
+    bare_step,
+    build,
+    has_modes,
+    judged,
+    load_state,
+    takes_closure,
+    wants_gradient,
+)
 from ..autocast import in_autocast
 from ..contender import Setup
 from ..data import Source
@@ -48,8 +58,9 @@ State = dict[str, Any]
 class TrialRun:
     """One trial while it is being advanced: what every kind of epoch trains, counts and measures.
 
-    ``warmed``: the arms that were warmed up in this process, by label, with their evaluations an update. ``beside``: a run of
-    the same seed that was never trained on, whose module is taken over instead of making another.
+    ``warmed``: the arms that were warmed up in this process, by label, with their evaluations an update.
+    ``beside``: a run of the same seed that was never trained on, whose module is taken over instead of making
+    another.
     """
 
     def __init__(
@@ -84,19 +95,28 @@ class TrialRun:
         place(self.model, self.device, self._dtype)
         self._attributes, self._flags = self._own_state(), Flags(self.model)
         self.optimizer = self._build_optimizer(self.model)
-        if state is None and self._start.differs(self.model):  # an optimizer may change weights when it is made
+        if state is None and self._start.differs(
+            self.model
+        ):  # an optimizer may change weights when it is made
             begun_with = fingerprint(self.model.state_dict())
         self.weights = trained(self.model)
         self.step, self.clip = bare_step(self.optimizer), trial.arm.clip
-        self.takes_closure, self.wants_gradient = takes_closure(self.optimizer), wants_gradient(self.optimizer)
+        self.takes_closure, self.wants_gradient = (
+            takes_closure(self.optimizer),
+            wants_gradient(self.optimizer),
+        )
         self.minimises = isinstance(self.optimizer, torch.optim.LBFGS)
         if self.takes_closure:
             check_arm(trial.arm, self.strategy, self.minimises)
         self.schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
-        self._rates = [group["lr"] for group in self.optimizer.param_groups]  # a state's are those of its last update
+        self._rates = [
+            group["lr"] for group in self.optimizer.param_groups
+        ]  # a state's are those of its last update
         self.diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.another_model, self.source)
         needs = self.strategy.needs if self.strategy.adaptive else ()
-        self.norms = sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
+        self.norms = (
+            sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
+        )
         if state is None:
             self.progress: Progress = Progress(weights_sha256=begun_with)
             seed_everything(sequence(TRAINING, trial.seed))
@@ -117,7 +137,9 @@ class TrialRun:
         self._sketched = is_sketched(comparison, trial)
         self.sample = Sample.of(self.source.n, comparison.eval_chunk) if comparison.recalibrate else None
         self.follows = (
-            comparison.measure > 0 and is_first(comparison, trial) and sum(w.numel() for w in self.weights) == 2
+            comparison.measure > 0
+            and is_first(comparison, trial)
+            and sum(w.numel() for w in self.weights) == 2
         )
 
     def go_on(self, state: State) -> None:
@@ -142,12 +164,16 @@ class TrialRun:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "strategy": self.planner.state(),
             "rng": rng_state(self.device),
-            "attributes": {name: changed_state(module, self._attributes[name]) for module, name in self._with_state()},
+            "attributes": {
+                name: changed_state(module, self._attributes[name]) for module, name in self._with_state()
+            },
             "flags": self._flags.changed(self.model),
         }
 
     def _with_state(self) -> list[tuple[torch.nn.Module, str]]:
-        """What may keep plain attributes and generators of its own: the model, and a loss that is a module."""
+        """What may keep plain attributes and generators of its own: the model, and a loss that is a
+        module.
+        """
         loss = self.workload.loss
         return [(self.model, "model"), *([(loss, "loss")] if isinstance(loss, torch.nn.Module) else [])]
 
@@ -160,7 +186,9 @@ class TrialRun:
         self.measure()
 
     def seal(self) -> None:
-        """Once the trial has ended: notes the fingerprint of its weights, and measures the test set if it has finished."""
+        """Once the trial has ended: notes the fingerprint of its weights, and measures the test set if it has
+        finished.
+        """
         if self.progress.status == "running":
             return
         with judged(self.optimizer, self.weights):
@@ -200,20 +228,30 @@ class TrialRun:
             model = self.another_model()
             optimizer = self._build_optimizer(model)
             batch = next(self.source.stream([indices], self.trial.seed, self.progress.epoch, ahead=False))
-            gradient = partial(mean_gradient, self.workload, model, trained(model), itertools.repeat(batch), 1)
+            gradient = partial(
+                mean_gradient, self.workload, model, trained(model), itertools.repeat(batch), 1
+            )
             passes = Passes(gradient, model, self.device)
             if not self.takes_closure or self.wants_gradient:
                 passes()
             try:
                 bare_step(optimizer)(*([passes] if self.takes_closure else []))
             except RAISED as error:
-                given = "a closure" if self.takes_closure else "gradients in .grad, and no closure, loss or graph of it"
+                given = (
+                    "a closure"
+                    if self.takes_closure
+                    else "gradients in .grad, and no closure, loss or graph of it"
+                )
                 name = self.trial.arm.optimizer.label
-                raise ComparisonError(f"optimizer {name}: its step() fails, given {given}: {explain(error)}") from error
+                raise ComparisonError(
+                    f"optimizer {name}: its step() fails, given {given}: {explain(error)}"
+                ) from error
             return passes.made
 
     def update(self, indices: Tensor) -> None:
-        """One update on these samples, outside any epoch: nothing but the update and its samples is counted."""
+        """One update on these samples, outside any epoch: nothing but the update and its samples is
+        counted.
+        """
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
         self.set_rate(self.progress.updates, self.progress.samples)
         self.say_now()
@@ -250,7 +288,9 @@ class TrialRun:
             values = self._measured()
         reached = self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
         progress.measured(values, watch.seconds, reached)
-        self.records.append(record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured"))
+        self.records.append(
+            record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured")
+        )
 
     def _probe_before_all(self) -> None:
         """Near a goal, measures its rows where all rows are about to be measured."""
@@ -261,13 +301,18 @@ class TrialRun:
         """Measures the stated rows for a goal."""
         with self.recalibrated():
             values = on_rows(
-                self.workload, self.model, self._sources[watch.prefix], self._comparison.eval_chunk, watch.rows
+                self.workload,
+                self.model,
+                self._sources[watch.prefix],
+                self._comparison.eval_chunk,
+                watch.rows,
             )
         watch.probed(self.progress, values[watch.goal.metric.removeprefix(f"{watch.prefix}_")])
 
     def _measured(self) -> dict[str, float]:
-        """Losses, metrics and diagnostics; of recalibrated running averages where the comparison has them, and beside them
-        what those of the training give."""
+        """Losses, metrics and diagnostics; of recalibrated running averages where the comparison has them,
+        and beside them what those of the training give.
+        """
         raw = self._raw(self._sources)
         with self.recalibrated():
             values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
@@ -297,7 +342,9 @@ class TrialRun:
             self.diagnosing.keep(self.progress.updates, self.weights, batch, self.progress.epoch)
 
     def passes(self, pieces: Sequence[Tensor], count: int, most: float = math.inf) -> Passes:
-        """The closure of one update on these pieces, which ``count`` forward passes take; see :class:`.Passes`."""
+        """The closure of one update on these pieces, which ``count`` forward passes take; see
+        :class:`.Passes`.
+        """
         epoch, seed = self.progress.epoch, self.trial.seed
 
         def gradient() -> Tensor:
@@ -317,7 +364,9 @@ class TrialRun:
             self.warm_up_once(first[0])
 
     def end_epoch(self, complete: bool, spent: bool) -> None:
-        """Ends the trial if it is over; ``complete``: all was trained on; ``spent``: the budget allows no further update."""
+        """Ends the trial if it is over; ``complete``: all was trained on; ``spent``: the budget allows no
+        further update.
+        """
         progress = self.progress
         if complete:
             progress.end_epoch()
@@ -328,7 +377,9 @@ class TrialRun:
                 progress.status = "finished"
 
     def after_updates(self, mark: int | None) -> None:
-        """Measures, if the mark is reached; near a goal, which has more of them, only what is needed for it."""
+        """Measures, if the mark is reached; near a goal, which has more of them, only what is needed for
+        it.
+        """
         self._follow_weights()
         if mark is None or self.progress.samples < mark:
             return
@@ -342,7 +393,9 @@ class TrialRun:
         self.progress.measure_seconds += clock.seconds
 
     def clip_gradient(self) -> None:
-        """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's is larger."""
+        """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's
+        is larger.
+        """
         if self.clip is not None:
             clip(self.weights, self.clip)
 
@@ -374,4 +427,6 @@ class TrialRun:
 
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
-        return build(self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
+        return build(
+            self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label
+        )

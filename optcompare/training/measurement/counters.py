@@ -23,15 +23,15 @@ Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 class Progress:
     """``position``: updates made in this epoch. ``orders``: SHA-256 of each epoch's order so far.
     ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
-    ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs whose batches
-    were checked. ``rearranged``: whether the batches left the shared order.
-    ``path``: [update, w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where
-    the plane is asked for; such a tensor is never changed. ``tested``: the columns of the test set, once the trial has ended.
-    Of a trial that stops at a smoothed goal (see :class:`.GoalWatch`): ``goal_points``, [samples, update, distance,
-    whether at an evaluation point], the last of them; ``goal_near_until``: the samples up to which every update is
-    measured; ``goal_dip``: the first measured update at which the distance was 0 or below, -1 if none; ``goal_tried``:
-    [samples, update] of the last one whose average was known; ``goal_found``: at which the goal was reached, as columns
-    of the trial.
+    ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs
+    whose batches were checked. ``rearranged``: whether the batches left the shared order. ``path``: [update,
+    w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where the
+    plane is asked for; such a tensor is never changed. ``tested``: the columns of the test set, once the
+    trial has ended. Of a trial that stops at a smoothed goal (see :class:`.GoalWatch`): ``goal_points``,
+    [samples, update, distance, whether at an evaluation point], the last of them; ``goal_near_until``: the
+    samples up to which every update is measured; ``goal_dip``: the first measured update at which the
+    distance was 0 or below, -1 if none; ``goal_tried``: [samples, update] of the last one whose average was
+    known; ``goal_found``: at which the goal was reached, as columns of the trial.
     """
 
     status: Status = "running"
@@ -69,8 +69,9 @@ class Progress:
         self.batch_size = batch_size
 
     def measured(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
-        """Counts a measurement; a training loss that is not finite ends the trial as diverged, a goal that it reached,
-        in words, as finished."""
+        """Counts a measurement; a training loss that is not finite ends the trial as diverged, a goal that it
+        reached, in words, as finished.
+        """
         self.measure_seconds += seconds
         self.measured_at = self.updates
         if not math.isfinite(values["train_loss"]):
@@ -92,7 +93,9 @@ class Progress:
             del self.snapshots[1:-1:2]
 
     def leave(self, plan: Plan, over: bool) -> bool:
-        """Fingerprints what was made of an epoch's plan; returns whether the epoch is over, for this trial."""
+        """Fingerprints what was made of an epoch's plan; returns whether the epoch is over, for this
+        trial.
+        """
         over = over or self.status != "running"
         if over:
             self.batches = plan.digest(bytes.fromhex(self.batches), self.position).hex()
@@ -106,7 +109,12 @@ class Progress:
 
     def reached(self, budget: Budget) -> bool:
         """Whether nothing of the budget is left."""
-        spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples, "seconds": self.train_seconds}
+        spent = {
+            "epochs": self.epoch,
+            "updates": self.updates,
+            "samples": self.samples,
+            "seconds": self.train_seconds,
+        }
         return spent[budget.unit] >= budget.amount
 
     def admits(self, budget: Budget, size: int) -> bool:

@@ -31,7 +31,8 @@ _ROWS = 3
 class Diagnosing:
     """What a trial computes at every K-th mark. Tuning trials compute nothing; their columns are nan.
 
-    ``model``: the trial's, at the shared start; ``another``: makes one more. Whatever happens here is done to that.
+    ``model``: the trial's, at the shared start; ``another``: makes one more. Whatever happens here is done to
+    that.
     """
 
     def __init__(
@@ -45,7 +46,9 @@ class Diagnosing:
     ) -> None:
         comparison = setup.comparison
         self._diagnostics: Mapping[str, Diagnostic] = (
-            {part.label: setup.diagnostics[part.label] for part in comparison.diagnostics} if setup.diagnostics else {}
+            {part.label: setup.diagnostics[part.label] for part in comparison.diagnostics}
+            if setup.diagnostics
+            else {}
         )
         self.columns = [name for diagnostic in self._diagnostics.values() for name in diagnostic.columns]
         self.active = bool(self._diagnostics) and trial.phase == "report"
@@ -58,7 +61,9 @@ class Diagnosing:
             self._another = another
 
     def due(self, samples: int) -> bool:
-        """Whether a record after so many samples is diagnosed: where the number of its mark is a multiple of K."""
+        """Whether a record after so many samples is diagnosed: where the number of its mark is a multiple of
+        K.
+        """
         n, measure = self._source.n, self._comparison.measure
         number = mark_number(last_mark(samples, n, measure), n, measure)
         return self.active and number % self._comparison.diagnose_every == 0
@@ -69,7 +74,11 @@ class Diagnosing:
 
     def values(self, model: nn.Module, update: int, samples: int, lr: float) -> dict[str, float]:
         """All columns, nan where nothing is due."""
-        return self.measured(model, update, samples, lr) if self.due(samples) else dict.fromkeys(self.columns, math.nan)
+        return (
+            self.measured(model, update, samples, lr)
+            if self.due(samples)
+            else dict.fromkeys(self.columns, math.nan)
+        )
 
     def measured(self, model: nn.Module, update: int, samples: int, lr: float) -> dict[str, float]:
         """All columns, due or not."""
@@ -77,9 +86,18 @@ class Diagnosing:
         kept = kept if kept is not None and kept.update == update - 1 else None
         with preserved_rng(), torch.enable_grad():
             moment = LiveMoment(
-                self._workload, self._alike(model), self._source, self._norms, self._start, kept,
-                update=update, samples=samples, seed=self._trial.seed, lr=lr, chunk=self._comparison.eval_chunk,
-            )  # fmt: skip
+                self._workload,
+                self._alike(model),
+                self._source,
+                self._norms,
+                self._start,
+                kept,
+                update=update,
+                samples=samples,
+                seed=self._trial.seed,
+                lr=lr,
+                chunk=self._comparison.eval_chunk,
+            )
             return {
                 name: value
                 for label, each in self._diagnostics.items()
@@ -90,7 +108,10 @@ class Diagnosing:
         """A module in eval mode with the values of the trial's."""
         other = self._another()
         with torch.no_grad():
-            for mine, theirs in ((other.parameters(), model.parameters()), (other.buffers(), model.buffers())):
+            for mine, theirs in (
+                (other.parameters(), model.parameters()),
+                (other.buffers(), model.buffers()),
+            ):
                 for to, value in zip(mine, theirs, strict=True):
                     to.copy_(value)
         other.eval()
@@ -118,4 +139,6 @@ def trained(model: nn.Module) -> list[Any]:
 def sample_norms(workload: Workload, model: nn.Module, data: Any) -> SampleNorms:
     """How this model's norms are computed, found out on the first rows of the data."""
     weight = next(model.parameters())
-    return SampleNorms(workload, model, moved(first_rows(data, _ROWS, workload.collate), weight.device, weight.dtype))
+    return SampleNorms(
+        workload, model, moved(first_rows(data, _ROWS, workload.collate), weight.device, weight.dtype)
+    )

@@ -24,7 +24,10 @@ TEST_SET = "test"
 
 
 def next_mark(samples: int, n: int, measure: int) -> int | None:
-    """The first mark after ``samples``: doublings up to N, and ``measure`` marks an epoch. None: measuring is off."""
+    """The first mark after ``samples``: doublings up to N, and ``measure`` marks an epoch.
+
+    None: measuring is off.
+    """
     if measure == 0:
         return None
     regular = _ceil(samples * measure // n + 1, n, measure)
@@ -75,7 +78,9 @@ def not_yet(workload: Workload, sources: Mapping[str, Source], *, raw: bool) -> 
     return {f"{prefix}{TEST_SET}_{name}": math.nan for prefix in ("", "raw_")[: 1 + raw] for name in names}
 
 
-def evaluate(workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int) -> dict[str, float]:
+def evaluate(
+    workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int
+) -> dict[str, float]:
     """``train_loss``, ``valid_loss`` and every metric under the name of each source, on all its data."""
     loss = workload.loss
     with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
@@ -91,14 +96,20 @@ def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -
     return averages_over(workload, model, source, torch.arange(source.n).split(chunk))
 
 
-def on_rows(workload: Workload, model: nn.Module, source: Source, chunk: int, rows: Tensor | None) -> dict[str, float]:
-    """The loss and every metric on some rows of a source, measured as :func:`evaluate` does; None: on all of them."""
+def on_rows(
+    workload: Workload, model: nn.Module, source: Source, chunk: int, rows: Tensor | None
+) -> dict[str, float]:
+    """The loss and every metric on some rows of a source, measured as :func:`evaluate` does; None: on all of
+    them.
+    """
     loss, indices = workload.loss, torch.arange(source.n) if rows is None else rows
     with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return averages_over(workload, model, source, indices.split(chunk))
 
 
-def averages_over(workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor]) -> dict[str, float]:
+def averages_over(
+    workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor]
+) -> dict[str, float]:
     """The loss as a sum over weights, and metrics, over these rows, each part in one forward pass."""
     total, weights = 0.0, 0.0
     metrics = {name: MetricValue(name, metric) for name, metric in workload.metric_functions.items()}
@@ -109,7 +120,10 @@ def averages_over(workload: Workload, model: nn.Module, source: Source, parts: S
             metric.add(output, y)
         total += float(loss) * weight if weight else 0.0  # a part without labels has none
         weights += weight
-    return {"loss": total / weights if weights else math.nan, **{name: each.value() for name, each in metrics.items()}}
+    return {
+        "loss": total / weights if weights else math.nan,
+        **{name: each.value() for name, each in metrics.items()},
+    }
 
 
 def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
@@ -123,7 +137,8 @@ def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]
 def judged(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
     """The batch's mean loss, output and y, as :meth:`Workload.judged` gives them, without a graph.
 
-    Where the model or the loss differentiates within, as a force is the gradient of an energy, gradients are switched on.
+    Where the model or the loss differentiates within, as a force is the gradient of an energy, gradients are
+    switched on.
     """
     try:
         return workload.judged(model, batch)
@@ -137,7 +152,9 @@ def judged(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, An
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients; module modes, all generators and what the model keeps of its own are left as they were."""
+    """Eval mode, no gradients; module modes, all generators and what the model keeps of its own are left as
+    they were.
+    """
     with preserved_rng(), state_kept(model), torch.no_grad(), in_eval_mode(model):
         yield
 

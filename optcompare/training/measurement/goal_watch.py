@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from .counters import Progress
 
 _MOST_BETWEEN, _FINEST = 256, 2048
-"""Near the goal at most so many updates are measured between two evaluation points, and none that lies closer to the one
-before than this part of the samples at the last evaluation point: there is nothing to gain from knowing it more finely."""
+"""Near the goal at most so many updates are measured between two evaluation points, and none that lies closer
+to the one before than this part of the samples at the last evaluation point: there is nothing to gain from
+knowing it more finely.
+"""
 _FEWEST, _RECENT = 3, 8
 
 
@@ -32,13 +34,13 @@ _FEWEST, _RECENT = 3, 8
 class GoalWatch:
     """Follows the distance of a trial to its goal, and says when the smoothed distance is zero.
 
-    The loss at an update t, counted in samples, is averaged over the window from (1 - w)·t to (1 + w)·t, by the
-    trapezoidal rule over all measurements in it; the goal is reached at the first measured update whose average is at
-    or below it. So a trial has to go on for w·t samples after it. Where the straight line through the last eight
-    evaluation points meets the goal within two evaluation points, give or take what they scatter around it, and for
-    w/4 of the samples after that (an average over a window reaches a goal later than a falling loss that is convex), every
-    update is measured, on the same stated rows for all trials; at the next evaluation point these values are shifted by
-    what the rows then differ from all rows.
+    The loss at an update t, counted in samples, is averaged over the window from (1 - w)·t to (1 + w)·t, by
+    the trapezoidal rule over all measurements in it; the goal is reached at the first measured update whose
+    average is at or below it. So a trial has to go on for w·t samples after it. Where the straight line
+    through the last eight evaluation points meets the goal within two evaluation points, give or take what
+    they scatter around it, and for w/4 of the samples after that (an average over a window reaches a goal
+    later than a falling loss that is convex), every update is measured, on the same stated rows for all
+    trials; at the next evaluation point these values are shifted by what the rows then differ from all rows.
 
     All that changes is kept in :class:`.Progress`, so that a trial can be cut anywhere.
 
@@ -57,7 +59,9 @@ class GoalWatch:
     rows: Tensor | None = None
 
     @classmethod
-    def of(cls, comparison: Comparison, workload: Workload, sources: Mapping[str, Source]) -> GoalWatch | None:
+    def of(
+        cls, comparison: Comparison, workload: Workload, sources: Mapping[str, Source]
+    ) -> GoalWatch | None:
         """Make the watch of a comparison whose trials stop at a smoothed goal; None for any other.
 
         All rows are measured where there are few, or where the loss of all is no mean over those of parts.
@@ -88,12 +92,16 @@ class GoalWatch:
         return self.rows is not None and len(points) > 0 and not points[-1][3]
 
     def next_stop(self, progress: Progress, mark: int | None) -> int | None:
-        """The samples at which the trial is measured next: the evaluation point ``mark``, or near the goal before it."""
+        """The samples at which the trial is measured next: the evaluation point ``mark``, or near the goal
+        before it.
+        """
         if mark is None or not self.near(progress):
             return mark
         begun = last_mark(progress.samples, self.n, self.measure)
         apart = max(1, self.n // self.measure // _MOST_BETWEEN, begun // _FINEST)
-        return min(mark, begun + ((progress.samples - begun) // apart + 1) * apart)  # wherever a trial was cut
+        return min(
+            mark, begun + ((progress.samples - begun) // apart + 1) * apart
+        )  # wherever a trial was cut
 
     def probed(self, progress: Progress, value: float) -> None:
         """Take in what the stated rows give at an update near the goal."""
@@ -122,7 +130,9 @@ class GoalWatch:
         return f"reached {self.goal} at update {progress.goal_found['goal_updates']}"
 
     def _distance(self, value: float) -> float:
-        """How far the value is from the goal, above 0 until it is reached; infinitely far where it is not finite."""
+        """How far the value is from the goal, above 0 until it is reached; infinitely far where it is not
+        finite.
+        """
         distance = value - self.goal.value if self.goal.falls else self.goal.value - value
         return distance if math.isfinite(distance) else math.inf
 
@@ -154,12 +164,16 @@ class GoalWatch:
         return False
 
     def _average(self, points: Sequence[list[float]], at: float) -> float:
-        """The average distance over the window of an update; infinite where no value in or beside it is at the goal."""
+        """The average distance over the window of an update; infinite where no value in or beside it is at
+        the goal.
+        """
         low = max(bisect_left(points, at * (1 - self.window), key=_samples) - 1, 0)
         part = points[low : bisect_right(points, at * (1 + self.window), key=_samples) + 1]
         if min(point[2] for point in part) > 0:
             return math.inf
-        return smoothed(np.array([point[0] for point in part]), np.array([point[2] for point in part]), at, self.window)
+        return smoothed(
+            np.array([point[0] for point in part]), np.array([point[2] for point in part]), at, self.window
+        )
 
     def _near_until(self, progress: Progress) -> int:
         """The samples up to which every update is measured, if the line meets the goal about here; else 0."""
@@ -179,7 +193,9 @@ class GoalWatch:
     def _forget(self, progress: Progress) -> None:
         """Drop the points that neither a window nor a line to come will hold."""
         points = progress.goal_points
-        windows = bisect_left(points, (1 - self.window) / (1 + self.window) * progress.samples, key=_samples) - 1
+        windows = (
+            bisect_left(points, (1 - self.window) / (1 + self.window) * progress.samples, key=_samples) - 1
+        )
         exact = _last_exact(points)
         line = bisect_left(points, exact[0][0], key=_samples) if exact else 0
         del points[: max(min(windows, line), 0)]

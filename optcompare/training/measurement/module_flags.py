@@ -1,5 +1,6 @@
-"""What a model sets of its parts while it trains: which weights are trainable, which modules are in eval mode, which
-functions stand in attributes."""
+"""What a model sets of its parts while it trains: which weights are trainable, which modules are in eval
+mode, which functions stand in attributes.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +26,19 @@ class Flags:
         self._called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
 
     def changed(self, model: nn.Module) -> dict[str, Any]:
-        """What is no longer as it was: ``trainable`` and ``training`` by name, and under ``functions`` the paths of
-        attributes that hold another function, which no checkpoint can bring back."""
+        """What is no longer as it was: ``trainable`` and ``training`` by name, and under ``functions`` the
+        paths of attributes that hold another function, which no checkpoint can bring back.
+        """
         trainable = {name: weight.requires_grad for name, weight in model.named_parameters()}
         training = {path: module.training for path, module in model.named_modules()}
         called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
         found = {
-            "trainable": {name: value for name, value in trainable.items() if self._trainable.get(name) != value},
-            "training": {path: value for path, value in training.items() if self._training.get(path) != value},
+            "trainable": {
+                name: value for name, value in trainable.items() if self._trainable.get(name) != value
+            },
+            "training": {
+                path: value for path, value in training.items() if self._training.get(path) != value
+            },
             "functions": [path for path, value in called.items() if self._called.get(path) is not value],
         }
         return {name: value for name, value in found.items() if value}
@@ -53,8 +59,8 @@ def is_partial(state: Mapping[str, Any]) -> bool:
 
 
 def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int) -> None:
-    """Raise ComparisonError where there are trainable weights that were not when the optimizer was made, which does not
-    train them.
+    """Raise ComparisonError where there are trainable weights that were not when the optimizer was made,
+    which does not train them.
 
     Args:
         model: After so many updates.
@@ -62,10 +68,13 @@ def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int
         updates: For the message.
     """
     known = set(map(id, trained))
-    new = [name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in known]
+    new = [
+        name for name, weight in model.named_parameters() if weight.requires_grad and id(weight) not in known
+    ]
     if new:
         more = f" and {len(new) - 1} more weights" if len(new) > 1 else ""
         raise ComparisonError(
-            f"by update {updates} the model made {new[0]}{more}, or made them trainable, after the optimizer was made, which "
+            f"by update {updates} the model made {new[0]}{more}, or made them trainable, after the "
+            "optimizer was made, which "
             "does not train them; make weights in __init__, trainable from the beginning"
         )

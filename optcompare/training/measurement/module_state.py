@@ -22,9 +22,11 @@ _SAVED = (bool, int, float, str, type(None), Tensor, list, tuple, dict)
 
 
 def own_attributes(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
-    """Path, owner, name and value of all that its author keeps as plain attributes: no weights, buffers or modules.
+    """Path, owner, name and value of all that its author keeps as plain attributes: no weights, buffers or
+    modules.
 
-    The owner is a module, or an object of a class of the author's that a module, or another such object, holds.
+    The owner is a module, or an object of a class of the author's that a module, or another such object,
+    holds.
     """
     seen = set[int]()
     for path, module in model.named_modules():
@@ -33,7 +35,9 @@ def own_attributes(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
                 yield from _attribute(f"{path}.{name}".lstrip("."), module, name, value, seen)
 
 
-def _attribute(path: str, owner: Any, name: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any, str, Any]]:
+def _attribute(
+    path: str, owner: Any, name: str, value: Any, seen: set[int]
+) -> Iterator[tuple[str, Any, str, Any]]:
     yield path, owner, name, value
     if id(value) not in seen and _is_of_the_author(value):
         seen.add(id(value))
@@ -54,9 +58,13 @@ def _is_of_the_author(value: Any) -> bool:
 
 @contextmanager
 def state_kept(model: nn.Module) -> Iterator[None]:
-    """Put back buffers, plain attributes and generators of the model afterwards, where something changed them."""
+    """Put back buffers, plain attributes and generators of the model afterwards, where something changed
+    them.
+    """
     put_back = [
-        _buffer_keeper(module, name, value) for module in model.modules() for name, value in module._buffers.items()
+        _buffer_keeper(module, name, value)
+        for module in model.modules()
+        for name, value in module._buffers.items()
     ]
     put_back += [
         _weight_keeper(module.weight)
@@ -64,7 +72,9 @@ def state_kept(model: nn.Module) -> Iterator[None]:
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
         and module.max_norm is not None  # a forward pass scales it
     ]
-    put_back += [keeper for _, module, name, value in own_attributes(model) if (keeper := _keeper(module, name, value))]
+    put_back += [
+        keeper for _, module, name, value in own_attributes(model) if (keeper := _keeper(module, name, value))
+    ]
     try:
         yield
     finally:
@@ -74,20 +84,24 @@ def state_kept(model: nn.Module) -> Iterator[None]:
 
 
 def changed_state(model: nn.Module, start: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain attributes and the generators' states that are not those of the start, in values that a checkpoint holds.
+    """The plain attributes and the generators' states that are not those of the start, in values that a
+    checkpoint holds.
 
     Args:
         model: The trained module.
         start: What :func:`saved_state` gave of it before it was trained.
     """
     return {
-        name: value for name, value in saved_state(model).items() if name not in start or not same(value, start[name])
+        name: value
+        for name, value in saved_state(model).items()
+        if name not in start or not same(value, start[name])
     }
 
 
 def saved_state(model: nn.Module) -> dict[str, Any]:
-    """Plain attributes by their path, and the states of generators, in values that a checkpoint holds; what no checkpoint
-    could hold is left out."""
+    """Plain attributes by their path, and the states of generators, in values that a checkpoint holds; what
+    no checkpoint could hold is left out.
+    """
     found: dict[str, Any] = {}
     owned = {id(value) for value in [*model.parameters(), *model.buffers()]}
     for path, _, _, value in own_attributes(model):
@@ -147,8 +161,9 @@ def _copied(value: Any) -> Any:
 def _can_be_saved(value: Any, owned: set[int]) -> bool:
     """Whether a checkpoint could bring it back.
 
-    Weights and buffers that stand in an attribute too (``owned``, by identity; such as those of recurrent layers) come
-    back with the module; tensors within a graph, such as activations that a hook keeps, are no state.
+    Weights and buffers that stand in an attribute too (``owned``, by identity; such as those of recurrent
+    layers) come back with the module; tensors within a graph, such as activations that a hook keeps, are no
+    state.
     """
     if isinstance(value, Tensor):
         return type(value) is Tensor and not value.requires_grad and id(value) not in owned
@@ -197,7 +212,9 @@ def _keeper(module: Any, name: str, value: Any) -> Callable[[], None] | None:
 
 
 def _content_keeper(value: Any) -> Callable[[], None] | None:
-    """What puts back what lies within a tensor, an array or a container, at any depth; None where nothing could change."""
+    """What puts back what lies within a tensor, an array or a container, at any depth; None where nothing
+    could change.
+    """
     if isinstance(value, Tensor):
         before = value.detach().clone()
 

@@ -1,10 +1,11 @@
 """Gradients of single samples, and their norms without them.
 
-A linear layer's gradient of sample i is Σ_t δ_it a_itᵀ, over the places t at which the layer was applied (one, for a plain
-row), a its inputs and δ the gradients of its outputs; a convolution's is the same with patches as inputs. One backward
-pass down to the outputs of all layers gives every δ, and |Σ_t δ_t a_tᵀ|² = Σ_tt' (a_t·a_t')(δ_t·δ_t') spares the gradients
-themselves where that is less work. All other weights go through ``torch.func``, and where a model has something against
-that, as attention with masks has, through one backward pass for each sample.
+A linear layer's gradient of sample i is Σ_t δ_it a_itᵀ, over the places t at which the layer was applied
+(one, for a plain row), a its inputs and δ the gradients of its outputs; a convolution's is the same with
+patches as inputs. One backward pass down to the outputs of all layers gives every δ, and |Σ_t δ_t a_tᵀ|² =
+Σ_tt' (a_t·a_t')(δ_t·δ_t') spares the gradients themselves where that is less work. All other weights go
+through ``torch.func``, and where a model has something against that, as attention with masks has, through one
+backward pass for each sample.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ _FEW = 3
 
 
 class SampleNorms:
-    """How a model's |g_i|² are computed: which layers the short way is right for, found out once, at the shared start.
+    """How a model's |g_i|² are computed: which layers the short way is right for, found out once, at the
+    shared start.
 
-    ``rows``: a batch of a few samples, on which the short way must agree with one backward pass for each. It is not taken
-    for objectives, whose loss may be one of whole batches, nor for weights that are shared or used in some other way.
+    ``rows``: a batch of a few samples, on which the short way must agree with one backward pass for each. It
+    is not taken for objectives, whose loss may be one of whole batches, nor for weights that are shared or
+    used in some other way.
     """
 
     def __init__(self, workload: Workload, model: nn.Module, rows: Any) -> None:
@@ -46,8 +49,10 @@ class SampleNorms:
         self.layers = self._agreeing(model, rows)
 
     def squares(self, model: nn.Module, batch: Any, names: Sequence[str] | None = None) -> Tensor:
-        """|g_i|², [B], g_i the gradient of sample i's own loss by the weights of these ``names`` (default: those with a
-        ``.grad``); raises :class:`StrategyError` where there is none."""
+        """|g_i|², [B], g_i the gradient of sample i's own loss by the weights of these ``names`` (default:
+        those with a
+        ``.grad``); raises :class:`StrategyError` where there is none.
+        """
         refuse_mixing(model)
         _refuse_whole(self._workload, model, batch)
         names = _with_gradient(model) if names is None else names
@@ -88,7 +93,9 @@ def _agreeing(workload: Workload, model: nn.Module, rows: Any) -> tuple[str, ...
         if len(seen) == 1 and seen[0][0].ndim >= _least_dimensions(model, name) and len(seen[0][0]) == size
     )
     weights = {f"{name}.{part}" if name else part for name in layers for part in ("weight", "bias")}
-    trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad and name in weights}
+    trained = {
+        name: weight for name, weight in model.named_parameters() if weight.requires_grad and name in weights
+    }
     if not trained:
         return ()
     found = _squares(workload, model, layers, rows, set(trained))
@@ -96,7 +103,9 @@ def _agreeing(workload: Workload, model: nn.Module, rows: Any) -> tuple[str, ...
     for index in range(size):
         loss = workload.mean_loss(model, rows_of(rows, slice(index, index + 1)))
         gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-        one_by_one.append(sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None))
+        one_by_one.append(
+            sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None)
+        )
     expected = found.new_tensor(one_by_one)
     return layers if torch.allclose(found, expected, rtol=_AGREE, atol=1e-12) else ()
 
@@ -110,7 +119,10 @@ def _candidates(model: nn.Module) -> list[str]:
         if any(isinstance(module, kind) and type(module).forward is kind.forward for kind in _LAYERS)
         and module._parameters.get("weight") is not None
         and all(owners[id(weight)] == 1 for weight in module._parameters.values() if weight is not None)
-        and (isinstance(module, nn.Linear) or (module.padding_mode == "zeros" and not isinstance(module.padding, str)))
+        and (
+            isinstance(module, nn.Linear)
+            or (module.padding_mode == "zeros" and not isinstance(module.padding, str))
+        )
     ]
 
 
@@ -139,7 +151,9 @@ def _watched(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, list[
             handle.remove()
 
 
-def _squares(workload: Workload, model: nn.Module, layers: Sequence[str], batch: Any, trained: set[str]) -> Tensor:
+def _squares(
+    workload: Workload, model: nn.Module, layers: Sequence[str], batch: Any, trained: set[str]
+) -> Tensor:
     with _watched(model, layers) as calls:
         loss = workload.mean_loss(model, batch)
     inputs, outputs = zip(*(calls[name][0] for name in layers), strict=True)
@@ -152,7 +166,11 @@ def _squares(workload: Workload, model: nn.Module, layers: Sequence[str], batch:
         if delta is not None:
             places = _places(model.get_submodule(name), values, delta.detach())
             prefix = f"{name}." if name else ""
-            total += _layer(*places, f"{prefix}weight" in trained, f"{prefix}bias" in trained).reshape(size, -1).sum(1)
+            total += (
+                _layer(*places, f"{prefix}weight" in trained, f"{prefix}bias" in trained)
+                .reshape(size, -1)
+                .sum(1)
+            )
     if workload.weight is None:
         return total * size**2
     weights = [workload.weigh(rows_of(batch, slice(index, index + 1))) for index in range(size)]
@@ -160,7 +178,9 @@ def _squares(workload: Workload, model: nn.Module, layers: Sequence[str], batch:
 
 
 def _places(layer: nn.Module, values: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
-    """Inputs [B·groups, T, I] and the gradients of outputs [B·groups, T, O] at each place where the layer was applied."""
+    """Inputs [B·groups, T, I] and the gradients of outputs [B·groups, T, O] at each place where the layer was
+    applied.
+    """
     size = len(values)
     if isinstance(layer, nn.Linear):
         return values.reshape(size, -1, values.shape[-1]), delta.reshape(size, -1, delta.shape[-1])
@@ -194,13 +214,16 @@ def refuse_mixing(model: nn.Module) -> None:
     layer = mixing_layer(model)
     if layer is not None:
         raise StrategyError(
-            f"gradients of single samples cannot be had from this model: {layer} makes each sample's loss depend on the "
+            f"gradients of single samples cannot be had from this model: {layer} makes each sample's loss "
+            "depend on the "
             "others of its batch"
         )
 
 
 def _refuse_whole(workload: Workload, model: nn.Module, batch: Any) -> None:
-    """Raises where an objective of a few rows is not the mean of theirs, so that a single sample has no gradient of its own."""
+    """Raises where an objective of a few rows is not the mean of theirs, so that a single sample has no
+    gradient of its own.
+    """
     if workload.in_parts or not of_one_length(batch):
         return
     count = min(_FEW, len_batch(batch))
@@ -209,7 +232,8 @@ def _refuse_whole(workload: Workload, model: nn.Module, batch: Any) -> None:
         whole, *single = (workload.mean_loss(model, rows_of(batch, rows)).item() for rows in parts)
     if not math.isclose(whole, sum(single) / count, rel_tol=1e-3, abs_tol=1e-6):
         raise StrategyError(
-            f"gradients of single samples cannot be had: the objective of {count} rows is {whole:.4g}, and the mean of theirs "
+            f"gradients of single samples cannot be had: the objective of {count} rows is {whole:.4g}, and "
+            "the mean of theirs "
             f"{sum(single) / count:.4g}, so that each sample's loss depends on the others of its batch"
         )
 
@@ -226,9 +250,11 @@ def _with_gradient(model: nn.Module) -> list[str]:
     return [name for name, weight in model.named_parameters() if weight.grad is not None]
 
 
-def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Sequence[str] | None = None) -> Tensor:
-    """The gradient of each sample's own loss, [B, P], by the weights of these ``names`` (default: those with a ``.grad``),
-    in the model's order.
+def sample_gradients(
+    workload: Workload, model: nn.Module, batch: Any, names: Sequence[str] | None = None
+) -> Tensor:
+    """The gradient of each sample's own loss, [B, P], by the weights of these ``names`` (default: those with
+    a ``.grad``), in the model's order.
 
     Raises :class:`StrategyError` where the model does not take single samples.
     """
@@ -237,7 +263,9 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
     wanted = set(_with_gradient(model) if names is None else names)
     trained = {name: weight for name, weight in model.named_parameters() if name in wanted}
     if not of_one_length(batch):
-        raise StrategyError("gradients of single samples need batches whose tensors have a row for each sample")
+        raise StrategyError(
+            "gradients of single samples need batches whose tensors have a row for each sample"
+        )
     try:
         return _mapped(workload, model, batch, trained)
     except Exception:  # whatever a model has against being mapped
@@ -246,7 +274,8 @@ def sample_gradients(workload: Workload, model: nn.Module, batch: Any, names: Se
         return _one_by_one(workload, model, batch, list(trained.values()))
     except Exception as error:  # whatever it has against single rows
         raise StrategyError(
-            f"gradients of single samples cannot be had from this model: {explain(error)}; leave out what asks for them"
+            f"gradients of single samples cannot be had from this model: {explain(error)}; leave out what "
+            "asks for them"
         ) from error
 
 
@@ -273,7 +302,9 @@ def _mapped(workload: Workload, model: nn.Module, batch: Any, trained: Mapping[s
 
 
 def _one_by_one(workload: Workload, model: nn.Module, batch: Any, trained: Sequence[Tensor]) -> Tensor:
-    """The same, a backward pass for each sample; buffers that a forward pass changes are left as they were."""
+    """The same, a backward pass for each sample; buffers that a forward pass changes are left as they
+    were.
+    """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     rows = []
     try:

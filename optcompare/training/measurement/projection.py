@@ -1,4 +1,6 @@
-"""Weights along the way of a model of any size, small enough to be kept: as they are, or as a random projection."""
+"""Weights along the way of a model of any size, small enough to be kept: as they are, or as a random
+projection.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,20 @@ def is_sketched(comparison: Comparison, trial: Trial) -> bool:
 
 
 def is_first(comparison: Comparison, trial: Trial) -> bool:
-    """Whether it is the trial of its arm that pictures show alone: of the first seed, and of the first tuning repeat."""
+    """Whether it is the trial of its arm that pictures show alone: of the first seed, and of the first tuning
+    repeat.
+    """
     return trial.seed == comparison.seeds[0] and trial.repeat <= 1
 
 
 def sketch(weights: Sequence[Tensor]) -> Tensor:
-    """All weights in one row, on the CPU: as they are up to ``LARGEST``, else ``KEPT`` numbers that keep distances.
+    """All weights in one row, on the CPU: as they are up to ``LARGEST``, else ``KEPT`` numbers that keep
+    distances.
 
-    The latter is a sparse Johnson-Lindenstrauss projection (Kane & Nelson 2014): each weight is added, with a random
-    sign, to four random places and the sum divided by 2. It is linear, the same for every model of so many weights, and
-    keeps distances to about the square root of 2/4096, 2%. Its random numbers are made anew, a block of weights at a
-    time, so that no matrix is held.
+    The latter is a sparse Johnson-Lindenstrauss projection (Kane & Nelson 2014): each weight is added, with a
+    random sign, to four random places and the sum divided by 2. It is linear, the same for every model of so
+    many weights, and keeps distances to about the square root of 2/4096, 2%. Its random numbers are made
+    anew, a block of weights at a time, so that no matrix is held.
     """
     flat = torch.cat([weight.detach().reshape(-1).cpu() for weight in weights])
     flat = flat if flat.dtype == torch.float64 else flat.float()

@@ -1,8 +1,10 @@
-"""Running averages of BatchNorm and its like, computed anew from a fixed sample of training rows before a measurement.
+"""Running averages of BatchNorm and its like, computed anew from a fixed sample of training rows before a
+measurement.
 
-After u updates such averages hold (1 - momentum)^u of their initial values, so that in eval mode a model of few updates is
-normalised by what it was made with. Here a copy of them becomes the plain mean over a few forward passes of the trained
-model (Wu and Johnson 2021, arXiv 2105.07576, call it precise BatchNorm); those of the training stay as they are.
+After u updates such averages hold (1 - momentum)^u of their initial values, so that in eval mode a model of
+few updates is normalised by what it was made with. Here a copy of them becomes the plain mean over a few
+forward passes of the trained model (Wu and Johnson 2021, arXiv 2105.07576, call it precise BatchNorm); those
+of the training stay as they are.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ MOST_ROWS = 2048
 _FEWEST_A_PASS = 2
 """One row has no variance."""
 _Norm: Any = torch.nn.modules.batchnorm._NormBase
-"""What BatchNorm, SyncBatchNorm and InstanceNorm of torch derive from, and modules of users that derive from those."""
+"""What BatchNorm, SyncBatchNorm and InstanceNorm of torch derive from, and modules of users that derive from
+those.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,11 @@ class Sample:
         rows = self.passes * self.size
         which = f"all {rows:,}" if rows == self.n else f"{rows:,} of {self.n:,}"
         drawn = "" if rows == self.n and self.passes == 1 else ", drawn by a fixed seed"
-        passes = "one forward pass" if self.passes == 1 else f"{self.passes:,} forward passes of {self.size:,} rows"
+        passes = (
+            "one forward pass"
+            if self.passes == 1
+            else f"{self.passes:,} forward passes of {self.size:,} rows"
+        )
         return f"{which} training rows{drawn}, in {passes}"
 
 
@@ -87,8 +95,8 @@ def updating(model: nn.Module) -> list[Any]:
 def kept_by_update(module: Any) -> float:
     """The share of a module's running averages that one forward pass keeps: 1 - momentum.
 
-    Without a momentum BatchNorm takes the mean over all passes, which keeps nothing of the initial values; torch's
-    InstanceNorm then never updates them.
+    Without a momentum BatchNorm takes the mean over all passes, which keeps nothing of the initial values;
+    torch's InstanceNorm then never updates them.
     """
     if module.momentum is None:
         return 0.0 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) else 1.0
@@ -98,8 +106,8 @@ def kept_by_update(module: Any) -> float:
 def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sample) -> None:
     """Make the running averages of a model the mean over forward passes of the sample.
 
-    Everything but the modules of :func:`updating` is in eval mode meanwhile, without gradients. Modes and random generators
-    are left as they were.
+    Everything but the modules of :func:`updating` is in eval mode meanwhile, without gradients. Modes and
+    random generators are left as they were.
 
     Args:
         workload: What calls the model.
@@ -114,7 +122,9 @@ def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sa
 
 
 @contextmanager
-def recalibrated(workload: Workload, model: nn.Module, source: Source, sample: Sample | None) -> Iterator[None]:
+def recalibrated(
+    workload: Workload, model: nn.Module, source: Source, sample: Sample | None
+) -> Iterator[None]:
     """:func:`recalibrate` for a while; afterwards buffers and attributes are what they were, to the last bit.
 
     Without a sample nothing is done.
@@ -129,16 +139,20 @@ def recalibrated(workload: Workload, model: nn.Module, source: Source, sample: S
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """Compiled models compute as they are written: each pass has a momentum of its own, and would be compiled anew."""
+    """Compiled models compute as they are written: each pass has a momentum of its own, and would be compiled
+    anew.
+    """
     compiles = "torch._dynamo" in sys.modules  # loading it takes seconds
     return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
 
 
 @contextmanager
 def cumulative(norms: Sequence[Any]) -> Iterator[None]:
-    """Training mode for these modules, in which their running averages become the mean over all calls from here on.
+    """Training mode for these modules, in which their running averages become the mean over all calls from
+    here on.
 
-    A momentum of 1/k at the k-th call makes it so for every kind of module. One that is never called keeps what it has.
+    A momentum of 1/k at the k-th call makes it so for every kind of module. One that is never called keeps
+    what it has.
     """
     calls, momenta = dict.fromkeys(norms, 0), [norm.momentum for norm in norms]
 

@@ -19,9 +19,16 @@ ClockKind = Literal["measured", "estimated", "shared"]
 
 
 def record_of(
-    comparison: Comparison, trial: Trial, progress: Progress, n: int, values: Mapping[str, float], clock: ClockKind
+    comparison: Comparison,
+    trial: Trial,
+    progress: Progress,
+    n: int,
+    values: Mapping[str, float],
+    clock: ClockKind,
 ) -> Record:
-    """The row; ``n``: training samples, ``clock``: whether the seconds were measured, or estimated from updates."""
+    """The row; ``n``: training samples, ``clock``: whether the seconds were measured, or estimated from
+    updates.
+    """
     arm = trial.arm
     return {
         "workload": comparison.workload.label,
@@ -70,7 +77,11 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
         "epochs_begun": len(progress.orders),
         "epochs_checked": progress.checked,
         "rearranged": progress.rearranged,
-        **(_GOAL_NOT_REACHED | progress.goal_found if comparison.stop_at_goal and comparison.goal_window else {}),
+        **(
+            _GOAL_NOT_REACHED | progress.goal_found
+            if comparison.stop_at_goal and comparison.goal_window
+            else {}
+        ),
     }
 
 

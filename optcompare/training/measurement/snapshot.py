@@ -1,4 +1,6 @@
-"""A trial at one record, as diagnostics see it: a copy of its model, and what can be computed there, each thing once."""
+"""A trial at one record, as diagnostics see it: a copy of its model, and what can be computed there, each
+thing once.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ _ENTRIES = 2**24
 
 @dataclass(frozen=True)
 class Kept:
-    """What an update set out from: weights [P], and the indices of its batch in that epoch; ``update``: those before it."""
+    """What an update set out from: weights [P], and the indices of its batch in that epoch; ``update``: those
+    before it.
+    """
 
     update: int
     before: Tensor
@@ -39,9 +43,20 @@ class LiveMoment:
     """The one implementation of :class:`optcompare.Moment`. ``kept``: of the last update; ``chunk``: rows."""
 
     def __init__(
-        self, workload: Workload, model: nn.Module, source: Source, norms: SampleNorms, start: Tensor, kept: Kept | None,
-        *, update: int, samples: int, seed: int, lr: float, chunk: int,
-    ) -> None:  # fmt: skip
+        self,
+        workload: Workload,
+        model: nn.Module,
+        source: Source,
+        norms: SampleNorms,
+        start: Tensor,
+        kept: Kept | None,
+        *,
+        update: int,
+        samples: int,
+        seed: int,
+        lr: float,
+        chunk: int,
+    ) -> None:
         self.workload, self.model, self.start, self.lr = workload, model, start, lr
         self.update, self.samples, self.seed = update, samples, seed
         self.before = None if kept is None else kept.before
@@ -59,7 +74,9 @@ class LiveMoment:
 
     @cached_property
     def gradient_before(self) -> Tensor | None:
-        return None if self.before is None else self._at(self.before, lambda: self._mean_gradient(self.chunks()))
+        return (
+            None if self.before is None else self._at(self.before, lambda: self._mean_gradient(self.chunks()))
+        )
 
     @cached_property
     def batch_gradient(self) -> Tensor | None:
@@ -70,7 +87,9 @@ class LiveMoment:
 
     @cached_property
     def batch(self) -> Any:
-        return None if self._kept is None else next(self._stream_of_batch(self._kept, len(self._kept.indices)))
+        return (
+            None if self._kept is None else next(self._stream_of_batch(self._kept, len(self._kept.indices)))
+        )
 
     def sampled(self, rows: int) -> Samples:
         rows = min(rows, self._source.n)
@@ -91,7 +110,9 @@ class LiveMoment:
         return list(self._twice_differentiable())
 
     def _differentiable(self) -> Iterator[tuple[Sequence[Tensor], float]]:
-        """The gradient of each chunk with its graph, and the chunk's weight; the graph of a single chunk is kept."""
+        """The gradient of each chunk with its graph, and the chunk's weight; the graph of a single chunk is
+        kept.
+        """
         yield from self._graph if self._source.n <= self._chunk else self._twice_differentiable()
 
     def _twice_differentiable(self) -> Iterator[tuple[Sequence[Tensor], float]]:
@@ -103,15 +124,23 @@ class LiveMoment:
             yield gradients, self.workload.weigh(batch)
 
     def _differentiated(self, gradients: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
-        pairs = [(gradient, part) for gradient, part in zip(gradients, parts, strict=True) if gradient.requires_grad]
+        pairs = [
+            (gradient, part)
+            for gradient, part in zip(gradients, parts, strict=True)
+            if gradient.requires_grad
+        ]
         if not pairs:  # the loss is linear in the weights
             return torch.zeros_like(self.weights)
         products: Any = torch.autograd.grad
         try:
             found = products(
-                [gradient for gradient, _ in pairs], list(self._trained.values()), [part for _, part in pairs],
-                retain_graph=True, allow_unused=True, materialize_grads=True,
-            )  # fmt: skip
+                [gradient for gradient, _ in pairs],
+                list(self._trained.values()),
+                [part for _, part in pairs],
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
         except (RuntimeError, NotImplementedError) as error:
             raise self._refused("Hessian-vector products", error, _probe_twice) from error
         return flat(found)
@@ -129,7 +158,8 @@ class LiveMoment:
         layer = mixing_layer(self.model, training=True)
         if layer is not None:
             raise DiagnosticError(
-                f"{layer} makes each sample's loss depend on the others of its batch, so that there are no gradients of "
+                f"{layer} makes each sample's loss depend on the others of its batch, so that there are no "
+                "gradients of "
                 "single samples"
             )
         indices = torch.arange(rows)
@@ -149,7 +179,9 @@ class LiveMoment:
             except (StrategyError, TypeError) as error:
                 raise self._refused("gradients of single samples", error, _probe_mapped) from error
             if not self.workload.by_rows:
-                shares += [self.workload.weigh(rows_of(batch, slice(i, i + 1))) for i in range(len_batch(batch))]
+                shares += [
+                    self.workload.weigh(rows_of(batch, slice(i, i + 1))) for i in range(len_batch(batch))
+                ]
         found = torch.cat(squares)
         if not shares:
             return found
@@ -158,7 +190,11 @@ class LiveMoment:
 
     def _gradients(self, loss: Tensor, create_graph: bool = False) -> Sequence[Tensor]:
         return torch.autograd.grad(
-            loss, list(self._trained.values()), create_graph=create_graph, allow_unused=True, materialize_grads=True
+            loss,
+            list(self._trained.values()),
+            create_graph=create_graph,
+            allow_unused=True,
+            materialize_grads=True,
         )
 
     def _at(self, weights: Tensor, compute: Callable[[], Tensor]) -> Tensor:
@@ -171,7 +207,10 @@ class LiveMoment:
 
     def _parts(self, vector: Tensor) -> list[Tensor]:
         sizes = [weight.numel() for weight in self._trained.values()]
-        return [part.view_as(weight) for part, weight in zip(vector.split(sizes), self._trained.values(), strict=True)]
+        return [
+            part.view_as(weight)
+            for part, weight in zip(vector.split(sizes), self._trained.values(), strict=True)
+        ]
 
     def _stream_of_batch(self, kept: Kept, rows: int) -> Iterator[Any]:
         return self._source.stream(kept.indices.split(rows), self.seed, kept.epoch, ahead=False)
@@ -211,10 +250,16 @@ def _failing(model: nn.Module, workload: Workload, batch: Any, probe: Probe) -> 
 
 def _probe_twice(module: nn.Module, inputs: tuple[Any, ...]) -> None:
     leaves = [_leaf(each) for each in inputs]
-    wanted = [each for each in (*leaves, *module.parameters()) if isinstance(each, torch.Tensor) and each.requires_grad]
+    wanted = [
+        each
+        for each in (*leaves, *module.parameters())
+        if isinstance(each, torch.Tensor) and each.requires_grad
+    ]
     output = module(*leaves)
     if wanted and output.requires_grad:
-        gradients: Any = torch.autograd.grad(output.square().sum(), wanted, create_graph=True, allow_unused=True)
+        gradients: Any = torch.autograd.grad(
+            output.square().sum(), wanted, create_graph=True, allow_unused=True
+        )
         again = [gradient for gradient in gradients if gradient is not None and gradient.requires_grad]
         torch.autograd.grad(sum(gradient.square().sum() for gradient in again), wanted, allow_unused=True)
 

@@ -54,7 +54,9 @@ def step_stats(
     if "lr" in needs:
         stats.lr = lr
     if needs_samples(needs) or "grad" in needs or "grad_norm" in needs:
-        mean = torch.cat([dense(weight.grad).reshape(-1) for weight in model.parameters() if weight.grad is not None])
+        mean = torch.cat(
+            [dense(weight.grad).reshape(-1) for weight in model.parameters() if weight.grad is not None]
+        )
         if "grad" in needs:
             stats.grad = mean
         if "grad_norm" in needs:
@@ -68,7 +70,12 @@ def step_stats(
 
 
 def _add_per_sample(
-    stats: StepStats, needs: Sequence[str], workload: Workload, model: nn.Module, batches: Sequence[Any], mean: Tensor
+    stats: StepStats,
+    needs: Sequence[str],
+    workload: Workload,
+    model: nn.Module,
+    batches: Sequence[Any],
+    mean: Tensor,
 ) -> None:
     found: dict[str, list[Tensor]] = {need: [] for need in needs if need in _PER_SAMPLE}
     for batch in batches:

@@ -33,8 +33,13 @@ def result():
     metrics = {"accuracy": lambda output, y: ((output.sign() == y.sign()).sum(), len(y))}
     return compare(
         small_workload(20, valid=small_workload(8).train, metrics=metrics),
-        ["full", "mini:4", "growth:2"], seeds=4, epochs=5, goal="valid_loss=0.9", tune=3, tune_seeds=1,
-    )  # fmt: skip
+        ["full", "mini:4", "growth:2"],
+        seeds=4,
+        epochs=5,
+        goal="valid_loss=0.9",
+        tune=3,
+        tune_seeds=1,
+    )
 
 
 def test_the_page_says_what_the_result_says(result):
@@ -44,7 +49,9 @@ def test_the_page_says_what_the_result_says(result):
         assert sentence in words
     assert outline.tags.count("table") == 7  # summary, goal, spread, pairs, tuning, trials, plugins
     assert outline.tags.count("tr") >= 12 + 3 * 4
-    positions = [words.index(name) for name in ("Verdict", "Fairness certificate", "Summary", "Trials", "Environment")]
+    positions = [
+        words.index(name) for name in ("Verdict", "Fairness certificate", "Summary", "Trials", "Environment")
+    ]
     assert positions == sorted(positions)
 
 
@@ -83,11 +90,18 @@ def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(result):
     assert not [name for name, _ in outline.attributes if name.startswith("on") or name in ("style", "src")]
     assert {"link", "img", "iframe"}.isdisjoint(outline.tags)
     assert "url(" not in text.replace("url(#", "")
-    assert re.findall(r"https?://[^\"]*", text) == ["http://www.w3.org/2000/svg"]  # a name, which nobody calls
+    assert re.findall(r"https?://[^\"]*", text) == [
+        "http://www.w3.org/2000/svg"
+    ]  # a name, which nobody calls
     assert "innerHTML" not in text
 
 
-BREAKING = ["</script><script>alert(1)</script>", "<!--<script>", '"><img src=x onerror=alert(1)>', "]]>&amp;'"]
+BREAKING = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    '"><img src=x onerror=alert(1)>',
+    "]]>&amp;'",
+]
 
 
 @pytest.mark.filterwarnings("ignore:Glyph")
@@ -122,8 +136,10 @@ def test_names_that_want_out_stay_names():
 def test_a_diverged_trial_is_marked_and_never_flatters_a_metric():
     result = compare(
         small_workload(metrics={"score": lambda output, y: (output.sum() * 0 + len(y), len(y))}),
-        ["full", "full@sgd:lr=1e9"], seeds=3, epochs=8,
-    )  # fmt: skip
+        ["full", "full@sgd:lr=1e9"],
+        seeds=3,
+        epochs=8,
+    )
     data = data_of(pages.page([result]))
     lost = data["arms"][1]
     assert lost["note"] == "3 of 3 diverged"
@@ -153,11 +169,16 @@ def many(seeds, marks, arms=3):
         [[f"mini:{i}" for i in range(arms)], range(seeds), range(marks)], names=["arm", "seed", "update"]
     ).to_frame(index=False)
     noise = generator.uniform(0.5, 1.5, (len(grid), 4))
-    grid = grid.assign(workload="made", mark=grid["update"] * 7, samples=grid["update"] * 7, epoch=grid["update"] / 3.0)
+    grid = grid.assign(
+        workload="made", mark=grid["update"] * 7, samples=grid["update"] * 7, epoch=grid["update"] / 3.0
+    )
     return grid.assign(
-        seconds=grid["update"] * noise[:, 0], clock="measured", train_loss=noise[:, 1], valid_loss=noise[:, 2],
+        seconds=grid["update"] * noise[:, 0],
+        clock="measured",
+        train_loss=noise[:, 1],
+        valid_loss=noise[:, 2],
         valid_accuracy=noise[:, 3],
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(("seeds", "marks"), [(500, 60), (3, 20_000)])
@@ -207,10 +228,23 @@ def test_what_is_kept_has_the_ends_and_the_beginning():
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1,234", 1234), ("-1.37 (-1.44 to -1.3)", -1.37), ("2.3e-05 ± 1e-06", 2.3e-5), ("3 min 05 s", 185), ("0.8 s", 0.8),
-     ("2 h 10 min", 7800), ("∞", math.inf), ("<.001", 0.001), (".037", 0.037), ("median 3.2", 3.2), ("full", None),
-     ("1fcc3e28", None), ("0 of 6", 0), ("0.03 (edge)", 0.03)],
-)  # fmt: skip
+    [
+        ("1,234", 1234),
+        ("-1.37 (-1.44 to -1.3)", -1.37),
+        ("2.3e-05 ± 1e-06", 2.3e-5),
+        ("3 min 05 s", 185),
+        ("0.8 s", 0.8),
+        ("2 h 10 min", 7800),
+        ("∞", math.inf),
+        ("<.001", 0.001),
+        (".037", 0.037),
+        ("median 3.2", 3.2),
+        ("full", None),
+        ("1fcc3e28", None),
+        ("0 of 6", 0),
+        ("0.03 (edge)", 0.03),
+    ],
+)
 def test_cells_are_sorted_by_what_they_mean(text, value):
     assert markup.sort_value(text) == value
 
@@ -224,8 +258,9 @@ def test_the_command_line_writes_it_beside_the_plot_or_alone(tmp_path, capsys, r
     compare("quadratic", ["full", "mini"], seeds=2, epochs=2, out=tmp_path / "b")
     assert run("report", tmp_path / "a", "--format", "png,html", "--out", tmp_path / "out") == 0
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        f"plot: {tmp_path / 'out' / 'a-comparison.png'}", f"page: {tmp_path / 'out' / 'a-report.html'}",
-    ]  # fmt: skip
+        f"plot: {tmp_path / 'out' / 'a-comparison.png'}",
+        f"page: {tmp_path / 'out' / 'a-report.html'}",
+    ]
     assert run("report", tmp_path / "a", tmp_path / "b", "--format", "html", "--out", tmp_path / "two") == 0
     assert [path.name for path in (tmp_path / "two").iterdir()] == ["a+b-report.html"]
     text = (tmp_path / "two" / "a+b-report.html").read_text(encoding="utf-8")

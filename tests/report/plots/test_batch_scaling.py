@@ -29,7 +29,9 @@ UPDATES, PARETO, CRITICAL, NOISE, SECONDS, RATES = range(6)
 def noise(
     optimizer: str, arm: str = "mini:16", blocks: bool = True, squared: float = 1.0, block: float = 1.0
 ) -> list[dict]:
-    """Points that say 20 each; of the third |G|² is ``squared``, and without the second block of rows ``block`` times that."""
+    """Points that say 20 each; of the third |G|² is ``squared``, and without the second block of rows
+    ``block`` times that.
+    """
     rows = []
     for i in range(6):
         size = squared if i == 2 else 1.0 + 0.1 * i
@@ -47,13 +49,25 @@ def noise(
 
 
 def study(
-    optimizers=("sgd",), sizes=SIZES, *, seeds=9, jitter=0.05, least=10.0, samples=200.0, missed=None, points=True,
-    timed=True, updates=None, seconds=None, **beside,
-) -> list[Curve]:  # fmt: skip
-    """Curves of S = least + samples/B, the next optimizer's 1.5 times as high; ``missed``: seeds by batch size.
+    optimizers=("sgd",),
+    sizes=SIZES,
+    *,
+    seeds=9,
+    jitter=0.05,
+    least=10.0,
+    samples=200.0,
+    missed=None,
+    points=True,
+    timed=True,
+    updates=None,
+    seconds=None,
+    **beside,
+) -> list[Curve]:
+    """Curves of S = least + samples/B, the next optimizer's 1.5 times as high; ``missed``: seeds by batch
+    size.
 
-    Arms are b1, b2, …, of the second optimizer b1@NAME, …; an update takes B + 50 µs, and 4% less to 6% more in the
-    rounds that are timed.
+    Arms are b1, b2, …, of the second optimizer b1@NAME, …; an update takes B + 50 µs, and 4% less to 6% more
+    in the rounds that are timed.
     """
     random, times, arms, rounds = np.random.default_rng(0), [], [], []
     for i, optimizer in enumerate(optimizers):
@@ -68,7 +82,9 @@ def study(
                 spent = own * pace if seconds is None else seconds
                 times.append((arm, seed, own * size, own, spent, size / 2, own))
     columns = ["arm", "seed", "samples", "updates", "seconds", "resolution", "dip"]
-    beside.setdefault("noise", pd.DataFrame([row for name in optimizers for row in noise(name)] if points else []))
+    beside.setdefault(
+        "noise", pd.DataFrame([row for name in optimizers for row in noise(name)] if points else [])
+    )
     return curves(
         pd.DataFrame(times, columns=columns),
         pd.DataFrame(arms, columns=["arm", "optimizer", "batch_size", "lr"]),
@@ -120,7 +136,9 @@ STUDIES = {
     "one size": lambda: study(sizes=(32,)),
     "four sizes": lambda: study(sizes=(1, 8, 64, 512)),
     "nothing reached": lambda: study(sizes=(1, 8), missed={1: 9, 8: 9}, points=False),
-    "an early version": lambda: study(timed=False, seconds=NAN, noise=pd.DataFrame(noise("sgd", blocks=False))),
+    "an early version": lambda: study(
+        timed=False, seconds=NAN, noise=pd.DataFrame(noise("sgd", blocks=False))
+    ),
     "clocks": lambda: study(timed=False, clocks=CLOCKS),
     "knee far above": lambda: study(least=1e-9),
     "knee far below": lambda: study(samples=1e-9),
@@ -128,7 +146,10 @@ STUDIES = {
     "endless": lambda: study(noise=pd.DataFrame(noise("sgd", block=-1.0))),
     "jumps": lambda: study(("sgd", "adam"), at_edge={"b1": True, "b64": True}),
 }
-CLOCKS = {f"b{2**i}": clock for i, clock in enumerate(["measured", "estimated", "mixed", "shared", *["measured"] * 6])}
+CLOCKS = {
+    f"b{2**i}": clock
+    for i, clock in enumerate(["measured", "estimated", "mixed", "shared", *["measured"] * 6])
+}
 
 
 @pytest.mark.parametrize("width", [3.4, 7.0, 10.0])
@@ -187,8 +208,12 @@ class TestUpdates:
             (7.0, 36, "perfect\nscaling\nsamples\n≤ +20%"),
         ],
     )
-    def test_the_regions_say_their_percentages_and_end_a_factor_of_five_around_the_knee(self, width, knee, first):
-        ax = panel(study(sizes=[4**power for power in range(7)], samples=10.0 * knee, jitter=0.0), UPDATES, width)
+    def test_the_regions_say_their_percentages_and_end_a_factor_of_five_around_the_knee(
+        self, width, knee, first
+    ):
+        ax = panel(
+            study(sizes=[4**power for power in range(7)], samples=10.0 * knee, jitter=0.0), UPDATES, width
+        )
         (grey,) = ax.patches
         borders = grey.get_extents().transformed(ax.transData.inverted()).intervalx
         assert borders == pytest.approx([knee / 5, knee * 5], rel=1e-3)
@@ -229,7 +254,9 @@ class TestPareto:
         ax = panel(study(("sgd", "adam")), PARETO)
         renderer = FigureCanvasAgg(ax.figure).get_renderer()
         ax.figure.draw(renderer)
-        fronts = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == len(SIZES)]
+        fronts = [
+            line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == len(SIZES)
+        ]
         paths = [line.get_transform().transform_path(line.get_path()) for line in fronts]
         boxes = [text.get_window_extent(renderer) for text in ax.texts]
         assert len(fronts) == 2
@@ -284,10 +311,16 @@ class TestCritical:
 
     def test_what_is_missing_is_said(self):
         shown = texts(panel(study(sizes=(4, 64), points=False), CRITICAL))
-        assert shown == ["20% (Zhang 2024): no fit", "knee (McCandlish 2018): no fit", "noise scale: not measured"]
+        assert shown == [
+            "20% (Zhang 2024): no fit",
+            "knee (McCandlish 2018): no fit",
+            "noise scale: not measured",
+        ]
 
     def test_an_endless_interval_ends_in_an_arrow_at_the_edge(self):
-        """|G|² is positive from all rows, and not without the second block of them: the upper end is infinite."""
+        """|G|² is positive from all rows, and not without the second block of them: the upper end is
+        infinite.
+        """
         found = study(noise=pd.DataFrame(noise("sgd", block=-1.0)))
         assert found[0].noise is not None
         assert math.isinf(found[0].noise.high)
@@ -306,11 +339,15 @@ class TestCritical:
 
 class TestNoise:
     def test_its_trial_is_named(self):
-        assert caption(study(), NOISE).startswith("Along mini:16, seed 3 (6 points). Dotted: ratio of means, band: 95%")
+        assert caption(study(), NOISE).startswith(
+            "Along mini:16, seed 3 (6 points). Dotted: ratio of means, band: 95%"
+        )
 
     def test_points_of_an_early_version_have_no_band(self):
         found = study(noise=pd.DataFrame(noise("sgd", blocks=False)))
-        assert caption(found, NOISE).startswith("Along a batch size of 16 (6 points). Dotted: ratio of means. ")
+        assert caption(found, NOISE).startswith(
+            "Along a batch size of 16 (6 points). Dotted: ratio of means. "
+        )
         assert panel(found, NOISE).patches == [] or not len(panel(found, NOISE).patches)
 
     def test_a_point_without_a_gradient_stands_on_the_edge(self):
@@ -338,7 +375,9 @@ class TestNoise:
 
 class TestSeconds:
     def test_of_one_clock_are_joined_with_the_spread_of_its_rounds(self):
-        """At a batch size of 50 an update takes 100 µs, so 14 updates 1.4 ms, and 0.96 and 1.06 times as much."""
+        """At a batch size of 50 an update takes 100 µs, so 14 updates 1.4 ms, and 0.96 and 1.06 times as
+        much.
+        """
         found = study(sizes=(10, 50, 200), jitter=0.0)
         ax = panel(found, SECONDS)
         (line,) = [line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 3]
@@ -355,7 +394,9 @@ class TestSeconds:
         assert (marks(ax, "o", "white"), marks(ax, "D", "white"), marks(ax, "s", "white")) == ([2], [4], [8])
         assert marks(ax, "v", "white") == [1024]
         text = caption(found, SECONDS)
-        assert text.startswith("Filled: measured; hollow: estimated; diamond: mixed; square: beside other trials;")
+        assert text.startswith(
+            "Filled: measured; hollow: estimated; diamond: mixed; square: beside other trials;"
+        )
         assert "triangle: clock not recorded. Not one clock in turn: do not compare." in text
 
     def test_one_kind_of_clock_that_was_not_in_turn_is_not_to_be_compared_either(self):
@@ -369,7 +410,9 @@ class TestSeconds:
         assert caption(found, SECONDS) == "The seconds were not recorded."
 
     def test_a_spread_without_an_end_runs_to_the_edge(self):
-        ax = panel(study(missed={4: 1}, timed=False, clocks={f"b{size}": "measured" for size in SIZES}), SECONDS)
+        ax = panel(
+            study(missed={4: 1}, timed=False, clocks={f"b{size}": "measured" for size in SIZES}), SECONDS
+        )
         (spread,) = ax.collections
         assert spread.get_segments()[2][1, 1] == ax.get_ylim()[1]
 
@@ -380,9 +423,13 @@ class TestRates:
         curve.table["jumps"] = curve.table["batch_size"] == 16
         ax = panel(found, RATES)
         assert marks(ax, "D", "white") == [4]
-        rings = [line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"]
+        rings = [
+            line for line in ax.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"
+        ]
         assert ends(rings[0]) == [16]
-        assert caption(found, RATES).endswith("Diamond: at the edge of those tried. Ring: jumps from its neighbours.")
+        assert caption(found, RATES).endswith(
+            "Diamond: at the edge of those tried. Ring: jumps from its neighbours."
+        )
 
     def test_what_is_not_there_is_not_named(self):
         assert caption(study(), RATES) == "Dashed: the linear rule, dotted: the square-root rule."

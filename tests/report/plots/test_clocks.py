@@ -1,4 +1,6 @@
-"""Whose seconds are measured and whose estimated, where both stand on one axis; jumps that are drawn as steps."""
+"""Whose seconds are measured and whose estimated, where both stand on one axis; jumps that are drawn as
+steps.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,18 @@ def records(clocks: dict[str, str]) -> pd.DataFrame:
         for seed in (0, 1)
         for mark in range(5)
     ]
-    names = ["arm", "seed", "mark", "update", "epoch", "samples", "seconds", "train_loss", "clock", "batch_size"]
+    names = [
+        "arm",
+        "seed",
+        "mark",
+        "update",
+        "epoch",
+        "samples",
+        "seconds",
+        "train_loss",
+        "clock",
+        "batch_size",
+    ]
     return pd.DataFrame(rows, columns=names).assign(workload="line", phase="report")
 
 
@@ -75,7 +88,9 @@ def test_each_arm_of_the_comparison_plot_has_its_clock_beside_its_name(count):
 @pytest.mark.parametrize("width", [3.4, 7.0])
 def test_a_panel_over_seconds_names_the_clocks_in_its_key(width):
     table = with_status(records(MIXED))
-    fig = panel_figure(PANELS["batch_size"](), table, style.arm_colours(list(MIXED)), x="seconds", width=width)
+    fig = panel_figure(
+        PANELS["batch_size"](), table, style.arm_colours(list(MIXED)), x="seconds", width=width
+    )
     assert_rows_readable(fig)
     assert said(fig).count("time estimated") == 2
     assert "Estimated time: updates × time of one alone." in said(fig)
@@ -103,7 +118,9 @@ def upright(points: np.ndarray) -> bool:
 
 def test_batch_sizes_that_jump_are_steps_from_the_start_on():
     table = with_status(records(MIXED))
-    fig = panel_figure(PANELS["batch_size"](), table.assign(mean_batch_size=table["batch_size"]), {"full": "#000000"})
+    fig = panel_figure(
+        PANELS["batch_size"](), table.assign(mean_batch_size=table["batch_size"]), {"full": "#000000"}
+    )
     points = labelled(fig.axes[0], "full")[0].get_xydata()
     assert upright(points)
     assert points[0].tolist() == [0, 8]
@@ -111,7 +128,9 @@ def test_batch_sizes_that_jump_are_steps_from_the_start_on():
     assert [0.5, 32] in points.tolist()
 
 
-@pytest.mark.parametrize(("edges", "steps"), [([40, 40, 400, 400, 400], True), ([40, 50, 70, 100, 200], False)])
+@pytest.mark.parametrize(
+    ("edges", "steps"), [([40, 40, 400, 400, 400], True), ([40, 50, 70, 100, 200], False)]
+)
 def test_an_edge_of_stability_that_jumps_is_steps(edges, steps):
     table = with_status(records({"full": "measured"}))
     table = table.assign(sharpness=1.0 + table["seed"], edge=[edges[mark] for mark in table["mark"]])
@@ -123,7 +142,13 @@ def test_an_edge_of_stability_that_jumps_is_steps(edges, steps):
 
 
 def test_steps_hold_from_the_point_before():
-    assert scales.stepped(np.array([[0.0, 1], [2, 5], [3, 4]])).tolist() == [[0, 1], [0, 5], [2, 5], [2, 4], [3, 4]]
+    assert scales.stepped(np.array([[0.0, 1], [2, 5], [3, 4]])).tolist() == [
+        [0, 1],
+        [0, 5],
+        [2, 5],
+        [2, 4],
+        [3, 4],
+    ]
     assert scales.stepped(np.empty((0, 2))).shape == (0, 2)
 
 

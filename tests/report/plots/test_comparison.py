@@ -34,13 +34,19 @@ LONG = "mini:{}@some_custom_optimizer:lr={:g}:betas=(0.9,0.999)"
 
 
 def simulated(arms: Mapping[str, tuple[int, float]], seeds: int = 10, epochs: int = 100) -> Tables:
-    """Fits y = x to six points by stochastic gradient descent; arms are batch size and lr; records, trials, paths."""
+    """Fits y = x to six points by stochastic gradient descent; arms are batch size and lr; records, trials,
+    paths.
+    """
     marks = [0, 1, 2, 4, *range(6, 6 * epochs + 1, 6)]
     records, trials, paths = [], [], []
     for (arm, (batch, lr)), seed in itertools.product(arms.items(), range(seeds)):
         w, b = np.random.default_rng([1, seed]).uniform(-1, 1, 2)
         order, clock = np.random.default_rng([2, seed]), np.random.default_rng([3, seed, batch])
-        steps = [p[i : i + batch] for p in (order.permutation(6) for _ in range(epochs)) for i in range(0, 6, batch)]
+        steps = [
+            p[i : i + batch]
+            for p in (order.permutation(6) for _ in range(epochs))
+            for i in range(0, 6, batch)
+        ]
         samples, seconds, status = 0, 0.0, "finished"
         for update in range(len(steps) + 1):
             if update:
@@ -64,7 +70,9 @@ def simulated(arms: Mapping[str, tuple[int, float]], seeds: int = 10, epochs: in
     return (
         pd.DataFrame(records, columns=names).assign(**about),
         pd.DataFrame(trials, columns=["arm", "seed", "status"]).assign(**about),
-        pd.concat([pd.DataFrame(paths, columns=["kind", "arm", "seed", "update", "x", "y", "loss"]), line_grid()]),
+        pd.concat(
+            [pd.DataFrame(paths, columns=["kind", "arm", "seed", "update", "x", "y", "loss"]), line_grid()]
+        ),
     )
 
 
@@ -140,7 +148,9 @@ def test_an_arm_has_one_colour_everywhere(line):
     for ax, colour in zip(fig.axes[3:], expected.values(), strict=True):
         assert colour in {line.get_color() for line in ax.lines}
     names = {text.get_text(): text.get_color() for text in fig.texts}
-    assert {arm: names[arm] for arm in LINE} == {arm: style.text_colour(colour) for arm, colour in expected.items()}
+    assert {arm: names[arm] for arm in LINE} == {
+        arm: style.text_colour(colour) for arm, colour in expected.items()
+    }
 
 
 def test_every_seed_is_a_thin_line_in_one_collection_an_arm(line):
@@ -149,7 +159,8 @@ def test_every_seed_is_a_thin_line_in_one_collection_an_arm(line):
         thin = [c for c in ax.collections if isinstance(c, LineCollection)]
         assert [len(c.get_segments()) for c in thin] == [10, 10, 10]
         assert all(
-            line.get_linewidth() > 2 * c.get_linewidth()[0] for line, c in zip(medians(ax).values(), thin, strict=True)
+            line.get_linewidth() > 2 * c.get_linewidth()[0]
+            for line, c in zip(medians(ax).values(), thin, strict=True)
         )
 
 
@@ -183,7 +194,10 @@ def test_the_records_need_no_order_and_are_not_changed(line):
     shuffled = records.sample(frac=1, random_state=0)
     before = shuffled.copy()
     colours = style.arm_colours(list(LINE))
-    one, two = (draw_loss(Figure().add_subplot(), table, x="updates", colours=colours) for table in (records, shuffled))
+    one, two = (
+        draw_loss(Figure().add_subplot(), table, x="updates", colours=colours)
+        for table in (records, shuffled)
+    )
     for arm in LINE:
         np.testing.assert_array_equal(medians(one)[arm].get_xydata(), medians(two)[arm].get_xydata())
     pd.testing.assert_frame_equal(shuffled, before)
@@ -194,7 +208,10 @@ def test_a_diverged_arm_does_not_stretch_the_axis(diverging):
     assert set(trials.loc[trials["arm"] == "single", "status"]) == {"diverged"}
     fig = comparison_figure(records, trials)
     well = records[records["arm"] != "single"]
-    assert fig.axes[0].get_ylim() == comparison_figure(well, trials[trials["arm"] != "single"]).axes[0].get_ylim()
+    assert (
+        fig.axes[0].get_ylim()
+        == comparison_figure(well, trials[trials["arm"] != "single"]).axes[0].get_ylim()
+    )
     low, high = fig.axes[0].get_ylim()
     assert low < well["train_loss"].min()
     assert well["train_loss"].max() < high < 2 * well["train_loss"].max()
@@ -279,7 +296,9 @@ def test_the_title_claims_what_the_fingerprints_bear_out(line):
     assert figure.what_was_shared(records, other) == "10 seeds, identical weights"
     assert figure.what_was_shared(records, other.assign(weights_sha256=alike["arm"])) == "10 seeds"
     ended = other.assign(epochs_begun=other["arm"].map({"full": 3, "mini:2": 2, "single": 1}))
-    assert figure.what_was_shared(records, ended) == "10 seeds, identical weights and sample order", "of as many epochs"
+    assert figure.what_was_shared(records, ended) == "10 seeds, identical weights and sample order", (
+        "of as many epochs"
+    )
     fewer = records[(records["arm"] != "single") | (records["seed"] < 4)]
     assert figure.what_was_shared(fewer, alike) == "4 to 10 seeds, identical weights and sample order"
     assert figure.what_was_shared(records[records["arm"] == "full"], alike) == "10 seeds"
@@ -301,7 +320,9 @@ def test_only_reported_trials_are_drawn(line):
 
 def test_failed_and_unmeasured_arms_are_named(line):
     records, trials, _ = line
-    failed = trials.assign(status=trials["status"].where((trials["arm"] != "full") | (trials["seed"] > 1), "failed"))
+    failed = trials.assign(
+        status=trials["status"].where((trials["arm"] != "full") | (trials["seed"] > 1), "failed")
+    )
     never = pd.DataFrame({"arm": ["broken"], "seed": [0], "status": ["failed"], "phase": ["report"]})
     fig = comparison_figure(records, pd.concat([failed, never]))
     texts = [text.get_text() for text in fig.texts]
@@ -324,12 +345,18 @@ def test_no_text_touches_another(count, label):
 
 @pytest.mark.parametrize("count", [1, 4, 12])
 def test_no_text_touches_another_where_all_diverge(count):
-    records, trials, paths = simulated({f"arm{i}": (1, 0.08 + 0.005 * i) for i in range(count)}, seeds=3, epochs=100)
+    records, trials, paths = simulated(
+        {f"arm{i}": (1, 0.08 + 0.005 * i) for i in range(count)}, seeds=3, epochs=100
+    )
     assert set(trials["status"]) == {"diverged"}
-    assert_readable(comparison_figure(records, trials, paths=paths, note="interrupted: what was measured until then"))
+    assert_readable(
+        comparison_figure(records, trials, paths=paths, note="interrupted: what was measured until then")
+    )
 
 
-@pytest.mark.parametrize(("low", "high"), [(1e-30, 1e3), (0.31, 0.69), (0.5, 0.501), (1e-9, 3e-9), (1e-3, 20), (2, 30)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(1e-30, 1e3), (0.31, 0.69), (0.5, 0.501), (1e-9, 3e-9), (1e-3, 20), (2, 30)]
+)
 def test_no_tick_names_touch_whatever_the_range(low, high):
     places = np.geomspace(low, high, 5)
     records = small({0: [high, *places[::-1]], 1: [high, *places[::-1]]}).assign(seconds=[0, *places] * 2)
@@ -371,7 +398,10 @@ def test_nothing_or_only_the_start_was_measured(rows):
     assert_readable(fig)
     assert [len(medians(ax)) for ax in fig.axes] == [3 * rows] * 3
     for arm, line in medians(fig.axes[0]).items():
-        assert (line.get_marker(), line.get_markevery()) == (style.marker(style.arm_colours(list(LINE))[arm]), None)
+        assert (line.get_marker(), line.get_markevery()) == (
+            style.marker(style.arm_colours(list(LINE))[arm]),
+            None,
+        )
 
 
 def test_epochs_are_log_where_the_budget_ends_the_arms_far_apart():
@@ -414,7 +444,9 @@ def test_short_paths_lie_over_long_ones_on_a_joint_map(line):
     paths = line[2]
     paths.attrs["x_name"] = "slope"
     ax = draw_paths(Figure().add_subplot(), paths, style.arm_colours(list(LINE)))
-    order = {len(c.get_segments()[0]): c.get_zorder() for c in ax.collections if isinstance(c, LineCollection)}
+    order = {
+        len(c.get_segments()[0]): c.get_zorder() for c in ax.collections if isinstance(c, LineCollection)
+    }
     assert order[101] > order[301] > order[601]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("slope", "weight y")
 
@@ -427,7 +459,9 @@ def test_a_path_that_leaves_does_not_stretch_the_map(diverging):
     assert any(text.get_text().endswith("ends\u00a0outside") for text in fig.texts)
 
 
-@pytest.mark.parametrize(("count", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (8, 2, 4), (12, 3, 4)])
+@pytest.mark.parametrize(
+    ("count", "rows", "columns"), [(1, 1, 1), (4, 1, 4), (5, 2, 3), (8, 2, 4), (12, 3, 4)]
+)
 def test_maps_wrap(count, rows, columns):
     _, _, paths = simulated(arms_named(count, "m{}:{:g}"), seeds=1, epochs=2)
     maps = Maps(paths, style.arm_colours(list(arms_named(count, "m{}:{:g}"))))
@@ -457,7 +491,10 @@ def test_a_finer_grid_finds_the_lowest_point_and_keeps_off_cliffs():
 def test_the_callers_settings_change_nothing_and_are_kept(line):
     records, trials, paths = line
     pixels = []
-    for settings in ({}, {"axes.facecolor": "black", "font.size": 20, "text.color": "red", "lines.linewidth": 9}):
+    for settings in (
+        {},
+        {"axes.facecolor": "black", "font.size": 20, "text.color": "red", "lines.linewidth": 9},
+    ):
         with matplotlib.rc_context(settings):
             before = dict(matplotlib.rcParams)
             fig = comparison_figure(records, trials, paths=paths)
@@ -532,9 +569,15 @@ def test_no_text_touches_another_at_any_width(count, label, width):
     records, trials, paths = simulated(arms_named(count, label), seeds=2, epochs=8)
     records = records.assign(valid_loss=records["train_loss"] + 0.1, test_loss=records["train_loss"] + 0.2)
     fig = comparison_figure(
-        records, trials, paths=paths, width=width, metric=["valid_loss", "train_loss"], final="test_loss",
-        title="line: no difference claimed (2 seeds)", note="interrupted: what was measured until then",
-    )  # fmt: skip
+        records,
+        trials,
+        paths=paths,
+        width=width,
+        metric=["valid_loss", "train_loss"],
+        final="test_loss",
+        title="line: no difference claimed (2 seeds)",
+        note="interrupted: what was measured until then",
+    )
     assert fig.get_figwidth() == width
     assert_rows_readable(fig)
     bare = comparison_figure(records, trials, width=width, xs=["samples"], caption=False)
@@ -558,7 +601,9 @@ def test_markers_tell_arms_apart_on_every_line_and_in_the_key(line):
             assert {arm: each.get_marker() for arm, each in medians(ax).items()} == {
                 arm: style.marker(look) for arm, look in looks.items()
             }
-        samples = [artist for artist in fig.artists if isinstance(artist, Line2D) and artist.get_markevery() == [1]]
+        samples = [
+            artist for artist in fig.artists if isinstance(artist, Line2D) and artist.get_markevery() == [1]
+        ]
         assert [each.get_marker() for each in samples] == [style.marker(look) for look in looks.values()]
 
 

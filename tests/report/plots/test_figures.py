@@ -44,13 +44,19 @@ def pairs(arms: list[str], **changes: object) -> pd.DataFrame:
         d, half = (math.nan,) * 2 if i == 3 else (0.09, 0.02) if i == 4 else (0.004 * (i % 4 - 1), 0.003)
         row = {"arm": arm, "baseline": arms[0], "n": 8 if i == 3 else 10, "difference": d, "low": d - half}
         row |= {"high": d + half, "wins": 7, "losses": 2, "ties": 1, "p": 0.01, "enough_seeds": True}
-        row |= {"p_holm": math.nan if i == 3 else 0.02, "claimed": i % 3 == 0 and i != 3, "control_spread": 0.0015}
+        row |= {
+            "p_holm": math.nan if i == 3 else 0.02,
+            "claimed": i % 3 == 0 and i != 3,
+            "control_spread": 0.0015,
+        }
         table.append(row | {"margin": math.nan, "equal_claimed": False} | changes)
     return pd.DataFrame(table)
 
 
 def grid(arms: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Seven rates an arm; the best of the second at the right edge, of the third at the left; most diverge at last."""
+    """Seven rates an arm; the best of the second at the right edge, of the third at the left; most diverge at
+    last.
+    """
     scores, best = [], []
     for i, arm in enumerate(arms):
         rates = np.geomspace(1e-4, 0.1, 7) * (1 if i % 2 else 3)
@@ -60,7 +66,9 @@ def grid(arms: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
         k = int(score.argmin())
         best.append((arm, rates[k], score[k], k in (0, 6)))
     columns = ["arm", "lr", "score", "low", "high"]
-    return pd.DataFrame(scores, columns=columns), pd.DataFrame(best, columns=["arm", "lr", "score", "at_edge"])
+    return pd.DataFrame(scores, columns=columns), pd.DataFrame(
+        best, columns=["arm", "lr", "score", "at_edge"]
+    )
 
 
 def times(arms: list[str]) -> pd.DataFrame:
@@ -75,13 +83,19 @@ def times(arms: list[str]) -> pd.DataFrame:
 
 def profile(arms: list[str]) -> pd.DataFrame:
     rng = np.random.default_rng(3)
-    ratios = [np.sort(1 + rng.exponential(0.4 + 0.1 * i, 5) * (i > 0 or np.arange(5))) for i in range(len(arms))]
-    points = [(arm, r, (k + 1) / 5) for arm, each in zip(arms, ratios, strict=True) for k, r in enumerate(each)]
+    ratios = [
+        np.sort(1 + rng.exponential(0.4 + 0.1 * i, 5) * (i > 0 or np.arange(5))) for i in range(len(arms))
+    ]
+    points = [
+        (arm, r, (k + 1) / 5) for arm, each in zip(arms, ratios, strict=True) for k, r in enumerate(each)
+    ]
     return pd.DataFrame(points, columns=["arm", "ratio", "share"])
 
 
 def ranks(arms: list[str]) -> pd.Series:
-    return pd.Series(np.linspace(1.2, len(arms) - 0.2, len(arms)) + 0.3 * np.sin(np.arange(len(arms))), index=arms)
+    return pd.Series(
+        np.linspace(1.2, len(arms) - 0.2, len(arms)) + 0.3 * np.sin(np.arange(len(arms))), index=arms
+    )
 
 
 def figure_of(kind: str, arms: list[str], width: float = 7.0, **more: object) -> Figure:
@@ -106,11 +120,14 @@ def bare(width: float = 7.0) -> Axes:
 
 @pytest.mark.parametrize("width", [3.4, 10])
 @pytest.mark.parametrize(
-    ("count", "label"), [*itertools.product([2, 5, 12], ["", LONG]), (2, "x" * 150 + "{}"), (5, "x" * 150 + "{}")]
+    ("count", "label"),
+    [*itertools.product([2, 5, 12], ["", LONG]), (2, "x" * 150 + "{}"), (5, "x" * 150 + "{}")],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_text_touches_another(kind, label, count, width):
-    fig = figure_of(kind, names(count, label), width, title="Which way of feeding data trains best?", note="Cut short.")
+    fig = figure_of(
+        kind, names(count, label), width, title="Which way of feeding data trains best?", note="Cut short."
+    )
     assert fig.get_figwidth() == width
     assert_rows_readable(fig)
 
@@ -172,7 +189,13 @@ def test_diverged_seeds_are_marked_and_counted_and_leave_no_mean():
 
 @pytest.mark.parametrize(
     ("values", "scale"),
-    [([1, 2, 3], "linear"), ([1, 20], "log"), ([0, 1, 50], "symlog"), ([-1, 900], "linear"), ([5, 5], "linear")],
+    [
+        ([1, 2, 3], "linear"),
+        ([1, 20], "log"),
+        ([0, 1, 50], "symlog"),
+        ([-1, 900], "linear"),
+        ([5, 5], "linear"),
+    ],
 )
 def test_scale_of_final_values(values, scale):
     limits = scales.limits_of(values)
@@ -221,8 +244,12 @@ def test_the_zero_line_the_differences_and_the_band_of_the_control():
     assert ends == shown[["low", "high"]].to_numpy().tolist()
     assert {(band.get_x(), band.get_width()) for band in ax.patches} == {(-0.0015, 0.003)}
     assert len(ax.patches) == 5
-    assert not forest.draw_pairs(bare(), pairs(arms, control_spread=math.nan), style.arm_colours(arms)).patches
-    assert not forest.draw_pairs(bare(), pairs(arms, control_spread=math.inf), style.arm_colours(arms)).patches
+    assert not forest.draw_pairs(
+        bare(), pairs(arms, control_spread=math.nan), style.arm_colours(arms)
+    ).patches
+    assert not forest.draw_pairs(
+        bare(), pairs(arms, control_spread=math.inf), style.arm_colours(arms)
+    ).patches
 
 
 def test_what_is_claimed_is_filled_and_bold():
@@ -231,7 +258,11 @@ def test_what_is_claimed_is_filled_and_bold():
     claimed, *others = labelled(ax, "_mean")
     assert to_hex(claimed.get_markerfacecolor()).upper() == style.PALETTE[1]
     assert {line.get_markerfacecolor() for line in others} == {"white"}
-    assert [text.get_weight() for text in ax.texts if text.get_text() == "0.02"] == ["bold", "normal", "normal"]
+    assert [text.get_weight() for text in ax.texts if text.get_text() == "0.02"] == [
+        "bold",
+        "normal",
+        "normal",
+    ]
     assert [text.get_text() for text in ax.texts].count("7/2/1") == 3
 
 
@@ -295,7 +326,11 @@ def test_an_optimum_at_the_edge_and_arms_without_one_are_said_in_words():
     scores, best = grid(arms)
     best.loc[3:, "score"] = [math.inf, math.nan]
     text = said(tuning.tuning_figure(scores, best, style.arm_colours(arms), width=10))
-    for words in ("full: best at 0.00949", "mini:2: best at 0.1, at the edge of its grid", "lr=0.1: all lost"):
+    for words in (
+        "full: best at 0.00949",
+        "mini:2: best at 0.1, at the edge of its grid",
+        "lr=0.1: all lost",
+    ):
         assert words in text
     assert "Triangle: the best is at the edge of the grid" in text
     assert "not tuned" in text
@@ -354,7 +389,9 @@ def test_bars_end_at_the_median_and_misses_are_counted():
     (ax,) = fig.axes
     assert ax.get_xlim()[0] == 0
     assert ax.get_xlabel() == "samples to valid_loss=0.2"
-    bars = [bar for bar in ax.patches if not bar.get_hatch() and to_hex(bar.get_facecolor(), True)[-2:] == "ff"]
+    bars = [
+        bar for bar in ax.patches if not bar.get_hatch() and to_hex(bar.get_facecolor(), True)[-2:] == "ff"
+    ]
     medians = table.groupby("arm", sort=False)["value"].median()
     assert [bar.get_width() for bar in bars] == medians[np.isfinite(medians)].tolist()
     assert [bar.get_width() for bar in ax.patches if bar.get_hatch()] == [ax.get_xlim()[1]] * 2
@@ -384,7 +421,8 @@ def test_nobody_reached_the_goal_or_it_is_not_known():
 
 def test_profiles_are_steps_from_one_to_the_last_of_all_with_their_score():
     table = pd.DataFrame(
-        [("a", 1.0, 0.5), ("a", 2.5, 1.0), ("b", 2.0, 0.5), ("b", 9.0, 1.0)], columns=["arm", "ratio", "share"]
+        [("a", 1.0, 0.5), ("a", 2.5, 1.0), ("b", 2.0, 0.5), ("b", 9.0, 1.0)],
+        columns=["arm", "ratio", "share"],
     )
     assert across.steps(table, "a").tolist() == [[1, 0.5], [2.5, 1], [4, 1]]
     assert across.steps(table, "b").tolist() == [[1, 0], [2, 0.5], [4, 0.5]]
@@ -468,7 +506,10 @@ def test_names_are_broken_where_they_may_be_and_stand_above_where_they_must():
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_callers_settings_change_nothing_and_are_kept(kind):
     pixels = []
-    for settings in ({}, {"axes.facecolor": "black", "font.size": 20, "text.color": "red", "lines.linewidth": 9}):
+    for settings in (
+        {},
+        {"axes.facecolor": "black", "font.size": 20, "text.color": "red", "lines.linewidth": 9},
+    ):
         with matplotlib.rc_context(settings):
             before = dict(matplotlib.rcParams)
             canvas = FigureCanvasAgg(figure_of(kind, names(5), 3.4))

@@ -1,4 +1,6 @@
-"""Names in scripts that DejaVu Sans lacks are drawn with a font that has them, the user's own before any other."""
+"""Names in scripts that DejaVu Sans lacks are drawn with a font that has them, the user's own before any
+other.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_a_font_for_a_script_is_found_by_what_it_has_and_the_users_by_its_settin
 
 
 def test_widths_of_latin_text_are_those_of_dejavu_sans_and_of_the_rest_those_of_its_own_font(fonts):
-    assert style.text_width("mini:64", 10.0) == pytest.approx(style._width("mini:64", 10.0, "normal", (FIRST,)))
+    assert style.text_width("mini:64", 10.0) == pytest.approx(
+        style._width("mini:64", 10.0, "normal", (FIRST,))
+    )
     assert style.text_width(KOREAN, 10.0) == pytest.approx(1.08 * 20, rel=0.06)
 
 
@@ -85,16 +89,30 @@ def _named(comparison, text):
     return dataclasses.replace(comparison, workload=dataclasses.replace(comparison.workload, label=text))
 
 
-@pytest.mark.parametrize(("name", "said"), [("半分", "no installed font has 半分: pictures show boxes"), ("한글", "")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("半分", "no installed font has 半分: pictures show boxes"), ("한글", "")]
+)
 def test_the_command_says_once_which_characters_no_font_has(fonts, tmp_path, monkeypatch, capsys, name, said):
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(
-        "from dataclasses import dataclass\nfrom optcompare import Strategy, hookimpl\n@dataclass\nclass Mine(Strategy):\n"
+        "from dataclasses import dataclass\nfrom optcompare import Strategy, hookimpl\n@dataclass\nclass "
+        "Mine(Strategy):\n"
         "    def batches(self, epoch):\n        yield epoch.order\n"
         f"@hookimpl\ndef optcompare_strategies():\n    return {{'{name}': Mine}}\n",
         encoding="utf-8",
     )
-    line = ("--plugin", "mine.py", "--strategies", f"full,{name}", "--seeds", 1, "--epochs", 1, "--device", "cpu")
+    line = (
+        "--plugin",
+        "mine.py",
+        "--strategies",
+        f"full,{name}",
+        "--seeds",
+        1,
+        "--epochs",
+        1,
+        "--device",
+        "cpu",
+    )
     assert run("run", *line, "--out", "here") == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if "font" in line]
     assert len(warned) == bool(said)

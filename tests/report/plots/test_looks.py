@@ -1,4 +1,6 @@
-"""Colours, markers and dashes of arms: they belong to names, and are told apart without full sight of colour."""
+"""Colours, markers and dashes of arms: they belong to names, and are told apart without full sight of
+colour.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from optcompare.report.plots.looks import (
 
 SEVEN = ["full", "mini:32", "single", "replacement:16", "once", "growth", "sequential:8"]
 APART, GREY_APART = 17.0, 8.0
-"""The least distances: ΔE*ab (CIE 1976) with and without full sight of colour; ΔL* in grey, where markers do not differ."""
+"""The least distances: ΔE*ab (CIE 1976) with and without full sight of colour; ΔL* in grey, where markers do
+not differ.
+"""
 # Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB.
 SIGHT = {
     "full sight": np.eye(3),
@@ -41,7 +45,11 @@ def lab(colour: str, sight: np.ndarray) -> np.ndarray:
     rgb = np.array(to_rgb(colour))
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     to_xyz = np.array(
-        [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
     )
     xyz = to_xyz @ np.clip(sight @ linear, 0, 1) / [0.95047, 1, 1.08883]
     x, y, z = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
@@ -54,7 +62,9 @@ def test_seven_arms_have_colours_apart_as_colour_blind_readers_see_them(sight):
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) >= APART
 
 
-@pytest.mark.parametrize("arms", [SEVEN, [f"mini:{2**i}" for i in range(7)], [f"full:lr={x}" for x in range(7)]])
+@pytest.mark.parametrize(
+    "arms", [SEVEN, [f"mini:{2**i}" for i in range(7)], [f"full:lr={x}" for x in range(7)]]
+)
 def test_in_grey_seven_arms_differ_in_lightness_or_in_their_markers(arms):
     looks = list(arm_colours(arms).values())
     for a, b in itertools.combinations(looks, 2):
@@ -82,7 +92,8 @@ def test_a_longer_name_takes_no_colour_from_a_shorter_one():
     alone = arm_colours(SEVEN)
     more = arm_colours([*(f"full@optimizer_{letter}" for letter in "abcdefgh"), *SEVEN])
     assert all(
-        more[arm] == alone[arm] and marker(more[arm]) == marker(alone[arm]) for arm in ("full", "single", "once")
+        more[arm] == alone[arm] and marker(more[arm]) == marker(alone[arm])
+        for arm in ("full", "single", "once")
     )
 
 

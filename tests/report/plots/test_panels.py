@@ -83,7 +83,9 @@ class TestWhatIsDrawn:
     def test_the_edge_is_two_over_the_rate_and_higher_with_momentum(self, diagnosed):
         fig = figure("sharpness", diagnosed)
         colours = style.arm_colours([arm.label for arm in diagnosed.comparison.arms])
-        edges = {to_hex(line.get_color()).upper(): line.get_ydata() for line in labelled(fig.axes[0], "_edge")}
+        edges = {
+            to_hex(line.get_color()).upper(): line.get_ydata() for line in labelled(fig.axes[0], "_edge")
+        }
         assert len(edges) == 4
         for arm in diagnosed.comparison.arms:
             beta = 0.5 if "momentum" in arm.optimizer.label else 0.0
@@ -92,8 +94,10 @@ class TestWhatIsDrawn:
         assert all(low < edge < high for values in edges.values() for edge in values)
 
     def test_edges_that_lie_on_each_other_take_turns(self, diagnosed):
-        patterns = {line.get_linestyle() + str(line._dash_pattern) for line in
-                    labelled(figure("sharpness", diagnosed).axes[0], "_edge")}  # fmt: skip
+        patterns = {
+            line.get_linestyle() + str(line._dash_pattern)
+            for line in labelled(figure("sharpness", diagnosed).axes[0], "_edge")
+        }
         assert len(patterns) == 2, "two arms of either edge, one dashed where the other is not"
 
     def test_samples_an_update_do_not_show_the_shorter_last_batch(self):
@@ -136,15 +140,21 @@ class TestEdges:
         ("optimizer", "factor"), [("sgd:momentum=0.6", 3.2), ("sgd:momentum=0.6:nesterov=true", 3.2 / 2.2)]
     )
     def test_it_is_where_a_parabola_begins_to_diverge(self, optimizer, factor):
-        """f(w) = λw²/2 = mean of (√λ·w)²/2 over one sample: just below the edge it converges, just above it diverges."""
+        """f(w) = λw²/2 = mean of (√λ·w)²/2 over one sample: just below the edge it converges, just above it
+        diverges.
+        """
         finals = []
         for share in (0.98, 1.02):
             curvature = share * factor / 0.1
             workload = small_workload(
-                1, train=(torch.full((1, 1), curvature**0.5), torch.zeros(1, 1)),
-                model=lambda: nn.Linear(1, 1, bias=False), loss=lambda out, y: 0.5 * ((out - y) ** 2).mean(),
-            )  # fmt: skip
-            result = compare(workload, "full", optimizer, lr=0.1, seeds=1, epochs=400, dtype="float64", measure=0)
+                1,
+                train=(torch.full((1, 1), curvature**0.5), torch.zeros(1, 1)),
+                model=lambda: nn.Linear(1, 1, bias=False),
+                loss=lambda out, y: 0.5 * ((out - y) ** 2).mean(),
+            )
+            result = compare(
+                workload, "full", optimizer, lr=0.1, seeds=1, epochs=400, dtype="float64", measure=0
+            )
             finals.append(result.records["train_loss"].iloc[-1] / result.records["train_loss"].iloc[0])
         assert finals[0] < 1 < finals[1]
 
@@ -161,7 +171,11 @@ class TestWhereTheyStand:
         assert len(plain.plot().axes) == 3 + len(plain.comparison.arms)
 
     def test_at_most_three_beside_the_loss_and_the_others_are_named(self, diagnosed, planar):
-        assert [name for name, _, _ in diagnosed.wanted_panels()] == ["sharpness", "noise_scale", "grad_cosine"]
+        assert [name for name, _, _ in diagnosed.wanted_panels()] == [
+            "sharpness",
+            "noise_scale",
+            "grad_cosine",
+        ]
         assert len(diagnosed.plot().axes) == 3 + 3 + 4
         both = with_diagnostics(planar)
         fig = both.plot()
@@ -174,7 +188,9 @@ class TestWhereTheyStand:
         assert_readable(planar.plot())
         assert_readable(replace(planar, plane=None).plot())
 
-    @pytest.mark.parametrize("strategies", ["mini:4", "mini:3,full", "single", "replacement:4", "sequential:4"])
+    @pytest.mark.parametrize(
+        "strategies", ["mini:4", "mini:3,full", "single", "replacement:4", "sequential:4"]
+    )
     def test_batches_of_one_size_show_nothing(self, strategies):
         assert compare(small_workload(10), strategies, seeds=2, epochs=3).wanted_panels() == []
 
@@ -190,11 +206,18 @@ class TestWhereTheyStand:
 
     @pytest.mark.parametrize("kind", PANELS)
     @pytest.mark.parametrize("width", [3.4, 7])
-    @pytest.mark.parametrize(("count", "label"), [(2, ""), (5, ""), (5, LONG), (12, ""), (2, "x" * 150 + "{}")])
+    @pytest.mark.parametrize(
+        ("count", "label"), [(2, ""), (5, ""), (5, LONG), (12, ""), (2, "x" * 150 + "{}")]
+    )
     def test_text_neither_overlaps_nor_leaves_the_page(self, kind, width, count, label):
         rng, arms = np.random.default_rng(0), names(count, label)
         epochs, seeds = np.arange(6.0), range(3)
-        rows = [(arm, s, e, 10 ** rng.normal(i / 3, 0.2)) for i, arm in enumerate(arms) for s in seeds for e in epochs]
+        rows = [
+            (arm, s, e, 10 ** rng.normal(i / 3, 0.2))
+            for i, arm in enumerate(arms)
+            for s in seeds
+            for e in epochs
+        ]
         table = pd.DataFrame(rows, columns=["arm", "seed", "epoch", "value"])
         table = table.assign(mark=table["epoch"], status="finished", samples=100 * table["epoch"], edge=20.0)
         table["update"] = (table["samples"] / 10).astype(int)
@@ -256,7 +279,9 @@ class TestStrangers:
         capsys.readouterr()
         formats = ("--format", "png,svg,pdf", "--width", "3.4", "--out", tmp_path)
         assert run("report", out, "--plugin", plugin, "--figure", "gap", *formats) == 0
-        assert capsys.readouterr().out.splitlines() == [f"plot: {out}-gap.{suffix}" for suffix in ("png", "svg", "pdf")]
+        assert capsys.readouterr().out.splitlines() == [
+            f"plot: {out}-gap.{suffix}" for suffix in ("png", "svg", "pdf")
+        ]
         assert run("report", out, "--plugin", plugin, "--figure", "grad_norm") == 2
         assert capsys.readouterr().err == (
             "error: the panel grad_norm needs the column grad_norm, which this run has not recorded\n"
@@ -283,7 +308,10 @@ class TestStrangers:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("batch_size", "the panel batch_size shows batch sizes that change, and no arm of this run changes its own"),
+        (
+            "batch_size",
+            "the panel batch_size shows batch sizes that change, and no arm of this run changes its own",
+        ),
         ("sharpness", "the panel sharpness needs the column sharpness, which this run has not recorded"),
         ("plane", "the panel plane needs the weights along the way; run with --plane"),
     ],
@@ -296,7 +324,9 @@ def test_nothing_to_draw_is_one_line(plain, tmp_path, capsys, kind, message):
 
 class TestPlane:
     def test_a_way_that_lies_in_a_plane_is_explained_in_full(self):
-        """Points of an ellipse with half axes 3 and 1, turned into ten dimensions: variances are 9/10 and 1/10."""
+        """Points of an ellipse with half axes 3 and 1, turned into ten dimensions: variances are 9/10 and
+        1/10.
+        """
         angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         turned = np.linalg.qr(np.random.default_rng(0).normal(size=(10, 10)))[0][:2]
         points = np.column_stack([3 * np.cos(angle), np.sin(angle)]) @ turned + 7
@@ -333,7 +363,9 @@ class TestPlane:
         pca = PCA(2).fit(stack)
         near = stack[found["fitted"]]
         assert len(near) == 30
-        np.testing.assert_allclose(found[["explained_x", "explained_y"]].iloc[0], pca.explained_variance_ratio_)
+        np.testing.assert_allclose(
+            found[["explained_x", "explained_y"]].iloc[0], pca.explained_variance_ratio_
+        )
         np.testing.assert_allclose(np.abs(found[["x", "y"]]), np.abs(pca.transform(stack)))
 
     def test_an_arm_that_ran_away_is_not_what_the_plane_is_fitted_to(self):
@@ -358,7 +390,10 @@ class TestPlane:
             marks = planar.records[(planar.records["arm"] == arm) & (planar.records["seed"] == 0)]["update"]
             assert rows["update"].tolist() == marks.tolist()
         ends = planar.plane.groupby("arm", sort=False)[["x", "y"]].last()
-        models = [torch.cat([w.detach().reshape(-1) for w in planar.model(arm, 0).parameters()]) for arm in ends.index]
+        models = [
+            torch.cat([w.detach().reshape(-1) for w in planar.model(arm, 0).parameters()])
+            for arm in ends.index
+        ]
         apart, drawn = (models[0] - models[1]).norm(), np.linalg.norm(ends.iloc[0] - ends.iloc[1])
         assert drawn <= float(apart) * (1 + 1e-5)
         assert drawn > 0.5 * float(apart)
@@ -374,7 +409,9 @@ class TestPlane:
     def test_nothing_is_kept_unless_it_is_asked_for(self, plain, planar):
         assert plain.plane is None
         with_it = planar.records.drop(columns="seconds")
-        without = compare(small_workload(64), ["full", "mini:8", "growth:4:factor=2.0:at=(2,4)"], seeds=2, epochs=6)
+        without = compare(
+            small_workload(64), ["full", "mini:8", "growth:4:factor=2.0:at=(2,4)"], seeds=2, epochs=6
+        )
         pd.testing.assert_frame_equal(without.records.drop(columns="seconds"), with_it)
 
     def test_jobs_and_lanes_give_the_same(self, planar):
@@ -392,7 +429,13 @@ class TestPlane:
 
     def test_a_run_that_was_stopped_and_goes_on_has_the_same(self, tmp_path, monkeypatch):
         monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
-        question = {"strategies": ["full", "mini:2"], "seeds": 2, "epochs": 6, "plane": True, "trainer": "loop"}
+        question = {
+            "strategies": ["full", "mini:2"],
+            "seeds": 2,
+            "epochs": 6,
+            "plane": True,
+            "trainer": "loop",
+        }
         whole = compare("line", **question)
         cut = compare("line", **question, out=tmp_path / "run", observer=Press(12))
         assert cut.status == "interrupted"

@@ -65,7 +65,9 @@ def test_the_star_stands_within_a_pixel_of_the_minimum(workload, strategies, epo
 
 
 def test_no_star_stands_where_the_minimum_is_too_far_away():
-    result = optcompare.compare("quadratic", strategies=["full@sgd:lr=0.01"], seeds=1, epochs=3, progress=False)
+    result = optcompare.compare(
+        "quadratic", strategies=["full@sgd:lr=0.01"], seeds=1, epochs=3, progress=False
+    )
     fig = optcompare.figure("paths", result)
     assert not labelled(fig.axes[0], "_minimum")
     assert "minimum" not in said(fig)
@@ -73,7 +75,9 @@ def test_no_star_stands_where_the_minimum_is_too_far_away():
 
 
 def surface(points: list[tuple[float, float]], low: float = -2, high: float = 2) -> pd.DataFrame:
-    """A run of an earlier version: the path of one arm, and the grid of (x - 0.3)² + (y + 0.4)², without a minimum."""
+    """A run of an earlier version: the path of one arm, and the grid of (x - 0.3)² + (y + 0.4)², without a
+    minimum.
+    """
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(low, high, 41), np.linspace(low, high, 41)))
     grid = pd.DataFrame(
         {"kind": "grid", "arm": "", "update": -1, "x": x, "y": y, "loss": (x - 0.3) ** 2 + (y + 0.4) ** 2}
@@ -85,7 +89,9 @@ def surface(points: list[tuple[float, float]], low: float = -2, high: float = 2)
 def test_a_saved_surface_without_its_minimum_shows_it_only_inside():
     np.testing.assert_allclose(minimum(surface([(1, 1), (0, 0)])), (0.3, -0.4), atol=1e-9)
     assert minimum(surface([(1, 1), (0, 0)], low=-0.4, high=1.2)) is None
-    ax = draw_paths(Figure().add_subplot(), surface([(1, 1), (0, 0)], low=-0.4, high=1.2), {"a": style.PALETTE[0]})
+    ax = draw_paths(
+        Figure().add_subplot(), surface([(1, 1), (0, 0)], low=-0.4, high=1.2), {"a": style.PALETTE[0]}
+    )
     assert not labelled(ax, "_minimum")
 
 
@@ -115,7 +121,9 @@ def test_maps_fill_their_rows(count):
 
 
 def test_the_caption_of_paths_says_which_seed_and_how_far_each_went():
-    result = optcompare.compare("line", ["full", "full@sgd:lr=5"], seeds=1, epochs=9, trainer="loop", progress=False)
+    result = optcompare.compare(
+        "line", ["full", "full@sgd:lr=5"], seeds=1, epochs=9, trainer="loop", progress=False
+    )
     said_of = optcompare.figure("paths", result).caption
     assert said_of.startswith("Path of the weights, seed 0. full@sgd, 9 updates; ")
     assert said_of.endswith("updates, ends outside.")

@@ -65,7 +65,12 @@ class TestWorth:
 
 
 def asked(registry, **question):
-    settings = {"workload": "line", "strategies": ["full", "mini", "single"], "optimizers": ["sgd"], "budget": None}
+    settings = {
+        "workload": "line",
+        "strategies": ["full", "mini", "single"],
+        "optimizers": ["sgd"],
+        "budget": None,
+    }
     settings |= {"lr": None, "chunk": None, "eval_chunk": None, "order": None, "seeds": tuple(range(10))}
     return prepare(registry, device="cpu", **{"trainer": "auto", **settings, **question})
 
@@ -76,7 +81,8 @@ class TestAuto:
         result = execute(asked(registry, budget=Budget("epochs", 10)), how=How(say=said.append))
         assert trainers(result) == {"loop"}
         assert said == [
-            f"{arm}: in the loop, 10 trials of few updates do not repay lanes" for arm in ("full", "mini:2", "single")
+            f"{arm}: in the loop, 10 trials of few updates do not repay lanes"
+            for arm in ("full", "mini:2", "single")
         ]
         assert result.environment["trainers"] == said
 
@@ -95,7 +101,9 @@ class TestAuto:
     def test_a_long_run_takes_lanes(self, registry, monkeypatch):
         dealt, said, notes = self.dealt(registry, monkeypatch, lane_seconds=0.0)
         assert dealt == [("lanes", 10)] * 3
-        assert said == [f"{arm}: 10 trials in lanes" for arm in ("full", "mini:2", "single")], "the shorter ones first"
+        assert said == [f"{arm}: 10 trials in lanes" for arm in ("full", "mini:2", "single")], (
+            "the shorter ones first"
+        )
         assert notes == []
 
     def test_lanes_that_are_slower_than_the_loop_are_refused(self, registry, monkeypatch):
@@ -111,7 +119,9 @@ def eager(monkeypatch, tmp_path):
     """Everything is traced and compiled, into a cache of this test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
-    monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: True)
+    monkeypatch.setattr(
+        "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: True
+    )
 
 
 def told(result, part):
@@ -189,7 +199,8 @@ class TestCompiled:
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
         assert lanes.environment["trainers"] == [
-            "batch size 10, 3 lanes, about 20 updates: traced, not compiled: there is no C++ compiler (g++ or clang++)",
+            "batch size 10, 3 lanes, about 20 updates: traced, not compiled: there is no C++ compiler (g++ "
+            "or clang++)",
             "full: 3 trials in lanes",
         ]
 
@@ -206,7 +217,10 @@ class TestCompiled:
             (COMPILER_FAILS, "torch's compiler failed: out of luck"),
             (COMPILER_LEAVES_NOTHING, "torch's compiler failed: it left no library"),
             (COMPILER_DIES, "torch's compiler failed: its process ended with exit code -9"),
-            (COMPILER_WRITES_GARBAGE, "the compiled program cannot be loaded: Failed to initialize zip archive"),
+            (
+                COMPILER_WRITES_GARBAGE,
+                "the compiled program cannot be loaded: Failed to initialize zip archive",
+            ),
         ],
     )
     def test_a_compiler_that_fails_leaves_programs_traced(self, eager, monkeypatch, compiler, why):
@@ -236,10 +250,14 @@ class TestCompiled:
         monkeypatch.setattr(Fake, "factor", 1.01)
         lanes, loop = both(small_workload(), "single")
         agree(lanes, loop)
-        assert told(lanes, "batch size 1, 3 lanes: traced, since the compiled program computes something else")
+        assert told(
+            lanes, "batch size 1, 3 lanes: traced, since the compiled program computes something else"
+        )
 
     @pytest.mark.parametrize(
-        "wrong", [{"factor": 1 + 1e-6}, {"change": staticmethod(torch.zeros_like)}], ids=["a little", "in its samples"]
+        "wrong",
+        [{"factor": 1 + 1e-6}, {"change": staticmethod(torch.zeros_like)}],
+        ids=["a little", "in its samples"],
     )
     def test_a_compiled_program_is_held_to_what_the_check_allows(self, fake, monkeypatch, wrong):
         for name, value in wrong.items():
@@ -259,7 +277,13 @@ class TestCompiled:
         if inductor.obstacle() is not None:
             pytest.skip(f"nothing can be compiled here: {inductor.obstacle()}")
         loop = make_trainer(
-            registry, "line", ["mini:2"], seeds=(0, 1), budget=Budget("epochs", 30), dtype="float64", trainer="lanes"
+            registry,
+            "line",
+            ["mini:2"],
+            seeds=(0, 1),
+            budget=Budget("epochs", 30),
+            dtype="float64",
+            trainer="lanes",
         )
 
         def trained():
@@ -269,7 +293,11 @@ class TestCompiled:
                 (group,) = trainer.admit(loop.setup.comparison.trials()).groups
                 trainer.wait()
                 records, state = trainer.advance(group, None, lambda: False)
-            return said[-1], [record["train_loss"] for record in records], state["lanes"][0]["progress"]["path"]
+            return (
+                said[-1],
+                [record["train_loss"] for record in records],
+                state["lanes"][0]["progress"]["path"],
+            )
 
         with monkeypatch.context() as patch:
             patch.setattr(inductor, "obstacle", lambda: "not now")
@@ -286,26 +314,41 @@ class TestCompiled:
 class TestMemory:
     @pytest.mark.parametrize(
         ("text", "limit"),
-        [("4GB", 4 * 2**30), ("500MB", 500 * 2**20), ("1.5 KiB", 1536), ("2t", 2 * 2**40), ("12", 12), ("25%", 250),
-         ("100 %", 1000), (None, 500)],
-    )  # fmt: skip
+        [
+            ("4GB", 4 * 2**30),
+            ("500MB", 500 * 2**20),
+            ("1.5 KiB", 1536),
+            ("2t", 2 * 2**40),
+            ("12", 12),
+            ("25%", 250),
+            ("100 %", 1000),
+            (None, 500),
+        ],
+    )
     def test_a_limit_is_a_size_or_a_share_of_what_is_free(self, monkeypatch, text, limit):
         monkeypatch.setattr("optcompare.training.lanes.memory.free_memory", lambda device: 1000)
         assert memory_limit(text, torch.device("cpu")) == limit
 
     @pytest.mark.parametrize("text", ["lots", "-1GB", "0GB", "0%", "101%", "4 G B", "GB", "1e9"])
     def test_anything_else_is_refused(self, text):
-        with pytest.raises(ComparisonError, match=f"a share of what is free, such as 4GB or 25%, got '{text}'"):
+        with pytest.raises(
+            ComparisonError, match=f"a share of what is free, such as 4GB or 25%, got '{text}'"
+        ):
             compare(small_workload(), "full", seeds=1, epochs=1, memory=text)
 
     def test_lanes_fit_by_their_weights_and_by_what_autograd_keeps(self, registry):
-        """Linear(3, 1) in float64 has 32 bytes of weights and as many of gradients, held twice: 128. A row keeps x,
-        output and y, 40 bytes, three times: 480 for batches of 4, and 1200 for all 10 rows."""
+        """Linear(3, 1) in float64 has 32 bytes of weights and as many of gradients, held twice: 128.
+
+        A row keeps x, output and y, 40 bytes, three times: 480 for batches of 4, and 1200 for all 10 rows.
+        """
         loop = make_trainer(registry, small_workload(), ["mini:4"], dtype="float64", trainer="lanes")
         (trial,) = loop.setup.comparison.trials()
         run = loop.run(trial, None)
         blueprint = Blueprint(
-            run.workload, run.another_model, LanesTrainer(loop, 2**30).families.settings_of(trial), trial.arm.chunk
+            run.workload,
+            run.another_model,
+            LanesTrainer(loop, 2**30).families.settings_of(trial),
+            trial.arm.chunk,
         )
         assert lanes_that_fit(blueprint, run, 4, 10, 10 * 608) == (10, 5)
         assert lanes_that_fit(blueprint, run, 4, 10, 1) == (1, 1)
@@ -325,7 +368,9 @@ class TestPositional:
     def test_the_promise_changes_nothing_but_the_time_that_planning_takes(self, trainer):
         unpromised = type("Backwards", (Backwards,), {"positional": False})
         question = {"seeds": 2, "epochs": 3, "trainer": trainer}
-        one, other = (compare(small_workload(), kind(), **question).trials for kind in (Backwards, unpromised))
+        one, other = (
+            compare(small_workload(), kind(), **question).trials for kind in (Backwards, unpromised)
+        )
         for name in ("batches_sha256", "final_sha256", "order_sha256"):
             assert one[name].tolist() == other[name].tolist()
         assert one["batches_sha256"].nunique() == 2
@@ -341,7 +386,8 @@ class TestPositional:
 
         with pytest.raises(
             StrategyError,
-            match="strategy lies promises positional batches, but took other positions of the order in another epoch; "
+            match="strategy lies promises positional batches, but took other positions of the order in "
+            "another epoch; "
             "leave out positional = True",
         ):
             compare(small_workload(), [Lies()], seeds=1, epochs=1)

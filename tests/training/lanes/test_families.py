@@ -1,4 +1,6 @@
-"""Which models lanes take, with the loop's results; and that whatever else there is goes to the loop, with a note."""
+"""Which models lanes take, with the loop's results; and that whatever else there is goes to the loop, with a
+note.
+"""
 
 from __future__ import annotations
 
@@ -103,12 +105,15 @@ class TestModels:
             pytest.param({"model": Tied}, id="tied weights"),
             pytest.param({"model": Unused}, id="unused weights"),
             pytest.param({"model": lambda: nn.LazyLinear(1)}, id="lazy module"),
-            pytest.param({"loss": None, "objective": squared, "weight": lambda batch: 1.0 * len(batch[0])}, id="objective"),
+            pytest.param(
+                {"loss": None, "objective": squared, "weight": lambda batch: 1.0 * len(batch[0])},
+                id="objective",
+            ),
             pytest.param({"metrics": {"error": absolute}}, id="metric by item()"),
             pytest.param({"model": Recurrent}, id="recurrent"),
             pytest.param({"model": InPlace}, id="in place"),
         ],
-    )  # fmt: skip
+    )
     def test_a_model_trains_as_in_the_loop(self, changes):
         agree(*both(small_workload(**changes), "mini:4:tail=merge", "sgd:momentum=0.9"))
 
@@ -123,9 +128,11 @@ class TestModels:
         shares = torch.tensor([1.0, 3.0])
         y = torch.tensor([0, 0, 1, 0, 1, 0, 0, 1, 1, 0])
         workload = small_workload(
-            model=lambda: nn.Linear(3, 2), train=(small_workload().train[0], y), loss=nn.CrossEntropyLoss(shares),
+            model=lambda: nn.Linear(3, 2),
+            train=(small_workload().train[0], y),
+            loss=nn.CrossEntropyLoss(shares),
             weight=lambda batch: float(shares[batch[-1]].sum()),
-        )  # fmt: skip
+        )
         lanes, loop = both(workload, "mini:4", dtype="float32")
         agree(lanes, loop, rtol=1e-5)
         assert trainers(lanes) == {"lanes"}
@@ -201,7 +208,10 @@ FALLBACKS = {
         {"train": torch.utils.data.TensorDataset(*small_workload().train)},
         "the samples of a Dataset are loaded one by one",
     ),
-    "data-dependent control flow": ({"model": lambda: Decides(3, 1)}, "lanes failed: .*data-dependent control flow"),
+    "data-dependent control flow": (
+        {"model": lambda: Decides(3, 1)},
+        "lanes failed: .*data-dependent control flow",
+    ),
     "random numbers": ({"model": lambda: Draws(3, 1)}, "lanes failed: .*called random operation"),
     "decay of unused weights": (
         {"model": Unused, "optimizers": "sgd:weight_decay=0.1"},
@@ -223,14 +233,16 @@ class TestFallbacks:
         assert trainers(lanes) == {"loop"}
         assert loop.notes == []
         assert all(
-            re.fullmatch(rf".*: \d trials? in the loop instead of lanes: {reason}.*", note) for note in lanes.notes
+            re.fullmatch(rf".*: \d trials? in the loop instead of lanes: {reason}.*", note)
+            for note in lanes.notes
         )
 
     def test_a_budget_of_seconds_goes_to_the_loop(self):
         result = compare(small_workload(), "mini:4", seeds=2, seconds=0.01, trainer="lanes")
         assert trainers(result) == {"loop"}
         assert result.notes == [
-            "mini:4: 2 trials in the loop instead of lanes: a budget of seconds needs the clock of each trial alone"
+            "mini:4: 2 trials in the loop instead of lanes: a budget of seconds needs the clock of each "
+            "trial alone"
         ]
 
     def test_auto_says_nothing_of_a_short_run_that_goes_to_the_loop(self):
@@ -262,7 +274,8 @@ class TestFallbacks:
         assert set(lanes.trials["status"]) == {"finished"}
         (note,) = lanes.notes
         assert (
-            "in the loop instead of lanes: its batches have other sizes than the other lanes' from epoch 3 on" in note
+            "in the loop instead of lanes: its batches have other sizes than the other lanes' from epoch 3 on"
+            in note
         )
 
     @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -273,7 +286,7 @@ class TestFallbacks:
         "update",
         [9, pytest.param(10)],
         ids=["between epochs", "within an epoch"],
-    )  # fmt: skip
+    )
     def test_the_loop_begins_again_where_lanes_break(self, monkeypatch, update):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
         made = LanesRun._made

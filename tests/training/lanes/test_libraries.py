@@ -1,4 +1,6 @@
-"""Compiled programs are kept for later runs, and loaded only where nobody else can have made or changed them."""
+"""Compiled programs are kept for later runs, and loaded only where nobody else can have made or changed
+them.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,10 @@ class TestKept:
         loaded()
         carry, rates, _, index = EXAMPLE
         other = Compiling(
-            torch.fx.symbolic_trace(Update(2.0)), (carry, rates, [torch.ones(4, 10).T], index), 0, Libraries(log.append)
+            torch.fx.symbolic_trace(Update(2.0)),
+            (carry, rates, [torch.ones(4, 10).T], index),
+            0,
+            Libraries(log.append),
         )
         assert not other.cached
 
@@ -154,7 +159,9 @@ with entry.locked(), entry.on_trial():
 """
 
     def die(self, entry, number):
-        done = subprocess.run([sys.executable, "-c", self.DIES, str(entry.directory), entry.key, str(int(number))])
+        done = subprocess.run(
+            [sys.executable, "-c", self.DIES, str(entry.directory), entry.key, str(int(number))]
+        )
         assert done.returncode == -number
 
     @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGILL])
@@ -197,7 +204,9 @@ with entry.locked(), entry.on_trial():
 
     def test_a_run_goes_on_traced(self, log, monkeypatch):
         monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
-        monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True)
+        monkeypatch.setattr(
+            "optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True
+        )
         monkeypatch.setattr(Entry, "refusal", lambda self: "loading it ended a process before")
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
@@ -233,7 +242,9 @@ class TestTrusted:
         assert line.startswith("compiled programs are kept for this run alone, since ")
         assert str(cache) in line
 
-    @pytest.mark.parametrize("how", ["link", "pipe", "0666", "0660", pytest.param("nobody", marks=needs_root)])
+    @pytest.mark.parametrize(
+        "how", ["link", "pipe", "0666", "0660", pytest.param("nobody", marks=needs_root)]
+    )
     @pytest.mark.parametrize("suffix", [".pt2", ".sha256", ".lock", ".loading"])
     def test_a_file_that_others_may_have_written_is_neither_read_nor_written(self, log, cache, how, suffix):
         path = loaded()._entry.library.with_suffix(suffix)
@@ -268,7 +279,9 @@ class TestTrusted:
 
     def test_where_nothing_can_be_written_lanes_are_traced(self, log, cache, monkeypatch, tmp_path):
         monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
-        monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True)
+        monkeypatch.setattr(
+            "optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True
+        )
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
         cache.touch()
         lanes, loop = both(small_workload(), "full")
@@ -276,7 +289,8 @@ class TestTrusted:
         assert trainers(lanes) == {"lanes"}
         lines = lanes.environment["trainers"]
         assert any(
-            "traced, not compiled: the compiled program cannot be kept: no temporary directory" in x for x in lines
+            "traced, not compiled: the compiled program cannot be kept: no temporary directory" in x
+            for x in lines
         )
 
     def test_a_directory_that_is_removed_during_a_run_leaves_programs_traced(self, log, cache):
@@ -300,7 +314,9 @@ with Entry(Path(sys.argv[1]), "key").locked(), Entry(Path(sys.argv[1]), "key").w
 
     @pytest.fixture
     def holder(self, tmp_path):
-        process = subprocess.Popen([sys.executable, "-c", self.HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", self.HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
         with process:
             process.work = Path(process.stdout.readline().strip())
             yield process
@@ -378,8 +394,16 @@ class TestProcess:
             os.umask(old)
         assert Entry(cache, "key").is_intact()
         assert (cache / "key.pt2").read_bytes() == job
-        assert sorted(path.name for path in cache.iterdir()) == ["key.lock", "key.pt2", "key.sha256", "log", "torch"]
-        assert all(not path.stat().st_mode & 0o077 for path in cache.iterdir() if path.suffix in (".pt2", ".sha256"))
+        assert sorted(path.name for path in cache.iterdir()) == [
+            "key.lock",
+            "key.pt2",
+            "key.sha256",
+            "log",
+            "torch",
+        ]
+        assert all(
+            not path.stat().st_mode & 0o077 for path in cache.iterdir() if path.suffix in (".pt2", ".sha256")
+        )
 
     def test_two_processes_write_one_library_once(self, start, cache):
         both = [start(job) for job in (b"one", b"other")]

@@ -42,7 +42,11 @@ class TestAgreement:
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_every_optimizer_trains_as_in_the_loop_under_every_strategy(self, optimizer):
         lanes, loop = both(
-            small_workload(), ["full", "mini:4", "mini:4:tail=merge", "single"], optimizer, seeds=2, updates=12
+            small_workload(),
+            ["full", "mini:4", "mini:4:tail=merge", "single"],
+            optimizer,
+            seeds=2,
+            updates=12,
         )
         agree(lanes, loop, rtol=1e-10)
         assert (trainers(lanes), trainers(loop)) == ({"lanes"}, {"loop"})
@@ -82,7 +86,11 @@ class TestAgreement:
     @pytest.mark.parametrize("budget", [{"epochs": 3}, {"updates": 7}, {"samples": 25}])
     @pytest.mark.parametrize("measure", [0, 3])
     def test_budgets_and_marks_are_those_of_the_loop(self, budget, measure):
-        agree(*both(small_workload(valid=small_workload(7).train), ["full", "mini:4"], measure=measure, **budget))
+        agree(
+            *both(
+                small_workload(valid=small_workload(7).train), ["full", "mini:4"], measure=measure, **budget
+            )
+        )
 
     def test_gradients_and_measurements_in_chunks_are_those_of_the_loop(self):
         agree(*both(small_workload(), ["full", "mini:7"], chunk=3, eval_chunk=4))
@@ -138,7 +146,9 @@ class Grows(Strategy):
 
 
 class TestGroups:
-    @pytest.mark.parametrize("change", [{"seeds": [2, 0, 3, 1]}, {"memory": "1B"}, {"memory": "2KB"}, {"most": 3}])
+    @pytest.mark.parametrize(
+        "change", [{"seeds": [2, 0, 3, 1]}, {"memory": "1B"}, {"memory": "2KB"}, {"most": 3}]
+    )
     def test_neither_the_order_nor_the_size_of_groups_changes_a_trial(self, monkeypatch, change):
         question = {"seeds": 4, "lr": [0.02, 0.05, 0.1], "updates": 15}
         whole, _ = both(small_workload(), "mini:4", "adam", **question)
@@ -167,9 +177,15 @@ class TestGroups:
     )
     def test_where_lanes_are_cut_changes_nothing(self, registry, workload, strategy, optimizer, fresh):
         loop = make_trainer(
-            registry, small_workload() if workload == "small" else workload, [strategy], optimizers=[optimizer],
-            lr=[0.01, 0.02], seeds=(0, 1), budget=Budget("epochs", 3), trainer="lanes",
-        )  # fmt: skip
+            registry,
+            small_workload() if workload == "small" else workload,
+            [strategy],
+            optimizers=[optimizer],
+            lr=[0.01, 0.02],
+            seeds=(0, 1),
+            budget=Budget("epochs", 3),
+            trainer="lanes",
+        )
         _, records, whole = advanced(loop)
         _, cut_records, cut = advanced(loop, lambda: True, fresh=fresh)
         assert cut_records == records
@@ -179,16 +195,27 @@ class TestGroups:
 
     def test_a_lane_that_ended_does_not_set_back_the_others_strategy(self, registry):
         loop = make_trainer(
-            registry, small_workload(), [Grows()], lr=[1e150, 0.05], budget=Budget("epochs", 6), dtype="float64",
+            registry,
+            small_workload(),
+            [Grows()],
+            lr=[1e150, 0.05],
+            budget=Budget("epochs", 6),
+            dtype="float64",
             trainer="lanes",
-        )  # fmt: skip
+        )
         assert advanced(loop, lambda: True, fresh=True)[1] == advanced(loop)[1]
 
     def test_the_loop_goes_on_from_a_lane_that_was_cut_within_an_epoch(self, registry):
         loop = make_trainer(
-            registry, small_workload(), ["single"], optimizers=["adam"], seeds=(0, 1), budget=Budget("epochs", 2),
-            dtype="float64", trainer="lanes",
-        )  # fmt: skip
+            registry,
+            small_workload(),
+            ["single"],
+            optimizers=["adam"],
+            seeds=(0, 1),
+            budget=Budget("epochs", 2),
+            dtype="float64",
+            trainer="lanes",
+        )
         trainer = LanesTrainer(loop, 2**30)
         (group,) = trainer.admit(loop.setup.comparison.trials()).groups
         _, state = trainer.advance(group, None, lambda: True)
@@ -231,14 +258,22 @@ class TestEnds:
             "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: False
         )
         result = compare(
-            "line", ["mini", "full"], seeds=2, epochs=100_000, trainer="lanes", observer=Presses(until), out=tmp_path / "run"
-        )  # fmt: skip
+            "line",
+            ["mini", "full"],
+            seeds=2,
+            epochs=100_000,
+            trainer="lanes",
+            observer=Presses(until),
+            out=tmp_path / "run",
+        )
         assert result.status == load(tmp_path / "run").status == "interrupted"
         assert set(result.trials["status"]) == {"interrupted"}
         assert set(result.trials["reason"]) == {"stopped by the user"}
         assert trainers(result) == {"lanes"}
         assert result.trials["final_sha256"].str.len().eq(64).all()
-        assert (result.records.groupby(["arm", "seed"])["update"].max() <= result.trials["updates"].max()).all()
+        assert (
+            result.records.groupby(["arm", "seed"])["update"].max() <= result.trials["updates"].max()
+        ).all()
 
     def test_an_update_that_is_interrupted_leaves_what_was_made_before(self, registry, monkeypatch):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
@@ -250,7 +285,9 @@ class TestEnds:
             made(self, count, *rest)
 
         monkeypatch.setattr(LanesRun, "_made", interrupts)
-        loop = make_trainer(registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes")
+        loop = make_trainer(
+            registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
+        )
         trainer = LanesTrainer(loop, 2**30)
         (group,) = trainer.admit(loop.setup.comparison.trials()).groups
         records, state = trainer.advance(group, None, lambda: False, stop=lambda: True)
@@ -258,12 +295,16 @@ class TestEnds:
         assert records[-1]["update"] == 9
         assert (progress["status"], progress["updates"]) == ("interrupted", 9)
 
-    def test_an_interrupt_that_nobody_asked_for_is_a_failure_which_the_loop_will_name(self, registry, monkeypatch):
+    def test_an_interrupt_that_nobody_asked_for_is_a_failure_which_the_loop_will_name(
+        self, registry, monkeypatch
+    ):
         def interrupts(self, count, *rest):
             raise KeyboardInterrupt
 
         monkeypatch.setattr(LanesRun, "_made", interrupts)
-        loop = make_trainer(registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes")
+        loop = make_trainer(
+            registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
+        )
         trainer = LanesTrainer(loop, 2**30)
         (group,) = trainer.admit(loop.setup.comparison.trials()).groups
         _, state = trainer.advance(group, None, lambda: False, stop=lambda: False)
@@ -307,7 +348,9 @@ class TestDynamics:
 
     def test_gradient_descent_on_a_quadratic_is_a_power_of_one_minus_lr_times_curvature(self):
         """w_T = (1 - ηh)^T w_0 with h = (1, .1), η = 1.5, T = 20."""
-        assert final_weights("sgd:lr=1.5", 20) == pytest.approx([9.5367431640625e-07, 0.0387595310845], rel=1e-9)
+        assert final_weights("sgd:lr=1.5", 20) == pytest.approx(
+            [9.5367431640625e-07, 0.0387595310845], rel=1e-9
+        )
 
     @pytest.mark.parametrize(
         ("optimizer", "expected"),

@@ -32,7 +32,10 @@ BAD = {
         lambda e: [e.order.numpy() / 2],
         r"batch 0: got a NumPy array of float64 and shape \[10\]",
     ),
-    "an array of two dimensions": (lambda e: [e.order.reshape(2, 5).numpy()], r"got torch.int64 of shape \[2, 5\]"),
+    "an array of two dimensions": (
+        lambda e: [e.order.reshape(2, 5).numpy()],
+        r"got torch.int64 of shape \[2, 5\]",
+    ),
     "an empty list": (lambda e: [e.order[:5], []], "batch 1: the batch is empty"),
     "empty lists for ever": (lambda e: iter(list, None), "batch 0: the batch is empty"),
     "a matrix": (lambda e: [e.order.reshape(2, 5)], r"batch 0: got torch.int64 of shape \[2, 5\]"),
@@ -40,7 +43,10 @@ BAD = {
     "a list of fractions": (lambda e: [(0, 1.5)], "batch 0: got a tuple with a float in it"),
     "a single number": (lambda e: [e.order[0]], r"batch 0: got torch.int64 of shape \[\]"),
     "a repeated index": (lambda e: [e.order[:9], e.order[:1]], r"batch 1: index \d is repeated"),
-    "a missing index": (lambda e: [e.order.sort().values[:7]], "3 of 10 samples were left out, index 7 first"),
+    "a missing index": (
+        lambda e: [e.order.sort().values[:7]],
+        "3 of 10 samples were left out, index 7 first",
+    ),
     "no batch at all": (lambda e: [], "it yielded no batch"),
     "no end": (lambda e: iter(lambda: e.order[:9], None), r"batch 1: index \d is repeated"),
 }
@@ -99,7 +105,9 @@ def test_a_list_that_is_filled_again_after_each_yield_is_taken_as_it_was():
 
 @pytest.mark.parametrize(("returned", "kind"), [(None, "None"), (3, "a int")])
 def test_batches_that_returns_no_batches_is_told_to_yield(returned, kind):
-    with pytest.raises(StrategyError, match=f"must yield batches, or return a list of them; it returned {kind}$"):
+    with pytest.raises(
+        StrategyError, match=f"must yield batches, or return a list of them; it returned {kind}$"
+    ):
         compare(small_workload(), [strategy(lambda epoch: returned)], seeds=1, epochs=1)
 
 
@@ -111,11 +119,15 @@ def test_free_coverage_may_repeat_and_its_epoch_ends_after_n_samples(adaptive):
         while True:
             yield torch.randint(10, (4,), generator=epoch.rng)
 
-    result = compare(small_workload(), [strategy(draw, coverage="free", adaptive=adaptive)], seeds=2, epochs=3)
+    result = compare(
+        small_workload(), [strategy(draw, coverage="free", adaptive=adaptive)], seeds=2, epochs=3
+    )
     assert result.trials["updates"].tolist() == [9, 9]
     assert result.trials["samples"].tolist() == [30, 30]
     assert result.trials["batches_sha256"].nunique() == 2
-    assert "but for odd" in next(c.detail for c in result.certificate if c.name == "every sample once an epoch")
+    assert "but for odd" in next(
+        c.detail for c in result.certificate if c.name == "every sample once an epoch"
+    )
 
 
 def test_free_coverage_that_ends_early_is_an_error():
@@ -165,9 +177,13 @@ def test_state_is_each_trials_own_and_survives_a_cut_anywhere(registry):
 
 @pytest.mark.parametrize("chunk", [3, 16])
 def test_an_adaptive_strategy_is_told_the_gradients_of_linear_regression(registry, chunk):
-    """l_i = (w·x_i + b - y_i)², so g_i = 2r_i(x_i, 1) at the weights before the update; the mean over the batch is ḡ."""
+    """l_i = (w·x_i + b - y_i)², so g_i = 2r_i(x_i, 1) at the weights before the update; the mean over the
+    batch is ḡ.
+    """
     workload = small_workload(10)
-    trainer = make_trainer(registry, workload, [Listener()], dtype="float64", chunk=chunk, budget=Budget("epochs", 2))
+    trainer = make_trainer(
+        registry, workload, [Listener()], dtype="float64", chunk=chunk, budget=Budget("epochs", 2)
+    )
     trial = Trial(trainer.setup.comparison.arms[0], 0)
     start = trainer.start(0)
     _, state = train(trainer, trial)
@@ -213,7 +229,9 @@ def test_an_adaptive_strategy_must_be_a_generator():
     with pytest.raises(
         StrategyError, match=r"strategy odd is adaptive, so batches\(\) must be a generator.*got a tuple"
     ):
-        compare(small_workload(), [strategy(lambda epoch: epoch.order.split(4), adaptive=True)], seeds=1, epochs=1)
+        compare(
+            small_workload(), [strategy(lambda epoch: epoch.order.split(4), adaptive=True)], seeds=1, epochs=1
+        )
 
 
 def test_a_need_that_does_not_exist_is_named():

@@ -15,7 +15,9 @@ from tests.helpers.workloads import small_workload
 
 
 class Sharpness(torch.optim.Optimizer):
-    """Moves along the gradient by rho, evaluates there, moves back and descends: the gradient is there, the closure again."""
+    """Moves along the gradient by rho, evaluates there, moves back and descends: the gradient is there, the
+    closure again.
+    """
 
     def __init__(self, params, lr=0.05, rho=0.05):
         super().__init__(params, {"lr": lr, "rho": rho})
@@ -81,7 +83,8 @@ class OptionalMidpoint(Midpoint):
 
 def test_no_gradient_is_computed_for_one_that_does_not_look_at_it():
     found = [
-        compare(small_workload(n=24), "mini:6", kind, **QUESTION, epochs=4) for kind in (Midpoint, OptionalMidpoint)
+        compare(small_workload(n=24), "mini:6", kind, **QUESTION, epochs=4)
+        for kind in (Midpoint, OptionalMidpoint)
     ]
     assert found[0].trials["final_sha256"].tolist() == found[1].trials["final_sha256"].tolist()
     assert found[0].trials["samples"].tolist() == found[1].trials["samples"].tolist()
@@ -128,7 +131,9 @@ def test_they_train_as_in_a_plain_loop(kind, strategy, batches, chunk):
     assert (trial["updates"], trial["samples"], trial["epochs"]) == (3 * len(batches), 6 * 24, 6)
 
 
-@pytest.mark.parametrize(("budget", "updates"), [({"epochs": 1}, 2), ({"samples": 60}, 5), ({"updates": 3}, 3)])
+@pytest.mark.parametrize(
+    ("budget", "updates"), [({"epochs": 1}, 2), ({"samples": 60}, 5), ({"updates": 3}, 3)]
+)
 def test_evaluations_count_against_the_budget(budget, updates):
     result = compare(small_workload(n=24), "mini:6", Sharpness, **QUESTION, **budget)
     (trial,) = result.trials.to_dict("records")
@@ -138,9 +143,18 @@ def test_evaluations_count_against_the_budget(budget, updates):
 
 def test_the_updates_that_are_expected_are_those_that_are_made(registry):
     prepared = prepare(
-        registry, workload=small_workload(n=24), strategies=["mini:6"], optimizers=[Sharpness], lr=0.05, chunk=None,
-        eval_chunk=None, order=None, seeds=(0,), device="cpu", budget=Budget("epochs", 6),
-    )  # fmt: skip
+        registry,
+        workload=small_workload(n=24),
+        strategies=["mini:6"],
+        optimizers=[Sharpness],
+        lr=0.05,
+        chunk=None,
+        eval_chunk=None,
+        order=None,
+        seeds=(0,),
+        device="cpu",
+        budget=Budget("epochs", 6),
+    )
     assert prepared.estimates[0].updates == 12
 
 
@@ -148,7 +162,9 @@ def test_a_run_is_resumed_and_verified(tmp_path):
     question = {**QUESTION, "order": None, "seeds": 2}
     whole = compare(small_workload(n=24), "mini:6", Sharpness, **question, epochs=8)
     compare(small_workload(n=24), "mini:6", Sharpness, **question, epochs=4, out=tmp_path / "run")
-    resumed = compare(small_workload(n=24), "mini:6", Sharpness, **question, epochs=8, resume=tmp_path / "run")
+    resumed = compare(
+        small_workload(n=24), "mini:6", Sharpness, **question, epochs=8, resume=tmp_path / "run"
+    )
     assert resumed.trials["final_sha256"].tolist() == whole.trials["final_sha256"].tolist()
     assert [finding.detail for finding in verify(tmp_path / "run") if finding.held is False] == []
 

@@ -36,7 +36,9 @@ def test_gradient_descent_on_a_quadratic_is_a_power_of_one_minus_lr_times_curvat
     ],
 )
 def test_momentum_follows_its_linear_recurrence(optimizer, expected):
-    """Heavy ball and Nesterov's variant as torch.optim.SGD defines them: h = (1, .1), η = .5, β = .9, T = 20."""
+    """Heavy ball and Nesterov's variant as torch.optim.SGD defines them: h = (1, .1), η = .5, β = .9, T
+    = 20.
+    """
     h, eta, beta = np.array([1.0, 0.1]), 0.5, 0.9
     w, v = np.ones(2), np.zeros(2)
     for _ in range(20):
@@ -60,8 +62,9 @@ def test_first_step_of_adam_is_the_sign_of_the_gradient():
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_random_reshuffling_has_its_exact_variance_over_all_orders(batch_size):
-    """Mean estimation, one epoch, all 720 orders: η²[vΣa² + c((Σa)² - Σa²)], a_k = (1-η)^k, v = s²(N-B)/(B(N-1)),
-    c = -s²/(N-1). Sampling with replacement would give a larger variance (.8665 at B = 1)."""
+    """Mean estimation, one epoch, all 720 orders: η²[vΣa² + c((Σa)² - Σa²)], a_k = (1-η)^k, v =
+    s²(N-B)/(B(N-1)), c = -s²/(N-1). Sampling with replacement would give a larger variance (.8665 at B = 1).
+    """
     eta, n, batches = 0.3, 6, 6 // batch_size
     a = (1 - eta) ** np.arange(batches)
     s2 = np.var(POINTS)
@@ -71,10 +74,20 @@ def test_random_reshuffling_has_its_exact_variance_over_all_orders(batch_size):
         assert expected == pytest.approx(0.264517991805)
     x = torch.tensor(POINTS, dtype=torch.float64).reshape(6, 1)
     workload = Workload(
-        model=Mean, train=(x, x), loss=lambda output, y: 0.5 * ((output - y) ** 2).mean(), lr=eta, batch_size=batch_size
+        model=Mean,
+        train=(x, x),
+        loss=lambda output, y: 0.5 * ((output - y) ** 2).mean(),
+        lr=eta,
+        batch_size=batch_size,
     )
     result = compare(
-        workload, "mini", seeds=720, epochs=1, measure=0, dtype="float64", order=lambda seed, epoch, n: ORDERS[seed]
+        workload,
+        "mini",
+        seeds=720,
+        epochs=1,
+        measure=0,
+        dtype="float64",
+        order=lambda seed, epoch, n: ORDERS[seed],
     )
     weights = [result.model(f"mini:{batch_size}", seed).w.item() for seed in range(720)]
     assert np.var(weights) == pytest.approx(expected, rel=1e-12)
@@ -101,10 +114,16 @@ def test_the_trainer_equals_a_loop_written_by_hand_bit_for_bit(strategy, size, o
 
     orders = [np.random.default_rng(epoch).permutation(10) for epoch in range(4)]
     workload = Workload(model=model, train=(x, y), loss=nn.functional.cross_entropy)
-    result = compare(workload, strategy, optimizer, seeds=[3], epochs=4, order=lambda seed, epoch, n: orders[epoch])
+    result = compare(
+        workload, strategy, optimizer, seeds=[3], epochs=4, order=lambda seed, epoch, n: orders[epoch]
+    )
     torch.manual_seed(3)
     by_hand = model()
-    make = torch.optim.Adam if "adam" in optimizer else lambda weights, lr: torch.optim.SGD(weights, lr, momentum=0.9)
+    make = (
+        torch.optim.Adam
+        if "adam" in optimizer
+        else lambda weights, lr: torch.optim.SGD(weights, lr, momentum=0.9)
+    )
     steps = make(by_hand.parameters(), lr=0.01 if "adam" in optimizer else 0.05)
     with torch_as_agreed(threads=1):  # another thread count gives other bits
         for batch in [batch for order in orders for batch in torch.from_numpy(order).split(size)]:

@@ -35,7 +35,9 @@ def test_a_full_batch_of_a_million_rows_stays_under_one_and_a_half_gibibytes():
     assert int(run.stdout) * 1024 < 1.5 * 2**30
 
 
-@pytest.mark.parametrize(("shape", "rows"), [((64,), 8192), ((1,), 16384), ((3, 224, 224), 32), ((4096,), 128)])
+@pytest.mark.parametrize(
+    ("shape", "rows"), [((64,), 8192), ((1,), 16384), ((3, 224, 224), 32), ((4096,), 128)]
+)
 def test_the_default_chunk_is_a_power_of_two_of_at_most_four_mebibytes(shape, rows):
     """64 floats and an int64 class are 264 bytes a row: 2²² / 264 is 15887, so 8192."""
     assert default_chunk((torch.zeros(100, *shape), torch.zeros(100, dtype=torch.int64))) == rows

@@ -36,7 +36,8 @@ def test_a_strategy_that_draws_from_a_global_generator_is_refused(shuffle):
             yield from shuffle(len(epoch.order)).split(4)
 
     with pytest.raises(
-        StrategyError, match=r"strategy own.*(drew from torch's global generator|planned different).*epoch.rng"
+        StrategyError,
+        match=r"strategy own.*(drew from torch's global generator|planned different).*epoch.rng",
     ):
         compare(small_workload(), [Own()], seeds=1, epochs=2)
 
@@ -51,7 +52,8 @@ def test_a_strategy_that_seeds_torch_is_refused(adaptive):
 
     Seeds.adaptive = adaptive
     with pytest.raises(
-        OptcompareError, match=r"strategy seeds drew from torch's global generator; draw from epoch.rng instead"
+        OptcompareError,
+        match=r"strategy seeds drew from torch's global generator; draw from epoch.rng instead",
     ):
         compare(small_workload(), [Seeds()], seeds=1, epochs=1)
 
@@ -78,7 +80,9 @@ def test_a_parameter_that_a_strategy_changes_is_named():
             yield from epoch.order.split(self.batch_size)
             self.batch_size *= 2
 
-    with pytest.raises(OptcompareError, match="strategy doubles:2 changed batch_size, which no checkpoint would carry"):
+    with pytest.raises(
+        OptcompareError, match="strategy doubles:2 changed batch_size, which no checkpoint would carry"
+    ):
         compare(small_workload(), [Doubles()], seeds=1, epochs=2)
 
 
@@ -246,7 +250,8 @@ NOT_MEANS = {
 @pytest.mark.parametrize("case", NOT_MEANS)
 def test_a_loss_that_is_not_the_mean_it_should_be_is_refused(case):
     with pytest.raises(
-        WorkloadError, match=r"as the weighted mean of its parts; it must be a mean over rows, or say .*weight"
+        WorkloadError,
+        match=r"as the weighted mean of its parts; it must be a mean over rows, or say .*weight",
     ):
         compare(small_workload(**NOT_MEANS[case]), "full", seeds=1, epochs=1)
 
@@ -259,7 +264,9 @@ def test_a_weight_that_cannot_divide_is_refused(weight):
 
 @pytest.mark.parametrize("name", ["loss", "seconds", "top-1", "a b", ""])
 def test_a_metric_whose_name_would_hide_a_column_is_refused(name):
-    with pytest.raises(WorkloadError, match="give it a name of letters, digits and '_', other than loss and seconds"):
+    with pytest.raises(
+        WorkloadError, match="give it a name of letters, digits and '_', other than loss and seconds"
+    ):
         small_workload(metrics={name: lambda output, y: (0.0, 1)})
 
 
@@ -267,12 +274,17 @@ def test_data_that_is_not_finite_is_found_before_training():
     """An objective is told by its loss: what its data may hold is its own affair."""
     x, y = small_workload().train
     data = torch.cat([x[:-1], x[-1:] * float("nan")]), y
-    with pytest.raises(WorkloadError, match="the inputs of train hold 3 NaN in 1 of 10 rows, the first in row 9"):
+    with pytest.raises(
+        WorkloadError, match="the inputs of train hold 3 NaN in 1 of 10 rows, the first in row 9"
+    ):
         compare(small_workload(train=data), "full", seeds=1, epochs=1)
-    workload = small_workload(train=data, loss=None, objective=lambda model, batch: model(batch[0]).square().mean())
+    workload = small_workload(
+        train=data, loss=None, objective=lambda model, batch: model(batch[0]).square().mean()
+    )
     with pytest.raises(
         WorkloadError,
-        match="before the first update is nan; there are values in the data that are not finite as float32, the first in row 9",
+        match="before the first update is nan; there are values in the data that are not finite as float32, "
+        "the first in row 9",
     ):
         compare(workload, "full", seeds=1, epochs=1)
 
@@ -291,7 +303,8 @@ def test_a_workload_function_that_seeds_leaves_the_callers_generators_alone(tmp_
     (tmp_path / "seeding.py").write_text(
         "import torch, optcompare\nfrom torch import nn\n"
         "def make():\n    torch.manual_seed(9)\n    x = torch.randn(8, 1)\n"
-        "    return optcompare.Workload(model=lambda: nn.Linear(1, 1), train=(x, x.clone()), loss=nn.MSELoss(), lr=.1)\n"
+        "    return optcompare.Workload(model=lambda: nn.Linear(1, 1), train=(x, x.clone()), "
+        "loss=nn.MSELoss(), lr=.1)\n"
     )
     torch.manual_seed(1)
     expected = torch.rand(2)

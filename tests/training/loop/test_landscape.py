@@ -15,7 +15,10 @@ def bowl(point):
 
 
 def paths(**arms):
-    parts = [pd.DataFrame(way, columns=["x", "y"]).assign(arm=arm, update=range(len(way))) for arm, way in arms.items()]
+    parts = [
+        pd.DataFrame(way, columns=["x", "y"]).assign(arm=arm, update=range(len(way)))
+        for arm, way in arms.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 

@@ -1,4 +1,6 @@
-"""Sparse gradients, such as those of embeddings: clipped, diagnosed and asked for as their dense form would be."""
+"""Sparse gradients, such as those of embeddings: clipped, diagnosed and asked for as their dense form would
+be.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_a_sparse_gradient_is_clipped_as_its_dense_form(most):
         model = words(sparse).model()
         nn.functional.cross_entropy(model(TOKENS), KINDS).backward()
         clip(list(model.parameters()), most)
-        return [weight.grad.to_dense() if weight.grad.is_sparse else weight.grad for weight in model.parameters()]
+        return [
+            weight.grad.to_dense() if weight.grad.is_sparse else weight.grad for weight in model.parameters()
+        ]
 
     for one, other in zip(gradients(True), gradients(False), strict=True):
         torch.testing.assert_close(one, other)
@@ -41,7 +45,12 @@ def test_a_sparse_gradient_is_clipped_as_its_dense_form(most):
 @pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:Sparse invariant checks")
 @pytest.mark.parametrize("optimizer", ["sgd", "sgd:momentum=0.9", "sgd:clip=0.1", "adagrad"])
 def test_training_and_diagnostics_are_those_of_the_dense_form(optimizer):
-    question = {"seeds": 1, "epochs": 2, "diagnostics": "grad_norm,noise_scale,grad_variance", "trainer": "loop"}
+    question = {
+        "seeds": 1,
+        "epochs": 2,
+        "diagnostics": "grad_norm,noise_scale,grad_variance",
+        "trainer": "loop",
+    }
     sparse, dense = (compare(words(kind), "mini:20", optimizer, **question).records for kind in (True, False))
     for column in ("train_loss", "grad_norm", "noise_scale", "grad_variance"):
         assert sparse[column].tolist() == pytest.approx(dense[column].tolist(), rel=1e-4)

@@ -21,12 +21,23 @@ from optcompare.training.measurement.evaluation import mark_number, next_mark
 from optcompare.training.measurement.per_sample_grads import SampleNorms, sample_gradients
 from tests.helpers.workloads import small_workload
 
-ALL = ["grad_norm", "grad_cosine", "grad_variance", "noise_scale", "update_norm", "distance", "alpha", "sharpness"]
+ALL = [
+    "grad_norm",
+    "grad_cosine",
+    "grad_variance",
+    "noise_scale",
+    "update_norm",
+    "distance",
+    "alpha",
+    "sharpness",
+]
 SAME = ["arm", "seed", "update", "train_loss", *ALL]
 
 
 class Regression:
-    """L(w) = Σ(x_i·w + b - y_i)²/N on the data of ``small_workload``: its gradients g_i, and its Hessian 2AᵀA/N."""
+    """L(w) = Σ(x_i·w + b - y_i)²/N on the data of ``small_workload``: its gradients g_i, and its Hessian
+    2AᵀA/N.
+    """
 
     def __init__(self, n: int = 10) -> None:
         x, y = small_workload(n).train
@@ -38,7 +49,9 @@ class Regression:
 
 
 def weights_of(result, arm, seed=0):
-    return torch.cat([weight.detach().reshape(-1) for weight in result.model(arm, seed).parameters()]).double()
+    return torch.cat(
+        [weight.detach().reshape(-1) for weight in result.model(arm, seed).parameters()]
+    ).double()
 
 
 def start_of(seed=0):
@@ -83,14 +96,21 @@ def test_each_is_what_linear_regression_says():
 def quadratic(lr, slope=3.0):
     """L(w) = (slope·w)², of one sample: curvature 2·slope²."""
     return Workload(
-        model=lambda: nn.Linear(1, 1, bias=False), train=(torch.tensor([[slope]]), torch.zeros(1, 1)), lr=lr,
-        loss=nn.functional.mse_loss, name="quadratic",
-    )  # fmt: skip
+        model=lambda: nn.Linear(1, 1, bias=False),
+        train=(torch.tensor([[slope]]), torch.zeros(1, 1)),
+        lr=lr,
+        loss=nn.functional.mse_loss,
+        name="quadratic",
+    )
 
 
-@pytest.mark.parametrize(("lr", "alpha"), [(1 / 36, -0.5), (1 / 18, 0.0), (1 / 12, 0.5), (1 / 9, 1.0), (1 / 6, 2.0)])
+@pytest.mark.parametrize(
+    ("lr", "alpha"), [(1 / 36, -0.5), (1 / 18, 0.0), (1 / 12, 0.5), (1 / 9, 1.0), (1 / 6, 2.0)]
+)
 def test_alpha_and_sharpness_of_a_parabola(lr, alpha):
-    """Curvature 18: alpha = 18·lr - 1, and lr = 1/9 = 2/sharpness is where gradient descent stops to converge."""
+    """Curvature 18: alpha = 18·lr - 1, and lr = 1/9 = 2/sharpness is where gradient descent stops to
+    converge.
+    """
     records = compare(
         quadratic(lr), ["full"], diagnostics=["alpha", "sharpness"], seeds=1, epochs=1, dtype="float64"
     ).records
@@ -99,7 +119,9 @@ def test_alpha_and_sharpness_of_a_parabola(lr, alpha):
 
 
 def test_cosine_of_a_batch_is_that_of_its_gradient_before_the_update():
-    result = compare(small_workload(), ["mini:4"], diagnostics="grad_cosine", seeds=1, updates=1, dtype="float64")
+    result = compare(
+        small_workload(), ["mini:4"], diagnostics="grad_cosine", seeds=1, updates=1, dtype="float64"
+    )
     problem, w = Regression(), start_of()
     batch = torch.from_numpy(order(0, 0, 10)[:4])
     g = problem.gradients(w)
@@ -136,11 +158,19 @@ def test_noise_scale_of_some_rows_is_unbiased_and_the_same_for_all_arms():
     """Over 300 draws of 8 rows, trΣ̂ has the mean of all rows' trΣ̂."""
     workload = small_workload(40)
     records = compare(
-        workload, ["full", "mini:8"], diagnostics=["grad_variance:8"], seeds=300, updates=1, measure=0, dtype="float64"
+        workload,
+        ["full", "mini:8"],
+        diagnostics=["grad_variance:8"],
+        seeds=300,
+        updates=1,
+        measure=0,
+        dtype="float64",
     ).records
     first = records[records["update"] == 0].pivot(index="seed", columns="arm", values="grad_variance")
     assert (first["full"] == first["mini:8"]).all()
-    whole = compare(workload, ["full"], diagnostics=["grad_variance"], seeds=300, updates=1, dtype="float64").records
+    whole = compare(
+        workload, ["full"], diagnostics=["grad_variance"], seeds=300, updates=1, dtype="float64"
+    ).records
     expected = whole[whole["update"] == 0].set_index("seed")["grad_variance"]
     ratio = first["full"] / expected
     assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(300)
@@ -148,11 +178,18 @@ def test_noise_scale_of_some_rows_is_unbiased_and_the_same_for_all_arms():
 
 def test_noise_scale_is_infinite_where_noise_hides_the_gradient():
     x = torch.tensor([[1.0], [-1.0]])
-    workload = Workload(model=lambda: nn.Linear(1, 1), train=(x, 5 * x), loss=lambda out, y: (out * y).mean(), lr=1e-9)
+    workload = Workload(
+        model=lambda: nn.Linear(1, 1), train=(x, 5 * x), loss=lambda out, y: (out * y).mean(), lr=1e-9
+    )
     records = compare(workload, ["full"], diagnostics="noise_scale", seeds=1, updates=1).records
     assert np.isfinite(records["noise_scale"]).all() or np.isinf(records["noise_scale"]).all()
     zero = Workload(model=lambda: nn.Linear(1, 1), train=(x, x), loss=lambda out, y: (out * 0).mean(), lr=0.1)
-    assert compare(zero, ["full"], diagnostics="noise_scale", seeds=1, updates=1).records["noise_scale"].isna().all()
+    assert (
+        compare(zero, ["full"], diagnostics="noise_scale", seeds=1, updates=1)
+        .records["noise_scale"]
+        .isna()
+        .all()
+    )
 
 
 def test_weighted_loss_counts_samples_by_their_weights():
@@ -186,7 +223,9 @@ def test_weighted_loss_counts_samples_by_their_weights():
     shares = []
     for i in range(12):
         one = (
-            nn.functional.cross_entropy(model(x[i : i + 1].double()), y[i : i + 1]) * weights[y[i]] / weights[y].mean()
+            nn.functional.cross_entropy(model(x[i : i + 1].double()), y[i : i + 1])
+            * weights[y[i]]
+            / weights[y].mean()
         )
         shares.append(torch.cat([g.reshape(-1) for g in torch.autograd.grad(one, list(model.parameters()))]))
     shares = torch.stack(shares)
@@ -260,7 +299,9 @@ def test_the_short_way_is_not_taken_where_it_would_be_another():
     for model in (tied, Across(), Centred(3, 3)):
         assert SampleNorms(workload(model), model, (x[:3], y[:3])).layers == ()
     plain = nn.Linear(3, 3)
-    objective = workload(plain, objective=lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1]))
+    objective = workload(
+        plain, objective=lambda model, batch: nn.functional.mse_loss(model(batch[0]), batch[1])
+    )
     assert SampleNorms(objective, plain, (x[:3], y[:3])).layers == ()
 
 
@@ -300,12 +341,18 @@ def test_training_is_the_same_with_and_without(budget):
 
 
 def test_an_adaptive_strategy_is_diagnosed_too():
-    result = compare(small_workload(20), ["norm-test:4"], seeds=1, epochs=3, diagnostics=["update_norm", "grad_cosine"])
-    assert result.records.loc[result.records["update"] > 0, ["update_norm", "grad_cosine"]].notna().all().all()
+    result = compare(
+        small_workload(20), ["norm-test:4"], seeds=1, epochs=3, diagnostics=["update_norm", "grad_cosine"]
+    )
+    assert (
+        result.records.loc[result.records["update"] > 0, ["update_norm", "grad_cosine"]].notna().all().all()
+    )
 
 
 def test_a_budget_of_seconds_has_them_at_its_end():
-    result = compare(small_workload(), ["mini:2"], seeds=1, seconds=0.05, measure=0, diagnostics=["update_norm"])
+    result = compare(
+        small_workload(), ["mini:2"], seeds=1, seconds=0.05, measure=0, diagnostics=["update_norm"]
+    )
     assert result.records["update_norm"].notna().tolist() == [False, True]
 
 
@@ -389,7 +436,8 @@ class WeightNorm(Diagnostic):
     columns = ("weight_norm", "largest")
 
     def measure(self, moment):
-        return {"weight_norm": moment.weights.norm(self.order), "largest": max(map(abs, moment.weights.tolist()))}
+        largest = max(map(abs, moment.weights.tolist()))
+        return {"weight_norm": moment.weights.norm(self.order), "largest": largest}
 
 @hookimpl
 def optcompare_diagnostics():
@@ -401,10 +449,26 @@ def test_a_strangers_diagnostic_by_plugin_file(tmp_path, capsys):
     plugin, out = tmp_path / "mine.py", tmp_path / "run"
     plugin.write_text(STRANGER)
     with pytest.raises(SystemExit) as done:
-        main([
-            "run", "--plugin", str(plugin), "--diagnostics", "weight_norm:order=1,distance", "--seeds", "2", "--epochs", "2",
-            "--strategies", "mini", "--jobs", "2", "--out", str(out), "--quiet",
-        ])  # fmt: skip
+        main(
+            [
+                "run",
+                "--plugin",
+                str(plugin),
+                "--diagnostics",
+                "weight_norm:order=1,distance",
+                "--seeds",
+                "2",
+                "--epochs",
+                "2",
+                "--strategies",
+                "mini",
+                "--jobs",
+                "2",
+                "--out",
+                str(out),
+                "--quiet",
+            ]
+        )
     assert done.value.code == 0
     result = load(out)
     assert [part.label for part in result.comparison.diagnostics] == ["weight_norm:1.0", "distance"]
@@ -482,24 +546,56 @@ class Squares(nn.Module):
 
 
 def odd_workload():
-    return small_workload(model=lambda: nn.Sequential(nn.Linear(3, 4), Squares(), nn.GroupNorm(2, 4), nn.Linear(4, 1)))
+    return small_workload(
+        model=lambda: nn.Sequential(nn.Linear(3, 4), Squares(), nn.GroupNorm(2, 4), nn.Linear(4, 1))
+    )
 
 
 @pytest.mark.parametrize(
     ("workload", "diagnostics", "error", "message"),
     [
-        ("line", ["grad_nrom"], PluginError, r"unknown diagnostic 'grad_nrom' \(did you mean 'grad_norm'\?\)"),
-        ("line", ["noise_scale:rows=many"], SpecError, "diagnostic noise_scale: rows takes an int, got 'many'"),
+        (
+            "line",
+            ["grad_nrom"],
+            PluginError,
+            r"unknown diagnostic 'grad_nrom' \(did you mean 'grad_norm'\?\)",
+        ),
+        (
+            "line",
+            ["noise_scale:rows=many"],
+            SpecError,
+            "diagnostic noise_scale: rows takes an int, got 'many'",
+        ),
         ("line", ["noise_scale:1"], SpecError, "diagnostic noise_scale: rows must be at least 2, got 1"),
-        ("line", ["noise_scale,noise_scale:9"], ComparisonError, "noise_scale and noise_scale:9 both fill the column"),
+        (
+            "line",
+            ["noise_scale,noise_scale:9"],
+            ComparisonError,
+            "noise_scale and noise_scale:9 both fill the column",
+        ),
         ("line", [3], ComparisonError, "a diagnostic is a name or a Diagnostic object, got a int: 3"),
         ("line", [Wrong()], DiagnosticError, r"diagnostic wrong: measure\(\) must return wrong, got other"),
         ("line", [Taken()], PluginError, "diagnostic taken: columns must be a tuple of names of its own"),
-        (dropout_workload, ["noise_scale"], DiagnosticError, r"noise_scale: layer 1 \(BatchNorm1d\) makes each sample's loss"),
-        (odd_workload, ["sharpness"], DiagnosticError, r"sharpness: layer 1 \(Squares\) has no Hessian-vector products: "),
-        (odd_workload, ["grad_variance"], DiagnosticError, r"grad_variance: layer 1 \(Squares\) has no gradients of single "),
+        (
+            dropout_workload,
+            ["noise_scale"],
+            DiagnosticError,
+            r"noise_scale: layer 1 \(BatchNorm1d\) makes each sample's loss",
+        ),
+        (
+            odd_workload,
+            ["sharpness"],
+            DiagnosticError,
+            r"sharpness: layer 1 \(Squares\) has no Hessian-vector products: ",
+        ),
+        (
+            odd_workload,
+            ["grad_variance"],
+            DiagnosticError,
+            r"grad_variance: layer 1 \(Squares\) has no gradients of single ",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_said_in_a_line_before_training(workload, diagnostics, error, message, tmp_path):
     asked = workload() if callable(workload) else workload
     with pytest.raises(error, match=message) as caught:

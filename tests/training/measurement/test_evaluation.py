@@ -40,7 +40,9 @@ def test_the_last_mark_is_the_largest_that_lies_behind(n, measure):
 
 
 def test_an_arm_is_measured_after_its_first_update_at_or_past_a_mark():
-    """N = 10 in batches of 4, 4, 2: updates end at 4, 8, 10, 14, …; the record keeps the mark and the arm's own samples."""
+    """N = 10 in batches of 4, 4, 2: updates end at 4, 8, 10, 14, …; the record keeps the mark and the arm's
+    own samples.
+    """
     records = compare(small_workload(), "mini:4", seeds=1, epochs=2).records
     assert records["samples"].tolist() == [0, 4, 8, 10, 20]
     assert records["mark"].tolist() == [0, 4, 8, 10, 20]

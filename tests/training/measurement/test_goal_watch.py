@@ -20,10 +20,11 @@ GOAL = Goal("train_loss", 1.0)
 
 
 def follow(loss, *, size=1, n=160, measure=16, window=0.25, sampled=None, most=10_000, goal=GOAL, cut=10**9):
-    """The progress of a trial whose loss after some updates is ``loss(updates)``, as a trainer drives the watch.
+    """The progress of a trial whose loss after some updates is ``loss(updates)``, as a trainer drives the
+    watch.
 
-    ``sampled``: what the stated rows give instead; ``cut``: after so many updates a task ends, and the stop is asked for
-    again. Every call gets a copy of all counters, as after a checkpoint.
+    ``sampled``: what the stated rows give instead; ``cut``: after so many updates a task ends, and the stop
+    is asked for again. Every call gets a copy of all counters, as after a checkpoint.
     """
     watch = GoalWatch(goal, window, n, measure, None if sampled is None else torch.arange(2))
     progress, measured = Progress(), [0]
@@ -56,7 +57,9 @@ def test_an_average_over_a_window_is_that_of_straight_lines_between_measurements
 
 
 def test_a_window_narrower_than_two_updates_is_averaged_on_the_lines_to_its_neighbours():
-    """From .75 to 1.25: lines from 9 to 5 and from 5 to 1 average (9 + 14·5 + 1)/16 = 5; a dip to 0 does not reach 0."""
+    """From .75 to 1.25: lines from 9 to 5 and from 5 to 1 average (9 + 14·5 + 1)/16 = 5; a dip to 0 does not
+    reach 0.
+    """
     samples = np.array([0.0, 1, 2])
     assert [smoothed(samples, np.array([9.0, 5, 1]), at, 0.25) for at in (0.0, 1.0)] == [9, 5]
     assert smoothed(samples, np.array([8.0, 0, 8]), 1.0, 0.25) == pytest.approx(1.0)
@@ -73,7 +76,12 @@ def test_a_huge_value_spoils_its_own_windows_and_no_other(huge):
 
 def test_a_straight_loss_reaches_its_goal_where_it_does_without_smoothing():
     progress, _ = follow(straight)
-    assert progress.goal_found == {"goal_updates": 200, "goal_samples": 200, "goal_before": 199, "goal_dip": 200}
+    assert progress.goal_found == {
+        "goal_updates": 200,
+        "goal_samples": 200,
+        "goal_before": 199,
+        "goal_dip": 200,
+    }
     assert progress.samples == 250  # the window is complete
 
 
@@ -91,7 +99,9 @@ def test_every_update_is_measured_within_two_evaluation_points_of_the_goal():
 
 
 def test_a_loss_that_falls_exponentially_is_late_by_the_bias_that_is_stated():
-    """An average of e^(-kt) over t(1 ± w) is e^(-kt)·sinh(kwt)/(kwt), so that ln(L₀/goal)·w²/6 of t is lost to first order."""
+    """An average of e^(-kt) over t(1 ± w) is e^(-kt)·sinh(kwt)/(kwt), so that ln(L₀/goal)·w²/6 of t is lost
+    to first order.
+    """
     start, rate = 10.0, math.log(10) / 2000
     progress, _ = follow(lambda update: start * math.exp(-rate * update))
     late = progress.goal_found["goal_updates"] / 2000 - 1
@@ -138,7 +148,9 @@ def test_where_a_trial_is_cut_changes_nothing():
 
 def test_one_value_that_is_not_finite_does_not_reach_what_cannot_be_reached():
     """Precision is undefined at some evaluation points, and never 1.5."""
-    progress, _ = follow(lambda update: math.nan if update == 40 else 0.9, goal=Goal("valid_precision", 1.5), most=2000)
+    progress, _ = follow(
+        lambda update: math.nan if update == 40 else 0.9, goal=Goal("valid_precision", 1.5), most=2000
+    )
     assert progress.goal_found == {}
 
 
@@ -156,7 +168,12 @@ def test_points_that_no_window_will_hold_are_dropped():
 def test_a_value_that_is_not_finite_is_far_from_the_goal():
     """The windows of 213 and before touch the line from it to the evaluation point at 160."""
     progress, _ = follow(lambda update: math.nan if update == 150 else straight(update))
-    assert progress.goal_found == {"goal_updates": 214, "goal_samples": 214, "goal_before": 213, "goal_dip": 200}
+    assert progress.goal_found == {
+        "goal_updates": 214,
+        "goal_samples": 214,
+        "goal_before": 213,
+        "goal_dip": 200,
+    }
 
 
 STUDY = {
@@ -192,7 +209,9 @@ def test_a_trial_reaches_its_goal_where_a_plain_loop_that_measures_every_update_
 
 
 def plain_losses(result, row):
-    """The training loss after every update of a trial, from its own updates at ``measure=64`` evaluation points an epoch."""
+    """The training loss after every update of a trial, from its own updates at ``measure=64`` evaluation
+    points an epoch.
+    """
     import dataclasses
 
     from optcompare.core.comparison import Trial
@@ -209,7 +228,17 @@ def plain_losses(result, row):
 
 
 def test_lanes_reach_the_goal_at_the_same_update_as_the_loop(studies):
-    columns = ["arm", "seed", "phase", "lr", "updates", "goal_updates", "goal_samples", "goal_before", "goal_dip"]
+    columns = [
+        "arm",
+        "seed",
+        "phase",
+        "lr",
+        "updates",
+        "goal_updates",
+        "goal_samples",
+        "goal_before",
+        "goal_dip",
+    ]
     one, other = (studies[name].trials[columns] for name in ("loop", "lanes"))
     assert one.equals(other)
     assert set(studies["lanes"].trials["trainer"]) == {"lanes"}

@@ -11,7 +11,12 @@ import torch
 from torch import nn
 
 from optcompare import compare
-from optcompare.training.measurement.module_state import changed_state, load_attributes, saved_state, state_kept
+from optcompare.training.measurement.module_state import (
+    changed_state,
+    load_attributes,
+    saved_state,
+    state_kept,
+)
 from tests.helpers.workloads import small_workload
 
 
@@ -65,7 +70,13 @@ KINDS = ["buffer", "number", "list", "dictionary", "deque", "torch", "numpy", "o
 @pytest.mark.parametrize("kind", KINDS)
 def test_how_often_it_is_measured_changes_nothing(kind):
     workload = small_workload(model=lambda: Keeps(kind))
-    question = {"strategies": "mini:5", "optimizers": "sgd:lr=0.05", "seeds": 1, "epochs": 2, "trainer": "loop"}
+    question = {
+        "strategies": "mini:5",
+        "optimizers": "sgd:lr=0.05",
+        "seeds": 1,
+        "epochs": 2,
+        "trainer": "loop",
+    }
     ends = {compare(workload, **question, measure=often).trials["final_sha256"][0] for often in (0, 1, 4)}
     assert len(ends) == 1
 

@@ -10,7 +10,13 @@ from optcompare import Workload
 from optcompare.core.rng import rng_state
 from optcompare.training.data import TensorSource
 from optcompare.training.measurement.module_state import same
-from optcompare.training.measurement.recalibration import Sample, kept_by_update, recalibrate, recalibrated, updating
+from optcompare.training.measurement.recalibration import (
+    Sample,
+    kept_by_update,
+    recalibrate,
+    recalibrated,
+    updating,
+)
 
 X = torch.tensor([[0.0, 4.0], [2.0, 4.0], [4.0, 0.0], [6.0, 0.0]], dtype=torch.float64)
 """Means 3 and 2; unbiased variances 20/3 and 16/3."""
@@ -51,9 +57,17 @@ class Twice(nn.Module):
 class TestSample:
     @pytest.mark.parametrize(
         ("n", "most", "passes", "size"),
-        [(4, 16, 1, 4), (4, 2, 2, 2), (5, 2, 2, 2), (4, 1, 2, 2), (1, 1, 1, 1), (3000, 16384, 1, 2048),
-         (2048, 1000, 3, 682), (3000, 512, 4, 512)],
-    )  # fmt: skip
+        [
+            (4, 16, 1, 4),
+            (4, 2, 2, 2),
+            (5, 2, 2, 2),
+            (4, 1, 2, 2),
+            (1, 1, 1, 1),
+            (3000, 16384, 1, 2048),
+            (2048, 1000, 3, 682),
+            (3000, 512, 4, 512),
+        ],
+    )
     def test_passes_are_few_and_all_of_one_size(self, n, most, passes, size):
         assert Sample.of(n, most) == Sample(n, passes, size)
 
@@ -101,9 +115,13 @@ class TestByHand:
 
     @pytest.mark.parametrize("momentum", [0.1, None])
     def test_instance_norm_takes_the_mean_over_rows_of_each_rows_own(self, momentum):
-        """Three positions of one channel a row; their means are 1, 2, 3 and 6, their unbiased variances 1, 1, 1 and 4."""
+        """Three positions of one channel a row; their means are 1, 2, 3 and 6, their unbiased variances 1, 1,
+        1 and 4.
+        """
         x = torch.tensor([[[0.0, 1, 2]], [[1, 2, 3]], [[2, 3, 4]], [[4, 6, 8]]]).double()
-        workload, model, source = on_data(nn.InstanceNorm1d(1, track_running_stats=True, momentum=momentum), x)
+        workload, model, source = on_data(
+            nn.InstanceNorm1d(1, track_running_stats=True, momentum=momentum), x
+        )
         recalibrate(workload, model, source, Sample.of(4, 2))
         torch.testing.assert_close(model.running_mean, torch.tensor([3.0]).double())
         torch.testing.assert_close(model.running_var, torch.tensor([7 / 4]).double())
@@ -111,7 +129,9 @@ class TestByHand:
     def test_a_module_that_is_called_twice_takes_both_calls_alike(self):
         workload, model, source = on_data(Twice())
         recalibrate(workload, model, source, Sample.of(4, 2))
-        torch.testing.assert_close(model.norm.running_mean, torch.tensor([8.0, 7.0]).double(), msg="3, 2 and 13, 12")
+        torch.testing.assert_close(
+            model.norm.running_mean, torch.tensor([8.0, 7.0]).double(), msg="3, 2 and 13, 12"
+        )
 
     def test_a_compiled_model_is_not_compiled_anew_for_each_pass(self):
         compiled = []
@@ -140,7 +160,9 @@ class TestWhatIsLeftAlone:
         workload, model, source = on_data(model)
         recalibrate(workload, model, source, Sample.of(4, 16))
         assert model[0].running_mean.tolist() == [0, 0]
-        assert model[1].running_mean.tolist() == pytest.approx([3, 2], rel=1e-4), "the first divides by √(1 + ε)"
+        assert model[1].running_mean.tolist() == pytest.approx([3, 2], rel=1e-4), (
+            "the first divides by √(1 + ε)"
+        )
         assert [part.training for part in model] == [False, True]
 
     def test_dropout_is_off(self):
@@ -181,7 +203,10 @@ class TestWhatIsLeftAlone:
 
     def test_a_failure_leaves_the_model_as_it_was(self):
         workload, model, source = on_data(nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(3)))
-        with pytest.raises((RuntimeError, ValueError)), recalibrated(workload, model, source, Sample.of(4, 16)):
+        with (
+            pytest.raises((RuntimeError, ValueError)),
+            recalibrated(workload, model, source, Sample.of(4, 16)),
+        ):
             pass
         assert model[0].running_mean.tolist() == [0, 0]
         assert [part.momentum for part in model] == [0.1, 0.1]
@@ -208,6 +233,9 @@ def test_a_pass_keeps_one_minus_the_momentum(module, kept):
 
 def test_modules_without_running_averages_or_in_eval_mode_are_none():
     model = nn.Sequential(
-        nn.LayerNorm(2), nn.InstanceNorm1d(2), nn.BatchNorm1d(2, track_running_stats=False), nn.BatchNorm1d(2).eval()
+        nn.LayerNorm(2),
+        nn.InstanceNorm1d(2),
+        nn.BatchNorm1d(2, track_running_stats=False),
+        nn.BatchNorm1d(2).eval(),
     )
     assert updating(model) == []

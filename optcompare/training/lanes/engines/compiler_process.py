@@ -26,18 +26,32 @@ _BEGIN = (
 
 
 class CompilerProcess:
-    """The process, as the one that starts it has it. It imports from where this process does, and from nowhere else.
+    """The process, as the one that starts it has it.
 
-    ``job``: as :func:`.scan.compile_job` takes it. A thread sends it, since a pipe takes little before the other end reads.
+    It imports from where this process does, and from nowhere else.
+
+    ``job``: as :func:`.scan.compile_job` takes it. A thread sends it, since a pipe takes little before the
+    other end reads.
     """
 
     def __init__(self, entry: Entry, job: bytes) -> None:
         self._temporary = entry.temporary
         self._log = tempfile.TemporaryFile(dir=entry.directory)  # noqa: SIM115 (closed by let_go)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _BEGIN, str(entry.directory), entry.key, *map(os.path.abspath, sys.path)],
-            stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                _BEGIN,
+                str(entry.directory),
+                entry.key,
+                *map(os.path.abspath, sys.path),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
         threading.Thread(target=self._send, args=(job,)).start()
 
     def is_running(self) -> bool:
@@ -65,7 +79,9 @@ class CompilerProcess:
                 return
 
     def let_go(self) -> None:
-        """It may outlive this process where its library does; a Popen that is still running would be warned about."""
+        """It may outlive this process where its library does; a Popen that is still running would be warned
+        about.
+        """
         self._log.close()
         if self._temporary:
             self.end()

@@ -40,7 +40,9 @@ def obstacle() -> str | None:
 
         _ = Dim.DYNAMIC
     except (ImportError, AttributeError) as error:
-        return f"torch {torch.__version__} has no scan that can be compiled ahead of time ({first_line(error)})"
+        return (
+            f"torch {torch.__version__} has no scan that can be compiled ahead of time ({first_line(error)})"
+        )
     try:
         get_cpp_compiler()
     except Exception:
@@ -49,11 +51,13 @@ def obstacle() -> str | None:
 
 
 class Compiling:
-    """A program that is being compiled in a process of its own, which outlives this one, for the runs to come.
+    """A program that is being compiled in a process of its own, which outlives this one, for the runs to
+    come.
 
-    ``step``: the graph of an update; ``example``: carry, rates [U, R], data, and int64[U, R, B] of indices; ``follow``: how
-    many tensors of the carry are returned after each update too, side by side as [U, R, …]; ``libraries``: where compiled
-    programs are kept. Raises :class:`Unsupported` where nothing can be compiled, or where the program ended a process before.
+    ``step``: the graph of an update; ``example``: carry, rates [U, R], data, and int64[U, R, B] of indices;
+    ``follow``: how many tensors of the carry are returned after each update too, side by side as [U, R, …];
+    ``libraries``: where compiled programs are kept. Raises :class:`Unsupported` where nothing can be
+    compiled, or where the program ended a process before.
     """
 
     def __init__(self, step: GraphModule, example: Example, follow: int, libraries: Libraries) -> None:
@@ -88,7 +92,8 @@ class Compiling:
     def scan(self) -> Iterator[tuple[Scan, float]]:
         """Load the compiled program, of any number of updates; waits for it.
 
-        The program is on trial until the context ends: if this process dies meanwhile, no other loads the program again.
+        The program is on trial until the context ends: if this process dies meanwhile, no other loads the
+        program again.
 
         Yields:
             The program, and the seconds that compiling took.
@@ -137,7 +142,9 @@ class Compiling:
 def _key(step: GraphModule, example: Example, follow: int) -> str:
     """A name for the compiled form of this very program, made of all that it depends on."""
     carry, rates, data, index = example
-    digest = hashlib.sha256(repr((_FORM, follow, torch.__version__, torch.get_num_threads(), _machine())).encode())
+    digest = hashlib.sha256(
+        repr((_FORM, follow, torch.__version__, torch.get_num_threads(), _machine())).encode()
+    )
     digest.update(step.print_readable(print_output=False).encode())
     for name, value in sorted(step.named_buffers()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode() + value.cpu().numpy().tobytes())

@@ -63,11 +63,13 @@ class Libraries:
 
 
 class Entry:
-    """One compiled program: its library, the library's SHA-256, a lock, and a marker while the library is tried.
+    """One compiled program: its library, the library's SHA-256, a lock, and a marker while the library is
+    tried.
 
-    The lock is one of the operating system, which ends with the process that holds it. It is held while the library is
-    compiled, and while it is loaded and run for the first time; a marker that is there while nobody holds the lock was left
-    by a process that the library ended. ``temporary``: the directory is removed at the end of this run.
+    The lock is one of the operating system, which ends with the process that holds it. It is held while the
+    library is compiled, and while it is loaded and run for the first time; a marker that is there while
+    nobody holds the lock was left by a process that the library ended. ``temporary``: the directory is
+    removed at the end of this run.
     """
 
     def __init__(self, directory: Path, key: str, *, temporary: bool = False) -> None:
@@ -83,7 +85,9 @@ class Entry:
         return None
 
     def is_intact(self) -> bool:
-        """Whether there is a library, with the SHA-256 that was written when it was made, under this very key."""
+        """Whether there is a library, with the SHA-256 that was written when it was made, under this very
+        key.
+        """
         try:
             return self._digest.read_bytes() == self._checksum(self.library)
         except OSError:
@@ -95,7 +99,9 @@ class Entry:
             return not locked
 
     def refusal(self) -> str | None:
-        """Return why the program is not tried again, or None; for the process that holds the lock, or where none does."""
+        """Return why the program is not tried again, or None; for the process that holds the lock, or where
+        none does.
+        """
         if not self._marker.exists():
             return None
         return f"loading it ended a process before (to try it again, remove {self._marker})"
@@ -135,7 +141,9 @@ class Entry:
             yield Path(path)
 
     def publish(self, made: Path) -> None:
-        """Put a library from :meth:`work` in its place, then its SHA-256; for the process that holds the lock."""
+        """Put a library from :meth:`work` in its place, then its SHA-256; for the process that holds the
+        lock.
+        """
         digest = made.with_suffix(self._digest.suffix)
         digest.write_bytes(self._checksum(made))
         os.replace(made, self.library)

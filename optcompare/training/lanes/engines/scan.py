@@ -1,7 +1,9 @@
-"""Many updates of all lanes as one compiled program. All private API of torch that compiling needs stands here.
+"""Many updates of all lanes as one compiled program.
 
-The update's graph becomes the body of a ``scan`` over the updates, which torch exports and compiles ahead of time into a
-shared library.
+All private API of torch that compiling needs stands here.
+
+The update's graph becomes the body of a ``scan`` over the updates, which torch exports and compiles ahead of
+time into a shared library.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def forms_of(example: Example) -> Forms:
 
 
 def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
-    """Make a library of a job, run it once, and publish it; for the compiling process alone, which holds the entry's lock.
+    """Make a library of a job, run it once, and publish it; for the compiling process alone, which holds the
+    entry's lock.
 
     Args:
         packed: A :class:`Job`, from the process that started this one.
@@ -67,7 +70,7 @@ def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
     parts = [[torch.empty_strided(*form[:2], dtype=form[2]).zero_() for form in part] for part in job.example]
     example = parts[0], parts[1], parts[2], parts[3][0]
     with _quietly():
-        valid_vec_isa_list()  # tries instruction sets, and keeps the answers in torch's cache for all programs
+        valid_vec_isa_list()  # fills torch's cache of usable instruction sets
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work)  # what belongs to this program goes with it
     made = _compile(job.step, example, job.follow, work)
     if (why := entry.refusal()) is not None:
