@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
+from optcompare.execution import progress
 from optcompare.planning import reference_check
 from optcompare.registry.manager import Registry
 
@@ -31,6 +33,12 @@ def state_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iter
 @pytest.fixture(autouse=True)
 def state_directory_of_its_own(state_directories: Iterator[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", next(state_directories))
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print no line of progress after some seconds, since a slow machine would print one and a fast one none."""
+    monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", math.inf)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,41 @@
+# What .ci/run and .ci/slow share; sourced by both, from the root of the repository.
+set -euo pipefail
+repository=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python=$(command -v python3.11 || command -v python3)
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+main_command=$(grep -m1 -E '^pip install .*&& optcompare run ' README.md)
+test_command=$(grep -m1 -E '^pip install .*&& pytest -n auto$' README.md)
+
+began=$SECONDS
+stage() { printf '\n== %s  (%d s so far)\n' "$*" $((SECONDS - began)); }
+
+# A new environment $work/NAME, active for what follows in the same subshell.
+new_environment() {
+    "$python" -m venv "$work/$1"
+    source "$work/$1/bin/activate"
+}
+
+# An environment $work/NAME on top of that of the tests, for an extra.
+environment_on_tests() {
+    "$python" -m venv "$work/$1"
+    "$work/tests/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+        >"$("$work/$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests.pth"
+    "$work/$1/bin/pip" install --quiet -c constraints.txt -e "$repository[test,$1]"
+}
+
+# The extras whose tests carry their name as a marker: all but those of the tests and of the documentation.
+extras_with_tests() {
+    "$work/tests/bin/python" -c 'from importlib.metadata import metadata
+extras = metadata("optcompare").get_all("Provides-Extra") or []
+print(*(extra for extra in extras if extra not in ("test", "docs")))'
+}
+
+# Chromium for the tests of the page, where it can be had.
+provide_chromium() {
+    if ! command -v chromium >/dev/null && command -v apt-get >/dev/null; then
+        { apt-get update -qq && apt-get install -y -qq chromium chromium-driver; } >/dev/null 2>&1 || true
+    fi
+    command -v chromium >/dev/null || echo "chromium is missing and could not be installed; its tests are skipped"
+}
