@@ -7,10 +7,10 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-RAISED = (Exception, SystemExit)
+USER_CODE_ERRORS = (Exception, SystemExit)
 """What code of the user's may raise: its sys.exit() is to end no run, only what called it."""
-_LONG = 300
-_OTHERS = (
+_MAX_LENGTH = 300
+_FOREIGN = (
     f"{Path(__file__).parent}/",
     *(f"{sysconfig.get_path(kind)}/" for kind in ("stdlib", "platstdlib")),
 )
@@ -58,15 +58,15 @@ def printable(text: str) -> str:
     )
 
 
-def brief(text: str) -> str:
+def shorten(text: str) -> str:
     """A text in one line; of a long one, such as torch's lists of all that it knows, the first sentences or
     words.
     """
     text = " ".join(text.split())
-    if len(text) <= _LONG:
+    if len(text) <= _MAX_LENGTH:
         return text
-    end = text.rfind(". ", _LONG // 4, _LONG)
-    return text[: end + 1] if end > 0 else f"{text[:_LONG].rpartition(' ')[0] or text[:_LONG]} …"
+    end = text.rfind(". ", _MAX_LENGTH // 4, _MAX_LENGTH)
+    return text[: end + 1] if end > 0 else f"{text[:_MAX_LENGTH].rpartition(' ')[0] or text[:_MAX_LENGTH]} …"
 
 
 def explain(error: BaseException) -> str:
@@ -77,17 +77,17 @@ def explain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, OptcompareError):
         return text
-    text = brief(text)
+    text = shorten(text)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")
     ]
-    frames = [frame for frame in frames if is_users(frame.filename)] or frames
+    frames = [frame for frame in frames if is_user_file(frame.filename)] or frames
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
 
 
-def is_users(file: str) -> bool:
+def is_user_file(file: str) -> bool:
     """Whether a source file is neither Python's, nor an installed package's, nor of this package."""
-    return not file.startswith(_OTHERS) and _INSTALLED.isdisjoint(Path(file).parts)
+    return not file.startswith(_FOREIGN) and _INSTALLED.isdisjoint(Path(file).parts)

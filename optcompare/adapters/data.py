@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset, default_collate
 
-from ..core.tree import mapped, tensors
+from ..core.tree import map_tensors, tensors
 from ..errors import WorkloadError
 from ..interfaces.data import is_tensors, refuse_empty, rows
 
@@ -39,7 +39,7 @@ class Given:
     def part(self, indices: Tensor) -> Given:
         """Some of the samples."""
         if is_tensors(self.data):
-            return replace(self, data=mapped(lambda part: part[indices], self.data))
+            return replace(self, data=map_tensors(lambda part: part[indices], self.data))
         return replace(self, data=Subset(self.data, indices.tolist()))
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.own_code import is_installed, names_used
 from ..core.tree import len_batch
-from ..errors import RAISED, WorkloadError
+from ..core.user_code import is_installed, names_used
+from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.metrics import Metric
 from ..training.now import NOW
 from .form import Form, overridden, parameters_of
@@ -128,7 +128,7 @@ def _own_optimizer(module: Any, kind: str) -> str:
     try:
         with _attached(module):
             made = module.configure_optimizers()
-    except RAISED:  # it may ask for what only a Trainer has
+    except USER_CODE_ERRORS:  # it may ask for what only a Trainer has
         return ""
     made = made.get("optimizer") if isinstance(made, Mapping) else made
     if isinstance(made, (list, tuple)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..errors import RAISED, WorkloadError
+from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy, label_weight
 from ..interfaces.metrics import Metric, accuracy
 from ..interfaces.workload import of_torch
@@ -97,7 +97,7 @@ def _takes(loss: Loss, output: Tensor, y: Tensor) -> bool:
     def passes(answers: Tensor) -> bool:
         try:
             return bool(torch.isfinite(loss(output.detach(), answers)).all())
-        except RAISED:
+        except USER_CODE_ERRORS:
             return False
 
     return passes(rows) and not passes(rows.to(output.dtype))
@@ -199,7 +199,7 @@ def _weight_of_own(loss: Loss, output: Tensor, y: Tensor) -> Callable[[Tensor], 
             [(output[:half], masked[:half]), (output[half:], masked[half:])],
         )
         losses = [float(loss(*part)) for part in parts]
-    except RAISED:
+    except USER_CODE_ERRORS:
         return None  # it does not take -100
     weights = [float(counted(labels)) for _, labels in parts]
     mean = sum(w * each for w, each in zip(weights, losses, strict=True) if w) / max(1.0, sum(weights))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..core.tree import len_batch, rows_of
+from ..core.tree import len_batch, select_rows
 from ..errors import WorkloadError
 from ..interfaces.metrics import Metric
 from .form import Form, Forward, parameters_of
@@ -104,7 +104,7 @@ def _weight_of(
     def by_targets(batch: Any) -> Any:
         return counted(batch["labels"][:, 1:])
 
-    whole, rows = loss_of(uneven), [rows_of(uneven, slice(n, n + 1)) for n in range(len_batch(batch))]
+    whole, rows = loss_of(uneven), [select_rows(uneven, slice(n, n + 1)) for n in range(len_batch(batch))]
     losses = [loss_of(row) for row in rows]
     found = []
     for weight in (len_batch, by_labels, by_targets):

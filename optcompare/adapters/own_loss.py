@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import RAISED, WorkloadError
+from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.workload import of_torch
 from .form import Form, parameters_of
 
@@ -26,7 +26,7 @@ def own_loss_form(module: nn.Module, batch: tuple[Any, ...]) -> Form | None:
             continue
         try:
             output = module(*arguments)
-        except RAISED:
+        except USER_CODE_ERRORS:
             continue
         if (place := _place_of_loss(output)) is not None:
             return _form(module, place, taken, len(batch))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.rng import preserved_rng
-from ..core.tree import mapped
-from ..errors import RAISED, WorkloadError, explain
+from ..core.tree import map_tensors
+from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from ..interfaces.metrics import Metric
 from ..interfaces.workload import Workload
 from ..training.data import first_rows
@@ -302,19 +302,19 @@ def _inputs_that_pass(module: nn.Module, inputs: Any) -> tuple[Callable[[Any], A
 
 
 def _as_floats(inputs: Any) -> Any:
-    return mapped(
+    return map_tensors(
         lambda part: part if part.is_floating_point() or part.is_complex() else part.float(), inputs
     )
 
 
 def _as_columns(inputs: Any) -> Any:
-    return mapped(lambda part: part.reshape(-1, 1) if part.ndim == 1 else part, _as_floats(inputs))
+    return map_tensors(lambda part: part.reshape(-1, 1) if part.ndim == 1 else part, _as_floats(inputs))
 
 
 def _passes(module: nn.Module, inputs: Any) -> bool:
     try:
         module(*inputs)
-    except RAISED:
+    except USER_CODE_ERRORS:
         return False
     return True
 
@@ -324,7 +324,7 @@ def _tried(module: nn.Module, batch: Any, call: Callable[[], Any]) -> Any:
         return call()
     except WorkloadError:
         raise
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         why = explain_with_kinds(error, module, batch)
         raise WorkloadError(
             f"{type(module).__name__} does not take the first rows of the data: {why}"

@@ -9,22 +9,22 @@ from typing import Any
 
 from ..errors import ComparisonError
 
-MOST_SEEDS = 100_000
-MOST_TRIALS = 500_000
+MAX_SEEDS = 100_000
+MAX_TRIALS = 500_000
 """Of one comparison, tuning included: at that many, planning takes seconds and the tables about a gigabyte.
 """
-MOST_RATES = 100
+MAX_RATES = 100
 """Learning rates that an arm tries in one tuning."""
-MOST_THREADS = MOST_JOBS = 1024
-MOST_AMOUNT = 2**53
+MAX_THREADS = MAX_JOBS = 1024
+MAX_AMOUNT = 2**53
 """Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64
 is exact.
 """
-SMALLEST, LARGEST = -(2**63), 2**63 - 1
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 """Whole numbers that tensors and tables can hold."""
 
 
-def whole(what: str, value: Any, least: int = 1, most: int = MOST_AMOUNT) -> int:
+def check_count(what: str, value: Any, least: int = 1, most: int = MAX_AMOUNT) -> int:
     """Check a count.
 
     Args:
@@ -42,20 +42,20 @@ def whole(what: str, value: Any, least: int = 1, most: int = MOST_AMOUNT) -> int
     if not isinstance(value, int):
         raise ComparisonError(f"{what} must be a whole number, got {value!r}")
     if value < least:
-        raise ComparisonError(f"{what} must be at least {least}, got {shown(value)}")
+        raise ComparisonError(f"{what} must be at least {least}, got {format_count(value)}")
     if value > most:
-        raise ComparisonError(f"{what} must be at most {most:,}, got {shown(value)}")
+        raise ComparisonError(f"{what} must be at most {most:,}, got {format_count(value)}")
     return value
 
 
-def whole_of_text(what: str, text: str, least: int = 1, most: int = MOST_AMOUNT) -> int:
-    """The count that a text is; as :func:`whole`."""
+def parse_count(what: str, text: str, least: int = 1, most: int = MAX_AMOUNT) -> int:
+    """The count that a text is; as :func:`check_count`."""
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()):
         raise ComparisonError(f"{what} must be a whole number, got '{text}'")
     if len(digits.lstrip("0")) > len(str(most)):  # Python refuses to read thousands of digits
         raise ComparisonError(f"{what} must be at most {most:,}, got a number of {len(digits)} digits")
-    return whole(what, int(digits), least, most)
+    return check_count(what, int(digits), least, most)
 
 
 def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
@@ -65,21 +65,21 @@ def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
         numbers: Trials, by what they are for, in words.
 
     Raises:
-        ComparisonError: There are more than :data:`MOST_TRIALS`.
+        ComparisonError: There are more than :data:`MAX_TRIALS`.
     """
     count = sum(numbers.values())
-    if count > MOST_TRIALS:
-        parts = " and ".join(f"{shown(number)} {what}" for what, number in numbers.items() if number)
+    if count > MAX_TRIALS:
+        parts = " and ".join(f"{format_count(number)} {what}" for what, number in numbers.items() if number)
         raise ComparisonError(
-            f"this makes {parts}, and a comparison has at most {MOST_TRIALS:,}; give fewer seeds, arms, "
+            f"this makes {parts}, and a comparison has at most {MAX_TRIALS:,}; give fewer seeds, arms, "
             "rates or repeats"
         )
 
 
-def shown(value: int) -> str:
+def format_count(value: int) -> str:
     """A count with commas; of a very long one, how many digits it has."""
     return (
         f"{value:,}"
-        if -(MOST_AMOUNT**2) < value < MOST_AMOUNT**2
+        if -(MAX_AMOUNT**2) < value < MAX_AMOUNT**2
         else f"a number of {value.bit_length() * 3 // 10} digits"
     )

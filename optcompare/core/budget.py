@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import ComparisonError, brief
-from .bounds import MOST_AMOUNT, shown
+from ..errors import ComparisonError, shorten
+from .bounds import MAX_AMOUNT, format_count
 
 Unit = Literal["epochs", "updates", "samples", "seconds"]
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
@@ -25,12 +25,14 @@ class Budget:
             raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
         if not isinstance(self.amount, (int, float)):
             raise ComparisonError(f"{self.unit} must be a number, got {self.amount!r}")
-        if isinstance(self.amount, int) and self.amount > MOST_AMOUNT:
-            raise ComparisonError(f"{self.unit} must be at most {MOST_AMOUNT:,}, got {shown(self.amount)}")
+        if isinstance(self.amount, int) and self.amount > MAX_AMOUNT:
+            raise ComparisonError(
+                f"{self.unit} must be at most {MAX_AMOUNT:,}, got {format_count(self.amount)}"
+            )
         if not (self.amount > 0 and self.amount < math.inf):
-            raise ComparisonError(f"{self.unit} must be positive, got {brief(f'{self.amount}')}")
-        if self.amount > MOST_AMOUNT:
-            raise ComparisonError(f"{self.unit} must be at most {MOST_AMOUNT:,}, got {self.amount:g}")
+            raise ComparisonError(f"{self.unit} must be positive, got {shorten(f'{self.amount}')}")
+        if self.amount > MAX_AMOUNT:
+            raise ComparisonError(f"{self.unit} must be at most {MAX_AMOUNT:,}, got {self.amount:g}")
         if self.unit != "seconds" and self.amount != int(self.amount):
             raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
 

@@ -23,10 +23,10 @@ def parse_list(text: str, *, optimizers: bool = False) -> list[Spec]:
     Raises :class:`SpecError` for an empty item, an open quote or parenthesis,
     a repeated key, or a positional value after a key.
     """
-    return [parse(item, optimizers=optimizers) for item in list_items(text)]
+    return [parse(item, optimizers=optimizers) for item in split_items(text)]
 
 
-def list_items(text: str) -> list[str]:
+def split_items(text: str) -> list[str]:
     """The items of a list that commas separate; a comma in the path of a file that exists does not."""
     parts = list(split(text, ","))
     found: list[str] = []
@@ -38,7 +38,7 @@ def list_items(text: str) -> list[str]:
     return found
 
 
-def path_first(spec: Spec) -> Spec:
+def join_path_parts(spec: Spec) -> Spec:
     """The spec of ``name:PATH…`` with the parts of a path that has colons or equals signs put together.
 
     They are one path where that is the path of a file, or where it begins with a drive's letter, as in
@@ -52,7 +52,7 @@ def path_first(spec: Spec) -> Spec:
     return replace(spec, args=(":".join(parts[:count]), *args), options=options)
 
 
-def script_first(spec: Spec) -> Spec:
+def join_script_path(spec: Spec) -> Spec:
     """The spec of ``PATH.py:NAME…`` with the parts of such a path put together."""
     parts = [spec.name, *spec.args]
     count = 0 if spec.name.endswith(".py") else _joined(parts, ".py")

@@ -12,11 +12,11 @@ from ..errors import WorkloadError
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ROWS = 2**16
-_NAMED = 3
+_BLOCK_ROWS = 2**16
+_MAX_COLUMNS = 3
 
 
-def refuse_not_finite(
+def refuse_non_finite(
     who: str, where: str, data: Any, columns: Sequence[str] = (), *, targets: bool = True
 ) -> None:
     """Raises :class:`WorkloadError` for NaN and infinite values in inputs and targets; one pass, without
@@ -59,8 +59,8 @@ def _found(tensor: Tensor, columns: Sequence[str]) -> str:
     rows = tensor.reshape(len(tensor), -1) if tensor.ndim else tensor.reshape(1, 1)
     width = rows.shape[1]
     odd, bad_rows, first, missing = torch.zeros(width, dtype=torch.int64), 0, -1, 0
-    for begin in range(0, len(rows), _ROWS):
-        block = rows[begin : begin + _ROWS]
+    for begin in range(0, len(rows), _BLOCK_ROWS):
+        block = rows[begin : begin + _BLOCK_ROWS]
         wrong = ~block.isfinite()
         odd += wrong.sum(0).cpu()
         missing += int(block.isnan().sum())
@@ -76,8 +76,8 @@ def _found(tensor: Tensor, columns: Sequence[str]) -> str:
         return text
     counts = {number: int(count) for number, count in enumerate(odd) if count}
     names = [f"column {_name(number, columns)}: {count:,}" for number, count in counts.items()]
-    more = f" and {len(names) - _NAMED} more columns" if len(names) > _NAMED else ""
-    return f"{text} ({', '.join(names[:_NAMED])}{more})"
+    more = f" and {len(names) - _MAX_COLUMNS} more columns" if len(names) > _MAX_COLUMNS else ""
+    return f"{text} ({', '.join(names[:_MAX_COLUMNS])}{more})"
 
 
 def _name(number: int, columns: Sequence[str]) -> str:

@@ -63,7 +63,7 @@ class Goal:
         Those of the test set are none: they are not known before a trial has ended.
         """
         known = list(columns)
-        metrics = measures(known)
+        metrics = metric_columns(known)
         if self.metric.startswith(TEST) and self.metric in known:
             raise ComparisonError(
                 f"goal {self}: the test set is measured once, when a trial has ended, so that nothing is "
@@ -76,7 +76,7 @@ class Goal:
             )
 
 
-def measures(columns: Iterable[str]) -> list[str]:
+def metric_columns(columns: Iterable[str]) -> list[str]:
     """The losses and metrics that are measured along a trial, among the names of columns.
 
     Losses come first, training before validation, else as they stand.

@@ -47,12 +47,12 @@ def parse(text: str, *, optimizers: bool = False) -> Spec:
     a repeated key, or a positional value after a key.
     """
     if not optimizers:
-        return _thing(text, text)
+        return _parse_part(text, text)
     things = list(split(text, "@"))
     if len(things) > 2:
         raise SpecError(f"'{text}' has more than one '@'; write strategy@optimizer")
-    optimizer = _thing(things[1], text) if len(things) == 2 else None
-    strategy = _thing(things[0], text)
+    optimizer = _parse_part(things[1], text) if len(things) == 2 else None
+    strategy = _parse_part(things[0], text)
     return Spec(strategy.name, strategy.args, strategy.options, optimizer)
 
 
@@ -106,7 +106,7 @@ def quoted(text: str) -> str:
     return quote + text.replace(quote, quote * 2) + quote
 
 
-def _thing(text: str, whole: str) -> Spec:
+def _parse_part(text: str, whole: str) -> Spec:
     name, *rest = split(text, ":")
     if not name.strip():
         raise SpecError(

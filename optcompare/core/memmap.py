@@ -14,7 +14,7 @@ import torch
 from ..errors import WorkloadError
 
 
-class Place(NamedTuple):
+class FileSlice(NamedTuple):
     """Where in a file a tensor lies; ``offset`` and ``stride`` are in elements, as torch has them."""
 
     file: str
@@ -25,20 +25,22 @@ class Place(NamedTuple):
     stride: tuple[int, ...]
 
 
-def is_mapped(tensor: torch.Tensor) -> bool:
+def is_memory_mapped(tensor: torch.Tensor) -> bool:
     """Whether the tensor lies in a file."""
     return tensor.layout == torch.strided and tensor.device.type == "cpu" and _file(tensor) is not None
 
 
-def place_of(tensor: torch.Tensor) -> Place | None:
+def file_slice_of(tensor: torch.Tensor) -> FileSlice | None:
     """Where the tensor lies, if that is a file."""
-    if not is_mapped(tensor):
+    if not is_memory_mapped(tensor):
         return None
     file, size = str(Path(str(_file(tensor))).resolve()), tensor.untyped_storage().nbytes()
-    return Place(file, size, tensor.dtype, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
+    return FileSlice(
+        file, size, tensor.dtype, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
+    )
 
 
-def reopened(place: Place) -> torch.Tensor:
+def open_file_slice(place: FileSlice) -> torch.Tensor:
     """The tensor of a place; raises :class:`WorkloadError` where its file is not there, or is another."""
     file = Path(place.file)
     size = file.stat().st_size if file.is_file() else -1

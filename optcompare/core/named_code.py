@@ -9,10 +9,10 @@ from pathlib import Path
 
 from ..errors import SpecError
 from .comparison import Comparison
-from .file_paths import parse_list, script_first
+from .file_paths import join_script_path, parse_list
 from .grammar import Spec, parse
 
-FILE = ".py"
+PYTHON_SUFFIX = ".py"
 """How the names of files end; all other names of plugins are modules."""
 
 
@@ -30,17 +30,17 @@ class NamedCode:
 
     @property
     def key(self) -> str:
-        """What it is known by, see :func:`key_of`."""
-        return key_of(self.source)
+        """What it is known by, see :func:`code_key`."""
+        return code_key(self.source)
 
 
-def key_of(source: str) -> str:
+def code_key(source: str) -> str:
     """Return what a file or module is known by: the path with links followed, or the top package that is
     imported.
 
     A path that no file can have, such as one with a zero byte, is only made absolute.
     """
-    if not source.endswith(FILE):
+    if not source.endswith(PYTHON_SUFFIX):
         return source.partition(".")[0]
     try:
         return str(Path(source).resolve())
@@ -82,7 +82,7 @@ def code_of_lists(strategies: str, optimizers: str) -> list[NamedCode]:
     return list(dict.fromkeys(found))
 
 
-def keys(code: Iterable[NamedCode]) -> frozenset[str]:
+def code_keys(code: Iterable[NamedCode]) -> frozenset[str]:
     """Return what each is known by."""
     return frozenset(each.key for each in code)
 
@@ -95,9 +95,9 @@ def _parsed(reference: str) -> Spec:
 
 
 def _code_of_spec(spec: Spec, role: str) -> Iterator[NamedCode]:
-    read = script_first(spec)
-    if role == "optimizer" and is_dotted_name(read.name) and not read.name.endswith(FILE):
+    read = join_script_path(spec)
+    if role == "optimizer" and is_dotted_name(read.name) and not read.name.endswith(PYTHON_SUFFIX):
         yield NamedCode(read.name.rpartition(".")[0], role)
     for value in (read.name, *read.args, *(value for _, value in read.options)):
-        if value.endswith(FILE):
+        if value.endswith(PYTHON_SUFFIX):
             yield NamedCode(value, role)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ..errors import SpecError, brief
-from .bounds import LARGEST, SMALLEST
-from .file_paths import path_first, quoting_hint
+from ..errors import SpecError, shorten
+from .bounds import MAX_INT, MIN_INT
+from .file_paths import join_path_parts, quoting_hint
 from .grammar import Spec, quoted, split, unquoted
 
 REQUIRED = inspect.Parameter.empty
@@ -33,7 +33,7 @@ class Parameter:
     default: Any
 
     def __str__(self) -> str:
-        return self.name if self.default is REQUIRED else f"{self.name}={write(self.default)}"
+        return self.name if self.default is REQUIRED else f"{self.name}={write_value(self.default)}"
 
 
 def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
@@ -59,7 +59,7 @@ def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
     """
     if not known or known[0].type is not Path:
         return _bound(known, spec, kind)
-    spec = path_first(spec)
+    spec = join_path_parts(spec)
     try:
         return _bound(known, spec, kind)
     except SpecError as error:
@@ -90,7 +90,7 @@ def _bound(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
                 else f"{parameter.name}=…"
             )
             raise SpecError(f"{who} needs {parameter.name}; write {spec}:{value}")
-    return {name: read(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
+    return {name: read_value(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
@@ -99,7 +99,7 @@ def suggestion(name: str, names: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def read(text: str, type_: Any, what: str) -> Any:
+def read_value(text: str, type_: Any, what: str) -> Any:
     """``text`` as a value of ``type_``; ``what`` begins the error."""
     try:
         return _read(text, type_)
@@ -109,28 +109,28 @@ def read(text: str, type_: Any, what: str) -> Any:
             if text.strip().lstrip("+-").isdecimal() and len(text) > 18
             else ""
         )
-        raise SpecError(f"{what} takes {_describe(type_)}, got '{brief(text)}'{beyond}") from None
+        raise SpecError(f"{what} takes {_describe(type_)}, got '{shorten(text)}'{beyond}") from None
 
 
-def write(value: Any) -> str:
+def write_value(value: Any) -> str:
     """A value in the grammar's form, quoted where it has to be."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (tuple, list)):
-        return "(" + ",".join(map(write, value)) + ")"
+        return "(" + ",".join(map(write_value, value)) + ")"
     if isinstance(value, float):
         return repr(value)
     return quoted(str(value))
 
 
-def short(value: float) -> str:
+def shortest(value: float) -> str:
     """A number as briefly as it can be written without becoming another: 10, 0.001, 1e-08."""
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def as_spec(name: str, values: Mapping[str, Any]) -> Spec:
     """The spec that names these values by key."""
-    return Spec(name, (), tuple((key, unquoted(write(value))) for key, value in values.items()))
+    return Spec(name, (), tuple((key, unquoted(write_value(value))) for key, value in values.items()))
 
 
 def _read(text: str, type_: Any) -> Any:
@@ -139,7 +139,7 @@ def _read(text: str, type_: Any) -> Any:
         return _read_union(text, args)
     if origin is Literal:
         for choice in args:
-            if text in (str(choice), write(choice)):
+            if text in (str(choice), write_value(choice)):
                 return choice
         raise ValueError(text)
     if type_ in (tuple, list) or origin in (tuple, list):
@@ -165,7 +165,7 @@ def _read(text: str, type_: Any) -> Any:
 
 def _read_whole(text: str) -> int:
     value = int(text)
-    if not SMALLEST <= value <= LARGEST:
+    if not MIN_INT <= value <= MAX_INT:
         raise ValueError(text)
     return value
 
@@ -204,7 +204,7 @@ def _describe(type_: Any) -> str:
             if member in (int, float, bool, str, type(None)) or typing.get_origin(member)
         )
     if origin is Literal:
-        return " or ".join(map(write, args))
+        return " or ".join(map(write_value, args))
     if origin is tuple:
         return (
             "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"

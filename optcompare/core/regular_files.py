@@ -9,7 +9,7 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-MOST_BYTES = 2**28
+MAX_BYTES = 2**28
 """Of a file that is read as a whole into memory."""
 
 
@@ -29,7 +29,7 @@ def open_regular(path: Path) -> BufferedReader:
         raise
 
 
-def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+def read_regular(path: Path, most: int = MAX_BYTES) -> bytes:
     """The contents of a regular file of at most so many bytes; raises OSError as :func:`open_regular`
     does.
     """

@@ -17,14 +17,14 @@ ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4
 GRID_SHIFT, TUNING_SEEDS = 8, 9
 
 
-def sequence(tag: int, *parts: int) -> np.random.SeedSequence:
+def seed_sequence(tag: int, *parts: int) -> np.random.SeedSequence:
     """The entropy of one stream. Parts are hashed together, never added: sums of seeds collide."""
     return np.random.SeedSequence([tag, *parts])
 
 
 def permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
     """The shared order of an epoch: int64[n], a function of its three arguments."""
-    generator = np.random.Generator(np.random.PCG64(sequence(ORDER, seed, epoch)))
+    generator = np.random.Generator(np.random.PCG64(seed_sequence(ORDER, seed, epoch)))
     return torch.from_numpy(generator.permutation(n))
 
 

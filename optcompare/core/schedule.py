@@ -104,7 +104,7 @@ def schedule_of(text: str) -> Schedule:
         raise SpecError(f"schedule {spec.name}: {error}") from error
 
 
-def canonical(text: str) -> str:
+def canonical_schedule(text: str) -> str:
     """The same schedule without what are its defaults anyway, so that equal ones are seen to be the same."""
     schedule = schedule_of(text)
     defaults = asdict(type(schedule)())

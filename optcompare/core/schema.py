@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .bounds import LARGEST, SMALLEST
+from .bounds import MAX_INT, MIN_INT
 
 Check = Callable[[Any, str], str]
 _DEEPEST = 24
@@ -18,7 +18,7 @@ _LONGEST = 2**20
 _SHOWN = 40
 
 
-def fault(check: Check, value: Any) -> str:
+def find_fault(check: Check, value: Any) -> str:
     """What is wrong with a value, in words; empty where nothing is.
 
     Before ``check`` it is seen to that lists and objects are nested at most 24 deep, that texts hold no NUL,
@@ -37,7 +37,7 @@ def text(value: Any, where: str) -> str:
     return "" if isinstance(value, str) else _not(where, "a text", value)
 
 
-def flag(value: Any, where: str) -> str:
+def boolean(value: Any, where: str) -> str:
     """True or false."""
     return "" if isinstance(value, bool) else _not(where, "true or false", value)
 
@@ -77,7 +77,7 @@ def one_of(*choices: str) -> Check:
     return check
 
 
-def maybe(inner: Check) -> Check:
+def optional(inner: Check) -> Check:
     """What ``inner`` wants, or null."""
     return lambda value, where: "" if value is None else inner(value, where)
 
@@ -104,7 +104,7 @@ def map_of(inner: Check) -> Check:
     return check
 
 
-def record(
+def object_of(
     needed: Mapping[str, Check], further: Mapping[str, Check] | None = None, *, closed: bool = False
 ) -> Check:
     """An object with these names.
@@ -160,7 +160,7 @@ def _unfit(value: Any) -> str:
         found = next(filter(None, map(_unfit_text, texts)), "")
         if found:
             return found
-        if any(isinstance(each, int) and not SMALLEST <= each <= LARGEST for each in level):
+        if any(isinstance(each, int) and not MIN_INT <= each <= MAX_INT for each in level):
             return "it holds a whole number of more than 64 bits"
         level = [
             one

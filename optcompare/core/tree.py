@@ -15,7 +15,7 @@ COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 """The complex dtype of each real one."""
 
 
-def mapped(
+def map_tensors(
     function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf
 ) -> Any:
     """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each
@@ -24,16 +24,16 @@ def mapped(
     if isinstance(batch, Tensor):
         return function(batch)
     if type(batch) is dict:
-        return {key: mapped(function, value, other) for key, value in batch.items()}
+        return {key: map_tensors(function, value, other) for key, value in batch.items()}
     if isinstance(batch, MutableMapping):
         made: Any = copy.copy(batch)
         for key, value in batch.items():
-            made[key] = mapped(function, value, other)
+            made[key] = map_tensors(function, value, other)
         return made
     if isinstance(batch, Mapping):
-        return {key: mapped(function, value, other) for key, value in batch.items()}
+        return {key: map_tensors(function, value, other) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
-        parts = [mapped(function, part, other) for part in batch]
+        parts = [map_tensors(function, part, other) for part in batch]
         return (
             type(batch)(*parts)
             if hasattr(batch, "_fields")
@@ -44,12 +44,12 @@ def mapped(
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
         made = copy.copy(batch)
         for field in dataclasses.fields(batch):
-            object.__setattr__(made, field.name, mapped(function, getattr(batch, field.name), other))
+            object.__setattr__(made, field.name, map_tensors(function, getattr(batch, field.name), other))
         return made
     return other(batch)
 
 
-def dense(tensor: Tensor) -> Tensor:
+def to_dense(tensor: Tensor) -> Tensor:
     """The tensor itself, or the dense form of a sparse one, such as an embedding's gradient."""
     return tensor.to_dense() if tensor.is_sparse else tensor
 
@@ -57,19 +57,19 @@ def dense(tensor: Tensor) -> Tensor:
 def tensors(batch: Any) -> list[Tensor]:
     """All tensors of a batch, in its own order."""
     found: list[Tensor] = []
-    mapped(found.append, batch)
+    map_tensors(found.append, batch)
     return found
 
 
-def rebuilt(batch: Any, parts: Iterable[Tensor]) -> Any:
+def replace_tensors(batch: Any, parts: Iterable[Tensor]) -> Any:
     """A batch of the same form with these tensors in place of its own, in the order of :func:`tensors`."""
     following = iter(parts)
-    return mapped(lambda _: next(following), batch)
+    return map_tensors(lambda _: next(following), batch)
 
 
-def rows_of(batch: Any, rows: slice) -> Any:
+def select_rows(batch: Any, rows: slice) -> Any:
     """Some rows of every tensor."""
-    return mapped(lambda part: part[rows], batch)
+    return map_tensors(lambda part: part[rows], batch)
 
 
 def len_batch(batch: Any) -> int:
@@ -79,13 +79,13 @@ def len_batch(batch: Any) -> int:
     return next((len(part) for part in tensors(batch) if part.ndim), 0)
 
 
-def of_one_length(batch: Any) -> bool:
+def has_equal_lengths(batch: Any) -> bool:
     """Whether every tensor could have a row for each sample."""
     parts = tensors(batch)
     return all(part.ndim for part in parts) and len({len(part) for part in parts}) == 1
 
 
-def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def move_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
     """The batch on the device, its floating-point tensors in ``dtype``, complex ones in the complex dtype
     that goes with it; what is no tensor but has ``to`` is moved by that.
     """
@@ -100,5 +100,5 @@ def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
             device, dtype if part.is_floating_point() else COMPLEX[dtype] if part.is_complex() else None
         )
 
-    found = mapped(of_tensor, batch, other)
+    found = map_tensors(of_tensor, batch, other)
     return tuple(found) if isinstance(found, list) else found

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..errors import ComparisonError
-from .bounds import MOST_RATES, MOST_SEEDS, whole
+from .bounds import MAX_RATES, MAX_SEEDS, check_count
 
 T = TypeVar("T")
 FIRST_TUNING_SEED = 2**62
 """Report seeds lie below it and tuning seeds from it on, so that none is ever both, however many are added.
 """
-AROUND = 30.0
+GRID_FACTOR = 30.0
 """The default grid spans the recommended rate divided and multiplied by this."""
-FEWEST_WIDELY = 3
+MIN_FIRST_ROUND = 3
 """Rates from which a second round can start: two say on which side the best may lie, and not where."""
 
 
@@ -51,9 +51,9 @@ class Tuning:
     repeats: tuple[Repeat, ...] = ()
 
     def __post_init__(self) -> None:
-        if whole("rates closer to the best", self.closer, 0, MOST_RATES) % 2:
+        if check_count("rates closer to the best", self.closer, 0, MAX_RATES) % 2:
             raise ComparisonError(f"rates closer to the best must be an even number, got {self.closer!r}")
-        whole("--tune-seeds", self.seeds, 1, MOST_SEEDS)
+        check_count("--tune-seeds", self.seeds, 1, MAX_SEEDS)
         _refuse_unequal(self.rates)
         seeds = [seed for one in self.repeats for seed in one.seeds]
         if len(set(seeds)) < len(seeds) or min(seeds, default=FIRST_TUNING_SEED) < FIRST_TUNING_SEED:
@@ -148,7 +148,7 @@ class Tuning:
         return replace(self, rates={**other.rates, **self.rates}, repeats=repeats)
 
 
-def split_budget(count: int) -> tuple[int, int]:
+def split_rate_count(count: int) -> tuple[int, int]:
     """How many of ``count`` rates are tried widely, and how many closer to the best of those.
 
     Closer are as many as can lie evenly on both sides of the best: the largest even number up to half of
@@ -162,7 +162,7 @@ def split_budget(count: int) -> tuple[int, int]:
         Rates of the first round, and of the second.
     """
     closer = count // 4 * 2
-    return (count - closer, closer) if count - closer >= FEWEST_WIDELY else (count, 0)
+    return (count - closer, closer) if count - closer >= MIN_FIRST_ROUND else (count, 0)
 
 
 def rate_grid(
@@ -186,7 +186,7 @@ def rate_grid(
     """
     if count < 2:
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
-    low, high = limits or (reference / AROUND, reference * AROUND)
+    low, high = limits or (reference / GRID_FACTOR, reference * GRID_FACTOR)
     if not (0 < low < high < math.inf):
         raise ComparisonError(f"--tune-range takes LO,HI with 0 < LO < HI, got {low:g},{high:g}")
     step = (high / low) ** (1 / (count - 1))
@@ -211,7 +211,7 @@ def closer_rates(tried: Sequence[float], count: int, best: float) -> tuple[float
     return tuple(_rounded(best * step**k) for k in range(-half, half + 1) if k)
 
 
-def scaled(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:
+def scale_lr(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:
     """A reference learning rate for another batch size: ``linear`` in it, with its square root (``sqrt``), or
     as it is.
     """

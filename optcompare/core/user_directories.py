@@ -16,7 +16,7 @@ from pathlib import Path
 _TORCH = "TORCHINDUCTOR_CACHE_DIR"
 
 
-class Untrusted(Exception):
+class UntrustedDirectory(Exception):
     """Why a directory is not used, as half a sentence."""
 
 
@@ -54,22 +54,22 @@ def own_directory(path: Path) -> Path:
         Untrusted: Somebody else could have written there, or nothing can be written there.
     """
     if not path.is_absolute():
-        raise Untrusted(f"there is no home directory for {path}")
+        raise UntrustedDirectory(f"there is no home directory for {path}")
     try:
         for place in [*reversed(path.parents), path]:
             if not os.path.lexists(place):
                 with suppress(FileExistsError):
                     place.mkdir(mode=0o700)
-            why = fault_of(path, directory=True) if place == path else _fault_on_the_way(place)
+            why = distrust_reason(path, directory=True) if place == path else _ancestor_distrust_reason(place)
             if why is not None:
-                raise Untrusted(why)
+                raise UntrustedDirectory(why)
         for place in path.resolve().parents:  # behind links
-            if (why := _fault_on_the_way(place)) is not None:
-                raise Untrusted(why)
+            if (why := _ancestor_distrust_reason(place)) is not None:
+                raise UntrustedDirectory(why)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise Untrusted(f"nothing can be written to {path} ({error.strerror or error})") from error
+        raise UntrustedDirectory(f"nothing can be written to {path} ({error.strerror or error})") from error
     return path
 
 
@@ -82,10 +82,10 @@ def temporary_directory() -> Path:
     try:
         path = Path(tempfile.mkdtemp(prefix="optcompare-")).absolute()
     except OSError as error:
-        raise Untrusted(f"no temporary directory can be made ({error.strerror or error})") from error
+        raise UntrustedDirectory(f"no temporary directory can be made ({error.strerror or error})") from error
     try:
         return own_directory(path)
-    except Untrusted:
+    except UntrustedDirectory:
         with suppress(OSError):
             path.rmdir()
         raise
@@ -114,7 +114,7 @@ def torch_cache_of_this_user() -> Iterator[None]:
                 os.environ[_TORCH] = named
 
 
-def fault_of(path: Path, *, directory: bool = False) -> str | None:
+def distrust_reason(path: Path, *, directory: bool = False) -> str | None:
     """Return why an existing file, or directory, is not to be trusted: a link, of another user, writable by
     others.
 
@@ -136,9 +136,9 @@ def fault_of(path: Path, *, directory: bool = False) -> str | None:
 def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
     by_user = [] if not named or _is_torchs_choice(named) else [Path(named).absolute()]
     for place in [*by_user, cache_directory() / "torch"]:
-        with suppress(Untrusted):
+        with suppress(UntrustedDirectory):
             return own_directory(place)
-    with suppress(Untrusted):
+    with suppress(UntrustedDirectory):
         directory = temporary_directory()
         life.callback(shutil.rmtree, directory, ignore_errors=True)
         return directory
@@ -154,7 +154,7 @@ def _is_torchs_choice(named: str) -> bool:
     )
 
 
-def _fault_on_the_way(place: Path) -> str | None:
+def _ancestor_distrust_reason(place: Path) -> str | None:
     """Why others could replace what lies in a directory, or where a link leads, as far as their entry
     goes.
     """

@@ -13,13 +13,13 @@ from contextlib import suppress
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
-from ..core.named_code import FILE
+from ..core.named_code import PYTHON_SUFFIX
 
 
-def is_there(source: str) -> bool:
+def code_exists(source: str) -> bool:
     """Whether there is a file or module to import; what is neither found nor excluded counts as there."""
     try:
-        return Path(source).is_file() if source.endswith(FILE) else _found(source) is not None
+        return Path(source).is_file() if source.endswith(PYTHON_SUFFIX) else _found(source) is not None
     except (OSError, ValueError, ImportError, AttributeError):
         return True
 
@@ -37,7 +37,7 @@ def code_sha256(source: str) -> str | None:
         None where it cannot be read.
     """
     try:
-        if source.endswith(FILE):
+        if source.endswith(PYTHON_SUFFIX):
             return _sha256(_with_modules_beside(Path(source).resolve()))
         found = _found(source)
         if found is None:
@@ -86,7 +86,7 @@ def _with_modules_beside(file: Path) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        for name in _imported(path) if path.suffix == FILE else ():
+        for name in _imported(path) if path.suffix == PYTHON_SUFFIX else ():
             left += [each for suffix in all_suffixes() if (each := folder / f"{name}{suffix}").is_file()]
             left += _modules_in(folder / name)
     return found

@@ -17,11 +17,11 @@ from typing import Any
 
 import pluggy
 
-from ..core.named_code import FILE, key_of
+from ..core.named_code import PYTHON_SUFFIX, code_key
 from ..core.parameters import suggestion
-from ..errors import RAISED, OptcompareError, PluginError, explain
+from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, explain
 from . import hookspecs
-from .fingerprints import is_there
+from .fingerprints import code_exists
 from .plugin_files import load_file
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
@@ -85,7 +85,7 @@ class Registry:
         ``kind``: leaves out installed plugins whose entry point says that they are of another kind, as in
         ``strategies.full``: what draws figures needs no torch.
 
-        ``admitted``: the keys (:func:`optcompare.core.named_code.key_of`) of all that may be imported beside
+        ``admitted``: the keys (:func:`~optcompare.core.named_code.code_key`) of all that may be imported beside
         them; None: anything. ``hookless``: the keys of those that need no hook, since they hold workloads or
         optimizers.
 
@@ -102,9 +102,9 @@ class Registry:
                 continue
             try:
                 registry.register(point.load(), point.name, point.dist.version if point.dist else "")
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 registry.warnings.append(f"plugin {point.name} ({point.value}) is left out: {explain(error)}")
-        named = {key_of(plugin) if plugin.endswith(FILE) else plugin: plugin for plugin in plugins}
+        named = {code_key(plugin) if plugin.endswith(PYTHON_SUFFIX) else plugin: plugin for plugin in plugins}
         for known, plugin in list(named.items()):
             module = registry.module(plugin)
             if registry._manager.is_registered(module):  # it may be installed, too
@@ -112,7 +112,7 @@ class Registry:
             registry.register(module, plugin)
             if not registry._manager.get_hookcallers(module):
                 registry._manager.unregister(module)
-                _refuse_without_hooks(plugin, key_of(plugin) in hookless)
+                _refuse_without_hooks(plugin, code_key(plugin) in hookless)
                 del named[known]
         registry.named = tuple(named)
         return registry
@@ -122,7 +122,7 @@ class Registry:
 
         Raises :class:`PluginError` for what was not admitted, or does not import.
         """
-        if self._admitted is not None and key_of(source) not in self._admitted and is_there(source):
+        if self._admitted is not None and code_key(source) not in self._admitted and code_exists(source):
             raise PluginError(f"{source} is code that you have not named, and is not executed; give --trust")
         return load_module(source)
 
@@ -202,7 +202,7 @@ class Registry:
         for implementation in getattr(self._manager.hook, f"optcompare_{event}").get_hookimpls():
             try:
                 implementation.function(*[arguments[name] for name in implementation.argnames])
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 self.warnings.append(
                     f"observer {implementation.plugin_name} is left out from now on: {explain(error)}"
                 )
@@ -219,7 +219,7 @@ class Registry:
         )
         try:
             things = implementation.function()
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             raise PluginError(f"plugin {plugin}: optcompare_{kind}() failed: {explain(error)}") from error
         if not isinstance(things, Mapping):
             raise PluginError(f"plugin {plugin}: {rule}, got a {type(things).__name__}")
@@ -295,7 +295,7 @@ def load_module(plugin: str) -> types.ModuleType:
         return load_file(Path(plugin)) if plugin.endswith(".py") else importlib.import_module(plugin)
     except OptcompareError:
         raise
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise PluginError(f"{plugin} does not import: {explain(error)}") from error
 
 

@@ -14,7 +14,7 @@ from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
-from ..errors import PluginError, is_users
+from ..errors import PluginError, is_user_file
 
 PREFIX = "optcompare_file_"
 """How the names begin under which such modules stand in ``sys.modules``."""
@@ -83,7 +83,7 @@ def _stands_in(folder: Path, module: types.ModuleType, name: str) -> bool:
     if file is None:
         return [str(folder / name.replace(".", "/"))] == [*getattr(module, "__path__", ())]
     top = name.partition(".")[0]
-    return is_users(file) and Path(file).resolve().is_relative_to(folder) and _is_beside(folder, top)
+    return is_user_file(file) and Path(file).resolve().is_relative_to(folder) and _is_beside(folder, top)
 
 
 def _is_beside(folder: Path, name: str) -> bool:
@@ -138,6 +138,6 @@ def _folder_of_importer() -> Path | None:
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<") and file != __file__:
-            return Path(file).resolve().parent if is_users(file) else None
+            return Path(file).resolve().parent if is_user_file(file) else None
         frame = frame.f_back  # type: ignore[assignment]
     return None

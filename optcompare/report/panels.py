@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import RAISED, PluginError, explain
+from ..errors import USER_CODE_ERRORS, PluginError, explain
 from ..registry.manager import Entry, Registry
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def make_panels(registry: Registry) -> dict[str, Panel]:
     for name, entry in panel_entries(registry).items():
         try:
             found[name] = entry.factory()
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             raise PluginError(f"plugin {entry.plugin}: panel {name}: {explain(error)}") from error
         if not isinstance(found[name], Panel):
             kind = type(found[name]).__name__

@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optcompare.core.grammar import parse
-from optcompare.core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, read, suggestion, write
+from optcompare.core.parameters import (
+    REQUIRED,
+    Parameter,
+    as_spec,
+    bind,
+    parameters,
+    read_value,
+    suggestion,
+    write_value,
+)
 from optcompare.errors import SpecError
 
 Tail = Literal["keep", "merge"]
@@ -85,7 +94,7 @@ READ = [
 
 @pytest.mark.parametrize(("type_", "text", "value"), READ)
 def test_text_is_read_by_the_type(type_, text, value):
-    found = read(text, type_, "x")
+    found = read_value(text, type_, "x")
     assert found == value
     assert type(found) is type(value)
 
@@ -112,7 +121,7 @@ def test_text_is_read_by_the_type(type_, text, value):
 )
 def test_error_names_the_parameter_the_type_and_the_value(type_, text, expected):
     with pytest.raises(SpecError, match=re.escape(f"strategy mini: size takes {expected}, got '{text}'")):
-        read(text, type_, "strategy mini: size")
+        read_value(text, type_, "strategy mini: size")
 
 
 def test_parameters_are_the_init_fields_in_order():
@@ -209,7 +218,7 @@ def test_suggestion_is_the_nearest_name_or_nothing(name, expected):
     ],
 )
 def test_values_are_written_in_the_grammar(value, text):
-    assert write(value) == text
+    assert write_value(value) == text
 
 
 words = st.text(max_size=10) | st.text(alphabet="ab \t\"'(),:@=é\0", max_size=10)

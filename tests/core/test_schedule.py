@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 from optcompare import ComparisonError, SpecError, compare, load
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison, Trial
-from optcompare.core.schedule import canonical, depends_on_budget, schedule_of
+from optcompare.core.schedule import canonical_schedule, depends_on_budget, schedule_of
 from optcompare.storage.resume import goes_on
 from optcompare.training.device import torch_as_agreed
 from tests.helpers.both_trainers import agree, both, trainers
@@ -212,7 +212,7 @@ def test_a_schedule_ties_what_was_trained_to_its_budget(registry):
         assert depends_on_budget(schedule) is (schedule != "none")
         assert goes_on(arm, short, long) is expected
         assert goes_on(arm, short, short) is True
-    assert canonical("step:gamma=0.1:parts=3") == "step"
+    assert canonical_schedule("step:gamma=0.1:parts=3") == "step"
 
 
 def test_more_epochs_train_a_scheduled_trial_again(tmp_path):

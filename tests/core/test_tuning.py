@@ -7,7 +7,14 @@ import json
 
 import pytest
 
-from optcompare.core.tuning import FIRST_TUNING_SEED, Repeat, Tuning, closer_rates, rate_grid, split_budget
+from optcompare.core.tuning import (
+    FIRST_TUNING_SEED,
+    Repeat,
+    Tuning,
+    closer_rates,
+    rate_grid,
+    split_rate_count,
+)
 from optcompare.errors import ComparisonError
 
 GRID = {"a": (0.1, 1.0, 10.0), "b": (0.2, 2.0, 20.0)}
@@ -29,7 +36,7 @@ GRID = {"a": (0.1, 1.0, 10.0), "b": (0.2, 2.0, 20.0)}
     ],
 )
 def test_about_half_of_the_rates_are_kept_for_a_closer_look(count, widely, closer):
-    assert split_budget(count) == (widely, closer)
+    assert split_rate_count(count) == (widely, closer)
 
 
 def test_a_shift_moves_the_whole_grid_by_a_part_of_a_step():

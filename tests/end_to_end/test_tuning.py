@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from optcompare import ComparisonError, compare, load
-from optcompare.core.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scaled
+from optcompare.core.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scale_lr
 from tests.helpers.workloads import small_workload
 
 
@@ -119,8 +119,8 @@ def test_a_rate_is_scaled_with_the_batch_size():
 
     A rate of the arm's own is not scaled.
     """
-    assert scaled(0.02, "linear", 10, 4) == pytest.approx(0.05)
-    assert scaled(0.02, "sqrt", 16, 4) == pytest.approx(0.04)
+    assert scale_lr(0.02, "linear", 10, 4) == pytest.approx(0.05)
+    assert scale_lr(0.02, "sqrt", 16, 4) == pytest.approx(0.04)
     workload = small_workload(lr=0.02, batch_size=4)
     arms = ["full", "mini:2", "mini", "single@sgd:lr=0.3"]
     for rule, expected in (
