@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+Tree = Any
+"""Tensors in tuples, lists, mappings and dataclasses, nested to any depth; or a single tensor."""
+Batch = Tree
+"""A tree whose tensors have a row for each sample of a batch."""
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 """The complex dtype of each real one."""
 

@@ -49,9 +49,8 @@ def test_a_model_that_returns_scores_and_loss_is_trained_on_its_loss():
     plain = trained(workload_from(lambda: nn.Sequential(nn.Linear(4, 3)), (X, KINDS)))
     assert own.records["train_loss"].tolist() == pytest.approx(plain.records["train_loss"].tolist())
     assert own.workload.notes == (
-        "the loss is that which ScoresAndLoss returns for the whole batch, y too, at place 1 of what it "
-        "returns "
-        "(loss= to change)",
+        "the loss is that which ScoresAndLoss returns for the whole batch, y included, at place 1 of its "
+        "output (loss= changes it)",
     )
 
 
@@ -65,7 +64,8 @@ def test_a_model_that_returns_its_loss_of_the_inputs_needs_no_y(data):
 
 def test_a_loss_of_torch_on_a_tuple_says_how_to_choose_a_part():
     with pytest.raises(
-        WorkloadError, match=r"returns a tuple of 2 .* give forward=lambda model, batch: \(model\(\*batch"
+        WorkloadError,
+        match=r"returns a tuple of 2 .* choose it by its index, as in forward=lambda model, batch: \(mod",
     ):
         workload_from(ScoresAndLoss, (X, KINDS), loss=nn.CrossEntropyLoss())
 
@@ -233,7 +233,7 @@ def sampler_of(count):
 
 def test_a_sampler_that_draws_another_number_is_said():
     said = " ".join(workload_from(lambda: nn.Linear(4, 1), sampler_of(100)).notes)
-    assert "draws 100 samples an epoch, of 40; here every sample comes once an epoch" in said
+    assert "draws 100 times from 40 samples in an epoch; a comparison uses every sample once" in said
     assert "draws" not in " ".join(workload_from(lambda: nn.Linear(4, 1), sampler_of(40)).notes)
 
 
