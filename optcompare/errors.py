@@ -1,6 +1,6 @@
-"""Every error that a user can cause.
+"""Every error that a user can cause, and how errors are put into one line.
 
-Each message is one line: what was given, what was expected, what to do.
+Each message is one line: what was given, what is wrong with it, what to do.
 """
 
 import sysconfig
@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 USER_CODE_ERRORS = (Exception, SystemExit)
-"""What code of the user's may raise: its sys.exit() is to end no run, only what called it."""
+"""What a user's code may raise; its ``sys.exit()`` must not end a run."""
 _MAX_LENGTH = 300
 _FOREIGN = (
     f"{Path(__file__).parent}/",
@@ -18,7 +18,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 class OptcompareError(Exception):
-    """The root: the command line turns it into one line and exit code 2."""
+    """The root of all expected errors: the command line prints one line and exits with code 2."""
 
 
 class SpecError(OptcompareError):
@@ -26,7 +26,7 @@ class SpecError(OptcompareError):
 
 
 class PluginError(OptcompareError):
-    """A plugin that cannot be loaded, breaks the rules of a hook, or claims a name that is taken."""
+    """A plugin that cannot be loaded, breaks the rules of a hook, or registers a name that is taken."""
 
 
 class ComparisonError(OptcompareError):
@@ -34,7 +34,7 @@ class ComparisonError(OptcompareError):
 
 
 class StrategyError(OptcompareError):
-    """A strategy that yields something other than the batches it promised."""
+    """A strategy that yields something other than the batches that it declares."""
 
 
 class WorkloadError(OptcompareError):
@@ -42,16 +42,21 @@ class WorkloadError(OptcompareError):
 
 
 class DiagnosticError(OptcompareError):
-    """A diagnostic that this model cannot have, or that breaks its promise."""
+    """A diagnostic that cannot be computed for this model, or returns something else than it declares."""
 
 
 class RunDirectoryError(OptcompareError):
-    """A run directory that cannot be written, or does not hold what is asked of it."""
+    """A run directory that cannot be written, or does not hold what was requested."""
 
 
 def printable(text: str) -> str:
-    """A text without characters that would steer a terminal, break a line or turn the direction of
-    writing.
+    """Replace characters that control a terminal, break a line or change the writing direction.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with U+FFFD in place of each such character.
     """
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
@@ -59,8 +64,13 @@ def printable(text: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """A text in one line; of a long one, such as torch's lists of all that it knows, the first sentences or
-    words.
+    """Put a text on one line, and shorten one of more than 300 characters.
+
+    Args:
+        text: Any text, such as an error message of torch that lists everything that it knows.
+
+    Returns:
+        The text with single spaces; of a long one, its first sentences or words.
     """
     text = " ".join(text.split())
     if len(text) <= _MAX_LENGTH:
@@ -70,9 +80,14 @@ def shorten(text: str) -> str:
 
 
 def explain(error: BaseException) -> str:
-    """An exception as one line: its type, its message, and the line of the user's code that led to it.
+    """Describe an exception in one line: its type, its message, and the user's line that led to it.
 
-    Where no line of the user's did, it is the one that raised it.
+    Args:
+        error: The exception. Of an :class:`OptcompareError`, only the message is used.
+
+    Returns:
+        Such as ``ValueError: negative (model.py:12)``; where no line of the user's code led to the error, the
+        line that raised it.
     """
     text = " ".join(str(error).split())
     if isinstance(error, OptcompareError):
@@ -89,5 +104,9 @@ def explain(error: BaseException) -> str:
 
 
 def is_user_file(file: str) -> bool:
-    """Whether a source file is neither Python's, nor an installed package's, nor of this package."""
+    """Return whether a source file belongs neither to Python nor to an installed package.
+
+    Args:
+        file: The path of the source file.
+    """
     return not file.startswith(_FOREIGN) and _INSTALLED.isdisjoint(Path(file).parts)

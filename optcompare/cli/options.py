@@ -209,7 +209,7 @@ def tells_programs(options: dict[str, Any]) -> bool:
 
     named = code_keys(NamedCode(name, "plugin") for name in options["plugin"])
     registry = Registry.load(
-        options["plugin"], kind="trackers", hookless=named
+        options["plugin"], kind="trackers", without_hooks=named
     )  # a saved comparison may need them
     names = [text.partition(":")[0] for text in options["track"]]
     prints = [name for name in names if getattr(registry.find("trackers", name).factory, "prints", False)]

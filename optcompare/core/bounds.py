@@ -1,5 +1,6 @@
-"""The largest counts that a comparison may have: what is larger is an error at once, before anything is
-enumerated.
+"""The largest counts that a comparison may have.
+
+A larger count is an error at once, before anything is enumerated.
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ MIN_INT, MAX_INT = -(2**63), 2**63 - 1
 
 
 def check_count(what: str, value: Any, least: int = 1, most: int = MAX_AMOUNT) -> int:
-    """Check a count.
+    """Check that a value is a whole number within bounds.
 
     Args:
-        what: Begins the error: the option, or the name of the argument.
-        value: What was given.
-        least: The smallest that is allowed.
-        most: The largest that is allowed.
+        what: The option or argument, with which the message begins.
+        value: The value to check.
+        least: The smallest allowed value.
+        most: The largest allowed value.
 
     Returns:
         The value.
 
     Raises:
-        ComparisonError: It is no whole number, or lies outside.
+        ComparisonError: The value is no whole number, or is out of bounds.
     """
     if not isinstance(value, int):
         raise ComparisonError(f"{what} must be a whole number, got {value!r}")
@@ -49,7 +50,20 @@ def check_count(what: str, value: Any, least: int = 1, most: int = MAX_AMOUNT) -
 
 
 def parse_count(what: str, text: str, least: int = 1, most: int = MAX_AMOUNT) -> int:
-    """The count that a text is; as :func:`check_count`."""
+    """Parse a whole number within bounds.
+
+    Args:
+        what: The option or argument, with which the message begins.
+        text: The digits; spaces around them are ignored.
+        least: The smallest allowed value.
+        most: The largest allowed value.
+
+    Returns:
+        The number.
+
+    Raises:
+        ComparisonError: The text is no whole number, or the number is out of bounds.
+    """
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()):
         raise ComparisonError(f"{what} must be a whole number, got '{text}'")
@@ -59,13 +73,13 @@ def parse_count(what: str, text: str, least: int = 1, most: int = MAX_AMOUNT) ->
 
 
 def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
-    """Refuse a comparison that would have too many trials.
+    """Refuse a comparison with more than :data:`MAX_TRIALS` trials.
 
     Args:
-        numbers: Trials, by what they are for, in words.
+        numbers: The number of trials, by what they are for, such as ``trials to tune``.
 
     Raises:
-        ComparisonError: There are more than :data:`MAX_TRIALS`.
+        ComparisonError: There are too many trials.
     """
     count = sum(numbers.values())
     if count > MAX_TRIALS:
@@ -77,7 +91,14 @@ def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
 
 
 def format_count(value: int) -> str:
-    """A count with commas; of a very long one, how many digits it has."""
+    """Format a count with commas, or a very long one by its number of digits.
+
+    Args:
+        value: Any whole number.
+
+    Returns:
+        Such as ``1,437`` or ``a number of 80 digits``.
+    """
     return (
         f"{value:,}"
         if -(MAX_AMOUNT**2) < value < MAX_AMOUNT**2

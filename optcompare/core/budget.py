@@ -15,7 +15,12 @@ UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
 
 @dataclass(frozen=True)
 class Budget:
-    """How long each trial trains. An update that would exceed it is not made."""
+    """How long each trial trains; an update that would exceed it is not made.
+
+    Attributes:
+        unit: ``epochs``, ``updates``, ``samples`` or ``seconds``.
+        amount: How many of the unit; a whole number but of seconds.
+    """
 
     unit: Unit
     amount: float
@@ -37,9 +42,18 @@ class Budget:
             raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
 
     def share(self, updates: int, samples: int, n: int) -> float:
-        """How much of it is spent after so many, from 0 on; ``n``: training samples.
+        """Return the share of the budget that is spent, from 0 on.
 
-        Of seconds, only a clock knows.
+        Args:
+            updates: Updates that were made.
+            samples: Samples that were used.
+            n: Training samples, which make an epoch.
+
+        Returns:
+            The spent part of the amount; 1 when the budget is spent.
+
+        Raises:
+            KeyError: The budget is in seconds, which only a clock measures.
         """
         spent = {"epochs": samples / n, "updates": updates, "samples": samples}[self.unit]
         return spent / self.amount

@@ -1,4 +1,4 @@
-"""Numbers in the data that no model can be trained on: where they stand, and how many."""
+"""Find numbers in data that no model can be trained on: where they are, and how many."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ _MAX_COLUMNS = 3
 def refuse_non_finite(
     who: str, where: str, data: Any, columns: Sequence[str] = (), *, targets: bool = True
 ) -> None:
-    """Raises :class:`WorkloadError` for NaN and infinite values in inputs and targets; one pass, without
-    copies.
+    """Refuse NaN and infinite values in inputs and targets, in one pass without copies.
 
-    ``data``: (x, y), (x1, x2, y) or a mapping; ``where``: what it is called, such as "train"; ``columns``:
-    names of x's; ``targets``: whether y is looked at.
+    Args:
+        who: The workload, with which the message begins.
+        where: What the data is called, such as ``train``.
+        data: (x, y), (x1, x2, y) or a mapping of tensors.
+        columns: The names of the columns of x, for the message.
+        targets: Whether y is checked, too.
+
+    Raises:
+        WorkloadError: A floating-point tensor holds NaN or infinite values.
     """
     for part, tensor in _parts(data):
         if part == "the targets" and not targets:
@@ -55,7 +61,7 @@ def _parts(data: Any) -> Iterator[tuple[str, Tensor]]:
 
 
 def _found(tensor: Tensor, columns: Sequence[str]) -> str:
-    """Such as ``2 NaN and 1 infinite value in 1,437 rows (3 in column 'age')``."""
+    """Describe such values, as in ``2 NaN and 1 infinite value in 3 of 1,437 rows, the first in row 7``."""
     rows = tensor.reshape(len(tensor), -1) if tensor.ndim else tensor.reshape(1, 1)
     width = rows.shape[1]
     odd, bad_rows, first, missing = torch.zeros(width, dtype=torch.int64), 0, -1, 0

@@ -1,4 +1,4 @@
-"""A metric's value to be reached."""
+"""A value of a metric that a trial has to reach."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ TRAIN, VALID, TEST = "train_", "valid_", "test_"
 
 @dataclass(frozen=True)
 class Goal:
-    """``metric`` is a column of the records, ``value`` what it has to reach; written ``valid_loss=0.2``.
+    """A value that a metric has to reach, written ``valid_loss=0.2``.
 
-    ``falls``: less is better, so that it is reached at or below its value; so for every loss.
+    Attributes:
+        metric: A column of the records.
+        value: The value to reach, a finite number.
+        falls: Whether less is better, so that values at or below ``value`` reach it; true of every loss.
     """
 
     metric: str
@@ -37,9 +40,17 @@ class Goal:
 
     @classmethod
     def parse(cls, text: str, errors: Iterable[str] = ()) -> Goal:
-        """Reads ``metric=value``; raises :class:`ComparisonError` for anything else. The inverse of ``str``.
+        """Parse ``metric=value``, the inverse of ``str``.
 
-        ``errors``: metrics, without their ``train_`` or ``valid_``, of which less is better.
+        Args:
+            text: The goal, such as ``valid_loss=0.2``.
+            errors: The metrics, without ``train_`` or ``valid_``, of which less is better.
+
+        Returns:
+            The goal.
+
+        Raises:
+            ComparisonError: The text has another form, or its value is no finite number.
         """
         metric, equals, value = (part.strip() for part in text.partition("="))
         if not (metric and equals and value):
@@ -53,14 +64,23 @@ class Goal:
         return f"{self.metric}={repr(float(self.value)).removesuffix('.0')}"
 
     def reached_at(self, value: float) -> bool:
-        """Whether this value of the metric is good enough."""
+        """Return whether a value of the metric reaches the goal.
+
+        Args:
+            value: A measured value; nan reaches no goal.
+        """
         return value <= self.value if self.falls else value >= self.value
 
     def check(self, columns: Iterable[str]) -> None:
-        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among
-        them.
+        """Check that the metric is measured along a trial.
 
-        Those of the test set are none: they are not known before a trial has ended.
+        The metrics of the test set are not, since they are known only when a trial has ended.
+
+        Args:
+            columns: The columns of the records.
+
+        Raises:
+            ComparisonError: The metric is not among the columns, or is one of the test set.
         """
         known = list(columns)
         metrics = metric_columns(known)
@@ -77,9 +97,13 @@ class Goal:
 
 
 def metric_columns(columns: Iterable[str]) -> list[str]:
-    """The losses and metrics that are measured along a trial, among the names of columns.
+    """Return the columns of the losses and metrics that are measured along a trial.
 
-    Losses come first, training before validation, else as they stand.
+    Args:
+        columns: The columns of the records.
+
+    Returns:
+        Losses first, training before validation, else in the given order.
     """
     found = [name for name in columns if name.startswith((TRAIN, VALID)) and name != "train_seconds"]
     return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith(VALID)))

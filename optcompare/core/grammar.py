@@ -1,12 +1,12 @@
-"""The grammar of ``mini:64@adam:lr=0.001``: text to :class:`Spec` and back.
+"""The grammar of ``mini:64@adam:lr=0.001``: from text to :class:`Spec` and back.
 
     list   = item ("," item)*
-    item   = thing ["@" thing]
-    thing  = name (":" value)* (":" key "=" value)*
+    item   = part ["@" part]
+    part   = name (":" value)* (":" key "=" value)*
 
-Separators inside parentheses or quotes do not separate. A quoted value is
-opaque; inside it the quote character is written twice to stand for itself.
-Values stay text here; :mod:`optcompare.core.parameters` gives them types.
+Separators inside parentheses or quotes do not separate. A quoted value is opaque; inside it the quote
+character is written twice to stand for itself. Values stay text here; :mod:`optcompare.core.parameters` gives
+them types.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.DOTALL)
 class Spec:
     """A name with its parameters, as written.
 
-    ``args`` are the positional values, ``options`` the ``key=value`` pairs, in
-    the order written; ``optimizer`` is what followed ``@``.
+    Attributes:
+        name: What the spec names, such as ``mini``.
+        args: The positional values, in order.
+        options: The ``key=value`` pairs, in order.
+        optimizer: The spec that followed ``@``.
     """
 
     name: str
@@ -41,10 +44,18 @@ class Spec:
 
 
 def parse(text: str, *, optimizers: bool = False) -> Spec:
-    """Reads one item; ``optimizers`` says whether ``@optimizer`` may follow a name.
+    """Parse one item.
 
-    Raises :class:`SpecError` for an empty item, an open quote or parenthesis,
-    a repeated key, or a positional value after a key.
+    Args:
+        text: The item, such as ``mini:64@adam:lr=0.001``.
+        optimizers: Whether ``@optimizer`` may follow the name.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: The item is empty, repeats a key, has a positional value after a key, or an open quote or
+            parenthesis.
     """
     if not optimizers:
         return _parse_part(text, text)
@@ -57,7 +68,18 @@ def parse(text: str, *, optimizers: bool = False) -> Spec:
 
 
 def split(text: str, separator: str) -> Iterator[str]:
-    """The pieces of ``text`` between separators that stand outside quotes and parentheses."""
+    """Split a text at the separators that stand outside quotes and parentheses.
+
+    Args:
+        text: The text.
+        separator: One character.
+
+    Yields:
+        The parts in order, as written.
+
+    Raises:
+        SpecError: A quote or parenthesis is open.
+    """
     depth, quote, begin = 0, "", 0
     for position, character in enumerate(text):
         if quote:
@@ -85,8 +107,16 @@ def split(text: str, separator: str) -> Iterator[str]:
 
 
 def unquoted(text: str) -> str:
-    """The value without its quotes; a value in parentheses stays as it is, for its members to be read
-    later.
+    """Return a value without its quotes.
+
+    Args:
+        text: The value as written. A value in parentheses stays as it is, since its members are read later.
+
+    Returns:
+        The value.
+
+    Raises:
+        SpecError: Only a part of the value is quoted.
     """
     text = text.strip()
     if text.startswith("(") or not any(quote in text for quote in "\"'"):
@@ -99,7 +129,14 @@ def unquoted(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """The value as it has to be written so that :func:`unquoted` gives it back."""
+    """Quote a value where that is needed, so that :func:`unquoted` returns it.
+
+    Args:
+        text: Any value.
+
+    Returns:
+        The value as it has to be written.
+    """
     if _reads_back(text):
         return text
     quote = "'" if '"' in text and "'" not in text else '"'

@@ -1,7 +1,7 @@
-"""Tensors that lie in a file, opened by ``torch.from_file``: rows are read when they are asked for.
+"""Tensors that ``torch.from_file`` opened, of which rows are read from the file when they are used.
 
-They may be larger than memory, as long as nobody copies them whole. So they stay on the CPU in their own
-dtype, and go to other processes as the name of their file.
+They may be larger than memory, as long as nothing copies them whole. They stay on the CPU in their own dtype,
+and are sent to other processes as the name of their file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ from ..errors import WorkloadError
 
 
 class FileSlice(NamedTuple):
-    """Where in a file a tensor lies; ``offset`` and ``stride`` are in elements, as torch has them."""
+    """The part of a file that a tensor shows.
+
+    Attributes:
+        file: The path of the file.
+        bytes: The size of the whole mapping, in bytes.
+        dtype: The dtype of all elements.
+        offset: The first element, counted in elements.
+        shape: The shape of the tensor.
+        stride: Its strides, counted in elements.
+    """
 
     file: str
     bytes: int
@@ -26,12 +35,23 @@ class FileSlice(NamedTuple):
 
 
 def is_memory_mapped(tensor: torch.Tensor) -> bool:
-    """Whether the tensor lies in a file."""
+    """Return whether a tensor shows a file.
+
+    Args:
+        tensor: Any tensor.
+    """
     return tensor.layout == torch.strided and tensor.device.type == "cpu" and _file(tensor) is not None
 
 
 def file_slice_of(tensor: torch.Tensor) -> FileSlice | None:
-    """Where the tensor lies, if that is a file."""
+    """Return the part of a file that a tensor shows.
+
+    Args:
+        tensor: Any tensor.
+
+    Returns:
+        None for a tensor that shows no file.
+    """
     if not is_memory_mapped(tensor):
         return None
     file, size = str(Path(str(_file(tensor))).resolve()), tensor.untyped_storage().nbytes()
@@ -41,7 +61,17 @@ def file_slice_of(tensor: torch.Tensor) -> FileSlice | None:
 
 
 def open_file_slice(place: FileSlice) -> torch.Tensor:
-    """The tensor of a place; raises :class:`WorkloadError` where its file is not there, or is another."""
+    """Open the tensor that shows a part of a file.
+
+    Args:
+        place: The part of the file.
+
+    Returns:
+        A tensor that shares the file's memory.
+
+    Raises:
+        WorkloadError: The file is missing, or is smaller than it was.
+    """
     file = Path(place.file)
     size = file.stat().st_size if file.is_file() else -1
     if size < place.bytes:

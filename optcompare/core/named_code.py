@@ -30,15 +30,19 @@ class NamedCode:
 
     @property
     def key(self) -> str:
-        """What it is known by, see :func:`code_key`."""
+        """Return the key of the file or module, as :func:`code_key` does."""
         return code_key(self.source)
 
 
 def code_key(source: str) -> str:
-    """Return what a file or module is known by: the path with links followed, or the top package that is
-    imported.
+    """Return the key by which a file or module is known.
 
-    A path that no file can have, such as one with a zero byte, is only made absolute.
+    Args:
+        source: The path of a Python file, or the dotted name of a module.
+
+    Returns:
+        The path with links resolved, or the top-level package. A path that no file can have, such as one
+        with a zero byte, is only made absolute.
     """
     if not source.endswith(PYTHON_SUFFIX):
         return source.partition(".")[0]
@@ -49,17 +53,24 @@ def code_key(source: str) -> str:
 
 
 def is_dotted_name(name: str) -> bool:
-    """Whether a name may be the path of an object in a package, as in ``torch.optim.Adam``."""
+    """Return whether a name may be the path of an object in a package, as in ``torch.optim.Adam``.
+
+    Args:
+        name: Any text.
+    """
     return "." in name and all(part.isidentifier() for part in name.split("."))
 
 
 def code_of(comparison: Comparison) -> list[NamedCode]:
-    """Return all code that running a comparison imports, besides what is installed as plugins; each once.
+    """Return the code that running a comparison imports, besides installed plugins; each once.
 
     Values of parameters that are paths of Python files count too, since a plugin may import them.
 
     Args:
-        comparison: As it is saved.
+        comparison: The comparison, as it is saved.
+
+    Returns:
+        The files and modules, plugins first.
     """
     found = [NamedCode(name, "plugin") for name in map(str, comparison.plugins)]
     parts = [("workload", comparison.workload), *(("diagnostic", part) for part in comparison.diagnostics)]
@@ -72,7 +83,18 @@ def code_of(comparison: Comparison) -> list[NamedCode]:
 
 
 def code_of_lists(strategies: str, optimizers: str) -> list[NamedCode]:
-    """Return the code that ``--strategies`` and ``--optimizers`` name."""
+    """Return the code that the options ``--strategies`` and ``--optimizers`` name; each once.
+
+    Args:
+        strategies: The value of ``--strategies``.
+        optimizers: The value of ``--optimizers``.
+
+    Returns:
+        The files and modules, in order.
+
+    Raises:
+        SpecError: A list cannot be parsed.
+    """
     found: list[NamedCode] = []
     for spec in parse_list(strategies, optimizers=True):
         found += _code_of_spec(spec, "strategy")
@@ -83,7 +105,11 @@ def code_of_lists(strategies: str, optimizers: str) -> list[NamedCode]:
 
 
 def code_keys(code: Iterable[NamedCode]) -> frozenset[str]:
-    """Return what each is known by."""
+    """Return the keys of files and modules, as :func:`code_key` does.
+
+    Args:
+        code: Files and modules.
+    """
     return frozenset(each.key for each in code)
 
 

@@ -1,7 +1,7 @@
-"""Typed parameters: the values of a :class:`~optcompare.core.grammar.Spec` become the arguments of a factory.
+"""Typed parameters: the values of a :class:`~optcompare.core.grammar.Spec` become a factory's arguments.
 
-A factory is anything with an annotated signature: a dataclass, a function, a
-``torch.optim`` class. Its annotations say how each text is read.
+A factory is anything with an annotated signature: a dataclass, a function, a ``torch.optim`` class. Its
+annotations decide how each text is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a factory; ``default`` is :data:`REQUIRED` where it has none."""
+    """One parameter of a factory.
+
+    Attributes:
+        name: The name of the parameter.
+        type: Its annotation; Any where there is none.
+        default: Its default; :data:`REQUIRED` where it has none.
+    """
 
     name: str
     type: Any
@@ -37,7 +43,15 @@ class Parameter:
 
 
 def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
-    """The named parameters of ``factory`` in order, without the first ``skip`` (a model, say)."""
+    """Return the named parameters of a factory.
+
+    Args:
+        factory: A callable with a signature.
+        skip: The number of first parameters to leave out, such as 1 for a model.
+
+    Returns:
+        The parameters in order.
+    """
     target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         hints = typing.get_type_hints(target)
@@ -52,10 +66,19 @@ def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
 
 
 def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
-    """The arguments that ``spec`` gives, read by the parameters' types; what it leaves out is left out.
+    """Convert the values of a spec to the arguments of a factory.
 
-    Raises :class:`SpecError` naming the parameter, the type and the value for a
-    value that does not fit, and for unknown, repeated, surplus and missing ones.
+    Args:
+        known: The parameters of the factory.
+        spec: The spec with its values as text.
+        kind: What the spec names, such as ``strategy``, for messages.
+
+    Returns:
+        The arguments by name; those that the spec leaves out are left out.
+
+    Raises:
+        SpecError: A parameter is unknown, repeated or missing, there are too many values, or a value does not
+            fit the type; the message names parameter, type and value.
     """
     if not known or known[0].type is not Path:
         return _bound(known, spec, kind)
@@ -94,13 +117,33 @@ def _bound(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """`` (did you mean 'mini'?)`` or nothing."""
+    """Return the nearest of some names, as a hint in a message.
+
+    Args:
+        name: The unknown name.
+        names: The known names.
+
+    Returns:
+        Such as `` (did you mean 'mini'?)``; "" where none is near.
+    """
     close = difflib.get_close_matches(name, list(names), 1, 0.55)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def read_value(text: str, type_: Any, what: str) -> Any:
-    """``text`` as a value of ``type_``; ``what`` begins the error."""
+    """Convert a text to a value of a type.
+
+    Args:
+        text: The text, without quotes around it.
+        type_: An annotation of a parameter.
+        what: The parameter, with which the message begins.
+
+    Returns:
+        The value.
+
+    Raises:
+        SpecError: The text is no value of this type.
+    """
     try:
         return _read(text, type_)
     except (ValueError, RecursionError):
@@ -113,7 +156,14 @@ def read_value(text: str, type_: Any, what: str) -> Any:
 
 
 def write_value(value: Any) -> str:
-    """A value in the grammar's form, quoted where it has to be."""
+    """Write a value in the form of the grammar, quoted where that is needed.
+
+    Args:
+        value: None, a bool, number, text, path, tuple or list.
+
+    Returns:
+        The text, which :func:`read_value` reads.
+    """
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (tuple, list)):
@@ -124,12 +174,24 @@ def write_value(value: Any) -> str:
 
 
 def shortest(value: float) -> str:
-    """A number as briefly as it can be written without becoming another: 10, 0.001, 1e-08."""
+    """Format a number as briefly as is possible without changing it: 10, 0.001, 1e-08.
+
+    Args:
+        value: Any number.
+    """
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def as_spec(name: str, values: Mapping[str, Any]) -> Spec:
-    """The spec that names these values by key."""
+    """Return the spec that gives values by key.
+
+    Args:
+        name: The name of the spec.
+        values: The values by parameter.
+
+    Returns:
+        The spec, whose values are text.
+    """
     return Spec(name, (), tuple((key, unquoted(write_value(value))) for key, value in values.items()))
 
 

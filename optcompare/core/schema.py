@@ -1,7 +1,7 @@
-"""Checks of plain values, such as those of JSON, that are put together to a schema.
+"""Checks of plain values, such as those of JSON, that are combined to a schema.
 
-A check is a function of a value and of its place, ``notes[0]``, which returns in words what is wrong with it,
-or nothing.
+A check is a function of a value and of its place, such as ``notes[0]``. It returns what is wrong with the
+value, in words, or "".
 """
 
 from __future__ import annotations
@@ -19,43 +19,54 @@ _SHOWN = 40
 
 
 def find_fault(check: Check, value: Any) -> str:
-    """What is wrong with a value, in words; empty where nothing is.
+    """Return what is wrong with a value, in words.
 
-    Before ``check`` it is seen to that lists and objects are nested at most 24 deep, that texts hold no NUL,
-    no half character and at most a million characters, and that whole numbers have at most 64 bits.
+    Before ``check`` is called, it is checked that lists and objects are nested at most 24 deep, that texts
+    hold no NUL, no surrogate and at most a million characters, and that whole numbers have at most 64 bits.
+
+    Args:
+        check: The check of the whole value.
+        value: A value as ``json.loads`` returns it.
+
+    Returns:
+        The fault with its place; "" where there is none.
     """
     return _unfit(value) or check(value, "")
 
 
 def anything(value: Any, where: str) -> str:
-    """Any value."""
+    """Accept any value."""
     return ""
 
 
 def text(value: Any, where: str) -> str:
-    """A text."""
+    """Check that a value is a text."""
     return "" if isinstance(value, str) else _not(where, "a text", value)
 
 
 def boolean(value: Any, where: str) -> str:
-    """True or false."""
+    """Check that a value is true or false."""
     return "" if isinstance(value, bool) else _not(where, "true or false", value)
 
 
 def number(value: Any, where: str) -> str:
-    """A finite number."""
+    """Check that a value is a finite number."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return "" if fits else _not(where, "a finite number", value)
 
 
 def any_number(value: Any, where: str) -> str:
-    """A number, which may be infinite or none."""
+    """Check that a value is a number, infinities and nan included."""
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
     return "" if fits else _not(where, "a number", value)
 
 
 def whole(least: int = 0) -> Check:
-    """A whole number from ``least`` on."""
+    """Return a check of whole numbers.
+
+    Args:
+        least: The smallest allowed value.
+    """
 
     def check(value: Any, where: str) -> str:
         fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
@@ -65,7 +76,11 @@ def whole(least: int = 0) -> Check:
 
 
 def one_of(*choices: str) -> Check:
-    """One of some texts."""
+    """Return a check that a value is one of some texts.
+
+    Args:
+        *choices: The allowed texts.
+    """
 
     def check(value: Any, where: str) -> str:
         return (
@@ -78,12 +93,20 @@ def one_of(*choices: str) -> Check:
 
 
 def optional(inner: Check) -> Check:
-    """What ``inner`` wants, or null."""
+    """Return a check that accepts null, too.
+
+    Args:
+        inner: The check of other values.
+    """
     return lambda value, where: "" if value is None else inner(value, where)
 
 
 def list_of(inner: Check) -> Check:
-    """A list, whose values are all as ``inner`` wants them."""
+    """Return a check of lists.
+
+    Args:
+        inner: The check of each value of the list.
+    """
 
     def check(value: Any, where: str) -> str:
         if not isinstance(value, list):
@@ -94,7 +117,11 @@ def list_of(inner: Check) -> Check:
 
 
 def map_of(inner: Check) -> Check:
-    """An object of any names, whose values are all as ``inner`` wants them."""
+    """Return a check of objects with any names.
+
+    Args:
+        inner: The check of each value of the object.
+    """
 
     def check(value: Any, where: str) -> str:
         if not isinstance(value, dict):
@@ -107,12 +134,12 @@ def map_of(inner: Check) -> Check:
 def object_of(
     needed: Mapping[str, Check], further: Mapping[str, Check] | None = None, *, closed: bool = False
 ) -> Check:
-    """An object with these names.
+    """Return a check of objects with known names.
 
     Args:
         needed: The checks of values that must be there, by name.
-        further: Those of values that may be there.
-        closed: Whether there may be no other names.
+        further: The checks of values that may be there, by name.
+        closed: Whether other names are a fault.
     """
     known = {**needed, **(further or {})}
 
@@ -150,8 +177,9 @@ def _not(where: str, what: str, value: Any) -> str:
 
 
 def _unfit(value: Any) -> str:
-    """What makes values unfit for any schema; without recursion, since they may be nested deeper than
-    Python's stack.
+    """Return what makes a value unfit for any schema, in words.
+
+    Without recursion, since values may be nested deeper than Python's stack.
     """
     level = [value]
     for _ in range(_DEEPEST):

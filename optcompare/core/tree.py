@@ -1,4 +1,4 @@
-"""Batches of any form: tensors in tuples, lists, mappings and dataclasses, nested as one likes."""
+"""Batches of any form: tensors in tuples, lists, mappings and dataclasses, nested to any depth."""
 
 from __future__ import annotations
 
@@ -22,8 +22,15 @@ COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 def map_tensors(
     function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf
 ) -> Any:
-    """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each
-    container is one of the same kind, with everything else that it carries.
+    """Apply a function to each tensor of a batch.
+
+    Args:
+        function: Called with each tensor.
+        batch: A tree of tensors.
+        other: Called with each leaf that is no tensor; by default it is kept.
+
+    Returns:
+        A tree of the same form with the results. Containers have the same type, with their other attributes.
     """
     if isinstance(batch, Tensor):
         return function(batch)
@@ -54,44 +61,83 @@ def map_tensors(
 
 
 def to_dense(tensor: Tensor) -> Tensor:
-    """The tensor itself, or the dense form of a sparse one, such as an embedding's gradient."""
+    """Return the dense form of a sparse tensor, such as an embedding's gradient; a dense one as it is.
+
+    Args:
+        tensor: Any tensor.
+    """
     return tensor.to_dense() if tensor.is_sparse else tensor
 
 
 def tensors(batch: Any) -> list[Tensor]:
-    """All tensors of a batch, in its own order."""
+    """Return all tensors of a batch, in its own order.
+
+    Args:
+        batch: A tree of tensors.
+    """
     found: list[Tensor] = []
     map_tensors(found.append, batch)
     return found
 
 
 def replace_tensors(batch: Any, parts: Iterable[Tensor]) -> Any:
-    """A batch of the same form with these tensors in place of its own, in the order of :func:`tensors`."""
+    """Replace the tensors of a batch.
+
+    Args:
+        batch: A tree of tensors.
+        parts: The new tensors, in the order of :func:`tensors`.
+
+    Returns:
+        A batch of the same form.
+    """
     following = iter(parts)
     return map_tensors(lambda _: next(following), batch)
 
 
 def select_rows(batch: Any, rows: slice) -> Any:
-    """Some rows of every tensor."""
+    """Select some rows of every tensor of a batch.
+
+    Args:
+        batch: A tree of tensors.
+        rows: The rows to keep.
+    """
     return map_tensors(lambda part: part[rows], batch)
 
 
 def len_batch(batch: Any) -> int:
-    """The number of rows of a batch: the length of the first tensor found in it; 0 where there is none."""
+    """Return the number of rows of a batch.
+
+    Args:
+        batch: A tree of tensors.
+
+    Returns:
+        The length of the first tensor that has a dimension; 0 where there is none.
+    """
     if isinstance(batch, PackedSequence):
         return int(batch.batch_sizes[0])
     return next((len(part) for part in tensors(batch) if part.ndim), 0)
 
 
 def has_equal_lengths(batch: Any) -> bool:
-    """Whether every tensor could have a row for each sample."""
+    """Return whether every tensor of a batch could have a row for each sample.
+
+    Args:
+        batch: A tree of tensors.
+    """
     parts = tensors(batch)
     return all(part.ndim for part in parts) and len({len(part) for part in parts}) == 1
 
 
 def move_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """The batch on the device, its floating-point tensors in ``dtype``, complex ones in the complex dtype
-    that goes with it; what is no tensor but has ``to`` is moved by that.
+    """Move a batch to a device, with its floating-point tensors in a dtype.
+
+    Args:
+        batch: A tree of tensors. Leaves that are no tensors but have a method ``to`` are moved by it.
+        device: The device.
+        dtype: The dtype of floating-point tensors; complex ones get the complex dtype of the same precision.
+
+    Returns:
+        A batch of the same form; a tuple in place of a list.
     """
 
     def other(leaf: Any) -> Any:

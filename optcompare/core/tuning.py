@@ -1,4 +1,4 @@
-"""Equal tuning: every arm gets the same number of learning rates on seeds that no report ever uses."""
+"""Equal tuning: every arm tries as many learning rates, on seeds that no report uses."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ MIN_FIRST_ROUND = 3
 
 @dataclass(frozen=True)
 class Repeat:
-    """One of several tunings of the same arms: the rates that each arm tries, by its label, and the seeds
-    that it has for it.
+    """One of several tunings of the same arms.
 
-    ``best``: the rate that was best in it, by arm; empty until tuning has ended.
+    Attributes:
+        rates: The learning rates that each arm tries, by its label.
+        seeds: The tuning seeds.
+        best: The best rate of each arm; empty until tuning has ended.
     """
 
     rates: Mapping[str, tuple[float, ...]]
@@ -38,11 +40,14 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The rates that each arm tries, by its label, and on how many tuning seeds each.
+    """The learning rates that each arm tries, and on how many seeds.
 
-    ``closer``: how many more each will try around the best of these; once they are known they stand among the
-    rates. ``repeats``: where arms are tuned several times, what each repeat tries; ``rates`` is then the grid
-    that they shift.
+    Attributes:
+        rates: The rates that each arm tries, by its label; with ``repeats``, the grid that these shift.
+        seeds: The number of tuning seeds.
+        closer: How many more rates each arm will try around its best one. When those are known they are among
+            ``rates``, and this is 0.
+        repeats: What each tuning tries, where arms are tuned several times.
     """
 
     rates: Mapping[str, tuple[float, ...]]
@@ -66,8 +71,13 @@ class Tuning:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Tuning:
-        """From the values that ``dataclasses.asdict`` gives; without repeats or a second round where they are
-        missing.
+        """Build a tuning from the values that ``dataclasses.asdict`` returns.
+
+        Args:
+            values: The values; ``closer`` and ``repeats`` may be missing.
+
+        Raises:
+            ComparisonError: The values are no equal tuning.
         """
         repeats = tuple(
             Repeat(_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"]))
@@ -77,33 +87,33 @@ class Tuning:
 
     @property
     def rounds(self) -> tuple[Repeat, ...]:
-        """What is tried: the repeats, or the only tuning as one of them."""
+        """Return the repeats; where there are none, the only tuning as one of them."""
         return self.repeats or (
             Repeat(self.rates, tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))),
         )
 
     @property
     def count(self) -> int:
-        """How many rates each arm tries in a repeat, those closer to the best included."""
+        """Return how many rates each arm tries in a repeat, those closer to the best included."""
         return max(len(rates) for rates in self.rounds[0].rates.values()) + self.closer
 
     @property
     def trial_number(self) -> int:
-        """How many trials tuning takes, those around the best included."""
+        """Return how many trials tuning takes, those around the best rates included."""
         return sum(
             len(one.seeds) * sum(len(rates) + self.closer for rates in one.rates.values())
             for one in self.rounds
         )
 
     def seed_list(self) -> tuple[int, ...]:
-        """The tuning seeds of all repeats."""
+        """Return the tuning seeds of all repeats."""
         return tuple(seed for one in self.rounds for seed in one.seeds)
 
     def closer_to(self, best: Sequence[Mapping[str, float]]) -> Tuning:
-        """With the rates of the second round, which are :func:`closer_rates`, and none to come.
+        """Add the rates of the second round, which are :func:`closer_rates`.
 
         Args:
-            best: For each repeat, by arm, the best rate of the first round.
+            best: For each repeat, the best rate of the first round by arm.
 
         Returns:
             The tuning with all its rates.
@@ -122,14 +132,28 @@ class Tuning:
         return (*tried, *closer_rates(tried, self.closer, best))
 
     def with_best(self, best: Sequence[Mapping[str, float]]) -> Tuning:
-        """With the rates that were found, by arm, one mapping for each repeat."""
+        """Record the best rates.
+
+        Args:
+            best: For each repeat, the best rate by arm.
+
+        Returns:
+            The tuning with them.
+        """
         return replace(
             self,
             repeats=tuple(replace(one, best=rates) for one, rates in zip(self.repeats, best, strict=True)),
         )
 
     def relabelled(self, labels: Mapping[str, str]) -> Tuning:
-        """The same with other labels of arms; those that are not named keep theirs."""
+        """Change the labels of arms.
+
+        Args:
+            labels: New labels by old ones; other arms keep theirs.
+
+        Returns:
+            The tuning with the new labels.
+        """
 
         def renamed(values: Mapping[str, T]) -> dict[str, T]:
             return {labels.get(label, label): value for label, value in values.items()}
@@ -140,7 +164,14 @@ class Tuning:
         return replace(self, rates=renamed(self.rates), repeats=repeats)
 
     def joined(self, other: Tuning) -> Tuning:
-        """With the arms of another run too; an arm that both have is as it is here."""
+        """Add the arms of another run's tuning; an arm that both have is as it is here.
+
+        Args:
+            other: A tuning with as many repeats.
+
+        Returns:
+            The tuning of the arms of both.
+        """
         repeats = tuple(
             replace(one, rates={**theirs.rates, **one.rates}, best={**theirs.best, **one.best})
             for one, theirs in zip(self.repeats, other.repeats, strict=True)
@@ -149,17 +180,17 @@ class Tuning:
 
 
 def split_rate_count(count: int) -> tuple[int, int]:
-    """How many of ``count`` rates are tried widely, and how many closer to the best of those.
+    """Split a number of rates into those tried widely and those tried closer to the best of them.
 
     Closer are as many as can lie evenly on both sides of the best: the largest even number up to half of
-    them. Below five rates all are tried widely, for it takes three to see where the best may lie: 2+0, 3+0,
-    4+0, 3+2, 4+2, 5+2, 4+4, 5+4, …
+    them. Below five rates all are tried widely, since it takes three to see where the best may lie: 2+0, 3+0,
+    4+0, 3+2, 4+2, 5+2, 4+4, 5+4, ….
 
     Args:
         count: Rates that each arm tries in all.
 
     Returns:
-        Rates of the first round, and of the second.
+        The number of rates of the first round, and of the second.
     """
     closer = count // 4 * 2
     return (count - closer, closer) if count - closer >= MIN_FIRST_ROUND else (count, 0)
@@ -168,21 +199,21 @@ def split_rate_count(count: int) -> tuple[int, int]:
 def rate_grid(
     count: int, reference: float, limits: tuple[float, float] | None = None, shift: float = 0.0
 ) -> tuple[float, ...]:
-    """Log-spaced learning rates, by default from a thirtieth to thirty times the reference.
+    """Return log-spaced learning rates, by default from a thirtieth to thirty times the reference.
 
-    Rounded to four digits, which is finer than any grid and can be read and typed again.
+    They are rounded to four digits, which is finer than any grid and can be read and typed again.
 
     Args:
-        count: How many.
+        count: The number of rates.
         reference: The rate in the middle.
-        limits: Other ends of the grid.
+        limits: Other ends of the grid; None for the default.
         shift: The part of a step by which the whole grid is moved up.
 
     Returns:
         The rates, rising.
 
     Raises:
-        ComparisonError: Fewer than two rates, or limits that are no range.
+        ComparisonError: There are fewer than two rates, or the limits are no range.
     """
     if count < 2:
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
@@ -212,8 +243,19 @@ def closer_rates(tried: Sequence[float], count: int, best: float) -> tuple[float
 
 
 def scale_lr(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:
-    """A reference learning rate for another batch size: ``linear`` in it, with its square root (``sqrt``), or
-    as it is.
+    """Scale a reference learning rate to another batch size.
+
+    Args:
+        reference: The rate for ``reference_batch``.
+        rule: ``linear`` in the batch size, with its square root (``sqrt``), or ``none``.
+        batch_size: The batch size of the arm.
+        reference_batch: The batch size of the workload; None where it has none.
+
+    Returns:
+        The rate for ``batch_size``.
+
+    Raises:
+        ComparisonError: A rule needs a reference batch size, and there is none.
     """
     if rule == "none":
         return reference

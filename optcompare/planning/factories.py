@@ -132,10 +132,10 @@ def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
         return registry.find("optimizers", spec.name).factory, Spec(spec.name)
     if not spec.name.endswith(".py"):
         head = Spec(spec.name)
-        found = registry.by_path(spec.name)
+        found = registry.import_object(spec.name)
     elif spec.args:
         head = Spec(str(Path(spec.name).resolve()), spec.args[:1])
-        found = registry.by_path(f"{head.name}:{spec.args[0]}")
+        found = registry.import_object(f"{head.name}:{spec.args[0]}")
     else:
         raise SpecError(f"'{spec}': name the optimizer, as in {spec.name}:Lion")
     check_factory(found, spec.args[0] if head.args else spec.name)
@@ -256,7 +256,7 @@ def _workload_of_file(registry: Registry, spec: Spec) -> tuple[Workload, Part]:
             f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload"
         )
     path, (name, *args) = spec.name, spec.args
-    factory = getattr(registry.module(path), name, None)
+    factory = getattr(registry.import_source(path), name, None)
     if not callable(factory):
         raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
     values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")

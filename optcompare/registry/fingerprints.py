@@ -1,5 +1,6 @@
-"""SHA-256 of code that is not imported yet: a Python file with what it may import from beside it, or a whole
-package.
+"""SHA-256 of code that is not imported yet.
+
+Of a Python file with the modules beside it that it may import, or of a whole package.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from ..core.named_code import PYTHON_SUFFIX
 
 
 def code_exists(source: str) -> bool:
-    """Whether there is a file or module to import; what is neither found nor excluded counts as there."""
+    """Return whether a file or module exists; true where that cannot be found out.
+
+    Args:
+        source: The path of a Python file, or the dotted name of a module.
+    """
     try:
         return Path(source).is_file() if source.endswith(PYTHON_SUFFIX) else _found(source) is not None
     except (OSError, ValueError, ImportError, AttributeError):
@@ -34,7 +39,7 @@ def code_sha256(source: str) -> str | None:
         source: The path of a Python file, or the dotted name of a module.
 
     Returns:
-        None where it cannot be read.
+        64 hexadecimal digits; None where the code cannot be read.
     """
     try:
         if source.endswith(PYTHON_SUFFIX):
@@ -52,8 +57,42 @@ def code_sha256(source: str) -> str | None:
         return None
 
 
+def sources_sha256(path: Path) -> str:
+    """Return the SHA-256 of the Python files that belong to an imported module.
+
+    Of a module in a package, these are all files of the package; of a single module, its file and those of
+    the imported modules beside it.
+
+    Args:
+        path: The file of the module.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    root = path.parent
+    if (root / "__init__.py").is_file():
+        while (root.parent / "__init__.py").is_file():
+            root = root.parent
+        files = set(root.rglob("*.py"))
+    else:
+        loaded = {
+            Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))
+        }
+        files = {
+            path,
+            *(file for file in loaded if file.parent == root and file.suffix == ".py" and file.is_file()),
+        }
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
 def _found(module: str) -> importlib.machinery.ModuleSpec | None:
-    """Where the package of a module is; looking for more than its first name would import the package."""
+    """Return where the top-level package of a module is.
+
+    More of its name is not looked up, since that would import the package.
+    """
     return importlib.util.find_spec(module.partition(".")[0])
 
 
@@ -93,7 +132,7 @@ def _with_modules_beside(file: Path) -> set[Path]:
 
 
 def _imported(file: Path) -> set[str]:
-    """The first names of the modules that a file imports anywhere; none of one that is no Python."""
+    """Return the top-level names that a file imports anywhere; none of a file that is no Python."""
     names = set[str]()
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.walk(ast.parse(file.read_bytes())):

@@ -1,10 +1,12 @@
-"""Python files that are loaded by their paths, and find what stands beside them, as ``python FILE.py``
-would.
+"""Python files that are loaded by their paths.
+
+Such a file finds the modules beside it, as with ``python FILE.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import sys
 import types
@@ -14,17 +16,53 @@ from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
-from ..errors import PluginError, is_user_file
+from ..core.named_code import PYTHON_SUFFIX
+from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, explain, is_user_file
 
 PREFIX = "optcompare_file_"
-"""How the names begin under which such modules stand in ``sys.modules``."""
+"""The beginning of the names of such modules in ``sys.modules``."""
+
+
+def load_module(source: str) -> types.ModuleType:
+    """Import a Python file by its path, or a module by its name.
+
+    Args:
+        source: A path that ends in ``.py``, or a dotted name.
+
+    Returns:
+        The module.
+
+    Raises:
+        PluginError: There is no such code, or importing it fails; the message has the cause and its line.
+    """
+    if not source.endswith(PYTHON_SUFFIX) and ("/" in source or source.startswith(".")):
+        raise PluginError(
+            f"{source} is no Python file; give the path of one, DIR/FILE.py, or the name of a module"
+        )
+    try:
+        is_file = source.endswith(PYTHON_SUFFIX)
+        return load_file(Path(source)) if is_file else importlib.import_module(source)
+    except OptcompareError:
+        raise
+    except USER_CODE_ERRORS as error:
+        raise PluginError(f"{source} does not import: {explain(error)}") from error
 
 
 def load_file(path: Path) -> types.ModuleType:
-    """Executes a Python file as a module of its own name; raises :class:`PluginError` where there is none.
+    """Execute a Python file as a module of its own name.
 
-    Its folder is searched first, while it is executed. What it imported from there then has a name of this
+    Its folder is searched first while it is executed. Modules that it imported from there are renamed by this
     folder, so that another file may have another module of the same name beside it.
+
+    Args:
+        path: The path of the file.
+
+    Returns:
+        The module.
+
+    Raises:
+        PluginError: There is no such file.
+        BaseException: Whatever the file raises while it is executed.
     """
     if not path.is_file():
         raise PluginError(f"there is no file {path}; give the path of a Python file")
@@ -44,18 +82,23 @@ def load_file(path: Path) -> types.ModuleType:
 
 
 def find_later_imports() -> None:
-    """Lets functions of such files import what stands beside them when they are called, in this process."""
+    """Let functions of loaded files import modules beside them when they are called, in this process."""
     if not any(isinstance(finder, _Beside) for finder in sys.meta_path):
         sys.meta_path.append(_Beside())
 
 
 class _FromSource(SourceFileLoader):
-    """Compiles the file itself: a cached bytecode file beside it may be somebody else's, and need not fit the
-    source.
+    """A loader that always compiles the source.
+
+    A cached bytecode file beside it may belong to somebody else, and need not fit the source.
     """
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """The code of the source file."""
+        """Return the code of the source file.
+
+        Args:
+            fullname: The name of the module.
+        """
         path = self.get_filename(fullname)
         code: types.CodeType = self.source_to_code(self.get_data(path), path)
         return code
@@ -78,7 +121,7 @@ def _searched_first(folder: Path) -> Iterator[None]:
 
 
 def _stands_in(folder: Path, module: types.ModuleType, name: str) -> bool:
-    """Whether a module is one of this folder's own, or of a package in it."""
+    """Return whether a module is one of this folder's own, or of a package in it."""
     file = getattr(module, "__file__", None)
     if file is None:
         return [str(folder / name.replace(".", "/"))] == [*getattr(module, "__path__", ())]
@@ -91,7 +134,10 @@ def _is_beside(folder: Path, name: str) -> bool:
 
 
 def _rename(module: types.ModuleType, name: str) -> None:
-    """Also of what is defined in it: annotations and pickles look modules up by name."""
+    """Rename a module and what is defined in it.
+
+    Annotations and pickles look modules up by name.
+    """
     for value in list(vars(module).values()):
         if isinstance(value, (type, types.FunctionType)) and value.__module__ == module.__name__:
             value.__module__ = name
@@ -104,7 +150,7 @@ def _digest(path: Path) -> str:
 
 
 class _Beside:
-    """Finds a module that nobody else does beside the file whose code imports it."""
+    """A finder of modules beside the file whose code imports them, used after all other finders."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -121,7 +167,7 @@ class _Beside:
 
 
 class _Again(Loader):
-    """Hands a module out that was imported before."""
+    """A loader that returns a module that was imported before."""
 
     def __init__(self, module: types.ModuleType) -> None:
         self._module = module

@@ -66,7 +66,7 @@ def load_registry(
     others = code_keys(each for each in code if each.role != "plugin")
     loaded = [each.source for each in [*code, *given] if each.role == "plugin"]
     there = [each for each in code if trust or code_exists(each.source)]
-    registry = Registry.load(loaded, admitted=code_keys([*there, *mine]), hookless=others)
+    registry = Registry.load(loaded, allowed=code_keys([*there, *mine]), without_hooks=others)
     registry.warnings += warnings
     return registry
 
