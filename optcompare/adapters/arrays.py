@@ -23,12 +23,20 @@ Array = Any
 
 
 def is_array(value: object) -> bool:
-    """Return whether a value is a tensor, an array, a table, a sparse matrix or a list."""
+    """Return whether a value is a tensor, an array, a table, a sparse matrix or a list.
+
+    Args:
+        value: Any object.
+    """
     return isinstance(value, (torch.Tensor, list)) or hasattr(value, "__array__") or hasattr(value, "toarray")
 
 
 def holds_arrays(value: object) -> bool:
-    """Return whether a value is an array, or a tuple or a mapping of arrays."""
+    """Return whether a value is an array, or a tuple or a mapping of arrays.
+
+    Args:
+        value: Any object.
+    """
     if isinstance(value, Mapping):
         return bool(value) and all(map(holds_arrays, value.values()))
     if isinstance(value, tuple):
@@ -37,7 +45,14 @@ def holds_arrays(value: object) -> bool:
 
 
 def list_values(values: Sequence[object]) -> str:
-    """Format values for a message, separated by commas; of many, the first eight and their number."""
+    """Format values for a message.
+
+    Args:
+        values: The values.
+
+    Returns:
+        The values separated by commas; of more than eight, the first eight and their number.
+    """
     text = ", ".join(str(value) for value in values[:_MAX_LISTED])
     return text if len(values) <= _MAX_LISTED else f"{text}, … ({len(values)} in all)"
 

@@ -32,7 +32,7 @@ def count_labels(y: Tensor) -> Tensor:
 
 
 def cross_entropy_of_last(output: Tensor, y: Tensor) -> Tensor:
-    """Return the mean cross entropy where the scores of the classes stand in the last dimension.
+    """Return the mean cross entropy where the last dimension holds the scores of the classes.
 
     Args:
         output: Scores [B, …, C].

@@ -45,7 +45,7 @@ def infer_fields(
 ) -> Settings:
     """Return the fields of a workload that follow from its model and data.
 
-    A module is made and called with the first four rows, in evaluation mode on the CPU; random number
+    A new module is called with the first four rows, in evaluation mode on the CPU; random number
     generators are as before afterwards.
 
     Args:

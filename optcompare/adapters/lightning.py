@@ -72,13 +72,17 @@ class _ProgressTrainer:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"the module asks its trainer for {name}, and there is none; use only current_epoch and "
-            "global_step of it"
+            f"the module uses self.trainer.{name}, and there is no Trainer; use only current_epoch and "
+            "global_step of self.trainer"
         )
 
 
 def is_lightning_module(module: nn.Module) -> bool:
-    """Return whether a module has the methods of a LightningModule."""
+    """Return whether a module has the methods of a LightningModule.
+
+    Args:
+        module: Any module.
+    """
     return callable(getattr(module, "training_step", None)) and callable(
         getattr(module, "configure_optimizers", None)
     )

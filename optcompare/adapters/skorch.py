@@ -56,7 +56,11 @@ class SkorchNet(Protocol):
     max_epochs: int
 
     def get_params_for(self, prefix: str) -> Mapping[str, Any]:
-        """Return the keyword arguments that the net passes to its module or its criterion."""
+        """Return the keyword arguments that the net passes to its module or its criterion.
+
+        Args:
+            prefix: ``module`` or ``criterion``.
+        """
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,11 @@ class NetParts:
 
 
 def is_skorch_net(model: object) -> TypeGuard[SkorchNet]:
-    """Return whether an object is a net that trains a module by a criterion, as skorch's are."""
+    """Return whether an object is a net that trains a module by a criterion, as skorch's are.
+
+    Args:
+        model: Any object.
+    """
     parts = ("module", "criterion", "get_params_for", "max_epochs")
     return not isinstance(model, (nn.Module, type)) and all(hasattr(model, part) for part in parts)
 

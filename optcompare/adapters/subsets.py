@@ -55,7 +55,11 @@ def prepare_subsets(
 
 
 def is_share(source: UserData) -> TypeGuard[float]:
-    """Return whether a number stands in place of data: the share of the training data to hold out."""
+    """Return whether a number replaces data: the share of the training data to hold out.
+
+    Args:
+        source: Data in any form, a share, or None.
+    """
     return isinstance(source, (int, float))
 
 

@@ -35,7 +35,7 @@ def workload_from(
 ) -> Workload:
     """Build a workload from your own model and data, in any of the usual forms.
 
-    What was decided stands in the workload's ``notes``. Arrays or a table and a class of modules, where y
+    The workload's ``notes`` say what was decided. Arrays or a table and a class of modules, where y
     holds classes and a fifth of the rows is held out::
 
         workload = workload_from(Net, (frame.drop(columns="kind"), frame["kind"]), valid=0.2)
@@ -189,7 +189,7 @@ def _common_collate(subsets: Subsets, collate: Collate | None) -> Collate | None
 
 
 def _refuse_instances(model: object, loss: object) -> None:
-    """Raise WorkloadError where a module stands in place of its factory, or a loss cannot be called."""
+    """Raise WorkloadError where a module replaces its factory, or a loss cannot be called."""
     if isinstance(model, torch.nn.Module):
         kind = type(model).__name__
         raise WorkloadError(

@@ -12,17 +12,17 @@ from ..errors import ComparisonError
 
 MAX_SEEDS = 100_000
 MAX_TRIALS = 500_000
-"""Of one comparison, tuning included: at that many, planning takes seconds and the tables about a gigabyte.
-"""
+"""Trials of one comparison, tuning included: so many need seconds of planning and about 1 GB of tables."""
 MAX_RATES = 100
 """Learning rates that an arm tries in one tuning."""
 MAX_THREADS = MAX_JOBS = 1024
 MAX_AMOUNT = 2**53
-"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64
-is exact.
+"""The largest budget, and number of rows in a forward pass or of measurements.
+
+No machine gets through so many; up to it a float64 is exact.
 """
 MIN_INT, MAX_INT = -(2**63), 2**63 - 1
-"""Whole numbers that tensors and tables can hold."""
+"""The smallest and largest whole numbers that tensors and tables can hold."""
 
 
 def check_count(what: str, value: Any, least: int = 1, most: int = MAX_AMOUNT) -> int:

@@ -27,7 +27,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
+            raise ComparisonError(f"the unit of a budget must be one of {', '.join(UNITS)}, got {self.unit}")
         if not isinstance(self.amount, (int, float)):
             raise ComparisonError(f"{self.unit} must be a number, got {self.amount!r}")
         if isinstance(self.amount, int) and self.amount > MAX_AMOUNT:

@@ -238,7 +238,7 @@ class Comparison:
         if not self.stop_at_goal or self.goal is None:
             return ""
         goal = Goal.parse(self.goal, self.errors)
-        return f"reached {goal}" if goal.reached_at(values[goal.metric]) else ""
+        return f"reached {goal}" if goal.is_reached_by(values[goal.metric]) else ""
 
     def split_of(self, seed: int) -> int:
         """The split of the data that all trials of a seed share, from 0, the workload's own, to
@@ -266,12 +266,14 @@ class Comparison:
     @property
     def _rounds(self) -> list[tuple[int, Repeat]]:
         """Each tuning with its number: from 1 on, and 0 for an only one."""
-        return list(enumerate(self.tuning.rounds, int(self.repeats > 1))) if self.tuning is not None else []
+        return (
+            list(enumerate(self.tuning.all_repeats, int(self.repeats > 1))) if self.tuning is not None else []
+        )
 
     @property
     def trial_numbers(self) -> dict[str, int]:
         """How many trials it has, those of tuning apart, without listing them."""
-        tuning = self.tuning.trial_number if self.tuning is not None else 0
+        tuning = self.tuning.trial_count if self.tuning is not None else 0
         return {"trials": len(self.arms) * len(self.seeds) * self.repeats, "tuning trials": tuning}
 
     def trials(self) -> list[Trial]:

@@ -69,8 +69,8 @@ def join_path_parts(spec: Spec) -> Spec:
     Returns:
         The spec with the path as its first positional value; the same spec where nothing is to be joined.
     """
-    parts = _parts(spec)
-    count = 0 if spec.args and _is_file(spec.args[0]) else _joined(parts, "")
+    parts = _values_of(spec)
+    count = 0 if spec.args and _is_file(spec.args[0]) else _count_path_parts(parts, "")
     if count == 0:
         return spec
     args, options = spec.args[count:], spec.options[max(0, count - len(spec.args)) :]
@@ -87,7 +87,7 @@ def join_script_path(spec: Spec) -> Spec:
         The spec with the whole path as its name; the same spec where nothing is to be joined.
     """
     parts = [spec.name, *spec.args]
-    count = 0 if spec.name.endswith(".py") else _joined(parts, ".py")
+    count = 0 if spec.name.endswith(".py") else _count_path_parts(parts, ".py")
     return replace(spec, name=":".join(parts[:count]), args=spec.args[count - 1 :]) if count > 1 else spec
 
 
@@ -116,12 +116,12 @@ def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def comma_hints(items: Sequence[object], place: int) -> Iterator[None]:
+def comma_hints(items: Sequence[object], index: int) -> Iterator[None]:
     """Add to an error about an item how to quote a path with a comma, where the list may hold one.
 
     Args:
         items: The items of the list, as written.
-        place: The index of the item that is handled in the block.
+        index: The index of the item that is handled in the block.
 
     Raises:
         OptcompareError: The error of the block, with the hint.
@@ -129,17 +129,17 @@ def comma_hints(items: Sequence[object], place: int) -> Iterator[None]:
     try:
         yield
     except OptcompareError as error:
-        raise type(error)(f"{error}{_comma_hint(list(map(str, items)), place)}") from error
+        raise type(error)(f"{error}{_comma_hint(list(map(str, items)), index)}") from error
 
 
-def _comma_hint(items: Sequence[str], place: int) -> str:
-    following = items[place + 1] if place + 1 < len(items) else "full"
+def _comma_hint(items: Sequence[str], index: int) -> str:
+    following = items[index + 1] if index + 1 < len(items) else "full"
     begin, separator, rest = following.partition(":")
     if _NAME.fullmatch(begin.strip().partition("@")[0]) or any(
-        quote in items[place] + following for quote in "\"'"
+        quote in items[index] + following for quote in "\"'"
     ):
         return ""
-    name, colon, path = items[place].strip().partition(":")
+    name, colon, path = items[index].strip().partition(":")
     written = f'{name}:"{path},{begin}"' if colon else f'"{name},{begin}"'
     return (
         "; commas separate the items of a list, so a path with a comma has to be quoted: "
@@ -147,12 +147,12 @@ def _comma_hint(items: Sequence[str], place: int) -> str:
     )
 
 
-def _parts(spec: Spec) -> list[str]:
+def _values_of(spec: Spec) -> list[str]:
     return [*spec.args, *(f"{key}={value}" for key, value in spec.options)]
 
 
-def _joined(parts: Sequence[str], suffix: str) -> int:
-    """Return how many of the parts are one path; 0 where that is not known."""
+def _count_path_parts(parts: Sequence[str], suffix: str) -> int:
+    """Return how many of the parts, from the first on, are one path; 0 where that is not known."""
     for count in range(len(parts), 0, -1):
         path = ":".join(parts[:count])
         if path.endswith(suffix) and _is_file(path):

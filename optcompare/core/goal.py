@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from ..errors import ComparisonError
 
 GOAL_WINDOW = 0.25
-"""A trial that stops at a goal has reached it at an update t where the mean from ¾t to 1¼t has; see
-``goal_window``.
-"""
+"""A trial that stops at a goal reaches it at update t if the mean from ¾t to 1¼t does; see goal_window."""
 GOAL_ROWS = 1024
-"""Near such a goal so many rows are measured at every update: the same for all trials, drawn once."""
+"""Rows measured at every update near such a goal: the same for all trials, drawn once."""
 TRAIN, VALID, TEST = "train_", "valid_", "test_"
-"""What the columns of losses and metrics begin with."""
+"""The prefixes of the columns of losses and metrics."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Goal:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
-            raise ComparisonError(f"goal {self.metric}: its value must be finite, got {self.value}")
+            raise ComparisonError(f"goal {self.metric}: its value must be a finite number, got {self.value}")
         if self.metric.endswith("_loss"):
             object.__setattr__(self, "falls", True)
 
@@ -54,16 +52,20 @@ class Goal:
         """
         metric, equals, value = (part.strip() for part in text.partition("="))
         if not (metric and equals and value):
-            raise ComparisonError(f"goal '{text}': write a metric, '=' and its value, such as valid_loss=0.2")
+            raise ComparisonError(
+                f"goal '{text}' must be a metric, '=' and its value, such as valid_loss=0.2"
+            )
         try:
             return cls(metric, float(value), metric.partition("_")[2] in set(errors))
         except ValueError:
-            raise ComparisonError(f"goal '{text}': '{value}' is not a number") from None
+            raise ComparisonError(
+                f"goal '{text}': '{value}' is not a number; give one, as in valid_loss=0.2"
+            ) from None
 
     def __str__(self) -> str:
         return f"{self.metric}={repr(float(self.value)).removesuffix('.0')}"
 
-    def reached_at(self, value: float) -> bool:
+    def is_reached_by(self, value: float) -> bool:
         """Return whether a value of the metric reaches the goal.
 
         Args:
@@ -87,8 +89,7 @@ class Goal:
         if self.metric.startswith(TEST) and self.metric in known:
             raise ComparisonError(
                 f"goal {self}: the test set is measured once, when a trial has ended, so that nothing is "
-                "selected by it; take "
-                f"one of {', '.join(metrics)}"
+                f"selected by it; choose one of {', '.join(metrics)}"
             )
         if self.metric not in metrics:
             raise ComparisonError(

@@ -59,16 +59,16 @@ def parse(text: str, *, optimizers: bool = False) -> Spec:
     """
     if not optimizers:
         return _parse_part(text, text)
-    things = list(split(text, "@"))
-    if len(things) > 2:
+    parts = list(split(text, "@"))
+    if len(parts) > 2:
         raise SpecError(f"'{text}' has more than one '@'; write strategy@optimizer")
-    optimizer = _parse_part(things[1], text) if len(things) == 2 else None
-    strategy = _parse_part(things[0], text)
+    optimizer = _parse_part(parts[1], text) if len(parts) == 2 else None
+    strategy = _parse_part(parts[0], text)
     return Spec(strategy.name, strategy.args, strategy.options, optimizer)
 
 
 def split(text: str, separator: str) -> Iterator[str]:
-    """Split a text at the separators that stand outside quotes and parentheses.
+    """Split a text at the separators outside quotes and parentheses.
 
     Args:
         text: The text.
@@ -91,7 +91,9 @@ def split(text: str, separator: str) -> Iterator[str]:
         elif character == ")":
             depth -= 1
             if depth < 0:
-                raise SpecError(f"'{text}' closes a parenthesis that was never opened")
+                raise SpecError(
+                    f"'{text}' closes a parenthesis that was not opened; remove it, or quote the value"
+                )
         elif character == separator and depth == 0:
             yield text[begin:position]
             begin = position + 1
@@ -124,7 +126,7 @@ def unquoted(text: str) -> str:
     quote = text[0]
     inside = text[1:-1]
     if len(text) < 2 or quote not in "\"'" or text[-1] != quote or quote in inside.replace(quote * 2, ""):
-        raise SpecError(f"{text}: quote the whole value or none of it")
+        raise SpecError(f"{text} is quoted in part; quote the whole value or none of it")
     return inside.replace(quote * 2, quote)
 
 
@@ -155,13 +157,13 @@ def _parse_part(text: str, whole: str) -> Spec:
         match = _KEY.fullmatch(part)
         if match is None and options:
             raise SpecError(
-                f"'{whole}': '{part}' stands after a key=value; values without a key come first, "
-                "and a value that has '=' in it has to be quoted"
+                f"'{whole}': '{part}' comes after a key=value; give values without a key first, "
+                "and quote a value that has '=' in it"
             )
         if match is None:
             args.append(unquoted(part))
         elif match[1] in options:
-            raise SpecError(f"'{whole}' gives {match[1]} twice")
+            raise SpecError(f"'{whole}' gives {match[1]} twice; give it once")
         else:
             options[match[1]] = unquoted(match[2])
     return Spec(unquoted(name), tuple(args), tuple(options.items()))

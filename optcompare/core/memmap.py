@@ -75,9 +75,10 @@ def open_file_slice(place: FileSlice) -> torch.Tensor:
     file = Path(place.file)
     size = file.stat().st_size if file.is_file() else -1
     if size < place.bytes:
-        what = "is not there" if size < 0 else f"has {size:,} bytes instead of {place.bytes:,}"
+        fault = "is missing" if size < 0 else f"has {size:,} bytes instead of {place.bytes:,}"
         raise WorkloadError(
-            f"the data of this run lie in {file}, which {what}; every process and machine must see it"
+            f"the data of this run is in {file}, which {fault}; make the file available under this path to "
+            "every process and machine"
         )
     whole = torch.from_file(
         place.file, shared=True, size=place.bytes // place.dtype.itemsize, dtype=place.dtype

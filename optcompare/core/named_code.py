@@ -13,7 +13,7 @@ from .file_paths import join_script_path, parse_list
 from .grammar import Spec, parse
 
 PYTHON_SUFFIX = ".py"
-"""How the names of files end; all other names of plugins are modules."""
+"""The end of the names of files; all other names of plugins are modules."""
 
 
 @dataclass(frozen=True)

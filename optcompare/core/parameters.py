@@ -81,39 +81,39 @@ def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
             fit the type; the message names parameter, type and value.
     """
     if not known or known[0].type is not Path:
-        return _bound(known, spec, kind)
+        return _bind_values(known, spec, kind)
     spec = join_path_parts(spec)
     try:
-        return _bound(known, spec, kind)
+        return _bind_values(known, spec, kind)
     except SpecError as error:
         raise SpecError(f"{error}{quoting_hint(spec, [parameter.name for parameter in known])}") from error
 
 
-def _bound(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
+def _bind_values(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
     who = f"{kind} {spec.name}"
     if len(spec.args) > len(known):
         raise SpecError(
-            f"{who} takes {_count(len(known), 'parameter')}{_names(known)}; got {', '.join(spec.args)}"
+            f"{who} has {_count(len(known), 'parameter')}{_names(known)}, got "
+            f"{_count(len(spec.args), 'value')}: {', '.join(spec.args)}"
         )
     by_name = {parameter.name: parameter for parameter in known}
-    given: dict[str, str] = {parameter.name: text for parameter, text in zip(known, spec.args, strict=False)}
+    texts: dict[str, str] = {parameter.name: text for parameter, text in zip(known, spec.args, strict=False)}
     for key, text in spec.options:
         if key not in by_name:
-            raise SpecError(
-                f"{who} has no parameter '{key}'{suggestion(key, by_name)}; it takes{_names(known)}"
-            )
-        if key in given:
-            raise SpecError(f"{who}: {key} is given twice ({given[key]} and {text})")
-        given[key] = text
+            known_names = f"its parameters are{_names(known)}" if known else "it has none"
+            raise SpecError(f"{who} has no parameter '{key}'{suggestion(key, by_name)}; {known_names}")
+        if key in texts:
+            raise SpecError(f"{who}: {key} is given twice ({texts[key]} and {text}); give it once")
+        texts[key] = text
     for parameter in known:
-        if parameter.default is REQUIRED and parameter.name not in given:
+        if parameter.default is REQUIRED and parameter.name not in texts:
             value = (
                 parameter.name.upper()
                 if parameter is known[0] and parameter.type is Path
                 else f"{parameter.name}=…"
             )
             raise SpecError(f"{who} needs {parameter.name}; write {spec}:{value}")
-    return {name: read_value(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
+    return {name: read_value(text, by_name[name].type, f"{who}: {name}") for name, text in texts.items()}
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
@@ -152,7 +152,7 @@ def read_value(text: str, type_: Any, what: str) -> Any:
             if text.strip().lstrip("+-").isdecimal() and len(text) > 18
             else ""
         )
-        raise SpecError(f"{what} takes {_describe(type_)}, got '{shorten(text)}'{beyond}") from None
+        raise SpecError(f"{what} must be {_describe(type_)}, got '{shorten(text)}'{beyond}") from None
 
 
 def write_value(value: Any) -> str:

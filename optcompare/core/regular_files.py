@@ -13,7 +13,7 @@ from io import BufferedReader
 from pathlib import Path
 
 MAX_BYTES = 2**28
-"""Of a file that is read as a whole into memory."""
+"""The largest size of a file that is read as a whole, in bytes."""
 
 
 def open_regular(path: Path) -> BufferedReader:

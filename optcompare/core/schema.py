@@ -35,28 +35,68 @@ def find_fault(check: Check, value: Any) -> str:
 
 
 def anything(value: Any, where: str) -> str:
-    """Accept any value."""
+    """Accept any value.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     return ""
 
 
 def text(value: Any, where: str) -> str:
-    """Check that a value is a text."""
+    """Check that a value is a text.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     return "" if isinstance(value, str) else _not(where, "a text", value)
 
 
 def boolean(value: Any, where: str) -> str:
-    """Check that a value is true or false."""
+    """Check that a value is true or false.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     return "" if isinstance(value, bool) else _not(where, "true or false", value)
 
 
 def number(value: Any, where: str) -> str:
-    """Check that a value is a finite number."""
+    """Check that a value is a finite number.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return "" if fits else _not(where, "a finite number", value)
 
 
 def any_number(value: Any, where: str) -> str:
-    """Check that a value is a number, infinities and nan included."""
+    """Check that a value is a number, infinities and nan included.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
     return "" if fits else _not(where, "a number", value)
 
@@ -171,9 +211,9 @@ def _in(where: str, key: str) -> str:
 
 def _not(where: str, what: str, value: Any) -> str:
     kinds = {dict: "an object", list: "a list", type(None): "null", bool: str(value).lower()}
-    given = kinds.get(type(value)) or repr(value)
-    given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
-    return f"{where or 'it'} must be {what}, got {given}"
+    written = kinds.get(type(value)) or repr(value)
+    written = written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
+    return f"{where or 'it'} must be {what}, got {written}"
 
 
 def _unfit(value: Any) -> str:

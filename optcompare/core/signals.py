@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
-"""Sent when the terminal is closed; None on Windows, which has none."""
+"""The signal that is sent when a terminal is closed; None on Windows, which lacks it."""
 
 
 def ending_signals() -> tuple[int, ...]:
@@ -17,10 +17,10 @@ def ending_signals() -> tuple[int, ...]:
     Returns:
         SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under ``nohup``.
     """
-    asks = [signal.SIGINT, signal.SIGTERM]
+    signals = [signal.SIGINT, signal.SIGTERM]
     if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
-        asks.append(signal.Signals(HANGUP))
-    return tuple(asks)
+        signals.append(signal.Signals(HANGUP))
+    return tuple(signals)
 
 
 def discard_output_of_closed_terminal() -> None:

@@ -37,10 +37,10 @@ def map_tensors(
     if type(batch) is dict:
         return {key: map_tensors(function, value, other) for key, value in batch.items()}
     if isinstance(batch, MutableMapping):
-        made: Any = copy.copy(batch)
+        result: Any = copy.copy(batch)
         for key, value in batch.items():
-            made[key] = map_tensors(function, value, other)
-        return made
+            result[key] = map_tensors(function, value, other)
+        return result
     if isinstance(batch, Mapping):
         return {key: map_tensors(function, value, other) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
@@ -53,10 +53,10 @@ def map_tensors(
             else parts
         )
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        made = copy.copy(batch)
+        result = copy.copy(batch)
         for field in dataclasses.fields(batch):
-            object.__setattr__(made, field.name, map_tensors(function, getattr(batch, field.name), other))
-        return made
+            object.__setattr__(result, field.name, map_tensors(function, getattr(batch, field.name), other))
+        return result
     return other(batch)
 
 

@@ -12,12 +12,11 @@ from .bounds import MAX_RATES, MAX_SEEDS, check_count
 
 T = TypeVar("T")
 FIRST_TUNING_SEED = 2**62
-"""Report seeds lie below it and tuning seeds from it on, so that none is ever both, however many are added.
-"""
+"""The smallest tuning seed; report seeds are smaller, so that no seed is ever both."""
 GRID_FACTOR = 30.0
-"""The default grid spans the recommended rate divided and multiplied by this."""
+"""The default grid reaches from the recommended rate divided by this to that rate times this."""
 MIN_FIRST_ROUND = 3
-"""Rates from which a second round can start: two say on which side the best may lie, and not where."""
+"""The fewest rates before a second round: two show on which side the best may lie, and not where."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Tuning:
         _refuse_unequal(self.rates)
         seeds = [seed for one in self.repeats for seed in one.seeds]
         if len(set(seeds)) < len(seeds) or min(seeds, default=FIRST_TUNING_SEED) < FIRST_TUNING_SEED:
-            raise ComparisonError("each repeat needs tuning seeds of its own, from 2**62 on")
+            raise ComparisonError("each repeat must have tuning seeds of its own, from 2**62 on")
         for one in self.repeats:
             if one.rates.keys() != self.rates.keys():
                 raise ComparisonError(
@@ -80,49 +79,49 @@ class Tuning:
             ComparisonError: The values are no equal tuning.
         """
         repeats = tuple(
-            Repeat(_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"]))
+            Repeat(_as_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"]))
             for one in values.get("repeats", ())
         )
-        return cls(_tuples(values["rates"]), values["seeds"], values.get("closer", 0), repeats)
+        return cls(_as_tuples(values["rates"]), values["seeds"], values.get("closer", 0), repeats)
 
     @property
-    def rounds(self) -> tuple[Repeat, ...]:
+    def all_repeats(self) -> tuple[Repeat, ...]:
         """Return the repeats; where there are none, the only tuning as one of them."""
         return self.repeats or (
             Repeat(self.rates, tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))),
         )
 
     @property
-    def count(self) -> int:
-        """Return how many rates each arm tries in a repeat, those closer to the best included."""
-        return max(len(rates) for rates in self.rounds[0].rates.values()) + self.closer
+    def rate_count(self) -> int:
+        """Return the number of rates that each arm tries in a repeat, those closer to the best included."""
+        return max(len(rates) for rates in self.all_repeats[0].rates.values()) + self.closer
 
     @property
-    def trial_number(self) -> int:
-        """Return how many trials tuning takes, those around the best rates included."""
+    def trial_count(self) -> int:
+        """Return the number of trials that tuning needs, those around the best rates included."""
         return sum(
             len(one.seeds) * sum(len(rates) + self.closer for rates in one.rates.values())
-            for one in self.rounds
+            for one in self.all_repeats
         )
 
     def seed_list(self) -> tuple[int, ...]:
         """Return the tuning seeds of all repeats."""
-        return tuple(seed for one in self.rounds for seed in one.seeds)
+        return tuple(seed for one in self.all_repeats for seed in one.seeds)
 
-    def closer_to(self, best: Sequence[Mapping[str, float]]) -> Tuning:
+    def with_second_round(self, best: Sequence[Mapping[str, float]]) -> Tuning:
         """Add the rates of the second round, which are :func:`closer_rates`.
 
         Args:
             best: For each repeat, the best rate of the first round by arm.
 
         Returns:
-            The tuning with all its rates.
+            The tuning with all its rates, so that ``closer`` is 0.
         """
         found = tuple(
             replace(
                 one, rates={label: self._refined(tried, chosen[label]) for label, tried in one.rates.items()}
             )
-            for one, chosen in zip(self.rounds, best, strict=True)
+            for one, chosen in zip(self.all_repeats, best, strict=True)
         )
         if self.repeats:
             return replace(self, closer=0, repeats=found)
@@ -163,7 +162,7 @@ class Tuning:
         )
         return replace(self, rates=renamed(self.rates), repeats=repeats)
 
-    def joined(self, other: Tuning) -> Tuning:
+    def merged(self, other: Tuning) -> Tuning:
         """Add the arms of another run's tuning; an arm that both have is as it is here.
 
         Args:
@@ -173,8 +172,8 @@ class Tuning:
             The tuning of the arms of both.
         """
         repeats = tuple(
-            replace(one, rates={**theirs.rates, **one.rates}, best={**theirs.best, **one.best})
-            for one, theirs in zip(self.repeats, other.repeats, strict=True)
+            replace(one, rates={**other_repeat.rates, **one.rates}, best={**other_repeat.best, **one.best})
+            for one, other_repeat in zip(self.repeats, other.repeats, strict=True)
         )
         return replace(self, rates={**other.rates, **self.rates}, repeats=repeats)
 
@@ -219,7 +218,7 @@ def rate_grid(
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
     low, high = limits or (reference / GRID_FACTOR, reference * GRID_FACTOR)
     if not (0 < low < high < math.inf):
-        raise ComparisonError(f"--tune-range takes LO,HI with 0 < LO < HI, got {low:g},{high:g}")
+        raise ComparisonError(f"--tune-range must be LO,HI with 0 < LO < HI, got {low:g},{high:g}")
     step = (high / low) ** (1 / (count - 1))
     return tuple(_rounded(low * step ** (i + shift)) for i in range(count))
 
@@ -268,7 +267,7 @@ def scale_lr(reference: float, rule: str, batch_size: int, reference_batch: int 
     return reference * (ratio if rule == "linear" else math.sqrt(ratio))
 
 
-def _tuples(rates: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+def _as_tuples(rates: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
     return {label: tuple(tried) for label, tried in rates.items()}
 
 

@@ -13,8 +13,7 @@ import torch
 
 _STANDARD = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib")})
 _PACKAGES = {"site-packages", "dist-packages"}
-"""Folders of installed packages: there may be others than this environment's own, as of the system's Python.
-"""
+"""The names of folders of installed packages, of this environment or another, such as the system's Python."""
 _FROM_SOURCES = tuple(str(Path(package.__path__[0])) for package in (torch, np))
 
 

@@ -23,7 +23,7 @@ from ..core.comparison import Trial
 from ..core.memmap import file_slice_of, open_file_slice
 from ..core.version import installed_version
 from ..errors import USER_CODE_ERRORS, ComparisonError, explain
-from ..registry.plugin_files import PREFIX, find_later_imports
+from ..registry.plugin_files import PREFIX, install_neighbor_finder
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
@@ -187,7 +187,7 @@ class _Bench:
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
-        find_later_imports()
+        install_neighbor_finder()
         setup: Setup = pickle.loads(
             shared() if callable(shared) else shared
         )  # from the process that sends the tasks

@@ -74,7 +74,7 @@ def plan_tuning(
     )
     planned = Tuning(grids, seeds, closer, drawn)
     for arm in arms:
-        for one in planned.rounds:
+        for one in planned.all_repeats:
             _refuse_too_narrow(
                 one.rates[arm.label], closer, limits or (arm.lr / GRID_FACTOR, arm.lr * GRID_FACTOR), count
             )

@@ -24,7 +24,7 @@ def code_exists(source: str) -> bool:
         source: The path of a Python file, or the dotted name of a module.
     """
     try:
-        return Path(source).is_file() if source.endswith(PYTHON_SUFFIX) else _found(source) is not None
+        return Path(source).is_file() if source.endswith(PYTHON_SUFFIX) else _find_package(source) is not None
     except (OSError, ValueError, ImportError, AttributeError):
         return True
 
@@ -44,7 +44,7 @@ def code_sha256(source: str) -> str | None:
     try:
         if source.endswith(PYTHON_SUFFIX):
             return _sha256(_with_modules_beside(Path(source).resolve()))
-        found = _found(source)
+        found = _find_package(source)
         if found is None:
             return None
         places = [Path(place) for place in found.submodule_search_locations or ()]
@@ -88,7 +88,7 @@ def sources_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _found(module: str) -> importlib.machinery.ModuleSpec | None:
+def _find_package(module: str) -> importlib.machinery.ModuleSpec | None:
     """Return where the top-level package of a module is.
 
     More of its name is not looked up, since that would import the package.

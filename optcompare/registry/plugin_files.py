@@ -67,13 +67,13 @@ def load_file(path: Path) -> types.ModuleType:
     if not path.is_file():
         raise PluginError(f"there is no file {path}; give the path of a Python file")
     name = f"{PREFIX}{path.stem}_{_digest(path)}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up to read string annotations
     try:
-        with _searched_first(path.resolve().parent):
+        with _first_on_path(path.resolve().parent):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -81,13 +81,13 @@ def load_file(path: Path) -> types.ModuleType:
     return module
 
 
-def find_later_imports() -> None:
-    """Let functions of loaded files import modules beside them when they are called, in this process."""
-    if not any(isinstance(finder, _Beside) for finder in sys.meta_path):
-        sys.meta_path.append(_Beside())
+def install_neighbor_finder() -> None:
+    """Let loaded files import modules beside them later, when their functions are called, in this process."""
+    if not any(isinstance(finder, _NeighborFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_NeighborFinder())
 
 
-class _FromSource(SourceFileLoader):
+class _SourceLoader(SourceFileLoader):
     """A loader that always compiles the source.
 
     A cached bytecode file beside it may belong to somebody else, and need not fit the source.
@@ -105,7 +105,8 @@ class _FromSource(SourceFileLoader):
 
 
 @contextmanager
-def _searched_first(folder: Path) -> Iterator[None]:
+def _first_on_path(folder: Path) -> Iterator[None]:
+    """Search a folder first within the block, then give what was imported from it names of this folder."""
     before, place = set(sys.modules), str(folder)
     importlib.invalidate_caches()
     sys.path.insert(0, place)
@@ -115,12 +116,12 @@ def _searched_first(folder: Path) -> Iterator[None]:
         if place in sys.path:
             sys.path.remove(place)
         for name in [name for name in sys.modules if name not in before and not name.startswith(PREFIX)]:
-            if _stands_in(folder, sys.modules[name], name):
+            if _belongs_to(folder, sys.modules[name], name):
                 _rename(sys.modules.pop(name), f"{PREFIX}beside_{_digest(folder)}_{name}")
-        find_later_imports()
+        install_neighbor_finder()
 
 
-def _stands_in(folder: Path, module: types.ModuleType, name: str) -> bool:
+def _belongs_to(folder: Path, module: types.ModuleType, name: str) -> bool:
     """Return whether a module is one of this folder's own, or of a package in it."""
     file = getattr(module, "__file__", None)
     if file is None:
@@ -130,6 +131,7 @@ def _stands_in(folder: Path, module: types.ModuleType, name: str) -> bool:
 
 
 def _is_beside(folder: Path, name: str) -> bool:
+    """Return whether a folder holds a module or a package of this name."""
     return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
 
 
@@ -149,7 +151,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
 
 
-class _Beside:
+class _NeighborFinder:
     """A finder of modules beside the file whose code imports them, used after all other finders."""
 
     def find_spec(
@@ -162,11 +164,11 @@ class _Beside:
             return None
         known = sys.modules.get(f"{PREFIX}beside_{_digest(folder)}_{name}")
         if known is not None:
-            return ModuleSpec(name, _Again(known))
+            return ModuleSpec(name, _ImportedLoader(known))
         return PathFinder.find_spec(name, [str(folder)])
 
 
-class _Again(Loader):
+class _ImportedLoader(Loader):
     """A loader that returns a module that was imported before."""
 
     def __init__(self, module: types.ModuleType) -> None:
@@ -180,6 +182,7 @@ class _Again(Loader):
 
 
 def _folder_of_importer() -> Path | None:
+    """Return the folder of the user's file whose code imports something now; None for other code."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

@@ -1,6 +1,4 @@
-"""Models and data in further forms: losses within the model, several ys, inputs alone, lists of objects, odd
-methods.
-"""
+"""Models and data in further forms: losses in the model, several ys, inputs alone, lists of objects."""
 
 from __future__ import annotations
 
@@ -195,7 +193,7 @@ def test_overridden_train_and_to_that_return_nothing_or_take_less_are_fine():
 
 
 def force(model, batch):
-    """The gradient of an energy with respect to its inputs, against a force."""
+    """Return the gradient of an energy with respect to its inputs, and the force that it should equal."""
     x = batch[0].clone().requires_grad_()
     (found,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
     return found, batch[1]

@@ -1,6 +1,4 @@
-"""What ``workload_from`` makes of models and data as people have them, and what it says of those that do not
-fit.
-"""
+"""The workloads that ``workload_from`` builds from models and data of all forms, and its messages."""
 
 from __future__ import annotations
 
@@ -68,9 +66,7 @@ class Named(nn.Module):
 
 
 class Language(nn.Module):
-    """Predicts each place's label, or with ``shift`` the next one's, and returns its own mean loss as
-    ``reduced`` has it.
-    """
+    """A model that predicts each place's label, or with ``shift`` the next one, and returns its mean loss."""
 
     Output = collections.namedtuple("Output", "loss logits")
     shift, reduced = 0, "mean"
@@ -233,9 +229,7 @@ def test_a_loss_given_is_taken_as_function_module_or_class():
 
 
 def test_a_loss_of_ones_own_is_handed_y_as_it_is():
-    """Such as the likelihood of a mean and a variance for each y, or one that makes the output flat
-    itself.
-    """
+    """Such as a likelihood of mean and variance for each y, or a loss that flattens the output."""
 
     def likelihood(output, y):
         mean, variance = output[:, 0], output[:, 1].exp()
@@ -416,9 +410,7 @@ class TestMappings:
 
 
 class Deciding(nn.Module):
-    """Looks at its numbers, as attention at its masks, and counts its calls: what cannot be mapped over
-    samples.
-    """
+    """A model that branches on its numbers and counts its calls, so that it cannot be vectorized."""
 
     def __init__(self):
         super().__init__()
@@ -482,9 +474,7 @@ def test_gradients_of_single_samples_are_had_of_models_that_cannot_be_mapped_ove
 
 
 class TestLossInTheOutput:
-    """What it is a mean over is measured, so that losses and gradients of unequal batches combine as they
-    must.
-    """
+    """The denominator of the mean is measured, so that losses of unequal batches combine correctly."""
 
     @pytest.mark.parametrize(
         ("changes", "weight", "said"),

@@ -29,7 +29,7 @@ LINES = {
     "--tune 5 --tune-repeats 60000": "this makes 2,700,000 tuning trials, and a comparison has at most "
     "500,000",
     "--seeds 100000 --strategies mini:1,mini:2,mini:3,mini:4,single,full": "this makes 600,000 trials",
-    f"--strategies mini:{HUGE}": "batch_size takes an int",
+    f"--strategies mini:{HUGE}": "batch_size must be an int",
 }
 
 

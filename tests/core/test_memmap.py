@@ -19,7 +19,7 @@ from tests.helpers.workloads import small_workload
 
 
 def in_file(tensor, path):
-    """The same numbers in a file."""
+    """Return the same numbers in a file."""
     path.write_bytes(tensor.contiguous().numpy().tobytes())
     return torch.from_file(str(path), shared=True, size=tensor.numel(), dtype=tensor.dtype).reshape(
         tensor.shape
@@ -28,7 +28,7 @@ def in_file(tensor, path):
 
 @pytest.fixture
 def both(tmp_path):
-    """A small workload in memory, and in files; its last rows are held out, from the same files."""
+    """Return a small workload in memory, and in files; its last rows are held out, from the same files."""
     memory = small_workload(60)
     x, y = (in_file(part, tmp_path / name) for part, name in zip(memory.train, "xy", strict=True))
     return (
@@ -88,10 +88,10 @@ def test_a_view_is_found_again_where_it_lay(tmp_path):
 def test_a_file_that_is_gone_or_cut_is_refused(tmp_path):
     place = file_slice_of(in_file(torch.arange(8.0), tmp_path / "x"))
     (tmp_path / "x").write_bytes(bytes(12))
-    with pytest.raises(WorkloadError, match=r"lie in .*x, which has 12 bytes instead of 32; every process"):
+    with pytest.raises(WorkloadError, match=r"is in .*x, which has 12 bytes instead of 32; make the file"):
         open_file_slice(place)
     (tmp_path / "x").unlink()
-    with pytest.raises(WorkloadError, match=r"lie in .*x, which is not there"):
+    with pytest.raises(WorkloadError, match=r"is in .*x, which is missing"):
         open_file_slice(place)
     assert list(tmp_path.iterdir()) == []
 

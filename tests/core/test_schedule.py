@@ -1,6 +1,4 @@
-"""Learning rates along the budget: torch's own schedulers where all updates are alike, and one rule for all
-arms.
-"""
+"""Learning rates along the budget: those of torch's schedulers where all updates are alike."""
 
 from __future__ import annotations
 
@@ -151,7 +149,7 @@ def test_a_schedule_needs_to_know_how_much_there_is():
         ("cosine:floor=2", "schedule cosine: floor must lie between 0 and 1"),
         ("warmup-cosine:warmup=1", "schedule warmup-cosine: warmup is a share"),
         ("warmup-cosine:start=0", "schedule warmup-cosine: start must be above 0"),
-        ("step:gamma=x", "schedule step: gamma takes a float, got 'x'"),
+        ("step:gamma=x", "schedule step: gamma must be a float, got 'x'"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_one_clear_line(text, message):

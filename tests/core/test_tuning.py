@@ -60,16 +60,16 @@ def repeated(closer: int = 0) -> Tuning:
 
 
 def test_an_only_tuning_is_one_round_on_the_first_tuning_seeds():
-    (only,) = Tuning(GRID, 2).rounds
+    (only,) = Tuning(GRID, 2).all_repeats
     assert only.rates == GRID
     assert only.seeds == (FIRST_TUNING_SEED, FIRST_TUNING_SEED + 1)
 
 
 def test_each_repeat_refines_around_its_own_best():
-    found = repeated(closer=2).closer_to([{"a": 1.0, "b": 0.2}, {"a": 20.0, "b": 4.0}])
+    found = repeated(closer=2).with_second_round([{"a": 1.0, "b": 0.2}, {"a": 20.0, "b": 4.0}])
     assert found.closer == 0
     assert found.rates == GRID
-    assert found.count == repeated(closer=2).count == 5
+    assert found.rate_count == repeated(closer=2).rate_count == 5
     assert [one.rates["a"][3:] for one in found.repeats] == [(0.3162, 3.162), (6.325, 63.25)]
     assert [one.rates["b"][3:] for one in found.repeats] == [(0.06325, 0.6325), (1.265, 12.65)]
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has access cont
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home directory as it usually is, however pytest was started."""
+    """Create a home directory with the usual permissions, however pytest was started."""
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
     monkeypatch.setenv("HOME", str(home))

@@ -22,7 +22,7 @@ def test_a_grid_is_log_spaced_from_a_thirtieth_to_thirty_times_the_rate():
     "limits", [(1.0, 1.0), (2.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (math.nan, 1.0), (0.1, math.inf)]
 )
 def test_a_range_that_is_none_is_refused(limits):
-    with pytest.raises(ComparisonError, match="--tune-range takes LO,HI with 0 < LO < HI, got"):
+    with pytest.raises(ComparisonError, match="--tune-range must be LO,HI with 0 < LO < HI, got"):
         rate_grid(3, 0.1, limits)
 
 
@@ -176,7 +176,7 @@ def test_a_baseline_that_is_no_arm_is_refused():
     ("goal", "message"),
     [
         ("valid_loss=0.2", "there is no metric 'valid_loss'; there are train_loss"),
-        ("train_loss", "write a metric, '=' and its value"),
+        ("train_loss", "must be a metric, '=' and its value"),
         ("train_loss=low", "'low' is not a number"),
     ],
 )

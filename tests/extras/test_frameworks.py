@@ -229,7 +229,7 @@ class TestLightning:
             ({"automatic_optimization": False}, "automatic_optimization = False and makes its own updates"),
             (
                 {"training_step": lambda self, batch, i: self.trainer.world_size},
-                "asks its trainer for world_size",
+                r"uses self\.trainer\.world_size, and there is no Trainer",
             ),
         ],
     )
