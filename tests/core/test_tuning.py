@@ -86,7 +86,7 @@ def test_a_tuning_that_was_saved_before_there_were_repeats_is_read():
 def test_repeats_that_share_a_seed_or_take_report_seeds_are_refused():
     for seeds in ((FIRST_TUNING_SEED, FIRST_TUNING_SEED), (FIRST_TUNING_SEED, 3)):
         with pytest.raises(
-            ComparisonError, match="each repeat needs tuning seeds of its own, from 2\\*\\*62 on"
+            ComparisonError, match="each repeat must have tuning seeds of its own, from 2\\*\\*62 on"
         ):
             Tuning(GRID, 1, 0, tuple(Repeat(GRID, (seed,)) for seed in seeds))
 

@@ -294,7 +294,7 @@ class TestProgress:
         [
             (
                 {"training_step": lambda self, batch, batch_idx, optimizer_idx: self.net(batch[0]).sum()},
-                "takes optimizer_idx: it is written for several optimizers",
+                "has the parameter optimizer_idx of several optimizers, and an arm has one",
             ),
             (
                 {
