@@ -116,7 +116,7 @@ def code_keys(code: Iterable[NamedCode]) -> frozenset[str]:
 def _parsed(reference: str) -> Spec:
     try:
         return parse(reference)
-    except SpecError:  # what makes it from its reference says what is wrong with it
+    except SpecError:  # building the part reports the error
         return Spec("")
 
 

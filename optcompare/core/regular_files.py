@@ -31,7 +31,7 @@ def open_regular(path: Path) -> BufferedReader:
     _refuse_irregular(os.stat(path), path)
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _refuse_irregular(os.fstat(handle), path)  # it may have been replaced in between
+        _refuse_irregular(os.fstat(handle), path)  # another file may have replaced it in between
         return os.fdopen(handle, "rb")
     except OSError:
         os.close(handle)

@@ -20,8 +20,8 @@ COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
 def map_tensors(
-    function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf
-) -> Any:
+    function: Callable[[Tensor], Any], batch: Batch, other: Callable[[Any], Any] = lambda leaf: leaf
+) -> Tree:
     """Apply a function to each tensor of a batch.
 
     Args:
@@ -69,7 +69,7 @@ def to_dense(tensor: Tensor) -> Tensor:
     return tensor.to_dense() if tensor.is_sparse else tensor
 
 
-def tensors(batch: Any) -> list[Tensor]:
+def tensors(batch: Batch) -> list[Tensor]:
     """Return all tensors of a batch, in its own order.
 
     Args:
@@ -80,7 +80,7 @@ def tensors(batch: Any) -> list[Tensor]:
     return found
 
 
-def replace_tensors(batch: Any, parts: Iterable[Tensor]) -> Any:
+def replace_tensors(batch: Batch, parts: Iterable[Tensor]) -> Batch:
     """Replace the tensors of a batch.
 
     Args:
@@ -94,7 +94,7 @@ def replace_tensors(batch: Any, parts: Iterable[Tensor]) -> Any:
     return map_tensors(lambda _: next(following), batch)
 
 
-def select_rows(batch: Any, rows: slice) -> Any:
+def select_rows(batch: Batch, rows: slice) -> Batch:
     """Select some rows of every tensor of a batch.
 
     Args:
@@ -104,7 +104,7 @@ def select_rows(batch: Any, rows: slice) -> Any:
     return map_tensors(lambda part: part[rows], batch)
 
 
-def len_batch(batch: Any) -> int:
+def len_batch(batch: Batch) -> int:
     """Return the number of rows of a batch.
 
     Args:
@@ -118,7 +118,7 @@ def len_batch(batch: Any) -> int:
     return next((len(part) for part in tensors(batch) if part.ndim), 0)
 
 
-def has_equal_lengths(batch: Any) -> bool:
+def has_equal_lengths(batch: Batch) -> bool:
     """Return whether every tensor of a batch could have a row for each sample.
 
     Args:
@@ -128,7 +128,7 @@ def has_equal_lengths(batch: Any) -> bool:
     return all(part.ndim for part in parts) and len({len(part) for part in parts}) == 1
 
 
-def move_batch(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
+def move_batch(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
     """Move a batch to a device, with its floating-point tensors in a dtype.
 
     Args:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import re
 import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +17,7 @@ from ..core.named_code import PYTHON_SUFFIX, code_key
 from ..core.parameters import suggestion
 from ..errors import USER_CODE_ERRORS, PluginError, explain
 from . import hookspecs
+from .entries import Entry, PluginInfo, registered_entries
 from .fingerprints import code_exists, sources_sha256
 from .hook_checks import explain_rejection, refuse_unmarked_hooks, refuse_without_hooks
 from .plugin_files import load_module
@@ -33,39 +32,6 @@ _SINGULAR = {
     "panels": "panel",
     "trackers": "tracker",
 }
-_NAME = re.compile(r"[\w.-]+")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a plugin registered under a name.
-
-    Attributes:
-        name: The name.
-        factory: What makes the object.
-        plugin: The name of the plugin.
-    """
-
-    name: str
-    factory: Callable[..., Any]
-    plugin: str
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """A loaded plugin.
-
-    Attributes:
-        name: The name of its entry point, or the path or module that the user named.
-        version: The version of its distribution; "" where there is none.
-        source: The name of its module.
-        sha256: The SHA-256 of its package's source files; "" where there are none.
-    """
-
-    name: str
-    version: str
-    source: str
-    sha256: str
 
 
 class Registry:
@@ -229,7 +195,7 @@ class Registry:
         """
         found = {name: Entry(name, factory, hookspecs.NAME) for name, factory in builtin.items()}
         for implementation in self._implementations(kind):
-            for entry in _call_hook(implementation, kind):
+            for entry in registered_entries(implementation, kind):
                 if entry.name in found:
                     raise PluginError(
                         f"plugins {found[entry.name].plugin} and {entry.plugin} both register the "
@@ -290,25 +256,6 @@ class Registry:
             self._manager.hook, f"{hookspecs.NAME}_{hook}"
         ).get_hookimpls()
         return implementations
-
-
-def _call_hook(implementation: pluggy.HookImpl, kind: str) -> list[Entry]:
-    """Return the entries that one plugin registers; raise PluginError where the hook breaks its rule."""
-    plugin, hook = implementation.plugin_name, f"{hookspecs.NAME}_{kind}()"
-    rule = f"{hook} must return a mapping of name to factory"
-    try:
-        factories = implementation.function()
-    except USER_CODE_ERRORS as error:
-        raise PluginError(f"plugin {plugin}: {hook} failed: {explain(error)}") from error
-    if not isinstance(factories, Mapping):
-        raise PluginError(f"plugin {plugin}: {rule}, got a {type(factories).__name__}")
-    for name, factory in factories.items():
-        if not (isinstance(name, str) and _NAME.fullmatch(name) and callable(factory)):
-            raise PluginError(
-                f"plugin {plugin}: {rule}, with names of letters, digits, '_', '-' and '.'; got "
-                f"{name!r}: {factory!r}"
-            )
-    return [Entry(name, factory, plugin) for name, factory in factories.items()]
 
 
 def _sha256_of(plugin: object) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import USER_CODE_ERRORS, PluginError, explain
-from ..registry.manager import Entry, Registry
+from ..registry.entries import Entry
+from ..registry.manager import Registry
 
 if TYPE_CHECKING:
     from .plots.panel import Panel

@@ -23,7 +23,8 @@ from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
 from ..planning.prepare import Prepared, prepare
 from ..planning.workload_checks import refuse_shared_weights
-from ..registry.manager import Entry, Registry
+from ..registry.entries import Entry
+from ..registry.manager import Registry
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
 from .recompute import Finding
