@@ -1,16 +1,16 @@
-"""Every error that a user can cause.
+"""Every error that a user can cause, and how errors are put into one line.
 
-Each message is one line: what was given, what was expected, what to do.
+Each message is one line: what was given, what is wrong with it, what to do.
 """
 
 import sysconfig
 import traceback
 from pathlib import Path
 
-RAISED = (Exception, SystemExit)
-"""What code of the user's may raise: its sys.exit() is to end no run, only what called it."""
-_LONG = 300
-_OTHERS = (
+USER_CODE_ERRORS = (Exception, SystemExit)
+"""What a user's code may raise; its ``sys.exit()`` must not end a run."""
+_MAX_LENGTH = 300
+_FOREIGN = (
     f"{Path(__file__).parent}/",
     *(f"{sysconfig.get_path(kind)}/" for kind in ("stdlib", "platstdlib")),
 )
@@ -18,7 +18,7 @@ _INSTALLED = {"site-packages", "dist-packages"}
 
 
 class OptcompareError(Exception):
-    """The root: the command line turns it into one line and exit code 2."""
+    """The root of all expected errors: the command line prints one line and exits with code 2."""
 
 
 class SpecError(OptcompareError):
@@ -26,7 +26,7 @@ class SpecError(OptcompareError):
 
 
 class PluginError(OptcompareError):
-    """A plugin that cannot be loaded, breaks the rules of a hook, or claims a name that is taken."""
+    """A plugin that cannot be loaded, breaks the rules of a hook, or registers a name that is taken."""
 
 
 class ComparisonError(OptcompareError):
@@ -34,7 +34,7 @@ class ComparisonError(OptcompareError):
 
 
 class StrategyError(OptcompareError):
-    """A strategy that yields something other than the batches it promised."""
+    """A strategy that yields something other than the batches that it declares."""
 
 
 class WorkloadError(OptcompareError):
@@ -42,52 +42,71 @@ class WorkloadError(OptcompareError):
 
 
 class DiagnosticError(OptcompareError):
-    """A diagnostic that this model cannot have, or that breaks its promise."""
+    """A diagnostic that cannot be computed for this model, or returns something else than it declares."""
 
 
 class RunDirectoryError(OptcompareError):
-    """A run directory that cannot be written, or does not hold what is asked of it."""
+    """A run directory that cannot be written, or does not hold what was requested."""
 
 
 def printable(text: str) -> str:
-    """A text without characters that would steer a terminal, break a line or turn the direction of
-    writing.
+    """Replace characters that control a terminal, break a line or change the writing direction.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with U+FFFD in place of each such character.
     """
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
-def brief(text: str) -> str:
-    """A text in one line; of a long one, such as torch's lists of all that it knows, the first sentences or
-    words.
+def shorten(text: str) -> str:
+    """Put a text on one line, and shorten one of more than 300 characters.
+
+    Args:
+        text: Any text, such as an error message of torch that lists everything that it knows.
+
+    Returns:
+        The text with single spaces; of a long one, its first sentences or words.
     """
     text = " ".join(text.split())
-    if len(text) <= _LONG:
+    if len(text) <= _MAX_LENGTH:
         return text
-    end = text.rfind(". ", _LONG // 4, _LONG)
-    return text[: end + 1] if end > 0 else f"{text[:_LONG].rpartition(' ')[0] or text[:_LONG]} …"
+    end = text.rfind(". ", _MAX_LENGTH // 4, _MAX_LENGTH)
+    return text[: end + 1] if end > 0 else f"{text[:_MAX_LENGTH].rpartition(' ')[0] or text[:_MAX_LENGTH]} …"
 
 
 def explain(error: BaseException) -> str:
-    """An exception as one line: its type, its message, and the line of the user's code that led to it.
+    """Describe an exception in one line: its type, its message, and the user's line that led to it.
 
-    Where no line of the user's did, it is the one that raised it.
+    Args:
+        error: The exception. Of an :class:`OptcompareError`, only the message is used.
+
+    Returns:
+        Such as ``ValueError: negative (model.py:12)``; where no line of the user's code led to the error, the
+        line that raised it.
     """
     text = " ".join(str(error).split())
     if isinstance(error, OptcompareError):
         return text
-    text = brief(text)
+    text = shorten(text)
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}:{error.lineno})"
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")
     ]
-    frames = [frame for frame in frames if is_users(frame.filename)] or frames
+    frames = [frame for frame in frames if is_user_file(frame.filename)] or frames
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
 
 
-def is_users(file: str) -> bool:
-    """Whether a source file is neither Python's, nor an installed package's, nor of this package."""
-    return not file.startswith(_OTHERS) and _INSTALLED.isdisjoint(Path(file).parts)
+def is_user_file(file: str) -> bool:
+    """Return whether a source file belongs neither to Python nor to an installed package.
+
+    Args:
+        file: The path of the source file.
+    """
+    return not file.startswith(_FOREIGN) and _INSTALLED.isdisjoint(Path(file).parts)

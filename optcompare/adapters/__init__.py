@@ -1,1 +1,1 @@
-"""Makes workloads of models and data as people have them."""
+"""Build workloads from a user's own models and data."""

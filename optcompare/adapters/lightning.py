@@ -1,4 +1,4 @@
-"""LightningModules: known by what they have, nothing is imported."""
+"""LightningModules, which define their own training step; recognized by attributes, without an import."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
-from ..core.own_code import is_installed, names_used
-from ..core.tree import len_batch
-from ..errors import RAISED, WorkloadError
+from ..core.tree import Batch, len_batch
+from ..core.user_code import is_installed, names_used
+from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.metrics import Metric
 from ..training.now import NOW
-from .form import Form, overridden, parameters_of
+from .fields import Output, WorkloadFields, overridden_methods, signature_parameters
 
 _PACKAGES = ("lightning", "pytorch_lightning", "lightning_fabric")
 _HOOKS = (
@@ -43,10 +43,24 @@ _HOOKS = (
     "on_after_batch_transfer",
 )
 """Methods that a Trainer would call, and that could change what is trained."""
+_PROGRESS = ("current_epoch", "global_step", "trainer")
+"""Attributes of a module that depend on how far the training has come."""
 
 
-class _Trainer:
-    """Answers what a training step may ask its trainer about progress."""
+class LightningModule(Protocol):
+    """The methods of a LightningModule that are used."""
+
+    trainer: Any
+
+    def training_step(self, *arguments: Any) -> Any:
+        """Return the loss of a batch, or a mapping that holds it as ``loss``."""
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer that a Trainer would use, in one of Lightning's forms."""
+
+
+class _ProgressTrainer:
+    """A trainer that knows the progress of the trial and nothing else."""
 
     @property
     def current_epoch(self) -> int:
@@ -58,100 +72,127 @@ class _Trainer:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"the module asks its trainer for {name}, and there is none: current_epoch and global_step "
-            "alone are known"
+            f"the module uses self.trainer.{name}, and there is no Trainer; use only current_epoch and "
+            "global_step of self.trainer"
         )
 
 
-def is_lightning(module: nn.Module) -> bool:
+def is_lightning_module(module: nn.Module) -> bool:
+    """Return whether a module has the methods of a LightningModule.
+
+    Args:
+        module: Any module.
+    """
     return callable(getattr(module, "training_step", None)) and callable(
         getattr(module, "configure_optimizers", None)
     )
 
 
-def lightning_form(module: Any, batch: Any) -> Form:
-    """Of a LightningModule: its ``training_step``, and as metrics the numbers that it logs there.
+def lightning_fields(module: nn.Module, batch: Batch) -> WorkloadFields:
+    """Return the fields of a workload that trains a LightningModule by its ``training_step``.
 
-    Raises :class:`WorkloadError` for one that trains itself, or whose step returns no loss.
+    The single numbers that the step logs become metrics.
+
+    Args:
+        module: A LightningModule, in evaluation mode.
+        batch: The first rows of the training data.
+
+    Returns:
+        The fields, whose forward returns the pair of the loss and what was logged as its output.
+
+    Raises:
+        WorkloadError: The module makes its own updates, uses several optimizers, or its step returns no loss.
     """
-    kind = type(module).__name__
-    if not getattr(module, "automatic_optimization", True):
-        raise WorkloadError(
-            f"{kind} has automatic_optimization = False and makes its own updates, which cannot be compared"
-        )
-    parameters = parameters_of(module.training_step)
-    if any(parameter.name == "optimizer_idx" for parameter in parameters):
-        raise WorkloadError(
-            f"{kind}.training_step takes optimizer_idx: it is written for several optimizers, and an arm "
-            "has one"
-        )
-    theirs = _own_optimizer(module, kind)
-    count = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-    count = 2 if any(p.kind is p.VAR_POSITIONAL for p in parameters) else count
+    kind, lightning = type(module).__name__, cast(LightningModule, module)
+    count = _check_step(lightning, kind)
+    own_optimizer = _describe_own_optimizer(lightning, kind)
 
-    def step(model: Any, batch: Any) -> tuple[Any, Any]:
-        with _attached(model), _logging_into(model) as logged:
+    def step(model: Any, batch: Batch) -> tuple[Output, Batch]:
+        with _attached_trainer(model), _recorded_logs(model) as logged:
             returned = model.training_step(*(batch, NOW.batch, 0)[:count])
         loss = returned.get("loss") if isinstance(returned, Mapping) else returned
         if not isinstance(loss, torch.Tensor):
             raise WorkloadError(
-                f"{kind}.training_step must return a loss, or a dictionary with 'loss', for each batch; got "
-                "a "
-                f"{type(loss).__name__}"
+                f"{kind}.training_step must return a loss, or a dictionary with 'loss', for each batch; it "
+                f"returned a {type(loss).__name__}"
             )
         return (loss, logged), batch
 
-    if asked := _asks(module):
-        step.of_progress = asked  # type: ignore[attr-defined]
+    if progress := _progress_used(lightning):
+        step.of_progress = progress  # type: ignore[attr-defined]
     (_, logged), _ = step(module, batch)
     metrics, dropped = _metrics_of(logged)
-    said = f", with {', '.join(metrics)} that it logs" if metrics else ""
+    with_metrics = f", with {', '.join(metrics)} that it logs" if metrics else ""
     notes = [
-        f"{kind}: training_step gives the loss of training and validation{said}; "
-        f"configure_optimizers{theirs}, validation_step "
-        "and other hooks are not called: say --optimizers, --lr and --schedule"
+        f"{kind}: training_step gives the loss of training and validation{with_metrics}; "
+        f"configure_optimizers{own_optimizer}, validation_step and other hooks are not called: set "
+        "--optimizers, --lr and --schedule"
     ]
     if dropped:
         notes.append(
-            f"{kind}: {', '.join(dropped)} that it logs is left out, for it is no single number or has no "
-            "name for a column"
+            f"{kind}: {', '.join(dropped)} that it logs is left out, since it is no single number or its "
+            "name fits no column"
         )
-    if hooks := overridden(module, _HOOKS, _PACKAGES):
+    if hooks := overridden_methods(module, _HOOKS, _PACKAGES):
         notes.append(f"{kind}: its {', '.join(hooks)} would change what a Trainer trains, and is not called")
-    return Form(step, lambda output, batch: output[0], metrics, notes=tuple(notes))
+    return WorkloadFields(step, lambda output, batch: output[0], metrics, notes=tuple(notes))
 
 
-def _own_optimizer(module: Any, kind: str) -> str:
-    """What ``configure_optimizers`` would train with, in brackets; raises where that is several
-    optimizers.
+def _check_step(module: LightningModule, kind: str) -> int:
+    """Return the number of positional arguments of ``training_step``.
+
+    Raises:
+        WorkloadError: The module makes its own updates, or the step is written for several optimizers.
+    """
+    if not getattr(module, "automatic_optimization", True):
+        raise WorkloadError(
+            f"{kind} has automatic_optimization = False and makes its own updates, which cannot be compared; "
+            "give a module whose training_step returns the loss"
+        )
+    parameters = signature_parameters(module.training_step)
+    if any(parameter.name == "optimizer_idx" for parameter in parameters):
+        raise WorkloadError(
+            f"{kind}.training_step has the parameter optimizer_idx of several optimizers, and an arm has "
+            "one; give a module that is trained by one loss"
+        )
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 2
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+
+def _describe_own_optimizer(module: LightningModule, kind: str) -> str:
+    """Describe the optimizer of ``configure_optimizers`` in brackets; "" where it is not known.
+
+    Raises:
+        WorkloadError: It returns several optimizers.
     """
     try:
-        with _attached(module):
-            made = module.configure_optimizers()
-    except RAISED:  # it may ask for what only a Trainer has
+        with _attached_trainer(module):
+            found = module.configure_optimizers()
+    except USER_CODE_ERRORS:  # it may use what only a Trainer has
         return ""
-    made = made.get("optimizer") if isinstance(made, Mapping) else made
-    if isinstance(made, (list, tuple)):
-        made = made[0] if len(made) and isinstance(made[0], (list, tuple)) else made
-        of_schedule = (
-            len(made) == 2 and isinstance(made[1], (list, tuple, Mapping)) and "optimizer" not in made[1]
+    found = found.get("optimizer") if isinstance(found, Mapping) else found
+    if isinstance(found, (list, tuple)):
+        found = found[0] if len(found) and isinstance(found[0], (list, tuple)) else found
+        with_schedule = (
+            len(found) == 2 and isinstance(found[1], (list, tuple, Mapping)) and "optimizer" not in found[1]
         )
-        if len(made) > 1 and not of_schedule:
+        if len(found) > 1 and not with_schedule:
             raise WorkloadError(
-                f"{kind}.configure_optimizers returns {len(made)} optimizers, and an arm has one; give a "
-                "module that is trained "
-                "by one loss"
+                f"{kind}.configure_optimizers returns {len(found)} optimizers, and an arm has one; give a "
+                "module that is trained by one loss"
             )
-        made = made[0] if made else None
-        made = made.get("optimizer") if isinstance(made, Mapping) else made
-    if not isinstance(made, torch.optim.Optimizer):
+        found = found[0] if found else None
+        found = found.get("optimizer") if isinstance(found, Mapping) else found
+    if not isinstance(found, torch.optim.Optimizer):
         return ""
-    return f" ({type(made).__name__} with lr {made.param_groups[0]['lr']:g})"
+    return f" ({type(found).__name__} with lr {found.param_groups[0]['lr']:g})"
 
 
-def _asks(module: Any) -> str:
-    """What a module's own methods ask about progress, by which an update depends on more than weights and
-    batch.
+def _progress_used(module: LightningModule) -> str:
+    """Return the name by which a module's own methods use the progress of the training; "" for none.
+
+    An update of such a module depends on more than weights and batch.
     """
     for base in type(module).__mro__:
         if is_installed(base.__module__):
@@ -159,7 +200,7 @@ def _asks(module: Any) -> str:
         for method in vars(base).values():
             if isinstance(method, FunctionType):
                 for name in names_used(method.__code__):
-                    if name in ("current_epoch", "global_step", "trainer"):
+                    if name in _PROGRESS:
                         return name
     step = getattr(module.training_step, "__func__", None)
     if isinstance(step, FunctionType) and step.__code__.co_argcount > 2:
@@ -170,36 +211,31 @@ def _asks(module: Any) -> str:
 
 
 def _metrics_of(logged: Mapping[str, Any]) -> tuple[dict[str, Metric], list[str]]:
-    """Of what a step logs, the single numbers as metrics by the names of their columns, and the names of the
-    others.
-    """
+    """Return logged single numbers as metrics by the names of their columns, and the names of the rest."""
     metrics: dict[str, Metric] = {}
     dropped = []
     for key, value in logged.items():
-        name = _identifier(key)
-        number = isinstance(value, (bool, int, float)) or (
+        name = _column_name(key)
+        is_number = isinstance(value, (bool, int, float)) or (
             isinstance(value, torch.Tensor) and value.numel() == 1
         )
-        if name == "loss" and number:
+        if name == "loss" and is_number:
             continue
-        if name in ("", "seconds", "loss") or not number:
+        if name in ("", "seconds", "loss") or not is_number:
             dropped.append(key)
         else:
-            metrics[name] = _logged(key)
+            metrics[name] = _logged_metric(key)
     return metrics, dropped
 
 
 @contextmanager
-def _attached(module: Any) -> Iterator[None]:
-    """The module's ``current_epoch`` and ``global_step`` are those of the trial."""
-    kind = type(module)
-    if (
-        not isinstance(getattr(kind, "trainer", None), property)
-        or getattr(module, "_trainer", None) is not None
-    ):
+def _attached_trainer(module: LightningModule) -> Iterator[None]:
+    """Give the module a trainer whose ``current_epoch`` and ``global_step`` are those of the trial."""
+    has_property = isinstance(getattr(type(module), "trainer", None), property)
+    if not has_property or getattr(module, "_trainer", None) is not None:
         yield
         return
-    module.trainer = _Trainer()
+    module.trainer = _ProgressTrainer()
     try:
         yield
     finally:
@@ -207,8 +243,8 @@ def _attached(module: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _logging_into(module: nn.Module) -> Iterator[dict[str, Any]]:
-    """What the module logs, instead of a Trainer's asking for it."""
+def _recorded_logs(module: nn.Module) -> Iterator[dict[str, Any]]:
+    """Record what the module logs in a dictionary, since there is no Trainer."""
     logged: dict[str, Any] = {}
 
     def log(name: str, value: Any, *args: Any, **named: Any) -> None:
@@ -225,16 +261,17 @@ def _logging_into(module: nn.Module) -> Iterator[dict[str, Any]]:
             del vars(module)[name]
 
 
-def _logged(key: str) -> Metric:
-    """A logged mean over the batch as a sum over its rows; nothing of a batch at which it was not logged."""
+def _logged_metric(key: str) -> Metric:
+    """Return a metric of a logged mean: its sum over the rows; weight 0 where a batch did not log it."""
 
-    def metric(output: Any, batch: Any) -> tuple[Any, int]:
+    def metric(output: Output, batch: Batch) -> tuple[Any, int]:
         size = len_batch(batch) if key in output[1] else 0
         return torch.as_tensor(output[1].get(key, 0.0)).detach() * size, size
 
     return metric
 
 
-def _identifier(name: str) -> str:
-    bare = re.sub(r"^(train|training)[_/]", "", name)
-    return re.sub(r"\W", "_", bare) if re.sub(r"\W", "_", bare).isidentifier() else ""
+def _column_name(key: str) -> str:
+    """Return the column of a logged name, such as ``acc`` for ``train/acc``; "" where none fits."""
+    bare = re.sub(r"\W", "_", re.sub(r"^(train|training)[_/]", "", key))
+    return bare if bare.isidentifier() else ""

@@ -1,149 +1,165 @@
-"""How what is to be predicted is learnt: the loss that fits y and the model's output, and y in the form that
-it takes.
-"""
+"""The loss that fits a model's output and y, and y in the form that this loss expects."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from ..errors import RAISED, WorkloadError
-from ..interfaces.label_weights import IGNORED, ignored_label, is_cross_entropy, label_weight
+from ..errors import USER_CODE_ERRORS, WorkloadError
+from ..interfaces.label_weights import IGNORED, is_cross_entropy
 from ..interfaces.metrics import Metric, accuracy
 from ..interfaces.workload import of_torch
-from .data import Classes, listed
-from .squashed import squashed_note
+from .arrays import Classes, list_values
+from .classification import class_metric, cross_entropy_of_last, label_weight_of
+from .double_activation import double_activation_note
+from .fields import Loss, Output, Target, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Loss = Callable[[Any, Any], Any]
-_AGREES = 1e-4
+PrepareTargets = Callable[["Tensor", torch.Size], "Tensor"]
+"""``prepare(y, shape)``, which returns y as the loss expects it for an output of that shape."""
 
 
 @dataclass(frozen=True)
-class Task:
-    """``fitted(y, shape)``: y as the loss takes it, for an output of that shape.
+class LossChoice:
+    """A loss with what belongs to it.
 
-    ``weight(y)``: what the mean was divided by, if that is not the number of rows.
+    Attributes:
+        loss: The mean loss of a batch.
+        metrics: Metrics by name.
+        prepare_targets: Returns y as the loss expects it, for an output of a shape.
+        weight: What the mean was divided by, as a function of y; None for the number of rows.
+        notes: What was decided, in sentences for the user.
     """
 
     loss: Loss
     metrics: Mapping[str, Metric] = field(default_factory=dict)
-    fitted: Callable[[Tensor, torch.Size], Tensor] = lambda y, shape: y
-    weight: Callable[[Tensor], Any] | None = None
+    prepare_targets: PrepareTargets = lambda y, shape: y
+    weight: Weight | None = None
     notes: tuple[str, ...] = ()
 
 
-def task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, whole: bool) -> Task:
-    """``output``: of the first rows; ``y``: all of it if ``whole``, else of these rows.
+def choose_loss(
+    output: Output, y: Target, classes: Classes | None, loss: Loss | None, *, whole: bool
+) -> LossChoice:
+    """Choose the loss that fits the output and y, or prepare y for the loss that the user gave.
 
-    Raises :class:`WorkloadError` where only the caller can know the loss.
+    Args:
+        output: What the model returned for the first B rows.
+        y: All N targets if ``whole``, else those of the first B rows.
+        classes: What the codes of y stand for; None where y held numbers.
+        loss: The user's loss; None to choose one.
+        whole: Whether ``y`` holds all targets.
+
+    Returns:
+        The loss with its metrics, its weight and the form of y that it expects.
+
+    Raises:
+        WorkloadError: No loss can be chosen, or output and y do not fit together.
     """
-    task = _task_of(output, y, classes, loss, whole=whole)
-    said = squashed_note(output, task.loss)
-    return dataclasses.replace(task, notes=(*task.notes, said)) if said else task
+    choice = _choose(output, y, classes, loss, whole)
+    note = double_activation_note(output, choice.loss)
+    return dataclasses.replace(choice, notes=(*choice.notes, note)) if note else choice
 
 
-def _task_of(output: Any, y: Any, classes: Classes | None, loss: Loss | None, *, whole: bool) -> Task:
+def _choose(output: Output, y: Target, classes: Classes | None, loss: Loss | None, whole: bool) -> LossChoice:
     if not (isinstance(output, torch.Tensor) and isinstance(y, torch.Tensor)):
         if loss is None:
-            kinds = f"output is a {type(output).__name__} and y a {type(y).__name__}"
             raise WorkloadError(
-                f"the {kinds}, for which no loss can be chosen; give loss=, called as loss(output, y)"
+                f"the output is a {type(output).__name__} and y a {type(y).__name__}, for which no loss can "
+                "be chosen; give loss=, called as loss(output, y)"
             )
-        return Task(loss)
+        return LossChoice(loss)
     if output.ndim == 0:
         if loss is None:
             raise WorkloadError(
                 "the model returns one number for a whole batch, for which no loss can be chosen; give loss="
             )
-        return Task(loss)
-    dimension = _dimension_of_classes(output, y[: len(output)], loss)
+        return LossChoice(loss)
+    dimension = _class_dimension(output, y[: len(output)], loss)
     if dimension is not None:
         return _classification(output, dimension, y, classes, loss, whole)
     if loss is not None and not of_torch(loss):
-        return Task(loss)  # it knows what it takes
+        return LossChoice(loss)  # the form of y is the user's choice
+    return _one_value_each(output, y, classes, loss, whole)
+
+
+def _one_value_each(
+    output: Tensor, y: Tensor, classes: Classes | None, loss: Loss | None, whole: bool
+) -> LossChoice:
+    """Choose a loss where the model returns one number for each value of y."""
     if output[0].numel() != y[0].numel():
         raise WorkloadError(
-            f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}: "
-            "one number for each "
-            "of y, or a score for each class (y then whole numbers [N]), would fit; change the model, or "
-            "give loss= and y as "
-            "it takes it"
+            f"the model returns shape {list(output.shape)} for y of shape {[len(output), *y.shape[1:]]}, and "
+            "no loss fits both; let the model return one number for each value of y, or, where y holds "
+            "classes as whole numbers [N], one score for each class; or give loss= and y in the form that it "
+            "expects"
         )
-    fitted = _like_output if y.shape[1:] != output.shape[1:] or not y.is_floating_point() else _as_it_is
-    if loss is not None and not y.is_floating_point() and _takes(loss, output, y):
-        fitted = _as_it_is
+    reshape = y.shape[1:] != output.shape[1:] or not y.is_floating_point()
+    if loss is not None and not y.is_floating_point() and _needs_integers(loss, output, y):
+        reshape = False
+    prepare: PrepareTargets = _like_output if reshape else _unchanged
     before, after = (", ".join(["N", *map(str, shape[1:])]) for shape in (y.shape, output.shape))
     notes = [f"y of shape [{before}] is reshaped to the model's [{after}]"] if before != after else []
     if loss is not None:
-        return Task(loss, fitted=fitted, notes=tuple(notes))
-    return _one_number_each(y, classes, fitted, notes, whole)
+        return LossChoice(loss, prepare_targets=prepare, notes=tuple(notes))
+    chosen, metrics, note = _default_loss(y, classes, whole)
+    return LossChoice(chosen, metrics, prepare, notes=(*notes, note))
 
 
-def _takes(loss: Loss, output: Tensor, y: Tensor) -> bool:
-    """Whether a loss takes whole numbers as they are, as that of several labels a row does, and not as
-    floating-point ones.
-    """
-    rows = y[: len(output)]
+def _needs_integers(loss: Loss, output: Tensor, y: Tensor) -> bool:
+    """Return whether a loss accepts whole numbers, as one of several labels a row does, and no floats."""
+    labels = y[: len(output)]
 
-    def passes(answers: Tensor) -> bool:
+    def accepts(targets: Tensor) -> bool:
         try:
-            return bool(torch.isfinite(loss(output.detach(), answers)).all())
-        except RAISED:
+            return bool(torch.isfinite(loss(output.detach(), targets)).all())
+        except USER_CODE_ERRORS:
             return False
 
-    return passes(rows) and not passes(rows.to(output.dtype))
+    return accepts(labels) and not accepts(labels.to(output.dtype))
 
 
-def _one_number_each(
-    y: Tensor,
-    classes: Classes | None,
-    fitted: Callable[[Tensor, torch.Size], Tensor],
-    notes: list[str],
-    whole: bool,
-) -> Task:
+def _default_loss(y: Tensor, classes: Classes | None, whole: bool) -> tuple[Loss, dict[str, Metric], str]:
+    """Return loss, metrics and a note for a model that returns one number for each value of y."""
     if y.is_floating_point():
-        notes.append("y is numeric: regression by the mean squared error (loss= to change)")
-        return Task(nn.functional.mse_loss, fitted=fitted, notes=tuple(notes))
+        note = "y is numeric: regression by the mean squared error (loss= changes it)"
+        return nn.functional.mse_loss, {}, note
     if not whole:
         raise WorkloadError(
-            "y holds whole numbers and the model gives one number for each; give loss=, such as "
+            "y holds whole numbers and the model returns one number for each; give loss=, such as "
             "nn.functional.binary_cross_entropy_with_logits for classes 0 and 1, or nn.functional.mse_loss"
         )
-    kinds = y.unique().tolist()
-    if set(kinds) <= {0, 1} and len(kinds) == 2:
-        names = f" ({listed(classes)} as 0, 1)" if classes else ""
-        notes.append(
-            f"y holds two classes{names} and the model gives one number, a logit: binary cross entropy "
-            "(loss= to change)"
+    values = y.unique().tolist()
+    if set(values) <= {0, 1} and len(values) == 2:
+        names = f" ({list_values(classes)} as 0, 1)" if classes else ""
+        note = (
+            f"y holds two classes{names} and the model returns one number, a logit: binary cross entropy "
+            "(loss= changes it)"
         )
-        metrics = {"accuracy": accuracy}
-        return Task(nn.functional.binary_cross_entropy_with_logits, metrics, fitted, notes=tuple(notes))
+        return nn.functional.binary_cross_entropy_with_logits, {"accuracy": accuracy}, note
     if classes is not None:
         raise WorkloadError(
-            f"y holds {len(classes)} classes, {listed(classes)}, and the model gives one number; let it "
-            f"give {len(classes)}"
+            f"y holds {len(classes)} classes, {list_values(classes)}, and the model returns one number; let "
+            f"it return {len(classes)}"
         )
-    notes.append(
-        f"y holds whole numbers, {listed(kinds)}, and the model gives one number: regression by the mean "
-        "squared error "
-        "(loss= to change)"
+    note = (
+        f"y holds whole numbers, {list_values(values)}, and the model returns one number: regression by the "
+        "mean squared error (loss= changes it)"
     )
-    return Task(nn.functional.mse_loss, fitted=fitted, notes=tuple(notes))
+    return nn.functional.mse_loss, {}, note
 
 
-def _dimension_of_classes(output: Tensor, y: Tensor, loss: Loss | None) -> int | None:
-    """Where the output has a score for each class: last, or second as in images; None where it has not.
+def _class_dimension(output: Tensor, y: Tensor, loss: Loss | None) -> int | None:
+    """Return the dimension of the scores of classes: -1, or 1 as in images; None where there is none.
 
-    Where both would fit, a cross entropy of torch decides: it takes them second.
+    Where both would fit, torch's cross entropies decide: they expect dimension 1.
     """
     if y.is_floating_point() or output.ndim != y.ndim + 1:
         return None
@@ -156,86 +172,50 @@ def _dimension_of_classes(output: Tensor, y: Tensor, loss: Loss | None) -> int |
 
 def _classification(
     output: Tensor, dimension: int, y: Tensor, classes: Classes | None, loss: Loss | None, whole: bool
-) -> Task:
-    count, ignored = output.shape[dimension], ignored_label(loss)
-    present = y[y != ignored]
+) -> LossChoice:
+    """Choose a loss where the model returns a score for each class."""
+    if loss is None:
+        count = output.shape[dimension]
+        _check_class_count(count, y, classes)
+        names = (
+            f"the classes {list_values(classes)}" if classes else f"classes, of which the model knows {count}"
+        )
+        notes: tuple[str, ...] = (f"y holds {names}: cross entropy and accuracy (loss= changes it)",)
+        scores_last = y.ndim > 1 and dimension == -1
+        chosen: Loss = cross_entropy_of_last if scores_last else nn.functional.cross_entropy
+    else:
+        notes, chosen = (), loss
+    weight = label_weight_of(chosen, output, y, known=loss is None, whole=whole)
+    return LossChoice(chosen, {"accuracy": class_metric(dimension, loss)}, _to_codes, weight, notes)
+
+
+def _check_class_count(count: int, y: Tensor, classes: Classes | None) -> None:
+    """Raise WorkloadError unless the classes of y are among the ``count`` that the model scores."""
+    present = y[y != IGNORED]
     lowest, highest = (int(present.min()), int(present.max())) if len(present) else (0, 0)
     highest = max(highest, len(classes or ()) - 1)
-    if loss is None and (highest >= count or lowest < 0):
-        held = (
-            f"has the classes {listed(classes)}" if classes else f"holds {listed(present.unique().tolist())}"
-        )
-        raise WorkloadError(
-            f"the model gives {count} scores, for the classes 0 to {count - 1}, and y {held}; let the model "
-            "give "
-            f"{highest + 1}, or "
-            f"{'leave out those that do not occur' if classes else 'number the classes from 0 on'}"
-        )
-    names = f"the classes {listed(classes)}" if classes else f"classes, of which the model knows {count}"
-    notes = (f"y holds {names}: cross entropy and accuracy (loss= to change)",) if loss is None else ()
-    metrics: dict[str, Metric] = {"accuracy": _right_of(dimension, ignored)}
-    of_last = y.ndim > 1 and dimension == -1
-    chosen = loss or (_cross_entropy_of_last if of_last else nn.functional.cross_entropy)
-    if is_cross_entropy(chosen):
-        weight = None if whole else label_weight(chosen)  # a workload of tensors knows it by itself
-    else:
-        weight = counted if chosen is not loss else _weight_of_own(chosen, output, y[: len(output)].long())
-    return Task(chosen, metrics, _as_codes, weight, notes)
+    if highest < count and lowest >= 0:
+        return
+    values = (
+        f"has the classes {list_values(classes)}"
+        if classes
+        else f"holds {list_values(present.unique().tolist())}"
+    )
+    raise WorkloadError(
+        f"the model returns {count} scores, for the classes 0 to {count - 1}, and y {values}; let the model "
+        f"return {highest + 1}, or "
+        f"{'leave out those that do not occur' if classes else 'number the classes from 0 on'}"
+    )
 
 
-def _weight_of_own(loss: Loss, output: Tensor, y: Tensor) -> Callable[[Tensor], Tensor] | None:
-    """What a loss of which nothing is known divides by: the labels that are not -100, or the rows (None).
-
-    It is measured, on labels of which some are taken away. A loss that is neither is refused before training,
-    by the check that every loss gets.
-    """
-    masked = y.clamp(min=0)
-    masked[: len(y) // 2].view(-1)[::2] = IGNORED
-    half = len(y) // 2
-    output = output.detach()
-    try:
-        whole, parts = (
-            float(loss(output, masked)),
-            [(output[:half], masked[:half]), (output[half:], masked[half:])],
-        )
-        losses = [float(loss(*part)) for part in parts]
-    except RAISED:
-        return None  # it does not take -100
-    weights = [float(counted(labels)) for _, labels in parts]
-    mean = sum(w * each for w, each in zip(weights, losses, strict=True) if w) / max(1.0, sum(weights))
-    return counted if math.isclose(mean, whole, rel_tol=_AGREES) else None
-
-
-def counted(y: Tensor) -> Tensor:
-    """How many of them the cross entropy takes."""
-    return (y != IGNORED).sum()
-
-
-def _cross_entropy_of_last(output: Tensor, y: Tensor) -> Tensor:
-    """Scores [B, …, C] against classes [B, …]."""
-    return nn.functional.cross_entropy(output.flatten(0, -2), y.flatten())
-
-
-def _right_of(dimension: int, ignored: int) -> Metric:
-    """Right answers among the labels that are not left out; scores of the classes lie in that dimension of
-    the output.
-    """
-
-    def metric(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        kept = y != ignored
-        return ((output.argmax(dimension) == y) & kept).sum(), kept.sum()
-
-    return metric
-
-
-def _as_it_is(y: Tensor, shape: torch.Size) -> Tensor:
+def _unchanged(y: Tensor, shape: torch.Size) -> Tensor:
     return y
 
 
-def _as_codes(y: Tensor, shape: torch.Size) -> Tensor:
+def _to_codes(y: Tensor, shape: torch.Size) -> Tensor:
     return y.long()
 
 
 def _like_output(y: Tensor, shape: torch.Size) -> Tensor:
-    made = y if y.is_floating_point() else y.to(torch.get_default_dtype())
-    return made.reshape(len(y), *shape[1:])
+    floats = y if y.is_floating_point() else y.to(torch.get_default_dtype())
+    return floats.reshape(len(y), *shape[1:])

@@ -260,7 +260,7 @@ class Evidence:
         repeats = f" in each of {times} repeats, on grids shifted at random" if times else ""
         equal = len({self._tried.get(label, 0) for label in tuning.rates}) == 1
         detail = (
-            f"{tuning.count} learning rates on {_count(tuning.seeds, 'seed')} of their own for each "
+            f"{tuning.rate_count} learning rates on {_count(tuning.seeds, 'seed')} of their own for each "
             f"arm{repeats}; it cost "
             f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
         )

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from ..core.columns import trial_key
-from ..core.goal import TEST, measures
+from ..core.goal import TEST, metric_columns
 
 CONFIDENCE = 0.95
 BLOWN_UP = 1000.0
@@ -41,7 +41,7 @@ def measured_columns(records: pd.DataFrame) -> list[str]:
     """The loss and metric columns that are measured along a trial, training before validation, else as they
     stand.
     """
-    return measures(map(str, records.columns))
+    return metric_columns(map(str, records.columns))
 
 
 def final_columns(records: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.bounds import MOST_SEEDS, whole
+from ..core.bounds import MAX_SEEDS, check_count
 from ..core.comparison import UNITS, Budget, LrScaling, TrainerName, Unit
 from ..errors import ComparisonError
 from ..execution.progress import in_notebook
@@ -228,14 +228,14 @@ def one_budget(given: Mapping[str, float | None]) -> Budget | None:
 def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
     """``seeds`` seeds from ``first`` on, or the given ones."""
     if isinstance(seeds, Sequence) and not isinstance(seeds, str):
-        if len(seeds[: MOST_SEEDS + 1]) > MOST_SEEDS:  # the length of a long range is no index
-            raise ComparisonError(f"a comparison has at most {MOST_SEEDS:,} seeds, got more; give fewer")
+        if len(seeds[: MAX_SEEDS + 1]) > MAX_SEEDS:  # the length of a long range is no index
+            raise ComparisonError(f"a comparison has at most {MAX_SEEDS:,} seeds, got more; give fewer")
         return tuple(seeds)
     if not isinstance(seeds, int):
         raise ComparisonError(f"seeds must be how many, or a list of them, got {seeds!r}")
     if seeds < 1:
         raise ComparisonError(f"a comparison needs at least 1 seed, got {seeds}")
-    whole("seeds", seeds, 1, MOST_SEEDS)
+    check_count("seeds", seeds, 1, MAX_SEEDS)
     if not isinstance(first, int):
         raise ComparisonError(f"first_seed must be a whole number, got {first!r}")
     return tuple(range(first, first + seeds))

@@ -15,7 +15,7 @@ from ..core.parameters import parameters
 from ..interfaces.optimizer import hyperparameters
 
 if TYPE_CHECKING:
-    from ..registry.manager import Entry, PluginInfo
+    from ..registry.entries import Entry, PluginInfo
 
 _IMPLEMENTATION = {
     "foreach",

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.bounds import whole_of_text
-from ..core.file_paths import comma_hints, list_items
+from ..core.bounds import parse_count
+from ..core.file_paths import comma_hints, split_items
 from ..core.parameters import suggestion
 from ..errors import ComparisonError
 from ..storage.run_dir import refuse_occupied, safe_name
@@ -68,7 +68,7 @@ def prepare_all(options: dict[str, Any], given: Sequence[str]) -> list[Prepared]
     """
     if options["config"] is not None:
         return [_prepare_again(options, given)]
-    items = list_items(options["workload"])
+    items = split_items(options["workload"])
     names = [item.strip() for item in items]
     prepared = []
     for place, name in enumerate(names):
@@ -195,7 +195,7 @@ def _batch_sizes(text: str | None) -> list[int] | None:
             raise ComparisonError(
                 f"--batch-sizes takes whole numbers from 1 on, separated by commas, got '{part}'"
             )
-    return [whole_of_text("--batch-sizes", part) for part in parts]
+    return [parse_count("--batch-sizes", part) for part in parts]
 
 
 def tells_programs(options: dict[str, Any]) -> bool:
@@ -204,12 +204,12 @@ def tells_programs(options: dict[str, Any]) -> bool:
     """
     if not options["track"]:
         return False
-    from ..core.named_code import NamedCode, keys
+    from ..core.named_code import NamedCode, code_keys
     from ..registry.manager import Registry
 
-    named = keys(NamedCode(name, "plugin") for name in options["plugin"])
+    named = code_keys(NamedCode(name, "plugin") for name in options["plugin"])
     registry = Registry.load(
-        options["plugin"], kind="trackers", hookless=named
+        options["plugin"], kind="trackers", without_hooks=named
     )  # a saved comparison may need them
     names = [text.partition(":")[0] for text in options["track"]]
     prints = [name for name in names if getattr(registry.find("trackers", name).factory, "prints", False)]
@@ -260,7 +260,7 @@ def sample_size(text: str) -> int | None:
         return None
     if not text.isdecimal():
         raise ComparisonError(f"--trials takes how many to train again, or all; got '{text}'")
-    return whole_of_text("--trials", text, 0)
+    return parse_count("--trials", text, 0)
 
 
 def directories(out: Path | None, prepared: Sequence[Prepared]) -> list[Path]:

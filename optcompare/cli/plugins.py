@@ -10,7 +10,8 @@ import click
 from .runs import remember_plugins, warn
 
 if TYPE_CHECKING:
-    from ..registry.manager import Entry, Registry
+    from ..registry.entries import Entry
+    from ..registry.manager import Registry
 
 KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "panels", "trackers")
 

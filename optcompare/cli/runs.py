@@ -150,10 +150,10 @@ def show_plans(
     jobs: int | None = None,
 ) -> None:
     """What would be trained, and an estimate of how long it takes."""
-    from ..core.bounds import MOST_JOBS, whole
+    from ..core.bounds import MAX_JOBS, check_count
     from ..execution.expected_time import expected_of
 
-    jobs = whole("jobs", 1 if jobs is None else jobs, 1, MOST_JOBS)
+    jobs = check_count("jobs", 1 if jobs is None else jobs, 1, MAX_JOBS)
     plans = []
     for one in prepared:
         comparison = one.setup.comparison

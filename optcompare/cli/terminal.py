@@ -68,7 +68,7 @@ class Reporter:
         arms = ", ".join(arm.label for arm in comparison.arms)
         rates = ", ".join(dict.fromkeys(map(_rate, comparison.arms)))
         if comparison.tuning is not None:
-            rates += f", and {comparison.tuning.count} to tune from"
+            rates += f", and {comparison.tuning.rate_count} to tune from"
             rates += f" in each of {comparison.repeats} repeats" if comparison.repeats > 1 else ""
         seeds = f"{len(comparison.seeds)} seed{'s' if len(comparison.seeds) > 1 else ''}"
         seeds += f" on {comparison.split_seeds} splits" if comparison.split_seeds > 1 else ""

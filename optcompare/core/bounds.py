@@ -1,5 +1,6 @@
-"""The largest counts that a comparison may have: what is larger is an error at once, before anything is
-enumerated.
+"""The largest counts that a comparison may have.
+
+A larger count is an error at once, before anything is enumerated.
 """
 
 from __future__ import annotations
@@ -9,77 +10,97 @@ from typing import Any
 
 from ..errors import ComparisonError
 
-MOST_SEEDS = 100_000
-MOST_TRIALS = 500_000
-"""Of one comparison, tuning included: at that many, planning takes seconds and the tables about a gigabyte.
-"""
-MOST_RATES = 100
+MAX_SEEDS = 100_000
+MAX_TRIALS = 500_000
+"""Trials of one comparison, tuning included: so many need seconds of planning and about 1 GB of tables."""
+MAX_RATES = 100
 """Learning rates that an arm tries in one tuning."""
-MOST_THREADS = MOST_JOBS = 1024
-MOST_AMOUNT = 2**53
-"""Of a budget, of rows in one forward pass, of measurements: what no machine gets through; up to it a float64
-is exact.
+MAX_THREADS = MAX_JOBS = 1024
+MAX_AMOUNT = 2**53
+"""The largest budget, and number of rows in a forward pass or of measurements.
+
+No machine gets through so many; up to it a float64 is exact.
 """
-SMALLEST, LARGEST = -(2**63), 2**63 - 1
-"""Whole numbers that tensors and tables can hold."""
+MIN_INT, MAX_INT = -(2**63), 2**63 - 1
+"""The smallest and largest whole numbers that tensors and tables can hold."""
 
 
-def whole(what: str, value: Any, least: int = 1, most: int = MOST_AMOUNT) -> int:
-    """Check a count.
+def check_count(what: str, value: Any, least: int = 1, most: int = MAX_AMOUNT) -> int:
+    """Check that a value is a whole number within bounds.
 
     Args:
-        what: Begins the error: the option, or the name of the argument.
-        value: What was given.
-        least: The smallest that is allowed.
-        most: The largest that is allowed.
+        what: The option or argument, with which the message begins.
+        value: The value to check.
+        least: The smallest allowed value.
+        most: The largest allowed value.
 
     Returns:
         The value.
 
     Raises:
-        ComparisonError: It is no whole number, or lies outside.
+        ComparisonError: The value is no whole number, or is out of bounds.
     """
     if not isinstance(value, int):
         raise ComparisonError(f"{what} must be a whole number, got {value!r}")
     if value < least:
-        raise ComparisonError(f"{what} must be at least {least}, got {shown(value)}")
+        raise ComparisonError(f"{what} must be at least {least}, got {format_count(value)}")
     if value > most:
-        raise ComparisonError(f"{what} must be at most {most:,}, got {shown(value)}")
+        raise ComparisonError(f"{what} must be at most {most:,}, got {format_count(value)}")
     return value
 
 
-def whole_of_text(what: str, text: str, least: int = 1, most: int = MOST_AMOUNT) -> int:
-    """The count that a text is; as :func:`whole`."""
+def parse_count(what: str, text: str, least: int = 1, most: int = MAX_AMOUNT) -> int:
+    """Parse a whole number within bounds.
+
+    Args:
+        what: The option or argument, with which the message begins.
+        text: The digits; spaces around them are ignored.
+        least: The smallest allowed value.
+        most: The largest allowed value.
+
+    Returns:
+        The number.
+
+    Raises:
+        ComparisonError: The text is no whole number, or the number is out of bounds.
+    """
     digits = text.strip()
     if not (digits.isascii() and digits.isdecimal()):
         raise ComparisonError(f"{what} must be a whole number, got '{text}'")
     if len(digits.lstrip("0")) > len(str(most)):  # Python refuses to read thousands of digits
         raise ComparisonError(f"{what} must be at most {most:,}, got a number of {len(digits)} digits")
-    return whole(what, int(digits), least, most)
+    return check_count(what, int(digits), least, most)
 
 
 def refuse_too_many_trials(numbers: Mapping[str, int]) -> None:
-    """Refuse a comparison that would have too many trials.
+    """Refuse a comparison with more than :data:`MAX_TRIALS` trials.
 
     Args:
-        numbers: Trials, by what they are for, in words.
+        numbers: The number of trials, by what they are for, such as ``trials to tune``.
 
     Raises:
-        ComparisonError: There are more than :data:`MOST_TRIALS`.
+        ComparisonError: There are too many trials.
     """
     count = sum(numbers.values())
-    if count > MOST_TRIALS:
-        parts = " and ".join(f"{shown(number)} {what}" for what, number in numbers.items() if number)
+    if count > MAX_TRIALS:
+        parts = " and ".join(f"{format_count(number)} {what}" for what, number in numbers.items() if number)
         raise ComparisonError(
-            f"this makes {parts}, and a comparison has at most {MOST_TRIALS:,}; give fewer seeds, arms, "
+            f"this makes {parts}, and a comparison has at most {MAX_TRIALS:,}; give fewer seeds, arms, "
             "rates or repeats"
         )
 
 
-def shown(value: int) -> str:
-    """A count with commas; of a very long one, how many digits it has."""
+def format_count(value: int) -> str:
+    """Format a count with commas, or a very long one by its number of digits.
+
+    Args:
+        value: Any whole number.
+
+    Returns:
+        Such as ``1,437`` or ``a number of 80 digits``.
+    """
     return (
         f"{value:,}"
-        if -(MOST_AMOUNT**2) < value < MOST_AMOUNT**2
+        if -(MAX_AMOUNT**2) < value < MAX_AMOUNT**2
         else f"a number of {value.bit_length() * 3 // 10} digits"
     )

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import ComparisonError, brief
-from .bounds import MOST_AMOUNT, shown
+from ..errors import ComparisonError, shorten
+from .bounds import MAX_AMOUNT, format_count
 
 Unit = Literal["epochs", "updates", "samples", "seconds"]
 UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
@@ -15,29 +15,45 @@ UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
 
 @dataclass(frozen=True)
 class Budget:
-    """How long each trial trains. An update that would exceed it is not made."""
+    """How long each trial trains; an update that would exceed it is not made.
+
+    Attributes:
+        unit: ``epochs``, ``updates``, ``samples`` or ``seconds``.
+        amount: How many of the unit; a whole number but of seconds.
+    """
 
     unit: Unit
     amount: float
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise ComparisonError(f"a budget is in {', '.join(UNITS)}, not in {self.unit}")
+            raise ComparisonError(f"the unit of a budget must be one of {', '.join(UNITS)}, got {self.unit}")
         if not isinstance(self.amount, (int, float)):
             raise ComparisonError(f"{self.unit} must be a number, got {self.amount!r}")
-        if isinstance(self.amount, int) and self.amount > MOST_AMOUNT:
-            raise ComparisonError(f"{self.unit} must be at most {MOST_AMOUNT:,}, got {shown(self.amount)}")
+        if isinstance(self.amount, int) and self.amount > MAX_AMOUNT:
+            raise ComparisonError(
+                f"{self.unit} must be at most {MAX_AMOUNT:,}, got {format_count(self.amount)}"
+            )
         if not (self.amount > 0 and self.amount < math.inf):
-            raise ComparisonError(f"{self.unit} must be positive, got {brief(f'{self.amount}')}")
-        if self.amount > MOST_AMOUNT:
-            raise ComparisonError(f"{self.unit} must be at most {MOST_AMOUNT:,}, got {self.amount:g}")
+            raise ComparisonError(f"{self.unit} must be positive, got {shorten(f'{self.amount}')}")
+        if self.amount > MAX_AMOUNT:
+            raise ComparisonError(f"{self.unit} must be at most {MAX_AMOUNT:,}, got {self.amount:g}")
         if self.unit != "seconds" and self.amount != int(self.amount):
             raise ComparisonError(f"{self.unit} must be a whole number, got {self.amount:g}")
 
     def share(self, updates: int, samples: int, n: int) -> float:
-        """How much of it is spent after so many, from 0 on; ``n``: training samples.
+        """Return the share of the budget that is spent, from 0 on.
 
-        Of seconds, only a clock knows.
+        Args:
+            updates: Updates that were made.
+            samples: Samples that were used.
+            n: Training samples, which make an epoch.
+
+        Returns:
+            The spent part of the amount; 1 when the budget is spent.
+
+        Raises:
+            KeyError: The budget is in seconds, which only a clock measures.
         """
         spent = {"epochs": samples / n, "updates": updates, "samples": samples}[self.unit]
         return spent / self.amount

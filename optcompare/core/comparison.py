@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from ..errors import ComparisonError, brief, printable
-from .bounds import MOST_AMOUNT, MOST_SEEDS, MOST_THREADS, refuse_too_many_trials, shown, whole
+from ..errors import ComparisonError, printable, shorten
+from .bounds import MAX_AMOUNT, MAX_SEEDS, MAX_THREADS, check_count, format_count, refuse_too_many_trials
 from .budget import UNITS as UNITS
 from .budget import Budget as Budget
 from .budget import Unit as Unit
@@ -23,11 +23,11 @@ Phase = Literal["report", "tune"]
 TrainerName = Literal["auto", "loop", "lanes"]
 TRAINERS: tuple[TrainerName, ...] = ("auto", "loop", "lanes")
 _COUNTS = {
-    "threads": (1, MOST_THREADS),
-    "eval_chunk": (1, MOST_AMOUNT),
-    "measure": (0, MOST_AMOUNT),
-    "diagnose_every": (1, MOST_AMOUNT),
-    "split_seeds": (1, MOST_SEEDS),
+    "threads": (1, MAX_THREADS),
+    "eval_chunk": (1, MAX_AMOUNT),
+    "measure": (0, MAX_AMOUNT),
+    "diagnose_every": (1, MAX_AMOUNT),
+    "split_seeds": (1, MAX_SEEDS),
 }
 """The smallest and the largest of each."""
 
@@ -77,7 +77,7 @@ class Arm:
             raise ComparisonError(
                 f"arm {self.label}: clip must be a norm, positive and finite, or none, got {self.clip!r}"
             )
-        whole(f"arm {self.label}: --chunk", self.chunk)
+        check_count(f"arm {self.label}: --chunk", self.chunk)
 
     @property
     def content(self) -> str | None:
@@ -166,16 +166,17 @@ class Comparison:
         if not self.seeds:
             raise ComparisonError("a comparison needs at least 1 seed, got 0")
         for name, (least, most) in _COUNTS.items():
-            whole(name, getattr(self, name), least, most)
-        if len(self.seeds) > MOST_SEEDS:
+            check_count(name, getattr(self, name), least, most)
+        if len(self.seeds) > MAX_SEEDS:
             raise ComparisonError(
-                f"a comparison has at most {MOST_SEEDS:,} seeds, got {len(self.seeds):,}; give fewer"
+                f"a comparison has at most {MAX_SEEDS:,} seeds, got {len(self.seeds):,}; give fewer"
             )
         if not all(isinstance(seed, int) for seed in self.seeds):
-            raise ComparisonError(f"seeds must be whole numbers, got {brief(str(list(self.seeds)))}")
+            raise ComparisonError(f"seeds must be whole numbers, got {shorten(str(list(self.seeds)))}")
         if min(self.seeds) < 0 or max(self.seeds) >= FIRST_TUNING_SEED:
             ends = " to ".join(
-                f"{end}" if abs(end) < 2**128 else shown(end) for end in (min(self.seeds), max(self.seeds))
+                f"{end}" if abs(end) < 2**128 else format_count(end)
+                for end in (min(self.seeds), max(self.seeds))
             )
             raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {ends}")
         if len(set(self.seeds)) < len(self.seeds):
@@ -237,7 +238,7 @@ class Comparison:
         if not self.stop_at_goal or self.goal is None:
             return ""
         goal = Goal.parse(self.goal, self.errors)
-        return f"reached {goal}" if goal.reached_at(values[goal.metric]) else ""
+        return f"reached {goal}" if goal.is_reached_by(values[goal.metric]) else ""
 
     def split_of(self, seed: int) -> int:
         """The split of the data that all trials of a seed share, from 0, the workload's own, to
@@ -265,12 +266,14 @@ class Comparison:
     @property
     def _rounds(self) -> list[tuple[int, Repeat]]:
         """Each tuning with its number: from 1 on, and 0 for an only one."""
-        return list(enumerate(self.tuning.rounds, int(self.repeats > 1))) if self.tuning is not None else []
+        return (
+            list(enumerate(self.tuning.all_repeats, int(self.repeats > 1))) if self.tuning is not None else []
+        )
 
     @property
     def trial_numbers(self) -> dict[str, int]:
         """How many trials it has, those of tuning apart, without listing them."""
-        tuning = self.tuning.trial_number if self.tuning is not None else 0
+        tuning = self.tuning.trial_count if self.tuning is not None else 0
         return {"trials": len(self.arms) * len(self.seeds) * self.repeats, "tuning trials": tuning}
 
     def trials(self) -> list[Trial]:

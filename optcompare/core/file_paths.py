@@ -1,5 +1,6 @@
-"""Paths of files in specs: those with colons, commas or equals signs, which separate parameters where they
-are not quoted.
+"""Paths of files in specs.
+
+Colons, commas and equals signs separate parameters, and a path may contain them.
 """
 
 from __future__ import annotations
@@ -18,16 +19,34 @@ _NAME = re.compile(r"[A-Za-z_][\w-]*")
 
 
 def parse_list(text: str, *, optimizers: bool = False) -> list[Spec]:
-    """Reads a comma-separated list; ``optimizers`` says whether ``@optimizer`` may follow a name.
+    """Parse a comma-separated list of specs.
 
-    Raises :class:`SpecError` for an empty item, an open quote or parenthesis,
-    a repeated key, or a positional value after a key.
+    Args:
+        text: The list, such as ``full,mini:32@adam``.
+        optimizers: Whether ``@optimizer`` may follow a name.
+
+    Returns:
+        The specs in order.
+
+    Raises:
+        SpecError: An item is empty, repeats a key, has a positional value after a key, or an open quote or
+            parenthesis.
     """
-    return [parse(item, optimizers=optimizers) for item in list_items(text)]
+    return [parse(item, optimizers=optimizers) for item in split_items(text)]
 
 
-def list_items(text: str) -> list[str]:
-    """The items of a list that commas separate; a comma in the path of a file that exists does not."""
+def split_items(text: str) -> list[str]:
+    """Split a list at its commas, except at those in the path of a file that exists.
+
+    Args:
+        text: The list.
+
+    Returns:
+        The items in order, as written.
+
+    Raises:
+        SpecError: A quote or parenthesis is open.
+    """
     parts = list(split(text, ","))
     found: list[str] = []
     while parts:
@@ -38,30 +57,49 @@ def list_items(text: str) -> list[str]:
     return found
 
 
-def path_first(spec: Spec) -> Spec:
-    """The spec of ``name:PATH…`` with the parts of a path that has colons or equals signs put together.
+def join_path_parts(spec: Spec) -> Spec:
+    """Join the parts of a path with colons or equals signs at the beginning of a spec's values.
 
-    They are one path where that is the path of a file, or where it begins with a drive's letter, as in
-    ``C:/data.csv``.
+    The parts are one path where a file of that path exists, or where the first is the letter of a drive, as
+    in ``C:/data.csv``.
+
+    Args:
+        spec: The spec of ``name:PATH…``.
+
+    Returns:
+        The spec with the path as its first positional value; the same spec where nothing is to be joined.
     """
-    parts = _parts(spec)
-    count = 0 if spec.args and _is_file(spec.args[0]) else _joined(parts, "")
+    parts = _values_of(spec)
+    count = 0 if spec.args and _is_file(spec.args[0]) else _count_path_parts(parts, "")
     if count == 0:
         return spec
     args, options = spec.args[count:], spec.options[max(0, count - len(spec.args)) :]
     return replace(spec, args=(":".join(parts[:count]), *args), options=options)
 
 
-def script_first(spec: Spec) -> Spec:
-    """The spec of ``PATH.py:NAME…`` with the parts of such a path put together."""
+def join_script_path(spec: Spec) -> Spec:
+    """Join the parts of a Python file's path with colons in place of a spec's name.
+
+    Args:
+        spec: The spec of ``PATH.py:NAME…``.
+
+    Returns:
+        The spec with the whole path as its name; the same spec where nothing is to be joined.
+    """
     parts = [spec.name, *spec.args]
-    count = 0 if spec.name.endswith(".py") else _joined(parts, ".py")
+    count = 0 if spec.name.endswith(".py") else _count_path_parts(parts, ".py")
     return replace(spec, name=":".join(parts[:count]), args=spec.args[count - 1 :]) if count > 1 else spec
 
 
 def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
-    """How to quote the path that a spec may have been meant to begin with; '' where it has nothing to be
-    quoted.
+    """Return how to quote the path with which a spec may have been meant to begin.
+
+    Args:
+        spec: The spec that could not be bound.
+        known: The names of the parameters.
+
+    Returns:
+        The end of a message, from ``;`` on; "" where nothing has to be quoted.
     """
     names = set(known)
     unknown = [f"{key}={value}" for key, value in spec.options if key not in names]
@@ -78,24 +116,30 @@ def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def comma_hints(items: Sequence[object], place: int) -> Iterator[None]:
-    """Adds to an error about an item how to quote a path with a comma, where the list may have been meant to
-    hold one.
+def comma_hints(items: Sequence[object], index: int) -> Iterator[None]:
+    """Add to an error about an item how to quote a path with a comma, where the list may hold one.
+
+    Args:
+        items: The items of the list, as written.
+        index: The index of the item that is handled in the block.
+
+    Raises:
+        OptcompareError: The error of the block, with the hint.
     """
     try:
         yield
     except OptcompareError as error:
-        raise type(error)(f"{error}{_comma_hint(list(map(str, items)), place)}") from error
+        raise type(error)(f"{error}{_comma_hint(list(map(str, items)), index)}") from error
 
 
-def _comma_hint(items: Sequence[str], place: int) -> str:
-    following = items[place + 1] if place + 1 < len(items) else "full"
+def _comma_hint(items: Sequence[str], index: int) -> str:
+    following = items[index + 1] if index + 1 < len(items) else "full"
     begin, separator, rest = following.partition(":")
     if _NAME.fullmatch(begin.strip().partition("@")[0]) or any(
-        quote in items[place] + following for quote in "\"'"
+        quote in items[index] + following for quote in "\"'"
     ):
         return ""
-    name, colon, path = items[place].strip().partition(":")
+    name, colon, path = items[index].strip().partition(":")
     written = f'{name}:"{path},{begin}"' if colon else f'"{name},{begin}"'
     return (
         "; commas separate the items of a list, so a path with a comma has to be quoted: "
@@ -103,12 +147,12 @@ def _comma_hint(items: Sequence[str], place: int) -> str:
     )
 
 
-def _parts(spec: Spec) -> list[str]:
+def _values_of(spec: Spec) -> list[str]:
     return [*spec.args, *(f"{key}={value}" for key, value in spec.options)]
 
 
-def _joined(parts: Sequence[str], suffix: str) -> int:
-    """How many of the parts are one path; 0 where that is not known."""
+def _count_path_parts(parts: Sequence[str], suffix: str) -> int:
+    """Return how many of the parts, from the first on, are one path; 0 where that is not known."""
     for count in range(len(parts), 0, -1):
         path = ":".join(parts[:count])
         if path.endswith(suffix) and _is_file(path):
@@ -118,8 +162,9 @@ def _joined(parts: Sequence[str], suffix: str) -> int:
 
 
 def _names_a_file(first: str, text: str) -> bool:
-    """Whether a path with a comma in it begins in ``first``, at an item's beginning or behind its name or
-    '@'.
+    """Return whether a file exists whose path begins in ``first`` and contains a comma.
+
+    The path begins with the item, or after its name or '@'.
     """
     places = [0, *(match.end() for match in re.finditer("[:@]", first))]
     ends = [match.start() for match in re.finditer(":", text)] + [len(text)]

@@ -1,4 +1,4 @@
-"""Numbers and durations as people read them."""
+"""Format numbers and durations for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import math
 
 
 def number(value: float) -> str:
-    """Three significant digits, without the noise of a long exponent."""
+    """Format a number with three significant digits, without a long exponent where commas do.
+
+    Args:
+        value: Any number.
+
+    Returns:
+        Such as ``0.123``, ``12,345``, ``1.2e+06``, ``∞``, or ``–`` for nan.
+    """
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if math.isnan(value):
@@ -15,7 +22,14 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``0.4 ms``, ``0.8 s``, ``42 s``, ``3 min 05 s``, ``2 h 10 min``; below a microsecond ``0 s``."""
+    """Format a duration in the unit that fits it.
+
+    Args:
+        seconds: The duration, in seconds.
+
+    Returns:
+        Such as ``0.4 ms``, ``0.8 s``, ``42 s``, ``3 min 05 s`` ``2 h 10 min``; ``0 s`` below 1 µs.
+    """
     if seconds < 1e-3:
         return f"{seconds * 1e3:.2g} ms" if seconds >= 1e-6 else "0 s"
     if seconds < 10:
@@ -27,7 +41,14 @@ def duration(seconds: float) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """``about 42 s left``, in whole seconds; ``finishing…`` where nothing that can be noticed is left."""
+    """Format the time that is left.
+
+    Args:
+        seconds: The time, in seconds.
+
+    Returns:
+        Such as ``about 42 s left``; ``finishing…`` where less than 0.05 s are left.
+    """
     if seconds < 0.05:
         return "finishing…"
     if seconds < 1:
@@ -36,15 +57,15 @@ def time_left(seconds: float) -> str:
 
 
 def probability(p: float, floor: float = 0.0) -> str:
-    """Format a p value for a table, in the one way used everywhere: ``0.0156``, ``1``, ``< 0.0001``, ``–``.
+    """Format a p value for a table: ``0.0156``, ``1``, ``< 0.0001``, ``–``.
 
-    Three significant digits with a leading zero, like all other numbers. Below 0.0001 only the bound is
+    Three significant digits with a leading zero, as of all other numbers. Below 0.0001 only the bound is
     shown.
 
     Args:
         p: A probability; nan where there was no test.
         floor: The smallest p that the test can give. A smaller p, which an approximation may compute, is
-        shown as this.
+            shown as this.
 
     Returns:
         The number alone; see :func:`p_value` for a sentence.
@@ -56,15 +77,28 @@ def probability(p: float, floor: float = 0.0) -> str:
 
 
 def p_value(p: float, floor: float = 0.0) -> str:
-    """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``; arguments as those of
-    :func:`probability`.
+    """Format a p value for a sentence: ``p = 0.0156``, ``p < 0.0001``.
+
+    Args:
+        p: A probability; nan where there was no test.
+        floor: The smallest p that the test can give.
+
+    Returns:
+        The number with ``p`` before it.
     """
     text = probability(p, floor)
     return f"p {text}" if text.startswith(("<", "–")) else f"p = {text}"
 
 
 def percent(share: float) -> str:
-    """``59%``, ``5.2%``, ``less than 0.1%``, ``0%``."""
+    """Format a share as percent.
+
+    Args:
+        share: A share, from 0 to 1.
+
+    Returns:
+        Such as ``59%``, ``5.2%``, ``less than 0.1%`` or ``0%``.
+    """
     if share == 0:
         return "0%"
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}" if share >= 1e-3 else "less than 0.1%"

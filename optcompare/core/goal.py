@@ -1,4 +1,4 @@
-"""A metric's value to be reached."""
+"""A value of a metric that a trial has to reach."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from ..errors import ComparisonError
 
 GOAL_WINDOW = 0.25
-"""A trial that stops at a goal has reached it at an update t where the mean from ¾t to 1¼t has; see
-``goal_window``.
-"""
+"""A trial that stops at a goal reaches it at update t if the mean from ¾t to 1¼t does; see goal_window."""
 GOAL_ROWS = 1024
-"""Near such a goal so many rows are measured at every update: the same for all trials, drawn once."""
+"""Rows measured at every update near such a goal: the same for all trials, drawn once."""
 TRAIN, VALID, TEST = "train_", "valid_", "test_"
-"""What the columns of losses and metrics begin with."""
+"""The prefixes of the columns of losses and metrics."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """``metric`` is a column of the records, ``value`` what it has to reach; written ``valid_loss=0.2``.
+    """A value that a metric has to reach, written ``valid_loss=0.2``.
 
-    ``falls``: less is better, so that it is reached at or below its value; so for every loss.
+    Attributes:
+        metric: A column of the records.
+        value: The value to reach, a finite number.
+        falls: Whether less is better, so that values at or below ``value`` reach it; true of every loss.
     """
 
     metric: str
@@ -31,44 +32,64 @@ class Goal:
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
-            raise ComparisonError(f"goal {self.metric}: its value must be finite, got {self.value}")
+            raise ComparisonError(f"goal {self.metric}: its value must be a finite number, got {self.value}")
         if self.metric.endswith("_loss"):
             object.__setattr__(self, "falls", True)
 
     @classmethod
     def parse(cls, text: str, errors: Iterable[str] = ()) -> Goal:
-        """Reads ``metric=value``; raises :class:`ComparisonError` for anything else. The inverse of ``str``.
+        """Parse ``metric=value``, the inverse of ``str``.
 
-        ``errors``: metrics, without their ``train_`` or ``valid_``, of which less is better.
+        Args:
+            text: The goal, such as ``valid_loss=0.2``.
+            errors: The metrics, without ``train_`` or ``valid_``, of which less is better.
+
+        Returns:
+            The goal.
+
+        Raises:
+            ComparisonError: The text has another form, or its value is no finite number.
         """
         metric, equals, value = (part.strip() for part in text.partition("="))
         if not (metric and equals and value):
-            raise ComparisonError(f"goal '{text}': write a metric, '=' and its value, such as valid_loss=0.2")
+            raise ComparisonError(
+                f"goal '{text}' must be a metric, '=' and its value, such as valid_loss=0.2"
+            )
         try:
             return cls(metric, float(value), metric.partition("_")[2] in set(errors))
         except ValueError:
-            raise ComparisonError(f"goal '{text}': '{value}' is not a number") from None
+            raise ComparisonError(
+                f"goal '{text}': '{value}' is not a number; give one, as in valid_loss=0.2"
+            ) from None
 
     def __str__(self) -> str:
         return f"{self.metric}={repr(float(self.value)).removesuffix('.0')}"
 
-    def reached_at(self, value: float) -> bool:
-        """Whether this value of the metric is good enough."""
+    def is_reached_by(self, value: float) -> bool:
+        """Return whether a value of the metric reaches the goal.
+
+        Args:
+            value: A measured value; nan reaches no goal.
+        """
         return value <= self.value if self.falls else value >= self.value
 
     def check(self, columns: Iterable[str]) -> None:
-        """Raises :class:`ComparisonError`, listing the metrics among ``columns``, where this one is not among
-        them.
+        """Check that the metric is measured along a trial.
 
-        Those of the test set are none: they are not known before a trial has ended.
+        The metrics of the test set are not, since they are known only when a trial has ended.
+
+        Args:
+            columns: The columns of the records.
+
+        Raises:
+            ComparisonError: The metric is not among the columns, or is one of the test set.
         """
         known = list(columns)
-        metrics = measures(known)
+        metrics = metric_columns(known)
         if self.metric.startswith(TEST) and self.metric in known:
             raise ComparisonError(
                 f"goal {self}: the test set is measured once, when a trial has ended, so that nothing is "
-                "selected by it; take "
-                f"one of {', '.join(metrics)}"
+                f"selected by it; choose one of {', '.join(metrics)}"
             )
         if self.metric not in metrics:
             raise ComparisonError(
@@ -76,10 +97,14 @@ class Goal:
             )
 
 
-def measures(columns: Iterable[str]) -> list[str]:
-    """The losses and metrics that are measured along a trial, among the names of columns.
+def metric_columns(columns: Iterable[str]) -> list[str]:
+    """Return the columns of the losses and metrics that are measured along a trial.
 
-    Losses come first, training before validation, else as they stand.
+    Args:
+        columns: The columns of the records.
+
+    Returns:
+        Losses first, training before validation, else in the given order.
     """
     found = [name for name in columns if name.startswith((TRAIN, VALID)) and name != "train_seconds"]
     return sorted(found, key=lambda name: (not name.endswith("_loss"), name.startswith(VALID)))

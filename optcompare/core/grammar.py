@@ -1,12 +1,12 @@
-"""The grammar of ``mini:64@adam:lr=0.001``: text to :class:`Spec` and back.
+"""The grammar of ``mini:64@adam:lr=0.001``: from text to :class:`Spec` and back.
 
     list   = item ("," item)*
-    item   = thing ["@" thing]
-    thing  = name (":" value)* (":" key "=" value)*
+    item   = part ["@" part]
+    part   = name (":" value)* (":" key "=" value)*
 
-Separators inside parentheses or quotes do not separate. A quoted value is
-opaque; inside it the quote character is written twice to stand for itself.
-Values stay text here; :mod:`optcompare.core.parameters` gives them types.
+Separators inside parentheses or quotes do not separate. A quoted value is opaque; inside it the quote
+character is written twice to stand for itself. Values stay text here; :mod:`optcompare.core.parameters` gives
+them types.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ _KEY = re.compile(r"\s*([A-Za-z_]\w*)\s*=(.*)", re.DOTALL)
 class Spec:
     """A name with its parameters, as written.
 
-    ``args`` are the positional values, ``options`` the ``key=value`` pairs, in
-    the order written; ``optimizer`` is what followed ``@``.
+    Attributes:
+        name: What the spec names, such as ``mini``.
+        args: The positional values, in order.
+        options: The ``key=value`` pairs, in order.
+        optimizer: The spec that followed ``@``.
     """
 
     name: str
@@ -41,23 +44,42 @@ class Spec:
 
 
 def parse(text: str, *, optimizers: bool = False) -> Spec:
-    """Reads one item; ``optimizers`` says whether ``@optimizer`` may follow a name.
+    """Parse one item.
 
-    Raises :class:`SpecError` for an empty item, an open quote or parenthesis,
-    a repeated key, or a positional value after a key.
+    Args:
+        text: The item, such as ``mini:64@adam:lr=0.001``.
+        optimizers: Whether ``@optimizer`` may follow the name.
+
+    Returns:
+        The spec.
+
+    Raises:
+        SpecError: The item is empty, repeats a key, has a positional value after a key, or an open quote or
+            parenthesis.
     """
     if not optimizers:
-        return _thing(text, text)
-    things = list(split(text, "@"))
-    if len(things) > 2:
+        return _parse_part(text, text)
+    parts = list(split(text, "@"))
+    if len(parts) > 2:
         raise SpecError(f"'{text}' has more than one '@'; write strategy@optimizer")
-    optimizer = _thing(things[1], text) if len(things) == 2 else None
-    strategy = _thing(things[0], text)
+    optimizer = _parse_part(parts[1], text) if len(parts) == 2 else None
+    strategy = _parse_part(parts[0], text)
     return Spec(strategy.name, strategy.args, strategy.options, optimizer)
 
 
 def split(text: str, separator: str) -> Iterator[str]:
-    """The pieces of ``text`` between separators that stand outside quotes and parentheses."""
+    """Split a text at the separators outside quotes and parentheses.
+
+    Args:
+        text: The text.
+        separator: One character.
+
+    Yields:
+        The parts in order, as written.
+
+    Raises:
+        SpecError: A quote or parenthesis is open.
+    """
     depth, quote, begin = 0, "", 0
     for position, character in enumerate(text):
         if quote:
@@ -69,7 +91,9 @@ def split(text: str, separator: str) -> Iterator[str]:
         elif character == ")":
             depth -= 1
             if depth < 0:
-                raise SpecError(f"'{text}' closes a parenthesis that was never opened")
+                raise SpecError(
+                    f"'{text}' closes a parenthesis that was not opened; remove it, or quote the value"
+                )
         elif character == separator and depth == 0:
             yield text[begin:position]
             begin = position + 1
@@ -85,8 +109,16 @@ def split(text: str, separator: str) -> Iterator[str]:
 
 
 def unquoted(text: str) -> str:
-    """The value without its quotes; a value in parentheses stays as it is, for its members to be read
-    later.
+    """Return a value without its quotes.
+
+    Args:
+        text: The value as written. A value in parentheses stays as it is, since its members are read later.
+
+    Returns:
+        The value.
+
+    Raises:
+        SpecError: Only a part of the value is quoted.
     """
     text = text.strip()
     if text.startswith("(") or not any(quote in text for quote in "\"'"):
@@ -94,19 +126,26 @@ def unquoted(text: str) -> str:
     quote = text[0]
     inside = text[1:-1]
     if len(text) < 2 or quote not in "\"'" or text[-1] != quote or quote in inside.replace(quote * 2, ""):
-        raise SpecError(f"{text}: quote the whole value or none of it")
+        raise SpecError(f"{text} is quoted in part; quote the whole value or none of it")
     return inside.replace(quote * 2, quote)
 
 
 def quoted(text: str) -> str:
-    """The value as it has to be written so that :func:`unquoted` gives it back."""
+    """Quote a value where that is needed, so that :func:`unquoted` returns it.
+
+    Args:
+        text: Any value.
+
+    Returns:
+        The value as it has to be written.
+    """
     if _reads_back(text):
         return text
     quote = "'" if '"' in text and "'" not in text else '"'
     return quote + text.replace(quote, quote * 2) + quote
 
 
-def _thing(text: str, whole: str) -> Spec:
+def _parse_part(text: str, whole: str) -> Spec:
     name, *rest = split(text, ":")
     if not name.strip():
         raise SpecError(
@@ -118,13 +157,13 @@ def _thing(text: str, whole: str) -> Spec:
         match = _KEY.fullmatch(part)
         if match is None and options:
             raise SpecError(
-                f"'{whole}': '{part}' stands after a key=value; values without a key come first, "
-                "and a value that has '=' in it has to be quoted"
+                f"'{whole}': '{part}' comes after a key=value; give values without a key first, "
+                "and quote a value that has '=' in it"
             )
         if match is None:
             args.append(unquoted(part))
         elif match[1] in options:
-            raise SpecError(f"'{whole}' gives {match[1]} twice")
+            raise SpecError(f"'{whole}' gives {match[1]} twice; give it once")
         else:
             options[match[1]] = unquoted(match[2])
     return Spec(unquoted(name), tuple(args), tuple(options.items()))

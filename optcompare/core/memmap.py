@@ -1,7 +1,7 @@
-"""Tensors that lie in a file, opened by ``torch.from_file``: rows are read when they are asked for.
+"""Tensors that ``torch.from_file`` opened, of which rows are read from the file when they are used.
 
-They may be larger than memory, as long as nobody copies them whole. So they stay on the CPU in their own
-dtype, and go to other processes as the name of their file.
+They may be larger than memory, as long as nothing copies them whole. They stay on the CPU in their own dtype,
+and are sent to other processes as the name of their file.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ import torch
 from ..errors import WorkloadError
 
 
-class Place(NamedTuple):
-    """Where in a file a tensor lies; ``offset`` and ``stride`` are in elements, as torch has them."""
+class FileSlice(NamedTuple):
+    """The part of a file that a tensor shows.
+
+    Attributes:
+        file: The path of the file.
+        bytes: The size of the whole mapping, in bytes.
+        dtype: The dtype of all elements.
+        offset: The first element, counted in elements.
+        shape: The shape of the tensor.
+        stride: Its strides, counted in elements.
+    """
 
     file: str
     bytes: int
@@ -25,27 +34,51 @@ class Place(NamedTuple):
     stride: tuple[int, ...]
 
 
-def is_mapped(tensor: torch.Tensor) -> bool:
-    """Whether the tensor lies in a file."""
+def is_memory_mapped(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor shows a file.
+
+    Args:
+        tensor: Any tensor.
+    """
     return tensor.layout == torch.strided and tensor.device.type == "cpu" and _file(tensor) is not None
 
 
-def place_of(tensor: torch.Tensor) -> Place | None:
-    """Where the tensor lies, if that is a file."""
-    if not is_mapped(tensor):
+def file_slice_of(tensor: torch.Tensor) -> FileSlice | None:
+    """Return the part of a file that a tensor shows.
+
+    Args:
+        tensor: Any tensor.
+
+    Returns:
+        None for a tensor that shows no file.
+    """
+    if not is_memory_mapped(tensor):
         return None
     file, size = str(Path(str(_file(tensor))).resolve()), tensor.untyped_storage().nbytes()
-    return Place(file, size, tensor.dtype, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride())
+    return FileSlice(
+        file, size, tensor.dtype, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
+    )
 
 
-def reopened(place: Place) -> torch.Tensor:
-    """The tensor of a place; raises :class:`WorkloadError` where its file is not there, or is another."""
+def open_file_slice(place: FileSlice) -> torch.Tensor:
+    """Open the tensor that shows a part of a file.
+
+    Args:
+        place: The part of the file.
+
+    Returns:
+        A tensor that shares the file's memory.
+
+    Raises:
+        WorkloadError: The file is missing, or is smaller than it was.
+    """
     file = Path(place.file)
     size = file.stat().st_size if file.is_file() else -1
     if size < place.bytes:
-        what = "is not there" if size < 0 else f"has {size:,} bytes instead of {place.bytes:,}"
+        fault = "is missing" if size < 0 else f"has {size:,} bytes instead of {place.bytes:,}"
         raise WorkloadError(
-            f"the data of this run lie in {file}, which {what}; every process and machine must see it"
+            f"the data of this run is in {file}, which {fault}; make the file available under this path to "
+            "every process and machine"
         )
     whole = torch.from_file(
         place.file, shared=True, size=place.bytes // place.dtype.itemsize, dtype=place.dtype

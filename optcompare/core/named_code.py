@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ..errors import SpecError
 from .comparison import Comparison
-from .file_paths import parse_list, script_first
+from .file_paths import join_script_path, parse_list
 from .grammar import Spec, parse
 
-FILE = ".py"
-"""How the names of files end; all other names of plugins are modules."""
+PYTHON_SUFFIX = ".py"
+"""The end of the names of files; all other names of plugins are modules."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,21 @@ class NamedCode:
 
     @property
     def key(self) -> str:
-        """What it is known by, see :func:`key_of`."""
-        return key_of(self.source)
+        """Return the key of the file or module, as :func:`code_key` does."""
+        return code_key(self.source)
 
 
-def key_of(source: str) -> str:
-    """Return what a file or module is known by: the path with links followed, or the top package that is
-    imported.
+def code_key(source: str) -> str:
+    """Return the key by which a file or module is known.
 
-    A path that no file can have, such as one with a zero byte, is only made absolute.
+    Args:
+        source: The path of a Python file, or the dotted name of a module.
+
+    Returns:
+        The path with links resolved, or the top-level package. A path that no file can have, such as one
+        with a zero byte, is only made absolute.
     """
-    if not source.endswith(FILE):
+    if not source.endswith(PYTHON_SUFFIX):
         return source.partition(".")[0]
     try:
         return str(Path(source).resolve())
@@ -49,17 +53,24 @@ def key_of(source: str) -> str:
 
 
 def is_dotted_name(name: str) -> bool:
-    """Whether a name may be the path of an object in a package, as in ``torch.optim.Adam``."""
+    """Return whether a name may be the path of an object in a package, as in ``torch.optim.Adam``.
+
+    Args:
+        name: Any text.
+    """
     return "." in name and all(part.isidentifier() for part in name.split("."))
 
 
 def code_of(comparison: Comparison) -> list[NamedCode]:
-    """Return all code that running a comparison imports, besides what is installed as plugins; each once.
+    """Return the code that running a comparison imports, besides installed plugins; each once.
 
     Values of parameters that are paths of Python files count too, since a plugin may import them.
 
     Args:
-        comparison: As it is saved.
+        comparison: The comparison, as it is saved.
+
+    Returns:
+        The files and modules, plugins first.
     """
     found = [NamedCode(name, "plugin") for name in map(str, comparison.plugins)]
     parts = [("workload", comparison.workload), *(("diagnostic", part) for part in comparison.diagnostics)]
@@ -72,7 +83,18 @@ def code_of(comparison: Comparison) -> list[NamedCode]:
 
 
 def code_of_lists(strategies: str, optimizers: str) -> list[NamedCode]:
-    """Return the code that ``--strategies`` and ``--optimizers`` name."""
+    """Return the code that the options ``--strategies`` and ``--optimizers`` name; each once.
+
+    Args:
+        strategies: The value of ``--strategies``.
+        optimizers: The value of ``--optimizers``.
+
+    Returns:
+        The files and modules, in order.
+
+    Raises:
+        SpecError: A list cannot be parsed.
+    """
     found: list[NamedCode] = []
     for spec in parse_list(strategies, optimizers=True):
         found += _code_of_spec(spec, "strategy")
@@ -82,22 +104,26 @@ def code_of_lists(strategies: str, optimizers: str) -> list[NamedCode]:
     return list(dict.fromkeys(found))
 
 
-def keys(code: Iterable[NamedCode]) -> frozenset[str]:
-    """Return what each is known by."""
+def code_keys(code: Iterable[NamedCode]) -> frozenset[str]:
+    """Return the keys of files and modules, as :func:`code_key` does.
+
+    Args:
+        code: Files and modules.
+    """
     return frozenset(each.key for each in code)
 
 
 def _parsed(reference: str) -> Spec:
     try:
         return parse(reference)
-    except SpecError:  # what makes it from its reference says what is wrong with it
+    except SpecError:  # building the part reports the error
         return Spec("")
 
 
 def _code_of_spec(spec: Spec, role: str) -> Iterator[NamedCode]:
-    read = script_first(spec)
-    if role == "optimizer" and is_dotted_name(read.name) and not read.name.endswith(FILE):
+    read = join_script_path(spec)
+    if role == "optimizer" and is_dotted_name(read.name) and not read.name.endswith(PYTHON_SUFFIX):
         yield NamedCode(read.name.rpartition(".")[0], role)
     for value in (read.name, *read.args, *(value for _, value in read.options)):
-        if value.endswith(FILE):
+        if value.endswith(PYTHON_SUFFIX):
             yield NamedCode(value, role)

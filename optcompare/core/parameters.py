@@ -1,7 +1,7 @@
-"""Typed parameters: the values of a :class:`~optcompare.core.grammar.Spec` become the arguments of a factory.
+"""Typed parameters: the values of a :class:`~optcompare.core.grammar.Spec` become a factory's arguments.
 
-A factory is anything with an annotated signature: a dataclass, a function, a
-``torch.optim`` class. Its annotations say how each text is read.
+A factory is anything with an annotated signature: a dataclass, a function, a ``torch.optim`` class. Its
+annotations decide how each text is read.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union
 
-from ..errors import SpecError, brief
-from .bounds import LARGEST, SMALLEST
-from .file_paths import path_first, quoting_hint
+from ..errors import SpecError, shorten
+from .bounds import MAX_INT, MIN_INT
+from .file_paths import join_path_parts, quoting_hint
 from .grammar import Spec, quoted, split, unquoted
 
 REQUIRED = inspect.Parameter.empty
@@ -26,18 +26,32 @@ _WORDS = {"true": True, "yes": True, "false": False, "no": False}
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a factory; ``default`` is :data:`REQUIRED` where it has none."""
+    """One parameter of a factory.
+
+    Attributes:
+        name: The name of the parameter.
+        type: Its annotation; Any where there is none.
+        default: Its default; :data:`REQUIRED` where it has none.
+    """
 
     name: str
     type: Any
     default: Any
 
     def __str__(self) -> str:
-        return self.name if self.default is REQUIRED else f"{self.name}={write(self.default)}"
+        return self.name if self.default is REQUIRED else f"{self.name}={write_value(self.default)}"
 
 
 def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
-    """The named parameters of ``factory`` in order, without the first ``skip`` (a model, say)."""
+    """Return the named parameters of a factory.
+
+    Args:
+        factory: A callable with a signature.
+        skip: The number of first parameters to leave out, such as 1 for a model.
+
+    Returns:
+        The parameters in order.
+    """
     target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         hints = typing.get_type_hints(target)
@@ -52,55 +66,84 @@ def parameters(factory: Callable[..., Any], skip: int = 0) -> list[Parameter]:
 
 
 def bind(known: list[Parameter], spec: Spec, *, kind: str) -> dict[str, Any]:
-    """The arguments that ``spec`` gives, read by the parameters' types; what it leaves out is left out.
+    """Convert the values of a spec to the arguments of a factory.
 
-    Raises :class:`SpecError` naming the parameter, the type and the value for a
-    value that does not fit, and for unknown, repeated, surplus and missing ones.
+    Args:
+        known: The parameters of the factory.
+        spec: The spec with its values as text.
+        kind: What the spec names, such as ``strategy``, for messages.
+
+    Returns:
+        The arguments by name; those that the spec leaves out are left out.
+
+    Raises:
+        SpecError: A parameter is unknown, repeated or missing, there are too many values, or a value does not
+            fit the type; the message names parameter, type and value.
     """
     if not known or known[0].type is not Path:
-        return _bound(known, spec, kind)
-    spec = path_first(spec)
+        return _bind_values(known, spec, kind)
+    spec = join_path_parts(spec)
     try:
-        return _bound(known, spec, kind)
+        return _bind_values(known, spec, kind)
     except SpecError as error:
         raise SpecError(f"{error}{quoting_hint(spec, [parameter.name for parameter in known])}") from error
 
 
-def _bound(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
+def _bind_values(known: list[Parameter], spec: Spec, kind: str) -> dict[str, Any]:
     who = f"{kind} {spec.name}"
     if len(spec.args) > len(known):
         raise SpecError(
-            f"{who} takes {_count(len(known), 'parameter')}{_names(known)}; got {', '.join(spec.args)}"
+            f"{who} has {_count(len(known), 'parameter')}{_names(known)}, got "
+            f"{_count(len(spec.args), 'value')}: {', '.join(spec.args)}"
         )
     by_name = {parameter.name: parameter for parameter in known}
-    given: dict[str, str] = {parameter.name: text for parameter, text in zip(known, spec.args, strict=False)}
+    texts: dict[str, str] = {parameter.name: text for parameter, text in zip(known, spec.args, strict=False)}
     for key, text in spec.options:
         if key not in by_name:
-            raise SpecError(
-                f"{who} has no parameter '{key}'{suggestion(key, by_name)}; it takes{_names(known)}"
-            )
-        if key in given:
-            raise SpecError(f"{who}: {key} is given twice ({given[key]} and {text})")
-        given[key] = text
+            known_names = f"its parameters are{_names(known)}" if known else "it has none"
+            raise SpecError(f"{who} has no parameter '{key}'{suggestion(key, by_name)}; {known_names}")
+        if key in texts:
+            raise SpecError(f"{who}: {key} is given twice ({texts[key]} and {text}); give it once")
+        texts[key] = text
     for parameter in known:
-        if parameter.default is REQUIRED and parameter.name not in given:
+        if parameter.default is REQUIRED and parameter.name not in texts:
             value = (
                 parameter.name.upper()
                 if parameter is known[0] and parameter.type is Path
                 else f"{parameter.name}=…"
             )
             raise SpecError(f"{who} needs {parameter.name}; write {spec}:{value}")
-    return {name: read(text, by_name[name].type, f"{who}: {name}") for name, text in given.items()}
+    return {name: read_value(text, by_name[name].type, f"{who}: {name}") for name, text in texts.items()}
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
-    """`` (did you mean 'mini'?)`` or nothing."""
+    """Return the nearest of some names, as a hint in a message.
+
+    Args:
+        name: The unknown name.
+        names: The known names.
+
+    Returns:
+        Such as `` (did you mean 'mini'?)``; "" where none is near.
+    """
     close = difflib.get_close_matches(name, list(names), 1, 0.55)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def read(text: str, type_: Any, what: str) -> Any:
-    """``text`` as a value of ``type_``; ``what`` begins the error."""
+def read_value(text: str, type_: Any, what: str) -> Any:
+    """Convert a text to a value of a type.
+
+    Args:
+        text: The text, without quotes around it.
+        type_: An annotation of a parameter.
+        what: The parameter, with which the message begins.
+
+    Returns:
+        The value.
+
+    Raises:
+        SpecError: The text is no value of this type.
+    """
     try:
         return _read(text, type_)
     except (ValueError, RecursionError):
@@ -109,28 +152,47 @@ def read(text: str, type_: Any, what: str) -> Any:
             if text.strip().lstrip("+-").isdecimal() and len(text) > 18
             else ""
         )
-        raise SpecError(f"{what} takes {_describe(type_)}, got '{brief(text)}'{beyond}") from None
+        raise SpecError(f"{what} must be {_describe(type_)}, got '{shorten(text)}'{beyond}") from None
 
 
-def write(value: Any) -> str:
-    """A value in the grammar's form, quoted where it has to be."""
+def write_value(value: Any) -> str:
+    """Write a value in the form of the grammar, quoted where that is needed.
+
+    Args:
+        value: None, a bool, number, text, path, tuple or list.
+
+    Returns:
+        The text, which :func:`read_value` reads.
+    """
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (tuple, list)):
-        return "(" + ",".join(map(write, value)) + ")"
+        return "(" + ",".join(map(write_value, value)) + ")"
     if isinstance(value, float):
         return repr(value)
     return quoted(str(value))
 
 
-def short(value: float) -> str:
-    """A number as briefly as it can be written without becoming another: 10, 0.001, 1e-08."""
+def shortest(value: float) -> str:
+    """Format a number as briefly as is possible without changing it: 10, 0.001, 1e-08.
+
+    Args:
+        value: Any number.
+    """
     return f"{value:g}" if float(f"{value:g}") == value else repr(value)
 
 
 def as_spec(name: str, values: Mapping[str, Any]) -> Spec:
-    """The spec that names these values by key."""
-    return Spec(name, (), tuple((key, unquoted(write(value))) for key, value in values.items()))
+    """Return the spec that gives values by key.
+
+    Args:
+        name: The name of the spec.
+        values: The values by parameter.
+
+    Returns:
+        The spec, whose values are text.
+    """
+    return Spec(name, (), tuple((key, unquoted(write_value(value))) for key, value in values.items()))
 
 
 def _read(text: str, type_: Any) -> Any:
@@ -139,7 +201,7 @@ def _read(text: str, type_: Any) -> Any:
         return _read_union(text, args)
     if origin is Literal:
         for choice in args:
-            if text in (str(choice), write(choice)):
+            if text in (str(choice), write_value(choice)):
                 return choice
         raise ValueError(text)
     if type_ in (tuple, list) or origin in (tuple, list):
@@ -165,7 +227,7 @@ def _read(text: str, type_: Any) -> Any:
 
 def _read_whole(text: str) -> int:
     value = int(text)
-    if not SMALLEST <= value <= LARGEST:
+    if not MIN_INT <= value <= MAX_INT:
         raise ValueError(text)
     return value
 
@@ -204,7 +266,7 @@ def _describe(type_: Any) -> str:
             if member in (int, float, bool, str, type(None)) or typing.get_origin(member)
         )
     if origin is Literal:
-        return " or ".join(map(write, args))
+        return " or ".join(map(write_value, args))
     if origin is tuple:
         return (
             "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"

@@ -1,4 +1,7 @@
-"""Files that are read or hashed are regular ones: a pipe or a device under a file's name would never end."""
+"""Read and hash regular files only.
+
+A pipe or a device under the name of a file would be read without end.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,44 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-MOST_BYTES = 2**28
-"""Of a file that is read as a whole into memory."""
+MAX_BYTES = 2**28
+"""The largest size of a file that is read as a whole, in bytes."""
 
 
 def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading bytes; a link to one counts as one.
 
+    Args:
+        path: The path of the file.
+
+    Returns:
+        The open file.
+
     Raises:
-        OSError: There is none, it cannot be opened, or it is a pipe, a device, a socket or a directory.
+        OSError: There is no such file, it cannot be opened, or it is a pipe, device, socket or directory.
     """
     _refuse_irregular(os.stat(path), path)
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _refuse_irregular(os.fstat(handle), path)  # it may have been replaced in between
+        _refuse_irregular(os.fstat(handle), path)  # another file may have replaced it in between
         return os.fdopen(handle, "rb")
     except OSError:
         os.close(handle)
         raise
 
 
-def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The contents of a regular file of at most so many bytes; raises OSError as :func:`open_regular`
-    does.
+def read_regular(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Read a regular file of limited size.
+
+    Args:
+        path: The path of the file.
+        most: The largest allowed size, in bytes.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        OSError: The file is larger, or :func:`open_regular` cannot open it.
     """
     with open_regular(path) as file:
         content = file.read(most + 1)
@@ -41,7 +59,17 @@ def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def regular_sha256(path: Path) -> str:
-    """The SHA-256 of a regular file's bytes; raises OSError as :func:`open_regular` does."""
+    """Return the SHA-256 of a regular file's bytes.
+
+    Args:
+        path: The path of the file.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        OSError: :func:`open_regular` cannot open the file.
+    """
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,5 +1,6 @@
-"""Randomness by name: each stream is a function of (tag, seed, …) alone, so that nothing run before can shift
-it.
+"""Randomness by name: each stream is a function of (tag, seed, …) alone.
+
+Nothing that was run before can change a stream.
 """
 
 from __future__ import annotations
@@ -17,14 +18,31 @@ ORDER, TRAINING, STRATEGY, SAMPLE, DIAGNOSTIC, RECALIBRATION, SPLIT = 1, 2, 3, 4
 GRID_SHIFT, TUNING_SEEDS = 8, 9
 
 
-def sequence(tag: int, *parts: int) -> np.random.SeedSequence:
-    """The entropy of one stream. Parts are hashed together, never added: sums of seeds collide."""
+def seed_sequence(tag: int, *parts: int) -> np.random.SeedSequence:
+    """Return the entropy of one stream.
+
+    Args:
+        tag: The purpose of the stream, such as :data:`ORDER`.
+        *parts: Seed, epoch and so on. They are hashed together and never added, since sums of seeds collide.
+
+    Returns:
+        A ``SeedSequence`` of tag and parts.
+    """
     return np.random.SeedSequence([tag, *parts])
 
 
 def permutation(seed: int, epoch: int, n: int) -> torch.Tensor:
-    """The shared order of an epoch: int64[n], a function of its three arguments."""
-    generator = np.random.Generator(np.random.PCG64(sequence(ORDER, seed, epoch)))
+    """Return the shared order of an epoch, a function of its three arguments alone.
+
+    Args:
+        seed: The seed of the trial.
+        epoch: The number of the epoch, from 0 on.
+        n: The number of training samples.
+
+    Returns:
+        A permutation of 0 to n - 1, int64[n].
+    """
+    generator = np.random.Generator(np.random.PCG64(seed_sequence(ORDER, seed, epoch)))
     return torch.from_numpy(generator.permutation(n))
 
 
@@ -34,7 +52,11 @@ def _has_accelerator() -> bool:
 
 
 def seed_torch(value: int) -> None:
-    """``torch.manual_seed``, without its notes for devices that are not there, which take a millisecond."""
+    """Seed torch's generators as ``torch.manual_seed`` does, faster where there is no accelerator.
+
+    Args:
+        value: The seed.
+    """
     if _has_accelerator():
         torch.manual_seed(value)
     else:
@@ -42,20 +64,35 @@ def seed_torch(value: int) -> None:
 
 
 def seed_everything(words: np.random.SeedSequence) -> None:
-    """Seeds torch on all devices, NumPy's and Python's global generators."""
+    """Seed the global generators of torch (on all devices), NumPy and Python.
+
+    Args:
+        words: The entropy, as of :func:`seed_sequence`.
+    """
     state = words.generate_state(2, np.uint64)
     seed_torch(int(state[0] >> np.uint64(1)))
     seed_python(int(state[1]))
 
 
 def seed_python(value: int) -> None:
-    """Seeds the global generators of NumPy and Python."""
+    """Seed the global generators of NumPy and Python.
+
+    Args:
+        value: The seed; NumPy gets its lowest 32 bits.
+    """
     np.random.seed(value % 2**32)
     random.seed(value)
 
 
 def rng_state(device: torch.device | None = None) -> dict[str, Any]:
-    """All global generators as plain values and tensors that ``torch.load(weights_only=True)`` reads."""
+    """Return the states of the global generators of torch, NumPy and Python.
+
+    Args:
+        device: The device whose generator is added; None for the CPU alone.
+
+    Returns:
+        Plain values and tensors, which ``torch.load(weights_only=True)`` reads.
+    """
     name, keys, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
@@ -70,7 +107,12 @@ def rng_state(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any], device: torch.device | None = None) -> None:
-    """Puts back what :func:`rng_state` returned."""
+    """Restore the states that :func:`rng_state` returned.
+
+    Args:
+        state: The states.
+        device: The device whose generator is restored where the state has one.
+    """
     torch.set_rng_state(state["torch"])
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
@@ -83,7 +125,7 @@ def set_rng_state(state: dict[str, Any], device: torch.device | None = None) -> 
 
 @contextmanager
 def preserved_rng() -> Iterator[None]:
-    """Leaves every global generator, those of all CUDA devices in use included, as it was."""
+    """Restore all global generators, those of all CUDA devices in use included, after the block."""
     on_cpu, python, numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
     in_use = torch.cuda.is_available() and torch.cuda.is_initialized()
     on_cuda = torch.cuda.get_rng_state_all() if in_use else []

@@ -1,11 +1,10 @@
-"""Learning-rate schedules: the factor of each update's rate, by the share of the budget that was spent before
-it.
+"""Learning-rate schedules: the factor of an update's rate, by the share of the budget spent before it.
 
 The share, not the number of updates, is what every arm knows ahead: an adaptive strategy does not know how
 many updates it will make. It is that of updates where the budget is in updates, else that of samples. Where
 all batches are alike the rates are those of :mod:`torch.optim.lr_scheduler`, as each class says. A schedule
-has no state, so that checkpoints need none of it and an update's rate does not depend on where a trial was
-cut.
+has no state, so that checkpoints hold none and an update's rate does not depend on where a trial was
+interrupted.
 """
 
 from __future__ import annotations
@@ -28,8 +27,11 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """Times ``gamma`` after each of equal ``parts`` of the budget but the last: StepLR with step_size
-    T/parts.
+    """Times ``gamma`` after each of equal parts of the budget but the last: StepLR with step_size T/parts.
+
+    Attributes:
+        gamma: The factor, positive.
+        parts: The number of parts, at least 1.
     """
 
     gamma: float = 0.1
@@ -47,7 +49,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from 1 to ``floor``: CosineAnnealingLR with T_max=T and eta_min=floor·lr."""
+    """Half a cosine from 1 to ``floor``: CosineAnnealingLR with T_max=T and eta_min=floor·lr.
+
+    Attributes:
+        floor: The last factor, from 0 to 1.
+    """
 
     floor: float = 0.0
 
@@ -61,8 +67,13 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmupCosine:
-    """Linear from ``start`` to 1 over the share ``warmup``, then the cosine: SequentialLR of LinearLR and
-    CosineAnnealingLR."""
+    """Linear from ``start`` to 1, then the cosine: SequentialLR of LinearLR and CosineAnnealingLR.
+
+    Attributes:
+        warmup: The share of the budget for the linear part, between 0 and 1.
+        start: The first factor, above 0 and at most 1.
+        floor: The last factor, from 0 to 1.
+    """
 
     warmup: float = 0.1
     start: float = 0.01
@@ -91,7 +102,17 @@ SCHEDULES: dict[str, type[Schedule]] = {
 
 
 def schedule_of(text: str) -> Schedule:
-    """The schedule of a spec such as ``step:gamma=0.2``; raises :class:`SpecError`."""
+    """Return the schedule of a spec.
+
+    Args:
+        text: The spec, such as ``step:gamma=0.2``.
+
+    Returns:
+        The schedule: a function of the spent share of the budget, from 0 to 1, that returns the factor.
+
+    Raises:
+        SpecError: There is no such schedule, or a value does not fit.
+    """
     spec = parse(text)
     kind = SCHEDULES.get(spec.name)
     if kind is None:
@@ -104,8 +125,15 @@ def schedule_of(text: str) -> Schedule:
         raise SpecError(f"schedule {spec.name}: {error}") from error
 
 
-def canonical(text: str) -> str:
-    """The same schedule without what are its defaults anyway, so that equal ones are seen to be the same."""
+def canonical_schedule(text: str) -> str:
+    """Return the spec of a schedule without values that are defaults, so that equal schedules compare equal.
+
+    Args:
+        text: The spec of a schedule.
+
+    Raises:
+        SpecError: There is no such schedule, or a value does not fit.
+    """
     schedule = schedule_of(text)
     defaults = asdict(type(schedule)())
     name = next(name for name, kind in SCHEDULES.items() if kind is type(schedule))
@@ -115,7 +143,12 @@ def canonical(text: str) -> str:
 
 
 def depends_on_budget(text: str) -> bool:
-    """Whether an update's rate depends on how much is to come: trained under another budget, it was another
-    trial.
+    """Return whether an update's rate depends on the whole budget, so that a longer run is another trial.
+
+    Args:
+        text: The spec of a schedule.
+
+    Raises:
+        SpecError: There is no such schedule, or a value does not fit.
     """
     return not isinstance(schedule_of(text), Constant)

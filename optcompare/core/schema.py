@@ -1,7 +1,7 @@
-"""Checks of plain values, such as those of JSON, that are put together to a schema.
+"""Checks of plain values, such as those of JSON, that are combined to a schema.
 
-A check is a function of a value and of its place, ``notes[0]``, which returns in words what is wrong with it,
-or nothing.
+A check is a function of a value and of its place, such as ``notes[0]``. It returns what is wrong with the
+value, in words, or "".
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .bounds import LARGEST, SMALLEST
+from .bounds import MAX_INT, MIN_INT
 
 Check = Callable[[Any, str], str]
 _DEEPEST = 24
@@ -18,44 +18,95 @@ _LONGEST = 2**20
 _SHOWN = 40
 
 
-def fault(check: Check, value: Any) -> str:
-    """What is wrong with a value, in words; empty where nothing is.
+def find_fault(check: Check, value: Any) -> str:
+    """Return what is wrong with a value, in words.
 
-    Before ``check`` it is seen to that lists and objects are nested at most 24 deep, that texts hold no NUL,
-    no half character and at most a million characters, and that whole numbers have at most 64 bits.
+    Before ``check`` is called, it is checked that lists and objects are nested at most 24 deep, that texts
+    hold no NUL, no surrogate and at most a million characters, and that whole numbers have at most 64 bits.
+
+    Args:
+        check: The check of the whole value.
+        value: A value as ``json.loads`` returns it.
+
+    Returns:
+        The fault with its place; "" where there is none.
     """
     return _unfit(value) or check(value, "")
 
 
 def anything(value: Any, where: str) -> str:
-    """Any value."""
+    """Accept any value.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     return ""
 
 
 def text(value: Any, where: str) -> str:
-    """A text."""
+    """Check that a value is a text.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     return "" if isinstance(value, str) else _not(where, "a text", value)
 
 
-def flag(value: Any, where: str) -> str:
-    """True or false."""
+def boolean(value: Any, where: str) -> str:
+    """Check that a value is true or false.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     return "" if isinstance(value, bool) else _not(where, "true or false", value)
 
 
 def number(value: Any, where: str) -> str:
-    """A finite number."""
+    """Check that a value is a finite number.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     return "" if fits else _not(where, "a finite number", value)
 
 
 def any_number(value: Any, where: str) -> str:
-    """A number, which may be infinite or none."""
+    """Check that a value is a number, infinities and nan included.
+
+    Args:
+        value: The value to check.
+        where: Its place, for the message.
+
+    Returns:
+        The fault, in words; "" where there is none.
+    """
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
     return "" if fits else _not(where, "a number", value)
 
 
 def whole(least: int = 0) -> Check:
-    """A whole number from ``least`` on."""
+    """Return a check of whole numbers.
+
+    Args:
+        least: The smallest allowed value.
+    """
 
     def check(value: Any, where: str) -> str:
         fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
@@ -65,7 +116,11 @@ def whole(least: int = 0) -> Check:
 
 
 def one_of(*choices: str) -> Check:
-    """One of some texts."""
+    """Return a check that a value is one of some texts.
+
+    Args:
+        *choices: The allowed texts.
+    """
 
     def check(value: Any, where: str) -> str:
         return (
@@ -77,13 +132,21 @@ def one_of(*choices: str) -> Check:
     return check
 
 
-def maybe(inner: Check) -> Check:
-    """What ``inner`` wants, or null."""
+def optional(inner: Check) -> Check:
+    """Return a check that accepts null, too.
+
+    Args:
+        inner: The check of other values.
+    """
     return lambda value, where: "" if value is None else inner(value, where)
 
 
 def list_of(inner: Check) -> Check:
-    """A list, whose values are all as ``inner`` wants them."""
+    """Return a check of lists.
+
+    Args:
+        inner: The check of each value of the list.
+    """
 
     def check(value: Any, where: str) -> str:
         if not isinstance(value, list):
@@ -94,7 +157,11 @@ def list_of(inner: Check) -> Check:
 
 
 def map_of(inner: Check) -> Check:
-    """An object of any names, whose values are all as ``inner`` wants them."""
+    """Return a check of objects with any names.
+
+    Args:
+        inner: The check of each value of the object.
+    """
 
     def check(value: Any, where: str) -> str:
         if not isinstance(value, dict):
@@ -104,15 +171,15 @@ def map_of(inner: Check) -> Check:
     return check
 
 
-def record(
+def object_of(
     needed: Mapping[str, Check], further: Mapping[str, Check] | None = None, *, closed: bool = False
 ) -> Check:
-    """An object with these names.
+    """Return a check of objects with known names.
 
     Args:
         needed: The checks of values that must be there, by name.
-        further: Those of values that may be there.
-        closed: Whether there may be no other names.
+        further: The checks of values that may be there, by name.
+        closed: Whether other names are a fault.
     """
     known = {**needed, **(further or {})}
 
@@ -144,14 +211,15 @@ def _in(where: str, key: str) -> str:
 
 def _not(where: str, what: str, value: Any) -> str:
     kinds = {dict: "an object", list: "a list", type(None): "null", bool: str(value).lower()}
-    given = kinds.get(type(value)) or repr(value)
-    given = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
-    return f"{where or 'it'} must be {what}, got {given}"
+    written = kinds.get(type(value)) or repr(value)
+    written = written if len(written) <= _SHOWN else f"{written[:_SHOWN]}…"
+    return f"{where or 'it'} must be {what}, got {written}"
 
 
 def _unfit(value: Any) -> str:
-    """What makes values unfit for any schema; without recursion, since they may be nested deeper than
-    Python's stack.
+    """Return what makes a value unfit for any schema, in words.
+
+    Without recursion, since values may be nested deeper than Python's stack.
     """
     level = [value]
     for _ in range(_DEEPEST):
@@ -160,7 +228,7 @@ def _unfit(value: Any) -> str:
         found = next(filter(None, map(_unfit_text, texts)), "")
         if found:
             return found
-        if any(isinstance(each, int) and not SMALLEST <= each <= LARGEST for each in level):
+        if any(isinstance(each, int) and not MIN_INT <= each <= MAX_INT for each in level):
             return "it holds a whole number of more than 64 bits"
         level = [
             one

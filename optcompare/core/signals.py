@@ -1,4 +1,4 @@
-"""Signals that end a run, and what a closed terminal leaves of its output."""
+"""Signals that end a run, and the output streams that a closed terminal leaves."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import stat
 from contextlib import suppress
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
-"""Sent when the terminal is closed; None on Windows, which has none."""
+"""The signal that is sent when a terminal is closed; None on Windows, which lacks it."""
 
 
 def ending_signals() -> tuple[int, ...]:
-    """The signals that ask a run to stop: SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under
-    ``nohup``.
+    """Return the signals that end a run.
+
+    Returns:
+        SIGINT, SIGTERM, and SIGHUP unless it is ignored, as under ``nohup``.
     """
-    asks = [signal.SIGINT, signal.SIGTERM]
+    signals = [signal.SIGINT, signal.SIGTERM]
     if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN:
-        asks.append(signal.Signals(HANGUP))
-    return tuple(asks)
+        signals.append(signal.Signals(HANGUP))
+    return tuple(signals)
 
 
 def discard_output_of_closed_terminal() -> None:
-    """Send what is written to a closed terminal to nowhere, since each write to it is an error.
+    """Redirect standard output and error to nowhere where their terminal was closed.
 
-    A closed one is a character device that does not answer as a terminal; what goes to a file, a pipe or a
-    terminal that is still there stays as it is.
+    Each write to a closed terminal is an error. A closed one is a character device that is no terminal any
+    more; files, pipes and open terminals stay as they are.
     """
     for number in (1, 2):
         with suppress(OSError):  # it may not be open at all

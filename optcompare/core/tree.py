@@ -1,4 +1,4 @@
-"""Batches of any form: tensors in tuples, lists, mappings and dataclasses, nested as one likes."""
+"""Batches of any form: tensors in tuples, lists, mappings and dataclasses, nested to any depth."""
 
 from __future__ import annotations
 
@@ -11,29 +11,40 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+Tree = Any
+"""Tensors in tuples, lists, mappings and dataclasses, nested to any depth; or a single tensor."""
+Batch = Tree
+"""A tree whose tensors have a row for each sample of a batch."""
 COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 """The complex dtype of each real one."""
 
 
-def mapped(
-    function: Callable[[Tensor], Any], batch: Any, other: Callable[[Any], Any] = lambda leaf: leaf
-) -> Any:
-    """The batch with ``function`` of each of its tensors, and ``other`` of whatever else it holds; each
-    container is one of the same kind, with everything else that it carries.
+def map_tensors(
+    function: Callable[[Tensor], Any], batch: Batch, other: Callable[[Any], Any] = lambda leaf: leaf
+) -> Tree:
+    """Apply a function to each tensor of a batch.
+
+    Args:
+        function: Called with each tensor.
+        batch: A tree of tensors.
+        other: Called with each leaf that is no tensor; by default it is kept.
+
+    Returns:
+        A tree of the same form with the results. Containers have the same type, with their other attributes.
     """
     if isinstance(batch, Tensor):
         return function(batch)
     if type(batch) is dict:
-        return {key: mapped(function, value, other) for key, value in batch.items()}
+        return {key: map_tensors(function, value, other) for key, value in batch.items()}
     if isinstance(batch, MutableMapping):
-        made: Any = copy.copy(batch)
+        result: Any = copy.copy(batch)
         for key, value in batch.items():
-            made[key] = mapped(function, value, other)
-        return made
+            result[key] = map_tensors(function, value, other)
+        return result
     if isinstance(batch, Mapping):
-        return {key: mapped(function, value, other) for key, value in batch.items()}
+        return {key: map_tensors(function, value, other) for key, value in batch.items()}
     if isinstance(batch, (tuple, list)) and not isinstance(batch, PackedSequence):
-        parts = [mapped(function, part, other) for part in batch]
+        parts = [map_tensors(function, part, other) for part in batch]
         return (
             type(batch)(*parts)
             if hasattr(batch, "_fields")
@@ -42,52 +53,91 @@ def mapped(
             else parts
         )
     if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
-        made = copy.copy(batch)
+        result = copy.copy(batch)
         for field in dataclasses.fields(batch):
-            object.__setattr__(made, field.name, mapped(function, getattr(batch, field.name), other))
-        return made
+            object.__setattr__(result, field.name, map_tensors(function, getattr(batch, field.name), other))
+        return result
     return other(batch)
 
 
-def dense(tensor: Tensor) -> Tensor:
-    """The tensor itself, or the dense form of a sparse one, such as an embedding's gradient."""
+def to_dense(tensor: Tensor) -> Tensor:
+    """Return the dense form of a sparse tensor, such as an embedding's gradient; a dense one as it is.
+
+    Args:
+        tensor: Any tensor.
+    """
     return tensor.to_dense() if tensor.is_sparse else tensor
 
 
-def tensors(batch: Any) -> list[Tensor]:
-    """All tensors of a batch, in its own order."""
+def tensors(batch: Batch) -> list[Tensor]:
+    """Return all tensors of a batch, in its own order.
+
+    Args:
+        batch: A tree of tensors.
+    """
     found: list[Tensor] = []
-    mapped(found.append, batch)
+    map_tensors(found.append, batch)
     return found
 
 
-def rebuilt(batch: Any, parts: Iterable[Tensor]) -> Any:
-    """A batch of the same form with these tensors in place of its own, in the order of :func:`tensors`."""
+def replace_tensors(batch: Batch, parts: Iterable[Tensor]) -> Batch:
+    """Replace the tensors of a batch.
+
+    Args:
+        batch: A tree of tensors.
+        parts: The new tensors, in the order of :func:`tensors`.
+
+    Returns:
+        A batch of the same form.
+    """
     following = iter(parts)
-    return mapped(lambda _: next(following), batch)
+    return map_tensors(lambda _: next(following), batch)
 
 
-def rows_of(batch: Any, rows: slice) -> Any:
-    """Some rows of every tensor."""
-    return mapped(lambda part: part[rows], batch)
+def select_rows(batch: Batch, rows: slice) -> Batch:
+    """Select some rows of every tensor of a batch.
+
+    Args:
+        batch: A tree of tensors.
+        rows: The rows to keep.
+    """
+    return map_tensors(lambda part: part[rows], batch)
 
 
-def len_batch(batch: Any) -> int:
-    """The number of rows of a batch: the length of the first tensor found in it; 0 where there is none."""
+def len_batch(batch: Batch) -> int:
+    """Return the number of rows of a batch.
+
+    Args:
+        batch: A tree of tensors.
+
+    Returns:
+        The length of the first tensor that has a dimension; 0 where there is none.
+    """
     if isinstance(batch, PackedSequence):
         return int(batch.batch_sizes[0])
     return next((len(part) for part in tensors(batch) if part.ndim), 0)
 
 
-def of_one_length(batch: Any) -> bool:
-    """Whether every tensor could have a row for each sample."""
+def has_equal_lengths(batch: Batch) -> bool:
+    """Return whether every tensor of a batch could have a row for each sample.
+
+    Args:
+        batch: A tree of tensors.
+    """
     parts = tensors(batch)
     return all(part.ndim for part in parts) and len({len(part) for part in parts}) == 1
 
 
-def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """The batch on the device, its floating-point tensors in ``dtype``, complex ones in the complex dtype
-    that goes with it; what is no tensor but has ``to`` is moved by that.
+def move_batch(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
+    """Move a batch to a device, with its floating-point tensors in a dtype.
+
+    Args:
+        batch: A tree of tensors. Leaves that are no tensors but have a method ``to`` are moved by it.
+        device: The device.
+        dtype: The dtype of floating-point tensors; complex ones get the complex dtype of the same precision.
+
+    Returns:
+        A batch of the same form; a tuple in place of a list.
     """
 
     def other(leaf: Any) -> Any:
@@ -100,5 +150,5 @@ def moved(batch: Any, device: torch.device, dtype: torch.dtype) -> Any:
             device, dtype if part.is_floating_point() else COMPLEX[dtype] if part.is_complex() else None
         )
 
-    found = mapped(of_tensor, batch, other)
+    found = map_tensors(of_tensor, batch, other)
     return tuple(found) if isinstance(found, list) else found

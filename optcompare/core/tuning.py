@@ -1,4 +1,4 @@
-"""Equal tuning: every arm gets the same number of learning rates on seeds that no report ever uses."""
+"""Equal tuning: every arm tries as many learning rates, on seeds that no report uses."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..errors import ComparisonError
-from .bounds import MOST_RATES, MOST_SEEDS, whole
+from .bounds import MAX_RATES, MAX_SEEDS, check_count
 
 T = TypeVar("T")
 FIRST_TUNING_SEED = 2**62
-"""Report seeds lie below it and tuning seeds from it on, so that none is ever both, however many are added.
-"""
-AROUND = 30.0
-"""The default grid spans the recommended rate divided and multiplied by this."""
-FEWEST_WIDELY = 3
-"""Rates from which a second round can start: two say on which side the best may lie, and not where."""
+"""The smallest tuning seed; report seeds are smaller, so that no seed is ever both."""
+GRID_FACTOR = 30.0
+"""The default grid reaches from the recommended rate divided by this to that rate times this."""
+MIN_FIRST_ROUND = 3
+"""The fewest rates before a second round: two show on which side the best may lie, and not where."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One of several tunings of the same arms: the rates that each arm tries, by its label, and the seeds
-    that it has for it.
+    """One of several tunings of the same arms.
 
-    ``best``: the rate that was best in it, by arm; empty until tuning has ended.
+    Attributes:
+        rates: The learning rates that each arm tries, by its label.
+        seeds: The tuning seeds.
+        best: The best rate of each arm; empty until tuning has ended.
     """
 
     rates: Mapping[str, tuple[float, ...]]
@@ -38,11 +39,14 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Tuning:
-    """The rates that each arm tries, by its label, and on how many tuning seeds each.
+    """The learning rates that each arm tries, and on how many seeds.
 
-    ``closer``: how many more each will try around the best of these; once they are known they stand among the
-    rates. ``repeats``: where arms are tuned several times, what each repeat tries; ``rates`` is then the grid
-    that they shift.
+    Attributes:
+        rates: The rates that each arm tries, by its label; with ``repeats``, the grid that these shift.
+        seeds: The number of tuning seeds.
+        closer: How many more rates each arm will try around its best one. When those are known they are among
+            ``rates``, and this is 0.
+        repeats: What each tuning tries, where arms are tuned several times.
     """
 
     rates: Mapping[str, tuple[float, ...]]
@@ -51,13 +55,13 @@ class Tuning:
     repeats: tuple[Repeat, ...] = ()
 
     def __post_init__(self) -> None:
-        if whole("rates closer to the best", self.closer, 0, MOST_RATES) % 2:
+        if check_count("rates closer to the best", self.closer, 0, MAX_RATES) % 2:
             raise ComparisonError(f"rates closer to the best must be an even number, got {self.closer!r}")
-        whole("--tune-seeds", self.seeds, 1, MOST_SEEDS)
+        check_count("--tune-seeds", self.seeds, 1, MAX_SEEDS)
         _refuse_unequal(self.rates)
         seeds = [seed for one in self.repeats for seed in one.seeds]
         if len(set(seeds)) < len(seeds) or min(seeds, default=FIRST_TUNING_SEED) < FIRST_TUNING_SEED:
-            raise ComparisonError("each repeat needs tuning seeds of its own, from 2**62 on")
+            raise ComparisonError("each repeat must have tuning seeds of its own, from 2**62 on")
         for one in self.repeats:
             if one.rates.keys() != self.rates.keys():
                 raise ComparisonError(
@@ -66,53 +70,58 @@ class Tuning:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Tuning:
-        """From the values that ``dataclasses.asdict`` gives; without repeats or a second round where they are
-        missing.
+        """Build a tuning from the values that ``dataclasses.asdict`` returns.
+
+        Args:
+            values: The values; ``closer`` and ``repeats`` may be missing.
+
+        Raises:
+            ComparisonError: The values are no equal tuning.
         """
         repeats = tuple(
-            Repeat(_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"]))
+            Repeat(_as_tuples(one["rates"]), tuple(one["seeds"]), dict(one["best"]))
             for one in values.get("repeats", ())
         )
-        return cls(_tuples(values["rates"]), values["seeds"], values.get("closer", 0), repeats)
+        return cls(_as_tuples(values["rates"]), values["seeds"], values.get("closer", 0), repeats)
 
     @property
-    def rounds(self) -> tuple[Repeat, ...]:
-        """What is tried: the repeats, or the only tuning as one of them."""
+    def all_repeats(self) -> tuple[Repeat, ...]:
+        """Return the repeats; where there are none, the only tuning as one of them."""
         return self.repeats or (
             Repeat(self.rates, tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + self.seeds))),
         )
 
     @property
-    def count(self) -> int:
-        """How many rates each arm tries in a repeat, those closer to the best included."""
-        return max(len(rates) for rates in self.rounds[0].rates.values()) + self.closer
+    def rate_count(self) -> int:
+        """Return the number of rates that each arm tries in a repeat, those closer to the best included."""
+        return max(len(rates) for rates in self.all_repeats[0].rates.values()) + self.closer
 
     @property
-    def trial_number(self) -> int:
-        """How many trials tuning takes, those around the best included."""
+    def trial_count(self) -> int:
+        """Return the number of trials that tuning needs, those around the best rates included."""
         return sum(
             len(one.seeds) * sum(len(rates) + self.closer for rates in one.rates.values())
-            for one in self.rounds
+            for one in self.all_repeats
         )
 
     def seed_list(self) -> tuple[int, ...]:
-        """The tuning seeds of all repeats."""
-        return tuple(seed for one in self.rounds for seed in one.seeds)
+        """Return the tuning seeds of all repeats."""
+        return tuple(seed for one in self.all_repeats for seed in one.seeds)
 
-    def closer_to(self, best: Sequence[Mapping[str, float]]) -> Tuning:
-        """With the rates of the second round, which are :func:`closer_rates`, and none to come.
+    def with_second_round(self, best: Sequence[Mapping[str, float]]) -> Tuning:
+        """Add the rates of the second round, which are :func:`closer_rates`.
 
         Args:
-            best: For each repeat, by arm, the best rate of the first round.
+            best: For each repeat, the best rate of the first round by arm.
 
         Returns:
-            The tuning with all its rates.
+            The tuning with all its rates, so that ``closer`` is 0.
         """
         found = tuple(
             replace(
                 one, rates={label: self._refined(tried, chosen[label]) for label, tried in one.rates.items()}
             )
-            for one, chosen in zip(self.rounds, best, strict=True)
+            for one, chosen in zip(self.all_repeats, best, strict=True)
         )
         if self.repeats:
             return replace(self, closer=0, repeats=found)
@@ -122,14 +131,28 @@ class Tuning:
         return (*tried, *closer_rates(tried, self.closer, best))
 
     def with_best(self, best: Sequence[Mapping[str, float]]) -> Tuning:
-        """With the rates that were found, by arm, one mapping for each repeat."""
+        """Record the best rates.
+
+        Args:
+            best: For each repeat, the best rate by arm.
+
+        Returns:
+            The tuning with them.
+        """
         return replace(
             self,
             repeats=tuple(replace(one, best=rates) for one, rates in zip(self.repeats, best, strict=True)),
         )
 
     def relabelled(self, labels: Mapping[str, str]) -> Tuning:
-        """The same with other labels of arms; those that are not named keep theirs."""
+        """Change the labels of arms.
+
+        Args:
+            labels: New labels by old ones; other arms keep theirs.
+
+        Returns:
+            The tuning with the new labels.
+        """
 
         def renamed(values: Mapping[str, T]) -> dict[str, T]:
             return {labels.get(label, label): value for label, value in values.items()}
@@ -139,56 +162,63 @@ class Tuning:
         )
         return replace(self, rates=renamed(self.rates), repeats=repeats)
 
-    def joined(self, other: Tuning) -> Tuning:
-        """With the arms of another run too; an arm that both have is as it is here."""
+    def merged(self, other: Tuning) -> Tuning:
+        """Add the arms of another run's tuning; an arm that both have is as it is here.
+
+        Args:
+            other: A tuning with as many repeats.
+
+        Returns:
+            The tuning of the arms of both.
+        """
         repeats = tuple(
-            replace(one, rates={**theirs.rates, **one.rates}, best={**theirs.best, **one.best})
-            for one, theirs in zip(self.repeats, other.repeats, strict=True)
+            replace(one, rates={**other_repeat.rates, **one.rates}, best={**other_repeat.best, **one.best})
+            for one, other_repeat in zip(self.repeats, other.repeats, strict=True)
         )
         return replace(self, rates={**other.rates, **self.rates}, repeats=repeats)
 
 
-def split_budget(count: int) -> tuple[int, int]:
-    """How many of ``count`` rates are tried widely, and how many closer to the best of those.
+def split_rate_count(count: int) -> tuple[int, int]:
+    """Split a number of rates into those tried widely and those tried closer to the best of them.
 
     Closer are as many as can lie evenly on both sides of the best: the largest even number up to half of
-    them. Below five rates all are tried widely, for it takes three to see where the best may lie: 2+0, 3+0,
-    4+0, 3+2, 4+2, 5+2, 4+4, 5+4, …
+    them. Below five rates all are tried widely, since it takes three to see where the best may lie: 2+0, 3+0,
+    4+0, 3+2, 4+2, 5+2, 4+4, 5+4, ….
 
     Args:
         count: Rates that each arm tries in all.
 
     Returns:
-        Rates of the first round, and of the second.
+        The number of rates of the first round, and of the second.
     """
     closer = count // 4 * 2
-    return (count - closer, closer) if count - closer >= FEWEST_WIDELY else (count, 0)
+    return (count - closer, closer) if count - closer >= MIN_FIRST_ROUND else (count, 0)
 
 
 def rate_grid(
     count: int, reference: float, limits: tuple[float, float] | None = None, shift: float = 0.0
 ) -> tuple[float, ...]:
-    """Log-spaced learning rates, by default from a thirtieth to thirty times the reference.
+    """Return log-spaced learning rates, by default from a thirtieth to thirty times the reference.
 
-    Rounded to four digits, which is finer than any grid and can be read and typed again.
+    They are rounded to four digits, which is finer than any grid and can be read and typed again.
 
     Args:
-        count: How many.
+        count: The number of rates.
         reference: The rate in the middle.
-        limits: Other ends of the grid.
+        limits: Other ends of the grid; None for the default.
         shift: The part of a step by which the whole grid is moved up.
 
     Returns:
         The rates, rising.
 
     Raises:
-        ComparisonError: Fewer than two rates, or limits that are no range.
+        ComparisonError: There are fewer than two rates, or the limits are no range.
     """
     if count < 2:
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
-    low, high = limits or (reference / AROUND, reference * AROUND)
+    low, high = limits or (reference / GRID_FACTOR, reference * GRID_FACTOR)
     if not (0 < low < high < math.inf):
-        raise ComparisonError(f"--tune-range takes LO,HI with 0 < LO < HI, got {low:g},{high:g}")
+        raise ComparisonError(f"--tune-range must be LO,HI with 0 < LO < HI, got {low:g},{high:g}")
     step = (high / low) ** (1 / (count - 1))
     return tuple(_rounded(low * step ** (i + shift)) for i in range(count))
 
@@ -211,9 +241,20 @@ def closer_rates(tried: Sequence[float], count: int, best: float) -> tuple[float
     return tuple(_rounded(best * step**k) for k in range(-half, half + 1) if k)
 
 
-def scaled(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:
-    """A reference learning rate for another batch size: ``linear`` in it, with its square root (``sqrt``), or
-    as it is.
+def scale_lr(reference: float, rule: str, batch_size: int, reference_batch: int | None) -> float:
+    """Scale a reference learning rate to another batch size.
+
+    Args:
+        reference: The rate for ``reference_batch``.
+        rule: ``linear`` in the batch size, with its square root (``sqrt``), or ``none``.
+        batch_size: The batch size of the arm.
+        reference_batch: The batch size of the workload; None where it has none.
+
+    Returns:
+        The rate for ``batch_size``.
+
+    Raises:
+        ComparisonError: A rule needs a reference batch size, and there is none.
     """
     if rule == "none":
         return reference
@@ -226,7 +267,7 @@ def scaled(reference: float, rule: str, batch_size: int, reference_batch: int | 
     return reference * (ratio if rule == "linear" else math.sqrt(ratio))
 
 
-def _tuples(rates: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
+def _as_tuples(rates: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
     return {label: tuple(tried) for label, tried in rates.items()}
 
 

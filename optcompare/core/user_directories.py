@@ -1,5 +1,6 @@
-"""Directories of this user alone, for files that are executed or loaded: nobody else can have put them
-there.
+"""Directories of this user alone, for files that are executed or loaded.
+
+Nobody else can have put files there.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from pathlib import Path
 _TORCH = "TORCHINDUCTOR_CACHE_DIR"
 
 
-class Untrusted(Exception):
-    """Why a directory is not used, as half a sentence."""
+class UntrustedDirectory(Exception):
+    """The reason why a directory is not used, as half a sentence."""
 
 
 def cache_directory() -> Path:
-    """Return where this program keeps what it can make again.
+    """Return the directory of files that this program can make again.
 
     Returns:
         ``optcompare`` in ``$XDG_CACHE_HOME`` where that is an absolute path, on any system; else in
@@ -38,54 +39,57 @@ def cache_directory() -> Path:
 
 
 def own_directory(path: Path) -> Path:
-    """Make a directory where it is missing, and check that only this user, or root, could have written there.
+    """Create a directory, and check that only this user, or root, could have written there.
 
     The directory must be a real one, owned by this user and writable by nobody else. No directory or link on
-    the way to it may be in the hands of other users, who could put another one in its place. On Windows,
-    where a profile is protected by access control lists, only links are refused.
+    the way to it may be writable by other users, who could put another one in its place. On Windows, where a
+    profile is protected by access control lists, only links are refused.
 
     Args:
-        path: An absolute path. What is missing of it is made, for this user alone.
+        path: An absolute path. Missing directories are created, for this user alone.
 
     Returns:
         ``path``.
 
     Raises:
-        Untrusted: Somebody else could have written there, or nothing can be written there.
+        UntrustedDirectory: Somebody else could have written there, or nothing can be written there.
     """
     if not path.is_absolute():
-        raise Untrusted(f"there is no home directory for {path}")
+        raise UntrustedDirectory(f"there is no home directory for {path}")
     try:
         for place in [*reversed(path.parents), path]:
             if not os.path.lexists(place):
                 with suppress(FileExistsError):
                     place.mkdir(mode=0o700)
-            why = fault_of(path, directory=True) if place == path else _fault_on_the_way(place)
+            why = distrust_reason(path, directory=True) if place == path else _ancestor_distrust_reason(place)
             if why is not None:
-                raise Untrusted(why)
+                raise UntrustedDirectory(why)
         for place in path.resolve().parents:  # behind links
-            if (why := _fault_on_the_way(place)) is not None:
-                raise Untrusted(why)
+            if (why := _ancestor_distrust_reason(place)) is not None:
+                raise UntrustedDirectory(why)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise Untrusted(f"nothing can be written to {path} ({error.strerror or error})") from error
+        raise UntrustedDirectory(f"nothing can be written to {path} ({error.strerror or error})") from error
     return path
 
 
 def temporary_directory() -> Path:
-    """Make a fresh private directory; the caller removes it.
+    """Create a fresh private directory, which the caller removes.
+
+    Returns:
+        The absolute path of the directory.
 
     Raises:
-        Untrusted: No such directory can be made, or others may write to where temporary files are.
+        UntrustedDirectory: No such directory can be created, or others may write where temporary files are.
     """
     try:
         path = Path(tempfile.mkdtemp(prefix="optcompare-")).absolute()
     except OSError as error:
-        raise Untrusted(f"no temporary directory can be made ({error.strerror or error})") from error
+        raise UntrustedDirectory(f"no temporary directory can be made ({error.strerror or error})") from error
     try:
         return own_directory(path)
-    except Untrusted:
+    except UntrustedDirectory:
         with suppress(OSError):
             path.rmdir()
         raise
@@ -93,12 +97,12 @@ def temporary_directory() -> Path:
 
 @contextmanager
 def torch_cache_of_this_user() -> Iterator[None]:
-    """Have torch's compiler keep its files where only this user can write; the environment is put back
-    afterwards.
+    """Let torch's compiler keep its files where only this user can write, within the block.
 
-    Torch loads shared libraries from there. Its own choice has a predictable name in the shared temporary
-    directory. A directory that ``$TORCHINDUCTOR_CACHE_DIR`` names is used if :func:`own_directory` admits it,
-    else ``torch`` in the user's cache, else a temporary one. Where there is none either, nothing changes.
+    Torch loads shared libraries from there. Its default has a predictable name in the shared temporary
+    directory. A directory that ``$TORCHINDUCTOR_CACHE_DIR`` names is used if :func:`own_directory` accepts
+    it, else ``torch`` in the user's cache, else a temporary one. Where there is none either, nothing changes.
+    The environment is restored afterwards.
     """
     named = os.environ.get(_TORCH)
     with ExitStack() as life:
@@ -114,12 +118,18 @@ def torch_cache_of_this_user() -> Iterator[None]:
                 os.environ[_TORCH] = named
 
 
-def fault_of(path: Path, *, directory: bool = False) -> str | None:
-    """Return why an existing file, or directory, is not to be trusted: a link, of another user, writable by
-    others.
+def distrust_reason(path: Path, *, directory: bool = False) -> str | None:
+    """Return why an existing file or directory cannot be trusted.
+
+    Args:
+        path: The file or directory.
+        directory: Whether it must be a directory, rather than a regular file.
+
+    Returns:
+        The reason: it is a link, belongs to another user, or is writable by others; None where there is none.
 
     Raises:
-        OSError: There is nothing, or it cannot be looked at.
+        OSError: There is no such file, or it cannot be examined.
     """
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
@@ -136,9 +146,9 @@ def fault_of(path: Path, *, directory: bool = False) -> str | None:
 def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
     by_user = [] if not named or _is_torchs_choice(named) else [Path(named).absolute()]
     for place in [*by_user, cache_directory() / "torch"]:
-        with suppress(Untrusted):
+        with suppress(UntrustedDirectory):
             return own_directory(place)
-    with suppress(Untrusted):
+    with suppress(UntrustedDirectory):
         directory = temporary_directory()
         life.callback(shutil.rmtree, directory, ignore_errors=True)
         return directory
@@ -146,18 +156,17 @@ def _torch_directory(named: str | None, life: ExitStack) -> Path | None:
 
 
 def _is_torchs_choice(named: str) -> bool:
-    """Whether torch, which puts its choice into the environment when its compiler is imported, has set the
-    variable.
+    """Return whether torch has set the environment variable itself.
+
+    Torch does so when its compiler is imported.
     """
     return os.path.dirname(named) == tempfile.gettempdir() and os.path.basename(named).startswith(
         "torchinductor_"
     )
 
 
-def _fault_on_the_way(place: Path) -> str | None:
-    """Why others could replace what lies in a directory, or where a link leads, as far as their entry
-    goes.
-    """
+def _ancestor_distrust_reason(place: Path) -> str | None:
+    """Return why others could replace what is in a directory, or the target of a link."""
     if os.name == "nt":
         return None
     for found in _entry_and_target(place):
@@ -177,8 +186,9 @@ def _entry_and_target(place: Path) -> Iterator[os.stat_result]:
 
 
 def _is_private(group: int) -> bool:
-    """Whether a group is the user's own, named like the user and without other members, as many systems make
-    them.
+    """Return whether a group belongs to the user alone.
+
+    Many systems create such a group, named like the user and without other members.
     """
     try:
         import grp

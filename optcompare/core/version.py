@@ -6,5 +6,9 @@ from importlib.metadata import version
 
 
 def installed_version() -> str:
-    """The version in the metadata of the installed package, such as ``0.2.0``."""
+    """Return the version of the installed package.
+
+    Returns:
+        Such as ``0.2.0``, from the package's metadata.
+    """
     return version("optcompare")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from ..core.comparison import Trial
-from ..errors import RAISED, ComparisonError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, explain
 from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State
@@ -126,7 +126,7 @@ class Elsewhere:
     def _landed(self, future: Future[Reply], bundle: list[Task], queue: Queue) -> Iterator[Piece]:
         try:
             reply = future.result()
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             yield from self._died(bundle, explain(error), queue)
             return
         if reply.versions != versions():

@@ -9,7 +9,7 @@ import torch
 
 from ..core.comparison import Trial
 from ..core.rng import preserved_rng
-from ..errors import RAISED, explain
+from ..errors import USER_CODE_ERRORS, explain
 from ..training.loop.epochs import train
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import TrialRun
@@ -55,7 +55,7 @@ def noise_scales(
         arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
         try:
             rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
             continue
         about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label]), "seed": seed}

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.pca import joint_plane
-from ..core.bounds import MOST_JOBS, whole
+from ..core.bounds import MAX_JOBS, check_count
 from ..core.comparison import Comparison, Trial
 from ..errors import ComparisonError, RunDirectoryError
 from ..interfaces.executor import Demand
@@ -79,7 +79,7 @@ class How:
         if not self.checkpoint >= 0:
             raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {self.checkpoint:g}")
         if self.jobs is not None:
-            whole("jobs", self.jobs, 1, MOST_JOBS)
+            check_count("jobs", self.jobs, 1, MAX_JOBS)
 
 
 def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:

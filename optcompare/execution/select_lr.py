@@ -39,7 +39,7 @@ def with_closer_rates(comparison: Comparison, records: pd.DataFrame, trials: pd.
     asked = {(trial.arm.label, trial.arm.lr, trial.repeat) for trial in comparison.tuning_trials()}
     records, trials = (_of_first_round(table, asked) for table in (records, trials))
     best = _by_repeat(best_rates(_scores(comparison, records, trials)))
-    return dataclasses.replace(comparison, tuning=comparison.tuning.closer_to(best))
+    return dataclasses.replace(comparison, tuning=comparison.tuning.with_second_round(best))
 
 
 def _by_repeat(best: pd.DataFrame) -> list[dict[str, float]]:

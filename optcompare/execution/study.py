@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.comparison import Trial
 from ..core.rng import preserved_rng
-from ..errors import RAISED, explain
+from ..errors import USER_CODE_ERRORS, explain
 from ..interfaces.moving_averages import moving_averages
 from ..training.loop.trainer import LoopTrainer
 from ..training.settings import settings_kept
@@ -47,7 +47,7 @@ def _averages(trainer: LoopTrainer) -> tuple[dict[str, dict[str, float]], list[s
         try:
             with preserved_rng(), settings_kept():
                 averages = moving_averages(trainer.run(Trial(arms[0], comparison.seeds[0]), None).optimizer)
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             notes.append(f"{optimizer.label}: its moving averages are not known: {explain(error)}")
             continue
         found |= {arm.label: averages for arm in arms}

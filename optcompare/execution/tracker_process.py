@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ..core.signals import ending_signals
-from ..errors import RAISED, ComparisonError, PluginError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, PluginError, explain
 from ..registry.manager import Registry
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Tracked:
             while batch := self._waiting():
                 try:
                     packed = pickle.dumps(batch)
-                except RAISED as error:
+                except USER_CODE_ERRORS as error:
                     self._failed = f"tracker {self.name} cannot be told of this run: {explain(error)}"
                     break
                 pipe.write(packed)
@@ -250,7 +250,7 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
     except ComparisonError as refusal:
         answer(Reply(0, failed=str(refusal)))
         return
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         answer(Reply(0, failed=f"tracker {hello.name} cannot begin: {explain(error)}"))
         return
     if hasattr(os, "nice"):
@@ -261,7 +261,7 @@ def _serve(events: IO[bytes], answer: Callable[[Reply], None]) -> None:
         for number, (name, arguments) in enumerate(batch, 1):
             try:
                 getattr(tracker, name)(*arguments)
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 why = f"tracker {hello.name} is left out from now on: {explain(error)}"
                 answer(Reply(handled, _taken(said), why))
                 return

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.comparison import Budget, Trial
 from ..core.rng import preserved_rng
-from ..errors import RAISED, explain
+from ..errors import USER_CODE_ERRORS, explain
 from ..training.loop.epochs import train
 from ..training.loop.planned_epoch import PlannedEpoch
 from ..training.loop.trainer import LoopTrainer
@@ -60,7 +60,7 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
                     untimed, timed = counts[arm.label]
                     _train(run, untimed)
                     updates, seconds = _train(run, timed)
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 notes[arm.label] = f"{arm.label}: its updates could not be timed: {explain(error)}"
                 continue
             about = {"arm": arm.label, "batch_size": _batch_size(run), "round": number}

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from ..core.comparison import Trial
-from ..core.memmap import place_of, reopened
+from ..core.memmap import file_slice_of, open_file_slice
 from ..core.version import installed_version
-from ..errors import RAISED, ComparisonError, explain
-from ..registry.plugin_files import PREFIX, find_later_imports
+from ..errors import USER_CODE_ERRORS, ComparisonError, explain
+from ..registry.plugin_files import PREFIX, install_neighbor_finder
 from ..training.contender import Setup
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
@@ -98,10 +98,10 @@ def pack(setup: Setup) -> bytes:
         setup = dataclasses.replace(setup, workload=dataclasses.replace(setup.workload, resplit=None))
     try:
         return _pickled(setup, own)
-    except RAISED:
+    except USER_CODE_ERRORS:
         try:
             return _pickled(setup, [module for module in own if module.__name__.startswith(PREFIX)])
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             raise ComparisonError(
                 f"workload {setup.workload.name} or its strategies cannot be sent to other processes: "
                 f"{explain(error)}; "
@@ -131,8 +131,8 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
             if isinstance(value, types.CodeType):
                 make, values = self.dispatch_table[types.CodeType](value)[:2]
                 return _code_of_file, (value.co_filename, make, values)
-            place = place_of(value) if isinstance(value, torch.Tensor) else None
-            return super().reducer_override(value) if place is None else (reopened, (place,))
+            place = file_slice_of(value) if isinstance(value, torch.Tensor) else None
+            return super().reducer_override(value) if place is None else (open_file_slice, (place,))
 
     packed = io.BytesIO()
     for module in by_value:
@@ -187,7 +187,7 @@ class _Bench:
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
-        find_later_imports()
+        install_neighbor_finder()
         setup: Setup = pickle.loads(
             shared() if callable(shared) else shared
         )  # from the process that sends the tasks

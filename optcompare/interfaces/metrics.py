@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..core.tree import mapped, rebuilt, tensors
-from ..errors import RAISED, WorkloadError, explain
+from ..core.tree import map_tensors, replace_tensors, tensors
+from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from .label_weights import IGNORED
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def called(name: str, metric: Callable[..., Any], *arguments: Any) -> Any:
     """What a metric returns; raises :class:`WorkloadError`, naming the metric, where it fails."""
     try:
         return metric(*arguments)
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise WorkloadError(f"metric {name} fails: {explain(error)}") from error
 
 
@@ -132,10 +132,12 @@ class MetricValue:
 
 def _kept(output: Any, y: Any) -> tuple[Any, Any]:
     """Output and y outside any graph, in the computer's own memory."""
-    kept = (mapped(lambda part: part.detach().cpu(), each) for each in (output, y))
+    kept = (map_tensors(lambda part: part.detach().cpu(), each) for each in (output, y))
     return next(kept), next(kept)
 
 
 def _joined(parts: tuple[Any, ...]) -> Any:
     """One batch of many: of each tensor, the rows of all."""
-    return rebuilt(parts[0], [torch.cat(together) for together in zip(*map(tensors, parts), strict=True)])
+    return replace_tensors(
+        parts[0], [torch.cat(together) for together in zip(*map(tensors, parts), strict=True)]
+    )

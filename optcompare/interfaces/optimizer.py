@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 from ..core.parameters import REQUIRED, Parameter, parameters
 from ..core.rng import preserved_rng
-from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -144,7 +144,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
                 "given the parameters"
             )
         raise ComparisonError(f"optimizer {name}: {error}{hint}") from error
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise ComparisonError(
             f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants "
             "parameter groups, "
@@ -261,7 +261,7 @@ def _depends_on_gradient(optimizer: Optimizer) -> bool:
                 weight.grad = torch.full_like(weight, 0.5) if there else None
             try:
                 tried.step(closure)  # type: ignore[arg-type]
-            except RAISED:
+            except USER_CODE_ERRORS:
                 return True
             found.append(weights)
     return not all(map(torch.equal, *found))
@@ -315,7 +315,7 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
     before = [tensor.detach().clone() for tensor in tensors]
     try:
         modal.eval()
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise ComparisonError(
             f"optimizer {type(modal).__name__}: its eval() fails: {explain(error)}"
         ) from error

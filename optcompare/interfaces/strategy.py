@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.parameters import as_spec
-from ..core.rng import STRATEGY, sequence
+from ..core.rng import STRATEGY, seed_sequence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +67,7 @@ class Epoch:
     @cached_property
     def rng(self) -> torch.Generator:
         digest = hashlib.sha256(str(self._strategy).encode()).digest()
-        entropy = sequence(STRATEGY, self._seed, self.index, int.from_bytes(digest[:8], "little"))
+        entropy = seed_sequence(STRATEGY, self._seed, self.index, int.from_bytes(digest[:8], "little"))
         return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..core.tree import len_batch
-from ..errors import RAISED, WorkloadError, explain
+from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from .data import check_data, rows
 from .label_weights import class_weights, holds_labels, ignored_label, label_weight
 from .metrics import Metric, accuracy, is_accumulated
@@ -160,7 +160,7 @@ class Workload:
             made = self.resplit(number)
         except WorkloadError:
             raise
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             raise WorkloadError(f"{who}: resplit({number}) failed: {explain(error)}") from error
         if not isinstance(made, Workload):
             raise WorkloadError(

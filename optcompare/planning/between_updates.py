@@ -11,7 +11,7 @@ import torch
 
 from ..core.comparison import Trial
 from ..core.rng import preserved_rng
-from ..errors import RAISED, ComparisonError
+from ..errors import USER_CODE_ERRORS, ComparisonError
 from ..interfaces.workload import Workload
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import State, TrialRun
@@ -37,7 +37,7 @@ def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) 
         first, second = batches[0], batches[-1]
         try:
             return _changed_by(trainer, trial, first[:_FEW], second[-_FEW:])
-        except RAISED:  # a loss may need more rows
+        except USER_CODE_ERRORS:  # a loss may need more rows
             return _changed_by(trainer, trial, first, second)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from ..core.comparison import Arm, Budget, Trial
-from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence
-from ..errors import RAISED, ComparisonError, StrategyError, WorkloadError, explain
+from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, seed_sequence
+from ..errors import USER_CODE_ERRORS, ComparisonError, StrategyError, WorkloadError, explain
 from ..interfaces.strategy import Epoch, Strategy
 from ..training.data import first_rows
 from ..training.device import Clock
@@ -112,7 +112,7 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
                 updates = len(sizes)
     except (StrategyError, ComparisonError):
         raise
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise StrategyError(f"strategy {arm.label}, epoch 0: {explain(error)}") from error
     _check_batch_statistics(trainer, trial, sizes)
     if comparison.budget.unit == "samples" and comparison.budget.amount < sizes[0]:
@@ -159,7 +159,7 @@ def _rehearse_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
 
 def _rng_at_start(trainer: LoopTrainer, trial: Trial) -> dict[str, Any]:
     with preserved_rng():
-        seed_everything(sequence(TRAINING, trial.seed))
+        seed_everything(seed_sequence(TRAINING, trial.seed))
         return rng_state(trainer.device)
 
 
@@ -172,7 +172,7 @@ def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:
         torch.save(_without_tensors(state), file)
         file.seek(0)
         torch.load(file, weights_only=True)
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         kind = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = (
             f"keeps a {kind[1]} in its state"
@@ -212,7 +212,7 @@ def _planned_sizes(
     again, later = copy.deepcopy(strategy), copy.deepcopy(strategy)
     with preserved_rng():
         plan = Plan(strategy, epoch, order, trial.arm.label, limit.watched)
-        seed_everything(sequence(TRAINING, trial.seed, 1))
+        seed_everything(seed_sequence(TRAINING, trial.seed, 1))
         second = Plan(
             again, Epoch(0, order.clone(), trial.seed, again), order, trial.arm.label, limit.watched
         )

@@ -14,12 +14,12 @@ import torch
 
 from ..core.columns import RECORD_COLUMNS
 from ..core.comparison import Part
-from ..core.file_paths import script_first
+from ..core.file_paths import join_script_path
 from ..core.goal import TEST, TRAIN, VALID
 from ..core.grammar import Spec, parse
 from ..core.named_code import is_dotted_name
-from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write
-from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, SpecError, explain
+from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write_value
+from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, PluginError, SpecError, explain
 from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
 from ..interfaces.strategy import Strategy
@@ -58,7 +58,7 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
         return workload, Part(workload.name, None)
     if not isinstance(workload, str):
         raise ComparisonError(f"workload must be a name or a Workload, got a {type(workload).__name__}")
-    spec = script_first(parse(workload))
+    spec = join_script_path(parse(workload))
     if spec.name.endswith(".py"):
         return _workload_of_file(registry, spec)
     factory = registry.find("workloads", spec.name).factory
@@ -107,7 +107,7 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
         made = isinstance(optimizer, torch.optim.Optimizer)
         what = f"a {kind} of one model's weights; give {kind} itself" if made else f"a {kind}: {optimizer!r}"
         raise ComparisonError(f"an optimizer is a name, an Optimizer class or a build function, got {what}")
-    spec = script_first(parse(optimizer) if isinstance(optimizer, str) else optimizer)
+    spec = join_script_path(parse(optimizer) if isinstance(optimizer, str) else optimizer)
     factory, head = _named_optimizer(registry, spec)
     name = head.args[0] if head.args else head.name
     own = hyperparameters(factory)
@@ -132,10 +132,10 @@ def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
         return registry.find("optimizers", spec.name).factory, Spec(spec.name)
     if not spec.name.endswith(".py"):
         head = Spec(spec.name)
-        found = registry.by_path(spec.name)
+        found = registry.import_object(spec.name)
     elif spec.args:
         head = Spec(str(Path(spec.name).resolve()), spec.args[:1])
-        found = registry.by_path(f"{head.name}:{spec.args[0]}")
+        found = registry.import_object(f"{head.name}:{spec.args[0]}")
     else:
         raise SpecError(f"'{spec}': name the optimizer, as in {spec.name}:Lion")
     check_factory(found, spec.args[0] if head.args else spec.name)
@@ -221,9 +221,9 @@ def _part(name: str, thing: Strategy | Diagnostic, *, reference: bool) -> Part:
     for position, parameter in enumerate(parameters(type(thing))):
         value = values.get(parameter.name)
         if position == 0 and (parameter.name == "batch_size" or value != parameter.default):
-            label += f":{write(value)}"
+            label += f":{write_value(value)}"
         elif parameter.default is REQUIRED or value != parameter.default:
-            label += f":{parameter.name}={write(value)}"
+            label += f":{parameter.name}={write_value(value)}"
     return Part(label, str(as_spec(name, values)) if reference else None)
 
 
@@ -256,7 +256,7 @@ def _workload_of_file(registry: Registry, spec: Spec) -> tuple[Workload, Part]:
             f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload"
         )
     path, (name, *args) = spec.name, spec.args
-    factory = getattr(registry.module(path), name, None)
+    factory = getattr(registry.import_source(path), name, None)
     if not callable(factory):
         raise PluginError(f"{path} has no function '{name}'; define def {name}() -> Workload there")
     values = bind(parameters(factory), Spec(name, tuple(args), spec.options), kind="workload")
@@ -285,5 +285,5 @@ def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
         raise
     except ValueError as error:
         raise SpecError(f"{who}: {error}") from error
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise PluginError(f"{who}: {explain(error)}") from error

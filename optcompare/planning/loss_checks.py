@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..core.tree import moved, tensors
-from ..errors import RAISED, WorkloadError
+from ..core.tree import move_batch, tensors
+from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.data import is_tensors
 from ..interfaces.workload import Workload
 from ..training.data import DatasetSource, Source
@@ -167,9 +167,9 @@ def _refuse_other_means(
         again = place(trainer.start(seed).model(), trainer.device, torch.float64)
         with in_eval_mode(again):
             exact = _whole_and_parts(
-                wide, again, [moved(batch, trainer.device, torch.float64) for batch in batches]
+                wide, again, [move_batch(batch, trainer.device, torch.float64) for batch in batches]
             )
-    except RAISED:
+    except USER_CODE_ERRORS:
         exact = found
     if _agree(exact, _EXACT if exact is not found else _ROUNDED):
         return

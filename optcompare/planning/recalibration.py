@@ -12,7 +12,7 @@ from ..analysis.traits import MOST_REMAINING, Traits
 from ..core.comparison import Trial
 from ..core.formatting import percent
 from ..core.rng import preserved_rng
-from ..errors import RAISED, ComparisonError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, explain
 from ..training.data import DatasetSource
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.recalibration import Sample, kept_by_update, updating
@@ -119,7 +119,7 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
             run = trainer.asking(asked).run(Trial(asked.arms[0], asked.seeds[0]), None)
             try:
                 run.measure()
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 raise ComparisonError(
                     f"a measurement with recalibrated running averages fails: {explain(error)}; give "
                     "--no-recalibrate"

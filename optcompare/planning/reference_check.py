@@ -14,7 +14,7 @@ import torch
 
 from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
-from ..errors import RAISED, ComparisonError, OptcompareError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
 from ..training.loop.trainer import LoopTrainer
 from .between_updates import changed_by_measuring, kept_unsaved, refuse_other_end
 from .dry_run import Estimate
@@ -153,7 +153,7 @@ class _ArmCheck:
             return True
         try:
             exact = updates.exactly().first()
-        except RAISED:
+        except USER_CODE_ERRORS:
             return False
         if not _rounds(difference, exact):
             return False
@@ -247,7 +247,7 @@ def _one_line(label: str) -> Iterator[None]:
         yield
     except OptcompareError:
         raise
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         if "state_dict" not in str(error):
             raise ComparisonError(f"arm {label}: one of its first updates fails: {explain(error)}") from error
         raise ComparisonError(

@@ -16,10 +16,10 @@ from ..core.comparison import Arm, Budget, Comparison, LrScaling, Part
 from ..core.file_paths import comma_hints, parse_list
 from ..core.goal import Goal
 from ..core.grammar import parse, quoted
-from ..core.parameters import short
-from ..core.schedule import canonical
-from ..core.tuning import scaled
-from ..errors import RAISED, ComparisonError, StrategyError, explain
+from ..core.parameters import shortest
+from ..core.schedule import canonical_schedule
+from ..core.tuning import scale_lr
+from ..errors import USER_CODE_ERRORS, ComparisonError, StrategyError, explain
 from ..interfaces.data import rows as sample_count
 from ..interfaces.diagnostic import Diagnostic
 from ..interfaces.optimizer import default_lr, is_plain_sgd
@@ -97,7 +97,7 @@ def resolve(
     texts = [
         _optimizer_text(one, rate, tuned=tune is not None) for one, rate in zip(asked, rates, strict=True)
     ]
-    schedules = [canonical(one.optimizer.of_arm.get("schedule", schedule)) for one in asked]
+    schedules = [canonical_schedule(one.optimizer.of_arm.get("schedule", schedule)) for one in asked]
     clips = [one.optimizer.of_arm.get("clip", clip) for one in asked]
     if len(set(schedules)) > 1:
         texts = [_with(text, "schedule", each, "none") for text, each in zip(texts, schedules, strict=True)]
@@ -240,7 +240,7 @@ def _first_batch_size(strategy: Strategy, name: str, n: int) -> int:
         return 1  # whatever it yielded, the rehearsal says what is wrong with it
     except StrategyError:
         raise
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise StrategyError(f"strategy {name}, epoch 0: {explain(error)}") from error
 
 
@@ -307,7 +307,7 @@ def _learning_rate(one: _Asked, lr: Any, rule: LrScaling, task: Workload) -> flo
     given = one.reference if isinstance(lr, list | tuple) else lr
     for rate in (given, task.lr_for(optimizer.name), default_lr(optimizer.factory)):
         if rate is not None:
-            return scaled(_number(rate), rule, one.batch_size, task.batch_size)
+            return scale_lr(_number(rate), rule, one.batch_size, task.batch_size)
     raise ComparisonError(
         f"optimizer {optimizer.name} has no default learning rate; give one with --lr or "
         f"{optimizer.name}:lr=…"
@@ -319,7 +319,7 @@ def _optimizer_text(one: _Asked, rate: float, *, tuned: bool) -> str:
     it.
     """
     named = one.reference is not None or one.optimizer.lr is not None
-    return one.optimizer.part.label + (f":lr={short(rate)}" if named and not tuned else "")
+    return one.optimizer.part.label + (f":lr={shortest(rate)}" if named and not tuned else "")
 
 
 def _with(optimizer: str, name: str, value: Any, usual: Any) -> str:
@@ -327,7 +327,7 @@ def _with(optimizer: str, name: str, value: Any, usual: Any) -> str:
     return (
         optimizer
         if value == usual
-        else f"{optimizer}:{name}={short(value) if name == 'clip' else quoted(value)}"
+        else f"{optimizer}:{name}={shortest(value) if name == 'clip' else quoted(value)}"
     )
 
 

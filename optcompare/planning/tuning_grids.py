@@ -9,10 +9,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.bounds import MOST_RATES, MOST_SEEDS, refuse_too_many_trials, whole
+from ..core.bounds import MAX_RATES, MAX_SEEDS, check_count, refuse_too_many_trials
 from ..core.comparison import Arm
-from ..core.rng import GRID_SHIFT, TUNING_SEEDS, sequence
-from ..core.tuning import AROUND, FIRST_TUNING_SEED, Repeat, Tuning, closer_rates, rate_grid, split_budget
+from ..core.rng import GRID_SHIFT, TUNING_SEEDS, seed_sequence
+from ..core.tuning import (
+    FIRST_TUNING_SEED,
+    GRID_FACTOR,
+    Repeat,
+    Tuning,
+    closer_rates,
+    rate_grid,
+    split_rate_count,
+)
 from ..errors import ComparisonError
 
 _APART = 2**40
@@ -48,11 +56,11 @@ def plan_tuning(
     """
     if count < 2:
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
-    whole("--tune", count, 2, MOST_RATES)
-    whole("--tune-seeds", seeds, 1, MOST_SEEDS)
-    whole("--tune-repeats", repeats, 1, _MOST_REPEATS)
+    check_count("--tune", count, 2, MAX_RATES)
+    check_count("--tune-seeds", seeds, 1, MAX_SEEDS)
+    check_count("--tune-repeats", repeats, 1, _MOST_REPEATS)
     refuse_too_many_trials({"tuning trials": len(arms) * count * seeds * repeats})
-    widely, closer = split_budget(count)
+    widely, closer = split_rate_count(count)
     grids = {arm.label: rate_grid(widely, arm.lr, limits) for arm in arms}
     drawn = tuple(
         Repeat(
@@ -66,9 +74,9 @@ def plan_tuning(
     )
     planned = Tuning(grids, seeds, closer, drawn)
     for arm in arms:
-        for one in planned.rounds:
+        for one in planned.all_repeats:
             _refuse_too_narrow(
-                one.rates[arm.label], closer, limits or (arm.lr / AROUND, arm.lr * AROUND), count
+                one.rates[arm.label], closer, limits or (arm.lr / GRID_FACTOR, arm.lr * GRID_FACTOR), count
             )
     return planned
 
@@ -88,7 +96,7 @@ def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
     Returns:
         A number from -0.5 up to, but without, 0.5.
     """
-    words = sequence(GRID_SHIFT, first_seed, repeat, zlib.crc32(arm.encode()))
+    words = seed_sequence(GRID_SHIFT, first_seed, repeat, zlib.crc32(arm.encode()))
     part = float(np.random.Generator(np.random.PCG64(words)).random())
     return part if part < 0.5 else part - 1
 
@@ -105,7 +113,7 @@ def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
     Returns:
         The seeds, rising.
     """
-    drawn = int(sequence(TUNING_SEEDS, first_seed, repeat).generate_state(1)[0])
+    drawn = int(seed_sequence(TUNING_SEEDS, first_seed, repeat).generate_state(1)[0])
     first = FIRST_TUNING_SEED + repeat * _APART + drawn
     return tuple(range(first, first + count))
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.own_code import is_installed, names_used
+from ..core.user_code import is_installed, names_used
 from ..training.measurement.module_state import generator_state
 from .update_differences import digest
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..core.tree import dense
+from ..core.tree import to_dense
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trial import TrialRun
 from ..training.measurement.module_state import same, saved_state
@@ -136,7 +136,7 @@ def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> flo
 
 def _numbers(tensor: Tensor) -> Tensor:
     """As float64, complex numbers as two."""
-    values = dense(tensor.detach())
+    values = to_dense(tensor.detach())
     values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
     return values.cpu().double()
 
@@ -147,7 +147,7 @@ def digest(value: Any) -> str:
 
     def add(each: Any) -> None:
         if isinstance(each, torch.Tensor):
-            values = dense(each.detach())
+            values = to_dense(each.detach())
             found.update(f"{values.dtype}{tuple(values.shape)}".encode())
             found.update(values.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         elif isinstance(each, dict):

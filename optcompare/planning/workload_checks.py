@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..core.finite import refuse_not_finite
+from ..core.finite import refuse_non_finite
 from ..core.rng import preserved_rng
-from ..core.tree import len_batch, mapped, moved, tensors
-from ..errors import RAISED, ComparisonError, WorkloadError, explain
+from ..core.tree import len_batch, map_tensors, move_batch, tensors
+from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..interfaces.data import is_tensors, rows
 from ..interfaces.metrics import Metric, MetricValue, called, is_accumulated, is_pair
 from ..interfaces.workload import Workload, of_torch
@@ -52,7 +52,9 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
         model = place(start.model(), trainer.device, trainer.dtype)
         modes.enter_context(in_eval_mode(model))
         for name, data in workload.sets.items():
-            batch = moved(first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype)
+            batch = move_batch(
+                first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype
+            )
             if workload.loss is not None:  # an objective may know what to do with them
                 _refuse_not_finite(workload, name, data, batch)
             try:
@@ -64,7 +66,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
                 check_loss(trainer, workload, model, name, seed)
             except (WorkloadError, ComparisonError):
                 raise
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 _refuse_train_mode_alone(workload, model, batch, explain(error))
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
@@ -79,7 +81,7 @@ def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) ->
     try:
         with evaluating(model):
             averages(workload, model, trainer.sources[TEST_SET], trainer.setup.comparison.eval_chunk)
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise WorkloadError(
             f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or "
             "classes that train "
@@ -91,7 +93,7 @@ def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> 
     whole = is_tensors(data)
     where = name if whole else f"the first {len_batch(first)} samples of {name}"
     own = workload.loss is not None and not of_torch(workload.loss) and workload.weight is not None
-    refuse_not_finite(
+    refuse_non_finite(
         f"workload {workload.name}", where, data if whole else first, workload.columns, targets=not own
     )  # a loss and a weight of the user's may leave targets out, which are then anything
 
@@ -183,7 +185,7 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
         model.train()
         try:
             loss = workload.mean_loss(model, batch)
-        except RAISED:
+        except USER_CODE_ERRORS:
             return
         finally:
             model.eval()
@@ -199,7 +201,7 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
 
 def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> None:
     """A metric gives one number, or two that are sums over the batch."""
-    output, y = (mapped(torch.Tensor.detach, part) for part in (output, y))
+    output, y = (map_tensors(torch.Tensor.detach, part) for part in (output, y))
     try:
         value: Any = None if is_accumulated(metric) else called(name, metric, output, y)
     except WorkloadError:  # of so few rows; what fails of all of them is said when they are measured first

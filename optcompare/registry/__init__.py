@@ -1,1 +1,1 @@
-"""Finds plugins, and declares the hooks that plugins implement."""
+"""Declare the hooks that plugins implement, load plugins, and look up what they register."""

@@ -1,5 +1,6 @@
-"""SHA-256 of code that is not imported yet: a Python file with what it may import from beside it, or a whole
-package.
+"""SHA-256 of code that is not imported yet.
+
+Of a Python file with the modules beside it that it may import, or of a whole package.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from contextlib import suppress
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
-from ..core.named_code import FILE
+from ..core.named_code import PYTHON_SUFFIX
 
 
-def is_there(source: str) -> bool:
-    """Whether there is a file or module to import; what is neither found nor excluded counts as there."""
+def code_exists(source: str) -> bool:
+    """Return whether a file or module exists; true where that cannot be found out.
+
+    Args:
+        source: The path of a Python file, or the dotted name of a module.
+    """
     try:
-        return Path(source).is_file() if source.endswith(FILE) else _found(source) is not None
+        return Path(source).is_file() if source.endswith(PYTHON_SUFFIX) else _find_package(source) is not None
     except (OSError, ValueError, ImportError, AttributeError):
         return True
 
@@ -34,12 +39,12 @@ def code_sha256(source: str) -> str | None:
         source: The path of a Python file, or the dotted name of a module.
 
     Returns:
-        None where it cannot be read.
+        64 hexadecimal digits; None where the code cannot be read.
     """
     try:
-        if source.endswith(FILE):
+        if source.endswith(PYTHON_SUFFIX):
             return _sha256(_with_modules_beside(Path(source).resolve()))
-        found = _found(source)
+        found = _find_package(source)
         if found is None:
             return None
         places = [Path(place) for place in found.submodule_search_locations or ()]
@@ -52,8 +57,42 @@ def code_sha256(source: str) -> str | None:
         return None
 
 
-def _found(module: str) -> importlib.machinery.ModuleSpec | None:
-    """Where the package of a module is; looking for more than its first name would import the package."""
+def sources_sha256(path: Path) -> str:
+    """Return the SHA-256 of the Python files that belong to an imported module.
+
+    Of a module in a package, these are all files of the package; of a single module, its file and those of
+    the imported modules beside it.
+
+    Args:
+        path: The file of the module.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    root = path.parent
+    if (root / "__init__.py").is_file():
+        while (root.parent / "__init__.py").is_file():
+            root = root.parent
+        files = set(root.rglob("*.py"))
+    else:
+        loaded = {
+            Path(name) for module in list(sys.modules.values()) if (name := getattr(module, "__file__", None))
+        }
+        files = {
+            path,
+            *(file for file in loaded if file.parent == root and file.suffix == ".py" and file.is_file()),
+        }
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _find_package(module: str) -> importlib.machinery.ModuleSpec | None:
+    """Return where the top-level package of a module is.
+
+    More of its name is not looked up, since that would import the package.
+    """
     return importlib.util.find_spec(module.partition(".")[0])
 
 
@@ -86,14 +125,14 @@ def _with_modules_beside(file: Path) -> set[Path]:
         if path in found:
             continue
         found.add(path)
-        for name in _imported(path) if path.suffix == FILE else ():
+        for name in _imported(path) if path.suffix == PYTHON_SUFFIX else ():
             left += [each for suffix in all_suffixes() if (each := folder / f"{name}{suffix}").is_file()]
             left += _modules_in(folder / name)
     return found
 
 
 def _imported(file: Path) -> set[str]:
-    """The first names of the modules that a file imports anywhere; none of one that is no Python."""
+    """Return the top-level names that a file imports anywhere; none of a file that is no Python."""
     names = set[str]()
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         for node in ast.walk(ast.parse(file.read_bytes())):

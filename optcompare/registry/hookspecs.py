@@ -1,6 +1,7 @@
-"""Everything that a plugin can add or be told.
+"""Everything that a plugin can register or observe.
 
-Implement any of these functions under ``@optcompare.hookimpl``.
+Implement any of these functions under ``@optcompare.hookimpl``. pluggy calls each when what it returns is
+looked up, or when what it observes happens.
 """
 
 from __future__ import annotations
@@ -27,75 +28,106 @@ hookimpl = pluggy.HookimplMarker(NAME)
 
 @hookspec
 def optcompare_strategies() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Called when a strategy is looked up or listed: name to ``Strategy`` dataclass (or a factory of one)."""
+    """Return strategies by name, called when a strategy is looked up or listed.
+
+    Returns:
+        Name to ``Strategy`` dataclass, or to a factory of one.
+    """
 
 
 @hookspec
 def optcompare_workloads() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Called when a workload is looked up or listed: name to a function that returns a ``Workload``.
+    """Return workloads by name, called when a workload is looked up or listed.
 
-    The function's annotated parameters can be set in the spec (``quadratic:n=50``).
+    Returns:
+        Name to a function that returns a ``Workload``. Its annotated parameters can be set in the spec, as in
+        ``quadratic:n=50``.
     """
 
 
 @hookspec
 def optcompare_optimizers() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Called when an optimizer is looked up or listed: name to ``Optimizer`` class, or to a function
-    ``build(model, *, lr, …)`` that returns an optimizer."""
+    """Return optimizers by name, called when an optimizer is looked up or listed.
+
+    Returns:
+        Name to ``Optimizer`` class, or to a function ``build(model, *, lr, …)`` that returns an optimizer.
+    """
 
 
 @hookspec
 def optcompare_diagnostics() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]
-    """Called when a diagnostic is looked up or listed: name to ``Diagnostic`` dataclass (or a factory of
-    one).
+    """Return diagnostics by name, called when a diagnostic is looked up or listed.
+
+    Returns:
+        Name to ``Diagnostic`` dataclass, or to a factory of one.
     """
 
 
 @hookspec
 def optcompare_executors() -> Mapping[str, Callable[[Demand, str], Executor]]:  # type: ignore[empty-body]
-    """Called when an executor is looked up or listed: name to ``make(demand, address)``, which returns a
-    ``concurrent.futures.Executor``.
+    """Return executors by name, called when an executor is looked up or listed.
 
-    ``address`` is what follows the name in ``--executor name:address``. An attribute ``jobs`` of the executor
-    says how many tasks it has room for; a method ``share(value: bytes)`` may return what arrives in a task as
-    those bytes, or as a function that returns them.
+    Returns:
+        Name to ``make(demand, address)``, which returns a ``concurrent.futures.Executor``; ``address`` is
+        what follows the name in ``--executor name:address``. An attribute ``jobs`` of the executor is the
+        number of tasks that it can run at once. A method ``share(value: bytes)`` may return what arrives in a
+        task as those bytes, or as a function that returns them.
     """
 
 
 @hookspec
 def optcompare_panels() -> Mapping[str, Callable[[], Panel]]:  # type: ignore[empty-body]
-    """Called when figures are drawn, or panels listed: name to ``Panel`` class, or to a function that makes
-    one.
+    """Return panels by name, called when figures are drawn or panels are listed.
 
-    ``optcompare report --figure NAME`` draws it alone; on the comparison plot it stands where it has
-    something to show.
+    Returns:
+        Name to ``Panel`` class, or to a function that returns one. ``optcompare report --figure NAME`` draws
+        the panel alone; the comparison plot includes it where it has something to show.
     """
 
 
 @hookspec
 def optcompare_trackers() -> Mapping[str, Callable[[str, Path | None], Tracker]]:  # type: ignore[empty-body]
-    """Called when a tracker is looked up or listed: name to ``Tracker`` class, or to a function
-    ``make(address, directory)`` that returns one.
+    """Return trackers by name, called when a tracker is looked up or listed.
 
-    It is told of a run in a process of its own, where nothing that it does can slow the run or stop it.
+    Returns:
+        Name to ``Tracker`` class, or to a function ``make(address, directory)`` that returns one. A tracker
+        gets a run's events in a separate process, where it can neither slow the run nor stop it.
     """
 
 
 @hookspec
 def optcompare_run_started(comparison: Comparison) -> None:
-    """Called once, after everything was checked and before anything is trained."""
+    """Observe that a run starts, called once after all checks and before any training.
+
+    Args:
+        comparison: What the run compares.
+    """
 
 
 @hookspec
 def optcompare_measured(trial: Trial, record: Mapping[str, Any]) -> None:
-    """Called after each measurement with the row that enters ``records.parquet``."""
+    """Observe a measurement, called after each one.
+
+    Args:
+        trial: The trial that was measured.
+        record: The row of ``records.parquet``.
+    """
 
 
 @hookspec
 def optcompare_trial_finished(trial: Trial, outcome: Mapping[str, Any]) -> None:
-    """Called when a trial has ended, however it ended, with the row that enters ``trials.parquet``."""
+    """Observe that a trial has ended, in whatever way.
+
+    Args:
+        trial: The trial.
+        outcome: The row of ``trials.parquet``.
+    """
 
 
 @hookspec
 def optcompare_run_finished(result: Result) -> None:
-    """Called once, with everything that was measured; after an interruption too."""
+    """Observe that a run has ended, called once, after an interruption too.
+
+    Args:
+        result: Everything that was measured.
+    """

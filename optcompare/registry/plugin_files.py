@@ -1,10 +1,12 @@
-"""Python files that are loaded by their paths, and find what stands beside them, as ``python FILE.py``
-would.
+"""Python files that are loaded by their paths.
+
+Such a file finds the modules beside it, as with ``python FILE.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import sys
 import types
@@ -14,28 +16,64 @@ from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
-from ..errors import PluginError, is_users
+from ..core.named_code import PYTHON_SUFFIX
+from ..errors import USER_CODE_ERRORS, OptcompareError, PluginError, explain, is_user_file
 
 PREFIX = "optcompare_file_"
-"""How the names begin under which such modules stand in ``sys.modules``."""
+"""The beginning of the names of such modules in ``sys.modules``."""
+
+
+def load_module(source: str) -> types.ModuleType:
+    """Import a Python file by its path, or a module by its name.
+
+    Args:
+        source: A path that ends in ``.py``, or a dotted name.
+
+    Returns:
+        The module.
+
+    Raises:
+        PluginError: There is no such code, or importing it fails; the message has the cause and its line.
+    """
+    if not source.endswith(PYTHON_SUFFIX) and ("/" in source or source.startswith(".")):
+        raise PluginError(
+            f"{source} is no Python file; give the path of one, DIR/FILE.py, or the name of a module"
+        )
+    try:
+        is_file = source.endswith(PYTHON_SUFFIX)
+        return load_file(Path(source)) if is_file else importlib.import_module(source)
+    except OptcompareError:
+        raise
+    except USER_CODE_ERRORS as error:
+        raise PluginError(f"{source} does not import: {explain(error)}") from error
 
 
 def load_file(path: Path) -> types.ModuleType:
-    """Executes a Python file as a module of its own name; raises :class:`PluginError` where there is none.
+    """Execute a Python file as a module of its own name.
 
-    Its folder is searched first, while it is executed. What it imported from there then has a name of this
+    Its folder is searched first while it is executed. Modules that it imported from there are renamed by this
     folder, so that another file may have another module of the same name beside it.
+
+    Args:
+        path: The path of the file.
+
+    Returns:
+        The module.
+
+    Raises:
+        PluginError: There is no such file.
+        BaseException: Whatever the file raises while it is executed.
     """
     if not path.is_file():
         raise PluginError(f"there is no file {path}; give the path of a Python file")
     name = f"{PREFIX}{path.stem}_{_digest(path)}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up to read string annotations
     try:
-        with _searched_first(path.resolve().parent):
+        with _first_on_path(path.resolve().parent):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -43,26 +81,32 @@ def load_file(path: Path) -> types.ModuleType:
     return module
 
 
-def find_later_imports() -> None:
-    """Lets functions of such files import what stands beside them when they are called, in this process."""
-    if not any(isinstance(finder, _Beside) for finder in sys.meta_path):
-        sys.meta_path.append(_Beside())
+def install_neighbor_finder() -> None:
+    """Let loaded files import modules beside them later, when their functions are called, in this process."""
+    if not any(isinstance(finder, _NeighborFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_NeighborFinder())
 
 
-class _FromSource(SourceFileLoader):
-    """Compiles the file itself: a cached bytecode file beside it may be somebody else's, and need not fit the
-    source.
+class _SourceLoader(SourceFileLoader):
+    """A loader that always compiles the source.
+
+    A cached bytecode file beside it may belong to somebody else, and need not fit the source.
     """
 
     def get_code(self, fullname: str) -> types.CodeType:
-        """The code of the source file."""
+        """Return the code of the source file.
+
+        Args:
+            fullname: The name of the module.
+        """
         path = self.get_filename(fullname)
         code: types.CodeType = self.source_to_code(self.get_data(path), path)
         return code
 
 
 @contextmanager
-def _searched_first(folder: Path) -> Iterator[None]:
+def _first_on_path(folder: Path) -> Iterator[None]:
+    """Search a folder first within the block, then give what was imported from it names of this folder."""
     before, place = set(sys.modules), str(folder)
     importlib.invalidate_caches()
     sys.path.insert(0, place)
@@ -72,26 +116,30 @@ def _searched_first(folder: Path) -> Iterator[None]:
         if place in sys.path:
             sys.path.remove(place)
         for name in [name for name in sys.modules if name not in before and not name.startswith(PREFIX)]:
-            if _stands_in(folder, sys.modules[name], name):
+            if _belongs_to(folder, sys.modules[name], name):
                 _rename(sys.modules.pop(name), f"{PREFIX}beside_{_digest(folder)}_{name}")
-        find_later_imports()
+        install_neighbor_finder()
 
 
-def _stands_in(folder: Path, module: types.ModuleType, name: str) -> bool:
-    """Whether a module is one of this folder's own, or of a package in it."""
+def _belongs_to(folder: Path, module: types.ModuleType, name: str) -> bool:
+    """Return whether a module is one of this folder's own, or of a package in it."""
     file = getattr(module, "__file__", None)
     if file is None:
         return [str(folder / name.replace(".", "/"))] == [*getattr(module, "__path__", ())]
     top = name.partition(".")[0]
-    return is_users(file) and Path(file).resolve().is_relative_to(folder) and _is_beside(folder, top)
+    return is_user_file(file) and Path(file).resolve().is_relative_to(folder) and _is_beside(folder, top)
 
 
 def _is_beside(folder: Path, name: str) -> bool:
+    """Return whether a folder holds a module or a package of this name."""
     return (folder / f"{name}.py").is_file() or (folder / name).is_dir()
 
 
 def _rename(module: types.ModuleType, name: str) -> None:
-    """Also of what is defined in it: annotations and pickles look modules up by name."""
+    """Rename a module and what is defined in it.
+
+    Annotations and pickles look modules up by name.
+    """
     for value in list(vars(module).values()):
         if isinstance(value, (type, types.FunctionType)) and value.__module__ == module.__name__:
             value.__module__ = name
@@ -103,8 +151,8 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
 
 
-class _Beside:
-    """Finds a module that nobody else does beside the file whose code imports it."""
+class _NeighborFinder:
+    """A finder of modules beside the file whose code imports them, used after all other finders."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -116,12 +164,12 @@ class _Beside:
             return None
         known = sys.modules.get(f"{PREFIX}beside_{_digest(folder)}_{name}")
         if known is not None:
-            return ModuleSpec(name, _Again(known))
+            return ModuleSpec(name, _ImportedLoader(known))
         return PathFinder.find_spec(name, [str(folder)])
 
 
-class _Again(Loader):
-    """Hands a module out that was imported before."""
+class _ImportedLoader(Loader):
+    """A loader that returns a module that was imported before."""
 
     def __init__(self, module: types.ModuleType) -> None:
         self._module = module
@@ -134,10 +182,11 @@ class _Again(Loader):
 
 
 def _folder_of_importer() -> Path | None:
+    """Return the folder of the user's file whose code imports something now; None for other code."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith("<") and file != __file__:
-            return Path(file).resolve().parent if is_users(file) else None
+            return Path(file).resolve().parent if is_user_file(file) else None
         frame = frame.f_back  # type: ignore[assignment]
     return None

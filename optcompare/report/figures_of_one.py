@@ -12,7 +12,7 @@ from ..analysis.lr_scores import best_rates
 from ..analysis.statistics import blown_up, estimated, final_values_to_scale, on_shared_clock, verdict_column
 from ..core.columns import trial_key
 from ..core.parameters import suggestion
-from ..errors import RAISED, ComparisonError, PluginError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, PluginError, explain
 from .paper import Paper
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def panel_of(result: Result, kind: str, x: str, paper: Paper) -> Figure:
         return panel_figure(panel, tables[panel.reads], result.colours(), x=x, **settings(paper))  # type: ignore[arg-type]
     except (ComparisonError, PluginError):
         raise
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         if kind in PANELS:
             raise
         raise PluginError(f"panel {kind}: {explain(error)}") from error

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import RAISED, PluginError, explain
-from ..registry.manager import Entry, Registry
+from ..errors import USER_CODE_ERRORS, PluginError, explain
+from ..registry.entries import Entry
+from ..registry.manager import Registry
 
 if TYPE_CHECKING:
     from .plots.panel import Panel
@@ -28,7 +29,7 @@ def make_panels(registry: Registry) -> dict[str, Panel]:
     for name, entry in panel_entries(registry).items():
         try:
             found[name] = entry.factory()
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             raise PluginError(f"plugin {entry.plugin}: panel {name}: {explain(error)}") from error
         if not isinstance(found[name], Panel):
             kind = type(found[name]).__name__

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..analysis.headline import headline
 from ..analysis.stability import stability_edges
-from ..errors import RAISED, RunDirectoryError
+from ..errors import USER_CODE_ERRORS, RunDirectoryError
 from ..results.merge import merge, run_directories
 from ..results.tables import ResultTables, describe
 from ..storage import run_dir
@@ -218,7 +218,7 @@ def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
     """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
     try:
         return panel.wants(table)
-    except RAISED:
+    except USER_CODE_ERRORS:
         return True
 
 

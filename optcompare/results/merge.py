@@ -144,7 +144,7 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     for name in SAME:
         if getattr(a, name) != getattr(b, name):
             return f"{name} is {_shown(getattr(a, name))} in one and {_shown(getattr(b, name))} in the other"
-    tried = [c.tuning.count * c.tuning.seeds * c.repeats if c.tuning else 0 for c in (a, b)]
+    tried = [c.tuning.rate_count * c.tuning.seeds * c.repeats if c.tuning else 0 for c in (a, b)]
     if tried[0] != tried[1]:
         return f"an arm was tuned with {tried[0]} trials in one and {tried[1]} in the other"
     if a.repeats != b.repeats:
@@ -231,7 +231,7 @@ def _union(a: Comparison, b: Comparison) -> Comparison:
         arms=(*a.arms, *(arm for arm in b.arms if arm.label not in labels)),
         seeds=_seeds(a, b),
         control=a.control or (b.control if a.baseline == b.baseline else None),
-        tuning=a.tuning.joined(b.tuning) if a.tuning and b.tuning else None,
+        tuning=a.tuning.merged(b.tuning) if a.tuning and b.tuning else None,
     )
 
 

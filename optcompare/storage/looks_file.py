@@ -11,7 +11,7 @@ from typing import Any
 
 from ..analysis.looks import History, PastLook
 from ..core.regular_files import read_regular
-from ..core.schema import fault
+from ..core.schema import find_fault
 from ..errors import RunDirectoryError
 from .run_dir import reading, writing
 from .run_schema import LOOK_SCHEMA
@@ -35,7 +35,9 @@ def read_looks(directory: Path) -> History:
         return History()
     try:
         lines = [json.loads(line) for line in read_regular(path).decode().split("\n")[:-1] if line]
-        wrong = next(filter(None, (fault(LOOK_SCHEMA, line) for line in lines if line != _UNRECORDED)), "")
+        wrong = next(
+            filter(None, (find_fault(LOOK_SCHEMA, line) for line in lines if line != _UNRECORDED)), ""
+        )
         if wrong:
             raise ValueError(wrong)
         looks = dict[str, PastLook]()

@@ -21,7 +21,8 @@ from ..core.tree import tensors
 from ..core.version import installed_version
 from ..interfaces.data import is_tensors
 from ..interfaces.workload import Workload
-from ..registry.manager import Registry, sources_sha256
+from ..registry.fingerprints import sources_sha256
+from ..registry.manager import Registry
 from ..training.data import SeededSamples
 from ..training.device import describe as describe_device
 from ..training.shared_init import fingerprint

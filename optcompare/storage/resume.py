@@ -223,7 +223,7 @@ def _tuned_alike(asked: Tuning | None, earlier: Tuning | None) -> bool:
     if asked is None or earlier is None:
         return asked is earlier
     of_both = [(asked.rates[label], rates) for label, rates in earlier.rates.items() if label in asked.rates]
-    return (asked.count, asked.seeds) == (earlier.count, earlier.seeds) and all(
+    return (asked.rate_count, asked.seeds) == (earlier.rate_count, earlier.seeds) and all(
         rates[0] == tried[0] and tried[-1] in rates for tried, rates in of_both
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..core.regular_files import read_regular, regular_sha256
-from ..core.schema import Check, anything, fault
+from ..core.schema import Check, anything, find_fault
 from ..errors import RunDirectoryError
 from .run_schema import COMPARISON_SCHEMA, CONFIG_SCHEMA, RUN_SCHEMA
 
@@ -201,7 +201,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     values = read_json_file(path)
     schema = CONFIG_SCHEMA if "comparison" in values else COMPARISON_SCHEMA
-    wrong = fault(schema, values)
+    wrong = find_fault(schema, values)
     if wrong:
         raise RunDirectoryError(
             f"{path} is damaged: this is not a comparison: {wrong}; give the comparison.json of a run"
@@ -228,7 +228,7 @@ def read_json_file(path: Path, schema: Check = anything) -> dict[str, Any]:
 
 
 def _refuse_faults(path: Path, schema: Check, values: dict[str, Any]) -> None:
-    found = fault(schema, values)
+    found = find_fault(schema, values)
     if found:
         raise RunDirectoryError(f"{path} is damaged: {found}; put back what the run wrote")
 

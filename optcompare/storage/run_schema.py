@@ -5,19 +5,19 @@ from __future__ import annotations
 from ..core.schema import (
     any_number,
     anything,
-    flag,
+    boolean,
     list_of,
     map_of,
-    maybe,
     number,
+    object_of,
     one_of,
-    record,
+    optional,
     text,
     whole,
 )
 
-_PART = record({"label": text, "reference": maybe(text)}, closed=True)
-_ARM = record(
+_PART = object_of({"label": text, "reference": optional(text)}, closed=True)
+_ARM = object_of(
     {
         "label": text,
         "strategy": _PART,
@@ -26,120 +26,122 @@ _ARM = record(
         "lr": number,
         "chunk": whole(1),
     },
-    {"lr_scaling": one_of("none", "linear", "sqrt"), "schedule": text, "clip": maybe(number)},
+    {"lr_scaling": one_of("none", "linear", "sqrt"), "schedule": text, "clip": optional(number)},
     closed=True,
 )
-_REPEAT = record({"rates": map_of(list_of(number)), "seeds": list_of(whole()), "best": map_of(number)})
-_TUNING = record(
+_REPEAT = object_of({"rates": map_of(list_of(number)), "seeds": list_of(whole()), "best": map_of(number)})
+_TUNING = object_of(
     {"rates": map_of(list_of(number)), "seeds": whole(1)},
     {"closer": whole(), "repeats": list_of(_REPEAT)},
 )
-COMPARISON_SCHEMA = record(
+COMPARISON_SCHEMA = object_of(
     {
         "workload": _PART,
         "arms": list_of(_ARM),
         "seeds": list_of(whole()),
-        "budget": record({"unit": text, "amount": number}, closed=True),
+        "budget": object_of({"unit": text, "amount": number}, closed=True),
         "plugins": list_of(text),
     },
     {
         "device": text,
         "dtype": text,
-        "autocast": maybe(text),
+        "autocast": optional(text),
         "threads": whole(1),
-        "deterministic": flag,
+        "deterministic": boolean,
         "eval_chunk": whole(1),
         "measure": whole(),
         "trainer": text,
         "order": text,
-        "goal": maybe(text),
+        "goal": optional(text),
         "errors": list_of(text),
-        "baseline": maybe(text),
-        "control": maybe(text),
-        "tuning": maybe(_TUNING),
-        "plane": flag,
+        "baseline": optional(text),
+        "control": optional(text),
+        "tuning": optional(_TUNING),
+        "plane": boolean,
         "diagnostics": list_of(_PART),
         "diagnose_every": whole(1),
-        "stop_at_goal": flag,
+        "stop_at_goal": boolean,
         "goal_window": number,
-        "margin": maybe(number),
-        "recalibrate": flag,
+        "margin": optional(number),
+        "recalibrate": boolean,
         "split_seeds": whole(1),
     },
     closed=True,
 )
 """As :meth:`.Comparison.from_json` reads it."""
 
-_AGREEMENT = record({}, {"checked": whole(), "apart": any_number, "tolerance": any_number}, closed=True)
-_REFERENCE = record(
+_AGREEMENT = object_of({}, {"checked": whole(), "apart": any_number, "tolerance": any_number}, closed=True)
+_REFERENCE = object_of(
     {}, {"updates": map_of(whole()), "remarks": list_of(text), "uncut": map_of(list_of(text))}, closed=True
 )
-_TRAITS = record(
-    {}, {"norm": text, "kept": number, "sample": text, "drawing": list_of(text), "dataset": flag}, closed=True
+_TRAITS = object_of(
+    {},
+    {"norm": text, "kept": number, "sample": text, "drawing": list_of(text), "dataset": boolean},
+    closed=True,
 )
-_PLUGIN = record({"source": text, "sha256": maybe(text)}, {"name": text, "version": maybe(text)})
-_NOISE = record(
+_PLUGIN = object_of({"source": text, "sha256": optional(text)}, {"name": text, "version": optional(text)})
+_NOISE = object_of(
     {"update": whole(), "trace": any_number, "squared": any_number, "batch_size": whole(1)},
     {
         "traces": list_of(any_number),
         "squares": list_of(any_number),
         "arm": text,
         "seed": whole(),
-        "rows": maybe(whole()),
+        "rows": optional(whole()),
     },
 )
-_TIMED = record(
+_TIMED = object_of(
     {"arm": text, "batch_size": whole(1), "seconds": any_number}, {"round": whole(), "updates": whole()}
 )
-_ENVIRONMENT = record(
+_ENVIRONMENT = object_of(
     {},
     {
         **dict.fromkeys(("optcompare", "python", "torch", "numpy", "platform", "device", "started"), text),
-        **dict.fromkeys(("data_sha256", "workload_sha256", "code_sha256"), maybe(text)),
-        "cpus": maybe(whole()),
+        **dict.fromkeys(("data_sha256", "workload_sha256", "code_sha256"), optional(text)),
+        "cpus": optional(whole()),
         "threads": whole(1),
         "jobs": whole(1),
-        "splits_sha256": list_of(maybe(text)),
+        "splits_sha256": list_of(optional(text)),
         "plugins": list_of(_PLUGIN),
         "trainers": list_of(text),
-        "reference": maybe(_REFERENCE),
+        "reference": optional(_REFERENCE),
         "traits": _TRAITS,
-        "agreement": maybe(_AGREEMENT),
+        "agreement": optional(_AGREEMENT),
         "earlier": list_of(map_of(anything)),
         "noise": list_of(_NOISE),
         "update_times": list_of(_TIMED),
         "moving_averages": map_of(map_of(any_number)),
     },
 )
-_CLAIM = record(
+_CLAIM = object_of(
     {"arm": text, "baseline": text, "measure": text, "claims": text},
-    {"p": maybe(any_number), "p_holm": maybe(any_number)},
+    {"p": optional(any_number), "p_holm": optional(any_number)},
 )
-RUN_SCHEMA = record(
+RUN_SCHEMA = object_of(
     {
         "status": one_of("running", "finished", "interrupted"),
         "comparison": COMPARISON_SCHEMA,
-        "certificate": list_of(record({"name": text, "held": flag, "detail": text}, closed=True)),
+        "certificate": list_of(object_of({"name": text, "held": boolean, "detail": text}, closed=True)),
         "notes": list_of(text),
         "environment": _ENVIRONMENT,
     },
     {
-        "verdict": maybe(list_of(text)),
-        "claims": maybe(list_of(_CLAIM)),
-        "files": maybe(map_of(text)),
-        "looks": maybe(record({"bytes": whole(), "sha256": text})),
-        "process": record({"host": text, "pid": whole()}, {"began": maybe(whole())}),
+        "verdict": optional(list_of(text)),
+        "claims": optional(list_of(_CLAIM)),
+        "files": optional(map_of(text)),
+        "looks": optional(object_of({"bytes": whole(), "sha256": text})),
+        "process": object_of({"host": text, "pid": whole()}, {"began": optional(whole())}),
     },
 )
 """The whole file; names that are not listed may be there too."""
-CONFIG_SCHEMA = record({"comparison": COMPARISON_SCHEMA})
+CONFIG_SCHEMA = object_of({"comparison": COMPARISON_SCHEMA})
 """What ``run --config`` needs of it."""
 
-LOOK_SCHEMA = record(
+LOOK_SCHEMA = object_of(
     {
         "trials": text,
         "seeds": whole(),
-        "counted": flag,
+        "counted": boolean,
         "shown": list_of(list_of(text)),
         "claims": list_of(list_of(text)),
     }

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..core.bounds import LARGEST
+from ..core.bounds import MAX_INT
 from ..core.regular_files import open_regular
 from ..errors import RunDirectoryError
 
@@ -170,7 +170,7 @@ def _wrong(name: str, column: pd.Series, schema: TableSchema) -> str:
     kind = schema.columns.get(name)
     if kind in (TEXT, WHOLE, FLAG) and column.isna().any():
         return f"lacks a value in {int(column.isna().sum()):,} rows, where all have one"
-    if kind == WHOLE and len(column) and (column.min() < schema.least or column.max() > LARGEST):
+    if kind == WHOLE and len(column) and (column.min() < schema.least or column.max() > MAX_INT):
         return f"holds numbers from {column.min()} to {column.max()}, outside of {schema.least} to 2**63-1"
     if kind == TEXT and len(column):
         values = column.unique()

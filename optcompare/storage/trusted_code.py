@@ -17,10 +17,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from ..core.comparison import Comparison
-from ..core.named_code import FILE, NamedCode, code_of, key_of, keys
+from ..core.named_code import PYTHON_SUFFIX, NamedCode, code_key, code_keys, code_of
 from ..errors import OptcompareError, RunDirectoryError, printable
 from ..registry import hookspecs
-from ..registry.fingerprints import code_sha256, is_there
+from ..registry.fingerprints import code_exists, code_sha256
 from ..registry.manager import Registry
 from .run_dir import write_atomically
 from .user_state import is_only_mine, user_state
@@ -59,14 +59,14 @@ def load_registry(
         if each.role != "plugin" or Path(each.source).name not in replaced
     ]
     mine = [*given, *named]
-    unknown = [each for each in code if not _is_allowed(each, keys(mine))]
+    unknown = [each for each in code if not _is_allowed(each, code_keys(mine))]
     if unknown and not trust:
         raise RunDirectoryError(_refusal(where, unknown))
     warnings = remember([*mine, *unknown])
-    others = keys(each for each in code if each.role != "plugin")
+    others = code_keys(each for each in code if each.role != "plugin")
     loaded = [each.source for each in [*code, *given] if each.role == "plugin"]
-    there = [each for each in code if trust or is_there(each.source)]
-    registry = Registry.load(loaded, admitted=keys([*there, *mine]), hookless=others)
+    there = [each for each in code if trust or code_exists(each.source)]
+    registry = Registry.load(loaded, allowed=code_keys([*there, *mine]), without_hooks=others)
     registry.warnings += warnings
     return registry
 
@@ -79,7 +79,7 @@ def remember(code: Iterable[NamedCode]) -> list[str]:
     """
     warnings = []
     for each in dict.fromkeys(code):
-        sha256 = code_sha256(each.source) if is_there(each.source) else None
+        sha256 = code_sha256(each.source) if code_exists(each.source) else None
         reason = (
             ""
             if sha256 is None
@@ -98,7 +98,7 @@ def _is_allowed(code: NamedCode, named: frozenset[str]) -> bool:
     """Whether code was named on the line or before, is not there, or is an installed plugin, which is loaded
     in any case.
     """
-    if code.key in named or not is_there(code.source):
+    if code.key in named or not code_exists(code.source):
         return True
     if code.role == "plugin" and code.source in _installed():
         return True
@@ -112,7 +112,7 @@ def _installed() -> set[str]:
 
 def _names_of(source: str) -> set[str]:
     """The names under which code is noted: of a file, its path with links followed and as it was written."""
-    return {key_of(source), os.path.abspath(source) if source.endswith(FILE) else key_of(source)}
+    return {code_key(source), os.path.abspath(source) if source.endswith(PYTHON_SUFFIX) else code_key(source)}
 
 
 def _entry(name: str, sha256: str) -> Path:
@@ -161,14 +161,14 @@ def _refusal(where: Path, code: Sequence[NamedCode]) -> str:
 
 def _lies_in(source: str, where: Path) -> bool:
     """Whether a file, or a link to it, lies in a run directory."""
-    if not (source.endswith(FILE) and where.is_dir()):
+    if not (source.endswith(PYTHON_SUFFIX) and where.is_dir()):
         return False
     folders = (os.path.abspath(where), where.resolve())
     return any(Path(name).is_relative_to(folder) for name in _names_of(source) for folder in folders)
 
 
 def _described(code: NamedCode) -> str:
-    if not code.source.endswith(FILE):
+    if not code.source.endswith(PYTHON_SUFFIX):
         return printable(f"{code.role} module {code.source}{_whether_changed(code)}")
     written = os.path.abspath(code.source)
     linked = f" through {written}" if written != code.key else ""

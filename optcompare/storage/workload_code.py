@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from ..core.own_code import is_installed, names_used
+from ..core.user_code import is_installed, names_used
 from ..interfaces.workload import Workload
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
-from ..core.memmap import is_mapped
-from ..core.rng import SAMPLE, preserved_rng, seed_python, sequence
-from ..core.tree import mapped, moved, rebuilt, rows_of, tensors
+from ..core.memmap import is_memory_mapped
+from ..core.rng import SAMPLE, preserved_rng, seed_python, seed_sequence
+from ..core.tree import map_tensors, move_batch, replace_tensors, select_rows, tensors
 from ..errors import WorkloadError
 from ..interfaces.data import is_tensors, rows
 from ..interfaces.workload import Workload
@@ -47,9 +47,9 @@ def source(
     if not is_tensors(data):
         return DatasetSource(data, device, dtype, workers, collate)
     whole = plain(data)
-    if any(is_mapped(part) and not _fits(part, device, dtype) for part in tensors(whole)):
+    if any(is_memory_mapped(part) and not _fits(part, device, dtype) for part in tensors(whole)):
         return MappedSource(whole, device, dtype)
-    return TensorSource(moved(whole, device, dtype))
+    return TensorSource(move_batch(whole, device, dtype))
 
 
 def plain(data: Any) -> Any:
@@ -60,7 +60,7 @@ def plain(data: Any) -> Any:
 
 
 def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
-    return tensor.device == device and tensor.dtype == moved(tensor[:0], device, dtype).dtype
+    return tensor.device == device and tensor.dtype == move_batch(tensor[:0], device, dtype).dtype
 
 
 def sources(workload: Workload, device: torch.device, dtype: torch.dtype) -> dict[str, Source]:
@@ -80,9 +80,9 @@ class TensorSource:
     def __init__(self, data: Any) -> None:
         self.tensors = tuple(tensors(data))
         self.n = len(self.tensors[0])
-        form = mapped(lambda part: part[:0], data)
+        form = map_tensors(lambda part: part[:0], data)
         flat = isinstance(data, tuple) and len(data) == len(self.tensors)
-        self.batch: Callable[[Sequence[Tensor]], Any] = tuple if flat else partial(rebuilt, form)
+        self.batch: Callable[[Sequence[Tensor]], Any] = tuple if flat else partial(replace_tensors, form)
 
     def stream(
         self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
@@ -107,7 +107,7 @@ class MappedSource:
     ) -> Iterator[Any]:
         for batch in batches:
             found = [part.index_select(0, batch.to(part.device)) for part in tensors(self._data)]
-            yield moved(rebuilt(self._data, found), self._device, self._dtype)
+            yield move_batch(replace_tensors(self._data, found), self._device, self._dtype)
 
 
 class DatasetSource:
@@ -146,7 +146,7 @@ class DatasetSource:
                 batch = next(iterator, None)
             if batch is None:
                 return
-            yield moved(batch, self._device, self._dtype)
+            yield move_batch(batch, self._device, self._dtype)
 
 
 class SeededSamples(torch.utils.data.Dataset[Any]):
@@ -159,7 +159,7 @@ class SeededSamples(torch.utils.data.Dataset[Any]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        words = sequence(SAMPLE, self.seed, self.epoch, index).generate_state(2, np.uint64)
+        words = seed_sequence(SAMPLE, self.seed, self.epoch, index).generate_state(2, np.uint64)
         torch.default_generator.manual_seed(int(words[0] >> np.uint64(1)))
         seed_python(int(words[1]))
         return self.dataset[index]
@@ -169,11 +169,11 @@ def first_rows(data: Any, count: int, collate: Collate | None = None) -> Any:
     """A batch of the first rows, on the CPU in float32."""
     count = min(count, rows(data))
     if is_tensors(data):
-        batch: Any = mapped(torch.clone, rows_of(plain(data), slice(count)))
+        batch: Any = map_tensors(torch.clone, select_rows(plain(data), slice(count)))
     else:
         with preserved_rng():
             batch = (collate or default_collate)([SeededSamples(data, 0, 0)[index] for index in range(count)])
-    return moved(batch, torch.device("cpu"), torch.float32)
+    return move_batch(batch, torch.device("cpu"), torch.float32)
 
 
 def default_chunk(data: Any, collate: Collate | None = None) -> int:

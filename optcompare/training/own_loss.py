@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..errors import RAISED, WorkloadError, explain
+from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from ..interfaces.workload import Workload
 
 _MOST_BYTES = 2**20
@@ -31,7 +31,7 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
         if isinstance(called, torch.nn.Module):
             try:
                 copies[name] = copy.deepcopy(called).to(device, dtype)
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 raise WorkloadError(
                     f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so "
                     "that all trials would "

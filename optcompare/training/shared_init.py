@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..core.rng import permutation, preserved_rng, seed_python, seed_torch
-from ..errors import RAISED, ComparisonError, WorkloadError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..interfaces.workload import Workload
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class SharedStart:
         if self.copies and self._unused is not None:
             try:
                 return copy.deepcopy(self._unused)
-            except RAISED:  # made anew, then
+            except USER_CODE_ERRORS:  # made anew, then
                 self.copies = False
         module, self._unused = self._unused, None
         if module is None:
@@ -116,7 +116,7 @@ class SharedStart:
         assert self._order is not None
         try:
             given = np.asarray(self._order(self._seed, epoch, self._n))
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             call = f"order(seed={self._seed}, epoch={epoch}, n={self._n})"
             raise ComparisonError(f"{call} failed: {explain(error)}") from error
         if not np.array_equal(np.sort(given, axis=None), np.arange(self._n)):
@@ -131,7 +131,7 @@ def made(factory: Callable[[], Any], who: str) -> nn.Module:
     """The factory's module; raises :class:`WorkloadError` where it makes none."""
     try:
         module = factory()
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise WorkloadError(f"{who}: model() failed: {explain(error)}") from error
     if not isinstance(module, torch.nn.Module):
         raise WorkloadError(f"{who}: model() must return an nn.Module, got a {type(module).__name__}")
@@ -202,7 +202,7 @@ def materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) 
         with torch.no_grad():
             model.eval()
             workload.mean_loss(model, batch())
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise WorkloadError(
             f"workload {workload.name}: its lazy modules cannot take a batch: {explain(error)}"
         ) from error

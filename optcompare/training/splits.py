@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import torch
 
-from ..core.memmap import is_mapped
-from ..core.rng import SPLIT, preserved_rng, seed_everything, sequence
+from ..core.memmap import is_memory_mapped
+from ..core.rng import SPLIT, preserved_rng, seed_everything, seed_sequence
 from ..core.tree import tensors
 from ..interfaces.data import is_tensors
 from ..interfaces.workload import Workload
@@ -61,11 +61,11 @@ def split_again(workload: Workload, number: int) -> Workload:
     for it.
     """
     with preserved_rng():
-        seed_everything(sequence(SPLIT, number))
+        seed_everything(seed_sequence(SPLIT, number))
         return workload.on_split(number)
 
 
 def _bytes(workload: Workload) -> int:
     """Of the tensors in memory."""
     held = [part for data in workload.sets.values() if is_tensors(data) for part in tensors(plain(data))]
-    return sum(part.nbytes for part in held if not is_mapped(part))
+    return sum(part.nbytes for part in held if not is_memory_mapped(part))

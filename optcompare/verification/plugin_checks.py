@@ -18,12 +18,13 @@ from torch import nn
 
 from ..core.comparison import Budget, Trial
 from ..core.parameters import REQUIRED, parameters
-from ..errors import RAISED, ComparisonError, OptcompareError, explain
+from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
 from ..planning.prepare import Prepared, prepare
 from ..planning.workload_checks import refuse_shared_weights
-from ..registry.manager import Entry, Registry
+from ..registry.entries import Entry
+from ..registry.manager import Registry
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
 from .recompute import Finding
@@ -114,7 +115,7 @@ def _found(name: str, attempt: Attempt) -> Finding:
         return Finding(name, True, attempt())
     except (Broken, OptcompareError) as broken:
         return Finding(name, False, " ".join(str(broken).split()))
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         return Finding(name, False, explain(error))
 
 

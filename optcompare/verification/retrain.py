@@ -15,7 +15,7 @@ import torch
 from ..core.columns import GOAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..core.rng import preserved_rng
-from ..errors import RAISED
+from ..errors import USER_CODE_ERRORS
 from ..training.device import torch_as_agreed
 from ..training.lanes.equivalence import TOLERANCES, difference
 from ..training.loop.epochs import train
@@ -111,7 +111,7 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
 
         try:
             train(run, until, until)
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             run.progress.status, run.progress.reason = (
                 "failed",
                 why(error, saved.trial, again.setup.workload.size),

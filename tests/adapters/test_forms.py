@@ -1,6 +1,4 @@
-"""Models and data in further forms: losses within the model, several ys, inputs alone, lists of objects, odd
-methods.
-"""
+"""Models and data in further forms: losses in the model, several ys, inputs alone, lists of objects."""
 
 from __future__ import annotations
 
@@ -49,9 +47,8 @@ def test_a_model_that_returns_scores_and_loss_is_trained_on_its_loss():
     plain = trained(workload_from(lambda: nn.Sequential(nn.Linear(4, 3)), (X, KINDS)))
     assert own.records["train_loss"].tolist() == pytest.approx(plain.records["train_loss"].tolist())
     assert own.workload.notes == (
-        "the loss is that which ScoresAndLoss returns for the whole batch, y too, at place 1 of what it "
-        "returns "
-        "(loss= to change)",
+        "the loss is that which ScoresAndLoss returns for the whole batch, y included, at place 1 of its "
+        "output (loss= changes it)",
     )
 
 
@@ -65,7 +62,8 @@ def test_a_model_that_returns_its_loss_of_the_inputs_needs_no_y(data):
 
 def test_a_loss_of_torch_on_a_tuple_says_how_to_choose_a_part():
     with pytest.raises(
-        WorkloadError, match=r"returns a tuple of 2 .* give forward=lambda model, batch: \(model\(\*batch"
+        WorkloadError,
+        match=r"returns a tuple of 2 .* choose it by its index, as in forward=lambda model, batch: \(mod",
     ):
         workload_from(ScoresAndLoss, (X, KINDS), loss=nn.CrossEntropyLoss())
 
@@ -195,7 +193,7 @@ def test_overridden_train_and_to_that_return_nothing_or_take_less_are_fine():
 
 
 def force(model, batch):
-    """The gradient of an energy with respect to its inputs, against a force."""
+    """Return the gradient of an energy with respect to its inputs, and the force that it should equal."""
     x = batch[0].clone().requires_grad_()
     (found,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
     return found, batch[1]
@@ -233,7 +231,7 @@ def sampler_of(count):
 
 def test_a_sampler_that_draws_another_number_is_said():
     said = " ".join(workload_from(lambda: nn.Linear(4, 1), sampler_of(100)).notes)
-    assert "draws 100 samples an epoch, of 40; here every sample comes once an epoch" in said
+    assert "draws 100 times from 40 samples in an epoch; a comparison uses every sample once" in said
     assert "draws" not in " ".join(workload_from(lambda: nn.Linear(4, 1), sampler_of(40)).notes)
 
 

@@ -1,6 +1,4 @@
-"""What ``workload_from`` makes of models and data as people have them, and what it says of those that do not
-fit.
-"""
+"""The workloads that ``workload_from`` builds from models and data of all forms, and its messages."""
 
 from __future__ import annotations
 
@@ -68,9 +66,7 @@ class Named(nn.Module):
 
 
 class Language(nn.Module):
-    """Predicts each place's label, or with ``shift`` the next one's, and returns its own mean loss as
-    ``reduced`` has it.
-    """
+    """A model that predicts each place's label, or with ``shift`` the next one, and returns its mean loss."""
 
     Output = collections.namedtuple("Output", "loss logits")
     shift, reduced = 0, "mean"
@@ -153,7 +149,7 @@ def test_of_whatever_form_the_data_is_the_training_is_the_same_to_the_last_bit(f
             KINDS,
             nn.functional.binary_cross_entropy_with_logits,
             [40, 1],
-            "two classes (cat, dog as 0, 1) and the model",
+            "two classes (cat, dog as 0, 1) and the model returns one number, a logit",
         ),
         (one, X[:, 0], nn.functional.mse_loss, [40, 1], "y of shape [N] is reshaped to the model's [N, 1]"),
         (
@@ -233,9 +229,7 @@ def test_a_loss_given_is_taken_as_function_module_or_class():
 
 
 def test_a_loss_of_ones_own_is_handed_y_as_it_is():
-    """Such as the likelihood of a mean and a variance for each y, or one that makes the output flat
-    itself.
-    """
+    """Such as a likelihood of mean and variance for each y, or a loss that flattens the output."""
 
     def likelihood(output, y):
         mean, variance = output[:, 0], output[:, 1].exp()
@@ -346,7 +340,7 @@ def test_a_loader_gives_dataset_collate_batch_size_and_workers_and_not_its_sampl
     assert (workload.batch_size, workload.workers, workload.collate) == (8, 1, halved)
     assert torch.equal(first_rows(workload.train, 2, workload.collate)[0], X[:2] / 2)
     assert "train: the DataLoader's RandomSampler is replaced by the shared order" in workload.notes[0]
-    assert "drop_last is not taken over" in workload.notes[1]
+    assert "drop_last is not used" in workload.notes[1]
     expected = compare(workload_from(two, (X / 2, SIGNS)), "mini:8", seeds=1, epochs=1, trainer="loop")
     found = compare(workload, "mini", seeds=1, epochs=1)
     assert found.trials["final_sha256"].tolist() == expected.trials["final_sha256"].tolist()
@@ -357,7 +351,9 @@ def test_a_loader_of_some_samples_gives_these():
         two, DataLoader(TensorDataset(X, SIGNS), sampler=SubsetRandomSampler([5, 1, 2, 8]))
     )
     assert torch.equal(workload.train[0], X[[5, 1, 2, 8]])
-    assert "the 4 samples of its SubsetRandomSampler are taken, of 40" in " ".join(workload.notes)
+    assert "only the 4 of 40 samples that its SubsetRandomSampler selects are used" in " ".join(
+        workload.notes
+    )
 
 
 @dataclasses.dataclass
@@ -414,9 +410,7 @@ class TestMappings:
 
 
 class Deciding(nn.Module):
-    """Looks at its numbers, as attention at its masks, and counts its calls: what cannot be mapped over
-    samples.
-    """
+    """A model that branches on its numbers and counts its calls, so that it cannot be vectorized."""
 
     def __init__(self):
         super().__init__()
@@ -445,7 +439,7 @@ def test_gradients_of_single_samples_are_had_of_models_that_cannot_be_mapped_ove
 
     def test_what_a_model_does_not_take_is_left_out_and_said(self):
         workload = workload_from(language(), {"input_ids": IDS, "extra": IDS, "labels": IDS})
-        assert "extra of the data is not used: Language takes input_ids, labels" in " ".join(workload.notes)
+        assert "extra of the data is not used: Language accepts input_ids, labels" in " ".join(workload.notes)
         compare(workload, "full", seeds=1, epochs=1)
 
     def test_by_hand_the_mapping_itself_is_y(self):
@@ -480,14 +474,12 @@ def test_gradients_of_single_samples_are_had_of_models_that_cannot_be_mapped_ove
 
 
 class TestLossInTheOutput:
-    """What it is a mean over is measured, so that losses and gradients of unequal batches combine as they
-    must.
-    """
+    """The denominator of the mean is measured, so that losses of unequal batches combine correctly."""
 
     @pytest.mark.parametrize(
         ("changes", "weight", "said"),
         [
-            ({"shift": 0}, 18 * 3, "a mean over labels (loss= to change)"),
+            ({"shift": 0}, 18 * 3, "a mean over labels (loss= changes it)"),
             ({"shift": 1}, 18 * 3 - 12, "a mean over labels but each row's first"),
             ({"reduced": "rows"}, 12, "a mean over rows"),
         ],
@@ -529,7 +521,7 @@ class TestLossInTheOutput:
                 return output._replace(loss=output.loss**2)
 
         with pytest.raises(
-            WorkloadError, match=r"Squared is a mean neither over rows nor over labels; say .* with weight="
+            WorkloadError, match=r"Squared is a mean neither over rows nor over labels; give weight="
         ):
             workload_from(Squared, data)
 
@@ -681,7 +673,7 @@ REFUSED = {
         {},
         "train is a Tensor, which does not say what is to be predicted; give inputs and y as (X, y)",
     ),
-    "lengths": (two, (X, SIGNS[1:]), {}, "train: its parts have 40, 39 rows"),
+    "lengths": (two, (X, SIGNS[1:]), {}, "train has parts of 40, 39 rows; give the same number"),
     "no rows": (two, (X[:0], SIGNS[:0]), {}, "train holds no samples"),
     "a class more than scores": (
         two,
@@ -699,10 +691,15 @@ REFUSED = {
         one,
         (X, list("abcd") * 10),
         {},
-        "y holds 4 classes, a, b, c, d, and the model gives one",
+        "y holds 4 classes, a, b, c, d, and the model returns one number; let it return 4",
     ),
     "shapes": (two, (X, X), {}, "the model returns shape [4, 2] for y of shape [4, 3]"),
-    "a missing y": (two, (X, ["cat", None, *KINDS[2:]]), {}, "train: y has no value in row 1 (1 in all)"),
+    "a missing y": (
+        two,
+        (X, ["cat", None, *KINDS[2:]]),
+        {},
+        "train: y has no value in 1 of 40 rows, the first is row 1",
+    ),
     "a share of all": (two, (X, SIGNS), {"valid": 1.0}, "valid=1.0 of 40 samples leaves none on one side"),
     "an unknown setting": (
         two,
@@ -714,7 +711,7 @@ REFUSED = {
         lambda: nn.Linear(4, 2),
         (X, SIGNS),
         {},
-        "Linear does not take the first rows of the data",
+        "Linear cannot be called with the first rows of the data",
     ),
     "a stream": (two, Streamed(), {}, "train is an IterableDataset"),
     "a loader of a stream": (two, DataLoader(Streamed()), {}, "train is a DataLoader of an IterableDataset"),
@@ -748,7 +745,7 @@ REFUSED = {
         one,
         Samples(lambda x, y: (x, y)),
         {},
-        "y holds whole numbers and the model gives one number for each; give loss=",
+        "y holds whole numbers and the model returns one number for each; give loss=",
     ),
     "batches of its own": (
         two,
@@ -762,7 +759,7 @@ REFUSED = {
         {},
         f"x holds {int((X > 2).sum())} masked values, the first in row",
     ),
-    "complex numbers": (two, (X.numpy() * 1j, SIGNS), {}, "their type is complex"),
+    "complex numbers": (two, (X.numpy() * 1j, SIGNS), {}, "values that are no numbers (dtype complex64)"),
     "a tensor of complex numbers": (
         two,
         (X * 1j, SIGNS),
@@ -801,7 +798,7 @@ REFUSED = {
         two,
         (X, pd.Categorical(KINDS, ["cat", "dog", "cow"])),
         {},
-        "y has the classes cat, dog, cow; let the model give 3",
+        "y has the classes cat, dog, cow; let the model return 3",
     ),
     "samples of strange things": (two, Samples(lambda x, y: object()), {}, "cannot be made into a batch"),
 }

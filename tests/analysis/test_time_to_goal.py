@@ -44,19 +44,21 @@ def test_goal_is_read_and_written_back(text, goal, back):
 
 @pytest.mark.parametrize("text", ["valid_loss", "=0.2", "valid_loss=", "", "valid_loss<0.2"])
 def test_goal_without_metric_or_value_is_refused(text):
-    message = rf"^goal '{text}': write a metric, '=' and its value, such as valid_loss=0\.2$"
+    message = rf"^goal '{text}' must be a metric, '=' and its value, such as valid_loss=0\.2$"
     with pytest.raises(ComparisonError, match=message):
         Goal.parse(text)
 
 
 def test_goal_that_is_no_number_is_refused():
-    with pytest.raises(ComparisonError, match=r"^goal 'valid_loss=low': 'low' is not a number$"):
+    message = r"^goal 'valid_loss=low': 'low' is not a number; give one, as in valid_loss=0\.2$"
+    with pytest.raises(ComparisonError, match=message):
         Goal.parse("valid_loss=low")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_goal_must_be_finite(value):
-    with pytest.raises(ComparisonError, match=rf"^goal valid_loss: its value must be finite, got {value}$"):
+    message = rf"^goal valid_loss: its value must be a finite number, got {value}$"
+    with pytest.raises(ComparisonError, match=message):
         Goal.parse(f"valid_loss={value}")
 
 

@@ -132,10 +132,10 @@ class TestStopAtGoal:
 class TestTuning:
     def test_the_second_round_lies_around_the_best_of_the_first(self):
         """Steps of 10: two more on either side of 1 stand at 10^(±1/3) and 10^(±2/3)."""
-        found = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 4).closer_to([{"a": 1.0}])
+        found = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 4).with_second_round([{"a": 1.0}])
         assert found.rates["a"] == (0.1, 1.0, 10.0, 0.2154, 0.4642, 2.154, 4.642)
         assert (found.seeds, found.closer) == (2, 0)
-        beyond = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 2).closer_to([{"a": 10.0}])
+        beyond = Tuning({"a": (0.1, 1.0, 10.0)}, 2, 2).with_second_round([{"a": 10.0}])
         assert beyond.rates["a"][3:] == (3.162, 31.62)
         with pytest.raises(ComparisonError, match="must be an even number, got 3"):
             Tuning({"a": (0.1, 1.0)}, 2, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from optcompare import compare
-from optcompare.core.bounds import MOST_JOBS, MOST_SEEDS, MOST_TRIALS, whole, whole_of_text
+from optcompare.core.bounds import MAX_JOBS, MAX_SEEDS, MAX_TRIALS, check_count, parse_count
 from optcompare.errors import ComparisonError, OptcompareError
 from tests.helpers.commands import run
 
@@ -29,7 +29,7 @@ LINES = {
     "--tune 5 --tune-repeats 60000": "this makes 2,700,000 tuning trials, and a comparison has at most "
     "500,000",
     "--seeds 100000 --strategies mini:1,mini:2,mini:3,mini:4,single,full": "this makes 600,000 trials",
-    f"--strategies mini:{HUGE}": "batch_size takes an int",
+    f"--strategies mini:{HUGE}": "batch_size must be an int",
 }
 
 
@@ -74,9 +74,9 @@ def test_compare_bounds_its_counts_in_one_line(given):
 
 
 def test_a_number_at_the_bound_is_allowed():
-    assert whole("n", MOST_JOBS, 1, MOST_JOBS) == MOST_JOBS
-    assert whole_of_text("n", f"000{MOST_SEEDS}", 1, MOST_SEEDS) == MOST_SEEDS < MOST_TRIALS
+    assert check_count("n", MAX_JOBS, 1, MAX_JOBS) == MAX_JOBS
+    assert parse_count("n", f"000{MAX_SEEDS}", 1, MAX_SEEDS) == MAX_SEEDS < MAX_TRIALS
     with pytest.raises(ComparisonError, match="n must be at most 1,024, got 1,025"):
-        whole("n", MOST_JOBS + 1, 1, MOST_JOBS)
+        check_count("n", MAX_JOBS + 1, 1, MAX_JOBS)
     with pytest.raises(ComparisonError, match="n must be a whole number, got '٣'"):
-        whole_of_text("n", "٣")
+        parse_count("n", "٣")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from optcompare.core.file_paths import comma_hints, list_items, path_first, script_first
+from optcompare.core.file_paths import comma_hints, join_path_parts, join_script_path, split_items
 from optcompare.core.grammar import Spec, parse
 from optcompare.core.parameters import bind, parameters
 from optcompare.errors import SpecError
@@ -53,23 +53,23 @@ def test_a_path_that_is_no_file_is_shown_in_quotes(text, hint):
 def test_what_is_no_path_gets_no_hint():
     with pytest.raises(SpecError, match=r"needs y; write csv:data\.csv:y=…$"):
         bind(parameters(table), parse("csv:data.csv"), kind="workload")
-    assert path_first(parse("csv:a.csv:y:3")) == Spec("csv", ("a.csv", "y", "3"))
+    assert join_path_parts(parse("csv:a.csv:y:3")) == Spec("csv", ("a.csv", "y", "3"))
 
 
 @pytest.mark.usefixtures("files")
 def test_a_comma_in_the_path_of_a_file_does_not_separate():
-    assert list_items("line,csv:Daten, 2024/h.csv:y=price,digits") == [
+    assert split_items("line,csv:Daten, 2024/h.csv:y=price,digits") == [
         "line",
         "csv:Daten, 2024/h.csv:y=price",
         "digits",
     ]
-    assert list_items("sgd,my, models/m.py:Lion") == ["sgd", "my, models/m.py:Lion"]
-    assert list_items("full@my, models/m.py:Lion,mini:32") == ["full@my, models/m.py:Lion", "mini:32"]
-    assert list_items("csv:Daten, 2025/h.csv:y=price") == ["csv:Daten", " 2025/h.csv:y=price"]
+    assert split_items("sgd,my, models/m.py:Lion") == ["sgd", "my, models/m.py:Lion"]
+    assert split_items("full@my, models/m.py:Lion,mini:32") == ["full@my, models/m.py:Lion", "mini:32"]
+    assert split_items("csv:Daten, 2025/h.csv:y=price") == ["csv:Daten", " 2025/h.csv:y=price"]
 
 
 def test_an_error_about_a_part_of_a_path_says_how_to_quote_it():
-    items = list_items("csv:Daten, 2025/h.csv:y=price")
+    items = split_items("csv:Daten, 2025/h.csv:y=price")
     hint = "a path with a comma has to be quoted: 'csv:\"Daten, 2025/h.csv\":y=price'"
     with pytest.raises(SpecError, match=re.escape(hint)), comma_hints(items, 0):
         raise SpecError("workload csv needs y")
@@ -78,6 +78,6 @@ def test_an_error_about_a_part_of_a_path_says_how_to_quote_it():
 
 
 def test_a_script_may_stand_on_a_drive():
-    assert script_first(parse("C:/x/mine.py:make:3")) == Spec("C:/x/mine.py", ("make", "3"))
-    assert script_first(parse("mine.py:make")) == Spec("mine.py", ("make",))
-    assert script_first(parse("mini:32")) == Spec("mini", ("32",))
+    assert join_script_path(parse("C:/x/mine.py:make:3")) == Spec("C:/x/mine.py", ("make", "3"))
+    assert join_script_path(parse("mine.py:make")) == Spec("mine.py", ("make",))
+    assert join_script_path(parse("mini:32")) == Spec("mini", ("32",))

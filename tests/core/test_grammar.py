@@ -81,18 +81,18 @@ def test_at_sign_is_an_ordinary_character_where_no_optimizer_may_follow():
         ("mini@adam@sgd", "'mini@adam@sgd' has more than one '@'; write strategy@optimizer"),
         (
             "mini:tail=keep:64",
-            "'mini:tail=keep:64': '64' stands after a key=value; values without a key come first",
+            "'mini:tail=keep:64': '64' comes after a key=value; give values without a key first",
         ),
-        ("adam:lr=1:lr=2", "'adam:lr=1:lr=2' gives lr twice"),
+        ("adam:lr=1:lr=2", "'adam:lr=1:lr=2' gives lr twice; give it once"),
         ("adam:betas=(0.9,0.999", "has a parenthesis that is never closed"),
-        ("adam:betas=0.9)", "closes a parenthesis that was never opened"),
+        ("adam:betas=0.9)", "closes a parenthesis that was not opened; remove it"),
         ('csv:"data.csv', 'has a quote (") that is never closed; quote the whole value with the other kind'),
         (
             "csv:peter's.csv",
             "has a quote (') that is never closed; quote the whole value with the other kind",
         ),
-        ('csv:my" data".csv', 'my" data".csv: quote the whole value or none of it'),
-        ('csv:"a"b"c"', '"a"b"c": quote the whole value or none of it'),
+        ('csv:my" data".csv', 'my" data".csv is quoted in part; quote the whole value or none of it'),
+        ('csv:"a"b"c"', '"a"b"c" is quoted in part; quote the whole value or none of it'),
     ],
 )
 def test_what_cannot_be_read_says_why(text, message):

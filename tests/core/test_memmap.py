@@ -11,7 +11,7 @@ from torch import nn
 
 from optcompare import WorkloadError, compare
 from optcompare.core.comparison import Trial
-from optcompare.core.memmap import is_mapped, place_of, reopened
+from optcompare.core.memmap import file_slice_of, is_memory_mapped, open_file_slice
 from optcompare.execution.worker import pack
 from optcompare.storage.provenance import data_sha256
 from tests.helpers.trials import make_trainer, train
@@ -19,7 +19,7 @@ from tests.helpers.workloads import small_workload
 
 
 def in_file(tensor, path):
-    """The same numbers in a file."""
+    """Return the same numbers in a file."""
     path.write_bytes(tensor.contiguous().numpy().tobytes())
     return torch.from_file(str(path), shared=True, size=tensor.numel(), dtype=tensor.dtype).reshape(
         tensor.shape
@@ -28,7 +28,7 @@ def in_file(tensor, path):
 
 @pytest.fixture
 def both(tmp_path):
-    """A small workload in memory, and in files; its last rows are held out, from the same files."""
+    """Return a small workload in memory, and in files; its last rows are held out, from the same files."""
     memory = small_workload(60)
     x, y = (in_file(part, tmp_path / name) for part, name in zip(memory.train, "xy", strict=True))
     return (
@@ -48,8 +48,8 @@ def test_training_is_the_same_to_the_last_bit_in_memory_and_in_a_file(registry, 
         records, state = train(trainer, Trial(trainer.setup.comparison.arms[0], 0))
         ends.append((state["progress"]["final_sha256"], [record["valid_loss"] for record in records]))
     assert ends[0] == ends[1]
-    assert is_mapped(both[1].train[0])
-    assert not is_mapped(both[0].train[0])
+    assert is_memory_mapped(both[1].train[0])
+    assert not is_memory_mapped(both[0].train[0])
 
 
 def test_lanes_read_a_file_and_leave_what_must_be_cast_to_the_loop(both):
@@ -81,18 +81,18 @@ def test_jobs_train_from_a_file_as_one_process_does(both):
 def test_a_view_is_found_again_where_it_lay(tmp_path):
     whole = in_file(torch.arange(24, dtype=torch.int64).reshape(6, 4), tmp_path / "x")
     view = whole[1:5:2, 1:3]
-    assert reopened(place_of(view)).tolist() == [[5, 6], [13, 14]]
-    assert place_of(torch.zeros(3)) is None
+    assert open_file_slice(file_slice_of(view)).tolist() == [[5, 6], [13, 14]]
+    assert file_slice_of(torch.zeros(3)) is None
 
 
 def test_a_file_that_is_gone_or_cut_is_refused(tmp_path):
-    place = place_of(in_file(torch.arange(8.0), tmp_path / "x"))
+    place = file_slice_of(in_file(torch.arange(8.0), tmp_path / "x"))
     (tmp_path / "x").write_bytes(bytes(12))
-    with pytest.raises(WorkloadError, match=r"lie in .*x, which has 12 bytes instead of 32; every process"):
-        reopened(place)
+    with pytest.raises(WorkloadError, match=r"is in .*x, which has 12 bytes instead of 32; make the file"):
+        open_file_slice(place)
     (tmp_path / "x").unlink()
-    with pytest.raises(WorkloadError, match=r"lie in .*x, which is not there"):
-        reopened(place)
+    with pytest.raises(WorkloadError, match=r"is in .*x, which is missing"):
+        open_file_slice(place)
     assert list(tmp_path.iterdir()) == []
 
 

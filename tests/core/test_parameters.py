@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optcompare.core.grammar import parse
-from optcompare.core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, read, suggestion, write
+from optcompare.core.parameters import (
+    REQUIRED,
+    Parameter,
+    as_spec,
+    bind,
+    parameters,
+    read_value,
+    suggestion,
+    write_value,
+)
 from optcompare.errors import SpecError
 
 Tail = Literal["keep", "merge"]
@@ -85,7 +94,7 @@ READ = [
 
 @pytest.mark.parametrize(("type_", "text", "value"), READ)
 def test_text_is_read_by_the_type(type_, text, value):
-    found = read(text, type_, "x")
+    found = read_value(text, type_, "x")
     assert found == value
     assert type(found) is type(value)
 
@@ -111,8 +120,8 @@ def test_text_is_read_by_the_type(type_, text, value):
     ],
 )
 def test_error_names_the_parameter_the_type_and_the_value(type_, text, expected):
-    with pytest.raises(SpecError, match=re.escape(f"strategy mini: size takes {expected}, got '{text}'")):
-        read(text, type_, "strategy mini: size")
+    with pytest.raises(SpecError, match=re.escape(f"strategy mini: size must be {expected}, got '{text}'")):
+        read_value(text, type_, "strategy mini: size")
 
 
 def test_parameters_are_the_init_fields_in_order():
@@ -164,18 +173,22 @@ def test_what_is_not_given_is_left_to_the_factory():
         (
             Mini,
             "mini:1:keep:3",
-            "strategy mini takes 2 parameters (batch_size=32, tail=keep); got 1, keep, 3",
+            "strategy mini has 2 parameters (batch_size=32, tail=keep), got 3 values: 1, keep, 3",
         ),
-        (dict, "full:3", "strategy full takes no parameters; got 3"),
+        (dict, "full:3", "strategy full has no parameters, got 1 value: 3"),
         (Mini, "mini:batchsize=3", "strategy mini has no parameter 'batchsize' (did you mean 'batch_size'?)"),
-        (Mini, "mini:qqq=3", "strategy mini has no parameter 'qqq'; it takes (batch_size=32, tail=keep)"),
-        (Mini, "mini:64:batch_size=32", "strategy mini: batch_size is given twice (64 and 32)"),
+        (
+            Mini,
+            "mini:qqq=3",
+            "strategy mini has no parameter 'qqq'; its parameters are (batch_size=32, tail=keep)",
+        ),
+        (Mini, "mini:64:batch_size=32", "strategy mini: batch_size is given twice (64 and 32); give it once"),
         (Mini, "mini:seen=3", "strategy mini has no parameter 'seen'"),
-        (Mini, "mini:many", "strategy mini: batch_size takes an int, got 'many'"),
-        (Mini, "mini:tail=drop", "strategy mini: tail takes keep or merge, got 'drop'"),
+        (Mini, "mini:many", "strategy mini: batch_size must be an int, got 'many'"),
+        (Mini, "mini:tail=drop", "strategy mini: tail must be keep or merge, got 'drop'"),
         (table, "csv:data.csv", "strategy csv needs y; write csv:data.csv:y=…"),
         (table, "csv", "strategy csv needs path; write csv:path=…"),
-        (table, "csv:a:b:1:2:3", "takes 4 parameters (path, y, hidden=32, valid=0.2)"),
+        (table, "csv:a:b:1:2:3", "has 4 parameters (path, y, hidden=32, valid=0.2)"),
     ],
 )
 def test_what_does_not_fit_the_parameters_says_why(factory, text, message):
@@ -209,7 +222,7 @@ def test_suggestion_is_the_nearest_name_or_nothing(name, expected):
     ],
 )
 def test_values_are_written_in_the_grammar(value, text):
-    assert write(value) == text
+    assert write_value(value) == text
 
 
 words = st.text(max_size=10) | st.text(alphabet="ab \t\"'(),:@=é\0", max_size=10)

@@ -1,6 +1,4 @@
-"""Learning rates along the budget: torch's own schedulers where all updates are alike, and one rule for all
-arms.
-"""
+"""Learning rates along the budget: those of torch's schedulers where all updates are alike."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from torch.optim import lr_scheduler
 from optcompare import ComparisonError, SpecError, compare, load
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison, Trial
-from optcompare.core.schedule import canonical, depends_on_budget, schedule_of
+from optcompare.core.schedule import canonical_schedule, depends_on_budget, schedule_of
 from optcompare.storage.resume import goes_on
 from optcompare.training.device import torch_as_agreed
 from tests.helpers.both_trainers import agree, both, trainers
@@ -151,7 +149,7 @@ def test_a_schedule_needs_to_know_how_much_there_is():
         ("cosine:floor=2", "schedule cosine: floor must lie between 0 and 1"),
         ("warmup-cosine:warmup=1", "schedule warmup-cosine: warmup is a share"),
         ("warmup-cosine:start=0", "schedule warmup-cosine: start must be above 0"),
-        ("step:gamma=x", "schedule step: gamma takes a float, got 'x'"),
+        ("step:gamma=x", "schedule step: gamma must be a float, got 'x'"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_one_clear_line(text, message):
@@ -212,7 +210,7 @@ def test_a_schedule_ties_what_was_trained_to_its_budget(registry):
         assert depends_on_budget(schedule) is (schedule != "none")
         assert goes_on(arm, short, long) is expected
         assert goes_on(arm, short, short) is True
-    assert canonical("step:gamma=0.1:parts=3") == "step"
+    assert canonical_schedule("step:gamma=0.1:parts=3") == "step"
 
 
 def test_more_epochs_train_a_scheduled_trial_again(tmp_path):

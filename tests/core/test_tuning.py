@@ -7,7 +7,14 @@ import json
 
 import pytest
 
-from optcompare.core.tuning import FIRST_TUNING_SEED, Repeat, Tuning, closer_rates, rate_grid, split_budget
+from optcompare.core.tuning import (
+    FIRST_TUNING_SEED,
+    Repeat,
+    Tuning,
+    closer_rates,
+    rate_grid,
+    split_rate_count,
+)
 from optcompare.errors import ComparisonError
 
 GRID = {"a": (0.1, 1.0, 10.0), "b": (0.2, 2.0, 20.0)}
@@ -29,7 +36,7 @@ GRID = {"a": (0.1, 1.0, 10.0), "b": (0.2, 2.0, 20.0)}
     ],
 )
 def test_about_half_of_the_rates_are_kept_for_a_closer_look(count, widely, closer):
-    assert split_budget(count) == (widely, closer)
+    assert split_rate_count(count) == (widely, closer)
 
 
 def test_a_shift_moves_the_whole_grid_by_a_part_of_a_step():
@@ -53,16 +60,16 @@ def repeated(closer: int = 0) -> Tuning:
 
 
 def test_an_only_tuning_is_one_round_on_the_first_tuning_seeds():
-    (only,) = Tuning(GRID, 2).rounds
+    (only,) = Tuning(GRID, 2).all_repeats
     assert only.rates == GRID
     assert only.seeds == (FIRST_TUNING_SEED, FIRST_TUNING_SEED + 1)
 
 
 def test_each_repeat_refines_around_its_own_best():
-    found = repeated(closer=2).closer_to([{"a": 1.0, "b": 0.2}, {"a": 20.0, "b": 4.0}])
+    found = repeated(closer=2).with_second_round([{"a": 1.0, "b": 0.2}, {"a": 20.0, "b": 4.0}])
     assert found.closer == 0
     assert found.rates == GRID
-    assert found.count == repeated(closer=2).count == 5
+    assert found.rate_count == repeated(closer=2).rate_count == 5
     assert [one.rates["a"][3:] for one in found.repeats] == [(0.3162, 3.162), (6.325, 63.25)]
     assert [one.rates["b"][3:] for one in found.repeats] == [(0.06325, 0.6325), (1.265, 12.65)]
 
@@ -79,7 +86,7 @@ def test_a_tuning_that_was_saved_before_there_were_repeats_is_read():
 def test_repeats_that_share_a_seed_or_take_report_seeds_are_refused():
     for seeds in ((FIRST_TUNING_SEED, FIRST_TUNING_SEED), (FIRST_TUNING_SEED, 3)):
         with pytest.raises(
-            ComparisonError, match="each repeat needs tuning seeds of its own, from 2\\*\\*62 on"
+            ComparisonError, match="each repeat must have tuning seeds of its own, from 2\\*\\*62 on"
         ):
             Tuning(GRID, 1, 0, tuple(Repeat(GRID, (seed,)) for seed in seeds))
 

@@ -12,9 +12,9 @@ import pytest
 
 from optcompare.core import user_directories
 from optcompare.core.user_directories import (
-    Untrusted,
+    UntrustedDirectory,
     cache_directory,
-    fault_of,
+    distrust_reason,
     own_directory,
     temporary_directory,
     torch_cache_of_this_user,
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has access cont
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home directory as it usually is, however pytest was started."""
+    """Create a home directory with the usual permissions, however pytest was started."""
     home = tmp_path / "home"
     home.mkdir(mode=0o755)
     monkeypatch.setenv("HOME", str(home))
@@ -59,7 +59,7 @@ class TestPlace:
     ):
         monkeypatch.setattr("os.path.expanduser", lambda path: path)
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(Untrusted, match="there is no home directory"):
+        with pytest.raises(UntrustedDirectory, match="there is no home directory"):
             own_directory(cache_directory())
         assert list(tmp_path.iterdir()) == [home]
 
@@ -81,23 +81,23 @@ class TestOwn:
     def test_one_that_others_may_write_to_is_refused(self, home, mode):
         (home / "own").mkdir()
         (home / "own").chmod(mode)
-        with pytest.raises(Untrusted, match=re.escape(f"other users may write to {home / 'own'}")):
+        with pytest.raises(UntrustedDirectory, match=re.escape(f"other users may write to {home / 'own'}")):
             own_directory(home / "own")
 
     def test_a_link_in_its_place_is_refused(self, home):
         (home / "real").mkdir(mode=0o700)
         (home / "own").symlink_to(home / "real")
-        with pytest.raises(Untrusted, match=re.escape(f"{home / 'own'} is a symbolic link")):
+        with pytest.raises(UntrustedDirectory, match=re.escape(f"{home / 'own'} is a symbolic link")):
             own_directory(home / "own")
 
     def test_a_file_in_its_place_is_refused(self, home):
         (home / "own").touch()
-        with pytest.raises(Untrusted, match="is not a directory"):
+        with pytest.raises(UntrustedDirectory, match="is not a directory"):
             own_directory(home / "own")
 
     def test_a_file_on_the_way_is_refused(self, home):
         (home / "file").touch()
-        with pytest.raises(Untrusted, match=r"nothing can be written to .* \(Not a directory\)"):
+        with pytest.raises(UntrustedDirectory, match=r"nothing can be written to .* \(Not a directory\)"):
             own_directory(home / "file" / "own")
 
     def test_one_that_only_can_be_read_is_refused(self, home, monkeypatch):
@@ -105,14 +105,14 @@ class TestOwn:
             raise PermissionError(13, "Permission denied")
 
         monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-        with pytest.raises(Untrusted, match=r"nothing can be written to .* \(Permission denied\)"):
+        with pytest.raises(UntrustedDirectory, match=r"nothing can be written to .* \(Permission denied\)"):
             own_directory(home / "own")
 
     @needs_root
     def test_one_of_another_user_is_refused(self, home):
         (home / "own").mkdir(mode=0o700)
         give_to_nobody(home / "own")
-        with pytest.raises(Untrusted, match=re.escape(f"{home / 'own'} belongs to another user")):
+        with pytest.raises(UntrustedDirectory, match=re.escape(f"{home / 'own'} belongs to another user")):
             own_directory(home / "own")
 
     @pytest.mark.parametrize(("mode", "admitted"), [(0o777, False), (0o1777, True), (0o755, True)])
@@ -122,7 +122,9 @@ class TestOwn:
         if admitted:
             own_directory(home / "above" / "own")
         else:
-            with pytest.raises(Untrusted, match=re.escape(f"other users may write to {home / 'above'}")):
+            with pytest.raises(
+                UntrustedDirectory, match=re.escape(f"other users may write to {home / 'above'}")
+            ):
                 own_directory(home / "above" / "own")
             assert list((home / "above").iterdir()) == [], "nothing is made there"
 
@@ -134,7 +136,9 @@ class TestOwn:
         if private:
             own_directory(home / "above" / "own")
         else:
-            with pytest.raises(Untrusted, match=re.escape(f"other users may write to {home / 'above'}")):
+            with pytest.raises(
+                UntrustedDirectory, match=re.escape(f"other users may write to {home / 'above'}")
+            ):
                 own_directory(home / "above" / "own")
 
     def test_a_link_above_it_is_followed_where_nobody_else_could_turn_it(self, home):
@@ -147,7 +151,7 @@ class TestOwn:
         (home / "open").chmod(0o777)
         (home / "open" / "scratch").mkdir(mode=0o700)
         (home / ".cache").symlink_to(home / "open" / "scratch")
-        with pytest.raises(Untrusted, match=re.escape(f"other users may write to {home / 'open'}")):
+        with pytest.raises(UntrustedDirectory, match=re.escape(f"other users may write to {home / 'open'}")):
             own_directory(home / ".cache" / "own")
 
     @needs_root
@@ -158,14 +162,14 @@ class TestOwn:
         if kind == "link":
             above.symlink_to(home / "real")
         give_to_nobody(above)
-        with pytest.raises(Untrusted, match=re.escape(f"{above} belongs to another user")):
+        with pytest.raises(UntrustedDirectory, match=re.escape(f"{above} belongs to another user")):
             own_directory(above / "own")
 
 
 class TestFile:
     def test_a_file_of_this_user_alone_has_no_fault(self, tmp_path):
         (tmp_path / "file").touch(0o644)
-        assert fault_of(tmp_path / "file") is None
+        assert distrust_reason(tmp_path / "file") is None
 
     def test_links_pipes_and_what_others_may_write_have(self, tmp_path):
         for name, mode in (("group", 0o664), ("others", 0o646), ("real", 0o600)):
@@ -173,23 +177,23 @@ class TestFile:
             (tmp_path / name).chmod(mode)
         (tmp_path / "link").symlink_to(tmp_path / "real")
         os.mkfifo(tmp_path / "pipe", 0o600)
-        assert fault_of(tmp_path / "group") == f"other users may write to {tmp_path / 'group'}"
-        assert fault_of(tmp_path / "others") == f"other users may write to {tmp_path / 'others'}"
-        assert fault_of(tmp_path / "link") == f"{tmp_path / 'link'} is a symbolic link"
-        assert fault_of(tmp_path / "pipe") == f"{tmp_path / 'pipe'} is not a regular file"
+        assert distrust_reason(tmp_path / "group") == f"other users may write to {tmp_path / 'group'}"
+        assert distrust_reason(tmp_path / "others") == f"other users may write to {tmp_path / 'others'}"
+        assert distrust_reason(tmp_path / "link") == f"{tmp_path / 'link'} is a symbolic link"
+        assert distrust_reason(tmp_path / "pipe") == f"{tmp_path / 'pipe'} is not a regular file"
 
     @needs_root
     def test_a_file_of_another_user_has(self, tmp_path):
         (tmp_path / "file").touch(0o600)
         give_to_nobody(tmp_path / "file")
-        assert fault_of(tmp_path / "file") == f"{tmp_path / 'file'} belongs to another user"
+        assert distrust_reason(tmp_path / "file") == f"{tmp_path / 'file'} belongs to another user"
 
 
 def test_a_temporary_directory_is_refused_where_others_could_replace_it(home, monkeypatch):
     (home / "tmp").mkdir()
     (home / "tmp").chmod(0o777)
     monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
-    with pytest.raises(Untrusted, match=re.escape(f"other users may write to {home / 'tmp'}")):
+    with pytest.raises(UntrustedDirectory, match=re.escape(f"other users may write to {home / 'tmp'}")):
         temporary_directory()
     assert list((home / "tmp").iterdir()) == []
 

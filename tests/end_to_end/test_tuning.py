@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from optcompare import ComparisonError, compare, load
-from optcompare.core.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scaled
+from optcompare.core.tuning import FIRST_TUNING_SEED, Tuning, rate_grid, scale_lr
 from tests.helpers.workloads import small_workload
 
 
@@ -22,7 +22,7 @@ def test_a_grid_is_log_spaced_from_a_thirtieth_to_thirty_times_the_rate():
     "limits", [(1.0, 1.0), (2.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (math.nan, 1.0), (0.1, math.inf)]
 )
 def test_a_range_that_is_none_is_refused(limits):
-    with pytest.raises(ComparisonError, match="--tune-range takes LO,HI with 0 < LO < HI, got"):
+    with pytest.raises(ComparisonError, match="--tune-range must be LO,HI with 0 < LO < HI, got"):
         rate_grid(3, 0.1, limits)
 
 
@@ -119,8 +119,8 @@ def test_a_rate_is_scaled_with_the_batch_size():
 
     A rate of the arm's own is not scaled.
     """
-    assert scaled(0.02, "linear", 10, 4) == pytest.approx(0.05)
-    assert scaled(0.02, "sqrt", 16, 4) == pytest.approx(0.04)
+    assert scale_lr(0.02, "linear", 10, 4) == pytest.approx(0.05)
+    assert scale_lr(0.02, "sqrt", 16, 4) == pytest.approx(0.04)
     workload = small_workload(lr=0.02, batch_size=4)
     arms = ["full", "mini:2", "mini", "single@sgd:lr=0.3"]
     for rule, expected in (
@@ -176,7 +176,7 @@ def test_a_baseline_that_is_no_arm_is_refused():
     ("goal", "message"),
     [
         ("valid_loss=0.2", "there is no metric 'valid_loss'; there are train_loss"),
-        ("train_loss", "write a metric, '=' and its value"),
+        ("train_loss", "must be a metric, '=' and its value"),
         ("train_loss=low", "'low' is not a number"),
     ],
 )

@@ -221,7 +221,7 @@ def test_a_run_goes_on_with_the_rates_that_an_earlier_version_tried(tmp_path, mo
     """
     asked = {"strategies": ["full", "mini"], "epochs": 2, "tune": 5, "tune_seeds": 1}
     with monkeypatch.context() as patched:
-        patched.setattr("optcompare.planning.tuning_grids.split_budget", lambda count: (count, 0))
+        patched.setattr("optcompare.planning.tuning_grids.split_rate_count", lambda count: (count, 0))
         before = compare("line", **asked, seeds=1, out=tmp_path / "run")
     seen = Press()
     result = compare("line", **asked, seeds=2, resume=tmp_path / "run", observer=seen)

@@ -229,7 +229,7 @@ class TestLightning:
             ({"automatic_optimization": False}, "automatic_optimization = False and makes its own updates"),
             (
                 {"training_step": lambda self, batch, i: self.trainer.world_size},
-                "asks its trainer for world_size",
+                r"uses self\.trainer\.world_size, and there is no Trainer",
             ),
         ],
     )
@@ -294,7 +294,7 @@ class TestProgress:
         [
             (
                 {"training_step": lambda self, batch, batch_idx, optimizer_idx: self.net(batch[0]).sum()},
-                "takes optimizer_idx: it is written for several optimizers",
+                "has the parameter optimizer_idx of several optimizers, and an arm has one",
             ),
             (
                 {

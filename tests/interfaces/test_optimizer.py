@@ -150,7 +150,7 @@ def test_code_within_a_run_is_not_executed(mine, tmp_path):
 
 
 def test_where_an_annotation_says_nothing_the_default_says_the_type(registry, mine):
-    known = hyperparameters(registry.by_path(f"{mine}:Halved"))
+    known = hyperparameters(registry.import_object(f"{mine}:Halved"))
     text = "Halved:lr=1:momentum=0.5:betas=(1,2):turned=true:name=x"
     values = bind(known, parse(text), kind="optimizer")
     assert values == {"lr": 1.0, "momentum": 0.5, "betas": (1, 2), "turned": True, "name": "x"}

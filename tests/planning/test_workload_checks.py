@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
 from optcompare import Workload, WorkloadError, compare
-from optcompare.core.finite import refuse_not_finite
+from optcompare.core.finite import refuse_non_finite
 from tests.helpers.workloads import small_workload
 
 NAN, INF = math.nan, math.inf
@@ -127,7 +127,7 @@ def table_of(rows, width, **odd):
 )
 def test_numbers_that_are_not_finite_are_counted_where_they_stand(data, columns, message):
     with pytest.raises(WorkloadError, match=f"^workload w: {re.escape(message)}"):
-        refuse_not_finite("workload w", "train", data, columns)
+        refuse_non_finite("workload w", "train", data, columns)
 
 
 def test_a_row_far_down_is_found(tmp_path):
@@ -136,13 +136,13 @@ def test_a_row_far_down_is_found(tmp_path):
     with pytest.raises(
         WorkloadError, match=r"1 NaN in 1 of 200,000 rows, the first in row 150,000 \(column 1: 1\)"
     ):
-        refuse_not_finite("workload w", "train", (x, torch.zeros(200_000)))
+        refuse_non_finite("workload w", "train", (x, torch.zeros(200_000)))
 
 
 def test_whole_numbers_and_the_largest_floats_are_finite():
     largest = torch.finfo(torch.float32).max
-    refuse_not_finite("workload w", "train", (torch.full((4, 2), largest), torch.arange(4)))
-    refuse_not_finite("workload w", "train", (torch.full((4, 2), -largest), torch.zeros(4, dtype=torch.bool)))
+    refuse_non_finite("workload w", "train", (torch.full((4, 2), largest), torch.arange(4)))
+    refuse_non_finite("workload w", "train", (torch.full((4, 2), -largest), torch.zeros(4, dtype=torch.bool)))
 
 
 def of_columns(**changes) -> Workload:

@@ -18,7 +18,7 @@ import torch
 from optcompare_plugins.workloads import table_copy, table_files, tables
 
 from optcompare import WorkloadError, compare
-from optcompare.core.memmap import is_mapped
+from optcompare.core.memmap import is_memory_mapped
 
 ROWS = 5000
 
@@ -78,8 +78,8 @@ def test_in_files_are_the_numbers_that_would_be_in_memory(files, tmp_path, kind,
     make = getattr(tables, kind)
     memory, mapped = make(files[kind], y), make(files[kind], y, mapped=True, store=tmp_path)
     assert same(memory, mapped)
-    assert all(map(is_mapped, parts(mapped)))
-    assert not any(map(is_mapped, parts(memory)))
+    assert all(map(is_memory_mapped, parts(mapped)))
+    assert not any(map(is_memory_mapped, parts(memory)))
     assert (mapped.lr, mapped.columns) == (memory.lr, memory.columns)
     assert mapped.notes[:-1] == memory.notes
 
@@ -91,7 +91,7 @@ def test_in_files_a_test_set_and_other_splits_are_the_same_and_have_copies_of_th
     for one, other in ((memory, mapped), (memory.on_split(1), mapped.on_split(1))):
         assert same(one, other)
         assert all(map(torch.equal, one.test, other.test))
-        assert all(map(is_mapped, other.test))
+        assert all(map(is_memory_mapped, other.test))
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -155,10 +155,10 @@ def test_a_conversion_that_ends_early_leaves_nothing(files, tmp_path, monkeypatc
 def test_a_large_file_is_not_read_into_memory(files, tmp_path, monkeypatch):
     """An eighth of the memory is the limit."""
     monkeypatch.setattr(tables, "machine_memory", lambda: 8 * files["csv"].stat().st_size)
-    assert not is_mapped(tables.csv(files["csv"], "y", store=tmp_path).train[0])
+    assert not is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path).train[0])
     monkeypatch.setattr(tables, "machine_memory", lambda: 8 * files["csv"].stat().st_size - 1)
-    assert is_mapped(tables.csv(files["csv"], "y", store=tmp_path).train[0])
-    assert not is_mapped(tables.csv(files["csv"], "y", store=tmp_path, mapped=False).train[0])
+    assert is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path).train[0])
+    assert not is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path, mapped=False).train[0])
 
 
 def test_results_do_not_depend_on_where_the_rows_lie(files, tmp_path, monkeypatch):

@@ -18,7 +18,9 @@ from optcompare.core.comparison import Budget
 from optcompare.errors import PluginError
 from optcompare.execution.run import execute
 from optcompare.planning.prepare import prepare
-from optcompare.registry.manager import KINDS, Registry, hookspecs, load_module
+from optcompare.registry import hookspecs
+from optcompare.registry.manager import KINDS, Registry
+from optcompare.registry.plugin_files import load_module
 
 README = Path(__file__).parents[2] / "README.md"
 HOOKS = {name: value for name, value in vars(hookspecs).items() if name.startswith("optcompare_")}
@@ -228,7 +230,7 @@ def test_plugin_file_that_does_not_import_says_where(tmp_path, source, cause):
 
 MARK = "from optcompare import hookimpl\n"
 MISSPELT = r"there is no hook optcompare_stategies\(\) \(did you mean 'optcompare_strategies'\?\)$"
-UNMARKED = r"\(\) is not under @optcompare\.hookimpl, so that it would not be called"
+UNMARKED = r"\(\) is not under @optcompare\.hookimpl, so that it would not be called; add that line above it"
 
 
 @pytest.mark.parametrize(

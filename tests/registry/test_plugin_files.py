@@ -9,7 +9,8 @@ import cloudpickle
 import pytest
 
 from optcompare import compare, load
-from optcompare.registry.manager import Registry, load_module
+from optcompare.registry.manager import Registry
+from optcompare.registry.plugin_files import load_module
 from tests.helpers.commands import run
 
 HELPER = """

@@ -417,7 +417,7 @@ def test_a_module_that_appears_after_the_guard_has_looked_is_not_imported(monkey
         Comparison.from_json(read_json(Path("run"))["comparison"]), Path("run"), ["mine.py"]
     )
     with pytest.raises(PluginError, match=r"late_module is code that you have not named"):
-        registry.by_path("late_module.Lion")
+        registry.import_object("late_module.Lion")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="it has no such permissions")

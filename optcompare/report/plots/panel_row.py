@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from ...errors import RAISED
+from ...errors import USER_CODE_ERRORS
 from . import scales, style
 from .layout import below_axes, text_size
 from .panel import Panel
@@ -60,7 +60,7 @@ class PanelRow:
             ax = sheet.axes(begin, above, across, self._high)
             try:
                 panel.draw(ax, table, self._colours)
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 ax.clear()
                 ax.set_axis_off()
                 said = style.folded(
@@ -79,5 +79,5 @@ def _or_else(ask: Callable[[pd.DataFrame], T], table: pd.DataFrame, otherwise: T
     """What a panel says; a plugin's mistake must not cost the picture of a run."""
     try:
         return ask(table)
-    except RAISED:
+    except USER_CODE_ERRORS:
         return otherwise

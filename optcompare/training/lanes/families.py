@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...core.comparison import Trial
-from ...errors import RAISED
+from ...errors import USER_CODE_ERRORS
 from ...interfaces.metrics import is_accumulated, is_pair
 from ...interfaces.optimizer import build
 from ..data import MappedSource, TensorSource
@@ -186,7 +186,7 @@ def _refuse_whole_metrics(run: TrialRun) -> None:
         for name, metric in run.workload.metric_functions.items():
             try:
                 pair = not is_accumulated(metric) and is_pair(metric(output, y))
-            except RAISED:  # of so few rows
+            except USER_CODE_ERRORS:  # of so few rows
                 pair = False
             if not pair:
                 raise Unsupported(f"metric {name} is computed of all rows at once")

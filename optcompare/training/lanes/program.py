@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ...core.tree import len_batch, rows_of
+from ...core.tree import len_batch, select_rows
 from ...interfaces.workload import MeanLoss, Workload
 from ..measurement.evaluation import in_eval_mode
 from ..measurement.recalibration import cumulative, updating
@@ -185,7 +185,7 @@ class Blueprint:
             return gradient(weights, kept, batch)  # type: ignore[no-any-return]
         total, share = [torch.zeros_like(weight) for weight in weights], 0.0
         for first in range(0, rows, self.chunk):
-            piece = rows_of(batch, slice(first, first + self.chunk))
+            piece = select_rows(batch, slice(first, first + self.chunk))
             part = self.workload.weigh(piece)
             grads, kept = gradient(weights, kept, piece)
             total, share = [a + part * g for a, g in zip(total, grads, strict=True)], share + part

@@ -15,7 +15,7 @@ import torch
 
 from ...core.comparison import Comparison, Trial
 from ...core.schedule import depends_on_budget, schedule_of
-from ...errors import RAISED
+from ...errors import USER_CODE_ERRORS
 from ..data import Source, TensorSource
 from ..device import Clock
 from ..loop.batch_plan import Plan
@@ -163,7 +163,7 @@ class LanesRun:
                 if key not in plans:
                     plans[key] = lane.planner.draw(lane.progress.epoch)
                 lane.planner.accept(plans[key], lane.progress)
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 lane.progress.status, lane.progress.reason = "failed", why(error, lane.trial, self._n)
                 self._freeze(number)
                 continue
@@ -357,7 +357,7 @@ class LanesRun:
         try:
             with watch:
                 rows = self._evaluate(finished, tested) if tested else []
-        except (*RAISED, KeyboardInterrupt):
+        except (*USER_CODE_ERRORS, KeyboardInterrupt):
             for number in finished:  # they have not ended
                 self.lanes[number].progress.status = "running"
             raise

@@ -20,7 +20,7 @@ import torch
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
 from ...core.schedule import schedule_of
-from ...errors import RAISED, explain
+from ...errors import USER_CODE_ERRORS, explain
 from ..data import TensorSource
 from ..loop.planner import Planner
 from ..loop.trainer import LoopTrainer
@@ -96,7 +96,7 @@ class LanesTrainer:
             warnings.simplefilter("ignore")
             try:
                 self.families.of(trial)
-            except RAISED:
+            except USER_CODE_ERRORS:
                 return False
             return True
 
@@ -108,7 +108,7 @@ class LanesTrainer:
             warnings.simplefilter("ignore")  # the loop will say them
             try:
                 return self._admit(list(trials))
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 why = str(error) if isinstance(error, Unsupported) else f"lanes failed: {explain(error)}"
                 return Admitted([], [(trial, why) for trial in trials], isinstance(error, Slower))
 
@@ -134,7 +134,7 @@ class LanesTrainer:
                     run.records = []
                 else:
                     run = self._run(trials, state)
-            except (*RAISED, KeyboardInterrupt) as error:
+            except (*USER_CODE_ERRORS, KeyboardInterrupt) as error:
                 if isinstance(error, KeyboardInterrupt) and (stop is None or stop()):
                     raise
                 why = f"lanes failed: {explain(error)}"
@@ -146,7 +146,7 @@ class LanesTrainer:
                 }
             try:
                 run.train(until)
-            except (*RAISED, KeyboardInterrupt) as error:
+            except (*USER_CODE_ERRORS, KeyboardInterrupt) as error:
                 users = isinstance(error, KeyboardInterrupt) and (stop is None or stop())
                 if users and stop is None:
                     raise
@@ -349,7 +349,7 @@ def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> f
         began = perf_counter()
         try:
             program.run(carry, rates, programs.data, both)[0][0].sum().item()
-        except RAISED as error:
+        except USER_CODE_ERRORS as error:
             raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
         found.append((perf_counter() - began) / 2)
     return min(found)

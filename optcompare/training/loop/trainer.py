@@ -14,7 +14,7 @@ import torch
 
 from ...core.comparison import Arm, Comparison, Trial
 from ...core.rng import preserved_rng
-from ...errors import RAISED, explain
+from ...errors import USER_CODE_ERRORS, explain
 from ...interfaces.workload import Workload
 from ..contender import Setup
 from ..data import Source, first_rows, sources
@@ -117,7 +117,7 @@ class LoopTrainer:
             try:
                 run = self._run(trial, state)
                 train(run, until, stop or (lambda: False))
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 progress = run.progress if run else Progress()
                 progress.status, progress.reason = "failed", why(error, trial, self.setup.workload.size)
             except KeyboardInterrupt as error:

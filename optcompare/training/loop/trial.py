@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...core.comparison import Trial
-from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence, set_rng_state
+from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, seed_sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
-from ...errors import RAISED, ComparisonError, explain
+from ...errors import USER_CODE_ERRORS, ComparisonError, explain
 from ...interfaces.optimizer import (
     bare_step,
     build,
@@ -119,7 +119,7 @@ class TrialRun:
         )
         if state is None:
             self.progress: Progress = Progress(weights_sha256=begun_with)
-            seed_everything(sequence(TRAINING, trial.seed))
+            seed_everything(seed_sequence(TRAINING, trial.seed))
         else:
             self.progress = Progress(**copy.deepcopy(state["progress"]))
             self.model.load_state_dict(state["model"])
@@ -236,7 +236,7 @@ class TrialRun:
                 passes()
             try:
                 bare_step(optimizer)(*([passes] if self.takes_closure else []))
-            except RAISED as error:
+            except USER_CODE_ERRORS as error:
                 given = (
                     "a closure"
                     if self.takes_closure

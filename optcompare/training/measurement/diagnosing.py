@@ -12,8 +12,8 @@ import torch
 
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
-from ...core.tree import moved
-from ...errors import RAISED, DiagnosticError, OptcompareError, explain
+from ...core.tree import move_batch
+from ...errors import USER_CODE_ERRORS, DiagnosticError, OptcompareError, explain
 from ...interfaces.diagnostic import Diagnostic
 from ...interfaces.workload import Workload
 from ..contender import Setup
@@ -127,7 +127,7 @@ def _measured(label: str, diagnostic: Diagnostic, moment: LiveMoment) -> dict[st
         return {name: float(found[name]) for name in diagnostic.columns}
     except OptcompareError as error:
         raise DiagnosticError(f"diagnostic {label}: {error}") from error
-    except RAISED as error:
+    except USER_CODE_ERRORS as error:
         raise DiagnosticError(f"diagnostic {label}: {explain(error)}") from error
 
 
@@ -140,5 +140,5 @@ def sample_norms(workload: Workload, model: nn.Module, data: Any) -> SampleNorms
     """How this model's norms are computed, found out on the first rows of the data."""
     weight = next(model.parameters())
     return SampleNorms(
-        workload, model, moved(first_rows(data, _ROWS, workload.collate), weight.device, weight.dtype)
+        workload, model, move_batch(first_rows(data, _ROWS, workload.collate), weight.device, weight.dtype)
     )

@@ -11,7 +11,7 @@ import torch
 
 from ...core.comparison import Trial
 from ...core.rng import preserved_rng
-from ...core.tree import mapped
+from ...core.tree import map_tensors
 from ...interfaces.metrics import MetricValue
 from ...interfaces.workload import Workload
 from ..data import Source
@@ -147,7 +147,7 @@ def judged(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, An
             raise
     with torch.enable_grad():
         loss, output, y = workload.judged(model, batch)
-    return loss.detach(), mapped(torch.Tensor.detach, output), mapped(torch.Tensor.detach, y)
+    return loss.detach(), map_tensors(torch.Tensor.detach, output), map_tensors(torch.Tensor.detach, y)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from ...core.rng import preserved_rng
-from ...core.tree import dense, len_batch, of_one_length, rebuilt, rows_of, tensors
+from ...core.tree import has_equal_lengths, len_batch, replace_tensors, select_rows, tensors, to_dense
 from ...errors import StrategyError, explain
 from ...interfaces.workload import MeanLoss, Workload
 from .evaluation import evaluating
@@ -66,7 +66,7 @@ class SampleNorms:
         return torch.stack(parts).sum(0)
 
     def _agreeing(self, model: nn.Module, rows: Any) -> tuple[str, ...]:
-        if self._workload.loss is None or not of_one_length(rows):
+        if self._workload.loss is None or not has_equal_lengths(rows):
             return ()
         modes = [(module, module.training) for module in model.modules()]
         grads = [(weight, weight.grad) for weight in model.parameters()]
@@ -101,7 +101,7 @@ def _agreeing(workload: Workload, model: nn.Module, rows: Any) -> tuple[str, ...
     found = _squares(workload, model, layers, rows, set(trained))
     one_by_one = []
     for index in range(size):
-        loss = workload.mean_loss(model, rows_of(rows, slice(index, index + 1)))
+        loss = workload.mean_loss(model, select_rows(rows, slice(index, index + 1)))
         gradients = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
         one_by_one.append(
             sum(float(gradient.square().sum()) for gradient in gradients if gradient is not None)
@@ -173,7 +173,7 @@ def _squares(
             )
     if workload.weight is None:
         return total * size**2
-    weights = [workload.weigh(rows_of(batch, slice(index, index + 1))) for index in range(size)]
+    weights = [workload.weigh(select_rows(batch, slice(index, index + 1))) for index in range(size)]
     return total * (workload.weigh(batch) / total.new_tensor(weights)).square()
 
 
@@ -224,12 +224,12 @@ def _refuse_whole(workload: Workload, model: nn.Module, batch: Any) -> None:
     """Raises where an objective of a few rows is not the mean of theirs, so that a single sample has no
     gradient of its own.
     """
-    if workload.in_parts or not of_one_length(batch):
+    if workload.in_parts or not has_equal_lengths(batch):
         return
     count = min(_FEW, len_batch(batch))
     parts = [slice(count), *(slice(row, row + 1) for row in range(count))]
     with evaluating(model), torch.enable_grad():
-        whole, *single = (workload.mean_loss(model, rows_of(batch, rows)).item() for rows in parts)
+        whole, *single = (workload.mean_loss(model, select_rows(batch, rows)).item() for rows in parts)
     if not math.isclose(whole, sum(single) / count, rel_tol=1e-3, abs_tol=1e-6):
         raise StrategyError(
             f"gradients of single samples cannot be had: the objective of {count} rows is {whole:.4g}, and "
@@ -262,7 +262,7 @@ def sample_gradients(
     _refuse_whole(workload, model, batch)
     wanted = set(_with_gradient(model) if names is None else names)
     trained = {name: weight for name, weight in model.named_parameters() if name in wanted}
-    if not of_one_length(batch):
+    if not has_equal_lengths(batch):
         raise StrategyError(
             "gradients of single samples need batches whose tensors have a row for each sample"
         )
@@ -292,7 +292,7 @@ def _mapped(workload: Workload, model: nn.Module, batch: Any, trained: Mapping[s
 
     def loss(weights: dict[str, Tensor], *sample: Tensor) -> Tensor:
         named = {f"model.{name}": value for name, value in {**fixed, **weights}.items()}
-        row = rebuilt(batch, [part.unsqueeze(0) for part in sample])
+        row = replace_tensors(batch, [part.unsqueeze(0) for part in sample])
         return functional_call(mean_loss, named, (row,))  # type: ignore[no-any-return]
 
     parts = tensors(batch)
@@ -310,9 +310,9 @@ def _one_by_one(workload: Workload, model: nn.Module, batch: Any, trained: Seque
     try:
         for index in range(len_batch(batch)):
             with torch.enable_grad():
-                loss = workload.mean_loss(model, rows_of(batch, slice(index, index + 1)))
+                loss = workload.mean_loss(model, select_rows(batch, slice(index, index + 1)))
             gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
-            rows.append(torch.cat([dense(gradient.detach()).flatten() for gradient in gradients]))
+            rows.append(torch.cat([to_dense(gradient.detach()).flatten() for gradient in gradients]))
     finally:
         with torch.no_grad():
             for buffer, before in buffers:

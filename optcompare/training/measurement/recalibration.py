@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...core.rng import RECALIBRATION, preserved_rng, sequence
+from ...core.rng import RECALIBRATION, preserved_rng, seed_sequence
 from ...interfaces.workload import Workload
 from ..data import Source
 from .evaluation import in_eval_mode, judged
@@ -63,7 +63,7 @@ class Sample:
 
     def indices(self) -> Sequence[Tensor]:
         """The rows of each pass, int64[size]; drawn without replacement by a fixed seed."""
-        generator = np.random.Generator(np.random.PCG64(sequence(RECALIBRATION)))
+        generator = np.random.Generator(np.random.PCG64(seed_sequence(RECALIBRATION)))
         chosen = torch.from_numpy(generator.choice(self.n, self.passes * self.size, replace=False))
         return [rows.sort().values for rows in chosen.split(self.size)]
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ...core.rng import DIAGNOSTIC, sequence
-from ...core.tree import dense, len_batch, rows_of
-from ...errors import DiagnosticError, StrategyError, brief
+from ...core.rng import DIAGNOSTIC, seed_sequence
+from ...core.tree import len_batch, select_rows, to_dense
+from ...errors import DiagnosticError, StrategyError, shorten
 from ...interfaces.diagnostic import Samples
 from ...interfaces.workload import Workload
 from ..data import Source
@@ -164,7 +164,9 @@ class LiveMoment:
             )
         indices = torch.arange(rows)
         if rows < self._source.n:
-            generator = np.random.Generator(np.random.PCG64(sequence(DIAGNOSTIC, self.seed, self.update)))
+            generator = np.random.Generator(
+                np.random.PCG64(seed_sequence(DIAGNOSTIC, self.seed, self.update))
+            )
             indices = torch.from_numpy(np.sort(generator.choice(self._source.n, rows, replace=False)))
         mean = self._mean_gradient(self._source.stream(indices.split(self._chunk), 0, 0, ahead=False))
         return Samples(self._squares(indices), mean)
@@ -180,7 +182,7 @@ class LiveMoment:
                 raise self._refused("gradients of single samples", error, _probe_mapped) from error
             if not self.workload.by_rows:
                 shares += [
-                    self.workload.weigh(rows_of(batch, slice(i, i + 1))) for i in range(len_batch(batch))
+                    self.workload.weigh(select_rows(batch, slice(i, i + 1))) for i in range(len_batch(batch))
                 ]
         found = torch.cat(squares)
         if not shares:
@@ -216,7 +218,7 @@ class LiveMoment:
         return self._source.stream(kept.indices.split(rows), self.seed, kept.epoch, ahead=False)
 
     def _refused(self, what: str, error: Exception, probe: Probe) -> DiagnosticError:
-        reason = brief(str(error.__cause__ or error).partition("\n")[0])
+        reason = shorten(str(error.__cause__ or error).partition("\n")[0])
         try:
             layer = _failing(self.model, self.workload, next(self.chunks()), probe)
         except Exception:
@@ -288,7 +290,7 @@ def _leaf(value: Any) -> Any:
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
     """One vector, [P], sharing no memory with any of them."""
-    return torch.cat([dense(tensor.detach()).reshape(-1) for tensor in tensors])
+    return torch.cat([to_dense(tensor.detach()).reshape(-1) for tensor in tensors])
 
 
 @torch.no_grad()

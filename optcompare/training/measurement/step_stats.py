@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...core.tree import dense
+from ...core.tree import to_dense
 from ...errors import StrategyError
 from ...interfaces.strategy import NEEDS, StepStats, Strategy
 from ...interfaces.workload import Workload
@@ -55,7 +55,7 @@ def step_stats(
         stats.lr = lr
     if needs_samples(needs) or "grad" in needs or "grad_norm" in needs:
         mean = torch.cat(
-            [dense(weight.grad).reshape(-1) for weight in model.parameters() if weight.grad is not None]
+            [to_dense(weight.grad).reshape(-1) for weight in model.parameters() if weight.grad is not None]
         )
         if "grad" in needs:
             stats.grad = mean

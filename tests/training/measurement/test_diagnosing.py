@@ -564,7 +564,7 @@ def odd_workload():
             "line",
             ["noise_scale:rows=many"],
             SpecError,
-            "diagnostic noise_scale: rows takes an int, got 'many'",
+            "diagnostic noise_scale: rows must be an int, got 'many'",
         ),
         ("line", ["noise_scale:1"], SpecError, "diagnostic noise_scale: rows must be at least 2, got 1"),
         (

@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from ....core.user_directories import Untrusted, cache_directory, fault_of, own_directory, temporary_directory
+from ....core.user_directories import (
+    UntrustedDirectory,
+    cache_directory,
+    distrust_reason,
+    own_directory,
+    temporary_directory,
+)
 
 _INSTANT, _A_MOMENT = 0.0, 0.2
 _WORK = ".work"
@@ -48,7 +54,7 @@ class Libraries:
     def _users(self) -> Path | None:
         try:
             directory = own_directory(cache_directory())
-        except Untrusted as why:
+        except UntrustedDirectory as why:
             self._say(_alone(str(why)))
             return None
         for left in directory.glob(f"*{_WORK}"):  # by processes that were killed
@@ -80,7 +86,7 @@ class Entry:
     def fault(self) -> str | None:
         """Return why somebody else may have written one of the files, or None."""
         for path in (self.library, self._digest, self._lock, self._marker):
-            if os.path.lexists(path) and (why := fault_of(path)) is not None:
+            if os.path.lexists(path) and (why := distrust_reason(path)) is not None:
                 return why
         return None
 

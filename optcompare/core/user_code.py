@@ -1,4 +1,4 @@
-"""Code that is the user's own, rather than Python's or an installed package's."""
+"""Distinguish a user's own code from that of Python and of installed packages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import torch
 
 _STANDARD = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib")})
 _PACKAGES = {"site-packages", "dist-packages"}
-"""Folders of installed packages: there may be others than this environment's own, as of the system's Python.
-"""
+"""The names of folders of installed packages, of this environment or another, such as the system's Python."""
 _FROM_SOURCES = tuple(str(Path(package.__path__[0])) for package in (torch, np))
 
 
 def is_installed(module: str | None) -> bool:
-    """Whether a module, by its name, is Python's, this package's or another installed one's."""
+    """Return whether a module belongs to Python, to this package or to another installed one.
+
+    Args:
+        module: The dotted name of an imported module; None for none.
+    """
     top = (module or "").partition(".")[0]
     if (top in sys.stdlib_module_names and top != "__main__") or top == __name__.partition(".")[0]:
         return True
@@ -28,7 +31,14 @@ def is_installed(module: str | None) -> bool:
 
 
 def names_used(code: types.CodeType) -> Iterator[str]:
-    """The names of variables and attributes that a function, and those within it, look up."""
+    """Return the names of variables and attributes that a function, and those within it, look up.
+
+    Args:
+        code: The code object of the function.
+
+    Yields:
+        The names, repeated where several functions use them.
+    """
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
