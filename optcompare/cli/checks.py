@@ -1,18 +1,20 @@
-"""The commands ``verify`` and ``check``: a line for each thing that was tried, and an exit code."""
+"""The commands ``verify`` and ``check``: a line for each check, and an exit code."""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .runs import TRUST, remember_plugins
+from .option_values import trial_sample
+from .runs import remember_plugins
+from .shared_options import TRUST
 
 if TYPE_CHECKING:
-    from .terminal import Reporter
+    from .findings import Checks
 
 VERIFY_EXAMPLES = """\b
 Examples:
@@ -27,9 +29,8 @@ Examples:
 @click.option(
     "--trials",
     metavar="K|all",
-    help="Trials to train again; 0: none; all: also plans the batches of all seeds again, where a sample of "
-    "many is the "
-    "default.  [default: up to 3 that take 30 s together]",
+    help="Trials to train again; 0: none; all: also plans the batches of all seeds again, of "
+    "which else a sample is planned.  [default: up to 3 that take 30 s together]",
 )
 @click.option(
     "--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load, beside those of the run."
@@ -58,14 +59,9 @@ def verify(
     listed, with exit code 2, unless --trust or --plugin says to execute them.
     """
     from ..verification.verify import verify as checks
-    from .options import sample_size
-    from .terminal import Reporter
 
-    size, seconds = (3, 30.0) if trials is None else (sample_size(trials), math.inf)
-    say = Reporter(quiet=as_json)
-    _report_findings(
-        ctx, say, lambda advanced: checks(directory, size, plugin, advanced, trust, seconds), as_json
-    )
+    size, seconds = (3, 30.0) if trials is None else (trial_sample(trials, "--trials"), math.inf)
+    _report_findings(ctx, lambda advanced: checks(directory, size, plugin, advanced, trust, seconds), as_json)
 
 
 @click.command(
@@ -83,15 +79,18 @@ def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
     It executes the plugin.
     """
     from ..verification.plugin_checks import check as checks
-    from .terminal import Reporter
 
     remember_plugins([plugin])
-    _report_findings(ctx, Reporter(quiet=as_json), lambda advanced: checks(plugin), as_json)
+    _report_findings(ctx, lambda advanced: checks(plugin), as_json)
 
 
-def _report_findings(ctx: click.Context, say: Reporter, checks: Any, as_json: bool) -> None:
-    found = say.findings(checks)
-    held = not any(finding.held is False for finding in found)
+def _report_findings(ctx: click.Context, checks: Checks, as_json: bool) -> None:
+    """Print each check once it is made, or all as JSON, and exit with 1 if one does not hold."""
+    from .findings import print_findings
+    from .printer import Printer
+
+    findings = print_findings(Printer(quiet=as_json), checks)
+    held = not any(finding.held is False for finding in findings)
     if as_json:
-        click.echo(json.dumps({"held": held, "checks": [vars(finding) for finding in found]}, indent=2))
+        click.echo(json.dumps({"held": held, "checks": [vars(finding) for finding in findings]}, indent=2))
     ctx.exit(0 if held else 1)

@@ -5,7 +5,7 @@ that names it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +14,7 @@ import torch
 
 from ..core.columns import RECORD_COLUMNS
 from ..core.comparison import Part
-from ..core.file_paths import script_first
+from ..core.file_paths import parse_list, script_first
 from ..core.goal import TEST, TRAIN, VALID
 from ..core.grammar import Spec, parse
 from ..core.named_code import is_dotted_name
@@ -50,6 +50,22 @@ class OptimizerChoice:
     values: dict[str, Any]
     lr: float | None
     of_arm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def single_items(items: Any) -> list[Any]:
+    """List single names, specs and objects.
+
+    Args:
+        items: One text with a comma-separated list, one object, or a sequence of texts and objects.
+
+    Returns:
+        A text for each spec, and the objects as they are.
+    """
+    if isinstance(items, str):
+        return [str(spec) for spec in parse_list(items, optimizers=True)]
+    if isinstance(items, Strategy | Diagnostic) or callable(items) or not isinstance(items, Iterable):
+        return [items]
+    return [single for item in items for single in (single_items(item) if isinstance(item, str) else [item])]
 
 
 def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, Strategy, compare, load
 from optcompare.cli.main import main
-from optcompare.cli.options import state_bytes
+from optcompare.cli.option_values import state_bytes
 from optcompare.storage import journal
 from tests.helpers.trials import EXACT, Press
 from tests.helpers.workloads import small_workload, wandering
@@ -266,4 +266,4 @@ def test_damaged_states_are_not_needed_for_more_seeds(tmp_path):
 @pytest.mark.parametrize("text", ["lots", "10%", "-1"])
 def test_room_for_states_is_a_size(text):
     with pytest.raises(ComparisonError, match="--keep-states takes a size, such as 2GB or 0, got"):
-        state_bytes(text)
+        state_bytes(text, "--keep-states")
