@@ -23,8 +23,10 @@ from ..report.figures import save_scaling
 from ..report.result import Result
 from ..training.settings import settings_kept
 from .observed import observed, texts
+from .python_words import with_python_words
 
 
+@with_python_words
 @settings_kept()
 def batch_size_study(
     workload: str | Workload = "digits",

@@ -25,8 +25,10 @@ from ..storage.resume import Earlier, refuse_other_question, with_earlier_tuning
 from ..training.settings import settings_kept
 from ..training.shared_init import Order
 from .observed import observed, texts
+from .python_words import with_python_words
 
 
+@with_python_words
 @settings_kept()
 def compare(
     workload: str | Workload = "line",

@@ -34,7 +34,7 @@ def observed(
         observers = [each for each in (observer, bar) if each is not None]
         yield dataclasses.replace(options, observers=observers)
     for warning in prepared.registry.warnings[known:]:
-        warnings.warn(warning, stacklevel=5)
+        warnings.warn(warning, stacklevel=6)
 
 
 def texts(items: str | Sequence[str]) -> tuple[str, ...]:
