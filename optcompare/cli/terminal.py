@@ -33,7 +33,7 @@ from .printer import Printer
 
 if TYPE_CHECKING:
     from ..execution.expected_time import Expected
-    from ..planning.dry_run import Estimate
+    from ..planning.estimates import Estimate
     from ..report.result import Result
 
 

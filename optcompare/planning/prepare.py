@@ -22,7 +22,8 @@ from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
 from ..training.settings import settings_kept
-from .dry_run import Estimate, rehearse
+from .dry_run import dry_run
+from .estimates import Estimate
 from .precision import precision_notes
 from .question import Question
 from .recalibration import check_asked, decide, find_traits, with_recalibration
@@ -127,8 +128,8 @@ def _with_dry_run(
 ) -> Prepared:
     comparison, operations = setup.comparison, list[str]()
     with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
-        dry_run = _dry_run(setup, recalibrate, held)
-    trainer, reference = dry_run.trainer, dry_run.reference
+        done = _dry_run(setup, recalibrate, held)
+    trainer, reference = done.trainer, done.reference
     if operations:
         notes = [
             *notes,
@@ -140,11 +141,11 @@ def _with_dry_run(
     notes = [
         *notes,
         *([cast] if cast else []),
-        *([dry_run.note] if dry_run.note else []),
+        *([done.note] if done.note else []),
         *precision_notes(setup.workload, trainer.dtype),
         *uncut_notes(reference),
     ]
-    return Prepared(registry, trainer.setup, trainer, dry_run.estimates, notes, reference, dry_run.traits)
+    return Prepared(registry, trainer.setup, trainer, done.estimates, notes, reference, done.traits)
 
 
 def _dry_run(setup: Setup, recalibrate: bool | None, held: bool) -> _DryRun:
@@ -159,7 +160,7 @@ def _dry_run(setup: Setup, recalibrate: bool | None, held: bool) -> _DryRun:
 
 
 def _dry_run_of(trainer: LoopTrainer, recalibrate: bool | None, held: bool) -> _DryRun:
-    estimates = rehearse(trainer)
+    estimates = dry_run(trainer)
     traits = find_traits(trainer, estimates)
     decision = decide(recalibrate, traits, estimates, trainer.setup.comparison.stop_at_goal)
     trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, recalibrate=decision.on))

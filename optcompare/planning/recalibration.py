@@ -16,7 +16,7 @@ from ..errors import RAISED, ComparisonError, explain
 from ..training.data import DatasetSource
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.recalibration import Sample, kept_by_update, updating
-from .dry_run import Estimate
+from .estimates import Estimate
 
 _SWITCHED_OFF = "--no-recalibrate (recalibrate=False) switches that off"
 _SWITCHED_ON = "--recalibrate (recalibrate=True) computes them anew before each measurement"

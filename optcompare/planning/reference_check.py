@@ -17,7 +17,7 @@ from ..core.comparison import Arm, Trial
 from ..errors import RAISED, ComparisonError, OptcompareError, explain
 from ..training.loop.trainer import LoopTrainer
 from .between_updates import changed_by_measuring, kept_unsaved, refuse_other_end
-from .dry_run import Estimate
+from .estimates import Estimate
 from .first_updates import FirstUpdates
 from .loss_checks import changed_by_reading
 from .unsaved_state import SHARED

@@ -9,7 +9,18 @@ from optcompare.api.python_words import in_python_words
 from optcompare.errors import ComparisonError
 from tests.helpers.commands import run
 
-NAMES = {"goal_window", "tune", "tune_range", "chunk", "goal", "dtype", "force", "recalibrate", "plugins"}
+NAMES = {
+    "goal_window",
+    "lr_scaling",
+    "tune",
+    "tune_range",
+    "chunk",
+    "goal",
+    "dtype",
+    "force",
+    "recalibrate",
+    "plugins",
+}
 
 
 @pytest.mark.parametrize(
@@ -17,6 +28,8 @@ NAMES = {"goal_window", "tune", "tune_range", "chunk", "goal", "dtype", "force",
     [
         ("--goal-window is a share", "goal_window is a share"),
         ("got --tune 1; give --tune 5", "got tune=1; give tune=5"),
+        ("got --tune -2; give", "got tune=-2; give"),
+        ("--lr-scaling linear needs", 'lr_scaling="linear" needs'),
         ("give --tune N too", "give tune=N too"),
         ("--tune-range 0.1,1 is too narrow", "tune_range=(0.1,1) is too narrow"),
         ("give --chunk 64 or more", "give chunk=64 or more"),

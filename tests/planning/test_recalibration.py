@@ -11,7 +11,7 @@ from torch import nn
 from optcompare import ComparisonError, Workload, compare
 from optcompare.analysis.traits import Traits
 from optcompare.core.comparison import Arm, Part
-from optcompare.planning.dry_run import Estimate
+from optcompare.planning.estimates import Estimate
 from optcompare.planning.prepare import prepare
 from optcompare.planning.question import Question
 from optcompare.planning.recalibration import Decision, decide
@@ -136,7 +136,7 @@ def test_what_cannot_be_recalibrated_is_said_before_training():
     workload = small_workload(model=normalised(lambda: Picky(4)))
     with pytest.raises(
         ComparisonError,
-        match=r"recalibrated running averages fails: .*without gradients.*; give --no-recalibrate$",
+        match=r"recalibrated running averages fails: .*without gradients.*; give recalibrate=False$",
     ):
         compare(workload, "full", seeds=1, epochs=2)
     assert compare(workload, "full", seeds=1, epochs=2, recalibrate=False).status == "finished"

@@ -155,7 +155,7 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
     (tmp_path / "run" / "comparison.json").write_text(json.dumps(about))
     other = small_workload(n=11)
     refusal = (
-        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give --force to go on all "
+        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give force=True to go on all "
         "the same"
     )
     with pytest.raises(ComparisonError, match=refusal.replace(".", r"\.").replace("+", r"\+")):
@@ -179,9 +179,9 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
         ({"measure": 2}, "different: measure; ask the same question"),
         (
             {"seeds": 1},
-            "this run has 2 seeds, of which 1 is not among the 1 asked for; give --seeds 2 or more",
+            "this run has 2 seeds, of which 1 is not among the 1 asked for; give seeds=2 or more",
         ),
-        ({"out": "there"}, "resume goes on in the directory of the earlier run; leave out `out`"),
+        ({"out": "there"}, "resume goes on in the directory of the previous run; leave out `out`"),
     ],
 )
 def test_another_question_is_refused(tmp_path, changes, why):
