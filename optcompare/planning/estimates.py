@@ -12,6 +12,9 @@ from ..core.comparison import Arm, Budget, Trial
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.record import Record
 
+Outcome = tuple[list[Record], dict[str, Any]]
+"""The records of a trial and its state."""
+
 _TIMED_UPDATES, _TIMED_RUNS, _TIMED_SECONDS = 16, 4, 0.05
 """Updates in a timed run, runs at most, and seconds after which a run is not repeated."""
 
@@ -45,9 +48,7 @@ class Pace:
     measurement: float
 
 
-def make_first_updates(
-    trainer: LoopTrainer, trial: Trial, updates: int
-) -> tuple[list[Record], dict[str, Any]]:
+def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outcome:
     """Make the first updates of a trial, none of them after its first epoch, with the trainer itself.
 
     Args:
@@ -68,7 +69,7 @@ def make_first_updates(
 def measure_pace(
     trainer: LoopTrainer,
     trial: Trial,
-    first: tuple[list[Record], dict[str, Any]],
+    first: Outcome,
     most: int,
     test_share: float,
 ) -> Pace:

@@ -155,8 +155,8 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
     (tmp_path / "run" / "comparison.json").write_text(json.dumps(about))
     other = small_workload(n=11)
     refusal = (
-        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give force=True to go on all "
-        "the same"
+        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give force=True to go on "
+        "all the same"
     )
     with pytest.raises(ComparisonError, match=refusal.replace(".", r"\.").replace("+", r"\+")):
         compare(other, seeds=2, **settings, resume=tmp_path / "run")
