@@ -14,7 +14,7 @@ from ..execution.run import execute
 from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
-from ..planning.factories import OptimizerLike
+from ..planning.optimizer_factory import OptimizerLike
 from ..planning.prepare import prepare
 from ..planning.question import Question
 from ..planning.study_question import study_question

@@ -16,7 +16,8 @@ from ..execution.run import resume as resume_run
 from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
-from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
+from ..planning.factories import DiagnosticLike, StrategyLike
+from ..planning.optimizer_factory import OptimizerLike
 from ..planning.prepare import prepare
 from ..planning.question import Question
 from ..registry.manager import Registry

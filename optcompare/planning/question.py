@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..core.comparison import Comparison
     from ..interfaces.workload import Workload
     from ..training.shared_init import Order
-    from .factories import DiagnosticLike, OptimizerLike, StrategyLike
+    from .factories import DiagnosticLike, StrategyLike
+    from .optimizer_factory import OptimizerLike
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from ..interfaces.strategy import Epoch, Strategy
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
 from ..training.contender import Contender
-from .factories import OptimizerChoice, make_optimizer, make_strategy, single_items
+from .factories import make_strategy, single_items
+from .optimizer_factory import OptimizerChoice, make_optimizer
 from .patience import yielding
 from .question import Question
 
@@ -69,7 +70,7 @@ class RequestedArm:
 
     @property
     def contender(self) -> Contender:
-        """The live objects of the arm."""
+        """Return the live objects of the arm."""
         return Contender(self.strategy.strategy, self.optimizer.factory)
 
     def optimizer_label(self, *, lr: bool, schedule: bool, clip: bool) -> str:

@@ -15,7 +15,8 @@ from ..registry.manager import Registry
 from ..training.contender import Contender, Setup
 from ..training.data import default_chunk
 from ..training.device import resolve as resolve_device
-from .factories import make_diagnostics, make_optimizer, make_strategy, make_workload, single_items
+from .factories import make_diagnostics, make_strategy, make_workload, single_items
+from .optimizer_factory import make_optimizer
 from .question import Question
 from .requested_arms import RequestedArm, refuse_same_arms, requested_arms
 from .split_checks import tuning_notes
