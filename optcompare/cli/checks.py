@@ -24,7 +24,7 @@ Examples:
 """
 
 
-@click.command(short_help="Checks that a run would come out again.", epilog=VERIFY_EXAMPLES)
+@click.command(short_help="Check that a run can be repeated.", epilog=VERIFY_EXAMPLES)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--trials",
@@ -47,11 +47,11 @@ def verify(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Checks that a run directory holds what the run would give again.
+    """Check that a run directory holds what the run would give again.
 
     Computes every fingerprint, the certificate and the summary anew, and trains
     a sample of the trials again: in the loop to the last bit; trials of lanes up
-    to what rounding makes. Exit code 0: every check held, 1: one did
+    to rounding. Exit code 0: every check held, 1: one did
     not, 2: the call is wrong, 130: interrupted.
 
     What it executes: installed plugins, and of the files and packages that the run
@@ -65,14 +65,14 @@ def verify(
 
 
 @click.command(
-    short_help="Tests a plugin.",
+    short_help="Test a plugin.",
     epilog="\b\nExamples:\n  optcompare check mine.py\n  optcompare check optcompare_cyclic",
 )
 @click.argument("plugin", metavar="FILE.py|MODULE|NAME")
 @click.option("--json", "as_json", is_flag=True, help="Prints the checks as JSON.")
 @click.pass_context
 def check(ctx: click.Context, /, plugin: str, as_json: bool) -> None:
-    """Tests a plugin: do its strategies, workloads and optimizers keep their contracts?
+    """Test whether the strategies, workloads and optimizers of a plugin keep their contracts.
 
     Index coverage, the same batches again, copies, checkpoints, short last
     batches, no global random numbers. Exit code 0: every check held, 1: one did not.

@@ -138,8 +138,8 @@ def _of_each_workload(request: RunRequest) -> list[Prepared]:
     items = list_items(str(request.question.workload))
     names = [item.strip() for item in items]
     prepared = []
-    for place, name in enumerate(names):
-        with comma_hints(items, place):
+    for position, name in enumerate(names):
+        with comma_hints(items, position):
             question = dataclasses.replace(request.question, workload=name)
             prepared.append(prepare(Registry.load(request.plugins), question))
     arms = [", ".join(arm.label for arm in one.setup.comparison.arms) for one in prepared]

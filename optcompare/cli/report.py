@@ -109,7 +109,7 @@ class ReportRequest:
         )
 
 
-@click.command(short_help="Draws figures and prints tables, without training.", epilog=EXAMPLES)
+@click.command(short_help="Draw figures and print tables, without training.", epilog=EXAMPLES)
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option(
     "--figure",
@@ -177,11 +177,11 @@ class ReportRequest:
 )
 @click.pass_context
 def report(ctx: click.Context, /, **_: Any) -> None:
-    """Draws figures and prints tables from run directories, without training.
+    """Draw figures and print tables from run directories, without training.
 
     Several runs of the same workload are merged, unless their fingerprints show
     that they did not ask the same question. Run directories are only read, also
-    while a run is under way; it is said then how many of its trials have ended.
+    while a run is under way; a note then says how many of its trials have ended.
     It executes installed plugins and what --plugin names, nothing that a run names.
     """
     from ..registry.manager import Registry

@@ -43,7 +43,7 @@ Examples:
 """
 
 
-@click.command(short_help="Trains every arm and draws one plot.", epilog=EXAMPLES)
+@click.command(short_help="Train every arm and draw one plot.", epilog=EXAMPLES)
 @setting(
     "--strategies",
     metavar="LIST",
@@ -201,7 +201,7 @@ Examples:
 )
 @click.pass_context
 def run(ctx: click.Context, /, **_: Any) -> None:
-    """Trains every strategy from the same weights in the same order, and draws one comparison plot.
+    """Train every strategy from the same weights in the same order, and draw one comparison plot.
 
     LIST is separated by commas: name[:value][:key=value]…[@optimizer]. Give at
     most one budget. Exit code 0: done (diverged trials are results), 1: some

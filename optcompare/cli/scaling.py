@@ -23,7 +23,7 @@ Examples:
 """
 
 
-@click.command(short_help="Finds what the batch size costs.", epilog=EXAMPLES)
+@click.command(short_help="Find what the batch size costs.", epilog=EXAMPLES)
 @setting("--workload", of=STUDY, metavar="SPEC", help="What is trained.")
 @setting(
     "--goal",
@@ -71,7 +71,7 @@ Examples:
 @with_options(*SEEDS, *MEASURING, *MACHINE, *OUTPUT)
 @click.pass_context
 def scaling(ctx: click.Context, /, **_: Any) -> None:
-    """Finds the updates and samples to a goal of each batch size, at its own best learning rate.
+    """Find the updates and samples to a goal of each batch size, at its own best learning rate.
 
     The goal is reached where the mean over a window of samples reaches it
     (--goal-window). Trials are measured every max(B, N/16) samples, at every update

@@ -26,7 +26,7 @@ from .dry_run import dry_run
 from .estimates import Estimate
 from .precision import precision_notes
 from .question import Question
-from .recalibration import check_asked, decide, find_traits, with_recalibration
+from .recalibration import check_recalibrate, decide, find_traits, with_recalibration
 from .reference_check import check_reference, uncut_notes
 from .resolve import resolve, restore
 
@@ -82,7 +82,7 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
     Raises:
         OptcompareError: It cannot be run.
     """
-    check_asked(question.recalibrate)
+    check_recalibrate(question.recalibrate)
     if getattr(
         multiprocessing.current_process(), "_inheriting", False
     ):  # it imports the script of its parent

@@ -33,7 +33,7 @@ class Decision:
     note: str = ""
 
 
-def check_asked(asked: object) -> None:
+def check_recalibrate(asked: object) -> None:
     """Check the setting.
 
     Args:

@@ -167,10 +167,10 @@ def requested_arms(
     for listed in (strategies, optimizers):
         _refuse_repeated(listed)
     arms, notes = list[RequestedArm](), list[str]()
-    for place, item in enumerate(strategies):
+    for position, item in enumerate(strategies):
         spec = parse(item, optimizers=True) if isinstance(item, str) else None
         own = None if spec is None else spec.optimizer
-        with comma_hints(strategies, place):
+        with comma_hints(strategies, position):
             bare = item if spec is None else dataclasses.replace(spec, optimizer=None)
             strategy, part = make_strategy(registry, bare, workload.batch_size)
         notes += _size_notes(strategy, part.label, workload.size)
@@ -274,8 +274,8 @@ def _first_batch_size(strategy: Strategy, label: str, n: int) -> int:
 
 def _refuse_repeated(listed: Sequence[Any]) -> None:
     """Refuse the same text twice in a list of strategies or optimizers."""
-    for place, item in enumerate(listed):
-        if isinstance(item, str) and item in listed[:place]:
+    for position, item in enumerate(listed):
+        if isinstance(item, str) and item in listed[:position]:
             raise ComparisonError(f"{item} is listed twice; leave one out or change a setting")
 
 

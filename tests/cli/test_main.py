@@ -817,7 +817,7 @@ def test_the_list_of_commands_says_what_each_does_in_full(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     shown = capsys.readouterr().out
-    assert "Writes an installable package to begin with." in shown
+    assert "Write an installable package as a start." in shown
     assert "..." not in shown.partition("Commands:")[2], "a help text is cut off"
 
 
