@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..core.choices import LrScaling
+from ..core.choices import LR_SCALINGS, LrScaling
 from ..core.comparison import Arm, Part
 from ..core.file_paths import comma_hints
 from ..core.grammar import parse, quoted
@@ -163,6 +163,9 @@ def requested_arms(
     Raises:
         OptcompareError: A name is unknown, a value does not fit, or settings do not combine.
     """
+    if question.lr_scaling not in LR_SCALINGS:
+        known = ", ".join(LR_SCALINGS)
+        raise ComparisonError(f"--lr-scaling must be one of {known}, got {question.lr_scaling!r}")
     strategies, optimizers = single_items(question.strategies), single_items(question.optimizers)
     for listed in (strategies, optimizers):
         _refuse_repeated(listed)

@@ -126,6 +126,11 @@ def test_learning_rate_is_the_specs_else_the_calls_else_the_workloads_else_the_o
     assert [each.lr for each in setup.comparison.arms] == [used]
 
 
+def test_an_unknown_scaling_of_the_rate_is_refused(registry):
+    with pytest.raises(ComparisonError, match="--lr-scaling must be one of none, linear, sqrt, got 'cubic'"):
+        ask(registry, lr=0.1, lr_scaling="cubic")
+
+
 @pytest.mark.parametrize(
     ("build", "name"),
     [(build_without_lr, "build_without_lr"), (build_with_optional_lr, "build_with_optional_lr")],
