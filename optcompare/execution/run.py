@@ -30,6 +30,7 @@ from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .expected_time import expected_time
+from .open_backend import OpenBackend, open_backend
 from .run_options import RunOptions
 from .runner import Measured, Runner
 from .same_bits import refuse_other_bits
@@ -38,7 +39,6 @@ from .stopping import Stop, stop_on_interrupt
 from .study import measured_beside
 from .table_order import as_planned
 from .tracker_process import Tracked, tracking
-from .workplace import Workplace, workplace
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Run:
     environment: dict[str, Any]
     stop: Stop
     trackers: Sequence[Tracked]
-    work: Workplace
+    backend: OpenBackend
     journal: Journal
     runner: Runner
 
@@ -124,7 +124,7 @@ def _started(
         stack.enter_context(torch_as_agreed(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
         trackers = stack.enter_context(tracking(registry, options.track, out))
-        work = stack.enter_context(workplace(prepared, options, stop, trackers))
+        backend = stack.enter_context(open_backend(prepared, options, stop, trackers))
         if out is not None:
             stack.enter_context(run_dir.reserved(out, occupied=previous is not None))
             note_unrecorded_look(out)
@@ -134,14 +134,14 @@ def _started(
         registry.notify("run_started", comparison=comparison)
         for tracker in trackers:
             tracker.run_started(comparison)
-        observers = work.observers
+        observers = backend.observers
         journal = Journal(out, observers.trial_finished, keep=options.keep_states, pause=options.checkpoint)
         stack.enter_context(_advice_on_kept_trials(journal, out))
         rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
         planned = [trial for trials in rounds for trial in trials]
-        expected = expected_time(work.tasks, prepared.estimates, rounds, work.jobs)
-        runner = Runner(work.tasks, work.place, expected, planned, observers, stop, journal, previous)
-        yield _Run(prepared, out, environment, stop, trackers, work, journal, runner)
+        expected = expected_time(backend.tasks, prepared.estimates, rounds, backend.jobs)
+        runner = Runner(backend.tasks, backend.backend, expected, planned, observers, stop, journal, previous)
+        yield _Run(prepared, out, environment, stop, trackers, backend, journal, runner)
 
 
 def _train(run: _Run) -> tuple[Comparison, list[str]]:
@@ -161,15 +161,15 @@ def _train(run: _Run) -> tuple[Comparison, list[str]]:
 
 def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
     """Collect what was measured, with what a study measures once its trials have ended."""
-    prepared, work, runner = run.prepared, run.work, run.runner
+    prepared, backend, runner = run.prepared, run.backend, run.runner
     records, trials = (as_planned(table, comparison) for table in runner.tables())
     measured = runner.measured
     certificate = runner.certificate(prepared.reference, prepared.traits)
     environment = run.environment | {
         "reference": dataclasses.asdict(prepared.reference),
         "traits": dataclasses.asdict(prepared.traits),
-        "trainers": work.choices,
-        "jobs": work.jobs,
+        "trainers": backend.choices,
+        "jobs": backend.jobs,
         "agreement": dataclasses.asdict(runner.agreement()),
     }
     notes = [*prepared.notes, *notes]
@@ -177,7 +177,7 @@ def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
         beside, unknown = measured_beside(prepared.trainer.asking(comparison), records, trials)
         environment |= beside
         notes += unknown
-    notes += [*_without_update(trials, comparison), *work.tasks.notes, *runner.notes, *run.journal.notes]
+    notes += [*_without_update(trials, comparison), *backend.tasks.notes, *runner.notes, *run.journal.notes]
     return Result(
         comparison=comparison,
         records=records,
