@@ -168,7 +168,7 @@ def compare(
         >>> result.plot()
     """
     if resume is not None and out is not None:
-        raise ComparisonError("resume goes on in the directory of the previous run; leave out `out`")
+        raise ComparisonError("resume continues in the directory of the previous run; leave out `out`")
     previous = None if resume is None else Earlier.read(Path(resume))
     if previous is not None and recalibrate is None:
         recalibrate = previous.comparison.recalibrate

@@ -1,4 +1,4 @@
-"""Arms and trials as pure data: the contenders of a comparison, and one of them with one seed."""
+"""Arms and trials as pure data: what is compared, and one arm with one seed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Arm:
-    """Describe one contender, with everything that was resolved for it.
+    """Describe one arm, with everything that was resolved for it.
 
     Args:
         label: Its name in tables and figures, unique in a comparison.

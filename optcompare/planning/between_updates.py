@@ -114,17 +114,17 @@ def refuse_other_end(
             say(f"{trial.arm.label} does not end in the same bits twice on this device")
             return
         raise ComparisonError(
-            f"{name}: trained twice from the same start it ends otherwise; something outside the model, "
+            f"{name}: trained twice from the same start, it ends differently; something outside the model, "
             "such as a global counter or a random generator of its own, takes part"
         )
     if plain != _end(trainer, trial, batches, measured=True, cut=False):
         raise ComparisonError(
             f"{name}: measuring changes what is trained: the model or the loss keeps something, other than "
-            "buffers, plain attributes and generators of the model, that changes in eval mode too"
+            "buffers, plain attributes and generators of the model, that changes in evaluation mode too"
         )
     raise ComparisonError(
-        f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps "
-        "something that is neither in state_dict() nor a plain attribute"
+        f"{name}: a trial that continues from a checkpoint ends differently: the optimizer or the "
+        "model keeps something that is neither in state_dict() nor a plain attribute"
     )
 
 

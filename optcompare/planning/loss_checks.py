@@ -36,7 +36,7 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
     Args:
         trainer: Holds the data and the shared start.
         workload: With a loss of its own on the device.
-        model: In eval mode, at the shared start.
+        model: In evaluation mode, at the shared start.
         name: ``train``, ``valid`` or ``test``.
         seed: Of the shared start.
     """

@@ -259,8 +259,8 @@ def _one_line(label: str) -> Iterator[None]:
         if "state_dict" not in str(error):
             raise ComparisonError(f"arm {label}: one of its first updates fails: {explain(error)}") from error
         raise ComparisonError(
-            f"arm {label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, "
-            "make in __init__"
+            f"arm {label}: a trial cannot continue from a checkpoint: {explain(error)}; what forward() "
+            "makes, make in __init__"
         ) from error
 
 

@@ -189,9 +189,9 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
             model.eval()
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
         raise WorkloadError(
-            f"workload {workload.name}: the loss can be computed in train mode alone, and it is measured in "
-            f"eval mode ({why}); give objective(model, batch) that calls model.train() itself before it "
-            "computes the loss, or a model that returns in eval mode what the loss takes"
+            f"workload {workload.name}: the loss can be computed in training mode only, and it is measured "
+            f"in evaluation mode ({why}); give objective(model, batch) that calls model.train() itself before "
+            "it computes the loss, or a model that returns in evaluation mode what the loss needs"
         )
 
 

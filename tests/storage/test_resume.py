@@ -181,7 +181,7 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
             {"seeds": 1},
             "this run has 2 seeds, of which 1 is not among the 1 asked for; give seeds=2 or more",
         ),
-        ({"out": "there"}, "resume goes on in the directory of the previous run; leave out `out`"),
+        ({"out": "there"}, "resume continues in the directory of the previous run; leave out `out`"),
     ],
 )
 def test_another_question_is_refused(tmp_path, changes, why):
