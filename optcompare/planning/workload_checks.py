@@ -190,8 +190,8 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
         raise WorkloadError(
             f"workload {workload.name}: the loss can be computed in training mode only, and it is measured "
-            f"in evaluation mode ({why}); give objective(model, batch) that calls model.train() itself before "
-            "it computes the loss, or a model that returns in evaluation mode what the loss needs"
+            f"in evaluation mode ({why}); give objective(model, batch) that calls model.train() itself "
+            "before it computes the loss, or a model that returns in evaluation mode what the loss needs"
         )
 
 
