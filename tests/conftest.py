@@ -37,7 +37,7 @@ def state_directory_of_its_own(state_directories: Iterator[str], monkeypatch: py
 
 @pytest.fixture(autouse=True)
 def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Print no line of progress after some seconds, since a slow machine would print one and a fast one none."""
+    """Print no line of progress after some seconds, which only a slow machine would reach."""
     monkeypatch.setattr(progress, "_LINE_EVERY_SECONDS", math.inf)
 
 

@@ -15,8 +15,8 @@ import grimp
 import pytest
 
 import optcompare
-from optcompare.cli import options, plugins, report
-from optcompare.core import comparison
+from optcompare.cli import plugins, report
+from optcompare.core import budget
 from optcompare.registry import manager
 from optcompare.report import figures
 
@@ -228,6 +228,5 @@ def test_public_names_are_what_they_say():
 
 def test_names_that_the_command_line_repeats_so_as_to_start_fast_are_the_same():
     assert plugins.KINDS == manager.KINDS
-    assert options.UNITS == comparison.UNITS
     assert report.FIGURES == figures.FIGURES
-    assert report.XS == figures.XS
+    assert budget.UNITS == figures.XS

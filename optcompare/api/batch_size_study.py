@@ -1,35 +1,33 @@
-"""The batch-size study as a question: an arm for each batch size and optimizer, tuned alike, whose trials
-stop at a goal.
-"""
+"""The function ``batch_size_study()``: what the batch size costs, from its question to its result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from ..core.comparison import Budget, TrainerName
+from ..core.choices import TrainerName
 from ..core.goal import GOAL_WINDOW
-from ..errors import ComparisonError
-from ..execution.run import How, execute
+from ..execution.run import execute
+from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
-from ..planning.factories import OptimizerLike, make_workload
-from ..planning.prepare import Prepared, prepare
+from ..planning.optimizer_factory import OptimizerLike
+from ..planning.prepare import prepare
+from ..planning.question import Question
+from ..planning.study_question import study_question
 from ..registry.manager import Registry
 from ..report.figures import save_scaling
 from ..report.result import Result
-from .compare import seed_list, watched
-
-EXAMPLE = ("digits", "train_loss=0.3")
-"""The workload that is studied where none is named, and its goal, of which it has none itself."""
-MARKS = 16
-"""Marks an epoch: with one, the curve would show the marks."""
+from ..training.settings import settings_kept
+from .observed import observed, texts
+from .python_words import with_python_words
 
 
+@with_python_words
+@settings_kept()
 def batch_size_study(
     workload: str | Workload = "digits",
     goal: str | None = None,
@@ -59,35 +57,66 @@ def batch_size_study(
     progress: bool | None = None,
     track: str | Sequence[str] = (),
 ) -> Result:
-    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best
-    learning rate.
+    """Measure the updates and samples to a goal of each batch size, at its own best learning rate.
 
-    - ``goal``: as in "train_loss=0.3", by default the workload's; trials end there, or after ``max_epochs``;
-    - ``goal_window``: w, where it is reached by the mean over the samples from (1 - w)·t to (1 + w)·t; 0: by
-      a single value;
-    - ``batch_sizes``: by default powers of two up to the training samples; ``optimizers``: each makes a
-      curve;
-    - ``tune``: learning rates that each batch size tries, from 5 on about half of them around the best of the
-      others.
+    Once all trials have ended, the updates of all batch sizes are timed in turn. Of the result,
+    ``recommendation()`` says in words what to choose, ``scaling()`` holds the curves, and
+    ``optcompare.figure("scaling", result)`` draws them.
 
-    The rest is as in :func:`optcompare.compare`. Once all trials have ended, the updates of all batch sizes
-    are timed in turn. ``result.recommendation()`` says in words what to take, ``result.scaling()`` holds the
-    curves, ``optcompare.figure("scaling", result)`` draws them; with ``out`` both are written beside the run,
-    as ``scaling.csv`` and ``scaling.png``.
+    Args:
+        workload: What is trained, as in :func:`optcompare.compare`.
+        goal: A metric and the value that trials are trained to, as in "train_loss=0.3". None: the workload's;
+            for "digits" train_loss=0.3.
+        batch_sizes: Samples in an update. None: powers of two up to the training samples.
+        optimizers: Each makes a curve; as in :func:`optcompare.compare`.
+        tune: Learning rates that each batch size tries; from five on, about half of them around the best of
+            the others.
+        tune_range: Lowest and highest of the first rates. None: a thirtieth to thirty times the rate that the
+            workload recommends, scaled with √B.
+        tune_seeds: Seeds for tuning alone.
+        max_epochs: Epochs after which a trial ends that has not reached the goal.
+        goal_window: w, where the goal is reached by the mean over the samples from (1 - w)·t to (1 + w)·t;
+            0: by a single value.
+        seeds: How many independent repetitions of every batch size, from ``first_seed`` on; or the seeds.
+        first_seed: The first seed, where ``seeds`` is their number.
+        device: "cpu", "cuda" (with jobs: all CUDA devices in turn), "cuda:1", "mps", or "auto".
+        dtype: Of weights and data, "float32" or "float64".
+        autocast: "bfloat16" for the forward passes. None: ``dtype``.
+        threads: CPU threads of each trial.
+        deterministic: Use deterministic algorithms where torch has some, and note where it has none.
+        recalibrate: Compute BatchNorm's running averages anew before each measurement; as in
+            :func:`optcompare.compare`.
+        trainer: "loop", "lanes" or "auto"; as in :func:`optcompare.compare`.
+        memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
+        jobs: Trials at once, each in a process of its own. None: 1, or as many as the executor has workers.
+        executor: Where trials are trained; as in :func:`optcompare.compare`. None: this process.
+        plugins: Paths of Python files or names of modules to load.
+        out: A new run directory to write, with ``scaling.csv`` and ``scaling.png``. None: nothing is written.
+        observer: An object whose methods ``measured``, ``trial_finished`` and ``advanced`` are called in this
+            process.
+        progress: Show what is done and the time that is left. None: in notebooks only.
+        track: Trackers, each in a process of its own; as in :func:`optcompare.compare`.
+
+    Returns:
+        The result, with one arm for each batch size and optimizer.
+
+    Raises:
+        OptcompareError: The study cannot be run; the message is one line.
+
+    Example:
+        >>> result = batch_size_study("digits", "train_loss=0.3", batch_sizes=[4, 16, 64], seeds=5)
+        >>> print(result.recommendation())
     """
-    plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
-    prepared = prepare_study(
-        Registry.load(plugins),
+    asked = Question(
         workload=workload,
         goal=goal,
-        batch_sizes=batch_sizes,
         optimizers=optimizers,
         tune=tune,
         tune_range=tune_range,
         tune_seeds=tune_seeds,
-        max_epochs=max_epochs,
         goal_window=goal_window,
-        seeds=seed_list(seeds, first_seed),
+        seeds=seeds,
+        first_seed=first_seed,
         device=str(device),
         dtype=dtype,
         autocast=autocast,
@@ -95,71 +124,14 @@ def batch_size_study(
         deterministic=deterministic,
         recalibrate=recalibrate,
         trainer=trainer,
-        plugins=plugins,
+        plugins=texts(plugins),
     )
+    options = RunOptions(track=texts(track), memory=memory, jobs=jobs, executor=executor)
+    registry = Registry.load(asked.plugins)
+    prepared = prepare(registry, study_question(registry, asked, batch_sizes, max_epochs))
     directory = None if out is None else Path(out)
-    how = How(
-        track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor
-    )
-    result = watched(prepared, how, observer, progress, lambda how: execute(prepared, directory, how))
-    if directory is not None and result.status != "interrupted":
+    with observed(prepared, options, observer, progress) as options:
+        result = execute(prepared, directory, options)
+    if directory is not None and result.status == "finished":
         save_scaling(result, directory, ["png"])
     return result
-
-
-def prepare_study(
-    registry: Registry,
-    *,
-    workload: str | Workload,
-    goal: str | None,
-    batch_sizes: Sequence[int] | None,
-    tune: int,
-    max_epochs: int,
-    **question: Any,
-) -> Prepared:
-    """The rehearsed comparison of a study; ``question``: further arguments of :func:`optcompare.compare`."""
-    task, part = make_workload(registry, workload)
-    if goal is None and task.goal is None and part.reference == EXAMPLE[0]:
-        goal = EXAMPLE[1]
-    if goal is None and task.goal is None:
-        raise ComparisonError(
-            "a batch-size study counts what it takes to a goal; give one, such as --goal train_loss=0.3"
-        )
-    sizes = rising(batch_sizes, task.size, part.label)
-    if tune < 2:
-        raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {tune}; give --tune 8")
-    return prepare(
-        registry,
-        workload=workload,
-        strategies=[f"mini:{size}" for size in sizes],
-        lr=None,
-        lr_scaling="none" if task.batch_size is None else "sqrt",
-        tune=tune,
-        goal=goal,
-        stop_at_goal=True,
-        measure=MARKS,
-        budget=Budget("epochs", max_epochs),
-        order=None,
-        chunk=None,
-        eval_chunk=None,
-        **question,
-    )
-
-
-def rising(sizes: Sequence[int] | None, n: int, workload: str) -> list[int]:
-    """The batch sizes of a study: those given, or powers of two up to the ``n`` training samples."""
-    if sizes is None:
-        return [2**power for power in range(n.bit_length())]
-    wrong = [size for size in sizes if not (isinstance(size, int) and size >= 1)]
-    if wrong or not sizes:
-        raise ComparisonError(
-            f"batch sizes are whole numbers from 1 on, got {', '.join(map(repr, wrong)) or 'none'}"
-        )
-    large = [size for size in sizes if size > n]
-    if large:
-        raise ComparisonError(
-            f"--batch-sizes: {', '.join(map(str, large))} is more than the {n} training samples of "
-            f"{workload}; the largest "
-            f"batch is {n}"
-        )
-    return sorted(dict.fromkeys(sizes))

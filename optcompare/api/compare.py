@@ -1,33 +1,35 @@
-"""``compare()``: wires resolving, rehearsing, running and saving. The command line does the same in steps."""
+"""The function ``compare()``: one comparison, from its question to its result."""
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from ..core.bounds import MAX_SEEDS, check_count
-from ..core.comparison import UNITS, Budget, LrScaling, TrainerName, Unit
+from ..core.budget import one_budget
+from ..core.choices import LrScaling, TrainerName
 from ..errors import ComparisonError
-from ..execution.progress import in_notebook
-from ..execution.progress import progress as shown
-from ..execution.run import How, execute, go_on
+from ..execution.run import execute
+from ..execution.run import resume as resume_run
+from ..execution.run_options import RunOptions
 from ..execution.runner import Observer
 from ..interfaces.workload import Workload
-from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
-from ..planning.prepare import Prepared, prepare
+from ..planning.factories import DiagnosticLike, StrategyLike
+from ..planning.optimizer_factory import OptimizerLike
+from ..planning.prepare import prepare
+from ..planning.question import Question
 from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.resume import Earlier, refuse_other_question, with_earlier_tuning
 from ..training.settings import settings_kept
 from ..training.shared_init import Order
+from .observed import observed, texts
+from .python_words import with_python_words
 
 
+@with_python_words
 @settings_kept()
 def compare(
     workload: str | Workload = "line",
@@ -78,73 +80,99 @@ def compare(
     progress: bool | None = None,
     track: str | Sequence[str] = (),
 ) -> Result:
-    """Trains every arm from identical weights over an identical order of samples, and returns what was
-    measured.
+    """Train every arm from the same initial weights over the same order of samples, and compare them.
 
-    - ``workload``: a name or spec (``"digits"``, ``"csv:data.csv:y=price"``, ``"my.py:make"``) or a
-      :class:`Workload`;
-    - ``strategies``, ``optimizers``: names, specs (``"mini:64"``, ``"adam:lr=0.001"``) or objects; a strategy
-      without ``@optimizer`` is crossed with every optimizer; an optimizer's name may be its path
-      ("pytorch_optimizer.Lion", "my.py:build");
-    - ``lr``: for arms whose spec gives none (of several, each makes an arm); else the workload's for that
-      optimizer, else the optimizer's default. ``lr_scaling``: "linear" or "sqrt" scales it from the
-      workload's batch size to the arm's; ``schedule``: "step", "cosine" or "warmup-cosine" changes it along
-      the budget, for optimizers whose spec gives none ("sgd:schedule=cosine"); ``clip``: the norm above which
-      the gradient of an update is scaled down to it, for optimizers whose spec gives none ("sgd:clip=1");
-      adaptive strategies see the gradient as it was;
-    - ``tune``: how many learning rates every arm tries on ``tune_seeds`` seeds of their own, log-spaced over
-      ``tune_range``, by default from a thirtieth to thirty times its rate, and from five on about half of
-      them around the best of the others; the best by validation loss is reported. ``tune_repeats``: how many
-      times that is done, each on seeds of its own and grids that are shifted at random; every arm then trains
-      each of ``seeds`` at the rate of each;
-    - ``goal``: as in "valid_loss=0.2"; ``baseline``: the label of the arm to compare with, by default the
-      first; ``control``: adds a rounding control: the same baseline, gradients accumulated in other pieces;
-      ``margin``: final values that differ by less count as equal, which is tested (without one, no equality
-      is claimed);
-    - ``seeds``: how many, from ``first_seed``, or a sequence of them; ``split_seeds``: on how many splits of
-      the workload's data they are trained and measured, in turn;
-    - one of ``epochs``, ``updates``, ``samples``, ``seconds`` (of each trial's own training): the budget of
-      every trial, by default the workload's epochs;
-    - ``device``: "cpu", "cuda" (with jobs, all CUDA devices in turn), "cuda:1", "mps", or "auto"; ``dtype``:
-      of weights and data, "float32" or "float64"; ``autocast``: "bfloat16" for the forward passes;
-      ``deterministic``: use deterministic algorithms where there are some, and say where there are none;
-    - ``chunk``, ``eval_chunk``: rows in one forward pass, in training and in evaluation;
-    - ``measure``: measurements of every arm per epoch (0: only before and after);
-    - ``recalibrate``: compute BatchNorm's running averages anew before each measurement, on a copy, from up
-      to 2,048 training rows that are the same for all arms; by default where some arm makes so few updates
-      that more than 5% of their initial values would be left. The columns ``raw_train_loss``, … hold what the
-      averages of the training give;
-    - ``plane``: keep the first seed's weights at every mark, and draw the ways of all arms in the plane that
-      holds most of them;
-    - ``diagnostics``: names, specs ("noise_scale:rows=512") or objects; further columns of the records,
-      computed at every ``diagnose_every``-th mark, outside the training clock, and in the loop alone;
-    - ``trainer``: "loop" trains one trial after another; "lanes" trains many as one program, as far as they
-      can; "auto" takes lanes where they save time; ``memory``: memory limit for vectorized trials, as "4GB"
-      or "25%" of what is free (default half);
-    - ``jobs``: trials trained at once, each in a process of its own; ``executor``: where, by name as in
-      "ray:ADDRESS", or any ``concurrent.futures.Executor`` (Dask's ``client.get_executor()``), which is left
-      running;
-    - ``order(seed, epoch, n)``: int64[n], replaces the shared shuffled order for all arms;
-    - ``plugins``: paths of Python files or names of modules; ``out``: a new run directory to write;
-    - ``resume``: the run directory of the same comparison, stopped, or with fewer seeds or arms or a smaller
-      budget: what is in it is not trained again; ``force``: even if versions, data or sources changed since;
-    - ``observer``: is told what happens, in this process; ``progress``: shows what is done and the time left,
-      by default in notebooks alone; ``track``: trackers, as "tensorboard" or ["jsonl",
-      "mlflow:sqlite:///runs/mlflow.db"], which are told in processes of their own: one that is slow or fails
-      costs no more than what it was not told, and a warning.
+    An arm is a strategy with an optimizer and its settings. Ctrl-C returns what was measured until then, with
+    ``status`` "interrupted". The caller's random generators, thread count and settings of torch and NumPy are
+    the same afterwards as before.
 
-    Ctrl-C returns what was measured until then, with ``status`` "interrupted". The caller's generators,
-    thread count and settings of torch and NumPy are left as they were. Raises :class:`OptcompareError` with
-    one line for whatever cannot be run.
+    Args:
+        workload: What is trained: a name or spec ("digits", "csv:data.csv:y=price", "my.py:make"), or a
+            :class:`Workload`.
+        strategies: How an epoch's samples become batches: names, specs ("mini:64") or :class:`Strategy`
+            objects. A strategy without ``@optimizer`` is crossed with every optimizer.
+        optimizers: How a gradient becomes an update: names, specs ("adam:lr=0.001"), paths
+            ("pytorch_optimizer.Lion", "my.py:build"), or factories ``build(model, **hyperparameters)``.
+        lr: Learning rate of arms whose spec gives none; each of several makes an arm. None: the workload's
+            for that optimizer, else the optimizer's default.
+        lr_scaling: "linear" or "sqrt" scales that rate from the workload's batch size to the arm's.
+        schedule: How the rate changes along the budget, for optimizers whose spec gives no schedule: "step",
+            "cosine", "warmup-cosine", or a spec ("step:gamma=0.2").
+        clip: Norm to which larger gradients of an update are scaled down, for optimizers whose spec gives
+            none; adaptive strategies see the gradient before. None: no clipping.
+        tune: Learning rates that every arm tries first, on seeds for tuning alone; from five on, about half
+            of them around the best of the others. The best by validation loss is reported. None: no tuning.
+        tune_range: Lowest and highest of the first rates. None: a thirtieth to thirty times the arm's rate.
+        tune_seeds: Seeds of each tuning.
+        tune_repeats: How many times every arm is tuned, each time on other seeds and on grids that are
+            shifted at random; the arm then trains each of ``seeds`` at the rate of each.
+        goal: A metric and the value to reach, as in "valid_loss=0.2". None: the workload's, if it has one.
+        baseline: Label of the arm that the others are compared with. None: the first.
+        control: Add a rounding control: the same baseline, with gradients accumulated in smaller chunks.
+        margin: Final values that differ by less count as equal, which is tested. None: equality is not
+            claimed.
+        seeds: How many independent repetitions of every arm, from ``first_seed`` on; or the seeds.
+        first_seed: The first seed, where ``seeds`` is their number.
+        split_seeds: On how many splits of the workload's data the seeds are trained and measured, in turn.
+        epochs: Budget of every trial, as passes over the training samples. Give at most one budget; without
+            one it is the workload's epochs.
+        updates: Budget of every trial, as optimizer steps.
+        samples: Budget of every trial, as training samples.
+        seconds: Budget of every trial, as seconds of its own training.
+        device: "cpu", "cuda" (with jobs: all CUDA devices in turn), "cuda:1", "mps", or "auto".
+        dtype: Of weights and data, "float32" or "float64".
+        autocast: "bfloat16" for the forward passes. None: ``dtype``.
+        threads: CPU threads of each trial.
+        deterministic: Use deterministic algorithms where torch has some, and note where it has none.
+        chunk: Rows in one forward pass of training; larger batches accumulate gradients. None: 4 MiB of
+            input.
+        eval_chunk: Rows in one forward pass of evaluation. None: 4 MiB of input.
+        measure: Measurements of every arm per epoch; 0: only before and after.
+        recalibrate: Compute BatchNorm's running averages anew before each measurement, on a copy, from up to
+            2,048 training rows that are the same for all arms; the columns ``raw_train_loss``, … then hold
+            what the averages of training give. None: where some arm makes so few updates that more than 5% of
+            their initial values would be left.
+        plane: Keep the first seed's weights at every evaluation point, and draw the paths of all arms in the
+            plane that holds most of them.
+        diagnostics: Further columns of the records: names, specs ("noise_scale:rows=512") or
+            :class:`Diagnostic` objects. They are computed outside the training clock, by the loop trainer.
+        diagnose_every: Compute them at every so many evaluation points.
+        trainer: "loop" trains one trial after another, "lanes" many as one program where it can, "auto" in
+            lanes where that saves time.
+        memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
+        jobs: Trials at once, each in a process of its own. None: 1, or as many as the executor has workers.
+        executor: Where trials are trained: a name ("ray:ADDRESS"), or a ``concurrent.futures.Executor`` such
+            as Dask's ``client.get_executor()``, which is left running. None: this process.
+        order: A function ``order(seed, epoch, n)`` that returns int64[n] and replaces the shared shuffled
+            order of all arms. None: shuffled.
+        plugins: Paths of Python files or names of modules to load.
+        out: A new run directory to write. None: nothing is written.
+        resume: The run directory of the same comparison, interrupted, or with fewer seeds or arms or a
+            smaller budget; what is in it is not trained again. None: all is trained.
+        force: Resume although versions, data or sources changed.
+        observer: An object whose methods ``measured``, ``trial_finished`` and ``advanced`` are called in this
+            process.
+        progress: Show what is done and the time that is left. None: in notebooks only.
+        track: Trackers, as "tensorboard" or ["jsonl", "mlflow:sqlite:///runs/mlflow.db"], each in a process
+            of its own: one that is slow or fails misses measurements, which is a warning, and delays nothing.
+
+    Returns:
+        The result: records, trials, summary, verdict and figures.
+
+    Raises:
+        OptcompareError: The comparison cannot be run; the message is one line.
+
+    Example:
+        >>> result = compare("digits", ["full", "mini:32"], seeds=5, epochs=10)
+        >>> result.summary()
+        >>> result.plot()
     """
-    plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
     if resume is not None and out is not None:
-        raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
-    earlier = None if resume is None else Earlier.read(Path(resume))
-    if earlier is not None and recalibrate is None:
-        recalibrate = earlier.comparison.recalibrate
-    prepared = prepare(
-        Registry.load(plugins),
+        raise ComparisonError("resume continues in the directory of the previous run; leave out `out`")
+    previous = None if resume is None else Earlier.read(Path(resume))
+    if previous is not None and recalibrate is None:
+        recalibrate = previous.comparison.recalibrate
+    question = Question(
         workload=workload,
         strategies=strategies,
         optimizers=optimizers,
@@ -160,9 +188,10 @@ def compare(
         baseline=baseline,
         control=control,
         margin=margin,
-        budget=one_budget({"epochs": epochs, "updates": updates, "samples": samples, "seconds": seconds}),
-        seeds=seed_list(seeds, first_seed),
+        seeds=seeds,
+        first_seed=first_seed,
         split_seeds=split_seeds,
+        budget=one_budget(epochs=epochs, updates=updates, samples=samples, seconds=seconds),
         device=str(device),
         dtype=dtype,
         autocast=autocast,
@@ -177,65 +206,15 @@ def compare(
         diagnose_every=diagnose_every,
         trainer=trainer,
         order=order,
-        plugins=plugins,
+        plugins=texts(plugins),
     )
-    how = How(
-        track=(track,) if isinstance(track, str) else track, memory=memory, jobs=jobs, executor=executor
-    )
-    if earlier is None:
-        return watched(prepared, how, observer, progress, lambda how: execute(prepared, _path(out), how))
-    refuse_other_question(prepared.setup.comparison, earlier.comparison)
-    prepared = prepared.asking(with_earlier_tuning(prepared.setup.comparison, earlier.comparison))
-    return watched(prepared, how, observer, progress, lambda how: go_on(prepared, earlier, how, force=force))
-
-
-def watched(
-    prepared: Prepared,
-    how: How,
-    observer: Observer | None,
-    progress: bool | None,
-    run: Callable[[How], Result],
-) -> Result:
-    """``run(how)``, with an observer and, by default in notebooks alone, a bar; warns of observers and
-    trackers that failed.
-    """
-    known = len(prepared.registry.warnings)
-    with shown() if (in_notebook() if progress is None else progress) else nullcontext() as bar:
-        result = run(
-            dataclasses.replace(how, observers=[each for each in (observer, bar) if each is not None])
-        )
-    for warning in prepared.registry.warnings[known:]:
-        warnings.warn(warning, stacklevel=3)
-    return result
-
-
-def _path(out: str | Path | None) -> Path | None:
-    return None if out is None else Path(out)
-
-
-def one_budget(given: Mapping[str, float | None]) -> Budget | None:
-    """The budget of ``{"epochs": 20, "updates": None, …}``; None if none is given, an error if several
-    are.
-    """
-    chosen: list[tuple[Unit, float]] = [
-        (unit, amount) for unit in UNITS if (amount := given.get(unit)) is not None
-    ]
-    if len(chosen) > 1:
-        raise ComparisonError(f"give one budget, not {len(chosen)}: {', '.join(unit for unit, _ in chosen)}")
-    return Budget(*chosen[0]) if chosen else None
-
-
-def seed_list(seeds: int | Sequence[int], first: int = 0) -> tuple[int, ...]:
-    """``seeds`` seeds from ``first`` on, or the given ones."""
-    if isinstance(seeds, Sequence) and not isinstance(seeds, str):
-        if len(seeds[: MAX_SEEDS + 1]) > MAX_SEEDS:  # the length of a long range is no index
-            raise ComparisonError(f"a comparison has at most {MAX_SEEDS:,} seeds, got more; give fewer")
-        return tuple(seeds)
-    if not isinstance(seeds, int):
-        raise ComparisonError(f"seeds must be how many, or a list of them, got {seeds!r}")
-    if seeds < 1:
-        raise ComparisonError(f"a comparison needs at least 1 seed, got {seeds}")
-    check_count("seeds", seeds, 1, MAX_SEEDS)
-    if not isinstance(first, int):
-        raise ComparisonError(f"first_seed must be a whole number, got {first!r}")
-    return tuple(range(first, first + seeds))
+    options = RunOptions(track=texts(track), memory=memory, jobs=jobs, executor=executor)
+    prepared = prepare(Registry.load(question.plugins), question)
+    directory = None if out is None else Path(out)
+    if previous is not None:
+        refuse_other_question(prepared.setup.comparison, previous.comparison)
+        prepared = prepared.asking(with_earlier_tuning(prepared.setup.comparison, previous.comparison))
+    with observed(prepared, options, observer, progress) as options:
+        if previous is None:
+            return execute(prepared, directory, options)
+        return resume_run(prepared, previous, options, force=force)

@@ -1,6 +1,4 @@
-"""Tables of text that are not wider than a terminal, with nothing cut: titles and names wrap, then columns
-move below.
-"""
+"""Tables of text that fit a terminal: titles and names wrap, then columns move below."""
 
 from __future__ import annotations
 
@@ -54,7 +52,7 @@ def fitted(
 
 
 def _packed(least: Sequence[int], width: int, breaks: Sequence[int]) -> Iterator[list[int]]:
-    """The columns of each block, the first in all of them."""
+    """Yield the columns of each block, the first column in all of them."""
     columns = [0]
     for i in range(1, len(least)):
         if len(columns) > 1 and (i in breaks or _sum([least[j] for j in (*columns, i)]) > width):
@@ -65,32 +63,33 @@ def _packed(least: Sequence[int], width: int, breaks: Sequence[int]) -> Iterator
 
 
 def _widened(columns: Sequence[int], least: Sequence[int], natural: Sequence[int], width: int) -> list[int]:
-    """The widths of a block's columns: what is left goes to the names, then to the titles, from the left."""
+    """Return the widths of a block's columns; spare room goes to the names, then to the titles."""
     widths = [least[i] for i in columns]
-    for place, i in enumerate(columns):
-        widths[place] += max(min(natural[i] - widths[place], width - _sum(widths)), 0)
+    for position, i in enumerate(columns):
+        widths[position] += max(min(natural[i] - widths[position], width - _sum(widths)), 0)
     return widths
 
 
 def _block(table: Cells, columns: Sequence[int], widths: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Return the lines of a block's header and of its rows."""
     lines = [list(_lines([row[i] for i in columns], widths, title=row is table[0])) for row in table]
     return lines[0], [line for row in lines[1:] for line in row]
 
 
 def _lines(cells: Sequence[str], widths: Sequence[int], *, title: bool) -> Iterator[str]:
-    """The lines of one row; those of titles end together at the bottom."""
+    """Yield the lines of one row; those of titles are aligned at the bottom."""
     wrapped = [
-        wrap(cell, width, indent=0 if title or place else 2, words=title)
-        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        wrap(cell, width, indent=0 if title or position else 2, words=title)
+        for position, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ]
     height = max(map(len, wrapped))
     for number in range(height):
         parts = []
-        for place, (lines, width) in enumerate(zip(wrapped, widths, strict=True)):
+        for position, (lines, width) in enumerate(zip(wrapped, widths, strict=True)):
             at = number - (height - len(lines)) if title else number
             text = lines[at] if 0 <= at < len(lines) else ""
             space = " " * (width - cell_len(text))
-            parts.append(space + text if place else text + space)
+            parts.append(space + text if position else text + space)
         yield (" " * GAP).join(parts).rstrip()
 
 
@@ -120,9 +119,7 @@ def wrap(text: str, width: int, indent: int = 0, words: bool = False) -> list[st
 
 
 def _cut(line: str, width: int) -> int:
-    """How many characters of a line fit, up to a finer break where there is one in the second half of
-    them.
-    """
+    """Count the characters of a line that fit, up to a finer break in their second half."""
     most = max(i for i in range(1, len(line)) if cell_len(line[:i]) <= width or i == 1)
     finer = max(line.rfind(mark, 0, most) for mark in _FINER) + 1
     return finer if finer > most / 2 else most

@@ -1,6 +1,4 @@
-"""The lists of what is registered: strategies, optimizers, workloads and the like, and the plugins that add
-them.
-"""
+"""Lists of what is registered, and of the plugins that add it."""
 
 from __future__ import annotations
 
@@ -27,7 +25,13 @@ _IMPLEMENTATION = {
 
 
 def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:
-    """Each registered thing: its name, what it is, and its parameters with their defaults."""
+    """Print each registered thing: its name, what it is, and its parameters with their defaults.
+
+    Args:
+        kind: "strategies", "optimizers" and so on.
+        entries: What is registered, by name.
+        title: Whether the kind is printed first.
+    """
     out = Console(highlight=False)
     if title:
         out.print(Text(kind, style="bold underline"))
@@ -44,13 +48,19 @@ def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> No
 
 
 def _parameters(kind: str, factory: Callable[..., Any]) -> Sequence[Any]:
+    """List the parameters of a factory; executors, panels and trackers have an address instead."""
     if kind in ("executors", "panels", "trackers"):
         return ()  # executors and trackers take an address, not a spec
     return hyperparameters(factory) if kind == "optimizers" else parameters(factory)
 
 
 def print_plugins(plugins: Sequence[PluginInfo], entries: Mapping[str, Mapping[str, Entry]]) -> None:
-    """A line for each plugin: name, version, module, what it adds."""
+    """Print a line for each plugin: its name, version and module, and what it adds.
+
+    Args:
+        plugins: All that were found.
+        entries: What is registered, by kind and name.
+    """
     out = Console(highlight=False, soft_wrap=True)
     for plugin in plugins:
         adds = [

@@ -1,4 +1,4 @@
-"""What the options say of names, colours and resolution of figures."""
+"""New labels and colours of arms in figures, as options give them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from ..errors import ComparisonError
 
 
 def arm_labels(texts: Sequence[str]) -> dict[str, str]:
-    """New labels by those that arms have, of ``--label NEW=ARM``."""
+    """Read ``--label NEW=ARM``.
+
+    Args:
+        texts: As they were typed.
+
+    Returns:
+        New labels by those that arms have.
+
+    Raises:
+        ComparisonError: A text is no such pair, or an arm has two new labels.
+    """
     found: dict[str, str] = {}
     for text in texts:
         new, equals, arm = (part.strip() for part in text.partition("="))
@@ -22,7 +32,17 @@ def arm_labels(texts: Sequence[str]) -> dict[str, str]:
 
 
 def arm_colours(texts: Sequence[str]) -> dict[str, str]:
-    """Colours by labels of arms, of ``--color ARM=#hex``; an arm may have an equals sign in its own label."""
+    """Read ``--color ARM=#hex``; an arm's label may hold an equals sign.
+
+    Args:
+        texts: As they were typed.
+
+    Returns:
+        Colours as #RRGGBB, by labels.
+
+    Raises:
+        ComparisonError: A text is no such pair, or no colour.
+    """
     found = {}
     for text in texts:
         arm, equals, colour = (part.strip() for part in text.rpartition("="))

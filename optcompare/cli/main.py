@@ -1,4 +1,4 @@
-"""The whole command: chooses exit codes, and turns expected errors into one line."""
+"""The whole command: it chooses exit codes, and turns expected errors into one line."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ _OF_THE_MACHINE = {
 )
 @click.version_option(package_name="optcompare", message="optcompare %(version)s")
 def cli() -> None:
-    """Compares ways of feeding data to the optimizer: same initial weights, same order of samples, one
-    plot.
-    """
+    """Compare ways of feeding data to the optimizer: same weights, same order of samples, one plot."""
 
 
 for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins):
@@ -49,7 +47,11 @@ for _command in (run, scaling, report, verify, check, new_plugin, list_, plugins
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The whole command: expected errors are one line and exit code 2, anything else keeps its traceback."""
+    """Run the command and exit; expected errors are one line and code 2, others keep their traceback.
+
+    Args:
+        arguments: Of the command line; None: those of this process.
+    """
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, by name_missing_glyphs
     logging.getLogger("matplotlib").setLevel(
         logging.ERROR
@@ -73,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _code(arguments: list[str] | None) -> int:
-    """Carries the command out; returns its exit code."""
+    """Run the command and return its exit code."""
     if any("\0" in argument for argument in arguments or ()):  # no shell can give one, but a program can
         return _complain("an argument holds a NUL character; leave it out")
     try:
@@ -100,8 +102,9 @@ def _code(arguments: list[str] | None) -> int:
 
 
 def process() -> None:
-    """The entry point of the installed command: SIGTERM and SIGHUP interrupt it as Ctrl-C does, and once the
-    exit code is known, none of them changes it.
+    """Run as the installed command: SIGTERM and SIGHUP interrupt it as Ctrl-C does.
+
+    Once the exit code is known, none of them changes it.
     """
     for number in ending_signals()[1:]:
         signal.signal(number, _interrupted)
@@ -119,10 +122,11 @@ def _interrupted(number: int, frame: object) -> None:
 
 
 def _discard_output() -> None:
-    """Python would complain once more when it flushes."""
+    """Send further output to the null device, since Python would complain again when it flushes."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> int:
+    """Print an error and return exit code 2."""
     click.echo(f"error: {' '.join(message.split())}", err=True)
     return 2

@@ -1,4 +1,4 @@
-"""A plugin to begin with: an installable package with a strategy, a test of it and a README."""
+"""A plugin to start with: an installable package with a strategy, a test of it and a README."""
 
 from __future__ import annotations
 
@@ -95,8 +95,17 @@ Once it is installed, `optcompare list strategies` shows it; without installing 
 
 
 def new_plugin(name: str, directory: Path) -> list[Path]:
-    """Writes ``directory/optcompare-NAME``, and returns its files; raises :class:`PluginError` for what is no
-    name.
+    """Write ``directory/optcompare-NAME``.
+
+    Args:
+        name: Of the strategy: lower-case words that are joined by hyphens.
+        directory: Where the package's folder is made.
+
+    Returns:
+        The files.
+
+    Raises:
+        PluginError: The name is none, or the files cannot be written.
     """
     module = f"optcompare_{name.replace('-', '_')}"
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):

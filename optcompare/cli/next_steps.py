@@ -1,4 +1,4 @@
-"""What a user can do after a run, as commands that work when they are pasted."""
+"""Commands that a user can run after a run; they work when they are pasted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ _MORE_SEEDS = 2
 
 
 def next_steps(result: Result, directory: Path) -> list[str]:
-    """Name the next commands, one a line: draw another figure, open a page, add seeds; of an interrupted run,
-    continue it.
+    """Name the next commands: draw another figure, open a page, add seeds; or continue an interrupted run.
 
     Args:
         result: What the run left.
@@ -37,7 +36,7 @@ def next_steps(result: Result, directory: Path) -> list[str]:
 
 
 def _seeds_for_a_claim(result: Result) -> int:
-    """Seeds from which on a difference may be claimed; 0 where seeds are not the observations."""
+    """Count the seeds from which on a difference may be claimed; 0 where seeds are not observations."""
     pairs = result.pairs()
     if pairs.empty or result.comparison.split_seeds > 1 or result.comparison.repeats > 1:
         return 0

@@ -1,4 +1,4 @@
-"""The commands ``list``, ``plugins`` and ``new-plugin``: what is there, and what can be added."""
+"""The commands ``list``, ``plugins`` and ``new-plugin``: what is registered, and how to add to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "p
 
 @click.command(
     "new-plugin",
-    short_help="Writes an installable package to begin with.",
+    short_help="Write an installable package as a start.",
     epilog="\b\nExample:\n  optcompare new-plugin large-first",
 )
 @click.argument("name")
@@ -26,7 +26,7 @@ KINDS = ("strategies", "workloads", "optimizers", "diagnostics", "executors", "p
     "--out", type=click.Path(path_type=Path), default=Path(), metavar="DIR", help="Where.  [default: here]"
 )
 def new_plugin(name: str, out: Path) -> None:
-    """Writes an installable package with a strategy, a test and a README, to begin with."""
+    """Write an installable package with a strategy, a test and a README, as a start."""
     from .new_plugin import new_plugin as written
 
     for path in written(name, out):
@@ -35,15 +35,17 @@ def new_plugin(name: str, out: Path) -> None:
 
 @click.command(
     "list",
-    short_help="Lists strategies, workloads, optimizers and more.",
+    short_help="List strategies, workloads, optimizers and more.",
     epilog="\b\nExamples:\n  optcompare list\n  optcompare list strategies\n  optcompare list optimizers "
     "--plugin mine.py",
 )
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
-    """Lists what there is: strategies, workloads, optimizers, diagnostics, executors, panels, trackers, with
-    their parameters.
+    """List strategies, workloads, optimizers and more, with their parameters.
+
+    KIND is one of strategies, workloads, optimizers, diagnostics, executors, panels
+    and trackers; without it all are listed.
 
     It executes installed plugins and what --plugin names.
     """
@@ -57,7 +59,7 @@ def list_(kind: str | None, plugin: tuple[str, ...]) -> None:
 @click.command(epilog="\b\nExample:\n  optcompare plugins --plugin mine.py")
 @click.option("--plugin", multiple=True, metavar="FILE.py|MODULE", help="A plugin to load.")
 def plugins(plugin: tuple[str, ...]) -> None:
-    """Lists the plugins that were found, and what each adds.
+    """List the plugins that were found, and what each adds.
 
     It executes them, and what --plugin names.
     """

@@ -1,16 +1,23 @@
-"""The command ``report``: figures and tables of runs that are there."""
+"""The command ``report``: figures and tables of run directories."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .runs import Nearest, name_missing_glyphs, remember_plugins, warn
+from ..core.budget import UNITS
+from .option_values import Nearest, plot_formats, read_by
+from .runs import name_missing_glyphs, remember_plugins, warn
+
+if TYPE_CHECKING:
+    from ..report.paper import Paper
+    from ..report.result import Result
 
 FIGURES = ("loss", "paths", "final", "tuning", "pairs", "goal", "scaling", "profile", "ranks")
-XS = ("epochs", "updates", "samples", "seconds")
 TABLES = ("csv", "md", "latex")
 
 EXAMPLES = """\b
@@ -25,18 +32,102 @@ Examples:
 """
 
 
-@click.command(short_help="Draws figures and prints tables, without training.", epilog=EXAMPLES)
+@dataclass(frozen=True, kw_only=True)
+class ReportRequest:
+    """Hold what the command line of ``report`` asks for.
+
+    Args:
+        directories: Run directories, or folders of them.
+        figure: Its name; None: the comparison plot.
+        x: The unit of an axis; None: the figure's own.
+        formats: Of the files.
+        paper: Width, caption, resolution and metric of figures.
+        labels: New labels of arms by their own.
+        colours: Colours of arms by their labels.
+        table: The form of a table to print in place of figures; None: figures are drawn.
+        wide: Print all columns of the summary.
+        out: Where files are written.
+        plugins: Files and modules to load, as they were typed.
+    """
+
+    directories: tuple[Path, ...]
+    figure: str | None
+    x: str | None
+    formats: tuple[str, ...]
+    paper: Paper
+    labels: dict[str, str]
+    colours: dict[str, str]
+    table: str | None
+    wide: bool
+    out: Path
+    plugins: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ctx: click.Context) -> ReportRequest:
+        """Read the parsed command line.
+
+        Args:
+            ctx: Of the command ``report``.
+
+        Returns:
+            The request.
+
+        Raises:
+            UsageError: Options do not go together.
+            ComparisonError: A value is not in its range.
+        """
+        from ..report.paper import PRINT_DPI, Paper
+        from .looks import arm_colours, arm_labels
+
+        values = ctx.params
+        of_figure = ("figure", "x", "width", "metric", "dpi")
+        if "html" in values["formats"] and (
+            any(values[name] is not None for name in of_figure) or not values["caption"]
+        ):
+            raise click.UsageError(
+                "--format html makes a page of the whole comparison; leave out --figure, --x, --width, "
+                "--metric, --dpi and --no-caption"
+            )
+        if values["x"] is not None and values["figure"] is None:
+            raise click.UsageError(
+                "--x is for one figure, and the comparison plot has three axes; add --figure loss --x "
+                f"{values['x']}"
+            )
+        dpi = PRINT_DPI if values["dpi"] is None else values["dpi"]
+        return cls(
+            directories=values["directories"],
+            figure=values["figure"],
+            x=values["x"],
+            formats=values["formats"],
+            paper=Paper(values["width"], values["caption"], dpi, values["metric"]),
+            labels=arm_labels(values["labels"]),
+            colours=arm_colours(values["colours"]),
+            table=values["table"],
+            wide=values["wide"],
+            out=values["out"],
+            plugins=values["plugin"],
+        )
+
+
+@click.command(short_help="Draw figures and print tables, without training.", epilog=EXAMPLES)
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option(
     "--figure",
     metavar="NAME",
     help=f"{', '.join(FIGURES)}; or a panel: batch_size, noise_scale, grad_cosine, sharpness, plane, or a "
-    "plugin's.  "
-    "[default: the comparison plot]",
+    "plugin's.  [default: the comparison plot]",
 )
-@click.option("--x", type=Nearest(XS), help="Axis of the loss or of a panel, or what the goal is counted in.")
 @click.option(
-    "--format", "formats", default="png", show_default=True, metavar="LIST", help="png,svg,pdf; html: a page."
+    "--x", type=Nearest(UNITS), help="Axis of the loss or of a panel, or what the goal is counted in."
+)
+@click.option(
+    "--format",
+    "formats",
+    callback=read_by(plot_formats),
+    default="png",
+    show_default=True,
+    metavar="LIST",
+    help="png,svg,pdf; html: a page.",
 )
 @click.option(
     "--width",
@@ -84,71 +175,71 @@ Examples:
     metavar="FILE.py|MODULE",
     help="A plugin with panels; may be given several times.",
 )
-def report(directories: tuple[Path, ...], **options: Any) -> None:
-    """Draws figures and prints tables from run directories, without training.
+@click.pass_context
+def report(ctx: click.Context, /, **_: Any) -> None:
+    """Draw figures and print tables from run directories, without training.
 
     Several runs of the same workload are merged, unless their fingerprints show
     that they did not ask the same question. Run directories are only read, also
-    while a run is under way; it is said then how many of its trials have ended.
+    while a run is under way; a note then says how many of its trials have ended.
     It executes installed plugins and what --plugin names, nothing that a run names.
     """
-    from ..core.parameters import suggestion
     from ..registry.manager import Registry
-    from ..report.figures import save_figures
     from ..report.naming import named
     from ..report.output_files import names_of_runs, refuse_run_directory
     from ..report.panels import make_panels
-    from ..report.paper import PRINT_DPI, Paper
     from ..report.result import load_with_paths
-    from .looks import arm_colours, arm_labels
-    from .options import plot_formats
-    from .terminal import Reporter, summary_as
+    from .terminal import summary_as
 
-    formats, figure = plot_formats(options["formats"]), options["figure"]
-    labels, colours = arm_labels(options["labels"]), arm_colours(options["colours"])
-    remember_plugins(options["plugin"])
-    registry = Registry.load(options["plugin"], kind="panels")
+    request = ReportRequest.of(ctx)
+    remember_plugins(request.plugins)
+    registry = Registry.load(request.plugins, kind="panels")
     warn(registry.warnings)
     panels = make_panels(registry)
-    known = (*FIGURES, *panels)
-    if figure is not None and figure not in known:
-        said = f"'{figure}' is none of {', '.join(known)}{suggestion(figure, known)}"
-        raise click.BadParameter(said, param_hint="'--figure'")
-    asked = any(options[name] is not None for name in ("figure", "x", "width", "metric", "dpi"))
-    asked = asked or not options["caption"]
-    if "html" in formats and asked:
-        raise click.UsageError(
-            "--format html makes a page of the whole comparison; leave out --figure, --x, --width, "
-            "--metric, --dpi and "
-            "--no-caption"
-        )
-    if options["x"] is not None and figure is None:
-        raise click.UsageError(
-            "--x is for one figure, and the comparison plot has three axes; add --figure loss --x "
-            f"{options['x']}"
-        )
-    dpi = PRINT_DPI if options["dpi"] is None else options["dpi"]
-    paper = Paper(options["width"], options["caption"], dpi, options["metric"])
-    if not options["table"]:
-        refuse_run_directory(options["out"])
-    loaded = load_with_paths(directories)
-    results = named([result for result, _ in loaded], labels, colours)
+    _check_figure(request.figure, (*FIGURES, *panels))
+    if not request.table:
+        refuse_run_directory(request.out)
+    loaded = load_with_paths(request.directories)
+    results = named([result for result, _ in loaded], request.labels, request.colours)
     for result in results:
         result.panels = panels
+    _note_unfinished(results)
+    if request.table:
+        click.echo("\n\n".join(summary_as(request.table, result, request.wide) for result in results))
+        return
+    name_missing_glyphs(results)
+    workloads = [result.comparison.workload.label for result in results]
+    _draw(request, results, names_of_runs([paths for _, paths in loaded], workloads))
+
+
+def _check_figure(figure: str | None, known: Sequence[str]) -> None:
+    """Refuse a figure that does not exist, with the nearest name."""
+    from ..core.parameters import suggestion
+
+    if figure is not None and figure not in known:
+        message = f"'{figure}' is none of {', '.join(known)}{suggestion(figure, known)}"
+        raise click.BadParameter(message, param_hint="'--figure'")
+
+
+def _note_unfinished(results: Sequence[Result]) -> None:
+    """Print to standard error which runs have not ended."""
+    for result in results:
         if result.unfinished:
             which = f"{result.comparison.workload.label}: " if len(results) > 1 else ""
             click.echo(f"note: {which}{result.unfinished}", err=True)
-    if options["table"]:
-        click.echo("\n\n".join(summary_as(options["table"], result, options["wide"]) for result in results))
-        return
-    name_missing_glyphs(results)
-    names = names_of_runs(
-        [paths for _, paths in loaded], [result.comparison.workload.label for result in results]
+
+
+def _draw(request: ReportRequest, results: Sequence[Result], names: Sequence[str]) -> None:
+    """Write the figures, and print their paths; with the comparison plot, also the summaries."""
+    from ..report.figures import save_figures
+    from .terminal import Reporter
+
+    written = save_figures(
+        results, request.figure, request.out, request.formats, request.x, paper=request.paper, runs=names
     )
-    written = save_figures(results, figure, options["out"], formats, options["x"], paper=paper, runs=names)
-    say = Reporter(quiet=False, wide=options["wide"])
-    if figure is None:  # after what may be refused
+    if request.figure is None:  # printed only once nothing can be refused any more
+        reporter = Reporter(quiet=False, wide=request.wide)
         for result in results:
-            say.summary(result)
+            reporter.summary(result)
     for path in written:
         click.echo(f"{'page' if path.suffix == '.html' else 'plot'}: {path}")

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .runs import (
+from ..core.choices import LR_SCALINGS
+from .option_values import learning_rates, rate_range, read_by, state_bytes
+from .requests import RunRequest
+from .runs import exit_code, result_as_json, run_one, show_plans
+from .shared_options import (
     MACHINE,
     MEASURING,
+    OPTIONS,
     OUTPUT,
+    SEEDS,
     TRUST,
-    exit_code,
-    result_as_json,
-    run_one,
-    show_plans,
+    TUNE_SEEDS,
+    setting,
     with_options,
 )
+
+if TYPE_CHECKING:
+    from ..report.result import Result
+    from .terminal import Reporter
 
 EXAMPLES = """\b
 Examples:
@@ -34,116 +43,91 @@ Examples:
 """
 
 
-@click.command(short_help="Trains every contender and draws one plot.", epilog=EXAMPLES)
-@click.option(
+@click.command(short_help="Train every arm and draw one plot.", epilog=EXAMPLES)
+@setting(
     "--strategies",
-    default="full,mini,single",
-    show_default=True,
     metavar="LIST",
     help="How an epoch's samples become batches: full, mini:64, single, …; each may carry its @optimizer.",
 )
-@click.option(
+@setting(
     "--optimizers",
-    default="sgd",
-    show_default=True,
     metavar="LIST",
     help="Crossed with every strategy that has no @optimizer: sgd:momentum=0.9, adam, any installed "
-    "package's by its path, as "
-    "in pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME.",
+    "package's by its path, as in pytorch_optimizer.Lion:lr=0.0001, or FILE.py:NAME.",
 )
-@click.option(
+@setting(
     "--workload",
-    default="line",
-    show_default=True,
     metavar="SPEC",
     help="What is trained: a name, csv:PATH:y=COLUMN, or FILE.py:NAME.",
 )
-@click.option(
+@setting(
     "--lr",
+    callback=read_by(learning_rates),
     metavar="LR[,LR…]",
     help="Learning rate of arms that give none; each of several makes an arm.  [default: the workload's]",
 )
-@click.option(
+@setting(
     "--lr-scaling",
-    type=click.Choice(["none", "linear", "sqrt"]),
-    default="none",
-    show_default=True,
+    type=click.Choice(LR_SCALINGS),
     help="Scales that rate from the workload's batch size to the arm's.",
 )
-@click.option(
+@setting(
     "--schedule",
-    default="none",
-    show_default=True,
     metavar="SPEC",
     help="Changes the rate along the budget: step, step:gamma=0.2, cosine, warmup-cosine; or "
     "sgd:schedule=cosine.",
 )
-@click.option(
+@setting(
     "--clip",
     type=float,
     metavar="NORM",
     help="Scales gradients of a larger norm down to it; or sgd:clip=1 for one.  [default: none]",
 )
-@click.option(
+@setting(
     "--tune",
     type=int,
     metavar="N",
     help="Learning rates that every arm tries first, from 5 on about half of them around the best of the "
-    "others; the best is "
-    "reported.",
+    "others; the best is reported.",
 )
-@click.option(
+@setting(
     "--tune-range",
+    callback=read_by(rate_range),
     metavar="LO,HI",
     help="Range of the first.  [default: a thirtieth to thirty times the rate]",
 )
-@click.option(
-    "--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone."
-)
-@click.option(
+@TUNE_SEEDS
+@setting(
     "--tune-repeats",
     type=int,
-    default=1,
-    show_default=True,
     metavar="K",
     help="Tunes K times, on shifted grids and other seeds; every seed is trained at the rate of each. From "
-    "K = 5 on, intervals "
-    "include what tuning leaves to chance.",
+    "K = 5 on, intervals include the chance in tuning.",
 )
-@click.option(
+@setting(
     "--metric",
+    of=OPTIONS,
     metavar="COLUMN",
     help="What the plot shows: valid_accuracy, any measured column.  [default: validation and training loss]",
 )
-@click.option(
-    "--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached."
-)
-@click.option(
-    "--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]"
-)
-@click.option(
+@setting("--goal", metavar="METRIC=VALUE", help="Counts samples, updates and seconds until it is reached.")
+@setting("--baseline", metavar="ARM", help="The arm that the others are compared with.  [default: the first]")
+@setting(
     "--control",
     is_flag=True,
-    help="Adds a rounding control: the same baseline, gradients accumulated in other pieces.",
+    help="Adds a rounding control: the same baseline, with gradients accumulated in smaller chunks.",
 )
-@click.option(
+@setting(
     "--margin",
     type=float,
     metavar="DIFFERENCE",
     help="Final values that differ by less count as equal, which is tested.  [default: equality is not "
     "claimed]",
 )
-@click.option(
-    "--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions."
-)
-@click.option(
-    "--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds."
-)
-@click.option(
+@with_options(*SEEDS)
+@setting(
     "--split-seeds",
     type=int,
-    default=1,
-    show_default=True,
     metavar="K",
     help="Splits the workload's data K times into sets of the same sizes; the i-th seed takes split i mod K.",
 )
@@ -153,40 +137,36 @@ Examples:
 @click.option("--updates", type=int, help="Budget of each trial: optimizer steps.")
 @click.option("--samples", type=int, help="Budget of each trial: training samples.")
 @click.option("--seconds", type=float, help="Budget of each trial: seconds of its own training.")
-@click.option(
+@setting(
     "--measure",
     type=int,
-    default=1,
-    show_default=True,
     metavar="K",
     help="Measurements of every arm per epoch; 0: only before and after.",
 )
-@click.option(
+@setting(
     "--plane",
     is_flag=True,
     help="Keeps the first seed's weights at every measurement, and draws each arm's path.",
 )
-@click.option(
+@setting(
     "--diagnostics",
     metavar="LIST",
     help="Further columns of the records: grad_norm, noise_scale:rows=512, sharpness, …; see optcompare "
     "list diagnostics.",
 )
-@click.option(
+@setting(
     "--diagnose-every",
     type=int,
-    default=1,
-    show_default=True,
     metavar="K",
     help="Computes them at every K-th measurement, outside the training clock.",
 )
-@click.option(
+@setting(
     "--chunk",
     type=int,
     metavar="ROWS",
     help="Rows in one forward pass; larger batches accumulate gradients.  [default: 4 MiB of input]",
 )
-@click.option("--eval-chunk", type=int, metavar="ROWS", help="The same for evaluation.")
+@setting("--eval-chunk", type=int, metavar="ROWS", help="The same for evaluation.")
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="Runs a saved comparison.json again."
 )
@@ -194,34 +174,34 @@ Examples:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Goes on with a run that was stopped, or extends one by --seeds, --epochs or more --strategies.",
+    help="Continues a run that was interrupted, or extends one by --seeds, --epochs or more --strategies.",
 )
 @click.option(
     "--force", is_flag=True, help="Resumes even if versions, data or sources changed; the run records it."
 )
 @TRUST
-@click.option(
+@setting(
     "--checkpoint",
+    of=OPTIONS,
     type=float,
-    default=10.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Between checkpoints of what is under way.",
+    help="Between checkpoints of the trials under way.",
 )
 @click.option(
     "--keep-states",
-    default="1GB",
+    callback=read_by(state_bytes),
+    default=f"{OPTIONS.keep_states / 2**30:g}GB",
     show_default=True,
     metavar="SIZE",
-    help="Final states to keep, from which --resume --epochs trains on; 0: none.",
+    help="Final states to keep, from which --resume --epochs continues; 0: none.",
 )
 @with_options(*MEASURING, *MACHINE, *OUTPUT)
 @click.option(
     "--wide", is_flag=True, help="Prints all columns of the summary, and how final values spread over seeds."
 )
 @click.pass_context
-def run(ctx: click.Context, /, **options: Any) -> None:
-    """Trains every strategy from the same weights in the same order, and draws one comparison plot.
+def run(ctx: click.Context, /, **_: Any) -> None:
+    """Train every strategy from the same weights in the same order, and draw one comparison plot.
 
     LIST is separated by commas: name[:value][:key=value]…[@optimizer]. Give at
     most one budget. Exit code 0: done (diverged trials are results), 1: some
@@ -232,58 +212,41 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     --dry-run) only what you named on a command line before, and is unchanged; else it
     lists them and exits with 2, unless --trust or --plugin says to execute them.
     """
-    from ..report.figures import save_across
-    from .options import (
-        check_known_metric,
-        check_memory,
-        directories,
-        plot_formats,
-        prepare_all,
-        prepare_resumed,
-        tells_programs,
-    )
+    from .prepare_runs import check_known_metric, prepare_runs, tracker_prints
     from .terminal import Reporter
 
-    formats = plot_formats(options["formats"])
-    given = [
-        name for name in options if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-    ]
-    say = Reporter(
-        quiet=options["quiet"] or options["as_json"], aside=tells_programs(options), wide=options["wide"]
-    )
-    earlier = None
-    if options["memory"] is not None:
-        check_memory(options["memory"])
-    if options["force"] and options["resume"] is None:
-        raise click.UsageError("--force goes with --resume")
-    if options["trust"] and options["resume"] is None and options["config"] is None:
-        raise click.UsageError("--trust goes with --config or --resume")
-    if options["resume"] is not None:
-        one, earlier = prepare_resumed(options, given)
-        prepared, outs = [one], [options["resume"]]
-    else:
-        prepared = prepare_all(options, given)
-        outs = directories(options["out"], prepared)
-    if options["metric"] is not None:
-        for one in prepared:
-            check_known_metric(options["metric"], one)
-    if options["dry_run"]:
-        show_plans(prepared, say, options["as_json"], options["memory"], options["jobs"])
+    request = RunRequest.of(ctx)
+    output, options = request.output, request.options
+    reporter = Reporter(output.quiet or output.as_json, tracker_prints(request), output.wide)
+    runs = prepare_runs(request)
+    if options.metric is not None:
+        for one in runs:
+            check_known_metric(options.metric, one.prepared)
+    if output.dry_run:
+        show_plans([one.prepared for one in runs], reporter, output.as_json, options)
         return
     results = []
-    for one, out in zip(prepared, outs, strict=True):
-        results.append(run_one(one, out, say, formats, options, earlier))
+    for one in runs:
+        results.append(run_one(one, reporter, options, force=request.force))
         if results[-1].status == "interrupted":
             break
+    _show(results, [one.out for one in runs], reporter, request)
+    ctx.exit(max(map(exit_code, results)))
+
+
+def _show(results: Sequence[Result], outs: Sequence[Path], reporter: Reporter, request: RunRequest) -> None:
+    """Print what concerns all runs: JSON, the paths of plots, or what several workloads show together."""
+    from ..report.figures import save_across
+
+    formats = request.options.formats
     plots = [out / f"comparison.{formats[0]}" for out in outs]
     several = len(outs) > 1 and len(results) == len(outs)
     drawn = save_across(results, outs[0].parent, formats) if several else []
-    if options["as_json"]:
+    if request.output.as_json:
         found = [result_as_json(result, plot) for result, plot in zip(results, plots, strict=False)]
         click.echo(json.dumps(found[0] if len(outs) == 1 else found, indent=2, allow_nan=False))
-    elif options["quiet"]:
-        shown = [str(plot) for plot, _ in zip(plots, results, strict=False)]
-        click.echo("\n".join(shown), err=say.aside)
+    elif request.output.quiet:
+        for _, plot in zip(results, plots, strict=False):
+            click.echo(str(plot), err=reporter.to_stderr)
     elif several:
-        say.across(results, drawn)
-    ctx.exit(max(map(exit_code, results)))
+        reporter.across(results, drawn)

@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
-from ..core.goal import GOAL_WINDOW
-from .runs import MACHINE, MEASURING, OUTPUT, exit_code, result_as_json, run_one, show_plans, with_options
+from ..planning.question import STUDY, STUDY_MAX_EPOCHS
+from .option_values import batch_sizes, rate_range, read_by
+from .requests import StudyRequest
+from .runs import exit_code, result_as_json, run_one, show_plans
+from .shared_options import MACHINE, MEASURING, OUTPUT, SEEDS, TUNE_SEEDS, setting, with_options
 
 EXAMPLES = """\b
 Examples:
@@ -20,64 +23,55 @@ Examples:
 """
 
 
-@click.command(short_help="Finds what the batch size costs.", epilog=EXAMPLES)
-@click.option("--workload", default="digits", show_default=True, metavar="SPEC", help="What is trained.")
-@click.option(
+@click.command(short_help="Find what the batch size costs.", epilog=EXAMPLES)
+@setting("--workload", of=STUDY, metavar="SPEC", help="What is trained.")
+@setting(
     "--goal",
     metavar="METRIC=VALUE",
     help="What each trial trains to.  [default: the workload's; digits: train_loss=0.3]",
 )
 @click.option(
     "--batch-sizes",
+    callback=read_by(batch_sizes),
     metavar="B,B,…",
     help="Samples in an update.  [default: powers of two up to the training samples]",
 )
-@click.option("--optimizers", default="sgd", show_default=True, metavar="LIST", help="Each makes a curve.")
-@click.option(
+@setting("--optimizers", metavar="LIST", help="Each makes a curve.")
+@setting(
     "--tune",
+    of=STUDY,
     type=int,
-    default=8,
-    show_default=True,
     metavar="N",
     help="Learning rates that each batch size tries; from 5 on, about half of them around the best of the "
     "others.",
 )
-@click.option(
+@setting(
     "--tune-range",
+    callback=read_by(rate_range),
     metavar="LO,HI",
     help="Range of the first.  [default: a thirtieth to thirty times the rate · √B]",
 )
-@click.option(
-    "--tune-seeds", type=int, default=3, show_default=True, metavar="N", help="Seeds kept for tuning alone."
-)
+@TUNE_SEEDS
 @click.option(
     "--max-epochs",
     type=int,
-    default=100,
+    default=STUDY_MAX_EPOCHS,
     show_default=True,
     metavar="E",
-    help="What a trial spends, with its window.",
+    help="The most that a trial trains, its window included.",
 )
-@click.option(
+@setting(
     "--goal-window",
+    of=STUDY,
     type=float,
-    default=GOAL_WINDOW,
-    show_default=True,
     metavar="W",
     help="The goal is reached where the mean from 1-W to 1+W times the samples has reached it; 0: where a "
     "single value has.",
 )
-@click.option(
-    "--seeds", type=int, default=10, show_default=True, metavar="N", help="Independent repetitions."
-)
-@click.option(
-    "--first-seed", type=int, default=0, show_default=True, metavar="S", help="The first of the seeds."
-)
-@with_options(*MEASURING, *MACHINE, *OUTPUT)
+@with_options(*SEEDS, *MEASURING, *MACHINE, *OUTPUT)
 @click.pass_context
-def scaling(ctx: click.Context, /, **options: Any) -> None:
-    """Finds what the batch size costs: updates and samples to a goal, each batch size at its own best
-    learning rate.
+def scaling(ctx: click.Context, /, **_: Any) -> None:
+    """Find the updates and samples to a goal of each batch size, at its own best learning rate.
 
     The goal is reached where the mean over a window of samples reaches it
     (--goal-window). Trials are measured every max(B, N/16) samples, at every update
@@ -92,35 +86,24 @@ def scaling(ctx: click.Context, /, **options: Any) -> None:
     What it executes: installed plugins, and the files and packages that the command
     line names.
     """
-    from .options import check_memory, directories, plot_formats, prepare_scaling, tells_programs
+    from .prepare_runs import prepare_study_run, tracker_prints
     from .terminal import Reporter
 
-    formats = plot_formats(options["formats"])
-    if options["memory"] is not None:
-        check_memory(options["memory"])
-    say = Reporter(quiet=options["quiet"] or options["as_json"], aside=tells_programs(options))
-    prepared = prepare_scaling(options)
-    (out,) = directories(options["out"], [prepared])
-    if options["dry_run"]:
-        show_plans([prepared], say, options["as_json"], options["memory"], options["jobs"])
+    request = StudyRequest.of(ctx)
+    output, options = request.output, request.options
+    reporter = Reporter(output.quiet or output.as_json, tracker_prints(request))
+    study = prepare_study_run(request)
+    if output.dry_run:
+        show_plans([study.prepared], reporter, output.as_json, options)
         return
-    result = run_one(
-        prepared,
-        out,
-        say,
-        formats,
-        {**options, "checkpoint": 10.0, "keep_states": "1GB", "force": False},
-        None,
-    )
+    result = run_one(study, reporter, options)
     if result.status == "interrupted":
         ctx.exit(130)
-    plot = out / f"scaling.{formats[0] if formats[0] != 'html' else 'png'}"
-    if options["as_json"]:
-        click.echo(
-            json.dumps(
-                {**result_as_json(result, plot), "words": result.recommendation()}, indent=2, allow_nan=False
-            )
-        )
-    elif options["quiet"]:
-        click.echo(str(plot), err=say.aside)
+    suffix = options.formats[0] if options.formats[0] != "html" else "png"
+    plot = study.out / f"scaling.{suffix}"
+    if output.as_json:
+        values = {**result_as_json(result, plot), "words": result.recommendation()}
+        click.echo(json.dumps(values, indent=2, allow_nan=False))
+    elif output.quiet:
+        click.echo(str(plot), err=reporter.to_stderr)
     ctx.exit(exit_code(result))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..errors import ComparisonError, shorten
 from .bounds import MAX_AMOUNT, format_count
 
 Unit = Literal["epochs", "updates", "samples", "seconds"]
-UNITS: tuple[Unit, ...] = ("epochs", "updates", "samples", "seconds")
+UNITS: tuple[Unit, ...] = get_args(Unit)
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,36 @@ class Budget:
     def __str__(self) -> str:
         amount = f"{self.amount:g}" if self.unit == "seconds" else f"{int(self.amount):,}"
         return f"{amount} {self.unit.removesuffix('s') if self.amount == 1 else self.unit}"
+
+
+def one_budget(
+    *,
+    epochs: int | None = None,
+    updates: int | None = None,
+    samples: int | None = None,
+    seconds: float | None = None,
+) -> Budget | None:
+    """Return the one budget that was given.
+
+    Args:
+        epochs: Passes over the training samples.
+        updates: Optimizer steps.
+        samples: Training samples.
+        seconds: Of each trial's own training.
+
+    Returns:
+        The budget; None where none was given.
+
+    Raises:
+        ComparisonError: Several were given, or the amount is not in its range.
+    """
+    amounts: dict[Unit, float | None] = {
+        "epochs": epochs,
+        "updates": updates,
+        "samples": samples,
+        "seconds": seconds,
+    }
+    given = [(unit, amount) for unit, amount in amounts.items() if amount is not None]
+    if len(given) > 1:
+        raise ComparisonError(f"give one budget, not {len(given)}: {', '.join(unit for unit, _ in given)}")
+    return Budget(*given[0]) if given else None

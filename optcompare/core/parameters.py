@@ -268,9 +268,7 @@ def _describe(type_: Any) -> str:
     if origin is Literal:
         return " or ".join(map(write_value, args))
     if origin is tuple:
-        return (
-            "a tuple such as (" + ",".join("…" if member is ... else _short(member) for member in args) + ")"
-        )
+        return f"a tuple such as {_example(args)}"
     names = {
         int: "an int",
         float: "a float",
@@ -282,9 +280,16 @@ def _describe(type_: Any) -> str:
     return names.get(type_, str(getattr(type_, "__name__", type_)))
 
 
-def _short(type_: Any) -> str:
-    members = [member for member in typing.get_args(type_) if member in (int, float, bool, str)]
-    return str(getattr(members[0] if members else type_, "__name__", type_))
+def _example(members: tuple[Any, ...]) -> str:
+    """Write a tuple of such members, as it can be typed."""
+    if members[-1] is ...:
+        members = (members[0], members[0])
+    values = {int: ("2", "4"), float: ("0.5", "0.9"), bool: ("true", "false"), str: ("a", "b")}
+    typed = []
+    for place, member in enumerate(members):
+        known = [each for each in (member, *typing.get_args(member)) if each in values]
+        typed.append(values[known[0]][place % 2] if known else "…")
+    return f"({','.join(typed)})"
 
 
 def _count(number: int, noun: str) -> str:

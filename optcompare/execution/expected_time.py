@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..core.comparison import Trial
 from ..core.formatting import duration
-from ..planning.dry_run import Estimate
+from ..planning.estimates import Estimate
 from ..training.lanes.cost_model import IMPORT_SECONDS, lanes_seconds
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer

@@ -1,11 +1,9 @@
-"""Carries out a comparison: where tasks run, what is kept, what is written."""
+"""Carry out a comparison: train its trials, measure, and write its run directory."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,9 @@ from typing import Any
 import pandas as pd
 
 from ..analysis.pca import joint_plane
-from ..core.bounds import MAX_JOBS, check_count
-from ..core.comparison import Comparison, Trial
-from ..errors import ComparisonError, RunDirectoryError
-from ..interfaces.executor import Demand
-from ..planning.factories import make_executor
+from ..core.comparison import Comparison
+from ..errors import RunDirectoryError
 from ..planning.prepare import Prepared
-from ..registry.manager import Registry
 from ..report.figures import save_figures
 from ..report.panels import make_panels
 from ..report.result import Result
@@ -32,87 +26,107 @@ from ..storage.provenance import describe_environment, other_sources
 from ..storage.resume import Earlier, refuse_changes
 from ..storage.under_way import PROCESS, this_process
 from ..training.device import torch_as_agreed
-from ..training.lanes.memory import memory_limit
-from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
-from .backends import Elsewhere, Here, Place
 from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .expected_time import expected_time
-from .runner import Measured, Observer, Runner
+from .open_backend import OpenBackend, open_backend
+from .run_options import RunOptions
+from .runner import Measured, Runner
 from .same_bits import refuse_other_bits
-from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
 from .stopping import Stop, stop_on_interrupt
 from .study import measured_beside
 from .table_order import as_planned
-from .tracker_process import tracking
+from .tracker_process import Tracked, tracking
 
 
 @dataclass(frozen=True)
-class How:
-    """How a run is carried out, which changes nothing of what is measured but the seconds.
+class _Run:
+    """Hold what a run needs while it is under way."""
 
-    - ``observers``: are told what happens; ``track``: trackers that are told in processes of their own, as
-      "name:address";
-    - ``say``: is told in a line each which trainer takes which trials, and why;
-    - ``formats``: of the plot; ``metric``: the column that it shows; ``memory``: memory limit for vectorized
-      trials, as "4GB" or "25%";
-    - ``checkpoint``: seconds between checkpoints; ``keep_states``: bytes of final states to keep, from which
-      trials can be trained on;
-    - ``jobs``: trials at once, each in a process of its own; ``executor``: "name:address", or one that is
-      there already.
-    """
-
-    observers: Sequence[Observer] = ()
-    track: Sequence[str] = ()
-    say: Callable[[str], None] | None = None
-    formats: Sequence[str] = ("png",)
-    metric: str | None = None
-    memory: str | None = None
-    checkpoint: float = 10.0
-    keep_states: float = 2**30
-    jobs: int | None = None
-    executor: str | Executor | None = None
-
-    def __post_init__(self) -> None:
-        if not self.checkpoint >= 0:
-            raise ComparisonError(f"checkpoint takes seconds, 0 or more, got {self.checkpoint:g}")
-        if self.jobs is not None:
-            check_count("jobs", self.jobs, 1, MAX_JOBS)
-
-
-def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:
-    """:func:`execute` in the directory of an earlier run; raises where something else than the question
-    changed.
-    """
-    now = _now(prepared)
-    said = refuse_changes(earlier.environment, now, force)
-    maker = other_sources(earlier.environment, now)
-    if maker and not force:
-        said.append(refuse_other_bits(prepared.trainer, earlier, maker))
-    said += refuse_missing_looks(earlier.directory, force)
-    noted = dataclasses.replace(prepared, notes=list(dict.fromkeys([*prepared.notes, *earlier.notes, *said])))
-    return execute(noted, earlier.directory, how, earlier)
+    prepared: Prepared
+    out: Path | None
+    environment: dict[str, Any]
+    stop: Stop
+    trackers: Sequence[Tracked]
+    backend: OpenBackend
+    journal: Journal
+    runner: Runner
 
 
 def execute(
-    prepared: Prepared, out: Path | None = None, how: How | None = None, earlier: Earlier | None = None
+    prepared: Prepared,
+    out: Path | None = None,
+    options: RunOptions | None = None,
+    previous: Earlier | None = None,
 ) -> Result:
-    """Trains everything, tells the observers, and writes the run directory if one is named.
+    """Train all trials of a comparison.
 
-    ``earlier``: what an earlier run left in ``out``, which is not trained again.
+    Args:
+        prepared: The comparison.
+        out: Its run directory; None: nothing is written.
+        options: How it is run; None: the defaults.
+        previous: What a previous run left in ``out``, which is not trained again.
+
+    Returns:
+        What was measured; of an interrupted run, what was measured until then.
+
+    Raises:
+        OptcompareError: It cannot be run, or the run directory cannot be written.
     """
-    how = how or How()
+    options = options or RunOptions()
+    with _started(prepared, out, options, previous) as run:
+        comparison, notes = _train(run)
+        run.stop.saving = True
+        result = _result(run, comparison, notes)
+        if out is not None:
+            _write(result, out, options)
+        for tracker in run.trackers:
+            tracker.run_finished(result)
+    prepared.registry.notify("run_finished", result=result)
+    return result
+
+
+def resume(prepared: Prepared, previous: Earlier, options: RunOptions, *, force: bool = False) -> Result:
+    """Continue a previous run in its directory.
+
+    Args:
+        prepared: The comparison of the previous run, possibly extended.
+        previous: What the run left.
+        options: How it is run.
+        force: Continue although versions, data, sources or recorded looks changed, and note that.
+
+    Returns:
+        What both runs measured.
+
+    Raises:
+        OptcompareError: Something else than the comparison changed, or it cannot be run.
+    """
+    now = _environment_now(prepared)
+    notes = refuse_changes(previous.environment, now, force)
+    other = other_sources(previous.environment, now)
+    if other and not force:
+        notes.append(refuse_other_bits(prepared.trainer, previous, other))
+    notes += refuse_missing_looks(previous.directory, force)
+    all_notes = list(dict.fromkeys([*prepared.notes, *previous.notes, *notes]))
+    return execute(dataclasses.replace(prepared, notes=all_notes), previous.directory, options, previous)
+
+
+@contextmanager
+def _started(
+    prepared: Prepared, out: Path | None, options: RunOptions, previous: Earlier | None
+) -> Iterator[_Run]:
+    """Set torch, signals, trackers, workers and the run directory up, and close them at the end."""
     comparison, registry = prepared.setup.comparison, prepared.registry
-    environment = _environment(prepared, earlier)
+    environment = _environment(prepared, previous)
     with ExitStack() as stack:
         stack.enter_context(torch_as_agreed(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
-        trackers = stack.enter_context(tracking(registry, how.track, out))
-        work = stack.enter_context(_workplace(prepared, how, stop, trackers))
+        trackers = stack.enter_context(tracking(registry, options.track, out))
+        backend = stack.enter_context(open_backend(prepared, options, stop, trackers))
         if out is not None:
-            stack.enter_context(run_dir.reserved(out, occupied=earlier is not None))
+            stack.enter_context(run_dir.reserved(out, occupied=previous is not None))
             note_unrecorded_look(out)
             note_looks_at_merged_runs(out)
             about = describe(comparison, "running", environment, prepared.notes, [])
@@ -120,169 +134,123 @@ def execute(
         registry.notify("run_started", comparison=comparison)
         for tracker in trackers:
             tracker.run_started(comparison)
-        journal = Journal(out, work.told.trial_finished, keep=how.keep_states, pause=how.checkpoint)
-        stack.enter_context(_naming_what_is_kept(journal, out))
+        observers = backend.observers
+        journal = Journal(out, observers.trial_finished, keep=options.keep_states, pause=options.checkpoint)
+        stack.enter_context(_advice_on_kept_trials(journal, out))
         rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
         planned = [trial for trials in rounds for trial in trials]
-        expected = expected_time(work.tasks, prepared.estimates, rounds, work.jobs)
-        runner = Runner(work.tasks, work.place, expected, planned, work.told, stop, journal, earlier)
-        first = comparison.tuning_trials()
-        runner.run(first)
-        if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
-            comparison = with_closer_rates(comparison, *runner.tables())
-            known = set(first)
-            runner.run([trial for trial in comparison.tuning_trials() if trial not in known])
-        said: list[str] = []
-        if comparison.tuning is not None and not runner.measured.interrupted:
-            comparison, said = choose_rates(comparison, *runner.tables())
-        runner.run(comparison.trials())
-        stop.saving = True
-        records, trials = (as_planned(table, comparison) for table in runner.tables())
-        measured = runner.measured
-        checked = {
-            "reference": dataclasses.asdict(prepared.reference),
-            "traits": dataclasses.asdict(prepared.traits),
-        }
-        trained = {
-            "trainers": work.choices,
-            "jobs": work.jobs,
-            "agreement": dataclasses.asdict(runner.agreement()),
-        }
-        beside: dict[str, Any] = {}
-        if comparison.stop_at_goal and not measured.interrupted:
-            beside, unknown = measured_beside(prepared.trainer.asking(comparison), records, trials)
-            said += unknown
-        notes = [*prepared.notes, *said, *_idle(trials, comparison)]
-        result = Result(
-            comparison=comparison,
-            records=records,
-            trials=trials,
-            certificate=runner.certificate(prepared.reference, prepared.traits),
-            status="interrupted" if measured.interrupted else "finished",
-            notes=[*notes, *work.tasks.notes, *runner.notes, *journal.notes],
-            environment=environment | checked | trained | beside,
-            paths=_paths(prepared.trainer, measured),
-            plane=_plane(comparison, measured),
-            looks=looks_of(out),
-            panels=make_panels(registry),
-            weights=measured.weights,
-            workload=prepared.setup.workload,
-        )
-        if out is not None:
-            result.write(out, how.formats, how.metric)
-            forget_parts(out)
-            if comparison.tuning is not None and not measured.interrupted:
-                save_figures([result], "tuning", out, how.formats)
-        for tracker in trackers:
-            tracker.run_finished(result)
-    registry.notify("run_finished", result=result)
-    return result
+        expected = expected_time(backend.tasks, prepared.estimates, rounds, backend.jobs)
+        runner = Runner(backend.tasks, backend.backend, expected, planned, observers, stop, journal, previous)
+        yield _Run(prepared, out, environment, stop, trackers, backend, journal, runner)
+
+
+def _train(run: _Run) -> tuple[Comparison, list[str]]:
+    """Train the rounds of tuning, then the report; return the comparison with tuned rates, and notes."""
+    comparison, runner, notes = run.prepared.setup.comparison, run.runner, list[str]()
+    first = comparison.tuning_trials()
+    runner.run(first)
+    if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
+        comparison = with_closer_rates(comparison, *runner.tables())
+        trained = set(first)
+        runner.run([trial for trial in comparison.tuning_trials() if trial not in trained])
+    if comparison.tuning is not None and not runner.measured.interrupted:
+        comparison, notes = choose_rates(comparison, *runner.tables())
+    runner.run(comparison.trials())
+    return comparison, notes
+
+
+def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
+    """Collect what was measured, with what a study measures once its trials have ended."""
+    prepared, backend, runner = run.prepared, run.backend, run.runner
+    records, trials = (as_planned(table, comparison) for table in runner.tables())
+    measured = runner.measured
+    certificate = runner.certificate(prepared.reference, prepared.traits)
+    environment = run.environment | {
+        "reference": dataclasses.asdict(prepared.reference),
+        "traits": dataclasses.asdict(prepared.traits),
+        "trainers": backend.choices,
+        "jobs": backend.jobs,
+        "agreement": dataclasses.asdict(runner.agreement()),
+    }
+    notes = [*prepared.notes, *notes]
+    if comparison.stop_at_goal and not measured.interrupted:
+        beside, unknown = measured_beside(prepared.trainer.asking(comparison), records, trials)
+        environment |= beside
+        notes += unknown
+    notes += [*_without_update(trials, comparison), *backend.tasks.notes, *runner.notes, *run.journal.notes]
+    return Result(
+        comparison=comparison,
+        records=records,
+        trials=trials,
+        certificate=certificate,
+        status="interrupted" if measured.interrupted else "finished",
+        notes=notes,
+        environment=environment,
+        paths=_paths(prepared.trainer, measured),
+        plane=_plane(comparison, measured),
+        looks=looks_of(run.out),
+        panels=make_panels(prepared.registry),
+        weights=measured.weights,
+        workload=prepared.setup.workload,
+    )
+
+
+def _write(result: Result, out: Path, options: RunOptions) -> None:
+    """Write the run directory, and delete what was only needed to resume an interrupted run."""
+    result.write(out, options.formats, options.metric)
+    forget_parts(out)
+    if result.comparison.tuning is not None and result.status == "finished":
+        save_figures([result], "tuning", out, options.formats)
 
 
 @contextmanager
-def _naming_what_is_kept(journal: Journal, out: Path | None) -> Iterator[None]:
-    """Where a run directory cannot be written any more: says how to go on with what is in it."""
+def _advice_on_kept_trials(journal: Journal, out: Path | None) -> Iterator[None]:
+    """Add to the error of a run directory that can no longer be written how to continue the run."""
     try:
         yield
     except RunDirectoryError as error:
         if not journal.holds_trials:
             raise
-        advice = (
-            f"trials that ended before are kept; once it can be written, optcompare run --resume {out} goes "
-            "on"
-        )
-        raise RunDirectoryError(f"{error}; {advice}") from error
+        raise RunDirectoryError(
+            f"{error}; trials that ended before are kept; once it can be written, optcompare run --resume "
+            f"{out} goes on"
+        ) from error
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Who trains, where, and who is told. ``jobs``: trials at once; ``choices``: which trainer took what."""
-
-    tasks: Tasks
-    place: Place
-    told: _Observers
-    jobs: int
-    choices: list[str]
-
-
-@contextmanager
-def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Observer]) -> Iterator[_Work]:
-    """This process, or an executor: one that was made here ends here, at once where an error or a second
-    Ctrl-C says so.
-    """
-    comparison, loop = prepared.setup.comparison, prepared.trainer
-    choices: list[str] = []
-
-    def chosen(line: str) -> None:
-        choices.append(line)
-        if how.say is not None:
-            how.say(line)
-
-    told = _Observers(prepared.registry, [*trackers, *how.observers])
-    planned = [comparison.tuning_trials(), comparison.trials()]
-    lanes = LanesTrainer(loop, memory_limit(how.memory, loop.device), chosen)
-    if how.executor is None and (how.jobs or 1) == 1:
-        here = Here(loop, lanes, lambda: stop.asked)
-        yield _Work(Tasks(lanes, prepared.estimates, planned, chosen), here, told, 1, choices)
-        return
-    if comparison.budget.unit == "seconds":
-        raise ComparisonError(
-            "a budget of seconds needs the machine for one trial at a time; leave out --jobs and --executor"
-        )
-    demand = Demand(how.jobs, comparison.threads, comparison.device)
-    name = how.executor or "processes"
-    executor = make_executor(prepared.registry, name, demand) if isinstance(name, str) else name
-    jobs = how.jobs or getattr(executor, "jobs", None) or os.cpu_count() or 1
-    calm = False
-    try:
-        tasks = Tasks(lanes, prepared.estimates, planned, chosen, workers=jobs)
-        expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
-        place = Elsewhere(executor, jobs, tasks, how.memory, expected, lambda: stop.asked)
-        yield _Work(tasks, place, told, jobs, choices)
-        calm = not stop.at_once
-    finally:
-        if isinstance(name, str):
-            executor.shutdown(wait=calm)
-
-
-def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:
-    """What the run depends on, with what an earlier one depended on."""
-    environment = _now(prepared)
-    if earlier is not None:
-        begun = {name: value for name, value in earlier.environment.items() if name != "earlier"}
-        environment["earlier"] = [*earlier.environment.get("earlier", []), begun]
-        environment["agreement"] = earlier.environment.get("agreement", {})
+def _environment(prepared: Prepared, previous: Earlier | None) -> dict[str, Any]:
+    """Describe what the run depends on, and what the previous one depended on."""
+    environment = _environment_now(prepared)
+    if previous is not None:
+        begun = {name: value for name, value in previous.environment.items() if name != "earlier"}
+        environment["earlier"] = [*previous.environment.get("earlier", []), begun]
+        environment["agreement"] = previous.environment.get("agreement", {})
     return environment
 
 
-def _now(prepared: Prepared) -> dict[str, Any]:
-    """What a run depends on here and now."""
+def _environment_now(prepared: Prepared) -> dict[str, Any]:
+    """Describe versions, hardware, data and sources of this process."""
     setup, trainer = prepared.setup, prepared.trainer
     return describe_environment(
         prepared.registry, setup.workload, trainer.device, setup.comparison.threads, trainer.other_splits()
     )
 
 
-def _idle(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
-    """Arms some of whose trials ended before their first update, whose optimizer asked for more than the
-    budget.
-    """
+def _without_update(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
+    """Note arms with trials whose first update would exceed the budget."""
     if trials.empty:
         return []
-    spent = (trials["status"] == "finished") & (
-        trials["reason"] == ""
-    )  # one that was at its goal needed none
-    ended = trials[(trials["phase"] == "report") & spent]
+    at_end = (trials["status"] == "finished") & (trials["reason"] == "")  # one at its goal needs no update
+    ended = trials[(trials["phase"] == "report") & at_end]
     return [
         f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update: the first would exceed the "
-        "budget of "
-        f"{comparison.budget}; give more"
+        f"budget of {comparison.budget}; give more"
         for arm, updates in ended.groupby("arm", sort=False)["updates"]
         if (updates == 0).any()
     ]
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
+    """Return the paths of two weights with the loss around them; None where none were followed."""
     if not measured.paths:
         return None
     comparison = trainer.setup.comparison
@@ -290,38 +258,15 @@ def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
 
 
 def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
-    """Of the arms in their order; None where none was asked for, or nothing was measured."""
-    there = [arm.label for arm in comparison.arms if arm.label in measured.snapshots]
-    if not there:
+    """Return the plane of all weights along the way; None where none were kept."""
+    kept = [arm.label for arm in comparison.arms if arm.label in measured.snapshots]
+    if not kept:
         return None
     return _of_first_repeat(
-        joint_plane({arm: measured.snapshots[arm] for arm in there}, comparison.seeds[0]), comparison
+        joint_plane({arm: measured.snapshots[arm] for arm in kept}, comparison.seeds[0]), comparison
     )
 
 
 def _of_first_repeat(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """With the tuning repeat whose trials alone are followed, where there are several."""
+    """Add the number of the tuning repeat whose trials alone are followed, where there are several."""
     return table.assign(repeat=1) if comparison.repeats > 1 else table
-
-
-class _Observers:
-    """Plugins that listen, and the observers handed in."""
-
-    def __init__(self, registry: Registry, observers: Sequence[Observer]) -> None:
-        self._registry, self._observers = registry, observers
-        self._heard = registry.observes("measured")
-
-    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
-        if self._heard:
-            self._registry.notify("measured", trial=trial, record=record)
-        for observer in self._observers:
-            observer.measured(trial, record)
-
-    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        self._registry.notify("trial_finished", trial=trial, outcome=outcome)
-        for observer in self._observers:
-            observer.trial_finished(trial, outcome)
-
-    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        for observer in self._observers:
-            observer.advanced(done, of, fraction, seconds_left)

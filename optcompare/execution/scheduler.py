@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.comparison import Trial
-from ..planning.dry_run import Estimate
+from ..planning.estimates import Estimate
 from ..training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
 from ..training.lanes.families import WIDEST
 from ..training.lanes.trainer import LanesTrainer

@@ -1,3 +1,1 @@
-"""From names, specs and objects to a comparison that can be trained: resolved, tried on a few rows,
-estimated.
-"""
+"""From a question to a comparison that can be trained: resolved, tried on a few rows, checked."""

@@ -26,12 +26,15 @@ _MEASURED_ROWS, _FEW = 64, 2
 
 
 def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) -> list[str]:
-    """What an update changes that a checkpoint does not bring back, by names that say where it is.
+    """Find values that an update changes and that a checkpoint does not bring back.
 
     Args:
         trainer: The engine.
         trial: Of the arm.
-        batches: Of its first updates; a few rows of one are enough.
+        batches: Index batches of its first updates; a few rows of one are enough.
+
+    Returns:
+        Names that say where the values are.
     """
     with preserved_rng():
         first, second = batches[0], batches[-1]
@@ -42,7 +45,7 @@ def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) 
 
 
 def _changed_by(trainer: LoopTrainer, trial: Trial, first: Tensor, second: Tensor) -> list[str]:
-    """After another update what was only kept at hand, and is computed again, is equal once more."""
+    """Compare a trial and its copy from a checkpoint after one more update, which recomputes caches."""
     run, shared = trainer.run(trial, None), trainer.setup.workload
     before = _values_of(run, shared)
     for rows in (first, second):
@@ -58,7 +61,15 @@ def _changed_by(trainer: LoopTrainer, trial: Trial, first: Tensor, second: Tenso
 
 
 def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
-    """What is not as it was once a trial was measured, though nothing was trained."""
+    """Find values that a measurement changes, though nothing is trained.
+
+    Args:
+        trainer: The engine.
+        trial: Of the arm.
+
+    Returns:
+        Names that say where the values are.
+    """
     trainer, shared = _few_rows(trainer), trainer.setup.workload
     with preserved_rng():
         run = trainer.run(trial, None)
@@ -70,9 +81,7 @@ def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
 
 
 def _values_of(run: TrialRun, shared: Workload) -> dict[str, Any]:
-    """All that can be reached from a trial; what it has in common with all others, ``shared``, by other
-    names.
-    """
+    """List all values that a trial reaches; those of the ``shared`` workload have names of their own."""
     called = {name: getattr(run.workload, name) for name in ("loss", "forward", "objective", "weight")}
     return values_within(
         model=run.model,
@@ -84,14 +93,17 @@ def _values_of(run: TrialRun, shared: Workload) -> dict[str, Any]:
 def refuse_other_end(
     trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, cut: bool, say: Callable[[str], None]
 ) -> None:
-    """Raise where measurements or a checkpoint between these updates change their end, to the last bit.
+    """Check that measurements and a checkpoint between these updates do not change a bit of their end.
 
     Args:
         trainer: The engine.
         trial: Of the arm.
         batches: Of its first updates.
         cut: Whether a checkpoint is tried; not where it is known to lack something.
-        say: Is told where a device does not repeat its own bits.
+        say: Called with a remark where a device does not repeat its own bits.
+
+    Raises:
+        ComparisonError: The end differs; the message says since when.
     """
     plain = _end(trainer, trial, batches, measured=False, cut=False)
     if plain == _end(trainer, trial, batches, measured=True, cut=cut):
@@ -102,25 +114,22 @@ def refuse_other_end(
             say(f"{trial.arm.label} does not end in the same bits twice on this device")
             return
         raise ComparisonError(
-            f"{name}: trained twice from the same start it ends otherwise; something outside the model, "
-            "such as a global "
-            "counter or a random generator of its own, takes part"
+            f"{name}: trained twice from the same start, it ends differently; something outside the model, "
+            "such as a global counter or a random generator of its own, takes part"
         )
     if plain != _end(trainer, trial, batches, measured=True, cut=False):
         raise ComparisonError(
             f"{name}: measuring changes what is trained: the model or the loss keeps something, other than "
-            "buffers, plain "
-            "attributes and generators of the model, that changes in eval mode too"
+            "buffers, plain attributes and generators of the model, that changes in evaluation mode too"
         )
     raise ComparisonError(
-        f"{name}: a trial that goes on from a checkpoint ends otherwise: the optimizer or the model keeps "
-        "something that is "
-        "neither in state_dict() nor a plain attribute"
+        f"{name}: a trial that continues from a checkpoint ends differently: the optimizer or the "
+        "model keeps something that is neither in state_dict() nor a plain attribute"
     )
 
 
 def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measured: bool, cut: bool) -> str:
-    """The fingerprint of what the updates lead to."""
+    """Return the fingerprint of model and optimizer after the updates."""
     trainer = _few_rows(trainer)
     with preserved_rng():
         run = trainer.run(trial, None)
@@ -136,7 +145,7 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
 
 
 def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
-    """The trainer, measuring the loss of a few rows alone, since a metric may need all."""
+    """Return the trainer with measurements of the loss on a few rows; a metric may need all rows."""
     trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, stop_at_goal=False))
     bare = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
     trainer.setup = dataclasses.replace(trainer.setup, workload=bare)
@@ -145,7 +154,14 @@ def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
 
 
 def through_a_file(state: State) -> State:
-    """A state as a checkpoint gives it back."""
+    """Save and load a state, as a checkpoint does.
+
+    Args:
+        state: Of a trial.
+
+    Returns:
+        The state as it is read back.
+    """
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)

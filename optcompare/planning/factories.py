@@ -1,27 +1,21 @@
-"""One name, spec or object becomes one live workload, strategy or optimizer, and the part of a comparison
-that names it.
-"""
+"""Names, specs and objects become live workloads, strategies, diagnostics and executors."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import torch
-
 from ..core.columns import RECORD_COLUMNS
 from ..core.comparison import Part
-from ..core.file_paths import join_script_path
+from ..core.file_paths import join_script_path, parse_list
 from ..core.goal import TEST, TRAIN, VALID
 from ..core.grammar import Spec, parse
-from ..core.named_code import is_dotted_name
-from ..core.parameters import REQUIRED, Parameter, as_spec, bind, parameters, write_value
+from ..core.parameters import REQUIRED, as_spec, bind, parameters, write_value
 from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, PluginError, SpecError, explain
 from ..interfaces.diagnostic import Diagnostic
-from ..interfaces.optimizer import Factory, check_factory, hyperparameters, undecorated
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
@@ -30,30 +24,39 @@ from ..training.measurement.step_stats import check_needs
 if TYPE_CHECKING:
     from ..interfaces.executor import Demand
 
-_OF_ARM = (Parameter("schedule", str, "none"), Parameter("clip", float | None, None))
-
 StrategyLike = str | Strategy
-OptimizerLike = str | Factory
 DiagnosticLike = str | Diagnostic
 
 
-@dataclasses.dataclass(frozen=True)
-class OptimizerChoice:
-    """An optimizer as asked for: its factory, label, reference, and the learning rate if the spec gave one.
+def single_items(items: Any) -> list[Any]:
+    """List single names, specs and objects.
 
-    ``of_arm``: the settings of its arm that the spec gave, ``schedule`` and ``clip``.
+    Args:
+        items: One text with a comma-separated list, one object, or a sequence of texts and objects.
+
+    Returns:
+        A text for each spec, and the objects as they are.
     """
-
-    factory: Factory
-    name: str
-    part: Part
-    values: dict[str, Any]
-    lr: float | None
-    of_arm: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    if isinstance(items, str):
+        return [str(spec) for spec in parse_list(items, optimizers=True)]
+    if isinstance(items, Strategy | Diagnostic) or callable(items) or not isinstance(items, Iterable):
+        return [items]
+    return [single for item in items for single in (single_items(item) if isinstance(item, str) else [item])]
 
 
 def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workload, Part]:
-    """The workload of a spec (``digits``, ``csv:PATH:y=COLUMN``, ``FILE.py:NAME``) or the object itself."""
+    """Make the workload of a spec, or return an object as it is.
+
+    Args:
+        registry: Where names are looked up.
+        workload: ``digits``, ``csv:PATH:y=COLUMN``, ``FILE.py:NAME``, or a Workload.
+
+    Returns:
+        The workload, and its name in a comparison.
+
+    Raises:
+        OptcompareError: There is no such workload, a value does not fit, or its function fails.
+    """
     if isinstance(workload, Workload):
         return workload, Part(workload.name, None)
     if not isinstance(workload, str):
@@ -72,8 +75,18 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
 def make_strategy(
     registry: Registry, strategy: StrategyLike | Spec, batch_size: int | None
 ) -> tuple[Strategy, Part]:
-    """The strategy of a spec or the object itself; ``batch_size`` is what it gets if it has one and was given
-    none.
+    """Make the strategy of a spec, or return an object as it is.
+
+    Args:
+        registry: Where names are looked up.
+        strategy: ``mini:64``, or a Strategy.
+        batch_size: The workload's, for a spec that gives none; None: the strategy's default.
+
+    Returns:
+        The strategy, and its name in a comparison.
+
+    Raises:
+        OptcompareError: There is no such strategy, a value does not fit, or its factory fails.
     """
     if isinstance(strategy, Strategy):
         part = _part_of(registry, strategy)
@@ -98,54 +111,18 @@ def make_strategy(
     return made, _part(spec.name, made, reference=True)
 
 
-def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> OptimizerChoice:
-    """The optimizer of a spec such as ``sgd:momentum=0.9``, or a factory handed in."""
-    if callable(optimizer):
-        return _optimizer_of(registry, optimizer)
-    if not isinstance(optimizer, (str, Spec)):
-        kind = type(optimizer).__name__
-        made = isinstance(optimizer, torch.optim.Optimizer)
-        what = f"a {kind} of one model's weights; give {kind} itself" if made else f"a {kind}: {optimizer!r}"
-        raise ComparisonError(f"an optimizer is a name, an Optimizer class or a build function, got {what}")
-    spec = join_script_path(parse(optimizer) if isinstance(optimizer, str) else optimizer)
-    factory, head = _named_optimizer(registry, spec)
-    name = head.args[0] if head.args else head.name
-    own = hyperparameters(factory)
-    of_arm = [parameter for parameter in _OF_ARM if parameter.name not in {each.name for each in own}]
-    values = bind([*own, *of_arm], Spec(name, spec.args[len(head.args) :], spec.options), kind="optimizer")
-    settings = {
-        parameter.name: values.pop(parameter.name) for parameter in of_arm if parameter.name in values
-    }
-    lr = values.pop("lr", None)
-    values = _without_defaults(factory, values)
-    written = as_spec(name, values)
-    part = Part(str(written), str(dataclasses.replace(head, options=written.options)))
-    return OptimizerChoice(factory, name, part, values, None if lr is None else float(lr), settings)
-
-
-def _named_optimizer(registry: Registry, spec: Spec) -> tuple[Factory, Spec]:
-    """A registered optimizer, one by its dotted path, or FILE.py:NAME; and the spec that names it from
-    anywhere.
-    """
-    known = registry.entries("optimizers")
-    if spec.name in known or not (is_dotted_name(spec.name) or spec.name.endswith(".py")):
-        return registry.find("optimizers", spec.name).factory, Spec(spec.name)
-    if not spec.name.endswith(".py"):
-        head = Spec(spec.name)
-        found = registry.import_object(spec.name)
-    elif spec.args:
-        head = Spec(str(Path(spec.name).resolve()), spec.args[:1])
-        found = registry.import_object(f"{head.name}:{spec.args[0]}")
-    else:
-        raise SpecError(f"'{spec}': name the optimizer, as in {spec.name}:Lion")
-    check_factory(found, spec.args[0] if head.args else spec.name)
-    names = [entry.name for entry in known.values() if entry.factory is found]
-    return found, Spec(names[0]) if names else head
-
-
 def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> list[tuple[Diagnostic, Part]]:
-    """The diagnostics of specs such as ``noise_scale:rows=512``, or objects; no two may fill the same
-    column.
+    """Make the diagnostics of specs; objects stay as they are.
+
+    Args:
+        registry: Where names are looked up.
+        items: ``noise_scale:rows=512``, or Diagnostics.
+
+    Returns:
+        Each diagnostic, and its name in a comparison.
+
+    Raises:
+        OptcompareError: There is no such diagnostic, or two fill the same column.
     """
     made = [_diagnostic(registry, item) for item in items]
     owners: dict[str, str] = {}
@@ -161,6 +138,7 @@ def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> lis
 
 
 def _diagnostic(registry: Registry, item: DiagnosticLike) -> tuple[Diagnostic, Part]:
+    """Make one diagnostic."""
     if isinstance(item, Diagnostic):
         known = [
             entry.name for entry in registry.entries("diagnostics").values() if entry.factory is type(item)
@@ -185,6 +163,7 @@ def _diagnostic(registry: Registry, item: DiagnosticLike) -> tuple[Diagnostic, P
 
 
 def _check_columns(name: str, columns: Any) -> None:
+    """Check that the columns of a diagnostic are names that nothing else has."""
     wrong = not (isinstance(columns, tuple) and columns and len(set(columns)) == len(columns))
     for column in () if wrong else columns:
         fits = isinstance(column, str) and column.isidentifier()
@@ -196,13 +175,24 @@ def _check_columns(name: str, columns: Any) -> None:
     if wrong:
         raise PluginError(
             f"diagnostic {name}: columns must be a tuple of names of its own, not beginning with train_, "
-            "valid_, "
-            f"test_ or raw_; got {columns!r}"
+            f"valid_, test_ or raw_; got {columns!r}"
         )
 
 
 def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
-    """The executor of ``name[:address]``."""
+    """Make the executor of ``name[:address]``.
+
+    Args:
+        registry: Where names are looked up.
+        text: The name and, where it needs one, the address.
+        demand: Jobs, threads and device of a trial.
+
+    Returns:
+        The executor.
+
+    Raises:
+        PluginError: There is no such executor, or its factory returns something else.
+    """
     name, _, address = text.partition(":")
     made = _call(
         registry.find("executors", name).factory, {"demand": demand, "address": address}, f"executor {name}"
@@ -216,6 +206,7 @@ def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
 
 
 def _part(name: str, thing: Strategy | Diagnostic, *, reference: bool) -> Part:
+    """Name a strategy or a diagnostic by its class's name and the parameters that differ from defaults."""
     values = thing.parameters()
     label = name
     for position, parameter in enumerate(parameters(type(thing))):
@@ -228,29 +219,15 @@ def _part(name: str, thing: Strategy | Diagnostic, *, reference: bool) -> Part:
 
 
 def _part_of(registry: Registry, strategy: Strategy) -> Part:
+    """Name a strategy object, as the registry does where it knows its class."""
     for entry in registry.entries("strategies").values():
         if entry.factory is type(strategy):
             return _part(entry.name, strategy, reference=True)
     return _part(type(strategy).__name__.lower(), strategy, reference=False)
 
 
-def _optimizer_of(registry: Registry, factory: Factory) -> OptimizerChoice:
-    bare, values = undecorated(factory), dict(getattr(factory, "keywords", {}))
-    lr = values.pop("lr", None)
-    values = _without_defaults(bare, values)
-    names = [entry.name for entry in registry.entries("optimizers").values() if entry.factory is bare]
-    name = names[0] if names else getattr(bare, "__name__", type(bare).__name__).lower()
-    text = str(as_spec(name, values))
-    return OptimizerChoice(bare, name, Part(text, text if names else None), values, lr)
-
-
-def _without_defaults(factory: Factory, values: dict[str, Any]) -> dict[str, Any]:
-    """What differs from the factory's defaults, so that sgd and sgd:momentum=0 are seen to be the same."""
-    defaults = {parameter.name: parameter.default for parameter in hyperparameters(factory)}
-    return {name: value for name, value in values.items() if name not in defaults or defaults[name] != value}
-
-
 def _workload_of_file(registry: Registry, spec: Spec) -> tuple[Workload, Part]:
+    """Make the workload of FILE.py:NAME."""
     if not spec.args:
         raise SpecError(
             f"'{spec}': name the function that returns the Workload, as in {spec.name}:make_workload"
@@ -266,11 +243,12 @@ def _workload_of_file(registry: Registry, spec: Spec) -> tuple[Workload, Part]:
 
 
 def _from_anywhere(values: dict[str, Any]) -> dict[str, Any]:
-    """Paths made absolute, so that what is saved can be run again from another directory."""
+    """Make paths absolute, so that what is saved can be run again from another directory."""
     return {name: value.resolve() if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _checked_workload(made: Any, name: str) -> Workload:
+    """Check that a factory returned a Workload, and name it."""
     if not isinstance(made, Workload):
         raise PluginError(
             f"workload {name}: its function must return a Workload, got a {type(made).__name__}"
@@ -279,6 +257,7 @@ def _checked_workload(made: Any, name: str) -> Workload:
 
 
 def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
+    """Call a factory; turn what it raises into errors that name it."""
     try:
         return factory(**values)
     except OptcompareError:

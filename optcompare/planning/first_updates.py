@@ -1,6 +1,4 @@
-"""The first updates of one arm, made by the engine and by a plain loop, from the same state and random
-numbers.
-"""
+"""The first updates of one arm, made by the engine and by a plain loop from the same state."""
 
 from __future__ import annotations
 
@@ -45,12 +43,12 @@ inputs.
 
 
 class FirstUpdates:
-    """Makes the first updates of an arm twice, on the first seed, and says how far apart they are.
+    """Make the first updates of an arm twice, on the first seed, and measure how far apart they are.
 
     Args:
         trainer: The engine.
         trial: Of the arm.
-        say: Is told what is to be said of the check.
+        say: Called with remarks on the check.
     """
 
     def __init__(self, trainer: LoopTrainer, trial: Trial, say: Callable[[str], None]) -> None:
@@ -63,25 +61,29 @@ class FirstUpdates:
 
     @property
     def size(self) -> int:
-        """The rows of the largest batch."""
+        """Count the rows of the largest batch."""
         return len(self.batches[0])
 
     def keep_rows(self, count: int) -> None:
-        """Checks so many rows of each batch alone."""
+        """Check only the first rows of each batch.
+
+        Args:
+            count: How many.
+        """
         self._say(
             f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here"
         )
         self.batches = [batch[:count] for batch in self.batches]
 
     def exactly(self) -> FirstUpdates:
-        """The same in float64."""
+        """Return the same updates in float64."""
         setup, other = self.trainer.setup, copy.copy(self)
         comparison = dataclasses.replace(setup.comparison, dtype="float64")
         other.trainer = LoopTrainer(dataclasses.replace(setup, comparison=comparison))
         return other
 
     def in_one_pass(self) -> FirstUpdates:
-        """The same with chunks as large as the largest batch, or as the data where they are measured."""
+        """Return the same updates without chunks, in training and in measurements."""
         other, comparison = copy.copy(self), self.trainer.setup.comparison
         other.trainer = self.trainer.asking(
             dataclasses.replace(comparison, eval_chunk=self.trainer.setup.workload.size)
@@ -90,7 +92,7 @@ class FirstUpdates:
         return other
 
     def first(self) -> Difference:
-        """How far the engine's first update is from the plain loop's, on the largest batch."""
+        """Measure how far the engine's first update, on the largest batch, is from the plain loop's."""
         with preserved_rng():
             run = self.trainer.run(self.trial, None)
             begun = rng_state(run.device)
@@ -104,10 +106,13 @@ class FirstUpdates:
             return max(found, key=lambda each: each.size)
 
     def later(self, *, restarted: bool) -> Iterator[Difference]:
-        """The differences of the updates after the first.
+        """Measure the differences of the updates after the first.
 
         Args:
-            restarted: Each begins from the state of the plain loop, as a checkpoint would hold it.
+            restarted: Whether each begins from the state of the plain loop, as a checkpoint would hold it.
+
+        Yields:
+            The difference of each update.
         """
         with preserved_rng():
             run = self.trainer.run(self.trial, None)
@@ -121,8 +126,13 @@ class FirstUpdates:
                 yield self._update(run, plain, indices)
 
     def passes_change_the_model(self, tolerance: float) -> bool:
-        """Whether a second pass over the same rows, without an update, gives another gradient than the
-        first.
+        """Find out whether a second pass over the same rows, without an update, gives another gradient.
+
+        Args:
+            tolerance: Relative difference of gradients that counts as rounding.
+
+        Returns:
+            Whether it does.
         """
         with preserved_rng():
             run = self.trainer.run(self.trial, None)
@@ -140,8 +150,9 @@ class FirstUpdates:
             return apart(*found) > tolerance
 
     def _behind_masks(self) -> Difference:
-        """Where random masks are drawn for each chunk: how far the engine's gradient is from that of whole
-        batches, beyond what other masks do to it.
+        """Compare the gradient with that of whole batches where random masks are drawn for each chunk.
+
+        What other masks do to a gradient is subtracted.
         """
         run, trial = self.trainer.run(self.trial, None), self.trial
         indices, begun = self.batches[0], rng_state(run.device)
@@ -159,9 +170,7 @@ class FirstUpdates:
         return Difference(max(0.0, apart(gradients, alone[0]) - _NOISE * drawn), GRADIENT)
 
     def _measured(self, run: TrialRun, plain: PlainLoop) -> Difference:
-        """How far the training loss that the engine measures in its chunks is from that of one pass, in eval
-        mode.
-        """
+        """Compare the training loss that the engine measures in chunks with that of one pass."""
         chunk = self.trainer.setup.comparison.eval_chunk
         count = min(run.source.n, max(len(self.batches[0]), chunk + chunk // 2 + 1))
         rows = FirstRows(run.source, count)
@@ -185,7 +194,7 @@ class FirstUpdates:
         return Difference(beyond / max(abs(alone), 1e-12), MEASURED_LOSS)
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
-        """One update by both, from the same state of the generators."""
+        """Make one update in both loops, from the same states of the random generators."""
         before = [kept_beside(each) for each in (run, plain)]
         begun = rng_state(run.device)
         gradients, rates = _gradients_of(run, indices)
@@ -213,22 +222,25 @@ class FirstUpdates:
 
 
 class FirstRows:
-    """A source of which only the first rows are measured."""
+    """Limit a source of data to its first rows.
+
+    Args:
+        source: The data.
+        most: Rows at most.
+    """
 
     def __init__(self, source: Source, most: int) -> None:
         self.n, self.stream = min(most, source.n), source.stream
 
 
 def _rows_of_one_pass(run: TrialRun) -> int:
-    """How many rows a plain loop may take in one forward and backward pass: the chunk, and as much more as
-    fits.
-    """
+    """Count the rows that one pass of a plain loop may have: the chunk, or as many as fit into memory."""
     bytes_a_row = max(1.0, _COPIES * kept_bytes_a_row(run))
     return max(run.trial.arm.chunk, int(min(_MOST_BYTES, free_memory(run.device) / 4) / bytes_a_row))
 
 
 def _batches(run: TrialRun) -> list[Tensor]:
-    """The largest batch of the first epoch, and two others."""
+    """Return the largest batch of the first epoch, and two others."""
     name = run.trial.arm.label
     if run.strategy.adaptive:
         epoch = run.planner.epoch(0)
@@ -246,7 +258,7 @@ def _batches(run: TrialRun) -> list[Tensor]:
 
 
 def _gradients_of(run: TrialRun, indices: Tensor) -> tuple[list[Tensor | None], list[float]]:
-    """The gradients and the learning rates with which the engine made its update on these samples."""
+    """Make one update of the engine; return its gradients and learning rates."""
     step, found, rates = run.step, list[Any](), list[float]()
 
     def watched(*closure: Any) -> Any:
@@ -263,7 +275,7 @@ def _gradients_of(run: TrialRun, indices: Tensor) -> tuple[list[Tensor | None], 
 
 
 def _state_of(plain: PlainLoop, run: TrialRun) -> State:
-    """The state in which the engine would be, had it made the plain loop's updates."""
+    """Return the state that the engine would have after the plain loop's updates."""
     model = {name: copy.deepcopy(value) for name, value in plain.model.state_dict().items()}
     buffers = {name: value.detach().clone() for name, value in plain.model.named_buffers()}
     state = {

@@ -1,6 +1,4 @@
-"""What a loss is a mean over, measured on rows from all over the data; and what it depends on beside the
-model.
-"""
+"""What a loss is a mean over, and whether it depends on more than the model and the batch."""
 
 from __future__ import annotations
 
@@ -30,8 +28,7 @@ _ROUNDED, _EXACT, _NOISE = 1e-4, 1e-9, 20.0
 
 
 def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name: str, seed: int) -> None:
-    """Raise WorkloadError unless the loss of a batch is the weighted mean of its parts' losses, on one side
-    of the data.
+    """Check that the loss of a batch is the weighted mean of its parts' losses, on one set of the data.
 
     Tried on the first rows, the last ones, random ones and rows of different y, in uneven parts; and, where
     the data are computed in several passes, on parts as large as those passes.
@@ -39,7 +36,7 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
     Args:
         trainer: Holds the data and the shared start.
         workload: With a loss of its own on the device.
-        model: In eval mode, at the shared start.
+        model: In evaluation mode, at the shared start.
         name: ``train``, ``valid`` or ``test``.
         seed: Of the shared start.
     """
@@ -69,22 +66,20 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
 
 
 def _chunk(trainer: LoopTrainer, name: str) -> int:
-    """The most rows that are computed in one pass."""
+    """Return the smallest number of rows that one pass has."""
     comparison = trainer.setup.comparison
     chunks = [comparison.eval_chunk, *(arm.chunk for arm in comparison.arms if name == "train")]
     return min(chunks)
 
 
 def _parts(workload: Workload, name: str) -> list[Tensor]:
-    """The tensors of a side of the data, y first; none of a Dataset."""
+    """List the tensors of a set of the data, y first; none of a Dataset."""
     data = workload.sets[name]
     return tensors(data)[::-1] if is_tensors(data) else []
 
 
 def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
-    """The first rows, the last ones, random ones, rows of different y, and those of extreme values in any
-    tensor.
-    """
+    """Choose the first rows, the last ones, random ones, and rows of different y or of extreme values."""
     generator = torch.Generator().manual_seed(0)
     chosen = [
         *range(min(3, n)),
@@ -115,7 +110,7 @@ def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
 
 
 def _refuse_other_samples(workload: Workload, source: Source, name: str, rows: Tensor) -> None:
-    """A Dataset must give the same sample again, or measuring would change what is trained on."""
+    """Refuse a Dataset that gives another sample when it is read again, which measuring does."""
     if not isinstance(source, DatasetSource):
         return
     before = values_within(dataset=source.dataset)
@@ -125,16 +120,20 @@ def _refuse_other_samples(workload: Workload, source: Source, name: str, rows: T
     if drew or not all(map(_same, tensors(one), tensors(again))):
         raise WorkloadError(
             f"workload {workload.name}: the Dataset of {name} draws from a random generator of its own, or "
-            "gives other values "
-            "when a sample is read again, so that measuring would change what is trained on; let it draw "
-            "from torch's, NumPy's "
-            "or Python's global generators, which are seeded for each sample"
+            "gives other values when a sample is read again, so that measuring would change what is "
+            "trained on; let it draw from torch's, NumPy's or Python's global generators, which are seeded "
+            "for each sample"
         )
 
 
 def changed_by_reading(source: Source) -> list[str]:
-    """The plain attributes of a Dataset that change when a sample is read; what it keeps of samples in
-    containers is left out.
+    """Find plain attributes of a Dataset that change when a sample is read.
+
+    Args:
+        source: The data; what a Dataset keeps of samples in containers is left out.
+
+    Returns:
+        Their names; none for tensors.
     """
     if not isinstance(source, DatasetSource):
         return []
@@ -181,19 +180,16 @@ def _refuse_other_means(
     )
     raise WorkloadError(
         f"workload {workload.name}: the loss of {sum(map(len, parts))} "
-        f"rows{_shapes(workload, model, batches[-1])} is "
-        f"{whole:.6g}, but {mean:.6g} as the weighted mean of its parts; it must be a mean over rows, "
-        f"{given}; a loss of "
-        "whole batches goes into objective(model, batch)"
+        f"rows{_shapes(workload, model, batches[-1])} is {whole:.6g}, but {mean:.6g} as the weighted mean "
+        f"of its parts; it must be a mean over rows, {given}; a loss of whole batches goes into "
+        "objective(model, batch)"
     )
 
 
 def _whole_and_parts(
     workload: Workload, model: nn.Module, batches: Sequence[Any]
 ) -> tuple[float, float, float]:
-    """The loss of the last batch, the weighted mean of the others' losses, and how much random numbers move
-    the former.
-    """
+    """Return the last batch's loss, the weighted mean of the others', and the effect of random numbers."""
     *parts, last = batches
     total = weights = 0.0
     for part in parts:
@@ -201,8 +197,7 @@ def _whole_and_parts(
         if not (weight >= 0 and math.isfinite(weight)):
             raise WorkloadError(
                 f"workload {workload.name}: weight(batch) must be positive and finite, got {weight}; 0 is "
-                "for a batch in which "
-                "nothing counts"
+                "for a batch in which nothing counts"
             )
         total += weight * workload.mean_loss(model, part).item() if weight else 0.0
         weights += weight
@@ -216,7 +211,7 @@ def _whole_and_parts(
 
 
 def _agree(found: tuple[float, float, float], within: float) -> bool:
-    """Whether whole and parts are the same up to rounding, and up to what random numbers do to them."""
+    """Test whether whole and parts are equal up to rounding and random numbers."""
     whole, mean, drawn = found
     return not math.isfinite(whole) or math.isclose(
         whole, mean, rel_tol=within, abs_tol=within / 100 + _NOISE * drawn
@@ -224,7 +219,7 @@ def _agree(found: tuple[float, float, float], within: float) -> bool:
 
 
 def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
-    """Of output and y: a loss that reshapes one of them may broadcast it."""
+    """Describe the shapes of output and y, since a loss that reshapes one may broadcast it."""
     pair = () if workload.loss is None else workload.outcome(model, batch)
     if not (pair and all(isinstance(each, torch.Tensor) for each in pair)):
         return ""
@@ -232,8 +227,15 @@ def _shapes(workload: Workload, model: nn.Module, batch: Any) -> str:
 
 
 def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> None:
-    """Raise WorkloadError where the loss depends on trainable tensors that are not the model's: no optimizer
-    trains them.
+    """Check that the loss depends on no trainable tensors but the model's, since no optimizer trains others.
+
+    Args:
+        workload: With the loss.
+        model: With the weights that are trained.
+        batch: Of the data.
+
+    Raises:
+        WorkloadError: It does; the message names them.
     """
     known = {id(weight) for weight in [*model.parameters(), *tensors(batch)]}
     first, second = (_trainable(workload.mean_loss(model, batch)) for _ in range(2))
@@ -245,8 +247,7 @@ def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> 
     if names:
         raise WorkloadError(
             f"workload {workload.name}: the loss has trainable weights ({', '.join(names)}), which no "
-            "optimizer would train; "
-            "make it a part of the model, and give objective(model, batch)"
+            "optimizer would train; make it a part of the model, and give objective(model, batch)"
         )
     shapes = ", ".join(str(list(leaf.shape)) for leaf in foreign[:3])
     raise WorkloadError(
@@ -257,7 +258,7 @@ def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> 
 
 
 def _trainable(loss: Tensor) -> dict[int, Tensor]:
-    """The tensors in which a graph ends, by their identity."""
+    """Return the leaf tensors of a graph by their identity."""
     found: dict[int, Tensor] = {}
     todo, seen = [loss.grad_fn], set()
     while todo:

@@ -1,6 +1,4 @@
-"""A limit on the time that a strategy may take to yield, so that one that never does is found before the
-run.
-"""
+"""A limit on the time between two batches of a strategy, which finds endless loops before the run."""
 
 from __future__ import annotations
 
@@ -18,11 +16,15 @@ PATIENCE = 60.0
 
 
 class _Expired(BaseException):
-    """Raised within code that took too long; no Exception, which a loop might catch."""
+    """Interrupt code that took too long; it is no Exception, which a loop might catch."""
 
 
 class Limit:
-    """Lets no more than so many seconds pass between the values of an iterator that is :meth:`watched`."""
+    """Limit the seconds between the values of an iterator that is :meth:`watched`.
+
+    Args:
+        seconds: At most.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -31,18 +33,25 @@ class Limit:
         self._end = time.monotonic() + seconds
 
     def watched(self, values: Iterable[Any]) -> Iterator[Any]:
-        """The same values; the time begins again with each."""
+        """Pass values on; the time begins again with each.
+
+        Args:
+            values: Of a strategy.
+
+        Yields:
+            The same values.
+        """
         for value in values:
             self._end = time.monotonic() + self.seconds
             yield value
 
     def over(self) -> None:
-        """Nothing is limited any more."""
+        """End the limit."""
         with self._turn:
             self._over.set()
 
     def wait(self) -> None:
-        """Until it is over; where that takes too long, the thread that made it is interrupted."""
+        """Wait for the end; where that takes too long, interrupt the thread that made the limit."""
         while not self._over.wait(max(self._end - time.monotonic(), 0.0)):
             with self._turn:
                 if time.monotonic() >= self._end and not self._over.is_set():
@@ -54,8 +63,16 @@ class Limit:
 
 @contextmanager
 def yielding(name: str) -> Iterator[Limit]:
-    """Raises :class:`StrategyError` where the strategy that is asked for batches inside yields nothing for
-    ``PATIENCE`` seconds.
+    """Limit the seconds in which a strategy yields a batch to ``PATIENCE``.
+
+    Args:
+        name: Of the strategy, for the error.
+
+    Yields:
+        The limit.
+
+    Raises:
+        StrategyError: It yielded nothing for so long.
     """
     limit = Limit(PATIENCE)
     threading.Thread(target=limit.wait, daemon=True).start()

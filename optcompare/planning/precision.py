@@ -19,11 +19,14 @@ _MOST_ROWS = 2**16
 
 
 def precision_notes(workload: Workload, dtype: torch.dtype) -> list[str]:
-    """Sentences on values whose differences the dtype does not hold, and on torch's default dtype.
+    """Note values whose differences the dtype does not hold, and a default dtype of torch other than float32.
 
     Args:
-        workload: Its tensors are looked at, up to 65,536 rows of each; samples of a Dataset are not.
-        dtype: The comparison's, in which data and weights are.
+        workload: Up to 65,536 rows of its tensors are read; samples of a Dataset are not.
+        dtype: Of data and weights.
+
+    Returns:
+        A sentence each.
     """
     notes = []
     default = torch.get_default_dtype()
@@ -31,8 +34,7 @@ def precision_notes(workload: Workload, dtype: torch.dtype) -> list[str]:
         kind = str(default).removeprefix("torch.")
         notes.append(
             f"torch's default dtype is {kind} here, and model() is called under float32, so that its random "
-            "weights are others "
-            "than a script of yours would begin with"
+            "weights are others than a script of yours would begin with"
         )
     if dtype != torch.float64:
         for name, data in workload.sets.items():
@@ -42,6 +44,7 @@ def precision_notes(workload: Workload, dtype: torch.dtype) -> list[str]:
 
 
 def _of_parts(name: str, data: Any, columns: tuple[str, ...]) -> list[str]:
+    """Note the column of each float64 tensor that rounding to float32 harms most, if it does."""
     named = dict(data) if isinstance(data, Mapping) else dict(enumerate(data))
     notes = []
     for key, part in named.items():
@@ -57,14 +60,13 @@ def _of_parts(name: str, data: Any, columns: tuple[str, ...]) -> list[str]:
             value = part.reshape(len(part), -1)[0, column].item()
             notes.append(
                 f"{name}: float32 rounds {what}, with values such as {value:.10g}, by {worst:.1g} of its "
-                "standard deviation; "
-                "subtract what is common to all, or give --dtype float64"
+                "standard deviation; subtract what is common to all, or give --dtype float64"
             )
     return notes
 
 
 def _most_lost(part: Tensor) -> tuple[float, int]:
-    """The largest error of rounding to float32 relative to a column's standard deviation, and the column."""
+    """Return the largest error of rounding, relative to a column's standard deviation, and the column."""
     values = part[:_MOST_ROWS].detach().reshape(min(len(part), _MOST_ROWS), -1)
     error = (values - values.float().double()).abs().amax(0)
     spread = values.std(0, correction=0)

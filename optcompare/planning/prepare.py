@@ -1,11 +1,10 @@
-"""A question resolved and tried out: everything up to the first trained trial, without writing anything."""
+"""Prepare a comparison: all up to the first trained trial, without writing a run directory."""
 
 from __future__ import annotations
 
 import dataclasses
 import multiprocessing
 from dataclasses import dataclass
-from typing import Any
 
 from ..analysis.certificate import Reference
 from ..analysis.traits import Traits
@@ -23,19 +22,27 @@ from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
 from ..training.settings import settings_kept
-from .dry_run import Estimate, rehearse
+from .dry_run import dry_run
+from .estimates import Estimate
 from .precision import precision_notes
-from .recalibration import check_asked, decide, find_traits, with_recalibration
+from .question import Question
+from .recalibration import check_recalibrate, decide, find_traits, with_recalibration
 from .reference_check import check_reference, uncut_notes
 from .resolve import resolve, restore
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A comparison that passed its rehearsal: ready to be run, or only to be shown.
+    """Hold a comparison that passed its dry run: ready to be run, or only to be shown.
 
-    ``reference``: which updates of its arms were found to be those of a plain loop; ``traits``: what the
-    certificate says of running averages and random numbers.
+    Args:
+        registry: The plugins that it was resolved with.
+        setup: The comparison with its live objects.
+        trainer: The loop trainer of this setup.
+        estimates: Updates and seconds that are expected of each arm.
+        notes: Sentences for the user.
+        reference: Which updates of its arms were found to be those of a plain loop.
+        traits: What the certificate says of running averages and random numbers.
     """
 
     registry: Registry
@@ -47,45 +54,67 @@ class Prepared:
     traits: Traits
 
     def asking(self, comparison: Comparison) -> Prepared:
-        """The same for another comparison of the same arms."""
+        """Return the same for another comparison of the same arms.
+
+        Args:
+            comparison: With other seeds, budget or tuning.
+
+        Returns:
+            A copy.
+        """
         trainer = self.trainer.asking(comparison)
         return dataclasses.replace(self, setup=trainer.setup, trainer=trainer)
 
 
-def prepare(
-    registry: Registry,
-    *,
-    device: str = "auto",
-    dtype: str = "float32",
-    recalibrate: bool | None = None,
-    held: bool = True,
-    **question: Any,
-) -> Prepared:
-    """Resolves a question (the arguments of :func:`compare`) and rehearses it; no run is written, and what
-    code was named is remembered for this user.
+def prepare(registry: Registry, question: Question, *, held: bool = True) -> Prepared:
+    """Resolve a question and make a dry run of it.
 
-    ``held``: whether its arms are held to a plain loop.
+    No run directory is written. The code that the question names is remembered for this user.
+
+    Args:
+        registry: Where names are looked up.
+        question: What is to be compared.
+        held: Whether the first updates of its arms are compared with those of a plain loop.
+
+    Returns:
+        The comparison, ready to be run.
+
+    Raises:
+        OptcompareError: It cannot be run.
     """
-    check_asked(recalibrate)
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the script that made it
+    check_recalibrate(question.recalibrate)
+    if getattr(
+        multiprocessing.current_process(), "_inheriting", False
+    ):  # it imports the script of its parent
         raise SystemExit(Demand.unguarded)
     with torch_cache_of_this_user(), preserved_rng(), settings_kept():
-        setup, notes = resolve(registry, device=str(resolve_device(device, dtype)), dtype=dtype, **question)
+        setup, notes = resolve(registry, question)
         registry.warnings += remember(code_of(setup.comparison))
-        return _rehearsed(registry, setup, notes, recalibrate, held)
+        return _with_dry_run(registry, setup, notes, question.recalibrate, held)
 
 
 def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
-    """The same for a saved comparison."""
+    """Restore a saved comparison and make a dry run of it.
+
+    Args:
+        registry: Where names are looked up.
+        comparison: As it was saved, or extended.
+
+    Returns:
+        The comparison, ready to be run.
+
+    Raises:
+        OptcompareError: It cannot be run here.
+    """
     resolve_device(comparison.device, comparison.dtype)
     with torch_cache_of_this_user(), preserved_rng(), settings_kept():
         setup, notes = restore(registry, comparison)
-        return _rehearsed(registry, setup, notes, comparison.recalibrate, True)
+        return _with_dry_run(registry, setup, notes, comparison.recalibrate, True)
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """What a rehearsal leaves."""
+class _DryRun:
+    """Hold what a dry run leaves."""
 
     trainer: LoopTrainer
     estimates: list[Estimate]
@@ -94,13 +123,13 @@ class _Tried:
     note: str
 
 
-def _rehearsed(
+def _with_dry_run(
     registry: Registry, setup: Setup, notes: list[str], recalibrate: bool | None, held: bool
 ) -> Prepared:
     comparison, operations = setup.comparison, list[str]()
     with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
-        tried = _tried(setup, recalibrate, held)
-    trainer, reference = tried.trainer, tried.reference
+        done = _dry_run(setup, recalibrate, held)
+    trainer, reference = done.trainer, done.reference
     if operations:
         notes = [
             *notes,
@@ -112,28 +141,26 @@ def _rehearsed(
     notes = [
         *notes,
         *([cast] if cast else []),
-        *([tried.note] if tried.note else []),
+        *([done.note] if done.note else []),
         *precision_notes(setup.workload, trainer.dtype),
         *uncut_notes(reference),
     ]
-    return Prepared(registry, trainer.setup, trainer, tried.estimates, notes, reference, tried.traits)
+    return Prepared(registry, trainer.setup, trainer, done.estimates, notes, reference, done.traits)
 
 
-def _tried(setup: Setup, recalibrate: bool | None, held: bool) -> _Tried:
-    """Rehearses, with copies of a module that takes long to make; where these do not train as it does,
-    without copies.
-    """
+def _dry_run(setup: Setup, recalibrate: bool | None, held: bool) -> _DryRun:
+    """Make the dry run with copies of a slow module, or without where copies train otherwise."""
     trainer = LoopTrainer(dataclasses.replace(setup, copies=held))
     try:
-        return _tried_by(trainer, recalibrate, held)
+        return _dry_run_of(trainer, recalibrate, held)
     except OptcompareError:
         if not trainer.copied:
             raise
-        return _tried_by(LoopTrainer(setup), recalibrate, held)
+        return _dry_run_of(LoopTrainer(setup), recalibrate, held)
 
 
-def _tried_by(trainer: LoopTrainer, recalibrate: bool | None, held: bool) -> _Tried:
-    estimates = rehearse(trainer)
+def _dry_run_of(trainer: LoopTrainer, recalibrate: bool | None, held: bool) -> _DryRun:
+    estimates = dry_run(trainer)
     traits = find_traits(trainer, estimates)
     decision = decide(recalibrate, traits, estimates, trainer.setup.comparison.stop_at_goal)
     trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, recalibrate=decision.on))
@@ -141,4 +168,4 @@ def _tried_by(trainer: LoopTrainer, recalibrate: bool | None, held: bool) -> _Tr
         estimates = with_recalibration(trainer, estimates)
     reference = check_reference(trainer, estimates) if held else Reference()
     trainer.setup = dataclasses.replace(trainer.setup, uncut=reference.uncut)
-    return _Tried(trainer, estimates, reference, traits, decision.note)
+    return _DryRun(trainer, estimates, reference, traits, decision.note)

@@ -1,6 +1,4 @@
-"""Whether running averages are recalibrated before each measurement: for all arms of a comparison, or for
-none.
-"""
+"""Whether running averages are recalibrated before each measurement, for all arms or for none."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from ..errors import USER_CODE_ERRORS, ComparisonError, explain
 from ..training.data import DatasetSource
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.recalibration import Sample, kept_by_update, updating
-from .dry_run import Estimate
+from .estimates import Estimate
 
 _SWITCHED_OFF = "--no-recalibrate (recalibrate=False) switches that off"
 _SWITCHED_ON = "--recalibrate (recalibrate=True) computes them anew before each measurement"
@@ -24,16 +22,26 @@ _SWITCHED_ON = "--recalibrate (recalibrate=True) computes them anew before each 
 
 @dataclass(frozen=True)
 class Decision:
-    """``on``: whether running averages are recalibrated; ``note``: what is said of that before training, if
-    anything.
+    """Hold whether running averages are recalibrated.
+
+    Args:
+        on: Whether they are.
+        note: A sentence on it for the user; empty where there is none.
     """
 
     on: bool
     note: str = ""
 
 
-def check_asked(asked: object) -> None:
-    """Raise ComparisonError for anything but True, False and None."""
+def check_recalibrate(asked: object) -> None:
+    """Check the setting.
+
+    Args:
+        asked: As the caller passed it.
+
+    Raises:
+        ComparisonError: It is not True, False or None.
+    """
     if asked not in (True, False, None):
         raise ComparisonError(
             f"recalibrate must be True, False, or None to let the number of updates decide, got {asked!r}"
@@ -41,11 +49,14 @@ def check_asked(asked: object) -> None:
 
 
 def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
-    """What the model keeps as running averages, and where random numbers are drawn.
+    """Find the model's running averages, and the arms whose updates draw random numbers.
 
     Args:
         trainer: Of the comparison.
-        estimates: Of its arms, from the rehearsal.
+        estimates: Of its arms, from the dry run.
+
+    Returns:
+        What the certificate says of them.
     """
     comparison, source = trainer.setup.comparison, trainer.sources["train"]
     with preserved_rng():
@@ -63,17 +74,19 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
 def decide(
     asked: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False
 ) -> Decision:
-    """Decide for all arms alike, by the arm that leaves most of the initial running averages, unless the user
-    decided.
+    """Decide for all arms alike, by the arm at whose end most of the initial running averages is left.
 
     An arm whose number of updates is not known before training (a budget of seconds, an adaptive strategy,
     trials that stop at their goal) counts as one that makes a single update.
 
     Args:
-        asked: What the user said; None: nothing.
+        asked: The user's decision, which counts; None: there is none.
         traits: Of the model.
         estimates: Of the arms.
         stops_early: Whether trials stop at a goal.
+
+    Returns:
+        The decision.
     """
     if not traits.norm:
         vain = "--recalibrate changes nothing: training updates no running averages of this model"
@@ -102,12 +115,14 @@ def decide(
 
 
 def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> list[Estimate]:
-    """The estimates with what recalibration adds to each measurement, which is tried out at the start of a
-    trial.
+    """Add the time of recalibration to estimates; it is timed at the start of a trial.
 
     Args:
         trainer: Of the comparison with recalibration.
         estimates: Of its arms, without it.
+
+    Returns:
+        The estimates with it.
 
     Raises:
         ComparisonError: This model's running averages cannot be recalibrated, and why.

@@ -1,6 +1,4 @@
-"""Is a trial what a plain loop would have trained? The first updates of every arm, made by both and
-compared.
-"""
+"""Whether a trial is what a plain loop would have trained: both make the first updates of every arm."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from ..core.comparison import Arm, Trial
 from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
 from ..training.loop.trainer import LoopTrainer
 from .between_updates import changed_by_measuring, kept_unsaved, refuse_other_end
-from .dry_run import Estimate
+from .estimates import Estimate
 from .first_updates import FirstUpdates
 from .loss_checks import changed_by_reading
 from .unsaved_state import SHARED
@@ -41,12 +39,16 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     loop is; and once more all of them, with measurements and a checkpoint in between, which must end in the
     same bits. Arms that differ only in their rates share a check.
 
+    Args:
+        trainer: Of the comparison.
+        estimates: Of its arms.
+
     Returns:
-        What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those cannot be cut
-        and go on.
+        What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those trials are
+        trained without interruption, or begin again.
 
     Raises:
-        ComparisonError: An arm would be trained in another way than by a plain loop, and why.
+        ComparisonError: An arm would not be trained as by a plain loop, and why.
     """
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
@@ -77,7 +79,7 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
 
 
 def _of_datasets(trainer: LoopTrainer) -> list[str]:
-    """What is to be said of Datasets that change when they are read, as measuring does too."""
+    """Remark on Datasets that change when they are read, which measuring does too."""
     changed = {name: changed_by_reading(source) for name, source in trainer.sources.items()}
     return [
         f"the Dataset of {name} changes {_listed(names)} when a sample is read, and measuring reads samples "
@@ -88,27 +90,34 @@ def _of_datasets(trainer: LoopTrainer) -> list[str]:
 
 
 def uncut_notes(reference: Reference) -> list[str]:
-    """A sentence for each set of arms that keep something where no checkpoint finds it."""
+    """Note arms whose trials keep values that no checkpoint holds.
+
+    Args:
+        reference: What was checked.
+
+    Returns:
+        A sentence for each set of arms that keep the same values.
+    """
     found: dict[tuple[str, ...], list[str]] = {}
     for label, names in reference.uncut.items():
         found.setdefault(tuple(names), []).append(label)
     common = " and all trials have in common, so that one may depend on those before it"
     return [
-        f"{', '.join(labels)}: training changes {_listed(names)}, which no checkpoint holds"
-        f"{common if any(name.startswith(SHARED) for name in names) else ''}; when the run is resumed, a "
-        "trial that was under "
-        "way begins again"
+        f"{', '.join(labels)}: training changes {_listed(names)}, which no checkpoint "
+        f"holds{common if any(name.startswith(SHARED) for name in names) else ''}; when the run is resumed, "
+        "a trial that was under way begins again"
         for names, labels in found.items()
     ]
 
 
 def _listed(names: Sequence[str]) -> str:
+    """Join a few names, and say how many more there are."""
     more = f" and {len(names) - _NAMED} more values" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
 
 def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
-    """Equal for arms that differ only in their learning rates."""
+    """Return a key that is equal for arms that differ only in their learning rates."""
     strategy = arm.strategy.reference or id(trainer.setup.contenders[arm.label].strategy)
     optimizer = arm.optimizer.reference or id(trainer.setup.contenders[arm.label].optimizer)
     others = {name: value for name, value in arm.hyperparameters.items() if name != "lr"}
@@ -116,9 +125,9 @@ def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
 
 
 class _ArmCheck:
-    """The checks of one arm, on the first seed.
+    """Check one arm on the first seed.
 
-    ``unsaved``: what its trials keep where no checkpoint finds it.
+    ``unsaved`` names what its trials keep where no checkpoint finds it.
     """
 
     def __init__(self, trainer: LoopTrainer, trial: Trial, found: Reference) -> None:
@@ -128,7 +137,7 @@ class _ArmCheck:
         self.unsaved: list[str] = []
 
     def first_update(self) -> None:
-        """Raises where the engine's first gradient is not the plain loop's, naming the cause."""
+        """Check that the engine's first gradient is the plain loop's; raise an error that names the cause."""
         updates = self._updates
         try:
             difference = updates.first()
@@ -139,16 +148,14 @@ class _ArmCheck:
             raise ComparisonError(f"arm {self._trial.arm.label}: {self._why(difference)}")
 
     def look_for_state(self) -> list[str]:
-        """What its trials keep where no checkpoint finds it; what measuring changes too is said."""
+        """Find what its trials keep where no checkpoint finds it; remark on what measuring changes."""
         with _one_line(self._trial.arm.label):
             if changed := changed_by_measuring(self._trainer, self._trial):
                 self._say(f"measuring changes {_listed(changed)} too, so that training must not depend on it")
             return kept_unsaved(self._trainer, self._trial, self._updates.batches)
 
     def _agrees(self, difference: Difference, updates: FirstUpdates) -> bool:
-        """Whether a difference is within the tolerance, or all but disappears in float64, in which case it is
-        said.
-        """
+        """Test a difference against the tolerance; remark on one that all but disappears in float64."""
         if difference <= self._tolerance:
             return True
         try:
@@ -164,7 +171,7 @@ class _ArmCheck:
         return True
 
     def _why(self, difference: Difference) -> str:
-        """The cause, found by leaving out the chunks, and by a second pass over the same rows."""
+        """Find the cause by leaving out the chunks, and by a second pass over the same rows."""
         chunk, size, measured = (
             self._trial.arm.chunk,
             self._updates.size,
@@ -177,8 +184,7 @@ class _ArmCheck:
         if difference.what == MEASURED_LOSS and self._trainer.setup.workload.size > measured:
             return (
                 f"{difference}: measured in passes of {measured} rows, it is not that of one pass; "
-                f"{divided}, else give "
-                f"--eval-chunk {self._trainer.setup.workload.size} or more"
+                f"{divided}, else give --eval-chunk {self._trainer.setup.workload.size} or more"
             )
         alone = self._updates.in_one_pass()
         if size <= chunk or not self._agrees(alone.first(), alone):
@@ -199,10 +205,10 @@ class _ArmCheck:
         )
 
     def further_updates(self) -> int:
-        """Updates 2 and 3 from where the plain loop is, then all of them again with what a run does in
-        between.
+        """Check updates 2 and 3, then all of them with measurements and a checkpoint in between.
 
-        Where no checkpoint holds all of a trial, both loops go on by themselves.
+        Each begins from the state of the plain loop; where no checkpoint holds all of a trial, both loops
+        continue from their own.
         """
         with _one_line(self._trial.arm.label):
             self._compare_later(restarted=not self.unsaved)
@@ -212,6 +218,8 @@ class _ArmCheck:
         return len(self._updates.batches)
 
     def _compare_later(self, *, restarted: bool) -> None:
+        """Check the updates after the first."""
+
         def worst(updates: FirstUpdates) -> Difference:
             return max(
                 updates.later(restarted=restarted), key=lambda each: each.size, default=Difference(0.0, "")
@@ -242,7 +250,7 @@ class _ArmCheck:
 
 @contextmanager
 def _one_line(label: str) -> Iterator[None]:
-    """What fails in bringing a trial to a saved state is said in one line."""
+    """Turn failures of bringing a trial to a saved state into errors of one line."""
     try:
         yield
     except OptcompareError:
@@ -251,11 +259,11 @@ def _one_line(label: str) -> Iterator[None]:
         if "state_dict" not in str(error):
             raise ComparisonError(f"arm {label}: one of its first updates fails: {explain(error)}") from error
         raise ComparisonError(
-            f"arm {label}: a trial cannot go on from a checkpoint: {explain(error)}; what forward() makes, "
-            "make in __init__"
+            f"arm {label}: a trial cannot continue from a checkpoint: {explain(error)}; what forward() "
+            "makes, make in __init__"
         ) from error
 
 
 def _rounds(difference: Difference, exact: Difference) -> bool:
-    """Whether a difference is rounding, since it all but disappears in float64."""
+    """Test whether a difference is rounding, since it all but disappears in float64."""
     return exact <= _REAL or exact.size < difference.size / 1e3

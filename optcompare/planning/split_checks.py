@@ -1,6 +1,4 @@
-"""Whether a workload gives the splits of its data that a comparison asks for, and the same ones wherever it
-is asked.
-"""
+"""Whether a workload gives the splits of its data that a comparison needs, and the same ones each time."""
 
 from __future__ import annotations
 
@@ -13,9 +11,13 @@ from ..training.splits import split_again
 
 
 def check_splits(trainer: LoopTrainer) -> None:
-    """Raise WorkloadError unless the workload makes each split, each time the same, and others than its own.
+    """Check that the workload makes each split, each time the same, and others than its own.
 
-    Nothing is asked of it where a comparison stays on one split.
+    Args:
+        trainer: Of the comparison; nothing is checked where it stays on one split.
+
+    Raises:
+        WorkloadError: It does not.
     """
     comparison, workload = trainer.setup.comparison, trainer.setup.workload
     if comparison.split_seeds == 1:
@@ -37,8 +39,14 @@ def check_splits(trainer: LoopTrainer) -> None:
 
 
 def tuning_notes(comparison: Comparison, workload: Workload) -> list[str]:
-    """Say what tuning sees of the rows that report trials are measured on, where several splits share all
-    rows.
+    """Note that tuning trains on rows that report trials are measured on, where splits share rows.
+
+    Args:
+        comparison: With its tuning.
+        workload: What is trained.
+
+    Returns:
+        A sentence, or nothing.
     """
     if comparison.tuning is None or comparison.split_seeds == 1 or len(workload.sets) == 1:
         return []

@@ -1,6 +1,4 @@
-"""What tuning tries, decided before it begins: the split of its budget, the grid of each arm, repeats and
-their shifts.
-"""
+"""What tuning tries, decided before it begins: rounds, the grid of each arm, repeats and their shifts."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ from ..core.tuning import (
 from ..errors import ComparisonError
 
 _APART = 2**40
-"""From the tuning seeds of one repeat to those of the next; where they begin in it is drawn from the first
-2³².
-"""
+"""The distance from the tuning seeds of one repeat to those of the next, which begin in its first 2³²."""
 _MOST_REPEATS = 2**16
 
 
@@ -45,8 +41,9 @@ def plan_tuning(
         count: Rates that each arm tries in each repeat, the later ones around the best included.
         limits: Ends of the grid; by default a thirtieth and thirty times the reference.
         seeds: Tuning seeds of each repeat.
-        repeats: How many times each arm is tuned; of more than one, each has grids shifted at random and
-        seeds of its own. first_seed: From which shifts and seeds of the repeats are drawn.
+        repeats: How many times each arm is tuned; of several, each has seeds of its own and grids that are
+            shifted at random.
+        first_seed: From which shifts and seeds of the repeats are drawn.
 
     Returns:
         The tuning, whose second round is still to come.
@@ -82,11 +79,10 @@ def plan_tuning(
 
 
 def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
-    """The part of a step by which the grid of an arm is moved in a repeat: uniform from half a step down to
-    half a step up.
+    """Draw the part of a step by which the grid of an arm is moved in a repeat.
 
-    A part u is drawn from [0, 1); u and u - 1 give the same log-spaced lattice, and the one nearer to 0 is
-    taken, so that the grid stays around its reference.
+    It is uniform from half a step down to half a step up. A part u is drawn from [0, 1); u and u - 1 give the
+    same log-spaced lattice, and the one nearer to 0 is taken, so that the grid stays around its reference.
 
     Args:
         first_seed: The first of the report seeds.
@@ -102,8 +98,7 @@ def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
 
 
 def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
-    """The tuning seeds of a repeat: successive ones from a place that is drawn, never those of another repeat
-    or a report.
+    """List the tuning seeds of a repeat, successive ones that no other repeat and no report has.
 
     Args:
         first_seed: The first of the report seeds.
@@ -119,9 +114,7 @@ def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
 
 
 def _refuse_too_narrow(tried: Sequence[float], closer: int, limits: tuple[float, float], count: int) -> None:
-    """Raises where rounding would make two rates of either round the same, whichever of the first is the
-    best.
-    """
+    """Refuse a range in which rounding would make two rates of a round the same."""
     rounds = [[*tried, *closer_rates(tried, closer, best)] for best in tried]
     if any(len(set(rates)) < len(rates) for rates in rounds):
         low, high = limits

@@ -1,6 +1,4 @@
-"""What training changes where no checkpoint finds it: attributes of an optimizer, closures, globals,
-iterators, hooks.
-"""
+"""What training changes where no checkpoint finds it: attributes, closures, globals, iterators, hooks."""
 
 from __future__ import annotations
 
@@ -26,22 +24,25 @@ _SKIPPED = {
     torch.nn.Module: ("_parameters", "_buffers", "training"),
     torch.optim.Optimizer: ("state", "param_groups", "defaults"),
 }
-"""What a checkpoint brings back, and is therefore not looked at."""
+"""Attributes that a checkpoint brings back, which are not compared."""
 
 GLOBAL, WORKLOADS = "global ", "the workload's "
 SHARED = (GLOBAL, WORKLOADS)
-"""How the names begin of what trials have in common: global variables, and functions that the workload was
-given.
-"""
+"""How the names begin of what trials share: global variables, and functions of the workload."""
 
 
 def values_within(**roots: Any) -> dict[str, Any]:
-    """Every plain value that can be reached from some objects, by a name that says the way to it.
+    """List every plain value that can be reached from some objects.
 
-    Followed are attributes, containers, closures, bound methods, and of functions and classes that are not
+    Attributes, containers, closures and bound methods are followed, and of functions and classes that are not
     installed packages' the global variables and class attributes that they use. Tensors and random generators
-    are given by fingerprints. What a checkpoint brings back is left out, that of the ``model`` and the
-    ``optimizer`` among the roots.
+    become fingerprints. What a checkpoint brings back is left out.
+
+    Args:
+        roots: Objects by their names, ``model`` and ``optimizer`` among them.
+
+    Returns:
+        Values by names that say the path to them.
     """
     found: dict[str, Any] = {}
     model, optimizer = roots.get("model"), roots.get("optimizer")
@@ -63,20 +64,22 @@ def values_within(**roots: Any) -> dict[str, Any]:
 def changed_unseen(
     before: Mapping[str, Any], after: Mapping[str, Any], restored: Mapping[str, Any]
 ) -> list[str]:
-    """The names of values that training changed, and that a trial brought back from a checkpoint does not
-    have.
+    """Find values that training changed, and that a trial from a checkpoint does not have.
 
     Args:
         before: :func:`values_within` of a trial before its updates.
         after: Of the same trial after them.
         restored: Of another that was brought there by a checkpoint on the way.
+
+    Returns:
+        Their names.
     """
     changed = [name for name, value in after.items() if name not in before or before[name] != value]
     return [name for name in changed if name.startswith(SHARED) or restored.get(name) != after[name]]
 
 
 def _known(value: Any) -> Any:
-    """A value that can be compared; None for what has to be looked into, or is no state."""
+    """Return a value in a form that can be compared; None for containers, and for what is no state."""
     if isinstance(value, _PLAIN):
         return (type(value).__name__, value)
     if isinstance(value, torch.Tensor):
@@ -102,6 +105,7 @@ def _known(value: Any) -> Any:
 
 
 def _inside(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
+    """List what an object holds, by names that say where."""
     if isinstance(value, Mapping):
         yield f"{path} (length)", len(value)
         for place, (key, each) in enumerate(_few(value.items())):
@@ -127,7 +131,7 @@ def _inside(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
 
 
 def _few(items: Any) -> Iterator[Any]:
-    """The first and the last of many."""
+    """Return the first and the last of many items."""
     whole = list(items)
     yield from (
         whole if len(whole) <= _MOST_ITEMS else [*whole[: _MOST_ITEMS // 2], *whole[-_MOST_ITEMS // 2 :]]
@@ -135,10 +139,12 @@ def _few(items: Any) -> Iterator[Any]:
 
 
 def _of_names(path: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Add the names of attributes to the path."""
     yield from ((f"{path}.{name}", value) for name, value in values.items())
 
 
 def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """List closures, defaults and global variables of a function."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         try:
             yield f"{path}.{name}", cell.cell_contents
@@ -156,6 +162,7 @@ def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str,
 
 
 def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
+    """List the attributes of a class that is not an installed package's."""
     if is_installed(kind.__module__):
         return
     for name, value in list(vars(kind).items()):
@@ -169,9 +176,7 @@ def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def _of_object(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
-    """``saved``: whether it is a part of the model, or the optimizer, of which a checkpoint brings back the
-    most.
-    """
+    """List the attributes of an object but those that a checkpoint brings back, where it is ``saved``."""
     skipped = [
         name for kind, names in _SKIPPED.items() if saved and isinstance(value, kind) for name in names
     ]

@@ -28,7 +28,7 @@ MEASURED_LOSS = "the training loss, as it is measured,"
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two updates are apart, relative to the plain one's norm, and in what."""
+    """Hold how far two updates are apart, relative to the plain one's norm, and in what."""
 
     size: float
     what: str
@@ -46,8 +46,16 @@ class Difference:
 def compared(
     run: TrialRun, plain: PlainLoop, gradients: Sequence[Tensor | None], changed: Sequence[str]
 ) -> Difference:
-    """The largest difference in gradient, weights and buffers; ``changed``: attributes that the two left
-    unlike.
+    """Return the largest difference in gradient, weights, buffers and the optimizer's settings.
+
+    Args:
+        run: Of the engine, after its update.
+        plain: The plain loop, after the same update.
+        gradients: Of the engine's update.
+        changed: Attributes that the two left different.
+
+    Returns:
+        The difference.
     """
     found = [Difference(apart(run.weights, plain.weights), WEIGHTS)]
     if not run.takes_closure:
@@ -66,12 +74,14 @@ def compared(
 
 
 def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str]:
-    """What an update changed beside weights and buffers in either module, or in its loss, and left unlike in
-    the two.
+    """Find what an update changed beside weights and buffers, and left different in the two loops.
 
     Args:
-        before: Of the engine's and of the plain loop's: values by name, numbers, texts and tensors.
+        before: Of the engine's and of the plain loop's model and loss: values by name.
         after: The same after the update.
+
+    Returns:
+        The names.
     """
     names = [
         name
@@ -83,8 +93,13 @@ def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str
 
 
 def kept_beside(run: TrialRun | PlainLoop) -> Kept:
-    """The plain values that a model and its loss keep, the buffers of the loss among them; no text that says
-    where an object lies.
+    """List the plain values that a model and its loss keep, with the buffers of the loss.
+
+    Args:
+        run: Whose model and loss.
+
+    Returns:
+        Numbers, texts and tensors by name.
     """
     loss = run.workload.loss
     found: Kept = {}
@@ -97,7 +112,7 @@ def kept_beside(run: TrialRun | PlainLoop) -> Kept:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Numbers, texts and tensors within nested containers, each with its place."""
+    """Yield numbers, texts and tensors within nested containers, each with its place."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield from _leaves(each, f"{path}.{key}" if path else str(key))
@@ -109,7 +124,7 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two values are equal up to rounding."""
+    """Test whether two values are equal up to rounding."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         return apart([one], [other]) <= _ROUNDED
     if isinstance(one, float) and isinstance(other, float):
@@ -118,7 +133,15 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> float:
-    """|ours - theirs| / |theirs| over all tensors; NaN and infinity in both at the same places agree."""
+    """Return |ours - theirs| / |theirs| over all tensors.
+
+    Args:
+        ours: Tensors, or None for a gradient that is not there, which counts as zeros.
+        theirs: As many.
+
+    Returns:
+        0 where they are equal; infinity where shapes, or the places of NaN and infinity, differ.
+    """
     square = norm = 0.0
     for one, other in zip(ours, theirs, strict=True):
         if one is None and other is None:
@@ -135,14 +158,21 @@ def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> flo
 
 
 def _numbers(tensor: Tensor) -> Tensor:
-    """As float64, complex numbers as two."""
+    """Convert a tensor to float64, complex numbers to two each."""
     values = to_dense(tensor.detach())
     values = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
     return values.cpu().double()
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of nested tensors and values."""
+    """Return the SHA-256 of nested tensors and values.
+
+    Args:
+        value: Tensors, dicts, lists, tuples, and what ``repr`` distinguishes.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     found = hashlib.sha256()
 
     def add(each: Any) -> None:

@@ -1,6 +1,4 @@
-"""Model, data, loss and metrics of a workload, tried together on a few rows: what does not fit is said in one
-line.
-"""
+"""Whether model, data, loss and metrics of a workload fit together, tried on a few rows."""
 
 from __future__ import annotations
 
@@ -34,8 +32,7 @@ _ENOUGH_ROWS = 5
 
 
 def check_workload(trainer: LoopTrainer, seed: int) -> None:
-    """Model, loss and metrics on a few rows: shapes that fit without silent broadcasting, one loss value with
-    a gradient.
+    """Check model, loss and metrics on a few rows: shapes, broadcasting, one loss value with a gradient.
 
     Args:
         trainer: Holds the data and the shared starts.
@@ -75,21 +72,19 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
 
 
 def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) -> None:
-    """Measure all of the test set, as a trial is at its end: what fails then would have been trained for
-    nothing.
-    """
+    """Measure all of the test set now, since a failure at a trial's end would waste its training."""
     try:
         with evaluating(model):
             averages(workload, model, trainer.sources[TEST_SET], trainer.setup.comparison.eval_chunk)
     except USER_CODE_ERRORS as error:
         raise WorkloadError(
             f"workload {workload.name}: the test set cannot be measured: {explain(error)}; look for rows or "
-            "classes that train "
-            "does not have"
+            "classes that train does not have"
         ) from error
 
 
 def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:
+    """Refuse data that are not finite, but for targets that a loss of the user's may ignore."""
     whole = is_tensors(data)
     where = name if whole else f"the first {len_batch(first)} samples of {name}"
     own = workload.loss is not None and not of_torch(workload.loss) and workload.weight is not None
@@ -99,7 +94,15 @@ def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> 
 
 
 def refuse_shared_weights(workload: Workload, seed: int) -> None:
-    """Two modules of the factory may share nothing that is trained; weights that are frozen, they may."""
+    """Check that two modules of the factory share nothing that is trained.
+
+    Args:
+        workload: With the factory.
+        seed: For the random numbers of the factory.
+
+    Raises:
+        WorkloadError: They do; frozen weights may be shared.
+    """
     with preserved_rng():
         torch.manual_seed(seed)
         one, other = workload.model(), workload.model()
@@ -108,10 +111,9 @@ def refuse_shared_weights(workload: Workload, seed: int) -> None:
         if id(module) in shared and module.training and any(True for _ in module.buffers(recurse=False)):
             raise WorkloadError(
                 f"workload {workload.name}: model() returned modules that share {path}, a "
-                f"{type(module).__name__}, at two calls, "
-                "so that trials would change each other's buffers; make a new one at each call, or "
-                "copy.deepcopy() of it, or let "
-                "model() put it into eval mode if it is to stay as it is"
+                f"{type(module).__name__}, at two calls, so that trials would change each other's buffers; "
+                "make a new one at each call, or copy.deepcopy() of it, or let model() put it into eval "
+                "mode if it is to stay as it is"
             )
     places = {place: name for name, weight in one.named_parameters() for place in _places_of(weight)}
     for name, weight in other.named_parameters():
@@ -119,14 +121,13 @@ def refuse_shared_weights(workload: Workload, seed: int) -> None:
             what = "the same module" if one is other else f"modules that share the weight {name}"
             raise WorkloadError(
                 f"workload {workload.name}: model() returned {what} at two calls, so that trials could "
-                "train each other's "
-                "weights; make a new module at each call, of one that is there with lambda: "
-                "copy.deepcopy(module)"
+                "train each other's weights; make a new module at each call, of one that is there with "
+                "lambda: copy.deepcopy(module)"
             )
 
 
 def _places_of(weight: torch.nn.Parameter) -> set[int]:
-    """What tells a trained weight from others: the object, and where its values lie."""
+    """Return what identifies a trained weight: the object, and the address of its values."""
     if not weight.requires_grad:
         return set()
     empty = torch.nn.parameter.is_lazy(weight) or weight.numel() == 0 or weight.is_meta
@@ -134,7 +135,7 @@ def _places_of(weight: torch.nn.Parameter) -> set[int]:
 
 
 def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
-    """Where nothing else weighs a batch, its number of rows does, which must be what it seems."""
+    """Refuse a batch whose number of rows, which weighs it, is not the number of samples."""
     if workload.weight is None and len_batch(batch) != count:
         raise WorkloadError(
             f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, "
@@ -144,6 +145,7 @@ def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
 
 
 def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
+    """Check the outcome, the metrics and the loss of one batch."""
     who = f"workload {workload.name}"
     if workload.loss is not None:
         outcome: Any = workload.outcome(model, batch)
@@ -178,9 +180,7 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
 
 
 def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, why: str) -> None:
-    """Raises where the loss that fails in eval mode can be computed in train mode, as that of a detector may
-    be.
-    """
+    """Refuse a loss that fails in evaluation mode but not in training mode, as some detectors' losses do."""
     with state_kept(model):
         model.train()
         try:
@@ -191,16 +191,14 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
             model.eval()
     if isinstance(loss, torch.Tensor) and loss.numel() == 1 and loss.requires_grad:
         raise WorkloadError(
-            f"workload {workload.name}: the loss can be computed in train mode alone, and it is measured in "
-            f"eval mode ({why}); "
-            "give objective(model, batch) that calls model.train() itself before it computes the loss, or a "
-            "model that returns "
-            "in eval mode what the loss takes"
+            f"workload {workload.name}: the loss can be computed in training mode only, and it is measured "
+            f"in evaluation mode ({why}); give objective(model, batch) that calls model.train() itself "
+            "before it computes the loss, or a model that returns in evaluation mode what the loss needs"
         )
 
 
 def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> None:
-    """A metric gives one number, or two that are sums over the batch."""
+    """Check that a metric gives one number, or two that are sums over the batch."""
     output, y = (map_tensors(torch.Tensor.detach, part) for part in (output, y))
     try:
         value: Any = None if is_accumulated(metric) else called(name, metric, output, y)
@@ -218,12 +216,12 @@ def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> N
         if getattr(part, "shape", ()) and math.prod(part.shape) != 1:
             raise WorkloadError(
                 f"{who}: metric {name} must return two numbers, a sum and its weight; got one of shape "
-                f"{list(part.shape)}: sum "
-                "over the batch"
+                f"{list(part.shape)}: sum over the batch"
             )
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
+    """Refuse an output and a y whose shapes a loss would silently broadcast."""
     try:
         together = np.broadcast_shapes(output.shape, y.shape)  # torch's own would import sympy
     except ValueError:
@@ -231,14 +229,21 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
     if math.prod(together) > output.numel():
         raise WorkloadError(
             f"{who}: the model returns shape {list(output.shape)} for y of shape {list(y.shape)}, which a "
-            "loss would "
-            f"silently broadcast to {list(together)}; reshape one, such as "
+            f"loss would silently broadcast to {list(together)}; reshape one, such as "
             f"y.reshape({', '.join(map(str, output.shape))})"
         )
 
 
 def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
-    """Which of data, weights, output and loss is the first that is not finite, and in which rows."""
+    """Find what is the first that is not finite: weights, data, output or loss, and in which rows.
+
+    Args:
+        trainer: Of the comparison.
+        seed: Whose start.
+
+    Returns:
+        A clause for an error message.
+    """
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     chunk, data = trainer.setup.comparison.eval_chunk, trainer.sources["train"]
     model = place(trainer.start(seed).model(), trainer.device, trainer.dtype)
@@ -264,6 +269,7 @@ def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
 
 
 def _first_not_finite(batch: Any) -> int:
+    """Return the first row with a value that is not finite."""
     rows = [
         (~part.isfinite()).reshape(len(part), -1).any(1).nonzero() for part in tensors(batch) if part.ndim
     ]

@@ -22,6 +22,7 @@ from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
 from ..interfaces.strategy import Strategy
 from ..interfaces.workload import Workload
 from ..planning.prepare import Prepared, prepare
+from ..planning.question import Question
 from ..planning.workload_checks import refuse_shared_weights
 from ..registry.entries import Entry
 from ..registry.manager import Registry
@@ -229,20 +230,15 @@ def _prepared(
     optimizer: str = "sgd",
     budget: Budget | None = None,
 ) -> Prepared:
-    return prepare(
-        registry,
+    question = Question(
         workload=workload,
         strategies=[strategy],
         optimizers=[optimizer],
-        lr=None,
-        chunk=None,
-        eval_chunk=None,
         budget=budget or Budget("epochs", 3),
         seeds=(0,),
-        order=None,
         device="cpu",
-        held=False,
     )
+    return prepare(registry, question, held=False)
 
 
 def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:

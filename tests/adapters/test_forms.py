@@ -291,7 +291,7 @@ class Detector(nn.Module):
 
 def test_a_loss_of_train_mode_alone_says_what_to_do_which_then_works():
     with pytest.raises(
-        WorkloadError, match=r"can be computed in train mode alone.* calls model\.train\(\) itself"
+        WorkloadError, match=r"can be computed in training mode only.* calls model\.train\(\) itself"
     ):
         compare(
             Workload(model=Detector, train=(X, Y), objective=lambda model, batch: model(*batch)["loss"]),

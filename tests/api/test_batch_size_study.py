@@ -15,12 +15,13 @@ import torch
 
 import optcompare
 from optcompare import ComparisonError, load
-from optcompare.api.batch_size_study import prepare_study, rising
 from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison
 from optcompare.core.tuning import Tuning
 from optcompare.execution.run import execute
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
+from optcompare.planning.study_question import rising, study_question
 from optcompare.registry.manager import Registry
 from optcompare.storage.resume import Earlier
 from optcompare.verification.verify import verify
@@ -31,19 +32,16 @@ from tests.helpers.workloads import small_workload
 
 def ask(workload="noisy-quadratic:n=64", strategies=("mini:4", "full"), **question):
     settings = {
-        "optimizers": ["sgd"],
         "lr": 0.3,
-        "chunk": None,
-        "eval_chunk": None,
         "budget": Budget("epochs", 40),
-        "order": None,
         "seeds": (0, 1, 2),
         "goal": "train_loss=0.5",
         "stop_at_goal": True,
         "measure": 16,
         "dtype": "float64",
     }
-    return prepare(Registry.load(), workload=workload, strategies=list(strategies), **settings | question)
+    asked = Question(workload=workload, strategies=list(strategies), **settings | question)
+    return prepare(Registry.load(), asked)
 
 
 def run(*arguments: str) -> int | str | None:
@@ -320,8 +318,8 @@ class TestCommand:
         assert "there is nothing to draw: no trial made an update" in capsys.readouterr().err
 
     def test_digits_are_studied_to_a_goal_of_their_own(self):
-        question = {"batch_sizes": [64], "optimizers": ["sgd"], "tune": 2, "max_epochs": 1, "seeds": (0,)}
-        studied = prepare_study(Registry.load(), workload="digits", goal=None, **question).setup.comparison
+        registry, asked = Registry.load(), Question(workload="digits", tune=2, seeds=(0,))
+        studied = prepare(registry, study_question(registry, asked, [64], 1)).setup.comparison
         assert studied.goal == "train_loss=0.3"
 
     def test_it_needs_a_goal(self, capsys):

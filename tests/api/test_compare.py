@@ -207,9 +207,7 @@ def test_running_out_of_memory_names_the_chunk():
             raise MemoryError
         return nn.functional.mse_loss(output, y)
 
-    with pytest.raises(
-        ComparisonError, match=r"arm full: out of memory .* give a smaller --chunk, such as 2"
-    ):
+    with pytest.raises(ComparisonError, match=r"arm full: out of memory .* give a smaller chunk, such as 2"):
         compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=8, eval_chunk=4)
     assert (
         compare(small_workload(loss=hungry), "full", seeds=1, epochs=1, chunk=4, eval_chunk=4).status

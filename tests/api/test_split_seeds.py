@@ -216,7 +216,7 @@ turns = itertools.count(1)
 @pytest.mark.parametrize(
     ("workload", "message"),
     [
-        (small_workload(), "cannot be split again, since it has no resplit; leave out --split-seeds"),
+        (small_workload(), "cannot be split again, since it has no resplit; leave out split_seeds"),
         (
             held_out(resplit=lambda number: held_out()),
             r"resplit\(1\) returns its own split; let the split depend on the",

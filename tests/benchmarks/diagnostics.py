@@ -17,6 +17,7 @@ from time import perf_counter
 import torch
 
 from optcompare.core.comparison import Trial
+from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
 from optcompare.training.device import torch_as_agreed
@@ -40,16 +41,13 @@ def seconds(call: Callable[[], object], times: int) -> float:
 def trainer_of(workload: str, diagnostics: list[str]) -> LoopTrainer:
     setup, _ = resolve(
         Registry.load(),
-        workload=workload,
-        strategies=[f"mini:{ROWS}"],
-        optimizers=["sgd"],
-        lr=None,
-        chunk=None,
-        eval_chunk=None,
-        budget=None,
-        order=None,
-        seeds=(0,),
-        diagnostics=diagnostics,
+        Question(
+            workload=workload,
+            strategies=[f"mini:{ROWS}"],
+            seeds=(0,),
+            diagnostics=diagnostics,
+            device="cpu",
+        ),
     )
     return LoopTrainer(setup)
 

@@ -33,6 +33,7 @@ import torch
 from torch import nn
 
 from optcompare.core.comparison import Budget, Trial
+from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
 from optcompare.training.device import torch_as_agreed
@@ -275,17 +276,16 @@ def _steady_row(name: str, optimizer: str, size: int, width: int) -> str:
     try:
         setup, _ = resolve(
             Registry.load(),
-            workload=name,
-            strategies=[f"mini:{size}"],
-            optimizers=[optimizer],
-            lr=None,
-            chunk=None,
-            eval_chunk=None,
-            budget=Budget("updates", 10_000_000),
-            order=None,
-            seeds=tuple(range(width)),
-            measure=0,
-            trainer="lanes",
+            Question(
+                workload=name,
+                strategies=[f"mini:{size}"],
+                optimizers=[optimizer],
+                budget=Budget("updates", 10_000_000),
+                seeds=tuple(range(width)),
+                measure=0,
+                trainer="lanes",
+                device="cpu",
+            ),
         )
         with torch_as_agreed(threads=1):
             loop = LoopTrainer(setup)

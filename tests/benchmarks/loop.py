@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from optcompare.core.comparison import Budget, Trial
+from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
 from optcompare.training.device import torch_as_agreed
@@ -77,16 +78,14 @@ def main(pairs: int = 7) -> None:
     for name, strategy, updates in CASES:
         setup, _ = resolve(
             registry,
-            workload=name,
-            strategies=[strategy],
-            optimizers=["sgd"],
-            lr=None,
-            chunk=None,
-            eval_chunk=None,
-            budget=Budget("updates", updates),
-            order=None,
-            seeds=(0,),
-            measure=0,
+            Question(
+                workload=name,
+                strategies=[strategy],
+                budget=Budget("updates", updates),
+                seeds=(0,),
+                measure=0,
+                device="cpu",
+            ),
         )
         with torch_as_agreed(threads=1):
             trainer = LoopTrainer(setup)

@@ -25,6 +25,7 @@ from optcompare import OptcompareError, Workload, compare
 from optcompare.analysis.certificate import Reference
 from optcompare.core.comparison import Budget
 from optcompare.planning import prepare
+from optcompare.planning.question import Question
 from optcompare.registry.manager import Registry
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -85,16 +86,16 @@ def refused() -> tuple[int, int]:
         try:
             prepare.prepare(
                 registry,
-                workload=workload,
-                strategies=["mini:64" if count % 2 else "full"],
-                optimizers=[optimizer],
-                lr=lr,
-                chunk=chunk,
-                eval_chunk=None,
-                budget=Budget("epochs", 3),
-                seeds=(0,),
-                order=None,
-                device="cpu",
+                Question(
+                    workload=workload,
+                    strategies=["mini:64" if count % 2 else "full"],
+                    optimizers=[optimizer],
+                    lr=lr,
+                    chunk=chunk,
+                    budget=Budget("epochs", 3),
+                    seeds=(0,),
+                    device="cpu",
+                ),
             )
         except OptcompareError as error:
             wrong += 1

@@ -45,22 +45,21 @@ def prepared(directory: Path, trials: int) -> Any:
     """Ten learning rates of one strategy that is measured at every mark."""
     from optcompare.core.comparison import Budget
     from optcompare.planning.prepare import prepare
+    from optcompare.planning.question import Question
     from optcompare.registry.manager import Registry
 
     file = directory.with_suffix(".py")
     file.write_text(WORKLOAD)
     return prepare(
         Registry.load(),
-        workload=f"{file}:make",
-        strategies=["single"],
-        optimizers=["sgd"],
-        lr=[0.01 * 1.6**arm for arm in range(ARMS)],
-        seeds=tuple(range(trials // ARMS)),
-        budget=Budget("epochs", EPOCHS),
-        chunk=None,
-        eval_chunk=None,
-        order=None,
-        goal="valid_loss=0.2",
+        Question(
+            workload=f"{file}:make",
+            strategies=["single"],
+            lr=[0.01 * 1.6**arm for arm in range(ARMS)],
+            seeds=tuple(range(trials // ARMS)),
+            budget=Budget("epochs", EPOCHS),
+            goal="valid_loss=0.2",
+        ),
     )
 
 

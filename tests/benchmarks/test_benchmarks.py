@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from optcompare.core.comparison import Budget
+from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
 from optcompare.report.figures import FIGURES
@@ -36,16 +37,15 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
     lanes = benchmark("lanes")
     setup, _ = resolve(
         Registry.load(),
-        workload=workload,
-        strategies=[f"mini:{size}"],
-        optimizers=[optimizer],
-        lr=None,
-        chunk=None,
-        eval_chunk=None,
-        budget=Budget("updates", 1000),
-        order=None,
-        seeds=(0,),
-        measure=0,
+        Question(
+            workload=workload,
+            strategies=[f"mini:{size}"],
+            optimizers=[optimizer],
+            budget=Budget("updates", 1000),
+            seeds=(0,),
+            measure=0,
+            device="cpu",
+        ),
     )
     with torch_as_agreed(threads=1):
         assert lanes.by_jax(LoopTrainer(setup), size, 2)() > 0

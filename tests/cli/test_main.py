@@ -471,7 +471,7 @@ BAD: list[tuple[str, str]] = [
     ("--optimizers sgd:lr=nan", "the learning rate must be positive and finite, got nan"),
     ("--optimizers sgd:momentum=-1", "Invalid momentum value: -1.0"),
     ("--optimizers sgd:nesterov=true", "Nesterov momentum requires a momentum"),
-    ("--optimizers adam:betas=0.9", "optimizer adam: betas must be a tuple such as (float,float), got '0.9'"),
+    ("--optimizers adam:betas=0.9", "optimizer adam: betas takes a tuple such as (0.5,0.9), got '0.9'"),
     ("--optimizers adam:betas=(0.9,2)", "Invalid beta parameter at index 1: 2.0"),
     ("--optimizers lbfgs", "each update must take all 6 samples, and the first takes 2; give full@lbfgs"),
     (
@@ -817,7 +817,7 @@ def test_the_list_of_commands_says_what_each_does_in_full(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     shown = capsys.readouterr().out
-    assert "Writes an installable package to begin with." in shown
+    assert "Write an installable package as a start." in shown
     assert "..." not in shown.partition("Commands:")[2], "a help text is cut off"
 
 

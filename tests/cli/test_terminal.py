@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from optcompare.cli.terminal import wrapped
+from optcompare.cli.printer import wrapped
 
 ENTRY = (
     "1. mini:32: difference -2.01 (95% interval -2.02 to -1.99), better on 10 of 10 seeds: claimed lower "

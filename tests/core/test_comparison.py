@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from optcompare.api.compare import seed_list
-from optcompare.core.comparison import UNITS, Arm, Budget, Comparison, Part, Trial
+from optcompare.core.budget import UNITS
+from optcompare.core.comparison import Arm, Budget, Comparison, Part, Trial
 from optcompare.core.tuning import FIRST_TUNING_SEED
 from optcompare.errors import ComparisonError
+from optcompare.planning.question import seed_list
 
 
 def arm(label: str = "full", **changes: Any) -> Arm:

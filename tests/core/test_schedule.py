@@ -134,7 +134,7 @@ def test_every_parameter_group_keeps_its_own_rate(registry):
 
 def test_a_schedule_needs_to_know_how_much_there_is():
     with pytest.raises(
-        ComparisonError, match=r"a schedule needs to know ahead .*--samples in place of --seconds"
+        ComparisonError, match=r"a schedule needs to know ahead .*samples in place of seconds"
     ):
         compare(small_workload(), "full", seeds=1, seconds=1.0, schedule="cosine")
 

@@ -285,7 +285,7 @@ class TestShortBatchesAndChunks:
             model=lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
         )
         with pytest.raises(
-            ComparisonError, match=r"arm full: a batch of 10 rows .* chunks of 4.*give --chunk 10 or more"
+            ComparisonError, match=r"arm full: a batch of 10 rows .* chunks of 4.*give chunk=10 or more"
         ):
             compare(workload, ["mini:4", "full"], seeds=1, epochs=1, chunk=4)
 

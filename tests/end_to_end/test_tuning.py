@@ -28,7 +28,7 @@ def test_a_range_that_is_none_is_refused(limits):
 
 @pytest.mark.parametrize("count", [1, 0, -2])
 def test_tuning_needs_two_rates(count):
-    with pytest.raises(ComparisonError, match=f"tuning needs at least 2 learning rates, got --tune {count}"):
+    with pytest.raises(ComparisonError, match=f"tuning needs at least 2 learning rates, got tune={count}"):
         compare(small_workload(), "full", seeds=1, epochs=1, tune=count)
 
 
@@ -130,7 +130,7 @@ def test_a_rate_is_scaled_with_the_batch_size():
         found = compare(workload, arms, seeds=1, epochs=1, lr_scaling=rule).comparison.arms
         assert [arm.lr for arm in found] == pytest.approx(expected)
         assert [arm.lr_scaling for arm in found] == [rule, rule, rule, "none"]
-    with pytest.raises(ComparisonError, match="--lr-scaling linear needs the workload's batch_size"):
+    with pytest.raises(ComparisonError, match='lr_scaling="linear" needs the workload\'s batch_size'):
         compare(small_workload(), "full", seeds=1, epochs=1, lr_scaling="linear")
 
 
@@ -162,7 +162,7 @@ class TestControl:
 
     def test_single_samples_have_no_other_chunks(self):
         with pytest.raises(
-            ComparisonError, match=r"single updates on single samples; choose another with --baseline"
+            ComparisonError, match=r"single updates on single samples; choose another with baseline"
         ):
             compare(small_workload(), ["single", "full"], seeds=1, epochs=1, control=True)
 
@@ -212,15 +212,15 @@ def test_a_tuned_arm_is_not_called_by_a_rate_that_it_does_not_use():
 ODD = {
     "several rates to tune": (
         {"lr": [0.1, 0.2], "tune": 3},
-        "--tune searches the learning rate itself; give one --lr",
+        "tune searches the learning rate itself; give one lr",
     ),
     "a range without tuning": (
         {"tune_range": (0.1, 1.0)},
-        "--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too",
+        "tune_range, tune_seeds and tune_repeats say how to tune; give tune=N too",
     ),
     "seeds without tuning": (
         {"tune_seeds": 5},
-        "--tune-range, --tune-seeds and --tune-repeats say how to tune; give --tune N too",
+        "tune_range, tune_seeds and tune_repeats say how to tune; give tune=N too",
     ),
     "a range without room": ({"tune": 4, "tune_range": (0.01, 0.010001)}, "too narrow for 4 different rates"),
 }

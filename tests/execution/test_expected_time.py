@@ -8,21 +8,11 @@ import pytest
 
 from optcompare.execution.expected_time import WRITING_SECONDS, Expected, expected_of
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.registry.manager import Registry
 from optcompare.training.lanes.cost_model import COMPILING_SECONDS, Work, lanes_seconds
 
-ASKED = {
-    "workload": "line",
-    "strategies": "full,single",
-    "optimizers": "sgd",
-    "lr": None,
-    "chunk": None,
-    "eval_chunk": None,
-    "budget": None,
-    "order": None,
-    "seeds": tuple(range(10)),
-    "held": False,
-}
+ASKED = Question(strategies="full,single")
 
 
 @pytest.fixture
@@ -30,7 +20,7 @@ def prepared(monkeypatch):
     """A thousandth of a second for an update, a tenth of a second for a trial of full, two seconds for one of
     single.
     """
-    one = prepare(Registry.load(()), **ASKED)
+    one = prepare(Registry.load(()), ASKED, held=False)
     full, single = one.estimates
     made = [
         dataclasses.replace(full, updates=100, measurements=0.0, seconds=0.1, update_seconds=0.001),

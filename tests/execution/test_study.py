@@ -15,6 +15,7 @@ from optcompare.core.comparison import Budget
 from optcompare.execution import study
 from optcompare.execution.run import execute
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.registry.manager import Registry
 from tests.helpers.workloads import small_workload, wandering
 
@@ -26,17 +27,14 @@ def ask(workload="noisy-quadratic:n=32:dim=4:noise=0.3", **question):
         "strategies": ["mini:2", "mini:8"],
         "optimizers": ["sgd", "adam"],
         "lr": 0.1,
-        "chunk": None,
-        "eval_chunk": None,
         "budget": Budget("epochs", 20),
-        "order": None,
         "seeds": (4, 5),
         "measure": 16,
         "goal": "train_loss=0.3",
         "stop_at_goal": True,
         "trainer": "loop",
     }
-    return prepare(Registry.load(), workload=workload, **settings | question)
+    return prepare(Registry.load(), Question(workload=workload, **settings | question))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ from optcompare.core.goal import Goal
 from optcompare.core.parameters import bind, parameters
 from optcompare.core.schedule import schedule_of
 from optcompare.errors import OptcompareError
-from optcompare.planning.factories import make_optimizer, make_strategy
+from optcompare.planning.factories import make_strategy
+from optcompare.planning.optimizer_factory import make_optimizer
 from optcompare.registry.manager import Registry
 from tests.fuzz import nonsense
 

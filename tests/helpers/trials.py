@@ -10,6 +10,7 @@ from typing import Any
 
 from optcompare import Workload
 from optcompare.core.comparison import Trial
+from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
 from optcompare.training.device import torch_as_agreed
@@ -21,16 +22,8 @@ def make_trainer(
     registry: Registry, workload: Workload, strategies: list[Any], **question: Any
 ) -> LoopTrainer:
     """A loop trainer for a question, as ``compare()`` would make it."""
-    settings = {
-        "optimizers": ["sgd"],
-        "lr": None,
-        "chunk": None,
-        "eval_chunk": None,
-        "budget": None,
-        "order": None,
-    }
-    settings |= {"seeds": (0,), **question}
-    setup, _ = resolve(registry, workload=workload, strategies=strategies, **settings)
+    settings = {"seeds": (0,), "device": "cpu", **question}
+    setup, _ = resolve(registry, Question(workload=workload, strategies=strategies, **settings))
     return LoopTrainer(setup)
 
 

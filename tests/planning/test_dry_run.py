@@ -21,7 +21,7 @@ def test_the_test_set_is_measured_once_in_each_trial(registry, monkeypatch, test
         "measure_seconds": 2 + share,
     }
     performed = [{"train_loss": 1.0}] * 2, {"progress": progress, "optimizer": {}, "rng": {}}
-    monkeypatch.setattr(dry_run, "_perform", lambda *_, **__: performed)
+    monkeypatch.setattr(dry_run, "make_first_updates", lambda *_, **__: performed)
     trainer = make_trainer(registry, held_out(test=test), ["single"], budget=Budget("updates", 4))
-    (estimate,) = dry_run.rehearse(trainer)
+    (estimate,) = dry_run.dry_run(trainer)
     assert estimate.seconds == pytest.approx(estimate.measurements + share)

@@ -11,8 +11,9 @@ from torch import nn
 from optcompare import ComparisonError, Workload, compare
 from optcompare.analysis.traits import Traits
 from optcompare.core.comparison import Arm, Part
-from optcompare.planning.dry_run import Estimate
+from optcompare.planning.estimates import Estimate
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.planning.recalibration import Decision, decide
 from tests.helpers.workloads import small_workload
 
@@ -33,21 +34,9 @@ def normalised(norm=lambda: nn.BatchNorm1d(4)):
 
 
 def asked(registry, model, strategies=("full",), **question):
-    settings = {
-        "optimizers": ["sgd"],
-        "lr": None,
-        "chunk": None,
-        "eval_chunk": None,
-        "budget": None,
-        "order": None,
-    }
     workload = small_workload(model=model, epochs=question.pop("epochs", 20))
-    prepared = prepare(
-        registry,
-        workload=workload,
-        strategies=list(strategies),
-        **(settings | {"seeds": (0,), "device": "cpu"} | question),
-    )
+    settings = {"seeds": (0,), "device": "cpu", **question}
+    prepared = prepare(registry, Question(workload=workload, strategies=list(strategies), **settings))
     return prepared.setup.comparison.recalibrate, prepared.notes
 
 
@@ -147,7 +136,7 @@ def test_what_cannot_be_recalibrated_is_said_before_training():
     workload = small_workload(model=normalised(lambda: Picky(4)))
     with pytest.raises(
         ComparisonError,
-        match=r"recalibrated running averages fails: .*without gradients.*; give --no-recalibrate$",
+        match=r"recalibrated running averages fails: .*without gradients.*; give recalibrate=False$",
     ):
         compare(workload, "full", seeds=1, epochs=2)
     assert compare(workload, "full", seeds=1, epochs=2, recalibrate=False).status == "finished"
@@ -177,14 +166,6 @@ def test_the_estimate_counts_what_recalibration_takes(registry):
         loss=lambda output, y: output.mean(),
         lr=0.1,
     )
-    settings = {"strategies": ["full"], "optimizers": ["sgd"], "lr": None, "chunk": None, "eval_chunk": None}
-    settings |= {
-        "budget": None,
-        "order": None,
-        "seeds": (0,),
-        "device": "cpu",
-        "workload": workload,
-        "held": False,
-    }
-    (on,) = prepare(registry, **settings).estimates
+    question = Question(workload=workload, strategies=["full"], seeds=(0,), device="cpu")
+    (on,) = prepare(registry, question, held=False).estimates
     assert on.seconds > 0.1 * on.measurements

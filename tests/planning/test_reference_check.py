@@ -16,6 +16,7 @@ from optcompare import ComparisonError, Workload, compare
 from optcompare.analysis.certificate import Reference
 from optcompare.core.comparison import Budget
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.planning.reference_check import _ArmCheck
 from optcompare.training.loop import gradient, trial
 from optcompare.training.loop.trial import TrialRun
@@ -25,10 +26,9 @@ from tests.helpers.workloads import small_workload
 
 
 def asked(registry, workload, strategies="mini:5", optimizers="sgd:momentum=0.9", **question):
-    settings = {"lr": 0.05, "chunk": None, "eval_chunk": None, "order": None, "seeds": (0,), "device": "cpu"}
-    settings |= {"budget": Budget("epochs", 2), **question}
+    settings = {"lr": 0.05, "seeds": (0,), "device": "cpu", "budget": Budget("epochs", 2), **question}
     return prepare(
-        registry, workload=workload, strategies=[strategies], optimizers=[optimizers], **settings
+        registry, Question(workload=workload, strategies=[strategies], optimizers=[optimizers], **settings)
     ).reference
 
 

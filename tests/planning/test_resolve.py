@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from optcompare import Workload
-from optcompare.api.compare import one_budget
-from optcompare.core.comparison import UNITS, Budget, Comparison
+from optcompare.core.budget import UNITS, Budget, one_budget
+from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, OptcompareError, PluginError, SpecError
 from optcompare.interfaces.strategy import Strategy
+from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve, restore
 from optcompare.training.contender import Setup
 from tests.helpers.workloads import small_workload
@@ -26,9 +27,10 @@ from tests.helpers.workloads import small_workload
 def ask(
     registry, strategies="full", optimizers="sgd", workload: str | Workload = "line", **question
 ) -> tuple[Setup, list[str]]:
-    settings: dict[str, Any] = {"lr": None, "chunk": None, "eval_chunk": None, "budget": None, "order": None}
-    settings |= {"seeds": (0, 1), **question}
-    return resolve(registry, workload=workload, strategies=strategies, optimizers=optimizers, **settings)
+    settings: dict[str, Any] = {"seeds": (0, 1), "device": "cpu", **question}
+    return resolve(
+        registry, Question(workload=workload, strategies=strategies, optimizers=optimizers, **settings)
+    )
 
 
 def build_without_lr(model: nn.Module, *, lr: float) -> torch.optim.Optimizer:
@@ -124,6 +126,11 @@ def test_learning_rate_is_the_specs_else_the_calls_else_the_workloads_else_the_o
     assert [each.lr for each in setup.comparison.arms] == [used]
 
 
+def test_an_unknown_scaling_of_the_rate_is_refused(registry):
+    with pytest.raises(ComparisonError, match="--lr-scaling must be one of none, linear, sqrt, got 'cubic'"):
+        ask(registry, lr=0.1, lr_scaling="cubic")
+
+
 @pytest.mark.parametrize(
     ("build", "name"),
     [(build_without_lr, "build_without_lr"), (build_with_optional_lr, "build_with_optional_lr")],
@@ -146,11 +153,11 @@ def test_learning_rate_must_be_positive_and_finite(registry, lr, place):
 
 def test_budget_is_one_of_four_or_the_workloads(registry):
     nothing = dict.fromkeys(UNITS)
-    assert one_budget({**nothing, "updates": 7}) == Budget("updates", 7)
-    assert one_budget(nothing) is None
+    assert one_budget(**{**nothing, "updates": 7}) == Budget("updates", 7)
+    assert one_budget(**nothing) is None
     assert ask(registry)[0].comparison.budget == Budget("epochs", 100)
     with pytest.raises(ComparisonError, match="give one budget, not 2: epochs, seconds"):
-        one_budget({**nothing, "epochs": 1, "seconds": 2.0})
+        one_budget(**{**nothing, "epochs": 1, "seconds": 2.0})
 
 
 def test_batch_size_above_the_number_of_samples_runs_as_full_and_is_said_once(registry):

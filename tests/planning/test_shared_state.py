@@ -221,7 +221,7 @@ def test_another_loss_does_not_go_on_in_a_run_of_the_first(tmp_path, resumed, re
         assert compare(small_workload(n=24, loss=resumed), **question).status == "finished"
         return
     with pytest.raises(
-        ComparisonError, match="the code of the workload's model, loss or metrics changed; give --force"
+        ComparisonError, match="the code of the workload's model, loss or metrics changed; give force=True"
     ):
         compare(small_workload(n=24, loss=resumed), **question)
 

@@ -12,7 +12,7 @@ from torch import nn
 from optcompare import ComparisonError, compare
 from optcompare.core.parameters import REQUIRED, parameters
 from optcompare.interfaces.optimizer import hyperparameters
-from optcompare.planning.dry_run import check_workload
+from optcompare.planning.workload_checks import check_workload
 from optcompare.registry.manager import Registry
 from optcompare.training.device import torch_as_agreed
 from tests.helpers.trials import make_trainer

@@ -18,6 +18,7 @@ from optcompare.core.comparison import Budget
 from optcompare.errors import PluginError
 from optcompare.execution.run import execute
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.registry import hookspecs
 from optcompare.registry.manager import KINDS, Registry
 from optcompare.registry.plugin_files import load_module
@@ -299,16 +300,8 @@ class Listener:
 def test_observer_is_told_of_a_run_from_its_start_to_its_result():
     registry, listener = Registry.load(), Listener()
     registry.register(listener, "listener")
-    question = {"lr": None, "chunk": None, "eval_chunk": None, "order": None, "seeds": (3, 4)}
-    prepared = prepare(
-        registry,
-        workload="line",
-        strategies=["full", "mini"],
-        optimizers=["sgd"],
-        budget=Budget("updates", 2),
-        device="cpu",
-        **question,
-    )
+    question = Question(strategies=["full", "mini"], budget=Budget("updates", 2), device="cpu", seeds=(3, 4))
+    prepared = prepare(registry, question)
     assert listener.told == []
     result = execute(prepared)
     comparison = prepared.setup.comparison

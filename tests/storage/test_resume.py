@@ -11,7 +11,7 @@ from torch import nn
 
 from optcompare import ComparisonError, OptcompareError, Strategy, compare, load
 from optcompare.cli.main import main
-from optcompare.cli.options import state_bytes
+from optcompare.cli.option_values import state_bytes
 from optcompare.storage import journal
 from tests.helpers.trials import EXACT, Press
 from tests.helpers.workloads import small_workload, wandering
@@ -155,8 +155,8 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
     (tmp_path / "run" / "comparison.json").write_text(json.dumps(about))
     other = small_workload(n=11)
     refusal = (
-        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give --force to go on all "
-        "the same"
+        f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give force=True to go on "
+        "all the same"
     )
     with pytest.raises(ComparisonError, match=refusal.replace(".", r"\.").replace("+", r"\+")):
         compare(other, seeds=2, **settings, resume=tmp_path / "run")
@@ -179,9 +179,9 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
         ({"measure": 2}, "different: measure; ask the same question"),
         (
             {"seeds": 1},
-            "this run has 2 seeds, of which 1 is not among the 1 asked for; give --seeds 2 or more",
+            "this run has 2 seeds, of which 1 is not among the 1 asked for; give seeds=2 or more",
         ),
-        ({"out": "there"}, "resume goes on in the directory of the earlier run; leave out `out`"),
+        ({"out": "there"}, "resume continues in the directory of the previous run; leave out `out`"),
     ],
 )
 def test_another_question_is_refused(tmp_path, changes, why):
@@ -266,4 +266,4 @@ def test_damaged_states_are_not_needed_for_more_seeds(tmp_path):
 @pytest.mark.parametrize("text", ["lots", "10%", "-1"])
 def test_room_for_states_is_a_size(text):
     with pytest.raises(ComparisonError, match="--keep-states takes a size, such as 2GB or 0, got"):
-        state_bytes(text)
+        state_bytes(text, "--keep-states")

@@ -14,9 +14,11 @@ import torch
 
 from optcompare import ComparisonError, Strategy, StrategyError, compare
 from optcompare.core.comparison import Budget
-from optcompare.execution.run import How, execute
+from optcompare.execution.run import execute
+from optcompare.execution.run_options import RunOptions
 from optcompare.execution.scheduler import Tasks
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.training.device import torch_as_agreed
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import compiler_process, inductor
@@ -65,20 +67,15 @@ class TestWorth:
 
 
 def asked(registry, **question):
-    settings = {
-        "workload": "line",
-        "strategies": ["full", "mini", "single"],
-        "optimizers": ["sgd"],
-        "budget": None,
-    }
-    settings |= {"lr": None, "chunk": None, "eval_chunk": None, "order": None, "seeds": tuple(range(10))}
-    return prepare(registry, device="cpu", **{"trainer": "auto", **settings, **question})
+    return prepare(registry, Question(device="cpu", **question))
 
 
 class TestAuto:
     def test_a_short_run_stays_in_the_loop(self, registry):
         said = []
-        result = execute(asked(registry, budget=Budget("epochs", 10)), how=How(say=said.append))
+        result = execute(
+            asked(registry, budget=Budget("epochs", 10)), options=RunOptions(report_trainer=said.append)
+        )
         assert trainers(result) == {"loop"}
         assert said == [
             f"{arm}: in the loop, 10 trials of few updates do not repay lanes"

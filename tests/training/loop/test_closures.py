@@ -10,6 +10,7 @@ from torch import nn
 from optcompare import ComparisonError, compare
 from optcompare.core.comparison import Budget
 from optcompare.planning.prepare import prepare
+from optcompare.planning.question import Question
 from optcompare.verification.verify import verify
 from tests.helpers.workloads import small_workload
 
@@ -144,16 +145,15 @@ def test_evaluations_count_against_the_budget(budget, updates):
 def test_the_updates_that_are_expected_are_those_that_are_made(registry):
     prepared = prepare(
         registry,
-        workload=small_workload(n=24),
-        strategies=["mini:6"],
-        optimizers=[Sharpness],
-        lr=0.05,
-        chunk=None,
-        eval_chunk=None,
-        order=None,
-        seeds=(0,),
-        device="cpu",
-        budget=Budget("epochs", 6),
+        Question(
+            workload=small_workload(n=24),
+            strategies=["mini:6"],
+            optimizers=[Sharpness],
+            lr=0.05,
+            seeds=(0,),
+            device="cpu",
+            budget=Budget("epochs", 6),
+        ),
     )
     assert prepared.estimates[0].updates == 12
 

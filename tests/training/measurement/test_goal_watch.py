@@ -270,7 +270,7 @@ def test_costs_are_those_of_the_update_at_which_the_goal_was_reached(studies):
 @pytest.mark.parametrize("window", [-0.1, 1.0, "wide"])
 def test_a_window_is_a_share(window):
     with pytest.raises(
-        ComparisonError, match="--goal-window is a share of the samples, from 0 up to but without 1, got"
+        ComparisonError, match="goal_window is a share of the samples, from 0 up to but without 1, got"
     ):
         optcompare.batch_size_study(**STUDY, goal_window=window)
 

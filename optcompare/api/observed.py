@@ -1,0 +1,49 @@
+"""What ``compare()`` and ``batch_size_study()`` share: observers, the progress bar and warnings."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+from ..execution.progress import in_notebook
+from ..execution.progress import progress as shown
+from ..execution.run_options import RunOptions
+from ..execution.runner import Observer
+from ..planning.prepare import Prepared
+
+
+@contextmanager
+def observed(
+    prepared: Prepared, options: RunOptions, observer: Observer | None, progress: bool | None
+) -> Iterator[RunOptions]:
+    """Show the progress of a run, and warn at its end of observers and trackers that failed.
+
+    Args:
+        prepared: The comparison that is run.
+        options: How it is run.
+        observer: The caller's; None: there is none.
+        progress: Whether a bar is shown; None: in notebooks only.
+
+    Yields:
+        The options with both observers.
+    """
+    known = len(prepared.registry.warnings)
+    with shown() if (in_notebook() if progress is None else progress) else nullcontext() as bar:
+        observers = [each for each in (observer, bar) if each is not None]
+        yield dataclasses.replace(options, observers=observers)
+    for warning in prepared.registry.warnings[known:]:
+        warnings.warn(warning, stacklevel=6)
+
+
+def texts(items: str | Sequence[str]) -> tuple[str, ...]:
+    """List texts, of which a single one may stand for itself.
+
+    Args:
+        items: One text, or several.
+
+    Returns:
+        All of them.
+    """
+    return (items,) if isinstance(items, str) else tuple(items)

@@ -1,0 +1,209 @@
+"""Values of options that are written as text: each function reads one, or says what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..core.bounds import parse_count
+from ..core.parameters import suggestion
+from ..errors import ComparisonError
+
+T = TypeVar("T")
+
+
+class Nearest(click.Choice[str]):
+    """One of some names; the error for another one suggests the nearest."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Return click's message with a suggestion.
+
+        Args:
+            value: What was typed.
+            ctx: Of the command.
+
+        Returns:
+            The message.
+        """
+        message = super().get_invalid_choice_message(value, ctx)
+        return message.removesuffix(".") + suggestion(str(value), self.choices)
+
+
+def read_by(
+    read: Callable[[str, str], T],
+) -> Callable[[click.Context, click.Parameter, str | None], T | None]:
+    """Make the callback of an option from a function that reads its text.
+
+    Args:
+        read: From the text and the option's name, for error messages, to the value.
+
+    Returns:
+        The callback; it leaves None as it is.
+    """
+
+    def callback(ctx: click.Context, parameter: click.Parameter, text: str | None) -> T | None:
+        return None if text is None else read(text, parameter.opts[0])
+
+    return callback
+
+
+def learning_rates(text: str, option: str) -> float | tuple[float, ...]:
+    """Read ``0.1``, or several rates that are separated by commas.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        The rate, or a tuple of several.
+
+    Raises:
+        ComparisonError: One is no number.
+    """
+    rates = _floats(text, option)
+    return rates[0] if len(rates) == 1 else rates
+
+
+def rate_range(text: str, option: str) -> tuple[float, float]:
+    """Read ``LO,HI``.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        Both ends.
+
+    Raises:
+        ComparisonError: These are not two numbers.
+    """
+    ends = _floats(text, option)
+    if len(ends) != 2:
+        raise ComparisonError(f"{option} takes LO,HI, such as 0.001,1; got {text}")
+    return ends[0], ends[1]
+
+
+def batch_sizes(text: str, option: str) -> tuple[int, ...]:
+    """Read ``1,16,256``.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        The sizes, as they were typed.
+
+    Raises:
+        ComparisonError: One is no whole number from 1 on.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if not part.isdecimal() or part.strip("0") == "":
+            raise ComparisonError(
+                f"{option} takes whole numbers from 1 on, separated by commas, got '{part}'"
+            )
+    return tuple(parse_count(option, part) for part in parts)
+
+
+def plot_formats(text: str, option: str) -> tuple[str, ...]:
+    """Read ``png,svg,pdf,html``.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        The formats.
+
+    Raises:
+        ComparisonError: One is unknown; the message suggests the nearest.
+    """
+    from ..report.result import FORMATS
+
+    formats = tuple(part.strip().lower() for part in text.split(","))
+    for name in formats:
+        if name not in FORMATS:
+            known = f"give {', '.join(FORMATS)}, separated by commas"
+            raise ComparisonError(f"unknown plot format '{name}'{suggestion(name, FORMATS)}; {known}")
+    return formats
+
+
+def state_bytes(text: str, option: str) -> float:
+    """Read ``2GB``, or ``0`` for none.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        Bytes.
+
+    Raises:
+        ComparisonError: It is no size.
+    """
+    import torch
+
+    from ..training.lanes.memory import memory_limit
+
+    if text.strip() == "0":
+        return 0.0
+    try:
+        if "%" not in text:
+            return memory_limit(text, torch.device("cpu"))
+    except ComparisonError:
+        pass
+    raise ComparisonError(f"{option} takes a size, such as 2GB or 0, got {text!r}")
+
+
+def memory(text: str, option: str) -> str:
+    """Check ``4GB`` or ``25%`` of what is free, which is computed where trials are trained.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        The text.
+
+    Raises:
+        ComparisonError: It is no size and no share.
+    """
+    import torch
+
+    from ..training.lanes.memory import memory_limit
+
+    memory_limit(text, torch.device("cpu"))
+    return text
+
+
+def trial_sample(text: str, option: str) -> int | None:
+    """Read how many trials are trained again, a number or ``all``.
+
+    Args:
+        text: What was typed.
+        option: Where.
+
+    Returns:
+        How many; None: all.
+
+    Raises:
+        ComparisonError: It is neither.
+    """
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise ComparisonError(f"{option} takes how many to train again, or all; got '{text}'")
+    return parse_count(option, text, 0)
+
+
+def _floats(text: str, option: str) -> tuple[float, ...]:
+    """Return the numbers of a list that is separated by commas."""
+    numbers = []
+    for part in text.split(","):
+        try:
+            numbers.append(float(part))
+        except ValueError:
+            raise ComparisonError(f"{option} takes numbers separated by commas, got '{part}'") from None
+    return tuple(numbers)

@@ -1,0 +1,15 @@
+"""The values that settings with a fixed choice may have, shared by Python and the command line."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+LrScaling = Literal["none", "linear", "sqrt"]
+TrainerName = Literal["auto", "loop", "lanes"]
+Dtype = Literal["float32", "float64"]
+Autocast = Literal["bfloat16"]
+
+LR_SCALINGS: tuple[LrScaling, ...] = get_args(LrScaling)
+TRAINERS: tuple[TrainerName, ...] = get_args(TrainerName)
+DTYPES: tuple[Dtype, ...] = get_args(Dtype)
+AUTOCASTS: tuple[Autocast, ...] = get_args(Autocast)

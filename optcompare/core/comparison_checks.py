@@ -1,0 +1,146 @@
+"""Checks of a comparison's settings, by subject. Each raises :class:`ComparisonError` for what cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..errors import ComparisonError, shorten
+from .arm import Arm
+from .bounds import MAX_AMOUNT, MAX_SEEDS, MAX_THREADS, check_count, format_count
+from .budget import Budget
+from .choices import AUTOCASTS, DTYPES, TRAINERS
+from .schedule import depends_on_budget
+from .tuning import FIRST_TUNING_SEED
+
+COUNTS = {
+    "threads": (1, MAX_THREADS),
+    "eval_chunk": (1, MAX_AMOUNT),
+    "measure": (0, MAX_AMOUNT),
+    "diagnose_every": (1, MAX_AMOUNT),
+    "split_seeds": (1, MAX_SEEDS),
+}
+"""The smallest and the largest value of each count."""
+
+
+def check_seeds(seeds: Sequence[int], split_seeds: int) -> None:
+    """Check the seeds of a comparison.
+
+    Args:
+        seeds: Of the report.
+        split_seeds: On how many splits of the data they are trained.
+
+    Raises:
+        ComparisonError: There are too few or too many, or one is no seed or is listed twice.
+    """
+    if not seeds:
+        raise ComparisonError("a comparison needs at least 1 seed, got 0")
+    if len(seeds) > MAX_SEEDS:
+        raise ComparisonError(f"a comparison has at most {MAX_SEEDS:,} seeds, got {len(seeds):,}; give fewer")
+    if not all(isinstance(seed, int) for seed in seeds):
+        raise ComparisonError(f"seeds must be whole numbers, got {shorten(str(list(seeds)))}")
+    if min(seeds) < 0 or max(seeds) >= FIRST_TUNING_SEED:
+        ends = " to ".join(
+            f"{end}" if abs(end) < 2**128 else format_count(end) for end in (min(seeds), max(seeds))
+        )
+        raise ComparisonError(f"seeds must lie between 0 and 2**62-1, got {ends}")
+    if len(set(seeds)) < len(seeds):
+        raise ComparisonError("a seed is listed twice; each seed is one independent repetition")
+    if split_seeds > len(seeds):
+        raise ComparisonError(f"--split-seeds {split_seeds} needs as many seeds, got {len(seeds)}")
+
+
+def check_precision(dtype: str, autocast: str | None) -> None:
+    """Check the dtypes of weights and of forward passes.
+
+    Args:
+        dtype: Of weights and data.
+        autocast: Of forward passes; None: as ``dtype``.
+
+    Raises:
+        ComparisonError: One is unknown, or the two do not combine.
+    """
+    if dtype not in DTYPES:
+        raise ComparisonError(f"dtype must be {' or '.join(DTYPES)}, got {dtype}")
+    if autocast not in (None, *AUTOCASTS):
+        raise ComparisonError(
+            f"autocast must be {' or '.join(AUTOCASTS)}, got {autocast}; float16 would need its losses "
+            "scaled, which changes updates"
+        )
+    if autocast is not None and dtype != "float32":
+        raise ComparisonError(f"autocast {autocast} goes with dtype float32, got {dtype}; leave out one")
+
+
+def check_choices(recalibrate: bool, trainer: str) -> None:
+    """Check settings that have a fixed choice of values.
+
+    Args:
+        recalibrate: Whether running averages are computed anew before each measurement.
+        trainer: The name of a trainer.
+
+    Raises:
+        ComparisonError: One has another value.
+    """
+    if not isinstance(recalibrate, bool):
+        raise ComparisonError(f"recalibrate must be true or false, got {recalibrate!r}")
+    if trainer not in TRAINERS:
+        first, last = ", ".join(TRAINERS[:-1]), TRAINERS[-1]
+        raise ComparisonError(f"trainer must be {first} or {last}, got {trainer!r}")
+
+
+def check_goal(goal: str | None, stop_at_goal: bool, goal_window: float, margin: float | None) -> None:
+    """Check what the comparison says of its goal and of differences that count.
+
+    Args:
+        goal: As in ``valid_loss=0.2``; None: there is none.
+        stop_at_goal: Whether trials end at the goal.
+        goal_window: A share of the samples, from 0 up to but without 1.
+        margin: A difference of final values; None: there is none.
+
+    Raises:
+        ComparisonError: A number is not in its range, or the goal is missing.
+    """
+    if margin is not None and not (isinstance(margin, (int, float)) and math.isfinite(margin) and margin > 0):
+        raise ComparisonError(
+            f"margin must be a difference of final values, positive and finite, got {margin!r}"
+        )
+    if stop_at_goal and goal is None:
+        raise ComparisonError(
+            "to stop at the goal a comparison needs one; give --goal, such as train_loss=0.3"
+        )
+    if not (isinstance(goal_window, (int, float)) and 0 <= goal_window < 1):
+        raise ComparisonError(
+            "--goal-window is a share of the samples, from 0 up to but without 1, got "
+            f"{goal_window!r}; give 0.25"
+        )
+
+
+def check_schedules(arms: Sequence[Arm], budget: Budget) -> None:
+    """Check that the learning rates of all arms can be known under this budget.
+
+    Args:
+        arms: Of one comparison.
+        budget: Of each trial.
+
+    Raises:
+        ComparisonError: An arm has a schedule, and the budget is in seconds.
+    """
+    scheduled = [arm for arm in arms if depends_on_budget(arm.schedule)]
+    if scheduled and budget.unit == "seconds":
+        raise ComparisonError(
+            f"arm {scheduled[0].label}: a schedule needs to know ahead how much there is to train; give "
+            "--epochs, --updates or --samples in place of --seconds"
+        )
+
+
+def check_counts(values: dict[str, int]) -> None:
+    """Check that each count of :data:`COUNTS` is a whole number in its range.
+
+    Args:
+        values: The counts by their names.
+
+    Raises:
+        ComparisonError: One is not.
+    """
+    for name, value in values.items():
+        check_count(name, value, *COUNTS[name])

@@ -1,0 +1,58 @@
+"""What is notified of a run as it happens: plugins, trackers and the caller's observers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core.comparison import Trial
+from ..registry.manager import Registry
+from .runner import Observer
+
+
+class Observers:
+    """Pass on what happens in a run to plugins, trackers and the caller's observers.
+
+    Args:
+        registry: The plugins.
+        observers: Trackers and observers, notified in this order.
+    """
+
+    def __init__(self, registry: Registry, observers: Sequence[Observer]) -> None:
+        self._registry, self._observers = registry, observers
+        self._plugins_observe = registry.observes("measured")
+
+    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        """Pass on one measurement.
+
+        Args:
+            trial: That was measured.
+            record: Its row of the records, by column.
+        """
+        if self._plugins_observe:
+            self._registry.notify("measured", trial=trial, record=record)
+        for observer in self._observers:
+            observer.measured(trial, record)
+
+    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
+        """Pass on the end of a trial.
+
+        Args:
+            trial: That ended.
+            outcome: Its row of the trials, by column.
+        """
+        self._registry.notify("trial_finished", trial=trial, outcome=outcome)
+        for observer in self._observers:
+            observer.trial_finished(trial, outcome)
+
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        """Pass on the progress of the whole run; plugins have no hook for it.
+
+        Args:
+            done: Trials that have ended.
+            of: Trials in all.
+            fraction: The share of the work that is done, from 0 to 1.
+            seconds_left: Expected seconds to the end.
+        """
+        for observer in self._observers:
+            observer.advanced(done, of, fraction, seconds_left)
