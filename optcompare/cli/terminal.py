@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..execution.expected_time import Expected
     from ..planning.dry_run import Estimate
     from ..report.result import Result
-    from ..verification.recompute import Finding
+    from ..verification.finding import Finding
 
 _HELD = {True: "held", False: "NOT HELD", None: "not checked"}
 

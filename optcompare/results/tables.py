@@ -105,7 +105,7 @@ class ResultTables:
                 comparison=comparison,
                 records=records,
                 trials=trials,
-                certificate=[Check(**check) for check in values["certificate"]],
+                certificate=[Check.read(check) for check in values["certificate"]],
                 status="interrupted" if crashed else values["status"],
                 notes=[*values["notes"], *([unfinished] if crashed else [])],
                 environment=values["environment"],

@@ -115,11 +115,14 @@ _CLAIM = record(
     {"arm": text, "baseline": text, "measure": text, "claims": text},
     {"p": maybe(any_number), "p_holm": maybe(any_number)},
 )
+_CHECK = record(
+    {"name": text, "held": flag, "detail": text}, {"data": maybe(map_of(anything))}, closed=True
+)
 RUN_SCHEMA = record(
     {
         "status": one_of("running", "finished", "interrupted"),
         "comparison": COMPARISON_SCHEMA,
-        "certificate": list_of(record({"name": text, "held": flag, "detail": text}, closed=True)),
+        "certificate": list_of(_CHECK),
         "notes": list_of(text),
         "environment": _ENVIRONMENT,
     },

@@ -26,7 +26,7 @@ from ..planning.workload_checks import refuse_shared_weights
 from ..registry.manager import Entry, Registry
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
-from .recompute import Finding
+from .finding import Finding
 
 _SAMPLES, _FEW = 23, 3
 """A prime, so that the last batch is a short one; and less than most batch sizes."""
