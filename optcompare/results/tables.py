@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from ..analysis.certificate import Check
-from ..analysis.claims import claims_as_rows, past_look, tested_measures
+from ..analysis.claims import claims_as_rows, past_look
 from ..analysis.limits import Setting
 from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import rate_scores
 from ..analysis.paired import pairs
+from ..analysis.paired_tests import PairedTests
 from ..analysis.rate_sensitivity import rate_sensitivity
 from ..analysis.statistics import compared_column, verdict_column
 from ..analysis.summary import short_summary, summarize
@@ -162,31 +163,22 @@ class ResultTables:
     def pairs(self) -> pd.DataFrame:
         """One row an arm against the baseline, seed by seed; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
-        if self.baseline not in set(trials["arm"]):  # interrupted before
-            return pairs(records, trials[:0], self.baseline, self.verdict_on)
-        return pairs(records, trials, self.baseline, self.verdict_on, look=self.look(), **self._asked(trials))
+        known = trials if self.baseline in set(trials["arm"]) else trials[:0]  # interrupted before it
+        return pairs(records, known, self.tests(), self.look())
 
     def verdict(self) -> list[str]:
         """The answer in a few sentences, with numbers, that say no more than the data."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
-        return verdict(
-            self.comparison.workload.label,
-            records,
-            trials,
-            self.baseline,
-            self.verdict_on,
-            look=self.look(),
-            setting=self._setting(),
-            **self._asked(trials),
-        )
+        workload, setting = self.comparison.workload.label, self._setting()
+        return verdict(records, trials, self.tests(), workload=workload, look=self.look(), setting=setting)
 
     def claims(self) -> list[dict[str, Any]]:
         """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it
         ``claims``, if anything.
         """
-        return claims_as_rows(self.pairs(), self.tested_measures())
+        return claims_as_rows(self.pairs(), self.tests().measures)
 
     def look(self) -> Look:
         """Which look at these trials this is; trials of a run that is under way are only described."""
@@ -201,23 +193,21 @@ class ResultTables:
         return (
             None
             if table.empty or look.withheld
-            else past_look(self.reported[1], table, self.tested_measures(), look)
+            else past_look(self.reported[1], table, self.tests().measures, look)
         )
 
-    def _asked(self, trials: pd.DataFrame) -> dict[str, Any]:
+    def tests(self) -> PairedTests:
+        """Return what is tested of each arm."""
         comparison = self.comparison
-        return {
-            "goal": self.goal,
-            "control": self._control(trials),
-            "margin": comparison.margin,
-            "final": not comparison.stop_at_goal,
-            "dtype": comparison.dtype,
-        }
-
-    def tested_measures(self) -> dict[str, str]:
-        """What is tested of each arm; see :func:`optcompare.analysis.claims.tested_measures`."""
-        return tested_measures(
-            self.verdict_on, self.goal, self.comparison.margin, not self.comparison.stop_at_goal
+        trained = set(self.reported[1]["arm"])
+        return PairedTests(
+            self.baseline,
+            self.verdict_on,
+            goal=self.goal,
+            control=comparison.control if comparison.control in trained else None,
+            margin=comparison.margin,
+            final=not comparison.stop_at_goal,
+            dtype=comparison.dtype,
         )
 
     def _setting(self) -> Setting:
@@ -229,10 +219,6 @@ class ResultTables:
             sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
             splits=0 if self.verdict_on == "train_loss" else self.comparison.split_seeds,
         )
-
-    def _control(self, trials: pd.DataFrame) -> str | None:
-        """The control, where it was trained."""
-        return self.comparison.control if self.comparison.control in set(trials["arm"]) else None
 
     def tuning(self) -> pd.DataFrame:
         """One row for each arm and learning rate that tuning tried, in each repeat where there are several.
