@@ -95,11 +95,11 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     from ..core.parameters import suggestion
     from ..registry.manager import Registry
     from ..report.figures import save_figures
+    from ..report.loading import load_with_paths
     from ..report.naming import named
     from ..report.output_files import names_of_runs, refuse_run_directory
     from ..report.panels import make_panels
     from ..report.paper import PRINT_DPI, Paper
-    from ..report.result import load_with_paths
     from .looks import arm_colours, arm_labels
     from .options import plot_formats
     from .terminal import Reporter, summary_as
@@ -128,7 +128,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
             f"{options['x']}"
         )
     dpi = PRINT_DPI if options["dpi"] is None else options["dpi"]
-    paper = Paper(options["width"], options["caption"], dpi, options["metric"])
+    paper = Paper(options["width"], options["caption"], dpi, options["metric"], x=options["x"])
     if not options["table"]:
         refuse_run_directory(options["out"])
     loaded = load_with_paths(directories)
@@ -145,7 +145,7 @@ def report(directories: tuple[Path, ...], **options: Any) -> None:
     names = names_of_runs(
         [paths for _, paths in loaded], [result.comparison.workload.label for result in results]
     )
-    written = save_figures(results, figure, options["out"], formats, options["x"], paper=paper, runs=names)
+    written = save_figures(results, figure, options["out"], formats, paper, names)
     say = Reporter(quiet=False, wide=options["wide"])
     if figure is None:  # after what may be refused
         for result in results:

@@ -1,11 +1,8 @@
-"""The answer as data: records, trials, certificate, and what is computed of them: summary, pairs, verdict,
-tuning.
-"""
+"""A result as data and tables: what was measured, and what is computed from it."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +11,6 @@ import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.claims import claims_as_rows, past_look
-from ..analysis.limits import Setting
 from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import rate_scores
 from ..analysis.paired import pairs
@@ -24,19 +20,17 @@ from ..analysis.statistics import compared_column, verdict_column
 from ..analysis.summary import short_summary, summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
-from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Comparison
 from ..core.goal import Goal
-from ..errors import ComparisonError, RunDirectoryError
-from ..storage import run_dir
-from ..storage.journal import chosen, has_tables, read_run
-from ..storage.looks_file import read_looks
-from ..storage.table_bounds import most_points, refuse_strangers
-from ..storage.table_files import PATHS_SCHEMA, PLANE_SCHEMA, TableSchema, read_table
-from ..storage.under_way import is_under_way, snapshot
+from ..errors import ComparisonError
+from ..storage.journal import chosen
+from ..storage.under_way import snapshot
 from .csv_text import csv_text
-from .how_far import CRASHED, UNDER_WAY, how_far
-from .trained_module import refuse_other_repeat, trained_module
+from .how_far import CRASHED, UNDER_WAY
+from .reading import read_fields
+from .study_tables import scaling_curves, scaling_words
+from .trained_module import kept_weights, trained_module
+from .verdict_setting import verdict_setting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,48 +70,15 @@ class ResultTables:
 
     @classmethod
     def read(cls, directory: str | Path) -> Self:
-        """A result from its run directory; nothing in it is executed.
+        """Read a result from its run directory, of which nothing is executed.
 
-        A run that is under way, or was killed, is read as far as trials have ended. Raises
-        :class:`RunDirectoryError` where something is missing or damaged.
+        A run that is under way, or was killed, is read as far as trials have ended.
+
+        Raises:
+            RunDirectoryError: Something is missing or damaged.
         """
         path = Path(directory)
-        return snapshot(path, lambda values: cls._read(path, values))
-
-    @classmethod
-    def _read(cls, path: Path, values: Mapping[str, Any]) -> Self:
-        under_way = is_under_way(path, values)
-        if not has_tables(path) and values.get("status") == "running":
-            raise RunDirectoryError(
-                f"{path} holds no trial yet: this run is still under way, and the first has not ended"
-                if under_way
-                else f"{path} holds no trial: the run was stopped before the first had ended; optcompare "
-                f"run --resume {path} goes on"
-            )
-        try:
-            comparison = Comparison.from_json(values["comparison"])
-            repeat = ("repeat",) if comparison.repeats > 1 else ()
-            records, trials = read_run(
-                path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat), comparison
-            )
-            crashed = values["status"] == "running"
-            unfinished = how_far(comparison, trials) if under_way else CRASHED
-            return cls(
-                comparison=comparison,
-                records=records,
-                trials=trials,
-                certificate=[Check.read(check) for check in values["certificate"]],
-                status="interrupted" if crashed else values["status"],
-                notes=[*values["notes"], *([unfinished] if crashed else [])],
-                environment=values["environment"],
-                paths=_points(path / run_dir.PATHS, PATHS_SCHEMA, comparison, trials),
-                plane=_points(path / run_dir.PLANE, PLANE_SCHEMA, comparison, trials),
-                looks=_looks(path, values),
-            )
-        except (KeyError, TypeError, ComparisonError) as error:
-            raise RunDirectoryError(
-                f"{path / run_dir.COMPARISON} is damaged: {type(error).__name__}: {error}"
-            ) from error
+        return snapshot(path, lambda values: cls(**read_fields(path, values)))
 
     @property
     def unfinished(self) -> str:
@@ -171,7 +132,7 @@ class ResultTables:
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
-        workload, setting = self.comparison.workload.label, self._setting()
+        workload, setting = self.comparison.workload.label, verdict_setting(self)
         return verdict(records, trials, self.tests(), workload=workload, look=self.look(), setting=setting)
 
     def claims(self) -> list[dict[str, Any]]:
@@ -210,16 +171,6 @@ class ResultTables:
             dtype=comparison.dtype,
         )
 
-    def _setting(self) -> Setting:
-        tuned = self.comparison.tuning is not None
-        scored_alike = tuned and not self.comparison.stop_at_goal  # else the scores of tuning are samples
-        sensitivity = self.rate_sensitivity() if scored_alike else pd.DataFrame(columns=["arm", "loss"])
-        return Setting(
-            tunings=self.comparison.repeats if tuned else 0,
-            sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
-            splits=0 if self.verdict_on == "train_loss" else self.comparison.split_seeds,
-        )
-
     def tuning(self) -> pd.DataFrame:
         """One row for each arm and learning rate that tuning tried, in each repeat where there are several.
 
@@ -242,14 +193,10 @@ class ResultTables:
         """What a batch-size study found: a curve for each optimizer; see
         :mod:`optcompare.analysis.batch_scaling`.
         """
-        from .study_tables import scaling_curves
-
         return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
         """What a batch-size study says, a line each."""
-        from .study_tables import scaling_words
-
         return scaling_words(self)
 
     @property
@@ -302,70 +249,29 @@ class ResultTables:
     def model(
         self, arm: str, seed: int, repeat: int | None = None, *, recalibrated: bool = False
     ) -> nn.Module:
-        """The trained module of a trial, on the CPU; ``repeat``: the tuning repeat whose rate it has, where
-        there are several.
+        """Make the trained module of a trial, on the CPU.
 
         BatchNorm's running averages are those of the training, as a plain loop leaves them, also where
         measurements were made with others. With ``recalibrated`` they are those of the measurements: the mean
         over forward passes of the same training rows, from which a comparison with ``recalibrate`` measures
         its losses.
 
-        Raises :class:`ComparisonError` for an arm, seed or repeat that was not compared, and
-        :class:`RunDirectoryError` where the final weights were not kept (a run
-        directory holds none, and one process keeps at most 1 GiB).
+        Args:
+            arm: The label of the arm.
+            seed: One of the seeds of the comparison.
+            repeat: The tuning repeat whose rate the trial has, from 1 on, where there are several.
+            recalibrated: Whether the running averages are those of the measurements.
+
+        Raises:
+            ComparisonError: The arm, seed or repeat was not compared.
+            RunDirectoryError: The final weights were not kept: a run directory holds none, and one process
+                keeps at most 1 GiB.
         """
-        self.comparison.arm(arm)
-        if seed not in self.comparison.seeds:
-            raise ComparisonError(
-                f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}"
-            )
-        refuse_other_repeat(repeat, self.comparison.repeats)
-        kept = self.weights.get((arm, seed, repeat or 0))
-        if kept is None or self.workload is None:
-            which = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
-            raise RunDirectoryError(
-                f"the final weights of {which}, were not kept; run compare() and ask its Result"
-            )
+        which = (arm, seed, repeat)
+        kept = kept_weights(self.comparison, self.weights, which, known=self.workload is not None)
+        assert self.workload is not None
         return trained_module(self.workload, seed, self.comparison, kept, recalibrated=recalibrated)
 
     def summary_csv(self) -> bytes:
         """The contents of ``summary.csv``."""
         return csv_text(self.summary(wide=True)).encode()
-
-
-def describe(
-    comparison: Comparison,
-    status: str,
-    environment: Mapping[str, Any],
-    notes: Sequence[str],
-    certificate: Sequence[Check],
-    verdict: Sequence[str] = (),
-    claims: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """The contents of ``comparison.json``."""
-    return {
-        "status": status,
-        "verdict": list(verdict),
-        "claims": list(claims),
-        "comparison": comparison.to_json(),
-        "certificate": [dataclasses.asdict(check) for check in certificate],
-        "notes": list(notes),
-        "environment": dict(environment),
-    }
-
-
-def _points(
-    path: Path, schema: TableSchema, comparison: Comparison, trials: pd.DataFrame
-) -> pd.DataFrame | None:
-    """The points of a picture of two dimensions, where the run wrote them."""
-    if not path.exists():
-        return None
-    table = read_table(path, schema, list(schema.columns), most_points(trials))
-    refuse_strangers(path, table, comparison)
-    return table
-
-
-def _looks(path: Path, about: Mapping[str, Any]) -> History:
-    """The looks that are recorded; a run in which there was nothing to look at has none, and notes that."""
-    found = read_looks(path)
-    return History(recorded=True) if not found.looks and about.get("looks", found) is None else found

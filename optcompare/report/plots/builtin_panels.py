@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from ...core.columns import trial_key
 from . import scales, style
 from .clocks import clock_notes
-from .curves import ESTIMATED, MIXED, SHARED, SIGNS, X, trial_counts, x_name
+from .curve_axes import ESTIMATED, MIXED, SHARED, x_name
+from .curves import SIGNS, X, trial_counts
 from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .panel import Panel
 from .paths import END, START

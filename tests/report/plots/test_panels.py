@@ -444,7 +444,7 @@ class TestPlane:
         pd.testing.assert_frame_equal(load(tmp_path / "run").plane, whole.plane)
 
     def test_merged_runs_have_none(self, tmp_path):
-        from optcompare.report.result import load_all
+        from optcompare.report.loading import load_all
 
         for name, arm in (("a", "full"), ("b", "mini:2")):
             compare("line", arm, seeds=1, epochs=2, plane=True, out=tmp_path / name)

@@ -1,0 +1,25 @@
+"""How learning rates and data of a comparison were chosen, as far as its verdict says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..analysis.limits import Setting
+
+if TYPE_CHECKING:
+    from .tables import ResultTables
+
+
+def verdict_setting(result: ResultTables) -> Setting:
+    """Return what limits the verdict of a result beside its seeds."""
+    comparison = result.comparison
+    tuned = comparison.tuning is not None
+    scored_alike = tuned and not comparison.stop_at_goal  # else the scores of tuning are samples
+    sensitivity = result.rate_sensitivity() if scored_alike else pd.DataFrame(columns=["arm", "loss"])
+    return Setting(
+        tunings=comparison.repeats if tuned else 0,
+        sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
+        splits=0 if result.verdict_on == "train_loss" else comparison.split_seeds,
+    )
