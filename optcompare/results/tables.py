@@ -118,7 +118,7 @@ class ResultTables:
         infinite.
         """
         if self.goal is None:
-            raise ComparisonError("this comparison has no goal; give one with --goal, such as train_loss=0.1")
+            raise ComparisonError("this comparison has no goal; give a goal, such as train_loss=0.1")
         return time_to_goal(*self.reported, self.goal)
 
     def pairs(self) -> pd.DataFrame:
@@ -177,7 +177,7 @@ class ResultTables:
         See :func:`optcompare.analysis.lr_scores.rate_scores`.
         """
         if self.comparison.tuning is None:
-            raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
+            raise ComparisonError("this comparison was not tuned; give tune, such as 5")
         return rate_scores(
             *self.of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None
         )

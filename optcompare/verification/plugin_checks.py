@@ -139,7 +139,7 @@ def _copies(entry: Entry) -> str:
     if copy.deepcopy(made).parameters() != made.parameters():
         raise Broken("a deep copy has other parameters; every trial is given a copy")
     if pickle.loads(pickle.dumps(made)).parameters() != made.parameters():
-        raise Broken("what comes back from pickle has other parameters; --jobs sends it to other processes")
+        raise Broken("what comes back from pickle has other parameters; jobs sends it to other processes")
     if dataclasses.fields(made) and dataclasses.is_dataclass(made):
         return "the parameters stay as they are"
     return "it has no parameters"

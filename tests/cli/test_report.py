@@ -190,17 +190,17 @@ def test_several_workloads_need_the_same_arms(tmp_path, capsys):
 WRONG = {
     "a figure too narrow": (
         ["{line}", "--figure", "pairs", "--width", "0.5"],
-        "--width takes 2.5 to 40 inches, got 0.5",
+        "width takes 2.5 to 40 inches, got 0.5",
     ),
     "a width that is no number": (
         ["{line}", "--figure", "pairs", "--width", "nan"],
-        "--width takes 2.5 to 40 inches",
+        "width takes 2.5 to 40 inches",
     ),
     "a width for the comparison plot": (
         ["{line}", "--width", "0.4"],
-        "--width takes 2.5 to 40 inches, got 0.4",
+        "width takes 2.5 to 40 inches, got 0.4",
     ),
-    "too few dots": (["{line}", "--dpi", "3"], "--dpi takes 30 to 2400 dots an inch, got 3"),
+    "too few dots": (["{line}", "--dpi", "3"], "dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
     "an unknown figure": (["{line}", "--figure", "pair"], "'pair' is none of loss, paths"),
@@ -307,7 +307,7 @@ def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monke
         assert drawn == 2
         assert (
             shown.err
-            == "error: this run was interrupted while it was tuned; there is only --figure tuning to draw\n"
+            == "error: this run was interrupted while it was tuned; there is only the figure tuning to draw\n"
         )
         assert result.verdict() == [
             "Interrupted before full was trained: there is nothing to compare with yet."

@@ -748,7 +748,7 @@ def test_code_that_lies_within_the_run_itself_is_not_executed(where, capsys):
 def test_ctrl_c_while_a_trial_is_trained_again_is_exit_code_130(monkeypatch, capsys):
     run()
     monkeypatch.setattr(
-        "optcompare.verification.verify.compared", lambda *arguments: os.kill(os.getpid(), signal.SIGINT)
+        "optcompare.verification.train_again.compared", lambda *arguments: os.kill(os.getpid(), signal.SIGINT)
     )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     try:

@@ -164,7 +164,7 @@ class Plane(Panel):
         return not table.empty
 
     def missing(self) -> str:
-        return "needs the weights along the way; run with --plane"
+        return "needs the weights along the way; record them with plane"
 
     def said(self, table: pd.DataFrame) -> str:
         far = [str(arm) for arm in table.loc[~table["fitted"], "arm"].unique()]

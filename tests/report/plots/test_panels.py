@@ -313,7 +313,7 @@ class TestStrangers:
             "the panel batch_size shows batch sizes that change, and no arm of this run changes its own",
         ),
         ("sharpness", "the panel sharpness needs the column sharpness, which this run has not recorded"),
-        ("plane", "the panel plane needs the weights along the way; run with --plane"),
+        ("plane", "the panel plane needs the weights along the way; record them with plane"),
     ],
 )
 def test_nothing_to_draw_is_one_line(plain, tmp_path, capsys, kind, message):
