@@ -28,9 +28,9 @@ from ..storage.under_way import snapshot
 from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY
 from .reading import read_fields
-from .study_tables import scaling_curves, scaling_words
+from .study_tables import scaling_curves, scaling_words, study_answer
 from .trained_module import kept_weights, trained_module
-from .verdict_setting import verdict_setting
+from .verdict_setting import paired_tests, verdict_setting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,9 +50,7 @@ class ResultTables:
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
     - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
-    - ``workload``: what was trained, where it is known;
-    - ``looks``: the verdicts that were given on its trials, or on some of them, as the run directory records
-      them.
+    - ``workload``: what was trained, where it is known; ``looks``: the recorded verdicts on its trials.
     """
 
     comparison: Comparison
@@ -82,9 +80,7 @@ class ResultTables:
 
     @property
     def unfinished(self) -> str:
-        """In a sentence that the run was killed, or that it is still under way and how far it is; empty where
-        it ended.
-        """
+        """Why the run did not end: it was killed, or is still under way; empty where it ended."""
         return next((note for note in self.notes if note == CRASHED or note.startswith(UNDER_WAY)), "")
 
     @property
@@ -114,21 +110,25 @@ class ResultTables:
         return Goal.parse(self.comparison.goal, self.comparison.errors) if self.comparison.goal else None
 
     def times_to_goal(self) -> pd.DataFrame:
-        """One row a trial: ``arm, seed, samples, updates, seconds, resolution`` at the goal; a miss is
-        infinite.
+        """Return ``arm, seed, samples, updates, seconds, resolution`` at the goal, one row a trial.
+
+        A miss is infinite.
+
+        Raises:
+            ComparisonError: There is no goal.
         """
         if self.goal is None:
             raise ComparisonError("this comparison has no goal; give a goal, such as train_loss=0.1")
         return time_to_goal(*self.reported, self.goal)
 
     def pairs(self) -> pd.DataFrame:
-        """One row an arm against the baseline, seed by seed; see :func:`optcompare.analysis.paired.pairs`."""
+        """Compare each arm with the baseline; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
         known = trials if self.baseline in set(trials["arm"]) else trials[:0]  # interrupted before it
         return pairs(records, known, self.tests(), self.look())
 
     def verdict(self) -> list[str]:
-        """The answer in a few sentences, with numbers, that say no more than the data."""
+        """Return the answer in a few sentences, with numbers, that say no more than the data."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
@@ -136,20 +136,16 @@ class ResultTables:
         return verdict(records, trials, self.tests(), workload=workload, look=self.look(), setting=setting)
 
     def claims(self) -> list[dict[str, Any]]:
-        """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it
-        ``claims``, if anything.
-        """
+        """Return every comparison of the verdict: ``arm, baseline, measure, p, p_holm, claims``."""
         return claims_as_rows(self.pairs(), self.tests().measures)
 
     def look(self) -> Look:
-        """Which look at these trials this is; trials of a run that is under way are only described."""
+        """Return which look at these trials this is; those of a run that is under way are only described."""
         withheld = "this run has not come to its end" if self.unfinished else ""
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
-        """This look as one that was given; None where there is nothing to compare, or nothing may be
-        claimed.
-        """
+        """Return this look, as later ones count it; None where nothing is compared, or may be claimed."""
         table, look = self.pairs(), self.look()
         return (
             None
@@ -159,20 +155,10 @@ class ResultTables:
 
     def tests(self) -> PairedTests:
         """Return what is tested of each arm."""
-        comparison = self.comparison
-        trained = set(self.reported[1]["arm"])
-        return PairedTests(
-            self.baseline,
-            self.verdict_on,
-            goal=self.goal,
-            control=comparison.control if comparison.control in trained else None,
-            margin=comparison.margin,
-            final=not comparison.stop_at_goal,
-            dtype=comparison.dtype,
-        )
+        return paired_tests(self)
 
     def tuning(self) -> pd.DataFrame:
-        """One row for each arm and learning rate that tuning tried, in each repeat where there are several.
+        """Return a score for each arm and learning rate that tuning tried, and each repeat.
 
         See :func:`optcompare.analysis.lr_scores.rate_scores`.
         """
@@ -183,20 +169,18 @@ class ResultTables:
         )
 
     def rate_sensitivity(self) -> pd.DataFrame:
-        """One row an arm: how much worse it is at the rates beside the one that tuning chose.
+        """Return how much worse each arm is at the rates beside the one that tuning chose.
 
         See :func:`optcompare.analysis.rate_sensitivity.rate_sensitivity`.
         """
         return rate_sensitivity(self.tuning())
 
     def scaling(self) -> list[Curve]:
-        """What a batch-size study found: a curve for each optimizer; see
-        :mod:`optcompare.analysis.batch_scaling`.
-        """
+        """Return a batch-size study's curves, by optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
         return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
-        """What a batch-size study says, a line each."""
+        """Say what a batch-size study found, a line each."""
         return scaling_words(self)
 
     @property
@@ -205,15 +189,8 @@ class ResultTables:
         return self.comparison.stop_at_goal and self.status != "interrupted"
 
     def answer(self) -> list[str]:
-        """What there is to say in words: the recommendation of a finished batch-size study, else the
-        verdict.
-        """
-        if not self.is_finished_study:
-            return self.verdict()
-        several = (
-            len({arm.optimizer.label for arm in self.comparison.arms}) > 1
-        )  # then lines begin with a label
-        return [line if several else line[:1].upper() + line[1:] for line in self.recommendation()]
+        """Return the recommendation of a finished batch-size study, else the verdict."""
+        return study_answer(self) if self.is_finished_study else self.verdict()
 
     @property
     def tuned_by(self) -> str:
@@ -227,20 +204,16 @@ class ResultTables:
 
     @property
     def compared(self) -> str:
-        """What tuning selects by and curves show: the validation loss, or the training loss where there is no
-        other.
-        """
+        """The column that tuning selects by: the validation loss, else the training loss."""
         return compared_column(self.records)
 
     @property
     def verdict_on(self) -> str:
-        """The column of which verdict and pairs speak: the loss on the test set, or where there is none,
-        ``compared``.
-        """
+        """The column that verdict and pairs compare: the loss on the test set, else ``compared``."""
         return verdict_column(self.records)
 
     def of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Records and trials of the ``tune`` or the ``report`` phase."""
+        """Return records and trials of the ``tune`` or the ``report`` phase."""
         records, trials = (
             chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials)
         )
@@ -273,5 +246,5 @@ class ResultTables:
         return trained_module(self.workload, seed, self.comparison, kept, recalibrated=recalibrated)
 
     def summary_csv(self) -> bytes:
-        """The contents of ``summary.csv``."""
+        """Return the contents of ``summary.csv``."""
         return csv_text(self.summary(wide=True)).encode()

@@ -1,4 +1,4 @@
-"""How learning rates and data of a comparison were chosen, as far as its verdict says so."""
+"""What a verdict needs to know of a result: what is tested of each arm, and what limits that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ..analysis.limits import Setting
+from ..analysis.paired_tests import PairedTests
 
 if TYPE_CHECKING:
     from .tables import ResultTables
@@ -22,4 +23,19 @@ def verdict_setting(result: ResultTables) -> Setting:
         tunings=comparison.repeats if tuned else 0,
         sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
         splits=0 if result.verdict_on == "train_loss" else comparison.split_seeds,
+    )
+
+
+def paired_tests(result: ResultTables) -> PairedTests:
+    """Return what is tested of each arm; a control that was not trained is left out."""
+    comparison = result.comparison
+    trained = set(result.reported[1]["arm"])
+    return PairedTests(
+        result.baseline,
+        result.verdict_on,
+        goal=result.goal,
+        control=comparison.control if comparison.control in trained else None,
+        margin=comparison.margin,
+        final=not comparison.stop_at_goal,
+        dtype=comparison.dtype,
     )
