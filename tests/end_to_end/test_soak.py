@@ -105,7 +105,7 @@ def held_so_far(directory: Path) -> set[tuple[str, ...]]:
     if has_tables(directory):
         return held(load(directory))
     with pytest.raises(
-        RunDirectoryError, match="the run was stopped before the first had ended; optcompare run --resume"
+        RunDirectoryError, match="the run was stopped before the first had ended; resume "
     ):
         load(directory)
     return set()

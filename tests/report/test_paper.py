@@ -116,7 +116,7 @@ def test_several_panels_do_not_fit_one_ax(digits):
 
 @pytest.mark.parametrize(("option", "value"), [("width", 2.0), ("dpi", 10.0)])
 def test_a_size_out_of_range_is_refused(digits, option, value):
-    with pytest.raises(ComparisonError, match=f"--{option} takes"):
+    with pytest.raises(ComparisonError, match=f"^{option} takes"):
         optcompare.figure("final", load(digits), **{option: value})
 
 
