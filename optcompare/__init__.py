@@ -57,9 +57,9 @@ if TYPE_CHECKING:
     from .interfaces.workload import Workload as Workload
     from .registry.hookspecs import hookimpl as hookimpl
     from .report.figures import figure as figure
+    from .report.loading import load as load
     from .report.plots.panel import Panel as Panel
     from .report.result import Result as Result
-    from .report.result import load as load
     from .verification.plugin_checks import check as check
 
 _HOMES = {
@@ -83,7 +83,8 @@ _HOMES = {
     "interfaces.executor": ["Demand"],
     "registry.hookspecs": ["hookimpl"],
     "report.plots.panel": ["Panel"],
-    "report.result": ["Result", "load"],
+    "report.loading": ["load"],
+    "report.result": ["Result"],
     "interfaces.strategy": ["Epoch", "StepStats", "Strategy"],
     "interfaces.tracker": ["Tracker"],
     "interfaces.metrics": ["accuracy"],

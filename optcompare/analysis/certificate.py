@@ -1,31 +1,75 @@
-"""The certificate: was every arm given the same start, the same order and the same budget? Checked on what
-happened.
+"""The certificate: did every arm have the same start, the same order and the same budget?
+
+Its checks are made from what trials recorded.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from ..core.comparison import Comparison, Trial
+from .check_data import CheckData
+from .start_checks import Coverage, DataSplit, FirstMeasurement, InitialWeights, PlainLoop, SampleOrder
+from .training_checks import EqualBudgets, EqualTuning, RandomNumbers, RunningAverages, TrainersAgree
 from .traits import Traits
+
+KINDS: Mapping[str, type[CheckData]] = {
+    kind.name: kind
+    for kind in (
+        *(PlainLoop, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, Coverage),
+        *(EqualBudgets, EqualTuning, TrainersAgree, RunningAverages, RandomNumbers),
+    )
+}
+"""The kind of data of each check, by the name of the check."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of fairness, whether it held, and the evidence in words."""
+    """One rule of fairness.
+
+    Attributes:
+        name: The rule in a few words.
+        held: Whether it held.
+        detail: The evidence in a sentence, made from ``data``.
+        data: The evidence; None in runs of earlier versions, which saved the sentence alone.
+    """
 
     name: str
     held: bool
     detail: str
+    data: CheckData | None = None
+
+    @classmethod
+    def of(cls, data: CheckData) -> Self:
+        """Make the check from its data."""
+        return cls(data.name, data.held, data.sentence(), data)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """Make the check from a saved one, without data that this version does not know.
+
+        Args:
+            values: What ``dataclasses.asdict`` made of it.
+
+        Raises:
+            TypeError: Its fields are not those of a check.
+        """
+        kind, saved = KINDS.get(values["name"]), values.get("data")
+        known = kind is not None and saved is not None and {each.name for each in fields(kind)} == set(saved)
+        return cls(**{**values, "data": kind(**saved) if kind is not None and saved and known else None})
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of ``checked`` lanes, the first updates lay at most ``apart`` from the loop's, where ``tolerance`` is
-    allowed.
+    """How far the first updates of lanes lie from those of the loop.
+
+    Attributes:
+        checked: How many lanes were compared.
+        apart: The largest difference, relative to the norm of the weights.
+        tolerance: The largest that is allowed.
     """
 
     checked: int
@@ -35,31 +79,29 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Reference:
-    """How many first updates of each arm were found to be those of a plain loop, and what is to be said of
-    them.
+    """First updates that were found to be those of a plain loop; others are refused before training.
 
-    ``uncut``: by arm, what its trials change where no checkpoint finds it.
+    Attributes:
+        updates: How many, by the label of the arm.
+        remarks: Sentences about what the comparison leaves open.
+        uncut: By the label of the arm, what its trials change where no checkpoint finds it.
     """
 
     updates: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     uncut: dict[str, list[str]] = field(default_factory=dict)
 
-    def check(self) -> Check:
-        """The line of the certificate; what disagreed was refused before training."""
-        made: dict[int, list[str]] = {}
-        for arm, count in self.updates.items():
-            made.setdefault(count, []).append(arm)
-        parts = [f"{_count(count, 'update')} of {', '.join(arms)}" for count, arms in made.items()]
-        return Check("trained as a plain loop would", True, "; ".join([", ".join(parts), *self.remarks]))
-
 
 class Evidence:
-    """Collects what the certificate rests on while trials end, in memory that does not grow with the
-    records.
-    """
+    """Collects the evidence while trials end, in memory that does not grow with the records."""
 
     def __init__(self, comparison: Comparison, free: Iterable[str]) -> None:
+        """Begin without any trial.
+
+        Args:
+            comparison: What is compared.
+            free: Labels of the strategies that may repeat samples and leave some out.
+        """
         self._comparison = comparison
         self._free = list(free)
         self._weights: dict[int, set[str]] = {}
@@ -67,9 +109,7 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
-        self._leapt: list[
-            float
-        ] = []  # by updates of several passes, the next of which would have been too much
+        self._leapt: list[float] = []  # by updates of several passes: the next would have been too much
         self._broken_orders: set[int] = set()
         self._splits: dict[int, set[int]] = {}
         self._finished = self._ended = self._failed = self._checked = 0
@@ -81,13 +121,17 @@ class Evidence:
         self._tuning_samples, self._tuning_seconds = 0, 0.0
 
     def first_record(self, trial: Trial, record: Mapping[str, Any]) -> None:
-        """The measurement before the first update."""
+        """Add the measurement of a trial before its first update."""
         losses = tuple(record[name] for name in ("train_loss", "valid_loss") if name in record)
         self._firsts.setdefault(trial.seed, set()).add(losses)
 
     def trial_ended(self, trial: Trial, outcome: Mapping[str, Any], orders: Sequence[str] = ()) -> None:
-        """``outcome``: its row in ``trials.parquet``; ``orders``: the fingerprints of its epochs' orders,
-        where known.
+        """Add a trial that has ended.
+
+        Args:
+            trial: Which one.
+            outcome: Its row in ``trials.parquet``.
+            orders: The fingerprints of the orders of its epochs, where known.
         """
         status, trainer = outcome["status"], outcome["trainer"]
         self._ended += 1
@@ -130,160 +174,90 @@ class Evidence:
                 self._spent.add(spent)
 
     def _order(self, seed: int, epochs: int, digest: str) -> None:
-        """All trials of a seed that began so many epochs must have been offered the same orders in them."""
+        """Note a seed whose trials had different orders in the same epochs."""
         if self._orders.setdefault(seed, {}).setdefault(epochs, digest) != digest:
             self._broken_orders.add(seed)
 
     def certificate(
         self, agreement: Agreement, reference: Reference | None = None, traits: Traits | None = None
     ) -> list[Check]:
-        """All checks, in the order in which a reader would doubt; ``reference``, ``traits``: None where none
-        were made.
+        """Return all checks, in the order in which a reader would doubt.
+
+        Args:
+            agreement: How far lanes lie from the loop.
+            reference: The comparison with a plain loop; None where none was made.
+            traits: What was found of model and data; None where nothing was.
         """
-        return [
-            *([reference.check()] if reference is not None else []),
-            self._same_weights(),
-            self._same_order(),
-            *self._same_split(),
-            self._same_first(),
-            self._coverage(),
-            self._same_budget(),
-            *self._same_tuning(),
-            self._same_updates(agreement),
-            *self._same_measuring(traits or Traits()),
+        traits = traits or Traits()
+        found: list[CheckData] = [
+            *([PlainLoop(reference.updates, reference.remarks)] if reference is not None else []),
+            self._weights_alike(),
+            SampleOrder(
+                sorted(self._broken_orders),
+                epochs=sum(map(max, self._orders.values())),
+                seeds=len(self._orders),
+                shuffled=self._comparison.order == "shuffled",
+                rearranged=list(self._rearranged),
+            ),
+            *self._splits_alike(),
+            self._first_losses_alike(),
+            Coverage(sorted(self._unchecked), self._checked, list(self._free), self._failed),
+            self._spent_alike(),
+            *self._tuned_alike(),
+            TrainersAgree(dict(self._trainers), agreement.checked, agreement.apart, agreement.tolerance),
+            *traits.averages(self._comparison.recalibrate, self._fewest),
+            *traits.random_numbers(),
         ]
+        return [Check.of(data) for data in found]
 
-    def _same_weights(self) -> Check:
+    def _weights_alike(self) -> InitialWeights:
         differ = [seed for seed, prints in self._weights.items() if len(prints) > 1]
-        arms, seeds = len(self._comparison.arms), _count(len(self._weights), "seed")
-        who = f"all {arms} arms start" if arms > 1 else "1 arm starts"
-        each = "each of " if len(self._weights) > 1 else ""
-        detail = f"{who} identically in {each}{seeds} (SHA-256 match)"
-        return Check("identical initial weights", not differ, _unless(differ, detail))
+        return InitialWeights(differ, len(self._comparison.arms), len(self._weights))
 
-    def _same_order(self) -> Check:
-        epochs = sum(map(max, self._orders.values()))
-        detail = (
-            f"the same for all arms in {_count(epochs, 'epoch')} of {_count(len(self._orders), 'seed')} "
-            "(SHA-256 match)"
-        )
-        detail += "" if self._comparison.order == "shuffled" else ", in the order that the caller gave"
-        if self._rearranged:
-            detail += f"; offered to all, and rearranged by {', '.join(self._rearranged)}"
-        return Check(
-            "identical sample order", not self._broken_orders, _unless(sorted(self._broken_orders), detail)
-        )
-
-    def _same_split(self) -> list[Check]:
-        splits = self._comparison.split_seeds
-        if splits == 1:
+    def _splits_alike(self) -> list[DataSplit]:
+        if self._comparison.split_seeds == 1:
             return []
         differ = [seed for seed, found in self._splits.items() if found != {self._comparison.split_of(seed)}]
-        detail = f"one of {_count(splits, 'split')} of the data a seed, in turn, over all arms"
-        return [Check("identical split of the data", not differ, _unless(sorted(differ), detail))]
+        return [DataSplit(sorted(differ), self._comparison.split_seeds)]
 
-    def _same_first(self) -> Check:
-        differ = [
-            seed for seed, losses in self._firsts.items() if len({repr(values) for values in losses}) > 1
-        ]
-        return Check(
-            "identical first measurement",
-            not differ,
-            _unless(differ, "the loss before training, to the last bit"),
+    def _first_losses_alike(self) -> FirstMeasurement:
+        prints = {seed: {repr(values) for values in losses} for seed, losses in self._firsts.items()}
+        return FirstMeasurement([seed for seed, found in prints.items() if len(found) > 1])
+
+    def _spent_alike(self) -> EqualBudgets:
+        comparison = self._comparison
+        return EqualBudgets(
+            unit=comparison.budget.unit,
+            amount=comparison.budget.amount,
+            goal=str(comparison.goal) if comparison.stop_at_goal else "",
+            finished=self._finished,
+            at_goal=len(self._at_goal),
+            last_at_goal=max(self._at_goal, default=0.0),
+            low=min(self._spent, default=None),
+            high=max(self._spent, default=None),
+            leapt=min(self._leapt, default=None),
+            unended=self._ended - self._finished,
         )
 
-    def _coverage(self) -> Check:
-        detail = f"the batches of {_count(self._checked, 'epoch')} were checked"
-        if self._free:
-            detail += f"; but for {', '.join(self._free)}, which may repeat and leave out"
-        if self._failed:
-            detail += (
-                f"; {_count(self._failed, 'trial')} failed and is not counted"
-                if self._failed == 1
-                else (f"; {_count(self._failed, 'trial')} failed and are not counted")
-            )
-        return Check(
-            "every sample once an epoch", not self._unchecked, _unless(sorted(self._unchecked), detail)
-        )
-
-    def _same_budget(self) -> Check:
-        budget, left = self._comparison.budget, self._ended - self._finished
-        low, high = min(self._spent, default=0.0), max(self._spent, default=0.0)
-        exact = budget.unit in ("epochs", "updates")
-        held = not self._spent or (
-            low == high == budget.amount if exact else budget.unit == "seconds" or high <= budget.amount
-        )
-        most = " at most" if self._comparison.stop_at_goal else ""
-        held = held and max(self._at_goal, default=0.0) <= budget.amount
-        detail = f"{budget}{most} for each of {_count(self._finished, 'finished trial')}"
-        if self._comparison.stop_at_goal:
-            detail += (
-                f", of which {len(self._at_goal):,} stopped at their goal {self._comparison.goal} before"
-            )
-        if low < high:
-            detail += (
-                f", of which it used {low:,.6g} to {high:,.6g}"
-                if held
-                else f"; spent: {low:,.6g} to {high:,.6g}"
-            )
-        if self._leapt:
-            detail += f"; where an update takes several, at least {min(self._leapt):,.6g} were used"
-        detail += f"; {_count(left, 'trial')} ended before" if left else ""
-        return Check("equal budgets", held, detail)
-
-    def _same_updates(self, agreement: Agreement) -> Check:
-        parts = [f"{_count(number, 'trial')} {_TRAINERS[name]}" for name, number in self._trainers.items()]
-        if self._trainers.keys() - {"loop"}:
-            parts.append(
-                f"the first updates of {_count(agreement.checked, 'lane')}, made by both, differ by at most "
-                f"{agreement.apart:.1e} of the weights' norm (allowed: {agreement.tolerance:.0e})"
-            )
-        elif parts:
-            parts.append("all by the reference trainer")
-        return Check(
-            "fast and reference trainers agree", agreement.apart <= agreement.tolerance, "; ".join(parts)
-        )
-
-    def _same_measuring(self, traits: Traits) -> list[Check]:
-        held, averages = traits.averages(self._comparison.recalibrate, self._fewest)
-        drawn = traits.random_numbers()
-        return [
-            *([Check("BatchNorm averages", held, averages)] if traits.norm else []),
-            *([Check("shared random numbers", True, drawn)] if drawn else []),
-        ]
-
-    def _same_tuning(self) -> list[Check]:
+    def _tuned_alike(self) -> list[EqualTuning]:
         tuning = self._comparison.tuning
         if tuning is None:
             return []
-        times = len(tuning.repeats)
-        repeats = f" in each of {times} repeats, on grids shifted at random" if times else ""
-        equal = len({self._tried.get(label, 0) for label in tuning.rates}) == 1
-        detail = (
-            f"{tuning.rate_count} learning rates on {_count(tuning.seeds, 'seed')} of their own for each "
-            f"arm{repeats}; it cost "
-            f"{_count(self._tuning_samples, 'sample')} and {self._tuning_seconds:.3g} s of training"
-        )
-        return [Check("equal tuning", equal, detail if equal else f"trials that did not fail: {self._tried}")]
-
-
-_TRAINERS = {
-    "loop": "in the loop",
-    "lanes": "in lanes",
-    "lanes+loop": "begun in lanes, ended in the loop",
-}
+        return [
+            EqualTuning(
+                rates=tuning.rate_count,
+                seeds=tuning.seeds,
+                repeats=len(tuning.repeats),
+                samples=int(self._tuning_samples),
+                seconds=float(f"{self._tuning_seconds:.3g}"),
+                tried={label: self._tried.get(label, 0) for label in tuning.rates},
+            )
+        ]
 
 
 def _passed_several_times(outcome: Mapping[str, Any]) -> bool:
-    """Whether updates took more than an epoch each, as with closures; a trial whose first would have taken
-    too much made none.
+    """Whether updates took more than an epoch each, as with closures.
+
+    A trial whose first update would have exceeded the budget made none.
     """
     return bool(outcome["epochs"] > outcome["updates"] or outcome["updates"] == 0)
-
-
-def _unless(seeds: list[int], detail: str) -> str:
-    return f"differs for seed {', '.join(map(str, seeds[:5]))}" if seeds else detail
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

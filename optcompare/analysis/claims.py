@@ -1,4 +1,4 @@
-"""What may be claimed: the tests of all arms and measures as one family, at the level of the look."""
+"""Claims: the tests of all arms and measures as one family, at the level of the look."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from ..core.goal import Goal
 from .error_rate import holm, seeds_needed
 from .exact_tests import EXACT_UP_TO
 from .looks import Claim, Contrast, Look, PastLook, fingerprint_of
@@ -19,7 +18,7 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
 
     Args:
         table: Has ``arm, baseline, n, goal_n``, and the p of each test.
-        tested: What is tested, as :func:`tested_measures` gives it.
+        tested: What is tested, as :attr:`.paired_tests.PairedTests.measures` has it.
         look: The level, and the comparisons of earlier looks.
 
     Returns:
@@ -42,25 +41,24 @@ def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> p
     return table
 
 
-def tested_measures(column: str, goal: Goal | None, margin: float | None, final: bool) -> dict[str, str]:
-    """What is tested of each arm: what it is called in the family of a look, by the prefix of its columns in
-    the table.
-    """
-    found = {"goal_": f"samples to {goal}"} if goal else {}
-    found |= {"": f"final {column}"} if final else {}
-    return found | ({"equal_": f"final {column} within {margin:g}"} if final and margin is not None else {})
-
-
 def comparisons_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Contrast]:
-    """All comparisons of the table, row by row, in the order of ``tested``, which is as
-    :func:`tested_measures` gives it.
+    """Return all comparisons of the table, row by row, each row in the order of ``tested``.
+
+    Args:
+        table: As :func:`.paired.pairs` gives it.
+        tested: As :func:`with_claims` has it.
     """
     arms = zip(table["arm"], table["baseline"], strict=True)
     return [Contrast(arm, baseline, measure) for arm, baseline in arms for measure in tested.values()]
 
 
 def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
-    """What the table claims; ``tested`` is as :func:`tested_measures` gives it."""
+    """Return what the table claims, row by row.
+
+    Args:
+        table: As :func:`.paired.pairs` gives it.
+        tested: As :func:`with_claims` has it.
+    """
     found = []
     for _, row in table.iterrows():
         says = {
@@ -76,8 +74,12 @@ def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
 
 
 def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> bool:
-    """Whether some test could have claimed something, whatever the data: only then does a look spend of the
-    level.
+    """Return whether some test could claim something, whatever the data: else a look costs no level.
+
+    Args:
+        table: As :func:`.paired.pairs` gives it.
+        tested: As :func:`with_claims` has it.
+        look: The level, and whether anything is claimed.
     """
     if look.withheld or table.empty:
         return False
@@ -87,8 +89,14 @@ def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> b
 
 
 def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Every comparison of the table in plain values: ``arm, baseline, measure, p, p_holm``, and what it
-    ``claims``, if so.
+    """Return every comparison of the table in plain values.
+
+    Args:
+        table: As :func:`.paired.pairs` gives it.
+        tested: As :func:`with_claims` has it.
+
+    Returns:
+        ``arm, baseline, measure, p, p_holm`` of each, and what it ``claims``, empty for nothing.
     """
     said = {claim.contrast: claim.says for claim in claims_of(table, tested)}
     p = (
@@ -114,7 +122,14 @@ def _plain(value: float) -> float | None:
 
 
 def past_look(trials: pd.DataFrame, table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> PastLook:
-    """The look that the table is of these trials, as one that was given."""
+    """Return this look at the trials, as the next ones count it.
+
+    Args:
+        trials: The report's trials.
+        table: As :func:`.paired.pairs` gives it of them.
+        tested: As :func:`with_claims` has it.
+        look: The level, and whether anything is claimed.
+    """
     return PastLook(
         fingerprint_of(trials),
         int(trials["seed"].nunique()),
@@ -125,7 +140,11 @@ def past_look(trials: pd.DataFrame, table: pd.DataFrame, tested: Mapping[str, st
 
 
 def drawn_flips(table: pd.DataFrame) -> bool:
-    """Whether some p come from randomly drawn sign flips."""
+    """Return whether some p come from randomly drawn sign flips.
+
+    Args:
+        table: As :func:`.paired.pairs` gives it.
+    """
     many = (table["n"] > EXACT_UP_TO) & (table["test"] == "sign flips")
     goal = (table["goal_n"] > EXACT_UP_TO) & (table["goal_test"] == "sign flips")
     return bool((many | goal).any())

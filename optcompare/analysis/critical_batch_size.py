@@ -1,6 +1,4 @@
-"""The critical batch size: updates to a goal at each batch size, fitted by S = S_min + E_min/B, with its
-uncertainty.
-"""
+"""The critical batch size: updates to a goal by batch size, fitted by S = S_min + E_min/B."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ from .scaling_curve import Floats, fit_rows, knee_bounds
 from .statistics import CONFIDENCE
 
 OVERHEAD = 0.2
-"""By which share samples, or updates, exceed the least that the fit allows, at the ends of what is called a
-region.
-"""
+"""The share by which samples, or updates, exceed their least at the ends of a region."""
 LEAST_SIZES = 3
 """Batch sizes that a fit needs."""
 
@@ -32,7 +28,7 @@ class Estimate(NamedTuple):
     high: float
 
     def times(self, factor: float) -> Estimate:
-        """The estimate of a multiple of the number."""
+        """Return the estimate of a multiple of the number."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
 
@@ -61,7 +57,7 @@ class Fit:
     without_tuning_seed: tuple[float, ...] = ()
 
     def at(self, batch_size: Any) -> Any:
-        """Updates to the goal at a batch size."""
+        """Return the updates to the goal at a batch size, or at several."""
         return self.updates.value + self.samples.value / batch_size
 
     @property
@@ -74,8 +70,9 @@ class Fit:
 
     @property
     def regions(self) -> tuple[float, float]:
-        """The batch sizes at which samples are 20% above E_min, and at which updates are 20% above S_min: a
-        fifth of the knee and five times the knee.
+        """The batch sizes with samples 20% above E_min, and with updates 20% above S_min.
+
+        They are a fifth of the knee, and five times the knee.
         """
         return self.critical.value * OVERHEAD, self.critical.value / OVERHEAD
 
@@ -127,43 +124,56 @@ def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None
     if len(sizes) < LEAST_SIZES:
         return None
     logs, width = (np.log(first) + np.log(last)) / 2, (np.log(last) - np.log(first)).mean(axis=1)
-    mean, (k, n) = logs.mean(axis=1), logs.shape
-    ratios = _log_ratios(trials, retuned, sizes)
-    spread = np.diag(width / math.sqrt(12))
-    seeds = (logs.sum(axis=1)[:, None] - logs).T / (n - 1) if n > 1 else np.empty((0, k))
-    parts = {
-        "all": mean[None],
-        "sizes": np.where(np.eye(k, dtype=bool), math.nan, mean),
-        "seeds": seeds,
-        "tuning": np.where(
-            np.isfinite(ratios).sum(axis=1, keepdims=True) < LEAST_SIZES, math.nan, mean + ratios
-        ),
-        "up": mean + spread,
-        "down": mean - spread,
-    }
-    found = dict(
-        zip(parts, np.split(fit_rows(sizes, np.vstack(list(parts.values()))), _ends(parts)), strict=True)
-    )
-    variances = [_jackknife(found[name]) for name in ("sizes", "seeds", "tuning")]
-    variances.append((((found["up"] - found["down"]) ** 2).sum(axis=0) / 4, math.inf))
-    s_min, e_min, knee = found["all"][0]
-    residuals = mean - np.logaddexp(s_min, e_min - np.log(sizes))
-    least, most = knee_bounds(sizes)
-    vanished = np.array([knee > most - 1e-6, knee < least + 1e-6, not least + 1e-6 <= knee <= most - 1e-6])
-    half = np.where(vanished, math.nan, _half_width(variances))
+    parts = _parts(logs, width, _log_ratios(trials, retuned, sizes))
+    rows = fit_rows(sizes, np.vstack(list(parts.values())))
+    found = dict(zip(parts, np.split(rows, _ends(parts)), strict=True))
+    s_min, e_min, _ = best = found["all"][0]
     updates, samples, critical = (
         Estimate(*map(float, np.exp([value, value - by, value + by])))
-        for value, by in zip(found["all"][0], half, strict=True)
+        for value, by in zip(best, _half_widths(found, sizes), strict=True)
     )
     return Fit(
         updates,
         samples,
         critical,
-        residuals=_by_size(sizes, residuals),
-        seeds=n,
+        residuals=_by_size(sizes, logs.mean(axis=1) - np.logaddexp(s_min, e_min - np.log(sizes))),
+        seeds=logs.shape[1],
         without_size=_by_size(sizes, np.exp(found["sizes"][:, 2])),
         without_tuning_seed=tuple(map(float, np.exp(found["tuning"][:, 2]))),
     )
+
+
+def _parts(logs: Floats, width: Floats, ratios: Floats) -> dict[str, Floats]:
+    """Stack the log updates of every fit: to all trials, to parts of them, and to moved ones.
+
+    Args:
+        logs: Log updates, float[sizes, seeds].
+        width: The width of what is known of them, float[sizes].
+        ratios: As :func:`_log_ratios` gives them.
+
+    Returns:
+        float[rows, sizes] for each kind of fit, in the order in which they are fitted.
+    """
+    mean, (k, n) = logs.mean(axis=1), logs.shape
+    spread = np.diag(width / math.sqrt(12))
+    few = np.isfinite(ratios).sum(axis=1, keepdims=True) < LEAST_SIZES
+    return {
+        "all": mean[None],
+        "sizes": np.where(np.eye(k, dtype=bool), math.nan, mean),
+        "seeds": (logs.sum(axis=1)[:, None] - logs).T / (n - 1) if n > 1 else np.empty((0, k)),
+        "tuning": np.where(few, math.nan, mean + ratios),
+        "up": mean + spread,
+        "down": mean - spread,
+    }
+
+
+def _half_widths(found: Mapping[str, Floats], sizes: Floats) -> Floats:
+    """Return half the widths of the intervals of log S_min, E_min and knee, float[3], nan for none."""
+    variances = [_jackknife(found[name]) for name in ("sizes", "seeds", "tuning")]
+    variances.append((((found["up"] - found["down"]) ** 2).sum(axis=0) / 4, math.inf))
+    knee, (least, most) = found["all"][0][2], knee_bounds(sizes)
+    vanished = np.array([knee > most - 1e-6, knee < least + 1e-6, not least + 1e-6 <= knee <= most - 1e-6])
+    return np.where(vanished, math.nan, _half_width(variances))
 
 
 def fit_curve(
@@ -185,8 +195,10 @@ def fit_curve(
 
 
 def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """Sizes[k] at which all seeds reached the goal, and the first and the last update[k, n] at which each may
-    have.
+    """Find the sizes at which all seeds reached the goal, and in which updates.
+
+    Returns:
+        Sizes, float[k], and the first and the last update at which each trial may have, float[k, n].
     """
     sizes, row = np.unique(trials["batch_size"].to_numpy(float), return_inverse=True)
     seeds, column = np.unique(trials["seed"].to_numpy(), return_inverse=True)
@@ -198,15 +210,14 @@ def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
         before = updates - np.ceil(trials["resolution"].to_numpy(float) / sizes[row])
     first, last = np.full((2, len(sizes), len(seeds)), math.nan)
     last[row, column] = updates
-    first[row, column] = np.fmin(
-        np.maximum(before, 0) + 1, updates
-    )  # the last where the point before is not known
+    # Where the evaluation point before is not known, the first is the last.
+    first[row, column] = np.fmin(np.maximum(before, 0) + 1, updates)
     reached = (np.isfinite(last) & (last > 0)).all(axis=1)
     return sizes[reached], first[reached], last[reached]
 
 
 def _log_ratios(trials: pd.DataFrame, retuned: pd.DataFrame | None, sizes: Floats) -> Floats:
-    """The logarithms of ``ratio``, float[tuning seeds, sizes], nan where not known."""
+    """Return the logarithms of ``ratio``, float[tuning seeds, sizes], nan where not known."""
     if retuned is None or retuned.empty:
         return np.empty((0, len(sizes)))
     table = retuned
@@ -218,15 +229,17 @@ def _log_ratios(trials: pd.DataFrame, retuned: pd.DataFrame | None, sizes: Float
 
 
 def _ends(parts: Mapping[str, Floats]) -> list[int]:
-    """Where each part but the first begins when all are stacked."""
+    """Return where each part but the first begins when all are stacked."""
     return [int(end) for end in np.cumsum([len(rows) for rows in parts.values()])[:-1]]
 
 
 def _jackknife(refits: Floats) -> tuple[Floats, float]:
-    """The variance of each column, float[3], from refits[m, 3] that leave out one part each, and its degrees
-    of freedom.
+    """Estimate the variance of each column from refits that leave out one part each, float[m, 3].
 
-    Of refits that could not be made the known ones stand in; with fewer than two the variance is 0.
+    Where some refits could not be made the known ones stand for them; with fewer than two it is 0.
+
+    Returns:
+        The variances, float[3], and their degrees of freedom.
     """
     known = refits[np.isfinite(refits).all(axis=1)]
     if len(known) < 2:
@@ -235,7 +248,7 @@ def _jackknife(refits: Floats) -> tuple[Floats, float]:
 
 
 def _half_width(variances: Sequence[tuple[Floats, float]]) -> Floats:
-    """Half the width of t intervals, from the parts of each variance and their degrees of freedom."""
+    """Return half the widths of t intervals, from parts of variances with their degrees of freedom."""
     total = np.sum([variance for variance, _ in variances], axis=0)
     shares = np.sum([variance**2 / freedom for variance, freedom in variances], axis=0)
     freedom = np.where(shares > 0, total**2 / np.where(shares > 0, shares, 1.0), 1e9)

@@ -62,8 +62,7 @@ def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool
     apart = table.loc[table["goal_pairs"] == table["goal_seeds"], "goal_resolution"].max()
     if apart > ROUGH:
         lines.append(
-            f"Ratios are approximate: measured too rarely ({apart:.0%} of the samples apart); raise "
-            "--measure."
+            f"Ratios are approximate: measured too rarely ({apart:.0%} of the samples apart); raise measure."
         )
     return lines
 

@@ -46,29 +46,31 @@ def rate_scores(
     costs = None if goal is None else time_to_goal(records, trials, goal)
     finals = final_values(records, trials, column)
     finals["final"] = finals["final"].where(np.isfinite(finals["final"]), math.inf)
-    rows = []
-    for number, group in trials.groupby("arm", sort=False):
-        values = finals.loc[finals["arm"] == number, "final"].to_numpy(float)
-        if (group["status"] == "interrupted").any():
-            values = np.array([math.nan])
-        found = {"score": float(values.mean()), "median": float(np.median(values))}
-        if costs is not None:
-            samples = costs.loc[costs["arm"] == number, "samples"].to_numpy(float)
-            found = {
-                "score": float(np.median(samples)),
-                "median": float(np.median(samples)),
-                "loss": found["score"],
-            }
-        rows.append(
-            {
-                **found,
-                "seeds": len(group),
-                "samples": int(group["samples"].sum()),
-                "seconds": float(group["train_seconds"].sum()),
-            }
+    rows = [
+        _score(
+            group, finals[finals["arm"] == number], None if costs is None else costs[costs["arm"] == number]
         )
+        for number, group in trials.groupby("arm", sort=False)
+    ]
     columns = ["score", "median", *([] if goal is None else ["loss"]), "seeds", "samples", "seconds"]
     return settings.join(pd.DataFrame(rows, columns=columns))
+
+
+def _score(group: pd.DataFrame, finals: pd.DataFrame, costs: pd.DataFrame | None) -> dict[str, float]:
+    """Score the trials of one rate, by their final values, or by their costs where there is a goal."""
+    values = finals["final"].to_numpy(float)
+    if (group["status"] == "interrupted").any():
+        values = np.array([math.nan])
+    found = {"score": float(values.mean()), "median": float(np.median(values))}
+    if costs is not None:
+        cost = float(np.median(costs["samples"].to_numpy(float)))
+        found = {"score": cost, "median": cost, "loss": found["score"]}
+    return {
+        **found,
+        "seeds": len(group),
+        "samples": int(group["samples"].sum()),
+        "seconds": float(group["train_seconds"].sum()),
+    }
 
 
 def tuned_key(table: pd.DataFrame) -> list[str]:

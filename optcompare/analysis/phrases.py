@@ -73,7 +73,7 @@ def ranked_list(
 
 
 def too_few(table: pd.DataFrame, observed: str, observation: str) -> str:
-    """``Too few seeds for a firm claim (6; 8 needed for 4 comparisons). Add 2: --resume DIR --seeds 8``.
+    """Say how many seeds are missing for a claim, and how to add them.
 
     Args:
         table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
@@ -82,5 +82,5 @@ def too_few(table: pd.DataFrame, observed: str, observation: str) -> str:
     """
     n, needed = int(table[observed].max()), int(table["seeds_needed"].iloc[0])
     need = f"{needed} needed for {count(int(table['comparisons'].iloc[0]), 'comparison')}"
-    add = f". Add {needed - n}: --resume DIR --seeds {needed}" if observation == "seed" and n else ""
+    add = f". Add {needed - n}: resume this run with {needed} seeds" if observation == "seed" and n else ""
     return f"Too few {observation}s for a firm claim ({n}; {need}){add}"

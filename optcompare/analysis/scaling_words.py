@@ -47,7 +47,7 @@ def _of_curve(curve: Curve, goal: str, budget: str) -> list[str]:
         hits, seeds = int(table["reached"].sum()), int(table["seeds"].sum())
         return [
             f"no batch size reaches {goal} within {budget} on most seeds ({hits} of {seeds} trials do)",
-            "so nothing is recommended: give an easier goal, more --max-epochs or another --tune-range",
+            "so nothing is recommended: give an easier goal, more epochs or another range of learning rates",
         ]
     return [
         *_cheapest(curve),

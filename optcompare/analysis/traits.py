@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.formatting import percent
-
-MOST_REMAINING = 0.05
-"""The share of the initial running averages that may be left at a trial's end, where they are not
-recalibrated.
-"""
+from .training_checks import RandomNumbers, RunningAverages
 
 
 @dataclass(frozen=True)
 class Traits:
     """Running averages and random numbers of a comparison's trials.
 
-    Args:
+    Attributes:
         norm: The kind of module that keeps running averages, such as ``BatchNorm1d``; empty where none does.
         kept: The share of its running averages that an update keeps, of the slowest such module.
         sample: In words, the rows from which they can be recalibrated.
@@ -32,46 +27,28 @@ class Traits:
     dataset: bool = False
 
     def remaining(self, updates: int) -> float:
-        """The share of the initial running averages that is left after so many updates."""
+        """Return the share of the initial running averages that is left after so many updates."""
         return self.kept**updates if self.norm else 0.0
 
-    def averages(self, recalibrated: bool, fewest: Mapping[str, int]) -> tuple[bool, str]:
-        """Whether losses are measured with running averages of the trained model, and the evidence in words.
+    def averages(self, recalibrated: bool, fewest: Mapping[str, int]) -> list[RunningAverages]:
+        """Check that losses are measured with running averages of the trained model.
 
         Args:
             recalibrated: Whether they are computed anew before each measurement.
-            fewest: The fewest updates of a finished trial, by the arm's label.
-        """
-        if recalibrated:
-            return True, (
-                f"recalibrated before each measurement, for all arms, from {self.sample}; the raw_ columns "
-                "hold what the "
-                "averages of the training give"
-            )
-        if not fewest:
-            return True, "not recalibrated"
-        if self.kept == 0:
-            return True, "not recalibrated; after the first update nothing is left of their initial values"
-        arm = min(fewest, key=lambda label: fewest[label])
-        left = self.remaining(fewest[arm])
-        share = f"of their initial values {percent(left)} is left at the end of {arm}"
-        if left <= MOST_REMAINING:
-            return True, f"not recalibrated; {share}, the arm of the fewest updates"
-        return False, f"not recalibrated, and {share}, whose losses are measured with that"
+            fewest: The fewest updates of a finished trial, by the label of its arm.
 
-    def random_numbers(self) -> str:
-        """Which random numbers arms have in common; empty where none were drawn."""
-        parts = []
-        if self.dataset:
-            parts.append(
-                "what a sample of the Dataset draws follows from seed, epoch and sample, alike for all arms"
-            )
-        if self.drawing:
-            parts.append(
-                f"updates of {', '.join(self.drawing)} draw random numbers, such as dropout masks, from one "
-                "generator a trial, "
-                "seeded alike for all arms of a seed: arms with the same batches draw the same, arms with "
-                "other batch sizes "
-                "draw others"
-            )
-        return "; ".join(parts)
+        Returns:
+            One check; none where the model keeps no running averages.
+        """
+        if not self.norm:
+            return []
+        if recalibrated:
+            return [RunningAverages(self.sample, None, 0.0, False)]
+        arm = min(fewest, key=lambda label: fewest[label]) if fewest and self.kept else None
+        left = 0.0 if arm is None else self.remaining(fewest[arm])
+        return [RunningAverages(None, arm, left, bool(fewest) and self.kept == 0)]
+
+    def random_numbers(self) -> list[RandomNumbers]:
+        """Say which random numbers arms have in common; nothing where none are drawn."""
+        drawn = self.dataset or bool(self.drawing)
+        return [RandomNumbers(self.dataset, list(self.drawing))] if drawn else []

@@ -1,4 +1,4 @@
-"""The answer as a short ranked list with its numbers, made from the pairs. It says no more than they do."""
+"""The verdict: a short ranked list with its numbers, made from the table of pairs, which says no more."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from ..core.formatting import number
-from ..core.goal import Goal
-from .claims import claims_of, tested_measures
+from .claims import claims_of
 from .final_sentences import Ends, final_sentences
 from .goal_sentences import goal_sentences
 from .limits import Setting, limits
 from .looks import FIRST_LOOK, Look
-from .paired import control_spread, pairs
+from .paired import pairs
+from .paired_ends import control_spread
+from .paired_tests import PairedTests
 from .phrases import lost_trials, too_few
 from .statistics import blown_up, final_values
 
@@ -22,41 +23,30 @@ UNKNOWN = Setting()
 
 
 def verdict(
-    workload: str,
     records: pd.DataFrame,
     trials: pd.DataFrame,
-    baseline: str,
-    column: str,
+    tests: PairedTests,
     *,
-    goal: Goal | None = None,
-    control: str | None = None,
-    margin: float | None = None,
-    final: bool = True,
-    dtype: str = "float64",
+    workload: str,
     look: Look = FIRST_LOOK,
     setting: Setting = UNKNOWN,
 ) -> list[str]:
-    """Rank the arms by their samples to the goal and by their final values, with what may be claimed and what
-    is not shown.
+    """Rank the arms by their samples to the goal and by their final values, with what may be claimed.
 
-    First the finding, then a line for each arm (its place, the difference from the baseline with its
-    interval, on how many seeds it is better, whether that is claimed), then
+    The first line is the finding. A line for each arm follows, with its rank, the difference from the
+    baseline with its interval, on how many seeds it is better, and whether that is claimed; then
     :func:`optcompare.analysis.limits.limits`. A difference is stated as found, "seed by seed", only where
     :func:`optcompare.analysis.paired.pairs` claims it; means and intervals describe. Each interval is of its
     own comparison, p is Holm's over all comparisons. With too few seeds the first line says how many it
-    takes. Only the arms nearest to the top have a line where there are many; the others are counted.
+    takes. Of many arms only those nearest to the top have a line; the others are counted.
 
     Args:
-        workload: Its name.
         records: The report's records.
         trials: The report's trials.
-        baseline: The label of the arm that the others are compared with.
-        column: What is compared at the end.
-        goal: What was to be reached, if anything.
-        control: The label of the rounding control: the baseline again, with gradients accumulated in other
-        pieces. margin: Differences within ±margin count as equal. final: Whether final values are compared.
-        dtype: In which trials were computed. look: Which look this is. setting: How rates and data were
-        chosen.
+        tests: What is tested of each arm.
+        workload: Its name.
+        look: Which look this is.
+        setting: How rates and data were chosen.
 
     Returns:
         One text for each line.
@@ -64,40 +54,40 @@ def verdict(
     Raises:
         ComparisonError: As :func:`optcompare.analysis.paired.pairs` does.
     """
-    table = pairs(
-        records,
-        trials,
-        baseline,
-        column,
-        goal=goal,
-        control=control,
-        margin=margin,
-        final=final,
-        dtype=dtype,
-        look=look,
+    table = pairs(records, trials, tests, look)
+    lines = (
+        _of_pairs(table, records, trials, tests, look)
+        if len(table)
+        else [f"There is no arm to compare {tests.baseline} with."]
     )
-    unit = "pair" if "repeat" in trials else "seed"
-    lines = [] if len(table) else [f"There is no arm to compare {baseline} with."]
-    unclaimed = _why_unclaimed(table, trials, look, final) if len(table) else ""
-    lines += [f"{unclaimed}."] if unclaimed else []
-    if len(table) and goal:
-        lines += goal_sentences(table, str(goal).replace("=", " "), unit, unclaimed=bool(unclaimed))
-    if len(table) and final:
-        ends = _ends(records, trials, column, unit)
-        lines += final_sentences(table, ends, column, unit, unclaimed=bool(unclaimed))
-    if control is not None and final:
-        lines += _of_rounding(control_spread(records, trials, baseline, control, column), baseline, column)
+    if tests.control is not None and tests.final:
+        lines += _of_rounding(control_spread(records, trials, tests), tests)
     if len(table) and (table["same_start"] & (table["one_run_seeds"] == 0)).any():
         lines.append(
             "All seeds start from the same weights: only the order of samples, or random draws in training, "
             "vary."
         )
-    claims = claims_of(table, tested_measures(column, goal, margin, final))
+    claims = claims_of(table, tests.measures)
     return [*lines, *limits(workload, table, trials, claims, look, setting)]
 
 
+def _of_pairs(
+    table: pd.DataFrame, records: pd.DataFrame, trials: pd.DataFrame, tests: PairedTests, look: Look
+) -> list[str]:
+    """Say what was found of the goal and of the final values, and why nothing can be claimed, if so."""
+    unit = "pair" if "repeat" in trials else "seed"
+    why = _why_unclaimed(table, trials, look, tests.final)
+    lines = [f"{why}."] if why else []
+    if tests.goal:
+        lines += goal_sentences(table, str(tests.goal).replace("=", " "), unit, unclaimed=bool(why))
+    if tests.final:
+        ends = _ends(records, trials, tests.column, unit)
+        lines += final_sentences(table, ends, tests.column, unit, unclaimed=bool(why))
+    return lines
+
+
 def _why_unclaimed(table: pd.DataFrame, trials: pd.DataFrame, look: Look, final: bool) -> str:
-    """Why no arm can be claimed to differ; empty where one can."""
+    """Say why no arm can be claimed to differ; empty where one can."""
     if look.withheld:
         return f"Nothing is claimed: {look.withheld}"
     varied, prefix = table[table["one_run_seeds"] == 0], "" if final else "goal_"
@@ -110,7 +100,7 @@ def _why_unclaimed(table: pd.DataFrame, trials: pd.DataFrame, look: Look, final:
 
 
 def _ends(records: pd.DataFrame, trials: pd.DataFrame, column: str, unit: str) -> dict[str, Ends]:
-    """How the trials of each arm ended."""
+    """Summarise how the trials of each arm ended."""
     empty = trials[["arm", "seed"]][:0].assign(**{column: 0.0})
     finals = final_values(empty if records.empty else records, trials, column)
     means = finals[np.isfinite(finals["final"])].groupby("arm")["final"].mean()
@@ -123,15 +113,12 @@ def _ends(records: pd.DataFrame, trials: pd.DataFrame, column: str, unit: str) -
     return found
 
 
-def _of_rounding(spread: float, baseline: str, column: str) -> list[str]:
+def _of_rounding(spread: float, tests: PairedTests) -> list[str]:
+    baseline = tests.baseline
     if math.isnan(spread):
         return []
     if math.isinf(spread):
-        return [
-            f"Rounding alone decides on which seeds {baseline} is lost: its rounding control is lost on "
-            "others."
-        ]
-    return [
-        f"Rounding alone moves the final {column} of {baseline} by {number(spread)} on one seed (standard "
-        "deviation)."
-    ]
+        lost = "its rounding control is lost on others"
+        return [f"Rounding alone decides on which seeds {baseline} is lost: {lost}."]
+    moved = f"the final {tests.column} of {baseline} by {number(spread)} on one seed"
+    return [f"Rounding alone moves {moved} (standard deviation)."]

@@ -10,7 +10,7 @@ from .printer import Printer
 
 if TYPE_CHECKING:
     from ..execution.progress import Lines
-    from ..verification.recompute import Finding
+    from ..verification.finding import Finding
 
 Advanced = Callable[[int, int, float], None]
 """Called with the trials that are done, all of them, and the share of the current check that is done."""

@@ -39,9 +39,8 @@ class ReportRequest:
     Args:
         directories: Run directories, or folders of them.
         figure: Its name; None: the comparison plot.
-        x: The unit of an axis; None: the figure's own.
         formats: Of the files.
-        paper: Width, caption, resolution and metric of figures.
+        paper: Width, caption, resolution, metric and unit of the axis of figures.
         labels: New labels of arms by their own.
         colours: Colours of arms by their labels.
         table: The form of a table to print in place of figures; None: figures are drawn.
@@ -52,7 +51,6 @@ class ReportRequest:
 
     directories: tuple[Path, ...]
     figure: str | None
-    x: str | None
     formats: tuple[str, ...]
     paper: Paper
     labels: dict[str, str]
@@ -97,9 +95,8 @@ class ReportRequest:
         return cls(
             directories=values["directories"],
             figure=values["figure"],
-            x=values["x"],
             formats=values["formats"],
-            paper=Paper(values["width"], values["caption"], dpi, values["metric"]),
+            paper=Paper(values["width"], values["caption"], dpi, values["metric"], x=values["x"]),
             labels=arm_labels(values["labels"]),
             colours=arm_colours(values["colours"]),
             table=values["table"],
@@ -185,10 +182,10 @@ def report(ctx: click.Context, /, **_: Any) -> None:
     It executes installed plugins and what --plugin names, nothing that a run names.
     """
     from ..registry.manager import Registry
+    from ..report.loading import load_with_paths
     from ..report.naming import named
     from ..report.output_files import names_of_runs, refuse_run_directory
     from ..report.panels import make_panels
-    from ..report.result import load_with_paths
     from .terminal import summary_as
 
     request = ReportRequest.of(ctx)
@@ -234,9 +231,7 @@ def _draw(request: ReportRequest, results: Sequence[Result], names: Sequence[str
     from ..report.figures import save_figures
     from .terminal import Reporter
 
-    written = save_figures(
-        results, request.figure, request.out, request.formats, request.x, paper=request.paper, runs=names
-    )
+    written = save_figures(results, request.figure, request.out, request.formats, request.paper, names)
     if request.figure is None:  # printed only once nothing can be refused any more
         reporter = Reporter(quiet=False, wide=request.wide)
         for result in results:

@@ -121,7 +121,7 @@ class Reporter(Printer):
         """
         from ..analysis.profiles import scores
         from ..analysis.ranks import mean_ranks, rank_test, rank_words
-        from ..report.figures import finals_across, times_across
+        from ..report.figures_across import finals_across, times_across
 
         finals = finals_across(results)
         with_goal = all(result.goal is not None for result in results)

@@ -18,7 +18,7 @@ from ..planning.prepare import Prepared
 from ..report.figures import save_figures
 from ..report.panels import make_panels
 from ..report.result import Result
-from ..results.tables import describe
+from ..results.description import describe
 from ..storage import run_dir
 from ..storage.journal import Journal, forget_parts
 from ..storage.looks_file import looks_so_far

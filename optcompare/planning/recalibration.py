@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..analysis.traits import MOST_REMAINING, Traits
+from ..analysis.training_checks import MOST_REMAINING
+from ..analysis.traits import Traits
 from ..core.comparison import Trial
 from ..core.formatting import percent
 from ..core.rng import preserved_rng

@@ -1,6 +1,4 @@
-"""How figures are set and saved: width, resolution, what is drawn of their captions, and which column they
-show.
-"""
+"""How a figure is set and saved: width, caption, resolution, axes, and the column that it shows."""
 
 from __future__ import annotations
 
@@ -36,6 +34,8 @@ class Paper:
         dpi: Dots an inch; None: matplotlib's default.
         metric: The column of the records that it shows; None: what the verdict speaks of.
         ax: Axes to draw on in place of a figure of its own.
+        x: The axis of a figure of curves, or the cost of one of goals: epochs, updates, samples or seconds;
+            None: the figure's own.
     """
 
     width: float | None = None
@@ -43,12 +43,13 @@ class Paper:
     dpi: float | None = None
     metric: str | None = None
     ax: Axes | None = None
+    x: str | None = None
 
     def __post_init__(self) -> None:
         if self.width is not None and not 2.5 <= self.width <= 40:
-            raise ComparisonError(f"--width takes 2.5 to 40 inches, got {self.width:g}")
+            raise ComparisonError(f"width takes 2.5 to 40 inches, got {self.width:g}")
         if self.dpi is not None and not 30 <= self.dpi <= 2400:
-            raise ComparisonError(f"--dpi takes 30 to 2400 dots an inch, got {self.dpi:g}")
+            raise ComparisonError(f"dpi takes 30 to 2400 dots an inch, got {self.dpi:g}")
 
 
 def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> None:
@@ -57,7 +58,7 @@ def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> 
     Args:
         metric: Its name.
         records: The records.
-        final: Whether it is for a figure of final values, which the test set has too.
+        final: Whether it is for a figure of final values, which there are on the test set too.
 
     Raises:
         ComparisonError: There is no such column, or it is none that is measured along a trial.
@@ -73,23 +74,38 @@ def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> 
     ]
     if metric in final_columns(records) and not final:
         raise ComparisonError(
-            f"--metric: {metric} is measured once, when a trial has ended; --figure final draws it"
+            f"metric: {metric} is measured once, when a trial has ended; the figure final draws it"
         )
     refuse_unknown(metric, [*measured, *others, *(final_columns(records) if final else [])])
 
 
 def refuse_unknown(metric: str, known: Sequence[str]) -> None:
-    """Raise :class:`ComparisonError`, with the nearest name, where ``metric`` is not among the known ones."""
+    """Refuse a column that is not measured.
+
+    Args:
+        metric: Its name.
+        known: The columns that are measured.
+
+    Raises:
+        ComparisonError: It is none of these; the nearest name is given.
+    """
     if metric not in known:
         hint = suggestion(metric, known) or f"; there are {', '.join(known)}"
-        raise ComparisonError(f"--metric: no column '{metric}' is measured{hint}")
+        raise ComparisonError(f"metric: no column '{metric}' is measured{hint}")
 
 
 def save_figure(picture: Figure, out: Path, name: str, formats: Sequence[str], paper: Paper) -> list[Path]:
-    """Write a figure in each format, and what explains it to a text beside it where that is not drawn.
+    """Write a figure in each format, with its caption in a text file where that is not drawn.
+
+    Args:
+        picture: The figure.
+        out: A directory, which is made.
+        name: The name of the files, without suffix.
+        formats: The suffixes.
+        paper: Says whether the caption is drawn.
 
     Returns:
-        The figures' files.
+        The files of the figure.
     """
     make_directory(out)
     paths = [out / f"{name}.{suffix}" for suffix in formats]

@@ -1,4 +1,4 @@
-"""The answer as people use it: its data and tables, drawn, saved, shown in a notebook, loaded again."""
+"""The result as people use it: its tables, and one thin layer that draws, saves and shows them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..analysis.headline import headline
-from ..analysis.stability import stability_edges
-from ..errors import USER_CODE_ERRORS, RunDirectoryError
-from ..results.merge import merge, run_directories
-from ..results.tables import ResultTables, describe
+from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.looks_file import add_look, add_unrecorded, looks_so_far, read_looks
-from ..storage.merged_looks import add_merged_look, looks_at_any_of
-from .paper import check_metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +32,7 @@ class Result(ResultTables):
     - ``plane``: where the weights of each arm went, if that was asked for;
     - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
     - ``workload``: what was trained, where it is known;
-    - ``panels``: what may stand on the comparison plot beside the loss; None: those that come along;
+    - ``panels``: further panels of the comparison plot; None: those that optcompare brings along;
     - ``appearance``: the colours of arms by label, where they are not to follow from the labels.
     """
 
@@ -47,12 +40,10 @@ class Result(ResultTables):
     appearance: Mapping[str, str] | None = field(default=None, kw_only=True)
 
     def colours(self) -> dict[str, str]:
-        """The colour of each arm by its label, in every figure; with it go a marker and dashes."""
-        from .plots.looks import arm_colours
+        """Return the colour of each arm by its label, in every figure; with it go a marker and dashes."""
+        from .comparison_plot import colours_of
 
-        given = self.appearance or {}
-        found = arm_colours([arm.label for arm in self.comparison.arms])
-        return {arm: given.get(arm, colour) for arm, colour in found.items()}
+        return colours_of(self)
 
     def plot(self, metric: str | None = None, *, width: float | None = None, caption: bool = True) -> Figure:
         """Draw the comparison plot.
@@ -61,7 +52,7 @@ class Result(ResultTables):
             metric: A column of the records; by default what arms are compared by, and below it the training
                 loss, and the final values on the test set where there is one.
             width: Inches; 10 by default.
-            caption: Whether the title, which says what is claimed, and what explains the marks are drawn.
+            caption: Whether the title, which says what is claimed, and the explanations are drawn.
 
         Returns:
             A matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format.
@@ -69,68 +60,46 @@ class Result(ResultTables):
         Raises:
             ComparisonError: There is no such column.
         """
-        from .plots.comparison import comparison_figure
+        from .comparison_plot import comparison_plot
 
-        if metric is not None:
-            check_metric(metric, self.reported[0])
-        note = None if self.status == "finished" else self._what_is_missing()
-        return comparison_figure(
-            *self.reported,
-            paths=self.paths,
-            note=note,
-            panels=self.wanted_panels(),
-            colours=self.colours(),
-            title=self.headline(metric),
-            metric=[metric] if metric else self.shown_metrics(),
-            width=10.0 if width is None else width,
-            caption=caption,
-            final="test_loss" if metric is None and "test_loss" in self.records else None,
-        )
+        return comparison_plot(self, metric, width=width, caption=caption)
 
     def shown_metrics(self) -> list[str]:
-        """The columns that the comparison plot shows: what arms are compared by, then the training loss."""
+        """Return the columns of the comparison plot: what arms are compared by, then the training loss."""
         return list(dict.fromkeys([self.compared, "train_loss"]))
 
     def headline(self, metric: str | None = None) -> str:
-        """The finding in a few words; see :func:`optcompare.analysis.headline.headline`.
+        """Say the finding in a few words; see :func:`optcompare.analysis.headline.headline`.
 
         Args:
             metric: The column that a figure below it shows. Where arms were compared by another, that one is
-            named.
+                named.
         """
-        goal = str(self.goal) if self.goal else ""
-        seeds = int(self.reported[1]["seed"].nunique())
-        compared = self.verdict_on if metric not in (None, self.verdict_on) else ""
-        return headline(self.comparison.workload.label, self.pairs(), self.baseline, seeds, goal, compared)
+        from .comparison_plot import headline_of
 
-    def _what_is_missing(self) -> str:
-        return self.unfinished if self.is_under_way else "interrupted: results so far"
+        return headline_of(self, metric)
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
-        """The panels that have something to show of this run, with what they show it of: a plugin's first."""
-        from .plots.builtin_panels import FIRST, PANELS
+        """Return the panels that have something to show of this run, those of plugins first.
 
-        panels = {name: make() for name, make in PANELS.items()} if self.panels is None else self.panels
-        tables = self.panel_tables()
-        found = [
-            (name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables
-        ]
-        order = {name: number for number, name in enumerate(FIRST)}
-        return sorted((each for each in found if _wants(*each)), key=lambda each: order.get(each[0], -1))
+        Returns:
+            The name of each, the panel, and the table that it draws.
+        """
+        from .comparison_plot import wanted_panels
+
+        return wanted_panels(self)
 
     def panel_tables(self) -> dict[str, pd.DataFrame]:
-        """What panels read, by name; see :class:`optcompare.Panel`."""
-        from .plots.curves import with_status
+        """Return what panels read, by name; see :class:`optcompare.Panel`."""
+        from .comparison_plot import panel_tables
 
-        records, trials = self.reported
-        if records.empty:
-            return {}
-        records = with_status(records.assign(edge=stability_edges(records, self.comparison)), trials)
-        return {"records": records} | ({} if self.plane is None else {"plane": self.plane})
+        return panel_tables(self)
 
     def save_page(self, path: str | Path) -> None:
-        """Writes one page of HTML that opens offline: verdict, certificate, interactive curves, sortable
-        tables.
+        """Write one HTML page that opens offline: verdict, certificate, interactive curves, sortable tables.
+
+        Raises:
+            RunDirectoryError: It cannot be written.
         """
         from .html.page import page
 
@@ -139,69 +108,34 @@ class Result(ResultTables):
             Path(path).write_text(text, encoding="utf-8")
 
     def save(self, directory: str | Path, formats: Sequence[str] = ("png",)) -> Path:
-        """Writes the run directory, which must be new or empty, and returns its path."""
+        """Write the run directory.
+
+        Args:
+            directory: A new or an empty one.
+            formats: Of the comparison plot: ``png``, ``svg``, ``pdf``, ``html``.
+
+        Returns:
+            Its path.
+
+        Raises:
+            RunDirectoryError: The directory is not empty, or cannot be written.
+        """
         path = Path(directory)
         run_dir.claim(path)
         self.write(path, formats)
         return path
 
     def write(self, directory: Path, formats: Sequence[str] = ("png",), metric: str | None = None) -> None:
-        """Writes every file of the run directory, each atomically, over what is there; ``metric``: as
-        :meth:`plot` takes it.
+        """Write every file of the run directory, each atomically, over what is there.
 
-        ``comparison.json`` holds the SHA-256 of all others, though not its own: what it says of the trials is
-        checked by computing it again (``optcompare verify``).
+        Args:
+            directory: The run directory.
+            formats: As :meth:`save` has them.
+            metric: As :meth:`plot` has it.
         """
-        tables = {run_dir.RECORDS: self.records, run_dir.TRIALS: self.trials}
-        if self.paths is not None:
-            tables[run_dir.PATHS] = self.paths
-        if self.plane is not None:
-            tables[run_dir.PLANE] = self.plane
-        for name, table in tables.items():
-            run_dir.write_table(directory, name, table)
-        written = list(tables)
-        run_dir.write_atomically(
-            directory / run_dir.SUMMARY, lambda path: path.write_bytes(self.summary_csv())
-        )
-        written.append(run_dir.SUMMARY)
-        self._record_look(directory)
-        if len(self.reported[0]):
-            pictures = [suffix for suffix in formats if suffix != "html"]
-            figure = self.plot(metric) if pictures else None
-            for suffix in pictures:
-                run_dir.write_atomically(directory / f"comparison.{suffix}", figure.savefig)  # type: ignore[union-attr]
-                written.append(f"comparison.{suffix}")
-            if "html" in formats:
-                run_dir.write_atomically(directory / "comparison.html", self.save_page)
-                written.append("comparison.html")
-        about = describe(
-            self.comparison,
-            self.status,
-            self.environment,
-            self.notes,
-            self.certificate,
-            self.verdict(),
-            self.claims(),
-        )
-        files = {name: run_dir.file_sha256(directory / name) for name in written}
-        run_dir.write_json(
-            directory, {**about, "files": files, "looks": looks_so_far(directory)}
-        )  # last: it says that the rest is there
+        from .saving import write_run
 
-    def _record_look(self, directory: Path) -> None:
-        """Adds the looks that the directory does not hold yet, this one last."""
-        before, now = read_looks(directory), self.as_past_look()
-        known = {look.trials for look in before.looks}
-        new = [
-            look
-            for look in [*self.looks.looks, *([now] if now is not None else [])]
-            if look.trials not in known
-        ]
-        if new and not self.looks.recorded and (before.recorded or not before.looks):
-            add_unrecorded(directory)
-        for look in {look.trials: look for look in new}.values():
-            add_look(directory, look)
-        self.looks = self.looks.together_with(read_looks(directory)) if new or before.looks else self.looks
+        write_run(self, directory, formats, metric)
 
     def _repr_html_(self) -> str:
         from .html.notebook import result_html
@@ -212,59 +146,3 @@ class Result(ResultTables):
         from .html.notebook import result_text
 
         return result_text(self)
-
-
-def _wants(name: str, panel: Panel, table: pd.DataFrame) -> bool:
-    """A plugin's panel that fails to say is asked to draw, where its failure is shown."""
-    try:
-        return panel.wants(table)
-    except USER_CODE_ERRORS:
-        return True
-
-
-def load(directory: str | Path) -> Result:
-    """A result from its run directory; nothing in it is executed.
-
-    A run that is under way, or was killed, is read as far as trials have ended. Raises
-    :class:`RunDirectoryError` where something is missing or damaged.
-    """
-    return Result.read(directory)
-
-
-def load_all(directories: Sequence[Path]) -> list[Result]:
-    """One result a workload: directories of several runs are opened, runs of one workload merged.
-
-    Runs together are trials that were not seen before: that look is recorded; see
-    :mod:`.storage.merged_looks`. The run directories stay as they are.
-    """
-    return [result for result, _ in load_with_paths(directories)]
-
-
-def load_with_paths(directories: Sequence[Path]) -> list[tuple[Result, list[Path]]]:
-    """:func:`load_all`, each result with the run directories that it is from."""
-    by_workload: dict[str, list[tuple[Path, Result]]] = {}
-    for path in run_directories(directories):
-        result = load(path)
-        by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
-    return [
-        (_looked_at(merge(found)) if len(found) > 1 else found[0][1], [path for path, _ in found])
-        for found in by_workload.values()
-    ]
-
-
-def _looked_at(merged: Result) -> Result:
-    """Counts the earlier looks at merged runs, and records this one; where it cannot be written, not all are
-    recorded.
-    """
-    trials = merged.reported[1]
-    merged.looks = merged.looks.together_with(looks_at_any_of(trials))
-    look = None if merged.looks.holds(trials) else merged.as_past_look()
-    if look is None:
-        return merged
-    recorded = True
-    try:
-        add_merged_look(look, trials)
-    except RunDirectoryError:
-        recorded = False
-    merged.looks = merged.looks.followed_by(look, recorded)
-    return merged

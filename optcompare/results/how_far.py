@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..core.comparison import Comparison
 
-CRASHED = "this run did not come to its end (or is still under way); optcompare run --resume goes on with it"
+CRASHED = "this run did not come to its end (or is still under way); resume it to train the rest"
 UNDER_WAY = "this run is still under way"
 
 

@@ -134,7 +134,7 @@ def _runs(directory: Path) -> list[Path]:
         beside = [path.parent.name for path in directory.parent.glob(f"*/{run_dir.COMPARISON}")]
         nearest = "" if directory.exists() else suggestion(directory.name, beside)
         raise RunDirectoryError(
-            f"{directory} is no run directory and holds none{nearest}; give what --out named"
+            f"{directory} is no run directory and holds none{nearest}; give the directory of a run"
         )
     return inside
 

@@ -57,6 +57,12 @@ def scaling_words(result: ResultTables) -> list[str]:
     return words(found, str(result.goal), str(result.comparison.budget))
 
 
+def study_answer(result: ResultTables) -> list[str]:
+    """Return the recommendation, with a capital where lines do not begin with the label of an optimizer."""
+    several = len({arm.optimizer.label for arm in result.comparison.arms}) > 1
+    return [line if several else line[:1].upper() + line[1:] for line in result.recommendation()]
+
+
 def _beside(result: ResultTables, records: pd.DataFrame) -> Beside:
     comparison, goal, environment = result.comparison, result.goal, result.environment
     assert goal is not None

@@ -1,11 +1,8 @@
-"""The answer as data: records, trials, certificate, and what is computed of them: summary, pairs, verdict,
-tuning.
-"""
+"""A result as data and tables: what was measured, and what is computed from it."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -13,29 +10,27 @@ from typing import TYPE_CHECKING, Any, Self
 import pandas as pd
 
 from ..analysis.certificate import Check
-from ..analysis.claims import claims_as_rows, past_look, tested_measures
-from ..analysis.limits import Setting
+from ..analysis.claims import claims_as_rows, past_look
 from ..analysis.looks import History, Look, PastLook
 from ..analysis.lr_scores import rate_scores
 from ..analysis.paired import pairs
+from ..analysis.paired_tests import PairedTests
 from ..analysis.rate_sensitivity import rate_sensitivity
 from ..analysis.statistics import compared_column, verdict_column
 from ..analysis.summary import short_summary, summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
-from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
 from ..core.comparison import Comparison
 from ..core.goal import Goal
-from ..errors import ComparisonError, RunDirectoryError
-from ..storage import run_dir
-from ..storage.journal import chosen, has_tables, read_run
-from ..storage.looks_file import read_looks
-from ..storage.table_bounds import most_points, refuse_strangers
-from ..storage.table_files import PATHS_SCHEMA, PLANE_SCHEMA, TableSchema, read_table
-from ..storage.under_way import is_under_way, snapshot
+from ..errors import ComparisonError
+from ..storage.journal import chosen
+from ..storage.under_way import snapshot
 from .csv_text import csv_text
-from .how_far import CRASHED, UNDER_WAY, how_far
-from .trained_module import refuse_other_repeat, trained_module
+from .how_far import CRASHED, UNDER_WAY
+from .reading import read_fields
+from .study_tables import scaling_curves, scaling_words, study_answer
+from .trained_module import kept_weights, trained_module
+from .verdict_setting import paired_tests, verdict_setting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,9 +50,7 @@ class ResultTables:
     - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
     - ``plane``: where the weights of each arm went, if that was asked for;
     - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
-    - ``workload``: what was trained, where it is known;
-    - ``looks``: the verdicts that were given on its trials, or on some of them, as the run directory records
-      them.
+    - ``workload``: what was trained, where it is known; ``looks``: the recorded verdicts on its trials.
     """
 
     comparison: Comparison
@@ -75,54 +68,19 @@ class ResultTables:
 
     @classmethod
     def read(cls, directory: str | Path) -> Self:
-        """A result from its run directory; nothing in it is executed.
+        """Read a result from its run directory, of which nothing is executed.
 
-        A run that is under way, or was killed, is read as far as trials have ended. Raises
-        :class:`RunDirectoryError` where something is missing or damaged.
+        A run that is under way, or was killed, is read as far as trials have ended.
+
+        Raises:
+            RunDirectoryError: Something is missing or damaged.
         """
         path = Path(directory)
-        return snapshot(path, lambda values: cls._read(path, values))
-
-    @classmethod
-    def _read(cls, path: Path, values: Mapping[str, Any]) -> Self:
-        under_way = is_under_way(path, values)
-        if not has_tables(path) and values.get("status") == "running":
-            raise RunDirectoryError(
-                f"{path} holds no trial yet: this run is still under way, and the first has not ended"
-                if under_way
-                else f"{path} holds no trial: the run was stopped before the first had ended; optcompare "
-                f"run --resume {path} goes on"
-            )
-        try:
-            comparison = Comparison.from_json(values["comparison"])
-            repeat = ("repeat",) if comparison.repeats > 1 else ()
-            records, trials = read_run(
-                path, (*RECORD_COLUMNS, *repeat), (*TRIAL_COLUMNS, *repeat), comparison
-            )
-            crashed = values["status"] == "running"
-            unfinished = how_far(comparison, trials) if under_way else CRASHED
-            return cls(
-                comparison=comparison,
-                records=records,
-                trials=trials,
-                certificate=[Check(**check) for check in values["certificate"]],
-                status="interrupted" if crashed else values["status"],
-                notes=[*values["notes"], *([unfinished] if crashed else [])],
-                environment=values["environment"],
-                paths=_points(path / run_dir.PATHS, PATHS_SCHEMA, comparison, trials),
-                plane=_points(path / run_dir.PLANE, PLANE_SCHEMA, comparison, trials),
-                looks=_looks(path, values),
-            )
-        except (KeyError, TypeError, ComparisonError) as error:
-            raise RunDirectoryError(
-                f"{path / run_dir.COMPARISON} is damaged: {type(error).__name__}: {error}"
-            ) from error
+        return snapshot(path, lambda values: cls(**read_fields(path, values)))
 
     @property
     def unfinished(self) -> str:
-        """In a sentence that the run was killed, or that it is still under way and how far it is; empty where
-        it ended.
-        """
+        """Why the run did not end: it was killed, or is still under way; empty where it ended."""
         return next((note for note in self.notes if note == CRASHED or note.startswith(UNDER_WAY)), "")
 
     @property
@@ -152,118 +110,77 @@ class ResultTables:
         return Goal.parse(self.comparison.goal, self.comparison.errors) if self.comparison.goal else None
 
     def times_to_goal(self) -> pd.DataFrame:
-        """One row a trial: ``arm, seed, samples, updates, seconds, resolution`` at the goal; a miss is
-        infinite.
+        """Return ``arm, seed, samples, updates, seconds, resolution`` at the goal, one row a trial.
+
+        A miss is infinite.
+
+        Raises:
+            ComparisonError: There is no goal.
         """
         if self.goal is None:
-            raise ComparisonError("this comparison has no goal; give one with --goal, such as train_loss=0.1")
+            raise ComparisonError("this comparison has no goal; give a goal, such as train_loss=0.1")
         return time_to_goal(*self.reported, self.goal)
 
     def pairs(self) -> pd.DataFrame:
-        """One row an arm against the baseline, seed by seed; see :func:`optcompare.analysis.paired.pairs`."""
+        """Compare each arm with the baseline; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
-        if self.baseline not in set(trials["arm"]):  # interrupted before
-            return pairs(records, trials[:0], self.baseline, self.verdict_on)
-        return pairs(records, trials, self.baseline, self.verdict_on, look=self.look(), **self._asked(trials))
+        known = trials if self.baseline in set(trials["arm"]) else trials[:0]  # interrupted before it
+        return pairs(records, known, self.tests(), self.look())
 
     def verdict(self) -> list[str]:
-        """The answer in a few sentences, with numbers, that say no more than the data."""
+        """Return the answer in a few sentences, with numbers, that say no more than the data."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
-        return verdict(
-            self.comparison.workload.label,
-            records,
-            trials,
-            self.baseline,
-            self.verdict_on,
-            look=self.look(),
-            setting=self._setting(),
-            **self._asked(trials),
-        )
+        workload, setting = self.comparison.workload.label, verdict_setting(self)
+        return verdict(records, trials, self.tests(), workload=workload, look=self.look(), setting=setting)
 
     def claims(self) -> list[dict[str, Any]]:
-        """Every comparison that the verdict makes: ``arm, baseline, measure, p, p_holm``, and what it
-        ``claims``, if anything.
-        """
-        return claims_as_rows(self.pairs(), self.tested_measures())
+        """Return every comparison of the verdict: ``arm, baseline, measure, p, p_holm, claims``."""
+        return claims_as_rows(self.pairs(), self.tests().measures)
 
     def look(self) -> Look:
-        """Which look at these trials this is; trials of a run that is under way are only described."""
+        """Return which look at these trials this is; those of a run that is under way are only described."""
         withheld = "this run has not come to its end" if self.unfinished else ""
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
-        """This look as one that was given; None where there is nothing to compare, or nothing may be
-        claimed.
-        """
+        """Return this look, as later ones count it; None where nothing is compared, or may be claimed."""
         table, look = self.pairs(), self.look()
         return (
             None
             if table.empty or look.withheld
-            else past_look(self.reported[1], table, self.tested_measures(), look)
+            else past_look(self.reported[1], table, self.tests().measures, look)
         )
 
-    def _asked(self, trials: pd.DataFrame) -> dict[str, Any]:
-        comparison = self.comparison
-        return {
-            "goal": self.goal,
-            "control": self._control(trials),
-            "margin": comparison.margin,
-            "final": not comparison.stop_at_goal,
-            "dtype": comparison.dtype,
-        }
-
-    def tested_measures(self) -> dict[str, str]:
-        """What is tested of each arm; see :func:`optcompare.analysis.claims.tested_measures`."""
-        return tested_measures(
-            self.verdict_on, self.goal, self.comparison.margin, not self.comparison.stop_at_goal
-        )
-
-    def _setting(self) -> Setting:
-        tuned = self.comparison.tuning is not None
-        scored_alike = tuned and not self.comparison.stop_at_goal  # else the scores of tuning are samples
-        sensitivity = self.rate_sensitivity() if scored_alike else pd.DataFrame(columns=["arm", "loss"])
-        return Setting(
-            tunings=self.comparison.repeats if tuned else 0,
-            sensitivity=dict(zip(sensitivity["arm"], sensitivity["loss"], strict=True)),
-            splits=0 if self.verdict_on == "train_loss" else self.comparison.split_seeds,
-        )
-
-    def _control(self, trials: pd.DataFrame) -> str | None:
-        """The control, where it was trained."""
-        return self.comparison.control if self.comparison.control in set(trials["arm"]) else None
+    def tests(self) -> PairedTests:
+        """Return what is tested of each arm."""
+        return paired_tests(self)
 
     def tuning(self) -> pd.DataFrame:
-        """One row for each arm and learning rate that tuning tried, in each repeat where there are several.
+        """Return a score for each arm and learning rate that tuning tried, and each repeat.
 
         See :func:`optcompare.analysis.lr_scores.rate_scores`.
         """
         if self.comparison.tuning is None:
-            raise ComparisonError("this comparison was not tuned; run it with --tune 5, say")
+            raise ComparisonError("this comparison was not tuned; give tune, such as 5")
         return rate_scores(
             *self.of_phase("tune"), self.compared, self.goal if self.comparison.stop_at_goal else None
         )
 
     def rate_sensitivity(self) -> pd.DataFrame:
-        """One row an arm: how much worse it is at the rates beside the one that tuning chose.
+        """Return how much worse each arm is at the rates beside the one that tuning chose.
 
         See :func:`optcompare.analysis.rate_sensitivity.rate_sensitivity`.
         """
         return rate_sensitivity(self.tuning())
 
     def scaling(self) -> list[Curve]:
-        """What a batch-size study found: a curve for each optimizer; see
-        :mod:`optcompare.analysis.batch_scaling`.
-        """
-        from .study_tables import scaling_curves
-
+        """Return a batch-size study's curves, by optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
         return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
-        """What a batch-size study says, a line each."""
-        from .study_tables import scaling_words
-
+        """Say what a batch-size study found, a line each."""
         return scaling_words(self)
 
     @property
@@ -272,15 +189,8 @@ class ResultTables:
         return self.comparison.stop_at_goal and self.status != "interrupted"
 
     def answer(self) -> list[str]:
-        """What there is to say in words: the recommendation of a finished batch-size study, else the
-        verdict.
-        """
-        if not self.is_finished_study:
-            return self.verdict()
-        several = (
-            len({arm.optimizer.label for arm in self.comparison.arms}) > 1
-        )  # then lines begin with a label
-        return [line if several else line[:1].upper() + line[1:] for line in self.recommendation()]
+        """Return the recommendation of a finished batch-size study, else the verdict."""
+        return study_answer(self) if self.is_finished_study else self.verdict()
 
     @property
     def tuned_by(self) -> str:
@@ -294,20 +204,16 @@ class ResultTables:
 
     @property
     def compared(self) -> str:
-        """What tuning selects by and curves show: the validation loss, or the training loss where there is no
-        other.
-        """
+        """The column that tuning selects by: the validation loss, else the training loss."""
         return compared_column(self.records)
 
     @property
     def verdict_on(self) -> str:
-        """The column of which verdict and pairs speak: the loss on the test set, or where there is none,
-        ``compared``.
-        """
+        """The column that verdict and pairs compare: the loss on the test set, else ``compared``."""
         return verdict_column(self.records)
 
     def of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Records and trials of the ``tune`` or the ``report`` phase."""
+        """Return records and trials of the ``tune`` or the ``report`` phase."""
         records, trials = (
             chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials)
         )
@@ -316,70 +222,29 @@ class ResultTables:
     def model(
         self, arm: str, seed: int, repeat: int | None = None, *, recalibrated: bool = False
     ) -> nn.Module:
-        """The trained module of a trial, on the CPU; ``repeat``: the tuning repeat whose rate it has, where
-        there are several.
+        """Make the trained module of a trial, on the CPU.
 
         BatchNorm's running averages are those of the training, as a plain loop leaves them, also where
         measurements were made with others. With ``recalibrated`` they are those of the measurements: the mean
         over forward passes of the same training rows, from which a comparison with ``recalibrate`` measures
         its losses.
 
-        Raises :class:`ComparisonError` for an arm, seed or repeat that was not compared, and
-        :class:`RunDirectoryError` where the final weights were not kept (a run
-        directory holds none, and one process keeps at most 1 GiB).
+        Args:
+            arm: The label of the arm.
+            seed: One of the seeds of the comparison.
+            repeat: The tuning repeat whose rate the trial has, from 1 on, where there are several.
+            recalibrated: Whether the running averages are those of the measurements.
+
+        Raises:
+            ComparisonError: The arm, seed or repeat was not compared.
+            RunDirectoryError: The final weights were not kept: a run directory holds none, and one process
+                keeps at most 1 GiB.
         """
-        self.comparison.arm(arm)
-        if seed not in self.comparison.seeds:
-            raise ComparisonError(
-                f"there is no seed {seed}; there are {', '.join(map(str, self.comparison.seeds))}"
-            )
-        refuse_other_repeat(repeat, self.comparison.repeats)
-        kept = self.weights.get((arm, seed, repeat or 0))
-        if kept is None or self.workload is None:
-            which = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
-            raise RunDirectoryError(
-                f"the final weights of {which}, were not kept; run compare() and ask its Result"
-            )
+        which = (arm, seed, repeat)
+        kept = kept_weights(self.comparison, self.weights, which, known=self.workload is not None)
+        assert self.workload is not None
         return trained_module(self.workload, seed, self.comparison, kept, recalibrated=recalibrated)
 
     def summary_csv(self) -> bytes:
-        """The contents of ``summary.csv``."""
+        """Return the contents of ``summary.csv``."""
         return csv_text(self.summary(wide=True)).encode()
-
-
-def describe(
-    comparison: Comparison,
-    status: str,
-    environment: Mapping[str, Any],
-    notes: Sequence[str],
-    certificate: Sequence[Check],
-    verdict: Sequence[str] = (),
-    claims: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """The contents of ``comparison.json``."""
-    return {
-        "status": status,
-        "verdict": list(verdict),
-        "claims": list(claims),
-        "comparison": comparison.to_json(),
-        "certificate": [dataclasses.asdict(check) for check in certificate],
-        "notes": list(notes),
-        "environment": dict(environment),
-    }
-
-
-def _points(
-    path: Path, schema: TableSchema, comparison: Comparison, trials: pd.DataFrame
-) -> pd.DataFrame | None:
-    """The points of a picture of two dimensions, where the run wrote them."""
-    if not path.exists():
-        return None
-    table = read_table(path, schema, list(schema.columns), most_points(trials))
-    refuse_strangers(path, table, comparison)
-    return table
-
-
-def _looks(path: Path, about: Mapping[str, Any]) -> History:
-    """The looks that are recorded; a run in which there was nothing to look at has none, and notes that."""
-    found = read_looks(path)
-    return History(recorded=True) if not found.looks and about.get("looks", found) is None else found

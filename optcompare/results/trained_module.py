@@ -1,4 +1,4 @@
-"""The module that a trial trained, made again from its final weights."""
+"""The trained module of a trial, made again from its final weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..core.comparison import Comparison
-from ..errors import ComparisonError
+from ..errors import ComparisonError, RunDirectoryError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,9 +22,10 @@ def trained_module(
     Args:
         workload: What was trained.
         seed: The trial's.
-        comparison: Says in which dtype, on which split of the data, and from which rows averages are
-        recalibrated. weights: The final state dict. recalibrated: Whether BatchNorm's running averages are
-        those of the measurements instead of those of the training.
+        comparison: Its dtype, split of the data, and rows for recalibration are used.
+        weights: The final state dict.
+        recalibrated: Whether BatchNorm's running averages are those of the measurements instead of those of
+            the training.
     """
     from ..training.autocast import in_autocast
     from ..training.data import first_rows, source
@@ -46,10 +47,41 @@ def trained_module(
     return model
 
 
-def refuse_other_repeat(repeat: int | None, repeats: int) -> None:
-    """Raises :class:`ComparisonError` unless the trial's tuning repeat is named where there are several, and
-    only there.
+def kept_weights(
+    comparison: Comparison,
+    weights: Mapping[tuple[str, int, int], Mapping[str, Any]],
+    which: tuple[str, int, int | None],
+    *,
+    known: bool,
+) -> Mapping[str, Any]:
+    """Return the final weights of a trial.
+
+    Args:
+        comparison: What was compared.
+        weights: Those that were kept, by arm, seed and tuning repeat (0 without).
+        which: The trial's arm and seed, and its tuning repeat where there are several.
+        known: Whether the workload is known, without which weights make no module.
+
+    Raises:
+        ComparisonError: The arm, seed or repeat was not compared.
+        RunDirectoryError: They were not kept.
     """
+    arm, seed, repeat = which
+    comparison.arm(arm)
+    if seed not in comparison.seeds:
+        raise ComparisonError(f"there is no seed {seed}; there are {', '.join(map(str, comparison.seeds))}")
+    _refuse_other_repeat(repeat, comparison.repeats)
+    kept = weights.get((arm, seed, repeat or 0))
+    if kept is None or not known:
+        trial = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
+        raise RunDirectoryError(
+            f"the final weights of {trial}, were not kept; run compare() and ask its Result"
+        )
+    return kept
+
+
+def _refuse_other_repeat(repeat: int | None, repeats: int) -> None:
+    """Refuse a tuning repeat that was not made, and none where there are several."""
     if repeat is None and repeats > 1:
         raise ComparisonError(
             f"each arm was tuned {repeats} times; say which with repeat=1 to repeat={repeats}"

@@ -117,11 +117,14 @@ _CLAIM = object_of(
     {"arm": text, "baseline": text, "measure": text, "claims": text},
     {"p": optional(any_number), "p_holm": optional(any_number)},
 )
+_CHECK = object_of(
+    {"name": text, "held": boolean, "detail": text}, {"data": optional(map_of(anything))}, closed=True
+)
 RUN_SCHEMA = object_of(
     {
         "status": one_of("running", "finished", "interrupted"),
         "comparison": COMPARISON_SCHEMA,
-        "certificate": list_of(object_of({"name": text, "held": boolean, "detail": text}, closed=True)),
+        "certificate": list_of(_CHECK),
         "notes": list_of(text),
         "environment": _ENVIRONMENT,
     },

@@ -28,7 +28,7 @@ from ..registry.entries import Entry
 from ..registry.manager import Registry
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
-from .recompute import Finding
+from .finding import Finding
 
 _SAMPLES, _FEW = 23, 3
 """A prime, so that the last batch is a short one; and less than most batch sizes."""
@@ -141,7 +141,7 @@ def _copies(entry: Entry) -> str:
     if copy.deepcopy(made).parameters() != made.parameters():
         raise Broken("a deep copy has other parameters; every trial is given a copy")
     if pickle.loads(pickle.dumps(made)).parameters() != made.parameters():
-        raise Broken("what comes back from pickle has other parameters; --jobs sends it to other processes")
+        raise Broken("what comes back from pickle has other parameters; jobs sends it to other processes")
     if dataclasses.fields(made) and dataclasses.is_dataclass(made):
         return "the parameters stay as they are"
     return "it has no parameters"

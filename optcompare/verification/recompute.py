@@ -1,177 +1,83 @@
-"""What a run directory claims, against what its own tables say: trials, certificate, summary, verdict, kept
-weights.
-"""
+"""What a run directory says of its trials, conclusions and kept weights, compared with its own tables."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..analysis.certificate import Agreement, Evidence, Reference
-from ..analysis.traits import Traits
-from ..core.columns import run_key
 from ..core.comparison import Trial
 from ..core.regular_files import read_regular
 from ..core.version import installed_version
 from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import Kept, key_of, key_of_row
+from ..storage.journal import Kept, key_of
 from ..storage.provenance import is_of_these_sources
 from ..training.shared_init import fingerprint
-from .retrain import shortened
-
-_SHOWN = 3
-_RENAMED = {"same updates by either trainer": "fast and reference trainers agree"}
-"""Checks of the certificate that earlier versions call otherwise."""
-Row = dict[str, Any]
-Rows = Sequence[tuple[Trial, Row]]
+from .finding import Finding, TableRow, TrialRows, name_of, shortened, some, trials_of
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One check, whether it held (None: it could not be made), and the evidence in words."""
+def rows_of(result: ResultTables) -> list[tuple[Trial, TableRow]]:
+    """Return every trial of the table with its row, in plain numbers.
 
-    name: str
-    held: bool | None
-    detail: str
-
-
-def rows_of(result: ResultTables) -> list[tuple[Trial, Row]]:
-    """Every trial of the table with its row."""
-    rows: list[Row] = [
-        {str(name): value for name, value in row.items()} for row in result.trials.to_dict("records")
-    ]
-    for row in rows:
+    Raises:
+        OptcompareError: A row names an arm that is not compared.
+        ValueError: A cell is no number where one is needed.
+    """
+    comparison, found = result.comparison, list[tuple[Trial, TableRow]]()
+    for cells in result.trials.to_dict("records"):
+        row = {str(name): value for name, value in cells.items()}
         row.setdefault("repeat", 0)
         for name in ("seed", "repeat", "updates", "samples", "epochs_begun", "epochs_checked"):
             row[name] = int(row[name])
         row["lr"] = float(row["lr"])
-        row.setdefault("budget", float(result.comparison.budget.amount))
-    arms = result.comparison.arm
-    return [
-        (
-            Trial(
-                dataclasses.replace(arms(row["arm"]), lr=row["lr"]), row["seed"], row["phase"], row["repeat"]
-            ),
-            row,
-        )
-        for row in rows
-    ]
+        row.setdefault("budget", float(comparison.budget.amount))
+        arm = dataclasses.replace(comparison.arm(row["arm"]), lr=row["lr"])
+        found.append((Trial(arm, row["seed"], row["phase"], row["repeat"]), row))
+    return found
 
 
-def trials_as_asked(result: ResultTables, rows: Rows) -> Finding:
-    """Only what was asked for, each once; of a run that came to its end, all of it."""
-    comparison, name = result.comparison, "trials"
-    asked = {key_of(trial) for trial in [*comparison.tuning_trials(), *comparison.trials()]}
+def check_trials(result: ResultTables, rows: TrialRows) -> Finding:
+    """Check that the table has planned trials only, each once, and all of them where the run has finished."""
+    comparison, over = result.comparison, result.status == "finished"
+    planned = [*comparison.tuning_trials(), *comparison.trials()]
+    asked, known = {key_of(trial) for trial in planned}, {_without_rate(trial) for trial in planned}
     held = Counter(key_of(trial) for trial, _ in rows)
-    over = result.status == "finished"
-    loose = {
-        (trial.phase, trial.arm.label, trial.seed, trial.repeat)
-        for trial in [*comparison.tuning_trials(), *comparison.trials()]
-    }
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
     wrong += [
-        f"{name_of(t)} was never asked for"
-        for t, _ in rows
-        if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed, t.repeat) not in loose)
+        f"{name_of(trial)} was never asked for"
+        for trial, _ in rows
+        if (key_of(trial) not in asked if over else _without_rate(trial) not in known)
     ]
     wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
-    many = (
-        f"{len(rows):,} of {len(asked):,} that were asked for"
-        if len(rows) < len(asked)
-        else f"all {len(rows):,} that were asked for"
-    )
-    return Finding(name, not wrong, some(wrong) or f"{many}, each once")
+    many = f"{len(rows):,} of {len(asked):,}" if len(rows) < len(asked) else f"all {len(rows):,}"
+    return Finding("trials", not wrong, some(wrong) or f"{many} that were asked for, each once")
 
 
-def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
-    """The certificate again, from the tables alone."""
-    comparison, name = result.comparison, "certificate"
-    coverage = next(
-        (check.detail for check in result.certificate if check.name == "every sample once an epoch"), ""
-    )
-    free = re.search(r"but for (.*), which may repeat", coverage)
-    evidence = Evidence(comparison, free[1].split(", ") if free else [])
-    over = result.status == "finished"
-    before = result.records[result.records["update"] == 0]
-    trials = {key_of(trial): trial for trial, _ in rows}
-    for trial, row in rows:
-        unended = row["status"] == "finished" and not row["reason"]  # one with a reason stopped at its goal
-        shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
-        if over or not shorter:  # a run that was stopped while it was extended had not looked at those again
-            evidence.trial_ended(trial, row)
-    for record in before[
-        [*run_key(before), *(c for c in ("train_loss", "valid_loss") if c in before)]
-    ].to_dict("records"):
-        first = {str(name): value for name, value in record.items()}
-        whose = trials.get(key_of_row(first))
-        if whose is not None:
-            evidence.first_record(whose, first)
-    agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
-    reference = result.environment.get("reference")
-    traits = Traits(**result.environment.get("traits", {}))
-    again = evidence.certificate(
-        Agreement(**agreement), Reference(**reference) if reference else None, traits
-    )
-    if not about.get("certificate"):
-        broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
-        return Finding(
-            name,
-            not broken,
-            some(broken) or f"not written yet; all {len(again)} checks hold for these tables",
-        )
-    now = {check.name: check for check in again}
-    claims = [
-        dataclasses.replace(claim, name=_RENAMED.get(claim.name, claim.name)) for claim in result.certificate
-    ]
-    content = _words if is_of_these_sources(result.environment) else _numbers  # others may word it otherwise
-    wrong = [
-        f"it says of {claim.name} that {'it held' if claim.held else 'it did not hold'}: {claim.detail}; "
-        "the tables say "
-        f"that it {'held' if now[claim.name].held else 'did not'}: {now[claim.name].detail}"
-        if claim.name in now
-        else f"it has a check that is not known: {claim.name}"
-        for claim in claims
-        if claim.name not in now
-        or claim.held != now[claim.name].held
-        or (over and content(claim.detail) != content(now[claim.name].detail))
-    ]
-    wrong += [f"it lacks {each}" for each in now if each not in {claim.name for claim in claims}]
-    return Finding(
-        name, not wrong, some(wrong) or f"its {len(again)} checks come out the same from the tables"
-    )
+def _without_rate(trial: Trial) -> tuple[str, str, int, int]:
+    """Identify a trial whose learning rate may not be chosen yet."""
+    return trial.phase, trial.arm.label, trial.seed, trial.repeat
 
 
-def _words(detail: str) -> list[str]:
-    """In any order: trainers and arms are named in the order in which trials ended, which the table does not
-    keep.
-    """
-    return sorted(re.findall(r"[^\s,;]+", detail))
-
-
-def _numbers(detail: str) -> list[str]:
-    """What another version, which words it otherwise, says too."""
-    return sorted(re.findall(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", detail))
-
-
-def is_complete(about: Row) -> bool:
-    """Whether this version wrote the run to its end, so that nothing may be missing in
-    ``comparison.json``.
-    """
+def is_complete(about: Mapping[str, Any]) -> bool:
+    """Whether this version wrote ``comparison.json`` when the run ended, so that nothing may be missing."""
     environment = about.get("environment")
     maker = environment.get("optcompare") if isinstance(environment, dict) else None
     return about.get("status") != "running" and maker == installed_version()
 
 
-def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Finding:
-    """Summary, claims and verdict again, from the tables and the looks at them."""
+def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str, Any]) -> Finding:
+    """Compare summary, claims and verdict with what follows from the tables and the recorded looks.
+
+    Args:
+        result: The run.
+        directory: Its directory.
+        about: The contents of ``comparison.json``.
+    """
     name = "conclusions"
     if not about.get("verdict") and not is_complete(about):
         return Finding(name, None, "none were written, since the run did not come to its end")
@@ -191,22 +97,20 @@ def conclusions_again(result: ResultTables, directory: Path, about: Row) -> Find
     if about.get("verdict") != verdict:
         wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
     wrong += _other_claims(about.get("claims") if is_complete(about) else about.get("claims", claims), claims)
-    alike = (
-        f"summary.csv, {len(claims)} comparison{'s' * (len(claims) != 1)} and the verdict come out the same "
-        "from the tables"
-    )
+    compared = f"{len(claims)} comparison{'s' * (len(claims) != 1)}"
+    alike = f"summary.csv, {compared} and the verdict come out the same from the tables"
     return Finding(name, not wrong, "; ".join(wrong) or alike)
 
 
 def _with_formulas(result: ResultTables) -> bytes:
-    """``summary.csv`` as other sources of this version, or earlier ones, may have written it."""
+    """Return ``summary.csv`` as other sources of this version, or earlier ones, may have written it."""
     if is_of_these_sources(result.environment):
         return b""
     return str(result.summary(wide=True).to_csv(index=False, lineterminator="\n")).encode()
 
 
-def _other_claims(written: Any, claims: Sequence[Row]) -> list[str]:
-    """What is written of each comparison and does not follow from the tables."""
+def _other_claims(written: Any, claims: Sequence[TableRow]) -> list[str]:
+    """Say what is written of each comparison and does not follow from the tables."""
     if not isinstance(written, list) or not all(isinstance(each, dict) for each in written):
         return ["the claims are no list of comparisons"]
     known = {(each.get("arm"), each.get("baseline"), each.get("measure")): each for each in written}
@@ -221,12 +125,12 @@ def _other_claims(written: Any, claims: Sequence[Row]) -> list[str]:
     return wrong + [f"{key} among the claims is no comparison of this run" for key in known]
 
 
-def _claimed(claim: Row) -> str:
+def _claimed(claim: TableRow) -> str:
     return f"{claim.get('claims') or 'nothing'} (p {claim.get('p')}, Holm p {claim.get('p_holm')})"
 
 
-def kept_weights(directory: Path, rows: Rows) -> Finding:
-    """Every state that was kept is the one whose fingerprint the table has."""
+def check_kept_weights(directory: Path, rows: TrialRows) -> Finding:
+    """Compare the fingerprint of every state that was kept with the table's."""
     name, known = "kept weights", {key_of(trial): (trial, row) for trial, row in rows}
     wrong, count = [], 0
     try:
@@ -237,29 +141,11 @@ def kept_weights(directory: Path, rows: Rows) -> Finding:
             count += 1
             now = fingerprint(state["model"])
             if now != row["final_sha256"]:
-                wrong.append(
-                    f"{name_of(trial)}: {shortened(row['final_sha256'])} in trials.parquet, "
-                    f"{shortened(now)} in states"
-                )
+                then = shortened(row["final_sha256"])
+                wrong.append(f"{name_of(trial)}: {then} in trials.parquet, {shortened(now)} in states")
     except (RunDirectoryError, KeyError, TypeError, AttributeError) as error:
         return Finding(name, False, f"cannot be read: {error}")
     if not count:
         return Finding(name, None, "none were kept")
-    return Finding(
-        name, not wrong, some(wrong) or f"final_sha256 of the weights in states, {trials_of(count)}"
-    )
-
-
-def name_of(trial: Trial) -> str:
-    tuned = f", tuning lr {trial.arm.lr:g}" if trial.phase == "tune" else ""
-    return f"{trial.name}{tuned}"
-
-
-def trials_of(number: int) -> str:
-    return f"{number:,} trial{'s' * (number != 1)}"
-
-
-def some(found: Sequence[str]) -> str:
-    """The first few."""
-    more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
-    return "; ".join(found[:_SHOWN]) + more
+    alike = f"final_sha256 of the weights in states, {trials_of(count)}"
+    return Finding(name, not wrong, some(wrong) or alike)

@@ -15,20 +15,23 @@ from ..training.device import torch_as_agreed
 from ..training.loop.planner import Planner
 from ..training.loop.trainer import LoopTrainer
 from ..training.shared_init import SharedStart, fingerprint
-from .retrain import shortened
+from .finding import TableRow, shortened
 
-Row = Mapping[str, Any]
 KINDS = ("weights_sha256", "order_sha256", "batches_sha256")
 MOST_WORK, SAMPLES_LIKE_AN_EPOCH = 200_000, 1_500
-"""Epochs that are planned again by default, which takes about a quarter of a minute; so many samples take as
-long as one.
-"""
+"""Epochs that are planned again in about a quarter of a minute, and samples that take as long as one."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """After so many updates: samples, epochs begun, and ``batches_sha256`` of whole epochs, and of all
-    batches.
+    """What a strategy plans up to some number of updates.
+
+    Attributes:
+        samples: How many samples these updates take.
+        epochs: How many epochs begin.
+        before: ``batches_sha256`` of the epochs that have ended.
+        after: ``batches_sha256`` of all batches.
+        after_none: ``batches_sha256`` where another epoch was planned without any batch.
     """
 
     samples: int
@@ -46,8 +49,8 @@ def of_some_seeds(rows: Sequence[tuple[Trial, Any]], most: float) -> list[tuple[
         most: Epochs to plan again.
 
     Returns:
-        All trials of as many seeds as that allows, one at least. Which seeds come first is decided by the
-        fingerprints of the whole table, so that nobody can choose it while changing some of them.
+        All trials of as many seeds as that allows, of one at least. The fingerprints of the whole table
+        decide which seeds come first, so that nobody can choose it while changing some of them.
     """
     of_seed: dict[int, list[tuple[Trial, Any]]] = {}
     for trial, row in rows:
@@ -67,12 +70,18 @@ def of_some_seeds(rows: Sequence[tuple[Trial, Any]], most: float) -> list[tuple[
 
 def unlike(
     trainer: LoopTrainer,
-    rows: Sequence[tuple[Trial, Row]],
+    rows: Sequence[tuple[Trial, TableRow]],
     advanced: Callable[[int, int, float], None] = lambda done, of, share: None,
 ) -> Iterator[tuple[str, Trial, str]]:
-    """The kind of fingerprint, the trial, and in words what differs, for each that does; ``rows`` by trial.
+    """Compute fingerprints again, and yield those that differ.
 
-    ``advanced`` is told, after each seed, how many trials are done, of how many, and their share.
+    Args:
+        trainer: The loop trainer of the comparison.
+        rows: Trials, each with its row.
+        advanced: Called after each seed with how many trials are done, of how many, and their share.
+
+    Yields:
+        The kind of fingerprint, the trial, and in words what differs.
     """
     comparison, done = trainer.setup.comparison, 0
     for seed, group in groupby(sorted(rows, key=lambda one: one[0].seed), key=lambda one: one[0].seed):
@@ -84,12 +93,12 @@ def unlike(
 
 
 def adaptive(trainer: LoopTrainer, trial: Trial) -> bool:
-    """Whether only training tells the batches, or how often each was evaluated."""
+    """Return whether batches, or how often each is evaluated, follow from the training alone."""
     return trainer.setup.contenders[trial.arm.label].strategy.adaptive or trainer.takes_closure(trial.arm)
 
 
 def _of_seed(
-    trainer: LoopTrainer, start: SharedStart, rows: list[tuple[Trial, Row]]
+    trainer: LoopTrainer, start: SharedStart, rows: list[tuple[Trial, TableRow]]
 ) -> Iterator[tuple[str, Trial, str]]:
     comparison = trainer.setup.comparison
     weights, orders = fingerprint(start.model().state_dict()), _Orders(start)
@@ -103,7 +112,7 @@ def _of_seed(
         if row["order_sha256"] != order:
             yield KINDS[1], trial, _versus(row[KINDS[1]], order)
 
-    def strategy_of(one: tuple[Trial, Row]) -> str:
+    def strategy_of(one: tuple[Trial, TableRow]) -> str:
         return one[0].arm.strategy.reference or one[0].arm.label
 
     planned = [one for one in rows if not adaptive(trainer, one[0])]
@@ -123,21 +132,27 @@ def _of_seed(
 
 
 class _Orders:
-    """The fingerprint of a seed's orders, by the number of epochs."""
+    """The fingerprints of a seed's orders, by the number of epochs."""
 
     def __init__(self, start: SharedStart) -> None:
         self._start, self._chain, self._known = start, hashlib.sha256(), [hashlib.sha256().hexdigest()]
 
     def sha256(self, epochs: int) -> str:
+        """Return the fingerprint of the orders of the first epochs."""
         while len(self._known) <= epochs:
             self._chain.update(self._start.order(len(self._known) - 1).sha256.encode())
             self._known.append(self._chain.hexdigest())
         return self._known[epochs]
 
 
-def _most_epochs(comparison: Comparison, row: Row, n: int, several: bool = False) -> float:
-    """Epochs that a trial can have begun, so that a forged number does not keep us for ever; ``several``: in
-    one update.
+def _most_epochs(comparison: Comparison, row: TableRow, n: int, several: bool = False) -> float:
+    """Return how many epochs a trial can have begun, so that a forged number does not take for ever.
+
+    Args:
+        comparison: What was compared.
+        row: The trial's.
+        n: Training samples.
+        several: Whether one update may take several epochs.
     """
     if several and comparison.budget.unit == "updates":
         return float(row["samples"]) / n
@@ -147,9 +162,7 @@ def _most_epochs(comparison: Comparison, row: Row, n: int, several: bool = False
 
 
 def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, Planned | str]:
-    """What was planned by the time of each of these numbers of updates; a text: why it cannot be planned any
-    more.
-    """
+    """Plan up to each of these numbers of updates; a text says why that is not possible."""
     found: dict[int, Planned | str] = {0: Planned(0, 0, "", "", "")}
     todo, made, samples, epoch, chain = sorted(set(wanted) - {0}), 0, 0, 0, b""
     while todo and epoch < most:
@@ -172,7 +185,7 @@ def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, 
     return {**found, **dict.fromkeys(todo, "so many updates take more epochs than there were")}
 
 
-def _unlike_batches(row: Row, plans: Mapping[int, Planned | str], comparison: Comparison) -> str:
+def _unlike_batches(row: TableRow, plans: Mapping[int, Planned | str], comparison: Comparison) -> str:
     plan = plans[row["updates"]]
     if isinstance(plan, str):
         return plan
@@ -183,9 +196,8 @@ def _unlike_batches(row: Row, plans: Mapping[int, Planned | str], comparison: Co
         return (
             f"{row['updates']:,} updates lie in {plan.epochs:,} epochs, and it says {row['epochs_begun']:,}"
         )
-    right = (
-        [plan.after] if ended else [plan.before, plan.after]
-    )  # stopped: up to the last epoch that was ended
+    # A trial that was stopped may have recorded the batches up to the last epoch that ended.
+    right = [plan.after] if ended else [plan.before, plan.after]
     if comparison.budget.unit == "samples":
         right.append(plan.after_none)  # another epoch was planned, and not even its first batch fitted
     return "" if row["batches_sha256"] in right else _versus(row["batches_sha256"], right[0])

@@ -1,6 +1,4 @@
-"""Trials that ended are trained again in the loop, and what comes out is compared with what a run directory
-holds.
-"""
+"""Train a trial again in the loop, and compare it with what a run directory holds."""
 
 from __future__ import annotations
 
@@ -22,23 +20,30 @@ from ..training.loop.epochs import train
 from ..training.loop.trainer import LoopTrainer, why
 from ..training.loop.trial import State
 from ..training.measurement.counters import Progress
+from .finding import TableRow, shortened
 
 CHAOS = 10.0
-"""Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each
-initial weight carries the loop; in any case as far as an update may (``TOLERANCES``).
+"""How far a trial of lanes may end from the loop, in multiples of what one ulp in each initial weight does.
+
+It may in any case end as far away as one update may (``TOLERANCES``).
 """
 _OF_CLOCKS = ("seconds", "clock")
-
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run directory says of a trial: its row, its records, and its final state where that was kept."""
+    """What a run directory says of a trial.
+
+    Attributes:
+        trial: Which one.
+        row: Its row in ``trials.parquet``.
+        records: Its rows in ``records.parquet``.
+        state: Its final state, where that was kept.
+    """
 
     trial: Trial
-    row: Row
-    records: Sequence[Row]
+    row: TableRow
+    records: Sequence[TableRow]
     state: State | None
 
 
@@ -47,18 +52,23 @@ class Ran:
     """A trial that was trained in the loop."""
 
     progress: Progress
-    records: Sequence[Row]
+    records: Sequence[TableRow]
     weights: Mapping[str, Any]
 
 
 def compared(
     trainer: LoopTrainer, saved: Saved, extended: bool, tick: Callable[[float], None]
 ) -> tuple[bool | None, str]:
-    """Trains the trial again; whether it ended alike (None: rounding alone decides that), and the evidence in
-    words.
+    """Train the trial again, and compare how it ends.
 
-    ``extended``: it may have been measured at the end of an earlier budget too; ``tick`` is told the share
-    that is done.
+    Args:
+        trainer: The loop trainer of the comparison.
+        saved: The trial.
+        extended: Whether it may have been measured at the end of a smaller budget too.
+        tick: Called with the share that is done.
+
+    Returns:
+        Whether it ended alike (None: rounding alone decides that), and the evidence in words.
     """
     lanes = saved.row["trainer"] != "loop"
     ran = _trained(trainer, saved, False, lambda share: tick(share / (2 if lanes else 1)))
@@ -89,7 +99,7 @@ def compared(
 
 
 def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[float], None]) -> Ran:
-    """``moved``: from weights that are each one ulp larger."""
+    """Train the trial, with ``moved`` from weights that are each one ulp larger."""
     comparison, row = trainer.setup.comparison, saved.row
     seconds = comparison.budget.unit == "seconds"
     budget = (
@@ -121,12 +131,12 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
         )
 
 
-def _row_of(progress: Progress) -> Row:
+def _row_of(progress: Progress) -> TableRow:
     return {**vars(progress), "batches_sha256": progress.batches}
 
 
-def _unlike(progress: Progress, row: Row) -> list[str]:
-    """What does not depend on rounding, but for when a trial diverges."""
+def _unlike(progress: Progress, row: TableRow) -> list[str]:
+    """Compare what rounding does not change, unless the trial diverges."""
     if progress.status == "failed":
         return [f"it fails: {progress.reason}"]
     now = _row_of(progress)
@@ -134,7 +144,7 @@ def _unlike(progress: Progress, row: Row) -> list[str]:
     return [_versus(name, row[name], now[name]) for name in names if row[name] != now[name]]
 
 
-def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> list[str]:
+def _unlike_records(now: Sequence[TableRow], then: Sequence[TableRow], extended: bool) -> list[str]:
     known = {row["update"]: row for row in then}
     if not extended and len(now) != len(then):
         return [f"{len(then)} records are saved, and {len(now)} were measured now"]
@@ -152,9 +162,11 @@ def _unlike_records(now: Sequence[Row], then: Sequence[Row], extended: bool) -> 
 
 
 def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool | None, str]:
-    """Whether lanes ended as near to the loop as rounding explains, in final weights and in losses.
+    """Compare final weights and losses of lanes with those of the loop.
 
-    None: rounding explains any end, and it is not one that is near in any case.
+    Returns:
+        Whether they are as near as rounding explains (None: rounding explains any distance, and they are not
+        as near as one update may be), and the distances in words.
     """
     there = [("losses", _apart(saved.records, ran.records), _apart(moved.records, ran.records))]
     if saved.state is not None:
@@ -175,12 +187,12 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool |
     return near, said + ("" if saved.state is not None else "; final weights were not kept")
 
 
-def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
-    """The largest |a - b| / √(b·b₀) over the losses at all marks, b₀ before training (|a - b| / b where b is
-    larger); infinite where the marks differ.
+def _apart(one: Sequence[TableRow], other: Sequence[TableRow]) -> float:
+    """Return the largest distance |a - b| / √(b·b₀) of two losses, over all evaluation points.
 
-    Rounding moves what a model puts out, and thereby a small loss less than a large one, but more than in
-    proportion.
+    b₀ is the loss before training; where b is larger, the distance is |a - b| / b. It is infinite where the
+    evaluation points differ. Rounding changes a model's output, which moves a small loss less than a large
+    one, but more than in proportion.
     """
     if [row["update"] for row in one] != [row["update"] for row in other]:
         return math.inf
@@ -190,9 +202,7 @@ def _apart(one: Sequence[Row], other: Sequence[Row]) -> float:
             if name not in b or _same(a[name], b[name]):
                 continue
             size = max(abs(a[name]), abs(b[name]))
-            first = other[0][
-                "train_loss" if name == "test_loss" else name
-            ]  # the test set is not measured there
+            first = other[0]["train_loss" if name == "test_loss" else name]  # no test set is measured there
             scale = max(size, math.sqrt(size) * math.sqrt(abs(first)))
             far = abs(a[name] - b[name]) / scale if scale else math.inf
             worst = max(worst, far if math.isfinite(far) else math.inf)
@@ -205,8 +215,3 @@ def _same(one: Any, other: Any) -> bool:
 
 def _versus(name: str, then: Any, now: Any) -> str:
     return f"{name} is {shortened(then)} in the run, and {shortened(now)} now"
-
-
-def shortened(value: Any) -> str:
-    """A fingerprint's first digits; anything else as it is."""
-    return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optcompare.analysis.looks import Contrast, Look, PastLook
+from optcompare.analysis.looks import FIRST_LOOK, Contrast, Look, PastLook
 from optcompare.analysis.paired import COLUMNS, pairs
+from optcompare.analysis.paired_tests import PairedTests
 from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
 from tests.helpers.tables import INF, NAN, ended, tables, trial
@@ -28,8 +29,9 @@ LOWER = {"full": [2, 4, 3, 6, 6, 9], "mini": [1, 2, 2.5, 4, 5, 6]}
 """Differences -1, -2, -.5, -2, -1, -3."""
 
 
-def compared(finals, column="train_loss", **options) -> pd.DataFrame:
-    return pairs(*ended(finals, column), next(iter(finals)), column, **options).set_index("arm")
+def compared(finals, column="train_loss", look=FIRST_LOOK, **tested) -> pd.DataFrame:
+    tests = PairedTests(next(iter(finals)), column, **tested)
+    return pairs(*ended(finals, column), tests, look).set_index("arm")
 
 
 def same(found, expected) -> bool:
@@ -60,10 +62,12 @@ def test_ends_lower_is_claimed_where_few_flips_reach_as_far():
 
 def test_table_has_a_row_an_arm_in_the_order_of_the_comparison():
     records, trials = ended({"z": [1, 2], "full": [1, 2], "copy": [1, 2], "a": [1, 2]})
-    found = pairs(records, trials, "full", "train_loss", control="copy")
+    found = pairs(records, trials, PairedTests("full", "train_loss", control="copy"))
     assert found.columns.tolist() == list(COLUMNS)
     assert found["arm"].tolist() == ["z", "a"]
-    assert pairs(*ended({"full": [1, 2]}), "full", "train_loss").columns.tolist() == list(COLUMNS)
+    assert pairs(*ended({"full": [1, 2]}), PairedTests("full", "train_loss")).columns.tolist() == list(
+        COLUMNS
+    )
 
 
 def test_too_few_seeds_claim_nothing():
@@ -90,7 +94,9 @@ def test_goal_final_value_and_margin_are_one_family():
     records, _ = measured
     at_end = records["samples"] == records.groupby(["arm", "seed"])["samples"].transform("max")
     records.loc[at_end & (records["arm"] == "mini"), "train_loss"] -= 0.1 + 0.001 * records["seed"]
-    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0), margin=0.5).iloc[0]
+    row = pairs(*measured, PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0), margin=0.5)).iloc[
+        0
+    ]
     assert row[["p", "goal_p", "equal_p", "comparisons"]].tolist() == [2 / 64, 2 / 64, 1 / 64, 3]
     assert row[["equal_p_holm", "p_holm", "goal_p_holm"]].tolist() == [3 / 64, 4 / 64, 4 / 64]
     assert row["seeds_needed"] == 8
@@ -176,8 +182,7 @@ def test_interrupted_trial_takes_no_part():
     made = [trial(arm, seed, [9, 1 + seed]) for arm in ("full", "mini") for seed in (0, 1)]
     row = pairs(
         *tables(*made, trial("full", 2, [9, 1]), trial("mini", 2, [9, 5], "interrupted")),
-        "full",
-        "train_loss",
+        PairedTests("full", "train_loss"),
     )
     assert row[["n", "difference", "ties"]].to_numpy().tolist() == [[2, 0, 2]]
 
@@ -220,13 +225,13 @@ def test_higher_wins_for_a_metric_that_is_no_loss_and_a_diverged_trial_still_los
 
 def test_finished_trial_without_a_finite_value_is_lost():
     made = [trial("full", 0, [9, 1], valid_loss=[9, 1]), trial("mini", 0, [9, 1], valid_loss=[9, NAN])]
-    row = pairs(*tables(*made), "full", "valid_loss").iloc[0]
+    row = pairs(*tables(*made), PairedTests("full", "valid_loss")).iloc[0]
     assert row[["n", "wins", "losses"]].tolist() == [1, 0, 1]
 
 
 def test_trials_that_failed_unmeasured_tie():
     lost = [trial(arm, 0, [], "failed") for arm in ("full", "mini")]
-    row = pairs(*tables(*lost), "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*tables(*lost), PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     assert row[["n", "wins", "losses", "ties", "goal_pairs", "goal_seeds", "goal_hits"]].tolist() == [
         1,
         0,
@@ -236,7 +241,7 @@ def test_trials_that_failed_unmeasured_tie():
         1,
         0,
     ]
-    row = pairs(*tables(*lost, trial("full", 1, [9, 1])), "full", "train_loss").iloc[0]
+    row = pairs(*tables(*lost, trial("full", 1, [9, 1])), PairedTests("full", "train_loss")).iloc[0]
     assert row[["n", "ties"]].tolist() == [1, 1]
 
 
@@ -279,7 +284,7 @@ def test_ratio_of_samples_to_the_goal_is_a_geometric_mean_with_an_interval_on_lo
     coarsest.
     """
     measured = reaching(full=[100, 200, 160], mini=[50, 50, 20])
-    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*measured, PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     half = T_2 / math.sqrt(3)
     found = row[["goal_pairs", "goal_ratio", "goal_ratio_low", "goal_ratio_high", "goal_resolution"]]
     assert same(found, [3, 0.25, 2 ** (-2 - half), 2 ** (-2 + half), 0.5])
@@ -289,7 +294,7 @@ def test_ratio_of_samples_to_the_goal_is_a_geometric_mean_with_an_interval_on_lo
 
 def test_misses_leave_the_ratio_to_the_seeds_on_which_both_reached_the_goal():
     measured = reaching(full=[100, 100, INF, 100], mini=[50, INF, 50, 200])
-    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*measured, PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     assert row[["goal_pairs", "goal_seeds", "goal_hits", "goal_baseline_hits"]].tolist() == [2, 4, 3, 3]
     assert row["goal_ratio"] == pytest.approx(1.0)
     assert row[["goal_test", "goal_wins", "goal_losses", "goal_ties"]].tolist() == ["signs", 2, 2, 0]
@@ -304,28 +309,28 @@ def test_an_arm_that_misses_more_often_is_never_claimed_to_need_fewer_samples():
     measured = reaching(
         full=[100 + seed for seed in range(10)], mini=[50 + seed for seed in range(6)] + [INF] * 4
     )
-    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*measured, PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     assert row[["goal_wins", "goal_losses", "goal_claimed"]].tolist() == [6, 4, False]
     assert row["goal_ratio_high"] < 1
 
 
 def test_misses_are_the_worst_rank():
     measured = reaching(full=[INF] * 4 + [90] * 3, mini=[50] * 7)
-    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*measured, PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     assert row[["goal_test", "goal_p", "goal_claimed"]].tolist() == ["signs", 2 / 128, True]
 
 
 def test_goal_that_held_at_the_start_has_no_ratio():
-    row = pairs(*reaching(full=[0, 0], mini=[0, 0]), "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[
-        0
-    ]
+    row = pairs(
+        *reaching(full=[0, 0], mini=[0, 0]), PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))
+    ).iloc[0]
     assert row[["goal_pairs", "goal_hits"]].tolist() == [0, 2]
     assert math.isnan(row["goal_ratio"])
 
 
 def test_ratio_is_claimed_with_enough_pairs():
     measured = reaching(full=[100, 110, 120, 130, 140, 150, 160], mini=[50, 60, 60, 70, 70, 70, 70])
-    row = pairs(*measured, "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*measured, PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     assert row["goal_claimed"]
     assert row["goal_ratio_high"] < 1
 
@@ -333,7 +338,7 @@ def test_ratio_is_claimed_with_enough_pairs():
 def test_seed_interrupted_on_the_way_to_the_goal_is_neither_hit_nor_miss():
     made = [trial(arm, seed, [9, 1]) for arm in ("full", "mini") for seed in (0, 1)]
     cut = trial("full", 2, [9, 5], "interrupted"), trial("mini", 2, [9, 1])
-    row = pairs(*tables(*made, *cut), "full", "train_loss", goal=Goal("train_loss", 1.0)).iloc[0]
+    row = pairs(*tables(*made, *cut), PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))).iloc[0]
     assert row[["goal_seeds", "goal_hits", "goal_baseline_hits"]].tolist() == [2, 2, 2]
 
 
@@ -346,20 +351,20 @@ def test_without_a_goal_there_is_no_ratio():
 def test_arms_that_do_not_exist_are_refused():
     measured = ended(FINALS)
     with pytest.raises(ComparisonError, match=r"^the baseline 'ful' is no arm; there are full, mini$"):
-        pairs(*measured, "ful", "train_loss")
+        pairs(*measured, PairedTests("ful", "train_loss"))
     with pytest.raises(ComparisonError, match=r"^the control 'copy' is no arm; there are full, mini$"):
-        pairs(*measured, "full", "train_loss", control="copy")
+        pairs(*measured, PairedTests("full", "train_loss", control="copy"))
 
 
 def test_goal_of_an_unknown_metric_is_refused():
     with pytest.raises(ComparisonError, match=r"there is no metric 'valid_loss'; there are train_loss$"):
-        pairs(*ended(FINALS), "full", "train_loss", goal=Goal("valid_loss", 1.0))
+        pairs(*ended(FINALS), PairedTests("full", "train_loss", goal=Goal("valid_loss", 1.0)))
 
 
 def test_what_is_compared_is_left_as_it_was():
     records, trials = ended(FINALS)
     before = records.copy(), trials.copy()
-    pairs(records, trials, "full", "train_loss", goal=Goal("train_loss", 3.0))
+    pairs(records, trials, PairedTests("full", "train_loss", goal=Goal("train_loss", 3.0)))
     pd.testing.assert_frame_equal(records, before[0])
     pd.testing.assert_frame_equal(trials, before[1])
 
@@ -377,7 +382,9 @@ def test_import_stays_light():
 
 def test_seeds_of_one_split_and_repeats_of_one_tuning_are_one_observation_each():
     records, trials = ended({"full": [1.0, 2.0, 3.0, 4.0], "mini": [0.5, 1.0, 2.5, 3.0]})
-    (row,) = pairs(records, trials.assign(split=trials["seed"] % 2), "full", "train_loss").to_dict("records")
+    (row,) = pairs(
+        records, trials.assign(split=trials["seed"] % 2), PairedTests("full", "train_loss")
+    ).to_dict("records")
     assert (row["n"], row["wins"], row["difference"], row["p"]) == (2, 4, -0.75, 0.5)
 
 
@@ -389,7 +396,7 @@ def test_a_claim_has_the_direction_of_what_was_tested():
         table.assign(repeat=table["seed"] // 2, seed=table["seed"] % 2)
         for table in ended({"full": [6.0] * 4, "mini": [7.0, 1.0, 1.0, 7.0 + 1e-3]})
     )
-    (row,) = pairs(records, trials, "full", "train_loss").to_dict("records")
+    (row,) = pairs(records, trials, PairedTests("full", "train_loss")).to_dict("records")
     assert (row["n"], row["lower"], row["p"]) == (2, False, 0.5)
     assert row["difference"] == pytest.approx(-2, abs=1e-3)
 
@@ -411,9 +418,7 @@ def test_a_control_that_failed_is_no_arm_and_has_no_spread():
     made = [trial(arm, seed, [9, 1 + 0.1 * seed]) for arm in ("full", "mini", "copy") for seed in range(3)]
     found = pairs(
         *tables(*made, trial("full", 3, [9, 1]), trial("copy", 3, [], "failed")),
-        "full",
-        "train_loss",
-        control="copy",
+        PairedTests("full", "train_loss", control="copy"),
     )
     assert found["arm"].tolist() == ["mini"]
     assert math.isnan(found["control_spread"][0])

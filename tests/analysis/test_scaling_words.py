@@ -111,7 +111,7 @@ def test_where_nothing_reaches_the_goal_nothing_is_recommended():
     times[["samples", "updates", "seconds"]] = math.inf
     assert words(curves(times, arms), "train_loss=0.3", "9 epochs") == [
         "no batch size reaches train_loss=0.3 within 9 epochs on most seeds (0 of 20 trials do)",
-        "so nothing is recommended: give an easier goal, more --max-epochs or another --tune-range",
+        "so nothing is recommended: give an easier goal, more epochs or another range of learning rates",
     ]
 
 

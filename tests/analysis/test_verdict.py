@@ -10,6 +10,7 @@ import pytest
 from optcompare.analysis.limits import Setting
 from optcompare.analysis.looks import Claim, Contrast, Look, PastLook
 from optcompare.analysis.paired import pairs
+from optcompare.analysis.paired_tests import PairedTests
 from optcompare.analysis.verdict import verdict
 from optcompare.core.goal import Goal
 from optcompare.errors import ComparisonError
@@ -30,7 +31,11 @@ t(9, .975) = 2.262, ± .00484. The ratio is √(1/8) = 0.354 times or over exp(2
 
 def tell(goal: Goal | None = GOAL, control: str | None = None, **arms: Ends) -> list[str]:
     """What is said of the arms, without the lines on failures and looks, which all verdicts share."""
-    lines = verdict("digits", *measured(arms), next(iter(arms)), "train_loss", goal=goal, control=control)
+    lines = verdict(
+        *measured(arms),
+        PairedTests(next(iter(arms)), "train_loss", goal=goal, control=control),
+        workload="digits",
+    )
     return [each for each in lines if "may still fail" not in each and "looks" not in each]
 
 
@@ -68,7 +73,9 @@ def test_claimed():
 
 
 def test_whole_verdict_says_what_it_cannot_exclude_and_which_look_it_is():
-    assert verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss")[3:] == [
+    assert verdict(
+        *measured({"full": FULL, "mini": MINI}), PairedTests("full", "train_loss"), workload="digits"
+    )[3:] == [
         "Each arm may still fail on up to 26% of all seeds: only 10 seeds were tried.",
         "Earlier looks were not recorded: tested at the level of a first look, 0.035.",
         ends_of(10),
@@ -80,11 +87,9 @@ def test_later_look_has_its_own_level_and_names_claims_that_no_longer_hold():
     goal = Contrast("mini", "full", "samples to train_loss=1")
     past = PastLook("x", 8, (final, goal), (Claim(final, "higher"), Claim(goal, "fewer")))
     told = verdict(
-        "digits",
         *measured({"full": FULL, "mini": MINI}),
-        "full",
-        "train_loss",
-        goal=GOAL,
+        PairedTests("full", "train_loss", goal=GOAL),
+        workload="digits",
         look=Look((past,), True),
     )
     assert told[-3:-1] == [
@@ -95,10 +100,9 @@ def test_later_look_has_its_own_level_and_names_claims_that_no_longer_hold():
 
 def test_nothing_is_claimed_of_a_run_that_is_under_way():
     told = verdict(
-        "digits",
         *measured({"full": FULL, "mini": MINI}),
-        "full",
-        "train_loss",
+        PairedTests("full", "train_loss"),
+        workload="digits",
         look=Look(withheld="it is under way"),
     )
     assert told[:4] == [
@@ -118,7 +122,9 @@ def test_each_line_fits_two_lines_of_a_terminal():
     for goal in (None, GOAL):
         for margin in (None, 0.4):
             told = verdict(
-                "digits", *measured(arms), "full@sgd:momentum=0.9", "train_loss", goal=goal, margin=margin
+                *measured(arms),
+                PairedTests("full@sgd:momentum=0.9", "train_loss", goal=goal, margin=margin),
+                workload="digits",
             )
             assert max(map(len, told)) <= 2 * 80 - 3 + (40 if margin else 0)
 
@@ -128,7 +134,7 @@ def test_each_line_fits_two_lines_of_a_terminal():
     [
         (
             Setting(tunings=0),
-            "Nothing was tuned: the order may differ at other learning rates (try --tune 5).",
+            "Nothing was tuned: the order may differ at other learning rates (try tune 5).",
         ),
         (Setting(tunings=1), "Learning rates were tuned once: another tuning may find others."),
         (Setting(tunings=5), "Learning rates were tuned 5 times; the differences are over all of them."),
@@ -136,14 +142,17 @@ def test_each_line_fits_two_lines_of_a_terminal():
 )
 def test_how_rates_were_chosen_is_said(setting, said):
     assert said in verdict(
-        "digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", setting=setting
+        *measured({"full": FULL, "mini": MINI}),
+        PairedTests("full", "train_loss"),
+        workload="digits",
+        setting=setting,
     )
 
 
 def test_difference_smaller_than_that_between_neighbouring_rates_is_named():
     arms = {"full": FULL, "mini": MINI, "far": [(at, final + 9) for at, final in FULL]}
     setting = Setting(tunings=1, sensitivity={"full": 0.3, "mini": 0.1, "far": NAN})
-    told = verdict("digits", *measured(arms), "full", "train_loss", setting=setting)
+    told = verdict(*measured(arms), PairedTests("full", "train_loss"), workload="digits", setting=setting)
     assert (
         "A neighbouring learning rate changes the result by more than the arms differ: mini (rate 0.3, arms "
         "0.25)." in told
@@ -152,19 +161,32 @@ def test_difference_smaller_than_that_between_neighbouring_rates_is_named():
 
 @pytest.mark.parametrize(("splits", "said"), [(0, ""), (1, "1 split, "), (5, "5 splits, ")])
 def test_on_how_many_splits_is_said(splits, said):
-    told = verdict("digits", *measured({"full": FULL}), "full", "train_loss", setting=Setting(splits=splits))
+    told = verdict(
+        *measured({"full": FULL}),
+        PairedTests("full", "train_loss"),
+        workload="digits",
+        setting=Setting(splits=splits),
+    )
     assert told[-1] == f"One workload (digits), {said}10 seeds. Other workloads may differ."
 
 
 def test_margin_is_claimed_or_not_beside_the_difference():
-    told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.4)
+    told = verdict(
+        *measured({"full": FULL, "mini": MINI}),
+        PairedTests("full", "train_loss", margin=0.4),
+        workload="digits",
+    )
     assert (
         told[0]
         == "Final train_loss: mini ends lower than full, seed by seed; within 0.4 of full: mini. Lowest "
         "mean: mini."
     )
     assert told[1].endswith(": claimed lower (Holm p = 0.00195); within 0.4: claimed (Holm p = 0.00195)")
-    told = verdict("digits", *measured({"full": FULL, "mini": MINI}), "full", "train_loss", margin=0.2)
+    told = verdict(
+        *measured({"full": FULL, "mini": MINI}),
+        PairedTests("full", "train_loss", margin=0.2),
+        workload="digits",
+    )
     assert told[0] == "Final train_loss: mini ends lower than full, seed by seed. Lowest mean: mini."
     assert told[1].endswith(": claimed lower (Holm p = 0.00391); within 0.2: not claimed (Holm p = 1)")
 
@@ -172,11 +194,14 @@ def test_margin_is_claimed_or_not_beside_the_difference():
 def test_equality_that_fewer_seeds_allow_is_said_beside_the_difference_that_they_do_not():
     """Six seeds and two comparisons: 1/64·2 = .031 for equality, 2/64·2 = .0625 for a difference."""
     told = verdict(
-        "digits", *measured({"full": FULL[:6], "mini": MINI[:6]}), "full", "train_loss", margin=0.4
+        *measured({"full": FULL[:6], "mini": MINI[:6]}),
+        PairedTests("full", "train_loss", margin=0.4),
+        workload="digits",
     )
     assert (
         told[0]
-        == "Too few seeds for a firm claim (6; 7 needed for 2 comparisons). Add 1: --resume DIR --seeds 7."
+        == "Too few seeds for a firm claim (6; 7 needed for 2 comparisons). Add 1: resume this run with "
+        "7 seeds."
     )
     assert told[1] == "Final train_loss: within 0.4 of full: mini. Lowest mean: mini."
     assert told[2].endswith(": not claimed; within 0.4: claimed (Holm p = 0.0312)")
@@ -185,7 +210,9 @@ def test_equality_that_fewer_seeds_allow_is_said_beside_the_difference_that_they
 def test_mean_and_wins_that_point_apart_are_no_claim_and_said_so():
     full: Ends = [(100, 20.0 + seed) for seed in range(20)]
     mini: Ends = [(100, value + (0.001 if seed < 14 else -10 - seed)) for seed, (_, value) in enumerate(full)]
-    told = verdict("digits", *measured({"full": full, "mini": mini}), "full", "train_loss")
+    told = verdict(
+        *measured({"full": full, "mini": mini}), PairedTests("full", "train_loss"), workload="digits"
+    )
     assert told[0] == "Final train_loss: no difference from full can be claimed. Lowest mean: mini."
     assert told[1].endswith(
         "better on 6 of 20 seeds: not claimed (Holm p = 0.0312, rests on few large differences)"
@@ -194,11 +221,15 @@ def test_mean_and_wins_that_point_apart_are_no_claim_and_said_so():
 
 def test_failures_that_may_go_unseen_are_of_arms_that_show_none():
     lost: Ends = [*FULL[:9], (INF, INF)]
-    told = verdict("digits", *measured({"full": FULL, "mini": lost}), "full", "train_loss")
+    told = verdict(
+        *measured({"full": FULL, "mini": lost}), PairedTests("full", "train_loss"), workload="digits"
+    )
     assert (
         "Arms without a failure may still fail on up to 26% of all seeds: only 10 seeds were tried." in told
     )
-    told = verdict("digits", *measured({"full": lost, "mini": lost}), "full", "train_loss")
+    told = verdict(
+        *measured({"full": lost, "mini": lost}), PairedTests("full", "train_loss"), workload="digits"
+    )
     assert "may still fail" not in " ".join(told)
 
 
@@ -218,7 +249,7 @@ def test_baseline_takes_its_place_in_the_list():
 
 def test_metric_of_which_more_is_better_is_ranked_from_the_highest():
     finals = {"a": [0.5] * 6, "b": [0.6, 0.7, 0.6, 0.7, 0.6, 0.7], "c": [0.4, 0.3, 0.4, 0.3, 0.4, 0.3]}
-    told = verdict("w", *ended(finals, "valid_accuracy"), "a", "valid_accuracy")
+    told = verdict(*ended(finals, "valid_accuracy"), PairedTests("a", "valid_accuracy"), workload="w")
     assert told[1] == "Final valid_accuracy, highest mean: b."
     assert [line.partition(":")[0] for line in told[2:5]] == ["1. b", "2. a", "3. c"]
     assert told[2].endswith("better on 6 of 6 seeds: not claimed")
@@ -226,7 +257,8 @@ def test_metric_of_which_more_is_better_is_ranked_from_the_highest():
 
 def test_too_few_seeds_name_the_number_that_it_takes():
     assert tell(full=FULL[:5], mini=MINI[:5]) == [
-        "Too few seeds for a firm claim (5; 7 needed for 2 comparisons). Add 2: --resume DIR --seeds 7.",
+        "Too few seeds for a firm claim (5; 7 needed for 2 comparisons). Add 2: resume this run with "
+        "7 seeds.",
         "Samples to train_loss 1: both reached it on all 5 seeds. Fewest: mini.",
         "1. mini: 2.64 times fewer samples (95% interval 1.65 to 4.23), fewer on 5 of 5 seeds: not claimed",
         "2. full: baseline, reached on 5 of 5 seeds",
@@ -240,7 +272,7 @@ def test_too_few_seeds_name_the_number_that_it_takes():
         == "3. other: equals full on 6 of 6 seeds"
     )
     assert tell(goal=None, full=FULL[:1], mini=MINI[:1])[:3] == [
-        "Too few seeds for a firm claim (1; 6 needed for 1 comparison). Add 5: --resume DIR --seeds 6.",
+        "Too few seeds for a firm claim (1; 6 needed for 1 comparison). Add 5: resume this run with 6 seeds.",
         "Final train_loss, lowest mean: mini.",
         "1. mini: difference -0.25, better on 1 of 1 seed: not claimed",
     ]
@@ -342,12 +374,12 @@ def test_coarse_measurements_make_the_ratio_rough():
         for arm, at in (("full", 400), ("mini", 100))
         for seed, lean in enumerate(LEAN)
     ]
-    told = verdict("digits", *tables(*made), "full", "train_loss", goal=GOAL)
+    told = verdict(*tables(*made), PairedTests("full", "train_loss", goal=GOAL), workload="digits")
     assert told[1].startswith(
         "1. mini: 4 times fewer samples (95% interval 4 to 4), fewer on 10 of 10 seeds: claimed fewer"
     )
     assert (
-        told[3] == "Ratios are approximate: measured too rarely (100% of the samples apart); raise --measure."
+        told[3] == "Ratios are approximate: measured too rarely (100% of the samples apart); raise measure."
     )
     assert "approximate" not in " ".join(tell(full=FULL, mini=MINI))
 
@@ -382,9 +414,11 @@ def test_diverged_baseline_of_which_all_others_are_better():
 
 def test_diverged_and_failed_trials_tie_with_too_few_seeds():
     made = [trial("full", 0, [9, 1]), trial("full", 1, [], "failed"), trial("mini", 0, [9, NAN], "diverged")]
-    told = verdict("digits", *tables(*made, trial("mini", 1, [], "failed")), "full", "train_loss")
+    told = verdict(
+        *tables(*made, trial("mini", 1, [], "failed")), PairedTests("full", "train_loss"), workload="digits"
+    )
     assert told[:4] == [
-        "Too few seeds for a firm claim (2; 6 needed for 1 comparison). Add 4: --resume DIR --seeds 6.",
+        "Too few seeds for a firm claim (2; 6 needed for 1 comparison). Add 4: resume this run with 6 seeds.",
         "Final train_loss, best ranked: full.",
         "1. full: baseline, failed on 1 of 2 seeds",
         "2. mini: better on 0 of 2 seeds and equal on 1, diverged on 1 and failed on 1 of 2 seeds: not "
@@ -472,7 +506,11 @@ def test_of_many_arms_the_first_eight_and_the_baseline_have_a_line():
 
 def test_interrupted_trials_are_left_out_and_named():
     made = [trial(arm, seed, [9, 1]) for arm in ("full", "mini") for seed in (0, 1)]
-    told = verdict("line", *tables(*made, trial("mini", 2, [9], "interrupted")), "full", "train_loss")
+    told = verdict(
+        *tables(*made, trial("mini", 2, [9], "interrupted")),
+        PairedTests("full", "train_loss"),
+        workload="line",
+    )
     assert (
         told[-1] == "One workload (line), 3 seeds (1 interrupted trial left out). Other workloads may differ."
     )
@@ -480,14 +518,14 @@ def test_interrupted_trials_are_left_out_and_named():
 
 def test_arms_that_share_no_seed():
     made = [trial("full", 0, [9, 1]), trial("mini", 1, [9, 1])]
-    told = verdict("line", *tables(*made), "full", "train_loss")
+    told = verdict(*tables(*made), PairedTests("full", "train_loss"), workload="line")
     assert told[0] == "Too few seeds for a firm claim (0; 6 needed for 1 comparison)."
     assert told[3] == "2. mini: shares no seed with full"
 
 
 def test_unknown_baseline_is_refused():
     with pytest.raises(ComparisonError, match=r"^the baseline 'none' is no arm; there are full, mini$"):
-        verdict("digits", *measured({"full": FULL, "mini": MINI}), "none", "train_loss")
+        verdict(*measured({"full": FULL, "mini": MINI}), PairedTests("none", "train_loss"), workload="digits")
 
 
 def repeated(finals, fingerprints):
@@ -498,11 +536,11 @@ def repeated(finals, fingerprints):
 def test_seeds_that_change_nothing_are_one_run():
     """Seven copies of one experiment are one observation: no interval, no p, whatever the last bits are."""
     records, trials = repeated({"a": [0.5 + 1e-8 * seed for seed in range(7)], "b": [0.4] * 7}, "x" * 7)
-    (row,) = pairs(records, trials, "a", "train_loss").to_dict("records")
+    (row,) = pairs(records, trials, PairedTests("a", "train_loss")).to_dict("records")
     assert (row["n"], row["one_run_seeds"], row["same_start"], row["claimed"]) == (1, 7, True, False)
     assert math.isnan(row["low"])
     assert math.isnan(row["p_holm"])
-    assert verdict("w", records, trials, "a", "train_loss")[:2] == [
+    assert verdict(records, trials, PairedTests("a", "train_loss"), workload="w")[:2] == [
         "Final train_loss: no difference from a can be claimed. Lowest mean: b.",
         "1. b: 0.1 lower than a in one run that all 7 seeds repeat (the seed changes nothing): not tested",
     ]
@@ -511,15 +549,17 @@ def test_seeds_that_change_nothing_are_one_run():
 def test_an_arm_that_varies_from_one_start_is_compared_as_ever_which_is_said():
     finals = {"a": [0.5] * 7, "b": [0.4, 0.41, 0.42, 0.4, 0.41, 0.42, 0.4]}
     records, trials = repeated(finals, "x" * 7)
-    (row,) = pairs(records, trials, "a", "train_loss").to_dict("records")
+    (row,) = pairs(records, trials, PairedTests("a", "train_loss")).to_dict("records")
     assert (row["n"], row["one_run_seeds"], row["claimed"]) == (7, 0, True)
-    assert verdict("w", records, trials, "a", "train_loss")[3] == (
+    assert verdict(records, trials, PairedTests("a", "train_loss"), workload="w")[3] == (
         "All seeds start from the same weights: only the order of samples, or random draws in training, vary."
     )
 
 
 def test_equal_ends_from_different_starts_are_seven_observations():
     records, trials = repeated({"a": [0.5] * 7, "b": [0.4] * 7}, "abcdefg")
-    (row,) = pairs(records, trials, "a", "train_loss").to_dict("records")
+    (row,) = pairs(records, trials, PairedTests("a", "train_loss")).to_dict("records")
     assert (row["n"], row["one_run_seeds"], row["same_start"]) == (7, 0, False)
-    assert "start from the same weights" not in " ".join(verdict("w", records, trials, "a", "train_loss"))
+    assert "start from the same weights" not in " ".join(
+        verdict(records, trials, PairedTests("a", "train_loss"), workload="w")
+    )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from optcompare import ComparisonError, WorkloadError, compare, load
-from optcompare.report.result import load_all
+from optcompare.report.loading import load_all
 from optcompare.storage import journal
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.trials import Press, same

@@ -80,7 +80,7 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     from optcompare.analysis.certificate import Agreement, Evidence
     from optcompare.execution.table_order import as_planned
     from optcompare.report.result import Result
-    from optcompare.results.tables import describe
+    from optcompare.results.description import describe
     from optcompare.storage.journal import Journal, forget_parts
     from optcompare.storage.provenance import describe_environment
     from optcompare.storage.run_dir import write_json
@@ -159,7 +159,7 @@ def resume(directory: Path, trials: int) -> Iterator[None]:
 
 
 def summary(directory: Path, trials: int) -> Iterator[None]:
-    from optcompare.report.result import load
+    from optcompare.report.loading import load
 
     yield
     result = load(directory)

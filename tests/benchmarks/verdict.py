@@ -29,11 +29,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
-from optcompare.analysis.claims import claims_of, past_look, tested_measures
+from optcompare.analysis.claims import claims_of, past_look
 from optcompare.analysis.error_rate import FIRST_LEVEL
 from optcompare.analysis.limits import Setting
 from optcompare.analysis.looks import History
 from optcompare.analysis.paired import pairs
+from optcompare.analysis.paired_tests import PairedTests
 from optcompare.analysis.verdict import verdict
 from optcompare.core.goal import Goal
 from tests.helpers.monte_carlo import print_section, rate
@@ -70,7 +71,7 @@ def tables(finals: Floats, reached: Floats | None = None) -> Tables:
 
 def claims_anything(made: Tables, goal: Goal | None = None) -> bool:
     """Whether the sentences of the verdict claim something."""
-    sentences = verdict("simulated", *made, "arm0", "valid_loss", goal=goal)
+    sentences = verdict(*made, PairedTests("arm0", "valid_loss", goal=goal), workload="simulated")
     return any(CLAIMED.search(sentence) for sentence in sentences)
 
 
@@ -120,11 +121,11 @@ def exchangeable(draws: int) -> Iterator[tuple[str, float]]:
 
 def one_claim_in(finals: Floats, looks: Iterator[int]) -> bool:
     """Whether some look, each recorded after the one before, claims something."""
-    history, tested = History(recorded=True), tested_measures("valid_loss", None, None, True)
+    history, tested = History(recorded=True), PairedTests("arm0", "valid_loss").measures
     for seeds in looks:
         made = tables(finals[:, :seeds])
         look = history.look_at(made[1])
-        table = pairs(*made, "arm0", "valid_loss", look=look)
+        table = pairs(*made, PairedTests("arm0", "valid_loss"), look=look)
         if claims_of(table, tested):
             return True
         history = History((*history.looks, past_look(made[1], table, tested, look)), True)
@@ -185,7 +186,9 @@ def at_the_margin(draws: int) -> Iterator[tuple[str, float]]:
             for _ in range(draws):
                 finals = 0.1 * shape(rng, 2, seeds)[0]
                 finals[1] += 0.5
-                said = verdict("simulated", *tables(finals), "arm0", "valid_loss", margin=0.5)
+                said = verdict(
+                    *tables(finals), PairedTests("arm0", "valid_loss", margin=0.5), workload="simulated"
+                )
                 hits += any(re.search("within [^:]+: claimed", line) for line in said)
             yield f"{shape.__name__.replace('_', ' ')}, {seeds} seeds: {rate(hits, draws)}", hits / draws
 
@@ -211,7 +214,9 @@ def beside(draws: int) -> Iterator[str]:
         by_t = sum(ttest_1samp(finals[1] - finals[0], 0).pvalue <= 0.05 for finals in experiments)
         yield f"{name}: {rate(hits, draws)} (paired t at .05: {by_t / draws:.3f})"
         setting = Setting(tunings=int(name == "tuned once"))
-        said = verdict("simulated", *tables(experiments[0]), "arm0", "valid_loss", setting=setting)
+        said = verdict(
+            *tables(experiments[0]), PairedTests("arm0", "valid_loss"), workload="simulated", setting=setting
+        )
         yield f"    the first of them: {' '.join(said)}"
 
 
@@ -233,7 +238,7 @@ def coverage(draws: int) -> Iterator[tuple[str, float]]:
             rng, hits = np.random.default_rng([repeats, int(10 * common), 1]), 0
             for _ in range(draws):
                 finals, truth = tuned(rng, 2, 10, repeats, common, effect=0.2)
-                row = pairs(*tables(finals), "arm0", "valid_loss").iloc[0]
+                row = pairs(*tables(finals), PairedTests("arm0", "valid_loss")).iloc[0]
                 hits += row["low"] <= truth <= row["high"]
             yield f"tuned {repeats} times, in common {common:g}: {rate(hits, draws)}", hits / draws
 

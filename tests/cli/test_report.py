@@ -16,10 +16,10 @@ import optcompare
 from optcompare import ComparisonError, compare, load
 from optcompare.cli.report import FIGURES
 from optcompare.cli.terminal import Reporter
-from optcompare.report import figures
+from optcompare.report import figures, figures_across
+from optcompare.report.loading import load_all
 from optcompare.report.naming import named
 from optcompare.report.plots.looks import marker
-from optcompare.report.result import load_all
 from optcompare.storage import journal
 from tests.helpers.commands import run
 from tests.helpers.figures import assert_rows_readable, labelled, said
@@ -127,13 +127,13 @@ def by_rank(*rows: str) -> pd.DataFrame:
 def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(several, monkeypatch, width):
     """All rank alike on 3 workloads: p = 1/36; another order on one of them: p = 7/36."""
     results = load_all([several])
-    monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "123"))
+    monkeypatch.setattr(figures_across, "finals_across", lambda results: by_rank("123", "123", "123"))
     found = figures.figure("ranks", results, width=width)
     assert_rows_readable(found)
     assert labelled(found.axes[0], "_critical")
     assert "critical difference 1.91" in said(found)
     assert "The arms differ in rank (exact p = 0.0278; Friedman's" in said(found)
-    monkeypatch.setattr(figures, "finals_across", lambda results: by_rank("123", "123", "132"))
+    monkeypatch.setattr(figures_across, "finals_across", lambda results: by_rank("123", "123", "132"))
     none = figures.figure("ranks", results, width=width)
     assert_rows_readable(none)
     assert not labelled(none.axes[0], "_critical") + labelled(none.axes[0], "_bar")
@@ -166,7 +166,7 @@ def test_arms_are_told_apart_by_rank_only_where_the_test_finds_a_difference(seve
 def test_the_terminal_gives_a_critical_difference_only_where_the_test_finds_one(
     several, monkeypatch, capsys, rows, lines
 ):
-    monkeypatch.setattr(figures, "finals_across", lambda results: by_rank(*rows))
+    monkeypatch.setattr(figures_across, "finals_across", lambda results: by_rank(*rows))
     Reporter(quiet=False).across(load_all([several]), [])
     assert capsys.readouterr().out.splitlines()[-len(lines) - 1 :] == [
         "mean rank of the median final loss over 3 workloads, 1 is best; score: area under the profile of "
@@ -190,17 +190,17 @@ def test_several_workloads_need_the_same_arms(tmp_path, capsys):
 WRONG = {
     "a figure too narrow": (
         ["{line}", "--figure", "pairs", "--width", "0.5"],
-        "--width takes 2.5 to 40 inches, got 0.5",
+        "width takes 2.5 to 40 inches, got 0.5",
     ),
     "a width that is no number": (
         ["{line}", "--figure", "pairs", "--width", "nan"],
-        "--width takes 2.5 to 40 inches",
+        "width takes 2.5 to 40 inches",
     ),
     "a width for the comparison plot": (
         ["{line}", "--width", "0.4"],
-        "--width takes 2.5 to 40 inches, got 0.4",
+        "width takes 2.5 to 40 inches, got 0.4",
     ),
-    "too few dots": (["{line}", "--dpi", "3"], "--dpi takes 30 to 2400 dots an inch, got 3"),
+    "too few dots": (["{line}", "--dpi", "3"], "dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
     "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
     "an unknown figure": (["{line}", "--figure", "pair"], "'pair' is none of loss, paths"),
@@ -307,7 +307,7 @@ def test_a_run_that_is_stopped_at_any_moment_can_be_read(tmp_path, capsys, monke
         assert drawn == 2
         assert (
             shown.err
-            == "error: this run was interrupted while it was tuned; there is only --figure tuning to draw\n"
+            == "error: this run was interrupted while it was tuned; there is only the figure tuning to draw\n"
         )
         assert result.verdict() == [
             "Interrupted before full was trained: there is nothing to compare with yet."

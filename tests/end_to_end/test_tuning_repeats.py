@@ -11,7 +11,7 @@ from optcompare import ComparisonError, compare, load
 from optcompare.core.tuning import FIRST_TUNING_SEED
 from optcompare.report.figures import FIGURES, figure
 from optcompare.report.html.page import page
-from optcompare.report.result import load_all
+from optcompare.report.loading import load_all
 from optcompare.storage import journal
 from optcompare.verification.verify import verify
 from tests.helpers.both_trainers import agree

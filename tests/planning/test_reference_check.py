@@ -14,6 +14,7 @@ from torch import nn
 
 from optcompare import ComparisonError, Workload, compare
 from optcompare.analysis.certificate import Reference
+from optcompare.analysis.start_checks import PlainLoop
 from optcompare.core.comparison import Budget
 from optcompare.planning.prepare import prepare
 from optcompare.planning.question import Question
@@ -291,8 +292,8 @@ def test_the_certificate_says_what_was_checked_and_verify_finds_the_same(tmp_pat
 
 
 def test_the_line_of_the_certificate_names_arms_by_their_updates():
-    detail = Reference({"mini:32": 3, "single": 3, "full": 1}, ["masks"]).check().detail
-    assert detail == "3 updates of mini:32, single, 1 update of full; masks"
+    sentence = PlainLoop({"mini:32": 3, "single": 3, "full": 1}, ["masks"]).sentence()
+    assert sentence == "3 updates of mini:32, single, 1 update of full; masks"
 
 
 @pytest.mark.parametrize(

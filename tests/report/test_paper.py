@@ -116,7 +116,7 @@ def test_several_panels_do_not_fit_one_ax(digits):
 
 @pytest.mark.parametrize(("option", "value"), [("width", 2.0), ("dpi", 10.0)])
 def test_a_size_out_of_range_is_refused(digits, option, value):
-    with pytest.raises(ComparisonError, match=f"--{option} takes"):
+    with pytest.raises(ComparisonError, match=f"^{option} takes"):
         optcompare.figure("final", load(digits), **{option: value})
 
 
@@ -162,7 +162,7 @@ class TestWhatIsShown:
                 "no column 'valid_acuracy' is measured (did you mean 'valid_accuracy'?)",
             ),
             (("--metric", "seed"), "no column 'seed' is measured"),
-            (("--figure", "pairs", "--metric", "valid_loss"), "--metric is for the figures loss and final"),
+            (("--figure", "pairs", "--metric", "valid_loss"), "metric is for the figures loss and final"),
         ],
     )
     def test_an_unknown_column_is_one_line(self, digits, tmp_path, capsys, options, message):
@@ -176,7 +176,7 @@ class TestWhatIsShown:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (("--dpi", "0"), "--dpi takes 30 to 2400 dots an inch, got 0"),
+            (("--dpi", "0"), "dpi takes 30 to 2400 dots an inch, got 0"),
             (("--dpi", "0", "--format", "html"), "--format html makes a page of the whole comparison"),
             (("--x", "seconds"), "the comparison plot has three axes; add --figure loss --x seconds"),
         ],
@@ -210,7 +210,7 @@ class TestWhatIsShown:
         )
         assert run("run", *asked, "--metric", "valid_los") == 2
         assert (
-            "--metric: no column 'valid_los' is measured (did you mean 'valid_loss'?)"
+            "metric: no column 'valid_los' is measured (did you mean 'valid_loss'?)"
             in capsys.readouterr().err
         )
         assert not out.exists()

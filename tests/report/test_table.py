@@ -9,6 +9,7 @@ import pytest
 
 from optcompare.analysis.certificate import Check
 from optcompare.analysis.paired import pairs
+from optcompare.analysis.paired_tests import PairedTests
 from optcompare.analysis.summary import short_summary
 from optcompare.core.formatting import duration, number
 from optcompare.core.goal import Goal
@@ -153,7 +154,7 @@ def test_ratio_with_a_miss_is_of_the_seeds_on_which_both_reached_the_goal_and_ha
     made = [trial("full", seed, [9, 1], samples=[0, 100 + seed]) for seed in range(4)]
     made += [trial("mini", seed, [9, 1 if seed else 5], samples=[0, 50 + seed]) for seed in range(4)]
     header, (row,) = pair_cells(
-        pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss"
+        pairs(*tables(*made), PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))), "train_loss"
     )
     cells = dict(zip(header, row, strict=False))
     assert cells["samples to the goal, ratio (95%)"] == "0.51 among the 3 seeds on which both did"
@@ -164,7 +165,7 @@ def test_a_seed_that_starts_at_the_goal_is_left_out_of_the_ratio_and_not_called_
     made = [trial("full", seed, [9 if seed else 1, 1], samples=[0, 100]) for seed in range(4)]
     made += [trial("mini", seed, [9 if seed else 1, 1], samples=[0, 50]) for seed in range(4)]
     header, (row,) = pair_cells(
-        pairs(*tables(*made), "full", "train_loss", goal=Goal("train_loss", 1.0)), "train_loss"
+        pairs(*tables(*made), PairedTests("full", "train_loss", goal=Goal("train_loss", 1.0))), "train_loss"
     )
     cells = dict(zip(header, row, strict=False))
     assert cells["samples to the goal, ratio (95%)"] == "0.5 among the 3 seeds that do not start at it"

@@ -12,7 +12,7 @@ from optcompare import compare
 from optcompare.results.csv_text import csv_text
 from optcompare.results.tables import ResultTables
 from optcompare.storage.run_dir import read_json, write_json
-from optcompare.verification.recompute import conclusions_again
+from optcompare.verification.recompute import check_conclusions
 from tests.helpers.hostile_names import strategy
 from tests.helpers.workloads import small_workload
 
@@ -73,5 +73,5 @@ def test_a_summary_of_other_sources_may_hold_what_they_wrote(own, tmp_path):
     about = read_json(tmp_path / "run")
     about["environment"] |= {} if own else {"code_sha256": "other"}
     write_json(tmp_path / "run", about)
-    found = conclusions_again(ResultTables.read(tmp_path / "run"), tmp_path / "run", about)
+    found = check_conclusions(ResultTables.read(tmp_path / "run"), tmp_path / "run", about)
     assert ("summary.csv is not what the tables give" in found.detail) is own

@@ -10,7 +10,7 @@ import pytest
 
 from optcompare import compare, load
 from optcompare.errors import ComparisonError
-from optcompare.report.result import load_all
+from optcompare.report.loading import load_all
 from optcompare.storage.looks_file import LOOKS, read_looks
 from optcompare.verification.verify import verify
 from tests.helpers.workloads import small_workload

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from optcompare import ComparisonError, compare
-from optcompare.report.result import load_all
+from optcompare.report.loading import load_all
 from tests.helpers.workloads import held_out
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from optcompare import compare
 from optcompare.errors import RunDirectoryError
-from optcompare.report.result import load_all
+from optcompare.report.loading import load_all
 from optcompare.storage.looks_file import read_looks
 from optcompare.storage.merged_looks import state_directory
 from tests.helpers.run_files import contents

@@ -452,6 +452,43 @@ def test_a_claimed_certificate_is_held_against_the_tables():
     )
 
 
+def saved_checks(directory, name):
+    """All saved checks, and the one of this name among them."""
+    checks = json.loads((directory / "comparison.json").read_text())["certificate"]
+    return checks, next(check for check in checks if check["name"] == name)
+
+
+def test_data_of_a_check_are_held_against_the_tables_whatever_its_sentence_says():
+    directory = run()
+    checks, weights = saved_checks(directory, "identical initial weights")
+    weights["data"]["seeds"] += 1
+    edited(directory, certificate=checks)
+    held, said = found(directory, trials=0)["certificate"]
+    assert held is False
+    assert said.startswith("it says of identical initial weights that it held: all 2 arms start identically")
+
+
+def test_a_check_that_lost_its_data_is_found_where_these_sources_wrote_it():
+    directory = run()
+    checks, weights = saved_checks(directory, "identical initial weights")
+    del weights["data"]
+    edited(directory, certificate=checks)
+    assert broken(directory, trials=0) == ["certificate"]
+
+
+def test_a_certificate_of_sentences_alone_is_checked_by_the_numbers_in_them():
+    """As earlier versions saved it; what may repeat samples is then read from a sentence too."""
+    directory = run("--strategies", "full,replacement:2")
+    about = json.loads((directory / "comparison.json").read_text())
+    bare = [{key: check[key] for key in ("name", "held", "detail")} for check in about["certificate"]]
+    assert "; but for replacement:2, which may repeat" in bare[4]["detail"]
+    other = {"environment": {**about["environment"], "code_sha256": "0" * 64}}
+    edited(directory, certificate=bare, **other)
+    assert found(directory, trials=0)["certificate"][0] is True
+    edited(directory, certificate=[{**check, "detail": check["detail"] + " 7"} for check in bare], **other)
+    assert found(directory, trials=0)["certificate"][0] is False
+
+
 def test_a_claimed_verdict_is_held_against_the_tables():
     directory = run()
     edited(directory, verdict=["full is best."])
@@ -560,7 +597,7 @@ def test_of_the_trials_as_many_are_trained_again_as_were_asked_for(capsys):
 def test_of_many_trials_a_sample_of_seeds_is_planned_again_unless_all_are_asked_for(monkeypatch, capsys):
     """Each seed has 2 trials of 3 epochs: 7 epochs of work are one seed's."""
     directory = run()
-    monkeypatch.setattr("optcompare.verification.verify.MOST_WORK", 7)
+    monkeypatch.setattr("optcompare.verification.fingerprints.MOST_WORK", 7)
     checks = found(directory, trials=0)
     of = "2 trials of 6 (a sample of seeds; all of them: --trials all)"
     assert checks["initial weights"] == (
@@ -711,7 +748,7 @@ def test_code_that_lies_within_the_run_itself_is_not_executed(where, capsys):
 def test_ctrl_c_while_a_trial_is_trained_again_is_exit_code_130(monkeypatch, capsys):
     run()
     monkeypatch.setattr(
-        "optcompare.verification.verify.compared", lambda *arguments: os.kill(os.getpid(), signal.SIGINT)
+        "optcompare.verification.train_again.compared", lambda *arguments: os.kill(os.getpid(), signal.SIGINT)
     )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     try:

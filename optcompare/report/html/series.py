@@ -19,18 +19,9 @@ from ...core.columns import trial_key
 from ...errors import printable
 from ..plots import style
 from ..plots.clocks import clock_notes
-from ..plots.curves import (
-    Curves,
-    X,
-    arm_curves,
-    loss_limits,
-    metric_name,
-    numbered_trials,
-    trial_counts,
-    with_status,
-    x_limits,
-    x_name,
-)
+from ..plots.curve_axes import metric_name, x_name
+from ..plots.curve_limits import loss_limits, x_limits
+from ..plots.curves import Curves, X, arm_curves, numbered_trials, trial_counts, with_status
 from ..plots.looks import MARKERS
 from ..plots.style import Floats
 

@@ -60,9 +60,8 @@ def scaling_figure(
     curves: Sequence[Curve],
     colours: Mapping[str, str],
     *,
+    title: str,
     width: float = 7.0,
-    goal: str = "",
-    title: str | None = None,
     caption: bool = True,
 ) -> Figure:
     """Draw a batch-size study.
@@ -70,9 +69,8 @@ def scaling_figure(
     Args:
         curves: One an optimizer.
         colours: By optimizer.
+        title: Of the figure.
         width: Of the figure, in inches; from 5 on two panels stand side by side.
-        goal: As written.
-        title: By default it names the goal.
         caption: Whether the title, and what is said below the title of each panel, are drawn.
 
     Returns:
@@ -81,7 +79,7 @@ def scaling_figure(
     with style.plain():
         size, edge = text_size(width), margin(width)
         columns = 2 if width >= _BROAD else 1
-        heading = Heading(width, title or f"Batch sizes to {goal}", "", caption)
+        heading = Heading(width, title, "", caption)
         several = len(curves) > 1
         key = Key(
             {curve.optimizer: curve.optimizer for curve in curves} if several else {}, width - 2 * edge, size

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from ...core.columns import trial_key
 from . import scales, style
 from .clocks import clock_notes
-from .curves import ESTIMATED, MIXED, SHARED, SIGNS, X, trial_counts, x_name
+from .curve_axes import ESTIMATED, MIXED, SHARED, x_name
+from .curves import SIGNS, X, trial_counts
 from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .panel import Panel
 from .paths import END, START
@@ -163,7 +164,7 @@ class Plane(Panel):
         return not table.empty
 
     def missing(self) -> str:
-        return "needs the weights along the way; run with --plane"
+        return "needs the weights along the way; record them with plane"
 
     def said(self, table: pd.DataFrame) -> str:
         far = [str(arm) for arm in table.loc[~table["fitted"], "arm"].unique()]

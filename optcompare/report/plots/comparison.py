@@ -1,10 +1,10 @@
-"""The comparison plot: losses and metrics of every arm against epochs, updates and training time, and
-weights' paths.
-"""
+"""The comparison plot: metrics of every arm against epochs, updates and training time, and paths."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from ...core.columns import trial_key
 from . import style
 from .clocks import clock_notes
 from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
-from .end_names import OWN_ORDER, name_of, own_orders, room_beside, write_names
+from .end_names import OWN_ORDER, Name, name_of, own_orders, room_beside, write_names
 from .ends import STRIP, draw_ends, end_limits
 from .layout import Key, margin, text_size
 from .panel import Panel
@@ -28,9 +28,13 @@ MOST = 3
 
 
 def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """'10 seeds, identical weights and sample order': what all arms of a seed had in common.
+    """Say what all arms of a seed had in common: ``10 seeds, identical weights and sample order``.
 
-    A fingerprint in the trials that differs between the arms of a seed takes back what it contradicts.
+    What a fingerprint in the trials contradicts is left out.
+
+    Args:
+        records: The report's records.
+        trials: The report's trials.
     """
     counts = records.groupby("arm")["seed"].nunique()
     if counts.empty:
@@ -38,9 +42,8 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     fewest, most = counts.min(), counts.max()
     seeds = f"{most:,} seed{'s' * bool(most > 1)}" if fewest == most else f"{fewest:,} to {most:,} seeds"
     seeds += f" at the rates of {records['repeat'].nunique():,} tuning repeats" if "repeat" in records else ""
-    epochs = (
-        ["epochs_begun"] if "epochs_begun" in trials else []
-    )  # a trial that ended early saw the order of fewer
+    # A trial that ended early saw the order of fewer epochs.
+    epochs = ["epochs_begun"] if "epochs_begun" in trials else []
     prints = (("weights", "weights_sha256", ["seed"]), ("sample order", "order_sha256", ["seed", *epochs]))
     shared = [
         what
@@ -51,7 +54,12 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 
 def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """The workload, what thick, thin and marked lines mean, and which arms have no line."""
+    """Say which workload it is, what thick, thin and marked lines mean, and which arms have no line.
+
+    Args:
+        records: With a column ``status``, as :func:`.curves.with_status` adds it.
+        trials: The report's trials.
+    """
     workloads = list(records["workload"].unique()) if "workload" in records else []
     parts = [f"Workload {', '.join(workloads)}."] if workloads else []
     most, what = trial_counts(records).max() if len(records) else 0, style.what_counts(records)
@@ -70,127 +78,174 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     return " ".join(parts)
 
 
-def _needed(records: pd.DataFrame, metrics: Sequence[str], xs: Sequence[X]) -> pd.DataFrame:
-    """The columns that are drawn: the others need not be copied."""
-    columns = {
-        "workload",
-        *trial_key(records),
-        "mark",
-        "status",
-        "clock",
-        "train_loss",
-        *metrics,
-        *(COLUMNS[x] for x in xs),
-    }
-    return records[[name for name in records.columns if name in columns]]
+@dataclass(frozen=True)
+class Content:
+    """What the comparison plot shows.
+
+    Attributes:
+        metrics: Columns of the records, each in a row of its own.
+        xs: What is counted along the x axes, each in a column of its own.
+        final: A column of the test set, whose final values are a last row.
+        panels: Each with its name and its table; the first three stand in a row below the metrics.
+        paths: With these (see :func:`.paths.draw_paths`) a last part shows the weights' way over the loss.
+    """
+
+    metrics: Sequence[str] = ("train_loss",)
+    xs: Sequence[X] = ("epochs", "updates", "seconds")
+    final: str | None = None
+    panels: Sequence[tuple[str, Panel, pd.DataFrame]] = ()
+    paths: pd.DataFrame | None = None
+
+    def needed(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Return the columns that are drawn: the others need not be copied."""
+        columns = {"workload", *trial_key(records), "mark", "status", "clock", "train_loss", *self.metrics}
+        columns |= {COLUMNS[x] for x in self.xs}
+        return records[[name for name in records.columns if name in columns]]
 
 
-def _reported(table: pd.DataFrame) -> pd.DataFrame:
-    if "phase" not in table or (table["phase"] == "report").all():
-        return table
-    return table[table["phase"] == "report"]
+EVERY_AXIS = Content()
 
 
 def comparison_figure(
     records: pd.DataFrame,
     trials: pd.DataFrame,
-    *,
-    paths: pd.DataFrame | None = None,
-    metric: str | Sequence[str] = "train_loss",
-    xs: Sequence[X] = ("epochs", "updates", "seconds"),
-    title: str | None = None,
-    subtitle: str | None = None,
-    note: str | None = None,
-    panels: Sequence[tuple[str, Panel, pd.DataFrame]] = (),
     colours: Mapping[str, str] | None = None,
+    *,
+    content: Content = EVERY_AXIS,
+    title: str | None = None,
+    note: str | None = None,
     width: float = WIDTH,
     caption: bool = True,
-    final: str | None = None,
 ) -> Picture:
-    """The comparison as one figure: what every arm measured against epochs, updates and training time.
+    """Draw the comparison as one figure: what every arm measured against epochs, updates and training time.
 
     Args:
         records: Those of a run directory.
         trials: Likewise.
-        paths: With these (see :func:`.paths.draw_paths`) a last part shows the weights' way over the loss.
-        metric: A column of the records, or several, each in a row of its own.
-        xs: Other axes, or fewer.
-        title: In place of how many seeds there are and what they shared, which then begins the subtitle.
-        subtitle: In place of what the marks mean.
-        note: Added to it.
-        panels: Each with its name and its table; the first three stand in a row below the metrics.
         colours: Of the arms, where they are not to follow from the names.
+        content: What is shown.
+        title: In place of how many seeds there are and what they shared, which then begins the subtitle.
+        note: Added to the subtitle.
         width: Of the figure, in inches; below 6 all panels stand below each other.
         caption: Whether title and subtitle are drawn; :attr:`.picture.Picture.caption` holds them in any
-        case. final: A column of the test set, whose final values are a last row.
+            case.
 
     Returns:
         The figure; saving is left to the caller: ``figure.savefig(path)``.
     """
-    trials, metrics = _reported(trials), [metric] if isinstance(metric, str) else list(metric)
-    tested = _reported(records)
-    records = with_status(_needed(tested, metrics, xs), trials)
-    seen = list(records["arm"].unique())
-    looks = style.arm_colours(seen) if colours is None else colours
-    colours = {arm: looks[arm] for arm in looks if arm in seen}
-    clocks = clock_notes(records) if "seconds" in xs else {}
-    names = {
-        each: [
-            name_of(records[records["arm"] == arm], trials, arm, each, xs[0], clocks.get(arm, ""))
-            for arm in colours
-        ]
-        for each in metrics
-    }
-    first, size = names[metrics[0]], text_size(width)
-    room = room_beside(first, panel_height(width, len(metrics))) if width >= WIDTH else 0.0
-    shared, said = what_was_shared(records, trials), subtitle
-    if said is None:
-        said = f"{shared}. " * (title is not None) + what_is_drawn(records, trials)
-    said += f" {note[:1].upper()}{note[1:]}." if note else ""
-    if len(panels) > MOST:
-        said += f" Further panels: {', '.join(name for name, _, _ in panels[MOST:])}."
+    trials, tested = _reported(trials), _reported(records)
+    rows = with_status(content.needed(tested), trials)
+    shared = what_was_shared(rows, trials)
+    said = f"{shared}. " * (title is not None) + what_is_drawn(rows, trials) + _added(content, note)
     heading = _Heading(width, shared if title is None else title, said.strip(), caption)
-    walked = (
-        {} if paths is None else {arm: colour for arm, colour in colours.items() if len(arm_path(paths, arm))}
-    )
-    maps = Maps(paths, walked, width) if paths is not None and walked else None
-    grid = grid_of(records, metrics, xs, width, room, [end_limits(tested, trials, final)] if final else [])
+    looks = _of_seen(rows, colours)
+    names = _line_names(rows, trials, looks, content)
+    first, size = names[content.metrics[0]], text_size(width)
+    room = room_beside(first, panel_height(width, len(content.metrics))) if width >= WIDTH else 0.0
+    ends = [end_limits(tested, trials, content.final)] if content.final else []
+    grid = grid_of(rows, content.metrics, content.xs, width, room, ends)
     key = None if room else Key({name.arm: name.text for name in first}, width - 2 * margin(width), size)
-    ends_top = heading.height + grid.height
-    key_top = ends_top + (STRIP + (4 + 1.5 * size) / 72 + 0.1 if final else 0.0)
-    row_top = key_top + (0.1 + key.height if key else 0.0)
-    row = PanelRow(panels[:MOST], colours, width, caption) if panels else None
-    maps_top = row_top + (row.height if row else 0.0)
+    row = PanelRow(content.panels[:MOST], looks, width, caption) if content.panels else None
+    maps = _maps(content.paths, looks, width)
+    tops = _tops(
+        heading.height + grid.height,
+        [
+            (STRIP + (4 + 1.5 * size) / 72 + 0.1) if ends else 0.0,
+            (0.1 + key.height) if key else 0.0,
+            row.height if row else 0.0,
+            maps.height if maps else 0.0,
+        ],
+    )
     with style.plain():
-        sheet = Sheet(width, maps_top + (maps.height if maps else 0.0))
+        sheet = Sheet(width, tops[-1])
         heading.draw(sheet)
-        for each, ax in draw_panels(sheet, heading.height, grid, records, metrics, colours, xs).items():
-            if room:
-                write_names(sheet, ax, names[each], colours)
-        if final:
-            strip = sheet.axes(grid.left, ends_top, width - grid.left - margin(width) - 0.05, STRIP)
-            draw_ends(strip, tested, trials, final, colours)
+        panels = draw_panels(sheet, heading.height, grid, rows, content.metrics, looks, content.xs)
+        for metric, ax in panels.items() if room else ():
+            write_names(sheet, ax, names[metric], looks)
+        if content.final:
+            strip = sheet.axes(grid.left, tops[0], width - grid.left - margin(width) - 0.05, STRIP)
+            draw_ends(strip, tested, trials, content.final, looks)
             place_name(strip, grid)
         if key:
-            samples = {
-                arm: (style.text_colour(colour), style.sample(colour, 2.2)) for arm, colour in colours.items()
-            }
-            key.draw(sheet, margin(width), key_top, samples)
+            key.draw(sheet, margin(width), tops[1], _samples(looks))
         if row:
-            row.draw(sheet, row_top)
+            row.draw(sheet, tops[2])
         if maps:
-            maps.draw(sheet, maps_top)
+            maps.draw(sheet, tops[3])
     sheet.figure.caption += row.caption if row and not caption else ""
     return sheet.figure
+
+
+def _reported(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the report, without those of tuning."""
+    if "phase" not in table or (table["phase"] == "report").all():
+        return table
+    return table[table["phase"] == "report"]
+
+
+def _added(content: Content, note: str | None) -> str:
+    """Return the end of the subtitle: the note, and the panels for which there is no room."""
+    said = f" {note[:1].upper()}{note[1:]}." if note else ""
+    further = ", ".join(name for name, _, _ in content.panels[MOST:])
+    return said + (f" Further panels: {further}." if further else "")
+
+
+def _of_seen(records: pd.DataFrame, colours: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the colours of the arms that were measured."""
+    seen = list(records["arm"].unique())
+    looks = style.arm_colours(seen) if colours is None else colours
+    return {arm: looks[arm] for arm in looks if arm in seen}
+
+
+def _line_names(
+    records: pd.DataFrame, trials: pd.DataFrame, looks: Mapping[str, str], content: Content
+) -> dict[str, list[Name]]:
+    """Return the name of each arm beside its line, by metric."""
+    clocks = clock_notes(records) if "seconds" in content.xs else {}
+    by_arm = {arm: records[records["arm"] == arm] for arm in looks}
+    return {
+        metric: [
+            name_of(by_arm[arm], trials, arm, metric, content.xs[0], clocks.get(arm, "")) for arm in looks
+        ]
+        for metric in content.metrics
+    }
+
+
+def _maps(paths: pd.DataFrame | None, looks: Mapping[str, str], width: float) -> Maps | None:
+    """Return the part with the weights' paths; None where no arm has any."""
+    if paths is None:
+        return None
+    walked = {arm: colour for arm, colour in looks.items() if len(arm_path(paths, arm))}
+    return Maps(paths, walked, width) if walked else None
+
+
+def _tops(top: float, heights: Sequence[float]) -> list[float]:
+    """Return where parts of these heights begin, one below the other, and where the last ends."""
+    found = [top]
+    for height in heights:
+        found.append(found[-1] + height)
+    return found
+
+
+def _samples(looks: Mapping[str, str]) -> dict[str, tuple[style.Colour, dict[str, Any]]]:
+    """Return the colour of each arm's text, and the look of its line, for a key."""
+    return {arm: (style.text_colour(colour), style.sample(colour, 2.2)) for arm, colour in looks.items()}
 
 
 def paths_figure(
     records: pd.DataFrame, paths: pd.DataFrame, colours: Mapping[str, str] | None = None, width: float = WIDTH
 ) -> Picture:
-    """The paths of the weights alone, in the colours that the arms have in the comparison."""
-    seen = list(_reported(records)["arm"].unique())
-    looks = style.arm_colours(seen) if colours is None else colours
-    maps = Maps(paths, {arm: looks[arm] for arm in looks if arm in seen and len(arm_path(paths, arm))}, width)
+    """Draw the paths of the weights alone, in the colours that the arms have in the comparison.
+
+    Args:
+        records: Those of a run directory.
+        paths: Likewise.
+        colours: Of the arms, where they are not to follow from the names.
+        width: Inches.
+    """
+    looks = _of_seen(_reported(records), colours)
+    walked = {arm: colour for arm, colour in looks.items() if len(arm_path(paths, arm))}
+    maps = Maps(paths, walked, width)
     with style.plain():
         sheet = Sheet(width, maps.height + 0.2)
         maps.draw(sheet, 0.2)
@@ -199,9 +254,7 @@ def paths_figure(
 
 
 class _Heading:
-    """Title and subtitle of the comparison; ``height`` is in inches, the same whether text is drawn in one
-    line or many.
-    """
+    """Title and subtitle of the comparison; ``height`` is in inches."""
 
     def __init__(self, width: float, title: str, said: str, shown: bool) -> None:
         self.size, self.large = text_size(width), float(np.interp(width, (3.4, 10), (9, style.LARGE)))
@@ -217,7 +270,7 @@ class _Heading:
         )
 
     def draw(self, sheet: Sheet) -> None:
-        """Write it, and keep it as the figure's caption."""
+        """Write the heading, and keep it as the figure's caption."""
         sheet.figure.caption = self.text
         if self.title:
             sheet.text(self.edge, 0.15, "\n".join(self.title), size=self.large, weight="bold", va="top")

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ...analysis.statistics import final_values_to_scale
 from . import scales, style
-from .curves import metric_name
+from .curve_axes import metric_name
 from .layout import figure_width, text_size
 from .scales import Limits
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,20 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import scales, style
-from .curves import metric_name
+from .curve_axes import metric_name
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms
 from .row_chart import Column, Rows, row_sheet
 from .scales import Limits
 
 BODY, DOTS = 28.0, 0.62
-"""The height of a row's body in points.
-
-The upper part of a row's body, for the dots; below it stands the mean.
-"""
+"""The height of a row's body in points, and the share of it for the dots; below them stands the mean."""
 
 
 def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
-    """Limits that hold every finite value, and the intervals unless they reach far beyond the values."""
+    """Find limits that hold every finite value, and intervals that do not reach far beyond the values."""
     limits = scales.limits_of(finals["value"].to_numpy(float))
     ends = intervals[["low", "high"]].to_numpy(float).ravel()
     ends = ends[np.isfinite(ends)]
@@ -40,13 +37,13 @@ def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
 
 
 def _leaves(finals: pd.DataFrame, intervals: pd.DataFrame) -> bool:
-    """Whether an interval ends outside the axes, and in an arrow, such as one that holds 0 on a log axis."""
+    """Return whether an interval ends outside the axes, such as one that holds 0 on a log axis."""
     limits = final_limits(finals, intervals)
     return bool((intervals["low"] < limits.low).any() or (intervals["high"] > limits.high).any())
 
 
 def lost(finals: pd.DataFrame, narrow: bool) -> dict[str, str]:
-    """'3 of 10 lost' for each arm that has such seeds; in two lines where it is narrow."""
+    """Say ``3 of 10 lost`` of each arm that has such seeds, in two lines where there is little room."""
     found = {}
     for arm, values in finals.groupby("arm", sort=False)["value"]:
         beyond = int((~np.isfinite(values)).sum())
@@ -68,12 +65,20 @@ def draw_final(
     *,
     metric: str = "train_loss",
 ) -> Axes:
-    """Draws one row an arm: a dot for each trial's final value, and below the dots their mean with its 95% t
-    interval.
+    """Draw a row for each arm: a dot for the final value of each trial, and below them their mean.
 
-    ``finals`` holds arm, seed and value (not finite where the seed diverged), ``intervals`` arm, mean, low
-    and high (NaN where there is none: then no mean is drawn, or no interval). Diverged seeds are one × on the
-    right edge, with their count beside it. An interval that leaves the axes ends in an arrow.
+    The mean has its 95% t interval, which ends in an arrow where it leaves the axes. Seeds that diverged are
+    one × on the right edge, with their count beside it.
+
+    Args:
+        ax: Where to draw.
+        finals: ``arm, seed, value``, not finite where the seed diverged.
+        intervals: ``arm, mean, low, high``, NaN where there is no mean, or no interval.
+        colours: By arm.
+        metric: The column.
+
+    Returns:
+        The axes.
     """
     arms = shown_arms(list(finals["arm"]), colours)
     means = by_arm(intervals)
@@ -89,35 +94,40 @@ def draw_final(
             rows.cross(arm, colour)
         if arm in means:
             y = rows.middle[arm] + rows.unit * rows.body * DOTS / 2
-            mean, low, high = (float(means[arm][name]) for name in ("mean", "low", "high"))
-            draw_interval(ax, y, mean, low, high, limits, colour, size=rows.size)
+            interval = Interval(*(float(means[arm][name]) for name in ("mean", "low", "high")))
+            draw_interval(ax, y, interval, limits, colour, size=rows.size)
     return ax
 
 
-def draw_interval(
-    ax: Axes,
-    y: float,
-    middle: float,
-    low: float,
-    high: float,
-    limits: Limits,
-    colour: str,
-    *,
-    size: float,
-    strong: bool = True,
-    marker: str = "D",
-) -> None:
-    """A mean as a marker on the line of its interval; an end that leaves the axes becomes an arrow on their
-    edge.
+class Interval(NamedTuple):
+    """A mean and the ends of its interval, NaN where there is none."""
 
-    ``strong`` means a thick line and a filled marker, else both are thin.
+    mean: float
+    low: float
+    high: float
+
+
+def draw_interval(
+    ax: Axes, y: float, interval: Interval, limits: Limits, colour: str, *, size: float, strong: bool = True
+) -> None:
+    """Draw a mean as a marker on the line of its interval.
+
+    An end that leaves the axes becomes an arrow on their edge.
+
+    Args:
+        ax: Where to draw.
+        y: The height of the line.
+        interval: What is drawn.
+        limits: Of the x axis.
+        colour: Of line and marker.
+        size: Of the text, in points, by which markers are sized.
+        strong: Whether the line is thick and the marker a filled diamond; else a thin line, a hollow circle.
     """
+    middle, low, high = interval
     look: dict[str, Any] = {"color": colour, "zorder": 6, "clip_on": False}
     if math.isfinite(low) and math.isfinite(high):
-        ends = np.clip([low, high], limits.low, limits.high)
-        ax.plot(
-            ends, [y, y], linewidth=2.0 if strong else 1.2, solid_capstyle="butt", label="_interval", **look
-        )
+        ends, width = np.clip([low, high], limits.low, limits.high), 2.0 if strong else 1.2
+        ax.plot(ends, [y, y], linewidth=width, solid_capstyle="butt", label="_interval", **look)
     small: dict[str, Any] = {**look, "markersize": 0.6 * size, "markeredgewidth": 0, "linestyle": "none"}
     if min(low, middle) < limits.low:
         ax.plot([limits.low], [y], marker="<", label="_beyond", **small)
@@ -127,7 +137,7 @@ def draw_interval(
         ax.plot(
             [middle],
             [y],
-            marker=marker,
+            marker="D" if strong else "o",
             label="_mean",
             **{**small, "markersize": 0.65 * size, "markeredgewidth": 0.0 if strong else 1.2},
             markeredgecolor=colour,
@@ -142,12 +152,19 @@ def final_figure(
     *,
     width: float = 7.0,
     metric: str = "train_loss",
-    title: str | None = None,
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """The final values of all seeds as one figure, ``width`` inches wide; see :func:`draw_final` for the
-    tables.
+    """Make the final values of all seeds a figure.
+
+    Args:
+        finals: As :func:`draw_final` has them.
+        intervals: Likewise.
+        colours: By arm.
+        width: Inches.
+        metric: The column.
+        note: Added to the caption.
+        caption: Whether the caption is drawn.
     """
     arms = shown_arms(list(finals["arm"]), colours)
     most, what = max(finals.groupby("arm").size(), default=0), style.what_counts(finals)
@@ -162,7 +179,7 @@ def final_figure(
     if not np.isfinite(finals["value"].to_numpy(float)).all():
         said.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
     with style.plain():
-        heading = Heading(width, title, " ".join([*said, *([note] if note else [])]), caption)
+        heading = Heading(width, None, " ".join([*said, *([note] if note else [])]), caption)
         name = f"final {metric_name(metric)}"
         sheet, ax = row_sheet(heading, arms, width, body=BODY, x_name=name, columns=_columns(finals, width))
         draw_final(ax, finals, intervals, colours, metric=metric)

@@ -1,12 +1,9 @@
-"""Paired differences to the baseline as a forest plot: one row an arm, with what was won, and how sure that
-is.
-"""
+"""Paired differences to the baseline as a forest plot: a row for each arm, with wins, losses and p."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +13,10 @@ from matplotlib.patches import Rectangle
 
 from ...core.formatting import probability
 from . import scales, style
-from .curves import metric_name
-from .final_values import draw_interval
+from .curve_axes import metric_name
+from .final_values import Interval, draw_interval
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
-from .row_chart import Column, Rows, row_sheet
+from .row_chart import Cell, Column, Rows, row_sheet
 from .scales import Limits
 
 BAND = "#DADDE2"
@@ -28,8 +25,9 @@ WIDE = 6.0
 
 
 def pair_limits(pairs: pd.DataFrame) -> Limits:
-    """Limits that hold zero, the control's spread, the margin, and the intervals up to four times the arms'
-    median extent.
+    """Find limits that hold zero, the control's spread, the margin, and most of the intervals.
+
+    Intervals are shown up to four times the median extent of the arms.
     """
     ends = pairs.loc[np.isfinite(pairs["difference"]), ["difference", "low", "high"]].to_numpy(float)
     spreads = pairs[["control_spread", "margin"]].to_numpy(float)
@@ -45,9 +43,7 @@ def pair_limits(pairs: pd.DataFrame) -> Limits:
 
 
 def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
-    """The text beside the rows: on wide figures the difference with its interval, then wins, losses, ties,
-    and p.
-    """
+    """Return the text beside the rows: wins, losses, ties and p, and differences in a wide figure."""
     rows = by_arm(pairs)
     claimed = frozenset(arm for arm, row in rows.items() if row["claimed"])
     won = {arm: f"{row['wins']:.0f}/{row['losses']:.0f}/{row['ties']:.0f}" for arm, row in rows.items()}
@@ -69,7 +65,7 @@ def _with_interval(difference: float, low: float, high: float) -> str:
 
 
 def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
-    """What the differences are, and which side is better for the arm."""
+    """Say what the differences are, and which side is better for the arm."""
     name = metric_name(metric)
     side = "below 0: lower loss" if metric.endswith("_loss") else "above 0: higher value"
     return f"final {name}, difference to {pairs['baseline'].iloc[0]}\n({side})"
@@ -78,11 +74,20 @@ def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
 def draw_pairs(
     ax: Axes, pairs: pd.DataFrame, colours: Mapping[str, str], *, metric: str = "train_loss"
 ) -> Axes:
-    """Draws one row an arm: its mean difference to the baseline with the 95% interval, beside a line at zero.
+    """Draw a row for each arm: its mean difference to the baseline with the 95% interval, and zero.
 
-    ``pairs`` is the table of :func:`optcompare.analysis.paired.pairs`. What is claimed is filled, thick and
-    bold, anything else hollow and thin. A grey band around zero is how far rounding alone moves one seed;
-    dotted lines are the margin. A row without a mean says how many of the shared seeds were won.
+    What is claimed is filled, thick and bold, anything else hollow and thin. A grey band around zero is how
+    far rounding alone moves one seed; dotted lines are the margin. A row without a mean says how many of the
+    shared seeds were won.
+
+    Args:
+        ax: Where to draw.
+        pairs: The table of :func:`optcompare.analysis.paired.pairs`.
+        colours: By arm.
+        metric: The column that is compared.
+
+    Returns:
+        The axes.
     """
     arms = shown_arms(list(pairs["arm"]), colours)
     table = by_arm(pairs)
@@ -96,43 +101,27 @@ def draw_pairs(
             end * float(pairs["margin"].iloc[0]), color=style.INK, linewidth=0.8, linestyle=":", zorder=2
         )
     for i, arm in enumerate(arms):
-        row, y = table[arm], rows.middle[arm]
-        spread = float(row["control_spread"])
+        row, colour, spread = table[arm], colours[arm], float(table[arm]["control_spread"])
         if math.isfinite(spread):
             ax.add_patch(
                 Rectangle((-spread, i - 0.5), 2 * spread, 1, facecolor=BAND, edgecolor="none", zorder=1)
             )
-        if math.isnan(float(row["difference"])):
+        interval = Interval(*(float(row[name]) for name in ("difference", "low", "high")))
+        if math.isnan(interval.mean):
             won = counted(int(row["wins"]), int(row["wins"] + row["losses"] + row["ties"]), "won")
-            rows.write(arm, won, 0.5, ha="center", colour=style.text_colour(colours[arm]), box=True)
+            rows.write(arm, Cell(won, style.text_colour(colour), "center", box=True), 0.5)
             continue
-        difference, low, high = (float(row[name]) for name in ("difference", "low", "high"))
-        claimed = bool(row["claimed"])
-        draw_interval(
-            ax,
-            y,
-            difference,
-            low,
-            high,
-            limits,
-            colours[arm],
-            size=1.15 * rows.size,
-            strong=claimed,
-            marker="D" if claimed else "o",
-        )
-        if not limits.low <= difference <= limits.high:
-            beyond = difference > limits.high
-            where: dict[str, Any] = (
-                {"ha": "right", "x": -rows.size} if beyond else {"ha": "left", "x": rows.size}
-            )
-            rows.write(arm, signed(difference), float(beyond), box=True, **where)
+        size, claimed = 1.15 * rows.size, bool(row["claimed"])
+        draw_interval(ax, rows.middle[arm], interval, limits, colour, size=size, strong=claimed)
+        if not limits.low <= interval.mean <= limits.high:
+            beyond = interval.mean > limits.high
+            cell = Cell(signed(interval.mean), ha="right" if beyond else "left", box=True)
+            rows.write(arm, cell, float(beyond), x=-rows.size if beyond else rows.size)
     return ax
 
 
 def what_is_claimed(pairs: pd.DataFrame) -> str:
-    """What filled and hollow marks and the band mean, which rows have no mean, and what is missing for a
-    claim.
-    """
+    """Say what marks and band mean, which rows have no mean, and what is missing for a claim."""
     said = ["Mean difference over paired trials with its 95% interval; claims are by exact tests."]
     claimed = pairs["claimed"].astype(bool)
     if claimed.any():
@@ -155,15 +144,23 @@ def pairs_figure(
     *,
     width: float = 7.0,
     metric: str = "train_loss",
-    title: str | None = None,
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """The forest plot as one figure, ``width`` inches wide; see :func:`draw_pairs` for the table."""
+    """Make the forest plot a figure.
+
+    Args:
+        pairs: As :func:`draw_pairs` has them.
+        colours: By arm.
+        width: Inches.
+        metric: The column that is compared.
+        note: Added to the caption.
+        caption: Whether the caption is drawn.
+    """
     arms = shown_arms(list(pairs["arm"]), colours)
     said = what_is_claimed(pairs)
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
         columns = pair_columns(pairs, width)
         name = pair_axis_name(pairs, metric)
         sheet, ax = row_sheet(heading, arms, width, body=17.0, x_name=name, columns=columns)

@@ -1,6 +1,4 @@
-"""What it takes to reach the goal: a bar up to the median over seeds, a dot for each, and those that missed
-it.
-"""
+"""The cost of the goal: a bar up to the median over seeds, a dot for each seed, and those that missed it."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from matplotlib.figure import Figure
 from ...core.formatting import number
 from . import scales, style
 from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
-from .row_chart import Column, Rows, row_sheet
+from .row_chart import Cell, Column, Rows, row_sheet
 from .scales import Limits
 from .style import Floats
 
@@ -31,16 +29,14 @@ UNITS = {
 
 
 def goal_limits(times: pd.DataFrame) -> Limits:
-    """From zero, without which a bar would lie about its length, to a little beyond the slowest seed that got
-    there.
-    """
+    """Find limits from zero, where bars begin, to a little beyond the slowest seed that reached the goal."""
     values = times["value"].to_numpy(float)
     values = values[np.isfinite(values)]
     return Limits(0.0, 1.06 * float(values.max()) if len(values) and values.max() > 0 else 1.0, "linear")
 
 
 def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
-    """The median as a number, and for the arms that missed the goal how often they reached it."""
+    """Return medians as numbers, and how often arms that missed the goal reached it."""
     medians, reached = {}, {}
     for arm, values in _by_arm(times).items():
         count = int(np.isfinite(values).sum())
@@ -53,27 +49,33 @@ def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
 
 
 def _by_arm(times: pd.DataFrame) -> dict[str, Floats]:
-    """The values of each arm; nobody knows what an interrupted seed would have needed, so that it is left
-    out.
-    """
+    """Return the values of each arm, without interrupted seeds, whose cost is not known."""
     known = times[times["value"].notna()]
     return {str(arm): values.to_numpy(float) for arm, values in known.groupby("arm", sort=False)["value"]}
 
 
 def goal_axis_name(unit: str, goal: str) -> str:
-    """'samples to valid_loss=0.2'."""
+    """Name the x axis, such as ``samples to valid_loss=0.2``."""
     return f"{UNITS.get(unit, unit)} to {goal}" if goal else f"{UNITS.get(unit, unit)} to the goal"
 
 
 def draw_goal(
     ax: Axes, times: pd.DataFrame, colours: Mapping[str, str], *, goal: str = "", unit: str = "samples"
 ) -> Axes:
-    """Draws one row an arm: a bar up to the median of what its seeds took to reach the goal, and a dot for
-    each seed.
+    """Draw a row for each arm: a bar up to the median cost of the goal, and a dot for each seed.
 
-    ``times`` holds arm, seed and value: infinite for a miss, which takes part in the median; NaN for unknown.
     An × on the right edge marks an arm with misses, beside it stands how many seeds reached the goal. Where
-    the median is a miss, the bar is hatched and runs to the edge; where every seed is, it says 'never'.
+    the median is a miss, the bar is hatched and runs to the edge; where every seed is, it says "never".
+
+    Args:
+        ax: Where to draw.
+        times: ``arm, seed, value``: infinite for a miss, which counts in the median; NaN for unknown.
+        colours: By arm.
+        goal: As the axis names it.
+        unit: What is counted, one of ``UNITS``.
+
+    Returns:
+        The axes.
     """
     by_arm = _by_arm(times)
     arms = shown_arms(list(by_arm), colours)
@@ -98,20 +100,18 @@ def draw_goal(
         if len(reached) < len(values):
             rows.cross(arm, colour)
         if not len(reached):
-            rows.write(
-                arm, "never", 0.5, ha="center", colour=style.text_colour(colour), weight="bold", box=True
-            )
+            rows.write(arm, Cell("never", style.text_colour(colour), "center", "bold", box=True), 0.5)
     return ax
 
 
 def _pale(colour: str) -> tuple[float, float, float]:
-    """The colour mixed with twice as much white."""
+    """Mix the colour with twice as much white."""
     red, green, blue = (0.3 * part + 0.7 for part in to_rgb(colour))
     return red, green, blue
 
 
 def what_is_missed(times: pd.DataFrame) -> str:
-    """What bars, dots and crosses mean."""
+    """Say what bars, dots and crosses mean."""
     by_arm, what = _by_arm(times).values(), style.what_counts(times)
     said = [f"Bars: median over {what}; dots: {style.drawn(max(map(len, by_arm), default=0), what)}."]
     if any(not np.isfinite(values).all() for values in by_arm):
@@ -128,15 +128,24 @@ def goal_figure(
     width: float = 7.0,
     goal: str = "",
     unit: str = "samples",
-    title: str | None = None,
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """The bars as one figure, ``width`` inches wide; see :func:`draw_goal` for the table."""
+    """Make the bars a figure.
+
+    Args:
+        times: As :func:`draw_goal` has them.
+        colours: By arm.
+        width: Inches.
+        goal: As the axis names it.
+        unit: What is counted.
+        note: Added to the caption.
+        caption: Whether the caption is drawn.
+    """
     arms = shown_arms(list(_by_arm(times)), colours)
     said = what_is_missed(times)
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
         columns, name = goal_columns(times, width), goal_axis_name(unit, goal)
         sheet, ax = row_sheet(heading, arms, width, body=18.0, x_name=name, columns=columns)
         draw_goal(ax, times, colours, goal=goal, unit=unit)

@@ -1,4 +1,4 @@
-"""What a further panel of a run is: it says whether it has something to show, and draws it on axes."""
+"""Further panels of a run, each of which says whether it has something to show, and draws it on axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from . import scales, style
-from .curves import X, draw_arms, with_status, x_limits, x_name
+from .curve_axes import Window, draw_arms, x_name
+from .curve_limits import x_limits
+from .curves import X, with_status
 from .layout import figure_width, name_x_axis, text_size
 from .scales import Limits
 
@@ -17,17 +19,20 @@ from .scales import Limits
 class Panel:
     """One axes about a run.
 
-    With a ``column`` and its ``name`` it is whole: a thin line for each seed, a thick one for their median;
-    override what should be otherwise.
+    With a ``column`` and its ``name`` a panel is complete: it draws a thin line for each seed and a thick one
+    for their median. Override what should be otherwise.
 
-    ``reads`` is what it is handed: "records", or "plane" (where each arm's weights went, with the columns of
-    ``plane.parquet``). The records are those of the report, with a column ``status`` (the trial's) and a
-    column ``edge`` (2/lr of that moment, NaN where the optimizer has none); a diagnostic is NaN where it was
-    not measured.
+    The records are those of the report, with a column ``status`` (the trial's) and a column ``edge`` (2/lr at
+    that record, NaN where the optimizer has none); a diagnostic is NaN where it was not measured.
 
-    ``spread``: the axis is logarithmic where the largest value is so many times the smallest. ``span``: its
-    ends, where they are known. ``steps``: a value holds since the record before, and its jumps are drawn
-    upright.
+    Attributes:
+        reads: The table that it draws: "records", or "plane" (where each arm's weights went, with the columns
+            of ``plane.parquet``).
+        column: The column of the table.
+        name: Of the y axis.
+        spread: The axis is logarithmic where the largest value is so many times the smallest.
+        span: The ends of the axis, where they are known.
+        steps: Whether a value holds since the record before, so that its jumps are upright.
     """
 
     reads = "records"
@@ -38,11 +43,11 @@ class Panel:
     steps = False
 
     def wants(self, table: pd.DataFrame) -> bool:
-        """Whether there is something to show."""
+        """Return whether there is something to show."""
         return self.column in table and bool(np.isfinite(table[self.column].to_numpy(float)).any())
 
     def missing(self) -> str:
-        """Why there may be nothing to show, in words that follow the panel's name."""
+        """Say why there may be nothing to show, in words that follow the panel's name."""
         return (
             f"needs the column {self.column}, which this run has not recorded"
             if self.column
@@ -50,23 +55,31 @@ class Panel:
         )
 
     def said(self, table: pd.DataFrame) -> str:
-        """What its marks mean, where neither the axes nor what holds for every panel of lines says it."""
+        """Say what its marks mean, beyond what holds for every panel of lines."""
         return ""
 
     def limits(self, table: pd.DataFrame) -> Limits:
-        """Of the y axis: what trials measured that did not diverge, where there are any."""
+        """Find the limits of the y axis: what trials measured that did not diverge, where there are any."""
         if self.span is not None:
             return Limits(*self.span, "linear")
         kept = table[table["status"] != "diverged"] if (table["status"] != "diverged").any() else table
         return scales.limits_of(kept[self.column].to_numpy(float), self.spread)
 
     def draw(self, ax: Axes, table: pd.DataFrame, colours: Mapping[str, str], x: X = "epochs") -> Axes:
-        """Draws it: ``colours`` by arm, in the order of the arms; ``x``: epochs, updates, samples or
-        seconds.
+        """Draw the panel.
+
+        Args:
+            ax: Where to draw.
+            table: As ``reads`` says.
+            colours: By arm, in the order of the arms.
+            x: epochs, updates, samples or seconds.
+
+        Returns:
+            The axes.
         """
         rows = with_status(table[table[self.column].notna()])
         across, up, size = x_limits(rows, x), self.limits(rows), text_size(figure_width(ax))
-        draw_arms(ax, rows, x=x, metric=self.column, colours=colours, across=across, up=up, steps=self.steps)
+        draw_arms(ax, rows, colours, Window(x, self.column, across, up, self.steps))
         style.dress(ax, size)
         scales.scale(ax, "x", across, size)
         scales.scale(ax, "y", up, size)

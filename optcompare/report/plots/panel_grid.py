@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from . import scales, style
-from .curves import X, draw_loss, loss_limits, x_name
+from .curve_axes import draw_loss, x_name
+from .curve_limits import loss_limits
+from .curves import X
 from .layout import axis_name_lines, below_axes, margin, text_size
 from .scales import Limits
 from .style import WIDTH, Sheet

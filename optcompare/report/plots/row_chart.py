@@ -1,6 +1,4 @@
-"""Figures of one row an arm: names beside or above the rows, columns of text at the right, dots that do not
-overlap.
-"""
+"""Figures with a row for each arm: names beside or above the rows, columns of text at the right."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.transforms import ScaledTranslation
 
 from . import scales, style
+from .beeswarm import beeswarm
 from .layout import (
     PITCH,
     SHARE,
@@ -29,20 +28,14 @@ from .layout import (
 from .style import Floats, Sheet
 
 GAP, APART, FIRST = 6.0, 10.0, 17.0
-"""Points: between names and axes; between columns of text; before the first of them, past the marks on the
-edge.
-"""
-
-
+"""Points between names and axes, between columns of text, and before the first of these."""
 ABOVE, INSET = 8.0, 16.0
-"""Points: the air above a name that stands above its row, and how far it reaches to the left of the axes at
-most.
-"""
+"""Points above a name that stands above its row, and how far it reaches to the left of the axes at most."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """The arms' names in lines, ``above`` their rows or beside them."""
+    """The names of the arms in lines, ``above`` their rows or beside them."""
 
     lines: dict[str, list[str]]
     above: bool
@@ -50,7 +43,7 @@ class Names:
 
     @property
     def width(self) -> float:
-        """The widest line, in points."""
+        """The width of the widest line, in points."""
         return max(
             (style.text_width(line, self.size) for found in self.lines.values() for line in found),
             default=0.0,
@@ -58,20 +51,20 @@ class Names:
 
     @property
     def height(self) -> float:
-        """The highest name, in points."""
+        """The height of the highest name, in points."""
         return PITCH * self.size * max(map(len, self.lines.values()), default=1)
 
 
 @dataclass(frozen=True)
 class Column:
-    """Text at the right of the rows: a header, which may have lines, and a cell for some of the arms."""
+    """Text at the right of the rows: a header, which may have lines, and a text for some of the arms."""
 
     header: str
     cells: Mapping[str, str]
     bold: Collection[str] = field(default=())
 
     def width(self, size: float) -> float:
-        """Points."""
+        """Return its width in points, for text of this size."""
         weights = {arm: "bold" if arm in self.bold else "normal" for arm in self.cells}
         cells = [
             style.text_width(line, size, weights[arm])
@@ -82,20 +75,36 @@ class Column:
 
     @property
     def lines(self) -> int:
-        """The lines of its highest cell."""
+        """The number of lines of its highest text."""
         return max((cell.count("\n") + 1 for cell in self.cells.values()), default=0)
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One line of text in a row; a ``box`` hides the lines behind it."""
+
+    text: str
+    colour: style.Colour = style.INK
+    ha: str = "left"
+    weight: str = "normal"
+    box: bool = False
+
+
 def fitted_names(arms: Sequence[str], beside: float, across: float, size: float) -> Names:
-    """Names beside the rows where all fit ``beside`` points in two lines uncut, else above them, ``across``
-    wide.
+    """Fit names beside the rows where that cuts none, else above them.
+
+    Args:
+        arms: The names.
+        beside: The points for a name beside its row, in two lines.
+        across: The points for a name above its row.
+        size: Of the text, in points.
     """
     above = not fit(arms, beside, size)
     return Names({arm: name_lines(arm, across if above else beside, size) for arm in arms}, above, size)
 
 
 def columns_width(columns: Sequence[Column], size: float) -> float:
-    """Points from the right end of the axes to that of the last column."""
+    """Return the points from the right end of the axes to that of the last column."""
     return FIRST - APART + sum(column.width(size) + APART for column in columns)
 
 
@@ -108,9 +117,20 @@ def row_sheet(
     x_name: str,
     columns: Sequence[Column] = (),
 ) -> tuple[Sheet, Axes]:
-    """A figure with a heading and axes for rows that are ``body`` points high, or as high as their text.
+    """Make a figure with a heading and axes for rows.
 
-    Names and columns themselves are written by :class:`Rows`, which finds the room for them around the axes.
+    :class:`Rows` writes names and columns, and finds the room for them around the axes.
+
+    Args:
+        heading: Of the figure.
+        arms: The names of the rows.
+        width: Inches.
+        body: The height of a row in points; rows are higher where their text is.
+        x_name: The name of the x axis.
+        columns: Text at the right of the rows.
+
+    Returns:
+        The figure and the axes.
     """
     size, edge = text_size(width), margin(width)
     names = fitted_names(arms, 72 * SHARE * width, 72 * (width - 2 * edge), size)
@@ -131,15 +151,19 @@ def row_sheet(
 
 
 def room_for_names(left: float, width: float) -> tuple[float, float]:
-    """Points for a name beside axes that begin at ``left`` inches, and for one above its row."""
+    """Return the points for a name beside axes that begin at ``left`` inches, and for one above its row."""
     edge = margin(width)
     return 72 * (left - edge) - GAP, 72 * (width - left - edge) + min(72 * (left - edge), INSET)
 
 
 class Rows:
-    """The rows of axes, from the top down in the order of ``arms``: ``middle`` is the y of each one's body,
-    whose height is ``body`` points, of which each is ``unit`` in y. Names and columns of text are written
-    around it.
+    """The rows of axes, from the top down in the order of the arms, with names and columns of text around.
+
+    Attributes:
+        middle: The y of each row's body, by arm.
+        body: The height of a body, in points.
+        unit: The y of one point.
+        size: Of the text, in points.
     """
 
     def __init__(
@@ -167,19 +191,19 @@ class Rows:
         for i, line in enumerate(lines):
             if self.names.above:
                 up = self.body / 2 + pitch * (len(lines) - i - 0.5)
-                self.write(arm, line, 0, up=up, x=-self.inset, colour=colour, box=True)
+                self.write(arm, Cell(line, colour, box=True), 0, x=-self.inset, up=up)
             else:
-                self.write(
-                    arm, line, 0, up=pitch * ((len(lines) - 1) / 2 - i), x=-GAP, colour=colour, ha="right"
-                )
+                up = pitch * ((len(lines) - 1) / 2 - i)
+                self.write(arm, Cell(line, colour, "right"), 0, x=-GAP, up=up)
 
     def _write_columns(self, columns: Sequence[Column]) -> None:
         right, pitch = FIRST, PITCH * self.size
         for column in columns:
-            for arm, cell in column.cells.items():
-                weight, lines = ("bold" if arm in column.bold else "normal"), cell.split("\n")
+            for arm, text in column.cells.items():
+                weight, lines = ("bold" if arm in column.bold else "normal"), text.split("\n")
                 for i, line in enumerate(lines):
-                    self.write(arm, line, 1, up=pitch * ((len(lines) - 1) / 2 - i), x=right, weight=weight)
+                    up = pitch * ((len(lines) - 1) / 2 - i)
+                    self.write(arm, Cell(line, weight=weight), 1, x=right, up=up)
             for i, line in enumerate(reversed(column.header.split("\n"))):
                 self.ax.annotate(
                     line,
@@ -193,40 +217,34 @@ class Rows:
                 )
             right += column.width(self.size) + APART
 
-    def write(
-        self,
-        arm: str,
-        text: str,
-        share: float,
-        *,
-        up: float = 0.0,
-        x: float = 0.0,
-        colour: style.Colour = style.INK,
-        ha: str = "left",
-        weight: str = "normal",
-        box: bool = False,
-    ) -> None:
-        """One line of text in an arm's row, ``share`` of the axes' width from their left, moved by points;
-        its ``box`` hides the lines behind it.
+    def write(self, arm: str, cell: Cell, share: float, *, x: float = 0.0, up: float = 0.0) -> None:
+        """Write one line of text in an arm's row.
+
+        Args:
+            arm: The label of the arm.
+            cell: What is written.
+            share: Where, as a share of the axes' width from their left.
+            x: Points to the right of that.
+            up: Points above the middle of the row.
         """
         self.ax.annotate(
-            text,
+            cell.text,
             (share, self.middle[arm]),
             (x, up),
             xycoords=self.ax.get_yaxis_transform(),
             textcoords="offset points",
             size=self.size,
-            color=colour,
-            ha=ha,
+            color=cell.colour,
+            ha=cell.ha,
             va="center_baseline",
-            weight=weight,
+            weight=cell.weight,
             parse_math=False,
             zorder=6,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8} if box else None,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8} if cell.box else None,
         )
 
     def cross(self, arm: str, colour: str) -> None:
-        """An × past the right edge of the axes: some seeds lie beyond any number."""
+        """Draw an × past the right edge of the axes, for seeds that lie beyond any number."""
         past = ScaledTranslation(7 / 72, 0, self.ax.figure.dpi_scale_trans)
         look: dict[str, Any] = {
             "marker": "x",
@@ -247,9 +265,16 @@ class Rows:
         )
 
     def dots(self, arm: str, x: Floats, colour: str, *, up: float, room: float) -> None:
-        """A dot for each value, side by side where they would overlap, within ``room`` points around ``up``.
+        """Draw a dot for each value, side by side where they would overlap.
 
-        Of more values than can be seen, so many from the lowest to the highest, evenly spread in their order.
+        Of more values than can be seen some are drawn, evenly spread from the lowest to the highest.
+
+        Args:
+            arm: The label of the arm.
+            x: The values, float[n].
+            colour: Of the dots.
+            up: Points above the middle of the row.
+            room: The points around that for the dots.
         """
         across = 0.5 * self.size
         x = x if len(x) <= style.DRAWN else np.sort(x)[style.spread(len(x))]
@@ -268,24 +293,3 @@ class Rows:
             zorder=5,
             clip_on=False,
         )
-
-
-def beeswarm(places: Floats, across: float, room: float) -> Floats:
-    """Offsets, within ``room`` around 0, at which dots so wide do not overlap; float[n], the same for the
-    same places.
-
-    Each dot, from left to right, takes the place nearest to the middle that is free, or else the one furthest
-    from its neighbours.
-    """
-    offsets = np.zeros(len(places))
-    steps = np.arange(0, max(room, 0) / 2 + 1e-9, across / 4)
-    tried = np.column_stack([steps, -steps]).ravel()[1:]  # 0, then to either side in turn
-    placed: list[int] = []
-    for i in np.argsort(places, kind="stable"):
-        near = [j for j in placed if abs(places[j] - places[i]) < across]
-        if near:
-            apart = np.hypot(places[near] - places[i], tried[:, None] - offsets[near]).min(axis=1)
-            free = apart >= across - 1e-9
-            offsets[i] = tried[free.argmax() if free.any() else apart.argmax()]
-        placed.append(int(i))
-    return offsets

@@ -26,6 +26,7 @@ from .looks import DASHES as DASHES
 from .looks import PALETTE as PALETTE
 from .looks import Dashes as Dashes
 from .looks import arm_colours as arm_colours
+from .looks import dashes as dashes
 from .looks import line_styles as line_styles
 from .looks import luminance
 from .looks import marker as marker

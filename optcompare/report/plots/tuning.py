@@ -1,4 +1,4 @@
-"""How much the learning rate matters: the final loss of every arm against the rates it was tuned over."""
+"""How much the learning rate matters: the score of every arm against the rates that tuning tried."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from ...analysis.lr_scores import tuned_key
 from ...core.formatting import number
 from . import scales, style
-from .curves import metric_name
+from .curve_axes import metric_name
 from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
@@ -27,8 +27,7 @@ CROSS = 0.8
 
 
 def score_limits(scores: pd.DataFrame) -> Limits:
-    """The limits of the scores: they hold each arm's better half, and nothing above thirty times the highest
-    of those.
+    """Find limits that hold each arm's better half of scores, and up to thirty times the highest of those.
 
     A rate that all but diverged thus leaves the axes, and the rates that matter stay apart.
     """
@@ -43,7 +42,7 @@ def score_limits(scores: pd.DataFrame) -> Limits:
 
 
 def rate_limits(scores: pd.DataFrame) -> Limits:
-    """A log axis over all rates, with room for the marks at its ends."""
+    """Find limits of a log axis over all rates, with room for the marks at its ends."""
     rates = scores["lr"].to_numpy(float)
     low, high = (float(rates.min()), float(rates.max())) if len(rates) else (0.1, 1.0)
     air = max((high / low) ** 0.05, 1.3)
@@ -58,66 +57,79 @@ def draw_tuning(
     *,
     metric: str = "valid_loss",
 ) -> Axes:
-    """Draws each arm's score against the learning rate, both log, with its optimum marked.
+    """Draw each arm's score against the learning rate, both log, with its optimum marked.
 
-    ``scores`` holds arm, lr, score (infinite where it diverged, NaN where unknown) and perhaps low and high,
-    which are drawn as a band; ``best`` holds arm, lr, score and at_edge. The optimum is a large mark; at the
-    edge of the grid it is a triangle that points to where a better rate may lie. A rate that diverged is an ×
-    at the top edge, those of several arms one above the other.
+    The optimum is a large mark; at the edge of the grid it is a triangle that points to where a better rate
+    may lie. A rate that diverged is an × at the top edge, those of several arms one above the other.
+
+    Args:
+        ax: Where to draw.
+        scores: ``arm, lr, score`` (infinite where it diverged, NaN where unknown), and perhaps ``low`` and
+            ``high``, which are drawn as a band.
+        best: ``arm, lr, score, at_edge``.
+        colours: By arm.
+        metric: What the score is.
+
+    Returns:
+        The axes.
     """
     size, arms = text_size(figure_width(ax)), shown_arms(list(scores["arm"]), colours)
     style.dress(ax, size)
     across, up = rate_limits(scores), score_limits(scores)
     scales.scale(ax, "x", across, size)
     scales.scale(ax, "y", up, size)
-    dashes = style.line_styles(colours)
     for arm in arms:
-        mine = scores[scores["arm"] == arm]
-        repeats = [part for _, part in mine.groupby("repeat")] if "repeat" in mine else [mine]
-        look: dict[str, Any] = {
-            "color": colours[arm],
-            "linestyle": dashes[arm],
-            "linewidth": 1.8
-            if len(arms) <= MANY and len(repeats) == 1
-            else 1.4
-            if len(repeats) == 1
-            else 0.9,
-        }
-        for part in repeats:
-            rows = part.sort_values("lr", kind="stable")
-            rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
-            look |= {"marker": style.marker(colours[arm]), "markersize": 3.2}
-            ax.plot(rates, np.where(np.isfinite(values), values, np.nan), label=arm, **look)
-        if {"low", "high"} <= set(rows.columns) and len(arms) <= MANY and len(repeats) == 1:
-            band = rows[["low", "high"]].to_numpy(float).T
-            ax.fill_between(
-                rates, *np.where(np.isfinite(band), band, np.nan), color=colours[arm], alpha=0.13, lw=0
-            )
+        _draw_scores(ax, scores[scores["arm"] == arm], colours[arm], few=len(arms) <= MANY)
     _draw_diverged(ax, scores, colours, up.high, size)
     for found in best.to_dict("records"):
-        arm, rate, score, at_edge = (found[name] for name in ("arm", "lr", "score", "at_edge"))
-        if arm in arms and math.isfinite(score):
+        if found["arm"] in arms and math.isfinite(found["score"]):
             tried = (scores[tuned_key(scores)] == [found[name] for name in tuned_key(scores)]).all(axis=1)
-            marker = (
-                _edge_marker(scores.loc[tried, "lr"].to_numpy(float), rate)
-                if at_edge
-                else style.marker(colours[arm])
-            )
-            edge: dict[str, Any] = {
-                "markeredgecolor": "white",
-                "markeredgewidth": 0.8,
-                "zorder": 6,
-                "linestyle": "none",
-            }
-            large = (1.15 if at_edge else 0.9) * size
-            ax.plot(
-                [rate], [score], marker=marker, markersize=large, color=colours[arm], label="_best", **edge
+            rates = scores.loc[tried, "lr"].to_numpy(float)
+            _draw_best(
+                ax, rates, (found["lr"], found["score"]), colours[found["arm"]], size, found["at_edge"]
             )
     name_x_axis(ax, "learning rate", size)
-    name = metric_name(metric)
-    name = metric if _to_a_goal(metric) else f"final {name}"
+    name = metric if _to_a_goal(metric) else f"final {metric_name(metric)}"
     ax.set_ylabel(name, size=size, color=style.INK, parse_math=False)
     return ax
+
+
+def _draw_scores(ax: Axes, mine: pd.DataFrame, colour: str, *, few: bool) -> None:
+    """Draw the lines of one arm, and the band of its seeds where there are few arms."""
+    repeats = [part for _, part in mine.groupby("repeat")] if "repeat" in mine else [mine]
+    alone = len(repeats) == 1
+    look: dict[str, Any] = {
+        "color": colour,
+        "linestyle": style.dashes(colour),
+        "linewidth": 1.8 if few and alone else 1.4 if alone else 0.9,
+        "marker": style.marker(colour),
+        "markersize": 3.2,
+        "label": mine["arm"].iloc[0],
+    }
+    for part in repeats:
+        rows = part.sort_values("lr", kind="stable")
+        rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
+        ax.plot(rates, np.where(np.isfinite(values), values, np.nan), **look)
+    if {"low", "high"} <= set(mine.columns) and few and alone:
+        band = rows[["low", "high"]].to_numpy(float).T
+        ax.fill_between(rates, *np.where(np.isfinite(band), band, np.nan), color=colour, alpha=0.13, lw=0)
+
+
+def _draw_best(
+    ax: Axes, rates: Floats, best: tuple[float, float], colour: str, size: float, at_edge: bool
+) -> None:
+    """Draw the best rate and its score as a large mark, at the edge of the grid as a triangle."""
+    ax.plot(
+        *([value] for value in best),
+        marker=_edge_marker(rates, best[0]) if at_edge else style.marker(colour),
+        markersize=(1.15 if at_edge else 0.9) * size,
+        color=colour,
+        label="_best",
+        markeredgecolor="white",
+        markeredgewidth=0.8,
+        zorder=6,
+        linestyle="none",
+    )
 
 
 def _edge_marker(rates: Floats, rate: float) -> str:
@@ -125,7 +137,7 @@ def _edge_marker(rates: Floats, rate: float) -> str:
 
 
 def _diverged(scores: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[float, str]]:
-    """Rate and arm of what diverged, rates rising, arms in their order."""
+    """Return rate and arm of what diverged, rates rising, arms in their order."""
     lost = scores[np.isinf(scores["score"])]
     pairs = {
         (float(rate), str(arm)) for rate, arm in lost[["lr", "arm"]].itertuples(index=False) if arm in colours
@@ -135,8 +147,13 @@ def _diverged(scores: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[fl
 
 
 def crosses(scores: pd.DataFrame, colours: Mapping[str, str], width: float, size: float) -> list[int]:
-    """For each rate that diverged the row above the axes, ``width`` points wide, in which its × touches no
-    other.
+    """Find the row above the axes in which the × of each rate that diverged touches no other.
+
+    Args:
+        scores: As :func:`draw_tuning` has them.
+        colours: By arm.
+        width: Of the axes, in points.
+        size: Of the text, in points.
     """
     limits = rate_limits(scores)
     places = [
@@ -162,9 +179,7 @@ def _draw_diverged(
 
 
 def what_befell(metric: str) -> str:
-    """What an infinite score means: tuned by the samples to a goal, that it was missed, else that the rate
-    was lost.
-    """
+    """Say what an infinite score means: a goal that was missed, where rates are chosen by it, or a loss."""
     return "missed the goal" if _to_a_goal(metric) else "lost"
 
 
@@ -175,8 +190,16 @@ def _to_a_goal(metric: str) -> bool:
 def best_texts(
     best: pd.DataFrame, colours: Mapping[str, str], arms: list[str], metric: str = "valid_loss"
 ) -> dict[str, str]:
-    """'mini:2: 0.03' for each arm, or that its best is at the edge of the grid, or that every rate was
-    lost.
+    """Say of each arm its best rate, whether that is at the edge of the grid, or that every rate was lost.
+
+    Args:
+        best: As :func:`draw_tuning` has it.
+        colours: By arm.
+        arms: The labels.
+        metric: What the score is.
+
+    Returns:
+        A text such as ``mini:2: best at 0.03`` by arm.
     """
     texts = {}
     for arm in shown_arms(arms, colours):
@@ -195,7 +218,7 @@ def best_texts(
 
 
 def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame, metric: str = "valid_loss") -> str:
-    """What dots, triangles, crosses and bands mean."""
+    """Say what dots, triangles, crosses and bands mean."""
     repeats = scores["repeat"].nunique() if "repeat" in scores else 1
     said = ["Large mark: the best rate."]
     if repeats > 1:
@@ -219,15 +242,24 @@ def tuning_figure(
     *,
     width: float = 7.0,
     metric: str = "valid_loss",
-    title: str | None = None,
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """The sensitivity to the learning rate as one figure, ``width`` inches wide; see :func:`draw_tuning`."""
+    """Make the sensitivity to the learning rate a figure.
+
+    Args:
+        scores: As :func:`draw_tuning` has them.
+        best: Likewise.
+        colours: By arm.
+        width: Inches.
+        metric: What the score is.
+        note: Added to the caption.
+        caption: Whether the caption is drawn.
+    """
     said = what_is_marked(scores, best, metric)
     texts = best_texts(best, colours, list(scores["arm"]), metric)
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
         size = text_size(width)
         rows = max(crosses(scores, colours, 72 * 0.55 * width, size), default=0)
         above = CROSS * size * (rows + 0.5) / 72

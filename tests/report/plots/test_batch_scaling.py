@@ -94,7 +94,10 @@ def study(
 
 def figure(found: list[Curve], width: float = 7.0) -> Figure:
     return scaling_figure(
-        found, style.arm_colours([curve.optimizer for curve in found]), width=width, goal="train_loss=0.3"
+        found,
+        style.arm_colours([curve.optimizer for curve in found]),
+        width=width,
+        title="Batch sizes to train_loss=0.3",
     )
 
 

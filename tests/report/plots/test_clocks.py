@@ -12,7 +12,7 @@ import optcompare
 from optcompare.report.plots import scales, style
 from optcompare.report.plots.builtin_panels import PANELS, panel_figure
 from optcompare.report.plots.clocks import clock_notes, clock_sentence
-from optcompare.report.plots.comparison import comparison_figure
+from optcompare.report.plots.comparison import Content, comparison_figure
 from optcompare.report.plots.curves import with_status
 from optcompare.report.plots.panel_row import PanelRow
 from tests.helpers.figures import assert_readable, assert_rows_readable, labelled, said
@@ -82,7 +82,9 @@ def test_each_arm_of_the_comparison_plot_has_its_clock_beside_its_name(count):
     assert said(fig).count("time measured") == 1
     assert "training time (s; some estimated:\nupdates × time of one alone)" in said(fig)
     assert_readable(fig)
-    assert "time measured" not in said(comparison_figure(table, trials(table), xs=["epochs", "updates"]))
+    assert "time measured" not in said(
+        comparison_figure(table, trials(table), content=Content(xs=["epochs", "updates"]))
+    )
 
 
 @pytest.mark.parametrize("width", [3.4, 7.0])

@@ -21,8 +21,10 @@ from matplotlib.lines import Line2D
 from optcompare.report.plots import comparison as figure
 from optcompare.report.plots import paths as paths_module
 from optcompare.report.plots import scales, style
-from optcompare.report.plots.comparison import comparison_figure
-from optcompare.report.plots.curves import arm_curves, draw_loss, loss_limits, with_status
+from optcompare.report.plots.comparison import Content, comparison_figure
+from optcompare.report.plots.curve_axes import draw_loss
+from optcompare.report.plots.curve_limits import loss_limits
+from optcompare.report.plots.curves import arm_curves, with_status
 from optcompare.report.plots.ends import draw_ends
 from optcompare.report.plots.paths import Maps, draw_paths, loss_grid, refined
 from tests.helpers.figures import assert_readable, assert_rows_readable, labelled
@@ -139,7 +141,7 @@ def test_three_panels_over_one_log_axis(line):
 
 def test_an_arm_has_one_colour_everywhere(line):
     records, trials, paths = line
-    fig = comparison_figure(records, trials, paths=paths)
+    fig = comparison_figure(records, trials, content=Content(paths=paths))
     expected = dict(zip(LINE, style.PALETTE, strict=False))
     for ax in fig.axes[:3]:
         assert {arm: line.get_color() for arm, line in medians(ax).items()} == expected
@@ -306,7 +308,7 @@ def test_the_title_claims_what_the_fingerprints_bear_out(line):
 
 def test_title_subtitle_and_note():
     records, trials, _ = simulated(LINE, seeds=1, epochs=3)
-    fig = comparison_figure(records, trials, title="A $title$", subtitle="Below.", note="interrupted")
+    fig = comparison_figure(records, trials, title="A $title$", note="interrupted")
     assert [text.get_text() for text in fig.texts[:2]] == ["A $title$", "Below. Interrupted."]
     assert not fig.texts[0].get_parse_math()
 
@@ -340,7 +342,7 @@ def arms_named(count: int, label: str) -> dict[str, tuple[int, float]]:
 @pytest.mark.parametrize("label", ["m{}:{:g}", "mini:{}@adam:lr={:g}", LONG, "x" * 150 + "{}{:g}"])
 def test_no_text_touches_another(count, label):
     records, trials, paths = simulated(arms_named(count, label), seeds=2, epochs=8)
-    assert_readable(comparison_figure(records, trials, paths=paths))
+    assert_readable(comparison_figure(records, trials, content=Content(paths=paths)))
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])
@@ -350,7 +352,9 @@ def test_no_text_touches_another_where_all_diverge(count):
     )
     assert set(trials["status"]) == {"diverged"}
     assert_readable(
-        comparison_figure(records, trials, paths=paths, note="interrupted: what was measured until then")
+        comparison_figure(
+            records, trials, content=Content(paths=paths), note="interrupted: what was measured until then"
+        )
     )
 
 
@@ -421,7 +425,11 @@ def test_another_metric_and_samples():
 
 def test_maps_of_the_paths(line):
     records, trials, paths = line
-    fig = drawn(comparison_figure(records, trials, paths=paths.assign(x_name="weight", y_name="bias")))
+    fig = drawn(
+        comparison_figure(
+            records, trials, content=Content(paths=paths.assign(x_name="weight", y_name="bias"))
+        )
+    )
     maps = fig.axes[3:]
     assert len(maps) == 3
     assert [ax.get_xlabel() for ax in maps] == ["weight"] * 3
@@ -454,7 +462,7 @@ def test_short_paths_lie_over_long_ones_on_a_joint_map(line):
 def test_a_path_that_leaves_does_not_stretch_the_map(diverging):
     records, trials, paths = diverging
     paths.loc[paths.index[paths["arm"] == "single"][-1], "x"] = np.nan
-    fig = drawn(comparison_figure(records, trials, paths=paths))
+    fig = drawn(comparison_figure(records, trials, content=Content(paths=paths)))
     assert fig.axes[5].get_xlim() == (-1.2, 2.2)
     assert any(text.get_text().endswith("ends\u00a0outside") for text in fig.texts)
 
@@ -473,7 +481,7 @@ def test_grids_with_holes_without_points_or_without_relief(line):
     grid = paths["kind"] == "grid"
     holes = paths.assign(loss=paths["loss"].where(paths["x"] < 1.5, np.inf))
     for table in (holes, paths[~grid], paths.assign(loss=paths["loss"].where(~grid, 0.3)), paths[grid]):
-        fig = drawn(comparison_figure(records, trials, paths=table))
+        fig = drawn(comparison_figure(records, trials, content=Content(paths=table)))
         assert len(fig.axes) == (3 if table["kind"].eq("grid").all() else 6)
 
 
@@ -497,7 +505,7 @@ def test_the_callers_settings_change_nothing_and_are_kept(line):
     ):
         with matplotlib.rc_context(settings):
             before = dict(matplotlib.rcParams)
-            fig = comparison_figure(records, trials, paths=paths)
+            fig = comparison_figure(records, trials, content=Content(paths=paths))
             assert dict(matplotlib.rcParams) == before
             pixels.append(np.asarray(drawn(fig).canvas.buffer_rgba()))
     np.testing.assert_array_equal(*pixels)
@@ -507,7 +515,7 @@ def test_the_callers_settings_change_nothing_and_are_kept(line):
 def test_saves_in_every_format(line, suffix):
     records, trials, paths = line
     buffer = io.BytesIO()
-    comparison_figure(records, trials, paths=paths).savefig(buffer, format=suffix)
+    comparison_figure(records, trials, content=Content(paths=paths)).savefig(buffer, format=suffix)
     assert len(buffer.getvalue()) > 20_000
 
 
@@ -571,16 +579,14 @@ def test_no_text_touches_another_at_any_width(count, label, width):
     fig = comparison_figure(
         records,
         trials,
-        paths=paths,
+        content=Content(paths=paths, metrics=["valid_loss", "train_loss"], final="test_loss"),
         width=width,
-        metric=["valid_loss", "train_loss"],
-        final="test_loss",
         title="line: no difference claimed (2 seeds)",
         note="interrupted: what was measured until then",
     )
     assert fig.get_figwidth() == width
     assert_rows_readable(fig)
-    bare = comparison_figure(records, trials, width=width, xs=["samples"], caption=False)
+    bare = comparison_figure(records, trials, content=Content(xs=["samples"]), width=width, caption=False)
     assert_rows_readable(bare)
     assert bare.get_figheight() < 0.75 * fig.get_figheight()
 

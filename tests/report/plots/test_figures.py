@@ -17,9 +17,18 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from optcompare.analysis.statistics import mean_interval
-from optcompare.report.plots import across_workloads as across
+from optcompare.report.plots import (
+    beeswarm,
+    forest,
+    goal,
+    layout,
+    performance_profile,
+    rank_diagram,
+    scales,
+    style,
+    tuning,
+)
 from optcompare.report.plots import final_values as seeds
-from optcompare.report.plots import forest, goal, layout, scales, style, tuning
 from optcompare.report.plots import row_chart as rows
 from tests.helpers.figures import LONG, assert_rows_readable, labelled, names, said, visible_texts
 
@@ -110,8 +119,8 @@ def figure_of(kind: str, arms: list[str], width: float = 7.0, **more: object) ->
     if kind == "goal":
         return goal.goal_figure(times(arms), colours, goal="valid_loss=0.2", **settings)
     if kind == "profile":
-        return across.profile_figure(profile(arms), colours, **settings)
-    return across.ranks_figure(ranks(arms), 0.45 * len(arms), colours, **settings)
+        return performance_profile.profile_figure(profile(arms), colours, **settings)
+    return rank_diagram.ranks_figure(ranks(arms), 0.45 * len(arms), colours, **settings)
 
 
 def bare(width: float = 7.0) -> Axes:
@@ -223,13 +232,13 @@ def test_an_interval_that_leaves_the_axes_ends_in_an_arrow():
 def test_dots_do_not_overlap_while_there_is_room():
     rng = np.random.default_rng(0)
     for places, room in ((rng.uniform(0, 60, 40), 60), (np.zeros(8), 60), (rng.uniform(0, 20, 300), 12)):
-        offsets = rows.beeswarm(places, 4.0, room)
+        offsets = beeswarm.beeswarm(places, 4.0, room)
         assert np.abs(offsets).max() <= room / 2
-        np.testing.assert_array_equal(offsets, rows.beeswarm(places, 4.0, room))
+        np.testing.assert_array_equal(offsets, beeswarm.beeswarm(places, 4.0, room))
         if room == 60:
             x, y = (np.subtract.outer(v, v)[np.triu_indices(len(places), 1)] for v in (places, offsets))
             assert np.hypot(x, y).min() >= 4 - 1e-9
-    assert rows.beeswarm(np.array([0.0, 9, 18]), 4.0, 20).tolist() == [0, 0, 0]
+    assert beeswarm.beeswarm(np.array([0.0, 9, 18]), 4.0, 20).tolist() == [0, 0, 0]
 
 
 def test_the_zero_line_the_differences_and_the_band_of_the_control():
@@ -424,11 +433,13 @@ def test_profiles_are_steps_from_one_to_the_last_of_all_with_their_score():
         [("a", 1.0, 0.5), ("a", 2.5, 1.0), ("b", 2.0, 0.5), ("b", 9.0, 1.0)],
         columns=["arm", "ratio", "share"],
     )
-    assert across.steps(table, "a").tolist() == [[1, 0.5], [2.5, 1], [4, 1]]
-    assert across.steps(table, "b").tolist() == [[1, 0], [2, 0.5], [4, 0.5]]
-    assert across.area(across.steps(table, "a")) == pytest.approx((1.5 * 0.5 + 1.5) / 3)
-    assert across.area(across.steps(table, "b")) == pytest.approx(1 / 3)
-    fig = across.profile_figure(table, style.arm_colours(["a", "b"]), width=10)
+    assert performance_profile.steps(table, "a").tolist() == [[1, 0.5], [2.5, 1], [4, 1]]
+    assert performance_profile.steps(table, "b").tolist() == [[1, 0], [2, 0.5], [4, 0.5]]
+    assert performance_profile.area(performance_profile.steps(table, "a")) == pytest.approx(
+        (1.5 * 0.5 + 1.5) / 3
+    )
+    assert performance_profile.area(performance_profile.steps(table, "b")) == pytest.approx(1 / 3)
+    fig = performance_profile.profile_figure(table, style.arm_colours(["a", "b"]), width=10)
     (ax,) = fig.axes
     assert {"a: 0.75", "b: 0.33"} <= {text.get_text() for text in fig.texts}
     assert ax.get_xlim() == (1, pytest.approx(9.4))
@@ -441,31 +452,31 @@ def test_profiles_are_steps_from_one_to_the_last_of_all_with_their_score():
 )
 def test_a_profile_ends_a_little_beyond_its_last_step(last, high, scale):
     table = pd.DataFrame([("a", 1.0, 1.0), ("b", last, 1.0)], columns=["arm", "ratio", "share"])
-    (ax,) = across.profile_figure(table, style.arm_colours(["a", "b"])).axes
+    (ax,) = performance_profile.profile_figure(table, style.arm_colours(["a", "b"])).axes
     assert ax.get_xlim() == (1, pytest.approx(high))
     assert ax.get_xscale() == scale
 
 
 def test_profile_of_an_arm_that_solved_nothing():
     table = pd.DataFrame([("a", 1.0, 0.0)], columns=["arm", "ratio", "share"])
-    assert across.area(across.steps(table, "a")) == 0
+    assert performance_profile.area(performance_profile.steps(table, "a")) == 0
     empty = pd.DataFrame([("a", 5.0, 1.0)], columns=["arm", "ratio", "share"])
-    assert across.steps(empty, "a").tolist() == [[1, 0], [4, 0]]
+    assert performance_profile.steps(empty, "a").tolist() == [[1, 0], [4, 0]]
 
 
 def test_bars_join_arms_that_do_not_differ():
-    assert across.cliques([1, 2, 3, 4.5], 1.2) == [(1, 2), (2, 3)]
-    assert across.cliques([4.5, 1, 3, 2], 2.0) == [(1, 3), (3, 4.5)]
-    assert across.cliques([1, 2, 3], 0.5) == []
-    assert across.cliques([1.5, 1.5, 3], 0.5) == [(1.5, 1.5)]
-    assert across.cliques([1, 2, 3], 9) == [(1, 3)]
+    assert rank_diagram.cliques([1, 2, 3, 4.5], 1.2) == [(1, 2), (2, 3)]
+    assert rank_diagram.cliques([4.5, 1, 3, 2], 2.0) == [(1, 3), (3, 4.5)]
+    assert rank_diagram.cliques([1, 2, 3], 0.5) == []
+    assert rank_diagram.cliques([1.5, 1.5, 3], 0.5) == [(1.5, 1.5)]
+    assert rank_diagram.cliques([1, 2, 3], 9) == [(1, 3)]
     assert scales.stacked([(1, 2), (2, 3), (3.5, 4)], 0.1) == [0, 1, 0]
 
 
 def test_ranks_stand_where_they_are_with_names_at_both_sides():
     arms = ["a", "b", "c", "d", "e"]
     means = pd.Series([3.0, 1.2, 2.1, 4.9, 3.8], index=arms)
-    fig = across.ranks_figure(means, 1.0, style.arm_colours(arms))
+    fig = rank_diagram.ranks_figure(means, 1.0, style.arm_colours(arms))
     (ax,) = fig.axes
     assert ax.get_xlim() == (1, 5)
     assert {arm: labelled(ax, arm)[0].get_xdata()[0] for arm in arms} == means.to_dict()
@@ -485,10 +496,10 @@ def test_ranks_stand_where_they_are_with_names_at_both_sides():
 def test_ranks_without_a_critical_difference_and_with_one_beyond_the_axis():
     arms = names(2)
     colours = style.arm_colours(arms)
-    none = across.ranks_figure(ranks(arms), math.nan, colours)
+    none = rank_diagram.ranks_figure(ranks(arms), math.nan, colours)
     assert "critical" not in said(none)
     assert not labelled(none.axes[0], "_bar")
-    wide = across.ranks_figure(ranks(arms), 1.96, colours, width=3.4).axes[0]
+    wide = rank_diagram.ranks_figure(ranks(arms), 1.96, colours, width=3.4).axes[0]
     assert labelled(wide, "_critical")[0].get_xdata().tolist() == [1, 2]
     assert any(line.get_marker() == ">" for line in wide.lines)
 
@@ -537,13 +548,13 @@ def test_the_tables_are_not_changed():
     forest.pairs_figure(tables[2], colours)
     tuning.tuning_figure(*tables[3:5], colours)
     goal.goal_figure(tables[5], colours)
-    across.profile_figure(tables[6], colours)
+    performance_profile.profile_figure(tables[6], colours)
     for table, copy in zip(tables, before, strict=True):
         pd.testing.assert_frame_equal(table, copy)
 
 
 def test_nothing_global_is_drawn_on():
-    for module in (across, forest, goal, layout, rows, seeds, tuning):
+    for module in (performance_profile, rank_diagram, forest, goal, layout, rows, seeds, tuning):
         assert "pyplot" not in Path(module.__file__).read_text(encoding="utf-8")
 
 
@@ -558,5 +569,7 @@ def test_nothing_was_measured_or_one_arm_once(width):
         assert_rows_readable(goal.goal_figure(times(arms)[:kept], colours, width=width))
         scores, best = grid(arms)
         assert_rows_readable(tuning.tuning_figure(scores[:kept], best[:kept], colours, width=width))
-        assert_rows_readable(across.profile_figure(profile(arms)[:kept], colours, width=width))
-    assert_rows_readable(across.ranks_figure(pd.Series([1.0], index=arms), math.nan, colours, width=width))
+        assert_rows_readable(performance_profile.profile_figure(profile(arms)[:kept], colours, width=width))
+    assert_rows_readable(
+        rank_diagram.ranks_figure(pd.Series([1.0], index=arms), math.nan, colours, width=width)
+    )

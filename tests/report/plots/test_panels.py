@@ -313,7 +313,7 @@ class TestStrangers:
             "the panel batch_size shows batch sizes that change, and no arm of this run changes its own",
         ),
         ("sharpness", "the panel sharpness needs the column sharpness, which this run has not recorded"),
-        ("plane", "the panel plane needs the weights along the way; run with --plane"),
+        ("plane", "the panel plane needs the weights along the way; record them with plane"),
     ],
 )
 def test_nothing_to_draw_is_one_line(plain, tmp_path, capsys, kind, message):
@@ -444,7 +444,7 @@ class TestPlane:
         pd.testing.assert_frame_equal(load(tmp_path / "run").plane, whole.plane)
 
     def test_merged_runs_have_none(self, tmp_path):
-        from optcompare.report.result import load_all
+        from optcompare.report.loading import load_all
 
         for name, arm in (("a", "full"), ("b", "mini:2")):
             compare("line", arm, seeds=1, epochs=2, plane=True, out=tmp_path / name)

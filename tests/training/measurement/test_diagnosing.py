@@ -16,7 +16,7 @@ from optcompare.cli.main import main
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, DiagnosticError, OptcompareError, PluginError, SpecError
 from optcompare.registry.manager import Registry
-from optcompare.report.result import load
+from optcompare.report.loading import load
 from optcompare.training.measurement.evaluation import mark_number, next_mark
 from optcompare.training.measurement.per_sample_grads import SampleNorms, sample_gradients
 from tests.helpers.workloads import small_workload

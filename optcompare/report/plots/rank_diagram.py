@@ -1,6 +1,4 @@
-"""Arms across workloads: performance profiles (AlgoPerf), and mean ranks with their critical difference
-(Demšar).
-"""
+"""Mean ranks of arms across workloads, with their critical difference (Demšar 2006)."""
 
 from __future__ import annotations
 
@@ -9,122 +7,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 
 from . import scales, style
-from .layout import (
-    PITCH,
-    Heading,
-    figure_width,
-    fit,
-    keyed_sheet,
-    margin,
-    name_lines,
-    name_x_axis,
-    shown_arms,
-    text_size,
-)
-from .scales import Limits
-from .style import Floats, Sheet
+from .layout import PITCH, Heading, figure_width, fit, margin, name_lines, text_size
+from .style import Sheet
 
-LONGEST, WIDE = 4.0, 10.0
-"""The ratios to the best arm up to which profiles are scored, and beyond which their axis is logarithmic."""
-SHARES = Limits(-0.04, 1.04, "linear")
 BESIDE = 6.0
 """Points between the ends of a diagram's axis and the names."""
 
 
-def steps(profile: pd.DataFrame, arm: str, end: float = LONGEST) -> Floats:
-    """An arm's profile from ratio 1 to ``end`` as float[n, 2]: each share holds from its ratio to the next
-    one's.
-    """
-    rows = profile[profile["arm"] == arm].sort_values("ratio", kind="stable")
-    points = rows[["ratio", "share"]].to_numpy(float)
-    points = points[points[:, 0] < end]
-    if not len(points) or points[0, 0] > 1:
-        points = np.vstack([[1.0, 0.0], points])
-    return np.vstack([points, [end, points[-1, 1]]])
-
-
-def area(points: Floats) -> float:
-    """The score of a profile: its integral over ratios 1 to 4 divided by 3, exact for the step curve."""
-    return float(np.diff(points[:, 0]) @ points[:-1, 1]) / (LONGEST - 1)
-
-
-def ratio_limits(profile: pd.DataFrame, arms: Sequence[str]) -> Limits:
-    """From 1 to a little beyond the last step of these arms: no curve changes after it."""
-    last = max([1.1, *profile.loc[profile["arm"].isin(arms), "ratio"]])
-    if last > WIDE:
-        return Limits(1.0, last**1.05, "log")
-    return Limits(1.0, 1 + 1.05 * (last - 1), "linear")
-
-
-def draw_profile(
-    ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *, unit: str = "samples"
-) -> Axes:
-    """Draws, for each arm, on what share of workloads its ``unit`` to the goal are at most so many times the
-    best's.
-
-    ``profile`` holds arm, ratio and share, the breakpoints of each arm's step curve. Curves that coincide are
-    drawn slightly below each other, no further apart than their lines are wide.
-    """
-    size, arms = text_size(figure_width(ax)), shown_arms(list(profile["arm"]), colours)
-    style.dress(ax, size)
-    across = ratio_limits(profile, arms)
-    scales.scale(ax, "x", across, size)
-    scales.scale(ax, "y", SHARES, size)
-    dashes, width = style.line_styles(colours), 1.8 if len(arms) <= 6 else 1.3
-    for i, arm in enumerate(arms):
-        lowered = (i - (len(arms) - 1) / 2) * min(width, 8 / max(len(arms) - 1, 1)) / 72
-        ax.plot(
-            *steps(profile, arm, across.high).T,
-            drawstyle="steps-post",
-            color=colours[arm],
-            linestyle=dashes[arm],
-            linewidth=width,
-            marker=style.marker(colours[arm]),
-            markersize=4.5,
-            markeredgewidth=0,
-            markevery=(0.02 + 0.04 * (i % 4), 0.2),
-            label=arm,
-            transform=ax.transData + ScaledTranslation(0, -lowered, ax.figure.dpi_scale_trans),
-            clip_on=False,
-        )
-    name_x_axis(ax, f"{unit} to the goal, ratio to the best arm", size)
-    ax.set_ylabel("share of workloads", size=size, color=style.INK)
-    return ax
-
-
-def profile_figure(
-    profile: pd.DataFrame,
-    colours: Mapping[str, str],
-    *,
-    width: float = 7.0,
-    unit: str = "samples",
-    title: str | None = None,
-    note: str | None = None,
-    caption: bool = True,
-) -> Figure:
-    """The performance profile as one figure, ``width`` inches wide, with each arm's score in its name."""
-    arms = shown_arms(list(profile["arm"]), colours)
-    texts = {arm: f"{arm}: {area(steps(profile, arm)):.2f}" for arm in arms}
-    said = "After each name its score: the mean of its profile over ratios 1 to\u00a04, at\u00a0most\u00a01."
-    with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
-        sheet, ax = keyed_sheet(heading, width, texts, colours, SHARES)
-        draw_profile(ax, profile, colours, unit=unit)
-    return sheet.figure
-
-
 def cliques(ranks: Sequence[float], critical: float) -> list[tuple[float, float]]:
-    """The largest groups of at least two arms no two of which differ by more than ``critical``: their ends,
-    in order.
+    """Find the largest groups of at least two arms no two of which differ by more than ``critical``.
 
     A bar over such a group says that its arms cannot be told apart; a group within another is left out.
+
+    Args:
+        ranks: The mean ranks.
+        critical: The critical difference.
+
+    Returns:
+        The lowest and the highest rank of each group, in order.
     """
     ordered, found = sorted(ranks), list[tuple[float, float]]()
     last = -1
@@ -140,8 +45,10 @@ def cliques(ranks: Sequence[float], critical: float) -> list[tuple[float, float]
 class Diagram:
     """Where the parts of a critical-difference diagram stand, in points below its axis.
 
-    ``sides`` are the names at its left, the best first, and at its right, the worst first, in lines; ``bars``
-    have two ranks and a depth.
+    Attributes:
+        sides: The names at its left, the best first, and at its right, the worst first, in lines.
+        bars: Two ranks and a depth each.
+        size: Of the text, in points.
     """
 
     sides: tuple[dict[str, list[str]], dict[str, list[str]]]
@@ -150,7 +57,7 @@ class Diagram:
 
     @classmethod
     def of(cls, ranks: pd.Series[float], critical: float, rooms: tuple[float, float], size: float) -> Diagram:
-        """The diagram for names of at most so many points at the left and at the right."""
+        """Lay out the diagram for names of at most so many points at the left and at the right."""
         left, right = best_half(ranks)
         groups = cliques(ranks.to_list(), critical) if math.isfinite(critical) else []
         rows = scales.stacked(groups, 0.02 * len(ranks))
@@ -162,7 +69,7 @@ class Diagram:
         return cls((lines[0], lines[1]), bars, size)
 
     def depths(self, side: int) -> dict[str, float]:
-        """The middle of each name."""
+        """Return the depth of the middle of each name."""
         below, found = self._first, {}
         for arm, lines in self.sides[side].items():
             found[arm] = below + self._high(lines) / 2
@@ -171,7 +78,7 @@ class Diagram:
 
     @property
     def height(self) -> float:
-        """From the axis to below the last name."""
+        """The points from the axis to below the last name."""
         return self._first + max(sum(map(self._high, side.values())) for side in self.sides)
 
     @property
@@ -183,18 +90,26 @@ class Diagram:
 
 
 def best_half(ranks: pd.Series[float]) -> tuple[list[str], list[str]]:
-    """The better half of the arms, the best first, and the others, the worst first."""
+    """Return the better half of the arms, the best first, and the others, the worst first."""
     order = [str(arm) for arm in ranks.sort_values(kind="stable").index]
     half = (len(order) + 1) // 2
     return order[:half], order[half:][::-1]
 
 
 def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapping[str, str]) -> Axes:
-    """Draws a critical-difference diagram (Demšar 2006): each arm at its mean rank, 1 is best, at the left.
+    """Draw a critical-difference diagram (Demšar 2006): each arm at its mean rank, the best at the left.
 
-    ``ranks`` is indexed by arm. Names stand at the left for the better half and at the right for the others.
-    A bar joins arms whose ranks differ by no more than ``critical``, whose length stands above the axis; NaN
-    for none.
+    The names of the better half stand at the left, the others at the right. A bar joins arms whose ranks
+    differ by no more than ``critical``, whose length stands above the axis.
+
+    Args:
+        ax: Where to draw.
+        ranks: By arm; 1 is best.
+        critical: The critical difference; NaN for none.
+        colours: By arm.
+
+    Returns:
+        The axes.
     """
     width, box = figure_width(ax), ax.get_position()
     size, most = text_size(width), max(len(ranks), 2)
@@ -276,8 +191,9 @@ def _draw_ruler(ax: Axes, critical: float, most: int, size: float) -> None:
 
 
 def _sides(ranks: pd.Series[float], width: float, size: float) -> tuple[float, float]:
-    """The points that names need at the left and at the right: as few as leave none cut or in more than two
-    lines, or else about a third of the width each.
+    """Return the points for names at the left and at the right, about a third of the width each at most.
+
+    There are as few as leave no name cut or in more than two lines.
     """
     found = []
     for arms in best_half(ranks):
@@ -296,11 +212,19 @@ def ranks_figure(
     colours: Mapping[str, str],
     *,
     width: float = 7.0,
-    title: str | None = None,
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """The critical-difference diagram as one figure, ``width`` inches wide; see :func:`draw_ranks`."""
+    """Make the critical-difference diagram a figure.
+
+    Args:
+        ranks: As :func:`draw_ranks` has them.
+        critical: Likewise.
+        colours: By arm.
+        width: Inches.
+        note: Added to the caption.
+        caption: Whether the caption is drawn.
+    """
     size, edge, bars = text_size(width), margin(width), math.isfinite(critical)
     ranks = ranks[[arm for arm in colours if arm in ranks.index]]
     said = "Mean rank of the median final loss over workloads, 1 is best."
@@ -309,7 +233,7 @@ def ranks_figure(
     left, right = (edge + (room + BESIDE) / 72 for room in rooms)
     height = Diagram.of(ranks, critical, rooms, size).height / 72
     with style.plain():
-        heading = Heading(width, title, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
         top = heading.height + (2 * PITCH * size + 20 if bars else PITCH * size + 10) / 72
         sheet = Sheet(width, top + height + edge)
         heading.draw(sheet)

@@ -1,0 +1,118 @@
+"""Checks of what all arms of a seed have in common: weights, order of samples, splits, first losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .check_data import BySeed, CheckData
+from .phrases import count
+
+
+@dataclass(frozen=True)
+class PlainLoop(CheckData):
+    """First updates that are those of a plain loop.
+
+    Attributes:
+        updates: How many were compared, by the label of the arm.
+        remarks: Sentences about what the comparison leaves open.
+    """
+
+    name = "trained as a plain loop would"
+    updates: dict[str, int]
+    remarks: list[str]
+
+    def sentence(self) -> str:
+        """Name the arms by how many of their updates were compared."""
+        arms: dict[int, list[str]] = {}
+        for arm, number in self.updates.items():
+            arms.setdefault(number, []).append(arm)
+        parts = [f"{count(number, 'update')} of {', '.join(labels)}" for number, labels in arms.items()]
+        return "; ".join([", ".join(parts), *self.remarks])
+
+
+@dataclass(frozen=True)
+class InitialWeights(BySeed):
+    """Fingerprints of initial weights; ``arms`` and ``seeds`` are counts."""
+
+    name = "identical initial weights"
+    arms: int
+    seeds: int
+
+    def evidence(self) -> str:
+        """Return how many arms and seeds were compared."""
+        arms = f"all {self.arms} arms start" if self.arms > 1 else "1 arm starts"
+        each = "each of " if self.seeds > 1 else ""
+        return f"{arms} identically in {each}{count(self.seeds, 'seed')} (SHA-256 match)"
+
+
+@dataclass(frozen=True)
+class SampleOrder(BySeed):
+    """Fingerprints of the order of samples.
+
+    Attributes:
+        epochs: How many orders were compared, over all seeds.
+        seeds: How many seeds there are.
+        shuffled: Whether the order is the default one, in place of a function of the caller.
+        rearranged: Labels of the arms that rearrange the order that is offered to them.
+    """
+
+    name = "identical sample order"
+    epochs: int
+    seeds: int
+    shuffled: bool
+    rearranged: list[str]
+
+    def evidence(self) -> str:
+        """Return how many epochs were compared, and which arms rearranged them."""
+        many = f"{count(self.epochs, 'epoch')} of {count(self.seeds, 'seed')}"
+        own = "" if self.shuffled else ", in the order that the caller gave"
+        moved = f"; offered to all, and rearranged by {', '.join(self.rearranged)}" if self.rearranged else ""
+        return f"the same for all arms in {many} (SHA-256 match){own}{moved}"
+
+
+@dataclass(frozen=True)
+class DataSplit(BySeed):
+    """Splits of the data into training and validation; ``splits`` is how many there are."""
+
+    name = "identical split of the data"
+    splits: int
+
+    def evidence(self) -> str:
+        """Return how many splits the seeds share."""
+        return f"one of {count(self.splits, 'split')} of the data a seed, in turn, over all arms"
+
+
+@dataclass(frozen=True)
+class FirstMeasurement(BySeed):
+    """Losses before the first update."""
+
+    name = "identical first measurement"
+
+    def evidence(self) -> str:
+        """Return what was compared."""
+        return "the loss before training, to the last bit"
+
+
+@dataclass(frozen=True)
+class Coverage(BySeed):
+    """Batches that hold every sample of an epoch once.
+
+    Attributes:
+        epochs: How many were checked.
+        free: Labels of the strategies that may repeat samples and leave some out.
+        failed: How many trials failed, and are not counted.
+    """
+
+    name = "every sample once an epoch"
+    epochs: int
+    free: list[str]
+    failed: int
+
+    def evidence(self) -> str:
+        """Return how many epochs were checked, and what is excepted."""
+        said = f"the batches of {count(self.epochs, 'epoch')} were checked"
+        said += f"; but for {', '.join(self.free)}, which may repeat and leave out" if self.free else ""
+        verb = "is" if self.failed == 1 else "are"
+        return said + (
+            f"; {count(self.failed, 'trial')} failed and {verb} not counted" if self.failed else ""
+        )

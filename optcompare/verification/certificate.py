@@ -1,0 +1,115 @@
+"""The fairness certificate made again from the tables, and compared with the saved one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..analysis.certificate import Agreement, Check, Evidence, Reference
+from ..analysis.start_checks import Coverage
+from ..analysis.traits import Traits
+from ..core.columns import run_key
+from ..results.tables import ResultTables
+from ..storage.journal import key_of, key_of_row
+from ..storage.provenance import is_of_these_sources
+from .earlier_sentences import RENAMED, free_strategies, numbers
+from .finding import Finding, TrialRows, some
+
+NAME = "certificate"
+
+
+def check_certificate(result: ResultTables, rows: TrialRows, about: Mapping[str, Any]) -> Finding:
+    """Compare the saved certificate with the one that the tables give.
+
+    Args:
+        result: The run.
+        rows: Its trials.
+        about: The contents of ``comparison.json``.
+    """
+    again = _evidence(result, rows).certificate(*_noted(result))
+    if not about.get("certificate"):
+        broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
+        held = f"not written yet; all {len(again)} checks hold for these tables"
+        return Finding(NAME, not broken, some(broken) or held)
+    wrong = _differences(result, again)
+    return Finding(
+        NAME, not wrong, some(wrong) or f"its {len(again)} checks come out the same from the tables"
+    )
+
+
+def _evidence(result: ResultTables, rows: TrialRows) -> Evidence:
+    """Collect what the tables say of each trial and of its first measurement."""
+    comparison = result.comparison
+    evidence = Evidence(comparison, _free(result.certificate))
+    for trial, row in rows:
+        unended = row["status"] == "finished" and not row["reason"]  # one with a reason stopped at its goal
+        shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
+        if result.status == "finished" or not shorter:
+            # A run that was stopped while it was extended had not looked at shorter trials again.
+            evidence.trial_ended(trial, row)
+    trials = {key_of(trial): trial for trial, _ in rows}
+    before = result.records[result.records["update"] == 0]
+    losses = [name for name in ("train_loss", "valid_loss") if name in before]
+    for record in before[[*run_key(before), *losses]].to_dict("records"):
+        first = {str(name): value for name, value in record.items()}
+        trial_of_it = trials.get(key_of_row(first))
+        if trial_of_it is not None:
+            evidence.first_record(trial_of_it, first)
+    return evidence
+
+
+def _free(certificate: Sequence[Check]) -> list[str]:
+    """Return the strategies that may repeat samples, which the tables do not say."""
+    for check in certificate:
+        if isinstance(check.data, Coverage):
+            return check.data.free
+        if check.name == Coverage.name:
+            return free_strategies(check.detail)
+    return []
+
+
+def _noted(result: ResultTables) -> tuple[Agreement, Reference | None, Traits]:
+    """Return what was found before and beside the trials, which the environment records."""
+    noted = result.environment
+    agreement = noted.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
+    reference = noted.get("reference")
+    return (
+        Agreement(**agreement),
+        Reference(**reference) if reference else None,
+        Traits(**noted.get("traits", {})),
+    )
+
+
+def _differences(result: ResultTables, again: Sequence[Check]) -> list[str]:
+    """Say of each check in which the saved certificate and the tables differ."""
+    now = {check.name: check for check in again}
+    saved = [
+        dataclasses.replace(check, name=RENAMED.get(check.name, check.name)) for check in result.certificate
+    ]
+    known_sources, over = is_of_these_sources(result.environment), result.status == "finished"
+    wrong = [f"it has a check that is not known: {check.name}" for check in saved if check.name not in now]
+    for check in saved:
+        found = now.get(check.name)
+        if found is None or (check.held == found.held and not (over and _other(check, found, known_sources))):
+            continue
+        wrong.append(
+            f"it says of {check.name} that {'it held' if check.held else 'it did not hold'}: {check.detail}; "
+            f"the tables say that it {'held' if found.held else 'did not'}: {found.detail}"
+        )
+    return wrong + [f"it lacks {name}" for name in now if name not in {check.name for check in saved}]
+
+
+def _other(saved: Check, found: Check, known_sources: bool) -> bool:
+    """Whether the evidence differs, in data or in the sentence.
+
+    Args:
+        saved: The check of the run.
+        found: The one that the tables give.
+        known_sources: Whether these very sources wrote the run, so that the sentence follows from the data.
+    """
+    if saved.data is not None and not saved.data.same(found.data):
+        return True
+    if known_sources:
+        return saved.data is None or saved.detail != saved.data.sentence()
+    return numbers(saved.detail) != numbers(found.detail)

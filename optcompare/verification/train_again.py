@@ -1,0 +1,135 @@
+"""A sample of trials that is trained again, from every arm in turn, as far as the time allows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from ..core.columns import run_key
+from ..core.comparison import Trial
+from ..core.formatting import duration
+from ..errors import OptcompareError, RunDirectoryError, explain
+from ..results.tables import ResultTables
+from ..storage.journal import Kept, State, key_of
+from ..training.loop.trainer import LoopTrainer
+from .finding import Finding, TableRow, TrialRows, name_of
+from .retrain import Saved, compared
+
+Advanced = Callable[[int, int, float], None]
+"""Called with how many trials are done, of how many, and the share of the work that is done."""
+_TRAINERS: Mapping[str, str] = {"loop": "loop", "lanes": "lanes", "lanes+loop": "lanes, then the loop"}
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is computed again.
+
+    Attributes:
+        trials: How many trials are trained; None: all.
+        seconds: How long that may take in all.
+        advanced: Called as the work goes on.
+    """
+
+    trials: int | None
+    seconds: float
+    advanced: Advanced
+
+
+def train_again(
+    trainer: LoopTrainer, rows: TrialRows, result: ResultTables, directory: Path, effort: Effort
+) -> Iterator[Finding]:
+    """Train a sample of trials in the loop, and compare how they end.
+
+    Args:
+        trainer: The loop trainer of the comparison.
+        rows: All trials.
+        result: The run.
+        directory: Its directory, in which final states may be kept.
+        effort: How many trials, and for how long.
+
+    Yields:
+        One finding for each trial, or one that says why there is none.
+    """
+    ended = _in_turn(rows)
+    sample = _affordable(ended, effort)
+    if not sample:
+        yield Finding("trained again", None, _why_none(ended, effort))
+        return
+    key = run_key(result.records.columns)
+    records = result.records.groupby(key, sort=False).indices
+    states = _states(directory, sample)
+    work = [row["updates"] * (1 if row["trainer"] == "loop" else 2) for _, row in sample]
+    for number, (trial, row) in enumerate(sample):
+        identity = (trial.phase, trial.arm.label, trial.arm.lr, trial.seed, trial.repeat)
+        places = records.get(identity[: len(key)], ())
+        mine = result.records.iloc[list(places)].to_dict("records")
+
+        def tick(share: float, number: int = number) -> None:
+            done = sum(work[:number]) + share * work[number]
+            effort.advanced(number, len(sample), done / sum(work))
+
+        saved = Saved(
+            trial, row, [{str(k): v for k, v in one.items()} for one in mine], states.get(key_of(trial))
+        )
+        held: bool | None
+        try:
+            held, said = compared(trainer, saved, "earlier" in result.environment, tick)
+        except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            held, said = False, explain(error)
+        trained_in = _TRAINERS.get(row["trainer"], "?")
+        yield Finding(f"trained again: {name_of(trial)}", held, f"{said} ({trained_in})")
+
+
+def _in_turn(rows: TrialRows) -> list[tuple[Trial, TableRow]]:
+    """Order trials that ended: from every arm in turn, of the report and of tuning.
+
+    Fingerprints decide the order in each arm, so that nobody can choose it.
+    """
+    groups: dict[str, dict[str, list[tuple[Trial, TableRow]]]] = {"report": {}, "tune": {}}
+    for trial, row in sorted(
+        rows, key=lambda one: hashlib.sha256(f"{key_of(one[0])} {one[1]['final_sha256']}".encode()).digest()
+    ):
+        if row["status"] in ("finished", "diverged") and row["updates"] > 0:
+            groups[trial.phase].setdefault(trial.arm.label, []).append((trial, row))
+    phases = [zip_longest(*of_phase.values()) for of_phase in groups.values()]
+    in_turn = [[one for turn in phase for one in turn if one is not None] for phase in phases]
+    return [one for one in chain.from_iterable(zip_longest(*in_turn)) if one is not None]
+
+
+def _affordable(ended: TrialRows, effort: Effort) -> list[tuple[Trial, TableRow]]:
+    """Return the first trials that together take no longer than is allowed."""
+    chosen, left = list[tuple[Trial, TableRow]](), effort.seconds
+    for trial, row in ended:
+        if effort.trials is not None and len(chosen) >= effort.trials:
+            break
+        if (cost := _cost(row)) <= left:
+            chosen.append((trial, row))
+            left -= cost
+    return chosen
+
+
+def _cost(row: TableRow) -> float:
+    """Return the seconds that a trial takes in the loop; one of lanes is trained there twice."""
+    return float(row["train_seconds"] + row["measure_seconds"]) * (1 if row["trainer"] == "loop" else 2)
+
+
+def _why_none(ended: TrialRows, effort: Effort) -> str:
+    if effort.trials == 0:
+        return "none was asked for"
+    if not ended:
+        return "no trial has ended"
+    most, least = duration(effort.seconds), duration(min(_cost(row) for _, row in ended))
+    return f"each trial would take longer than {most}, the shortest about {least} (--trials 1)"
+
+
+def _states(directory: Path, sample: TrialRows) -> dict[str, State]:
+    """Return the states of these trials that were kept and can be read, by the key of the trial."""
+    wanted = {key_of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
+    with suppress(RunDirectoryError, KeyError, TypeError, AttributeError):
+        found = Kept(directory).items() if wanted else ()
+        return {key: state for key, state in found if wanted.get(key) == state["progress"]["updates"]}
+    return {}
