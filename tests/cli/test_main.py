@@ -471,7 +471,7 @@ BAD: list[tuple[str, str]] = [
     ("--optimizers sgd:lr=nan", "the learning rate must be positive and finite, got nan"),
     ("--optimizers sgd:momentum=-1", "Invalid momentum value: -1.0"),
     ("--optimizers sgd:nesterov=true", "Nesterov momentum requires a momentum"),
-    ("--optimizers adam:betas=0.9", "optimizer adam: betas takes a tuple such as (0.5,0.9), got '0.9'"),
+    ("--optimizers adam:betas=0.9", "optimizer adam: betas must be a tuple such as (0.5,0.9), got '0.9'"),
     ("--optimizers adam:betas=(0.9,2)", "Invalid beta parameter at index 1: 2.0"),
     ("--optimizers lbfgs", "each update must take all 6 samples, and the first takes 2; give full@lbfgs"),
     (
