@@ -16,7 +16,7 @@ from ..core.own_code import is_installed, names_used
 from ..core.tree import len_batch
 from ..errors import RAISED, WorkloadError
 from ..interfaces.metrics import Metric
-from ..training.now import NOW
+from ..training.position import POSITION
 from .form import Form, overridden, parameters_of
 
 _PACKAGES = ("lightning", "pytorch_lightning", "lightning_fabric")
@@ -50,11 +50,11 @@ class _Trainer:
 
     @property
     def current_epoch(self) -> int:
-        return NOW.epoch
+        return POSITION.epoch
 
     @property
     def global_step(self) -> int:
-        return NOW.update
+        return POSITION.update
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -91,7 +91,7 @@ def lightning_form(module: Any, batch: Any) -> Form:
 
     def step(model: Any, batch: Any) -> tuple[Any, Any]:
         with _attached(model), _logging_into(model) as logged:
-            returned = model.training_step(*(batch, NOW.batch, 0)[:count])
+            returned = model.training_step(*(batch, POSITION.batch, 0)[:count])
         loss = returned.get("loss") if isinstance(returned, Mapping) else returned
         if not isinstance(loss, torch.Tensor):
             raise WorkloadError(

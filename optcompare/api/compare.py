@@ -23,7 +23,8 @@ from ..planning.factories import DiagnosticLike, OptimizerLike, StrategyLike
 from ..planning.prepare import Prepared, prepare
 from ..registry.manager import Registry
 from ..report.result import Result
-from ..storage.resume import Earlier, refuse_other_question, with_earlier_tuning
+from ..storage.previous_run import PreviousRun
+from ..storage.resume import refuse_other_question, with_previous_tuning
 from ..training.settings import settings_kept
 from ..training.shared_init import Order
 
@@ -140,7 +141,7 @@ def compare(
     plugins = (plugins,) if isinstance(plugins, str) else tuple(plugins)
     if resume is not None and out is not None:
         raise ComparisonError("resume goes on in the directory of the earlier run; leave out `out`")
-    earlier = None if resume is None else Earlier.read(Path(resume))
+    earlier = None if resume is None else PreviousRun.read(Path(resume))
     if earlier is not None and recalibrate is None:
         recalibrate = earlier.comparison.recalibrate
     prepared = prepare(
@@ -185,7 +186,7 @@ def compare(
     if earlier is None:
         return watched(prepared, how, observer, progress, lambda how: execute(prepared, _path(out), how))
     refuse_other_question(prepared.setup.comparison, earlier.comparison)
-    prepared = prepared.asking(with_earlier_tuning(prepared.setup.comparison, earlier.comparison))
+    prepared = prepared.asking(with_previous_tuning(prepared.setup.comparison, earlier.comparison))
     return watched(prepared, how, observer, progress, lambda how: go_on(prepared, earlier, how, force=force))
 
 

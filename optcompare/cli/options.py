@@ -16,7 +16,7 @@ from ..storage.run_dir import refuse_occupied, safe_name
 
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
-    from ..storage.resume import Earlier
+    from ..storage.previous_run import PreviousRun
 
 UNITS = ("epochs", "updates", "samples", "seconds")
 _MACHINE = ("device", "dtype", "autocast", "threads", "deterministic", "trainer")
@@ -112,12 +112,13 @@ _FREE_WITH_RESUME = {
 }
 
 
-def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, Earlier]:
+def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prepared, PreviousRun]:
     """An earlier run's comparison, extended by what the line asks for, and what that run left."""
     from ..api.compare import one_budget, seed_list
     from ..core.named_code import code_of_lists
     from ..planning.prepare import prepare, prepare_again
-    from ..storage.resume import Earlier, extended
+    from ..storage.previous_run import PreviousRun
+    from ..storage.resume import extended
     from ..storage.trusted_code import load_registry
 
     fixed = [name for name in given if name not in _FREE_WITH_RESUME]
@@ -126,7 +127,7 @@ def prepare_resumed(options: dict[str, Any], given: Sequence[str]) -> tuple[Prep
         raise ComparisonError(f"--resume takes everything else from the run; leave out {names}")
     if "optimizers" in given and "strategies" not in given:
         raise ComparisonError("--optimizers adds arms to a run together with --strategies; give both")
-    earlier = Earlier.read(options["resume"])
+    earlier = PreviousRun.read(options["resume"])
     before = earlier.comparison
     named = code_of_lists(options["strategies"], options["optimizers"]) if "strategies" in given else []
     registry = load_registry(before, options["resume"], options["plugin"], named, options["trust"])

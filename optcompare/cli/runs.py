@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..planning.prepare import Prepared
     from ..report.result import Result
-    from ..storage.resume import Earlier
+    from ..storage.previous_run import PreviousRun
     from .terminal import Reporter
 
 MACHINE = (
@@ -174,7 +174,7 @@ def run_one(
     say: Reporter,
     formats: list[str],
     options: dict[str, Any],
-    earlier: Earlier | None,
+    earlier: PreviousRun | None,
 ) -> Result:
     """Trains a comparison, or goes on with an earlier run of it; prints its question, its progress and its
     result.

@@ -10,9 +10,9 @@ from ..analysis.looks import History
 from ..errors import ComparisonError
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import has_tables
 from ..storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, read_looks
 from ..storage.merged_looks import looks_at_any_of
+from ..storage.run_tables import has_tables
 
 
 def refuse_missing_looks(directory: Path, force: bool) -> list[str]:

@@ -26,20 +26,23 @@ from ..report.panels import make_panels
 from ..report.result import Result
 from ..results.tables import describe
 from ..storage import run_dir
-from ..storage.journal import Journal, forget_parts
+from ..storage.journal import Journal
 from ..storage.looks_file import looks_so_far
+from ..storage.previous_run import PreviousRun
 from ..storage.provenance import describe_environment, other_sources
-from ..storage.resume import Earlier, refuse_changes
+from ..storage.resume import refuse_changes
+from ..storage.run_tables import forget_parts
 from ..storage.under_way import PROCESS, this_process
 from ..training.device import torch_as_agreed
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
-from .backends import Elsewhere, Here, Place
+from .backends import Backend, ExecutorBackend, LocalBackend
 from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .expected_time import expected_time
-from .runner import Measured, Observer, Runner
+from .measured import Measured
+from .runner import Observer, Runner
 from .same_bits import refuse_other_bits
 from .scheduler import Tasks
 from .select_lr import choose_rates, with_closer_rates
@@ -82,7 +85,7 @@ class How:
             whole("jobs", self.jobs, 1, MOST_JOBS)
 
 
-def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False) -> Result:
+def go_on(prepared: Prepared, earlier: PreviousRun, how: How, *, force: bool = False) -> Result:
     """:func:`execute` in the directory of an earlier run; raises where something else than the question
     changed.
     """
@@ -97,7 +100,7 @@ def go_on(prepared: Prepared, earlier: Earlier, how: How, *, force: bool = False
 
 
 def execute(
-    prepared: Prepared, out: Path | None = None, how: How | None = None, earlier: Earlier | None = None
+    prepared: Prepared, out: Path | None = None, how: How | None = None, earlier: PreviousRun | None = None
 ) -> Result:
     """Trains everything, tells the observers, and writes the run directory if one is named.
 
@@ -125,7 +128,7 @@ def execute(
         rounds = [comparison.tuning_trials(), comparison.closer_trials(), comparison.trials()]
         planned = [trial for trials in rounds for trial in trials]
         expected = expected_time(work.tasks, prepared.estimates, rounds, work.jobs)
-        runner = Runner(work.tasks, work.place, expected, planned, work.told, stop, journal, earlier)
+        runner = Runner(work.tasks, work.backend, expected, planned, work.told, stop, journal, earlier)
         first = comparison.tuning_trials()
         runner.run(first)
         if comparison.tuning is not None and comparison.tuning.closer and not runner.measured.interrupted:
@@ -199,7 +202,7 @@ class _Work:
     """Who trains, where, and who is told. ``jobs``: trials at once; ``choices``: which trainer took what."""
 
     tasks: Tasks
-    place: Place
+    backend: Backend
     told: _Observers
     jobs: int
     choices: list[str]
@@ -222,8 +225,8 @@ def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Obse
     planned = [comparison.tuning_trials(), comparison.trials()]
     lanes = LanesTrainer(loop, memory_limit(how.memory, loop.device), chosen)
     if how.executor is None and (how.jobs or 1) == 1:
-        here = Here(loop, lanes, lambda: stop.asked)
-        yield _Work(Tasks(lanes, prepared.estimates, planned, chosen), here, told, 1, choices)
+        local = LocalBackend(loop, lanes, lambda: stop.asked)
+        yield _Work(Tasks(lanes, prepared.estimates, planned, chosen), local, told, 1, choices)
         return
     if comparison.budget.unit == "seconds":
         raise ComparisonError(
@@ -237,15 +240,15 @@ def _workplace(prepared: Prepared, how: How, stop: Stop, trackers: Sequence[Obse
     try:
         tasks = Tasks(lanes, prepared.estimates, planned, chosen, workers=jobs)
         expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
-        place = Elsewhere(executor, jobs, tasks, how.memory, expected, lambda: stop.asked)
-        yield _Work(tasks, place, told, jobs, choices)
+        backend = ExecutorBackend(executor, jobs, tasks, how.memory, expected, lambda: stop.asked)
+        yield _Work(tasks, backend, told, jobs, choices)
         calm = not stop.at_once
     finally:
         if isinstance(name, str):
             executor.shutdown(wait=calm)
 
 
-def _environment(prepared: Prepared, earlier: Earlier | None) -> dict[str, Any]:
+def _environment(prepared: Prepared, earlier: PreviousRun | None) -> dict[str, Any]:
     """What the run depends on, with what an earlier one depended on."""
     environment = _now(prepared)
     if earlier is not None:

@@ -11,15 +11,9 @@ very weights that it had.
 
 from __future__ import annotations
 
-import ast
-import copy
 import dataclasses
-import dis
 import functools
-import importlib
 import inspect
-import itertools
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +21,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from ..core.parameters import REQUIRED, Parameter, parameters
-from ..core.rng import preserved_rng
 from ..errors import RAISED, ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:
@@ -217,90 +210,8 @@ def has_modes(optimizer: Any) -> bool:
     return all(callable(getattr(optimizer, mode, None)) for mode in ("train", "eval"))
 
 
-def takes_closure(optimizer: Optimizer) -> bool:
-    """Whether its ``step`` requires a closure that evaluates loss and gradient, as often as it likes."""
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and (closure.default is closure.empty or _raises_without(type(optimizer)))  # type: ignore[arg-type]
-
-
-def wants_gradient(optimizer: Optimizer) -> bool:
-    """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those
-    that look for flat minima do: they move the weights by it, evaluate again there, and move back. It is
-    tried out, once for each class.
-    """
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    if closure is None or closure.default is closure.empty or not takes_closure(optimizer):
-        return False
-    kind = type(optimizer)
-    if kind not in _WANTS_GRADIENT:
-        _WANTS_GRADIENT[kind] = _depends_on_gradient(optimizer)
-    return _WANTS_GRADIENT[kind]
-
-
-_WANTS_GRADIENT: dict[type, bool] = {}
-
-
-def _depends_on_gradient(optimizer: Optimizer) -> bool:
-    """Whether a copy steps elsewhere, or not at all, where there is no gradient before its closure is
-    called.
-    """
-    import torch
-
-    found = []
-    for there in (True, False):
-        with preserved_rng():
-            tried = copy.deepcopy(optimizer)
-            weights = [weight for group in tried.param_groups for weight in group["params"]]
-
-            def closure(weights: Sequence[Tensor] = weights) -> Tensor:
-                for weight in weights:
-                    weight.grad = 1 + weight.detach()  # another one at another point
-                return torch.ones(())
-
-            for weight in weights:
-                weight.grad = torch.full_like(weight, 0.5) if there else None
-            try:
-                tried.step(closure)  # type: ignore[arg-type]
-            except RAISED:
-                return True
-            found.append(weights)
-    return not all(map(torch.equal, *found))
-
-
-@functools.cache
-def _raises_without(kind: type) -> bool:
-    """Whether a ``step(closure=None)`` raises where it is given none, by its source, or else by its bytecode:
-    whether what it does then, and not otherwise, ends in an error.
-    """
-    step = inspect.unwrap(kind.step)  # type: ignore[attr-defined]
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
-    except (OSError, TypeError, SyntaxError):
-        return _code_raises(step)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assert) and ast.unparse(node.test) in ("closure", "closure is not None"):
-            return True
-        missing = isinstance(node, ast.If) and ast.unparse(node.test) in ("closure is None", "not closure")
-        if missing and isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise):
-            return True
-    return False
-
-
-def _code_raises(step: Any) -> bool:
-    """The same by bytecode, of a function without source."""
-    code = list(dis.get_instructions(step)) if isinstance(step, types.FunctionType) else []
-    for place, (loaded, jump) in enumerate(itertools.pairwise(code)):
-        given = loaded.opname.startswith("LOAD_FAST") and loaded.argval == "closure"
-        skips = "JUMP" in jump.opname and jump.opname.endswith(("_NOT_NONE", "_TRUE"))
-        if given and skips:
-            without = [each.opname for each in code[place + 2 :] if each.offset < jump.argval]
-            if "RAISE_VARARGS" in without:
-                return True
-    return False
-
-
 @contextmanager
-def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
+def in_evaluation_mode(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
     """The weights are those of the optimizer's eval mode, where it has modes; afterwards all is as it was, to
     the last bit.
     """
@@ -326,21 +237,3 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for tensor, value in zip(tensors, before, strict=True):
                 tensor.copy_(value)
-
-
-def bare_step(optimizer: Optimizer) -> Callable[..., Any]:
-    """``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update; the same
-    arithmetic.
-
-    Where hooks are registered, or torch wraps ``step`` in another way, it is ``optimizer.step`` itself.
-    """
-    from torch.optim import Optimizer
-
-    step = type(optimizer).step
-    inner = getattr(step, "__wrapped__", None)
-    hooked = [getattr(optimizer, f"_optimizer_step_{when}_hooks", True) for when in ("pre", "post")]
-    module = importlib.import_module(Optimizer.__module__)
-    hooked += [getattr(module, f"_global_optimizer_{when}_hooks", True) for when in ("pre", "post")]
-    if inner is None or not getattr(step, "hooked", False) or any(hooked) or "step" in vars(optimizer):
-        return optimizer.step
-    return functools.partial(inner, optimizer)

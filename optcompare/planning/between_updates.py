@@ -14,7 +14,8 @@ from ..core.rng import preserved_rng
 from ..errors import RAISED, ComparisonError
 from ..interfaces.workload import Workload
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun
+from ..training.loop.trial import TrialRun
+from ..training.state import TrialState
 from .first_updates import FirstRows
 from .unsaved_state import WORKLOADS, changed_unseen, values_within
 from .update_differences import digest
@@ -144,7 +145,7 @@ def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
     return trainer
 
 
-def through_a_file(state: State) -> State:
+def through_a_file(state: TrialState) -> TrialState:
     """A state as a checkpoint gives it back."""
     file = io.BytesIO()
     torch.save(state, file)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
 from ..core.rng import TRAINING, preserved_rng, rng_state, seed_everything, sequence
 from ..errors import RAISED, ComparisonError, StrategyError, WorkloadError, explain
@@ -27,7 +28,7 @@ from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
 from ..training.measurement.evaluation import along_the_way, at_the_end
 from ..training.measurement.module_state import same
-from ..training.measurement.record import Record
+from ..training.state import TrialState
 from .patience import Limit, yielding
 from .split_checks import check_splits
 from .workload_checks import check_workload, where_not_finite
@@ -239,7 +240,7 @@ def _planned_sizes(
     return plan.sizes
 
 
-def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Record], dict[str, Any]]:
+def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Record], TrialState]:
     """The first updates of the trial, none of them past its first epoch, through the trainer itself."""
     comparison, budget = trainer.setup.comparison, Budget("updates", updates)
     if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
@@ -250,7 +251,7 @@ def _perform(trainer: LoopTrainer, trial: Trial, updates: int) -> tuple[list[Rec
 
 
 def _pace(
-    trainer: LoopTrainer, trial: Trial, first: tuple[list[Record], dict[str, Any]], most: int, tested: float
+    trainer: LoopTrainer, trial: Trial, first: tuple[list[Record], TrialState], most: int, tested: float
 ) -> tuple[float, float]:
     """Seconds of an update and of a measurement: the least of short runs, since first ones and interruptions
     take far longer.
@@ -276,7 +277,7 @@ def _pace(
     return min(updates_took), min(marks_took)
 
 
-def _seconds_of(records: list[Record], state: Mapping[str, Any], tested: float) -> tuple[float, float]:
+def _seconds_of(records: list[Record], state: TrialState, tested: float) -> tuple[float, float]:
     progress = state["progress"]
     measured = max(1, len(records)) + tested
     return progress["train_seconds"] / max(1, progress["updates"]), progress["measure_seconds"] / measured

@@ -20,10 +20,11 @@ from ..training.lanes.memory import free_memory, kept_bytes_a_row
 from ..training.loop.batch_plan import as_indices, check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun
+from ..training.loop.trial import TrialRun
 from ..training.measurement.evaluation import evaluate, evaluating, judged
 from ..training.measurement.module_state import same, state_kept
 from ..training.own_loss import with_own_loss
+from ..training.state import TrialState
 from .update_differences import (
     GRADIENT,
     MEASURED_LOSS,
@@ -262,16 +263,13 @@ def _gradients_of(run: TrialRun, indices: Tensor) -> tuple[list[Tensor | None], 
     return found, rates
 
 
-def _state_of(plain: PlainLoop, run: TrialRun) -> State:
+def _state_of(plain: PlainLoop, run: TrialRun) -> TrialState:
     """The state in which the engine would be, had it made the plain loop's updates."""
     model = {name: copy.deepcopy(value) for name, value in plain.model.state_dict().items()}
     buffers = {name: value.detach().clone() for name, value in plain.model.named_buffers()}
-    state = {
-        **run.state(),
-        "model": model,
-        "buffers": buffers,
-        "optimizer": copy.deepcopy(plain.optimizer.state_dict()),
-    }
+    state = run.state()
+    state["model"], state["buffers"] = model, buffers
+    state["optimizer"] = copy.deepcopy(plain.optimizer.state_dict())
     if "trained" in state:
         state["trained"] = [weight.detach().clone() for weight in plain.weights]
     return state

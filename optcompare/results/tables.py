@@ -23,15 +23,15 @@ from ..analysis.statistics import compared_column, verdict_column
 from ..analysis.summary import short_summary, summarize
 from ..analysis.time_to_goal import time_to_goal
 from ..analysis.verdict import verdict
-from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
+from ..core.columns import PATHS_SCHEMA, PLANE_SCHEMA, RECORD_COLUMNS, TRIAL_COLUMNS, TableSchema
 from ..core.comparison import Comparison
 from ..core.goal import Goal
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
-from ..storage.journal import chosen, has_tables, read_run
 from ..storage.looks_file import read_looks
+from ..storage.run_tables import chosen, has_tables, read_run
 from ..storage.table_bounds import most_points, refuse_strangers
-from ..storage.table_files import PATHS_SCHEMA, PLANE_SCHEMA, TableSchema, read_table
+from ..storage.table_files import read_table
 from ..storage.under_way import is_under_way, snapshot
 from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY, how_far
@@ -374,7 +374,7 @@ def _points(
     """The points of a picture of two dimensions, where the run wrote them."""
     if not path.exists():
         return None
-    table = read_table(path, schema, list(schema.columns), most_points(trials))
+    table = read_table(path, schema, schema.required, most_points(trials))
     refuse_strangers(path, table, comparison)
     return table
 

@@ -14,13 +14,15 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.columns import PATHS_SCHEMA, PLANE_SCHEMA, RECORDS_SCHEMA, TRIALS_SCHEMA
 from ..core.regular_files import read_regular, regular_sha256
 from ..core.schema import Check, anything, fault
 from ..errors import RunDirectoryError
 from .run_schema import COMPARISON_SCHEMA, CONFIG_SCHEMA, RUN_SCHEMA
 
-COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
-SUMMARY, PLANE = "summary.csv", "plane.parquet"
+COMPARISON, SUMMARY = "comparison.json", "summary.csv"
+RECORDS, TRIALS = RECORDS_SCHEMA.file, TRIALS_SCHEMA.file
+PATHS, PLANE = PATHS_SCHEMA.file, PLANE_SCHEMA.file
 _TEMPORARY = re.compile(
     r"\.(comparison|records|trials|paths|plane|summary|looks|checkpoint|tuning|scaling|\d+-(records|trials|states))\.\d+\.\w+"
 )

@@ -26,6 +26,7 @@ from ..planning.workload_checks import refuse_shared_weights
 from ..registry.manager import Entry, Registry
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
+from ..training.state import ProgressState
 from .recompute import Finding
 
 _SAMPLES, _FEW = 23, 3
@@ -244,14 +245,14 @@ def _prepared(
     )
 
 
-def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], ProgressState]:
     with torch_as_agreed(1):
         records, state = trainer.advance(_first(trainer), None, lambda: False)
     _refuse_failure(state["progress"])
     return records, state["progress"]
 
 
-def _refuse_failure(progress: dict[str, Any]) -> None:
+def _refuse_failure(progress: ProgressState) -> None:
     if progress["status"] == "failed":
         raise Broken(progress["reason"])
 

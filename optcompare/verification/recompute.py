@@ -18,12 +18,13 @@ from ..analysis.traits import Traits
 from ..core.columns import run_key
 from ..core.comparison import Trial
 from ..core.regular_files import read_regular
+from ..core.trial_key import TrialKey
 from ..core.version import installed_version
 from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import Kept, key_of, key_of_row
 from ..storage.provenance import is_of_these_sources
+from ..storage.state_files import SavedStates
 from ..training.shared_init import fingerprint
 from .retrain import shortened
 
@@ -69,18 +70,15 @@ def rows_of(result: ResultTables) -> list[tuple[Trial, Row]]:
 def trials_as_asked(result: ResultTables, rows: Rows) -> Finding:
     """Only what was asked for, each once; of a run that came to its end, all of it."""
     comparison, name = result.comparison, "trials"
-    asked = {key_of(trial) for trial in [*comparison.tuning_trials(), *comparison.trials()]}
-    held = Counter(key_of(trial) for trial, _ in rows)
+    asked = {TrialKey.of(trial) for trial in [*comparison.tuning_trials(), *comparison.trials()]}
+    held = Counter(TrialKey.of(trial) for trial, _ in rows)
     over = result.status == "finished"
-    loose = {
-        (trial.phase, trial.arm.label, trial.seed, trial.repeat)
-        for trial in [*comparison.tuning_trials(), *comparison.trials()]
-    }
+    loose = {key._replace(lr=0.0) for key in asked}  # rates of tuning that is under way are not known yet
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
     wrong += [
         f"{name_of(t)} was never asked for"
         for t, _ in rows
-        if (key_of(t) not in asked if over else (t.phase, t.arm.label, t.seed, t.repeat) not in loose)
+        if (TrialKey.of(t) not in asked if over else TrialKey.of(t)._replace(lr=0.0) not in loose)
     ]
     wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
     many = (
@@ -101,7 +99,7 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
     evidence = Evidence(comparison, free[1].split(", ") if free else [])
     over = result.status == "finished"
     before = result.records[result.records["update"] == 0]
-    trials = {key_of(trial): trial for trial, _ in rows}
+    trials = {TrialKey.of(trial): trial for trial, _ in rows}
     for trial, row in rows:
         unended = row["status"] == "finished" and not row["reason"]  # one with a reason stopped at its goal
         shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
@@ -111,7 +109,7 @@ def certificate_again(result: ResultTables, rows: Rows, about: Row) -> Finding:
         [*run_key(before), *(c for c in ("train_loss", "valid_loss") if c in before)]
     ].to_dict("records"):
         first = {str(name): value for name, value in record.items()}
-        whose = trials.get(key_of_row(first))
+        whose = trials.get(TrialKey.of_row(first))
         if whose is not None:
             evidence.first_record(whose, first)
     agreement = result.environment.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
@@ -227,10 +225,10 @@ def _claimed(claim: Row) -> str:
 
 def kept_weights(directory: Path, rows: Rows) -> Finding:
     """Every state that was kept is the one whose fingerprint the table has."""
-    name, known = "kept weights", {key_of(trial): (trial, row) for trial, row in rows}
+    name, known = "kept weights", {TrialKey.of(trial): (trial, row) for trial, row in rows}
     wrong, count = [], 0
     try:
-        for key, state in Kept(directory).items():
+        for key, state in SavedStates(directory).items():
             trial, row = known.get(key, (None, None))
             if trial is None or row is None or state["progress"]["updates"] != row["updates"]:
                 continue  # kept just before the run was killed

@@ -20,8 +20,8 @@ from ..training.device import torch_as_agreed
 from ..training.lanes.equivalence import TOLERANCES, difference
 from ..training.loop.epochs import train
 from ..training.loop.trainer import LoopTrainer, why
-from ..training.loop.trial import State
 from ..training.measurement.counters import Progress
+from ..training.state import TrialState
 
 CHAOS = 10.0
 """Where a trial was trained in lanes, its end may lie so many times as far from the loop's as one ulp in each
@@ -39,7 +39,7 @@ class Saved:
     trial: Trial
     row: Row
     records: Sequence[Row]
-    state: State | None
+    state: TrialState | None
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,22 @@ from typing import Any
 from ..core.columns import run_key
 from ..core.comparison import Comparison, Trial
 from ..core.formatting import duration
+from ..core.trial_key import TrialKey
 from ..errors import OptcompareError, RunDirectoryError, explain
 from ..planning.resolve import objects_of, restore
 from ..registry.manager import Registry
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import Kept, State, has_tables, key_of
 from ..storage.looks_file import LOOKS, looks_changed
 from ..storage.provenance import describe_environment, differences, other_sources
+from ..storage.run_tables import has_tables
+from ..storage.state_files import SavedStates
 from ..storage.trusted_code import load_registry
 from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
 from ..training.loop.trainer import LoopTrainer
 from ..training.splits import other_splits
+from ..training.state import TrialState
 from .recompute import (
     Finding,
     Row,
@@ -249,7 +252,8 @@ def _in_turn(rows: Rows) -> list[tuple[Trial, Row]]:
     """
     groups: dict[str, dict[str, list[tuple[Trial, Row]]]] = {"report": {}, "tune": {}}
     for trial, row in sorted(
-        rows, key=lambda one: hashlib.sha256(f"{key_of(one[0])} {one[1]['final_sha256']}".encode()).digest()
+        rows,
+        key=lambda one: hashlib.sha256(f"{TrialKey.of(one[0])} {one[1]['final_sha256']}".encode()).digest(),
     ):
         if row["status"] in ("finished", "diverged") and row["updates"] > 0:
             groups[trial.phase].setdefault(trial.arm.label, []).append((trial, row))
@@ -297,8 +301,7 @@ def _trained_again(
     states = _states(directory, sample)
     work = [row["updates"] * (1 if row["trainer"] == "loop" else 2) for _, row in sample]
     for number, (trial, row) in enumerate(sample):
-        identity = (trial.phase, trial.arm.label, trial.arm.lr, trial.seed, trial.repeat)
-        places = records.get(identity[: len(key)], ())
+        places = records.get(TrialKey.of(trial)[: len(key)], ())
         mine = [
             {str(k): v for k, v in one.items()}
             for one in result.records.iloc[list(places)].to_dict("records")
@@ -308,7 +311,7 @@ def _trained_again(
         def tick(share: float, number: int = number, before: int = before, whole: int = whole) -> None:
             advanced(number, len(sample), (before + share * work[number]) / whole)
 
-        saved = Saved(trial, row, mine, states.get(key_of(trial)))
+        saved = Saved(trial, row, mine, states.get(TrialKey.of(trial)))
         held: bool | None
         try:
             held, said = compared(trainer, saved, "earlier" in result.environment, tick)
@@ -319,11 +322,11 @@ def _trained_again(
         )
 
 
-def _states(directory: Path, sample: Rows) -> dict[str, State]:
+def _states(directory: Path, sample: Rows) -> dict[TrialKey, TrialState]:
     """The states of these trials that were kept and can be read."""
-    wanted = {key_of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
+    wanted = {TrialKey.of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
     with suppress(RunDirectoryError, KeyError, TypeError, AttributeError):
-        found = Kept(directory).items() if wanted else ()
+        found = SavedStates(directory).items() if wanted else ()
         return {key: state for key, state in found if wanted.get(key) == state["progress"]["updates"]}
     return {}
 

@@ -15,8 +15,9 @@ from optcompare import compare, load
 from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.errors import RunDirectoryError
 from optcompare.storage import journal as journal_module
-from optcompare.storage.journal import PARTS, Journal, forget_parts, read_run
+from optcompare.storage.journal import Journal
 from optcompare.storage.run_dir import RECORDS, TRIALS, write_table
+from optcompare.storage.run_tables import PARTS, forget_parts, read_run
 from tests.helpers.plugins import LOUD
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from optcompare import Result, compare, load
+from optcompare.core.columns import TRIALS_SCHEMA
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, RunDirectoryError
 from optcompare.planning.prepare import prepare_again
@@ -24,7 +25,7 @@ from optcompare.storage.run_dir import (
     write_json,
     write_table,
 )
-from optcompare.storage.table_files import TRIALS_SCHEMA, read_table
+from optcompare.storage.table_files import read_table
 from tests.helpers.run_files import FILES
 from tests.helpers.workloads import small_workload
 

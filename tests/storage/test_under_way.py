@@ -16,8 +16,8 @@ from optcompare import compare, load
 from optcompare.errors import RunDirectoryError
 from optcompare.report.figures import figure_of
 from optcompare.storage import run_dir
-from optcompare.storage.journal import PARTS, read_run
 from optcompare.storage.run_dir import COMPARISON, RECORDS, TRIALS, read_json, write_json
+from optcompare.storage.run_tables import PARTS, read_run
 from optcompare.storage.under_way import PROCESS, is_under_way, snapshot, this_process
 from tests.helpers.figures import said
 from tests.helpers.run_files import least_about

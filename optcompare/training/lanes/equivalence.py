@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..device import Clock
-from ..loop.trial import State, TrialRun
+from ..loop.trial import TrialRun
+from ..state import TrialState
 from .program import Blueprint, Carry
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Rehearsed:
     indices of each update's batch, the median seconds of an update.
     """
 
-    states: list[State]
+    states: list[TrialState]
     batches: list[Tensor]
     seconds: float
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-    from ..loop.trial import State
+    from ..state import TrialState
 
 Carry = list["Tensor"]
 """All that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
@@ -72,12 +72,12 @@ class Blueprint:
         self._rate_names = sorted(settings.rule.rates(one, torch.ones(1, 1, dtype=torch.float64)))
         self._dtype = values[self.weights[0]].dtype
 
-    def stack(self, states: Sequence[State]) -> Carry:
+    def stack(self, states: Sequence[TrialState]) -> Carry:
         """The lanes' states, as the loop trainer leaves them, side by side."""
         rows = [self._row(state) for state in states]
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
-    def state_of(self, carry: Carry, lane: int, state: State, updates: int) -> State:
+    def state_of(self, carry: Carry, lane: int, state: TrialState, updates: int) -> TrialState:
         """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have
         made of it.
         """
@@ -152,7 +152,7 @@ class Blueprint:
                 values = [*values[:count], *kept]
         return values
 
-    def _row(self, state: State) -> list[Tensor]:
+    def _row(self, state: TrialState) -> list[Tensor]:
         values = {**state["model"], **state["buffers"]}
         slots = list[torch.Tensor]()
         for number, name in enumerate(self.weights):

@@ -14,6 +14,8 @@ import torch
 from ...core.comparison import Arm
 from ...errors import ComparisonError
 from ...interfaces.optimizer import load_state
+from ..epoch_end import EpochEnd
+from ..position import POSITION
 from .closure_passes import Exceeded
 from .gradient import in_chunks
 from .trial import TrialRun
@@ -34,11 +36,11 @@ def closure_epoch(run: TrialRun) -> None:
     _check_whole(run.trial.arm, plan.sizes, n)
     pieces, (count,) = in_chunks(plan.batches, n, run.trial.arm, run.model)
     run.warm_up_once(pieces[0])
-    if run.diagnosing.active:
-        run.keep(plan.batches[0])
-    mark, most = run.next_mark(), progress.passes_left(run.budget, n)
+    if run.measurement.diagnosing.active:
+        run.measurement.keep_update(plan.batches[0])
+    point, most = run.measurement.next_point(), progress.passes_left(run.budget, n)
     passes = run.passes(pieces, count, most)
-    run.say_now()
+    POSITION.follow(progress)
     start = _Before(run.weights, run.optimizer) if most < math.inf else None
     try:
         with run.clock:
@@ -50,7 +52,7 @@ def closure_epoch(run: TrialRun) -> None:
         passes.rewind()
         run.planner.load(before)
         progress.checked = progress.epoch
-        run.end_epoch(complete=False, spent=True)
+        run.end_epoch(EpochEnd(complete=False, spent=True))
         return
     if not passes.made:
         raise ComparisonError(
@@ -62,8 +64,8 @@ def closure_epoch(run: TrialRun) -> None:
         run.planner.begin(progress)
         progress.end_epoch()
     progress.checked = progress.epoch
-    run.after_updates(mark)
-    run.end_epoch(complete=False, spent=False)
+    run.measurement.after_updates(point)
+    run.end_epoch(EpochEnd(complete=False, spent=False))
 
 
 class _Before:

@@ -6,9 +6,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, cast
 
 from ...core.comparison import Budget
+from ..state import ProgressState, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ..loop.batch_plan import Plan
 
 _LONGEST_PATH, _MOST_SNAPSHOTS = 4000, 256
-Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 
 
 @dataclass
@@ -158,10 +158,10 @@ class Progress:
             return min(1.0, self.train_seconds / budget.amount)
         return min(1.0, budget.share(self.updates, self.samples, n))
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> ProgressState:
         """Plain values, sharing no list with this."""
         copied = ("orders", "snapshots", "goal_tried")
         own = {name: [*getattr(self, name)] for name in copied}
         points = {name: [[*point] for point in getattr(self, name)] for name in ("path", "goal_points")}
         found = {name: {**getattr(self, name)} for name in ("tested", "goal_found")}
-        return {**vars(self), **own, **points, **found}
+        return cast(ProgressState, {**vars(self), **own, **points, **found})

@@ -4,12 +4,13 @@ mode, which functions stand in attributes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
 from ...errors import ComparisonError
+from ..state import FlagsState, State, trial_states
 from .module_state import own_attributes
 
 
@@ -25,7 +26,7 @@ class Flags:
         self._training = {path: module.training for path, module in model.named_modules()}
         self._called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
 
-    def changed(self, model: nn.Module) -> dict[str, Any]:
+    def changed(self, model: nn.Module) -> FlagsState:
         """What is no longer as it was: ``trainable`` and ``training`` by name, and under ``functions`` the
         paths of attributes that hold another function, which no checkpoint can bring back.
         """
@@ -41,10 +42,10 @@ class Flags:
             },
             "functions": [path for path, value in called.items() if self._called.get(path) is not value],
         }
-        return {name: value for name, value in found.items() if value}
+        return cast(FlagsState, {name: value for name, value in found.items() if value})
 
     @staticmethod
-    def load(model: nn.Module, flags: Mapping[str, Any]) -> None:
+    def load(model: nn.Module, flags: FlagsState) -> None:
         """Sets what :meth:`changed` gave."""
         weights, modules = dict(model.named_parameters()), dict(model.named_modules())
         for name, value in flags.get("trainable", {}).items():
@@ -53,9 +54,9 @@ class Flags:
             modules[path].training = value
 
 
-def is_partial(state: Mapping[str, Any]) -> bool:
-    """Whether a trial's state is not all of it, since the model put another function into an attribute."""
-    return bool(state.get("flags", {}).get("functions"))
+def is_partial(state: State) -> bool:
+    """Return whether a state lacks a function that the model put into an attribute."""
+    return any(trial.get("flags", FlagsState()).get("functions") for trial in trial_states(state))
 
 
 def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int) -> None:
