@@ -129,7 +129,8 @@ def test_a_run_goes_on_without_checkpoints_and_states_that_cannot_be_written(
     def full(path: Path, values: object) -> None:
         raise RunDirectoryError(f"cannot write {path.name}: No space left on device")
 
-    monkeypatch.setattr(journal_module, "save_states", full)
+    for name in ("save_states", "save_checkpoint"):
+        monkeypatch.setattr(journal_module, name, full)
     told = list[int]()
     journal = Journal(tmp_path, lambda trial, outcome: told.append(trial.seed), pause=0.0)
     for seed in range(2):
