@@ -32,7 +32,7 @@ from ..storage.looks_file import read_looks
 from ..storage.run_tables import chosen, has_tables, read_run
 from ..storage.table_bounds import most_points, refuse_strangers
 from ..storage.table_files import read_table
-from ..storage.under_way import is_under_way, snapshot
+from ..storage.under_way import is_under_way, read_consistently
 from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY, how_far
 from .trained_module import refuse_other_repeat, trained_module
@@ -81,7 +81,7 @@ class ResultTables:
         :class:`RunDirectoryError` where something is missing or damaged.
         """
         path = Path(directory)
-        return snapshot(path, lambda values: cls._read(path, values))
+        return read_consistently(path, lambda values: cls._read(path, values))
 
     @classmethod
     def _read(cls, path: Path, values: Mapping[str, Any]) -> Self:

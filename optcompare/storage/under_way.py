@@ -19,7 +19,7 @@ no such key.
 """
 
 
-def snapshot(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
+def read_consistently(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
     """Read ``comparison.json`` and the files that belong to it, also while a run replaces them.
 
     A run writes ``comparison.json`` before its first table and after its last one. Where it is the same
