@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from ...core.columns import Record
-from ...core.comparison import Comparison, Trial
-from ...core.schedule import depends_on_budget, schedule_of
+from ...core.comparison import Comparison
 from ...errors import RAISED
 from ..data import TensorSource
 from ..device import Clock
 from ..epoch_end import EpochEnd, finish, lacks_record
 from ..loop.batch_plan import Plan
-from ..loop.planner import Planner
 from ..loop.trainer import why
-from ..measurement.counters import Progress
 from ..measurement.evaluation import along_the_way, at_the_end, next_mark, not_yet
 from ..measurement.goal_watch import GoalWatch
 from ..measurement.projection import is_sketched, sketch
@@ -29,45 +21,12 @@ from ..measurement.record import record_of
 from ..shared_init import fingerprint
 from ..state import LanesState, TrialState
 from .evaluation import LanesEvaluation
-from .families import columns
+from .lane import Lane, running
 from .program_cache import Programs
+from .updates import LanesUpdates
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-_CALL_SECONDS = 0.25
-_MOST_INDICES = 2**22
-
-
-@dataclass(eq=False)
-class Lane:
-    """One trial of a group.
-
-    Attributes:
-        trial: Of the comparison.
-        planner: Of its strategy; the lanes of a seed share one.
-        progress: Its counters.
-        state: As the loop trainer would leave it, when the lane was last stopped.
-        pace: Seconds of one update on the loop trainer.
-        follows: Whether the path of its weights is followed.
-        strayed: Why its trial continues on the loop trainer; empty while it is trained here.
-        frozen: Whether ``state`` is its last, whatever the other lanes do.
-        last: Its last record of this task.
-    """
-
-    trial: Trial
-    planner: Planner
-    progress: Progress
-    state: TrialState
-    pace: float
-    follows: bool = False
-    strayed: str = ""
-    frozen: bool = False
-    last: Record = field(default_factory=dict)
-
-    @property
-    def running(self) -> bool:
-        return self.progress.status == "running" and not self.strayed
+    pass
 
 
 class LanesRun:
@@ -99,17 +58,9 @@ class LanesRun:
         self._comparison, self._sources, self._programs = comparison, sources, programs
         self._budget, self._n = comparison.budget, sources["train"].n
         self._device = sources["train"].tensors[0].device
-        places = [number % len(lanes) for number in range(programs.width)]
-        self._places = places
         self._watch = GoalWatch.of(comparison, programs.blueprint.workload, sources)
         self._evaluation = LanesEvaluation(comparison, programs.blueprint, sources, evaluated)
-        self._carry = programs.blueprint.stack([lanes[place].state for place in places])
-        self._numbers = columns(
-            [numbers[place] for place in places], programs.blueprint.numbers, self._device
-        )
-        schedule = lanes[0].trial.arm.schedule
-        self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
-        self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
+        self._updates = LanesUpdates(lanes, programs, numbers, comparison.budget, sources["train"])
 
     def state(self) -> LanesState:
         """Return every lane's state as the loop trainer has it, sharing no memory with this run."""
@@ -127,48 +78,44 @@ class LanesRun:
         Args:
             until: Called about every quarter of a second; True ends the task.
         """
-        while self._running():
+        while running(self.lanes):
             self._epoch(until)
             if until():
                 break
 
-    def _running(self) -> list[Lane]:
-        return [lane for lane in self.lanes if lane.running]
-
     def _epoch(self, until: Callable[[], bool]) -> None:
-        before = {id(lane.planner): lane.planner.state() for lane in self._running()}
+        """Train all running lanes to the end of the epoch, or until the task ends."""
+        before = {id(lane.planner): lane.planner.state() for lane in running(self.lanes)}
         plans = self._plans(before)
         if not plans:
             return
-        lead = self._running()[0]
+        lead = running(self.lanes)[0]
         progress, plan = lead.progress, plans[id(lead.planner)]
         begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
         allowed = progress.allowed(self._budget, plan.ends)
-        lanes, cut = self._running(), False
+        lanes, cut = running(self.lanes), False
         for lane in lanes if progress.position < allowed else ():
             lane.planner.begin(lane.progress)
-        while progress.position < allowed and self._running() and not cut:
-            progress = self._running()[0].progress
+        while progress.position < allowed and running(self.lanes) and not cut:
+            progress = running(self.lanes)[0].progress
             mark = next_mark(progress.samples, self._n, self._comparison.measure)
-            next_stop = self._next_stop(mark)
-            stop = (
-                allowed if next_stop is None else min(allowed, bisect_left(plan.ends, next_stop - begun) + 1)
-            )
-            cut = self._updates(plans, plan, stop, until)
+            point = self._next_point(mark)
+            stop = allowed if point is None else min(allowed, bisect_left(plan.ends, point - begun) + 1)
+            cut = self._updates.make(plans, plan, stop, until)
             if mark is not None and progress.samples >= mark:
                 self._measure()
-            elif next_stop is not None and progress.samples >= next_stop:
+            elif point is not None and progress.samples >= point:
                 self._probe(
                     [i for i, lane in enumerate(self.lanes) if lane.running and GoalWatch.near(lane.progress)]
                 )
             cut = cut or until() or progress.reached(self._budget)
         self._leave(lanes, plans, allowed, before)
 
-    def _next_stop(self, mark: int | None) -> int | None:
-        """Return the samples at which some lane is measured next."""
+    def _next_point(self, mark: int | None) -> int | None:
+        """Return the samples at which some lane is measured next; ``mark``: the next evaluation point."""
         if self._watch is None:
             return mark
-        stops = (self._watch.next_stop(lane.progress, mark) for lane in self._running())
+        stops = (self._watch.next_stop(lane.progress, mark) for lane in running(self.lanes))
         return min((stop for stop in stops if stop is not None), default=None)
 
     def _plans(self, before: Mapping[int, Any]) -> dict[int, Plan]:
@@ -196,58 +143,6 @@ class LanesRun:
                 self._freeze(number)
         return plans
 
-    def _updates(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
-        """Make updates up to position ``stop``, and return whether ``until`` ended them before."""
-        places = [plans.get(id(self.lanes[place].planner), plan) for place in self._places]
-        position = self._running()[0].progress.position
-        for size, group in groupby(plan.sizes[position:stop]):
-            rest = len(list(group))
-            program = self._programs.at(size, self._expected(plan, size), self._carry)
-            while rest:
-                began = time.perf_counter()
-                most = max(
-                    1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places)))
-                )
-                count, made = min(rest, most), self._running()[0].progress.updates
-                first = plan.ends[position] - size
-                index = torch.stack(
-                    [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
-                ).to(self._device)
-                rates = self._programs.blueprint.rates(
-                    self._numbers, made, count, self._factors(made, count, size)
-                )
-                carry, trail = program.run(self._carry, rates, self._programs.data, index)
-                self._made(count, size, trail)
-                self._carry = carry
-                self._update_seconds = (time.perf_counter() - began) / count
-                position, rest = position + count, rest - count
-                if position < stop and until():
-                    return True
-        return False
-
-    def _factors(self, made: int, count: int, size: int) -> list[float]:
-        """Return what a schedule multiplies the rates of the next updates by; [] without a schedule."""
-        if self._schedule is None:
-            return []
-        samples = self._running()[0].progress.samples
-        shares = [self._budget.share(made + i, samples + i * size, self._n) for i in range(count)]
-        return [self._schedule(share) for share in shares]
-
-    def _made(self, count: int, size: int, trail: Tensor | None) -> None:
-        for number, lane in enumerate(self.lanes):
-            if not lane.running:
-                continue
-            if lane.follows and trail is not None:
-                for update, point in enumerate(trail[:, number].tolist(), lane.progress.updates + 1):
-                    lane.progress.follow(update, point)
-            seconds = (lane.progress.updates + count) * lane.pace
-            lane.progress.made(count, count * size, size, seconds)
-
-    def _expected(self, plan: Plan, size: int) -> float:
-        """Return the updates of a batch size that are left, if later epochs are like this one."""
-        left = self._running()[0].progress.epochs_left(self._budget, len(plan.sizes), self._n)
-        return plan.sizes.count(size) * left
-
     def _leave(
         self, lanes: Sequence[Lane], plans: Mapping[int, Plan], allowed: int, before: Mapping[int, Any]
     ) -> None:
@@ -272,21 +167,21 @@ class LanesRun:
     def _measure(self) -> None:
         """Append a record of every running lane, and freeze those that diverged or reached their goal."""
         watch = Clock(self._device)
-        running = [number for number, lane in enumerate(self.lanes) if lane.running]
+        numbers = [number for number, lane in enumerate(self.lanes) if lane.running]
         if self._watch is not None:
             self._probe(
-                [number for number in running if self._watch.to_be_probed(self.lanes[number].progress)]
+                [number for number in numbers if self._watch.to_be_probed(self.lanes[number].progress)]
             )
         with watch:
-            rows = self._evaluation.values(self._carry, running, along_the_way(self._sources))
-            self._keep_snapshots(running)
-        for number, values in zip(running, rows, strict=True):
+            rows = self._evaluation.values(self._updates.carry, numbers, along_the_way(self._sources))
+            self._keep_snapshots(numbers)
+        for number, values in zip(numbers, rows, strict=True):
             progress = self.lanes[number].progress
             goal = (
                 self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
             )
             lane = self.lanes[number]
-            lane.progress.measured(values, watch.seconds / len(running), goal)
+            lane.progress.measured(values, watch.seconds / len(numbers), goal)
             values = {
                 **values,
                 **not_yet(self._programs.blueprint.workload, self._sources, raw=self._comparison.recalibrate),
@@ -295,7 +190,7 @@ class LanesRun:
                 self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated"
             )
             self.records.append(lane.last)
-        self._end([number for number in running if self.lanes[number].progress.status != "running"])
+        self._end([number for number in numbers if self.lanes[number].progress.status != "running"])
 
     def _probe(self, numbers: Sequence[int]) -> None:
         """Measure the stated rows of lanes near their goal."""
@@ -304,7 +199,7 @@ class LanesRun:
         clock, prefix = Clock(self._device), self._watch.prefix
         with clock:
             measured = {prefix: self._sources[prefix]}
-            rows = self._evaluation.values(self._carry, numbers, measured, self._watch.rows)
+            rows = self._evaluation.values(self._updates.carry, numbers, measured, self._watch.rows)
         for number, values in zip(numbers, rows, strict=True):
             progress = self.lanes[number].progress
             self._watch.probed(progress, values[self._watch.goal.metric])
@@ -314,7 +209,7 @@ class LanesRun:
         for number in numbers:
             lane = self.lanes[number]
             if is_sketched(self._comparison, lane.trial):
-                weights = self._carry[: len(self._programs.blueprint.weights)]
+                weights = self._updates.carry[: len(self._programs.blueprint.weights)]
                 lane.progress.keep_snapshot(sketch([column[number] for column in weights]))
 
     def _end(self, numbers: Sequence[int]) -> None:
@@ -324,7 +219,7 @@ class LanesRun:
         watch = Clock(self._device)
         try:
             with watch:
-                rows = self._evaluation.values(self._carry, finished, tested) if tested else []
+                rows = self._evaluation.values(self._updates.carry, finished, tested) if tested else []
         except (*RAISED, KeyboardInterrupt):
             for number in finished:  # they have not ended
                 self.lanes[number].progress.status = "running"
@@ -346,5 +241,7 @@ class LanesRun:
 
     def _state_of(self, number: int) -> TrialState:
         lane = self.lanes[number]
-        state = self._programs.blueprint.state_of(self._carry, number, lane.state, lane.progress.updates)
+        state = self._programs.blueprint.state_of(
+            self._updates.carry, number, lane.state, lane.progress.updates
+        )
         return {**state, "progress": lane.progress.to_state(), "strategy": lane.planner.state()}

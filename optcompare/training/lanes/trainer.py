@@ -23,7 +23,8 @@ from ..state import LanesState, TrialState
 from .admission import Admission, Admitted
 from .equivalence import TOLERANCES
 from .families import Families
-from .run import Lane, LanesRun
+from .lane import Lane
+from .run import LanesRun
 from .update_rules import Unsupported
 
 
