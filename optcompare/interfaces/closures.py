@@ -23,15 +23,19 @@ if TYPE_CHECKING:
 
 
 def takes_closure(optimizer: Optimizer) -> bool:
-    """Whether its ``step`` requires a closure that evaluates loss and gradient, as often as it likes."""
+    """Return whether ``step`` requires a closure that evaluates loss and gradient, any number of times."""
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     return closure is not None and (closure.default is closure.empty or _raises_without(type(optimizer)))  # type: ignore[arg-type]
 
 
 def wants_gradient(optimizer: Optimizer) -> bool:
-    """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those
-    that look for flat minima do: they move the weights by it, evaluate again there, and move back. It is
-    tried out, once for each class.
+    """Return whether a ``step`` with a closure starts from the gradient in ``.grad``.
+
+    Optimizers that look for flat minima do: they move the weights by it, evaluate again there, and move back.
+    It is tried out, once for each class.
+
+    Args:
+        optimizer: Any.
     """
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is None or closure.default is closure.empty or not takes_closure(optimizer):
@@ -46,9 +50,7 @@ _WANTS_GRADIENT: dict[type, bool] = {}
 
 
 def _depends_on_gradient(optimizer: Optimizer) -> bool:
-    """Whether a copy steps elsewhere, or not at all, where there is no gradient before its closure is
-    called.
-    """
+    """Return whether a copy steps otherwise, or fails, if there is no gradient before its closure."""
     import torch
 
     found = []
@@ -74,9 +76,7 @@ def _depends_on_gradient(optimizer: Optimizer) -> bool:
 
 @functools.cache
 def _raises_without(kind: type) -> bool:
-    """Whether a ``step(closure=None)`` raises where it is given none, by its source, or else by its bytecode:
-    whether what it does then, and not otherwise, ends in an error.
-    """
+    """Return whether a ``step(closure=None)`` raises without a closure, by its source or its bytecode."""
     step = inspect.unwrap(kind.step)  # type: ignore[attr-defined]
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
@@ -92,7 +92,7 @@ def _raises_without(kind: type) -> bool:
 
 
 def _code_raises(step: Any) -> bool:
-    """The same by bytecode, of a function without source."""
+    """Return the same by the bytecode of a function without source."""
     code = list(dis.get_instructions(step)) if isinstance(step, types.FunctionType) else []
     for place, (loaded, jump) in enumerate(itertools.pairwise(code)):
         given = loaded.opname.startswith("LOAD_FAST") and loaded.argval == "closure"
@@ -105,10 +105,13 @@ def _code_raises(step: Any) -> bool:
 
 
 def bare_step(optimizer: Optimizer) -> Callable[..., Any]:
-    """``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update; the same
-    arithmetic.
+    """Return ``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update.
 
-    Where hooks are registered, or torch wraps ``step`` in another way, it is ``optimizer.step`` itself.
+    The arithmetic is the same. Where hooks are registered, or torch wraps ``step`` in another way, it is
+    ``optimizer.step`` itself.
+
+    Args:
+        optimizer: Any.
     """
     from torch.optim import Optimizer
 

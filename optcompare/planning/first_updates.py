@@ -21,7 +21,7 @@ from ..training.loop.batch_plan import as_indices, check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import TrialRun
-from ..training.measurement.evaluation import evaluate, evaluating, judged
+from ..training.measurement.evaluation import evaluate, evaluate_batch, evaluating
 from ..training.measurement.module_state import same, state_kept
 from ..training.own_loss import with_own_loss
 from ..training.state import TrialState
@@ -173,10 +173,10 @@ class FirstUpdates:
         ):
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
             try:
-                alone = float(judged(plain.workload, plain.model, batch)[0])
+                alone = float(evaluate_batch(plain.workload, plain.model, batch)[0])
             except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
                 return Difference(0.0, "")
-            again = float(judged(plain.workload, plain.model, batch)[0]) if count > chunk else alone
+            again = float(evaluate_batch(plain.workload, plain.model, batch)[0]) if count > chunk else alone
             drawn = abs(again - alone)
         bare = dataclasses.replace(run.workload, metrics={}, errors=())
         there = evaluate(bare, run.model, {"train": rows}, chunk)["train_loss"]

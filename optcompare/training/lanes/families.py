@@ -18,7 +18,7 @@ from ..data import MappedSource, TensorSource
 from ..loop.batch_plan import Plan
 from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
-from ..measurement.evaluation import evaluating, judged
+from ..measurement.evaluation import evaluate_batch, evaluating
 from ..placement import place
 from .engines.libraries import Libraries
 from .memory import lanes_that_fit
@@ -182,7 +182,7 @@ def _refuse_whole_metrics(run: TrialRun) -> None:
     """Lanes add up sums over rows; a number of all rows at once is for the loop."""
     (batch,) = run.source.stream([torch.arange(min(_ROWS, run.source.n))], 0, 0, ahead=False)
     with evaluating(run.model):
-        _, output, y = judged(run.workload, run.model, batch)
+        _, output, y = evaluate_batch(run.workload, run.model, batch)
         for name, metric in run.workload.metric_functions.items():
             try:
                 pair = not is_accumulated(metric) and is_pair(metric(output, y))

@@ -230,7 +230,7 @@ class _Outputs(nn.Module):
         self.model, self._workload = model, workload
 
     def forward(self, batch: Any) -> list[Tensor]:
-        loss, output, y = self._workload.judged(self.model, batch)
+        loss, output, y = self._workload.loss_and_output(self.model, batch)
         parts: list[Any] = []
         for metric in self._workload.metric_functions.values():
             parts += metric(output, y)

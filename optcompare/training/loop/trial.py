@@ -143,7 +143,7 @@ class TrialRun:
 
     def state(self) -> TrialState:
         """Return everything that is needed to continue the trial, sharing no memory with this run."""
-        with self.measurement.in_evaluation_mode():
+        with self.measurement.evaluation_weights():
             model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
         state: TrialState = {
             "progress": self.progress.to_state(),
@@ -172,7 +172,7 @@ class TrialRun:
         """Fingerprint the weights of a trial that has ended, and measure the test set if it has finished."""
         if self.progress.status == "running":
             return
-        with self.measurement.in_evaluation_mode():
+        with self.measurement.evaluation_weights():
             self.progress.final_sha256 = fingerprint(self.model.state_dict())
             if self.progress.status == "finished":
                 self.measurement.test()

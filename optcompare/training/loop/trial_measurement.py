@@ -12,7 +12,7 @@ import torch
 
 from ...core.columns import Record
 from ...core.comparison import Trial
-from ...interfaces.optimizer import in_evaluation_mode
+from ...interfaces.optimizer import evaluation_weights
 from ...interfaces.workload import Workload
 from ..contender import Setup
 from ..data import Source
@@ -111,7 +111,7 @@ class TrialMeasurement:
             self.measure()
             return
         clock = Clock(self._live.device)
-        with self.in_evaluation_mode(), clock:
+        with self.evaluation_weights(), clock:
             POSITION.follow(self._progress)
             self._probe(self._watch)
         self._progress.measure_seconds += clock.seconds
@@ -119,7 +119,7 @@ class TrialMeasurement:
     def measure(self) -> None:
         """Append a record."""
         live, progress = self._live, self._progress
-        with self.in_evaluation_mode():
+        with self.evaluation_weights():
             refuse_new_weights(live.model, live.weights, progress.updates)
             POSITION.follow(progress)
             clock = Clock(live.device)
@@ -156,7 +156,7 @@ class TrialMeasurement:
 
     def keep_update(self, batch: Tensor) -> None:
         """Keep weights and batch of the next update, for diagnostics of it."""
-        with self.in_evaluation_mode():
+        with self.evaluation_weights():
             progress = self._progress
             self.diagnosing.keep(progress.updates, self._live.weights, batch, progress.epoch)
 
@@ -164,9 +164,9 @@ class TrialMeasurement:
         """Use recalibrated running averages within the context, where the comparison has them."""
         return recalibrated(self._live.workload, self._live.model, self._source, self.sample)
 
-    def in_evaluation_mode(self) -> AbstractContextManager[None]:
+    def evaluation_weights(self) -> AbstractContextManager[None]:
         """Use the weights of the optimizer's evaluation mode within the context, where it has modes."""
-        return in_evaluation_mode(self._live.optimizer, self._live.weights)
+        return evaluation_weights(self._live.optimizer, self._live.weights)
 
     def _probe(self, watch: GoalWatch) -> None:
         """Measure the stated rows for a goal."""
@@ -203,6 +203,6 @@ class TrialMeasurement:
 
     def _follow_weights(self) -> None:
         if self.follows:
-            with self.in_evaluation_mode():
+            with self.evaluation_weights():
                 point = torch.cat([weight.detach().reshape(-1) for weight in self._live.weights]).tolist()
             self._progress.follow(self._progress.updates, point)

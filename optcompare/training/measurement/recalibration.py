@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ...core.rng import RECALIBRATION, preserved_rng, sequence
 from ...interfaces.workload import Workload
 from ..data import Source
-from .evaluation import in_eval_mode, judged
+from .evaluation import evaluate_batch, in_eval_mode
 from .module_state import state_kept
 
 MOST_ROWS = 2048
@@ -118,7 +118,7 @@ def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sa
     norms = updating(model)
     with preserved_rng(), torch.no_grad(), in_eval_mode(model), _uncompiled(), cumulative(norms):
         for batch in source.stream(sample.indices(), 0, 0) if norms else ():
-            judged(workload, model, batch)
+            evaluate_batch(workload, model, batch)
 
 
 @contextmanager
