@@ -1,6 +1,4 @@
-"""The looks at a run's trials before it goes on: read, noted where an earlier version or a merge gave them,
-missed if gone.
-"""
+"""Reads and notes earlier looks at a run's trials before the run continues."""
 
 from __future__ import annotations
 
@@ -56,11 +54,10 @@ def note_unrecorded_look(directory: Path) -> None:
 
 
 def note_looks_at_merged_runs(directory: Path) -> None:
-    """Add the looks at merged runs that concern trials of this run, which are recorded outside of run
-    directories.
+    """Add the looks at merged runs that concern trials of this run.
 
-    They are found by the trials as they are now, which may change when the run goes on; see
-    :mod:`.storage.merged_looks`.
+    They are recorded outside of run directories, and found by the trials as they are now, which may change
+    when the run continues; see :mod:`.storage.merged_looks`.
     """
     if not has_tables(directory):
         return

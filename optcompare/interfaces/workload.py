@@ -82,8 +82,7 @@ class Workload:
         if isinstance(self.model, torch.nn.Module) or not callable(self.model):
             raise WorkloadError(
                 f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a "
-                "new "
-                "module at each call, such as lambda: nn.Linear(1, 1)"
+                "new " "module at each call, such as lambda: nn.Linear(1, 1)"
             )
         if (self.loss is None) == (self.objective is None):
             raise WorkloadError(
@@ -257,8 +256,10 @@ class Workload:
 
 
 class MeanLoss(torch.nn.Module):
-    """A workload's mean loss as a module around its model, so that ``torch.func.functional_call`` gives both
-    other weights, named ``model.…``, whatever the workload calls of the model.
+    """A workload's mean loss as a module around its model.
+
+    ``torch.func.functional_call`` gives both other weights, named ``model.…``, whatever the workload calls of
+    the model.
     """
 
     def __init__(self, workload: Workload, model: nn.Module) -> None:

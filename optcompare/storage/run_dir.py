@@ -156,8 +156,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, if they are missing; raises :class:`RunDirectoryError` where it
-    cannot.
+    """Make a directory and those above it, if they are missing.
+
+    Raises:
+        RunDirectoryError: It cannot be made.
     """
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -170,10 +172,14 @@ def remove(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls ``write`` with a temporary path in the same directory, then renames: readers see all of a file or
-    none.
+    """Write a file so that readers see all of it or none.
 
-    Raises :class:`RunDirectoryError` in one line where the disk is full or the directory is gone.
+    Args:
+        path: The file.
+        write: Called with a temporary path in the same directory, which is renamed afterwards.
+
+    Raises:
+        RunDirectoryError: The disk is full, or the directory is gone.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -218,8 +224,10 @@ def file_sha256(path: Path) -> str:
 
 
 def read_json(directory: Path) -> dict[str, Any]:
-    """``comparison.json``, checked against its schema; raises :class:`RunDirectoryError` saying what is wrong
-    with it.
+    """Read ``comparison.json``.
+
+    Raises:
+        RunDirectoryError: It is missing, damaged, or not as its schema says.
     """
     path = directory / COMPARISON
     if not path.exists():
@@ -244,8 +252,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_json_file(path: Path, schema: Check = anything) -> dict[str, Any]:
-    """A JSON object from a file, as ``schema`` wants it; raises :class:`RunDirectoryError` for anything
-    else.
+    """Read a JSON object from a file.
+
+    Raises:
+        RunDirectoryError: The file holds anything but an object as the schema says.
     """
     try:
         with reading(path):
@@ -267,9 +277,7 @@ def _refuse_faults(path: Path, schema: Check, values: dict[str, Any]) -> None:
 
 
 def _text(path: Path) -> str:
-    """A file's text in UTF-8, or in the encoding that its byte order mark names, which editors on Windows
-    write.
-    """
+    """Return a file's text in UTF-8, or in the encoding of its byte order mark (Windows)."""
     content = read_regular(path)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")

@@ -127,9 +127,7 @@ class Families:
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
-        """As many as fit, evenly split; or that of a program which is compiled already, if few of its lanes
-        stay empty.
-        """
+        """Return the number of lanes that fit, evenly split, or a compiled program's if nearly filled."""
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width

@@ -1,6 +1,4 @@
-"""The update and the evaluation of many lanes at once, as pure functions of tensors with the lanes as first
-dimension.
-"""
+"""The update and the evaluation of many lanes at once, as pure functions of tensors [R, …]."""
 
 from __future__ import annotations
 
@@ -27,11 +25,15 @@ Carry = list["Tensor"]
 
 
 class Blueprint:
-    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk
-    and clip.
+    """What the lanes of a group have in common.
 
-    ``make``: makes a module as the lanes have it, whose values are never used. ``batch``: makes a batch of
-    some of each of the data's tensors.
+    Args:
+        workload: With the objective and the metrics.
+        make: Makes a module as the lanes have it, whose values are never used.
+        settings: Of the optimizer, with its update rule.
+        chunk: Rows of one forward pass.
+        clip: The norm that gradients are clipped to; None: not clipped.
+        batch: Makes a batch of rows of each of the data's tensors.
     """
 
     def __init__(
@@ -78,8 +80,13 @@ class Blueprint:
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
     def state_of(self, carry: Carry, lane: int, state: TrialState, updates: int) -> TrialState:
-        """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have
-        made of it.
+        """Return the state of one lane after updates.
+
+        Args:
+            carry: Of all lanes.
+            lane: The number of the lane.
+            state: One that it had before.
+            updates: Made so far in all.
         """
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
@@ -121,8 +128,11 @@ class Blueprint:
         return [column.contiguous() for column in updated]
 
     def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
-        """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch
-        for all.
+        """Return the mean loss, then each metric's sum and weight, [R] each, on one batch for all lanes.
+
+        Args:
+            values: Weights and kept values, [R, …] each.
+            batch: As a source gives it.
         """
         named = dict(zip([*self.weights, *self.kept], values, strict=True))
 
@@ -134,8 +144,13 @@ class Blueprint:
             return torch.vmap(one, randomness="error")(named)
 
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
-        """Weights and kept values, [R, …] each, whose running averages are the mean over forward passes of
-        these batches, as :func:`..measurement.recalibration.recalibrate` makes them.
+        """Return values whose running averages are the mean over forward passes of some batches.
+
+        They are what :func:`.recalibrated` of one model gives.
+
+        Args:
+            values: Weights and kept values, [R, …] each.
+            batches: As a source gives them.
         """
         count = len(self.weights)
 

@@ -155,8 +155,7 @@ def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str)
         missing = int((counts == 0).nonzero()[0])
         raise StrategyError(
             f"strategy {name}, epoch {epoch}: {n - len(flat)} of {n} samples were left out, index {missing} "
-            "first; "
-            "coverage 'once' needs every index"
+            "first; " "coverage 'once' needs every index"
         )
 
 
@@ -167,10 +166,10 @@ def check_enough(samples: int, n: int, where: str) -> None:
 
 
 def as_indices(batch: Any) -> Any:
-    """A batch as an int64 tensor, where it is one of other whole numbers, or an array, list, tuple or range
-    of them.
+    """Return a batch of whole numbers as an int64 tensor; anything else as it is.
 
-    Anything else is returned as it is.
+    Args:
+        batch: What a strategy yielded: a tensor, an array, a list, a tuple or a range.
     """
     if isinstance(batch, torch.Tensor):
         return batch.to(torch.int64) if batch.dtype in _NARROW else batch

@@ -1,6 +1,4 @@
-"""Epochs of optimizers that evaluate loss and gradient themselves, several times in one update, such as
-L-BFGS.
-"""
+"""Epochs of optimizers that evaluate all samples several times in one update, such as L-BFGS."""
 
 from __future__ import annotations
 
@@ -25,10 +23,12 @@ if TYPE_CHECKING:
 
 
 def closure_epoch(run: TrialRun) -> None:
-    """One update, which evaluates all samples as often as the optimizer likes; each of these passes is an
-    epoch.
+    """Make one update, in which each pass over all samples is an epoch.
 
-    One that would exceed the budget is undone, to the last bit, and the trial ends.
+    An update that would exceed the budget is undone, to the last bit, and the trial ends.
+
+    Args:
+        run: The trial.
     """
     progress, n, before = run.progress, run.source.n, run.planner.state()
     with run.clock:
@@ -69,7 +69,7 @@ def closure_epoch(run: TrialRun) -> None:
 
 
 class _Before:
-    """What an update sets out from, so that it can be undone."""
+    """The weights and the optimizer's state before an update, so that it can be undone."""
 
     def __init__(self, weights: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
         self._weights, self._optimizer = weights, optimizer
@@ -84,9 +84,7 @@ class _Before:
 
 
 def _check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
-    """Raises :class:`ComparisonError` unless an epoch is one update: a function that is minimised must stay
-    the same.
-    """
+    """Raise :class:`ComparisonError` unless an epoch is one update of all samples."""
     if list(sizes) != [n]:
         raise ComparisonError(
             f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in "

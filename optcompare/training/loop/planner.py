@@ -1,6 +1,4 @@
-"""A trial's own strategy: asked for each epoch's batches, held to its contract, and put back where an epoch
-is cut.
-"""
+"""A trial's own strategy: plans each epoch, is held to its contract, and is reset where an epoch is cut."""
 
 from __future__ import annotations
 
@@ -78,8 +76,7 @@ class Planner:
         if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
             raise StrategyError(
                 f"strategy {self.name}, epoch {progress.epoch}: asked again, it planned other batches; draw "
-                "from "
-                "epoch.rng alone, and declare all state as field(init=False)"
+                "from " "epoch.rng alone, and declare all state as field(init=False)"
             )
         progress.checked = progress.epoch + 1
         progress.rearranged |= not plan.in_order

@@ -1,6 +1,4 @@
-"""What a model sets of its parts while it trains: which weights are trainable, which modules are in eval
-mode, which functions stand in attributes.
-"""
+"""Flags that a model sets of its parts: trainable weights, modes of modules, functions in attributes."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ class Flags:
         self._called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
 
     def changed(self, model: nn.Module) -> FlagsState:
-        """What is no longer as it was: ``trainable`` and ``training`` by name, and under ``functions`` the
-        paths of attributes that hold another function, which no checkpoint can bring back.
-        """
+        """Return what is no longer as it was at the start."""
         trainable = {name: weight.requires_grad for name, weight in model.named_parameters()}
         training = {path: module.training for path, module in model.named_modules()}
         called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
@@ -46,7 +42,7 @@ class Flags:
 
     @staticmethod
     def load(model: nn.Module, flags: FlagsState) -> None:
-        """Sets what :meth:`changed` gave."""
+        """Set what :meth:`changed` returned."""
         weights, modules = dict(model.named_parameters()), dict(model.named_modules())
         for name, value in flags.get("trainable", {}).items():
             weights[name].requires_grad_(value)
@@ -60,13 +56,15 @@ def is_partial(state: State) -> bool:
 
 
 def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int) -> None:
-    """Raise ComparisonError where there are trainable weights that were not when the optimizer was made,
-    which does not train them.
+    """Refuse a model that makes trainable weights after its optimizer, which does not train them.
 
     Args:
         model: After so many updates.
         trained: The weights that the optimizer was made with.
         updates: For the message.
+
+    Raises:
+        ComparisonError: There are such weights.
     """
     known = set(map(id, trained))
     new = [
