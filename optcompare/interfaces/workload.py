@@ -82,7 +82,8 @@ class Workload:
         if isinstance(self.model, torch.nn.Module) or not callable(self.model):
             raise WorkloadError(
                 f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a "
-                "new " "module at each call, such as lambda: nn.Linear(1, 1)"
+                "new "
+                "module at each call, such as lambda: nn.Linear(1, 1)"
             )
         if (self.loss is None) == (self.objective is None):
             raise WorkloadError(

@@ -155,7 +155,8 @@ def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str)
         missing = int((counts == 0).nonzero()[0])
         raise StrategyError(
             f"strategy {name}, epoch {epoch}: {n - len(flat)} of {n} samples were left out, index {missing} "
-            "first; " "coverage 'once' needs every index"
+            "first; "
+            "coverage 'once' needs every index"
         )
 
 

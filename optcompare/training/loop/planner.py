@@ -76,7 +76,8 @@ class Planner:
         if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
             raise StrategyError(
                 f"strategy {self.name}, epoch {progress.epoch}: asked again, it planned other batches; draw "
-                "from " "epoch.rng alone, and declare all state as field(init=False)"
+                "from "
+                "epoch.rng alone, and declare all state as field(init=False)"
             )
         progress.checked = progress.epoch + 1
         progress.rearranged |= not plan.in_order
