@@ -28,6 +28,7 @@ The order is a contract in ``setup.cfg``, held by a test.
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ if TYPE_CHECKING:
     from .errors import StrategyError as StrategyError
     from .errors import WorkloadError as WorkloadError
     from .interfaces.diagnostic import Diagnostic as Diagnostic
-    from .interfaces.diagnostic import Moment as Moment
+    from .interfaces.diagnostic import Snapshot as Moment  # noqa: F401, the old name
+    from .interfaces.diagnostic import Snapshot as Snapshot
     from .interfaces.executor import Demand as Demand
     from .interfaces.metrics import accuracy as accuracy
     from .interfaces.strategy import Epoch as Epoch
@@ -67,7 +69,7 @@ _HOMES = {
     "api.compare": ["compare"],
     "verification.plugin_checks": ["check"],
     "core.comparison": ["Arm", "Budget", "Comparison", "Trial"],
-    "interfaces.diagnostic": ["Diagnostic", "Moment"],
+    "interfaces.diagnostic": ["Diagnostic", "Snapshot"],
     "report.figures": ["figure"],
     "api.batch_size_study": ["batch_size_study"],
     "errors": [
@@ -94,9 +96,21 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)
 
 
+_RENAMED = {"Moment": "Snapshot"}
+"""Old names that work for one release."""
+
+
 def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that the command line starts without torch.
+
+    A table and a function do this; ``lazy_loader`` would be a dependency for as many lines.
+    """
     if name == "__version__":
         return importlib.import_module(".core.version", __name__).installed_version()
+    if name in _RENAMED:
+        message = f"optcompare.{name} is called optcompare.{_RENAMED[name]} now"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOME_OF:
         raise AttributeError(f"module 'optcompare' has no attribute '{name}'")
     return getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)

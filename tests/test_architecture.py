@@ -226,6 +226,11 @@ def test_public_names_are_what_they_say():
         _ = optcompare.nothing
 
 
+def test_a_public_name_that_was_renamed_works_and_says_so():
+    with pytest.warns(DeprecationWarning, match=r"optcompare.Moment is called optcompare.Snapshot now"):
+        assert optcompare.Moment is optcompare.Snapshot
+
+
 def test_names_that_the_command_line_repeats_so_as_to_start_fast_are_the_same():
     assert plugins.KINDS == manager.KINDS
     assert report.FIGURES == figures.FIGURES

@@ -16,7 +16,7 @@ from ..core.tree import Batch, len_batch
 from ..core.user_code import is_installed, names_used
 from ..errors import USER_CODE_ERRORS, WorkloadError
 from ..interfaces.metrics import Metric
-from ..training.now import NOW
+from ..training.position import POSITION
 from .fields import Output, WorkloadFields, overridden_methods, signature_parameters
 
 _PACKAGES = ("lightning", "pytorch_lightning", "lightning_fabric")
@@ -64,11 +64,11 @@ class _ProgressTrainer:
 
     @property
     def current_epoch(self) -> int:
-        return NOW.epoch
+        return POSITION.epoch
 
     @property
     def global_step(self) -> int:
-        return NOW.update
+        return POSITION.update
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -109,7 +109,7 @@ def lightning_fields(module: nn.Module, batch: Batch) -> WorkloadFields:
 
     def step(model: Any, batch: Batch) -> tuple[Output, Batch]:
         with _attached_trainer(model), _recorded_logs(model) as logged:
-            returned = model.training_step(*(batch, NOW.batch, 0)[:count])
+            returned = model.training_step(*(batch, POSITION.batch, 0)[:count])
         loss = returned.get("loss") if isinstance(returned, Mapping) else returned
         if not isinstance(loss, torch.Tensor):
             raise WorkloadError(

@@ -22,7 +22,8 @@ from ..planning.prepare import prepare
 from ..planning.question import Question
 from ..registry.manager import Registry
 from ..report.result import Result
-from ..storage.resume import Earlier, refuse_other_question, with_earlier_tuning
+from ..storage.previous_run import PreviousRun
+from ..storage.resume import refuse_other_question, with_previous_tuning
 from ..training.settings import settings_kept
 from ..training.shared_init import Order
 from .observed import observed, texts
@@ -169,7 +170,7 @@ def compare(
     """
     if resume is not None and out is not None:
         raise ComparisonError("resume continues in the directory of the previous run; leave out `out`")
-    previous = None if resume is None else Earlier.read(Path(resume))
+    previous = None if resume is None else PreviousRun.read(Path(resume))
     if previous is not None and recalibrate is None:
         recalibrate = previous.comparison.recalibrate
     question = Question(
@@ -213,7 +214,7 @@ def compare(
     directory = None if out is None else Path(out)
     if previous is not None:
         refuse_other_question(prepared.setup.comparison, previous.comparison)
-        prepared = prepared.asking(with_earlier_tuning(prepared.setup.comparison, previous.comparison))
+        prepared = prepared.asking(with_previous_tuning(prepared.setup.comparison, previous.comparison))
     with observed(prepared, options, observer, progress) as options:
         if previous is None:
             return execute(prepared, directory, options)

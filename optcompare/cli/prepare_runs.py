@@ -17,7 +17,7 @@ from .requests import QUESTION_OPTIONS, Request, RunRequest, StudyRequest
 
 if TYPE_CHECKING:
     from ..planning.prepare import Prepared
-    from ..storage.resume import Earlier
+    from ..storage.previous_run import PreviousRun
 
 _EXTENDED_BY = {"epochs", "updates", "samples", "seeds", "strategies", "optimizers"}
 """Parameters of a question with which a run can be resumed."""
@@ -35,7 +35,7 @@ class PreparedRun:
 
     prepared: Prepared
     out: Path
-    previous: Earlier | None = None
+    previous: PreviousRun | None = None
 
 
 def prepare_runs(request: RunRequest) -> list[PreparedRun]:
@@ -173,7 +173,8 @@ def _resumed(request: RunRequest, directory: Path) -> PreparedRun:
     """Prepare a previous run's comparison, extended by what the command line adds to it."""
     from ..core.named_code import code_of_lists
     from ..planning.prepare import prepare, prepare_again
-    from ..storage.resume import Earlier, extended
+    from ..storage.previous_run import PreviousRun
+    from ..storage.resume import extended
     from ..storage.trusted_code import load_registry
 
     typed, question = request.typed, request.question
@@ -182,7 +183,7 @@ def _resumed(request: RunRequest, directory: Path) -> PreparedRun:
         raise ComparisonError(f"--resume takes everything else from the run; leave out {_options(fixed)}")
     if "optimizers" in typed and "strategies" not in typed:
         raise ComparisonError("--optimizers adds arms to a run together with --strategies; give both")
-    previous = Earlier.read(directory)
+    previous = PreviousRun.read(directory)
     adds_arms = "strategies" in typed
     strategies, optimizers = str(question.strategies), str(question.optimizers)
     named = code_of_lists(strategies, optimizers) if adds_arms else []

@@ -1,57 +1,270 @@
-"""The columns of a run directory's tables, one place for all who write or read them."""
+"""The columns of a run directory's tables: one place for all who write, check or document them."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
-RECORD_COLUMNS = (
-    "workload",
-    "phase",
-    "arm",
-    "strategy",
-    "optimizer",
-    "lr",
-    "seed",
-    "mark",
-    "update",
-    "epoch",
-    "samples",
-    "batch_size",
-    "seconds",
-    "clock",
-    "train_loss",
+Record = dict[str, Any]
+"""A row of the records table, by column."""
+Outcome = dict[str, Any]
+"""A row of the trials table, by column."""
+
+Kind = Literal["texts", "whole numbers", "numbers", "true and false", "texts or numbers"]
+TEXT: Kind = "texts"
+WHOLE: Kind = "whole numbers"
+NUMBER: Kind = "numbers"
+FLAG: Kind = "true and false"
+OTHER: Kind = "texts or numbers"
+_DTYPES: dict[Kind, str] = {
+    TEXT: "string",
+    WHOLE: "int64",
+    NUMBER: "float64",
+    FLAG: "bool",
+    OTHER: "string or float64",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: In the file; with parts in angle brackets, the form of the names of several columns.
+        kind: What it holds.
+        description: Its meaning, as a sentence for the reference of files.
+        unit: Of its numbers; empty for those without.
+        optional: Whether a table may lack it.
+        choices: The texts that it is made of; empty: any.
+        positive: Whether its numbers are finite and above 0.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    unit: str = ""
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    positive: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """The type of its values in Parquet."""
+        return _DTYPES[self.kind]
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """What the columns of a table hold.
+
+    Attributes:
+        file: The name of the file.
+        columns: Those that are known by name.
+        families: The forms of the names of further columns, for the reference of files.
+        others: What all columns hold that are not known by name.
+        least: The smallest of all whole numbers.
+    """
+
+    file: str
+    columns: tuple[Column, ...]
+    families: tuple[Column, ...]
+    others: Kind
+    least: int = 0
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """The names of the columns that every such table has, in their order."""
+        return tuple(column.name for column in self.columns if not column.optional)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    def column(self, name: str) -> Column:
+        """Return a column by its name; of one that is not known, what all others hold."""
+        return self._by_name.get(name) or Column(name, self.others, "", optional=True)
+
+
+_WORKLOAD = Column("workload", TEXT, "The workload, as its label names it.")
+_PHASE = Column(
+    "phase", TEXT, "`tune` for trials that only select a learning rate.", choices=("report", "tune")
 )
-TRIAL_COLUMNS = (
-    "workload",
-    "phase",
-    "arm",
-    "lr",
-    "seed",
-    "status",
-    "reason",
-    "weights_sha256",
-    "order_sha256",
-    "batches_sha256",
-    "final_sha256",
-    "trainer",
-    "updates",
-    "samples",
-    "train_seconds",
-    "measure_seconds",
+_ARM = Column("arm", TEXT, "The label of the arm, unique in a comparison.")
+_LR = Column("lr", NUMBER, "The learning rate that the arm's trial was built with.", positive=True)
+_SEED = Column("seed", WHOLE, "The seed of the trial.")
+_SPLIT = Column(
+    "split", WHOLE, "The split of the data, where a comparison has several; from 0.", optional=True
+)
+_REPEAT = Column(
+    "repeat", WHOLE, "The tuning repeat, where arms are tuned several times; from 1.", optional=True
 )
 
-GOAL_COLUMNS = ("goal_updates", "goal_samples", "goal_before", "goal_dip")
-"""Further columns of trials that stop at a smoothed goal: where it was reached, the last measured update
-whose average had not, and the first measured update at which the metric itself had; not a number where it was
-not reached.
-"""
+RECORDS_SCHEMA = TableSchema(
+    "records.parquet",
+    (
+        _WORKLOAD,
+        _PHASE,
+        _ARM,
+        Column("strategy", TEXT, "The arm's strategy, as a spec."),
+        Column("optimizer", TEXT, "The arm's optimizer, as a spec."),
+        _LR,
+        _SEED,
+        _SPLIT,
+        _REPEAT,
+        Column("mark", WHOLE, "The last evaluation point at or before the measurement.", "samples"),
+        Column("update", WHOLE, "Updates made before the measurement.", "updates"),
+        Column("epoch", NUMBER, "`samples` divided by the number of training samples.", "epochs"),
+        Column("samples", WHOLE, "Training samples whose gradients were evaluated.", "samples"),
+        Column("batch_size", WHOLE, "Samples of the last update; 0 before the first.", "samples"),
+        Column("seconds", NUMBER, "Time spent on training alone, without measurements.", "seconds"),
+        Column(
+            "clock",
+            TEXT,
+            "How `seconds` were found: `measured`; `estimated` from the pace of single updates (lanes); or "
+            "`shared`, measured while other jobs ran.",
+        ),
+        Column("train_loss", NUMBER, "The mean loss over the training data, in evaluation mode."),
+    ),
+    (
+        Column("valid_loss", NUMBER, "The mean loss over the validation data.", optional=True),
+        Column(
+            "test_loss", NUMBER, "The mean loss over the test data, in a trial's last record.", optional=True
+        ),
+        Column("<data>_<metric>", NUMBER, "A metric on `train`, `valid` or `test`.", optional=True),
+        Column(
+            "raw_<data>_<name>",
+            NUMBER,
+            "A loss or metric with the running averages of the training, where the others are recalibrated.",
+            optional=True,
+        ),
+        Column("<diagnostic>", NUMBER, "A column of a diagnostic; NaN where none was due.", optional=True),
+    ),
+    NUMBER,
+)
 
-KEY = ("phase", "arm", "lr", "seed")
-"""What tells the trials of a run directory apart, where arms are not tuned several times."""
+TRIALS_SCHEMA = TableSchema(
+    "trials.parquet",
+    (
+        _WORKLOAD,
+        _PHASE,
+        _ARM,
+        _LR,
+        _SEED,
+        _SPLIT,
+        _REPEAT,
+        Column(
+            "status",
+            TEXT,
+            "How the trial ended.",
+            choices=("finished", "diverged", "failed", "interrupted"),
+        ),
+        Column("reason", TEXT, "Why it ended so; empty for one that used its budget."),
+        Column("weights_sha256", TEXT, "SHA-256 of the weights at the start."),
+        Column("order_sha256", TEXT, "SHA-256 of the shared orders of its epochs."),
+        Column("batches_sha256", TEXT, "SHA-256 of the batches that it was trained on."),
+        Column("final_sha256", TEXT, "SHA-256 of the weights at the end."),
+        Column("trainer", TEXT, "`loop`, `lanes`, or `lanes+loop` where it changed from one to the other."),
+        Column("updates", WHOLE, "Updates made.", "updates"),
+        Column("samples", WHOLE, "Training samples whose gradients were evaluated.", "samples"),
+        Column("train_seconds", NUMBER, "Time spent on training.", "seconds"),
+        Column("measure_seconds", NUMBER, "Time spent on measurements.", "seconds"),
+        Column(
+            "budget",
+            NUMBER,
+            "What the trial was allowed, in the unit of the comparison's budget.",
+            optional=True,
+            positive=True,
+        ),
+        Column("epochs", WHOLE, "Complete epochs.", "epochs", optional=True),
+        Column("epochs_begun", WHOLE, "Epochs with at least one update.", "epochs", optional=True),
+        Column("epochs_checked", WHOLE, "Epochs whose batches were checked.", "epochs", optional=True),
+        Column("rearranged", FLAG, "Whether the batches left the shared order.", optional=True),
+        Column(
+            "goal_updates",
+            NUMBER,
+            "Updates at which the smoothed goal was reached; NaN where it was not.",
+            "updates",
+            optional=True,
+        ),
+        Column("goal_samples", NUMBER, "Samples at the same update.", "samples", optional=True),
+        Column(
+            "goal_before",
+            NUMBER,
+            "The last measured update whose average had not reached the goal.",
+            "updates",
+            optional=True,
+        ),
+        Column(
+            "goal_dip",
+            NUMBER,
+            "The first measured update at which the metric itself was at the goal.",
+            "updates",
+            optional=True,
+        ),
+    ),
+    (),
+    OTHER,
+)
+
+_UPDATE = Column("update", WHOLE, "Updates made; -1 for points that belong to no trial.", "updates")
+
+PATHS_SCHEMA = TableSchema(
+    "paths.parquet",
+    (
+        Column(
+            "kind",
+            TEXT,
+            "`path` of an arm's weights, `grid` around the paths, or `minimum` of the loss.",
+            choices=("path", "grid", "minimum"),
+        ),
+        Column("arm", TEXT, "The label of the arm; empty for points that belong to no trial."),
+        _SEED,
+        _UPDATE,
+        Column("x", NUMBER, "The first weight."),
+        Column("y", NUMBER, "The second weight."),
+        Column("loss", NUMBER, "The training loss there; NaN along paths."),
+        Column("x_name", TEXT, "The name of the first weight."),
+        Column("y_name", TEXT, "The name of the second weight."),
+        _REPEAT,
+    ),
+    (),
+    OTHER,
+    least=-1,
+)
+
+PLANE_SCHEMA = TableSchema(
+    "plane.parquet",
+    (
+        _ARM,
+        _SEED,
+        Column("update", WHOLE, "Updates made.", "updates"),
+        Column("x", NUMBER, "The first principal component."),
+        Column("y", NUMBER, "The second principal component."),
+        Column("fitted", FLAG, "Whether the plane was fitted to the points of the arm."),
+        Column("explained_x", NUMBER, "The part of the variance along x, from 0 to 1."),
+        Column("explained_y", NUMBER, "The part of the variance along y, from 0 to 1."),
+        Column("dimensions", WHOLE, "Numbers of a snapshot: the weights, or a sketch of them."),
+        _REPEAT,
+    ),
+    (),
+    OTHER,
+)
+
+TABLES = (RECORDS_SCHEMA, TRIALS_SCHEMA, PATHS_SCHEMA, PLANE_SCHEMA)
+"""All tables of a run directory."""
+
+RECORD_COLUMNS, TRIAL_COLUMNS = RECORDS_SCHEMA.required, TRIALS_SCHEMA.required
+GOAL_COLUMNS = tuple(column.name for column in TRIALS_SCHEMA.columns if column.name.startswith("goal_"))
+"""Columns of trials that stop at a smoothed goal; NaN where it was not reached."""
+
+KEY: Sequence[str] = ("phase", "arm", "lr", "seed")
+"""The columns that identify a trial where arms are not tuned several times; see :class:`.TrialKey`."""
 
 
 def run_key(columns: Iterable[Hashable]) -> list[str]:
-    """The columns that tell all trials of a run apart, with the tuning repeat where there are several.
+    """Return the columns that identify a trial of a run; the fields of :class:`.TrialKey`.
 
     Args:
         columns: The names of a table's columns, or the table.
@@ -63,8 +276,7 @@ def run_key(columns: Iterable[Hashable]) -> list[str]:
 
 
 def trial_key(columns: Iterable[Hashable]) -> list[str]:
-    """The columns that tell the trials of one phase apart: the arm, the seed, and the tuning repeat where
-    there are several.
+    """Return the columns that identify a trial of one phase.
 
     Args:
         columns: The names of a table's columns, or the table.

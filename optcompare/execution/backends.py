@@ -1,4 +1,4 @@
-"""Where tasks run: in this process one after another, or wherever an executor takes them."""
+"""Backends that train tasks: this process, or an executor."""
 
 from __future__ import annotations
 
@@ -9,65 +9,89 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from ..core.columns import Record
 from ..core.comparison import Trial
 from ..errors import USER_CODE_ERRORS, ComparisonError, explain
 from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State
 from ..training.measurement.counters import Progress
-from ..training.measurement.record import Record
+from ..training.state import State, TrialState, lanes_state
+from .packing import pack
 from .scheduler import Queue, Task, Tasks, TaskTrainer
-from .worker import Job, Reply, Stretch, pack, stop, train, versions
+from .worker import Job, Reply, TaskBatch, advance, stop, train, versions
 
 _TASK_SECONDS = 1.0
 _MOST_TOGETHER = 64
 _DEATHS = 2
 
 
-class Piece(NamedTuple):
-    """What a stretch of training brought: the new records of a task, and the state that it is in now."""
+class TaskResult(NamedTuple):
+    """The result of a task.
+
+    Attributes:
+        task: Which was trained for a while.
+        records: The new records of its trials.
+        state: Its new state.
+    """
 
     task: Task
     records: list[Record]
     state: State
 
 
-class Place(Protocol):
-    """Somewhere that tasks are trained."""
+class Backend(Protocol):
+    """Trains tasks."""
 
-    def pieces(self, queue: Queue) -> Iterator[Piece]:
-        """Trains every task of the queue, until whoever takes the pieces has crossed off all that is going in
-        it.
+    def results(self, queue: Queue) -> Iterator[TaskResult]:
+        """Train every task of a queue, and yield its results until the caller has ended all its trials.
+
+        Args:
+            queue: The tasks; some are put back.
         """
         ...
 
 
-class Here:
-    """Trains tasks in this process; ``stopped``: whether the user asked to stop."""
+class LocalBackend:
+    """Trains tasks in this process, one after another.
+
+    Args:
+        loop: The loop trainer.
+        lanes: The lanes trainer.
+        stopped: Whether the user asked to stop.
+    """
 
     def __init__(self, loop: LoopTrainer, lanes: LanesTrainer, stopped: Callable[[], bool]) -> None:
         self._trainers: dict[TaskTrainer, LoopTrainer | LanesTrainer] = {"loop": loop, "lanes": lanes}
         self._stopped = stopped
 
-    def pieces(self, queue: Queue) -> Iterator[Piece]:
+    def results(self, queue: Queue) -> Iterator[TaskResult]:
+        """Yield results of tasks; see :meth:`Backend.results`."""
         while not self._stopped() and (task := queue.next()) is not None:
             trainer = self._trainers[task.trainer]
-            while task.going:
+            while task.running:
                 end = time.perf_counter() + _TASK_SECONDS
-                yield Piece(task, *trainer.advance(task.trials, task.state, self._until(end), self._stopped))
+                until = self._until(end)
+                yield TaskResult(task, *advance(trainer, task.trials, task.state, until, self._stopped))
 
     def _until(self, end: float) -> Callable[[], bool]:
-        """Ends a piece when the user asks, or when it has lasted long enough for progress to be shown."""
+        """Return a function that ends a task when the user asks, or when progress is due to be shown."""
         return lambda: self._stopped() or time.perf_counter() > end
 
 
-class Elsewhere:
-    """Hands tasks to an executor, a bounded number at once, and takes in what comes back in whatever order.
+class ExecutorBackend:
+    """Sends tasks to an executor, a bounded number at once.
 
-    ``expected``: seconds that a trial of each arm will take, by which short ones are sent together. A task
-    whose worker dies is sent once more, alone; if that dies too, its trials have failed.
+    A task whose worker dies is sent once more, alone; if that worker dies too, its trials have failed.
+
+    Args:
+        executor: Of the user, or made for the run.
+        jobs: Tasks at once.
+        tasks: Of the run.
+        memory: Memory limit for vectorized trials; None: the default.
+        expected: By arm, seconds that a trial will take; short ones are sent together.
+        stopped: Whether the user asked to stop.
     """
 
     def __init__(
@@ -88,7 +112,8 @@ class Elsewhere:
         self._names: dict[Task, tuple[str, int]] = {}
         self._numbers = itertools.count()
 
-    def pieces(self, queue: Queue) -> Iterator[Piece]:
+    def results(self, queue: Queue) -> Iterator[TaskResult]:
+        """Yield results of tasks; see :meth:`Backend.results`."""
         under_way: dict[Future[Reply], list[Task]] = {}
         while True:
             while len(under_way) < self._jobs and not self._stopped() and (bundle := self._bundle(queue)):
@@ -96,12 +121,12 @@ class Elsewhere:
             if not under_way:
                 break
             for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                yield from self._landed(future, under_way.pop(future), queue)
+                yield from self._received(future, under_way.pop(future), queue)
         if self._stopped():
             self._stop_compilers()
 
     def _bundle(self, queue: Queue) -> list[Task]:
-        """The next task, and with a short one as many as take a while together."""
+        """Return the next task, and with a short one as many as take about a second together."""
         bundle: list[Task] = []
         seconds = 0.0
         while (seconds < _TASK_SECONDS and len(bundle) < _MOST_TOGETHER) or not bundle:
@@ -120,60 +145,60 @@ class Elsewhere:
         names = [self._names.setdefault(task, (str(next(self._numbers)), 0)) for task in bundle]
         sent = [(task.trials, task.state) for task in bundle]
         return self._executor.submit(
-            train, self._job, self._setup, Stretch(bundle[0].trainer, sent, names, _TASK_SECONDS)
+            train, self._job, self._setup, TaskBatch(bundle[0].trainer, sent, names, _TASK_SECONDS)
         )
 
-    def _landed(self, future: Future[Reply], bundle: list[Task], queue: Queue) -> Iterator[Piece]:
+    def _received(self, future: Future[Reply], bundle: list[Task], queue: Queue) -> Iterator[TaskResult]:
         try:
             reply = future.result()
         except USER_CODE_ERRORS as error:
-            yield from self._died(bundle, explain(error), queue)
+            yield from self._lost(bundle, explain(error), queue)
             return
         if reply.versions != versions():
             raise ComparisonError(
                 f"a worker has {_listed(reply.versions)}, and this process {_listed(versions())}; install "
                 "the same there"
             )
-        self._tasks.heard(reply.said, reply.checked, reply.apart)
-        for task, piece in zip(bundle, reply.pieces, strict=True):
-            if piece is not None:
+        self._tasks.add_report(reply.log, reply.checked, reply.apart)
+        for task, result in zip(bundle, reply.results, strict=True):
+            if result is not None:
                 name, sent = self._names[task]
                 self._names[task] = name, sent + 1
-                yield Piece(task, [self._on_shared_clock(record) for record in piece[0]], piece[1])
+                records = [self._on_shared_clock(record) for record in result[0]]
+                yield TaskResult(task, records, result[1])
             elif reply.admitted is not None:
                 yield from self._readmitted(task, reply, queue)
                 continue
-            if task.going:
+            if task.running:
                 queue.put_back(task)
             else:
                 del self._names[task]
 
-    def _readmitted(self, task: Task, reply: Reply, queue: Queue) -> Iterator[Piece]:
-        """Lanes that did not fit, or did not agree, come back in smaller groups, and otherwise go to the
-        loop.
-        """
+    def _readmitted(self, task: Task, reply: Reply, queue: Queue) -> Iterator[TaskResult]:
+        """Requeue lanes that were not admitted as sent: in smaller groups, or on the loop trainer."""
         del self._names[task]
         assert reply.admitted is not None
         if task.state is not None:
-            yield _into_the_loop(task, "they no longer fit together")
+            yield _to_loop(task, "they no longer fit together")
             return
-        self._tasks.explain(reply.admitted.refused, aloud=not reply.admitted.slower)
+        self._tasks.explain(reply.admitted.refused, note=not reply.admitted.slower)
         for trial, _ in reversed(reply.admitted.refused):
             queue.put_back(Task("loop", [trial]))
         for group in reversed(reply.admitted.groups):
             queue.put_back(Task("lanes", group))
 
-    def _died(self, bundle: list[Task], why: str, queue: Queue) -> Iterator[Piece]:
+    def _lost(self, bundle: list[Task], why: str, queue: Queue) -> Iterator[TaskResult]:
         for task in reversed(bundle):
             self._names.pop(task)
-            self._deaths.update(task.going.values())
+            self._deaths.update(task.running.values())
             if task.trainer == "lanes":
-                yield _into_the_loop(task, f"the process that trained them ended: {why}")
+                yield _to_loop(task, f"the process that trained them ended: {why}")
             elif self._deaths[task.trials[0]] < _DEATHS:
                 queue.put_back(task)
             else:
                 reason = f"the process that trained it ended, {_DEATHS} times: {why}"
-                yield Piece(task, [], {"progress": Progress(status="failed", reason=reason).to_state()})
+                failed = Progress(status="failed", reason=reason)
+                yield TaskResult(task, [], {"progress": failed.to_state()})
 
     def _on_shared_clock(self, record: Record) -> Record:
         shared = self._jobs > 1 and record["clock"] == "measured"
@@ -184,13 +209,13 @@ class Elsewhere:
             wait([self._executor.submit(stop, self._job.key) for _ in range(self._jobs)], timeout=2.0)
 
 
-def _into_the_loop(task: Task, why: str) -> Piece:
-    """Lanes that are to go on, each alone, from where they are."""
-    state: dict[str, Any] = task.state or {
-        "lanes": [{"progress": Progress().to_state()} for _ in task.trials]
-    }
-    strayed = {str(number): why for number in task.going}
-    return Piece(task, [], {**state, "strayed": strayed, "again": task.state is None})
+def _to_loop(task: Task, why: str) -> TaskResult:
+    """Return the result of lanes that continue on the loop trainer, each alone, from where they are."""
+    known = lanes_state(task.state)
+    fresh: list[TrialState] = [{"progress": Progress().to_state()} for _ in task.trials]
+    lanes = fresh if known is None else known["lanes"]
+    strayed = {str(number): why for number in task.running}
+    return TaskResult(task, [], {"lanes": lanes, "strayed": strayed, "again": known is None})
 
 
 def _listed(versions: Mapping[str, str]) -> str:

@@ -1,6 +1,4 @@
-"""The looks at a run's trials before it goes on: read, noted where an earlier version or a merge gave them,
-missed if gone.
-"""
+"""Reads and notes earlier looks at a run's trials before the run continues."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from ..analysis.looks import History
 from ..errors import ComparisonError
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import has_tables
 from ..storage.looks_file import LOOKS, add_look, add_unrecorded, looks_changed, read_looks
 from ..storage.merged_looks import looks_at_any_of
+from ..storage.run_tables import has_tables
 
 
 def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
@@ -56,11 +54,10 @@ def note_unrecorded_look(directory: Path) -> None:
 
 
 def note_looks_at_merged_runs(directory: Path) -> None:
-    """Add the looks at merged runs that concern trials of this run, which are recorded outside of run
-    directories.
+    """Add the looks at merged runs that concern trials of this run.
 
-    They are found by the trials as they are now, which may change when the run goes on; see
-    :mod:`.storage.merged_looks`.
+    They are recorded outside of run directories, and found by the trials as they are now, which may change
+    when the run continues; see :mod:`.storage.merged_looks`.
     """
     if not has_tables(directory):
         return

@@ -13,7 +13,7 @@ from ..planning.factories import make_executor
 from ..planning.prepare import Prepared
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
-from .backends import Elsewhere, Here, Place
+from .backends import Backend, ExecutorBackend, LocalBackend
 from .observers import Observers
 from .run_options import RunOptions
 from .runner import Observer
@@ -34,7 +34,7 @@ class OpenBackend:
     """
 
     tasks: Tasks
-    backend: Place
+    backend: Backend
     observers: Observers
     jobs: int
     choices: list[str]
@@ -75,7 +75,7 @@ def open_backend(
     lanes = LanesTrainer(loop, memory_limit(options.memory, loop.device), report)
     if options.executor is None and (options.jobs or 1) == 1:
         tasks = Tasks(lanes, prepared.estimates, planned, report)
-        yield OpenBackend(tasks, Here(loop, lanes, lambda: stop.asked), observers, 1, choices)
+        yield OpenBackend(tasks, LocalBackend(loop, lanes, lambda: stop.asked), observers, 1, choices)
         return
     if comparison.budget.unit == "seconds":
         raise ComparisonError(
@@ -89,7 +89,7 @@ def open_backend(
     try:
         tasks = Tasks(lanes, prepared.estimates, planned, report, workers=jobs)
         expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
-        workers = Elsewhere(executor, jobs, tasks, options.memory, expected, lambda: stop.asked)
+        workers = ExecutorBackend(executor, jobs, tasks, options.memory, expected, lambda: stop.asked)
         yield OpenBackend(tasks, workers, observers, jobs, choices)
         wait = not stop.at_once
     finally:

@@ -86,9 +86,7 @@ class Bar(Lines):
 
 
 class NotebookBar(Bar):
-    """The same as one output below a cell, drawn over and over, and a line about what was done in its place
-    at the end.
-    """
+    """A progress bar as one output below a cell, replaced by a line at the end."""
 
     def __enter__(self) -> NotebookBar:
         from IPython.display import display

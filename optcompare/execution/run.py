@@ -20,19 +20,22 @@ from ..report.panels import make_panels
 from ..report.result import Result
 from ..results.description import describe
 from ..storage import run_dir
-from ..storage.journal import Journal, forget_parts
+from ..storage.journal import Journal
 from ..storage.looks_file import looks_so_far
+from ..storage.previous_run import PreviousRun
 from ..storage.provenance import describe_environment, other_sources
-from ..storage.resume import Earlier, refuse_changes
+from ..storage.resume import refuse_changes
+from ..storage.run_tables import forget_parts
 from ..storage.under_way import PROCESS, this_process
 from ..training.device import torch_as_agreed
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .expected_time import expected_time
+from .measured import Measured
 from .open_backend import OpenBackend, open_backend
 from .run_options import RunOptions
-from .runner import Measured, Runner
+from .runner import Runner
 from .same_bits import refuse_other_bits
 from .select_lr import choose_rates, with_closer_rates
 from .stopping import Stop, stop_on_interrupt
@@ -59,7 +62,7 @@ def execute(
     prepared: Prepared,
     out: Path | None = None,
     options: RunOptions | None = None,
-    previous: Earlier | None = None,
+    previous: PreviousRun | None = None,
 ) -> Result:
     """Train all trials of a comparison.
 
@@ -88,7 +91,7 @@ def execute(
     return result
 
 
-def resume(prepared: Prepared, previous: Earlier, options: RunOptions, *, force: bool = False) -> Result:
+def resume(prepared: Prepared, previous: PreviousRun, options: RunOptions, *, force: bool = False) -> Result:
     """Continue a previous run in its directory.
 
     Args:
@@ -115,7 +118,7 @@ def resume(prepared: Prepared, previous: Earlier, options: RunOptions, *, force:
 
 @contextmanager
 def _started(
-    prepared: Prepared, out: Path | None, options: RunOptions, previous: Earlier | None
+    prepared: Prepared, out: Path | None, options: RunOptions, previous: PreviousRun | None
 ) -> Iterator[_Run]:
     """Set torch, signals, trackers, workers and the run directory up, and close them at the end."""
     comparison, registry = prepared.setup.comparison, prepared.registry
@@ -217,7 +220,7 @@ def _advice_on_kept_trials(journal: Journal, out: Path | None) -> Iterator[None]
         ) from error
 
 
-def _environment(prepared: Prepared, previous: Earlier | None) -> dict[str, Any]:
+def _environment(prepared: Prepared, previous: PreviousRun | None) -> dict[str, Any]:
     """Describe what the run depends on, and what the previous one depended on."""
     environment = _environment_now(prepared)
     if previous is not None:

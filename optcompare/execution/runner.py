@@ -1,109 +1,109 @@
-"""Drives trials to their ends, piece by piece; tells observers, keeps records. Only this process does so."""
+"""Trains all trials of a run, task by task: the one process that keeps records and calls observers."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pandas as pd
-import torch
 
 from ..analysis.certificate import Agreement, Check, Evidence, Reference
 from ..analysis.traits import Traits
-from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
-from ..core.comparison import Budget, Trial
+from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS, Outcome, Record
+from ..core.comparison import Trial
+from ..core.trial_key import TrialKey
 from ..errors import RunDirectoryError
-from ..storage.journal import Journal, Row, Saved, State, key_of
-from ..storage.resume import Earlier, goes_on, prolonged, untested
+from ..storage.journal import Journal
+from ..storage.previous_run import PreviousRun, prolonged, untested
+from ..storage.state_files import SavedTask
 from ..training.measurement.counters import Progress
-from ..training.measurement.module_flags import is_partial
 from ..training.measurement.record import outcome_of
 from ..training.shared_init import fingerprint
-from .backends import Piece, Place
+from ..training.state import LanesState, State, TrialState, can_continue, trial_states
+from .backends import Backend, TaskResult
+from .continuation import continue_from, tasks_under_way
 from .expected_time import Expected
+from .measured import Measured
+from .remaining_time import RemainingTime
 from .scheduler import Queue, Task, Tasks
 from .stopping import Stop
 
-_KEPT_WEIGHTS_BYTES = 2**30
-_TENSOR_BYTES = 1000
-"""What a tensor takes beside its numbers."""
-_TRUSTED_SECONDS = 5.0
-"""What was expected counts as much as so many seconds of what was seen: the first of them say little."""
 _READ_STATES = 1000
+"""Of so many trials at most, the final weights of a previous run are read."""
 
 
 class Observer(Protocol):
-    """What the runner tells while it runs."""
+    """Observes a run."""
 
-    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None: ...
+    def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
+        """Receive a record of a trial."""
+        ...
 
-    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None: ...
+    def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
+        """Receive the row of a trial that has ended, once it is on disk."""
+        ...
 
-    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None: ...
-
-
-@dataclass
-class Measured:
-    """What a run brought beside its tables: paths of two weights, weights at the marks by arm, final
-    weights.
-    """
-
-    paths: list[dict[str, Any]] = field(default_factory=list)
-    snapshots: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
-    weights: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
-    interrupted: bool = False
+    def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
+        """Receive how many trials have ended, the share of all work that is done, and the seconds left."""
+        ...
 
 
 class Runner:
-    """Trains lists of trials to their ends, task after task; ``measured`` is what there is so far.
+    """Trains lists of trials to their ends, task by task.
 
-    ``place``: where tasks are trained; ``planned``: all trials that are to come; ``expected``: how long they
-    take; ``journal``: keeps what has ended; ``earlier``: what an earlier run of the same comparison left,
-    which is not trained again; ``notes``: what the user should hear of that.
+    Args:
+        tasks: Groups trials into tasks.
+        backend: Trains tasks.
+        expected: How long trials take.
+        planned: All trials that are to come.
+        observer: Called for every record and every trial.
+        stop: Whether the user asked to stop.
+        journal: Keeps what has ended.
+        previous: What a previous run of the same question left, which is not trained again.
+
+    Attributes:
+        measured: What was measured so far apart from the tables.
+        notes: Sentences for the notes of the run.
     """
 
     def __init__(
         self,
         tasks: Tasks,
-        place: Place,
+        backend: Backend,
         expected: Expected,
         planned: Sequence[Trial],
         observer: Observer,
         stop: Stop,
         journal: Journal,
-        earlier: Earlier | None = None,
+        previous: PreviousRun | None = None,
     ) -> None:
-        setup = tasks.setup
-        self.measured = Measured()
-        self._tasks, self._place, self._observer, self._stop = tasks, place, observer, stop
-        self._planned = len(planned)
-        self._setup = setup
-        self._journal, self._earlier = journal, earlier
-        self.notes: list[str] = []
-        self._done = 0
-        free = [
-            label for label, contender in setup.contenders.items() if contender.strategy.coverage == "free"
-        ]
-        self._evidence = Evidence(setup.comparison, free)
-        self._pace = _Pace(expected, planned)
-        self._kept_bytes = 0
-        self._open: dict[Trial, list[dict[str, Any]]] = {}
-        self._shares: dict[Trial, float] = {}
-        self._safe: dict[Task, Saved] = {}
+        self.measured, self.notes = Measured(), list[str]()
+        self._tasks, self._backend, self._observer, self._stop = tasks, backend, observer, stop
+        self._setup, self._journal, self._previous = tasks.setup, journal, previous
+        self._planned, self._done = len(planned), 0
+        contenders = tasks.setup.contenders.items()
+        free = [label for label, each in contenders if each.strategy.coverage == "free"]
+        self._evidence = Evidence(tasks.setup.comparison, free)
+        self._time = RemainingTime(expected, planned)
+        self._records: dict[Trial, list[Record]] = {}  # of trials under way
+        self._shares: dict[Trial, float] = {}  # of their budgets
+        self._saved: dict[Task, SavedTask] = {}  # for the next checkpoint
 
     def run(self, trials: Sequence[Trial]) -> None:
-        """Trains these, as far as no earlier run did; after an interruption nothing more."""
+        """Train trials that no previous run trained; nothing after an interruption.
+
+        Args:
+            trials: Some of the planned ones.
+        """
         if self.measured.interrupted or not trials:
             return
-        queue = Queue(self._dealt(trials))
+        queue = Queue(self._tasks_left(trials))
         try:
-            self._tell()
-            for piece in self._place.pieces(queue):
-                self._land(piece, queue)
-                self._tell()
+            self._report_progress()
+            for result in self._backend.results(queue):
+                self._record(result, queue)
+                self._report_progress()
         except KeyboardInterrupt:
             self.measured.interrupted = True
         finally:
@@ -112,257 +112,159 @@ class Runner:
                 self._tasks.lanes.stop()
             self._journal.flush()
 
-    def _dealt(self, trials: Sequence[Trial]) -> Iterator[Task]:
-        """What is left to do, first what was under way."""
-        if self._earlier is None:
-            yield from self._tasks.of(trials)
-            return
-        fresh, longer = self._left(trials, self._earlier)
-        begun = set[Trial]()
-        for task in self._under_way(fresh, self._earlier):
-            begun.update(task.trials)
-            yield task
-        kept = self._earlier.kept
-        yield from self._tasks.longer(longer, lambda trial: prolonged(kept[trial]))
-        yield from self._tasks.of([trial for trial in fresh if trial not in begun])
-
-    def _left(self, trials: Sequence[Trial], earlier: Earlier) -> tuple[list[Trial], list[Trial]]:
-        """Trials to train from their starts, and trials to train on; those that are done already are
-        counted.
-        """
-        fresh, on, again, rescheduled, longer = list[Trial](), list[Trial](), 0, 0, 0
-        amount = self._setup.comparison.budget.amount
-        for trial in trials:
-            row = earlier.row(trial)
-            if row is None or row["status"] == "failed":
-                fresh.append(trial)
-            elif (
-                row["budget"] < amount
-                and row["status"] == "finished"
-                and not row["reason"]
-                and trial.phase == "report"
-            ):
-                budget = self._setup.comparison.budget
-                same = goes_on(trial.arm, Budget(budget.unit, row["budget"]), budget)
-                kept = (
-                    same and trial in earlier.kept and budget.unit == "epochs" and not self._is_uncut(trial)
-                )
-                kept = kept and not is_partial(earlier.kept[trial])
-                (on if kept else fresh).append(trial)
-                again += same and not kept and not self._is_uncut(trial)
-                rescheduled += not same
-                if kept:
-                    self._open[trial] = [untested(record) for record in earlier.records_of(trial)]
-                    self._first(trial, self._open[trial])
-                longer += 1
-            else:
-                self._restore(trial, row, earlier)
-        if again:
-            self.notes.append(
-                f"{again} finished trials are trained again from the start: their final states were not kept"
-            )
-        if longer and self._setup.workload.test is not None:
-            self.notes.append(
-                f"{longer} trials had ended, and been measured on the test set, with a smaller budget: "
-                "those values are dropped, "
-                "and the set is measured again at the new end; if they were a reason to train longer, it "
-                "has been selected on"
-            )
-        if rescheduled:
-            self.notes.append(
-                f"{rescheduled} trials are trained again from the start: their schedule depends on the budget"
-            )
-        return fresh, on
-
-    def _under_way(self, fresh: Sequence[Trial], earlier: Earlier) -> Iterator[Task]:
-        """The tasks of the last checkpoint, as far as their trials are still wanted."""
-        wanted = {key_of(trial): trial for trial in fresh}
-        before, now = earlier.comparison.budget, self._setup.comparison.budget
-        for records, state in earlier.kept.checkpoint():
-            kept = {
-                key: wanted[key]
-                for key in records
-                if key in wanted and goes_on(wanted[key].arm, before, now) and not self._is_uncut(wanted[key])
-            }
-            kept = {} if is_partial(state) else kept
-            if len(kept) < len(
-                records
-            ):  # else a later resume, under the new budget, would take it for its own
-                self._journal.forget_checkpoint()
-            trials = list(kept.values())
-            if "lanes" in state:
-                lanes = zip(records, state["lanes"], strict=True)
-                state = {**state, "lanes": [lane for key, lane in lanes if key in kept]}
-            for trial in trials:
-                self._open[trial] = [dict(row) for row in records[key_of(trial)]]
-                self._first(trial, self._open[trial])
-            if trials:
-                yield from self._tasks.going_on(trials, state)
-
-    def _is_uncut(self, trial: Trial) -> bool:
-        """Whether a trial under way, or trained further, begins again: its state would not be all of it."""
-        return trial.arm.label in self._setup.uncut
-
-    def _restore(self, trial: Trial, row: dict[str, Any], earlier: Earlier) -> None:
-        self._pace.finished(trial)
-        self._done += 1
-        self._evidence.trial_ended(trial, row)
-        self._first(trial, earlier.first_of(trial))
-        if trial.phase == "report" and len(earlier.trials) <= _READ_STATES:
-            with suppress(RunDirectoryError):  # a state that cannot be read is not needed here
-                if trial in earlier.kept:
-                    state = earlier.kept[trial]
-                    self._keep(trial, state["model"], Progress(**state["progress"]))
-
-    def _first(self, trial: Trial, records: Sequence[Mapping[str, Any]]) -> None:
-        for record in records[:1]:
-            if record["update"] == 0:
-                self._evidence.first_record(trial, record)
-
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """All records and all trials so far, those of the earlier run included that were not trained on to
-        their ends.
-        """
+        """Return all records and trials so far, with those of the previous run that still count."""
         parts = self._journal.tables
         new = [
             pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
             for tables in zip(*parts, strict=True)
         ]
         records, trials = new or (pd.DataFrame(columns=RECORD_COLUMNS), pd.DataFrame(columns=TRIAL_COLUMNS))
-        if self._earlier is None or self._earlier.trials.empty:
+        if self._previous is None or self._previous.trials.empty:
             return records, trials
-        return self._earlier.with_later(records, trials)
+        return self._previous.with_later(records, trials)
 
     def certificate(self, reference: Reference, traits: Traits) -> list[Check]:
-        """The fairness of what was run so far; ``reference``, ``traits``: what was checked and found before
-        it.
+        """Return the fairness checks of what was run so far.
+
+        Args:
+            reference: What was compared with the plain loop before the run.
+            traits: What the dry run found of the arms.
         """
         return self._evidence.certificate(self.agreement(), reference, traits)
 
     def agreement(self) -> Agreement:
-        """How closely lanes agreed with the loop, in the earlier run too."""
-        lanes = self._tasks.lanes
-        before = {} if self._earlier is None else self._earlier.environment.get("agreement", {})
-        checked, apart = lanes.checked + before.get("checked", 0), max(lanes.apart, before.get("apart", 0.0))
-        return Agreement(checked, apart, lanes.tolerance)
+        """Return how closely lanes agreed with the loop, in the previous run too."""
+        admission = self._tasks.lanes.admission
+        before = {} if self._previous is None else self._previous.environment.get("agreement", {})
+        checked = admission.checked + before.get("checked", 0)
+        return Agreement(checked, max(admission.apart, before.get("apart", 0.0)), admission.tolerance)
 
-    def _land(self, piece: Piece, queue: Queue) -> None:
-        """Takes in what was measured; crosses off what has ended, and puts what strayed from its lanes into
-        the loop.
-        """
-        task, records, state = piece
-        known = {(trial.arm.label, trial.arm.lr, trial.seed, trial.repeat): trial for trial in task.trials}
-        for record in records:
-            trial = known[record["arm"], record["lr"], record["seed"], record.get("repeat", 0)]
+    def _tasks_left(self, trials: Sequence[Trial]) -> Iterator[Task]:
+        """Yield the tasks that are left, first those that were under way."""
+        previous = self._previous
+        if previous is None:
+            yield from self._tasks.of(trials)
+            return
+        left = continue_from(previous, trials, self._setup)
+        self.notes += left.notes
+        for trial, outcome in left.ended:
+            self._restore(trial, outcome, previous)
+        for trial in left.prolonged:
+            self._reopen(trial, [untested(record) for record in previous.records_of(trial)])
+        begun = set[Trial]()
+        for records, state, whole in tasks_under_way(previous, left.fresh, self._setup):
+            if not whole:  # else a later resume, under the new budget, would take it for its own
+                self._journal.forget_checkpoint()
+            for trial, own in records.items():
+                self._reopen(trial, own)
+            begun.update(records)
+            if records:
+                yield from self._tasks.resumed(list(records), state)
+        states = previous.states
+        yield from self._tasks.prolonged(left.prolonged, lambda trial: prolonged(states[trial]))
+        yield from self._tasks.of([trial for trial in left.fresh if trial not in begun])
+
+    def _restore(self, trial: Trial, outcome: Outcome, previous: PreviousRun) -> None:
+        """Count a trial that ended in the previous run, and read its final weights."""
+        self._time.finished(trial)
+        self._done += 1
+        self._evidence.trial_ended(trial, outcome)
+        self._add_first_record(trial, previous.first_of(trial))
+        if trial.phase == "report" and len(previous.trials) <= _READ_STATES:
+            with suppress(RunDirectoryError):  # a state that cannot be read is not needed here
+                if trial in previous.states:
+                    state = previous.states[trial]
+                    self.measured.add(trial, state["model"], Progress(**state["progress"]))
+
+    def _reopen(self, trial: Trial, records: list[Record]) -> None:
+        """Take over the records of a trial that continues."""
+        self._records[trial] = records
+        self._add_first_record(trial, records)
+
+    def _add_first_record(self, trial: Trial, records: Sequence[Record]) -> None:
+        for record in records[:1]:
             if record["update"] == 0:
                 self._evidence.first_record(trial, record)
-            self._open.setdefault(trial, []).append(record)
-            self._observer.measured(trial, record)
-        task.state = state
-        lanes = state.get("lanes", [state])
-        if not any(lane["progress"]["status"] == "interrupted" for lane in lanes):
-            self._safe[task] = self._saved(task, state)
-        self._journal.checkpoint(self._safe.values(), now=self._stop.asked)
-        strayed = list[int]()
-        for number, trial in list(task.going.items()):
-            progress = Progress(**lanes[number]["progress"])
-            self._shares[trial] = progress.share(self._setup.comparison.budget, self._setup.workload.size)
-            if progress.status == "running" and self._stop.asked:
-                progress.status, progress.reason = "interrupted", "stopped by the user"
-                progress.final_sha256 = fingerprint(lanes[number]["model"])
+
+    def _record(self, result: TaskResult, queue: Queue) -> None:
+        """Record the result of a task, finish trials that ended, and requeue lanes that left their group."""
+        task = result.task
+        task.state = result.state
+        self._add_records(task, result.records)
+        self._checkpoint(task, result.state)
+        strayed = result.state["strayed"] if "lanes" in result.state else {}
+        requeued = list[int]()
+        for number, trial in list(task.running.items()):
+            state = trial_states(result.state)[number]
+            progress = self._progress(trial, state)
             if progress.status != "running":
-                self._finish(trial, progress, lanes[number], task.before + task.trainer)
-            elif str(number) in state.get("strayed", {}):
-                strayed.append(number)
+                self._finish(trial, progress, state, task.before + task.trainer)
+            elif str(number) in strayed:
+                requeued.append(number)
             else:
                 continue
-            del task.going[number]
-        self._stray(task, strayed, queue)
-        if not task.going and not self._stop.asked:
-            self._safe.pop(task, None)
-            if not self._safe:
+            del task.running[number]
+        if requeued and "lanes" in result.state:
+            self._requeue(task, result.state, requeued, queue)
+        if not task.running and not self._stop.asked:
+            self._saved.pop(task, None)
+            if not self._saved:
                 self._journal.forget_checkpoint()
 
-    def _saved(self, task: Task, state: State) -> Saved:
-        """The trials of a task that are under way, with what there is of them; as many records as fit to the
-        state.
-        """
-        records: dict[str, list[Row]] = {
-            key_of(trial): [*self._open.get(trial, ())] for trial in task.going.values()
-        }
-        if "lanes" in state:
-            state = {**state, "lanes": [state["lanes"][number] for number in task.going]}
-        return records, state
+    def _add_records(self, task: Task, records: Sequence[Record]) -> None:
+        trials = {TrialKey.of(trial): trial for trial in task.trials}
+        for record in records:
+            trial = trials[TrialKey.of_row(record)]
+            if record["update"] == 0:
+                self._evidence.first_record(trial, record)
+            self._records.setdefault(trial, []).append(record)
+            self._observer.measured(trial, record)
 
-    def _stray(self, task: Task, strayed: Sequence[int], queue: Queue) -> None:
-        """Lanes that cannot stay beside the others go on in the loop, or begin there again."""
-        state = task.state or {}
-        self._tasks.explain([(task.trials[number], state["strayed"][str(number)]) for number in strayed])
-        for number in reversed(strayed):
+    def _checkpoint(self, task: Task, state: State) -> None:
+        """Write a checkpoint of all tasks under way if it is time, with this state of the task."""
+        if can_continue(state):
+            records = {TrialKey.of(trial): [*self._records.get(trial, ())] for trial in task.running.values()}
+            if "lanes" in state:
+                state = {**state, "lanes": [state["lanes"][number] for number in task.running]}
+            self._saved[task] = SavedTask(records, state)
+        self._journal.checkpoint(self._saved.values(), now=self._stop.asked)
+
+    def _progress(self, trial: Trial, state: TrialState) -> Progress:
+        """Return the counters of a trial, which is interrupted where the user asked to stop."""
+        progress = Progress(**state["progress"])
+        self._shares[trial] = progress.share(self._setup.comparison.budget, self._setup.workload.size)
+        if progress.status == "running" and self._stop.asked:
+            progress.status, progress.reason = "interrupted", "stopped by the user"
+            progress.final_sha256 = fingerprint(state["model"])
+        return progress
+
+    def _requeue(self, task: Task, state: LanesState, numbers: Sequence[int], queue: Queue) -> None:
+        """Requeue lanes on the loop trainer, from where they are or from their shared starts."""
+        why = state["strayed"]
+        self._tasks.explain([(task.trials[number], why[str(number)]) for number in numbers])
+        for number in reversed(numbers):
             trial = task.trials[number]
-            if state["again"]:
-                self._open.pop(trial, None)
+            if state.get("again"):
+                self._records.pop(trial, None)
                 queue.put_back(Task("loop", [trial]))
             else:
                 queue.put_back(Task("loop", [trial], state["lanes"][number], before=f"{task.trainer}+"))
 
-    def _tell(self) -> None:
-        self._observer.advanced(self._done, self._planned, *self._pace.left(self._shares))
-
-    def _finish(self, trial: Trial, progress: Progress, state: State, trainer: str) -> None:
-        self._pace.finished(trial)
+    def _finish(self, trial: Trial, progress: Progress, state: TrialState, trainer: str) -> None:
+        """Add a trial that has ended to the journal."""
+        self._time.finished(trial)
         self._shares.pop(trial, None)
         self._done += 1
         self.measured.interrupted |= progress.status == "interrupted"
         outcome = outcome_of(trial, progress, self._setup.comparison, trainer)
         self._evidence.trial_ended(trial, outcome, progress.orders)
         if trial.phase == "report":
-            self._keep(trial, state.get("model", {}), progress)
-        records = self._open.pop(trial, [])
-        if records:  # the last one may have been made in the task before the one that saw the end
+            self.measured.add(trial, state.get("model", {}), progress)
+        records = self._records.pop(trial, [])
+        if records:  # the last one may have been made in the task before the one that found the end
             records[-1] = {**records[-1], **progress.tested}
         self._journal.add(trial, outcome, records, state if progress.status == "finished" else None)
 
-    def _keep(self, trial: Trial, model: Mapping[str, Any], progress: Progress) -> None:
-        self.measured.paths += [
-            {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}
-            for update, x, y in progress.path
-        ]
-        if progress.snapshots:
-            self.measured.snapshots[trial.arm.label] = [
-                (at, weights.numpy()) for at, weights in progress.snapshots
-            ]
-        size = sum(
-            value.nbytes + _TENSOR_BYTES for value in model.values() if isinstance(value, torch.Tensor)
-        )
-        if model and self._kept_bytes + size <= _KEPT_WEIGHTS_BYTES:
-            self._kept_bytes += size
-            self.measured.weights[trial.arm.label, trial.seed, trial.repeat] = {
-                name: value.cpu() if isinstance(value, torch.Tensor) else value
-                for name, value in model.items()
-            }
-
-
-class _Pace:
-    """Time left: what is expected of each trial in its trainer, corrected by what was done so far really
-    took.
-    """
-
-    def __init__(self, expected: Expected, planned: Sequence[Trial]) -> None:
-        self._expected = expected
-        self._total = sum(map(expected.of, planned))
-        self._done = 0.0
-        self._began = time.perf_counter()
-
-    def finished(self, trial: Trial) -> None:
-        self._done += self._expected.of(trial)
-
-    def left(self, shares: Mapping[Trial, float]) -> tuple[float, float]:
-        """The share of all work that is done, and seconds left; ``shares``: how much of each trial under
-        way.
-        """
-        elapsed = time.perf_counter() - self._began
-        done = self._done + sum(share * self._expected.of(trial) for trial, share in shares.items())
-        rate = (elapsed + _TRUSTED_SECONDS) / (done + _TRUSTED_SECONDS)
-        left = max(0.0, self._total - done)
-        return min(1.0, done / self._total), left * rate
+    def _report_progress(self) -> None:
+        self._observer.advanced(self._done, self._planned, *self._time.left(self._shares))

@@ -1,6 +1,4 @@
-"""Does this version still train what another one trained? One trial of each arm is trained again before a run
-goes on.
-"""
+"""Trains a trial of each arm again before a run of another version goes on, and compares the bits."""
 
 from __future__ import annotations
 
@@ -9,19 +7,19 @@ from typing import Any
 
 from ..core.comparison import Budget, Trial
 from ..errors import ComparisonError
-from ..storage.resume import Earlier
+from ..storage.previous_run import PreviousRun
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
 
 
-def refuse_other_bits(trainer: LoopTrainer, earlier: Earlier, maker: str) -> str:
+def refuse_other_bits(trainer: LoopTrainer, previous: PreviousRun, maker: str) -> str:
     """Train the shortest finished trial of each arm again, and compare its final weights to the last bit.
 
     Trials that were trained in lanes are not comparable to the last bit, and are left out.
 
     Args:
         trainer: Of the comparison that goes on.
-        earlier: What the run directory holds.
+        previous: What the run directory holds.
         maker: The version that made it, in words.
 
     Returns:
@@ -30,9 +28,9 @@ def refuse_other_bits(trainer: LoopTrainer, earlier: Earlier, maker: str) -> str
     Raises:
         ComparisonError: A trial ends in other weights.
     """
-    comparison = earlier.comparison
+    comparison = previous.comparison
     shortest: dict[str, dict[str, Any]] = {}
-    for named in earlier.trials.to_dict("records"):
+    for named in previous.trials.to_dict("records"):
         row = {str(name): value for name, value in named.items()}
         comparable = (row["status"], row["trainer"], row["phase"]) == ("finished", "loop", "report")
         best = shortest.get(row["arm"])

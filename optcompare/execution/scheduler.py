@@ -14,7 +14,7 @@ from ..planning.estimates import Estimate
 from ..training.lanes.cost_model import GROUP_SECONDS, Work, worth_lanes
 from ..training.lanes.families import WIDEST
 from ..training.lanes.trainer import LanesTrainer
-from ..training.loop.trial import State
+from ..training.state import LanesState, State, TrialState
 
 TaskTrainer = Literal["loop", "lanes"]
 _LONGEST = 240
@@ -22,44 +22,50 @@ _LONGEST = 240
 
 @dataclass(eq=False)
 class Task:
-    """Trials for one trainer, together, and how far they have come.
+    """Trials that one trainer trains together.
 
-    ``state``: as the trainer left it last; ``before``: the trainer that brought it there, if another;
-    ``going``: by their numbers, the trials that have not ended.
+    Attributes:
+        trainer: Which trainer.
+        trials: Those of the state, in its order.
+        state: As the trainer left it last; None: the shared starts.
+        before: The trainers before this one, as the start of the trial's ``trainer`` column: ``lanes+``.
+        running: By their numbers, the trials that have not ended.
     """
 
     trainer: TaskTrainer
     trials: list[Trial]
     state: State | None = None
     before: str = ""
-    going: dict[int, Trial] = field(init=False)
+    running: dict[int, Trial] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.going = dict(enumerate(self.trials))
+        self.running = dict(enumerate(self.trials))
 
 
 class Queue:
-    """Tasks in the order of their turns: what is put back comes first, then what is dealt, made when it is
-    asked for.
-    """
+    """The tasks that are left: first those that were put back, then new ones, which are made when needed."""
 
-    def __init__(self, dealt: Iterable[Task]) -> None:
-        self._dealt, self._back = iter(dealt), deque[Task]()
+    def __init__(self, new: Iterable[Task]) -> None:
+        self._new, self._back = iter(new), deque[Task]()
 
     def put_back(self, task: Task) -> None:
+        """Add a task that is next."""
         self._back.appendleft(task)
 
     def next(self) -> Task | None:
-        """The next task; None if there is none now."""
-        return self._back.popleft() if self._back else next(self._dealt, None)
+        """Return the next task; None if there is none now."""
+        return self._back.popleft() if self._back else next(self._new, None)
 
 
 class Tasks:
-    """Deals out trials as tasks: to lanes what they can and what repays, the rest to the loop, seed by seed.
+    """Groups trials into tasks: for lanes where they can and it pays, for the loop otherwise, seed by seed.
 
-    ``planned``: the lists of trials that are to come, for what is shared between them; ``say``: is told each
-    choice; ``workers``: how many there are, each of which checks the groups that it is given (0: they are
-    checked here).
+    Args:
+        lanes: The lanes trainer.
+        estimates: Of each arm's trial on the loop trainer.
+        planned: The lists of trials to come, which share compiled programs.
+        say: Called with a line for each choice.
+        workers: Worker processes, each of which checks the groups that it gets; 0: they are checked here.
     """
 
     def __init__(
@@ -82,7 +88,11 @@ class Tasks:
             self._worth = {self._kind(group) for group, yes in zip(groups, worth, strict=True) if yes}
 
     def of(self, trials: Sequence[Trial]) -> Iterator[Task]:
-        """These trials as tasks; each group is checked when its turn comes."""
+        """Yield trials as tasks; each group is checked when its turn comes.
+
+        Args:
+            trials: To train from their shared starts.
+        """
         alone = dict.fromkeys(trials)
         if self._asked != "loop":
             for together in self._together(trials):
@@ -93,35 +103,43 @@ class Tasks:
             yield Task("loop", [trial])
 
     def forecast(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[Trial]]:
-        """Say which of these trials are expected to go to lanes, in groups, and which to the loop; checks no
-        updates.
+        """Return which trials are expected to run in lanes, in groups, and which on the loop.
+
+        Args:
+            trials: Any trials; no update of them is checked.
         """
         groups = self.lanes.grouped(trials)[0] if self._asked != "loop" else []
         together = [group for group in groups if self._repays(group) and self.lanes.supports(group[0])]
         inside = {trial for group in together for trial in group}
         return together, [trial for trial in trials if trial not in inside]
 
-    def going_on(self, trials: list[Trial], state: State) -> list[Task]:
-        """Trials that were under way when an earlier run was stopped, with their state."""
+    def resumed(self, trials: list[Trial], state: State) -> list[Task]:
+        """Return tasks for trials that were under way when a previous run was stopped.
+
+        Args:
+            trials: Those of the state, in its order.
+            state: Of their task.
+        """
         if "lanes" not in state:
             return [Task("loop", trials, state)]
         if self._workers or self.lanes.admit(trials).groups == [trials]:
-            return [Task("lanes", trials, {**state, "strayed": {}, "again": False})]
+            return [Task("lanes", trials, _group_state(state["lanes"]))]
         return [Task("loop", [trial], lane) for trial, lane in zip(trials, state["lanes"], strict=True)]
 
-    def longer(self, trials: Sequence[Trial], states: Callable[[Trial], State]) -> Iterator[Task]:
-        """Trials that had ended, and go on with a larger budget."""
+    def prolonged(self, trials: Sequence[Trial], states: Callable[[Trial], TrialState]) -> Iterator[Task]:
+        """Yield tasks for trials that had ended and continue with a larger budget.
+
+        Args:
+            trials: The trials.
+            states: Returns the state that a trial continues from.
+        """
         for task in self.of(trials):
             found = [states(trial) for trial in task.trials]
-            task.state = (
-                {"lanes": found, "strayed": {}, "again": False} if task.trainer == "lanes" else found[0]
-            )
+            task.state = _group_state(found) if task.trainer == "lanes" else found[0]
             yield task
 
     def _together(self, trials: Sequence[Trial]) -> Iterator[list[Trial]]:
-        """Groups for lanes, the shorter ones first; of many groups the first of each kind, then the
-        second, …
-        """
+        """Yield groups for lanes, the shorter ones first, in turn from every kind."""
         groups, refused = self.lanes.grouped(trials)
         self.explain(refused)
         split = []
@@ -135,7 +153,7 @@ class Tasks:
                 split.append(_shares(group, self._workers))
                 continue
             admitted = self.lanes.admit(group)
-            self.explain(admitted.refused, aloud=not admitted.slower)
+            self.explain(admitted.refused, note=not admitted.slower)
             split.append(admitted.groups)
             if admitted.groups:
                 self._say(f"{_arms(group)}: {_trials(sum(map(len, admitted.groups)))} in lanes")
@@ -146,42 +164,56 @@ class Tasks:
         return self._asked != "auto" or self._kind(group) in self._worth
 
     def _kind(self, group: Sequence[Trial]) -> Hashable:
-        """The same for a group before and after its learning rates were tuned."""
+        """Return what is equal for a group before and after its learning rates were tuned."""
         return group[0].phase, self.lanes.families.key(group[0])
 
     def work(self, group: Sequence[Trial]) -> Work:
-        """What a group does, by the estimate of its first arm."""
+        """Return the amount of work of a group, by the estimate of its first arm."""
         estimate = self._estimates[group[0].arm.label]
         return Work(len(group), estimate.updates or 0, estimate.measurements)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences that the user should hear in any case."""
+        """Sentences on lanes that were refused, though they were asked for or would save time."""
         return [_instead(label, count, why) for (label, why), count in self._missed.items()]
 
-    def heard(self, said: Sequence[str], checked: int, apart: float) -> None:
-        """What a worker said, and how closely its lanes agreed with its loop."""
-        for line in said:
-            self._say(line)
-        self.lanes.checked += checked
-        self.lanes.apart = max(self.lanes.apart, apart)
+    def add_report(self, log: Sequence[str], checked: int, apart: float) -> None:
+        """Add what a worker reported.
 
-    def explain(self, refused: Sequence[tuple[Trial, str]], aloud: bool = True) -> None:
-        """One line for each arm and reason; ``aloud``: also to a user who asked for lanes, or waits long
-        without them.
+        Args:
+            log: Lines on the choice of trainers.
+            checked: See :class:`.Admission`.
+            apart: See :class:`.Admission`.
+        """
+        for line in log:
+            self._say(line)
+        admission = self.lanes.admission
+        admission.checked += checked
+        admission.apart = max(admission.apart, apart)
+
+    def explain(self, refused: Sequence[tuple[Trial, str]], note: bool = True) -> None:
+        """Report why trials run on the loop, in a line for each arm and reason.
+
+        Args:
+            refused: Trials, each with the reason.
+            note: Also note it for users who asked for lanes, or whose run takes long without them.
         """
         lines: dict[tuple[str, str], list[Trial]] = {}
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():
             missed = self._estimates[label].seconds * len(group) > 10 * GROUP_SECONDS
-            if aloud and (self._asked == "lanes" or missed):
+            if note and (self._asked == "lanes" or missed):
                 self._missed[label, why] += len(group)
             self._say(_instead(label, len(group), why))
 
 
+def _group_state(lanes: list[TrialState]) -> LanesState:
+    return {"lanes": lanes, "strayed": {}, "again": False}
+
+
 def _shares(group: list[Trial], workers: int) -> list[list[Trial]]:
-    """A group in even parts, one for each worker, or as many as are not too wide."""
+    """Return a group in even parts, one for each worker, or more where these would be too wide."""
     parts = max(min(workers, len(group)), math.ceil(len(group) / WIDEST))
     size = math.ceil(len(group) / parts)
     return [group[first : first + size] for first in range(0, len(group), size)]

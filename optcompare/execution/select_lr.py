@@ -16,10 +16,15 @@ from ..core.goal import Goal
 def choose_rates(
     comparison: Comparison, records: pd.DataFrame, trials: pd.DataFrame
 ) -> tuple[Comparison, list[str]]:
-    """The comparison with each arm's best learning rate, by its mean final loss over the tuning seeds, in
-    each repeat.
+    """Return the comparison with each arm's best learning rate in each repeat, and notes.
 
-    The second value says in words where the best lies at the edge of the grid, or every rate diverged.
+    The best rate has the lowest mean final loss over the tuning seeds. Notes say where it lies at the edge of
+    the grid, or every rate diverged.
+
+    Args:
+        comparison: With its tuning.
+        records: Of all tuning trials.
+        trials: Of all tuning trials.
     """
     if comparison.tuning is None:
         return comparison, []

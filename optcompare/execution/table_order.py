@@ -1,6 +1,4 @@
-"""The order of the rows of records and trials, which does not depend on the order in which trials were
-trained.
-"""
+"""Orders rows of records and trials, in whatever order the trials were trained."""
 
 from __future__ import annotations
 

@@ -52,8 +52,12 @@ class Hello(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """``handled``: events so far; ``said``: what was printed since the last reply; ``failed``: why this is
-    the last one.
+    """A reply of a tracker's process.
+
+    Attributes:
+        handled: Events so far.
+        said: What was printed since the last reply.
+        failed: Why this is the last reply; empty while the tracker works.
     """
 
     handled: int
@@ -63,10 +67,12 @@ class Reply(NamedTuple):
 
 @contextmanager
 def tracking(registry: Registry, names: Sequence[str], directory: Path | None) -> Iterator[list[Tracked]]:
-    """The trackers of ``name[:address]``, ready to be told; raises :class:`OptcompareError` where one cannot
-    be made.
+    """Start the trackers of ``name[:address]``, and close them at the end of the context.
 
-    What went wrong after that is in ``registry.warnings`` at the end.
+    Later failures are in ``registry.warnings`` at the end.
+
+    Raises:
+        OptcompareError: A tracker cannot be made.
     """
     for name in names:
         registry.find("trackers", name.partition(":")[0])
@@ -89,9 +95,7 @@ def tracking(registry: Registry, names: Sequence[str], directory: Path | None) -
 
 
 class Tracked:
-    """A tracker's process, seen from the run: what it is told waits in a queue, and is dropped where too much
-    waits.
-    """
+    """A tracker's process; events for it wait in a queue, and are dropped if too many wait."""
 
     def __init__(self, text: str, plugins: tuple[str, ...], directory: Path | None) -> None:
         self.name, _, address = text.partition(":")
@@ -141,9 +145,7 @@ class Tracked:
         self._tell("run_finished", dataclasses.replace(result, workload=None, weights={}, panels=None))
 
     def close(self, end: float) -> None:
-        """Waits until the tracker has taken everything in, until ``end`` at the latest, and notes what it did
-        not.
-        """
+        """Wait until the tracker has handled all events, until ``end`` at the latest, and note the rest."""
         self._queue.put(None)
         with suppress(OSError, AttributeError):  # it need not give way any more, where that can be taken back
             os.setpriority(os.PRIO_PROCESS, self._process.pid, 0)

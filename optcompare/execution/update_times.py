@@ -13,7 +13,7 @@ from ..training.loop.epochs import train
 from ..training.loop.planned_epoch import PlannedEpoch
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import TrialRun
-from ..training.now import NOW
+from ..training.position import POSITION
 from ..training.settings import settings_kept
 
 ROUNDS = 5
@@ -98,7 +98,7 @@ def _train(run: TrialRun, updates: int) -> tuple[int, float]:
     target, seconds = before + updates, 0.0
 
     def until() -> bool:
-        return NOW.update + 1 >= target  # the counters of progress stand still between two measurements
+        return POSITION.update + 1 >= target  # the counters of progress stand still between two measurements
 
     while progress.updates < target:
         made, begun = progress.updates, clock.seconds

@@ -1,3 +1,1 @@
-"""What plugins and users derive from or hand in: strategies, workloads, optimizers, diagnostics, trackers,
-executors.
-"""
+"""What users and plugins write: strategies, workloads, optimizers, diagnostics, trackers, executors."""

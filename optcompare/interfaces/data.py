@@ -22,14 +22,16 @@ def rows(data: Any) -> int:
 
 
 def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
-    """Raise :class:`WorkloadError` unless one set of a workload is of a kind that can be trained on or
-    measured.
+    """Check that one set of a workload can be trained on or measured.
 
     Args:
         workload: Its name, for the message.
         name: ``train``, ``valid`` or ``test``.
         data: The set.
         alone: Whether inputs without a y will do, since the workload says itself what is computed of a batch.
+
+    Raises:
+        WorkloadError: It cannot.
     """
     if is_tensors(data):
         fewest = 1 if alone or isinstance(data, Mapping) else 2

@@ -1,4 +1,4 @@
-"""The diagnostic contract: what is computed of a training under way, beside losses and metrics."""
+"""The diagnostic contract: what is computed during training, in addition to losses and metrics."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Samples:
     mean: Tensor
 
 
-class Moment(Protocol):
+class Snapshot(Protocol):
     """A trial at one record, after ``update`` updates. Nothing that is done with it reaches the training.
 
-    All is computed when it is first asked for, and once for all diagnostics. Weights and gradients are flat,
-    [P], in the model's order, trained weights alone. Losses are the workload's mean losses in eval mode:
-    dropout is off, and BatchNorm takes its running averages, recalibrated where the losses of the record are.
-    "The last update" is number ``update``, counted from 1; what tells of it is None at update 0.
+    All is computed at its first use, and once for all diagnostics. Weights and gradients are flat, [P], in
+    the model's order, trained weights alone. Losses are the workload's mean losses in evaluation mode:
+    dropout is off, and BatchNorm uses its running averages, recalibrated where the losses of the record are.
+    "The last update" is number ``update``, counted from 1; what describes it is None at update 0.
     """
 
     update: int
@@ -45,13 +45,13 @@ class Moment(Protocol):
     """The learning rate of the last update; before the first, that of the arm."""
     workload: Workload
     model: nn.Module
-    """A throw-away copy in eval mode, at the weights as they are now."""
+    """A throw-away copy in evaluation mode, at the weights as they are now."""
     weights: Tensor
     """w_u, as they are now."""
     start: Tensor
     """w_0, the shared start's."""
     before: Tensor | None
-    """w_(u-1), from which the last update set out."""
+    """w_(u-1), from which the last update started."""
 
     @property
     def gradient(self) -> Tensor:
@@ -65,8 +65,9 @@ class Moment(Protocol):
 
     @property
     def batch_gradient(self) -> Tensor | None:
-        """The gradient of the last update's batch at w_(u-1); with dropout or BatchNorm it is not quite what
-        the update used, which was not in eval mode.
+        """The gradient of the last update's batch at w_(u-1), in evaluation mode.
+
+        With dropout or BatchNorm it is not quite what the update used.
         """
         ...
 
@@ -80,18 +81,25 @@ class Moment(Protocol):
         ...
 
     def sampled(self, rows: int) -> Samples:
-        """Gradients at w_u of ``rows`` training samples, drawn without replacement by (seed, update) alone,
-        so that all arms get the same; of all of them, in the data's own order, where there are no more.
+        """Return gradients of single training samples at w_u.
 
-        Raises :class:`DiagnosticError`, naming the layer, for a model that has no gradients of single
-        samples.
+        Args:
+            rows: How many samples, drawn without replacement by (seed, update) alone, so that all arms get
+                the same; all of them, in the data's own order, where there are no more.
+
+        Raises:
+            DiagnosticError: The model has no gradients of single samples; the message names the layer.
         """
         ...
 
     def hessian_product(self, vector: Tensor) -> Tensor:
-        """∇²L(w_u)·vector, [P], over all training samples.
+        """Return ∇²L(w_u)·vector, [P], over all training samples.
 
-        Raises :class:`DiagnosticError`, naming the layer, for a model that cannot be differentiated twice.
+        Args:
+            vector: [P].
+
+        Raises:
+            DiagnosticError: The model cannot be differentiated twice; the message names the layer.
         """
         ...
 
@@ -104,19 +112,23 @@ class Diagnostic:
             order: float = 2.0
             columns = ("weight_norm",)
 
-            def measure(self, moment):
-                return {"weight_norm": moment.weights.norm(self.order)}
+            def measure(self, snapshot):
+                return {"weight_norm": snapshot.weights.norm(self.order)}
 
     The dataclass's fields are the parameters, in order (``weight_norm:1``); it has no state. A parameter that
     makes no sense raises ValueError in ``__post_init__``.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
-    """The columns of the records that it fills."""
+    """The columns of the records table that it fills."""
 
-    def measure(self, moment: Moment) -> Mapping[str, Any]:
-        """A number for each of ``columns``, nan where there is none."""
-        raise NotImplementedError(f"{type(self).__name__} has no measure(moment)")
+    def measure(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        """Return a number for each of ``columns``, NaN where there is none.
+
+        Args:
+            snapshot: The trial at a record.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no measure(snapshot)")
 
     def parameters(self) -> dict[str, Any]:
         """The fields with their values."""

@@ -1,4 +1,4 @@
-"""What a run asks of an executor."""
+"""What a run needs of an executor."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Demand:
-    """What an executor is asked for: so many tasks at once (None: as many as it has room for), and what each
-    task needs.
+    """What an executor must provide.
 
-    ``unguarded``: exit code of a worker that re-imported an unguarded ``__main__``.
+    Attributes:
+        unguarded: Exit code of a worker that re-imported an unguarded ``__main__``.
+        jobs: Tasks at once; None: as many as it has room for.
+        threads: Threads of each task.
+        device: Of each task, such as ``cpu`` or ``cuda:0``.
     """
 
     unguarded: ClassVar[int] = 117

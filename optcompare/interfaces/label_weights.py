@@ -1,6 +1,4 @@
-"""What torch's own cross entropies divide by: the weights of the classes in y, without the labels that they
-leave out.
-"""
+"""The divisor of torch's own cross entropies: class weights of y, without ignored labels."""
 
 from __future__ import annotations
 
@@ -22,8 +20,10 @@ _FUNCTIONS = (nn.functional.cross_entropy, nn.functional.nll_loss)
 
 
 def is_cross_entropy(loss: Any) -> bool:
-    """Whether a loss is one of torch's own cross entropies of labels: a module, a function, or a
-    ``functools.partial`` of one.
+    """Return whether a loss is one of torch's own cross entropies of labels.
+
+    Args:
+        loss: A module, a function, or a ``functools.partial`` of one.
     """
     if isinstance(loss, functools.partial):
         return not loss.args and any(loss.func is function for function in _FUNCTIONS)
@@ -49,11 +49,13 @@ def ignored_label(loss: Any) -> int:
 
 
 def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
-    """What the mean of a cross entropy of torch is divided by, as a function of its labels y, int64 of any
-    shape.
+    """Return the divisor of a cross entropy's mean, as a function of its labels y, int64 of any shape.
 
-    That is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no
+    It is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no
     class weights. None for any other loss, and for one that is no mean.
+
+    Args:
+        loss: Of a workload.
     """
     if not is_cross_entropy(loss) or _setting(loss, "reduction", "mean") != "mean":
         return None

@@ -1,6 +1,4 @@
-"""Metrics of a workload: sums over rows, numbers of all rows at once, and objects that are updated batch by
-batch.
-"""
+"""Metrics of a workload: sums over rows, numbers of all rows, and objects updated batch by batch."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor,
 
 
 def is_accumulated(metric: Any) -> bool:
-    """Whether it is an object that is updated batch by batch and then computes its value, as those of
-    torchmetrics are.
-    """
+    """Return whether a metric is an object updated batch by batch, as those of torchmetrics are."""
     return all(callable(getattr(metric, name, None)) for name in ("update", "compute", "reset"))
 
 

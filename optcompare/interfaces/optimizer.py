@@ -2,24 +2,18 @@
 
 A factory is an ``Optimizer`` class (or a ``functools.partial`` of one), built with the model's trainable
 parameters, or with the model where its first parameter is called so, or a function ``build(model, *, lr=…,
-…)`` that returns an optimizer; one whose first parameter is called ``params`` is given the trainable
+…)`` that returns an optimizer; one whose first parameter is called ``params`` gets the trainable
 parameters. Its further parameters are what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer
 finds the gradient of the batch's mean loss in ``.grad``; one whose ``step`` requires a closure evaluates loss
-and gradient itself. One that has ``train()`` and ``eval()`` is measured in eval mode, and goes on from the
-very weights that it had.
+and gradient itself. One that has ``train()`` and ``eval()`` is measured in evaluation mode, and continues
+from the very weights that it had.
 """
 
 from __future__ import annotations
 
-import ast
-import copy
 import dataclasses
-import dis
 import functools
-import importlib
 import inspect
-import itertools
-import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +21,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Union
 
 from ..core.parameters import REQUIRED, Parameter, parameters
-from ..core.rng import preserved_rng
 from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, PluginError, explain
 
 if TYPE_CHECKING:
@@ -40,14 +33,17 @@ _PARAMETERS = ("params", "parameters")
 
 
 def undecorated(factory: Factory) -> Factory:
-    """What a ``functools.partial`` wraps, or the factory itself."""
+    """Return what a ``functools.partial`` wraps, or the factory itself."""
     return factory.func if isinstance(factory, functools.partial) else factory
 
 
 def hyperparameters(factory: Factory) -> list[Parameter]:
-    """What can be set, the learning rate included; the model or its parameters left out.
+    """Return the parameters that can be set, the learning rate included, the model or its weights excluded.
 
-    Where an annotation is missing, or means nothing that a text could give, the default says the type.
+    Where an annotation is missing, or no text can give its type, the type is that of the default.
+
+    Args:
+        factory: See the module.
     """
     return [
         parameter if _readable(parameter.type) else dataclasses.replace(parameter, type=_type_of(parameter))
@@ -56,9 +52,7 @@ def hyperparameters(factory: Factory) -> list[Parameter]:
 
 
 def _readable(type_: Any) -> bool:
-    """Whether a text can give a value of this type, or of a member of this union; of any type, a text says
-    too little.
-    """
+    """Return whether a text can give a value of a type, or of a member of a union."""
     origin, args = typing.get_origin(type_), typing.get_args(type_)
     if origin in (Union, types.UnionType):
         return any(_readable(member) for member in args if member is not types.NoneType)
@@ -73,7 +67,15 @@ def _type_of(parameter: Parameter) -> Any:
 
 
 def check_factory(factory: Any, name: str) -> None:
-    """Raises :class:`PluginError` for what is no factory of optimizers, or one that no spec can make."""
+    """Check that an object is a factory of optimizers that a spec can use.
+
+    Args:
+        factory: Any object.
+        name: Of the optimizer, for messages.
+
+    Raises:
+        PluginError: It is not.
+    """
     from torch.optim import Optimizer
 
     if not callable(factory) or (inspect.isclass(factory) and not issubclass(factory, Optimizer)):
@@ -104,7 +106,7 @@ def _by_function(name: str) -> str:
 
 
 def default_lr(factory: Factory) -> float | None:
-    """The factory's own default learning rate, if it has one."""
+    """Return the factory's own default learning rate; None if it has none."""
     for parameter in hyperparameters(factory):
         if parameter.name == "lr" and parameter.default not in (REQUIRED, None):
             return float(parameter.default)
@@ -112,8 +114,11 @@ def default_lr(factory: Factory) -> float | None:
 
 
 def is_plain_sgd(factory: Factory, values: Mapping[str, Any]) -> bool:
-    """Whether it is ``torch.optim.SGD`` with nothing but a learning rate; ``values``: those that are no
-    defaults.
+    """Return whether a factory makes ``torch.optim.SGD`` with nothing but a learning rate.
+
+    Args:
+        factory: See the module.
+        values: Hyperparameters that are not defaults.
     """
     from torch.optim import SGD
 
@@ -121,8 +126,16 @@ def is_plain_sgd(factory: Factory, values: Mapping[str, Any]) -> bool:
 
 
 def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: str) -> Optimizer:
-    """The optimizer of ``model``'s trainable parameters; raises :class:`ComparisonError` saying why it cannot
-    be.
+    """Build the optimizer of a model's trainable parameters.
+
+    Args:
+        factory: See the module.
+        model: The module.
+        values: Hyperparameters, ``lr`` included.
+        name: Of the optimizer, for messages.
+
+    Raises:
+        ComparisonError: The optimizer cannot be built for this model, or cannot be used.
     """
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not weights:
@@ -163,9 +176,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
 
 
 def _gradient_hooks(weights: Sequence[Tensor]) -> list[int]:
-    """How many functions are called with each weight's gradient; a model may have some of its own, to mask
-    it.
-    """
+    """Return how many functions are called with each weight's gradient; a model may have its own."""
     return [
         len(weight._backward_hooks or ()) + len(weight._post_accumulate_grad_hooks or ())
         for weight in weights
@@ -184,10 +195,14 @@ def _check_made(made: Any, name: str) -> None:
 
 
 def load_state(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Brings it to a saved state, which it may keep, to the last bit.
+    """Bring an optimizer to a saved state, to the last bit.
 
-    ``load_state_dict`` alone gives tensors the weights' precision, also such as were kept in another (NAdam's
+    ``load_state_dict`` alone casts tensors to the weights' precision, also those of another one (NAdam's
     products).
+
+    Args:
+        optimizer: Any, of as many weights.
+        saved: Its ``state_dict()``; the optimizer may keep parts of it.
     """
     optimizer.load_state_dict(dict(saved))
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
@@ -200,7 +215,7 @@ def load_state(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
 
 
 def _as_precise(value: Any, saved: Any) -> Any:
-    """The value in the precision that was saved."""
+    """Return a loaded value in the precision that was saved."""
     import torch
 
     if isinstance(saved, torch.Tensor) and isinstance(value, torch.Tensor):
@@ -213,96 +228,22 @@ def _as_precise(value: Any, saved: Any) -> Any:
 
 
 def has_modes(optimizer: Any) -> bool:
-    """Whether the weights that it trains are others than those that it wants to be judged by."""
+    """Return whether an optimizer has ``train()`` and ``eval()``, and is evaluated with other weights."""
     return all(callable(getattr(optimizer, mode, None)) for mode in ("train", "eval"))
 
 
-def takes_closure(optimizer: Optimizer) -> bool:
-    """Whether its ``step`` requires a closure that evaluates loss and gradient, as often as it likes."""
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and (closure.default is closure.empty or _raises_without(type(optimizer)))  # type: ignore[arg-type]
-
-
-def wants_gradient(optimizer: Optimizer) -> bool:
-    """Of one that takes a closure, whether ``step`` begins with the gradient that is in ``.grad``, as those
-    that look for flat minima do: they move the weights by it, evaluate again there, and move back. It is
-    tried out, once for each class.
-    """
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    if closure is None or closure.default is closure.empty or not takes_closure(optimizer):
-        return False
-    kind = type(optimizer)
-    if kind not in _WANTS_GRADIENT:
-        _WANTS_GRADIENT[kind] = _depends_on_gradient(optimizer)
-    return _WANTS_GRADIENT[kind]
-
-
-_WANTS_GRADIENT: dict[type, bool] = {}
-
-
-def _depends_on_gradient(optimizer: Optimizer) -> bool:
-    """Whether a copy steps elsewhere, or not at all, where there is no gradient before its closure is
-    called.
-    """
-    import torch
-
-    found = []
-    for there in (True, False):
-        with preserved_rng():
-            tried = copy.deepcopy(optimizer)
-            weights = [weight for group in tried.param_groups for weight in group["params"]]
-
-            def closure(weights: Sequence[Tensor] = weights) -> Tensor:
-                for weight in weights:
-                    weight.grad = 1 + weight.detach()  # another one at another point
-                return torch.ones(())
-
-            for weight in weights:
-                weight.grad = torch.full_like(weight, 0.5) if there else None
-            try:
-                tried.step(closure)  # type: ignore[arg-type]
-            except USER_CODE_ERRORS:
-                return True
-            found.append(weights)
-    return not all(map(torch.equal, *found))
-
-
-@functools.cache
-def _raises_without(kind: type) -> bool:
-    """Whether a ``step(closure=None)`` raises where it is given none, by its source, or else by its bytecode:
-    whether what it does then, and not otherwise, ends in an error.
-    """
-    step = inspect.unwrap(kind.step)  # type: ignore[attr-defined]
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
-    except (OSError, TypeError, SyntaxError):
-        return _code_raises(step)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assert) and ast.unparse(node.test) in ("closure", "closure is not None"):
-            return True
-        missing = isinstance(node, ast.If) and ast.unparse(node.test) in ("closure is None", "not closure")
-        if missing and isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise):
-            return True
-    return False
-
-
-def _code_raises(step: Any) -> bool:
-    """The same by bytecode, of a function without source."""
-    code = list(dis.get_instructions(step)) if isinstance(step, types.FunctionType) else []
-    for place, (loaded, jump) in enumerate(itertools.pairwise(code)):
-        given = loaded.opname.startswith("LOAD_FAST") and loaded.argval == "closure"
-        skips = "JUMP" in jump.opname and jump.opname.endswith(("_NOT_NONE", "_TRUE"))
-        if given and skips:
-            without = [each.opname for each in code[place + 2 :] if each.offset < jump.argval]
-            if "RAISE_VARARGS" in without:
-                return True
-    return False
-
-
 @contextmanager
-def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
-    """The weights are those of the optimizer's eval mode, where it has modes; afterwards all is as it was, to
-    the last bit.
+def evaluation_weights(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
+    """Use the weights of the optimizer's evaluation mode within the context, where it has modes.
+
+    Afterwards weights and state are restored to the last bit.
+
+    Args:
+        optimizer: Any.
+        weights: Those that it trains.
+
+    Raises:
+        ComparisonError: Its ``eval()`` fails.
     """
     import torch
 
@@ -326,21 +267,3 @@ def judged(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
         with torch.no_grad():
             for tensor, value in zip(tensors, before, strict=True):
                 tensor.copy_(value)
-
-
-def bare_step(optimizer: Optimizer) -> Callable[..., Any]:
-    """``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update; the same
-    arithmetic.
-
-    Where hooks are registered, or torch wraps ``step`` in another way, it is ``optimizer.step`` itself.
-    """
-    from torch.optim import Optimizer
-
-    step = type(optimizer).step
-    inner = getattr(step, "__wrapped__", None)
-    hooked = [getattr(optimizer, f"_optimizer_step_{when}_hooks", True) for when in ("pre", "post")]
-    module = importlib.import_module(Optimizer.__module__)
-    hooked += [getattr(module, f"_global_optimizer_{when}_hooks", True) for when in ("pre", "post")]
-    if inner is None or not getattr(step, "hooked", False) or any(hooked) or "step" in vars(optimizer):
-        return optimizer.step
-    return functools.partial(inner, optimizer)

@@ -111,10 +111,13 @@ class Strategy:
     """The fields of :class:`StepStats` that an adaptive strategy reads."""
 
     def batches(self, epoch: Epoch) -> Iterator[Indices] | Generator[Indices, StepStats, None]:
-        """Yields the sample indices of each update: an int64[B] tensor, or a NumPy array or list of B whole
-        numbers.
+        """Yield the sample indices of each update; called once an epoch.
 
-        Called once an epoch.
+        Args:
+            epoch: The epoch, with its shared order.
+
+        Returns:
+            An iterator of int64[B] tensors, or of NumPy arrays or lists of B whole numbers.
         """
         raise NotImplementedError(f"{type(self).__name__} has no batches(epoch)")
 

@@ -194,16 +194,24 @@ class Workload:
         return model(*inputs), y
 
     def mean_loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """The batch's mean loss, a scalar tensor with a graph."""
+        """Return a batch's mean loss, a scalar tensor with a graph.
+
+        Args:
+            model: The module.
+            batch: As the source of the data gives it.
+        """
         if self.loss is None:
             assert self.objective is not None
             return self.objective(model, batch)
         output, y = self.outcome(model, batch)
         return self.loss(output, y)
 
-    def judged(self, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
-        """The batch's mean loss, with the output and y of which metrics are computed (None of an
-        objective).
+    def loss_and_output(self, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
+        """Return a batch's mean loss, the output and y; None for these where there is an objective.
+
+        Args:
+            model: The module.
+            batch: As the source of the data gives it.
         """
         if self.loss is None:
             return self.mean_loss(model, batch), None, None
@@ -217,7 +225,7 @@ class Workload:
         return {name: own if metric is accuracy else metric for name, metric in self.metrics.items()}
 
     def weigh(self, batch: Any) -> float:
-        """What the batch's mean loss was divided by."""
+        """Return what a batch's mean loss was divided by."""
         if self.weight is not None:
             return float(self.weight(batch))
         if self._label_weight is not None and isinstance(batch, tuple) and holds_labels(batch[-1]):
@@ -249,8 +257,10 @@ class Workload:
 
 
 class MeanLoss(torch.nn.Module):
-    """A workload's mean loss as a module around its model, so that ``torch.func.functional_call`` gives both
-    other weights, named ``model.…``, whatever the workload calls of the model.
+    """A workload's mean loss as a module around its model.
+
+    ``torch.func.functional_call`` gives both other weights, named ``model.…``, whatever the workload calls of
+    the model.
     """
 
     def __init__(self, workload: Workload, model: nn.Module) -> None:

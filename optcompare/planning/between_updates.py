@@ -14,7 +14,8 @@ from ..core.rng import preserved_rng
 from ..errors import USER_CODE_ERRORS, ComparisonError
 from ..interfaces.workload import Workload
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun
+from ..training.loop.trial import TrialRun
+from ..training.state import TrialState
 from .first_updates import FirstRows
 from .unsaved_state import WORKLOADS, changed_unseen, values_within
 from .update_differences import digest
@@ -153,7 +154,7 @@ def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
     return trainer
 
 
-def through_a_file(state: State) -> State:
+def through_a_file(state: TrialState) -> TrialState:
     """Save and load a state, as a checkpoint does.
 
     Args:
@@ -165,4 +166,5 @@ def through_a_file(state: State) -> State:
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
-    return torch.load(file, weights_only=True)  # type: ignore[no-any-return]
+    loaded: TrialState = torch.load(file, weights_only=True)
+    return loaded

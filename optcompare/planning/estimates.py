@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.columns import Record
 from ..core.comparison import Arm, Budget, Trial
 from ..training.loop.trainer import LoopTrainer
-from ..training.measurement.record import Record
+from ..training.state import TrialState
 
-Outcome = tuple[list[Record], dict[str, Any]]
+Outcome = tuple[list[Record], TrialState]
 """The records of a trial and its state."""
 
 _TIMED_UPDATES, _TIMED_RUNS, _TIMED_SECONDS = 16, 4, 0.05

@@ -18,10 +18,11 @@ from ..training.lanes.memory import free_memory, kept_bytes_a_row
 from ..training.loop.batch_plan import as_indices, check_batch, started
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
-from ..training.loop.trial import State, TrialRun
-from ..training.measurement.evaluation import evaluate, evaluating, judged
+from ..training.loop.trial import TrialRun
+from ..training.measurement.evaluation import evaluate, evaluate_batch, evaluating
 from ..training.measurement.module_state import same, state_kept
 from ..training.own_loss import with_own_loss
+from ..training.state import TrialState
 from .update_differences import (
     GRADIENT,
     MEASURED_LOSS,
@@ -181,10 +182,10 @@ class FirstUpdates:
         ):
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
             try:
-                alone = float(judged(plain.workload, plain.model, batch)[0])
+                alone = float(evaluate_batch(plain.workload, plain.model, batch)[0])
             except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
                 return Difference(0.0, "")
-            again = float(judged(plain.workload, plain.model, batch)[0]) if count > chunk else alone
+            again = float(evaluate_batch(plain.workload, plain.model, batch)[0]) if count > chunk else alone
             drawn = abs(again - alone)
         bare = dataclasses.replace(run.workload, metrics={}, errors=())
         there = evaluate(bare, run.model, {"train": rows}, chunk)["train_loss"]
@@ -274,16 +275,13 @@ def _gradients_of(run: TrialRun, indices: Tensor) -> tuple[list[Tensor | None], 
     return found, rates
 
 
-def _state_of(plain: PlainLoop, run: TrialRun) -> State:
+def _state_of(plain: PlainLoop, run: TrialRun) -> TrialState:
     """Return the state that the engine would have after the plain loop's updates."""
     model = {name: copy.deepcopy(value) for name, value in plain.model.state_dict().items()}
     buffers = {name: value.detach().clone() for name, value in plain.model.named_buffers()}
-    state = {
-        **run.state(),
-        "model": model,
-        "buffers": buffers,
-        "optimizer": copy.deepcopy(plain.optimizer.state_dict()),
-    }
+    state = run.state()
+    state["model"], state["buffers"] = model, buffers
+    state["optimizer"] = copy.deepcopy(plain.optimizer.state_dict())
     if "trained" in state:
         state["trained"] = [weight.detach().clone() for weight in plain.weights]
     return state

@@ -10,14 +10,14 @@ import pandas as pd
 
 from ..analysis.certificate import Check
 from ..analysis.looks import History
-from ..core.columns import RECORD_COLUMNS, TRIAL_COLUMNS
+from ..core.columns import PATHS_SCHEMA, PLANE_SCHEMA, RECORD_COLUMNS, TRIAL_COLUMNS, TableSchema
 from ..core.comparison import Comparison
 from ..errors import ComparisonError, RunDirectoryError
 from ..storage import run_dir
-from ..storage.journal import has_tables, read_run
 from ..storage.looks_file import read_looks
+from ..storage.run_tables import has_tables, read_run
 from ..storage.table_bounds import most_points, refuse_strangers
-from ..storage.table_files import PATHS_SCHEMA, PLANE_SCHEMA, TableSchema, read_table
+from ..storage.table_files import read_table
 from ..storage.under_way import is_under_way
 from .how_far import CRASHED, how_far
 
@@ -73,7 +73,7 @@ def _points(
     """Read the points of a figure of two dimensions, where the run wrote them."""
     if not path.exists():
         return None
-    table = read_table(path, schema, list(schema.columns), most_points(trials))
+    table = read_table(path, schema, schema.required, most_points(trials))
     refuse_strangers(path, table, comparison)
     return table
 

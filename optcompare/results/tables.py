@@ -23,8 +23,8 @@ from ..analysis.verdict import verdict
 from ..core.comparison import Comparison
 from ..core.goal import Goal
 from ..errors import ComparisonError
-from ..storage.journal import chosen
-from ..storage.under_way import snapshot
+from ..storage.run_tables import chosen
+from ..storage.under_way import read_consistently
 from .csv_text import csv_text
 from .how_far import CRASHED, UNDER_WAY
 from .reading import read_fields
@@ -76,7 +76,7 @@ class ResultTables:
             RunDirectoryError: Something is missing or damaged.
         """
         path = Path(directory)
-        return snapshot(path, lambda values: cls(**read_fields(path, values)))
+        return read_consistently(path, lambda values: cls(**read_fields(path, values)))
 
     @property
     def unfinished(self) -> str:

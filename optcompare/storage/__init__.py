@@ -1,3 +1,1 @@
-"""The run directory: written atomically, read without executing anything; provenance, and what a resumed run
-takes up.
-"""
+"""The run directory: written atomically, read without executing anything, and resumed."""

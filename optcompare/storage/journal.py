@@ -1,9 +1,8 @@
-"""The run directory while a run is under way: what has ended is appended in parts, durably, and survives a
-crash.
+"""Appends what has ended to a run directory, in parts that survive a crash.
 
 A part is two Parquet files, records and then trials, each written, synced and renamed. A trial counts as
-ended once its row is on disk; only then is anybody told. Small parts are merged into larger ones, so that
-there are never many files. At the end of the run one table of each replaces the parts.
+ended once its row is on disk. Small parts are merged into larger ones, so that there are never many files. At
+the end of the run one table of each replaces the parts.
 """
 
 from __future__ import annotations
@@ -12,28 +11,18 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from ..core.columns import run_key
-from ..core.comparison import Comparison, Trial
+from ..core.columns import Outcome, Record
+from ..core.comparison import Trial
+from ..core.trial_key import TrialKey
 from ..errors import RunDirectoryError
-from .run_dir import RECORDS, TRIALS, make_directory, remove, write_table, writing
-from .state_files import CHECKPOINT as CHECKPOINT
-from .state_files import STATES as STATES
-from .state_files import Kept as Kept
-from .state_files import Row as Row
-from .state_files import Saved as Saved
-from .state_files import State as State
-from .state_files import bytes_of, load_states, save_states
-from .state_files import key_of as key_of
-from .state_files import key_of_row as key_of_row
-from .table_bounds import most_records, most_trials, refuse_strangers
-from .table_files import RECORDS_SCHEMA, TRIALS_SCHEMA, read_table
+from ..training.state import TrialState
+from .run_dir import RECORDS, TRIALS, make_directory, remove, write_table
+from .run_tables import PARTS, Part, read_part
+from .state_files import CHECKPOINT, STATES, SavedTask, bytes_of, load_states, save_checkpoint, save_states
 
-PARTS = "parts"
 _FLUSH_SECONDS = 1.0
 _MOST_RECORDS, _FEW_RECORDS = 20_000, 5_000
 """Records that are collected before they are written, and below which a part is merged with others."""
@@ -47,34 +36,31 @@ _NUMBERED = re.compile(r"[0-9]{6,12}-")
 """How the names of parts and of files of states begin."""
 
 
-class Part(NamedTuple):
-    """The two files of a part."""
-
-    records: Path
-    trials: Path
-
-
 class Journal:
     """Collects ended trials, and writes them as a part about once a second.
 
-    ``directory`` None: keeps all of them in memory. ``told`` of a trial once it is safe. ``keep``: bytes of
-    final states to keep, from which trials can be trained on; ``pause``: seconds between checkpoints of what
-    is under way. Where checkpoints or states cannot be written any more, ``notes`` says so, and the run goes
-    on without them.
+    Args:
+        directory: The run directory; None: all is kept in memory.
+        saved: Called with each trial and its row once they are on disk, or at once without a directory.
+        keep: Bytes of final states to keep, from which trials can be trained further.
+        pause: Seconds between checkpoints of what is under way.
+
+    Attributes:
+        notes: What could not be written; the run goes on without such checkpoints or states.
     """
 
     def __init__(
         self,
         directory: Path | None,
-        told: Callable[[Trial, Row], None],
+        saved: Callable[[Trial, Outcome], None],
         keep: float = 2**30,
         pause: float = 10.0,
     ) -> None:
-        self._directory, self._told, self._keep, self._pause = directory, told, keep, pause
+        self._directory, self._saved, self._keep, self._pause = directory, saved, keep, pause
         self.notes: list[str] = []
-        self._records: list[Row] = []
-        self._trials: list[tuple[Trial, Row]] = []
-        self._states: dict[str, State] = {}
+        self._records: list[Record] = []
+        self._trials: list[tuple[Trial, Outcome]] = []
+        self._states: dict[TrialKey, TrialState] = {}
         self._flushed = self._checkpointed = time.perf_counter()
         self._number = 0
         self._parts, self._small, self._small_states = list[Part](), list[Part](), list[Path]()
@@ -91,21 +77,30 @@ class Journal:
             self._number = max((int(path.name.partition("-")[0]) for path in written), default=0)
             self._keep -= sum(path.stat().st_size for path in written if path.suffix == ".pt")
 
-    def add(self, trial: Trial, outcome: Row, records: Sequence[Row], state: State | None = None) -> None:
-        """A trial that has ended, with all its records and its final state; written now if it is time."""
+    def add(
+        self, trial: Trial, outcome: Outcome, records: Sequence[Record], state: TrialState | None = None
+    ) -> None:
+        """Add a trial that has ended, and write what was collected if a second has passed.
+
+        Args:
+            trial: Of the comparison.
+            outcome: Its row.
+            records: All its records.
+            state: Its final state; None: the trial cannot be trained further.
+        """
         self._trials.append((trial, outcome))
         self._records += records
         if self._directory is None:
-            self._told(trial, outcome)
+            self._saved(trial, outcome)
         elif state is not None and trial.phase == "report" and (size := bytes_of(state)) <= self._keep:
             self._keep -= size
-            self._states[key_of(trial)] = state
+            self._states[TrialKey.of(trial)] = state
         late = self._directory is not None and time.perf_counter() - self._flushed > _FLUSH_SECONDS
         if late or len(self._records) > _MOST_RECORDS:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what was collected, then says of each trial that it has ended."""
+        """Write what was collected, then report each trial as saved."""
         trials, records, states = self._trials, self._records, self._states
         self._trials, self._records, self._states = [], [], {}
         self._flushed = time.perf_counter()
@@ -121,7 +116,7 @@ class Journal:
             )
         self._write_part(tables)
         for trial, outcome in trials:
-            self._told(trial, outcome)
+            self._saved(trial, outcome)
 
     @property
     def holds_trials(self) -> bool:
@@ -130,10 +125,8 @@ class Journal:
 
     @property
     def tables(self) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Records and trials of all that was flushed, in tables for parts of it; read from the directory if
-        there is one.
-        """
-        return self._kept_tables if self._directory is None else [_read_part(part) for part in self._parts]
+        """Records and trials of each part; read from the directory if there is one."""
+        return self._kept_tables if self._directory is None else [read_part(part) for part in self._parts]
 
     def _write_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
         part = self._new_part(tables)
@@ -152,12 +145,12 @@ class Journal:
         return part
 
     def _merge_parts(self) -> None:
-        """The small ones become one.
+        """Merge the small parts into one.
 
-        Until they are gone both are there, and the later part of a trial counts.
+        Until they are removed both are there, and the later part of a trial counts.
         """
         small, self._small = self._small, []
-        records, trials = zip(*map(_read_part, small), strict=True)
+        records, trials = zip(*map(read_part, small), strict=True)
         merged = pd.concat(records, ignore_index=True), pd.concat(trials, ignore_index=True)
         self._parts = [part for part in self._parts if part not in small] + [self._new_part(merged)]
         if len(merged[0]) < _FEW_RECORDS:
@@ -166,8 +159,8 @@ class Journal:
             remove(part.trials)
             remove(part.records)
 
-    def _write_states(self, states: dict[str, State]) -> None:
-        """In files that grow to some size."""
+    def _write_states(self, states: dict[TrialKey, TrialState]) -> None:
+        """Write states; many small files are merged."""
         assert self._directory is not None
         merged: list[Path] = []
         if len(self._small_states) + 1 >= _MOST_SMALL:
@@ -180,18 +173,23 @@ class Journal:
         for old in merged:
             remove(old)
 
-    def checkpoint(self, tasks: Iterable[Saved], now: bool = False) -> None:
-        """Keeps what is under way, if the last checkpoint is old enough; ``now``: in any case."""
+    def checkpoint(self, tasks: Iterable[SavedTask], now: bool = False) -> None:
+        """Save what is under way, if the last checkpoint is old enough.
+
+        Args:
+            tasks: All tasks under way.
+            now: Save in any case.
+        """
         due = now or time.perf_counter() - self._checkpointed > self._pause
         if self._directory is not None and due and not self.notes:
             self._checkpointed = time.perf_counter()
-            path, values = self._directory / CHECKPOINT, {"tasks": [list(saved) for saved in tasks]}
+            path = self._directory / CHECKPOINT
             self._if_possible(
-                lambda: save_states(path, values), "after a stop, trials that were under way begin again"
+                lambda: save_checkpoint(path, tasks), "after a stop, trials that were under way begin again"
             )
 
     def _if_possible(self, write: Callable[[], None], otherwise: str) -> None:
-        """What a run can do without: its results take less room."""
+        """Write what a run can do without, or note that it cannot be written, and stop keeping states."""
         try:
             write()
         except RunDirectoryError as error:
@@ -199,121 +197,6 @@ class Journal:
             self.notes.append(f"{error}; {otherwise}")
 
     def forget_checkpoint(self) -> None:
-        """What was under way has ended."""
+        """Remove the checkpoint, once what was under way has ended."""
         if self._directory is not None:
             remove(self._directory / CHECKPOINT)
-
-
-def has_tables(directory: Path) -> bool:
-    """Whether any trial of a run directory has ended."""
-    whole = (directory / TRIALS).exists() or (directory / RECORDS).exists()
-    return whole or any((directory / PARTS).glob(f"*-{TRIALS}"))
-
-
-def read_run(
-    directory: Path,
-    record_columns: Sequence[str],
-    trial_columns: Sequence[str],
-    comparison: Comparison | None = None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Records and trials of a run directory: the whole tables, and the parts of what ended since they were
-    written.
-
-    Records whose trial's row is missing were cut off by a crash, and are left out; of a trial that went on
-    later, the later rows count.
-
-    Args:
-        directory: The run directory.
-        record_columns: What the records have to have.
-        trial_columns: What the trials have to have.
-        comparison: What was asked, which bounds how many rows there are; None where this process wrote them.
-
-    Raises:
-        RunDirectoryError: A table is missing or damaged, or does not belong to this comparison.
-    """
-    while True:
-        before = sorted((directory / PARTS).glob(f"*-{TRIALS}"))
-        try:
-            return _read_parts(directory, before, (record_columns, trial_columns), comparison)
-        except RunDirectoryError:
-            if before == sorted((directory / PARTS).glob(f"*-{TRIALS}")):
-                raise  # else the run, which is under way, has merged some of them meanwhile
-
-
-def _read_parts(
-    directory: Path,
-    trials: Sequence[Path],
-    columns: tuple[Sequence[str], Sequence[str]],
-    comparison: Comparison | None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    both = (directory / RECORDS).exists() and (
-        directory / TRIALS
-    ).exists()  # a run may be about to write the second
-    whole = both or not trials
-    found = [(directory / RECORDS, directory / TRIALS)] if whole else []
-    found += [(path.with_name(path.name.replace(TRIALS, RECORDS)), path) for path in trials]
-    pairs = [_read_pair(records, ended, columns, comparison) for records, ended in found]
-    if len(pairs) == 1:
-        return pairs[0]
-    of_records, of_trials = (
-        np.repeat(np.arange(len(pairs)), [len(table) for table in tables])
-        for tables in zip(*pairs, strict=True)
-    )
-    records, ended = (pd.concat(tables, ignore_index=True) for tables in zip(*pairs, strict=True))
-    del pairs
-    numbers, ended_numbers = trial_numbers(records, ended)
-    last = np.full(max(numbers.max(initial=-1), ended_numbers.max(initial=-1)) + 1, -1)
-    last[ended_numbers] = np.arange(len(ended))  # of several the last remains
-    records_kept = (last[numbers] >= 0) & (of_trials[last[numbers]] == of_records)
-    return chosen(records, records_kept), chosen(ended, last[ended_numbers] == np.arange(len(ended)))
-
-
-def _read_pair(
-    records_file: Path,
-    trials_file: Path,
-    columns: tuple[Sequence[str], Sequence[str]],
-    comparison: Comparison | None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A part, or the whole tables."""
-    of_records, of_trials = columns
-    if comparison is None:
-        return read_table(records_file, RECORDS_SCHEMA, of_records), read_table(
-            trials_file, TRIALS_SCHEMA, of_trials
-        )
-    trials = read_table(trials_file, TRIALS_SCHEMA, of_trials, most_trials(comparison))
-    records = read_table(records_file, RECORDS_SCHEMA, of_records, most_records(comparison, trials))
-    for path, table in ((trials_file, trials), (records_file, records)):
-        refuse_strangers(path, table, comparison)
-    return records, trials
-
-
-def trial_numbers(*tables: pd.DataFrame) -> list[np.ndarray]:
-    """For each table int64[rows]: the same number for the same trial, in all of them."""
-    key = run_key(name for table in tables for name in table.columns)
-    rows = pd.concat([table.reindex(columns=key) for table in tables], ignore_index=True)
-    number = np.zeros(len(rows), dtype=np.int64)
-    for name in key:
-        places, values = pd.factorize(rows[name])
-        number = pd.factorize(number * max(len(values), 1) + places)[0]
-    return np.split(number, np.cumsum([len(table) for table in tables])[:-1])
-
-
-def chosen(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
-    """These rows, numbered anew; without a copy where they are all."""
-    return table if rows.all() else table[rows].reset_index(drop=True)
-
-
-def _read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return read_table(part.records, RECORDS_SCHEMA), read_table(part.trials, TRIALS_SCHEMA)
-
-
-def forget_parts(directory: Path) -> None:
-    """Once the whole tables are written: the parts go, trials first, since records without their trials are
-    ignored.
-    """
-    for name in (TRIALS, RECORDS):
-        for path in (directory / PARTS).glob(f"*-{name}"):
-            remove(path)
-    if (directory / PARTS).is_dir() and not any((directory / PARTS).iterdir()):  # what others put there stays
-        with writing(directory / PARTS):
-            (directory / PARTS).rmdir()

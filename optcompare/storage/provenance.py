@@ -1,6 +1,4 @@
-"""What a result depends on beside its question: versions, hardware, plugins' sources and data, with
-fingerprints.
-"""
+"""What a result depends on: versions, hardware, sources of plugins, and data, with fingerprints."""
 
 from __future__ import annotations
 
@@ -129,9 +127,7 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def other_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """The known version, in words, whose sources an environment had where this one has others; empty where
-    there is none.
-    """
+    """Return the known version whose sources differ between two environments, in words; empty if none."""
     plugins = [
         {plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now)
     ]

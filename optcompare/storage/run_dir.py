@@ -14,13 +14,17 @@ from typing import Any
 
 import pandas as pd
 
+from ..core.columns import PATHS_SCHEMA, PLANE_SCHEMA, RECORDS_SCHEMA, TRIALS_SCHEMA
 from ..core.regular_files import read_regular, regular_sha256
 from ..core.schema import Check, anything, find_fault
 from ..errors import RunDirectoryError
 from .run_schema import COMPARISON_SCHEMA, CONFIG_SCHEMA, RUN_SCHEMA
 
-COMPARISON, RECORDS, TRIALS, PATHS = "comparison.json", "records.parquet", "trials.parquet", "paths.parquet"
-SUMMARY, PLANE = "summary.csv", "plane.parquet"
+COMPARISON, SUMMARY = "comparison.json", "summary.csv"
+RECORDS, TRIALS = RECORDS_SCHEMA.file, TRIALS_SCHEMA.file
+PATHS, PLANE = PATHS_SCHEMA.file, PLANE_SCHEMA.file
+LOCK = ".lock"
+"""The file that a run locks on Windows."""
 _TEMPORARY = re.compile(
     r"\.(comparison|records|trials|paths|plane|summary|looks|checkpoint|tuning|scaling|\d+-(records|trials|states))\.\d+\.\w+"
 )
@@ -28,44 +32,75 @@ _TEMPORARY = re.compile(
 
 
 def safe_name(text: str) -> str:
-    """A text as the name of a file or directory."""
+    """Return a text as the name of a file or directory."""
     return re.sub(r"[^\w.-]+", "_", text)[:40].strip("._") or "workload"
 
 
 @contextmanager
 def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
-    """A run directory for this process alone; ``occupied``: an earlier run's, which need not be empty.
+    """Reserve a run directory for this process.
 
-    Raises :class:`RunDirectoryError` where another process writes to it.
+    Args:
+        directory: The run directory.
+        occupied: Whether it is that of a previous run, which need not be empty.
+
+    Raises:
+        RunDirectoryError: Another process writes to it, or it cannot be written to.
     """
     if not occupied:
         claim(directory)
-    if os.name == "nt":  # a directory cannot be locked there
+    with _lock_file(directory) if os.name == "nt" else _lock_directory(directory) as locked:
+        if locked:
+            _remove_unfinished(directory)
         yield
-        return
+
+
+@contextmanager
+def _lock_directory(directory: Path) -> Iterator[bool]:
+    """Lock a directory itself, which needs no file in it; yield False where the file system has no locks.
+
+    ``filelock`` locks files alone. Other processes see the open directory; see :func:`.is_under_way`.
+    """
     import fcntl
 
     with writing(directory):
         handle = os.open(directory, os.O_RDONLY)
     try:
+        locked = True
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            advice = "wait for it, or give another --out"
-            raise RunDirectoryError(f"another run is writing to {directory}; {advice}") from None
+            raise _taken(directory) from None
         except OSError:  # some network file systems have no locks
-            pass
-        else:
-            _remove_unfinished(directory)
-        yield
+            locked = False
+        yield locked
     finally:
         os.close(handle)
 
 
+@contextmanager
+def _lock_file(directory: Path) -> Iterator[bool]:
+    """Lock a file in a directory, for Windows, which cannot lock directories; yield True."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / LOCK, timeout=0)
+    with writing(directory):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise _taken(directory) from None
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _taken(directory: Path) -> RunDirectoryError:
+    return RunDirectoryError(f"another run is writing to {directory}; wait for it, or give another --out")
+
+
 def _remove_unfinished(directory: Path) -> None:
-    """Remove the temporary files of :func:`write_atomically` that killed processes left; only with the
-    directory's lock.
-    """
+    """Remove temporary files that killed processes left; only with the directory's lock."""
     for place in (directory, *(directory / name for name in ("parts", "states"))):
         for path in () if place.is_symlink() or not place.is_dir() else place.iterdir():
             if _TEMPORARY.fullmatch(path.name) and path.is_file():
@@ -74,8 +109,10 @@ def _remove_unfinished(directory: Path) -> None:
 
 
 def claim(directory: Path) -> None:
-    """Makes the directory; raises :class:`RunDirectoryError` where it cannot, or where something is in it
-    already.
+    """Make a run directory.
+
+    Raises:
+        RunDirectoryError: It cannot be made, or something is in it already.
     """
     refuse_occupied(directory)
     try:
@@ -89,7 +126,7 @@ def claim(directory: Path) -> None:
 
 
 def refuse_occupied(directory: Path) -> None:
-    """Raises :class:`RunDirectoryError` where there is something already."""
+    """Raise :class:`RunDirectoryError` where something is in a directory already."""
     try:
         occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
     except OSError as error:
@@ -102,9 +139,7 @@ def refuse_occupied(directory: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot
-    write to it.
-    """
+    """Raise :class:`RunDirectoryError`, with the system's reason, where the context cannot write a path."""
     try:
         yield
     except OSError as error:
@@ -113,9 +148,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Raises :class:`RunDirectoryError` with the path and the system's reason where what is inside cannot
-    read it.
-    """
+    """Raise :class:`RunDirectoryError`, with the system's reason, where the context cannot read a path."""
     try:
         yield
     except OSError as error:
@@ -123,8 +156,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def make_directory(path: Path) -> None:
-    """Makes a directory and those above it, if they are missing; raises :class:`RunDirectoryError` where it
-    cannot.
+    """Make a directory and those above it, if they are missing.
+
+    Raises:
+        RunDirectoryError: It cannot be made.
     """
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -137,10 +172,14 @@ def remove(path: Path) -> None:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Calls ``write`` with a temporary path in the same directory, then renames: readers see all of a file or
-    none.
+    """Write a file so that readers see all of it or none.
 
-    Raises :class:`RunDirectoryError` in one line where the disk is full or the directory is gone.
+    Args:
+        path: The file.
+        write: Called with a temporary path in the same directory, which is renamed afterwards.
+
+    Raises:
+        RunDirectoryError: The disk is full, or the directory is gone.
     """
     temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
@@ -185,8 +224,10 @@ def file_sha256(path: Path) -> str:
 
 
 def read_json(directory: Path) -> dict[str, Any]:
-    """``comparison.json``, checked against its schema; raises :class:`RunDirectoryError` saying what is wrong
-    with it.
+    """Read ``comparison.json``.
+
+    Raises:
+        RunDirectoryError: It is missing, damaged, or not as its schema says.
     """
     path = directory / COMPARISON
     if not path.exists():
@@ -211,8 +252,10 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_json_file(path: Path, schema: Check = anything) -> dict[str, Any]:
-    """A JSON object from a file, as ``schema`` wants it; raises :class:`RunDirectoryError` for anything
-    else.
+    """Read a JSON object from a file.
+
+    Raises:
+        RunDirectoryError: The file holds anything but an object as the schema says.
     """
     try:
         with reading(path):
@@ -234,9 +277,7 @@ def _refuse_faults(path: Path, schema: Check, values: dict[str, Any]) -> None:
 
 
 def _text(path: Path) -> str:
-    """A file's text in UTF-8, or in the encoding that its byte order mark names, which editors on Windows
-    write.
-    """
+    """Return a file's text in UTF-8, or in the encoding of its byte order mark (Windows)."""
     content = read_regular(path)
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if wide else "utf-8-sig")

@@ -1,81 +1,117 @@
-"""States of trials in a run directory: those that ended, from which they can go on, and the tasks that were
-under way.
-"""
+"""States of trials in a run directory: of those that ended, and of the tasks that were under way."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..core.columns import Record
 from ..core.comparison import Trial
 from ..core.regular_files import open_regular
+from ..core.trial_key import TrialKey
 from ..errors import RunDirectoryError
+from ..training.state import State, TrialState
 from .run_dir import write_atomically
 
 STATES, CHECKPOINT = "states", "checkpoint.pt"
-Row = Mapping[str, Any]
-State = dict[str, Any]
-Saved = tuple[dict[str, list[Row]], State]
-"""A task under way: the records so far of each of its trials, by its key, and their state."""
 
 
-class Kept:
-    """States that a run directory holds: of ended trials, and of the tasks that were under way."""
+class SavedTask(NamedTuple):
+    """A task under way.
+
+    Attributes:
+        records: The records so far of each of its trials, in the order of the state.
+        state: Of the task, in which only these trials are left.
+    """
+
+    records: dict[TrialKey, list[Record]]
+    state: State
+
+
+class SavedStates:
+    """The states that a run directory holds.
+
+    Args:
+        directory: The run directory.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._files = sorted((directory / STATES).glob(f"[0-9]*-{STATES}.pt"))
-        self._read: tuple[Path, dict[str, State]] | None = None
+        self._last: tuple[Path, dict[TrialKey, TrialState]] | None = None
         self._checkpoint = directory / CHECKPOINT
 
     @cached_property
-    def _places(self) -> dict[str, Path]:
+    def _file_of(self) -> dict[TrialKey, Path]:
         return {key: path for path in self._files for key in load_states(path)}
 
     def __contains__(self, trial: Trial) -> bool:
-        return key_of(trial) in self._places
+        """Return whether the final state of a trial is kept."""
+        return TrialKey.of(trial) in self._file_of
 
-    def __getitem__(self, trial: Trial) -> State:
-        path = self._places[key_of(trial)]
-        if self._read is None or self._read[0] != path:
-            self._read = path, load_states(path)
-        return self._read[1][key_of(trial)]
+    def __getitem__(self, trial: Trial) -> TrialState:
+        """Return the final state of a trial."""
+        key = TrialKey.of(trial)
+        path = self._file_of[key]
+        if self._last is None or self._last[0] != path:
+            self._last = path, load_states(path)
+        return self._last[1][key]
 
-    def items(self) -> Iterator[tuple[str, State]]:
-        """Every trial's key with its last state, file by file, so that each is read once."""
+    def items(self) -> Iterator[tuple[TrialKey, TrialState]]:
+        """Yield every trial's key and last state, file by file, so that each file is read once."""
         for path in self._files:
             for key, state in load_states(path).items():
-                if self._places[key] == path:
+                if self._file_of[key] == path:
                     yield key, state
 
-    def checkpoint(self) -> list[Saved]:
-        """The tasks that were under way."""
+    def checkpoint(self) -> list[SavedTask]:
+        """Return the tasks that were under way at the last checkpoint.
+
+        Raises:
+            RunDirectoryError: The file is damaged.
+        """
         if not self._checkpoint.exists():
             return []
         tasks = _load(self._checkpoint).get("tasks")
         if not (isinstance(tasks, list) and all(map(_is_saved, tasks))):
             raise _damaged(self._checkpoint)
-        return [(records, state) for records, state in tasks]
+        return [SavedTask(_by_key(self._checkpoint, records), state) for records, state in tasks]
 
 
-def key_of(trial: Trial) -> str:
-    """A trial's name within a run directory; the same for one that is read and one that is asked for."""
-    return _key(trial.phase, trial.seed, trial.arm.lr, trial.arm.label, trial.repeat)
+def save_states(path: Path, states: Mapping[TrialKey, TrialState]) -> None:
+    """Write the final states of trials.
+
+    Raises:
+        RunDirectoryError: The file cannot be written.
+    """
+    _save(path, {str(key): state for key, state in states.items()})
 
 
-def key_of_row(row: Row) -> str:
-    """The same name from a row of the trials or the records."""
-    return _key(row["phase"], row["seed"], float(row["lr"]), row["arm"], row.get("repeat", 0))
+def save_checkpoint(path: Path, tasks: Iterable[SavedTask]) -> None:
+    """Write the tasks that are under way.
+
+    Raises:
+        RunDirectoryError: The file cannot be written.
+    """
+    found = [[{str(key): own for key, own in task.records.items()}, task.state] for task in tasks]
+    _save(path, {"tasks": found})
 
 
-def _key(phase: str, seed: int, lr: float, arm: str, repeat: int) -> str:
-    return f"{phase}{f'/{repeat}' if repeat else ''} {seed} {lr!r} {arm}"
+def load_states(path: Path) -> dict[TrialKey, TrialState]:
+    """Read the final states of trials.
+
+    Raises:
+        RunDirectoryError: The file is damaged.
+    """
+    values = _load(path)
+    if not all(isinstance(key, str) and _is_state(state) for key, state in values.items()):
+        raise _damaged(path)
+    return _by_key(path, values)
 
 
-def save_states(path: Path, values: Any) -> None:
-    """Write states, or tasks under way; raises :class:`RunDirectoryError` where that cannot be."""
+def _save(path: Path, values: Any) -> None:
     import torch
 
     packed = io.BytesIO()  # written to a file, a full disk would be a RuntimeError that does not say so
@@ -83,8 +119,8 @@ def save_states(path: Path, values: Any) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(packed.getbuffer()))
 
 
-def _load(path: Path) -> Any:
-    """Nothing is executed: tensors and plain values alone are read."""
+def _load(path: Path) -> dict[Any, Any]:
+    """Read tensors and plain values alone; nothing is executed."""
     import torch
 
     try:
@@ -97,20 +133,19 @@ def _load(path: Path) -> Any:
     return values
 
 
+def _by_key(path: Path, values: Mapping[str, Any]) -> dict[TrialKey, Any]:
+    try:
+        return {TrialKey.parse(text): value for text, value in values.items()}
+    except (TypeError, ValueError) as error:
+        raise _damaged(path) from error
+
+
 def _damaged(path: Path) -> RunDirectoryError:
     return RunDirectoryError(f"{path} is damaged; delete it, and what it held is trained again")
 
 
-def load_states(path: Path) -> dict[str, State]:
-    """The states of trials that ended, by their keys."""
-    values: dict[str, State] = _load(path)
-    if not all(isinstance(key, str) and _is_state(state) for key, state in values.items()):
-        raise _damaged(path)
-    return values
-
-
 def _is_state(state: Any) -> bool:
-    """Whether it could be the state of a trial, or of a group of trials in lanes."""
+    """Return whether a value could be the state of a trial, or of a group of trials in lanes."""
     if not isinstance(state, dict):
         return False
     lanes = state.get("lanes", [state])
@@ -123,7 +158,7 @@ def _is_state(state: Any) -> bool:
 
 
 def _is_saved(task: Any) -> bool:
-    """Whether it could be a task under way: records by trial, and the state."""
+    """Return whether a value could be a task under way: records by trial, and the state."""
     if not (
         isinstance(task, (list, tuple))
         and len(task) == 2
@@ -138,7 +173,11 @@ def _is_saved(task: Any) -> bool:
 
 
 def bytes_of(state: Any) -> int:
-    """About how many bytes a state takes."""
+    """Return about how many bytes a state takes.
+
+    Args:
+        state: A state, or any part of one.
+    """
     if isinstance(state, Mapping):
         return sum(map(bytes_of, state.values()))
     if isinstance(state, (list, tuple)):

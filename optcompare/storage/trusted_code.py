@@ -1,5 +1,4 @@
-"""Which code of a saved comparison may be executed: the one guard of all commands that import what a file
-names.
+"""Decides which code of a saved comparison may be executed.
 
 A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only
 where this user named it: on this command line, or on an earlier one with the same contents, or by
@@ -33,8 +32,7 @@ def load_registry(
     named: Iterable[NamedCode] = (),
     trust: bool = False,
 ) -> Registry:
-    """Load the plugins of a saved comparison, and let nothing be imported for it that this user has not
-    named.
+    """Load the plugins of a saved comparison, and import no code that this user has not named.
 
     Args:
         comparison: What was saved.
@@ -95,9 +93,7 @@ def remember(code: Iterable[NamedCode]) -> list[str]:
 
 
 def _is_allowed(code: NamedCode, named: frozenset[str]) -> bool:
-    """Whether code was named on the line or before, is not there, or is an installed plugin, which is loaded
-    in any case.
-    """
+    """Return whether code was named, does not exist, or is an installed plugin, which is loaded anyway."""
     if code.key in named or not code_exists(code.source):
         return True
     if code.role == "plugin" and code.source in _installed():

@@ -19,7 +19,7 @@ no such key.
 """
 
 
-def snapshot(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
+def read_consistently(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
     """Read ``comparison.json`` and the files that belong to it, also while a run replaces them.
 
     A run writes ``comparison.json`` before its first table and after its last one. Where it is the same
@@ -52,9 +52,7 @@ def _contents(directory: Path) -> bytes:
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from all others: its machine, its number, and when it began, where that is
-    known.
-    """
+    """Return what identifies this process: machine, number, and start time where that is known."""
     return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
 
 
@@ -98,9 +96,7 @@ def _lives(pid: int) -> bool:
 
 
 def _began(pid: int) -> int | None:
-    """Clock ticks from the start of a Linux machine to that of the process; None elsewhere, and for one that
-    has ended.
-    """
+    """Return clock ticks from the start of a Linux machine to that of a process; None if unknown or ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

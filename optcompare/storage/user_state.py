@@ -9,8 +9,10 @@ from pathlib import Path
 
 
 def user_state() -> Path:
-    """Return ``optcompare`` in ``$XDG_STATE_HOME`` where that is set, on any system; else in
-    ``~/.local/state``, on macOS in ``~/Library/Application Support``, on Windows in ``%LOCALAPPDATA%``.
+    """Return the directory of what is kept for this user.
+
+    It is ``optcompare`` in ``$XDG_STATE_HOME`` where that is set, on any system; else in ``~/.local/state``,
+    on macOS in ``~/Library/Application Support``, on Windows in ``%LOCALAPPDATA%``.
     """
     named, home = os.environ.get("XDG_STATE_HOME", ""), Path(os.path.expanduser("~"))
     usual = home / ".local" / "state"

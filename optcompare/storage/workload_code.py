@@ -1,6 +1,4 @@
-"""A fingerprint of the code of a workload: another loss or another model must not go on in an earlier run's
-directory.
-"""
+"""Fingerprints the code of a workload, so that no other loss or model continues a run."""
 
 from __future__ import annotations
 
@@ -20,10 +18,10 @@ _DEEPEST = 8
 
 
 def workload_sha256(workload: Workload) -> str:
-    """SHA-256 over what its functions compute: their bytecode, with that of the user's functions and classes
-    that they use.
+    """Return the SHA-256 of what a workload's functions compute.
 
-    Comments and line numbers do not count, data and weights neither; of installed packages, names alone.
+    It covers their bytecode and that of the user's functions and classes that they use. Comments, line
+    numbers, data and weights do not count; of installed packages, names alone do.
     """
     parts = ("model", "loss", "forward", "objective", "weight", "collate", "metrics")
     text = _Described().of({name: getattr(workload, name) for name in parts}, 0)

@@ -1,3 +1,1 @@
-"""Trainers turn trials into records: they receive strategies, workloads and optimizers, and know no plugin or
-file.
-"""
+"""Trainers turn trials into records; they receive live objects, and know no plugin or file."""

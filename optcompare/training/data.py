@@ -177,10 +177,10 @@ def first_rows(data: Any, count: int, collate: Collate | None = None) -> Any:
 
 
 def default_chunk(data: Any, collate: Collate | None = None) -> int:
-    """Rows in one forward pass unless told otherwise: a power of two from 32 to 16384 whose input fills at
-    most 4 MiB.
+    """Return the default number of rows in one forward pass: a power of two from 32 to 16384.
 
-    A function of the data alone, since it decides the rounding of a result.
+    Their input fills at most 4 MiB. It is a function of the data alone, since it decides the rounding of a
+    result.
     """
     try:
         bytes_a_row = max(1, sum(part.nbytes for part in tensors(first_rows(data, 1, collate))))

@@ -22,10 +22,12 @@ _UNDETERMINED = re.compile(r"(\S+) does not have a deterministic implementation"
 
 
 def resolve(name: str, dtype: str = "float32") -> torch.device:
-    """The device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``; raises :class:`ComparisonError` if it is not
-    there.
+    """Return the device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``.
 
     ``cuda`` is any of the CUDA devices: the first, unless there are jobs to be spread over all of them.
+
+    Raises:
+        ComparisonError: There is no such device.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -86,9 +88,7 @@ class Clock:
 
 @contextmanager
 def flushing_denormals(device: torch.device) -> Iterator[None]:
-    """Numbers below the normal range, a hundred times slower to compute with, count as 0 meanwhile; the
-    caller's mode comes back.
-    """
+    """Count numbers below the normal range, which compute a hundred times slower, as 0 within the context."""
     before = device.type != "cpu" or (torch.tensor([1e-40]) * 1.0).item() == 0.0
     if not before:
         torch.set_flush_denormal(True)
@@ -101,11 +101,15 @@ def flushing_denormals(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
-    """The comparison's thread count, float32 on the CPU by default, in full precision, and gradients on; the
-    caller's settings come back. What torch compiles meanwhile is kept where only this user can write.
+    """Use the comparison's torch settings within the context, and restore the caller's afterwards.
 
-    ``deterministic``: operations that have a deterministic algorithm use it; which have none,
-    :func:`undetermined` says.
+    These are its thread count, float32 on the CPU by default, full precision, and gradients. What torch
+    compiles is kept where only this user can write.
+
+    Args:
+        threads: Threads of one trial.
+        deterministic: Whether operations that have a deterministic algorithm use it; :func:`undetermined`
+            finds those that have none.
     """
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
     with torch_cache_of_this_user(), preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
@@ -148,9 +152,7 @@ def _algorithms(deterministic: bool) -> Iterator[None]:
 
 @contextmanager
 def undetermined(found: list[str]) -> Iterator[None]:
-    """Adds to ``found`` the operations met inside that have no deterministic algorithm, where one was asked
-    for.
-    """
+    """Collect operations without a deterministic algorithm within the context, where one is required."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.filterwarnings("always", f".*{_UNDETERMINED.pattern}")
         yield

@@ -19,11 +19,10 @@ _MOST_BYTES = 2**20
 
 
 def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
-    """The workload with a copy of its loss, and of whatever else it calls, where that is an object that may
-    keep something.
+    """Return the workload with copies of its loss and other callables that may keep something.
 
-    A loss that is a module may also have weights, on another device. Functions are no such objects; an object
-    that cannot be copied is shared by all trials.
+    A loss that is a module may also have weights, on another device. Functions are not copied; an object that
+    cannot be copied is shared by all trials.
     """
     copies: dict[str, Any] = {}
     for name in ("loss", "forward", "objective", "weight"):
@@ -56,9 +55,7 @@ def _with_members(value: Any) -> list[Any]:
 
 
 def _may_keep(called: Any) -> bool:
-    """Whether a callable is an object of a class with attributes of its own, rather than a function or a part
-    of one.
-    """
+    """Return whether a callable is an object with attributes of its own, rather than a function."""
     return (
         called is not None
         and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))

@@ -50,9 +50,7 @@ def place(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
 
 
 def cast_note(model: nn.Module, dtype: torch.dtype) -> str | None:
-    """What is said where a model is trained in another dtype than its factory chose; None where that is the
-    default.
-    """
+    """Return a note if a model is trained in another dtype than its factory chose; None if not."""
     own = main_dtype(model)
     if own in (dtype, torch.get_default_dtype()):
         return None

@@ -1,6 +1,4 @@
-"""Settings of the process that code of a workload, strategy or optimizer may change, and that come back
-afterwards.
-"""
+"""Restores settings of the process that code of a workload, strategy or optimizer may change."""
 
 from __future__ import annotations
 
@@ -53,9 +51,10 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
 
 @contextmanager
 def settings_kept() -> Iterator[None]:
-    """Puts back torch's, NumPy's and Python's settings as they were: threads, default dtype and device,
-    gradient mode, algorithms, anomaly detection, floating-point errors, filters of warnings, working
-    directory, signal handlers.
+    """Restore torch's, NumPy's and Python's settings after the context.
+
+    These are threads, default dtype and device, gradient mode, algorithms, anomaly detection, floating-point
+    errors, filters of warnings, working directory, and signal handlers.
     """
     before = [read() for read, _ in _SETTINGS]
     try:

@@ -79,9 +79,7 @@ class SharedStart:
         return module
 
     def differs(self, module: nn.Module) -> str | None:
-        """The name of the first weight or buffer that is not the shared start's, wherever the module was
-        moved.
-        """
+        """Return the name of the first weight or buffer that is not the shared start's, on any device."""
         for name, value in values_of(module).items():
             if name in self._initial and not _equal(
                 self._initial[name].to(value.dtype), value.detach().cpu()
@@ -139,9 +137,7 @@ def made(factory: Callable[[], Any], who: str) -> nn.Module:
 
 
 def values_of(module: nn.Module) -> dict[str, Tensor]:
-    """All tensors of a module by name: parameters, buffers, those that no state_dict holds, and plain
-    attributes.
-    """
+    """Return all tensors of a module by name: parameters, all buffers, and plain attributes."""
     found: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():

@@ -1,4 +1,4 @@
-"""A workload on several splits of its data, each made when it is asked for."""
+"""A workload on several splits of its data, each made at its first use."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class Split(NamedTuple):
 
 
 class Splits:
-    """Makes the splits of a workload other than its own; as many of the last ones are kept as take little
-    memory.
+    """Makes the splits of a workload other than its own; the last few are kept, in little memory.
 
     Args:
         workload: On its own split.
@@ -57,9 +56,7 @@ def other_splits(workload: Workload, count: int) -> Iterator[Workload]:
 
 
 def split_again(workload: Workload, number: int) -> Workload:
-    """``workload.on_split(number)``, which may draw from the global generators: they are seeded by the number
-    for it.
-    """
+    """Return ``workload.on_split(number)``, with the global generators seeded by the number."""
     with preserved_rng():
         seed_everything(seed_sequence(SPLIT, number))
         return workload.on_split(number)

@@ -10,8 +10,8 @@ from ..analysis.certificate import Agreement, Check, Evidence, Reference
 from ..analysis.start_checks import Coverage
 from ..analysis.traits import Traits
 from ..core.columns import run_key
+from ..core.trial_key import TrialKey
 from ..results.tables import ResultTables
-from ..storage.journal import key_of, key_of_row
 from ..storage.provenance import is_of_these_sources
 from .earlier_sentences import RENAMED, free_strategies, numbers
 from .finding import Finding, TrialRows, some
@@ -48,12 +48,12 @@ def _evidence(result: ResultTables, rows: TrialRows) -> Evidence:
         if result.status == "finished" or not shorter:
             # A run that was stopped while it was extended had not looked at shorter trials again.
             evidence.trial_ended(trial, row)
-    trials = {key_of(trial): trial for trial, _ in rows}
+    trials = {TrialKey.of(trial): trial for trial, _ in rows}
     before = result.records[result.records["update"] == 0]
     losses = [name for name in ("train_loss", "valid_loss") if name in before]
     for record in before[[*run_key(before), *losses]].to_dict("records"):
         first = {str(name): value for name, value in record.items()}
-        trial_of_it = trials.get(key_of_row(first))
+        trial_of_it = trials.get(TrialKey.of_row(first))
         if trial_of_it is not None:
             evidence.first_record(trial_of_it, first)
     return evidence

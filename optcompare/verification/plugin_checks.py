@@ -28,6 +28,7 @@ from ..registry.entries import Entry
 from ..registry.manager import Registry
 from ..training.device import torch_as_agreed
 from ..training.loop.trainer import LoopTrainer
+from ..training.state import ProgressState
 from .finding import Finding
 
 _SAMPLES, _FEW = 23, 3
@@ -241,14 +242,14 @@ def _prepared(
     return prepare(registry, question, held=False)
 
 
-def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], ProgressState]:
     with torch_as_agreed(1):
         records, state = trainer.advance(_first(trainer), None, lambda: False)
     _refuse_failure(state["progress"])
     return records, state["progress"]
 
 
-def _refuse_failure(progress: dict[str, Any]) -> None:
+def _refuse_failure(progress: ProgressState) -> None:
     if progress["status"] == "failed":
         raise Broken(progress["reason"])
 

@@ -11,12 +11,13 @@ from typing import Any
 
 from ..core.comparison import Trial
 from ..core.regular_files import read_regular
+from ..core.trial_key import TrialKey
 from ..core.version import installed_version
 from ..errors import RunDirectoryError, explain
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import Kept, key_of
 from ..storage.provenance import is_of_these_sources
+from ..storage.state_files import SavedStates
 from ..training.shared_init import fingerprint
 from .finding import Finding, TableRow, TrialRows, name_of, shortened, some, trials_of
 
@@ -45,13 +46,13 @@ def check_trials(result: ResultTables, rows: TrialRows) -> Finding:
     """Check that the table has planned trials only, each once, and all of them where the run has finished."""
     comparison, over = result.comparison, result.status == "finished"
     planned = [*comparison.tuning_trials(), *comparison.trials()]
-    asked, known = {key_of(trial) for trial in planned}, {_without_rate(trial) for trial in planned}
-    held = Counter(key_of(trial) for trial, _ in rows)
+    asked, known = {TrialKey.of(trial) for trial in planned}, {_without_rate(trial) for trial in planned}
+    held = Counter(TrialKey.of(trial) for trial, _ in rows)
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
     wrong += [
         f"{name_of(trial)} was never asked for"
         for trial, _ in rows
-        if (key_of(trial) not in asked if over else _without_rate(trial) not in known)
+        if (TrialKey.of(trial) not in asked if over else _without_rate(trial) not in known)
     ]
     wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
     many = f"{len(rows):,} of {len(asked):,}" if len(rows) < len(asked) else f"all {len(rows):,}"
@@ -131,10 +132,10 @@ def _claimed(claim: TableRow) -> str:
 
 def check_kept_weights(directory: Path, rows: TrialRows) -> Finding:
     """Compare the fingerprint of every state that was kept with the table's."""
-    name, known = "kept weights", {key_of(trial): (trial, row) for trial, row in rows}
+    name, known = "kept weights", {TrialKey.of(trial): (trial, row) for trial, row in rows}
     wrong, count = [], 0
     try:
-        for key, state in Kept(directory).items():
+        for key, state in SavedStates(directory).items():
             trial, row = known.get(key, (None, None))
             if trial is None or row is None or state["progress"]["updates"] != row["updates"]:
                 continue  # kept just before the run was killed

@@ -18,8 +18,8 @@ from ..training.device import torch_as_agreed
 from ..training.lanes.equivalence import TOLERANCES, difference
 from ..training.loop.epochs import train
 from ..training.loop.trainer import LoopTrainer, why
-from ..training.loop.trial import State
 from ..training.measurement.counters import Progress
+from ..training.state import TrialState
 from .finding import TableRow, shortened
 
 CHAOS = 10.0
@@ -44,7 +44,7 @@ class Saved:
     trial: Trial
     row: TableRow
     records: Sequence[TableRow]
-    state: State | None
+    state: TrialState | None
 
 
 @dataclass(frozen=True)

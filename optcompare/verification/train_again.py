@@ -12,10 +12,12 @@ from pathlib import Path
 from ..core.columns import run_key
 from ..core.comparison import Trial
 from ..core.formatting import duration
+from ..core.trial_key import TrialKey
 from ..errors import OptcompareError, RunDirectoryError, explain
 from ..results.tables import ResultTables
-from ..storage.journal import Kept, State, key_of
+from ..storage.state_files import SavedStates
 from ..training.loop.trainer import LoopTrainer
+from ..training.state import TrialState
 from .finding import Finding, TableRow, TrialRows, name_of
 from .retrain import Saved, compared
 
@@ -64,8 +66,7 @@ def train_again(
     states = _states(directory, sample)
     work = [row["updates"] * (1 if row["trainer"] == "loop" else 2) for _, row in sample]
     for number, (trial, row) in enumerate(sample):
-        identity = (trial.phase, trial.arm.label, trial.arm.lr, trial.seed, trial.repeat)
-        places = records.get(identity[: len(key)], ())
+        places = records.get(TrialKey.of(trial)[: len(key)], ())
         mine = result.records.iloc[list(places)].to_dict("records")
 
         def tick(share: float, number: int = number) -> None:
@@ -73,7 +74,7 @@ def train_again(
             effort.advanced(number, len(sample), done / sum(work))
 
         saved = Saved(
-            trial, row, [{str(k): v for k, v in one.items()} for one in mine], states.get(key_of(trial))
+            trial, row, [{str(k): v for k, v in one.items()} for one in mine], states.get(TrialKey.of(trial))
         )
         held: bool | None
         try:
@@ -90,14 +91,17 @@ def _in_turn(rows: TrialRows) -> list[tuple[Trial, TableRow]]:
     Fingerprints decide the order in each arm, so that nobody can choose it.
     """
     groups: dict[str, dict[str, list[tuple[Trial, TableRow]]]] = {"report": {}, "tune": {}}
-    for trial, row in sorted(
-        rows, key=lambda one: hashlib.sha256(f"{key_of(one[0])} {one[1]['final_sha256']}".encode()).digest()
-    ):
+    for trial, row in sorted(rows, key=lambda one: _digest(*one)):
         if row["status"] in ("finished", "diverged") and row["updates"] > 0:
             groups[trial.phase].setdefault(trial.arm.label, []).append((trial, row))
     phases = [zip_longest(*of_phase.values()) for of_phase in groups.values()]
     in_turn = [[one for turn in phase for one in turn if one is not None] for phase in phases]
     return [one for one in chain.from_iterable(zip_longest(*in_turn)) if one is not None]
+
+
+def _digest(trial: Trial, row: TableRow) -> bytes:
+    """Return what orders trials: it depends on how a trial ended."""
+    return hashlib.sha256(f"{TrialKey.of(trial)} {row['final_sha256']}".encode()).digest()
 
 
 def _affordable(ended: TrialRows, effort: Effort) -> list[tuple[Trial, TableRow]]:
@@ -126,10 +130,10 @@ def _why_none(ended: TrialRows, effort: Effort) -> str:
     return f"each trial would take longer than {most}, the shortest about {least} (--trials 1)"
 
 
-def _states(directory: Path, sample: TrialRows) -> dict[str, State]:
+def _states(directory: Path, sample: TrialRows) -> dict[TrialKey, TrialState]:
     """Return the states of these trials that were kept and can be read, by the key of the trial."""
-    wanted = {key_of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
+    wanted = {TrialKey.of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
     with suppress(RunDirectoryError, KeyError, TypeError, AttributeError):
-        found = Kept(directory).items() if wanted else ()
+        found = SavedStates(directory).items() if wanted else ()
         return {key: state for key, state in found if wanted.get(key) == state["progress"]["updates"]}
     return {}

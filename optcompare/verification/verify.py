@@ -15,7 +15,7 @@ from ..planning.resolve import objects_of, restore
 from ..registry.manager import Registry
 from ..results.tables import ResultTables
 from ..storage import run_dir
-from ..storage.journal import has_tables
+from ..storage.run_tables import has_tables
 from ..storage.trusted_code import load_registry
 from ..training.contender import Setup
 from ..training.loop.trainer import LoopTrainer

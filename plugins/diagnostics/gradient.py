@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from optcompare import Diagnostic, Moment, hookimpl
+from optcompare import Diagnostic, Snapshot, hookimpl
 
 
 @dataclass
@@ -13,8 +13,8 @@ class GradNorm(Diagnostic):
 
     columns: ClassVar[tuple[str, ...]] = ("grad_norm",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        return {"grad_norm": float(moment.gradient.double().norm())}
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        return {"grad_norm": float(snapshot.gradient.double().norm())}
 
 
 @dataclass
@@ -28,10 +28,10 @@ class GradCosine(Diagnostic):
 
     columns: ClassVar[tuple[str, ...]] = ("grad_cosine",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        if moment.batch_gradient is None or moment.gradient_before is None:
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if snapshot.batch_gradient is None or snapshot.gradient_before is None:
             return {"grad_cosine": math.nan}
-        batch, full = moment.batch_gradient.double(), moment.gradient_before.double()
+        batch, full = snapshot.batch_gradient.double(), snapshot.gradient_before.double()
         scale = float(batch.norm() * full.norm())
         return {"grad_cosine": float(batch @ full) / scale if scale > 0 else math.nan}
 

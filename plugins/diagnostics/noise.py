@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from optcompare import Diagnostic, Moment, hookimpl
+from optcompare import Diagnostic, Snapshot, hookimpl
 
 
 @dataclass
@@ -15,9 +15,9 @@ class _OfSamples(Diagnostic):
         if self.rows < 2:
             raise ValueError(f"rows must be at least 2, got {self.rows}: a single sample has no variance")
 
-    def estimates(self, moment: Moment) -> tuple[float, float]:
+    def estimates(self, snapshot: Snapshot) -> tuple[float, float]:
         """trΣ̂ = (Σ|g_i|² - R·|ḡ|²)/(R-1) = Σ|g_i - ḡ|²/(R-1), and |G|²̂ = |ḡ|² - trΣ̂/R."""
-        samples = moment.sampled(self.rows)
+        samples = snapshot.sampled(self.rows)
         count, square = len(samples.squares), float(samples.mean.double().square().sum())
         if count < 2:
             return math.nan, math.nan
@@ -35,8 +35,8 @@ class GradVariance(_OfSamples):
 
     columns: ClassVar[tuple[str, ...]] = ("grad_variance",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        return {"grad_variance": self.estimates(moment)[0]}
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        return {"grad_variance": self.estimates(snapshot)[0]}
 
 
 @dataclass
@@ -52,8 +52,8 @@ class NoiseScale(_OfSamples):
 
     columns: ClassVar[tuple[str, ...]] = ("noise_scale",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        variance, square = self.estimates(moment)
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        variance, square = self.estimates(snapshot)
         if square > 0:
             return {"noise_scale": variance / square}
         return {"noise_scale": math.inf if variance > 0 else math.nan}

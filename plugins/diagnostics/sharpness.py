@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from optcompare import Diagnostic, Moment, hookimpl
+from optcompare import Diagnostic, Snapshot, hookimpl
 
 _DENSE = 32
 
@@ -33,17 +33,17 @@ class Sharpness(Diagnostic):
         if self.products < 20:
             raise ValueError(f"products must be at least 20, got {self.products}")
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        size = len(moment.weights)
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        size = len(snapshot.weights)
         if size > _DENSE:
-            return {"sharpness": self._by_iteration(moment, size)}
-        rows = [moment.hessian_product(unit) for unit in torch.eye(size, device=moment.weights.device)]
+            return {"sharpness": self._by_iteration(snapshot, size)}
+        rows = [snapshot.hessian_product(unit) for unit in torch.eye(size, device=snapshot.weights.device)]
         hessian = torch.stack(rows).double().cpu()
         if not bool(hessian.isfinite().all()):
             return {"sharpness": math.nan}
         return {"sharpness": float(np.linalg.eigvalsh(((hessian + hessian.T) / 2).numpy())[-1])}
 
-    def _by_iteration(self, moment: Moment, size: int) -> float:
+    def _by_iteration(self, snapshot: Snapshot, size: int) -> float:
         from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
         class Broken(Exception):
@@ -54,7 +54,7 @@ class Sharpness(Diagnostic):
         def product(vector: Any) -> Any:
             nonlocal asked
             asked += 1
-            found = moment.hessian_product(torch.from_numpy(np.ascontiguousarray(vector).reshape(-1)))
+            found = snapshot.hessian_product(torch.from_numpy(np.ascontiguousarray(vector).reshape(-1)))
             if asked > self.products or not bool(found.isfinite().all()):
                 raise Broken
             return found.double().cpu().numpy()

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from optcompare import Diagnostic, Moment, hookimpl
+from optcompare import Diagnostic, Snapshot, hookimpl
 
 
 @dataclass
@@ -13,12 +13,12 @@ class UpdateNorm(Diagnostic):
 
     columns: ClassVar[tuple[str, ...]] = ("update_norm",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        before = moment.before
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        before = snapshot.before
         return {
             "update_norm": math.nan
             if before is None
-            else float((moment.weights.double() - before.double()).norm())
+            else float((snapshot.weights.double() - before.double()).norm())
         }
 
 
@@ -28,8 +28,8 @@ class Distance(Diagnostic):
 
     columns: ClassVar[tuple[str, ...]] = ("distance",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        return {"distance": float((moment.weights.double() - moment.start.double()).norm())}
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        return {"distance": float((snapshot.weights.double() - snapshot.start.double()).norm())}
 
 
 @dataclass
@@ -45,11 +45,14 @@ class Alpha(Diagnostic):
 
     columns: ClassVar[tuple[str, ...]] = ("alpha",)
 
-    def measure(self, moment: Moment) -> dict[str, float]:
-        if moment.before is None or moment.gradient_before is None:
+    def measure(self, snapshot: Snapshot) -> dict[str, float]:
+        if snapshot.before is None or snapshot.gradient_before is None:
             return {"alpha": math.nan}
-        step = moment.weights.double() - moment.before.double()
-        began, ended = float(moment.gradient_before.double() @ step), float(moment.gradient.double() @ step)
+        step = snapshot.weights.double() - snapshot.before.double()
+        began, ended = (
+            float(snapshot.gradient_before.double() @ step),
+            float(snapshot.gradient.double() @ step),
+        )
         return {"alpha": -ended / began if began < 0 else math.nan}
 
 

@@ -505,7 +505,7 @@ class TestLossInTheOutput:
         with torch.no_grad():
             model.out.weight.zero_()
             model.out.bias.copy_(nn.functional.one_hot(torch.tensor(3), 9))
-        _, output, y = workload.judged(model, workload.train)
+        _, output, y = workload.loss_and_output(model, workload.train)
         right, counted = workload.metric_functions["accuracy"](output, y)
         assert (int(right), int(counted)) == (int((uneven_labels()[:, 1:] == 3).sum()), 42)
 

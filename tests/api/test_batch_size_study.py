@@ -23,7 +23,7 @@ from optcompare.planning.prepare import prepare
 from optcompare.planning.question import Question
 from optcompare.planning.study_question import rising, study_question
 from optcompare.registry.manager import Registry
-from optcompare.storage.resume import Earlier
+from optcompare.storage.previous_run import PreviousRun
 from optcompare.verification.verify import verify
 from tests.helpers.both_trainers import agree, both
 from tests.helpers.exact_risk import exact_risk
@@ -212,7 +212,7 @@ class TestCommand:
         }
         assert pd.read_csv(study / "scaling.csv")["batch_size"].tolist() == [1, 4, 16, 64]
         assert [finding.name for finding in verify(study, 3) if finding.held is False] == []
-        assert Earlier.read(study).comparison.stop_at_goal
+        assert PreviousRun.read(study).comparison.stop_at_goal
 
     def test_a_goal_that_was_changed_in_the_table_is_found_by_training_again(self, study, tmp_path):
         copy = shutil.copytree(study, tmp_path / "copy")

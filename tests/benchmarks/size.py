@@ -81,9 +81,10 @@ def write(directory: Path, trials: int) -> Iterator[None]:
     from optcompare.execution.table_order import as_planned
     from optcompare.report.result import Result
     from optcompare.results.description import describe
-    from optcompare.storage.journal import Journal, forget_parts
+    from optcompare.storage.journal import Journal
     from optcompare.storage.provenance import describe_environment
     from optcompare.storage.run_dir import write_json
+    from optcompare.storage.run_tables import forget_parts
 
     one = prepared(directory, trials)
     comparison = one.setup.comparison

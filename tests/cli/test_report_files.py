@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from optcompare import compare
+from optcompare.core.columns import TRIALS_SCHEMA
 from optcompare.errors import RunDirectoryError
 from optcompare.report.output_files import joined, names_of_runs, refuse_run_directory
 from optcompare.storage import run_dir
 from optcompare.storage.run_dir import TRIALS, read_json, write_json, write_table
-from optcompare.storage.table_files import TRIALS_SCHEMA, read_table
+from optcompare.storage.table_files import read_table
 from optcompare.storage.under_way import PROCESS, this_process
 from tests.helpers.commands import run
 from tests.helpers.run_files import contents

@@ -12,7 +12,7 @@ from torch import nn
 from optcompare import WorkloadError, compare
 from optcompare.core.comparison import Trial
 from optcompare.core.memmap import file_slice_of, is_memory_mapped, open_file_slice
-from optcompare.execution.worker import pack
+from optcompare.execution.packing import pack
 from optcompare.storage.provenance import data_sha256
 from tests.helpers.trials import make_trainer, train
 from tests.helpers.workloads import small_workload

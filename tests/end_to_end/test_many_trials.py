@@ -21,8 +21,10 @@ from optcompare.report.plots.final_values import final_figure
 from optcompare.report.plots.goal import goal_figure
 from optcompare.report.plots.style import DRAWN, arm_colours
 from optcompare.storage import journal
-from optcompare.storage.journal import PARTS, STATES, Journal, Kept, read_run, trial_numbers
-from optcompare.storage.resume import Earlier
+from optcompare.storage.journal import Journal
+from optcompare.storage.previous_run import PreviousRun
+from optcompare.storage.run_tables import PARTS, read_run, trial_numbers
+from optcompare.storage.state_files import STATES, SavedStates
 from tests.helpers.tables import tables
 from tests.helpers.tables import trial as ended
 
@@ -58,7 +60,7 @@ def test_slow_trials_do_not_leave_a_file_each(tmp_path):
     assert records[["seed", "mark"]].to_numpy().tolist() == [
         [seed, mark] for seed in range(300) for mark in (0, 1)
     ]
-    kept = Kept(tmp_path)
+    kept = SavedStates(tmp_path)
     assert [kept[made(seed)]["progress"]["updates"] for seed in range(300)] == list(range(300))
 
 
@@ -202,7 +204,7 @@ def test_what_an_earlier_run_left_is_found_trial_by_trial(tmp_path):
     arm = made(0).arm
     comparison = Comparison(Part("w", "w"), (arm,), tuple(range(9)), Budget("epochs", 1))
     trials = pd.DataFrame([row(seed, status="finished") for seed in range(9)])
-    earlier = Earlier(comparison, pd.DataFrame(rows), trials, {}, [], Kept(tmp_path), tmp_path)
+    earlier = PreviousRun(comparison, pd.DataFrame(rows), trials, {}, [], SavedStates(tmp_path), tmp_path)
     for seed in range(9):
         assert earlier.row(made(seed)) == row(seed, status="finished")
         assert earlier.records_of(made(seed)) == [rows[seed], rows[9 + seed]]

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from optcompare import Result, RunDirectoryError, load
-from optcompare.storage.journal import has_tables
+from optcompare.storage.run_tables import has_tables
 from tests.helpers.plugins import LOUD
 from tests.helpers.trials import EXACT
 

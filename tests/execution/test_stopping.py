@@ -7,10 +7,14 @@ import signal
 from dataclasses import dataclass
 
 import pytest
+import torch
+from torch import nn
 
 from optcompare import Strategy, compare
 from optcompare.execution import stopping
 from optcompare.execution.stopping import stop_on_interrupt
+from optcompare.storage.state_files import SavedStates
+from tests.helpers.workloads import small_workload
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals for one process")
 
@@ -73,3 +77,21 @@ def test_handlers_of_the_caller_come_back_and_no_late_signal_reaches_them(monkey
         assert got == [1]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_trial_that_fails_before_its_first_update_leaves_a_checkpoint_that_can_be_read(tmp_path):
+    """Its state has nothing to continue from, and the user stops at the same time."""
+
+    sent = []
+
+    def model():
+        if torch.initial_seed() == 1:
+            if not sent:
+                sent.append(os.kill(os.getpid(), signal.SIGINT))
+            raise RuntimeError("this factory makes no model of seed 1")
+        return nn.Linear(3, 1)
+
+    run = tmp_path / "run"
+    result = compare(small_workload(model=model), "full", seeds=3, epochs=1, trainer="loop", out=run)
+    assert result.trials["status"].tolist() == ["finished", "failed"]
+    assert SavedStates(run).checkpoint() == []

@@ -15,8 +15,9 @@ from optcompare import compare, load
 from optcompare.core.comparison import Arm, Part, Trial
 from optcompare.errors import RunDirectoryError
 from optcompare.storage import journal as journal_module
-from optcompare.storage.journal import PARTS, Journal, forget_parts, read_run
+from optcompare.storage.journal import Journal
 from optcompare.storage.run_dir import RECORDS, TRIALS, write_table
+from optcompare.storage.run_tables import PARTS, forget_parts, read_run
 from tests.helpers.plugins import LOUD
 
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
@@ -128,7 +129,8 @@ def test_a_run_goes_on_without_checkpoints_and_states_that_cannot_be_written(
     def full(path: Path, values: object) -> None:
         raise RunDirectoryError(f"cannot write {path.name}: No space left on device")
 
-    monkeypatch.setattr(journal_module, "save_states", full)
+    for name in ("save_states", "save_checkpoint"):
+        monkeypatch.setattr(journal_module, name, full)
     told = list[int]()
     journal = Journal(tmp_path, lambda trial, outcome: told.append(trial.seed), pause=0.0)
     for seed in range(2):

@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from optcompare import Result, compare, load
+from optcompare.core.columns import TRIALS_SCHEMA
 from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, RunDirectoryError
 from optcompare.planning.prepare import prepare_again
+from optcompare.storage import run_dir
 from optcompare.storage.run_dir import (
     claim,
     make_directory,
@@ -24,7 +26,7 @@ from optcompare.storage.run_dir import (
     write_json,
     write_table,
 )
-from optcompare.storage.table_files import TRIALS_SCHEMA, read_table
+from optcompare.storage.table_files import read_table
 from tests.helpers.run_files import FILES
 from tests.helpers.workloads import small_workload
 
@@ -358,3 +360,22 @@ def test_what_a_killed_process_left_unfinished_is_removed_by_the_next_that_write
 def test_json_is_read_as_editors_on_windows_save_it(tmp_path, encoding):
     (tmp_path / "win.json").write_bytes('{"größe": 1}\r\n'.encode(encoding))
     assert read_json_file(tmp_path / "win.json") == {"größe": 1}
+
+
+def test_a_directory_that_cannot_be_locked_is_reserved_by_a_file_in_it(tmp_path):
+    with run_dir._lock_file(tmp_path) as locked:
+        assert locked
+        assert [path.name for path in tmp_path.iterdir()] == [run_dir.LOCK]
+        with pytest.raises(RunDirectoryError, match="another run is writing"), run_dir._lock_file(tmp_path):
+            pass
+    with run_dir._lock_file(tmp_path) as locked:
+        assert locked
+
+
+def test_a_lock_that_cannot_be_written_names_the_directory(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(RunDirectoryError, match=r"cannot write .*file: "),
+        run_dir._lock_file(tmp_path / "file"),
+    ):
+        pass

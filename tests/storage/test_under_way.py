@@ -16,9 +16,9 @@ from optcompare import compare, load
 from optcompare.errors import RunDirectoryError
 from optcompare.report.figures import figure_of
 from optcompare.storage import run_dir
-from optcompare.storage.journal import PARTS, read_run
 from optcompare.storage.run_dir import COMPARISON, RECORDS, TRIALS, read_json, write_json
-from optcompare.storage.under_way import PROCESS, is_under_way, snapshot, this_process
+from optcompare.storage.run_tables import PARTS, read_run
+from optcompare.storage.under_way import PROCESS, is_under_way, read_consistently, this_process
 from tests.helpers.figures import said
 from tests.helpers.run_files import least_about
 
@@ -38,7 +38,7 @@ def test_files_that_a_run_replaces_meanwhile_are_read_again(tmp_path):
         seen.append((about["number"], table))
         return seen[-1]
 
-    assert snapshot(tmp_path, read) == (2, "2")
+    assert read_consistently(tmp_path, read) == (2, "2")
     assert seen == [(1, "1"), (2, "2")]
 
 
@@ -56,9 +56,9 @@ def test_what_seems_damaged_is_read_again_only_where_a_run_has_replaced_it(tmp_p
     def fails(about):
         raise RunDirectoryError("it is damaged")
 
-    assert snapshot(tmp_path, fails_once) == 2
+    assert read_consistently(tmp_path, fails_once) == 2
     with pytest.raises(RunDirectoryError, match="it is damaged"):
-        snapshot(tmp_path, fails)
+        read_consistently(tmp_path, fails)
 
 
 def test_a_run_that_has_written_one_of_its_two_tables_is_read_from_its_parts(tmp_path):

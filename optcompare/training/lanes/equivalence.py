@@ -1,6 +1,4 @@
-"""The trust check: the first updates of a few lanes, made by the loop and by the lanes' program from the same
-states.
-"""
+"""Compares first updates of lanes with those of the loop, made from the same states."""
 
 from __future__ import annotations
 
@@ -13,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..device import Clock
-from ..loop.trial import State, TrialRun
+from ..loop.trial import TrialRun
+from ..state import TrialState
 from .program import Blueprint, Carry
 
 if TYPE_CHECKING:
@@ -27,11 +26,15 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What the loop did at the beginning of a trial: its state before each update and after the last, the
-    indices of each update's batch, the median seconds of an update.
+    """What the loop did at the start of a trial.
+
+    Attributes:
+        states: Before each update and after the last.
+        batches: The indices of each update's batch, int64[B].
+        seconds: The median time of an update.
     """
 
-    states: list[State]
+    states: list[TrialState]
     batches: list[Tensor]
     seconds: float
 

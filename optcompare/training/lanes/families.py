@@ -18,7 +18,7 @@ from ..data import MappedSource, TensorSource
 from ..loop.batch_plan import Plan
 from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
-from ..measurement.evaluation import evaluating, judged
+from ..measurement.evaluation import evaluate_batch, evaluating
 from ..placement import place
 from .engines.libraries import Libraries
 from .memory import lanes_that_fit
@@ -127,9 +127,7 @@ class Families:
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
-        """As many as fit, evenly split; or that of a program which is compiled already, if few of its lanes
-        stay empty.
-        """
+        """Return the number of lanes that fit, evenly split, or a compiled program's if nearly filled."""
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width
@@ -182,7 +180,7 @@ def _refuse_whole_metrics(run: TrialRun) -> None:
     """Lanes add up sums over rows; a number of all rows at once is for the loop."""
     (batch,) = run.source.stream([torch.arange(min(_ROWS, run.source.n))], 0, 0, ahead=False)
     with evaluating(run.model):
-        _, output, y = judged(run.workload, run.model, batch)
+        _, output, y = evaluate_batch(run.workload, run.model, batch)
         for name, metric in run.workload.metric_functions.items():
             try:
                 pair = not is_accumulated(metric) and is_pair(metric(output, y))

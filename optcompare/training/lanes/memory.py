@@ -52,9 +52,7 @@ def free_memory(device: torch.device) -> int:
 def lanes_that_fit(
     blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float
 ) -> tuple[int, int]:
-    """How many lanes can be updated at once on batches of ``largest`` rows, and evaluated at once on
-    ``evaluated``.
-    """
+    """Return how many lanes fit into memory, to update ``largest`` and to evaluate ``evaluated`` rows."""
     weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
     kept = kept_bytes_a_row(run)
     state = weights * (2 + len(blueprint.settings.slots))  # weights, gradients, slots

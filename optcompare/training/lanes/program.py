@@ -1,6 +1,4 @@
-"""The update and the evaluation of many lanes at once, as pure functions of tensors with the lanes as first
-dimension.
-"""
+"""The update and the evaluation of many lanes at once, as pure functions of tensors [R, …]."""
 
 from __future__ import annotations
 
@@ -20,18 +18,22 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.fx import GraphModule
 
-    from ..loop.trial import State
+    from ..state import TrialState
 
 Carry = list["Tensor"]
 """All that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
 
 
 class Blueprint:
-    """What the lanes of a group have in common: the model's form, the objective, the optimizer's rule, chunk
-    and clip.
+    """What the lanes of a group have in common.
 
-    ``make``: makes a module as the lanes have it, whose values are never used. ``batch``: makes a batch of
-    some of each of the data's tensors.
+    Args:
+        workload: With the objective and the metrics.
+        make: Makes a module as the lanes have it, whose values are never used.
+        settings: Of the optimizer, with its update rule.
+        chunk: Rows of one forward pass.
+        clip: The norm that gradients are clipped to; None: not clipped.
+        batch: Makes a batch of rows of each of the data's tensors.
     """
 
     def __init__(
@@ -72,14 +74,19 @@ class Blueprint:
         self._rate_names = sorted(settings.rule.rates(one, torch.ones(1, 1, dtype=torch.float64)))
         self._dtype = values[self.weights[0]].dtype
 
-    def stack(self, states: Sequence[State]) -> Carry:
+    def stack(self, states: Sequence[TrialState]) -> Carry:
         """The lanes' states, as the loop trainer leaves them, side by side."""
         rows = [self._row(state) for state in states]
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
-    def state_of(self, carry: Carry, lane: int, state: State, updates: int) -> State:
-        """The state of one lane: ``state``, one that it had before, with what so many ``updates`` in all have
-        made of it.
+    def state_of(self, carry: Carry, lane: int, state: TrialState, updates: int) -> TrialState:
+        """Return the state of one lane after updates.
+
+        Args:
+            carry: Of all lanes.
+            lane: The number of the lane.
+            state: One that it had before.
+            updates: Made so far in all.
         """
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
@@ -121,8 +128,11 @@ class Blueprint:
         return [column.contiguous() for column in updated]
 
     def evaluate(self, values: Carry, batch: Any) -> list[Tensor]:
-        """[R] each: the mean loss, then each metric's sum and weight, of weights and kept values on one batch
-        for all.
+        """Return the mean loss, then each metric's sum and weight, [R] each, on one batch for all lanes.
+
+        Args:
+            values: Weights and kept values, [R, …] each.
+            batch: As a source gives it.
         """
         named = dict(zip([*self.weights, *self.kept], values, strict=True))
 
@@ -134,8 +144,13 @@ class Blueprint:
             return torch.vmap(one, randomness="error")(named)
 
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
-        """Weights and kept values, [R, …] each, whose running averages are the mean over forward passes of
-        these batches, as :func:`..measurement.recalibration.recalibrate` makes them.
+        """Return values whose running averages are the mean over forward passes of some batches.
+
+        They are what :func:`.recalibrated` of one model gives.
+
+        Args:
+            values: Weights and kept values, [R, …] each.
+            batches: As a source gives them.
         """
         count = len(self.weights)
 
@@ -152,7 +167,7 @@ class Blueprint:
                 values = [*values[:count], *kept]
         return values
 
-    def _row(self, state: State) -> list[Tensor]:
+    def _row(self, state: TrialState) -> list[Tensor]:
         values = {**state["model"], **state["buffers"]}
         slots = list[torch.Tensor]()
         for number, name in enumerate(self.weights):
@@ -230,7 +245,7 @@ class _Outputs(nn.Module):
         self.model, self._workload = model, workload
 
     def forward(self, batch: Any) -> list[Tensor]:
-        loss, output, y = self._workload.judged(self.model, batch)
+        loss, output, y = self._workload.loss_and_output(self.model, batch)
         parts: list[Any] = []
         for metric in self._workload.metric_functions.values():
             parts += metric(output, y)

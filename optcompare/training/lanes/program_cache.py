@@ -37,9 +37,7 @@ class Program:
         return "compiled" if self.scan is not None else "traced" if self.traced else "vmapped"
 
     def run(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
-        """Updates on the batches of index[U, R, B]; the second value is [U, R, P], the followed weights after
-        each.
-        """
+        """Update on the batches of index[U, R, B]; also return the followed weights after each, [U, R, P]."""
         with torch.no_grad(), flushing_denormals(index.device):
             if self.scan is not None:
                 return self.scan(carry, rates, data, index)
@@ -52,8 +50,11 @@ class Program:
 
 
 class Programs:
-    """``width``: lanes side by side; ``follow``: how many weights are to be returned after each update;
-    ``libraries``: where compiled programs are kept; ``say``: is told what was chosen, and why."""
+    """The programs of a group, by batch size.
+
+    ``width``: lanes of each; ``follow``: how many weights are returned after each update; ``libraries``:
+    where compiled programs are kept; ``say``: called with a line for each choice.
+    """
 
     def __init__(
         self,
@@ -77,9 +78,7 @@ class Programs:
         )
 
     def at(self, size: int, updates: float, carry: Carry) -> Program:
-        """The program for batches of ``size``, of which about so many updates are to come; compiled, once
-        that is ready.
-        """
+        """Return the program for batches of ``size`` with so many updates left; compiled, once ready."""
         program = self._programs.get(size)
         if program is None:
             program = self._programs[size] = Program(self.blueprint.update, self._follow)

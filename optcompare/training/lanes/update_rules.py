@@ -32,10 +32,13 @@ class Slower(Unsupported):
 
 @dataclass(frozen=True)
 class Rule:
-    """``slots(flags)``: the names of a weight's state tensors, as ``torch.optim`` calls them;
-    ``rates(numbers, step)``: the factors of each update, from the lanes' numbers, float64[R], and the counts
-    of updates from 1 on, float64[U, 1]; ``update(weight, grad, slots, rates, flags)``: the new weight and
-    slots of one lane.
+    """The update rule of an optimizer, as pure functions.
+
+    Attributes:
+        slots: Of the flags: the names of a weight's state tensors, as ``torch.optim`` calls them.
+        rates: Of the lanes' numbers, float64[R], and the counts of updates from 1 on, float64[U, 1]: the
+            factors of each update.
+        update: Of weight, gradient, slots, rates and flags: the new weight and slots of one lane.
     """
 
     slots: Callable[[Flags], tuple[str, ...]]

@@ -1,16 +1,16 @@
-"""Epochs of adaptive strategies: each batch is asked for once the strategy has seen what the one before it
-gave.
-"""
+"""Epochs of adaptive strategies, which yield each batch after the statistics of the update before it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 
 from ...interfaces.strategy import StepStats
+from ..epoch_end import EpochEnd
 from ..measurement.step_stats import needs_samples, step_stats
+from ..position import POSITION
 from .batch_plan import as_indices, check_batch, check_coverage, check_enough, digest, started
 from .gradient import in_chunks, mean_gradient
 from .trial import TrialRun
@@ -19,83 +19,115 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def adaptive_epoch(run: TrialRun, stop: Callable[[], bool]) -> None:
-    """A whole epoch, since nobody can store a generator half way; ``stop``, asked after each update,
-    interrupts the trial.
-    """
-    progress, n, name = run.progress, run.source.n, run.trial.arm.label
-    epoch, begun = run.planner.epoch(progress.epoch), progress.samples
-    yielded: list[Tensor] = []
-    ends: list[int] = []
-    generator = started(run.strategy, epoch, name)
-    with run.clock, run.planner.acts():
-        batch = as_indices(next(generator, None))
-    while batch is not None and progress.status == "running":
-        done = progress.samples - begun
-        check_batch(batch, epoch.index, n, name, len(yielded))
-        batch = (batch[: n - done] if run.strategy.coverage == "free" else batch).clone()
-        if len(batch) == 0 or not progress.admits(run.budget, len(batch)):
-            break
-        run.begin_epoch([batch[: run.trial.arm.chunk]])
-        yielded.append(batch)
-        ends.append(done + len(batch))
-        if ends[-1] > n:
-            check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
-        mark = run.next_mark()
-        if run.diagnosing.active and (mark is None or _may_be_measured(run, mark, len(batch))):
-            run.keep(batch)
+class AdaptiveEpoch:
+    """A whole epoch of a trial, since the strategy's generator cannot be stored half way."""
+
+    def __init__(self, run: TrialRun) -> None:
+        self._run, self._name = run, run.trial.arm.label
+        self._epoch, self._begun = run.planner.epoch(run.progress.epoch), run.progress.samples
+        self._batches: list[Tensor] = []
+        self._ends: list[int] = []  # samples of this epoch after each batch
+        self._generator = started(run.strategy, self._epoch, self._name)
+
+    def train(self, stop: Callable[[], bool]) -> None:
+        """Train the epoch to its end or that of the budget.
+
+        Args:
+            stop: Called after each update; True ends the trial as interrupted.
+        """
+        run, progress = self._run, self._run.progress
+        batch = self._next(None)
+        while batch is not None and progress.status == "running":
+            batch = self._checked(batch)
+            if len(batch) == 0 or not progress.admits(run.budget, len(batch)):
+                break
+            run.begin_epoch([batch[: run.trial.arm.chunk]])
+            self._append(batch)
+            stats = self._train_on(batch)
+            if stop() and progress.status == "running":
+                progress.status, progress.reason = "interrupted", "stopped within an epoch"
+                break
+            batch = self._next(stats)
+        self._generator.close()
+        self._end(spent=batch is not None and progress.samples - self._begun < run.source.n)
+
+    def _next(self, stats: StepStats | None) -> Tensor | None:
+        """Return the next batch; None where the strategy yields no more."""
+        with self._run.clock, self._run.planner.acts():
+            try:
+                batch: Tensor | None = as_indices(
+                    next(self._generator) if stats is None else self._generator.send(stats)
+                )
+                return batch
+            except StopIteration:
+                return None
+
+    def _checked(self, batch: Tensor) -> Tensor:
+        """Return a copy of a valid batch, without samples past the epoch's end where coverage is free."""
+        run, n = self._run, self._run.source.n
+        check_batch(batch, self._epoch.index, n, self._name, len(self._batches))
+        left = n - (run.progress.samples - self._begun)
+        return (batch[:left] if run.strategy.coverage == "free" else batch).clone()
+
+    def _append(self, batch: Tensor) -> None:
+        """Note a batch that will be trained on, and refuse one that repeats samples of the epoch."""
+        n = self._run.source.n
+        self._batches.append(batch)
+        self._ends.append(self._run.progress.samples - self._begun + len(batch))
+        if self._ends[-1] > n:
+            check_coverage(torch.cat(self._batches), self._ends, self._epoch.index, n, self._name)
+
+    def _train_on(self, batch: Tensor) -> StepStats:
+        """Make the update of a batch, and measure if an evaluation point is reached."""
+        run, measurement = self._run, self._run.measurement
+        point = measurement.next_point()
+        if measurement.diagnosing.active and (point is None or self._may_be_measured(point, len(batch))):
+            measurement.keep_update(batch)
         with run.clock:
-            stats = _update(run, batch)
-        progress.made(1, len(batch), len(batch), run.clock.seconds)
-        run.after_updates(mark)
-        if stop() and progress.status == "running":
-            progress.status, progress.reason = "interrupted", "stopped within an epoch"
-            break
-        with run.clock, run.planner.acts():
-            batch = _send(generator, stats)
-    generator.close()
-    spent = batch is not None and progress.samples - begun < n
-    if not yielded and not spent:
-        check_batch(None, epoch.index, n, name, 0)
-    if not spent and progress.status == "running":
-        if run.strategy.coverage == "once":
-            check_coverage(torch.cat(yielded), ends, epoch.index, n, name)
-        else:
-            check_enough(ends[-1], n, f"{name}, epoch {epoch.index}")
-    progress.checked = progress.epoch + 1
-    if yielded:
-        shared = run.planner.order(progress.epoch)
-        progress.rearranged |= not torch.equal(torch.cat(yielded), shared[: ends[-1]])
-        progress.batches = digest(bytes.fromhex(progress.batches), ends, torch.cat(yielded)).hex()
-    run.end_epoch(not spent, spent)
+            stats = self._update(batch)
+        run.progress.made(1, len(batch), len(batch), run.clock.seconds)
+        measurement.after_updates(point)
+        return stats
 
+    def _may_be_measured(self, point: int, size: int) -> bool:
+        """Return whether an update of ``size`` samples may be the last one before a record."""
+        progress, budget = self._run.progress, self._run.budget
+        last = budget.unit in ("samples", "seconds") or (
+            budget.unit == "updates" and progress.updates + 1 >= budget.amount
+        )
+        return last or progress.samples + size >= point
 
-def _update(run: TrialRun, indices: Tensor) -> StepStats:
-    pieces, (count,) = in_chunks([indices], len(indices), run.trial.arm, run.model)
-    batches = run.source.stream(pieces, run.trial.seed, run.progress.epoch, ahead=False)
-    kept = list(batches) if needs_samples(run.strategy.needs) else []
-    run.say_now()
-    loss = mean_gradient(run.workload, run.model, run.weights, iter(kept) if kept else batches, count)
-    run.set_rate(run.progress.updates, run.progress.samples)
-    lr = float(run.optimizer.param_groups[0]["lr"])
-    stats = step_stats(run.strategy.needs, run.workload, run.model, kept, loss, lr, len(indices), run.norms)
-    run.clip_gradient()
-    run.step()
-    return stats
+    def _update(self, indices: Tensor) -> StepStats:
+        run, progress, needs = self._run, self._run.progress, self._run.strategy.needs
+        pieces, (count,) = in_chunks([indices], len(indices), run.trial.arm, run.model)
+        batches = run.source.stream(pieces, run.trial.seed, progress.epoch, ahead=False)
+        kept = list(batches) if needs_samples(needs) else []
+        POSITION.follow(progress)
+        loss = mean_gradient(run.workload, run.model, run.weights, iter(kept) if kept else batches, count)
+        run.set_rate(progress.updates, progress.samples)
+        lr = float(run.optimizer.param_groups[0]["lr"])
+        stats = step_stats(needs, run.workload, run.model, kept, loss, lr, len(indices), run.norms)
+        run.clip_gradient()
+        run.step()
+        return stats
 
+    def _end(self, spent: bool) -> None:
+        """Check the coverage of the epoch, fingerprint its batches, and end it.
 
-def _may_be_measured(run: TrialRun, mark: int, size: int) -> bool:
-    """Whether an update of so many samples may be the last one before a record."""
-    progress, budget = run.progress, run.budget
-    last = budget.unit in ("samples", "seconds") or (
-        budget.unit == "updates" and progress.updates + 1 >= budget.amount
-    )
-    return last or progress.samples + size >= mark
-
-
-def _send(generator: Generator[Tensor, StepStats, None], stats: StepStats) -> Tensor | None:
-    try:
-        batch: Tensor = as_indices(generator.send(stats))
-        return batch
-    except StopIteration:
-        return None
+        Args:
+            spent: Whether the budget ended the epoch before all its batches.
+        """
+        run, progress, n = self._run, self._run.progress, self._run.source.n
+        if not self._batches and not spent:
+            check_batch(None, self._epoch.index, n, self._name, 0)
+        if not spent and progress.status == "running":
+            if run.strategy.coverage == "once":
+                check_coverage(torch.cat(self._batches), self._ends, self._epoch.index, n, self._name)
+            else:
+                check_enough(self._ends[-1], n, f"{self._name}, epoch {self._epoch.index}")
+        progress.checked = progress.epoch + 1
+        if self._batches:
+            indices, shared = torch.cat(self._batches), run.planner.order(progress.epoch)
+            progress.rearranged |= not torch.equal(indices, shared[: self._ends[-1]])
+            progress.batches = digest(bytes.fromhex(progress.batches), self._ends, indices).hex()
+        run.end_epoch(EpochEnd(complete=not spent, spent=spent))

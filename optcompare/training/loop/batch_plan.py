@@ -167,10 +167,10 @@ def check_enough(samples: int, n: int, where: str) -> None:
 
 
 def as_indices(batch: Any) -> Any:
-    """A batch as an int64 tensor, where it is one of other whole numbers, or an array, list, tuple or range
-    of them.
+    """Return a batch of whole numbers as an int64 tensor; anything else as it is.
 
-    Anything else is returned as it is.
+    Args:
+        batch: What a strategy yielded: a tensor, an array, a list, a tuple or a range.
     """
     if isinstance(batch, torch.Tensor):
         return batch.to(torch.int64) if batch.dtype in _NARROW else batch

@@ -1,6 +1,4 @@
-"""Epochs of optimizers that evaluate loss and gradient themselves, several times in one update, such as
-L-BFGS.
-"""
+"""Epochs of optimizers that evaluate all samples several times in one update, such as L-BFGS."""
 
 from __future__ import annotations
 
@@ -14,6 +12,8 @@ import torch
 from ...core.comparison import Arm
 from ...errors import ComparisonError
 from ...interfaces.optimizer import load_state
+from ..epoch_end import EpochEnd
+from ..position import POSITION
 from .closure_passes import Exceeded
 from .gradient import in_chunks
 from .trial import TrialRun
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 
 def closure_epoch(run: TrialRun) -> None:
-    """One update, which evaluates all samples as often as the optimizer likes; each of these passes is an
-    epoch.
+    """Make one update, in which each pass over all samples is an epoch.
 
-    One that would exceed the budget is undone, to the last bit, and the trial ends.
+    An update that would exceed the budget is undone, to the last bit, and the trial ends.
+
+    Args:
+        run: The trial.
     """
     progress, n, before = run.progress, run.source.n, run.planner.state()
     with run.clock:
@@ -34,11 +36,11 @@ def closure_epoch(run: TrialRun) -> None:
     _check_whole(run.trial.arm, plan.sizes, n)
     pieces, (count,) = in_chunks(plan.batches, n, run.trial.arm, run.model)
     run.warm_up_once(pieces[0])
-    if run.diagnosing.active:
-        run.keep(plan.batches[0])
-    mark, most = run.next_mark(), progress.passes_left(run.budget, n)
+    if run.measurement.diagnosing.active:
+        run.measurement.keep_update(plan.batches[0])
+    point, most = run.measurement.next_point(), progress.passes_left(run.budget, n)
     passes = run.passes(pieces, count, most)
-    run.say_now()
+    POSITION.follow(progress)
     start = _Before(run.weights, run.optimizer) if most < math.inf else None
     try:
         with run.clock:
@@ -50,7 +52,7 @@ def closure_epoch(run: TrialRun) -> None:
         passes.rewind()
         run.planner.load(before)
         progress.checked = progress.epoch
-        run.end_epoch(complete=False, spent=True)
+        run.end_epoch(EpochEnd(complete=False, spent=True))
         return
     if not passes.made:
         raise ComparisonError(
@@ -62,12 +64,12 @@ def closure_epoch(run: TrialRun) -> None:
         run.planner.begin(progress)
         progress.end_epoch()
     progress.checked = progress.epoch
-    run.after_updates(mark)
-    run.end_epoch(complete=False, spent=False)
+    run.measurement.after_updates(point)
+    run.end_epoch(EpochEnd(complete=False, spent=False))
 
 
 class _Before:
-    """What an update sets out from, so that it can be undone."""
+    """The weights and the optimizer's state before an update, so that it can be undone."""
 
     def __init__(self, weights: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
         self._weights, self._optimizer = weights, optimizer
@@ -82,9 +84,7 @@ class _Before:
 
 
 def _check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
-    """Raises :class:`ComparisonError` unless an epoch is one update: a function that is minimised must stay
-    the same.
-    """
+    """Raise :class:`ComparisonError` unless an epoch is one update of all samples."""
     if list(sizes) != [n]:
         raise ComparisonError(
             f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in "

@@ -22,12 +22,20 @@ class Exceeded(Exception):
 
 
 class Passes:
-    """The closure of one update: each call is a pass over the update's batch, which leaves the gradient and
-    returns the loss.
+    """The closure of one update: each call is a pass over the update's batch, and returns the loss.
 
-    All calls evaluate the same function of the weights: random numbers (dropout) and buffers (BatchNorm)
-    begin each as the first found them, so that the buffers end as after one forward pass. ``made``: calls so
-    far; at more than ``most`` it raises :class:`Exceeded`.
+    A pass leaves the gradient. All passes evaluate the same function of the weights: random numbers (dropout)
+    and buffers (BatchNorm) start each as the first found them, so that the buffers end as after one forward
+    pass.
+
+    Args:
+        gradient: Leaves the gradient, and returns the loss.
+        model: Of the trial.
+        device: Where it lies.
+        most: Calls that the budget allows; one more raises :class:`Exceeded`.
+
+    Attributes:
+        made: Calls so far.
     """
 
     def __init__(

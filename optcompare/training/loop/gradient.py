@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def in_chunks(
     batches: Sequence[Tensor], largest: int, arm: Arm, model: nn.Module
 ) -> tuple[Sequence[Tensor], Sequence[int]]:
-    """The index tensors of all forward passes, and how many of them each update takes; ``largest`` batch
-    among them.
-    """
+    """Return the index tensors of all forward passes, and how many of them each update takes."""
     if largest <= arm.chunk:
         return batches, [1] * len(batches)
     refuse_batch_statistics(model, arm, largest)
@@ -58,10 +56,10 @@ def mean_gradient(
 
 
 def clip(weights: Sequence[Tensor], most: float) -> None:
-    """Scales the whole gradient in ``.grad`` down to a norm, where its own is larger; sparse gradients stay
-    sparse.
+    """Scale the whole gradient in ``.grad`` down to a norm, if its own is larger.
 
-    The same arithmetic as ``torch.nn.utils.clip_grad_norm_``, which does not take sparse gradients.
+    The arithmetic is that of ``torch.nn.utils.clip_grad_norm_``, which does not take sparse gradients; here
+    they stay sparse.
     """
     if not any(weight.grad is not None and weight.grad.is_sparse for weight in weights):
         torch.nn.utils.clip_grad_norm_(weights, most)

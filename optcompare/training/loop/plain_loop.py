@@ -12,10 +12,11 @@ import torch
 
 from ...core.comparison import Arm
 from ...core.rng import preserved_rng, seed_python, seed_torch
-from ...interfaces.optimizer import Factory, build, takes_closure, wants_gradient
+from ...interfaces.closures import takes_closure, wants_gradient
+from ...interfaces.optimizer import Factory, build
 from ...interfaces.workload import Workload
-from ..now import NOW
 from ..placement import place
+from ..position import POSITION
 from ..shared_init import materialize, set_to_train
 from .closure_passes import Passes
 from .gradient import clip
@@ -72,7 +73,7 @@ class PlainLoop:
         ``gradient`` is then that with which the optimizer made its step. One that evaluates several times
         evaluates one function: random numbers and buffers begin each evaluation alike.
         """
-        NOW.at(0, self._made, 0)
+        POSITION.set(0, self._made, 0)
         self._made += 1
         if takes_closure(self.optimizer):
             passes = Passes(lambda: self._evaluate(batches), self.model, self.device)

@@ -1,6 +1,4 @@
-"""Epochs of strategies that say all batches ahead: planned, checked, then trained on without asking
-anyone.
-"""
+"""Epochs of strategies that plan all batches ahead: planned, checked, then trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ...errors import ComparisonError
-from ..now import NOW
+from ..epoch_end import EpochEnd
+from ..position import POSITION
 from .gradient import in_chunks, mean_gradient
 from .trial import TrialRun
 
@@ -37,7 +36,11 @@ class PlannedEpoch:
         )
 
     def train(self, until: Callable[[], bool]) -> None:
-        """Until its end, that of the budget, or ``until``, which is asked after each update, says so."""
+        """Train the epoch to its end or that of the budget, or until a function stops it.
+
+        Args:
+            until: Called after each update; True ends the task.
+        """
         run, plan, begun, progress = self._run, self._plan, self._begun, self._run.progress
         allowed = progress.allowed(run.budget, self._ends, run.source.n if run.takes_closure else 0)
         pieces, chunks = in_chunks(
@@ -49,9 +52,9 @@ class PlannedEpoch:
         run.begin_epoch(pieces[:1])
         offset, cut = progress.position, False
         while progress.position < allowed and progress.status == "running" and not cut:
-            mark = run.next_mark()
-            stop = allowed if mark is None else min(allowed, bisect_left(self._ends, mark - begun) + 1)
-            stop = self._before_last(progress.position + 1 if run.follows else stop)
+            point = run.measurement.next_point()
+            stop = allowed if point is None else min(allowed, bisect_left(self._ends, point - begun) + 1)
+            stop = self._before_last(progress.position + 1 if run.measurement.follows else stop)
             before_them, self._made = progress.position, 0
             try:
                 with run.clock:
@@ -61,22 +64,21 @@ class PlannedEpoch:
                     update(stream, each, begins[progress.position : stop], until)
             finally:
                 if self._made:
-                    end = before_them + self._made - 1
-                    samples = begun + self._ends[end] - progress.samples
-                    progress.made(self._made, samples, plan.sizes[end], run.clock.seconds)
-            run.after_updates(mark)
+                    last = before_them + self._made - 1
+                    samples = begun + self._ends[last] - progress.samples
+                    progress.made(self._made, samples, plan.sizes[last], run.clock.seconds)
+            run.measurement.after_updates(point)
             cut = until() or progress.reached(run.budget)
-        complete = progress.position == len(self._ends)
-        spent = not complete and progress.position == allowed
-        if not progress.leave(plan, complete or spent or progress.reached(run.budget)):
-            run.planner.load(self._before)  # this epoch will be planned again, from the same strategy
-        if self._evaluations > 1 and (complete or spent):
-            self._count_passes(complete)
-        run.end_epoch(complete, spent)
+        end = EpochEnd.of(progress, len(self._ends), allowed)
+        end.leave(progress, run.planner, plan, run.budget, self._before)
+        if self._evaluations > 1 and (end.complete or end.spent):
+            self._count_passes(end.complete)
+        run.end_epoch(end)
 
     def _count_passes(self, complete: bool) -> None:
-        """Counts the passes over all samples that several evaluations of each made, but for one that the
-        epoch's end counts.
+        """Count the passes over all samples that several evaluations made, but for the last one.
+
+        The end of the epoch counts that one.
         """
         run, progress = self._run, self._run.progress
         for _ in range(progress.samples // run.source.n - progress.epoch - complete):
@@ -86,29 +88,29 @@ class PlannedEpoch:
                 progress.checked = max(progress.checked, progress.epoch + 1)
 
     def _before_last(self, stop: int) -> int:
-        """``stop``, or an update earlier: the last one before a diagnosis is made alone, and what it starts
-        from is kept.
+        """Return where to stop so that the last update before a diagnosis is made alone.
+
+        Its weights and batch are kept for the diagnosis.
         """
         run, plan, position = self._run, self._plan, self._run.progress.position
+        diagnosing = run.measurement.diagnosing
         timed = run.budget.unit == "seconds"
-        if not (run.diagnosing.active and (timed or run.diagnosing.due(self._begun + self._ends[stop - 1]))):
+        if not (diagnosing.active and (timed or diagnosing.due(self._begun + self._ends[stop - 1]))):
             return stop
         if stop - position > 1 and not timed:
             return stop - 1
-        run.keep(plan.batches[position])
+        run.measurement.keep_update(plan.batches[position])
         return position + 1
 
     def _closure_updates(
         self, pieces: Iterator[Any], chunks: Iterable[int], begins: Sequence[int], until: Callable[[], bool]
     ) -> None:
-        """The same as :meth:`_updates`, by an optimizer that evaluates loss and gradient itself; of
-        indices.
-        """
+        """Make updates as :meth:`_updates` does, with an optimizer that evaluates the gradient itself."""
         run = self._run
         updates = run.progress.updates
         limit = run.budget.amount if run.budget.unit == "seconds" else math.inf
         for count in chunks:
-            NOW.at(run.progress.epoch, updates + self._made, run.progress.position + self._made)
+            POSITION.set(run.progress.epoch, updates + self._made, run.progress.position + self._made)
             run.set_rate(updates + self._made, begins[self._made] if begins else 0)
             passes = run.passes([next(pieces) for _ in range(count)], count)
             run.step_with(passes)
@@ -127,9 +129,13 @@ class PlannedEpoch:
     def _updates(
         self, stream: Iterator[Any], chunks: Iterable[int], begins: Sequence[int], until: Callable[[], bool]
     ) -> None:
-        """One update for each number in ``chunks``, of that many forward passes; the hot loop.
+        """Make one update for each number in ``chunks``, of that many forward passes; the hot loop.
 
-        ``begins``: the samples of the trial before each, where a schedule asks for them.
+        Args:
+            stream: Batches of all forward passes.
+            chunks: Forward passes of each update.
+            begins: The samples of the trial before each update; empty without a schedule.
+            until: Called after each update; True ends them.
         """
         run = self._run
         workload, model, weights, step, clock = run.workload, run.model, run.weights, run.step, run.clock
@@ -137,7 +143,7 @@ class PlannedEpoch:
         scheduled, clips, updates = run.schedule is not None, run.clip is not None, run.progress.updates
         epoch, position = run.progress.epoch, run.progress.position
         for count in chunks:
-            NOW.at(epoch, updates + self._made, position + self._made)
+            POSITION.set(epoch, updates + self._made, position + self._made)
             if scheduled:
                 run.set_rate(updates + self._made, begins[self._made])
             mean_gradient(workload, model, weights, stream, count)

@@ -1,6 +1,4 @@
-"""A trial's own strategy: asked for each epoch's batches, held to its contract, and put back where an epoch
-is cut.
-"""
+"""A trial's own strategy: plans each epoch, is held to its contract, and is reset where an epoch is cut."""
 
 from __future__ import annotations
 

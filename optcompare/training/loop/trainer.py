@@ -12,6 +12,7 @@ from traceback import extract_tb
 
 import torch
 
+from ...core.columns import Record
 from ...core.comparison import Arm, Comparison, Trial
 from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS, explain
@@ -20,12 +21,12 @@ from ..contender import Setup
 from ..data import Source, first_rows, sources
 from ..device import DTYPES
 from ..measurement.counters import Progress
-from ..measurement.record import Record
 from ..settings import settings_kept
 from ..shared_init import SharedStart
 from ..splits import Splits
+from ..state import TrialState
 from .epochs import train
-from .trial import State, TrialRun
+from .trial import TrialRun
 
 _KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
 _OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "backend out of memory")
@@ -48,7 +49,7 @@ class LoopTrainer:
         self._starts: dict[int, SharedStart] = {}
         self._takes_closure: dict[str, bool] = {}
         self._warmed = dict[str, int]()
-        self._live: list[tuple[State, TrialRun]] = []
+        self._live: list[tuple[TrialState, TrialRun]] = []
 
     @property
     def copied(self) -> bool:
@@ -96,20 +97,29 @@ class LoopTrainer:
     def advance(
         self,
         trials: Sequence[Trial],
-        state: State | None,
+        state: TrialState | None,
         until: Callable[[], bool],
         stop: Callable[[], bool] | None = None,
-    ) -> tuple[list[Record], State]:
-        """Trains a group of one trial on from ``state`` (None: from the shared start) for a while.
+    ) -> tuple[list[Record], TrialState]:
+        """Train a group of one trial for a while.
 
-        ``until`` is asked after each update; once it says True, or the trial has ended, the new records and
-        the new state are returned. Where a trial is cut has no influence on what it computes. An adaptive
-        strategy is asked after each epoch, since nobody can store a generator half way; ``stop``, asked after
-        each of its updates, ends it as interrupted. A KeyboardInterrupt is the user's where ``stop`` says
-        True, and ends the trial as interrupted; else code of the trial raised it. Without ``stop`` it is
-        raised here too. The state holds everything, in values that ``torch.load(weights_only=True)`` reads;
-        ``state["progress"]["status"]`` says whether the trial has ended, and how. Nothing else is changed:
-        not the state handed in, not the process's generators.
+        Where a trial is cut has no influence on what it computes. Neither ``state`` nor the generators of the
+        process are changed.
+
+        Args:
+            trials: One trial.
+            state: What it continues from; None: the shared start.
+            until: Called after each update, or after each epoch of an adaptive strategy, whose generator
+                cannot be stored half way; True ends the task.
+            stop: Called after each update of an adaptive strategy; True ends the trial as interrupted. A
+                KeyboardInterrupt is the user's where it returns True, and ends the trial as interrupted;
+                otherwise code of the trial raised it, and the trial has failed.
+
+        Returns:
+            The new records, and the new state, which says in ``progress.status`` whether the trial has ended.
+
+        Raises:
+            KeyboardInterrupt: It came without ``stop``, or before the run of the trial was made.
         """
         (trial,) = trials
         with preserved_rng(), settings_kept():
@@ -136,7 +146,7 @@ class LoopTrainer:
                 self._live = [*self._live[1 - KEPT_RUNS :], (state, run)]
             return run.records, state
 
-    def _run(self, trial: Trial, state: State | None) -> TrialRun:
+    def _run(self, trial: Trial, state: TrialState | None) -> TrialRun:
         """The run that left this very state, as it stands, or a new one that is brought to it.
 
         Going on with the live module saves making another, and keeps what a model hides where no checkpoint
@@ -146,17 +156,20 @@ class LoopTrainer:
         for place, (left, run) in enumerate(self._live):
             if left is state:
                 del self._live[place]
-                run.go_on(left)
+                run.start_task(left)
                 return run
         return self.run(trial, state)
 
-    def run(self, trial: Trial, state: State | None, beside: TrialRun | None = None) -> TrialRun:
-        """A trial from its shared start, or brought to ``state``; in its own hands until it is advanced.
+    def run(self, trial: Trial, state: TrialState | None, reuse: TrialRun | None = None) -> TrialRun:
+        """Return a run of a trial, at the shared start or brought to a state.
 
-        ``beside``: a run of the same seed, only looked at, whose module this one may take over.
+        Args:
+            trial: Of the comparison.
+            state: What the trial continues from; None: the shared start.
+            reuse: An untrained run of the same seed, whose module the new run takes over.
         """
         mine = self.on_split_of(trial.seed)
-        return TrialRun(mine.setup, trial, mine.sources, self.start(trial.seed), state, self._warmed, beside)
+        return TrialRun(mine.setup, trial, mine.sources, self.start(trial.seed), state, self._warmed, reuse)
 
     def evaluations(self, arm: Arm) -> int:
         """How often an update of the arm evaluates loss and gradient, as far as that is known here."""

@@ -1,6 +1,4 @@
-"""One trial under way: its model, optimizer, strategy, counters and clock; how its epochs go is in
-:mod:`.epochs`.
-"""
+"""One trial under way: its model, optimizer, strategy, counters and clock; epochs train it."""
 
 from __future__ import annotations
 
@@ -8,59 +6,54 @@ import copy
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from ...core.columns import Record
 from ...core.comparison import Trial
 from ...core.rng import TRAINING, preserved_rng, rng_state, seed_everything, seed_sequence, set_rng_state
 from ...core.schedule import depends_on_budget, schedule_of
 from ...errors import USER_CODE_ERRORS, ComparisonError, explain
-from ...interfaces.optimizer import (
-    bare_step,
-    build,
-    has_modes,
-    judged,
-    load_state,
-    takes_closure,
-    wants_gradient,
-)
+from ...interfaces.closures import bare_step, takes_closure, wants_gradient
+from ...interfaces.optimizer import build, has_modes, load_state
+from ...interfaces.workload import Workload
 from ..autocast import in_autocast
 from ..contender import Setup
 from ..data import Source
 from ..device import DTYPES, Clock
+from ..epoch_end import EpochEnd, finish, lacks_record
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
-from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet, on_rows
-from ..measurement.goal_watch import GoalWatch
-from ..measurement.module_flags import Flags, refuse_new_weights
-from ..measurement.module_state import changed_state, load_attributes, saved_state
-from ..measurement.projection import is_first, is_sketched, sketch
-from ..measurement.recalibration import Sample, recalibrated
-from ..measurement.record import Record, record_of
 from ..measurement.step_stats import norms_alone
-from ..now import NOW
 from ..own_loss import with_own_loss
 from ..placement import place
+from ..position import POSITION
 from ..shared_init import SharedStart, fingerprint
+from ..state import TrialState
 from .closure_passes import Passes, check_arm
 from .gradient import clip, in_chunks, mean_gradient
+from .own_state import OwnState
 from .planner import Planner
+from .trial_measurement import LiveObjects, TrialMeasurement
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = dict[str, Any]
-
 
 class TrialRun:
-    """One trial while it is being advanced: what every kind of epoch trains, counts and measures.
+    """One trial while it is advanced: what every kind of epoch trains, counts and measures.
 
-    ``warmed``: the arms that were warmed up in this process, by label, with their evaluations an update.
-    ``beside``: a run of the same seed that was never trained on, whose module is taken over instead of making
-    another.
+    Args:
+        setup: The comparison with its live objects.
+        trial: One of its trials.
+        sources: The data on the device: ``train``, and ``valid`` and ``test`` if there are any.
+        start: The shared start of the trial's seed.
+        state: What the trial continues from; None: the shared start.
+        warmed: By arm label, how often an update of an arm that was warmed up in this process evaluates loss
+            and gradient; arms are added.
+        reuse: An untrained run of the same seed, whose module this run takes over instead of making another.
     """
 
     def __init__(
@@ -69,151 +62,127 @@ class TrialRun:
         trial: Trial,
         sources: Mapping[str, Source],
         start: SharedStart,
-        state: State | None,
+        state: TrialState | None,
         warmed: dict[str, int],
-        beside: TrialRun | None = None,
+        reuse: TrialRun | None = None,
     ) -> None:
         comparison = setup.comparison
-        self.trial, self.budget = trial, comparison.budget
-        self.device, self.records = torch.device(comparison.device), list[Record]()
-        self._comparison, self.source, self._start = comparison, sources["train"], start
-        self._sources, self._test = along_the_way(sources), at_the_end(sources, trial)
-        self._watch = GoalWatch.of(comparison, setup.workload, sources)
-        self._not_yet = not_yet(setup.workload, sources, raw=comparison.recalibrate)
-        self._contender = setup.contenders[trial.arm.label]
+        self.trial, self.budget, self.device = trial, comparison.budget, torch.device(comparison.device)
+        self.source, self._start, self._warmed = sources["train"], start, warmed
+        self._contender, self._dtype = setup.contenders[trial.arm.label], DTYPES[comparison.dtype]
         self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
         self.strategy = self.planner.strategy
-        own = with_own_loss(setup.workload, self.device, DTYPES[comparison.dtype])
-        self.workload = in_autocast(own, self.device, comparison.autocast)
-        self._dtype, self._warmed = DTYPES[comparison.dtype], warmed
-        begun_with: str
-        if beside is None:
-            self.model = self._start.model()
-            begun_with = fingerprint(self.model.state_dict()) if state is None else ""
-        else:
-            self.model, begun_with = beside.model, beside.progress.weights_sha256
-        place(self.model, self.device, self._dtype)
-        self._attributes, self._flags = self._own_state(), Flags(self.model)
+        own = with_own_loss(setup.workload, self.device, self._dtype)
+        self.workload: Workload = in_autocast(own, self.device, comparison.autocast)
+        self.model, weights_sha256 = self._module(state, reuse)
+        self._own_state = OwnState(self.model, self.workload.loss)
         self.optimizer = self._build_optimizer(self.model)
-        if state is None and self._start.differs(
-            self.model
-        ):  # an optimizer may change weights when it is made
-            begun_with = fingerprint(self.model.state_dict())
+        if state is None and start.differs(self.model):  # an optimizer may change weights when it is made
+            weights_sha256 = fingerprint(self.model.state_dict())
         self.weights = trained(self.model)
-        self.step, self.clip = bare_step(self.optimizer), trial.arm.clip
-        self.takes_closure, self.wants_gradient = (
-            takes_closure(self.optimizer),
-            wants_gradient(self.optimizer),
-        )
-        self.minimises = isinstance(self.optimizer, torch.optim.LBFGS)
-        if self.takes_closure:
-            check_arm(trial.arm, self.strategy, self.minimises)
-        self.schedule = schedule_of(trial.arm.schedule) if depends_on_budget(trial.arm.schedule) else None
-        self._rates = [
-            group["lr"] for group in self.optimizer.param_groups
-        ]  # a state's are those of its last update
-        self.diagnosing = Diagnosing(setup, trial, self.workload, self.model, self.another_model, self.source)
-        needs = self.strategy.needs if self.strategy.adaptive else ()
-        self.norms = (
-            sample_norms(self.workload, self.model, setup.workload.train) if norms_alone(needs) else None
-        )
+        self._read_optimizer()
         if state is None:
-            self.progress: Progress = Progress(weights_sha256=begun_with)
-            seed_everything(seed_sequence(TRAINING, trial.seed))
+            self.progress = Progress(weights_sha256=weights_sha256)
         else:
             self.progress = Progress(**copy.deepcopy(state["progress"]))
-            self.model.load_state_dict(state["model"])
-            for name, buffer in self.model.named_buffers():
-                buffer.copy_(state["buffers"][name])
-            if "trained" in state:
-                self._put_weights(state["trained"])
-            load_state(self.optimizer, copy.deepcopy(state["optimizer"]))
-            self.planner.load(state["strategy"])
-            for module, name in self._with_state():
-                load_attributes(module, state.get("attributes", {}).get(name, {}))
-            Flags.load(self.model, state.get("flags", {}))
-            set_rng_state(state["rng"], self.device)
+        self.measurement = self._measurement(setup, sources)
+        needs = self.strategy.needs if self.strategy.adaptive else ()
+        alone = norms_alone(needs)
+        self.norms = sample_norms(self.workload, self.model, setup.workload.train) if alone else None
+        if state is None:
+            seed_everything(seed_sequence(TRAINING, trial.seed))
+        else:
+            self._load(state)
         self.clock = Clock(self.device, self.progress.train_seconds)
-        self._sketched = is_sketched(comparison, trial)
-        self.sample = Sample.of(self.source.n, comparison.eval_chunk) if comparison.recalibrate else None
-        self.follows = (
-            comparison.measure > 0
-            and is_first(comparison, trial)
-            and sum(w.numel() for w in self.weights) == 2
-        )
 
-    def go_on(self, state: State) -> None:
-        """Sets out on another task from where the last one ended."""
-        self.records = []
+    def _module(self, state: TrialState | None, reuse: TrialRun | None) -> tuple[torch.nn.Module, str]:
+        """Return the module on the device, and the fingerprint of its weights where it starts from them."""
+        if reuse is not None:
+            model, weights_sha256 = reuse.model, reuse.progress.weights_sha256
+        else:
+            model = self._start.model()
+            weights_sha256 = fingerprint(model.state_dict()) if state is None else ""
+        return place(model, self.device, self._dtype), weights_sha256
+
+    def _read_optimizer(self) -> None:
+        """Note how the optimizer is stepped, and the rates that a schedule multiplies."""
+        arm = self.trial.arm
+        self.step, self.clip = bare_step(self.optimizer), arm.clip
+        self.takes_closure = takes_closure(self.optimizer)
+        self.wants_gradient = wants_gradient(self.optimizer)
+        self.minimises = isinstance(self.optimizer, torch.optim.LBFGS)
+        if self.takes_closure:
+            check_arm(arm, self.strategy, self.minimises)
+        self.schedule = schedule_of(arm.schedule) if depends_on_budget(arm.schedule) else None
+        # Rates of a saved state are already multiplied.
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+
+    def _measurement(self, setup: Setup, sources: Mapping[str, Source]) -> TrialMeasurement:
+        live = LiveObjects(self.workload, self.model, self.optimizer, self.weights, self.device)
+        diagnosing = Diagnosing(setup, self.trial, self.workload, self.model, self.another_model, self.source)
+        return TrialMeasurement(setup, self.trial, sources, live, self.progress, diagnosing)
+
+    def _load(self, state: TrialState) -> None:
+        """Bring model, optimizer, strategy and generators to a state; the counters are there already."""
+        self.model.load_state_dict(state["model"])
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(state["buffers"][name])
+        if "trained" in state:
+            with torch.no_grad():
+                for weight, value in zip(self.weights, state["trained"], strict=True):
+                    weight.copy_(value)
+        load_state(self.optimizer, copy.deepcopy(state["optimizer"]))
+        self.planner.load(state["strategy"])
+        self._own_state.load(state)
         set_rng_state(state["rng"], self.device)
 
-    def state(self) -> State:
-        """Everything that :meth:`LoopTrainer.advance` needs to go on, sharing no memory with this run.
+    def start_task(self, state: TrialState) -> None:
+        """Start another task from the state that this run left at the end of the last one."""
+        self.measurement.records = []
+        set_rng_state(state["rng"], self.device)
 
-        "model" is what the trial has reached; where the optimizer trains other weights, "trained" are those.
-        """
-        modes = has_modes(self.optimizer)
-        trained = {"trained": [weight.detach().clone() for weight in self.weights]} if modes else {}
-        with judged(self.optimizer, self.weights):
+    def state(self) -> TrialState:
+        """Return everything that is needed to continue the trial, sharing no memory with this run."""
+        with self.measurement.evaluation_weights():
             model = {name: copy.deepcopy(value) for name, value in self.model.state_dict().items()}
-        return {
+        state: TrialState = {
             "progress": self.progress.to_state(),
             "model": model,
-            **trained,
             "buffers": {name: value.detach().clone() for name, value in self.model.named_buffers()},
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "strategy": self.planner.state(),
             "rng": rng_state(self.device),
-            "attributes": {
-                name: changed_state(module, self._attributes[name]) for module, name in self._with_state()
-            },
-            "flags": self._flags.changed(self.model),
+            "attributes": self._own_state.attributes(),
+            "flags": self._own_state.flags(),
         }
+        if has_modes(self.optimizer):
+            state["trained"] = [weight.detach().clone() for weight in self.weights]
+        return state
 
-    def _with_state(self) -> list[tuple[torch.nn.Module, str]]:
-        """What may keep plain attributes and generators of its own: the model, and a loss that is a
-        module.
-        """
-        loss = self.workload.loss
-        return [(self.model, "model"), *([(loss, "loss")] if isinstance(loss, torch.nn.Module) else [])]
+    @property
+    def records(self) -> list[Record]:
+        """The records of the task under way."""
+        return self.measurement.records
 
-    def _own_state(self) -> dict[str, dict[str, Any]]:
-        return {name: saved_state(module) for module, name in self._with_state()}
+    def measure(self) -> None:
+        """Append a record."""
+        self.measurement.measure()
 
-    def begin(self) -> None:
-        """The record before the first update."""
-        self._follow_weights()
-        self.measure()
-
-    def seal(self) -> None:
-        """Once the trial has ended: notes the fingerprint of its weights, and measures the test set if it has
-        finished.
-        """
+    def close(self) -> None:
+        """Fingerprint the weights of a trial that has ended, and measure the test set if it has finished."""
         if self.progress.status == "running":
             return
-        with judged(self.optimizer, self.weights):
+        with self.measurement.evaluation_weights():
             self.progress.final_sha256 = fingerprint(self.model.state_dict())
-            if self._test and self.progress.status == "finished":
-                self._measure_test()
-
-    def _measure_test(self) -> None:
-        """Writes the columns of the test set into the last record, if it was made in this task."""
-        self.say_now()
-        watch = Clock(self.device)
-        with watch:
-            raw = self._raw(self._test)
-            with self.recalibrated():
-                tested = evaluate(self.workload, self.model, self._test, self._comparison.eval_chunk) | raw
-        self.progress.tested = tested
-        self.progress.measure_seconds += watch.seconds
-        if self.records:
-            self.records[-1] = {**self.records[-1], **tested}
+            if self.progress.status == "finished":
+                self.measurement.test()
 
     def another_model(self) -> torch.nn.Module:
-        """Another module of the factory at the shared start, on the device, which is not trained."""
+        """Return another module of the factory at the shared start, on the device, which is not trained."""
         return place(self._start.model(), self.device, self._dtype)
 
     def warm_up_once(self, indices: Tensor) -> None:
+        """Warm the arm up on these samples unless that was done in this process."""
         if self.trial.arm.label not in self._warmed:
             self._warmed[self.trial.arm.label] = self.warm_up(indices)
 
@@ -223,7 +192,7 @@ class TrialRun:
         return self._warmed[self.trial.arm.label]
 
     def warm_up(self, indices: Tensor) -> int:
-        """An update of a module that is thrown away; returns how often it evaluated loss and gradient."""
+        """Update a throw-away module, and return how often the update evaluated loss and gradient."""
         with preserved_rng():
             model = self.another_model()
             optimizer = self._build_optimizer(model)
@@ -249,12 +218,10 @@ class TrialRun:
             return passes.made
 
     def update(self, indices: Tensor) -> None:
-        """One update on these samples, outside any epoch: nothing but the update and its samples is
-        counted.
-        """
+        """Make one update on these samples outside any epoch; only the update and its samples are counted."""
         pieces, (count,) = in_chunks([indices], len(indices), self.trial.arm, self.model)
         self.set_rate(self.progress.updates, self.progress.samples)
-        self.say_now()
+        POSITION.follow(self.progress)
         if self.takes_closure:
             self.step_with(self.passes(pieces, count))
         else:
@@ -266,84 +233,18 @@ class TrialRun:
         self.progress.samples += len(indices)
 
     def step_with(self, passes: Passes) -> None:
-        """An update by an optimizer that evaluates loss and gradient itself."""
+        """Update with an optimizer that evaluates loss and gradient itself."""
         if self.wants_gradient:
             passes()
         self.step(passes)
 
-    def measure(self) -> None:
-        """Appends a record."""
-        with judged(self.optimizer, self.weights):
-            self._measure()
-
-    def _measure(self) -> None:
-        refuse_new_weights(self.model, self.weights, self.progress.updates)
-        self.say_now()
-        watch, progress = Clock(self.device), self.progress
-        if self._sketched:
-            with watch:
-                progress.keep_snapshot(sketch(self.weights))
-        with watch:
-            self._probe_before_all()
-            values = self._measured()
-        reached = self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
-        progress.measured(values, watch.seconds, reached)
-        self.records.append(
-            record_of(self._comparison, self.trial, self.progress, self.source.n, values, "measured")
-        )
-
-    def _probe_before_all(self) -> None:
-        """Near a goal, measures its rows where all rows are about to be measured."""
-        if self._watch is not None and self._watch.to_be_probed(self.progress):
-            self._probe(self._watch)
-
-    def _probe(self, watch: GoalWatch) -> None:
-        """Measures the stated rows for a goal."""
-        with self.recalibrated():
-            values = on_rows(
-                self.workload,
-                self.model,
-                self._sources[watch.prefix],
-                self._comparison.eval_chunk,
-                watch.rows,
-            )
-        watch.probed(self.progress, values[watch.goal.metric.removeprefix(f"{watch.prefix}_")])
-
-    def _measured(self) -> dict[str, float]:
-        """Losses, metrics and diagnostics; of recalibrated running averages where the comparison has them,
-        and beside them what those of the training give.
-        """
-        raw = self._raw(self._sources)
-        with self.recalibrated():
-            values = evaluate(self.workload, self.model, self._sources, self._comparison.eval_chunk)
-            return {**values, **raw, **self._not_yet, **self._diagnosed(values)}
-
-    def _raw(self, sources: Mapping[str, Source]) -> dict[str, float]:
-        """What the running averages of the training give, where the comparison recalibrates them."""
-        if self.sample is None:
-            return {}
-        values = evaluate(self.workload, self.model, sources, self._comparison.eval_chunk)
-        return {f"raw_{name}": value for name, value in values.items()}
-
-    def recalibrated(self) -> AbstractContextManager[None]:
-        """The model with recalibrated running averages, where the comparison has them."""
-        return recalibrated(self.workload, self.model, self.source, self.sample)
-
-    def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:
-        """What diagnostics say; of weights that are not finite, nothing."""
-        if not self.diagnosing.columns or not math.isfinite(values["train_loss"]):
-            return dict.fromkeys(self.diagnosing.columns, math.nan)
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        return self.diagnosing.values(self.model, self.progress.updates, self.progress.samples, lr)
-
-    def keep(self, batch: Tensor) -> None:
-        """Keeps what the next update sets out from, for a diagnosis of it."""
-        with judged(self.optimizer, self.weights):
-            self.diagnosing.keep(self.progress.updates, self.weights, batch, self.progress.epoch)
-
     def passes(self, pieces: Sequence[Tensor], count: int, most: float = math.inf) -> Passes:
-        """The closure of one update on these pieces, which ``count`` forward passes take; see
-        :class:`.Passes`.
+        """Return the closure of one update.
+
+        Args:
+            pieces: Indices of the update's samples, one tensor for each forward pass.
+            count: Forward passes of one evaluation.
+            most: Evaluations that the budget allows.
         """
         epoch, seed = self.progress.epoch, self.trial.seed
 
@@ -353,80 +254,36 @@ class TrialRun:
 
         return Passes(gradient, self.model, self.device, most)
 
-    def say_now(self) -> None:
-        """Tells code that asks how far this trial has come."""
-        NOW.at(self.progress.epoch, self.progress.updates, self.progress.position)
-
     def begin_epoch(self, first: Sequence[Tensor]) -> None:
-        """Once there is a batch to train on: notes the order in use, and warms up a throw-away copy."""
+        """Note the order in use and warm up, once there is a batch to train on.
+
+        Args:
+            first: The first forward pass's indices, or nothing where there is no batch.
+        """
         if first:
             self.planner.begin(self.progress)
             self.warm_up_once(first[0])
 
-    def end_epoch(self, complete: bool, spent: bool) -> None:
-        """Ends the trial if it is over; ``complete``: all was trained on; ``spent``: the budget allows no
-        further update.
-        """
-        progress = self.progress
-        if complete:
-            progress.end_epoch()
-        if progress.status == "running" and (spent or progress.reached(self.budget)):
-            if progress.measured_at < progress.updates:
-                self.measure()
-            if progress.status == "running":
-                progress.status = "finished"
-
-    def after_updates(self, mark: int | None) -> None:
-        """Measures, if the mark is reached; near a goal, which has more of them, only what is needed for
-        it.
-        """
-        self._follow_weights()
-        if mark is None or self.progress.samples < mark:
-            return
-        if self._watch is None or self.progress.samples >= self._evaluated_at:
-            self.measure()
-            return
-        clock = Clock(self.device)
-        with judged(self.optimizer, self.weights), clock:
-            self.say_now()
-            self._probe(self._watch)
-        self.progress.measure_seconds += clock.seconds
+    def end_epoch(self, end: EpochEnd) -> None:
+        """Count the epoch, and end the trial with a last record if its budget is spent."""
+        if end.count(self.progress, self.budget):
+            if lacks_record(self.progress):
+                self.measurement.measure()
+            finish(self.progress)
 
     def clip_gradient(self) -> None:
-        """Scales the whole gradient in ``.grad`` down to the arm's norm, where it has one and the gradient's
-        is larger.
-        """
+        """Scale the gradient in ``.grad`` down to the arm's norm, if it has one and the norm is larger."""
         if self.clip is not None:
             clip(self.weights, self.clip)
 
     def set_rate(self, updates: int, samples: int) -> None:
-        """The rates of the next update, by what was spent of the budget before it."""
+        """Set the rates of the next update by the share of the budget that was spent before it."""
         if self.schedule is not None:
             factor = self.schedule(self.budget.share(updates, samples, self.source.n))
             for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
                 group["lr"] = rate * factor
 
-    def next_mark(self) -> int | None:
-        """Samples at which the trial is measured next; None: not before its end."""
-        mark = next_mark(self.progress.samples, self.source.n, self._comparison.measure)
-        if self._watch is None:
-            return mark
-        self._evaluated_at = math.inf if mark is None else mark
-        return self._watch.next_stop(self.progress, mark)
-
-    def _follow_weights(self) -> None:
-        if self.follows:
-            with judged(self.optimizer, self.weights):
-                point = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).tolist()
-            self.progress.follow(self.progress.updates, point)
-
-    @torch.no_grad()
-    def _put_weights(self, values: Sequence[Tensor]) -> None:
-        for weight, value in zip(self.weights, values, strict=True):
-            weight.copy_(value)
-
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
-        return build(
-            self._contender.optimizer, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label
-        )
+        hyperparameters = {**arm.hyperparameters, "lr": arm.lr}
+        return build(self._contender.optimizer, model, hyperparameters, arm.optimizer.label)

@@ -1,4 +1,4 @@
-"""How far a trial has come: the counters that travel in its state, as plain values."""
+"""How far a trial has come: the counters that its state holds, as plain values."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, cast
 
 from ...core.comparison import Budget
+from ..state import ProgressState, Status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,23 +17,11 @@ if TYPE_CHECKING:
     from ..loop.batch_plan import Plan
 
 _LONGEST_PATH, _MOST_SNAPSHOTS = 4000, 256
-Status = Literal["running", "finished", "diverged", "failed", "interrupted"]
 
 
 @dataclass
 class Progress:
-    """``position``: updates made in this epoch. ``orders``: SHA-256 of each epoch's order so far.
-    ``batches``: the chained SHA-256 of the batches yielded up to this epoch's start (to the end once ended).
-    ``cut_at``: the fingerprint of the batches made in an epoch that a task's end cut. ``checked``: epochs
-    whose batches were checked. ``rearranged``: whether the batches left the shared order. ``path``: [update,
-    w0, w1], where the weights are followed. ``snapshots``: (update, weights or a sketch of them), where the
-    plane is asked for; such a tensor is never changed. ``tested``: the columns of the test set, once the
-    trial has ended. Of a trial that stops at a smoothed goal (see :class:`.GoalWatch`): ``goal_points``,
-    [samples, update, distance, whether at an evaluation point], the last of them; ``goal_near_until``: the
-    samples up to which every update is measured; ``goal_dip``: the first measured update at which the
-    distance was 0 or below, -1 if none; ``goal_tried``: [samples, update] of the last one whose average was
-    known; ``goal_found``: at which the goal was reached, as columns of the trial.
-    """
+    """The counters of a trial; :class:`.ProgressState` says what each means."""
 
     status: Status = "running"
     reason: str = ""
@@ -61,7 +50,7 @@ class Progress:
     goal_found: dict[str, int] = field(default_factory=dict)
 
     def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
-        """Counts updates of this epoch; ``seconds`` of training so far."""
+        """Count updates of this epoch; ``seconds``: of training so far, in all."""
         self.train_seconds = seconds
         self.position += updates
         self.updates += updates
@@ -69,8 +58,13 @@ class Progress:
         self.batch_size = batch_size
 
     def measured(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
-        """Counts a measurement; a training loss that is not finite ends the trial as diverged, a goal that it
-        reached, in words, as finished.
+        """Count a measurement, which may end the trial.
+
+        Args:
+            values: What was measured, by column; a ``train_loss`` that is not finite ends the trial as
+                diverged.
+            seconds: That it took.
+            goal: The goal that was reached, in words, which ends the trial as finished; empty: none.
         """
         self.measure_seconds += seconds
         self.measured_at = self.updates
@@ -81,20 +75,26 @@ class Progress:
             self.status, self.reason = "finished", goal
 
     def follow(self, update: int, point: list[float]) -> None:
-        """Appends a point of the path; a long one keeps every other point."""
+        """Append a point of the path; a path that has become long keeps every other point."""
         self.path.append([float(update), *point])
         if len(self.path) > _LONGEST_PATH:
             del self.path[1:-1:2]
 
     def keep_snapshot(self, sketch: Tensor) -> None:
-        """Keeps the weights of this update; of many, every other one goes."""
+        """Keep the weights of this update; of many, every other one is dropped."""
         self.snapshots.append((self.updates, sketch))
         if len(self.snapshots) > _MOST_SNAPSHOTS:
             del self.snapshots[1:-1:2]
 
     def leave(self, plan: Plan, over: bool) -> bool:
-        """Fingerprints what was made of an epoch's plan; returns whether the epoch is over, for this
-        trial.
+        """Fingerprint the batches that were made of an epoch's plan.
+
+        Args:
+            plan: Of the epoch.
+            over: Whether the epoch is over; else another task continues it.
+
+        Returns:
+            Whether the epoch is over for this trial, which may have ended.
         """
         over = over or self.status != "running"
         if over:
@@ -108,7 +108,7 @@ class Progress:
         self.position = 0
 
     def reached(self, budget: Budget) -> bool:
-        """Whether nothing of the budget is left."""
+        """Return whether nothing of the budget is left."""
         spent = {
             "epochs": self.epoch,
             "updates": self.updates,
@@ -118,13 +118,13 @@ class Progress:
         return spent[budget.unit] >= budget.amount
 
     def admits(self, budget: Budget, size: int) -> bool:
-        """Whether the budget allows one more update, of ``size`` samples."""
+        """Return whether the budget allows one more update, of ``size`` samples."""
         if budget.unit == "samples":
             return self.samples + size <= budget.amount
         return not self.reached(budget)
 
     def allowed(self, budget: Budget, ends: Sequence[int], n: int = 0) -> int:
-        """How many updates of this epoch the budget allows, those made included.
+        """Return how many updates of this epoch the budget allows, those made included.
 
         Args:
             budget: Of the trial.
@@ -141,27 +141,27 @@ class Progress:
         return len(ends)
 
     def passes_left(self, budget: Budget, n: int) -> float:
-        """How many more passes over all ``n`` training samples the budget allows."""
+        """Return how many more passes over all ``n`` training samples the budget allows."""
         if budget.unit == "samples":
             return (int(budget.amount) - self.samples) // n
         return budget.amount - self.epoch if budget.unit == "epochs" else math.inf
 
     def epochs_left(self, budget: Budget, updates: int, n: int) -> float:
-        """Epochs that the budget still allows, if each takes so many updates; ``n``: training samples."""
+        """Return the epochs that the budget allows, of ``updates`` each; ``n``: training samples."""
         whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]
         spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples}[budget.unit]
         return math.ceil((budget.amount - spent) / whole)
 
     def share(self, budget: Budget, n: int) -> float:
-        """How much of the budget is spent, from 0 to 1; ``n``: training samples."""
+        """Return how much of the budget is spent, from 0 to 1; ``n``: training samples."""
         if budget.unit == "seconds":
             return min(1.0, self.train_seconds / budget.amount)
         return min(1.0, budget.share(self.updates, self.samples, n))
 
-    def to_state(self) -> dict[str, Any]:
-        """Plain values, sharing no list with this."""
+    def to_state(self) -> ProgressState:
+        """Return plain values that share no list with this."""
         copied = ("orders", "snapshots", "goal_tried")
         own = {name: [*getattr(self, name)] for name in copied}
         points = {name: [[*point] for point in getattr(self, name)] for name in ("path", "goal_points")}
         found = {name: {**getattr(self, name)} for name in ("tested", "goal_found")}
-        return {**vars(self), **own, **points, **found}
+        return cast(ProgressState, {**vars(self), **own, **points, **found})

@@ -1,4 +1,4 @@
-"""The diagnostics of one trial under way: when they are due, and what they are given."""
+"""The diagnostics of one trial under way: when they are due, and what they measure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..contender import Setup
 from ..data import Source, first_rows
 from .evaluation import last_mark, mark_number
 from .per_sample_grads import SampleNorms
-from .snapshot import Kept, LiveMoment, flat
+from .snapshot import LastUpdate, LiveSnapshot, SnapshotContext, SnapshotPoint, flat
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,10 +29,17 @@ _ROWS = 3
 
 
 class Diagnosing:
-    """What a trial computes at every K-th mark. Tuning trials compute nothing; their columns are nan.
+    """The diagnostics of a trial, due at every K-th evaluation point; NaN in tuning trials.
 
-    ``model``: the trial's, at the shared start; ``another``: makes one more. Whatever happens here is done to
-    that.
+    They are computed with other modules than the trial's, so that nothing reaches the training.
+
+    Args:
+        setup: The comparison with its live objects.
+        trial: One of its trials.
+        workload: On the trial's device.
+        model: The trial's, at the shared start.
+        another: Makes another such module.
+        source: The training data.
     """
 
     def __init__(
@@ -53,27 +60,37 @@ class Diagnosing:
         self.columns = [name for diagnostic in self._diagnostics.values() for name in diagnostic.columns]
         self.active = bool(self._diagnostics) and trial.phase == "report"
         self._comparison, self._trial, self._source = comparison, trial, source
-        self._kept: Kept | None = None
+        self._last: LastUpdate | None = None
         if self.active:
-            self._workload = dataclasses.replace(workload, loss=copy.deepcopy(workload.loss))
-            self._start = flat(trained(model))
-            self._norms = sample_norms(self._workload, model, setup.workload.train)
+            own = dataclasses.replace(workload, loss=copy.deepcopy(workload.loss))
+            start = flat(trained(model))
+            norms = sample_norms(own, model, setup.workload.train)
+            self._context = SnapshotContext(own, source, norms, start, trial.seed, comparison.eval_chunk)
             self._another = another
 
     def due(self, samples: int) -> bool:
-        """Whether a record after so many samples is diagnosed: where the number of its mark is a multiple of
-        K.
+        """Return whether a record is diagnosed: the number of its evaluation point is a multiple of K.
+
+        Args:
+            samples: Of the trial, at the record.
         """
         n, measure = self._source.n, self._comparison.measure
         number = mark_number(last_mark(samples, n, measure), n, measure)
         return self.active and number % self._comparison.diagnose_every == 0
 
     def keep(self, update: int, weights: Sequence[Tensor], indices: Tensor, epoch: int) -> None:
-        """Called before an update that may be followed by a diagnosis; ``update``: those made before it."""
-        self._kept = Kept(update, flat(weights), indices, epoch)
+        """Keep what an update starts from, which a diagnosis may follow.
+
+        Args:
+            update: Updates made before it.
+            weights: Of the trial.
+            indices: Of its batch, int64[B].
+            epoch: The epoch it is made in.
+        """
+        self._last = LastUpdate(update, flat(weights), indices, epoch)
 
     def values(self, model: nn.Module, update: int, samples: int, lr: float) -> dict[str, float]:
-        """All columns, nan where nothing is due."""
+        """Return all columns, NaN where nothing is due; arguments as those of :meth:`measured`."""
         return (
             self.measured(model, update, samples, lr)
             if self.due(samples)
@@ -81,31 +98,27 @@ class Diagnosing:
         )
 
     def measured(self, model: nn.Module, update: int, samples: int, lr: float) -> dict[str, float]:
-        """All columns, due or not."""
-        kept, self._kept = self._kept, None
-        kept = kept if kept is not None and kept.update == update - 1 else None
+        """Return all columns, due or not.
+
+        Args:
+            model: The trial's, as it is now.
+            update: Updates made.
+            samples: Training samples whose gradients were evaluated.
+            lr: The learning rate of the last update.
+        """
+        last, self._last = self._last, None
+        last = last if last is not None and last.number == update - 1 else None
         with preserved_rng(), torch.enable_grad():
-            moment = LiveMoment(
-                self._workload,
-                self._alike(model),
-                self._source,
-                self._norms,
-                self._start,
-                kept,
-                update=update,
-                samples=samples,
-                seed=self._trial.seed,
-                lr=lr,
-                chunk=self._comparison.eval_chunk,
-            )
+            point = SnapshotPoint(update, samples, lr)
+            snapshot = LiveSnapshot(self._context, self._copy(model), point, last)
             return {
                 name: value
                 for label, each in self._diagnostics.items()
-                for name, value in _measured(label, each, moment).items()
+                for name, value in _measured(label, each, snapshot).items()
             }
 
-    def _alike(self, model: nn.Module) -> nn.Module:
-        """A module in eval mode with the values of the trial's."""
+    def _copy(self, model: nn.Module) -> nn.Module:
+        """Return a module in evaluation mode with the values of the trial's."""
         other = self._another()
         with torch.no_grad():
             for mine, theirs in (
@@ -118,9 +131,9 @@ class Diagnosing:
         return other
 
 
-def _measured(label: str, diagnostic: Diagnostic, moment: LiveMoment) -> dict[str, float]:
+def _measured(label: str, diagnostic: Diagnostic, snapshot: LiveSnapshot) -> dict[str, float]:
     try:
-        found = diagnostic.measure(moment)
+        found = diagnostic.measure(snapshot)
         if not (isinstance(found, Mapping) and set(found) == set(diagnostic.columns)):
             got = ", ".join(map(str, found)) if isinstance(found, Mapping) else f"a {type(found).__name__}"
             raise DiagnosticError(f"measure() must return {', '.join(diagnostic.columns)}, got {got}")
@@ -132,12 +145,18 @@ def _measured(label: str, diagnostic: Diagnostic, moment: LiveMoment) -> dict[st
 
 
 def trained(model: nn.Module) -> list[Any]:
-    """The weights that are trained."""
+    """Return the weights that are trained, in the model's order."""
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def sample_norms(workload: Workload, model: nn.Module, data: Any) -> SampleNorms:
-    """How this model's norms are computed, found out on the first rows of the data."""
+    """Return how the norms of a model's per-sample gradients are computed, found on the first rows.
+
+    Args:
+        workload: Of the model.
+        model: At its start.
+        data: The training data.
+    """
     weight = next(model.parameters())
     return SampleNorms(
         workload, model, move_batch(first_rows(data, _ROWS, workload.collate), weight.device, weight.dtype)

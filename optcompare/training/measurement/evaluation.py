@@ -1,4 +1,4 @@
-"""Marks, and the evaluation that every arm gets alike."""
+"""Evaluation points, and the evaluation that is equal for all arms."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ TEST_SET = "test"
 
 
 def next_mark(samples: int, n: int, measure: int) -> int | None:
-    """The first mark after ``samples``: doublings up to N, and ``measure`` marks an epoch.
+    """Return the first evaluation point after some samples; None where measuring is off.
 
-    None: measuring is off.
+    Args:
+        samples: Training samples whose gradients were evaluated.
+        n: Training samples, N. Up to N the points include all powers of two.
+        measure: Evaluation points an epoch; 0: none.
     """
     if measure == 0:
         return None
@@ -37,7 +40,7 @@ def next_mark(samples: int, n: int, measure: int) -> int | None:
 
 
 def last_mark(samples: int, n: int, measure: int) -> int:
-    """The last mark that lies at or before ``samples``."""
+    """Return the last evaluation point at or before some samples; arguments as of :func:`next_mark`."""
     if measure == 0 or samples == 0:
         return 0
     regular = _ceil(samples * measure // n, n, measure)
@@ -47,7 +50,7 @@ def last_mark(samples: int, n: int, measure: int) -> int:
 
 
 def mark_number(mark: int, n: int, measure: int) -> int:
-    """How many marks lie after 0 and at or before this one."""
+    """Return how many evaluation points lie after 0 and at or before this one, ``mark``."""
     if measure == 0 or mark == 0:
         return 0
     doublings = [1 << power for power in range(min(mark, n - 1).bit_length())]
@@ -60,19 +63,22 @@ def _ceil(index: int, n: int, measure: int) -> int:
 
 
 def along_the_way(sources: Mapping[str, Source]) -> dict[str, Source]:
-    """The sources that are measured at every mark: all but the test set's."""
+    """Return the sources that are measured at every evaluation point: all but the test set."""
     return {name: source for name, source in sources.items() if name != TEST_SET}
 
 
 def at_the_end(sources: Mapping[str, Source], trial: Trial) -> dict[str, Source]:
-    """What is measured once, at the end of a trial: of the report's trials the test set, if there is one."""
+    """Return what is measured at the end of a trial: in the report the test set, if there is one."""
     return {TEST_SET: sources[TEST_SET]} if TEST_SET in sources and trial.phase == "report" else {}
 
 
 def not_yet(workload: Workload, sources: Mapping[str, Source], *, raw: bool) -> dict[str, float]:
-    """The columns of the test set, if there is one, in a record that is not a trial's last: nan.
+    """Return the columns of the test set, if there is one, in a record that is not a trial's last: NaN.
 
-    ``raw``: whether those of the training's running averages stand beside them.
+    Args:
+        workload: With its metrics.
+        sources: Of the trial.
+        raw: Whether there are columns for the running averages of the training, too.
     """
     names = ("loss", *workload.metrics) if TEST_SET in sources else ()
     return {f"{prefix}{TEST_SET}_{name}": math.nan for prefix in ("", "raw_")[: 1 + raw] for name in names}
@@ -81,7 +87,14 @@ def not_yet(workload: Workload, sources: Mapping[str, Source], *, raw: bool) -> 
 def evaluate(
     workload: Workload, model: nn.Module, sources: Mapping[str, Source], chunk: int
 ) -> dict[str, float]:
-    """``train_loss``, ``valid_loss`` and every metric under the name of each source, on all its data."""
+    """Return the loss and every metric on all data of each source, by column.
+
+    Args:
+        workload: On the device of the model.
+        model: Any module; it is left as it was.
+        sources: By the prefix of their columns.
+        chunk: Rows of one forward pass.
+    """
     loss = workload.loss
     with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return {
@@ -92,15 +105,21 @@ def evaluate(
 
 
 def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -> dict[str, float]:
-    """The loss as a sum over weights, and metrics, in chunks of ``chunk`` rows in the data's own order."""
+    """Return the loss and metrics on a source, in chunks of rows in the data's own order."""
     return averages_over(workload, model, source, torch.arange(source.n).split(chunk))
 
 
 def on_rows(
     workload: Workload, model: nn.Module, source: Source, chunk: int, rows: Tensor | None
 ) -> dict[str, float]:
-    """The loss and every metric on some rows of a source, measured as :func:`evaluate` does; None: on all of
-    them.
+    """Return the loss and every metric on some rows of a source, measured as :func:`evaluate` does.
+
+    Args:
+        workload: On the device of the model.
+        model: Any module; it is left as it was.
+        source: The data.
+        chunk: Rows of one forward pass.
+        rows: int64, the rows; None: all.
     """
     loss, indices = workload.loss, torch.arange(source.n) if rows is None else rows
     with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
@@ -110,12 +129,19 @@ def on_rows(
 def averages_over(
     workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor]
 ) -> dict[str, float]:
-    """The loss as a sum over weights, and metrics, over these rows, each part in one forward pass."""
+    """Return the loss, as a sum over weights, and metrics over some rows.
+
+    Args:
+        workload: On the device of the model.
+        model: In evaluation mode.
+        source: The data.
+        parts: Indices of the rows, int64, one tensor for each forward pass.
+    """
     total, weights = 0.0, 0.0
     metrics = {name: MetricValue(name, metric) for name, metric in workload.metric_functions.items()}
     for batch in source.stream(parts, 0, 0):
         weight = workload.weigh(batch)
-        loss, output, y = judged(workload, model, batch)
+        loss, output, y = evaluate_batch(workload, model, batch)
         for metric in metrics.values():
             metric.add(output, y)
         total += float(loss) * weight if weight else 0.0  # a part without labels has none
@@ -127,33 +153,38 @@ def averages_over(
 
 
 def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
-    """One batch's mean loss, then each metric's sum and weight, all of which are such pairs."""
+    """Return one batch's mean loss, then each metric's sum and weight; all metrics must be such pairs."""
     with evaluating(model):
-        loss, output, y = judged(workload, model, batch)
+        loss, output, y = evaluate_batch(workload, model, batch)
         pairs = [metric(output, y) for metric in workload.metric_functions.values()]
         return [float(loss), *(float(part) for pair in pairs for part in pair)]
 
 
-def judged(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
-    """The batch's mean loss, output and y, as :meth:`Workload.judged` gives them, without a graph.
+def evaluate_batch(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
+    """Return what :meth:`.Workload.loss_and_output` returns, without a graph.
 
-    Where the model or the loss differentiates within, as a force is the gradient of an energy, gradients are
-    switched on.
+    Gradients are enabled where the model or the loss needs them, as a force is the gradient of an energy.
+
+    Args:
+        workload: On the device of the model.
+        model: In evaluation mode.
+        batch: As the source of the data gives it.
     """
     try:
-        return workload.judged(model, batch)
+        return workload.loss_and_output(model, batch)
     except RuntimeError as error:
         if torch.is_grad_enabled() or "require" not in str(error) or "grad" not in str(error):
             raise
     with torch.enable_grad():
-        loss, output, y = workload.judged(model, batch)
+        loss, output, y = workload.loss_and_output(model, batch)
     return loss.detach(), map_tensors(torch.Tensor.detach, output), map_tensors(torch.Tensor.detach, y)
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients; module modes, all generators and what the model keeps of its own are left as
-    they were.
+    """Evaluate within the context: in evaluation mode, without gradients, and without lasting changes.
+
+    Modes of modules, all generators and the model's own attributes are restored afterwards.
     """
     with preserved_rng(), state_kept(model), torch.no_grad(), in_eval_mode(model):
         yield
@@ -161,7 +192,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode; afterwards every part is in the mode that it was in, also one that other models share."""
+    """Use evaluation mode within the context; afterwards every module is in its former mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -87,14 +87,12 @@ class GoalWatch:
         return progress.samples < progress.goal_near_until
 
     def to_be_probed(self, progress: Progress) -> bool:
-        """Whether the stated rows are measured once more, beside all rows, to shift what they gave before."""
+        """Return whether the stated rows are measured together with all rows, to shift earlier values."""
         points = progress.goal_points
         return self.rows is not None and len(points) > 0 and not points[-1][3]
 
     def next_stop(self, progress: Progress, mark: int | None) -> int | None:
-        """The samples at which the trial is measured next: the evaluation point ``mark``, or near the goal
-        before it.
-        """
+        """Return the samples of the next measurement: ``mark``, or before it near the goal."""
         if mark is None or not self.near(progress):
             return mark
         begun = last_mark(progress.samples, self.n, self.measure)
@@ -104,14 +102,14 @@ class GoalWatch:
         )  # wherever a trial was cut
 
     def probed(self, progress: Progress, value: float) -> None:
-        """Take in what the stated rows give at an update near the goal."""
+        """Add what the stated rows give at an update near the goal."""
         progress.goal_points.append([progress.samples, progress.updates, self._distance(value), 0])
 
     def evaluated(self, progress: Progress, values: Mapping[str, float]) -> str:
-        """Take in what all rows give at an evaluation point.
+        """Add what all rows give at an evaluation point.
 
         Args:
-            progress: Of the trial, which was probed just before where that was to be.
+            progress: Of the trial, which was probed just before where :meth:`to_be_probed` says so.
             values: What was measured, by column.
 
         Returns:
@@ -130,9 +128,7 @@ class GoalWatch:
         return f"reached {self.goal} at update {progress.goal_found['goal_updates']}"
 
     def _distance(self, value: float) -> float:
-        """How far the value is from the goal, above 0 until it is reached; infinitely far where it is not
-        finite.
-        """
+        """Return the distance of a value from the goal: above 0 until reached, infinite if not finite."""
         distance = value - self.goal.value if self.goal.falls else self.goal.value - value
         return distance if math.isfinite(distance) else math.inf
 
@@ -164,9 +160,7 @@ class GoalWatch:
         return False
 
     def _average(self, points: Sequence[list[float]], at: float) -> float:
-        """The average distance over the window of an update; infinite where no value in or beside it is at
-        the goal.
-        """
+        """Return the average distance over the window of an update; infinite if no value is at the goal."""
         low = max(bisect_left(points, at * (1 - self.window), key=_samples) - 1, 0)
         part = points[low : bisect_right(points, at * (1 + self.window), key=_samples) + 1]
         if min(point[2] for point in part) > 0:

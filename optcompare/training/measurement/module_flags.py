@@ -1,15 +1,14 @@
-"""What a model sets of its parts while it trains: which weights are trainable, which modules are in eval
-mode, which functions stand in attributes.
-"""
+"""Flags that a model sets of its parts: trainable weights, modes of modules, functions in attributes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
 from ...errors import ComparisonError
+from ..state import FlagsState, State, trial_states
 from .module_state import own_attributes
 
 
@@ -25,10 +24,8 @@ class Flags:
         self._training = {path: module.training for path, module in model.named_modules()}
         self._called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
 
-    def changed(self, model: nn.Module) -> dict[str, Any]:
-        """What is no longer as it was: ``trainable`` and ``training`` by name, and under ``functions`` the
-        paths of attributes that hold another function, which no checkpoint can bring back.
-        """
+    def changed(self, model: nn.Module) -> FlagsState:
+        """Return what is no longer as it was at the start."""
         trainable = {name: weight.requires_grad for name, weight in model.named_parameters()}
         training = {path: module.training for path, module in model.named_modules()}
         called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
@@ -41,11 +38,11 @@ class Flags:
             },
             "functions": [path for path, value in called.items() if self._called.get(path) is not value],
         }
-        return {name: value for name, value in found.items() if value}
+        return cast(FlagsState, {name: value for name, value in found.items() if value})
 
     @staticmethod
-    def load(model: nn.Module, flags: Mapping[str, Any]) -> None:
-        """Sets what :meth:`changed` gave."""
+    def load(model: nn.Module, flags: FlagsState) -> None:
+        """Set what :meth:`changed` returned."""
         weights, modules = dict(model.named_parameters()), dict(model.named_modules())
         for name, value in flags.get("trainable", {}).items():
             weights[name].requires_grad_(value)
@@ -53,19 +50,21 @@ class Flags:
             modules[path].training = value
 
 
-def is_partial(state: Mapping[str, Any]) -> bool:
-    """Whether a trial's state is not all of it, since the model put another function into an attribute."""
-    return bool(state.get("flags", {}).get("functions"))
+def is_partial(state: State) -> bool:
+    """Return whether a state lacks a function that the model put into an attribute."""
+    return any(trial.get("flags", FlagsState()).get("functions") for trial in trial_states(state))
 
 
 def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int) -> None:
-    """Raise ComparisonError where there are trainable weights that were not when the optimizer was made,
-    which does not train them.
+    """Refuse a model that makes trainable weights after its optimizer, which does not train them.
 
     Args:
         model: After so many updates.
         trained: The weights that the optimizer was made with.
         updates: For the message.
+
+    Raises:
+        ComparisonError: There are such weights.
     """
     known = set(map(id, trained))
     new = [

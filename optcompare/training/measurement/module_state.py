@@ -1,4 +1,4 @@
-"""What a module holds beside its weights: buffers, plain attributes and random generators of its own."""
+"""What a module holds apart from its weights: buffers, plain attributes and random generators."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ _SAVED = (bool, int, float, str, type(None), Tensor, list, tuple, dict)
 
 
 def own_attributes(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
-    """Path, owner, name and value of all that its author keeps as plain attributes: no weights, buffers or
-    modules.
+    """Yield path, owner, name and value of all plain attributes of a model: no weights, buffers or modules.
 
     The owner is a module, or an object of a class of the author's that a module, or another such object,
     holds.
@@ -58,9 +57,7 @@ def _is_of_the_author(value: Any) -> bool:
 
 @contextmanager
 def state_kept(model: nn.Module) -> Iterator[None]:
-    """Put back buffers, plain attributes and generators of the model afterwards, where something changed
-    them.
-    """
+    """Restore changed buffers, plain attributes and generators of a model after the context."""
     put_back = [
         _buffer_keeper(module, name, value)
         for module in model.modules()
@@ -84,12 +81,11 @@ def state_kept(model: nn.Module) -> Iterator[None]:
 
 
 def changed_state(model: nn.Module, start: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain attributes and the generators' states that are not those of the start, in values that a
-    checkpoint holds.
+    """Return the plain attributes and generators' states that changed since the start.
 
     Args:
         model: The trained module.
-        start: What :func:`saved_state` gave of it before it was trained.
+        start: What :func:`saved_state` returned of it before it was trained.
     """
     return {
         name: value
@@ -99,9 +95,7 @@ def changed_state(model: nn.Module, start: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def saved_state(model: nn.Module) -> dict[str, Any]:
-    """Plain attributes by their path, and the states of generators, in values that a checkpoint holds; what
-    no checkpoint could hold is left out.
-    """
+    """Return plain attributes and states of generators by path, as far as a checkpoint can hold them."""
     found: dict[str, Any] = {}
     owned = {id(value) for value in [*model.parameters(), *model.buffers()]}
     for path, _, _, value in own_attributes(model):
@@ -116,7 +110,7 @@ def saved_state(model: nn.Module) -> dict[str, Any]:
 
 
 def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
-    """Set the plain attributes and generators of a module to what :func:`changed_state` gave."""
+    """Set the plain attributes and generators of a module to what :func:`changed_state` returned."""
     for path, module, name, value in list(own_attributes(model)):
         if path in saved:
             if generator_state(value) is not None:
@@ -212,9 +206,7 @@ def _keeper(module: Any, name: str, value: Any) -> Callable[[], None] | None:
 
 
 def _content_keeper(value: Any) -> Callable[[], None] | None:
-    """What puts back what lies within a tensor, an array or a container, at any depth; None where nothing
-    could change.
-    """
+    """Return what restores the contents of a tensor, array or container; None if nothing can change."""
     if isinstance(value, Tensor):
         before = value.detach().clone()
 

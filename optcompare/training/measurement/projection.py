@@ -1,6 +1,4 @@
-"""Weights along the way of a model of any size, small enough to be kept: as they are, or as a random
-projection.
-"""
+"""Weights of a model of any size during training, as they are or as a random projection."""
 
 from __future__ import annotations
 
@@ -25,20 +23,18 @@ def is_sketched(comparison: Comparison, trial: Trial) -> bool:
 
 
 def is_first(comparison: Comparison, trial: Trial) -> bool:
-    """Whether it is the trial of its arm that pictures show alone: of the first seed, and of the first tuning
-    repeat.
-    """
+    """Return whether pictures show this trial of its arm alone: the first seed and tuning repeat."""
     return trial.seed == comparison.seeds[0] and trial.repeat <= 1
 
 
 def sketch(weights: Sequence[Tensor]) -> Tensor:
-    """All weights in one row, on the CPU: as they are up to ``LARGEST``, else ``KEPT`` numbers that keep
-    distances.
+    """Return all weights in one row, on the CPU: as they are, or projected so that distances are kept.
 
-    The latter is a sparse Johnson-Lindenstrauss projection (Kane & Nelson 2014): each weight is added, with a
-    random sign, to four random places and the sum divided by 2. It is linear, the same for every model of so
-    many weights, and keeps distances to about the square root of 2/4096, 2%. Its random numbers are made
-    anew, a block of weights at a time, so that no matrix is held.
+    Up to ``LARGEST`` weights stay as they are; of more, ``KEPT`` numbers are kept, a sparse
+    Johnson-Lindenstrauss projection (Kane & Nelson 2014): each weight is added, with a random sign, to four
+    random places and the sum divided by 2. It is linear, the same for every model of so many weights, and
+    keeps distances to about the square root of 2/4096, 2%. Its random numbers are made anew, a block of
+    weights at a time, so that no matrix is held.
     """
     flat = torch.cat([weight.detach().reshape(-1).cpu() for weight in weights])
     flat = flat if flat.dtype == torch.float64 else flat.float()

@@ -1,10 +1,9 @@
-"""Running averages of BatchNorm and its like, computed anew from a fixed sample of training rows before a
-measurement.
+"""Computes running averages of BatchNorm anew from a fixed sample of rows, before a measurement.
 
-After u updates such averages hold (1 - momentum)^u of their initial values, so that in eval mode a model of
-few updates is normalised by what it was made with. Here a copy of them becomes the plain mean over a few
-forward passes of the trained model (Wu and Johnson 2021, arXiv 2105.07576, call it precise BatchNorm); those
-of the training stay as they are.
+After u updates such averages hold (1 - momentum)^u of their initial values, so that in evaluation mode a
+model of few updates is normalised by what it was made with. Here a copy of them becomes the plain mean over a
+few forward passes of the trained model (Wu and Johnson 2021, arXiv 2105.07576, call it precise BatchNorm);
+those of the training stay as they are.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from ...core.rng import RECALIBRATION, preserved_rng, seed_sequence
 from ...interfaces.workload import Workload
 from ..data import Source
-from .evaluation import in_eval_mode, judged
+from .evaluation import evaluate_batch, in_eval_mode
 from .module_state import state_kept
 
 MOST_ROWS = 2048
@@ -118,7 +117,7 @@ def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sa
     norms = updating(model)
     with preserved_rng(), torch.no_grad(), in_eval_mode(model), _uncompiled(), cumulative(norms):
         for batch in source.stream(sample.indices(), 0, 0) if norms else ():
-            judged(workload, model, batch)
+            evaluate_batch(workload, model, batch)
 
 
 @contextmanager
@@ -139,17 +138,14 @@ def recalibrated(
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """Compiled models compute as they are written: each pass has a momentum of its own, and would be compiled
-    anew.
-    """
+    """Use models uncompiled: each pass has its own momentum, and would be compiled anew."""
     compiles = "torch._dynamo" in sys.modules  # loading it takes seconds
     return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
 
 
 @contextmanager
 def cumulative(norms: Sequence[Any]) -> Iterator[None]:
-    """Training mode for these modules, in which their running averages become the mean over all calls from
-    here on.
+    """Use training mode within the context; running averages become the mean over all calls in it.
 
     A momentum of 1/k at the k-th call makes it so for every kind of module. One that is never called keeps
     what it has.

@@ -1,4 +1,4 @@
-"""A record: one measurement of one trial."""
+"""The rows that a trial writes: a record for each measurement, and an outcome at its end."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ def record_of(
     values: Mapping[str, float],
     clock: ClockKind,
 ) -> Record:
-    """The row; ``n``: training samples, ``clock``: whether the seconds were measured, or estimated from
-    updates.
+    """Return a record, with the columns of :data:`.RECORDS_SCHEMA`.
+
+    Args:
+        comparison: Of the trial.
+        trial: The trial.
+        progress: Its counters.
+        n: Training samples.
+        values: What was measured, by column.
+        clock: Whether the seconds were measured, or estimated from updates.
     """
     arm = trial.arm
     return {
@@ -52,7 +59,14 @@ def record_of(
 
 
 def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer: str) -> Outcome:
-    """The row of a trial that has ended; ``budget``: what it was allowed, which a later run may raise."""
+    """Return the row of a trial that has ended, with the columns of :data:`.TRIALS_SCHEMA`.
+
+    Args:
+        trial: The trial.
+        progress: Its counters.
+        comparison: Of the trial; its budget is noted, which a later run may raise.
+        trainer: What trained it, such as ``lanes+loop``.
+    """
     return {
         "workload": comparison.workload.label,
         "phase": trial.phase,
@@ -86,10 +100,10 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
 
 
 def _split_of(comparison: Comparison, trial: Trial) -> dict[str, int]:
-    """A column of comparisons over several splits of the data."""
+    """Return the column of comparisons over several splits of the data."""
     return {"split": comparison.split_of(trial.seed)} if comparison.split_seeds > 1 else {}
 
 
 def _repeat(trial: Trial) -> Mapping[str, int]:
-    """The column of the tuning repeat, where there are several."""
+    """Return the column of the tuning repeat, where there are several."""
     return {"repeat": trial.repeat} if trial.repeat else {}

@@ -1,10 +1,8 @@
-"""A trial at one record, as diagnostics see it: a copy of its model, and what can be computed there, each
-thing once.
-"""
+"""The snapshot of a trial that diagnostics measure: a copy of its model, with lazily computed quantities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from ...errors import DiagnosticError, StrategyError, shorten
 from ...interfaces.diagnostic import Samples
 from ...interfaces.workload import Workload
 from ..data import Source
+from .failing_layer import Probe, failing_layer, probe_mapped, probe_twice
 from .per_sample_grads import SampleNorms, mixing_layer
 
 if TYPE_CHECKING:
@@ -28,39 +27,76 @@ _ENTRIES = 2**24
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What an update set out from: weights [P], and the indices of its batch in that epoch; ``update``: those
-    before it.
+class LastUpdate:
+    """What an update started from.
+
+    Attributes:
+        number: Updates made before it.
+        before: The weights, [P].
+        indices: Of its batch, int64[B].
+        epoch: The epoch it was made in.
     """
 
-    update: int
+    number: int
     before: Tensor
     indices: Tensor
     epoch: int
 
 
-class LiveMoment:
-    """The one implementation of :class:`optcompare.Moment`. ``kept``: of the last update; ``chunk``: rows."""
+@dataclass(frozen=True)
+class SnapshotContext:
+    """What all snapshots of a trial share.
+
+    Attributes:
+        workload: On the trial's device, with a loss of its own.
+        source: The training data.
+        norms: How norms of single samples' gradients are computed.
+        start: The weights at the shared start, [P].
+        seed: Of the trial.
+        chunk: Rows of one forward pass.
+    """
+
+    workload: Workload
+    source: Source
+    norms: SampleNorms
+    start: Tensor
+    seed: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class SnapshotPoint:
+    """Where in its training a trial is measured.
+
+    Attributes:
+        update: Updates made.
+        samples: Training samples whose gradients were evaluated.
+        lr: The learning rate of the last update; before the first, that of the arm.
+    """
+
+    update: int
+    samples: int
+    lr: float
+
+
+class LiveSnapshot:
+    """The one implementation of :class:`optcompare.Snapshot`.
+
+    Args:
+        context: What all snapshots of the trial share.
+        model: A throw-away copy in evaluation mode, at the weights of the trial.
+        point: Where the trial is.
+        last: The last update; None before the first.
+    """
 
     def __init__(
-        self,
-        workload: Workload,
-        model: nn.Module,
-        source: Source,
-        norms: SampleNorms,
-        start: Tensor,
-        kept: Kept | None,
-        *,
-        update: int,
-        samples: int,
-        seed: int,
-        lr: float,
-        chunk: int,
+        self, context: SnapshotContext, model: nn.Module, point: SnapshotPoint, last: LastUpdate | None
     ) -> None:
-        self.workload, self.model, self.start, self.lr = workload, model, start, lr
-        self.update, self.samples, self.seed = update, samples, seed
-        self.before = None if kept is None else kept.before
-        self._source, self._norms, self._kept, self._chunk = source, norms, kept, chunk
+        self.workload, self.start, self.seed = context.workload, context.start, context.seed
+        self.update, self.samples, self.lr = point.update, point.samples, point.lr
+        self.model, self.before = model, None if last is None else last.before
+        self._source, self._norms, self._chunk = context.source, context.norms, context.chunk
+        self._last = last
         self._samples: dict[int, Samples] = {}
         self._trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         self.weights = flat(list(self._trained.values()))
@@ -80,15 +116,15 @@ class LiveMoment:
 
     @cached_property
     def batch_gradient(self) -> Tensor | None:
-        if self._kept is None:
+        if self._last is None:
             return None
-        pieces = self._stream_of_batch(self._kept, self._chunk)
-        return self._at(self._kept.before, lambda: self._mean_gradient(pieces))
+        pieces = self._stream_of_batch(self._last, self._chunk)
+        return self._at(self._last.before, lambda: self._mean_gradient(pieces))
 
     @cached_property
     def batch(self) -> Any:
         return (
-            None if self._kept is None else next(self._stream_of_batch(self._kept, len(self._kept.indices)))
+            None if self._last is None else next(self._stream_of_batch(self._last, len(self._last.indices)))
         )
 
     def sampled(self, rows: int) -> Samples:
@@ -110,8 +146,9 @@ class LiveMoment:
         return list(self._twice_differentiable())
 
     def _differentiable(self) -> Iterator[tuple[Sequence[Tensor], float]]:
-        """The gradient of each chunk with its graph, and the chunk's weight; the graph of a single chunk is
-        kept.
+        """Yield the gradient of each chunk with its graph, and the chunk's weight.
+
+        The graph is kept where there is a single chunk.
         """
         yield from self._graph if self._source.n <= self._chunk else self._twice_differentiable()
 
@@ -120,7 +157,7 @@ class LiveMoment:
             try:
                 gradients = self._gradients(self.workload.mean_loss(self.model, batch), create_graph=True)
             except (RuntimeError, NotImplementedError) as error:
-                raise self._refused("Hessian-vector products", error, _probe_twice) from error
+                raise self._refused("Hessian-vector products", error, probe_twice) from error
             yield gradients, self.workload.weigh(batch)
 
     def _differentiated(self, gradients: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
@@ -142,7 +179,7 @@ class LiveMoment:
                 materialize_grads=True,
             )
         except (RuntimeError, NotImplementedError) as error:
-            raise self._refused("Hessian-vector products", error, _probe_twice) from error
+            raise self._refused("Hessian-vector products", error, probe_twice) from error
         return flat(found)
 
     def _mean_gradient(self, batches: Iterator[Any]) -> Tensor:
@@ -179,7 +216,7 @@ class LiveMoment:
             try:
                 squares.append(self._norms.squares(self.model, batch, names).detach().double())
             except (StrategyError, TypeError) as error:
-                raise self._refused("gradients of single samples", error, _probe_mapped) from error
+                raise self._refused("gradients of single samples", error, probe_mapped) from error
             if not self.workload.by_rows:
                 shares += [
                     self.workload.weigh(select_rows(batch, slice(i, i + 1))) for i in range(len_batch(batch))
@@ -200,7 +237,7 @@ class LiveMoment:
         )
 
     def _at(self, weights: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """What it gives at other weights."""
+        """Return what is computed at other weights."""
         put(self._trained.values(), weights)
         try:
             return compute()
@@ -214,88 +251,26 @@ class LiveMoment:
             for part, weight in zip(vector.split(sizes), self._trained.values(), strict=True)
         ]
 
-    def _stream_of_batch(self, kept: Kept, rows: int) -> Iterator[Any]:
-        return self._source.stream(kept.indices.split(rows), self.seed, kept.epoch, ahead=False)
+    def _stream_of_batch(self, last: LastUpdate, rows: int) -> Iterator[Any]:
+        return self._source.stream(last.indices.split(rows), self.seed, last.epoch, ahead=False)
 
     def _refused(self, what: str, error: Exception, probe: Probe) -> DiagnosticError:
         reason = shorten(str(error.__cause__ or error).partition("\n")[0])
         try:
-            layer = _failing(self.model, self.workload, next(self.chunks()), probe)
+            layer = failing_layer(self.model, self.workload, next(self.chunks()), probe)
         except Exception:
             layer = None
         return DiagnosticError(f"{layer or 'the model'} has no {what}: {reason}")
 
 
-Probe = Callable[["nn.Module", tuple[Any, ...]], Any]
-
-
-def _failing(model: nn.Module, workload: Workload, batch: Any, probe: Probe) -> str | None:
-    """The first module without children for which the probe fails, on what it is given in a forward pass."""
-    calls: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
-    leaves = [(name, module) for name, module in model.named_modules() if not any(module.children())]
-    handles = [
-        module.register_forward_pre_hook(lambda m, inputs, name=name: calls.append((name, m, inputs)))
-        for name, module in leaves
-    ]
-    try:
-        workload.mean_loss(model, batch)
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name, module, inputs in calls:
-        try:
-            probe(module, inputs)
-        except Exception:
-            return f"layer {name or 'model'} ({type(module).__name__})"
-    return None
-
-
-def _probe_twice(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    leaves = [_leaf(each) for each in inputs]
-    wanted = [
-        each
-        for each in (*leaves, *module.parameters())
-        if isinstance(each, torch.Tensor) and each.requires_grad
-    ]
-    output = module(*leaves)
-    if wanted and output.requires_grad:
-        gradients: Any = torch.autograd.grad(
-            output.square().sum(), wanted, create_graph=True, allow_unused=True
-        )
-        again = [gradient for gradient in gradients if gradient is not None and gradient.requires_grad]
-        torch.autograd.grad(sum(gradient.square().sum() for gradient in again), wanted, allow_unused=True)
-
-
-def _probe_mapped(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    def loss(weights: dict[str, Tensor], *sample: Any) -> Tensor:
-        parts = tuple(each.unsqueeze(0) if isinstance(each, torch.Tensor) else each for each in sample)
-        output: Tensor = torch.func.functional_call(module, weights, parts)
-        return output.square().sum() + sum(weight.sum() for weight in weights.values())
-
-    first = inputs[0] if inputs else None
-    by = (0, 1) if isinstance(first, torch.Tensor) and first.is_floating_point() else (0,)
-
-    weights = {name: weight.detach() for name, weight in module.named_parameters()}
-    dims = tuple(0 if isinstance(each, torch.Tensor) else None for each in inputs)
-    torch.func.vmap(torch.func.grad(loss, argnums=by), in_dims=(None, *dims), randomness="different")(
-        weights, *(each.detach() if isinstance(each, torch.Tensor) else each for each in inputs)
-    )
-
-
-def _leaf(value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return value.detach().clone().requires_grad_()
-    return value
-
-
 def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """One vector, [P], sharing no memory with any of them."""
+    """Return one vector, [P], that shares no memory with the tensors."""
     return torch.cat([to_dense(tensor.detach()).reshape(-1) for tensor in tensors])
 
 
 @torch.no_grad()
-def put(weights: Any, vector: Tensor) -> None:
-    """Writes the vector into them."""
+def put(weights: Iterable[Tensor], vector: Tensor) -> None:
+    """Write a vector, [P], into weights."""
     begin = 0
     for weight in weights:
         weight.copy_(vector[begin : begin + weight.numel()].view_as(weight))

@@ -1,4 +1,4 @@
-"""What an adaptive strategy asked to know of an update: computed between the gradient and the step."""
+"""The statistics of an update that adaptive strategies need, computed between gradient and step."""
 
 from __future__ import annotations
 
@@ -46,8 +46,11 @@ def step_stats(
     size: int,
     norms: SampleNorms | None,
 ) -> StepStats:
-    """The stats of the update whose mean gradient stands in ``.grad``; ``batches`` are its chunks,
-    read only where gradients of single samples are needed; ``norms``: where their norms are all that is."""
+    """Return the statistics of the update whose mean gradient is in ``.grad``.
+
+    ``batches`` are its chunks, used only where gradients of single samples are needed; ``norms``: for their
+    norms alone.
+    """
     stats = StepStats(batch_size=size)
     if "loss" in needs:
         stats.loss = float(loss.detach())

@@ -20,6 +20,7 @@ from optcompare.execution.scheduler import Tasks
 from optcompare.planning.prepare import prepare
 from optcompare.planning.question import Question
 from optcompare.training.device import torch_as_agreed
+from optcompare.training.lanes.admission import Admission
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import compiler_process, inductor
 from optcompare.training.lanes.engines.libraries import Entry
@@ -85,7 +86,7 @@ class TestAuto:
 
     def dealt(self, registry, monkeypatch, lane_seconds):
         """How a long run is dealt out where an update of all lanes takes so long, without training it."""
-        monkeypatch.setattr("optcompare.training.lanes.trainer._seconds", lambda *arguments: lane_seconds)
+        monkeypatch.setattr("optcompare.training.lanes.admission._seconds", lambda *arguments: lane_seconds)
         monkeypatch.setattr(
             "optcompare.training.lanes.program_cache.worth_compiling", lambda updates, operations: False
         )
@@ -142,13 +143,13 @@ with entry.locked(), entry.work() as work:
 
 def wait_for_compilers(monkeypatch):
     """What compilers leave is looked at when they have ended, however long that takes."""
-    admit = LanesTrainer._apart
+    admit = Admission._apart
 
     def waiting(self, programs, seen):
         programs.wait()
         return admit(self, programs, seen)
 
-    monkeypatch.setattr(LanesTrainer, "_apart", waiting)
+    monkeypatch.setattr(Admission, "_apart", waiting)
 
 
 class Fake:

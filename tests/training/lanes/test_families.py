@@ -12,7 +12,7 @@ from torch import nn
 
 from optcompare import Strategy, compare
 from optcompare.training.lanes import update_rules as rules
-from optcompare.training.lanes.run import LanesRun
+from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.workloads import small_workload
 
@@ -289,14 +289,14 @@ class TestFallbacks:
     )
     def test_the_loop_begins_again_where_lanes_break(self, monkeypatch, update):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
-        made = LanesRun._made
+        made = LanesUpdates._made
 
         def breaks(self, count, *rest):
             if self.lanes[0].progress.updates == update:
                 raise RuntimeError("broken")
             made(self, count, *rest)
 
-        monkeypatch.setattr(LanesRun, "_made", breaks)
+        monkeypatch.setattr(LanesUpdates, "_made", breaks)
         lanes, loop = both(small_workload(), "mini:4", "adam", epochs=5, measure=3, updates=None)
         assert trainers(lanes) == {"loop"}
         assert lanes.notes[0].startswith(

@@ -16,8 +16,8 @@ from optcompare import Strategy, compare, load
 from optcompare.core.comparison import Budget
 from optcompare.core.rng import permutation
 from optcompare.training.device import torch_as_agreed
-from optcompare.training.lanes.run import LanesRun
 from optcompare.training.lanes.trainer import LanesTrainer
+from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import small_workload
@@ -277,14 +277,14 @@ class TestEnds:
 
     def test_an_update_that_is_interrupted_leaves_what_was_made_before(self, registry, monkeypatch):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
-        made = LanesRun._made
+        made = LanesUpdates._made
 
         def interrupts(self, count, *rest):
             if self.lanes[0].progress.updates == 9:
                 raise KeyboardInterrupt
             made(self, count, *rest)
 
-        monkeypatch.setattr(LanesRun, "_made", interrupts)
+        monkeypatch.setattr(LanesUpdates, "_made", interrupts)
         loop = make_trainer(
             registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
         )
@@ -301,7 +301,7 @@ class TestEnds:
         def interrupts(self, count, *rest):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(LanesRun, "_made", interrupts)
+        monkeypatch.setattr(LanesUpdates, "_made", interrupts)
         loop = make_trainer(
             registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
         )

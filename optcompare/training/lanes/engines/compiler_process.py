@@ -79,9 +79,7 @@ class CompilerProcess:
                 return
 
     def let_go(self) -> None:
-        """It may outlive this process where its library does; a Popen that is still running would be warned
-        about.
-        """
+        """Leave the process running, as it may outlive this one; a Popen would warn about it."""
         self._log.close()
         if self._temporary:
             self.end()

@@ -51,13 +51,12 @@ def obstacle() -> str | None:
 
 
 class Compiling:
-    """A program that is being compiled in a process of its own, which outlives this one, for the runs to
-    come.
+    """A program that is compiled in a process of its own, which outlives this one for later runs.
 
     ``step``: the graph of an update; ``example``: carry, rates [U, R], data, and int64[U, R, B] of indices;
-    ``follow``: how many tensors of the carry are returned after each update too, side by side as [U, R, …];
-    ``libraries``: where compiled programs are kept. Raises :class:`Unsupported` where nothing can be
-    compiled, or where the program ended a process before.
+    ``follow``: how many tensors of the carry are returned after each update too, as [U, R, …]; ``libraries``:
+    where compiled programs are kept. Raises :class:`Unsupported` where nothing can be compiled, or where the
+    program ended a process before.
     """
 
     def __init__(self, step: GraphModule, example: Example, follow: int, libraries: Libraries) -> None:

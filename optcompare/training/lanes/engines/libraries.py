@@ -69,12 +69,11 @@ class Libraries:
 
 
 class Entry:
-    """One compiled program: its library, the library's SHA-256, a lock, and a marker while the library is
-    tried.
+    """One compiled program: its library, the library's SHA-256, a lock, and a marker.
 
     The lock is one of the operating system, which ends with the process that holds it. It is held while the
-    library is compiled, and while it is loaded and run for the first time; a marker that is there while
-    nobody holds the lock was left by a process that the library ended. ``temporary``: the directory is
+    library is compiled, and while it is loaded and run for the first time, during which the marker exists. A
+    marker without a held lock was left by a process that the library ended. ``temporary``: the directory is
     removed at the end of this run.
     """
 
@@ -91,9 +90,7 @@ class Entry:
         return None
 
     def is_intact(self) -> bool:
-        """Whether there is a library, with the SHA-256 that was written when it was made, under this very
-        key.
-        """
+        """Return whether there is a library with the SHA-256 that was written with it, under this key."""
         try:
             return self._digest.read_bytes() == self._checksum(self.library)
         except OSError:
@@ -105,9 +102,7 @@ class Entry:
             return not locked
 
     def refusal(self) -> str | None:
-        """Return why the program is not tried again, or None; for the process that holds the lock, or where
-        none does.
-        """
+        """Return why the program is not tried again, or None; needs the lock to be free or held here."""
         if not self._marker.exists():
             return None
         return f"loading it ended a process before (to try it again, remove {self._marker})"
@@ -147,9 +142,7 @@ class Entry:
             yield Path(path)
 
     def publish(self, made: Path) -> None:
-        """Put a library from :meth:`work` in its place, then its SHA-256; for the process that holds the
-        lock.
-        """
+        """Put a library from :meth:`work` in its place, then its SHA-256; called with the lock held."""
         digest = made.with_suffix(self._digest.suffix)
         digest.write_bytes(self._checksum(made))
         os.replace(made, self.library)

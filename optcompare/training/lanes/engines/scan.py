@@ -52,8 +52,9 @@ def forms_of(example: Example) -> Forms:
 
 
 def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
-    """Make a library of a job, run it once, and publish it; for the compiling process alone, which holds the
-    entry's lock.
+    """Make a library of a job, run it once, and publish it.
+
+    Called by the compiling process alone, which holds the entry's lock.
 
     Args:
         packed: A :class:`Job`, from the process that started this one.

@@ -1,0 +1,74 @@
+"""The rule of an epoch's end, one for both trainers: what is counted, and when the trial is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.comparison import Budget
+
+if TYPE_CHECKING:
+    from .loop.batch_plan import Plan
+    from .loop.planner import Planner
+    from .measurement.counters import Progress
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """How training left an epoch; neither holds where the end of a task cut it.
+
+    Attributes:
+        complete: All its batches were trained on.
+        spent: The budget allows no further update of it.
+    """
+
+    complete: bool
+    spent: bool
+
+    @classmethod
+    def of(cls, progress: Progress, updates: int, allowed: int) -> EpochEnd:
+        """Return how a planned epoch was left.
+
+        Args:
+            progress: Of the trial, after its last update.
+            updates: Of the whole epoch.
+            allowed: Those of them that the budget allows.
+        """
+        complete = progress.position == updates
+        return cls(complete, not complete and progress.position == allowed)
+
+    def leave(
+        self, progress: Progress, planner: Planner, plan: Plan, budget: Budget, before: Mapping[str, Any]
+    ) -> None:
+        """Fingerprint a planned epoch's batches; reset the strategy if another task continues the epoch.
+
+        Args:
+            progress: Of the trial.
+            planner: Of the trial, which plans the epoch again where it goes on.
+            plan: The epoch's batches.
+            budget: Of the trial.
+            before: The strategy's state before it planned the epoch.
+        """
+        if not progress.leave(plan, self.complete or self.spent or progress.reached(budget)):
+            planner.load(before)
+
+    def count(self, progress: Progress, budget: Budget) -> bool:
+        """Count the epoch if it is complete, and return whether the budget ends the trial here.
+
+        A trial that ends here gets a last record if :func:`lacks_record` says so, and then :func:`finish`.
+        """
+        if self.complete:
+            progress.end_epoch()
+        return progress.status == "running" and (self.spent or progress.reached(budget))
+
+
+def lacks_record(progress: Progress) -> bool:
+    """Return whether updates were made since the last record."""
+    return progress.measured_at < progress.updates
+
+
+def finish(progress: Progress) -> None:
+    """Mark a trial whose budget is spent as finished, unless its last record ended it otherwise."""
+    if progress.status == "running":
+        progress.status = "finished"

@@ -1,0 +1,222 @@
+"""Admits groups of trials to lanes whose first updates agree with the loop trainer's."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...core.comparison import Trial
+from ...core.rng import preserved_rng
+from ...core.schedule import schedule_of
+from ...errors import USER_CODE_ERRORS, explain
+from ..loop.trainer import LoopTrainer
+from ..measurement.counters import Progress
+from ..measurement.evaluation import averages_of
+from .equivalence import TOLERANCES, UPDATES, Rehearsed, disagreements, rehearse_in_loop
+from .families import Families, Family
+from .program import Blueprint, Carry
+from .program_cache import Programs
+from .update_rules import Slower, Unsupported
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SAMPLED, _ROWS, _EVALUATED = 4, 64, 100.0
+_MARGIN = 1.25
+"""Lanes may be so much slower an update than the loop, since they measure faster, and a clock is noisy."""
+
+
+@dataclass
+class Admitted:
+    """What of a group runs in lanes.
+
+    Attributes:
+        groups: Trials to train together.
+        refused: The other trials, each with why it runs on the loop trainer.
+        slower: Whether that is only because the loop takes less time.
+    """
+
+    groups: list[list[Trial]] = field(default_factory=list)
+    refused: list[tuple[Trial, str]] = field(default_factory=list)
+    slower: bool = False
+
+
+class Admission:
+    """Compares lanes with the loop trainer, and splits groups so that they fit into memory.
+
+    Attributes:
+        checked: Lanes whose first updates were compared with the loop's.
+        apart: The largest difference among admitted lanes, as a part of the weights' norm.
+        tolerance: The largest difference that is admitted.
+    """
+
+    def __init__(self, loop: LoopTrainer, families: Families) -> None:
+        self.loop, self.setup, self.families = loop, loop.setup, families
+        self.checked, self.apart = 0, 0.0
+        self.tolerance = TOLERANCES[loop.setup.comparison.dtype]
+
+    def admit(self, trials: Sequence[Trial]) -> Admitted:
+        """Compare the first updates of some trials of a group with the loop's, and split the group to fit.
+
+        Args:
+            trials: That could share a program; see :meth:`.LanesTrainer.grouped`.
+        """
+        with preserved_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the loop trainer gives them
+            try:
+                return self._admit(list(trials))
+            except USER_CODE_ERRORS as error:
+                why = str(error) if isinstance(error, Unsupported) else f"lanes failed: {explain(error)}"
+                return Admitted([], [(trial, why) for trial in trials], isinstance(error, Slower))
+
+    def _admit(self, trials: list[Trial]) -> Admitted:
+        family = self.families.of(trials[0])
+        sample = {trial: self._rehearse(trial) for trial in _sample(trials)}
+        for label in {trial.arm.label for trial in sample}:
+            family.pace[label] = median(
+                seen.seconds for trial, seen in sample.items() if trial.arm.label == label
+            )
+        width = self.families.width(family, len(trials))
+        programs = self._prepared(family, width, trials[0], sample[trials[0]])
+        apart = self._apart(programs, sample)
+        self._compare_evaluation(family.blueprint, trials[0])
+        if max(apart.values()) > self.tolerance:
+            others = {trial: self._rehearse(trial) for trial in trials if trial not in sample}
+            apart |= self._apart(programs, others) if others else {}
+        good = [trial for trial in trials if apart.get(trial, 0.0) <= self.tolerance]
+        self.checked += sum(trial in apart for trial in good)
+        self.apart = max([self.apart, *(apart.get(trial, 0.0) for trial in good)])
+        bad = [trial for trial in trials if apart.get(trial, 0.0) > self.tolerance]
+        worst = max((apart[trial] for trial in bad), default=0.0)
+        reason = (
+            f"an update differs from the loop's by {worst:.1e} of the weights' norm ({self.tolerance:.0e} "
+            "is allowed)"
+        )
+        return Admitted(
+            [good[first : first + width] for first in range(0, len(good), width)],
+            [(trial, reason) for trial in bad],
+        )
+
+    def _prepared(self, family: Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
+        """Return the programs of a width, compiled for the batch sizes of the first epoch."""
+        programs = self.families.programs(family, width)
+        carry = family.blueprint.stack([seen.states[0]] * width)
+        left = Progress().epochs_left(
+            self.setup.comparison.budget, len(family.first.sizes), self.setup.workload.size
+        )
+        for size in set(family.first.sizes):
+            programs.at(size, left * family.first.sizes.count(size), carry)
+        if self.setup.comparison.trainer == "auto":
+            index = torch.stack([seen.batches[0]] * width).to(self.loop.device)
+            rates = family.blueprint.rates(self.families.numbers([trial] * width, family.blueprint), 0, 2)
+            lanes, loop = _seconds(programs, carry, rates, index) / width, seen.seconds
+            if lanes > _MARGIN * loop:
+                raise Slower(
+                    f"an update takes {lanes * 1e6:,.0f} µs a lane, and {loop * 1e6:,.0f} µs in the loop"
+                )
+        return programs
+
+    def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, float]:
+        """Return how far the programs' first updates are from the loop's, for each of these trials."""
+        worst = dict.fromkeys(seen, 0.0)
+        trials, width = list(seen), programs.width
+        for first in range(0, len(trials), width):
+            block = [
+                trials[first : first + width][number % len(trials[first : first + width])]
+                for number in range(width)
+            ]
+            numbers = self.families.numbers(block, programs.blueprint)
+
+            factors = self._factors(block[0], seen[block[0]])
+
+            def update(
+                carry: Carry,
+                index: Tensor,
+                made: int,
+                numbers: Carry = numbers,
+                factors: list[float] = factors,
+            ) -> Carry:
+                rates = programs.blueprint.rates(numbers, made, len(index), factors[made : made + 1])
+                return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
+
+            found = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
+            for trial, difference in zip(block, found, strict=True):
+                worst[trial] = max(worst[trial], difference)
+        return worst
+
+    def _factors(self, trial: Trial, seen: Rehearsed) -> list[float]:
+        """Return what the schedule of these trials multiplied the rates of the rehearsed updates by."""
+        schedule, budget = schedule_of(trial.arm.schedule), self.setup.comparison.budget
+        samples = [0, *itertools.accumulate(map(len, seen.batches))]
+        shares = [
+            budget.share(made, samples[made], self.setup.workload.size) for made in range(len(seen.batches))
+        ]
+        return [schedule(share) for share in shares]
+
+    def _compare_evaluation(self, blueprint: Blueprint, trial: Trial) -> None:
+        """Raise :class:`Unsupported` unless loss and metrics of the first rows are what the loop measures."""
+        run = self.loop.run(trial, None)
+        carry = blueprint.stack([run.state()])[: len(blueprint.weights) + len(blueprint.kept)]
+        if run.measurement.sample is not None:
+            carry = blueprint.recalibrated(carry, run.source.stream(run.measurement.sample.indices(), 0, 0))
+        for source in self.loop.on_split_of(trial.seed).sources.values():
+            rows = torch.arange(min(_ROWS, source.n, self.setup.comparison.eval_chunk))
+            batch, same = source.stream([rows, rows], 0, 0)
+            in_lanes = [float(value) for value in blueprint.evaluate(carry, batch)]
+            with run.measurement.recalibrated():
+                in_loop = averages_of(run.workload, run.model, same)
+            for one, other in zip(in_lanes, in_loop, strict=True):
+                if not math.isclose(
+                    one, other, rel_tol=_EVALUATED * self.tolerance, abs_tol=_EVALUATED * self.tolerance
+                ):
+                    raise Unsupported(f"an evaluation gives {one:.8g}, and {other:.8g} in the loop")
+
+    def _rehearse(self, trial: Trial) -> Rehearsed:
+        run = self.loop.run(trial, None)
+        budget, n = self.setup.comparison.budget, self.setup.workload.size
+        most = {"epochs": budget.amount, "updates": UPDATES, "samples": max(1.0, budget.amount / n)}[
+            budget.unit
+        ]
+        epochs = (run.planner.draw(epoch).batches for epoch in range(min(UPDATES, math.ceil(most))))
+        batches = list(itertools.islice(itertools.chain.from_iterable(epochs), UPDATES))
+        seen = rehearse_in_loop(run, batches)
+        for owner, changed in (*seen.states[-1]["attributes"].items(), ("model", seen.states[-1]["flags"])):
+            if changed:
+                raise Unsupported(
+                    f"the {owner} changes {next(iter(changed))} while it trains, which lanes would have in "
+                    "common"
+                )
+        return seen
+
+
+def _sample(trials: Sequence[Trial]) -> list[Trial]:
+    """Return trials to check: the first of each arm, the lowest and the highest rate, and a few more."""
+    firsts = list({trial.arm.label: trial for trial in reversed(trials)}.values())
+    by_rate = sorted(trials, key=lambda trial: trial.arm.lr)
+    return list(
+        dict.fromkeys(
+            [trials[0], *firsts, by_rate[0], by_rate[-1], *trials[:: max(1, len(trials) // _SAMPLED)]]
+        )
+    )
+
+
+def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> float:
+    """Return the seconds of one update of all lanes, the shortest of three."""
+    both, found = torch.stack([index, index]), []
+    program = programs.at(index.shape[1], 0, carry)
+    for _ in range(3):
+        began = perf_counter()
+        try:
+            program.run(carry, rates, programs.data, both)[0][0].sum().item()
+        except USER_CODE_ERRORS as error:
+            raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
+        found.append((perf_counter() - began) / 2)
+    return min(found)

@@ -1,0 +1,120 @@
+"""The updates of a group of lanes: the program's calls, and the tensors that they change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...core.comparison import Budget
+from ...core.schedule import depends_on_budget, schedule_of
+from ..data import TensorSource
+from ..loop.batch_plan import Plan
+from .families import columns
+from .lane import Lane, running
+from .program_cache import Programs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CALL_SECONDS = 0.25
+"""What a call of the program takes about, so that the user need not wait."""
+_MOST_INDICES = 2**22
+
+
+class LanesUpdates:
+    """Updates lanes together; those that have ended are computed too, and ignored.
+
+    Args:
+        lanes: The trials of the group.
+        programs: The compiled programs, at least as wide as the group; the width is filled up with copies.
+        numbers: The hyperparameters of each lane that are inputs of the program, by name.
+        budget: Of the trials.
+        source: The training data.
+
+    Attributes:
+        carry: All that updates change, [R, …] each.
+    """
+
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        programs: Programs,
+        numbers: Sequence[Mapping[str, float]],
+        budget: Budget,
+        source: TensorSource,
+    ) -> None:
+        self._lanes, self._programs, self._budget, self._n = lanes, programs, budget, source.n
+        self._device = source.tensors[0].device
+        self._places = [number % len(lanes) for number in range(programs.width)]
+        blueprint = programs.blueprint
+        self.carry = blueprint.stack([lanes[place].state for place in self._places])
+        self._numbers = columns([numbers[place] for place in self._places], blueprint.numbers, self._device)
+        schedule = lanes[0].trial.arm.schedule
+        self._schedule = schedule_of(schedule) if depends_on_budget(schedule) else None
+        self._update_seconds = max(lane.pace for lane in lanes) * len(lanes)
+
+    def make(self, plans: Mapping[int, Plan], plan: Plan, stop: int, until: Callable[[], bool]) -> bool:
+        """Make updates of an epoch up to a position.
+
+        Args:
+            plans: Of the epoch, by the ``id`` of the lanes' planners.
+            plan: One of them; all have the same batch sizes.
+            stop: The position.
+            until: Called between calls of the program, each of about a quarter of a second; True ends them.
+
+        Returns:
+            Whether ``until`` ended them before the position.
+        """
+        places = [plans.get(id(self._lanes[place].planner), plan) for place in self._places]
+        position = running(self._lanes)[0].progress.position
+        for size, group in groupby(plan.sizes[position:stop]):
+            rest = len(list(group))
+            program = self._programs.at(size, self._expected(plan, size), self.carry)
+            while rest:
+                began = time.perf_counter()
+                most = max(
+                    1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places)))
+                )
+                count, made = min(rest, most), running(self._lanes)[0].progress.updates
+                first = plan.ends[position] - size
+                index = torch.stack(
+                    [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
+                ).to(self._device)
+                rates = self._programs.blueprint.rates(
+                    self._numbers, made, count, self._factors(made, count, size)
+                )
+                carry, trail = program.run(self.carry, rates, self._programs.data, index)
+                self._made(count, size, trail)
+                self.carry = carry
+                self._update_seconds = (time.perf_counter() - began) / count
+                position, rest = position + count, rest - count
+                if position < stop and until():
+                    return True
+        return False
+
+    def _factors(self, made: int, count: int, size: int) -> list[float]:
+        """Return what a schedule multiplies the rates of the next updates by; [] without a schedule."""
+        if self._schedule is None:
+            return []
+        samples = running(self._lanes)[0].progress.samples
+        shares = [self._budget.share(made + i, samples + i * size, self._n) for i in range(count)]
+        return [self._schedule(share) for share in shares]
+
+    def _made(self, count: int, size: int, trail: Tensor | None) -> None:
+        for number, lane in enumerate(self._lanes):
+            if not lane.running:
+                continue
+            if lane.follows and trail is not None:
+                for update, point in enumerate(trail[:, number].tolist(), lane.progress.updates + 1):
+                    lane.progress.follow(update, point)
+            seconds = (lane.progress.updates + count) * lane.pace
+            lane.progress.made(count, count * size, size, seconds)
+
+    def _expected(self, plan: Plan, size: int) -> float:
+        """Return the updates of a batch size that are left, if later epochs are like this one."""
+        left = running(self._lanes)[0].progress.epochs_left(self._budget, len(plan.sizes), self._n)
+        return plan.sizes.count(size) * left

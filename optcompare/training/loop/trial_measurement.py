@@ -1,0 +1,208 @@
+"""What is measured of one trial on the loop trainer: records, goal probes, diagnostics and the test set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from ...core.columns import Record
+from ...core.comparison import Trial
+from ...interfaces.optimizer import evaluation_weights
+from ...interfaces.workload import Workload
+from ..contender import Setup
+from ..data import Source
+from ..device import Clock
+from ..measurement.counters import Progress
+from ..measurement.diagnosing import Diagnosing
+from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet, on_rows
+from ..measurement.goal_watch import GoalWatch
+from ..measurement.module_flags import refuse_new_weights
+from ..measurement.projection import is_first, is_sketched, sketch
+from ..measurement.recalibration import Sample, recalibrated
+from ..measurement.record import record_of
+from ..position import POSITION
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LiveObjects:
+    """The live objects of a trial.
+
+    Attributes:
+        workload: On the trial's device, in its precision.
+        model: The module that is trained.
+        optimizer: Of the model's trainable weights.
+        weights: The trainable weights, in the model's order.
+        device: Where they lie.
+    """
+
+    workload: Workload
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    weights: Sequence[Tensor]
+    device: torch.device
+
+
+class TrialMeasurement:
+    """Measures one trial and collects its records; nothing that it does changes what is trained.
+
+    Attributes:
+        records: Of the task under way.
+        sample: Training rows for recalibrated running averages; None where they are not recalibrated.
+        follows: Whether the path of the (two) weights is followed.
+        diagnosing: The diagnostics.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        trial: Trial,
+        sources: Mapping[str, Source],
+        live: LiveObjects,
+        progress: Progress,
+        diagnosing: Diagnosing,
+    ) -> None:
+        comparison = setup.comparison
+        self.records: list[Record] = []
+        self.diagnosing = diagnosing
+        self._comparison, self._trial = comparison, trial
+        self._live, self._progress, self._source = live, progress, sources["train"]
+        self._sources, self._test = along_the_way(sources), at_the_end(sources, trial)
+        self._watch = GoalWatch.of(comparison, setup.workload, sources)
+        self._evaluated_at = math.inf
+        self._not_yet = not_yet(setup.workload, sources, raw=comparison.recalibrate)
+        self._sketched = is_sketched(comparison, trial)
+        self.sample = Sample.of(self._source.n, comparison.eval_chunk) if comparison.recalibrate else None
+        two = sum(weight.numel() for weight in live.weights) == 2
+        self.follows = comparison.measure > 0 and is_first(comparison, trial) and two
+
+    def start(self) -> None:
+        """Append the record before the first update."""
+        self._follow_weights()
+        self.measure()
+
+    def next_point(self) -> int | None:
+        """Return the samples at which the trial is measured next; None: not before its end."""
+        mark = next_mark(self._progress.samples, self._source.n, self._comparison.measure)
+        if self._watch is None:
+            return mark
+        self._evaluated_at = math.inf if mark is None else mark
+        return self._watch.next_stop(self._progress, mark)
+
+    def after_updates(self, point: int | None) -> None:
+        """Measure if the evaluation point is reached.
+
+        Near a goal, where points are closer, only what the goal needs is measured between evaluation points.
+
+        Args:
+            point: What :meth:`next_point` returned before the updates.
+        """
+        self._follow_weights()
+        if point is None or self._progress.samples < point:
+            return
+        if self._watch is None or self._progress.samples >= self._evaluated_at:
+            self.measure()
+            return
+        clock = Clock(self._live.device)
+        with self.evaluation_weights(), clock:
+            POSITION.follow(self._progress)
+            self._probe(self._watch)
+        self._progress.measure_seconds += clock.seconds
+
+    def measure(self) -> None:
+        """Append a record."""
+        live, progress = self._live, self._progress
+        with self.evaluation_weights():
+            refuse_new_weights(live.model, live.weights, progress.updates)
+            POSITION.follow(progress)
+            clock = Clock(live.device)
+            if self._sketched:
+                with clock:
+                    progress.keep_snapshot(sketch(live.weights))
+            with clock:
+                if self._watch is not None and self._watch.to_be_probed(progress):
+                    self._probe(self._watch)
+                values = self._values()
+            reached = (
+                self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
+            )
+            progress.measured(values, clock.seconds, reached)
+            n = self._source.n
+            self.records.append(record_of(self._comparison, self._trial, progress, n, values, "measured"))
+
+    def test(self) -> None:
+        """Measure the test set, if there is one, and add its columns to the last record of this task."""
+        if not self._test:
+            return
+        live, progress = self._live, self._progress
+        POSITION.follow(progress)
+        clock = Clock(live.device)
+        with clock:
+            raw = self._raw(self._test)
+            with self.recalibrated():
+                chunk = self._comparison.eval_chunk
+                tested = evaluate(live.workload, live.model, self._test, chunk) | raw
+        progress.tested = tested
+        progress.measure_seconds += clock.seconds
+        if self.records:
+            self.records[-1] = {**self.records[-1], **tested}
+
+    def keep_update(self, batch: Tensor) -> None:
+        """Keep weights and batch of the next update, for diagnostics of it."""
+        with self.evaluation_weights():
+            progress = self._progress
+            self.diagnosing.keep(progress.updates, self._live.weights, batch, progress.epoch)
+
+    def recalibrated(self) -> AbstractContextManager[None]:
+        """Use recalibrated running averages within the context, where the comparison has them."""
+        return recalibrated(self._live.workload, self._live.model, self._source, self.sample)
+
+    def evaluation_weights(self) -> AbstractContextManager[None]:
+        """Use the weights of the optimizer's evaluation mode within the context, where it has modes."""
+        return evaluation_weights(self._live.optimizer, self._live.weights)
+
+    def _probe(self, watch: GoalWatch) -> None:
+        """Measure the stated rows for a goal."""
+        live, source = self._live, self._sources[watch.prefix]
+        with self.recalibrated():
+            values = on_rows(live.workload, live.model, source, self._comparison.eval_chunk, watch.rows)
+        watch.probed(self._progress, values[watch.goal.metric.removeprefix(f"{watch.prefix}_")])
+
+    def _values(self) -> dict[str, float]:
+        """Return losses, metrics and diagnostics, by column.
+
+        Where the comparison recalibrates running averages, those of the training give the ``raw_`` columns.
+        """
+        raw = self._raw(self._sources)
+        with self.recalibrated():
+            live = self._live
+            values = evaluate(live.workload, live.model, self._sources, self._comparison.eval_chunk)
+            return {**values, **raw, **self._not_yet, **self._diagnosed(values)}
+
+    def _raw(self, sources: Mapping[str, Source]) -> dict[str, float]:
+        """Return the ``raw_`` columns: what the running averages of the training give."""
+        if self.sample is None:
+            return {}
+        live = self._live
+        values = evaluate(live.workload, live.model, sources, self._comparison.eval_chunk)
+        return {f"raw_{name}": value for name, value in values.items()}
+
+    def _diagnosed(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return the columns of diagnostics; NaN where the weights are not finite."""
+        if not self.diagnosing.columns or not math.isfinite(values["train_loss"]):
+            return dict.fromkeys(self.diagnosing.columns, math.nan)
+        lr = float(self._live.optimizer.param_groups[0]["lr"])
+        return self.diagnosing.values(self._live.model, self._progress.updates, self._progress.samples, lr)
+
+    def _follow_weights(self) -> None:
+        if self.follows:
+            with self.evaluation_weights():
+                point = torch.cat([weight.detach().reshape(-1) for weight in self._live.weights]).tolist()
+            self._progress.follow(self._progress.updates, point)

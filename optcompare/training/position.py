@@ -1,0 +1,36 @@
+"""The position of the trial that is being trained in this process, for user code that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .measurement.counters import Progress
+
+
+@dataclass
+class Position:
+    """How far a trial has come.
+
+    Attributes:
+        epoch: Complete passes over the data.
+        update: Updates made.
+        batch: Updates made in this epoch.
+    """
+
+    epoch: int = 0
+    update: int = 0
+    batch: int = 0
+
+    def set(self, epoch: int, update: int, batch: int) -> None:
+        """Set the position before an update."""
+        self.epoch, self.update, self.batch = epoch, update, batch
+
+    def follow(self, progress: Progress) -> None:
+        """Set the position to that of a trial, before an update or a measurement."""
+        self.set(progress.epoch, progress.updates, progress.position)
+
+
+POSITION = Position()
+"""Of this process; tasks of one process never run at the same time."""
