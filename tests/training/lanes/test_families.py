@@ -292,7 +292,7 @@ class TestFallbacks:
         made = LanesUpdates._made
 
         def breaks(self, count, *rest):
-            if self.lanes[0].progress.updates == update:
+            if self._lanes[0].progress.updates == update:
                 raise RuntimeError("broken")
             made(self, count, *rest)
 

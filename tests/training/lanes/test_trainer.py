@@ -280,7 +280,7 @@ class TestEnds:
         made = LanesUpdates._made
 
         def interrupts(self, count, *rest):
-            if self.lanes[0].progress.updates == 9:
+            if self._lanes[0].progress.updates == 9:
                 raise KeyboardInterrupt
             made(self, count, *rest)
 
