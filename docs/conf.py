@@ -16,7 +16,7 @@ import optcompare
 sys.path.insert(0, str(Path(__file__).parent))  # for gallery_figures
 
 project = "optcompare"
-author = "the optcompare contributors"
+author = "the optcompare developers"
 project_copyright = author
 version = release = optcompare.__version__
 

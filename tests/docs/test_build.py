@@ -38,6 +38,7 @@ def test_every_command_is_rendered_with_its_options(built):
     for command in ("run", "report", "scaling", "verify", "list", "plugins", "check", "new-plugin"):
         assert f'id="optcompare-{command}"' in page, command
     assert "--tune-repeats" in page
+    assert "option::" not in page, "text that was to be read as a directive"
 
 
 def test_every_example_has_its_page(built):
