@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pages as HTML, without running the examples."""
     pytest.importorskip("sphinx")
     pytest.importorskip("furo")
-    out = tmp_path_factory.mktemp("html")
-    command = ["-m", "sphinx", "-W", "-q", "-b", "html", "-D", "plot_gallery=0", str(ROOT / "docs"), str(out)]
+    root = tmp_path_factory.mktemp("documentation")  # a copy: the gallery is written among the sources
+    built_before = shutil.ignore_patterns("_build", "gallery", "__pycache__")
+    for folder in ("docs", "examples"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=built_before)
+    out = root / "html"
+    command = ["-m", "sphinx", "-W", "-q", "-b", "html", "-D", "plot_gallery=0", str(root / "docs"), str(out)]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out

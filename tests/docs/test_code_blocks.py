@@ -66,45 +66,55 @@ def reader(
     return tmp_path
 
 
-def follow(block: Block, names: dict[str, object], dry: bool) -> None:
-    """Do what a block says: save it, execute it, or run its commands.
+def save_or_execute(block: Block, names: dict[str, object]) -> None:
+    """Save a block as the file that the page names, or execute it if it is Python.
 
     Args:
         block: The block.
-        names: What earlier blocks of Python on the page defined.
-        dry: Whether commands that train do so as a dry run.
+        names: What previous blocks of Python on the page defined.
     """
     if block.file:
         Path(block.file).parent.mkdir(parents=True, exist_ok=True)
         Path(block.file).write_text(block.text + "\n", encoding="utf-8")
     elif block.language == "python":
         exec(compile(block.text, "a block of Python", "exec"), names)
-    for command in block.commands if block.language == "sh" else []:
-        if command.startswith("optcompare "):
-            words = shlex.split(command)[1:]
-            needed = "--dry-run" in words or "--out" in words  # what follows on the page reads it
-            assert run(*words, *(["--dry-run"] if dry and words[0] in TRAIN and not needed else [])) in (
-                0,
-                None,
-            ), command
+
+
+def commands_of(block: Block) -> list[list[str]]:
+    """Return the words of each command of optcompare in a block."""
+    lines = block.commands if block.language == "sh" else []
+    return [shlex.split(line)[1:] for line in lines if line.startswith("optcompare ")]
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run(page, reader, capsys):
+    """Commands that train do so as a dry run, unless the page goes on with what they write."""
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks(ROOT / page):
-        if not (block.not_run or block.slow):
-            follow(block, names, dry=True)
+    for block in (each for each in blocks(ROOT / page) if not (each.not_run or each.slow)):
+        save_or_execute(block, names)
+        for words in commands_of(block):
+            trains = words[0] in TRAIN and not {"--dry-run", "--out"} & set(words)
+            assert run(*words, *(["--dry-run"] if trains else [])) in (0, None), words
     plt.close("all")
+
+
+@pytest.fixture(scope="session")
+def trained() -> set[tuple[str, ...]]:
+    """Commands that some page has trained: others that show the same one do not repeat it."""
+    return set()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_train(page, reader, capsys):
+def test_the_blocks_of_a_page_train(page, reader, trained, capsys):
     names: dict[str, object] = {"__name__": "__main__"}
-    for block in blocks(ROOT / page):
-        if not block.not_run:
-            follow(block, names, dry=False)
+    for block in (each for each in blocks(ROOT / page) if not each.not_run):
+        save_or_execute(block, names)
+        for words in commands_of(block):
+            of_this_page = any(".py" in word or word.startswith("runs/") for word in words)
+            if of_this_page or tuple(words) not in trained:
+                assert run(*words) in (0, None), words
+                trained.add(tuple(words))
     plt.close("all")
 
 
