@@ -6,7 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from ..table import better_side, certificate_lines, goal_cells, interval_words, pair_cells, summary_cells
+from ..table import better_side, goal_cells, interval_words, pair_cells, summary_cells
+from ..table_text import certificate_lines
 from .markup import question, sentence, table, text
 
 if TYPE_CHECKING:

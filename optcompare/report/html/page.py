@@ -26,16 +26,8 @@ from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
 from ..plots.looks import lightness
-from ..table import (
-    better_side,
-    goal_cells,
-    interval_words,
-    pair_cells,
-    spread_cells,
-    summary_cells,
-    tuning_cells,
-    tuning_words,
-)
+from ..table import better_side, goal_cells, interval_words, pair_cells, spread_cells, summary_cells
+from ..tuning_table import tuning_cells, tuning_words
 from .markup import question, sentence, short, table, text
 from .series import VALUES, embedded
 

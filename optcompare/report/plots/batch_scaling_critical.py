@@ -24,7 +24,7 @@ _BAR, _APART = 9.0, 2.0
 """Points: the height of an interval below its text, and what is free between two rows at least."""
 
 
-class Row(NamedTuple):
+class EstimateRow(NamedTuple):
     """One number of the panel of critical batch sizes; ``missing`` is said where there is none."""
 
     optimizer: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     missing: str = ""
 
 
-def critical_rows(curves: Sequence[Curve]) -> Iterator[Row]:
+def critical_rows(curves: Sequence[Curve]) -> Iterator[EstimateRow]:
     """Yield the 20% definition, the knee and the noise scale of each optimizer."""
     unknown = Estimate(math.nan, math.nan, math.nan)
     for curve in curves:
@@ -42,13 +42,13 @@ def critical_rows(curves: Sequence[Curve]) -> Iterator[Row]:
             ("20% (Zhang 2024)", unknown if fit is None else fit.twenty_percent),
             ("knee (McCandlish 2018)", unknown if fit is None else fit.critical),
         ):
-            yield Row(curve.optimizer, name, found, "no fit" if fit is None else "")
+            yield EstimateRow(curve.optimizer, name, found, "no fit" if fit is None else "")
         measured = noise is not None and not math.isnan(noise.value)
         found = Estimate(noise.value, noise.low, noise.high) if noise is not None else unknown
-        yield Row(curve.optimizer, "noise scale", found, "" if measured else "not measured")
+        yield EstimateRow(curve.optimizer, "noise scale", found, "" if measured else "not measured")
 
 
-def row_text(row: Row) -> str:
+def row_text(row: EstimateRow) -> str:
     """'knee (McCandlish 2018): 23.3, 95% 20.6 to 26.3', or the value and 'no interval'."""
     value, low, high = row.found
     if row.missing:

@@ -19,7 +19,8 @@ from .layout import Key, margin, text_size
 from .panel import Panel
 from .panel_grid import draw_panels, grid_of, panel_height, place_name
 from .panel_row import PanelRow
-from .paths import Maps, arm_path
+from .path_maps import Maps
+from .path_tables import arm_path
 from .picture import Picture
 from .style import WIDTH, Sheet
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from . import scales, style
 from .curve_axes import metric_name
 from .layout import figure_width, text_size
 from .scales import Limits
+from .style import Floats
 
 STRIP = 1.3
 """The height of the axes in inches."""
@@ -48,32 +50,21 @@ def draw_ends(
     ax.set_xticks([])
     for place, (arm, colour) in enumerate(colours.items()):
         values = finals.loc[finals["arm"] == arm, "final"].to_numpy(float)
-        known = np.sort(values[np.isfinite(values)])
-        known = known[style.spread(len(known))]
-        across = (
-            place + 0.3 * np.linspace(-1, 1, len(known))
-            if len(known) > 1
-            else np.full(len(known), float(place))
-        )
-        look = {
-            "marker": style.marker(colour),
-            "markersize": 4.0,
-            "markeredgewidth": 0.0,
-            "linestyle": "none",
-        }
-        ax.plot(across, known, color=colour, label=arm, **look)  # type: ignore[arg-type]
-        if len(known) == len(values) > 0:
-            ax.plot(
-                [place - 0.36, place + 0.36],
-                [np.median(values)] * 2,
-                color=colour,
-                linewidth=2.0,
-                label="_median",
-            )
-        elif len(values):
-            ax.plot(
-                [place], [limits.high], "x", color=colour, clip_on=False, markeredgewidth=1.5, label="_lost"
-            )
+        _draw_arm(ax, place, values, arm, colour, top=limits.high)
     ax.set_xlabel("final values of each trial, by arm", size=size, color=style.INK)
     ax.set_ylabel(metric_name(column), size=size, color=style.INK)
     return ax
+
+
+def _draw_arm(ax: Axes, place: int, values: Floats, arm: str, colour: str, *, top: float) -> None:
+    """Draw the final values of one arm around x = ``place``, and their median or an × at y = ``top``."""
+    known = np.sort(values[np.isfinite(values)])
+    known = known[style.spread(len(known))]
+    offsets = 0.3 * np.linspace(-1, 1, len(known)) if len(known) > 1 else np.zeros(len(known))
+    look: dict[str, Any] = {"markersize": 4.0, "markeredgewidth": 0.0, "linestyle": "none"}
+    ax.plot(place + offsets, known, color=colour, label=arm, marker=style.marker(colour), **look)
+    if len(known) == len(values) > 0:
+        median = [np.median(values)] * 2
+        ax.plot([place - 0.36, place + 0.36], median, color=colour, linewidth=2.0, label="_median")
+    elif len(values):
+        ax.plot([place], [top], "x", color=colour, clip_on=False, markeredgewidth=1.5, label="_lost")

@@ -18,7 +18,7 @@ from optcompare.analysis.critical_batch_size import Estimate
 from optcompare.report.plots import style
 from optcompare.report.plots.batch_scaling import scaling_figure, what_is_drawn
 from optcompare.report.plots.batch_scaling_axes import log_limits
-from optcompare.report.plots.batch_scaling_critical import Row, critical_rows, row_text
+from optcompare.report.plots.batch_scaling_critical import EstimateRow, critical_rows, row_text
 from tests.helpers.figures import assert_rows_readable, labelled, said
 from tests.helpers.tables import INF, NAN
 
@@ -304,7 +304,7 @@ class TestCritical:
         ],
     )
     def test_a_row_says_what_is_not_known(self, numbers, words):
-        assert row_text(Row("sgd", "knee", Estimate(*numbers))) == words
+        assert row_text(EstimateRow("sgd", "knee", Estimate(*numbers))) == words
 
     def test_without_an_interval_there_is_only_a_point(self):
         found = study(noise=pd.DataFrame(noise("sgd", blocks=False)))

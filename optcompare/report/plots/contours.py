@@ -1,0 +1,57 @@
+"""Contours of a loss over two weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+
+from .style import Floats
+
+SHADES = LinearSegmentedColormap.from_list("shades", ["#FFFFFF", "#D3D8DF"])
+
+CONTOUR = "#AEB5BF"
+
+LEVELS = 10
+
+
+def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
+    """Shades ``loss`` (float[len(y), len(x)]) between log-spaced levels, darker where higher."""
+    x, y, loss = refined(x, y, loss)
+    levels = log_levels(loss)
+    if levels.size and min(loss.shape) > 1:
+        shades = [SHADES(i / (len(levels) - 1)) for i in range(len(levels))]
+        shown = np.ma.masked_invalid(loss)
+        ax.contourf(x, y, shown, levels=levels, colors=shades, extend="max", zorder=0)
+        ax.contour(x, y, shown, levels=levels[1:], colors=[CONTOUR], linewidths=0.6, zorder=1)
+    return ax
+
+
+def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]:
+    """The grid four times as fine, by cubic splines; as it is where a loss is not finite, or splines would
+    swing.
+
+    On a coarse grid a narrow valley falls apart into islands, and its lowest point can lie cells away.
+    """
+    from scipy.interpolate import RectBivariateSpline  # slow to import, and only contours need it
+
+    if min(loss.shape) < 4 or not np.isfinite(loss).all():
+        return x, y, loss
+    fine_x, fine_y = (np.linspace(axis[0], axis[-1], 4 * len(axis) - 3) for axis in (x, y))
+    fine: Floats = RectBivariateSpline(y, x, loss)(fine_y, fine_x)
+    # Next to a cliff splines overshoot: they dip far deeper than the valley that the grid has seen.
+    swings = fine.min() < loss.min() - 0.1 * (np.quantile(loss, 0.05) - loss.min())
+    return (x, y, loss) if swings else (fine_x, fine_y, fine)
+
+
+def log_levels(loss: Floats) -> Floats:
+    """The lowest loss, and levels whose distance from it grows by a constant factor; none where all are
+    alike.
+    """
+    finite = loss[np.isfinite(loss)]
+    above = finite - finite.min()
+    if above.max() <= 1e-9 * np.abs(finite).max():
+        return np.empty(0)
+    smallest = max(float(np.quantile(above[above > 0], 0.01)), 1e-5 * float(above.max()))
+    levels: Floats = finite.min() + np.append(0, np.geomspace(smallest, above.max(), LEVELS + 1)[:-1])
+    return np.unique(levels)
