@@ -13,12 +13,19 @@ from ..core.formatting import number, probability
 from .table_text import Cells, lowest_to_highest, seconds_cell, whole_cell
 
 OF_GOAL = 6
-"""The first column of :func:`pair_cells` that is about the goal."""
+"""The index of the first column of :func:`pair_cells` that is about the goal."""
 
 
 def summary_cells(summary: pd.DataFrame) -> tuple[Cells, list[Cells]]:
-    """Header and one row an arm: ``mean ± half of the 95% t interval``, and the median where a seed was
-    lost.
+    """Return the cells of the full summary, one row for each arm.
+
+    A measured value is ``mean ± half of the 95% t interval``; where a seed was lost it is the median.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+
+    Returns:
+        The header and the rows.
     """
     measured = [
         name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)
@@ -51,12 +58,17 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Cells, list[Cells]]:
 
 
 def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Cells, list[Cells]]:
-    """Header and one row an arm: what the verdict speaks of, the goal, what it took, and what went wrong, if
-    anything did.
+    """Return the cells of the short summary, one row for each arm.
+
+    It shows the final losses that the verdict compares, how often the goal was reached, the cost of training,
+    and failures where there are any.
 
     Args:
-        summary: All columns of it.
-        columns: As those of :func:`.summary.short_summary`.
+        summary: All columns, as :func:`.summary.summarize` returns them.
+        columns: The loss columns, as :func:`.summary.short_summary` takes them.
+
+    Returns:
+        The header and the rows.
     """
     chosen = short_summary(summary, columns)
     wrong, with_goal = [name for name in WRONG if name in chosen], "goal_reached" in chosen
@@ -90,16 +102,18 @@ def _reached(row: pd.Series) -> str:
 
 
 def _rates(row: pd.Series) -> str:
-    """An arm's learning rate, or the lowest and the highest of its tuning repeats."""
-    return (
-        lowest_to_highest(float(row["lr_min"]), float(row["lr_max"]))
-        if "lr_min" in row
-        else f"{row['lr']:.4g}"
-    )
+    """Return an arm's learning rate, or the lowest and the highest of its tuning repeats."""
+    if "lr_min" in row:
+        return lowest_to_highest(float(row["lr_min"]), float(row["lr_max"]))
+    return f"{row['lr']:.4g}"
 
 
 def interval_words(summary: pd.DataFrame) -> str:
-    """What the mean and the ± of :func:`summary_cells` are over."""
+    """Say what :func:`summary_cells` averages over, and what the ± means.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+    """
     if "repeats" in summary:
         repeats = int(summary["repeats"].max()) if len(summary) else 0
         over = f"mean over seeds and {repeats} tuning repeats"
@@ -113,13 +127,25 @@ def interval_words(summary: pd.DataFrame) -> str:
 
 
 def better_side(column: str) -> str:
-    """``Negative: better than the baseline.``: what stands below :func:`pair_cells`."""
+    """Say on which side of zero an arm is better than the baseline, for a note below :func:`pair_cells`.
+
+    Args:
+        column: The compared column; less is better if it is a loss.
+    """
     return f"{'Negative' if column.endswith('_loss') else 'Positive'}: better than the baseline."
 
 
 def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
-    """Header and one row an arm against the baseline: the paired difference, who won how often, Holm's p, the
-    goal.
+    """Return the cells of the paired comparison with the baseline, one row for each arm.
+
+    They hold the mean difference, how many seeds were won, lost and tied, Holm's p, and the cost of the goal.
+
+    Args:
+        pairs: As :func:`optcompare.analysis.paired.pairs` returns them.
+        column: The compared column.
+
+    Returns:
+        The header and the rows.
     """
     with_goal = (pairs["goal_seeds"] > 0).any() if len(pairs) else False
     header = ["arm", f"final {column}, difference (95%)", "won", "lost", "tied", "Holm p"]
@@ -146,8 +172,9 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
 
 
 def _ratio_over(pair: pd.Series) -> str:
-    """The seeds that a ratio of samples is over, where it is not over all: without misses and goals reached
-    at the start.
+    """Name the seeds that a ratio of samples is computed over, if these are not all seeds.
+
+    Seeds that miss the goal, or start at it, have no ratio.
     """
     all_reached = pair["goal_hits"] == pair["goal_baseline_hits"] == pair["goal_seeds"]
     which = "that do not start at it" if all_reached else "on which both did"
@@ -155,7 +182,15 @@ def _ratio_over(pair: pd.Series) -> str:
 
 
 def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
-    """Header and one row an arm: how the final values of a loss lie over trials."""
+    """Return the cells of how the final values of a loss vary over trials, one row for each arm.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+        column: The loss.
+
+    Returns:
+        The header and the rows.
+    """
     header = ["arm", f"final {column}: mean", "median", "best", "worst"]
     names = [f"final_{column}{end}" for end in ("", "_median", "_min", "_max")]
     return header, [
@@ -164,8 +199,16 @@ def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]
 
 
 def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Cells, list[Cells]]:
-    """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it
-    is known.
+    """Return the cells of the cost of the goal, one row for each arm.
+
+    Costs are medians, in which a miss counts as infinite. The last column is the resolution of the samples.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+        goal: The goal as a user writes it, such as ``valid_loss=0.2``.
+
+    Returns:
+        The header and the rows.
     """
     header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]
     rows = [
@@ -183,8 +226,9 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Cells, list[Cells]]:
 
 
 def _is_shown(name: str, summary: pd.DataFrame) -> bool:
-    """Losses, and each metric on the validation and the test data; on the training data only where there is
-    no other.
+    """Return whether a column of final values is shown.
+
+    Losses always are. A metric on the training data is shown only if it was measured on no other data.
     """
     others = {name.replace("_train_", part, 1) for part in ("_valid_", "_test_")} - {name}
     return name.endswith("_loss") or not others & set(summary.columns)

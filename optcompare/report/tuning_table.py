@@ -20,10 +20,17 @@ SCALING_LEGEND = (
 
 
 def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
-    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to
-    be, the cost.
+    """Return the cells of the learning-rate tuning, one row for each arm.
 
-    Where arms are tuned several times, the lowest and the highest best rate, and means over the repeats.
+    They hold the best rate and its score, the score to expect from the best of fewer trials, and the cost. If
+    arms were tuned several times, these are the lowest and the highest best rate, and means over the repeats.
+
+    Args:
+        scores: As :func:`optcompare.analysis.lr_scores.rate_scores` returns them.
+        column: The name of the score.
+
+    Returns:
+        The header and the rows.
     """
     key = tuned_key(scores)
     tried = int(scores.groupby(key, sort=False).size().max())
@@ -32,41 +39,42 @@ def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]
     best = best_rates(scores)
     rows = []
     for arm, group in scores.groupby("arm", sort=False):
-        found = best[best["arm"] == arm]
+        chosen = best[best["arm"] == arm]
         repeats = [one["score"] for _, one in group.groupby(key, sort=False)]
         expected = [number(fmean(expected_best(values, k) for values in repeats)) for k in counts]
-        edges = int(found["at_edge"].sum())
-        where = f" (edge{f' in {edges}' if len(found) > 1 else ''})" if edges else ""
-        chosen = [
-            lowest_to_highest(found["lr"].min(), found["lr"].max()) + where,
-            number(float(found["score"].mean())),
-        ]
-        rows.append(
-            [
-                str(arm),
-                *chosen,
-                *expected,
-                whole_cell(group["samples"].sum()),
-                seconds_cell(group["seconds"].sum()),
-            ]
-        )
+        edges = int(chosen["at_edge"].sum())
+        at_edge = f" (edge{f' in {edges}' if len(chosen) > 1 else ''})" if edges else ""
+        rate = lowest_to_highest(chosen["lr"].min(), chosen["lr"].max()) + at_edge
+        score = number(float(chosen["score"].mean()))
+        cost = [whole_cell(group["samples"].sum()), seconds_cell(group["seconds"].sum())]
+        rows.append([str(arm), rate, score, *expected, *cost])
     return header, rows
 
 
 def tuning_words(tuning: Tuning) -> str:
-    """What stands below :func:`tuning_cells`."""
+    """Say on which seeds the rates were tuned, for a line below :func:`tuning_cells`.
+
+    Args:
+        tuning: How the rates were tuned.
+    """
     seeds = f"{tuning.seeds} seed{'s' if tuning.seeds > 1 else ''}"
     if not tuning.repeats:
         return f"tuned on {seeds}, separate from the reported seeds"
     return (
         f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, "
-        "and on grids "
-        "shifted at random; scores are means over these repeats"
+        "and on grids shifted at random; scores are means over these repeats"
     )
 
 
 def scaling_cells(table: pd.DataFrame) -> tuple[Cells, list[Cells]]:
-    """Header and one row a batch size of a study, not wider than 80 columns."""
+    """Return the cells of a batch-size study, one row for each batch size, at most 80 characters wide.
+
+    Args:
+        table: The table of a :class:`optcompare.analysis.batch_scaling.Curve`.
+
+    Returns:
+        The header and the rows.
+    """
     header = ["batch size", "best lr", "reached", "updates", "samples", "time", "clock", "fit"]
     rows = [
         [
