@@ -1,5 +1,6 @@
-"""The batch-size study in six panels: costs, critical batch sizes, the noise scale, seconds, learning
-rates.
+"""Draw the batch-size study in six panels.
+
+They show costs, critical batch sizes, the noise scale, seconds and learning rates.
 """
 
 from __future__ import annotations
@@ -26,14 +27,21 @@ from .layout import PITCH, Heading, Key, below_axes, margin, name_lines, text_si
 from .style import Colour, Sheet
 
 _BROAD, _GAP = 5.0, 0.3
-"""Inches: from what width two panels stand side by side, and how far apart."""
+"""Inches: the width from which two panels stand side by side, and the gap between them."""
 _HIGHEST = 2.3
-"""Inches."""
+"""The greatest height of a panel, in inches."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A panel: its title, what is said below it, its drawing, and whether its y axis has names."""
+    """Describe a panel.
+
+    Attributes:
+        title: Its title.
+        caption: Explains its marks, for these curves.
+        draw: Draws it.
+        named: Whether its y axis has names.
+    """
 
     title: str
     caption: Callable[[Sequence[Curve]], str]
@@ -52,7 +60,11 @@ PARTS = (
 
 
 def what_is_drawn(curves: Sequence[Curve]) -> list[str]:
-    """What is to be read from each panel, in their order."""
+    """Explain the marks of each panel, in the order of the panels.
+
+    Args:
+        curves: One for each optimizer.
+    """
     return [part.caption(curves) for part in PARTS]
 
 
@@ -67,14 +79,14 @@ def scaling_figure(
     """Draw a batch-size study.
 
     Args:
-        curves: One an optimizer.
-        colours: By optimizer.
-        title: Of the figure.
-        width: Of the figure, in inches; from 5 on two panels stand side by side.
-        caption: Whether the title, and what is said below the title of each panel, are drawn.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+        title: The title of the figure.
+        width: The width of the figure in inches; from 5 on, two panels stand side by side.
+        caption: Whether the title of the figure and the caption of each panel are drawn.
 
     Returns:
-        The figure, as high as it has to be.
+        The figure, as high as its content needs.
     """
     with style.plain():
         size, edge = text_size(width), margin(width)

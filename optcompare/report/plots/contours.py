@@ -1,4 +1,4 @@
-"""Contours of a loss over two weights."""
+"""Draw the contours of a loss over two weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ LEVELS = 10
 
 
 def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
-    """Shades ``loss`` (float[len(y), len(x)]) between log-spaced levels, darker where higher."""
+    """Shade a loss between log-spaced levels, darker where it is higher.
+
+    Args:
+        ax: The axes.
+        x: The values of the first weight, float[n].
+        y: The values of the second weight, float[m].
+        loss: float[m, n], NaN where unknown.
+
+    Returns:
+        The axes.
+    """
     x, y, loss = refined(x, y, loss)
     levels = log_levels(loss)
     if levels.size and min(loss.shape) > 1:
@@ -28,10 +38,15 @@ def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
 
 
 def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]:
-    """The grid four times as fine, by cubic splines; as it is where a loss is not finite, or splines would
-    swing.
+    """Return the grid four times as fine, by cubic splines.
 
-    On a coarse grid a narrow valley falls apart into islands, and its lowest point can lie cells away.
+    On a coarse grid a narrow valley falls apart into islands, and its lowest point can lie cells away. The
+    grid is returned as it is if a loss is not finite, or if the splines overshoot.
+
+    Args:
+        x: float[n].
+        y: float[m].
+        loss: float[m, n].
     """
     from scipy.interpolate import RectBivariateSpline  # slow to import, and only contours need it
 
@@ -45,8 +60,13 @@ def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]
 
 
 def log_levels(loss: Floats) -> Floats:
-    """The lowest loss, and levels whose distance from it grows by a constant factor; none where all are
-    alike.
+    """Return the lowest loss, and levels whose distance from it grows by a constant factor.
+
+    Args:
+        loss: float[m, n], NaN where unknown.
+
+    Returns:
+        float[k], rising; empty if all losses are alike.
     """
     finite = loss[np.isfinite(loss)]
     above = finite - finite.min()

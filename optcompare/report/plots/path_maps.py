@@ -1,4 +1,4 @@
-"""The maps of the comparison plot: the path of each arm on axes of its own."""
+"""Draw the part of the comparison plot with the path of each arm on axes of its own."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from .scales import Limits
 from .style import Sheet
 
 GAP, MAP, LINE = 0.25, 2.4, 0.165
-
+"""Inches: the gap between two maps in a row, the height of a map, and that of a line of its title."""
 HEADING, BETWEEN, BELOW = 0.12, 0.12, 0.52
-"""Inches: the gap between maps, their height, a line of their titles; what stands between the heading's key
-and the maps, between and below the rows.
-"""
+"""Inches: the space below the key of the heading, between two rows of maps, and below the last row."""
 
 
 class Maps:
-    """One map an arm, all of the same extent, under a heading that explains the marks; ``height`` is in
-    inches.
+    """Lay out and draw one map for each arm, all of the same extent, below a heading that explains the marks.
+
+    Attributes:
+        height: The height of heading and maps, in inches.
+        caption: The explanation as text.
     """
 
     def __init__(self, paths: pd.DataFrame, colours: Mapping[str, str], width: float = style.WIDTH) -> None:
@@ -57,7 +58,7 @@ class Maps:
         self.height = self.heading + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
 
     def _key(self) -> list[style.Entry]:
-        """What the marks that are drawn mean."""
+        """Return the key of the marks that are drawn."""
         low, high = extent(self.paths)
         leaves = [within(arm_path(self.paths, arm), low, high)[1] for arm in self.colours]
         marks: dict[str, dict[str, Any]] = {"start": START}
@@ -80,7 +81,12 @@ class Maps:
         return f"{arm}, {len(points) - 1}\u00a0updates" + ("" if inside else ", ends\u00a0outside")
 
     def draw(self, sheet: Sheet, top: float) -> None:
-        """Draws heading and maps from ``top`` inches on."""
+        """Draw the heading and the maps.
+
+        Args:
+            sheet: The figure.
+            top: The distance from its upper edge, in inches.
+        """
         sheet.text(style.MARGIN, top + 0.1, self.text, size=style.MEDIUM, weight="bold", va="center_baseline")
         style.draw_key(sheet, self.key_left, top + 0.22 * self.below, self.key_width, self.key)
         for i, (arm, colour) in enumerate(self.colours.items()):
@@ -100,8 +106,9 @@ class Maps:
 
 
 def _columns(count: int) -> int:
-    """How many maps stand in a row, so that as little as can be of the last row is empty; at most 4, of many
-    5.
+    """Return how many maps stand in a row, so that the last row has as few gaps as possible.
+
+    There are at most 4 maps in a row, or 5 if there are many.
     """
     wide = [4, 3] if count < 9 else [4, 3, 5]
     return count if count <= 4 else min(wide, key=lambda columns: -count % columns / columns)

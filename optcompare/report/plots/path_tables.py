@@ -1,4 +1,4 @@
-"""The table of weight paths as arrays: the path of an arm, the grid of losses, the minimum, the extent."""
+"""Read the table of weight paths as arrays: an arm's path, the grid of losses, its minimum and extent."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from .style import Floats
 
 
 def arm_path(paths: pd.DataFrame, arm: str) -> Floats:
-    """The weights of an arm's first seed in the order of its updates, float[n, 2], up to the last finite
-    ones.
+    """Return the weights of an arm's first seed after each update, up to the last finite ones.
+
+    Args:
+        paths: The table of paths, see :func:`.paths.draw_paths`.
+        arm: The label of the arm.
+
+    Returns:
+        float[n, 2], in the order of the updates.
     """
     rows = paths[(paths["kind"] == "path") & (paths["arm"] == arm)]
     rows = rows[rows["seed"] == rows["seed"].min()].sort_values("update", kind="stable")
@@ -21,12 +27,12 @@ def arm_path(paths: pd.DataFrame, arm: str) -> Floats:
 
 
 def _until(points: Floats, good: NDArray[np.bool_]) -> Floats:
-    """The points before the first of which a coordinate is not good."""
+    """Return the points before the first that has a coordinate which is not good."""
     return points[np.logical_and.accumulate(good.all(axis=1))]
 
 
 def within(points: Floats, low: Floats, high: Floats) -> tuple[Floats, bool]:
-    """Cut a path that ends outside the frame where it leaves it for good, on the frame's edge.
+    """Cut a path that leaves the frame and ends outside, at the point where it leaves for the last time.
 
     Args:
         points: float[n, 2].
@@ -47,8 +53,15 @@ def within(points: Floats, low: Floats, high: Floats) -> tuple[Floats, bool]:
 
 
 def loss_grid(paths: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """The grid rows as x, y and loss[y, x]; a point without a finite loss is NaN; empty where there is no
-    grid.
+    """Return the grid of losses.
+
+    Args:
+        paths: The table of paths, see :func:`.paths.draw_paths`.
+
+    Returns:
+        x, float[n]; y, float[m]; and the loss, float[m, n], NaN where it is not finite. All are empty if
+        there is no
+        grid.
     """
     rows = paths[paths["kind"] == "grid"]
     x, column = np.unique(rows["x"].to_numpy(float), return_inverse=True)
@@ -60,16 +73,23 @@ def loss_grid(paths: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
 
 
 def minimum(paths: pd.DataFrame) -> Floats | None:
-    """Return the minimum of the loss, float[2], or None where none is known.
+    """Return the minimum of the loss, float[2], or None if it is not known.
 
-    Runs of earlier versions have no row of kind 'minimum': their grid alone must show it.
+    Runs of earlier versions have no row of kind 'minimum'; there the grid alone must show it.
+
+    Args:
+        paths: The table of paths, see :func:`.paths.draw_paths`.
     """
     rows = paths.loc[paths["kind"] == "minimum", ["x", "y"]].to_numpy(float)
     return rows[0] if len(rows) else grid_minimum(*loss_grid(paths))
 
 
 def extent(paths: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The lower left and upper right corner of the picture: the grid's, without a grid that of the paths."""
+    """Return the lower left and the upper right corner of the grid, or of the paths if there is no grid.
+
+    Args:
+        paths: The table of paths, see :func:`.paths.draw_paths`.
+    """
     rows = paths[paths["kind"] == "grid"]
     points = (paths if rows.empty else rows)[["x", "y"]].to_numpy(float)
     points = points[np.isfinite(points).all(axis=1)]
@@ -81,7 +101,12 @@ def extent(paths: pd.DataFrame) -> tuple[Floats, Floats]:
 
 
 def axis_name(paths: pd.DataFrame, axis: str) -> str:
-    """What the x or y weight is called, from the ``attrs`` or a column of the paths."""
+    """Return the name of a weight, from the ``attrs`` or a column of the table.
+
+    Args:
+        paths: The table of paths, see :func:`.paths.draw_paths`.
+        axis: ``x`` or ``y``.
+    """
     key = f"{axis}_name"
     if key in paths.attrs:
         return str(paths.attrs[key])

@@ -1,4 +1,4 @@
-"""The path of the weights of a model of two parameters over the contours of its loss."""
+"""Draw the path of the weights of a model of two parameters over the contours of its loss."""
 
 from __future__ import annotations
 
@@ -38,14 +38,21 @@ LEAVES: dict[str, Any] = {"markersize": 8.0, "markeredgecolor": "white", "marker
 
 
 def draw_paths(ax: Axes, paths: pd.DataFrame, colours: Mapping[str, str]) -> Axes:
-    """Draws the loss contours, and over them the path of each arm in ``colours``: its weights after each
-    update.
+    """Draw the contours of the loss, and the path of each arm over them: its weights after each update.
 
-    ``paths`` holds kind ('path', 'grid' or 'minimum'), arm, seed, update, x, y and loss; the 'grid' rows are
-    the loss on a regular grid, whose extent the axes keep; ``x_name`` and ``y_name`` stand in its ``attrs``
-    or in columns. Of several seeds the first is drawn. A circle marks the start, a diamond the last update, a
-    star the minimum of the loss (see :func:`minimum`). A path that ends outside is cut where it leaves for
-    good, with an arrow on the edge.
+    Of several seeds the first is drawn. A circle marks the start, a diamond the last update, a star the
+    minimum of the loss (see :func:`.path_tables.minimum`). A path that ends outside is cut where it leaves
+    for the last time, with an arrow on the edge.
+
+    Args:
+        ax: The axes; they keep the extent of the grid.
+        paths: The columns kind ('path', 'grid' or 'minimum'), arm, seed, update, x, y and loss. Rows of kind
+            'grid' hold the loss on a regular grid. ``x_name`` and ``y_name``, in its ``attrs`` or in columns,
+            name the weights.
+        colours: The colours of the arms that are drawn.
+
+    Returns:
+        The axes.
     """
     x, y, loss = loss_grid(paths)
     if loss.size:
@@ -62,7 +69,7 @@ def draw_paths(ax: Axes, paths: pd.DataFrame, colours: Mapping[str, str]) -> Axe
         ax.plot(*lowest[:, None], linestyle="none", zorder=7, label="_minimum", **LOWEST)
     steps = {arm: arm_path(paths, arm) for arm in colours}
     dashes = style.line_styles(colours)
-    # The longest path lies lowest: the zigzag of single samples must not bury the few steps of the full
+    # The longest path is drawn first: the zigzag of single samples must not hide the few steps of the full
     # batch.
     for order, arm in enumerate(sorted(steps, key=lambda arm: -len(steps[arm]))):
         points, leaves = within(steps[arm], low, high)
@@ -99,7 +106,7 @@ def _draw_path(
 
 
 def _arrow(ax: Axes, points: Floats) -> tuple[int, int, float]:
-    """A triangle that points along the last step of a path as it appears on the axes."""
+    """Return a triangle marker that points along the last step of a path as drawn on the axes."""
     (x, y), (across, up) = points[-1] - points[-2], scales.size(ax)
     x, y = x * across / np.ptp(ax.get_xlim()), y * up / np.ptp(ax.get_ylim())
     return 3, 0, math.degrees(math.atan2(y, x)) - 90

@@ -271,9 +271,9 @@ class TestCritical:
         (curve,) = found = study(jitter=0.0)
         rows = list(critical_rows(found))
         assert [row.name for row in rows] == ["20% (Zhang 2024)", "knee (McCandlish 2018)", "noise scale"]
-        assert [row.found.value for row in rows] == pytest.approx([4, 20, 20], rel=1e-4)
+        assert [row.estimate.value for row in rows] == pytest.approx([4, 20, 20], rel=1e-4)
         assert curve.noise is not None
-        assert rows[2].found == (curve.noise.value, curve.noise.low, curve.noise.high)
+        assert rows[2].estimate == (curve.noise.value, curve.noise.low, curve.noise.high)
         shown = texts(panel(found, CRITICAL, 3.4))
         assert shown == [row_text(row) for row in rows]
         assert shown[1].startswith("knee (McCandlish 2018): 20 (20 to 20)")
