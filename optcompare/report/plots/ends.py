@@ -1,4 +1,4 @@
-"""The final values on a test set, a column of dots for each arm."""
+"""Draw the final values on a test set, in a column of dots for each arm."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ STRIP = 1.3
 
 
 def end_limits(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> Limits:
-    """Limits of the axis of final values."""
+    """Return the limits of the axis of final values.
+
+    Args:
+        records: The report's records.
+        trials: The report's trials.
+        column: A column of the records, such as ``test_loss``.
+    """
     return scales.limits_of(final_values_to_scale(records, trials, column)["final"].to_numpy(float))
 
 
 def draw_ends(
     ax: Axes, records: pd.DataFrame, trials: pd.DataFrame, column: str, colours: Mapping[str, str]
 ) -> Axes:
-    """Draw the final values of each arm: a mark for each trial, a bar at the median, a × on top for what was
-    lost.
+    """Draw the final values of each arm: a dot for each trial, and a bar at the median.
+
+    An arm with a lost trial has an × on the upper edge in place of the median.
 
     Args:
-        ax: Arms stand side by side in the order of ``colours``.
+        ax: The axes; arms stand side by side in the order of ``colours``.
         records: The report's records.
         trials: The report's trials.
         column: A column of the records, such as ``test_loss``.
