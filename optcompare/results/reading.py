@@ -1,4 +1,4 @@
-"""The fields of a result, read from its run directory."""
+"""Read the fields of a result from its run directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .how_far import CRASHED, how_far
 
 
 def read_fields(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a result is made of.
+    """Read the fields of a result.
 
     Args:
         path: The run directory.
@@ -79,6 +79,6 @@ def _points(
 
 
 def _looks(path: Path, about: Mapping[str, Any]) -> History:
-    """Read the looks that are recorded; a run with nothing to look at has none, and notes that."""
+    """Return the recorded looks; a run without any comparison has none, and records that."""
     found = read_looks(path)
     return History(recorded=True) if not found.looks and about.get("looks", found) is None else found

@@ -343,7 +343,7 @@ def test_python_draws_every_figure_by_its_name():
         ComparisonError, match=r"need one result for each workload, got 2 for line; leave all but one out$"
     ):
         optcompare.figure("ranks", [one, other, one])
-    with pytest.raises(ComparisonError, match="the figure final is of one result, got 2"):
+    with pytest.raises(ComparisonError, match="the figure final shows one result, got 2"):
         optcompare.figure("final", [one, other])
     with pytest.raises(
         ComparisonError, match=r"no figure 'finals' \(did you mean 'final'\?\); there are loss, paths, final,"

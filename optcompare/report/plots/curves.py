@@ -90,7 +90,7 @@ def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def numbered_trials(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the trials of an arm, by seeds and then by tuning repeats.
+    """Assign a number to each trial of an arm, by seeds and then by tuning repeats.
 
     Args:
         rows: The records of the arm.
