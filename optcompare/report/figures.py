@@ -146,8 +146,8 @@ def save_figures(
     paper = paper or Paper()
     if "html" in formats:
         pictures = [suffix for suffix in formats if suffix != "html"]
-        beside = save_figures(results, kind, out, pictures, paper, runs) if pictures else []
-        return beside if kind is not None else [*beside, _save_page(results, out, runs)]
+        paths = save_figures(results, kind, out, pictures, paper, runs) if pictures else []
+        return paths if kind is not None else [*paths, _save_page(results, out, runs)]
     if kind is not None and kind in ACROSS:
         name = kind if runs is None else f"{joined(runs)}-{kind}"
         return save_figure(figure_across(kind, results, paper), out, name, formats, paper)

@@ -51,7 +51,7 @@ def ranks(results: Sequence[Result], paper: Paper) -> Figure:
     from .plots.rank_diagram import ranks_figure
 
     if paper.ax is not None:
-        raise ComparisonError("the figure ranks writes names beside its axes, and does not fit one ax")
+        raise ComparisonError("the figure ranks has names outside its axes, and cannot be drawn on one ax")
     table = finals_across(results)
     test = rank_test(table)
     note, colours = rank_words(test).replace(" = ", "\u00a0=\u00a0"), results[0].colours()
@@ -77,7 +77,7 @@ def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFra
     """
     _refuse_other_arms(results)
     if cost not in XS[1:]:
-        raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
+        raise ComparisonError(f"the cost of a goal is counted in updates, samples or seconds, not {cost}")
     rows = {
         one.comparison.workload.label: one.times_to_goal().groupby("arm")[cost].median() for one in results
     }

@@ -162,7 +162,7 @@ def pairs(result: Result, paper: Paper) -> Figure:
 
     table, colours, metric = result.pairs(), result.colours(), result.verdict_on
     if table.empty:
-        raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
+        raise ComparisonError("pairs need a second arm besides the baseline; there is one arm")
     if paper.ax is not None:
         return drawn_on(paper.ax, draw_pairs, table, colours, metric=metric)
     return pairs_figure(table, colours, metric=metric, **settings(paper))
@@ -183,7 +183,7 @@ def goal(result: Result, paper: Paper) -> Figure:
 
     unit, note = paper.x or "samples", None
     if unit not in XS[1:]:
-        raise ComparisonError(f"a goal takes updates, samples or seconds, not {unit}")
+        raise ComparisonError(f"the cost of a goal is counted in updates, samples or seconds, not {unit}")
     times = result.times_to_goal().rename(columns={unit: "value"})
     times = times[[*trial_key(times), "value"]]
     if unit == "seconds":

@@ -62,7 +62,7 @@ def load_with_paths(directories: Sequence[Path]) -> list[tuple[Result, list[Path
 
 
 def _looked_at(merged: Result) -> Result:
-    """Count the earlier looks at merged runs, and record this one if it can be written."""
+    """Count the previous looks at merged runs, and record this one if it can be written."""
     trials = merged.reported[1]
     merged.looks = merged.looks.together_with(looks_at_any_of(trials))
     look = None if merged.looks.holds(trials) else merged.as_past_look()

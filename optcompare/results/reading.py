@@ -80,5 +80,5 @@ def _points(
 
 def _looks(path: Path, about: Mapping[str, Any]) -> History:
     """Return the recorded looks; a run without any comparison has none, and records that."""
-    found = read_looks(path)
-    return History(recorded=True) if not found.looks and about.get("looks", found) is None else found
+    looks = read_looks(path)
+    return History(recorded=True) if not looks.looks and about.get("looks", looks) is None else looks

@@ -223,7 +223,7 @@ WRONG = {
     "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
     "a goal in epochs": (
         ["{line}", "--figure", "goal", "--x", "epochs"],
-        "a goal takes updates, samples or seconds",
+        "the cost of a goal is counted in updates, samples or seconds, not epochs",
     ),
 }
 

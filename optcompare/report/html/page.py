@@ -100,7 +100,7 @@ def _section(result: Result, place: int, values: int, colours: Sequence[str]) ->
         parts += _tables(result)
     else:
         parts.append("<p>Nothing was measured: there is nothing to draw.</p>")
-    parts += [_trials(result, trials, place), _notes(result), _environment(result), "</section>"]
+    parts += [_trials(result, trials), _notes(result), _environment(result), "</section>"]
     return "\n".join(part for part in parts if part)
 
 
@@ -176,19 +176,32 @@ def _columns(result: Result) -> list[str]:
     return list(dict.fromkeys([result.compared, result.verdict_on]))
 
 
-def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
+def _trials(result: Result, trials: pd.DataFrame) -> str:
+    """Return the table of trials; of too many, those that did not finish are shown first of all."""
     if trials.empty:
         return ""
+    whole = trials["status"] == "finished"
+    order = pd.concat([trials[~whole], trials[whole]]) if len(trials) > ROWS else trials
+    shown = order.head(ROWS)
+    shown = shown.loc[trials.index[trials.index.isin(shown.index)]]
+    caption = "One row a trial; weights: the first digits of the SHA-256 of the initial ones."
+    if len(trials) > ROWS:
+        caption = (
+            f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet "
+            f"has all. {caption}"
+        )
+    listed = table(*_trial_cells(result, shown), caption)
+    return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{listed}</details>"
+
+
+def _trial_cells(result: Result, trials: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return the header and one row for each trial; a column of reasons only if a trial has one."""
     columns, key = _columns(result), trial_key(trials)
     finals = {
         column: final_values(*result.reported, column).set_index(key)["final"]
         for column in (columns if len(result.reported[0]) else ())
     }
-    whole = trials["status"] == "finished"
-    order = pd.concat([trials[~whole], trials[whole]]) if len(trials) > ROWS else trials
-    shown = order.head(ROWS)
-    shown = shown.loc[trials.index[trials.index.isin(shown.index)]]
-    reasons = (shown["reason"].fillna("") != "").any()
+    reasons = (trials["reason"].fillna("") != "").any()
     header = [
         *key,
         "lr",
@@ -201,7 +214,7 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
         "weights",
     ]
     rows = []
-    for row in shown.to_dict("records"):
+    for row in trials.to_dict("records"):
         name = tuple(row[each] for each in key)
         ends = [
             number(float(finals[column].get(name, math.nan)) if finals else math.nan) for column in columns
@@ -218,14 +231,7 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
             str(row["weights_sha256"])[:8],
         ]
         rows.append([*cells, str(row["reason"] or "")] if reasons else cells)
-    said = "One row a trial; weights: the first digits of the SHA-256 of the initial ones."
-    if len(trials) > ROWS:
-        said = (
-            f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet "
-            f"has all. {said}"
-        )
-    listed = table([*header, "reason"] if reasons else header, rows, said)
-    return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{listed}</details>"
+    return [*header, "reason"] if reasons else header, rows
 
 
 def _notes(result: Result) -> str:

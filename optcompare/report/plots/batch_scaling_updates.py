@@ -189,7 +189,7 @@ def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -
         The axes.
     """
     tables = [curve.table[np.isfinite(curve.table["updates"])] for curve in curves]
-    air = 0.08 if len(curves) == 1 else 0.18  # names stand at the left where another curve is at the right
+    air = 0.08 if len(curves) == 1 else 0.18  # of several curves, names may stand at the left
     across = log_limits(np.concatenate([table["updates"].to_numpy(float) for table in tables]), air=air)
     up = log_limits(np.concatenate([table["samples"].to_numpy(float) for table in tables]), air=0.12)
     size = prepare(ax, across, up, ("updates to the goal", "samples to the goal"))

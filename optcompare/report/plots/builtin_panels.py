@@ -147,7 +147,10 @@ class Sharpness(Panel):
 
 
 def _edge_line(rows: pd.DataFrame, x: X, across: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Return the edge of stability along x, float[n, 1] each: a constant, or else that of the first seed."""
+    """Return x and height of the edge of stability, float[n] each.
+
+    The height is that of the first seed if the edge changes during training.
+    """
     if rows["edge"].nunique() == 1:
         return np.array(across), np.full(2, float(rows["edge"].iloc[0]))
     one = rows[rows["seed"] == rows["seed"].min()].sort_values("mark", kind="stable")

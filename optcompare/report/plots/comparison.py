@@ -207,7 +207,7 @@ def _of_seen(records: pd.DataFrame, colours: Mapping[str, str] | None) -> dict[s
 def _line_names(
     records: pd.DataFrame, trials: pd.DataFrame, looks: Mapping[str, str], content: Content
 ) -> dict[str, list[Name]]:
-    """Return the name of each arm beside its line, by metric."""
+    """Return the names at the ends of the arms' lines, by metric."""
     clocks = clock_notes(records) if "seconds" in content.xs else {}
     by_arm = {arm: records[records["arm"] == arm] for arm in looks}
     return {

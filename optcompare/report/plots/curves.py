@@ -69,8 +69,8 @@ def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd
     status = np.full(len(last), "finished", dtype=object)
     if trials is not None and not trials.empty:
         known = trials.drop_duplicates(key, keep="last")[[*key, "status"]]
-        found = last[key].astype({"arm": known["arm"].dtype}).merge(known, on=key, how="left")
-        status = found["status"].fillna("finished").to_numpy(object)
+        merged = last[key].astype({"arm": known["arm"].dtype}).merge(known, on=key, how="left")
+        status = merged["status"].fillna("finished").to_numpy(object)
     status[~np.isfinite(last["train_loss"].to_numpy(float))] = "diverged"
     records["status"] = _category(pd.Series(status)).take(number)
     return records
@@ -83,7 +83,7 @@ def _category(texts: pd.Series) -> pd.Categorical[Any]:
 
 
 def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
-    """Find where each of the numbers, which begin at 0, stands for the last time."""
+    """Return the last place of each of the numbers, which begin at 0."""
     places = np.zeros(numbers.max(initial=-1) + 1, dtype=np.int64)
     places[numbers] = np.arange(len(numbers))
     return places

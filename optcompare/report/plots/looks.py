@@ -166,7 +166,7 @@ def _without_numbers(part: str) -> list[str]:
 
 
 def _numbers(label: str) -> tuple[float, ...]:
-    return tuple(float(found) for found in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", label))
+    return tuple(float(digits) for digits in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", label))
 
 
 def _shared_out(names: Sequence[str], count: int) -> dict[str, tuple[int, int]]:

@@ -51,7 +51,7 @@ class Names:
     def width(self) -> float:
         """Return the width of the widest line, in points."""
         return max(
-            (style.text_width(line, self.size) for found in self.lines.values() for line in found),
+            (style.text_width(line, self.size) for lines in self.lines.values() for line in lines),
             default=0.0,
         )
 

@@ -262,6 +262,16 @@ def optcompare_panels():
 """
 
 
+def test_a_panel_with_the_old_name_of_its_explanation_is_drawn_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="Old.said is deprecated; rename it to explanation"):
+
+        class Old(Panel):
+            def said(self, table):
+                return f"{super().said(table)}{len(table)} rows."
+
+    assert Old().explanation(pd.DataFrame({"arm": ["full", "mini"]})) == "2 rows."
+
+
 class TestStrangers:
     @pytest.fixture
     def plugin(self, tmp_path) -> Path:
