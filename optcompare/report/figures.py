@@ -195,7 +195,8 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
 
 def _panel(result: Result, kind: str, paper: Paper) -> Figure:
     """Draw one further panel as a figure."""
-    from .plots.builtin_panels import PANELS, panel_figure
+    from .plots.builtin_panels import PANELS
+    from .plots.panel_figure import panel_figure
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
     if kind not in panels:

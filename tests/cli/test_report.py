@@ -219,7 +219,10 @@ WRONG = {
         "diabetes, which is a run directory, where report writes nothing; give another directory with --out",
     ),
     "a file to write into": (["{line}", "--out", __file__], "cannot write"),
-    "paths of a large model": (["{several}/diabetes", "--figure", "paths"], "can only be drawn for models of two weights"),
+    "paths of a large model": (
+        ["{several}/diabetes", "--figure", "paths"],
+        "can only be drawn for models of two weights",
+    ),
     "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
     "a goal in epochs": (
         ["{line}", "--figure", "goal", "--x", "epochs"],

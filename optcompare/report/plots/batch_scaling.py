@@ -23,7 +23,8 @@ from .batch_scaling_critical import (
 )
 from .batch_scaling_seconds import draw_rates, draw_seconds, rates_caption, seconds_caption
 from .batch_scaling_updates import draw_pareto, draw_updates, pareto_caption, updates_caption
-from .layout import PITCH, Heading, Key, below_axes, margin, name_lines, text_size
+from .key import Key
+from .layout import PITCH, Heading, below_axes, margin, name_lines, text_size
 from .style import Colour, Sheet
 
 _BROAD, _GAP = 5.0, 0.3

@@ -1,4 +1,4 @@
-"""Define the panels that optcompare brings along, and draw a panel as a figure of its own."""
+"""Define the panels that optcompare brings along."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
 from ...core.columns import trial_key
 from . import scales, style
-from .clocks import clock_notes
-from .curve_axes import ESTIMATED, MIXED, SHARED, x_name
-from .curves import SIGNS, X, trial_counts
-from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .curves import X
+from .layout import figure_width, name_x_axis, shown_arms, text_size
 from .panel import Panel
 from .paths import END, START
 from .scales import Limits
 from .style import Floats
 
-NBSP = "\u00a0"
 DASH = 7.5
 """The length of a dash with its gap, in widths of the line."""
 RANDOM_WALK = "a random walk alone has 61% and 15%"
@@ -249,58 +245,3 @@ PANELS: dict[str, type[Panel]] = {
 }
 FIRST = ("plane", "batch_size", "sharpness", "noise_scale", "grad_cosine")
 """The order of precedence on the comparison plot, which has no room for all."""
-
-
-def _lines(panel: Panel, table: pd.DataFrame) -> str:
-    """Explain thick, thin and marked lines."""
-    if panel.reads != "records":
-        return ""
-    most, what = trial_counts(table).max(), style.what_counts(table)
-    thin = f"each {what[:-1]}" if most <= style.DRAWN else style.drawn(most, what)
-    lines = [f"Thick lines: median over {what}; thin lines: {thin}."] if most > 1 else []
-    stopped = [sign + status for status, sign in SIGNS.items() if status in set(table["status"])]
-    return " ".join([*lines, *([f"{', '.join(stopped)} (last finite value)."] if stopped else [])])
-
-
-def _clock(table: pd.DataFrame) -> str:
-    """Explain seconds that were not simply measured, which the short name of the axis does not mention."""
-    name = x_name("seconds", table)
-    clock = {ESTIMATED: "updates × time of one alone", SHARED: "several trials at once"}.get(name, "")
-    if name == MIXED:
-        return "Estimated time: updates × time of one alone."
-    return f"Training time: {clock}." if clock else ""
-
-
-def panel_figure(
-    panel: Panel,
-    table: pd.DataFrame,
-    colours: Mapping[str, str],
-    *,
-    x: X = "epochs",
-    width: float = 7.0,
-    title: str | None = None,
-    caption: bool = True,
-) -> Figure:
-    """Draw a panel as one figure, with a key of the arms.
-
-    Args:
-        panel: The panel.
-        table: The table that the panel reads; see :class:`.panel.Panel`.
-        colours: The colours by arm.
-        x: epochs, updates, samples or seconds.
-        width: The width of the figure in inches.
-        title: The title, if any.
-        caption: Whether the explanation is drawn.
-
-    Returns:
-        The figure.
-    """
-    arms = shown_arms(list(table["arm"].unique()), colours)
-    with style.plain():
-        texts = [_lines(panel, table), panel.explanation(table), _clock(table) if x == "seconds" else ""]
-        heading = Heading(width, title, " ".join(filter(None, texts)), caption)
-        clocks = clock_notes(table) if x == "seconds" else {}
-        names = {arm: f"{arm}, {clocks[arm].replace(' ', NBSP)}" if arm in clocks else arm for arm in arms}
-        sheet, ax = keyed_sheet(heading, width, names, colours, panel.limits(table))
-        panel.draw(ax, table, {arm: colours[arm] for arm in arms}, x)
-    return sheet.figure

@@ -15,7 +15,8 @@ from .clocks import clock_notes
 from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
 from .end_names import OWN_ORDER, Name, name_of, own_orders, room_beside, write_names
 from .ends import STRIP, draw_ends, end_limits
-from .layout import Key, margin, text_size
+from .key import Key
+from .layout import margin, text_size
 from .panel import Panel
 from .panel_grid import draw_panels, grid_of, panel_height, place_name
 from .panel_row import PanelRow

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from . import scales, style
 from .curve_axes import metric_name
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms
-from .row_chart import Column, Rows, row_sheet
+from .row_chart import Rows, row_sheet
+from .row_text import Column
 from .scales import Limits
 
 BODY, DOTS = 28.0, 0.62

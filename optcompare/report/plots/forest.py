@@ -16,7 +16,8 @@ from . import scales, style
 from .curve_axes import metric_name
 from .final_values import Interval, draw_interval
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
-from .row_chart import Cell, Column, Rows, row_sheet
+from .row_chart import Rows, row_sheet
+from .row_text import Cell, Column
 from .scales import Limits
 
 BAND = "#DADDE2"

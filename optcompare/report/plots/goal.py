@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from ...core.formatting import number
 from . import scales, style
 from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
-from .row_chart import Cell, Column, Rows, row_sheet
+from .row_chart import Rows, row_sheet
+from .row_text import Cell, Column
 from .scales import Limits
 from .style import Floats
 

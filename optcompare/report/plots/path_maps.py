@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import scales, style
+from . import key, scales, style
 from .contours import SHADES
 from .path_tables import arm_path, extent, loss_grid, minimum, within
 from .paths import END, LEAVES, LOWEST, START, draw_paths
@@ -53,11 +53,11 @@ class Maps:
         self.key_left = style.MARGIN if self.below else beside
         self.key_width = width - self.key_left - style.MARGIN
         self.heading = (
-            HEADING + 0.22 * self.below + style.key_height([text for text, _, _ in self.key], self.key_width)
+            HEADING + 0.22 * self.below + key.key_height([text for text, _, _ in self.key], self.key_width)
         )
         self.height = self.heading + self.rows * (self.above + MAP) + (self.rows - 1) * BETWEEN + BELOW
 
-    def _key(self) -> list[style.Entry]:
+    def _key(self) -> list[key.Entry]:
         """Return the key of the marks that are drawn."""
         low, high = extent(self.paths)
         leaves = [within(arm_path(self.paths, arm), low, high)[1] for arm in self.colours]
@@ -88,7 +88,7 @@ class Maps:
             top: The distance from its upper edge, in inches.
         """
         sheet.text(style.MARGIN, top + 0.1, self.text, size=style.MEDIUM, weight="bold", va="center_baseline")
-        style.draw_key(sheet, self.key_left, top + 0.22 * self.below, self.key_width, self.key)
+        key.draw_key(sheet, self.key_left, top + 0.22 * self.below, self.key_width, self.key)
         for i, (arm, colour) in enumerate(self.colours.items()):
             row, column = divmod(i, self.columns)
             x = self.left + column * (self.width + GAP)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from . import scales, style
-from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .key import keyed_sheet
+from .layout import Heading, figure_width, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
 

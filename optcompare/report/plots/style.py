@@ -1,8 +1,7 @@
-"""Provide what all figures share: text sizes, measured text, boxes without overlap, plain axes, keys."""
+"""Provide what all figures share: text sizes, measured text, boxes without overlap, plain axes."""
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,6 @@ from .picture import Picture
 
 Colour = str | tuple[float, float, float]
 Floats = NDArray[np.float64]
-Entry = tuple[str, Colour, dict[str, Any]]
 
 INK, MUTED, GRID = "#222222", "#5F6368", "#E4E6E9"
 LARGE, MEDIUM, SMALL = 13.0, 10.0, 9.0
@@ -284,50 +282,3 @@ class Sheet:
         """
         x, y = np.array(left) / self.width, 1 - np.array(top) / self.height
         self.figure.add_artist(Line2D(x, y, transform=self.figure.transFigure, **look))
-
-
-KEY_ROW, KEY_HANDLE, KEY_GAP = 0.2, 0.36, 0.25
-"""Inches: the height of a row of a key, the width of the sample line before a text, the gap after a text."""
-
-
-def key_columns(texts: Sequence[str], width: float) -> list[float]:
-    """Return the widths of the columns of a key, in inches; they are equal if there is more than one row.
-
-    Args:
-        texts: The texts of the key.
-        width: The greatest width of the key in inches.
-    """
-    each = [text_width(text, SMALL) / 72 + KEY_HANDLE + KEY_GAP for text in texts]
-    if sum(each) - KEY_GAP <= width or not each:
-        return each
-    return [max(each)] * max(1, int((width + KEY_GAP) / max(each)))
-
-
-def key_height(texts: Sequence[str], width: float) -> float:
-    """Return the height of a key in inches.
-
-    Args:
-        texts: The texts of the key.
-        width: The greatest width of the key in inches.
-    """
-    return math.ceil(len(texts) / len(key_columns(texts, width))) * KEY_ROW if texts else 0.0
-
-
-def draw_key(sheet: Sheet, left: float, top: float, width: float, entries: Sequence[Entry]) -> None:
-    """Draw a legend in columns, read along its rows.
-
-    Args:
-        sheet: The figure.
-        left: The distance from the left edge in inches.
-        top: The distance from the upper edge in inches.
-        width: The greatest width in inches.
-        entries: A text, its colour, and the look of its line each.
-    """
-    columns = key_columns([text for text, _, _ in entries], width)
-    for i, (text, colour, look) in enumerate(entries):
-        row, column = divmod(i, len(columns))
-        x, y = left + sum(columns[:column]), top + (row + 0.5) * KEY_ROW
-        middle, end = x + (KEY_HANDLE - 0.06) / 2, x + KEY_HANDLE - 0.06
-        ends = [x + KEY_HANDLE / 2] if look.get("linestyle") == "none" else [x, middle, end]
-        sheet.line(ends, [y] * len(ends), **look)
-        sheet.text(x + KEY_HANDLE, y, text, colour, va="center_baseline")

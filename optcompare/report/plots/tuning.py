@@ -16,7 +16,8 @@ from ...analysis.lr_scores import tuned_key
 from ...core.formatting import number
 from . import scales, style
 from .curve_axes import metric_name
-from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .key import keyed_sheet
+from .layout import Heading, figure_width, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
 

@@ -21,7 +21,8 @@ from optcompare.registry.manager import Registry
 from optcompare.report.figures import figure
 from optcompare.report.panels import make_panels
 from optcompare.report.plots import style
-from optcompare.report.plots.builtin_panels import PANELS, panel_figure, with_mean_batch_size
+from optcompare.report.plots.builtin_panels import PANELS, with_mean_batch_size
+from optcompare.report.plots.panel_figure import panel_figure
 from optcompare.training.measurement import projection
 from tests.helpers.commands import run
 from tests.helpers.figures import LONG, assert_readable, assert_rows_readable, labelled, names, said
