@@ -114,7 +114,7 @@ def figure_across(kind: str, results: Sequence[Result], paper: Paper | None = No
         raise _no_metric(kind)
     if len(results) < 2:
         raise ComparisonError(
-            f"the figure {kind} is over several workloads; give several run directories, or one run of "
+            f"the figure {kind} shows several workloads; give several run directories, or one run of "
             "several"
         )
     return _at(paper, ACROSS[kind](results, paper))
@@ -220,7 +220,7 @@ def _panel(result: Result, kind: str, paper: Paper) -> Figure:
 
 
 def _no_metric(kind: str) -> ComparisonError:
-    return ComparisonError(f"metric is for the figures loss and final; {kind} shows what it is about")
+    return ComparisonError(f"metric is for the figures loss and final; the figure {kind} has no choice of column")
 
 
 def _at(paper: Paper, picture: Figure) -> Figure:

@@ -63,8 +63,8 @@ def read_fields(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _why_none(path: Path, under_way: bool) -> str:
     if under_way:
-        return " yet: this run is still under way, and the first has not ended"
-    return f": the run was stopped before the first had ended; resume {path} to go on"
+        return " yet: this run is still under way, and its first trial has not ended"
+    return f": the run was stopped before its first trial had ended; resume {path} to go on"
 
 
 def _points(
