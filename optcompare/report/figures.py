@@ -220,7 +220,7 @@ def _panel(result: Result, kind: str, paper: Paper) -> Figure:
 
 
 def _no_metric(kind: str) -> ComparisonError:
-    return ComparisonError(f"metric is for the figures loss and final; the figure {kind} has no choice of column")
+    return ComparisonError(f"metric is for the figures loss and final; {kind} has no choice of column")
 
 
 def _at(paper: Paper, picture: Figure) -> Figure:

@@ -202,7 +202,7 @@ WRONG = {
     ),
     "too few dots": (["{line}", "--dpi", "3"], "dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
-    "profile of one workload": (["{line}", "--figure", "profile"], "the figure profile shows several workloads"),
+    "profile of one workload": (["{line}", "--figure", "profile"], "profile shows several workloads"),
     "an unknown figure": (["{line}", "--figure", "pair"], "'pair' is none of loss, paths"),
     "an unknown figure, with the nearest": (["{line}", "--figure", "pair"], "(did you mean 'pairs'?)"),
     "an unknown axis": (["{line}", "--x", "epoch"], "(did you mean 'epochs'?)"),
