@@ -74,7 +74,7 @@ def verify(
     about = run_dir.read_json(directory)
     comparison = _comparison(directory, about)
     if not has_tables(directory):
-        raise RunDirectoryError(f"{directory} holds no trial: the run was stopped before its first trial ended")
+        raise RunDirectoryError(f"{directory} holds no trial: the run was stopped before the first had ended")
     registry = load_registry(comparison, directory, plugins, trust=trust)
     return _findings(_Run(directory, about, comparison, registry), Effort(trials, seconds, advanced))
 
