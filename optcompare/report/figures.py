@@ -114,8 +114,7 @@ def figure_across(kind: str, results: Sequence[Result], paper: Paper | None = No
         raise _no_metric(kind)
     if len(results) < 2:
         raise ComparisonError(
-            f"the figure {kind} shows several workloads; give several run directories, or one run of "
-            "several"
+            f"the figure {kind} shows several workloads; give several run directories, or one run of several"
         )
     return _at(paper, ACROSS[kind](results, paper))
 
