@@ -13,20 +13,15 @@ from ..core.formatting import duration
 from ..report.markdown import markdown
 from ..report.table import (
     OF_GOAL,
-    SCALING_LEGEND,
-    certificate_lines,
     goal_cells,
     interval_words,
-    latex,
     pair_cells,
-    scaling_cells,
     short_cells,
     spread_cells,
     summary_cells,
-    trial_name,
-    tuning_cells,
-    tuning_words,
 )
+from ..report.table_text import certificate_lines, latex, trial_name
+from ..report.tuning_table import SCALING_LEGEND, scaling_cells, tuning_cells, tuning_words
 from ..results.csv_text import csv_text
 from .next_steps import next_steps
 from .printer import Printer

@@ -1,4 +1,4 @@
-"""The comparison plot of a result: its metrics, its headline, its colours, and the panels that it wants."""
+"""Draw the comparison plot of a result, with its metrics, headline, colours and panels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 def comparison_plot(
     result: Result, metric: str | None = None, *, width: float | None = None, caption: bool = True
 ) -> Figure:
-    """Draw the comparison plot; arguments, figure and errors as those of :meth:`.result.Result.plot`."""
+    """Draw the comparison plot.
+
+    Args:
+        result: What was measured.
+        metric: A column of the records; None: as :meth:`.result.Result.plot` chooses.
+        width: The width in inches; None: 10.
+        caption: Whether title and explanations are drawn.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ComparisonError: There is no such column.
+    """
     from .plots.comparison import Content, comparison_figure
 
     if metric is not None:
@@ -45,16 +58,25 @@ def comparison_plot(
 
 
 def colours_of(result: Result) -> dict[str, str]:
-    """Return the colour of each arm by its label; with it go a marker and dashes."""
+    """Return the look of each arm by its label: a colour, with a marker and dashes.
+
+    Args:
+        result: What was measured.
+    """
     from .plots.looks import arm_colours
 
-    given = result.appearance or {}
-    found = arm_colours([arm.label for arm in result.comparison.arms])
-    return {arm: given.get(arm, colour) for arm, colour in found.items()}
+    chosen = result.appearance or {}
+    looks = arm_colours([arm.label for arm in result.comparison.arms])
+    return {arm: chosen.get(arm, colour) for arm, colour in looks.items()}
 
 
 def headline_of(result: Result, metric: str | None) -> str:
-    """Say the finding in a few words, and in which metric where a figure shows another."""
+    """State the finding in a few words, with the compared column if the figure shows another one.
+
+    Args:
+        result: What was measured.
+        metric: The column that the figure shows.
+    """
     seeds = int(result.reported[1]["seed"].nunique())
     compared = result.verdict_on if metric not in (None, result.verdict_on) else ""
     goal = str(result.goal) if result.goal else ""
@@ -62,18 +84,26 @@ def headline_of(result: Result, metric: str | None) -> str:
 
 
 def wanted_panels(result: Result) -> list[tuple[str, Panel, pd.DataFrame]]:
-    """Return each panel that has something to show, with its name and its table, those of plugins first."""
+    """Return each panel that has something to show, with its name and its table, those of plugins first.
+
+    Args:
+        result: What was measured.
+    """
     from .plots.builtin_panels import FIRST, PANELS
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
     tables = panel_tables(result)
-    found = [(name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables]
+    known = [(name, panel, tables[panel.reads]) for name, panel in panels.items() if panel.reads in tables]
     order = {name: number for number, name in enumerate(FIRST)}
-    return sorted((each for each in found if _wants(*each[1:])), key=lambda each: order.get(each[0], -1))
+    return sorted((each for each in known if _wants(*each[1:])), key=lambda each: order.get(each[0], -1))
 
 
 def panel_tables(result: Result) -> dict[str, pd.DataFrame]:
-    """Return what panels read, by name; see :class:`optcompare.Panel`."""
+    """Return the tables that panels read, by name; see :class:`optcompare.Panel`.
+
+    Args:
+        result: What was measured.
+    """
     from .plots.curves import with_status
 
     records, trials = result.reported
@@ -84,7 +114,7 @@ def panel_tables(result: Result) -> dict[str, pd.DataFrame]:
 
 
 def _wants(panel: Panel, table: pd.DataFrame) -> bool:
-    """Return whether a panel has something to show; one that raises is drawn, where its failure is shown."""
+    """Return whether a panel has something to show; True if it raises, so that its failure is drawn."""
     try:
         return panel.wants(table)
     except USER_CODE_ERRORS:

@@ -1,4 +1,4 @@
-"""Every figure by its name, drawn from results, and saved."""
+"""Draw every figure by its name, and save figures."""
 
 from __future__ import annotations
 
@@ -42,41 +42,44 @@ def figure(
     """Draw a figure by its name.
 
     Args:
-        kind: One of ``loss paths final tuning pairs goal scaling``, a panel such as ``sharpness``, or, of the
+        kind: One of ``loss paths final tuning pairs goal scaling``; a panel such as ``sharpness``; or, for
             results of several workloads, ``profile`` or ``ranks``.
-        results: One, or several.
-        x: The axis of ``loss`` (all if None) and of a panel, and the cost of ``goal`` and ``profile``:
+        results: One result, or several.
+        x: The axis of ``loss`` (all axes if None) and of a panel, and the cost in ``goal`` and ``profile``:
             ``epochs``, ``updates``, ``samples`` or ``seconds``.
-        width: Inches; by default 10 for ``loss`` and ``paths``, and 7 for all others.
-        metric: The column that ``loss`` and ``final`` show; by default what the verdict speaks of.
+        width: The width in inches; by default 10 for ``loss`` and ``paths``, and 7 for all others.
+        metric: The column that ``loss`` and ``final`` show; by default the column that the verdict compares.
         caption: Whether title and explanations are drawn; the figure's ``caption`` holds them in any case.
-        dpi: Dots an inch at which it is shown and saved; matplotlib's default if None.
-        ax: Axes to draw on, for figures that have one panel: ``loss`` with ``x``, ``final``, ``tuning``,
-            ``pairs``, ``goal``, ``profile`` and further panels. Its figure is returned; ``width``,
-            ``caption`` and ``dpi`` are then its own.
+        dpi: Dots per inch at which it is shown and saved; None: matplotlib's default.
+        ax: Axes to draw on, for figures with one panel: ``loss`` with ``x``, ``final``, ``tuning``,
+            ``pairs``, ``goal``, ``profile`` and further panels. The figure of these axes is returned, to
+            which ``width``, ``caption`` and ``dpi`` do not apply.
 
     Returns:
-        A matplotlib Figure, whose ``savefig`` embeds fonts in PDF, and leaves text as text in SVG.
+        A matplotlib Figure; its ``savefig`` embeds fonts in PDF, and leaves text as text in SVG.
 
     Raises:
-        ComparisonError: The comparison has not what the figure shows, or an argument is out of range.
+        ComparisonError: The comparison does not hold what the figure shows, or an argument is out of range.
     """
     several = list(results) if isinstance(results, Sequence) else [results]
     paper = Paper(width, caption, dpi, metric, ax, x)
     if kind in ACROSS:
         return figure_across(kind, several, paper)
     if len(several) != 1:
-        raise ComparisonError(f"the figure {kind} is of one result, got {len(several)}")
+        raise ComparisonError(f"the figure {kind} shows one result, got {len(several)}")
     return figure_of(kind, several[0], paper)
 
 
 def figure_of(kind: str, result: Result, paper: Paper | None = None) -> Figure:
-    """Draw a figure of one result, or a panel; errors as those of :func:`figure`.
+    """Draw a figure of one result, or a panel.
 
     Args:
-        kind: Its name.
+        kind: Its name, see :func:`figure`.
         result: What was measured.
-        paper: How it is set.
+        paper: The format; None: the default one.
+
+    Raises:
+        ComparisonError: The comparison does not hold what the figure shows, or an argument is out of range.
     """
     paper, known = paper or Paper(), ONE.get(kind)
     if kind != "tuning" and result.reported[1].empty:
@@ -95,20 +98,23 @@ def figure_of(kind: str, result: Result, paper: Paper | None = None) -> Figure:
 
 
 def figure_across(kind: str, results: Sequence[Result], paper: Paper | None = None) -> Figure:
-    """Draw a figure of several workloads; errors as those of :func:`figure`.
+    """Draw a figure of several workloads.
 
     Args:
-        kind: ``profile`` of what the goal took, or ``ranks`` of the final losses.
-        results: One of each workload, all of the same arms.
-        paper: How it is set.
+        kind: ``profile`` for the cost of the goal, or ``ranks`` for the final losses.
+        results: One for each workload, all with the same arms.
+        paper: The format; None: the default one.
+
+    Raises:
+        ComparisonError: There are fewer than two results, or their arms differ, or an argument is out of
+            range.
     """
     paper = paper or Paper()
     if paper.metric is not None:
         raise _no_metric(kind)
     if len(results) < 2:
         raise ComparisonError(
-            f"the figure {kind} is over several workloads; give several run directories, or one run of "
-            "several"
+            f"the figure {kind} shows several workloads; give several run directories, or one run of several"
         )
     return _at(paper, ACROSS[kind](results, paper))
 
@@ -121,15 +127,16 @@ def save_figures(
     paper: Paper | None = None,
     runs: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Draw a figure of each result, or one over all, and write it.
+    """Draw a figure of each result, or one of all results, and save it.
 
     Args:
-        results: One of each workload.
+        results: One for each workload.
         kind: The figure; None: the comparison plot.
-        out: The directory, which is made.
-        formats: Suffixes; ``html`` is one page of all results, which goes with the comparison plot alone.
-        paper: How figures are set.
-        runs: A name for each result, with which its files begin, as in ``RUN-pairs.png`` and
+        out: The directory, which is created if it does not exist.
+        formats: The suffixes; ``html`` is one page of all results, which is written with the comparison plot
+            only.
+        paper: The format of figures.
+        runs: A name for each result, which begins the names of its files, as in ``RUN-pairs.png`` and
             ``RUN-report.html``.
 
     Returns:
@@ -138,8 +145,8 @@ def save_figures(
     paper = paper or Paper()
     if "html" in formats:
         pictures = [suffix for suffix in formats if suffix != "html"]
-        beside = save_figures(results, kind, out, pictures, paper, runs) if pictures else []
-        return beside if kind is not None else [*beside, _save_page(results, out, runs)]
+        paths = save_figures(results, kind, out, pictures, paper, runs) if pictures else []
+        return paths if kind is not None else [*paths, _save_page(results, out, runs)]
     if kind is not None and kind in ACROSS:
         name = kind if runs is None else f"{joined(runs)}-{kind}"
         return save_figure(figure_across(kind, results, paper), out, name, formats, paper)
@@ -153,12 +160,12 @@ def save_figures(
 
 
 def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the figures of several workloads: a profile where each has a goal, ranks where there are arms.
+    """Save the figures of several workloads: a profile if each has a goal, ranks if there are several arms.
 
     Args:
-        results: One of each workload.
-        out: The directory, which is made.
-        formats: Suffixes.
+        results: One for each workload.
+        out: The directory, which is created if it does not exist.
+        formats: The suffixes.
 
     Returns:
         The files.
@@ -169,12 +176,12 @@ def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) ->
 
 
 def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path]:
-    """Write ``scaling.csv`` and the figure ``scaling`` of a batch-size study.
+    """Save ``scaling.csv`` and the figure ``scaling`` of a batch-size study.
 
     Args:
-        result: Of the study.
+        result: The result of the study.
         out: The directory.
-        formats: Suffixes of the figure.
+        formats: The suffixes of the figure.
 
     Returns:
         The files of the figure.
@@ -187,7 +194,8 @@ def save_scaling(result: Result, out: Path, formats: Sequence[str]) -> list[Path
 
 def _panel(result: Result, kind: str, paper: Paper) -> Figure:
     """Draw one further panel as a figure."""
-    from .plots.builtin_panels import PANELS, panel_figure
+    from .plots.builtin_panels import PANELS
+    from .plots.panel_figure import panel_figure
 
     panels = {name: make() for name, make in PANELS.items()} if result.panels is None else result.panels
     if kind not in panels:
@@ -211,11 +219,11 @@ def _panel(result: Result, kind: str, paper: Paper) -> Figure:
 
 
 def _no_metric(kind: str) -> ComparisonError:
-    return ComparisonError(f"metric is for the figures loss and final; {kind} shows what it is about")
+    return ComparisonError(f"metric is for the figures loss and final; {kind} has no choice of column")
 
 
 def _at(paper: Paper, picture: Figure) -> Figure:
-    """Return the figure with the resolution that is asked for."""
+    """Return the figure with the chosen resolution."""
     from .plots.picture import Picture
 
     if paper.dpi is not None and isinstance(picture, Picture):

@@ -1,4 +1,4 @@
-"""The figures of results of several workloads, ``name(results, paper)``, and the tables that they show."""
+"""Draw the figures of several workloads, ``name(results, paper)``, and compute their tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 def profile(results: Sequence[Result], paper: Paper) -> Figure:
-    """Draw a performance profile of what the goal takes, in ``paper.x`` or samples."""
+    """Draw a performance profile of the cost of the goal, in ``paper.x`` or samples.
+
+    Args:
+        results: One for each workload, all with the same arms.
+        paper: The format.
+    """
     from .plots.clocks import clock_sentence
     from .plots.performance_profile import draw_profile, profile_figure
 
@@ -36,13 +41,17 @@ def profile(results: Sequence[Result], paper: Paper) -> Figure:
 def ranks(results: Sequence[Result], paper: Paper) -> Figure:
     """Draw mean ranks of the final losses.
 
-    Arms are told apart, by a critical difference, only where :func:`optcompare.analysis.ranks.rank_test`
-    finds that they differ; the caption says what it finds.
+    Arms are separated by a critical difference only if :func:`optcompare.analysis.ranks.rank_test` finds that
+    they differ; the caption states what it finds.
+
+    Args:
+        results: One for each workload, all with the same arms.
+        paper: The format.
     """
     from .plots.rank_diagram import ranks_figure
 
     if paper.ax is not None:
-        raise ComparisonError("the figure ranks writes names beside its axes, and does not fit one ax")
+        raise ComparisonError("the figure ranks has names outside its axes, and cannot be drawn on one ax")
     table = finals_across(results)
     test = rank_test(table)
     note, colours = rank_words(test).replace(" = ", "\u00a0=\u00a0"), results[0].colours()
@@ -54,21 +63,21 @@ ACROSS: Mapping[str, Callable[[Sequence[Result], Paper], Figure]] = {"profile": 
 
 
 def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFrame:
-    """Return the median cost to the goal, infinite where the median trial missed it.
+    """Return the median cost of the goal, infinite if the median trial missed it.
 
     Args:
-        results: One of each workload, all of the same arms.
+        results: One for each workload, all with the same arms.
         cost: updates, samples or seconds.
 
     Returns:
-        One row a workload and one column an arm.
+        One row for each workload and one column for each arm.
 
     Raises:
-        ComparisonError: Workloads come twice, arms differ, or the cost is none of these.
+        ComparisonError: Two results have the same workload, arms differ, or the cost is unknown.
     """
     _refuse_other_arms(results)
     if cost not in XS[1:]:
-        raise ComparisonError(f"a goal takes updates, samples or seconds, not {cost}")
+        raise ComparisonError(f"the cost of a goal is counted in updates, samples or seconds, not {cost}")
     rows = {
         one.comparison.workload.label: one.times_to_goal().groupby("arm")[cost].median() for one in results
     }
@@ -76,16 +85,16 @@ def times_across(results: Sequence[Result], cost: str = "samples") -> pd.DataFra
 
 
 def finals_across(results: Sequence[Result]) -> pd.DataFrame:
-    """Return the median final loss, on the test set, else in validation, else in training.
+    """Return the median final loss on the test set, or else in validation, or else in training.
 
     Args:
-        results: One of each workload, all of the same arms.
+        results: One for each workload, all with the same arms.
 
     Returns:
-        One row a workload and one column an arm.
+        One row for each workload and one column for each arm.
 
     Raises:
-        ComparisonError: Workloads come twice, or arms differ.
+        ComparisonError: Two results have the same workload, or arms differ.
     """
     _refuse_other_arms(results)
     finals = {
@@ -97,7 +106,11 @@ def finals_across(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def arms_of(result: Result) -> list[str]:
-    """Return the labels of all arms but the control."""
+    """Return the labels of all arms but the control.
+
+    Args:
+        result: What was measured.
+    """
     return [arm.label for arm in result.comparison.arms if arm.label != result.comparison.control]
 
 

@@ -1,4 +1,4 @@
-"""The figures of one result, ``name(result, paper)``: each computes the table that it shows."""
+"""Draw the figures of one result, ``name(result, paper)``, and compute their tables."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ XS = ("epochs", "updates", "samples", "seconds")
 
 @dataclass(frozen=True)
 class FigureOfOne:
-    """A figure of one result.
+    """Describe a figure of one result.
 
     Attributes:
-        draw: Draws it.
-        several_panels: Whether it has several panels, and fits no axes of the caller.
-        metric: Whether it shows a column of the records, which the caller may choose.
+        draw: The function that draws it.
+        several_panels: Whether it has several panels, and thus does not fit on axes of the caller.
+        metric: Whether the caller may choose a column of the records.
     """
 
     draw: Callable[[Result, Paper], Figure]
@@ -42,12 +42,26 @@ class FigureOfOne:
 
 
 def settings(paper: Paper) -> dict[str, Any]:
-    """Return width and caption, as every function that makes a figure takes them."""
+    """Return width and caption as keyword arguments of the functions that make a figure.
+
+    Args:
+        paper: The format.
+    """
     return {"width": 7.0 if paper.width is None else paper.width, "caption": paper.caption}
 
 
 def drawn_on(ax: Axes, draw: Callable[..., object], *values: Any, **more: Any) -> Figure:
-    """Draw on axes of the caller, with the fonts that texts are measured with."""
+    """Draw on axes of the caller, with the fonts that the layout is measured with.
+
+    Args:
+        ax: The axes.
+        draw: The function that draws; its first argument is the axes.
+        *values: Its other arguments.
+        **more: Its keyword arguments.
+
+    Returns:
+        The figure of the axes.
+    """
     from .plots.style import plain
 
     with plain():
@@ -56,7 +70,12 @@ def drawn_on(ax: Axes, draw: Callable[..., object], *values: Any, **more: Any) -
 
 
 def loss(result: Result, paper: Paper) -> Figure:
-    """Draw losses against one axis, or the comparison plot where none is chosen."""
+    """Draw losses against one axis, or the comparison plot if none is chosen.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+    """
     from .plots.comparison import Content, comparison_figure
     from .plots.curve_axes import draw_loss
     from .plots.curves import with_status
@@ -74,26 +93,39 @@ def loss(result: Result, paper: Paper) -> Figure:
 
 
 def paths(result: Result, paper: Paper) -> Figure:
-    """Draw the paths of two weights over the loss."""
+    """Draw the paths of two weights over the loss.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+
+    Raises:
+        ComparisonError: The model has not two weights.
+    """
     from .plots.comparison import paths_figure
 
     if result.paths is None:
         raise ComparisonError(
-            "paths can be drawn for models of two weights alone, such as those of line and quadratic"
+            "paths can only be drawn for models of two weights, such as those of line and quadratic"
         )
     width = 10.0 if paper.width is None else paper.width
     return paths_figure(result.reported[0], result.paths, result.colours(), width)
 
 
 def final(result: Result, paper: Paper) -> Figure:
-    """Draw the final values of all seeds."""
+    """Draw the final values of all seeds.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+    """
     from .plots.final_values import draw_final, final_figure
 
     column, colours = paper.metric or verdict_column(result.records), result.colours()
     finals = final_values_to_scale(*result.reported, column).rename(columns={"final": "value"})
     lost = blown_up(result.reported[0], column)
-    blown = [arm for arm in colours if arm in lost]
-    note = f"Drawn as lost: {', '.join(blown)}, which blew up." if blown else None
+    shown_as_lost = [arm for arm in colours if arm in lost]
+    note = f"Drawn as lost: {', '.join(shown_as_lost)}, which blew up." if shown_as_lost else None
     ends = [(arm, *arm_interval(group, "value")) for arm, group in finals.groupby("arm", sort=False)]
     intervals = pd.DataFrame(ends, columns=["arm", "mean", "low", "high"])
     if paper.ax is not None:
@@ -102,7 +134,12 @@ def final(result: Result, paper: Paper) -> Figure:
 
 
 def tuning(result: Result, paper: Paper) -> Figure:
-    """Draw the scores of all learning rates that were tried."""
+    """Draw the scores of all learning rates that were tried.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+    """
     from .plots.tuning import draw_tuning, tuning_figure
 
     scores, colours, metric = result.tuning(), result.colours(), result.tuned_by
@@ -112,25 +149,41 @@ def tuning(result: Result, paper: Paper) -> Figure:
 
 
 def pairs(result: Result, paper: Paper) -> Figure:
-    """Draw the differences to the baseline as a forest plot."""
+    """Draw the differences to the baseline as a forest plot.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+
+    Raises:
+        ComparisonError: There is one arm only.
+    """
     from .plots.forest import draw_pairs, pairs_figure
 
     table, colours, metric = result.pairs(), result.colours(), result.verdict_on
     if table.empty:
-        raise ComparisonError("pairs need a second arm beside the baseline; there is one arm")
+        raise ComparisonError("pairs need a second arm besides the baseline; there is one arm")
     if paper.ax is not None:
         return drawn_on(paper.ax, draw_pairs, table, colours, metric=metric)
     return pairs_figure(table, colours, metric=metric, **settings(paper))
 
 
 def goal(result: Result, paper: Paper) -> Figure:
-    """Draw the cost of reaching the goal, in ``paper.x`` or samples."""
+    """Draw the cost of the goal, in ``paper.x`` or samples.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+
+    Raises:
+        ComparisonError: There is no goal, or ``paper.x`` is no cost.
+    """
     from .plots.clocks import clock_sentence
     from .plots.goal import draw_goal, goal_figure
 
     unit, note = paper.x or "samples", None
     if unit not in XS[1:]:
-        raise ComparisonError(f"a goal takes updates, samples or seconds, not {unit}")
+        raise ComparisonError(f"the cost of a goal is counted in updates, samples or seconds, not {unit}")
     times = result.times_to_goal().rename(columns={unit: "value"})
     times = times[[*trial_key(times), "value"]]
     if unit == "seconds":
@@ -145,7 +198,15 @@ def goal(result: Result, paper: Paper) -> Figure:
 
 
 def scaling(result: Result, paper: Paper) -> Figure:
-    """Draw what a batch-size study found."""
+    """Draw the result of a batch-size study.
+
+    Args:
+        result: What was measured.
+        paper: The format.
+
+    Raises:
+        ComparisonError: The result is no such study, or nothing was trained.
+    """
     from .plots.batch_scaling import scaling_figure
     from .plots.looks import arm_colours, recoloured
 
@@ -167,4 +228,4 @@ ONE: Mapping[str, FigureOfOne] = {
     "goal": FigureOfOne(goal),
     "scaling": FigureOfOne(scaling, several_panels=True),
 }
-"""The figures of one result by name; ``loss`` without an axis has several panels too."""
+"""The figures of one result by name. ``loss`` without a chosen axis has several panels too."""

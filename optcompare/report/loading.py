@@ -1,4 +1,4 @@
-"""Results of run directories, several of one workload merged."""
+"""Load results from run directories, and merge those of one workload."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .result import Result
 
 
 def load(directory: str | Path) -> Result:
-    """Read a result from its run directory, of which nothing is executed.
+    """Read a result from its run directory, without executing anything in it.
 
-    A run that is under way, or was killed, is read as far as trials have ended.
+    A run that is still in progress, or was killed, is read with the trials that have ended.
 
     Args:
         directory: The run directory, or a copy of it.
@@ -26,35 +26,43 @@ def load(directory: str | Path) -> Result:
 
 
 def load_all(directories: Sequence[Path]) -> list[Result]:
-    """Read one result for each workload, of run directories and of directories that hold several.
+    """Read one result for each workload.
 
-    Runs of one workload are merged. Together they are trials that were not seen before: that look is
+    Runs of one workload are merged. Together they are a new set of trials, so that this look at them is
     recorded; see :mod:`optcompare.storage.merged_looks`. The run directories stay as they are.
 
     Args:
-        directories: Run directories, and directories of several runs.
+        directories: Run directories, and directories that contain run directories.
 
     Raises:
-        RunDirectoryError: A directory is no run and holds none, or something in it is damaged.
-        ComparisonError: Runs of one workload did not ask the same question.
+        RunDirectoryError: A directory is no run and contains none, or something in it is damaged.
+        ComparisonError: Runs of one workload do not have the same question.
     """
     return [result for result, _ in load_with_paths(directories)]
 
 
 def load_with_paths(directories: Sequence[Path]) -> list[tuple[Result, list[Path]]]:
-    """Read results as :func:`load_all` does, each with the run directories that it is from."""
+    """Read results as :func:`load_all` does, each with its run directories.
+
+    Args:
+        directories: Run directories, and directories that contain run directories.
+
+    Raises:
+        RunDirectoryError: A directory is no run and contains none, or something in it is damaged.
+        ComparisonError: Runs of one workload do not have the same question.
+    """
     by_workload: dict[str, list[tuple[Path, Result]]] = {}
     for path in run_directories(directories):
         result = load(path)
         by_workload.setdefault(result.comparison.workload.label, []).append((path, result))
     return [
-        (_looked_at(merge(found)) if len(found) > 1 else found[0][1], [path for path, _ in found])
-        for found in by_workload.values()
+        (_looked_at(merge(runs)) if len(runs) > 1 else runs[0][1], [path for path, _ in runs])
+        for runs in by_workload.values()
     ]
 
 
 def _looked_at(merged: Result) -> Result:
-    """Count the looks that were given at merged runs, and record this one, where it can be written."""
+    """Count the previous looks at merged runs, and record this one if it can be written."""
     trials = merged.reported[1]
     merged.looks = merged.looks.together_with(looks_at_any_of(trials))
     look = None if merged.looks.holds(trials) else merged.as_past_look()

@@ -1,4 +1,4 @@
-"""Tables in Markdown whose cells are text alone: names of arms make no link, image, mention or markup."""
+"""Write tables in Markdown in which names of arms create no links, images, mentions or other markup."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         header: A title for each column.
-        rows: As many cells each. ``|`` is escaped; a cell that would become more than text is set as code.
+        rows: As many cells each. ``|`` is escaped; a cell with markup is set as code.
     """
     lines = [[_cell(text) for text in line] for line in (header, *rows)]
     lines.insert(1, ["---", *["---:"] * (len(header) - 1)])
@@ -33,7 +33,7 @@ def _cell(text: str) -> str:
 
 
 def _as_code(text: str) -> str:
-    """Text between more backticks than stand in it anywhere, where nothing is markup."""
+    """Return the text between more backticks than it contains in a row, so that nothing in it is markup."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {text} {fence}" if longest else f"{fence}{text}{fence}"

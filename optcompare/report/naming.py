@@ -1,4 +1,4 @@
-"""Names and colours that a reader of figures is to see: those given in place of the arms' own."""
+"""Replace the labels and the colours of arms in figures, tables and sentences."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 def named(results: Sequence[Result], labels: Mapping[str, str], colours: Mapping[str, str]) -> list[Result]:
     """Give arms other labels and colours, in figures, tables and sentences.
 
-    A renamed arm keeps the colour and the marker that its own label has elsewhere.
+    A renamed arm keeps the colour and the marker of its original label.
 
     Args:
-        results: One a workload.
-        labels: New labels by those that arms have.
-        colours: Hexadecimal colours by labels, new or old; of a batch-size study also by optimizers.
+        results: One for each workload.
+        labels: The new labels, by the present ones.
+        colours: Hexadecimal colours by label, new or present; for a batch-size study also by optimizer.
 
     Returns:
-        Copies of the results; an arm that only some of them have is renamed in those.
+        Copies of the results. A label that only some of them have is replaced in these.
 
     Raises:
-        ComparisonError: No result has an arm of that name, or two arms would have one label.
+        ComparisonError: No result has an arm of that name, or two arms would have the same label.
     """
     known = list(dict.fromkeys(arm.label for result in results for arm in result.comparison.arms))
     studied = [

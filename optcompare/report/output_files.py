@@ -1,4 +1,4 @@
-"""Where figures drawn from run directories are written, and under which names: never into a run directory."""
+"""Name the files of figures drawn from run directories, and keep them out of run directories."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..errors import RunDirectoryError
 from ..storage.run_dir import COMPARISON
 
 _LONGEST = 60
-"""Characters of a name that runs give to a file: with four bytes each and a figure's name it fits any file
+"""The greatest length of a name in characters: with four bytes each and a figure's name it fits any file
 system.
 """
 
 
 def refuse_run_directory(out: Path) -> None:
-    """Refuse to write into a run directory, whose files are all of the run itself.
+    """Refuse to write into a run directory, all of whose files belong to the run itself.
 
     Args:
         out: A directory, which need not exist yet.
@@ -37,15 +37,16 @@ def refuse_run_directory(out: Path) -> None:
 
 
 def names_of_runs(directories: Sequence[Sequence[Path]], workloads: Sequence[str]) -> list[str]:
-    """Name what is drawn of each result: by the run directories that it is from.
+    """Name the figures of each result after its run directories.
 
     Args:
-        directories: Those of each result.
+        directories: The run directories of each result.
         workloads: The label of each result's workload.
 
     Returns:
-        One name a result, all different: ``RUN``, or ``RUN+RUN`` of merged runs; with the workload where
-        names would be equal.
+        One distinct name for each result: ``RUN``, or ``RUN+RUN`` for merged runs; with the workload if names
+        would be
+        equal.
     """
     names = [joined([path.resolve().name for path in paths]) for paths in directories]
     if len(set(names)) < len(names):
@@ -56,15 +57,16 @@ def names_of_runs(directories: Sequence[Sequence[Path]], workloads: Sequence[str
 
 
 def joined(names: Sequence[str], between: str = "+") -> str:
-    """Join names to one that a file may have.
+    """Join names to one that is safe as the name of a file.
 
     Args:
-        names: Of anything.
-        between: What stands between two of them.
+        names: Any texts.
+        between: The separator.
 
     Returns:
-        At most 60 characters. Of a longer name the beginning, and the first digits of the SHA-256 of all of
-        it, so that different names stay different.
+        At most 60 characters. A longer name is cut, and ends in the first digits of the SHA-256 of the whole
+        name, so
+        that different names stay different.
     """
     safe = [_safe(name) for name in names]
     whole = between.join(dict.fromkeys(safe))

@@ -1,6 +1,4 @@
-"""Panels by name: those that optcompare brings along, which are drawn without any plugin, and those of
-plugins.
-"""
+"""List the panels by name: those that optcompare brings along, and those of plugins."""
 
 from __future__ import annotations
 
@@ -15,25 +13,39 @@ if TYPE_CHECKING:
 
 
 def panel_entries(registry: Registry) -> dict[str, Entry]:
-    """Every panel that is registered, by name."""
+    """Return every registered panel by name.
+
+    Args:
+        registry: The plugins.
+    """
     from .plots.builtin_panels import PANELS
 
     return registry.entries("panels", PANELS)
 
 
 def make_panels(registry: Registry) -> dict[str, Panel]:
-    """Every panel by name; raises :class:`PluginError` naming the plugin whose panel is none."""
+    """Make every registered panel.
+
+    Args:
+        registry: The plugins.
+
+    Returns:
+        The panels by name.
+
+    Raises:
+        PluginError: A plugin's panel cannot be made, or is no :class:`optcompare.Panel`.
+    """
     from .plots.panel import Panel
 
-    found = {}
+    panels = {}
     for name, entry in panel_entries(registry).items():
         try:
-            found[name] = entry.factory()
+            panels[name] = entry.factory()
         except USER_CODE_ERRORS as error:
             raise PluginError(f"plugin {entry.plugin}: panel {name}: {explain(error)}") from error
-        if not isinstance(found[name], Panel):
-            kind = type(found[name]).__name__
+        if not isinstance(panels[name], Panel):
+            kind = type(panels[name]).__name__
             raise PluginError(
                 f"plugin {entry.plugin}: panel {name} must be an optcompare.Panel, got a {kind}"
             )
-    return found
+    return panels

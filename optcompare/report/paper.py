@@ -1,4 +1,4 @@
-"""How a figure is set and saved: width, caption, resolution, axes, and the column that it shows."""
+"""Describe the format of a figure: width, caption, resolution, axes and column; and save figures."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRINT_DPI = 300.0
-"""Dots an inch of the pictures that ``report`` writes: what journals ask for."""
+"""Dots per inch of the pictures that ``report`` writes, as journals require."""
 _SETTINGS = {"mark", "update", "epoch", "samples", "seconds", "split"}
 
 
 @dataclass(frozen=True)
 class Paper:
-    """How a figure is set.
+    """Hold the format of a figure.
 
     Attributes:
-        width: Inches; None: what suits the figure.
-        caption: Whether its explanations are drawn; else they are a text beside it.
-        dpi: Dots an inch; None: matplotlib's default.
-        metric: The column of the records that it shows; None: what the verdict speaks of.
-        ax: Axes to draw on in place of a figure of its own.
-        x: The axis of a figure of curves, or the cost of one of goals: epochs, updates, samples or seconds;
-            None: the figure's own.
+        width: The width in inches; None: the default of the figure.
+        caption: Whether its explanations are drawn; else they are written to a text file.
+        dpi: Dots per inch; None: matplotlib's default.
+        metric: The column of the records that it shows; None: the column that the verdict compares.
+        ax: Axes to draw on instead of a new figure.
+        x: The axis of a figure of curves, or the cost in a figure of goals: epochs, updates, samples or
+            seconds; None: the default of the figure.
     """
 
     width: float | None = None
@@ -56,12 +56,12 @@ def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> 
     """Refuse a column that cannot be drawn.
 
     Args:
-        metric: Its name.
+        metric: The name of the column.
         records: The records.
-        final: Whether it is for a figure of final values, which there are on the test set too.
+        final: Whether it is for a figure of final values, which may also be those on the test set.
 
     Raises:
-        ComparisonError: There is no such column, or it is none that is measured along a trial.
+        ComparisonError: There is no such column, or it is not measured along a trial.
     """
     settings = {*_SETTINGS, *run_key(records), *final_columns(records)}
     measured = measured_columns(records)
@@ -83,11 +83,11 @@ def refuse_unknown(metric: str, known: Sequence[str]) -> None:
     """Refuse a column that is not measured.
 
     Args:
-        metric: Its name.
+        metric: The name of the column.
         known: The columns that are measured.
 
     Raises:
-        ComparisonError: It is none of these; the nearest name is given.
+        ComparisonError: The column is not among these; the message suggests the nearest name.
     """
     if metric not in known:
         hint = suggestion(metric, known) or f"; there are {', '.join(known)}"
@@ -95,14 +95,14 @@ def refuse_unknown(metric: str, known: Sequence[str]) -> None:
 
 
 def save_figure(picture: Figure, out: Path, name: str, formats: Sequence[str], paper: Paper) -> list[Path]:
-    """Write a figure in each format, with its caption in a text file where that is not drawn.
+    """Save a figure in each format, with its caption in a text file if the caption is not drawn.
 
     Args:
         picture: The figure.
-        out: A directory, which is made.
+        out: The directory, which is created if it does not exist.
         name: The name of the files, without suffix.
         formats: The suffixes.
-        paper: Says whether the caption is drawn.
+        paper: The format of the figure.
 
     Returns:
         The files of the figure.
@@ -111,7 +111,7 @@ def save_figure(picture: Figure, out: Path, name: str, formats: Sequence[str], p
     paths = [out / f"{name}.{suffix}" for suffix in formats]
     for path in paths:
         write_atomically(path, picture.savefig)
-    said = getattr(picture, "caption", "")
+    caption = getattr(picture, "caption", "")
     if not paper.caption and paths:
-        write_atomically(out / f"{name}.txt", lambda path: path.write_text(f"{said}\n", encoding="utf-8"))
+        write_atomically(out / f"{name}.txt", lambda path: path.write_text(f"{caption}\n", encoding="utf-8"))
     return paths

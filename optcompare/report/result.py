@@ -1,4 +1,4 @@
-"""The result as people use it: its tables, and one thin layer that draws, saves and shows them."""
+"""Define the result as users see it: its tables, and a thin layer that draws, saves and shows them."""
 
 from __future__ import annotations
 
@@ -22,25 +22,26 @@ FORMATS = ("png", "svg", "pdf", "html")
 
 @dataclass(repr=False)
 class Result(ResultTables):
-    """What a comparison measured, the tables computed from it, and how it is drawn, saved and shown.
+    """Hold what a comparison measured, compute tables from it, and draw, save and show it.
 
-    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's
-      files);
+    - ``records``: one row for each measurement; ``trials``: one row for each trial (columns as in the files
+      of the run directory);
     - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
-    - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
-    - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
-    - ``plane``: where the weights of each arm went, if that was asked for;
-    - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
-    - ``workload``: what was trained, where it is known;
+    - ``notes``: messages from before training; ``environment``: versions, hardware, plugins;
+    - ``paths``: for a model of two weights, its weights after each update and the loss around them, else
+      None;
+    - ``plane``: the path of each arm's weights in a plane, if it was recorded;
+    - ``weights``: the kept final weights, by arm, seed and tuning repeat (0 without repeats);
+    - ``workload``: what was trained, if it is known;
     - ``panels``: further panels of the comparison plot; None: those that optcompare brings along;
-    - ``appearance``: the colours of arms by label, where they are not to follow from the labels.
+    - ``appearance``: colours of arms by label, where they should not follow from the labels.
     """
 
     panels: Mapping[str, Panel] | None = field(default=None, kw_only=True)
     appearance: Mapping[str, str] | None = field(default=None, kw_only=True)
 
     def colours(self) -> dict[str, str]:
-        """Return the colour of each arm by its label, in every figure; with it go a marker and dashes."""
+        """Return the look of each arm by its label, in every figure: a colour, with a marker and dashes."""
         from .comparison_plot import colours_of
 
         return colours_of(self)
@@ -49,13 +50,13 @@ class Result(ResultTables):
         """Draw the comparison plot.
 
         Args:
-            metric: A column of the records; by default what arms are compared by, and below it the training
-                loss, and the final values on the test set where there is one.
-            width: Inches; 10 by default.
-            caption: Whether the title, which says what is claimed, and the explanations are drawn.
+            metric: A column of the records. By default the compared loss, below it the training loss, and the
+                final values on the test set if there is one.
+            width: The width in inches; 10 by default.
+            caption: Whether the title, which states what is claimed, and the explanations are drawn.
 
         Returns:
-            A matplotlib Figure; ``.savefig("x.pdf")`` writes it, in the suffix's format.
+            A matplotlib Figure; ``.savefig("x.pdf")`` saves it in the format of the suffix.
 
         Raises:
             ComparisonError: There is no such column.
@@ -65,38 +66,41 @@ class Result(ResultTables):
         return comparison_plot(self, metric, width=width, caption=caption)
 
     def shown_metrics(self) -> list[str]:
-        """Return the columns of the comparison plot: what arms are compared by, then the training loss."""
+        """Return the columns of the comparison plot: the compared loss, then the training loss."""
         return list(dict.fromkeys([self.compared, "train_loss"]))
 
     def headline(self, metric: str | None = None) -> str:
-        """Say the finding in a few words; see :func:`optcompare.analysis.headline.headline`.
+        """State the finding in a few words; see :func:`optcompare.analysis.headline.headline`.
 
         Args:
-            metric: The column that a figure below it shows. Where arms were compared by another, that one is
-                named.
+            metric: The column of the figure. If arms were compared by another column, the headline names that
+                one.
         """
         from .comparison_plot import headline_of
 
         return headline_of(self, metric)
 
     def wanted_panels(self) -> list[tuple[str, Panel, pd.DataFrame]]:
-        """Return the panels that have something to show of this run, those of plugins first.
+        """Return the panels that have something to show for this run, those of plugins first.
 
         Returns:
-            The name of each, the panel, and the table that it draws.
+            The name of each panel, the panel, and the table that it draws.
         """
         from .comparison_plot import wanted_panels
 
         return wanted_panels(self)
 
     def panel_tables(self) -> dict[str, pd.DataFrame]:
-        """Return what panels read, by name; see :class:`optcompare.Panel`."""
+        """Return the tables that panels read, by name; see :class:`optcompare.Panel`."""
         from .comparison_plot import panel_tables
 
         return panel_tables(self)
 
     def save_page(self, path: str | Path) -> None:
         """Write one HTML page that opens offline: verdict, certificate, interactive curves, sortable tables.
+
+        Args:
+            path: The file.
 
         Raises:
             RunDirectoryError: It cannot be written.
@@ -111,8 +115,8 @@ class Result(ResultTables):
         """Write the run directory.
 
         Args:
-            directory: A new or an empty one.
-            formats: Of the comparison plot: ``png``, ``svg``, ``pdf``, ``html``.
+            directory: A new or an empty directory.
+            formats: The formats of the comparison plot: ``png``, ``svg``, ``pdf``, ``html``.
 
         Returns:
             Its path.
@@ -126,12 +130,12 @@ class Result(ResultTables):
         return path
 
     def write(self, directory: Path, formats: Sequence[str] = ("png",), metric: str | None = None) -> None:
-        """Write every file of the run directory, each atomically, over what is there.
+        """Write every file of the run directory, each atomically, replacing existing files.
 
         Args:
             directory: The run directory.
-            formats: As :meth:`save` has them.
-            metric: As :meth:`plot` has it.
+            formats: The formats of the comparison plot, as :meth:`save` takes them.
+            metric: The column of the comparison plot, as :meth:`plot` takes it.
         """
         from .saving import write_run
 

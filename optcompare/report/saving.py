@@ -1,4 +1,4 @@
-"""Writing a result into its run directory."""
+"""Write a result into its run directory."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def write_run(result: Result, directory: Path, formats: Sequence[str], metric: str | None) -> None:
-    """Write every file of the run directory, each atomically, over what is there.
+    """Write every file of the run directory, each atomically, replacing existing files.
 
-    ``comparison.json`` is written last. It holds the SHA-256 of all other files; what it says of the trials
-    is checked by computing it again (``optcompare verify``).
+    ``comparison.json`` is written last. It holds the SHA-256 of all other files. ``optcompare verify`` checks
+    its statements about the trials by computing them again.
 
     Args:
         result: What to write.
         directory: The run directory.
-        formats: Of the comparison plot: ``png``, ``svg``, ``pdf``, ``html``.
-        metric: The column that the plot shows; None: what arms are compared by.
+        formats: The formats of the comparison plot: ``png``, ``svg``, ``pdf``, ``html``.
+        metric: The column that the plot shows; None: the compared loss.
     """
     written = _write_tables(result, directory)
     _record_look(result, directory)
@@ -73,7 +73,7 @@ def _write_plots(result: Result, directory: Path, formats: Sequence[str], metric
 
 
 def _record_look(result: Result, directory: Path) -> None:
-    """Add the looks that the directory does not hold yet, this one last."""
+    """Add the looks that the directory does not hold yet, the present one last."""
     before, now = read_looks(directory), result.as_past_look()
     known = {look.trials for look in before.looks}
     seen = [*result.looks.looks, *([now] if now is not None else [])]

@@ -1,36 +1,41 @@
-"""The summary and the certificate as text: what the terminal shows. Formats; computes nothing."""
+"""Tables of arms as cells of text: the summary, the pairs, the final values and the goal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
+from collections.abc import Sequence
 
 import pandas as pd
 
-from ..analysis.certificate import Check
-from ..analysis.lr_scores import best_rates, expected_best, tuned_key
 from ..analysis.pairing import FEWEST_REPEATS
 from ..analysis.summary import WRONG, short_summary
-from ..core.formatting import duration, number, probability
-from ..core.tuning import Tuning
+from ..core.formatting import number, probability
+from .table_text import Cells, lowest_to_highest, seconds_cell, whole_cell
 
-Row = list[str]
+OF_GOAL = 6
+"""The index of the first column of :func:`pair_cells` that is about the goal."""
 
 
-def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: ``mean ± half of the 95% t interval``, and the median where a seed was
-    lost.
+def summary_cells(summary: pd.DataFrame) -> tuple[Cells, list[Cells]]:
+    """Return the cells of the full summary, one row for each arm.
+
+    A measured value is ``mean ± half of the 95% t interval``; where a seed was lost it is the median.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+
+    Returns:
+        The header and the rows.
     """
     measured = [
         name for name in summary.columns if f"{name}_median" in summary.columns and _is_shown(name, summary)
     ]
     plain = {
-        "updates": _whole,
-        "samples": _whole,
-        "train_seconds": _seconds,
-        "diverged": _whole,
-        "failed": _whole,
+        "updates": whole_cell,
+        "samples": whole_cell,
+        "train_seconds": seconds_cell,
+        "diverged": whole_cell,
+        "failed": whole_cell,
     }
     titles = {"train_seconds": "train time"}
     rates = "lr_min" in summary or summary["lr"].nunique() > 1
@@ -52,13 +57,18 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Row, list[Row]]:
     return header, rows
 
 
-def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: what the verdict speaks of, the goal, what it took, and what went wrong, if
-    anything did.
+def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Cells, list[Cells]]:
+    """Return the cells of the short summary, one row for each arm.
+
+    It shows the final losses that the verdict compares, how often the goal was reached, the cost of training,
+    and failures where there are any.
 
     Args:
-        summary: All columns of it.
-        columns: As those of :func:`.summary.short_summary`.
+        summary: All columns, as :func:`.summary.summarize` returns them.
+        columns: The loss columns, as :func:`.summary.short_summary` takes them.
+
+    Returns:
+        The header and the rows.
     """
     chosen = short_summary(summary, columns)
     wrong, with_goal = [name for name in WRONG if name in chosen], "goal_reached" in chosen
@@ -79,9 +89,9 @@ def short_cells(summary: pd.DataFrame, columns: Sequence[str]) -> tuple[Row, lis
             *([_reached(row)] if with_goal else []),
         ]
         cells += [
-            _whole(row["updates"]),
-            _seconds(row["train_seconds"]),
-            *(_whole(counts[name]) for name in wrong),
+            whole_cell(row["updates"]),
+            seconds_cell(row["train_seconds"]),
+            *(whole_cell(counts[name]) for name in wrong),
         ]
         rows.append(cells)
     return header, rows
@@ -92,16 +102,18 @@ def _reached(row: pd.Series) -> str:
 
 
 def _rates(row: pd.Series) -> str:
-    """An arm's learning rate, or the lowest and the highest of its tuning repeats."""
-    return _from_to(float(row["lr_min"]), float(row["lr_max"])) if "lr_min" in row else f"{row['lr']:.4g}"
-
-
-def _from_to(low: float, high: float) -> str:
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    """Return an arm's learning rate, or the lowest and the highest of its tuning repeats."""
+    if "lr_min" in row:
+        return lowest_to_highest(float(row["lr_min"]), float(row["lr_max"]))
+    return f"{row['lr']:.4g}"
 
 
 def interval_words(summary: pd.DataFrame) -> str:
-    """What the mean and the ± of :func:`summary_cells` are over."""
+    """Say what :func:`summary_cells` averages over, and what the ± means.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+    """
     if "repeats" in summary:
         repeats = int(summary["repeats"].max()) if len(summary) else 0
         over = f"mean over seeds and {repeats} tuning repeats"
@@ -115,17 +127,25 @@ def interval_words(summary: pd.DataFrame) -> str:
 
 
 def better_side(column: str) -> str:
-    """``Negative: better than the baseline.``: what stands below :func:`pair_cells`."""
+    """Say on which side of zero an arm is better than the baseline, for a note below :func:`pair_cells`.
+
+    Args:
+        column: The compared column; less is better if it is a loss.
+    """
     return f"{'Negative' if column.endswith('_loss') else 'Positive'}: better than the baseline."
 
 
-OF_GOAL = 6
-"""The first column of :func:`pair_cells` that is about the goal."""
+def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
+    """Return the cells of the paired comparison with the baseline, one row for each arm.
 
+    They hold the mean difference, how many seeds were won, lost and tied, Holm's p, and the cost of the goal.
 
-def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm against the baseline: the paired difference, who won how often, Holm's p, the
-    goal.
+    Args:
+        pairs: As :func:`optcompare.analysis.paired.pairs` returns them.
+        column: The compared column.
+
+    Returns:
+        The header and the rows.
     """
     with_goal = (pairs["goal_seeds"] > 0).any() if len(pairs) else False
     header = ["arm", f"final {column}, difference (95%)", "won", "lost", "tied", "Holm p"]
@@ -152,16 +172,25 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
 
 
 def _ratio_over(pair: pd.Series) -> str:
-    """The seeds that a ratio of samples is over, where it is not over all: without misses and goals reached
-    at the start.
+    """Name the seeds that a ratio of samples is computed over, if these are not all seeds.
+
+    Seeds that miss the goal, or start at it, have no ratio.
     """
     all_reached = pair["goal_hits"] == pair["goal_baseline_hits"] == pair["goal_seeds"]
     which = "that do not start at it" if all_reached else "on which both did"
     return f"the {pair['goal_pairs']} seeds {which}"
 
 
-def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: how the final values of a loss lie over trials."""
+def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
+    """Return the cells of how the final values of a loss vary over trials, one row for each arm.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+        column: The loss.
+
+    Returns:
+        The header and the rows.
+    """
     header = ["arm", f"final {column}: mean", "median", "best", "worst"]
     names = [f"final_{column}{end}" for end in ("", "_median", "_min", "_max")]
     return header, [
@@ -169,9 +198,17 @@ def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
     ]
 
 
-def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: the medians of what the goal took, a miss being infinite, and how exactly it
-    is known.
+def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Cells, list[Cells]]:
+    """Return the cells of the cost of the goal, one row for each arm.
+
+    Costs are medians, in which a miss counts as infinite. The last column is the resolution of the samples.
+
+    Args:
+        summary: As :func:`.summary.summarize` returns it.
+        goal: The goal as a user writes it, such as ``valid_loss=0.2``.
+
+    Returns:
+        The header and the rows.
     """
     header = ["arm", f"reached {goal}", "samples", "updates", "train time", "known to within"]
     rows = [
@@ -180,7 +217,7 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
             _reached(row),
             number(row["goal_samples"]),
             number(row["goal_updates"]),
-            _seconds(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
+            seconds_cell(row["goal_seconds"]) if math.isfinite(row["goal_seconds"]) else "∞",
             f"{number(row['goal_resolution'])} samples" if not math.isnan(row["goal_resolution"]) else "–",
         ]
         for _, row in summary.iterrows()
@@ -188,122 +225,10 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Row, list[Row]]:
     return header, rows
 
 
-def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Row, list[Row]]:
-    """Header and one row an arm: the best rate and its score, what the best of fewer trials is expected to
-    be, the cost.
-
-    Where arms are tuned several times, the lowest and the highest best rate, and means over the repeats.
-    """
-    key = tuned_key(scores)
-    tried = int(scores.groupby(key, sort=False).size().max())
-    counts = [k for k in (1, 2, 4, 8, 16, 32) if k < tried]
-    header = ["arm", "best lr", column, *(f"best of {k}" for k in counts), "samples", "train time"]
-    best = best_rates(scores)
-    rows = []
-    for arm, group in scores.groupby("arm", sort=False):
-        found = best[best["arm"] == arm]
-        repeats = [one["score"] for _, one in group.groupby(key, sort=False)]
-        expected = [number(fmean(expected_best(values, k) for values in repeats)) for k in counts]
-        edges = int(found["at_edge"].sum())
-        where = f" (edge{f' in {edges}' if len(found) > 1 else ''})" if edges else ""
-        chosen = [
-            _from_to(found["lr"].min(), found["lr"].max()) + where,
-            number(float(found["score"].mean())),
-        ]
-        rows.append(
-            [str(arm), *chosen, *expected, _whole(group["samples"].sum()), _seconds(group["seconds"].sum())]
-        )
-    return header, rows
-
-
-def tuning_words(tuning: Tuning) -> str:
-    """What stands below :func:`tuning_cells`."""
-    seeds = f"{tuning.seeds} seed{'s' if tuning.seeds > 1 else ''}"
-    if not tuning.repeats:
-        return f"tuned on {seeds}, separate from the reported seeds"
-    return (
-        f"tuned {len(tuning.repeats)} times, each on {seeds} of its own, separate from the reported seeds, "
-        "and on grids "
-        "shifted at random; scores are means over these repeats"
-    )
-
-
-def trial_name(trial: pd.Series) -> str:
-    """'full, seed 3', with the tuning repeat where there are several, from a row of the trials."""
-    repeat = f", repeat {trial['repeat']}" if "repeat" in trial else ""
-    return f"{trial['arm']}, seed {trial['seed']}{repeat}"
-
-
-SCALING_LEGEND = (
-    "medians over seeds, a miss infinite; fit: updates of the curve",
-    "*: Pareto-optimal, no other batch size takes fewer updates and fewer samples",
-)
-
-
-def scaling_cells(table: pd.DataFrame) -> tuple[Row, list[Row]]:
-    """Header and one row a batch size of a study, not wider than 80 columns."""
-    header = ["batch size", "best lr", "reached", "updates", "samples", "time", "clock", "fit"]
-    rows = [
-        [
-            f"{one['batch_size']}{'*' if one['front'] else ''}",
-            f"{one['lr']:.4g}{' edge' if one['at_edge'] else ' jump' if one['jumps'] else ''}",
-            f"{one['reached']} of {one['seeds']}",
-            *(_or_miss(one[name], number) for name in ("updates", "samples")),
-            _or_miss(one["seconds"], _seconds),
-            one["clock"] or "–",
-            number(one["fitted"]) if math.isfinite(one["fitted"]) else "–",
-        ]
-        for one in table.to_dict("records")
-    ]
-    return header, rows
-
-
-def _or_miss(value: float, shown: Callable[[float], str]) -> str:
-    return shown(value) if math.isfinite(value) else "miss" if math.isinf(value) else "–"
-
-
-def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A ``tabular`` for a paper, for use with booktabs."""
-    body = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *rows)]
-    top = [r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule", body[0], r"\midrule"]
-    return "\n".join([*top, *body[1:], r"\bottomrule", r"\end{tabular}"])
-
-
-def certificate_lines(certificate: Iterable[Check]) -> list[str]:
-    """One line a check."""
-    return [f"{'✓' if check.held else '✗'} {check.name}: {check.detail}" for check in certificate]
-
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a plain table: the first column to the left, the others to the right."""
-    table = [header, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _escaped(text: str) -> str:
-    special = {
-        "±": r"$\pm$",
-        "∞": r"$\infty$",
-        "–": "--",
-        "<": "$<$",
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\^{}",
-    }
-    special |= {character: "\\" + character for character in "&%$#_{}"}
-    return "".join(special.get(character, character) for character in text)
-
-
 def _is_shown(name: str, summary: pd.DataFrame) -> bool:
-    """Losses, and each metric on the validation and the test data; on the training data only where there is
-    no other.
+    """Return whether a column of final values is shown.
+
+    Losses always are. A metric on the training data is shown only if it was measured on no other data.
     """
     others = {name.replace("_train_", part, 1) for part in ("_valid_", "_test_")} - {name}
     return name.endswith("_loss") or not others & set(summary.columns)
@@ -319,11 +244,3 @@ def _with_interval(row: pd.Series, name: str) -> str:
     if math.isnan(mean):
         return number(mean) if math.isnan(median) else f"median {number(median)}"
     return number(mean) if math.isnan(low) else f"{number(mean)} ± {mean - low:.2g}"
-
-
-def _whole(value: float) -> str:
-    return f"{round(value):,}" if math.isfinite(value) else "–"
-
-
-def _seconds(value: float) -> str:
-    return duration(value) if math.isfinite(value) else "–"

@@ -1,4 +1,4 @@
-"""Tables as CSV that spreadsheets open without computing anything: a cell of text never begins a formula."""
+"""Write tables as CSV in which no text begins a formula of a spreadsheet."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 _BEGINS_A_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""Also in the full-width form that some spreadsheets read alike."""
+"""The characters that begin a formula, also in the full-width form that some spreadsheets accept."""
 _AFTER_SEPARATOR = re.compile(r"([;\t]\s*)(?=[=+\-@＝＋－＠])")
-"""Where a spreadsheet that separates by semicolons or tabs would begin a cell."""
+"""The beginning of a formula for spreadsheets that separate cells by semicolons or tabs."""
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """Return a table as CSV, numbers as they are.
+    """Return a table as CSV, with numbers as they are.
 
     Args:
-        table: Its texts, titles of columns too, get a leading ``'`` where a spreadsheet would take them for a
-        formula.
+        table: The table. A text or a column title that a spreadsheet would take for a formula gets a leading
+            ``'``.
     """
     safe = table.copy()
     for name, column in table.items():
@@ -30,7 +30,7 @@ def csv_text(table: pd.DataFrame) -> str:
 def _inert(value: object) -> object:
     if not isinstance(value, str) or _is_number(value):
         return value
-    text = _AFTER_SEPARATOR.sub(r"\1'", value.replace("\r", " "))  # which ends a row unquoted
+    text = _AFTER_SEPARATOR.sub(r"\1'", value.replace("\r", " "))  # an unquoted \r would end the row
     return f"'{text}" if text.lstrip(" ").startswith(_BEGINS_A_FORMULA) else text
 
 

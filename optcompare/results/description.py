@@ -1,4 +1,4 @@
-"""The contents of ``comparison.json``."""
+"""Build the contents of ``comparison.json``."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def describe(
         comparison: What is compared.
         status: running, finished or interrupted.
         environment: Versions, hardware, plugins.
-        notes: What was said before training.
+        notes: The messages from before training.
         certificate: The fairness checks.
-        verdict: The answer, a sentence a line; empty while the run goes on.
-        claims: Every comparison of the verdict, in plain values.
+        verdict: The answer, one sentence each; empty while the run is in progress.
+        claims: Every comparison of the verdict, as plain values.
     """
     return {
         "status": status,

@@ -1,6 +1,4 @@
-"""Why a run has not come to its end, in a sentence: it was killed, or it is still under way, and how far it
-is then.
-"""
+"""State why a run has not finished: it was killed, or it is in progress, and how many trials have ended."""
 
 from __future__ import annotations
 
@@ -13,18 +11,16 @@ UNDER_WAY = "this run is still under way"
 
 
 def how_far(comparison: Comparison, trials: pd.DataFrame) -> str:
-    """Say of a run that is under way how many of its trials have ended.
+    """State how many trials of a run in progress have ended.
 
     Args:
-        comparison: What was asked for.
-        trials: Those in its directory, of tuning and of the report.
+        comparison: What is compared.
+        trials: The trials in its directory, of tuning and of the report.
     """
     planned = len([*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])
-    going_on = pd.Series(False, index=trials.index)
-    if (
-        "budget" in trials
-    ):  # an earlier run's trials end again when they have been trained up to the larger budget
+    training = pd.Series(False, index=trials.index)
+    if "budget" in trials:  # trials of a previous run are trained further, up to the larger budget
         shorter = (trials["budget"] < comparison.budget.amount) & (trials["phase"] == "report")
-        going_on = shorter & (trials["status"] == "finished") & (trials["reason"].fillna("") == "")
-    going_on |= trials["status"] == "interrupted"
-    return f"{UNDER_WAY}; {(~going_on).sum():,} of {planned:,} trials have ended"
+        training = shorter & (trials["status"] == "finished") & (trials["reason"].fillna("") == "")
+    training |= trials["status"] == "interrupted"
+    return f"{UNDER_WAY}; {(~training).sum():,} of {planned:,} trials have ended"

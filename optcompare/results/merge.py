@@ -1,5 +1,6 @@
-"""Several run directories of one question become one result; those of different questions are refused, with
-the reason.
+"""Merge several run directories of one question into one result.
+
+Runs with different questions are refused, with the reason.
 """
 
 from __future__ import annotations
@@ -43,28 +44,35 @@ SAME = (
 
 
 def run_directories(directories: Sequence[Path]) -> list[Path]:
-    """The run directories among these and, of each that is none, the run directories in it.
+    """Return the run directories among these, and those directly inside the others.
 
-    Raises :class:`RunDirectoryError` for a directory that is no run and holds none.
+    Args:
+        directories: Run directories, and directories that contain run directories.
+
+    Raises:
+        RunDirectoryError: A directory is no run and contains none.
     """
-    folders = [
-        path for path in directories if len(directories) == 1 or not path.is_file()
-    ]  # as a shell lists a directory
+    # A shell expands runs/* to plain files too, which are skipped; a single path is checked in any case.
+    folders = [path for path in directories if len(directories) == 1 or not path.is_file()]
     return [path for directory in folders for path in _runs(directory)]
 
 
 def merge(runs: Sequence[tuple[Path, Tables]]) -> Tables:
-    """The union of arms and seeds; a trial that several runs hold is taken from the first.
+    """Merge runs into the union of their arms and seeds.
 
-    Arms of equal settings are one arm, whatever their labels, which depend on the arms beside them; it has
-    the first's.
+    A trial that several runs hold is taken from the first of them. Arms of equal settings are one arm even if
+    their labels differ, since labels depend on the other arms; the merged arm has the label of the first run.
 
-    Raises :class:`ComparisonError` where settings, the fingerprints of weights or order of a shared seed, or
-    arms of one label differ: then the runs did not ask the same question.
+    Args:
+        runs: The run directories, for messages, and their tables.
+
+    Raises:
+        ComparisonError: The runs do not have the same question: settings differ, or the fingerprints of the
+            weights or of the order of a shared seed, or two arms of one label.
     """
     (first_path, merged), *others = runs
-    for path, asked in others:
-        other = _relabelled(asked, merged, path)
+    for path, tables in others:
+        other = _relabelled(tables, merged, path)
         reason = _difference(merged, other)
         if reason:
             raise ComparisonError(f"{first_path} and {path} did not ask the same question: {reason}")
@@ -73,7 +81,7 @@ def merge(runs: Sequence[tuple[Path, Tables]]) -> Tables:
 
 
 def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
-    """A result whose arms have the labels that arms of the same settings have in ``one``."""
+    """Return a result with the labels of ``one`` for arms of the same settings."""
     known = {arm.content: arm.label for arm in one.comparison.arms if arm.content is not None}
     labels = {arm.label: known.get(arm.content or "", arm.label) for arm in other.comparison.arms}
     renamed = {label: to for label, to in labels.items() if label != to}
@@ -86,19 +94,19 @@ def _relabelled(other: Tables, one: Tables, path: Path) -> Tables:
                 f"{path} calls the arm {to} {label}, and another arm {to}; leave the run out, or run it "
                 "again with other labels"
             )
-    said = [f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()]
-    return dataclasses.replace(with_labels(other, renamed), notes=[*other.notes, *said])
+    notes = [f"{to}: {label} in {path}, whose settings are the same" for label, to in renamed.items()]
+    return dataclasses.replace(with_labels(other, renamed), notes=[*other.notes, *notes])
 
 
 def with_labels(tables: Tables, renamed: Mapping[str, str]) -> Tables:
-    """Give arms other labels, in the comparison, in all tables, and in the looks that were recorded.
+    """Give arms other labels, in the comparison, in all tables, and in the recorded looks.
 
     Args:
-        tables: Of one comparison.
-        renamed: New labels by those that arms have; other arms keep theirs.
+        tables: The tables of one comparison.
+        renamed: The new labels, by the present ones; other arms keep theirs.
 
     Returns:
-        A copy, with the trials and numbers that were there.
+        A copy with the same trials and numbers.
     """
     comparison = tables.comparison
     labels = {arm.label: renamed.get(arm.label, arm.label) for arm in comparison.arms}
@@ -131,8 +139,8 @@ def _runs(directory: Path) -> list[Path]:
         return [directory]
     inside = sorted(path.parent for path in directory.glob(f"*/{run_dir.COMPARISON}"))
     if not inside:
-        beside = [path.parent.name for path in directory.parent.glob(f"*/{run_dir.COMPARISON}")]
-        nearest = "" if directory.exists() else suggestion(directory.name, beside)
+        siblings = [path.parent.name for path in directory.parent.glob(f"*/{run_dir.COMPARISON}")]
+        nearest = "" if directory.exists() else suggestion(directory.name, siblings)
         raise RunDirectoryError(
             f"{directory} is no run directory and holds none{nearest}; give the directory of a run"
         )
@@ -161,9 +169,8 @@ def _difference(one: ResultTables, other: ResultTables) -> str:
     moved = [seed for each in (a, b) for seed in each.seeds if each.split_of(seed) != union.split_of(seed)]
     if moved:
         return (
-            f"seed {moved[0]} is on another split of the data than it would be among the seeds of both; run "
-            "so many seeds that "
-            f"{a.split_seeds} divides them before others are added"
+            f"seed {moved[0]} is on another split of the data than it would be in the merged run; before "
+            f"seeds are added, their number must be a multiple of {a.split_seeds}"
         )
     theirs = {arm.label: arm for arm in b.arms}
     for arm in a.arms:
@@ -202,7 +209,7 @@ def _together(one: Tables, other: Tables) -> Tables:
         certificate=_both(one, other),
         status="interrupted" if "interrupted" in (one.status, other.status) else one.status,
         notes=list(dict.fromkeys([*one.notes, *other.notes])),
-        plane=None,  # each run's own has other axes
+        plane=None,  # the planes of different runs have different axes
         weights={},
         looks=one.looks.together_with(other.looks),
         **tables,
@@ -210,7 +217,7 @@ def _together(one: Tables, other: Tables) -> Tables:
 
 
 def _both(one: ResultTables, other: ResultTables) -> list[Check]:
-    """Each check holds where it held in both runs."""
+    """Return checks that hold if they held in both runs."""
     theirs = {check.name: check for check in other.certificate}
     return [
         check
@@ -240,5 +247,5 @@ def _repeats(comparison: Comparison) -> tuple[Repeat, ...]:
 
 
 def _rates(comparison: Comparison, label: str) -> list[float | None]:
-    """The rate of an arm in each tuning repeat."""
+    """Return the learning rate of an arm in each tuning repeat."""
     return [one.best.get(label) for one in _repeats(comparison)]

@@ -1,4 +1,4 @@
-"""The fields of a result, read from its run directory."""
+"""Read the fields of a result from its run directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .how_far import CRASHED, how_far
 
 
 def read_fields(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what a result is made of.
+    """Read the fields of a result.
 
     Args:
         path: The run directory.
@@ -63,8 +63,8 @@ def read_fields(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _why_none(path: Path, under_way: bool) -> str:
     if under_way:
-        return " yet: this run is still under way, and the first has not ended"
-    return f": the run was stopped before the first had ended; resume {path} to go on"
+        return " yet: this run is still under way, and its first trial has not ended"
+    return f": the run was stopped before its first trial had ended; resume {path} to go on"
 
 
 def _points(
@@ -79,6 +79,6 @@ def _points(
 
 
 def _looks(path: Path, about: Mapping[str, Any]) -> History:
-    """Read the looks that are recorded; a run with nothing to look at has none, and notes that."""
-    found = read_looks(path)
-    return History(recorded=True) if not found.looks and about.get("looks", found) is None else found
+    """Return the recorded looks; a run without any comparison has none, and records that."""
+    looks = read_looks(path)
+    return History(recorded=True) if not looks.looks and about.get("looks", looks) is None else looks

@@ -1,4 +1,4 @@
-"""A batch-size study's curves and words, from a result's tables."""
+"""Compute the curves and the recommendation of a batch-size study from a result's tables."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def scaling_curves(result: ResultTables) -> list[Curve]:
     """Summarise a batch-size study.
 
     Args:
-        result: Of the study.
+        result: The result of the study.
 
     Returns:
-        One curve an optimizer.
+        One curve for each optimizer.
 
     Raises:
-        ComparisonError: The result is no such study.
+        ComparisonError: The result is no batch-size study.
     """
     comparison = result.comparison
     if result.goal is None or not comparison.stop_at_goal:
         raise ComparisonError(
-            "this is no batch-size study, whose trials stop at their goal; run optcompare scaling"
+            "this run is no batch-size study, since its trials do not stop at a goal; run optcompare scaling"
         )
     records = result.reported[0]
     sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
@@ -50,15 +50,23 @@ def scaling_curves(result: ResultTables) -> list[Curve]:
 
 
 def scaling_words(result: ResultTables) -> list[str]:
-    """Say what a batch-size study found, a line each."""
-    found = scaling_curves(result)
-    if not found:
+    """State what a batch-size study found, one line each.
+
+    Args:
+        result: The result of the study.
+    """
+    study = scaling_curves(result)
+    if not study:
         return [NOTHING_TRAINED.format(goal=result.goal)]
-    return words(found, str(result.goal), str(result.comparison.budget))
+    return words(study, str(result.goal), str(result.comparison.budget))
 
 
 def study_answer(result: ResultTables) -> list[str]:
-    """Return the recommendation, with a capital where lines do not begin with the label of an optimizer."""
+    """Return the recommendation; lines without the label of an optimizer begin with a capital.
+
+    Args:
+        result: The result of the study.
+    """
     several = len({arm.optimizer.label for arm in result.comparison.arms}) > 1
     return [line if several else line[:1].upper() + line[1:] for line in result.recommendation()]
 

@@ -1,4 +1,4 @@
-"""A result as data and tables: what was measured, and what is computed from it."""
+"""Define a result as data and tables: what was measured, and what is computed from it."""
 
 from __future__ import annotations
 
@@ -41,16 +41,17 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False)
 class ResultTables:
-    """What a comparison measured, and the tables that are computed from it.
+    """Hold what a comparison measured, and compute tables from it.
 
-    - ``records``: one row per measurement; ``trials``: one row per trial (columns as in the run directory's
-      files);
+    - ``records``: one row for each measurement; ``trials``: one row for each trial (columns as in the files
+      of the run directory);
     - ``certificate``: the fairness checks with their evidence; ``status``: finished or interrupted;
-    - ``notes``: what was said before training; ``environment``: versions, hardware, plugins;
-    - ``paths``: for a model of two weights, its weights along the way and the loss around them, else None;
-    - ``plane``: where the weights of each arm went, if that was asked for;
-    - ``weights``: final weights by arm, seed and tuning repeat (0 without), of those that were kept;
-    - ``workload``: what was trained, where it is known; ``looks``: the recorded verdicts on its trials.
+    - ``notes``: messages from before training; ``environment``: versions, hardware, plugins;
+    - ``paths``: for a model of two weights, its weights after each update and the loss around them, else
+      None;
+    - ``plane``: the path of each arm's weights in a plane, if it was recorded;
+    - ``weights``: the kept final weights, by arm, seed and tuning repeat (0 without repeats);
+    - ``workload``: what was trained, if it is known; ``looks``: the recorded verdicts on its trials.
     """
 
     comparison: Comparison
@@ -68,9 +69,12 @@ class ResultTables:
 
     @classmethod
     def read(cls, directory: str | Path) -> Self:
-        """Read a result from its run directory, of which nothing is executed.
+        """Read a result from its run directory, without executing anything in it.
 
-        A run that is under way, or was killed, is read as far as trials have ended.
+        A run that is still in progress, or was killed, is read with the trials that have ended.
+
+        Args:
+            directory: The run directory.
 
         Raises:
             RunDirectoryError: Something is missing or damaged.
@@ -80,33 +84,34 @@ class ResultTables:
 
     @property
     def unfinished(self) -> str:
-        """Why the run did not end: it was killed, or is still under way; empty where it ended."""
+        """Return why the run did not finish: it was killed, or is in progress; empty if it finished."""
         return next((note for note in self.notes if note == CRASHED or note.startswith(UNDER_WAY)), "")
 
     @property
     def is_under_way(self) -> bool:
-        """Whether the run was going on when it was read."""
+        """Return whether the run was in progress when it was read."""
         return self.unfinished.startswith(UNDER_WAY)
 
     @property
     def reported(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Records and trials without those of tuning."""
+        """Return records and trials without those of tuning."""
         return self.of_phase("report")
 
     def summary(self, wide: bool = False) -> pd.DataFrame:
         """Summarise each arm in a row.
 
         Args:
-            wide: All columns, as in ``summary.csv``; see :func:`optcompare.analysis.summary.summarize`.
-                Otherwise only what arms are compared by and the verdict speaks of, what it took, and what
-                went wrong; see :func:`optcompare.analysis.summary.short_summary`.
+            wide: Whether to return all columns, as in ``summary.csv``; see
+                :func:`optcompare.analysis.summary.summarize`. Otherwise the losses that tuning and verdict
+                compare, the cost of training, and failures; see
+                :func:`optcompare.analysis.summary.short_summary`.
         """
         summary = summarize(*self.reported, self.goal)
         return summary if wide else short_summary(summary, [self.compared, self.verdict_on])
 
     @property
     def goal(self) -> Goal | None:
-        """What was to be reached, if anything."""
+        """Return the goal, or None if there is none."""
         return Goal.parse(self.comparison.goal, self.comparison.errors) if self.comparison.goal else None
 
     def times_to_goal(self) -> pd.DataFrame:
@@ -124,11 +129,12 @@ class ResultTables:
     def pairs(self) -> pd.DataFrame:
         """Compare each arm with the baseline; see :func:`optcompare.analysis.paired.pairs`."""
         records, trials = self.reported
-        known = trials if self.baseline in set(trials["arm"]) else trials[:0]  # interrupted before it
+        # The run may have been interrupted before the baseline was trained.
+        known = trials if self.baseline in set(trials["arm"]) else trials[:0]
         return pairs(records, known, self.tests(), self.look())
 
     def verdict(self) -> list[str]:
-        """Return the answer in a few sentences, with numbers, that say no more than the data."""
+        """Return the answer in a few sentences with numbers, which claim no more than the data support."""
         records, trials = self.reported
         if self.baseline not in set(trials["arm"]):
             return [f"Interrupted before {self.baseline} was trained: there is nothing to compare with yet."]
@@ -140,12 +146,16 @@ class ResultTables:
         return claims_as_rows(self.pairs(), self.tests().measures)
 
     def look(self) -> Look:
-        """Return which look at these trials this is; those of a run that is under way are only described."""
+        """Return which look at these trials this is; a run in progress is described without claims."""
         withheld = "this run has not come to its end" if self.unfinished else ""
         return self.looks.look_at(self.reported[1], withheld)
 
     def as_past_look(self) -> PastLook | None:
-        """Return this look, as later ones count it; None where nothing is compared, or may be claimed."""
+        """Return this look as later looks count it.
+
+        Returns:
+            None if nothing is compared, or nothing may be claimed.
+        """
         table, look = self.pairs(), self.look()
         return (
             None
@@ -154,13 +164,16 @@ class ResultTables:
         )
 
     def tests(self) -> PairedTests:
-        """Return what is tested of each arm."""
+        """Return what is tested for each arm."""
         return paired_tests(self)
 
     def tuning(self) -> pd.DataFrame:
-        """Return a score for each arm and learning rate that tuning tried, and each repeat.
+        """Return a score for each arm, each tuning repeat and each learning rate that was tried.
 
         See :func:`optcompare.analysis.lr_scores.rate_scores`.
+
+        Raises:
+            ComparisonError: The comparison was not tuned.
         """
         if self.comparison.tuning is None:
             raise ComparisonError("this comparison was not tuned; give tune, such as 5")
@@ -169,23 +182,30 @@ class ResultTables:
         )
 
     def rate_sensitivity(self) -> pd.DataFrame:
-        """Return how much worse each arm is at the rates beside the one that tuning chose.
+        """Return how much worse each arm is at the rates next to its best one.
 
         See :func:`optcompare.analysis.rate_sensitivity.rate_sensitivity`.
+
+        Raises:
+            ComparisonError: The comparison was not tuned.
         """
         return rate_sensitivity(self.tuning())
 
     def scaling(self) -> list[Curve]:
-        """Return a batch-size study's curves, by optimizer; see :mod:`optcompare.analysis.batch_scaling`."""
+        """Return the curves of a batch-size study by optimizer; see :mod:`optcompare.analysis.batch_scaling`.
+
+        Raises:
+            ComparisonError: The result is no batch-size study.
+        """
         return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
-        """Say what a batch-size study found, a line each."""
+        """State what a batch-size study found, one line each."""
         return scaling_words(self)
 
     @property
     def is_finished_study(self) -> bool:
-        """Whether this is a batch-size study that came to its end."""
+        """Return whether this is a batch-size study that finished."""
         return self.comparison.stop_at_goal and self.status != "interrupted"
 
     def answer(self) -> list[str]:
@@ -194,26 +214,30 @@ class ResultTables:
 
     @property
     def tuned_by(self) -> str:
-        """What the scores of :meth:`tuning` are, as the name of a column."""
+        """Return what the scores of :meth:`tuning` are, as the name of a column."""
         return f"samples to {self.goal}" if self.comparison.stop_at_goal else self.compared
 
     @property
     def baseline(self) -> str:
-        """The label of the arm that the others are compared with."""
+        """Return the label of the arm with which the others are compared."""
         return self.comparison.baseline or self.comparison.arms[0].label
 
     @property
     def compared(self) -> str:
-        """The column that tuning selects by: the validation loss, else the training loss."""
+        """Return the column by which tuning selects: the validation loss, else the training loss."""
         return compared_column(self.records)
 
     @property
     def verdict_on(self) -> str:
-        """The column that verdict and pairs compare: the loss on the test set, else ``compared``."""
+        """Return the column that verdict and pairs compare: the loss on the test set, else ``compared``."""
         return verdict_column(self.records)
 
     def of_phase(self, phase: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return records and trials of the ``tune`` or the ``report`` phase."""
+        """Return the records and trials of a phase.
+
+        Args:
+            phase: ``tune`` or ``report``.
+        """
         records, trials = (
             chosen(table, (table["phase"] == phase).to_numpy()) for table in (self.records, self.trials)
         )
@@ -224,15 +248,15 @@ class ResultTables:
     ) -> nn.Module:
         """Make the trained module of a trial, on the CPU.
 
-        BatchNorm's running averages are those of the training, as a plain loop leaves them, also where
-        measurements were made with others. With ``recalibrated`` they are those of the measurements: the mean
-        over forward passes of the same training rows, from which a comparison with ``recalibrate`` measures
-        its losses.
+        By default BatchNorm's running averages are those of the training, as after a plain loop, even if
+        measurements used others. With ``recalibrated`` they are those of the measurements: the mean over
+        forward passes of the same training rows with which a comparison with ``recalibrate`` measures its
+        losses.
 
         Args:
             arm: The label of the arm.
             seed: One of the seeds of the comparison.
-            repeat: The tuning repeat whose rate the trial has, from 1 on, where there are several.
+            repeat: The tuning repeat that chose the trial's rate, from 1 on, if there are several.
             recalibrated: Whether the running averages are those of the measurements.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The trained module of a trial, made again from its final weights."""
+"""Make the trained module of a trial from its final weights."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def trained_module(
     workload: Workload, seed: int, comparison: Comparison, weights: Mapping[str, Any], *, recalibrated: bool
 ) -> nn.Module:
-    """Make the module of a trial on the CPU, with these final weights.
+    """Make the module of a trial on the CPU, with its final weights.
 
     Args:
         workload: What was trained.
-        seed: The trial's.
+        seed: The seed of the trial.
         comparison: Its dtype, split of the data, and rows for recalibration are used.
         weights: The final state dict.
         recalibrated: Whether BatchNorm's running averages are those of the measurements instead of those of
@@ -58,13 +58,13 @@ def kept_weights(
 
     Args:
         comparison: What was compared.
-        weights: Those that were kept, by arm, seed and tuning repeat (0 without).
-        which: The trial's arm and seed, and its tuning repeat where there are several.
-        known: Whether the workload is known, without which weights make no module.
+        weights: The kept weights, by arm, seed and tuning repeat (0 without repeats).
+        which: The arm, the seed, and the tuning repeat if there are several.
+        known: Whether the workload is known; without it weights make no module.
 
     Raises:
         ComparisonError: The arm, seed or repeat was not compared.
-        RunDirectoryError: They were not kept.
+        RunDirectoryError: The weights were not kept.
     """
     arm, seed, repeat = which
     comparison.arm(arm)
@@ -75,17 +75,17 @@ def kept_weights(
     if kept is None or not known:
         trial = f"{arm}, seed {seed}{f', repeat {repeat}' if repeat else ''}"
         raise RunDirectoryError(
-            f"the final weights of {trial}, were not kept; run compare() and ask its Result"
+            f"the final weights of {trial}, were not kept; run compare() and use the Result that it returns"
         )
     return kept
 
 
 def _refuse_other_repeat(repeat: int | None, repeats: int) -> None:
-    """Refuse a tuning repeat that was not made, and none where there are several."""
+    """Refuse a tuning repeat that does not exist, and None if there are several repeats."""
     if repeat is None and repeats > 1:
         raise ComparisonError(
-            f"each arm was tuned {repeats} times; say which with repeat=1 to repeat={repeats}"
+            f"each arm was tuned {repeats} times; choose one with repeat=1 to repeat={repeats}"
         )
     if repeat is not None and not (repeats > 1 and repeat in range(1, repeats + 1)):
-        there = f"there are 1 to {repeats}" if repeats > 1 else "arms were not tuned several times"
-        raise ComparisonError(f"there is no repeat {repeat}; {there}")
+        known = f"there are 1 to {repeats}" if repeats > 1 else "arms were not tuned several times"
+        raise ComparisonError(f"there is no repeat {repeat}; {known}")

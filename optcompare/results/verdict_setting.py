@@ -1,4 +1,4 @@
-"""What a verdict needs to know of a result: what is tested of each arm, and what limits that."""
+"""Derive from a result what is tested for each arm, and what limits the verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 def verdict_setting(result: ResultTables) -> Setting:
-    """Return what limits the verdict of a result beside its seeds."""
+    """Return what limits the verdict of a result besides its seeds.
+
+    Args:
+        result: What was measured.
+    """
     comparison = result.comparison
     tuned = comparison.tuning is not None
     scored_alike = tuned and not comparison.stop_at_goal  # else the scores of tuning are samples
@@ -27,7 +31,11 @@ def verdict_setting(result: ResultTables) -> Setting:
 
 
 def paired_tests(result: ResultTables) -> PairedTests:
-    """Return what is tested of each arm; a control that was not trained is left out."""
+    """Return what is tested for each arm; a control that was not trained is left out.
+
+    Args:
+        result: What was measured.
+    """
     comparison = result.comparison
     trained = set(result.reported[1]["arm"])
     return PairedTests(

@@ -377,7 +377,7 @@ class TestCommand:
         run("run", "--epochs", "2", "--seeds", "2", "--quiet", "--out", str(tmp_path / "run"))
         capsys.readouterr()
         assert run("report", str(tmp_path / "run"), "--figure", "scaling") == 2
-        assert "this is no batch-size study" in capsys.readouterr().err
+        assert "this run is no batch-size study" in capsys.readouterr().err
 
 
 def test_a_study_is_drawn_in_the_colour_that_is_given_for_its_optimizer(study, tmp_path, capsys):

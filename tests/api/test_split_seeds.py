@@ -186,7 +186,7 @@ def test_seeds_that_would_change_their_splits_are_not_merged(tmp_path):
     compare(held_out(), "full", seeds=[3, 4], epochs=1, split_seeds=2, out=tmp_path / "b")
     with pytest.raises(
         ComparisonError,
-        match="seed 3 is on another split of the data than it would be among the seeds of both",
+        match="seed 3 is on another split of the data than it would be in the merged run",
     ):
         load_all([tmp_path / "a", tmp_path / "b"])
 

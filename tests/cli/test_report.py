@@ -202,7 +202,7 @@ WRONG = {
     ),
     "too few dots": (["{line}", "--dpi", "3"], "dpi takes 30 to 2400 dots an inch, got 3"),
     "a directory that is none": (["nowhere"], "nowhere is no run directory and holds none"),
-    "profile of one workload": (["{line}", "--figure", "profile"], "is over several workloads"),
+    "profile of one workload": (["{line}", "--figure", "profile"], "profile shows several workloads"),
     "an unknown figure": (["{line}", "--figure", "pair"], "'pair' is none of loss, paths"),
     "an unknown figure, with the nearest": (["{line}", "--figure", "pair"], "(did you mean 'pairs'?)"),
     "an unknown axis": (["{line}", "--x", "epoch"], "(did you mean 'epochs'?)"),
@@ -219,11 +219,14 @@ WRONG = {
         "diabetes, which is a run directory, where report writes nothing; give another directory with --out",
     ),
     "a file to write into": (["{line}", "--out", __file__], "cannot write"),
-    "paths of a large model": (["{several}/diabetes", "--figure", "paths"], "models of two weights alone"),
+    "paths of a large model": (
+        ["{several}/diabetes", "--figure", "paths"],
+        "can only be drawn for models of two weights",
+    ),
     "tuning that was not": (["{several}/diabetes", "--figure", "tuning"], "this comparison was not tuned"),
     "a goal in epochs": (
         ["{line}", "--figure", "goal", "--x", "epochs"],
-        "a goal takes updates, samples or seconds",
+        "the cost of a goal is counted in updates, samples or seconds, not epochs",
     ),
 }
 
@@ -343,7 +346,7 @@ def test_python_draws_every_figure_by_its_name():
         ComparisonError, match=r"need one result for each workload, got 2 for line; leave all but one out$"
     ):
         optcompare.figure("ranks", [one, other, one])
-    with pytest.raises(ComparisonError, match="the figure final is of one result, got 2"):
+    with pytest.raises(ComparisonError, match="the figure final shows one result, got 2"):
         optcompare.figure("final", [one, other])
     with pytest.raises(
         ComparisonError, match=r"no figure 'finals' \(did you mean 'final'\?\); there are loss, paths, final,"

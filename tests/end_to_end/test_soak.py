@@ -104,7 +104,7 @@ def test_killed_again_and_again_it_ends_as_if_nothing_had_happened(tmp_path, way
 def held_so_far(directory: Path) -> set[tuple[str, ...]]:
     if has_tables(directory):
         return held(load(directory))
-    with pytest.raises(RunDirectoryError, match="the run was stopped before the first had ended; resume "):
+    with pytest.raises(RunDirectoryError, match="was stopped before its first trial had ended; resume "):
         load(directory)
     return set()
 

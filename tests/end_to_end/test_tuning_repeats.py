@@ -105,7 +105,7 @@ def test_models_are_those_of_a_repeat(repeated):
     models = [repeated.model("mini:4", 1, repeat) for repeat in (1, 2, 3)]
     assert len({tuple(model.weight.detach().ravel().tolist()) for model in models}) == 3
     with pytest.raises(
-        ComparisonError, match="each arm was tuned 3 times; say which with repeat=1 to repeat=3"
+        ComparisonError, match="each arm was tuned 3 times; choose one with repeat=1 to repeat=3"
     ):
         repeated.model("mini:4", 1)
     with pytest.raises(ComparisonError, match="there is no repeat 4; there are 1 to 3"):

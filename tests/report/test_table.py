@@ -13,7 +13,8 @@ from optcompare.analysis.paired_tests import PairedTests
 from optcompare.analysis.summary import short_summary
 from optcompare.core.formatting import duration, number
 from optcompare.core.goal import Goal
-from optcompare.report.table import aligned, certificate_lines, pair_cells, short_cells, summary_cells
+from optcompare.report.table import pair_cells, short_cells, summary_cells
+from optcompare.report.table_text import aligned, certificate_lines
 from tests.helpers.tables import tables, trial
 
 INF, NAN = math.inf, math.nan

@@ -1,4 +1,4 @@
-"""Pieces of HTML that the page and the notebook share: texts, tables, the question."""
+"""Build the parts of HTML that the page and the notebook share: texts, tables, the question."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def question(result: Result) -> str:
-    """What was compared, in a line: arms, rates, seeds, budget, device."""
+    """Return what was compared, in one line: arms, rates, seeds, budget, device.
+
+    Args:
+        result: What was measured.
+
+    Returns:
+        Plain text, not escaped.
+    """
     comparison = result.comparison
     tuned = "tuned lr" if comparison.repeats > 1 else ""
     rates = list(
@@ -36,8 +43,14 @@ def question(result: Result) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) -> str:
-    """A table that the page's script makes sortable; what is no text carries the number that it is
-    sorted by.
+    """Return a table that the script of the page makes sortable.
+
+    A cell that is not plain text carries the number that it is sorted by.
+
+    Args:
+        header: A title for each column, as plain text.
+        rows: As many cells each, as plain text; the first names the row.
+        caption: The text below the table.
     """
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)
     body = "".join(
@@ -59,7 +72,15 @@ def _cell(shown: str) -> str:
 
 
 def sort_value(shown: str) -> float | None:
-    """The number that a cell begins with, a time in seconds; nan for '–'; None for a text."""
+    """Return the number that a cell is sorted by.
+
+    Args:
+        shown: The text of the cell, such as ``median 0.2`` or ``1 min 5 s``.
+
+    Returns:
+        The number at its beginning, in seconds for a duration; NaN for '–' or an empty cell; None for other
+        text.
+    """
     plain = shown.removeprefix("median ").replace(",", "").replace("-∞", "-inf").replace("∞", "inf")
     if plain in ("–", ""):
         return math.nan
@@ -68,20 +89,32 @@ def sort_value(shown: str) -> float | None:
         return sum(
             float(value) * _UNITS[unit] for value, unit in re.findall(r"([\d.e-]+) (s|min|h)\b", plain)
         )
-    found = re.fullmatch(r"<?(-?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))(?: .*)?", plain)
-    return float(found[1]) if found else None
+    number = re.fullmatch(r"<?(-?(?:inf|(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?))(?: .*)?", plain)
+    return float(number[1]) if number else None
 
 
 def short(name: str) -> str:
-    """A name as it stands among others."""
+    """Return a name cut to 60 characters, with an ellipsis in place of what is left out.
+
+    Args:
+        name: Any text.
+    """
     return name if len(name) <= 60 else f"{name[:40]}…{name[-19:]}"
 
 
 def sentence(words: str) -> str:
-    """With a capital letter and a full stop."""
+    """Return the words as a sentence, with a capital letter and a full stop.
+
+    Args:
+        words: A sentence without these.
+    """
     return f"{words[:1].upper()}{words[1:]}."
 
 
 def text(plain: str) -> str:
-    """A text as HTML: escaped, and without characters that would turn the direction of writing."""
+    """Return plain text as HTML: escaped, and without characters that change the writing direction.
+
+    Args:
+        plain: Any text.
+    """
     return escape(printable(plain), quote=True)

@@ -1,4 +1,4 @@
-"""A result as a notebook shows it: the verdict, the plot, the summary; the rest unfolds."""
+"""Show a result in a notebook: the verdict, the plot and the summary; further parts fold out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from ..table import better_side, certificate_lines, goal_cells, interval_words, pair_cells, summary_cells
+from ..table import better_side, goal_cells, interval_words, pair_cells, summary_cells
+from ..table_text import certificate_lines
 from .markup import question, sentence, table, text
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ STYLE = """<style>
 
 
 def result_html(result: Result) -> str:
-    """A piece of HTML whose style reaches no further than itself, in the colours of the notebook."""
+    """Return a result as HTML for a notebook.
+
+    Its style applies to nothing else in the notebook, and follows the colours of the notebook.
+
+    Args:
+        result: What was measured.
+    """
     parts = [
         STYLE,
         '<div class="optcompare">',
@@ -53,7 +60,11 @@ def result_html(result: Result) -> str:
 
 
 def result_text(result: Result) -> str:
-    """The same in a few lines of plain text."""
+    """Return a result in a few lines of plain text.
+
+    Args:
+        result: What was measured.
+    """
     label, arms = result.comparison.workload.label, len(result.comparison.arms)
     trials = len(result.reported[1])
     first = f"{label}: {arms} arm{'s' * (arms != 1)}, {trials} trial{'s' * (trials != 1)}, {result.status}"
@@ -65,28 +76,26 @@ def _picture(result: Result) -> str:
 
     drawn, image = io.BytesIO(), io.BytesIO()
     result.plot().savefig(drawn, format="png", dpi=DPI)
-    with Image.open(
-        drawn
-    ) as picture:  # 256 colours are enough for lines and shades, and halve what a notebook keeps
-        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-            image, format="png", optimize=True
-        )
+    # 256 colours are enough for lines and shades, and halve the size of the notebook.
+    with Image.open(drawn) as picture:
+        reduced = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        reduced.save(image, format="png", optimize=True)
     data = base64.b64encode(image.getvalue()).decode()
     return f'<img alt="The comparison plot: loss curves of all arms." src="data:image/png;base64,{data}">'
 
 
 def _tables(result: Result) -> list[str]:
     summary = result.summary(wide=True)
-    found = [table(*summary_cells(summary), sentence(interval_words(summary)))]
+    tables = [table(*summary_cells(summary), sentence(interval_words(summary)))]
     if result.goal is not None:
-        found.append(
+        tables.append(
             table(*goal_cells(summary, str(result.goal)), f"Medians of what {result.goal} took; ∞: a miss.")
         )
     pairs = result.pairs()
     if len(pairs):
         shown = table(*pair_cells(pairs, result.verdict_on), better_side(result.verdict_on))
-        found.append(_folded(f"against {result.baseline}, seed by seed", shown))
-    return found
+        tables.append(_folded(f"against {result.baseline}, seed by seed", shown))
+    return tables
 
 
 def _held(result: Result) -> str:

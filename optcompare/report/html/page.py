@@ -1,8 +1,8 @@
-"""Results as one page of HTML that opens offline: the verdict, the certificate, interactive curves, sortable
-tables.
+"""Write results as one HTML page that opens offline.
 
-The page loads nothing: its style and its script stand in it, its policy names their SHA-256 and forbids all
-else, so that not even a name that slipped through unescaped could run or call anybody.
+It shows the verdict, the certificate, interactive curves and sortable tables. The page loads nothing: it
+contains its style and its script. Its security policy lists their SHA-256 and forbids everything else, so
+that even a name that was not escaped could run no code and load nothing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,8 @@ from ..plots import style
 from ..plots.comparison import what_is_drawn, what_was_shared
 from ..plots.curves import with_status
 from ..plots.looks import lightness
-from ..table import (
-    better_side,
-    goal_cells,
-    interval_words,
-    pair_cells,
-    spread_cells,
-    summary_cells,
-    tuning_cells,
-    tuning_words,
-)
+from ..table import better_side, goal_cells, interval_words, pair_cells, spread_cells, summary_cells
+from ..tuning_table import tuning_cells, tuning_words
 from .markup import question, sentence, short, table, text
 from .series import VALUES, embedded
 
@@ -45,11 +37,15 @@ if TYPE_CHECKING:
 ROWS = 1_000
 """The most rows of the table of trials."""
 DASHES = ("none", "8 3", "2 3", "10 3 2 3")
-"""For a line 2.5 pixels wide, which has no markers: arms take them by their markers."""
+"""The dashes of a line 2.5 pixels wide. These lines have no markers; each marker has its dashes instead."""
 
 
 def page(results: Sequence[Result]) -> str:
-    """The page, with a section for each result."""
+    """Return the HTML page, with one section for each result.
+
+    Args:
+        results: One for each workload.
+    """
     colours = list(dict.fromkeys(str(colour) for result in results for colour in result.colours().values()))
     look, script = _style(colours), _file("page.js")
     policy = f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(look)}'"
@@ -104,7 +100,7 @@ def _section(result: Result, place: int, values: int, colours: Sequence[str]) ->
         parts += _tables(result)
     else:
         parts.append("<p>Nothing was measured: there is nothing to draw.</p>")
-    parts += [_trials(result, trials, place), _notes(result), _environment(result), "</section>"]
+    parts += [_trials(result, trials), _notes(result), _environment(result), "</section>"]
     return "\n".join(part for part in parts if part)
 
 
@@ -117,14 +113,14 @@ def _verdict(result: Result) -> str:
 def _certificate(result: Result) -> str:
     checks = result.certificate
     broken = sum(not check.held for check in checks)
-    said = f"{broken} of {len(checks)} checks did not hold" if broken else f"all {len(checks)} checks held"
+    count = f"{broken} of {len(checks)} checks did not hold" if broken else f"all {len(checks)} checks held"
     rows = "".join(
         "<li "
         f'class="{"held" if check.held else "broken"}"><strong>{"✓ held" if check.held else "✗ not held"}: '
         f"{text(check.name)}</strong> <span>{text(check.detail)}</span></li>"
         for check in checks
     )
-    head = f"Fairness certificate: {said if checks else 'none, as the run did not come to its end'}"
+    head = f"Fairness certificate: {count if checks else 'none, as the run did not come to its end'}"
     return (
         f'<section class="card {"bad" if broken or not checks else "good"}" aria-label="Certificate">'
         f"<h2>{head}</h2><ul>{rows}</ul></section>"
@@ -151,7 +147,7 @@ def _chart(result: Result, place: int, values: int, colours: Sequence[str]) -> I
         "JavaScript.</p></noscript>"
     )
     yield f"<figcaption>{text(what_is_drawn(drawn, trials))}</figcaption></figure>"
-    # In a script no character ends what is data, as long as no "<" is among them.
+    # Without a "<" no text in the data can end the script element.
     yield f'<script type="application/json" id="data-{place}">{data.replace("<", chr(92) + "u003c")}</script>'
 
 
@@ -176,23 +172,36 @@ def _tables(result: Result) -> Iterator[str]:
 
 
 def _columns(result: Result) -> list[str]:
-    """The losses whose final values are listed: what arms are compared by, and the one on a test set."""
+    """Return the losses whose final values are listed: the compared one, and the one on a test set if any."""
     return list(dict.fromkeys([result.compared, result.verdict_on]))
 
 
-def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
+def _trials(result: Result, trials: pd.DataFrame) -> str:
+    """Return the table of trials; of too many, those that did not finish are shown first of all."""
     if trials.empty:
         return ""
+    whole = trials["status"] == "finished"
+    order = pd.concat([trials[~whole], trials[whole]]) if len(trials) > ROWS else trials
+    shown = order.head(ROWS)
+    shown = shown.loc[trials.index[trials.index.isin(shown.index)]]
+    caption = "One row a trial; weights: the first digits of the SHA-256 of the initial ones."
+    if len(trials) > ROWS:
+        caption = (
+            f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet "
+            f"has all. {caption}"
+        )
+    listed = table(*_trial_cells(result, shown), caption)
+    return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{listed}</details>"
+
+
+def _trial_cells(result: Result, trials: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return the header and one row for each trial; a column of reasons only if a trial has one."""
     columns, key = _columns(result), trial_key(trials)
     finals = {
         column: final_values(*result.reported, column).set_index(key)["final"]
         for column in (columns if len(result.reported[0]) else ())
     }
-    whole = trials["status"] == "finished"
-    order = pd.concat([trials[~whole], trials[whole]]) if len(trials) > ROWS else trials
-    shown = order.head(ROWS)
-    shown = shown.loc[trials.index[trials.index.isin(shown.index)]]
-    reasons = (shown["reason"].fillna("") != "").any()
+    reasons = (trials["reason"].fillna("") != "").any()
     header = [
         *key,
         "lr",
@@ -205,7 +214,7 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
         "weights",
     ]
     rows = []
-    for row in shown.to_dict("records"):
+    for row in trials.to_dict("records"):
         name = tuple(row[each] for each in key)
         ends = [
             number(float(finals[column].get(name, math.nan)) if finals else math.nan) for column in columns
@@ -222,14 +231,7 @@ def _trials(result: Result, trials: pd.DataFrame, place: int) -> str:
             str(row["weights_sha256"])[:8],
         ]
         rows.append([*cells, str(row["reason"] or "")] if reasons else cells)
-    said = "One row a trial; weights: the first digits of the SHA-256 of the initial ones."
-    if len(trials) > ROWS:
-        said = (
-            f"{ROWS:,} of {len(trials):,} trials, those that did not finish before others; trials.parquet "
-            f"has all. {said}"
-        )
-    listed = table([*header, "reason"] if reasons else header, rows, said)
-    return f"<details{' open' * (len(shown) <= 60)}><summary><h2>Trials</h2></summary>{listed}</details>"
+    return [*header, "reason"] if reasons else header, rows
 
 
 def _notes(result: Result) -> str:
@@ -240,11 +242,8 @@ def _notes(result: Result) -> str:
 def _environment(result: Result) -> str:
     comparison, known = result.comparison, dict(result.environment)
     plugins = known.pop("plugins", None) or []
-    for measured in (
-        "noise",
-        "update_times",
-        "moving_averages",
-    ):  # of a batch-size study, which says what they come to
+    # The answer of a batch-size study already states what these measurements show.
+    for measured in ("noise", "update_times", "moving_averages"):
         known.pop(measured, None)
     settings: dict[str, Any] = {
         "baseline": result.baseline,
@@ -271,8 +270,9 @@ def _shown(value: object) -> str:
 
 
 def _style(colours: Sequence[str]) -> str:
-    """The style sheet with the colours and dashes of the arms, those on dark ground as light as it takes to
-    be seen.
+    """Return the style sheet with the colours and dashes of the arms.
+
+    In dark mode, colours are made light enough to be seen.
     """
     light = "".join(f".c{i}{{--c:{colour}}}" for i, colour in enumerate(colours))
     dark = "".join(f".c{i}{{--c:{_on_dark(colour)}}}" for i, colour in enumerate(colours))
@@ -281,8 +281,9 @@ def _style(colours: Sequence[str]) -> str:
 
 
 def _on_dark(colour: str) -> str:
-    """A colour mixed with white until it stands out from dark ground: a third of the way, and what is all but
-    black all of it.
+    """Mix a colour with white, so that it stands out from a dark background.
+
+    The share of white is 30%, or 90% for a colour that is almost black.
     """
     share = 0.9 if lightness(np.array(to_rgb(colour))) < 20 else 0.3
     return "#" + "".join(f"{round(255 * (part + share * (1 - part))):02x}" for part in to_rgb(colour))

@@ -1,6 +1,4 @@
-"""The curves as a page embeds them: medians and seeds, rounded and small, as one text of JSON. Draws
-nothing.
-"""
+"""Encode curves for the page: medians and seeds, rounded and thinned out, as one JSON text."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ from ..plots.looks import MARKERS
 from ..plots.style import Floats
 
 VALUES = 450_000
-"""About as many numbers as a page holds: 3 MB, or 5 where most take eleven characters."""
+"""About how many numbers a page holds: 3 MB, or 5 MB if most have eleven characters."""
 POINTS = 1_000
 """The most points of a median."""
 XS: tuple[X, ...] = ("epochs", "updates", "samples", "seconds")
@@ -34,27 +32,38 @@ _SETTINGS = {"seed", "repeat", "split", "mark", "update", "epoch", "samples", "s
 
 
 class Pool:
-    """Arrays by their number, each text held once: the marks that all seeds share take no more room than
-    those of one.
+    """Number arrays, and hold each distinct array once.
+
+    All seeds share their evaluation points, which thus take no more space than those of one seed.
     """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
     def add(self, values: Floats) -> int:
-        """The number of these values, rounded to five significant digits; what is not finite becomes null."""
+        """Return the number of an array.
+
+        Args:
+            values: float[n]; each is rounded to five significant digits, or null if it is not finite.
+        """
         text = ",".join(f"{value:.5g}" if math.isfinite(value) else "null" for value in values.tolist())
         return self._numbers.setdefault(f"[{text}]", len(self._numbers))
 
     @property
     def text(self) -> str:
-        """All of them as JSON."""
+        """Return all arrays as JSON, in the order of their numbers."""
         return f"[{','.join(self._numbers)}]"
 
 
 def kept(count: int, most: int) -> NDArray[np.int64]:
-    """At most about ``most`` of so many places: the ends, and what lies evenly on a linear and on a log axis
-    between.
+    """Choose the indices of a thinned-out line: both ends, and points spread evenly on linear and log axes.
+
+    Args:
+        count: The number of points of the line.
+        most: About how many to keep.
+
+    Returns:
+        int64[k], rising; all indices if there are no more than ``most``.
     """
     if count <= most:
         return np.arange(count)
@@ -64,9 +73,12 @@ def kept(count: int, most: int) -> NDArray[np.int64]:
 
 
 def metrics(records: pd.DataFrame) -> list[str]:
-    """The columns that can be drawn: losses and metrics, and any other number that changes along a trial.
+    """Return the columns that can be drawn: losses, metrics, and other numbers that change during a trial.
 
-    Those of a test set have one value a trial, and no curve.
+    A metric on a test set has one value for each trial, and thus no curve.
+
+    Args:
+        records: The report's records.
     """
     measured, left_out = measured_columns(records), {*_SETTINGS, *final_columns(records)}
     others = [
@@ -94,15 +106,22 @@ def embedded(
     looks: Mapping[str, str] | None = None,
     colours: Sequence[str] | None = None,
 ) -> str:
-    """A JSON object of what the page draws; ``metric`` is shown first, ``errors`` are those of which less is
-    better.
-    ``looks``: of the arms, as :func:`optcompare.report.plots.looks.arm_colours` gives them; ``colours``:
-    those of the page.
+    """Return what the page draws as a JSON object.
 
-    ``pool``: arrays, to which all else points by number; ``xs`` and ``metrics`` with their limits; ``arms``,
-    each with its median (``x`` by axis, ``y`` by metric) and ``seeds``, a row for each trial: the seed, with
-    its tuning repeat where there are several, status, ``x`` and ``y``. Where so many seeds and marks exceed
-    ``values``, the seeds' lines keep fewer points; medians keep ``POINTS``.
+    It has the keys ``xs`` and ``metrics``, with their limits; ``arms``; and ``pool``, a list of arrays to
+    which all others refer by number. Each arm has a median (``x`` by axis, ``y`` by metric) and ``seeds``,
+    one row for each trial: its seed (with the tuning repeat if there are several), status, ``x`` and ``y``.
+
+    Args:
+        records: The report's records.
+        trials: The report's trials.
+        metric: The column that is shown first.
+        errors: Metrics of which less is better.
+        goal: A column and its value to be reached.
+        values: About how many numbers the object may hold; if there are more, the lines of seeds are thinned
+            out. Medians keep ``POINTS`` points in any case.
+        looks: The look of each arm, as :func:`optcompare.report.plots.looks.arm_colours` returns it.
+        colours: All colours of the page.
     """
     records = with_status(records, trials)
     names = metrics(records)
@@ -160,19 +179,19 @@ def _arm(
 
 
 def _curves(rows: pd.DataFrame, name: str, errors: Sequence[str]) -> Curves:
-    """The curves over epochs.
+    """Return the curves over epochs.
 
-    Of a metric that rises, a diverged trial counts as the lowest, not as the highest.
+    If more is better, a diverged trial counts as the lowest value.
     """
     if name.endswith("_loss") or name.partition("_")[2] in errors or name not in measured_columns(rows):
         return arm_curves(rows, "epochs", name)
-    found = arm_curves(rows.assign(**{name: -rows[name]}), "epochs", name)
-    turned = np.array([1.0, -1.0])
-    return Curves([points * turned for points in found.trials], found.median * turned, {})
+    negated = arm_curves(rows.assign(**{name: -rows[name]}), "epochs", name)
+    signs = np.array([1.0, -1.0])
+    return Curves([points * signs for points in negated.trials], negated.median * signs, {})
 
 
 def _note(rows: pd.DataFrame) -> str:
-    """'2 of 10 diverged', or nothing."""
+    """Say how many trials did not finish, such as '2 of 10 diverged'; empty if all finished."""
     ended = rows.drop_duplicates(trial_key(rows))["status"]
     counts = Counter(map(str, ended))
     return ", ".join(f"{n} of {len(ended)} {status}" for status, n in counts.items() if status != "finished")
@@ -185,7 +204,7 @@ def _axis(records: pd.DataFrame, x: X) -> dict[str, Any]:
 
 
 def _measure(records: pd.DataFrame, name: str, errors: Sequence[str]) -> dict[str, Any]:
-    """A metric with the limits of its axis, linear and log (null where it has values below zero)."""
+    """Describe a metric with the limits of its axes; those of the log axis are null for values below zero."""
     falls = name.endswith("_loss") or name.partition("_")[2] in errors
     shown: Mapping[str, Any] = {"key": name, "name": metric_name(name)}
     values = records.loc[records["status"] != "diverged", name] if not falls else records[name]

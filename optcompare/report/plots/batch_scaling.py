@@ -1,5 +1,6 @@
-"""The batch-size study in six panels: costs, critical batch sizes, the noise scale, seconds, learning
-rates.
+"""Draw the batch-size study in six panels.
+
+They show costs, critical batch sizes, the noise scale, seconds and learning rates.
 """
 
 from __future__ import annotations
@@ -22,18 +23,26 @@ from .batch_scaling_critical import (
 )
 from .batch_scaling_seconds import draw_rates, draw_seconds, rates_caption, seconds_caption
 from .batch_scaling_updates import draw_pareto, draw_updates, pareto_caption, updates_caption
-from .layout import PITCH, Heading, Key, below_axes, margin, name_lines, text_size
+from .key import Key
+from .layout import PITCH, Heading, below_axes, margin, name_lines, text_size
 from .style import Colour, Sheet
 
 _BROAD, _GAP = 5.0, 0.3
-"""Inches: from what width two panels stand side by side, and how far apart."""
+"""Inches: the width from which two panels stand side by side, and the gap between them."""
 _HIGHEST = 2.3
-"""Inches."""
+"""The greatest height of a panel, in inches."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A panel: its title, what is said below it, its drawing, and whether its y axis has names."""
+    """Describe a panel.
+
+    Attributes:
+        title: Its title.
+        caption: Explains its marks, for these curves.
+        draw: Draws it.
+        named: Whether its y axis has names.
+    """
 
     title: str
     caption: Callable[[Sequence[Curve]], str]
@@ -52,7 +61,11 @@ PARTS = (
 
 
 def what_is_drawn(curves: Sequence[Curve]) -> list[str]:
-    """What is to be read from each panel, in their order."""
+    """Explain the marks of each panel, in the order of the panels.
+
+    Args:
+        curves: One for each optimizer.
+    """
     return [part.caption(curves) for part in PARTS]
 
 
@@ -67,57 +80,100 @@ def scaling_figure(
     """Draw a batch-size study.
 
     Args:
-        curves: One an optimizer.
-        colours: By optimizer.
-        title: Of the figure.
-        width: Of the figure, in inches; from 5 on two panels stand side by side.
-        caption: Whether the title, and what is said below the title of each panel, are drawn.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+        title: The title of the figure.
+        width: The width of the figure in inches; from 5 on, two panels stand side by side.
+        caption: Whether the title of the figure and the caption of each panel are drawn.
 
     Returns:
-        The figure, as high as it has to be.
+        The figure, as high as its content needs.
     """
     with style.plain():
         size, edge = text_size(width), margin(width)
-        columns = 2 if width >= _BROAD else 1
-        heading = Heading(width, title, "", caption)
-        several = len(curves) > 1
-        key = Key(
-            {curve.optimizer: curve.optimizer for curve in curves} if several else {}, width - 2 * edge, size
-        )
-        each = (width - 2 * edge - (columns - 1) * _GAP) / columns
-        left = (1.5 * size + 16 + style.text_width("100000", size)) / 72
+        heading, names = Heading(width, title, "", caption), [curve.optimizer for curve in curves]
+        key = Key({name: name for name in names} if len(names) > 1 else {}, width - 2 * edge, size)
         texts = what_is_drawn(curves)
-        said = [name_lines(text, 72 * each, size) if caption else [] for text in texts]
-        rows = [range(i, i + columns) for i in range(0, len(PARTS), columns)]
-        above = [
-            (PITCH * (size + 1) + PITCH * size * max(len(said[i]) for i in row) + 7) / 72 for row in rows
-        ]
-        high = max(min(0.62 * (each - left) + 0.25, _HIGHEST), critical_height(curves, size))
-        below = below_axes(1, size) + 0.12
-        top = heading.height + (key.height + 0.05 if several else 0.0) + 0.05
-        sheet = Sheet(width, top + sum(above) + len(rows) * (high + below) + edge)
+        grid = _PanelGrid.of(curves, texts if caption else [""] * len(texts), width)
+        top = heading.height + (key.height + 0.05 if len(names) > 1 else 0.0) + 0.05
+        sheet = Sheet(width, top + grid.height + edge)
         heading.draw(sheet)
         sheet.figure.caption += "".join(
             f"\n{part.title}: {text}" for part, text in zip(PARTS, texts, strict=True)
         )
-        if several:
+        if len(names) > 1:
             looks: dict[str, tuple[Colour, dict[str, Any]]] = {
                 name: (style.text_colour(colour), style.sample(colour)) for name, colour in colours.items()
             }
             key.draw(sheet, edge, heading.height + 0.05, looks)
-        for row, over in zip(rows, above, strict=True):
-            for column, i in enumerate(row):
-                x, part = edge + column * (each + _GAP), PARTS[i]
-                _write_heading(sheet, x, top, part.title, said[i], size)
-                inset = left if part.named else 0.05
-                part.draw(sheet.axes(x + inset, top + over, each - inset - 0.03, high), curves, colours)
-            top += over + high + below
+        grid.draw(sheet, top, curves, colours)
         return sheet.figure
 
 
-def _write_heading(sheet: Sheet, x: float, y: float, title: str, said: Sequence[str], size: float) -> None:
-    """The title of a panel and what is said below it, from ``x`` and ``y`` inches on."""
+@dataclass(frozen=True)
+class _PanelGrid:
+    """The panels in rows below each other.
+
+    Attributes:
+        edge: The margin of the figure, in inches.
+        cell: The width of a panel with the names of its y axis, in inches.
+        inner: The height of the axes, in inches.
+        left: The width of the names of a y axis, in inches.
+        rows: The panels of each row, by their places in ``PARTS``.
+        captions: The lines of the caption of each panel.
+        size: The height of the text, in points.
+    """
+
+    edge: float
+    cell: float
+    inner: float
+    left: float
+    rows: list[range]
+    captions: list[list[str]]
+    size: float
+
+    @classmethod
+    def of(cls, curves: Sequence[Curve], captions: Sequence[str], width: float) -> _PanelGrid:
+        """Lay out the panels in a figure of this width, in inches; an empty caption takes no line."""
+        size, edge, columns = text_size(width), margin(width), 2 if width >= _BROAD else 1
+        cell = (width - 2 * edge - (columns - 1) * _GAP) / columns
+        left = (1.5 * size + 16 + style.text_width("100000", size)) / 72
+        inner = max(min(0.62 * (cell - left) + 0.25, _HIGHEST), critical_height(curves, size))
+        rows = [range(i, i + columns) for i in range(0, len(PARTS), columns)]
+        lines = [name_lines(text, 72 * cell, size) if text else [] for text in captions]
+        return cls(edge, cell, inner, left, rows, lines, size)
+
+    @property
+    def above(self) -> list[float]:
+        """Return the inches above the axes of each row, which hold titles and captions."""
+        most = [max(len(self.captions[i]) for i in row) for row in self.rows]
+        return [(PITCH * (self.size + 1) + PITCH * self.size * lines + 7) / 72 for lines in most]
+
+    @property
+    def below(self) -> float:
+        """Return the inches below the axes of a row."""
+        return below_axes(1, self.size) + 0.12
+
+    @property
+    def height(self) -> float:
+        """Return the height of all rows, in inches."""
+        return sum(self.above) + len(self.rows) * (self.inner + self.below)
+
+    def draw(self, sheet: Sheet, top: float, curves: Sequence[Curve], colours: Mapping[str, str]) -> None:
+        """Draw all panels from ``top`` inches on."""
+        for row, above in zip(self.rows, self.above, strict=True):
+            for column, i in enumerate(row):
+                x, part = self.edge + column * (self.cell + _GAP), PARTS[i]
+                _write_heading(sheet, x, top, part.title, self.captions[i], self.size)
+                inset = self.left if part.named else 0.05
+                axes = sheet.axes(x + inset, top + above, self.cell - inset - 0.03, self.inner)
+                part.draw(axes, curves, colours)
+            top += above + self.inner + self.below
+
+
+def _write_heading(sheet: Sheet, x: float, y: float, title: str, caption: Sequence[str], size: float) -> None:
+    """Write the title of a panel, and its caption below, from ``x`` and ``y`` inches on."""
     sheet.text(x, y + 0.6 * size / 72, title, size=size + 1, weight="bold", va="center_baseline")
-    for i, line in enumerate(said):
+    for i, line in enumerate(caption):
         down = y + (1.3 * (size + 1) + PITCH * (i + 0.5) * size) / 72
         sheet.text(x, down, line, style.MUTED, size, va="center_baseline")

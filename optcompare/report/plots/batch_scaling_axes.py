@@ -1,6 +1,4 @@
-"""What the panels of the batch-size study share: log axes, dashes, marks for misses, words in an empty
-panel.
-"""
+"""Draw what the panels of the batch-size study share: log axes, dashes, misses, and notes in empty panels."""
 
 from __future__ import annotations
 
@@ -20,16 +18,16 @@ from .style import Dashes, Floats
 DASHED: Dashes = (0, (4, 2))
 DOTTED: Dashes = (0, (1, 1.6))
 _BESIDE = 4.0
-"""Points between two optimizers of the same batch size."""
+"""Points between two optimizers at the same batch size."""
 
 
 def log_limits(values: Sequence[float] | Floats, air: float = 0.06, least: float = 3.0) -> Limits:
-    """Limits of a log axis around the finite positive values.
+    """Return the limits of a log axis around the finite positive values.
 
     Args:
-        values: Any numbers; those that a log axis cannot show are left out.
-        air: What is free at either end, as a share of the axis.
-        least: The upper end is at least so many times the lower one.
+        values: Any numbers; those that a log axis cannot show are ignored.
+        air: The free space at either end, as a share of the axis.
+        least: The smallest ratio of the upper to the lower end.
 
     Returns:
         The limits; 0.7 to 15 where nothing can be shown.
@@ -44,19 +42,40 @@ def log_limits(values: Sequence[float] | Floats, air: float = 0.06, least: float
 
 
 def size_limits(curves: Sequence[Curve]) -> Limits:
-    """Limits of an axis of all batch sizes."""
+    """Return the limits of an axis of all batch sizes.
+
+    Args:
+        curves: One for each optimizer.
+    """
     return log_limits([size for curve in curves for size in curve.sizes])
 
 
 def with_room(ax: Axes, limits: Limits, above: float = 0.0, below: float = 0.0) -> Limits:
-    """Extend a log y axis so that so many points stay free above and below the limits given."""
+    """Extend a log y axis by free space above and below.
+
+    Args:
+        ax: The axes that get the limits.
+        limits: The limits without free space.
+        above: Points to keep free above.
+        below: Points to keep free below.
+    """
     inner = max(scales.size(ax)[1] - above - below, 10.0)
     point = math.log(limits.high / limits.low) / inner
     return Limits(limits.low * math.exp(-point * below), limits.high * math.exp(point * above), "log")
 
 
 def prepare(ax: Axes, x: Limits, y: Limits, names: tuple[str, str]) -> float:
-    """Give axes their scales and the names of x and y; return the size of their text in points."""
+    """Set the scales and the names of both axes.
+
+    Args:
+        ax: The axes.
+        x: The limits of the x axis.
+        y: The limits of the y axis.
+        names: The names of the x and the y axis.
+
+    Returns:
+        The size of their text in points.
+    """
     size = text_size(figure_width(ax))
     style.dress(ax, size)
     scales.scale(ax, "x", x, size)
@@ -67,14 +86,30 @@ def prepare(ax: Axes, x: Limits, y: Limits, names: tuple[str, str]) -> float:
 
 
 def beside(ax: Axes, i: int, count: int) -> Transform:
-    """Place data of curve ``i`` a little beside those of the others."""
+    """Shift data sideways by a few points, so that optimizers of the same batch size do not overlap.
+
+    Args:
+        ax: The axes.
+        i: The place of the curve among the curves.
+        count: The number of curves.
+
+    Returns:
+        A transform from data of this curve.
+    """
     return ax.transData + ScaledTranslation(
         (i - (count - 1) / 2) * _BESIDE / 72, 0, ax.figure.dpi_scale_trans
     )
 
 
 def mark_misses(ax: Axes, curve: Curve, colour: str, place: Transform) -> None:
-    """Draw an × on the upper edge for each batch size of which some seed missed the goal."""
+    """Draw an × on the upper edge for each batch size at which a seed missed the goal.
+
+    Args:
+        ax: The axes.
+        curve: The curve of an optimizer.
+        colour: Its colour.
+        place: The transform of its data, see :func:`beside`.
+    """
     table = curve.table
     sizes = table[table["reached"] < table["seeds"]]["batch_size"].to_numpy(float)
     if len(sizes):
@@ -93,21 +128,41 @@ def mark_misses(ax: Axes, curve: Curve, colour: str, place: Transform) -> None:
 
 
 def missed(curves: Sequence[Curve]) -> bool:
-    """Say whether any seed of any curve missed the goal."""
+    """Return whether any seed of any curve missed the goal.
+
+    Args:
+        curves: One for each optimizer.
+    """
     return any((curve.table["reached"] < curve.table["seeds"]).any() for curve in curves)
 
 
 def reached(curve: Curve) -> bool:
-    """Say whether the median of any batch size reached the goal."""
+    """Return whether the median of any batch size reached the goal.
+
+    Args:
+        curve: The curve of an optimizer.
+    """
     return bool(np.isfinite(curve.table["updates"]).any())
 
 
 def say_if_empty(ax: Axes, curves: Sequence[Curve], size: float) -> None:
-    """Write that no batch size reached the goal, where none did."""
+    """Write a note in the axes if no batch size reached the goal.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        size: The height of the text in points.
+    """
     if not any(map(reached, curves)):
         write(ax, "no batch size reached the goal", size)
 
 
 def write(ax: Axes, text: str, size: float) -> None:
-    """Write a few words into the middle of empty axes."""
+    """Write a short text in the middle of empty axes.
+
+    Args:
+        ax: The axes.
+        text: The text.
+        size: The height of the text in points.
+    """
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", size=size, color=style.MUTED)

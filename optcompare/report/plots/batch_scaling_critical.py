@@ -1,4 +1,4 @@
-"""Both critical batch sizes and the noise scale with their intervals, and the noise scale along a trial."""
+"""Draw both critical batch sizes and the noise scale with intervals, and the noise scale along a trial."""
 
 from __future__ import annotations
 
@@ -21,36 +21,51 @@ from .scales import Limits
 FURTHEST = 30.0
 """An axis of batch sizes ends at most this factor beyond those that were tried."""
 _BAR, _APART = 9.0, 2.0
-"""Points: the height of an interval below its text, and what is free between two rows at least."""
+"""Points: the height of an interval below its text, and the least gap between two rows."""
 
 
-class Row(NamedTuple):
-    """One number of the panel of critical batch sizes; ``missing`` is said where there is none."""
+class EstimateRow(NamedTuple):
+    """Hold one row of the panel of critical batch sizes.
+
+    Attributes:
+        optimizer: The label of the optimizer.
+        name: What is estimated.
+        estimate: Value and interval, NaN where unknown.
+        missing: The text in place of the numbers if there are none.
+    """
 
     optimizer: str
     name: str
-    found: Estimate
+    estimate: Estimate
     missing: str = ""
 
 
-def critical_rows(curves: Sequence[Curve]) -> Iterator[Row]:
-    """Yield the 20% definition, the knee and the noise scale of each optimizer."""
+def critical_rows(curves: Sequence[Curve]) -> Iterator[EstimateRow]:
+    """Yield the 20% definition, the knee and the noise scale of each optimizer.
+
+    Args:
+        curves: One for each optimizer.
+    """
     unknown = Estimate(math.nan, math.nan, math.nan)
     for curve in curves:
         fit, noise = curve.fit, curve.noise
-        for name, found in (
+        for name, estimate in (
             ("20% (Zhang 2024)", unknown if fit is None else fit.twenty_percent),
             ("knee (McCandlish 2018)", unknown if fit is None else fit.critical),
         ):
-            yield Row(curve.optimizer, name, found, "no fit" if fit is None else "")
+            yield EstimateRow(curve.optimizer, name, estimate, "no fit" if fit is None else "")
         measured = noise is not None and not math.isnan(noise.value)
-        found = Estimate(noise.value, noise.low, noise.high) if noise is not None else unknown
-        yield Row(curve.optimizer, "noise scale", found, "" if measured else "not measured")
+        estimate = Estimate(noise.value, noise.low, noise.high) if noise is not None else unknown
+        yield EstimateRow(curve.optimizer, "noise scale", estimate, "" if measured else "not measured")
 
 
-def row_text(row: Row) -> str:
-    """'knee (McCandlish 2018): 23.3, 95% 20.6 to 26.3', or the value and 'no interval'."""
-    value, low, high = row.found
+def row_text(row: EstimateRow) -> str:
+    """Return the text of a row, such as 'knee (McCandlish 2018): 23.3 (20.6 to 26.3)'.
+
+    Args:
+        row: Without an interval its text says so.
+    """
+    value, low, high = row.estimate
     if row.missing:
         return f"{row.name}: {row.missing}"
     if math.isnan(low) or math.isnan(high):
@@ -59,20 +74,34 @@ def row_text(row: Row) -> str:
 
 
 def critical_height(curves: Sequence[Curve], size: float) -> float:
-    """The inches that the rows need at this size of text."""
+    """Return the inches that the rows need.
+
+    Args:
+        curves: One for each optimizer.
+        size: The height of the text in points.
+    """
     return len(curves) * (3 * (PITCH * size + _BAR + _APART) + _APART) / 72
 
 
 def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw a row for each critical batch size and the noise scale: a point and its 95% interval, below its
-    numbers.
+    """Draw a row for each critical batch size and for the noise scale.
 
-    An end beyond the axis, or infinite, is an arrow; where no interval is known there is only the point.
+    Below its numbers each row has a point and its 95% interval, or only the point if the interval is unknown.
+    An end that is infinite, or beyond the axis, is an arrow.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+
+    Returns:
+        The axes.
     """
     size = text_size(figure_width(ax))
     tried = [each for curve in curves for each in curve.sizes]
     rows = list(critical_rows(curves))
-    shown = [end for row in rows for end in row.found if min(tried) / FURTHEST < end < max(tried) * FURTHEST]
+    lowest, highest = min(tried) / FURTHEST, max(tried) * FURTHEST
+    shown = [end for row in rows for end in row.estimate if lowest < end < highest]
     across = log_limits([*tried, *shown])
     style.dress(ax, size).grid(False)
     scales.scale(ax, "x", across, size)
@@ -100,13 +129,13 @@ def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str])
             zorder=6,
             **look,
         )
-        _draw_interval(ax, row.found, top + PITCH * size + _BAR / 2, across, colour)
+        _draw_interval(ax, row.estimate, top + PITCH * size + _BAR / 2, across, colour)
     return ax
 
 
-def _draw_interval(ax: Axes, found: Estimate, y: float, across: Limits, colour: str) -> None:
-    """A point and a bar; arrows point to what lies beyond the axis."""
-    value, low, high = found
+def _draw_interval(ax: Axes, estimate: Estimate, y: float, across: Limits, colour: str) -> None:
+    """Draw a point and the bar of its interval, with an arrow for an end beyond the axis."""
+    value, low, high = estimate
     look: dict[str, Any] = {"color": colour, "clip_on": False, "zorder": 5}
     if not (math.isnan(low) or math.isnan(high)):
         ends = [min(max(end, across.low), across.high) for end in (low, high)]
@@ -120,24 +149,36 @@ def _draw_interval(ax: Axes, found: Estimate, y: float, across: Limits, colour: 
 
 
 def critical_caption(curves: Sequence[Curve]) -> str:
-    """What is to be read from :func:`draw_critical`."""
-    said = (
+    """Explain the marks of :func:`draw_critical`.
+
+    Args:
+        curves: One for each optimizer.
+    """
+    caption = (
         "20%: 20% more samples than perfect scaling. Knee: twice the least of both. Bars: 95%. Grey: sizes "
         "tried."
     )
     tried = [each for curve in curves for each in curve.sizes]
     low, high = min(tried) / FURTHEST, max(tried) * FURTHEST
     far = any(
-        math.isfinite(end) and not low < end < high for row in critical_rows(curves) for end in row.found
+        math.isfinite(end) and not low < end < high for row in critical_rows(curves) for end in row.estimate
     )
-    endless = any(math.isinf(end) for row in critical_rows(curves) for end in row.found)
-    return said + (" Arrow: goes on." if far or endless else "")
+    endless = any(math.isinf(end) for row in critical_rows(curves) for end in row.estimate)
+    return caption + (" Arrow: goes on." if far or endless else "")
 
 
 def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw the noise scale along one trial of each optimizer, its mean and interval, and the knee.
+    """Draw the noise scale along one trial of each optimizer, with its mean, its interval and the knee.
 
-    A point at which the noise hides the gradient stands on the upper edge.
+    A point at which the noise hides the gradient is drawn on the upper edge.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+
+    Returns:
+        The axes.
     """
     known = _measured(curves)
     values, ends = list[float](), [1.0]
@@ -149,16 +190,17 @@ def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
     up = log_limits(values, air=0.1)
     size = prepare(ax, Limits(0.0, 1.04 * max(ends), "linear"), up, ("samples seen", "noise scale"))
     for curve in curves:
-        colour, found = colours[curve.optimizer], known.get(curve.optimizer)
-        if found is None:
+        colour, noise_scale = colours[curve.optimizer], known.get(curve.optimizer)
+        if noise_scale is None:
             continue
         if curve.fit is not None:
             ax.axhline(curve.fit.critical.value, color=colour, linestyle=DASHED, linewidth=1.4, zorder=2)
-        if not (math.isnan(found.low) or math.isnan(found.high)):
-            ax.axhspan(found.low, min(found.high, up.high), color=colour, alpha=0.13, linewidth=0, zorder=1)
-        if math.isfinite(found.value):
-            ax.axhline(found.value, color=colour, linestyle=DOTTED, linewidth=1.4, zorder=2)
-        samples, along = found.points["samples"].to_numpy(float), _along(found)
+        low, high = noise_scale.low, min(noise_scale.high, up.high)
+        if not (math.isnan(noise_scale.low) or math.isnan(noise_scale.high)):
+            ax.axhspan(low, high, color=colour, alpha=0.13, linewidth=0, zorder=1)
+        if math.isfinite(noise_scale.value):
+            ax.axhline(noise_scale.value, color=colour, linestyle=DOTTED, linewidth=1.4, zorder=2)
+        samples, along = noise_scale.points["samples"].to_numpy(float), _along(noise_scale)
         ax.plot(
             samples,
             np.where(np.isfinite(along), along, math.nan),
@@ -177,7 +219,7 @@ def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
 
 
 def _measured(curves: Sequence[Curve]) -> dict[str, NoiseScale]:
-    """The noise scale by optimizer, where it is known."""
+    """Return the known noise scales by optimizer."""
     return {
         curve.optimizer: curve.noise
         for curve in curves
@@ -186,7 +228,7 @@ def _measured(curves: Sequence[Curve]) -> dict[str, NoiseScale]:
 
 
 def _knees_shown(curves: Sequence[Curve]) -> list[float]:
-    """The knees beside a noise scale that lie near enough to be shown on its axis."""
+    """Return the knees that lie near enough to the noise scales to be shown on their axis."""
     known = _measured(curves)
     knees = [
         curve.fit.critical.value for curve in curves if curve.fit is not None and curve.optimizer in known
@@ -196,13 +238,17 @@ def _knees_shown(curves: Sequence[Curve]) -> list[float]:
 
 
 def _along(noise: NoiseScale) -> style.Floats:
-    """The noise scale at each point; infinite where |G|² is not positive."""
+    """Return the noise scale at each point, infinite where the estimate of |G|² is not positive."""
     trace, squared = (noise.points[name].to_numpy(float) for name in ("trace", "squared"))
     return np.where(squared > 0, trace / np.where(squared > 0, squared, 1.0), math.inf)
 
 
 def noise_caption(curves: Sequence[Curve]) -> str:
-    """What is to be read from :func:`draw_noise`, and which trials it shows."""
+    """Explain the marks of :func:`draw_noise`, and name the trials that it shows.
+
+    Args:
+        curves: One for each optimizer.
+    """
     known = _measured(curves)
     if not known:
         return "The noise scale was not measured."
@@ -211,16 +257,16 @@ def noise_caption(curves: Sequence[Curve]) -> str:
         seed = "" if noise.seed is None else f", seed\u00a0{noise.seed}"
         points = f"{len(noise.points)}\u00a0point{'' if len(noise.points) == 1 else 's'}"
         trials.append(f"{noise.arm or f'a batch size of {noise.batch_size}'}{seed} ({points})")
-    said = f"Along {' and '.join(trials)}. Dotted: ratio of means"
-    said += ", band: 95%." if any(not math.isnan(noise.low) for noise in known.values()) else "."
+    caption = f"Along {' and '.join(trials)}. Dotted: ratio of means"
+    caption += ", band: 95%." if any(not math.isnan(noise.low) for noise in known.values()) else "."
     knees = sum(curve.fit is not None and curve.optimizer in known for curve in curves)
     if knees:
-        said += " Dashed: knee." if len(_knees_shown(curves)) == knees else " Dashed: knee, if near."
+        caption += " Dashed: knee." if len(_knees_shown(curves)) == knees else " Dashed: knee, if near."
     if any(np.isinf(_along(noise)).any() for noise in known.values()):
-        said += " ▲:\u00a0infinite."
+        caption += " ▲:\u00a0infinite."
     low = [
         curve.optimizer
         for curve in curves
         if "beta2" in set(curve.memory["average"]) and curve.optimizer in known
     ]
-    return said + (f" Too low under {' and '.join(low)} (Merrill 2025)." if low else "")
+    return caption + (f" Too low under {' and '.join(low)} (Merrill 2025)." if low else "")

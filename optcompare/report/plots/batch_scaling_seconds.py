@@ -33,15 +33,24 @@ MARKERS = {
     "shared": ("s", False, "square: beside other trials"),
     "": ("v", False, "triangle: clock not recorded"),
 }
-"""By clock: a marker, whether it is filled, and what is said of both."""
+"""By clock: a marker, whether it is filled, and the words for both in the caption."""
 
 
 def draw_seconds(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
     """Draw seconds to the goal against the batch size, with their spread.
 
-    Optimizers stand a little beside each other. Medians are joined only where one clock timed all sizes in
-    turn; there those are filled that are not set apart from the fewest seconds. Elsewhere the marker shows
-    the clock. A spread without an end runs to the upper edge.
+    Optimizers are shifted sideways a little, so that they do not overlap. Medians are joined only if one
+    clock timed all sizes in turn; there, a filled median is one that does not differ significantly from the
+    fewest seconds. Elsewhere the marker shows the clock. A spread without an upper end runs to the upper
+    edge.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+
+    Returns:
+        The axes.
     """
     names = ["seconds", "seconds_low", "seconds_high"]
     values = np.concatenate([curve.table[names].to_numpy(float).ravel() for curve in curves])
@@ -71,12 +80,20 @@ def draw_seconds(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
 
 
 def timed_in_turn(curves: Sequence[Curve]) -> bool:
-    """Say whether one clock timed all batch sizes of all optimizers in turn, so that seconds compare."""
+    """Return whether one clock timed all batch sizes in turn, so that seconds can be compared.
+
+    Args:
+        curves: One for each optimizer.
+    """
     return all((curve.table["clock"] == TIMED).all() for curve in curves)
 
 
 def seconds_caption(curves: Sequence[Curve]) -> str:
-    """What is to be read from :func:`draw_seconds`: the clocks first."""
+    """Explain the marks of :func:`draw_seconds`, the clocks first.
+
+    Args:
+        curves: One for each optimizer.
+    """
     if any(map(reached, curves)) and not any(np.isfinite(curve.table["seconds"]).any() for curve in curves):
         return "The seconds were not recorded."
     crosses = " ×:\u00a0seeds missed." if missed(curves) else ""
@@ -84,18 +101,27 @@ def seconds_caption(curves: Sequence[Curve]) -> str:
         bars = "Bars: fastest to slowest round. Filled: not set apart from the fewest."
         return f"One clock timed all sizes in turn. {bars}{crosses}"
     clocks = {str(clock) for curve in curves for clock in curve.table["clock"]}
-    said = "; ".join(
+    markers = "; ".join(
         words or "filled: timed in turn" for clock, (_, _, words) in MARKERS.items() if clock in clocks
     )
-    return f"{said[0].upper()}{said[1:]}. Not one clock in turn: do not compare. Bars: all seeds.{crosses}"
+    return (
+        f"{markers[0].upper()}{markers[1:]}. Not one clock in turn: do not compare. Bars: all seeds.{crosses}"
+    )
 
 
 def draw_rates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw the best learning rate against the batch size, with the linear and the square-root rule through
-    the middle one.
+    """Draw the best learning rate against the batch size.
 
-    A diamond is at the edge of the rates that were tried; a ring surrounds one that jumps from its
-    neighbours.
+    The linear and the square-root rule run through the middle rate. A diamond is at the edge of the tried
+    rates; a ring surrounds a rate that jumps from its neighbours.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+
+    Returns:
+        The axes.
     """
     across = size_limits(curves)
     up = log_limits([rate for curve in curves for rate in curve.table["lr"]], air=0.15)
@@ -121,10 +147,14 @@ def draw_rates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
 
 
 def rates_caption(curves: Sequence[Curve]) -> str:
-    """What is to be read from :func:`draw_rates`."""
-    said = "Dashed: the linear rule, dotted: the square-root rule."
+    """Explain the marks of :func:`draw_rates`.
+
+    Args:
+        curves: One for each optimizer.
+    """
+    caption = "Dashed: the linear rule, dotted: the square-root rule."
     if any(curve.table["at_edge"].any() for curve in curves):
-        said += " Diamond: at the edge of those tried."
-    return said + (
-        " Ring: jumps from its neighbours." if any(curve.table["jumps"].any() for curve in curves) else ""
-    )
+        caption += " Diamond: at the edge of those tried."
+    if any(curve.table["jumps"].any() for curve in curves):
+        caption += " Ring: jumps from its neighbours."
+    return caption

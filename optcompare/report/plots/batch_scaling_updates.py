@@ -1,4 +1,4 @@
-"""Updates to the goal against the batch size, and samples against updates."""
+"""Draw updates to the goal against the batch size, and samples against updates."""
 
 from __future__ import annotations
 
@@ -45,15 +45,23 @@ REGIONS = (
         f"nothing\nto gain\nupdates\n{SHARE}",
     ),
 )
-"""The name of each region; where there is no room for it, the next form is tried."""
+"""The forms of each region's name: the first form that fits is drawn."""
 
 
 def draw_updates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
     """Draw updates to the goal against the batch size.
 
-    Medians are joined and each seed is a dot. A filled median is not set apart from the fewest updates.
-    Dashed: perfect scaling E_min/B; dotted: the fit. Below the curve stand both critical batch sizes, and
-    above a single curve the names of its regions.
+    Medians are joined, and each seed is a dot. A filled median does not differ significantly from the fewest
+    updates. The dashed line is perfect scaling, E_min/B; the dotted line is the fit. Both critical batch
+    sizes are named below the curve. Above a single curve its regions are named.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+
+    Returns:
+        The axes.
     """
     size, across = text_size(figure_width(ax)), size_limits(curves)
     fits = {curve.optimizer: curve.fit for curve in curves if curve.fit is not None}
@@ -80,8 +88,14 @@ def draw_updates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
 
 
 def _draw_curve(ax: Axes, curve: Curve, colour: str, high: float, ideal: str | None) -> None:
-    """``high``: the largest batch size shown; ``ideal``: the colour of perfect scaling, by default the
-    curve's.
+    """Draw the medians, the seeds and the fit of one optimizer.
+
+    Args:
+        ax: The axes.
+        curve: The curve.
+        colour: Its colour.
+        high: The largest batch size shown.
+        ideal: The colour of perfect scaling; None: the colour of the curve.
     """
     table = curve.table[np.isfinite(curve.table["updates"])]
     if curve.fit is not None:
@@ -100,24 +114,23 @@ def _draw_curve(ax: Axes, curve: Curve, colour: str, high: float, ideal: str | N
 
 
 def _region_names(ax: Axes, fit: Fit, across: Limits, size: float) -> list[tuple[float, float, str]]:
-    """The ends and the name of each region, which is empty where there is no room."""
+    """Return both ends and the name of each region; the name is empty if it does not fit."""
     edges = [across.low, *(min(max(end, across.low), across.high) for end in fit.regions), across.high]
     point = math.log(across.high / across.low) / scales.size(ax)[0]
-    found = []
+    regions = []
     for low, high, forms in zip(edges[:-1], edges[1:], REGIONS, strict=True):
         room = math.log(high / low) / point - 4
         fitting = (
             form for form in forms if max(style.text_width(line, size) for line in form.split("\n")) <= room
         )
-        found.append((low, high, next(fitting, "")))
-    return found
+        regions.append((low, high, next(fitting, "")))
+    return regions
 
 
 def _mark_critical(ax: Axes, fit: Fit, colour: str, up: float) -> None:
-    """Mark both critical batch sizes by lines up to the fit, whose names stand ``up`` points above the lower
-    edge.
+    """Mark both critical batch sizes by lines up to the fit, with names ``up`` points above the lower edge.
 
-    Those beyond the axis are named at its end, beside an arrow.
+    A size beyond the axis is named at that end of the axis, next to an arrow.
     """
     (low, high), bottom, across = ax.get_xlim(), ax.get_ylim()[0], scales.size(ax)[0]
     marks = [("20%", fit.twenty_percent.value), ("knee", fit.critical.value)]
@@ -150,20 +163,33 @@ def _mark_critical(ax: Axes, fit: Fit, colour: str, up: float) -> None:
 
 
 def updates_caption(curves: Sequence[Curve]) -> str:
-    """What is to be read from :func:`draw_updates`."""
-    said = "Line: medians of seeds (dots); filled: not set apart from the fewest."
+    """Explain the marks of :func:`draw_updates`.
+
+    Args:
+        curves: One for each optimizer.
+    """
+    caption = "Line: medians of seeds (dots); filled: not set apart from the fewest."
     if any(curve.fit is not None for curve in curves):
-        said += " Dashed: perfect scaling, E_min/B. Dotted: fit, S_min\u00a0+\u00a0E_min/B."
-        said += " Grey: from 20% more samples to 20% more updates than least." if len(curves) == 1 else ""
-    return said + (" ×:\u00a0seeds missed." if missed(curves) else "")
+        caption += " Dashed: perfect scaling, E_min/B. Dotted: fit, S_min\u00a0+\u00a0E_min/B."
+        caption += " Grey: from 20% more samples to 20% more updates than least." if len(curves) == 1 else ""
+    return caption + (" ×:\u00a0seeds missed." if missed(curves) else "")
 
 
 def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -> Axes:
-    """Draw samples to the goal against updates to it, a point a batch size; what no other betters is
-    filled.
+    """Draw samples to the goal against updates to the goal, with one point for each batch size.
+
+    A Pareto-optimal point is filled: no other batch size needs both fewer samples and fewer updates.
+
+    Args:
+        ax: The axes.
+        curves: One for each optimizer.
+        colours: The colours by optimizer.
+
+    Returns:
+        The axes.
     """
     tables = [curve.table[np.isfinite(curve.table["updates"])] for curve in curves]
-    air = 0.08 if len(curves) == 1 else 0.18  # names stand at the left where another curve is at the right
+    air = 0.08 if len(curves) == 1 else 0.18  # of several curves, names may stand at the left
     across = log_limits(np.concatenate([table["updates"].to_numpy(float) for table in tables]), air=air)
     up = log_limits(np.concatenate([table["samples"].to_numpy(float) for table in tables]), air=0.12)
     size = prepare(ax, across, up, ("updates to the goal", "samples to the goal"))
@@ -185,8 +211,9 @@ def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -
 
 
 def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Colour], size: float) -> None:
-    """The batch size beside each point, where it touches no other point and no other name, and no line if it
-    can.
+    """Write the batch size next to each point.
+
+    It touches no other point or name, and covers no line if possible.
     """
     points = [
         (str(row["batch_size"]), (float(row["updates"]), float(row["samples"])), colour)
@@ -202,18 +229,17 @@ def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Col
     for i, ((name, place, colour), (x, y)) in enumerate(zip(points, spots, strict=True)):
         wide = style.text_width(name, size)
         near, over = ((3, 3), (5, -size / 2)), ((-wide / 2, 5), (-wide / 2, -size - 5))
-        found = list[
-            tuple[int, tuple[float, float, float, float]]
-        ]()  # points of lines below the name, its box
+        # For each free place: how many points of lines the name would cover, and the box of the name.
+        free_boxes = list[tuple[int, tuple[float, float, float, float]]]()
         for left, bottom in (*near, (-wide - 3, -size - 3), (-wide - 5, -size / 2), *over):
             box = (x + left - 1, y + bottom - 1, x + left + wide + 1, y + bottom + size + 1)
             others = (each for j, each in enumerate(taken) if j != i)
             free = all(box[2] < o[0] or o[2] < box[0] or box[3] < o[1] or o[3] < box[1] for o in others)
             if free and box[0] >= edges[0] and box[1] >= edges[1] and box[2] <= edges[2]:
                 hidden = ((lines > box[:2]) & (lines < box[2:])).all(axis=1).sum()
-                found.append((int(hidden), box))
-        if found:
-            _, box = min(found, key=lambda each: each[0])  # the first of those that hide least
+                free_boxes.append((int(hidden), box))
+        if free_boxes:
+            _, box = min(free_boxes, key=lambda each: each[0])  # the first of those that hide least
             look: dict[str, Any] = {
                 "ha": "center",
                 "va": "center",
@@ -227,17 +253,21 @@ def _name_points(ax: Axes, tables: Sequence[pd.DataFrame], colours: Sequence[Col
 
 
 def _along_fronts(ax: Axes, tables: Sequence[pd.DataFrame]) -> Floats:
-    """Points along the lines that join each table's front, float[n, 2], in points of the page."""
-    found = [np.empty((0, 2))]
+    """Return points along the lines that join each Pareto front, float[n, 2], in points of the page."""
+    points = [np.empty((0, 2))]
     for table in tables:
         front = table[table["front"]].sort_values("updates")[["updates", "samples"]].to_numpy(float)
         corners = ax.transData.transform(front) * 72 / ax.figure.dpi
         steps = np.linspace(0, 1, 60)[:, None]
-        found += [a + steps * (b - a) for a, b in itertools.pairwise(corners)]
-    return np.vstack(found)
+        points += [a + steps * (b - a) for a, b in itertools.pairwise(corners)]
+    return np.vstack(points)
 
 
 def pareto_caption(curves: Sequence[Curve]) -> str:
-    """What is to be read from :func:`draw_pareto`."""
+    """Explain the marks of :func:`draw_pareto`.
+
+    Args:
+        curves: One for each optimizer.
+    """
     fitted = any(curve.fit is not None for curve in curves)
     return f"Medians, named by batch size. Filled: Pareto-optimal.{' Dotted: fit.' if fitted else ''}"

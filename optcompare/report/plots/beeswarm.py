@@ -1,4 +1,4 @@
-"""Places of dots that do not overlap."""
+"""Place dots so that they do not overlap."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from .style import Floats
 
 
 def beeswarm(places: Floats, across: float, room: float) -> Floats:
-    """Place dots beside each other where they would overlap, the same for the same places.
+    """Shift dots sideways where they would overlap; equal inputs give equal offsets.
 
-    Each dot, from left to right, gets the free place nearest to the middle, or else the one furthest from its
-    neighbours.
+    Each dot, from left to right, gets the free offset nearest to the middle. If none is free, it gets the one
+    furthest from its neighbours.
 
     Args:
-        places: Along the axis, float[n], in points.
+        places: The positions along the axis, float[n], in points.
         across: The width of a dot, in points.
-        room: The points around 0 for the offsets.
+        room: The range of the offsets around 0, in points.
 
     Returns:
-        Offsets across the axis, float[n], in points.
+        The offsets across the axis, float[n], in points.
     """
     offsets = np.zeros(len(places))
     steps = np.arange(0, max(room, 0) / 2 + 1e-9, across / 4)

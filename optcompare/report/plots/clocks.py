@@ -1,6 +1,4 @@
-"""Which clock an arm's seconds are of: said beside its name where the arms on one axis have different
-ones.
-"""
+"""Name the clocks of arms for names and captions, if the arms on one axis have different clocks."""
 
 from __future__ import annotations
 
@@ -8,37 +6,42 @@ import pandas as pd
 
 NBSP = "\u00a0"
 CLOCKS = {"measured": "time measured", "shared": "time of several at once", "estimated": "time estimated"}
-"""A record's ``clock`` in words: of a trial alone, while others ran, or updates × the time of one."""
+"""A record's ``clock`` in words: timed alone, timed while other trials ran, or updates × the time of one."""
 
 
 def clock_notes(records: pd.DataFrame) -> dict[str, str]:
     """Name each arm's clock, if not all arms have the same.
 
     Args:
-        records: With ``arm`` and, in runs that know it, ``clock``.
+        records: The column ``arm``, and ``clock`` if the run recorded it.
 
     Returns:
-        'time estimated' and the like by arm, in an arm of several clocks 'time partly estimated'; {} where
-        all seconds are of one clock.
+        By arm 'time estimated' and the like, or 'time partly estimated' for an arm with several clocks; {} if
+        all
+        seconds have the same clock.
     """
     if "clock" not in records or records["clock"].nunique() < 2:
         return {}
-    found: dict[str, str] = {}
+    notes: dict[str, str] = {}
     for arm, clocks in records.groupby("arm", sort=False, observed=True)["clock"]:
-        mine = [text for clock, text in CLOCKS.items() if (clocks == clock).any()]
-        partly = len(mine) > 1
-        found[str(arm)] = (
-            mine[-1].replace("time ", "time partly ") if partly else mine[0] if mine else "time unknown"
+        names = [text for clock, text in CLOCKS.items() if (clocks == clock).any()]
+        partly = len(names) > 1
+        notes[str(arm)] = (
+            names[-1].replace("time ", "time partly ") if partly else names[0] if names else "time unknown"
         )
-    return found
+    return notes
 
 
 def clock_sentence(records: pd.DataFrame) -> str:
-    """Name each arm's clock in a sentence for a caption, '' if all arms have the same."""
+    """Name each arm's clock in a sentence for a caption; empty if all arms have the same.
+
+    Args:
+        records: The column ``arm``, and ``clock`` if the run recorded it.
+    """
     arms: dict[str, list[str]] = {}
     for arm, note in clock_notes(records).items():
         arms.setdefault(note, []).append(arm)
     parts = [f"{note.replace(' ', NBSP)}: {', '.join(those)}" for note, those in arms.items()]
-    said = "; ".join(parts)
-    how = " Estimated: updates × time of one alone." if "estimated" in said else ""
-    return f"{said[:1].upper()}{said[1:]}.{how}" if said else ""
+    clocks = "; ".join(parts)
+    meaning = " Estimated: updates × time of one alone." if "estimated" in clocks else ""
+    return f"{clocks[:1].upper()}{clocks[1:]}.{meaning}" if clocks else ""

@@ -1,4 +1,4 @@
-"""The comparison plot: metrics of every arm against epochs, updates and training time, and paths."""
+"""Draw the comparison plot: metrics of every arm against epochs, updates and training time, and paths."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from .clocks import clock_notes
 from .curves import COLUMNS, SIGNS, X, trial_counts, with_status
 from .end_names import OWN_ORDER, Name, name_of, own_orders, room_beside, write_names
 from .ends import STRIP, draw_ends, end_limits
-from .layout import Key, margin, text_size
+from .key import Key
+from .layout import margin, text_size
 from .panel import Panel
 from .panel_grid import draw_panels, grid_of, panel_height, place_name
 from .panel_row import PanelRow
-from .paths import Maps, arm_path
+from .path_maps import Maps
+from .path_tables import arm_path
 from .picture import Picture
 from .style import WIDTH, Sheet
 
 MOST = 3
-"""The most further panels on the comparison plot."""
+"""The largest number of further panels on the comparison plot."""
 
 
 def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     """Say what all arms of a seed had in common: ``10 seeds, identical weights and sample order``.
 
-    What a fingerprint in the trials contradicts is left out.
+    What differs by the fingerprints of the trials is left out.
 
     Args:
         records: The report's records.
@@ -54,7 +56,7 @@ def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 
 def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """Say which workload it is, what thick, thin and marked lines mean, and which arms have no line.
+    """Name the workload, explain thick, thin and marked lines, and name the arms that have no line.
 
     Args:
         records: With a column ``status``, as :func:`.curves.with_status` adds it.
@@ -80,14 +82,16 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Content:
-    """What the comparison plot shows.
+    """Describe what the comparison plot shows.
 
     Attributes:
-        metrics: Columns of the records, each in a row of its own.
-        xs: What is counted along the x axes, each in a column of its own.
-        final: A column of the test set, whose final values are a last row.
-        panels: Each with its name and its table; the first three stand in a row below the metrics.
-        paths: With these (see :func:`.paths.draw_paths`) a last part shows the weights' way over the loss.
+        metrics: Columns of the records, one for each row.
+        xs: What the x axes count, one for each column.
+        final: A column of the test set; its final values are a last row.
+        panels: The name of each panel, the panel and its table; the first three stand in a row below the
+            metrics.
+        paths: The table of paths (see :func:`.paths.draw_paths`), which are drawn over the loss in a last
+            part.
     """
 
     metrics: Sequence[str] = ("train_loss",)
@@ -97,7 +101,11 @@ class Content:
     paths: pd.DataFrame | None = None
 
     def needed(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Return the columns that are drawn: the others need not be copied."""
+        """Return the columns that are drawn; the others need not be copied.
+
+        Args:
+            records: The records.
+        """
         columns = {"workload", *trial_key(records), "mark", "status", "clock", "train_loss", *self.metrics}
         columns |= {COLUMNS[x] for x in self.xs}
         return records[[name for name in records.columns if name in columns]]
@@ -120,24 +128,24 @@ def comparison_figure(
     """Draw the comparison as one figure: what every arm measured against epochs, updates and training time.
 
     Args:
-        records: Those of a run directory.
-        trials: Likewise.
-        colours: Of the arms, where they are not to follow from the names.
+        records: The records of a run directory.
+        trials: Its trials.
+        colours: The colours by arm; None: they follow from the names.
         content: What is shown.
-        title: In place of how many seeds there are and what they shared, which then begins the subtitle.
+        title: Replaces the number of seeds and what they shared, which then begin the subtitle.
         note: Added to the subtitle.
-        width: Of the figure, in inches; below 6 all panels stand below each other.
+        width: The width of the figure in inches; below 6 all panels stand below each other.
         caption: Whether title and subtitle are drawn; :attr:`.picture.Picture.caption` holds them in any
             case.
 
     Returns:
-        The figure; saving is left to the caller: ``figure.savefig(path)``.
+        The figure; save it with ``figure.savefig(path)``.
     """
     trials, tested = _reported(trials), _reported(records)
     rows = with_status(content.needed(tested), trials)
     shared = what_was_shared(rows, trials)
-    said = f"{shared}. " * (title is not None) + what_is_drawn(rows, trials) + _added(content, note)
-    heading = _Heading(width, shared if title is None else title, said.strip(), caption)
+    subtitle = f"{shared}. " * (title is not None) + what_is_drawn(rows, trials) + _added(content, note)
+    heading = _Heading(width, shared if title is None else title, subtitle.strip(), caption)
     looks = _of_seen(rows, colours)
     names = _line_names(rows, trials, looks, content)
     first, size = names[content.metrics[0]], text_size(width)
@@ -185,9 +193,9 @@ def _reported(table: pd.DataFrame) -> pd.DataFrame:
 
 def _added(content: Content, note: str | None) -> str:
     """Return the end of the subtitle: the note, and the panels for which there is no room."""
-    said = f" {note[:1].upper()}{note[1:]}." if note else ""
+    sentence = f" {note[:1].upper()}{note[1:]}." if note else ""
     further = ", ".join(name for name, _, _ in content.panels[MOST:])
-    return said + (f" Further panels: {further}." if further else "")
+    return sentence + (f" Further panels: {further}." if further else "")
 
 
 def _of_seen(records: pd.DataFrame, colours: Mapping[str, str] | None) -> dict[str, str]:
@@ -200,7 +208,7 @@ def _of_seen(records: pd.DataFrame, colours: Mapping[str, str] | None) -> dict[s
 def _line_names(
     records: pd.DataFrame, trials: pd.DataFrame, looks: Mapping[str, str], content: Content
 ) -> dict[str, list[Name]]:
-    """Return the name of each arm beside its line, by metric."""
+    """Return the names at the ends of the arms' lines, by metric."""
     clocks = clock_notes(records) if "seconds" in content.xs else {}
     by_arm = {arm: records[records["arm"] == arm] for arm in looks}
     return {
@@ -215,16 +223,16 @@ def _maps(paths: pd.DataFrame | None, looks: Mapping[str, str], width: float) ->
     """Return the part with the weights' paths; None where no arm has any."""
     if paths is None:
         return None
-    walked = {arm: colour for arm, colour in looks.items() if len(arm_path(paths, arm))}
-    return Maps(paths, walked, width) if walked else None
+    with_path = {arm: colour for arm, colour in looks.items() if len(arm_path(paths, arm))}
+    return Maps(paths, with_path, width) if with_path else None
 
 
 def _tops(top: float, heights: Sequence[float]) -> list[float]:
-    """Return where parts of these heights begin, one below the other, and where the last ends."""
-    found = [top]
+    """Return where parts of these heights begin, each below the previous one, and where the last ends."""
+    tops = [top]
     for height in heights:
-        found.append(found[-1] + height)
-    return found
+        tops.append(tops[-1] + height)
+    return tops
 
 
 def _samples(looks: Mapping[str, str]) -> dict[str, tuple[style.Colour, dict[str, Any]]]:
@@ -238,14 +246,14 @@ def paths_figure(
     """Draw the paths of the weights alone, in the colours that the arms have in the comparison.
 
     Args:
-        records: Those of a run directory.
-        paths: Likewise.
-        colours: Of the arms, where they are not to follow from the names.
-        width: Inches.
+        records: The records of a run directory.
+        paths: Its table of paths.
+        colours: The colours by arm; None: they follow from the names.
+        width: The width of the figure in inches.
     """
     looks = _of_seen(_reported(records), colours)
-    walked = {arm: colour for arm, colour in looks.items() if len(arm_path(paths, arm))}
-    maps = Maps(paths, walked, width)
+    with_path = {arm: colour for arm, colour in looks.items() if len(arm_path(paths, arm))}
+    maps = Maps(paths, with_path, width)
     with style.plain():
         sheet = Sheet(width, maps.height + 0.2)
         maps.draw(sheet, 0.2)
@@ -254,18 +262,18 @@ def paths_figure(
 
 
 class _Heading:
-    """Title and subtitle of the comparison; ``height`` is in inches."""
+    """Lay out and write title and subtitle of the comparison; ``height`` is in inches."""
 
-    def __init__(self, width: float, title: str, said: str, shown: bool) -> None:
+    def __init__(self, width: float, title: str, subtitle: str, shown: bool) -> None:
         self.size, self.large = text_size(width), float(np.interp(width, (3.4, 10), (9, style.LARGE)))
         room, self.edge = 72 * (width - 2 * margin(width)), margin(width)
-        self.text = "\n".join(filter(None, [title, said]))
+        self.text = "\n".join(filter(None, [title, subtitle]))
         self.title = style.folded(title, room, self.large, "bold") if shown else []
-        self.said = style.folded(said, room, self.size) if shown else []
+        self.subtitle = style.folded(subtitle, room, self.size) if shown else []
         self.below = 0.24 * self.large / style.LARGE * len(self.title)
         self.height = (
             self.below
-            + 0.17 * self.size / style.SMALL * len(self.said)
+            + 0.17 * self.size / style.SMALL * len(self.subtitle)
             + (0.38 if shown else self.edge + 0.1)
         )
 
@@ -274,5 +282,6 @@ class _Heading:
         sheet.figure.caption = self.text
         if self.title:
             sheet.text(self.edge, 0.15, "\n".join(self.title), size=self.large, weight="bold", va="top")
-        if self.said:
-            sheet.text(self.edge, 0.22 + self.below, "\n".join(self.said), style.MUTED, self.size, va="top")
+        if self.subtitle:
+            text = "\n".join(self.subtitle)
+            sheet.text(self.edge, 0.22 + self.below, text, style.MUTED, self.size, va="top")

@@ -1,4 +1,4 @@
-"""Axes of curves: a thin line for each trial, a thick one for the median of each arm, and their names."""
+"""Draw axes of curves: a thin line for each trial, a thick one for the median of each arm, and axis names."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ X_NAMES: dict[X, str] = {
 ESTIMATED = "training time (s)\n(updates × time of one alone)"
 SHARED = "training time (s)\n(several trials at once)"
 MIXED = "training time (s; some estimated:\nupdates × time of one alone)"
-"""Where arms differ in their clock, which stands beside their names."""
+"""The axis name if arms differ in their clock, which is then part of their names."""
 _SETS = {"train": "training", "valid": "validation", "test": "test"}
 _MARKERS = {"diverged": "x", "failed": "+"}
-"""How a trial ends that did not finish, by its status."""
+"""The marker at the end of a trial that did not finish, by its status."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What axes of curves show.
+    """Describe what axes of curves show.
 
     Attributes:
         x: What is counted along the x axis.
         metric: The column along the y axis.
         across: The limits of the x axis.
         up: The limits of the y axis.
-        steps: Whether a value holds since the record before, so that its jumps are upright.
+        steps: Whether a value holds since the previous record, so that its jumps are upright.
     """
 
     x: X
@@ -54,17 +54,30 @@ class Window:
     steps: bool = False
 
     def line(self, points: Floats) -> Floats:
-        """Return the points of a line, float[n, 2], with a corner before each where jumps are upright."""
+        """Return the points of a line, with a corner before each point if jumps are upright.
+
+        Args:
+            points: float[n, 2].
+
+        Returns:
+            float[m, 2].
+        """
         if not self.steps or not len(points):
             return points
         start = max(0.0, self.across.low)
         return scales.stepped(np.vstack([[start, points[0, 1]], points]))
 
     def shown(self, points: Floats) -> Floats:
-        """Return points as drawn, float[n, 2].
+        """Return points as they are drawn.
 
-        They are NaN where not finite, the start is at the left end of a log axis, and none lies so far beyond
-        a linear axis that drawing overflows.
+        A point that is not finite becomes NaN. On a log x axis the start is moved to the left end. On a
+        linear y axis, points far beyond the axis are moved closer, so that drawing does not overflow.
+
+        Args:
+            points: float[n, 2].
+
+        Returns:
+            float[n, 2].
         """
         shown = np.where(np.isfinite(points), points, np.nan)
         if self.across.scale == "log":
@@ -86,16 +99,16 @@ def draw_loss(
 ) -> Axes:
     """Draw each arm's trials as thin lines and their median as a thick one; lower is better.
 
-    A trial that diverged or failed ends in a marker (× or +) at its last finite value, on the edge of the
-    axes where that lies beyond.
+    A trial that diverged or failed ends in a marker (× or +) at its last finite value, or on the edge of the
+    axes if that lies beyond.
 
     Args:
-        ax: Where to draw.
-        records: Of one comparison.
+        ax: The axes.
+        records: The records of one comparison.
         x: What is counted along the x axis.
         metric: The column.
-        colours: By arm, in the order of the arms.
-        limits: Of the loss, where they are known.
+        colours: The colours by arm, in the order of the arms.
+        limits: The limits of the loss, if they are known.
 
     Returns:
         The axes.
@@ -116,9 +129,9 @@ def draw_arms(ax: Axes, records: pd.DataFrame, colours: Mapping[str, str], windo
     """Draw the lines of every arm, and nothing else.
 
     Args:
-        ax: Where to draw.
+        ax: The axes.
         records: With a column ``status``, as :func:`.curves.with_status` adds it.
-        colours: By arm, in the order of the arms.
+        colours: The colours by arm, in the order of the arms.
         window: What the axes show.
     """
     dashes, crowd = style.line_styles(colours), max(1.0, len(colours) / 4)
@@ -139,7 +152,7 @@ def draw_arms(ax: Axes, records: pd.DataFrame, colours: Mapping[str, str], windo
             ax.add_collection(lines, autolim=False)
         median = window.shown(curves.median)
         few = np.isfinite(median[:, 1]).sum() < 3
-        # Apart in inches along the line, evenly on log axes too; each arm begins elsewhere.
+        # Markers are spaced evenly along the drawn line, on log axes too; each arm begins at another offset.
         every = None if few else (0.02 + 0.05 * (order % 4), 0.2)
         ax.plot(
             *window.line(median).T,
@@ -158,7 +171,7 @@ def draw_arms(ax: Axes, records: pd.DataFrame, colours: Mapping[str, str], windo
 
 
 def _draw_stopped(ax: Axes, stopped: Mapping[str, Floats], colour: str, window: Window) -> None:
-    """Draw where trials diverged or failed, on the edge of the axes where that lies beyond."""
+    """Draw where trials diverged or failed, on the edge of the axes if that lies beyond."""
     up = window.up
     for status, points in stopped.items():
         place = np.clip(window.shown(points), (-np.inf, up.low), (np.inf, up.high))
@@ -174,13 +187,22 @@ def _draw_stopped(ax: Axes, stopped: Mapping[str, Floats], colour: str, window: 
 
 
 def metric_name(metric: str) -> str:
-    """Name a column for an axis: ``validation loss`` of ``valid_loss``."""
+    """Name a column for an axis, such as ``validation loss`` for ``valid_loss``.
+
+    Args:
+        metric: The column.
+    """
     first, _, rest = metric.partition("_")
     return f"{_SETS[first]} {rest.replace('_', ' ')}" if first in _SETS and rest else metric.replace("_", " ")
 
 
 def x_name(x: X, records: pd.DataFrame) -> str:
-    """Name an x axis: what is counted, and in a second line how."""
+    """Name an x axis: what is counted, and in a second line how.
+
+    Args:
+        x: What is counted.
+        records: The records, which hold the clock of seconds.
+    """
     if x != "seconds":
         return X_NAMES[x]
     if estimated(records) and clock_notes(records):

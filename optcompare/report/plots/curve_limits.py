@@ -1,4 +1,4 @@
-"""Limits of the axes of curves, which no diverging arm can squash."""
+"""Find limits of the axes of curves, so that a diverging arm does not squash the others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .scales import Limits
 
 
 def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
-    """Find the limits of a loss axis: log for positive values, log down to zero where some are zero.
+    """Find the limits of a loss axis: log for positive values, log down to zero if some are zero.
 
-    Those of a metric that is no loss are linear; a diagnostic's are as :func:`.scales.limits_of` finds them.
-    They hold the starts, the end of each arm's median trial, and 95% of what each arm measured, with room of
-    a factor of 3 (linear: half the range) for the rest: neither a diverged trial nor a spike squashes the
-    others. Nothing higher than 100 times the start (linear: twice the way down above it) is shown.
+    A metric that is no loss has linear limits; a diagnostic those of :func:`.scales.limits_of`. The limits
+    hold the starts, the end of each arm's median trial, and 95% of what each arm measured. They reach at most
+    a factor of 3 (linear: half the range) beyond, so that neither a diverged trial nor a spike squashes the
+    others. No limit is higher than 100 times the start (linear: twice the whole decrease above it).
 
     Args:
         records: With a column ``status``, as :func:`.curves.with_status` adds it.
@@ -65,9 +65,10 @@ def _around(
 
 
 def x_limits(records: pd.DataFrame, x: X) -> Limits:
-    """Find the limits of an x axis: linear for epochs, unless arms end at very different ones, else log.
+    """Find the limits of an x axis.
 
-    On a log axis the start, where x is 0, stands at its left end.
+    The axis is linear for epochs, unless arms end at very different ones, else log. On a log axis the start,
+    where x is 0, is at its left end.
 
     Args:
         records: With a column ``status``, as :func:`.curves.with_status` adds it.

@@ -1,4 +1,4 @@
-"""Records as curves: the trials of each arm, and their median."""
+"""Make curves of records: the trials of each arm, and their median."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ X = Literal["epochs", "updates", "seconds", "samples"]
 COLUMNS: dict[X, str] = {"epochs": "epoch", "updates": "update", "seconds": "seconds", "samples": "samples"}
 STOPPED = ("diverged", "failed")
 SIGNS = {"diverged": "× ", "failed": "+ "}
-"""What stands for a trial that did not finish, by its status."""
+"""The sign of a trial that did not finish, by its status."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """One arm as it is drawn; points are (x, metric).
+    """Hold the curves of one arm; points are (x, metric).
 
     Attributes:
-        trials: float[n, 2] of each trial, of at most ``style.DRAWN`` of them.
+        trials: float[n, 2] for each trial, of at most ``style.DRAWN`` trials.
         median: float[m, 2], over all trials; NaN where it is infinite.
         stopped: By status, the last finite point of each trial that diverged or failed, float[k, 2].
     """
@@ -37,7 +37,10 @@ class Curves:
 
     @property
     def end(self) -> tuple[float, float]:
-        """The last point of the median, with an infinite loss where most seeds diverged, or none has any."""
+        """Return the last point of the median.
+
+        Its loss is infinite if most seeds diverged, or if the median has no point.
+        """
         if not len(self.median) or math.isnan(self.median[-1, 1]):
             return math.nan, math.inf
         return float(self.median[-1, 0]), float(self.median[-1, 1])
@@ -66,8 +69,8 @@ def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd
     status = np.full(len(last), "finished", dtype=object)
     if trials is not None and not trials.empty:
         known = trials.drop_duplicates(key, keep="last")[[*key, "status"]]
-        found = last[key].astype({"arm": known["arm"].dtype}).merge(known, on=key, how="left")
-        status = found["status"].fillna("finished").to_numpy(object)
+        merged = last[key].astype({"arm": known["arm"].dtype}).merge(known, on=key, how="left")
+        status = merged["status"].fillna("finished").to_numpy(object)
     status[~np.isfinite(last["train_loss"].to_numpy(float))] = "diverged"
     records["status"] = _category(pd.Series(status)).take(number)
     return records
@@ -80,20 +83,31 @@ def _category(texts: pd.Series) -> pd.Categorical[Any]:
 
 
 def _last_places(numbers: NDArray[Any]) -> NDArray[np.int64]:
-    """Find where each of the numbers, which begin at 0, stands for the last time."""
+    """Return the last place of each of the numbers, which begin at 0."""
     places = np.zeros(numbers.max(initial=-1) + 1, dtype=np.int64)
     places[numbers] = np.arange(len(numbers))
     return places
 
 
 def numbered_trials(rows: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the trials of an arm, by seeds and then by tuning repeats, int64[rows]."""
+    """Assign a number to each trial of an arm, by seeds and then by tuning repeats.
+
+    Args:
+        rows: The records of the arm.
+
+    Returns:
+        int64[rows].
+    """
     numbers = rows["seed"] if "repeat" not in rows else rows.groupby(["seed", "repeat"]).ngroup()
     return np.asarray(numbers, dtype=np.int64)
 
 
 def trial_counts(records: pd.DataFrame) -> pd.Series[int]:
-    """Count the trials of each arm."""
+    """Count the trials of each arm.
+
+    Args:
+        records: The report's records.
+    """
     if "repeat" not in records:
         return records.groupby("arm", observed=True)["seed"].nunique()
     return records.drop_duplicates(trial_key(records)).groupby("arm", observed=True).size()
@@ -103,11 +117,11 @@ def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
     """Make the curves of one arm.
 
     The median, of x and of the metric, is over the trials that were not interrupted, at the evaluation points
-    where all of them were measured. A trial that diverged counts as +inf from there on, so that it never
-    leaves the median to the luckier seeds.
+    at which all of them were measured. A trial that diverged counts as +inf from then on, so that the median
+    is not computed from the luckier seeds alone.
 
     Args:
-        rows: Records of the arm, with a column ``status``.
+        rows: The records of the arm, with a column ``status``.
         x: What is counted.
         metric: The column.
     """

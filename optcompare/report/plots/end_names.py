@@ -1,4 +1,4 @@
-"""The names of arms beside the ends of their lines, with what went wrong."""
+"""Write the names of arms at the ends of their lines, with what went wrong."""
 
 from __future__ import annotations
 
@@ -17,20 +17,24 @@ from .curves import SIGNS, X, arm_curves
 from .style import Sheet
 
 BESIDE = 1.75
-"""Inches: the most room for names."""
+"""The greatest width for names, in inches."""
 OWN_ORDER = "*"
-"""Stands after the name of an arm whose batches left the shared order."""
+"""The sign after the name of an arm whose batches left the shared order of samples."""
 LINE = 1.2 * style.SMALL
 """The height of a line of a name, in points."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """An arm's name as it is ``shown`` in one line, or in ``lines``, with a note on what went wrong ('' for
-    nothing).
+    """Hold the name of an arm as it is drawn.
 
-    ``end`` is where the median line ends: epochs and metric; ``clock`` says of what its seconds are, where
-    arms differ.
+    Attributes:
+        arm: The label of the arm.
+        shown: The name in one line.
+        lines: The name in lines.
+        note: What went wrong; empty for nothing.
+        end: The end of the median line, (x, metric).
+        clock: The clock of its seconds, if arms differ.
     """
 
     arm: str
@@ -42,34 +46,48 @@ class Name:
 
     @property
     def written(self) -> list[str]:
-        """The lines, the notes last."""
+        """Return the lines of the name, followed by the notes."""
         return [*self.lines, *filter(None, [self.note, self.clock])]
 
     @property
     def text(self) -> str:
-        """Name and note in one line."""
+        """Return name and notes in one line."""
         notes = ", ".join(filter(None, [self.note, self.clock]))
         return f"{self.shown} ({notes})" if notes else self.shown
 
     @property
     def width(self) -> float:
-        """The widest line, in points."""
+        """Return the width of the widest line, in points."""
         return max(style.text_width(line, style.SMALL) for line in self.written)
 
     @property
     def height(self) -> float:
-        """All lines and a little air, in points."""
+        """Return the height of all lines and a little space, in points."""
         return LINE * len(self.written) + 3
 
 
 def own_orders(trials: pd.DataFrame) -> set[str]:
-    """The arms whose batches left the order that was offered to all."""
+    """Return the arms whose batches left the shared order of samples.
+
+    Args:
+        trials: The report's trials.
+    """
     if "rearranged" not in trials:
         return set()
     return set(trials.loc[trials["rearranged"].eq(True), "arm"])
 
 
 def name_of(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: X, clock: str = "") -> Name:
+    """Make the name of an arm.
+
+    Args:
+        rows: The records of the arm, with a column ``status``.
+        trials: The report's trials.
+        arm: The label of the arm.
+        metric: The column of its line.
+        x: What the x axis counts.
+        clock: The clock of its seconds, if arms differ.
+    """
     end = arm_curves(rows, x, metric).end
     key = trial_key(rows)
     rows = rows.drop_duplicates(key)
@@ -94,7 +112,12 @@ def name_of(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: 
 
 
 def room_beside(names: Sequence[Name], panel: float) -> float:
-    """The inches that the names need beside a panel so high; 0 where they do not fit there."""
+    """Return the inches that the names need to the right of a panel; 0 if they do not fit.
+
+    Args:
+        names: The names of the arms.
+        panel: The height of the panel in inches.
+    """
     if not names or any("…" in "".join(name.lines) for name in names):
         return 0.0
     height = sum(name.height for name in names)
@@ -103,8 +126,13 @@ def room_beside(names: Sequence[Name], panel: float) -> float:
 
 
 def write_names(sheet: Sheet, ax: Axes, names: Sequence[Name], colours: Mapping[str, str]) -> None:
-    """Writes each name to the right of the axes, as near to its line's end as the others let it, joined to
-    it.
+    """Write each name to the right of the axes, near the end of its line, and join both.
+
+    Args:
+        sheet: The figure.
+        ax: The axes.
+        names: The names of the arms.
+        colours: The colours by arm.
     """
     box = ax.get_position()
     panel, top = float(box.height) * sheet.height, (1 - float(box.y1)) * sheet.height

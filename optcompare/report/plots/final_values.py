@@ -1,4 +1,4 @@
-"""The final value of every seed as a dot, and below the dots each arm's mean with its interval."""
+"""Draw the final value of every seed as a dot, and each arm's mean with its interval below the dots."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from matplotlib.figure import Figure
 from . import scales, style
 from .curve_axes import metric_name
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms
-from .row_chart import Column, Rows, row_sheet
+from .row_chart import Rows, row_sheet
+from .row_text import Column
 from .scales import Limits
 
 BODY, DOTS = 28.0, 0.62
-"""The height of a row's body in points, and the share of it for the dots; below them stands the mean."""
+"""The height of a row's body in points, and the share of it for the dots; the mean is below them."""
 
 
 def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
-    """Find limits that hold every finite value, and intervals that do not reach far beyond the values."""
+    """Return limits that hold every finite value, and intervals unless they reach far beyond the values.
+
+    Args:
+        finals: As :func:`draw_final` takes them.
+        intervals: As :func:`draw_final` takes them.
+    """
     limits = scales.limits_of(finals["value"].to_numpy(float))
     ends = intervals[["low", "high"]].to_numpy(float).ravel()
     ends = ends[np.isfinite(ends)]
@@ -43,13 +49,18 @@ def _leaves(finals: pd.DataFrame, intervals: pd.DataFrame) -> bool:
 
 
 def lost(finals: pd.DataFrame, narrow: bool) -> dict[str, str]:
-    """Say ``3 of 10 lost`` of each arm that has such seeds, in two lines where there is little room."""
-    found = {}
+    """Return a text such as ``3 of 10 lost`` for each arm with lost seeds.
+
+    Args:
+        finals: As :func:`draw_final` takes them.
+        narrow: Whether the text has two lines.
+    """
+    texts = {}
     for arm, values in finals.groupby("arm", sort=False)["value"]:
-        beyond = int((~np.isfinite(values)).sum())
-        if beyond:
-            found[str(arm)] = counted(beyond, len(values), "lost")
-    return {arm: text.replace(" lost", "\nlost") for arm, text in found.items()} if narrow else found
+        count = int((~np.isfinite(values)).sum())
+        if count:
+            texts[str(arm)] = counted(count, len(values), "lost")
+    return {arm: text.replace(" lost", "\nlost") for arm, text in texts.items()} if narrow else texts
 
 
 def _columns(finals: pd.DataFrame, width: float) -> list[Column]:
@@ -65,16 +76,16 @@ def draw_final(
     *,
     metric: str = "train_loss",
 ) -> Axes:
-    """Draw a row for each arm: a dot for the final value of each trial, and below them their mean.
+    """Draw a row for each arm: a dot for the final value of each trial, and their mean below.
 
-    The mean has its 95% t interval, which ends in an arrow where it leaves the axes. Seeds that diverged are
-    one × on the right edge, with their count beside it.
+    The mean has its 95% t interval, with an arrow if it leaves the axes. Lost seeds are one × on the right
+    edge, with their number next to it.
 
     Args:
-        ax: Where to draw.
-        finals: ``arm, seed, value``, not finite where the seed diverged.
-        intervals: ``arm, mean, low, high``, NaN where there is no mean, or no interval.
-        colours: By arm.
+        ax: The axes.
+        finals: The columns ``arm, seed, value``; the value is not finite for a lost seed.
+        intervals: The columns ``arm, mean, low, high``, NaN for no mean or no interval.
+        colours: The colours by arm.
         metric: The column.
 
     Returns:
@@ -100,7 +111,7 @@ def draw_final(
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its interval, NaN where there is none."""
+    """Hold a mean and the ends of its interval, NaN if there is none."""
 
     mean: float
     low: float
@@ -115,13 +126,14 @@ def draw_interval(
     An end that leaves the axes becomes an arrow on their edge.
 
     Args:
-        ax: Where to draw.
-        y: The height of the line.
-        interval: What is drawn.
-        limits: Of the x axis.
-        colour: Of line and marker.
-        size: Of the text, in points, by which markers are sized.
-        strong: Whether the line is thick and the marker a filled diamond; else a thin line, a hollow circle.
+        ax: The axes.
+        y: The height of the line, in data coordinates.
+        interval: The mean and its interval.
+        limits: The limits of the x axis.
+        colour: The colour of line and marker.
+        size: The height of the text in points, to which markers are scaled.
+        strong: Whether the line is thick and the marker a filled diamond; else the line is thin and the
+            marker a hollow circle.
     """
     middle, low, high = interval
     look: dict[str, Any] = {"color": colour, "zorder": 6, "clip_on": False}
@@ -155,31 +167,34 @@ def final_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """Make the final values of all seeds a figure.
+    """Draw the final values of all seeds as a figure.
 
     Args:
-        finals: As :func:`draw_final` has them.
-        intervals: Likewise.
-        colours: By arm.
-        width: Inches.
+        finals: As :func:`draw_final` takes them.
+        intervals: As :func:`draw_final` takes them.
+        colours: The colours by arm.
+        width: The width in inches.
         metric: The column.
         note: Added to the caption.
         caption: Whether the caption is drawn.
+
+    Returns:
+        The figure.
     """
     arms = shown_arms(list(finals["arm"]), colours)
     most, what = max(finals.groupby("arm").size(), default=0), style.what_counts(finals)
-    said = [f"Dots: {style.drawn(most, what)}." if most > 1 else "Dots: the only seed."]
+    sentences = [f"Dots: {style.drawn(most, what)}." if most > 1 else "Dots: the only seed."]
     if np.isfinite(intervals["low"].to_numpy(float)).any():
         interval = "95% interval over seeds and tuning repeats" if what == "trials" else "95% t interval"
-        said.append(f"Diamonds: mean with its {interval}.")
+        sentences.append(f"Diamonds: mean with its {interval}.")
     elif np.isfinite(intervals["mean"].to_numpy(float)).any():
-        said.append("Diamonds: mean.")
+        sentences.append("Diamonds: mean.")
     if _leaves(finals, intervals):
-        said.append("Arrow: the interval goes on.")
+        sentences.append("Arrow: the interval goes on.")
     if not np.isfinite(finals["value"].to_numpy(float)).all():
-        said.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
+        sentences.append(f"×:\u00a0lost (diverged or failed); no mean is given where a {what[:-1]} was lost.")
     with style.plain():
-        heading = Heading(width, None, " ".join([*said, *([note] if note else [])]), caption)
+        heading = Heading(width, None, " ".join([*sentences, *([note] if note else [])]), caption)
         name = f"final {metric_name(metric)}"
         sheet, ax = row_sheet(heading, arms, width, body=BODY, x_name=name, columns=_columns(finals, width))
         draw_final(ax, finals, intervals, colours, metric=metric)

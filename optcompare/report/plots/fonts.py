@@ -1,4 +1,4 @@
-"""Fonts for names in any script: DejaVu Sans, and behind it those that have what it lacks."""
+"""Find fonts for names in any script: DejaVu Sans, then fonts with the characters that it lacks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import matplotlib
 from matplotlib.font_manager import FontEntry, fontManager, get_font
 
 FIRST = "DejaVu Sans"
-"""Comes with matplotlib, so that what is measured with it is the same everywhere."""
+"""The first family. It comes with matplotlib, so that widths measured with it are the same everywhere."""
 _PROBES = "价価あ한"
-"""Characters of simplified Chinese, Japanese (two) and Korean, by which fonts for them are known."""
+"""Characters of simplified Chinese, Japanese (two) and Korean, to find fonts for these scripts."""
 _PREFERRED = re.compile(
     r"Noto Sans|Source Han Sans|WenQuanYi|PingFang|Hiragino|YaHei|Yu Gothic|Meiryo|Malgun|Nanum|IPA"
 )
@@ -24,23 +24,27 @@ _LIKELY = re.compile(
 
 
 def families() -> list[str]:
-    """DejaVu Sans, then the installed families that the user's settings name, then one for each script that
-    it lacks.
+    """Return the font families in order of preference.
+
+    DejaVu Sans is first, then the installed families of the user's settings, then one for each script they
+    lack.
     """
     return list(_families(tuple(_of_user()), len(fontManager.ttflist)))
 
 
 def without_glyphs(texts: Iterable[str]) -> str:
-    """The characters of these texts that no font in use has, each once."""
+    """Return the characters of these texts that no font in use has, each once.
+
+    Args:
+        texts: Any texts.
+    """
     fonts = [get_font(fontManager.findfont(name, fallback_to_default=True)) for name in families()]
     characters = dict.fromkeys(character for text in texts for character in text if not character.isspace())
     return "".join(each for each in characters if not any(font.get_char_index(ord(each)) for font in fonts))
 
 
 def _of_user() -> Iterator[str]:
-    """The families of ``font.family``, a generic one such as sans-serif standing for the list of its own
-    setting.
-    """
+    """Yield the families of ``font.family``; a generic one such as sans-serif stands for its own list."""
     settings: Any = matplotlib.rcParams
     for name in settings["font.family"]:
         yield from settings.get(f"font.{name}", [name])
@@ -48,17 +52,17 @@ def _of_user() -> Iterator[str]:
 
 @lru_cache(maxsize=16)
 def _families(named: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """``count``: of all fonts, to which a script may add some."""
+    """Return the families; ``count``, the number of all fonts, makes the cache notice fonts added later."""
     installed = {entry.name for entry in fontManager.ttflist}
-    there = [name for name in named if name in installed]
-    return tuple(dict.fromkeys([FIRST, *there, *_for_scripts(there)]))
+    available = [name for name in named if name in installed]
+    return tuple(dict.fromkeys([FIRST, *available, *_for_scripts(available)]))
 
 
 def _for_scripts(named: Sequence[str]) -> list[str]:
-    """Further families with Chinese, Japanese and Korean characters, for those that these have not."""
+    """Return further families with Chinese, Japanese and Korean characters, if these families lack them."""
     entries = [entry for entry in fontManager.ttflist if entry.style == "normal"]
-    found = [min((each for each in entries if each.name == name), key=_apart, default=None) for name in named]
-    used = [entry for entry in found if entry is not None]
+    by_name = [[entry for entry in entries if entry.name == name] for name in named]
+    used = [min(fonts, key=_apart) for fonts in by_name if fonts]
     likely = [entry for entry in entries if _LIKELY.search(entry.name)]
     likely.sort(key=lambda entry: (not _PREFERRED.search(entry.name), entry.name, _apart(entry)))
     for probe in _PROBES:
@@ -68,12 +72,12 @@ def _for_scripts(named: Sequence[str]) -> list[str]:
 
 
 def _apart(entry: FontEntry) -> int:
-    """How far its weight is from the regular one."""
+    """Return how far the weight of a font is from the regular weight."""
     return abs(entry.weight - 400) if isinstance(entry.weight, int) else 0
 
 
 def _has(entry: FontEntry, character: str) -> bool:
     try:
         return bool(get_font(entry.fname).get_char_index(ord(character)))
-    except (OSError, RuntimeError):  # a font that is gone, or in a form that cannot be read
+    except (OSError, RuntimeError):  # the font file is gone, or its format is not supported
         return False

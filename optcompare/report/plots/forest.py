@@ -1,4 +1,4 @@
-"""Paired differences to the baseline as a forest plot: a row for each arm, with wins, losses and p."""
+"""Draw paired differences to the baseline as a forest plot: a row for each arm, with wins, losses and p."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from . import scales, style
 from .curve_axes import metric_name
 from .final_values import Interval, draw_interval
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
-from .row_chart import Cell, Column, Rows, row_sheet
+from .row_chart import Rows, row_sheet
+from .row_text import Cell, Column
 from .scales import Limits
 
 BAND = "#DADDE2"
 WIDE = 6.0
-"""Inches from which on the differences also stand as numbers."""
+"""The width in inches from which the differences are also shown as numbers."""
 
 
 def pair_limits(pairs: pd.DataFrame) -> Limits:
-    """Find limits that hold zero, the control's spread, the margin, and most of the intervals.
+    """Return limits that hold zero, the control's spread, the margin, and most of the intervals.
 
     Intervals are shown up to four times the median extent of the arms.
+
+    Args:
+        pairs: As :func:`draw_pairs` takes them.
     """
     ends = pairs.loc[np.isfinite(pairs["difference"]), ["difference", "low", "high"]].to_numpy(float)
     spreads = pairs[["control_spread", "margin"]].to_numpy(float)
@@ -43,19 +47,26 @@ def pair_limits(pairs: pd.DataFrame) -> Limits:
 
 
 def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
-    """Return the text beside the rows: wins, losses, ties and p, and differences in a wide figure."""
+    """Return the text next to the rows: wins, losses, ties and p, and differences in a wide figure.
+
+    Args:
+        pairs: As :func:`draw_pairs` takes them.
+        width: The width of the figure in inches.
+    """
     rows = by_arm(pairs)
     claimed = frozenset(arm for arm, row in rows.items() if row["claimed"])
     won = {arm: f"{row['wins']:.0f}/{row['losses']:.0f}/{row['ties']:.0f}" for arm, row in rows.items()}
-    sure = {arm: probability(float(row["p_holm"])) for arm, row in rows.items()}
+    p_values = {arm: probability(float(row["p_holm"])) for arm, row in rows.items()}
     columns = [
         Column("won/lost/tied" if width >= WIDE else "won/lost\n/tied", won),
-        Column("Holm p", sure, claimed),
+        Column("Holm p", p_values, claimed),
     ]
     if width < WIDE:
         return columns
-    sized = {arm: _with_interval(row["difference"], row["low"], row["high"]) for arm, row in rows.items()}
-    return [Column("mean difference [95% interval]", sized, claimed), *columns]
+    differences = {
+        arm: _with_interval(row["difference"], row["low"], row["high"]) for arm, row in rows.items()
+    }
+    return [Column("mean difference [95% interval]", differences, claimed), *columns]
 
 
 def _with_interval(difference: float, low: float, high: float) -> str:
@@ -65,7 +76,12 @@ def _with_interval(difference: float, low: float, high: float) -> str:
 
 
 def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
-    """Say what the differences are, and which side is better for the arm."""
+    """Name the x axis: what the differences are, and which side is better for the arm.
+
+    Args:
+        pairs: As :func:`draw_pairs` takes them.
+        metric: The compared column.
+    """
     name = metric_name(metric)
     side = "below 0: lower loss" if metric.endswith("_loss") else "above 0: higher value"
     return f"final {name}, difference to {pairs['baseline'].iloc[0]}\n({side})"
@@ -76,15 +92,15 @@ def draw_pairs(
 ) -> Axes:
     """Draw a row for each arm: its mean difference to the baseline with the 95% interval, and zero.
 
-    What is claimed is filled, thick and bold, anything else hollow and thin. A grey band around zero is how
-    far rounding alone moves one seed; dotted lines are the margin. A row without a mean says how many of the
-    shared seeds were won.
+    A claimed difference is filled, thick and bold, any other is hollow and thin. A grey band around zero
+    shows how far rounding alone moves one seed; dotted lines show the margin. A row without a mean shows how
+    many of the shared seeds were won.
 
     Args:
-        ax: Where to draw.
+        ax: The axes.
         pairs: The table of :func:`optcompare.analysis.paired.pairs`.
-        colours: By arm.
-        metric: The column that is compared.
+        colours: The colours by arm.
+        metric: The compared column.
 
     Returns:
         The axes.
@@ -121,21 +137,25 @@ def draw_pairs(
 
 
 def what_is_claimed(pairs: pd.DataFrame) -> str:
-    """Say what marks and band mean, which rows have no mean, and what is missing for a claim."""
-    said = ["Mean difference over paired trials with its 95% interval; claims are by exact tests."]
+    """Explain marks and band, rows without a mean, and what is missing for a claim.
+
+    Args:
+        pairs: As :func:`draw_pairs` takes them.
+    """
+    sentences = ["Mean difference over paired trials with its 95% interval; claims are by exact tests."]
     claimed = pairs["claimed"].astype(bool)
     if claimed.any():
-        said.append("Filled: claimed; hollow: not.")
+        sentences.append("Filled: claimed; hollow: not.")
     else:
-        said.append("Nothing is claimed" + ("." if pairs["enough_seeds"].all() else ": too few seeds."))
+        sentences.append("Nothing is claimed" + ("." if pairs["enough_seeds"].all() else ": too few seeds."))
     if np.isfinite(pairs["control_spread"]).any():
-        said.append("Grey band: ± how far rounding alone moves one seed (standard deviation).")
+        sentences.append("Grey band: ± how far rounding alone moves one seed (standard deviation).")
     equal = list(pairs.loc[pairs["equal_claimed"].astype(bool), "arm"])
     if pairs["margin"].notna().any():
-        said.append(f"Dotted: the margin; within it, as a test claims: {', '.join(equal) or 'none'}.")
+        sentences.append(f"Dotted: the margin; within it, as a test claims: {', '.join(equal) or 'none'}.")
     if pairs["difference"].isna().any():
-        said.append("No mean is given where a seed diverged.")
-    return " ".join(said)
+        sentences.append("No mean is given where a seed diverged.")
+    return " ".join(sentences)
 
 
 def pairs_figure(
@@ -147,20 +167,23 @@ def pairs_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """Make the forest plot a figure.
+    """Draw the forest plot as a figure.
 
     Args:
-        pairs: As :func:`draw_pairs` has them.
-        colours: By arm.
-        width: Inches.
-        metric: The column that is compared.
+        pairs: As :func:`draw_pairs` takes them.
+        colours: The colours by arm.
+        width: The width in inches.
+        metric: The compared column.
         note: Added to the caption.
         caption: Whether the caption is drawn.
+
+    Returns:
+        The figure.
     """
     arms = shown_arms(list(pairs["arm"]), colours)
-    said = what_is_claimed(pairs)
+    text = what_is_claimed(pairs)
     with style.plain():
-        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{text} {note}" if note else text, caption)
         columns = pair_columns(pairs, width)
         name = pair_axis_name(pairs, metric)
         sheet, ax = row_sheet(heading, arms, width, body=17.0, x_name=name, columns=columns)

@@ -1,4 +1,4 @@
-"""The cost of the goal: a bar up to the median over seeds, a dot for each seed, and those that missed it."""
+"""Draw the cost of the goal: a bar up to the median over seeds, a dot for each seed, and misses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from ...core.formatting import number
 from . import scales, style
 from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
-from .row_chart import Cell, Column, Rows, row_sheet
+from .row_chart import Rows, row_sheet
+from .row_text import Cell, Column
 from .scales import Limits
 from .style import Floats
 
@@ -29,14 +30,23 @@ UNITS = {
 
 
 def goal_limits(times: pd.DataFrame) -> Limits:
-    """Find limits from zero, where bars begin, to a little beyond the slowest seed that reached the goal."""
+    """Return limits from zero, where bars begin, to a little beyond the slowest seed that reached the goal.
+
+    Args:
+        times: As :func:`draw_goal` takes them.
+    """
     values = times["value"].to_numpy(float)
     values = values[np.isfinite(values)]
     return Limits(0.0, 1.06 * float(values.max()) if len(values) and values.max() > 0 else 1.0, "linear")
 
 
 def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
-    """Return medians as numbers, and how often arms that missed the goal reached it."""
+    """Return medians as numbers, and how often an arm reached the goal if some seed missed it.
+
+    Args:
+        times: As :func:`draw_goal` takes them.
+        width: The width of the figure in inches.
+    """
     medians, reached = {}, {}
     for arm, values in _by_arm(times).items():
         count = int(np.isfinite(values).sum())
@@ -49,13 +59,18 @@ def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
 
 
 def _by_arm(times: pd.DataFrame) -> dict[str, Floats]:
-    """Return the values of each arm, without interrupted seeds, whose cost is not known."""
+    """Return the values of each arm, without those of interrupted seeds, which are unknown."""
     known = times[times["value"].notna()]
     return {str(arm): values.to_numpy(float) for arm, values in known.groupby("arm", sort=False)["value"]}
 
 
 def goal_axis_name(unit: str, goal: str) -> str:
-    """Name the x axis, such as ``samples to valid_loss=0.2``."""
+    """Name the x axis, such as ``samples to valid_loss=0.2``.
+
+    Args:
+        unit: What is counted.
+        goal: The goal as a user writes it; empty: 'the goal'.
+    """
     return f"{UNITS.get(unit, unit)} to {goal}" if goal else f"{UNITS.get(unit, unit)} to the goal"
 
 
@@ -64,14 +79,16 @@ def draw_goal(
 ) -> Axes:
     """Draw a row for each arm: a bar up to the median cost of the goal, and a dot for each seed.
 
-    An × on the right edge marks an arm with misses, beside it stands how many seeds reached the goal. Where
-    the median is a miss, the bar is hatched and runs to the edge; where every seed is, it says "never".
+    An × on the right edge marks an arm with misses; next to it stands how many seeds reached the goal. If the
+    median is a miss, the bar is hatched and runs to the edge. If every seed missed the goal, the row says
+    "never".
 
     Args:
-        ax: Where to draw.
-        times: ``arm, seed, value``: infinite for a miss, which counts in the median; NaN for unknown.
-        colours: By arm.
-        goal: As the axis names it.
+        ax: The axes.
+        times: The columns ``arm, seed, value``; the value is infinite for a miss, which counts in the median,
+            and NaN if unknown.
+        colours: The colours by arm.
+        goal: The goal as the axis names it.
         unit: What is counted, one of ``UNITS``.
 
     Returns:
@@ -105,20 +122,25 @@ def draw_goal(
 
 
 def _pale(colour: str) -> tuple[float, float, float]:
-    """Mix the colour with twice as much white."""
+    """Mix the colour with white, 30% to 70%."""
     red, green, blue = (0.3 * part + 0.7 for part in to_rgb(colour))
     return red, green, blue
 
 
 def what_is_missed(times: pd.DataFrame) -> str:
-    """Say what bars, dots and crosses mean."""
+    """Explain bars, dots and crosses.
+
+    Args:
+        times: As :func:`draw_goal` takes them.
+    """
     by_arm, what = _by_arm(times).values(), style.what_counts(times)
-    said = [f"Bars: median over {what}; dots: {style.drawn(max(map(len, by_arm), default=0), what)}."]
+    most = max(map(len, by_arm), default=0)
+    sentences = [f"Bars: median over {what}; dots: {style.drawn(most, what)}."]
     if any(not np.isfinite(values).all() for values in by_arm):
-        said.append(f"×:\u00a0{what} that missed the goal, which count as infinite.")
+        sentences.append(f"×:\u00a0{what} that missed the goal, which count as infinite.")
     if any(math.isinf(float(np.median(values))) for values in by_arm):
-        said.append("Hatched: the median is a miss.")
-    return " ".join(said)
+        sentences.append("Hatched: the median is a miss.")
+    return " ".join(sentences)
 
 
 def goal_figure(
@@ -131,21 +153,24 @@ def goal_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """Make the bars a figure.
+    """Draw the cost of the goal as a figure.
 
     Args:
-        times: As :func:`draw_goal` has them.
-        colours: By arm.
-        width: Inches.
-        goal: As the axis names it.
+        times: As :func:`draw_goal` takes them.
+        colours: The colours by arm.
+        width: The width in inches.
+        goal: The goal as the axis names it.
         unit: What is counted.
         note: Added to the caption.
         caption: Whether the caption is drawn.
+
+    Returns:
+        The figure.
     """
     arms = shown_arms(list(_by_arm(times)), colours)
-    said = what_is_missed(times)
+    text = what_is_missed(times)
     with style.plain():
-        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{text} {note}" if note else text, caption)
         columns, name = goal_columns(times, width), goal_axis_name(unit, goal)
         sheet, ax = row_sheet(heading, arms, width, body=18.0, x_name=name, columns=columns)
         draw_goal(ax, times, colours, goal=goal, unit=unit)

@@ -1,6 +1,4 @@
-"""How arms look: a colour, a marker and dashes that belong to an arm's name, wherever it stands among
-others.
-"""
+"""Give arms a colour, a marker and dashes that depend on their names only, not on the other arms."""
 
 from __future__ import annotations
 
@@ -15,25 +13,31 @@ from numpy.typing import NDArray
 
 Dashes = str | tuple[float, tuple[float, ...]]
 
-# Okabe and Ito's colours, told apart by colour-blind readers too; their yellow is too pale for a line on
-# white.
+# The colours of Okabe and Ito, which colour-blind readers can distinguish. Their yellow is left out, since it
+# is too pale for a line on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "*")
 DASHES: tuple[Dashes, ...] = ("solid", (0, (3.2, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 LIGHTEST, DARKEST = 70.0, 26.0
-"""CIE L* of the ends of a family of many arms."""
+"""CIE L* of the lightest and the darkest arm of a large family."""
 SALT = "6658"
-"""Makes the hues that names prefer differ for the strategies that come along (see the tests)."""
+"""A salt for which all bundled strategies prefer different hues (see the tests)."""
 
 
 class Look(str):
-    """A colour as matplotlib takes it, which also carries the marker and the dashes of its arm."""
+    """Hold a colour as matplotlib takes it, with the marker and the dashes of its arm."""
 
     marker: str
     dashes: Dashes
 
     def __new__(cls, colour: str, marker: str = "o", dashes: Dashes = "solid") -> Look:
-        """Make the colour, with what tells its arm apart where colours do not."""
+        """Make a colour with a marker and dashes.
+
+        Args:
+            colour: Hexadecimal.
+            marker: A marker of matplotlib.
+            dashes: A line style of matplotlib.
+        """
         look = super().__new__(cls, colour)
         look.marker, look.dashes = marker, dashes
         return look
@@ -43,9 +47,10 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     """Give each arm a :class:`Look` that depends on the names, never on their order.
 
     Arms whose labels differ in one number alone are a family, such as one strategy at many rates or batch
-    sizes: it has one hue, from light to dark as the number grows; of several numbers it is the one with most
-    values. A family has the hue that its name prefers, unless a shorter name among these has it. From the
-    eighth family on hues come round, with other dashes. Markers are given likewise, an arm each.
+    sizes. A family has one hue, from light to dark as the number grows; if several numbers differ, it is the
+    one with most values. A family has the hue that its name prefers, unless a shorter name among these has
+    it. From the eighth family on, hues repeat with other dashes. Markers are assigned in the same way, one
+    for each arm.
 
     Args:
         arms: The labels.
@@ -65,27 +70,49 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
 
 
 def recoloured(looks: Mapping[str, str], colours: Mapping[str, str]) -> dict[str, str]:
-    """The looks with other colours where ``colours`` has some; markers and dashes stay."""
+    """Replace the colours of some looks; markers and dashes stay.
+
+    Args:
+        looks: The looks by arm.
+        colours: The new colours of some arms.
+    """
     return {arm: Look(colours.get(arm, look), marker(look), dashes(look)) for arm, look in looks.items()}
 
 
 def marker(colour: str) -> str:
-    """The marker of an arm of this look; a circle for a plain colour."""
+    """Return the marker of a look; a circle for a plain colour.
+
+    Args:
+        colour: A look, or a plain colour.
+    """
     return colour.marker if isinstance(colour, Look) else MARKERS[0]
 
 
 def dashes(colour: str) -> Dashes:
-    """The dashes of an arm of this look; solid for a plain colour."""
+    """Return the dashes of a look; solid for a plain colour.
+
+    Args:
+        colour: A look, or a plain colour.
+    """
     return colour.dashes if isinstance(colour, Look) else DASHES[0]
 
 
 def line_styles(colours: Mapping[str, str]) -> dict[str, Dashes]:
-    """The dashes of each arm."""
+    """Return the dashes of each arm.
+
+    Args:
+        colours: The looks by arm.
+    """
     return {arm: dashes(colour) for arm, colour in colours.items()}
 
 
 def sample(colour: str, width: float = 1.8) -> dict[str, Any]:
-    """The look of a line of three points that stands for an arm in a key."""
+    """Return the options of a line of three points that stands for an arm in a key.
+
+    Args:
+        colour: A look, or a plain colour.
+        width: The width of the line in points.
+    """
     return {
         "color": colour,
         "linestyle": dashes(colour),
@@ -98,18 +125,23 @@ def sample(colour: str, width: float = 1.8) -> dict[str, Any]:
 
 
 def family(label: str) -> str:
-    """The label without its numbers: ``mini@adam`` of ``mini:32@adam:lr=0.1``."""
+    """Return the label without its numbers, such as ``mini@adam`` for ``mini:32@adam:lr=0.1``.
+
+    Args:
+        label: The label of an arm.
+    """
     return "@".join(":".join(_without_numbers(part)) for part in label.split("@"))
 
 
 def _families(arms: Sequence[str]) -> dict[str, list[str]]:
-    """The arms of each family by its name; one whose arms differ in several numbers is split by all but one
-    of them.
+    """Return the arms of each family by its name.
+
+    A family whose arms differ in several numbers is split, so that only the number with most values varies.
     """
     whole: dict[str, list[str]] = {}
     for arm in arms:
         whole.setdefault(family(arm), []).append(arm)
-    found: dict[str, list[str]] = {}
+    families: dict[str, list[str]] = {}
     for name, members in whole.items():
         parts: dict[tuple[float, ...], list[str]] = {}
         numbers = {arm: _numbers(arm) for arm in members}
@@ -123,9 +155,9 @@ def _families(arms: Sequence[str]) -> dict[str, list[str]]:
             )
             parts.setdefault(tuple(others), []).append(arm)
         for i, others_of_part in enumerate(sorted(parts)):
-            # The first keeps the hue of the family's name.
-            found[name if i == 0 else f"{name} {others_of_part}"] = parts[others_of_part]
-    return found
+            # The first part keeps the name of the family, and thus its hue.
+            families[name if i == 0 else f"{name} {others_of_part}"] = parts[others_of_part]
+    return families
 
 
 def _without_numbers(part: str) -> list[str]:
@@ -134,27 +166,36 @@ def _without_numbers(part: str) -> list[str]:
 
 
 def _numbers(label: str) -> tuple[float, ...]:
-    return tuple(float(found) for found in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", label))
+    return tuple(float(digits) for digits in re.findall(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?", label))
 
 
 def _shared_out(names: Sequence[str], count: int) -> dict[str, tuple[int, int]]:
-    """Of each name one of ``count`` things, and how many names had it before: shorter names choose first."""
+    """Assign one of ``count`` things to each name; shorter names choose first.
+
+    Returns:
+        By name: the thing, and how many names had it before.
+    """
     taken = [0] * count
-    found: dict[str, tuple[int, int]] = {}
+    choices: dict[str, tuple[int, int]] = {}
     for name in sorted(set(names), key=lambda name: (len(name), name)):
         choice = min(_preferred(name, count), key=lambda i: taken[i])
-        found[name] = choice, taken[choice]
+        choices[name] = choice, taken[choice]
         taken[choice] += 1
-    return found
+    return choices
 
 
 def _preferred(name: str, count: int) -> list[int]:
-    """The numbers below ``count`` in an order that the name alone decides."""
+    """Return the numbers below ``count`` in an order that depends on the name only."""
     return sorted(range(count), key=lambda i: hashlib.sha256(f"{SALT} {name} {i}".encode()).digest())
 
 
 def shades(colour: str, count: int) -> list[str]:
-    """So many shades of a colour, from light to dark in even steps of CIE L*; one is the colour itself."""
+    """Return shades of a colour, from light to dark in even steps of CIE L*; one shade is the colour itself.
+
+    Args:
+        colour: Hexadecimal.
+        count: The number of shades.
+    """
     if count == 1:
         return [colour]
     half = min((LIGHTEST - DARKEST) / 2, 9.0 * (count - 1))
@@ -163,7 +204,7 @@ def shades(colour: str, count: int) -> list[str]:
 
 
 def _of_lightness(colour: str, target: float) -> str:
-    """The colour mixed with white or black until it has this CIE L*."""
+    """Mix a colour with white or black so that it has this CIE L*."""
     rgb = np.array(to_rgb(colour))
     end = np.ones(3) if lightness(rgb) < target else np.zeros(3)
     low, high = 0.0, 1.0
@@ -175,12 +216,20 @@ def _of_lightness(colour: str, target: float) -> str:
 
 
 def luminance(rgb: NDArray[np.float64]) -> float:
-    """The relative luminance of a colour in sRGB, float[3] (WCAG 2)."""
+    """Return the relative luminance of a colour (WCAG 2).
+
+    Args:
+        rgb: A colour in sRGB, float[3], 0 to 1.
+    """
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     return float(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def lightness(rgb: NDArray[np.float64]) -> float:
-    """CIE L* of a colour in sRGB, float[3]: 0 is black, 100 white."""
+    """Return CIE L* of a colour: 0 is black, 100 white.
+
+    Args:
+        rgb: A colour in sRGB, float[3], 0 to 1.
+    """
     y = luminance(rgb)
     return 116 * y ** (1 / 3) - 16 if y > 216 / 24389 else y * 24389 / 27

@@ -1,8 +1,10 @@
-"""Further panels of a run, each of which says whether it has something to show, and draws it on axes."""
+"""Define the further panels of a run: each decides whether it has something to show, and draws it."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,22 +19,22 @@ from .scales import Limits
 
 
 class Panel:
-    """One axes about a run.
+    """Draw one further panel about a run.
 
-    With a ``column`` and its ``name`` a panel is complete: it draws a thin line for each seed and a thick one
-    for their median. Override what should be otherwise.
+    A panel with a ``column`` and its ``name`` is complete: it draws a thin line for each seed and a thick one
+    for their median. Override what should differ.
 
     The records are those of the report, with a column ``status`` (the trial's) and a column ``edge`` (2/lr at
     that record, NaN where the optimizer has none); a diagnostic is NaN where it was not measured.
 
     Attributes:
-        reads: The table that it draws: "records", or "plane" (where each arm's weights went, with the columns
-            of ``plane.parquet``).
+        reads: The table that it draws: "records", or "plane" (the path of each arm's weights, with the
+            columns of ``plane.parquet``).
         column: The column of the table.
-        name: Of the y axis.
-        spread: The axis is logarithmic where the largest value is so many times the smallest.
-        span: The ends of the axis, where they are known.
-        steps: Whether a value holds since the record before, so that its jumps are upright.
+        name: The name of the y axis.
+        spread: The axis is logarithmic if the largest value is more than this many times the smallest.
+        span: The ends of the axis, if they are known.
+        steps: Whether a value holds since the previous record, so that its jumps are upright.
     """
 
     reads = "records"
@@ -43,23 +45,52 @@ class Panel:
     steps = False
 
     def wants(self, table: pd.DataFrame) -> bool:
-        """Return whether there is something to show."""
+        """Return whether there is something to show.
+
+        Args:
+            table: The table that the panel reads.
+        """
         return self.column in table and bool(np.isfinite(table[self.column].to_numpy(float)).any())
 
     def missing(self) -> str:
-        """Say why there may be nothing to show, in words that follow the panel's name."""
+        """Return why there may be nothing to show, in words that follow the panel's name."""
         return (
             f"needs the column {self.column}, which this run has not recorded"
             if self.column
             else "has nothing to show"
         )
 
-    def said(self, table: pd.DataFrame) -> str:
-        """Say what its marks mean, beyond what holds for every panel of lines."""
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Accept a method ``said``, the name of ``explanation`` in earlier versions."""
+        super().__init_subclass__(**options)
+        if "said" in vars(cls) and "explanation" not in vars(cls):
+            warnings.warn(
+                f"{cls.__name__}.said is deprecated; rename it to explanation",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            cls.explanation = vars(cls)["said"]  # type: ignore[method-assign]
+
+    def explanation(self, table: pd.DataFrame) -> str:
+        """Explain the marks of this panel, beyond what every panel of lines explains.
+
+        Args:
+            table: The table that the panel reads.
+        """
         return ""
 
+    def said(self, table: pd.DataFrame) -> str:
+        """Explain the marks of this panel; deprecated, use :meth:`explanation`."""
+        return Panel.explanation(self, table)
+
     def limits(self, table: pd.DataFrame) -> Limits:
-        """Find the limits of the y axis: what trials measured that did not diverge, where there are any."""
+        """Return the limits of the y axis.
+
+        They hold what trials measured that did not diverge, or all values if every trial diverged.
+
+        Args:
+            table: The table that the panel reads.
+        """
         if self.span is not None:
             return Limits(*self.span, "linear")
         kept = table[table["status"] != "diverged"] if (table["status"] != "diverged").any() else table
@@ -69,9 +100,9 @@ class Panel:
         """Draw the panel.
 
         Args:
-            ax: Where to draw.
-            table: As ``reads`` says.
-            colours: By arm, in the order of the arms.
+            ax: The axes.
+            table: The table that the panel reads.
+            colours: The colours by arm, in the order of the arms.
             x: epochs, updates, samples or seconds.
 
         Returns:

@@ -1,5 +1,6 @@
-"""The panels of the comparison plot: a row for each metric, a column for each axis, or all below each
-other.
+"""Draw the panels of the comparison plot: a row for each metric, a column for each x axis.
+
+In a narrow figure all panels stand below each other.
 """
 
 from __future__ import annotations
@@ -19,19 +20,24 @@ from .scales import Limits
 from .style import WIDTH, Sheet
 
 PANEL, BELOW, GAP = 2.9, 0.75, 0.32
-"""Inches, in a figure of full width: the height of the panels, of what stands below them, and the gap between
-them.
+"""Inches, in a figure of full width: the height of a panel, of what stands below it, and the gap between
+panels.
 """
 BROAD = 6.0
-"""Inches from which on panels stand side by side."""
+"""The width in inches from which panels stand side by side."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the panels stand: a row for each metric and a column for each x, or all below each other in a
-    narrow figure.
+    """Describe where the panels stand.
 
-    All is in inches. ``gap`` is free beside the first column and ``lines`` are the names of the x axes.
+    Attributes:
+        width: The width of the figure, in inches.
+        limits: The limits of the y axis of each metric.
+        lines: The lines of the name of each x axis.
+        left: The distance of the first column from the left edge, in inches.
+        gap: The space to the right of the first column, in inches.
+        panel: The width and the height of a panel, in inches.
     """
 
     width: float
@@ -43,19 +49,19 @@ class Grid:
 
     @property
     def narrow(self) -> bool:
-        """Whether panels stand below each other."""
+        """Return whether the panels stand below each other."""
         return self.width < BROAD
 
     @property
     def below(self) -> float:
-        """What the names of the x axis need."""
+        """Return the height of ticks and names of the x axis, in inches."""
         if self.width >= WIDTH:
             return BELOW
         return below_axes(max(map(len, self.lines.values())), text_size(self.width)) + 0.1
 
     @property
     def height(self) -> float:
-        """Of all rows, with what stands below the last."""
+        """Return the height of all rows, with the names of the last x axis, in inches."""
         rows = len(self.limits) * (len(self.lines) if self.narrow else 1)
         return rows * self.panel[1] + (rows - 1) * (self.below if self.narrow else 0.25) + self.below
 
@@ -68,7 +74,16 @@ def grid_of(
     room: float,
     others: Sequence[Limits],
 ) -> Grid:
-    """``others``: limits of further axes whose names stand in line with those of the panels."""
+    """Lay out the panels.
+
+    Args:
+        records: The report's records, with a column ``status``.
+        metrics: The columns, one for each row.
+        xs: What the x axes count, one for each column.
+        width: The width of the figure, in inches.
+        room: The space for names of arms to the right of the first column, in inches; 0 for none.
+        others: Limits of further y axes whose names are aligned with those of the panels.
+    """
     limits = {metric: loss_limits(records, metric) for metric in metrics}
     size = text_size(width)
     if width >= WIDTH:
@@ -86,6 +101,12 @@ def grid_of(
 
 
 def panel_height(width: float, rows: int) -> float:
+    """Return the height of a panel, in inches.
+
+    Args:
+        width: The width of the figure, in inches.
+        rows: The number of rows.
+    """
     high = min(PANEL, 0.5 * width if width < BROAD else 0.1 + 0.28 * width)
     return high if rows == 1 or width < BROAD else 0.8 * high
 
@@ -99,19 +120,32 @@ def draw_panels(
     colours: Mapping[str, str],
     xs: Sequence[X],
 ) -> dict[str, Axes]:
-    """Each metric over each of ``xs``; returns the first axes of each metric."""
-    found: dict[str, Axes] = {}
+    """Draw each metric over each x.
+
+    Args:
+        sheet: The figure.
+        top: The distance of the first row from the upper edge, in inches.
+        grid: The layout.
+        records: The report's records, with a column ``status``.
+        metrics: The columns, one for each row.
+        colours: The colours by arm.
+        xs: What the x axes count, one for each column.
+
+    Returns:
+        The first axes of each metric.
+    """
+    first_axes: dict[str, Axes] = {}
     across, high = grid.panel
     for row, metric in enumerate(metrics):
         limits, left = grid.limits[metric], grid.left
         for column, x in enumerate(xs):
-            ax = sheet.axes(left, top, across, high, share=found.get(metric))
+            ax = sheet.axes(left, top, across, high, share=first_axes.get(metric))
             draw_loss(ax, records, x=x, metric=metric, colours=colours, limits=limits)
             ax.set_xlabel("\n".join(grid.lines[x]))
-            # Where a label stands by itself depends on the height of the tick labels, which differ.
+            # By default the position of a label depends on the height of the tick labels, which differ.
             ax.xaxis.set_label_coords(0.5, -0.27 * text_size(grid.width) / style.SMALL / high)
             place_name(ax, grid)
-            found.setdefault(metric, ax)
+            first_axes.setdefault(metric, ax)
             if grid.narrow:
                 top += high + grid.below
                 continue
@@ -123,10 +157,15 @@ def draw_panels(
                 ax.tick_params(axis="x", which="both", labelbottom=False)
             left += across + (GAP if column else grid.gap)
         top += 0.0 if grid.narrow else high + 0.25
-    return found
+    return first_axes
 
 
 def place_name(ax: Axes, grid: Grid) -> None:
-    """Align the names of all y axes."""
+    """Align the name of the y axis with those of the other axes.
+
+    Args:
+        ax: The axes.
+        grid: The layout.
+    """
     foot = style.Y_NAME if grid.width >= WIDTH else margin(grid.width) + 1.15 * text_size(grid.width) / 72
     ax.yaxis.set_label_coords((foot - grid.left) / (float(ax.get_position().width) * grid.width), 0.5)

@@ -1,4 +1,4 @@
-"""Performance profiles of arms across workloads, as AlgoPerf scores them."""
+"""Draw performance profiles of arms across workloads, scored as in AlgoPerf."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from . import scales, style
-from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .key import keyed_sheet
+from .layout import Heading, figure_width, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
 
 LONGEST, WIDE = 4.0, 10.0
-"""The ratios to the best arm up to which profiles are scored, and beyond which their axis is logarithmic."""
+"""The ratio to the best arm up to which profiles are scored, and that from which their axis is log."""
 SHARES = Limits(-0.04, 1.04, "linear")
 
 
 def steps(profile: pd.DataFrame, arm: str, end: float = LONGEST) -> Floats:
-    """Return the profile of an arm from ratio 1 on, in which a share holds up to the next ratio.
+    """Return the profile of an arm from ratio 1 on; a share holds up to the next ratio.
 
     Args:
-        profile: As :func:`draw_profile` has it.
+        profile: As :func:`draw_profile` takes it.
         arm: The label of the arm.
         end: The last ratio.
 
@@ -40,12 +41,21 @@ def steps(profile: pd.DataFrame, arm: str, end: float = LONGEST) -> Floats:
 
 
 def area(points: Floats) -> float:
-    """Score a profile: its integral over ratios 1 to 4 divided by 3, exact for the step curve."""
+    """Score a profile: its integral over ratios 1 to 4, divided by 3, which is exact for a step curve.
+
+    Args:
+        points: float[n, 2], as :func:`steps` returns them.
+    """
     return float(np.diff(points[:, 0]) @ points[:-1, 1]) / (LONGEST - 1)
 
 
 def ratio_limits(profile: pd.DataFrame, arms: Sequence[str]) -> Limits:
-    """Find limits from 1 to a little beyond the last step of these arms: no curve changes after it."""
+    """Return limits from 1 to a little beyond the last step of these arms.
+
+    Args:
+        profile: As :func:`draw_profile` takes it.
+        arms: The labels of the arms.
+    """
     last = max([1.1, *profile.loc[profile["arm"].isin(arms), "ratio"]])
     if last > WIDE:
         return Limits(1.0, last**1.05, "log")
@@ -55,15 +65,15 @@ def ratio_limits(profile: pd.DataFrame, arms: Sequence[str]) -> Limits:
 def draw_profile(
     ax: Axes, profile: pd.DataFrame, colours: Mapping[str, str], *, unit: str = "samples"
 ) -> Axes:
-    """Draw on what share of workloads each arm takes at most so many times the cost of the best arm.
+    """Draw the share of workloads on which an arm costs at most a multiple of the best arm's cost.
 
-    Curves that coincide are drawn slightly below each other, no further apart than their lines are wide.
+    Curves that coincide are drawn slightly below each other, at most the width of a line apart.
 
     Args:
-        ax: Where to draw.
-        profile: ``arm, ratio, share``: the breakpoints of each arm's step curve.
-        colours: By arm.
-        unit: What the goal takes.
+        ax: The axes.
+        profile: The columns ``arm, ratio, share``: the breakpoints of each arm's step curve.
+        colours: The colours by arm.
+        unit: What is counted up to the goal.
 
     Returns:
         The axes.
@@ -104,21 +114,24 @@ def profile_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """Make the performance profile a figure, with each arm's score beside its name.
+    """Draw the performance profile as a figure, with each arm's score after its name.
 
     Args:
-        profile: As :func:`draw_profile` has it.
-        colours: By arm.
-        width: Inches.
-        unit: What the goal takes.
+        profile: As :func:`draw_profile` takes it.
+        colours: The colours by arm.
+        width: The width in inches.
+        unit: What is counted up to the goal.
         note: Added to the caption.
         caption: Whether the caption is drawn.
+
+    Returns:
+        The figure.
     """
     arms = shown_arms(list(profile["arm"]), colours)
     texts = {arm: f"{arm}: {area(steps(profile, arm)):.2f}" for arm in arms}
-    said = "After each name its score: the mean of its profile over ratios 1 to\u00a04, at\u00a0most\u00a01."
+    text = "After each name its score: the mean of its profile over ratios 1 to\u00a04, at\u00a0most\u00a01."
     with style.plain():
-        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{text} {note}" if note else text, caption)
         sheet, ax = keyed_sheet(heading, width, texts, colours, SHARES)
         draw_profile(ax, profile, colours, unit=unit)
     return sheet.figure

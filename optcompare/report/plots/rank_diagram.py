@@ -1,4 +1,4 @@
-"""Mean ranks of arms across workloads, with their critical difference (Demšar 2006)."""
+"""Draw mean ranks of arms across workloads, with their critical difference (Demšar 2006)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ BESIDE = 6.0
 def cliques(ranks: Sequence[float], critical: float) -> list[tuple[float, float]]:
     """Find the largest groups of at least two arms no two of which differ by more than ``critical``.
 
-    A bar over such a group says that its arms cannot be told apart; a group within another is left out.
+    A bar over such a group shows that its arms do not differ significantly. A group within another is left
+    out.
 
     Args:
         ranks: The mean ranks.
@@ -31,24 +32,24 @@ def cliques(ranks: Sequence[float], critical: float) -> list[tuple[float, float]
     Returns:
         The lowest and the highest rank of each group, in order.
     """
-    ordered, found = sorted(ranks), list[tuple[float, float]]()
+    ordered, groups = sorted(ranks), list[tuple[float, float]]()
     last = -1
     for i, low in enumerate(ordered):
         j = max(k for k, high in enumerate(ordered) if high - low <= critical + 1e-9) if critical >= 0 else i
         if j > max(i, last):
-            found.append((low, ordered[j]))
+            groups.append((low, ordered[j]))
             last = j
-    return found
+    return groups
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """Where the parts of a critical-difference diagram stand, in points below its axis.
+    """Describe where the parts of a critical-difference diagram stand, in points below its axis.
 
     Attributes:
-        sides: The names at its left, the best first, and at its right, the worst first, in lines.
+        sides: The names at the left, the best first, and at the right, the worst first, in lines.
         bars: Two ranks and a depth each.
-        size: Of the text, in points.
+        size: The height of the text in points.
     """
 
     sides: tuple[dict[str, list[str]], dict[str, list[str]]]
@@ -57,7 +58,14 @@ class Diagram:
 
     @classmethod
     def of(cls, ranks: pd.Series[float], critical: float, rooms: tuple[float, float], size: float) -> Diagram:
-        """Lay out the diagram for names of at most so many points at the left and at the right."""
+        """Lay out the diagram.
+
+        Args:
+            ranks: By arm; 1 is best.
+            critical: The critical difference; NaN for none.
+            rooms: The greatest width of names at the left and at the right, in points.
+            size: The height of the text in points.
+        """
         left, right = best_half(ranks)
         groups = cliques(ranks.to_list(), critical) if math.isfinite(critical) else []
         rows = scales.stacked(groups, 0.02 * len(ranks))
@@ -69,16 +77,20 @@ class Diagram:
         return cls((lines[0], lines[1]), bars, size)
 
     def depths(self, side: int) -> dict[str, float]:
-        """Return the depth of the middle of each name."""
-        below, found = self._first, {}
+        """Return the depth of the middle of each name.
+
+        Args:
+            side: 0 for the left, 1 for the right.
+        """
+        below, depths = self._first, {}
         for arm, lines in self.sides[side].items():
-            found[arm] = below + self._high(lines) / 2
+            depths[arm] = below + self._high(lines) / 2
             below += self._high(lines)
-        return found
+        return depths
 
     @property
     def height(self) -> float:
-        """The points from the axis to below the last name."""
+        """Return the points from the axis to below the last name."""
         return self._first + max(sum(map(self._high, side.values())) for side in self.sides)
 
     @property
@@ -90,7 +102,11 @@ class Diagram:
 
 
 def best_half(ranks: pd.Series[float]) -> tuple[list[str], list[str]]:
-    """Return the better half of the arms, the best first, and the others, the worst first."""
+    """Return the better half of the arms, the best first, and the others, the worst first.
+
+    Args:
+        ranks: By arm; 1 is best.
+    """
     order = [str(arm) for arm in ranks.sort_values(kind="stable").index]
     half = (len(order) + 1) // 2
     return order[:half], order[half:][::-1]
@@ -100,13 +116,13 @@ def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapp
     """Draw a critical-difference diagram (Demšar 2006): each arm at its mean rank, the best at the left.
 
     The names of the better half stand at the left, the others at the right. A bar joins arms whose ranks
-    differ by no more than ``critical``, whose length stands above the axis.
+    differ by no more than ``critical``, which is drawn as a ruler above the axis.
 
     Args:
-        ax: Where to draw.
+        ax: The axes.
         ranks: By arm; 1 is best.
         critical: The critical difference; NaN for none.
-        colours: By arm.
+        colours: The colours by arm.
 
     Returns:
         The axes.
@@ -176,9 +192,7 @@ def _draw_arm(
 
 
 def _draw_ruler(ax: Axes, critical: float, most: int, size: float) -> None:
-    """The length of the critical difference, above the axis from its left end on; an arrow where it is
-    longer.
-    """
+    """Draw the length of the critical difference above the axis; an arrow shows that it exceeds the axis."""
     up, end = -(PITCH * size + 11), min(1 + critical, most)
     look: dict[str, Any] = {"color": style.INK, "markersize": 6, "clip_on": False}
     ax.plot([1, end], [up, up], linewidth=1.2, label="_critical", **look)
@@ -191,19 +205,20 @@ def _draw_ruler(ax: Axes, critical: float, most: int, size: float) -> None:
 
 
 def _sides(ranks: pd.Series[float], width: float, size: float) -> tuple[float, float]:
-    """Return the points for names at the left and at the right, about a third of the width each at most.
+    """Return the widths for names at the left and at the right, in points.
 
-    There are as few as leave no name cut or in more than two lines.
+    Each is about a third of the figure at most, and as small as possible without a name being cut or in more
+    than two lines.
     """
-    found = []
+    widths = []
     for arms in best_half(ranks):
         shares = (0.15, 0.2, 0.25, 0.31)[2 if width >= 5 else 0 :]
         room = next(
             (72 * share * width for share in shares if fit(arms, 72 * share * width, size)), 72 * 0.31 * width
         )
         lines = [name_lines(arm, room, size) for arm in arms]
-        found.append(max((style.text_width(line, size) for name in lines for line in name), default=0.0))
-    return found[0] + 0.1, found[1] + 0.1
+        widths.append(max((style.text_width(line, size) for name in lines for line in name), default=0.0))
+    return widths[0] + 0.1, widths[1] + 0.1
 
 
 def ranks_figure(
@@ -215,25 +230,28 @@ def ranks_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """Make the critical-difference diagram a figure.
+    """Draw the critical-difference diagram as a figure.
 
     Args:
-        ranks: As :func:`draw_ranks` has them.
-        critical: Likewise.
-        colours: By arm.
-        width: Inches.
+        ranks: As :func:`draw_ranks` takes them.
+        critical: The critical difference; NaN for none.
+        colours: The colours by arm.
+        width: The width in inches.
         note: Added to the caption.
         caption: Whether the caption is drawn.
+
+    Returns:
+        The figure.
     """
     size, edge, bars = text_size(width), margin(width), math.isfinite(critical)
     ranks = ranks[[arm for arm in colours if arm in ranks.index]]
-    said = "Mean rank of the median final loss over workloads, 1 is best."
-    said += " A bar joins arms that differ by no more than the critical difference." if bars else ""
+    text = "Mean rank of the median final loss over workloads, 1 is best."
+    text += " A bar joins arms that differ by no more than the critical difference." if bars else ""
     rooms = _sides(ranks, width, size)
     left, right = (edge + (room + BESIDE) / 72 for room in rooms)
     height = Diagram.of(ranks, critical, rooms, size).height / 72
     with style.plain():
-        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
+        heading = Heading(width, None, f"{text} {note}" if note else text, caption)
         top = heading.height + (2 * PITCH * size + 20 if bars else PITCH * size + 10) / 72
         sheet = Sheet(width, top + height + edge)
         heading.draw(sheet)

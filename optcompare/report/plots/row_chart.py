@@ -1,9 +1,8 @@
-"""Figures with a row for each arm: names beside or above the rows, columns of text at the right."""
+"""Draw figures with a row for each arm: names to the left or above, columns of text at the right."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,93 +18,23 @@ from .layout import (
     axis_name_lines,
     below_axes,
     figure_width,
-    fit,
     margin,
-    name_lines,
     room_below,
     text_size,
 )
+from .row_text import (
+    ABOVE,
+    APART,
+    FIRST,
+    GAP,
+    INSET,
+    Cell,
+    Column,
+    columns_width,
+    fitted_names,
+    room_for_names,
+)
 from .style import Floats, Sheet
-
-GAP, APART, FIRST = 6.0, 10.0, 17.0
-"""Points between names and axes, between columns of text, and before the first of these."""
-ABOVE, INSET = 8.0, 16.0
-"""Points above a name that stands above its row, and how far it reaches to the left of the axes at most."""
-
-
-@dataclass(frozen=True)
-class Names:
-    """The names of the arms in lines, ``above`` their rows or beside them."""
-
-    lines: dict[str, list[str]]
-    above: bool
-    size: float
-
-    @property
-    def width(self) -> float:
-        """The width of the widest line, in points."""
-        return max(
-            (style.text_width(line, self.size) for found in self.lines.values() for line in found),
-            default=0.0,
-        )
-
-    @property
-    def height(self) -> float:
-        """The height of the highest name, in points."""
-        return PITCH * self.size * max(map(len, self.lines.values()), default=1)
-
-
-@dataclass(frozen=True)
-class Column:
-    """Text at the right of the rows: a header, which may have lines, and a text for some of the arms."""
-
-    header: str
-    cells: Mapping[str, str]
-    bold: Collection[str] = field(default=())
-
-    def width(self, size: float) -> float:
-        """Return its width in points, for text of this size."""
-        weights = {arm: "bold" if arm in self.bold else "normal" for arm in self.cells}
-        cells = [
-            style.text_width(line, size, weights[arm])
-            for arm, cell in self.cells.items()
-            for line in cell.split("\n")
-        ]
-        return max([*cells, *(style.text_width(line, size) for line in self.header.split("\n"))])
-
-    @property
-    def lines(self) -> int:
-        """The number of lines of its highest text."""
-        return max((cell.count("\n") + 1 for cell in self.cells.values()), default=0)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One line of text in a row; a ``box`` hides the lines behind it."""
-
-    text: str
-    colour: style.Colour = style.INK
-    ha: str = "left"
-    weight: str = "normal"
-    box: bool = False
-
-
-def fitted_names(arms: Sequence[str], beside: float, across: float, size: float) -> Names:
-    """Fit names beside the rows where that cuts none, else above them.
-
-    Args:
-        arms: The names.
-        beside: The points for a name beside its row, in two lines.
-        across: The points for a name above its row.
-        size: Of the text, in points.
-    """
-    above = not fit(arms, beside, size)
-    return Names({arm: name_lines(arm, across if above else beside, size) for arm in arms}, above, size)
-
-
-def columns_width(columns: Sequence[Column], size: float) -> float:
-    """Return the points from the right end of the axes to that of the last column."""
-    return FIRST - APART + sum(column.width(size) + APART for column in columns)
 
 
 def row_sheet(
@@ -119,13 +48,13 @@ def row_sheet(
 ) -> tuple[Sheet, Axes]:
     """Make a figure with a heading and axes for rows.
 
-    :class:`Rows` writes names and columns, and finds the room for them around the axes.
+    :class:`Rows` writes the names and the columns into the space around the axes.
 
     Args:
-        heading: Of the figure.
+        heading: The heading of the figure.
         arms: The names of the rows.
-        width: Inches.
-        body: The height of a row in points; rows are higher where their text is.
+        width: The width of the figure in inches.
+        body: The height of a row in points; a row is higher if its text needs it.
         x_name: The name of the x axis.
         columns: Text at the right of the rows.
 
@@ -150,20 +79,14 @@ def row_sheet(
     return sheet, sheet.axes(left, top, width - left - right, height)
 
 
-def room_for_names(left: float, width: float) -> tuple[float, float]:
-    """Return the points for a name beside axes that begin at ``left`` inches, and for one above its row."""
-    edge = margin(width)
-    return 72 * (left - edge) - GAP, 72 * (width - left - edge) + min(72 * (left - edge), INSET)
-
-
 class Rows:
-    """The rows of axes, from the top down in the order of the arms, with names and columns of text around.
+    """Draw the rows of axes, from the top down in the order of the arms, with names and columns of text.
 
     Attributes:
         middle: The y of each row's body, by arm.
         body: The height of a body, in points.
-        unit: The y of one point.
-        size: Of the text, in points.
+        unit: The length of one point along y.
+        size: The height of the text in points.
     """
 
     def __init__(
@@ -222,9 +145,9 @@ class Rows:
 
         Args:
             arm: The label of the arm.
-            cell: What is written.
-            share: Where, as a share of the axes' width from their left.
-            x: Points to the right of that.
+            cell: The text.
+            share: The position, as a share of the axes' width from their left.
+            x: Points to the right of that position.
             up: Points above the middle of the row.
         """
         self.ax.annotate(
@@ -244,7 +167,12 @@ class Rows:
         )
 
     def cross(self, arm: str, colour: str) -> None:
-        """Draw an × past the right edge of the axes, for seeds that lie beyond any number."""
+        """Draw an × past the right edge of the axes, for seeds without a finite value.
+
+        Args:
+            arm: The label of the arm.
+            colour: The colour of the ×.
+        """
         past = ScaledTranslation(7 / 72, 0, self.ax.figure.dpi_scale_trans)
         look: dict[str, Any] = {
             "marker": "x",
@@ -265,16 +193,16 @@ class Rows:
         )
 
     def dots(self, arm: str, x: Floats, colour: str, *, up: float, room: float) -> None:
-        """Draw a dot for each value, side by side where they would overlap.
+        """Draw a dot for each value, side by side if they would overlap.
 
-        Of more values than can be seen some are drawn, evenly spread from the lowest to the highest.
+        If there are too many values, some are drawn, evenly spread from the lowest to the highest.
 
         Args:
             arm: The label of the arm.
             x: The values, float[n].
-            colour: Of the dots.
-            up: Points above the middle of the row.
-            room: The points around that for the dots.
+            colour: The colour of the dots.
+            up: Points from the middle of the row up to the middle of the dots.
+            room: The height of the area for the dots, in points.
         """
         across = 0.5 * self.size
         x = x if len(x) <= style.DRAWN else np.sort(x)[style.spread(len(x))]

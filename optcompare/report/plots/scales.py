@@ -1,4 +1,4 @@
-"""Axes: scales, limits, and ticks whose names do not touch."""
+"""Set scales, limits and ticks of axes, so that the names of ticks do not touch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from .style import LEFT, SMALL, X_TICKS, Y_NAME, Y_TICKS, Floats, text_width
 
 @dataclass(frozen=True)
 class Limits:
-    """An axis: its ends and scale.
+    """Describe an axis: its ends and its scale.
 
-    A log axis that also has a place for zero, ``first`` its smallest other value.
-
-    On a symlog axis, zero stands in a linear part below ``first``; on a log axis, at the low end.
+    Attributes:
+        low: The lower end.
+        high: The upper end.
+        scale: linear, log or symlog.
+        first: On an axis that also shows zero, the smallest other value, else 0. On a symlog axis zero lies
+            in a linear part below ``first``; on a log axis it is drawn at the low end.
     """
 
     low: float
@@ -31,8 +34,13 @@ class Limits:
 
 
 def named_ticks(limits: Limits, most: int) -> tuple[list[float], list[str]]:
-    """About ``most`` ticks and their names: on a log axis powers of ten if there are two, else 1-2-5 or even
-    steps.
+    """Return ticks and their names.
+
+    On a log axis these are powers of ten if there are at least two, else 1-2-5 or even steps.
+
+    Args:
+        limits: The axis.
+        most: About how many ticks to return.
     """
     if limits.scale == "linear":
         ticks = _even(limits.low, limits.high, most)
@@ -68,8 +76,15 @@ def _number(value: float) -> str:
 
 
 def limits_of(values: Sequence[float] | Floats, spread: float = 10.0) -> Limits:
-    """Limits around the finite values, with some air: log where all are positive and the largest is more than
-    ``spread`` times the smallest, log down to zero where some are zero, else linear."""
+    """Return limits around the finite values, with a little space at the ends.
+
+    They are log if all values are positive and the largest is more than ``spread`` times the smallest, log
+    down to zero if some of these are zero, else linear.
+
+    Args:
+        values: Any numbers.
+        spread: The ratio from which the axis is log.
+    """
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]
     if not len(finite):
@@ -87,7 +102,13 @@ def limits_of(values: Sequence[float] | Floats, spread: float = 10.0) -> Limits:
 
 
 def names_width(limits: Limits, most: int, size: float = SMALL) -> float:
-    """The points that the widest name of a tick takes."""
+    """Return the width of the widest tick name, in points.
+
+    Args:
+        limits: The axis.
+        most: About how many ticks it has.
+        size: The height of the text in points.
+    """
     return max((_name_width(name, size) for name in named_ticks(limits, most)[1]), default=0.0)
 
 
@@ -96,13 +117,24 @@ def _name_width(name: str, size: float) -> float:
 
 
 def left_of(limits: Limits) -> float:
-    """The inches that the names of a y axis and of its ticks need to its left, at least ``LEFT``."""
+    """Return the inches to the left of a y axis that its name and its tick names need, at least ``LEFT``.
+
+    Args:
+        limits: The y axis.
+    """
     return max(LEFT, Y_NAME + 0.15 + names_width(limits, Y_TICKS) / 72)
 
 
 def scale(ax: Axes, which: Literal["x", "y"], limits: Limits, text: float = SMALL) -> None:
-    """Gives one axis of ``ax`` its scale, limits and ticks, whose names are ``text`` points high; a tick
-    whose name would touch an earlier one is left out.
+    """Set the scale, the limits and the ticks of one axis.
+
+    A tick is left out if its name would touch another one.
+
+    Args:
+        ax: The axes.
+        which: ``x`` or ``y``.
+        limits: Scale and ends.
+        text: The height of the tick names in points.
     """
     axis: Axis = ax.xaxis if which == "x" else ax.yaxis
     options = {"linthresh": limits.first, "linscale": 0.5} if limits.scale == "symlog" else {}
@@ -111,7 +143,7 @@ def scale(ax: Axes, which: Literal["x", "y"], limits: Limits, text: float = SMAL
     most = X_TICKS if which == "x" else Y_TICKS
     ticks, names = _apart(ax, which, *named_ticks(limits, most), text)
     for fewer in range(most - 1, 1, -1):
-        # Where a name had to go, fewer even steps read better than steps with a gap.
+        # If a name had to be left out, fewer even steps read better than steps with a gap.
         if limits.scale != "linear" or len(ticks) == len(named_ticks(limits, fewer + 1)[0]):
             break
         ticks, names = _apart(ax, which, *named_ticks(limits, fewer), text)
@@ -124,7 +156,7 @@ def scale(ax: Axes, which: Literal["x", "y"], limits: Limits, text: float = SMAL
 def _apart(
     ax: Axes, which: Literal["x", "y"], ticks: list[float], names: list[str], text: float
 ) -> tuple[list[float], list[str]]:
-    """The ticks and names without those whose name would touch an earlier one."""
+    """Return the ticks and names, without those whose name would touch an earlier one."""
     across = "xy".index(which)
     shares = (ax.transScale + ax.transLimits).transform(np.column_stack([ticks, ticks]))[:, across]
     stands = size(ax)[across] * shares
@@ -137,8 +169,14 @@ def _apart(
 
 
 def stacked(bars: Sequence[tuple[float, float]], apart: float) -> list[int]:
-    """For each bar, lower ends rising, the first row in which no earlier one lies closer to it than
-    ``apart``.
+    """Assign bars to rows: each to the first row in which it keeps a distance to all earlier bars.
+
+    Args:
+        bars: The lower and the upper end of each bar, lower ends rising.
+        apart: Two bars in a row are further apart than this.
+
+    Returns:
+        The row of each bar.
     """
     ends: list[float] = []
     rows = []
@@ -150,26 +188,45 @@ def stacked(bars: Sequence[tuple[float, float]], apart: float) -> list[int]:
 
 
 def _small_ticks(low: float, high: float) -> list[float]:
-    """The ticks between powers of ten, where there are not too many."""
+    """Return the ticks between powers of ten, or none if there were too many."""
     around = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
     ticks = [m * 10.0**e for e in around for m in range(2, 10)] if len(around) <= 6 else []
     return [tick for tick in ticks if low <= tick <= high]
 
 
 def stepped(points: Floats) -> Floats:
-    """Points as a step function, float[2n - 1, 2]: each y holds from the x of the point before."""
+    """Return points as a step function: each y holds from the x of the point before.
+
+    Args:
+        points: float[n, 2].
+
+    Returns:
+        float[2n - 1, 2].
+    """
     places = np.repeat(np.arange(len(points)), 2)
     return np.column_stack([points[places[:-1], 0], points[places[1:], 1]])
 
 
 def places(ax: Axes, x: Sequence[float] | Floats) -> Floats:
-    """Where values of x stand: points from the left end of the axes."""
+    """Return the positions of x values, in points from the left end of the axes.
+
+    Args:
+        ax: The axes.
+        x: float[n].
+
+    Returns:
+        float[n].
+    """
     both = np.column_stack([np.asarray(x, dtype=float), np.full(len(x), ax.get_ylim()[0])])
     shares: Floats = (ax.transScale + ax.transLimits).transform(both)[:, 0]
     return shares * size(ax)[0]
 
 
 def size(ax: Axes) -> tuple[float, float]:
-    """Width and height of the axes in points."""
+    """Return width and height of the axes in points.
+
+    Args:
+        ax: The axes.
+    """
     inches = ax.bbox.transformed(ax.figure.dpi_scale_trans.inverted())
     return 72 * inches.width, 72 * inches.height

@@ -1,10 +1,7 @@
-"""What the pictures share: colours and line styles by arm, measured text, places for names, ticks of log
-axes.
-"""
+"""Provide what all figures share: text sizes, measured text, boxes without overlap, plain axes."""
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,25 +32,24 @@ from .picture import Picture
 
 Colour = str | tuple[float, float, float]
 Floats = NDArray[np.float64]
-Entry = tuple[str, Colour, dict[str, Any]]
 
 INK, MUTED, GRID = "#222222", "#5F6368", "#E4E6E9"
 LARGE, MEDIUM, SMALL = 13.0, 10.0, 9.0
 """Text sizes in points."""
 WIDTH, MARGIN, LEFT = 10.0, 0.2, 0.8
-"""Inches: the width of every figure, its margins, and where its leftmost axes begin."""
+"""Inches: the full width of a figure, its margins, and the left end of its leftmost axes."""
 Y_NAME = 0.27
-"""Inches from the left edge to the foot of the name of a y axis."""
+"""Inches from the left edge to the base line of the name of a y axis."""
 X_TICKS, Y_TICKS = 5, 7
 DRAWN = 200
-"""The most seeds of an arm that are drawn one by one: more would be one grey area, and take minutes."""
+"""The largest number of drawn seeds of an arm: more would be one grey area, and take minutes."""
 
 
 @contextmanager
 def plain() -> Iterator[None]:
-    """Matplotlib's own defaults, whatever the caller's settings are, which come back afterwards.
+    """Use matplotlib's default settings, and restore the caller's settings afterwards.
 
-    Their fonts are used for characters that DejaVu Sans lacks.
+    Fonts of the caller's settings are used for characters that DejaVu Sans lacks.
     """
     with matplotlib.rc_context():
         chosen = families()
@@ -63,7 +59,11 @@ def plain() -> Iterator[None]:
 
 
 def text_colour(colour: str) -> tuple[float, float, float]:
-    """The colour darkened, its hue kept, until text in it reads on white: contrast 4.5 to 1 (WCAG 2)."""
+    """Darken a colour, with its hue kept, until text in it is readable on white: contrast 4.5 to 1 (WCAG 2).
+
+    Args:
+        colour: A colour of matplotlib.
+    """
     rgb = np.array(to_rgb(colour))
     while 1.05 / (luminance(rgb) + 0.05) < 4.5:
         rgb = rgb * 0.97
@@ -72,25 +72,45 @@ def text_colour(colour: str) -> tuple[float, float, float]:
 
 
 def spread(count: int) -> NDArray[np.int64]:
-    """The numbers below ``count``, or ``DRAWN`` of them, evenly spread from the first to the last."""
+    """Return the numbers below ``count``, or ``DRAWN`` of them, evenly spread from the first to the last.
+
+    Args:
+        count: The number of items.
+
+    Returns:
+        int64[k].
+    """
     return np.linspace(0, count - 1, min(count, DRAWN)).round().astype(np.int64)
 
 
 def what_counts(columns: Iterable[Hashable]) -> str:
-    """What an arm has several of, from the columns of a table: seeds, or trials where there are tuning
-    repeats too.
+    """Return what an arm has several of: seeds, or trials if there are tuning repeats too.
+
+    Args:
+        columns: The columns of a table.
     """
     return "trials" if "repeat" in set(columns) else "seeds"
 
 
 def drawn(count: int, what: str = "seeds") -> str:
-    """'seeds', or how many of them are drawn."""
+    """Return the word alone, such as 'seeds', or how many are drawn, such as '200 of 1,000 seeds'.
+
+    Args:
+        count: The number of trials.
+        what: The word.
+    """
     return what if count <= DRAWN else f"{DRAWN} of {count:,} {what}"
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """The width in points of one line of text without mathematics, at any resolution from 72 dots an
-    inch up.
+    """Return the width of one line of text without mathematics, in points.
+
+    It holds at any resolution from 72 dots per inch.
+
+    Args:
+        text: The line.
+        size: The height of the text in points.
+        weight: ``normal`` or ``bold``.
     """
     return _width(text, size, weight, tuple(families()))
 
@@ -103,9 +123,16 @@ def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> floa
 
 
 def folded(text: str, width: float, size: float, weight: str = "normal", before: str = "") -> list[str]:
-    """Text in lines of at most ``width`` points, broken after spaces and before the characters given.
+    """Break text into lines, after spaces and before the given characters.
 
-    A piece that is wider than a line is cut and ends in an ellipsis.
+    A piece that is wider than a line is cut around an ellipsis.
+
+    Args:
+        text: The text.
+        width: The greatest width of a line in points.
+        size: The height of the text in points.
+        weight: ``normal`` or ``bold``.
+        before: The characters before which the text may be broken.
     """
     pieces, begin = [], 0
     for i in range(1, len(text)):
@@ -121,7 +148,14 @@ def folded(text: str, width: float, size: float, weight: str = "normal", before:
 
 
 def shortened(text: str, width: float, size: float, weight: str = "normal") -> str:
-    """The text, or as much of its beginning and end as fits ``width`` points around an ellipsis."""
+    """Return the text, or as much of its beginning and end as fits around an ellipsis.
+
+    Args:
+        text: The text.
+        width: The greatest width in points.
+        size: The height of the text in points.
+        weight: ``normal`` or ``bold``.
+    """
     if text_width(text, size, weight) <= width:
         return text
 
@@ -134,11 +168,18 @@ def shortened(text: str, width: float, size: float, weight: str = "normal") -> s
 
 
 def dodge(targets: Sequence[float], heights: Sequence[float], low: float, high: float) -> Floats:
-    """Centres of boxes of these heights between ``low`` and ``high``, without overlap, as near to their
-    targets as they can be in the least-squares sense: isotonic regression on the targets less the heights
-    below them.
+    """Place boxes without overlap, as near to their targets as possible in the least-squares sense.
 
-    Of boxes with the same target the first stands on top. Boxes that together are too high start at ``low``.
+    This is isotonic regression on the targets minus the heights of the boxes below.
+
+    Args:
+        targets: The wanted centre of each box; of boxes with the same target the first stands on top.
+        heights: The height of each box.
+        low: The lower end of the range of all boxes.
+        high: The upper end. Boxes that are too high together start at ``low``.
+
+    Returns:
+        The centres, float[n].
     """
     order = sorted(range(len(targets)), key=lambda i: (targets[i], -i))
     height = np.array([heights[i] for i in order])
@@ -158,8 +199,16 @@ def dodge(targets: Sequence[float], heights: Sequence[float], low: float, high: 
 
 
 def dress(ax: Axes, text: float = SMALL) -> Axes:
-    """Quiet axes: no box, a pale grid behind the lines, small ticks with names ``text`` points high;
-    everything said outright, nothing left to draw time, when the caller's settings are back.
+    """Give axes a plain look: no box, a pale grid behind the lines, small ticks.
+
+    Everything is set explicitly, since axes may be drawn when the caller's settings are restored.
+
+    Args:
+        ax: The axes.
+        text: The height of the tick names in points.
+
+    Returns:
+        The axes.
     """
     ax.set_facecolor("white")
     ax.set_axisbelow(True)
@@ -187,14 +236,22 @@ def dress(ax: Axes, text: float = SMALL) -> Axes:
 
 
 class Sheet:
-    """A figure whose parts are placed in inches from its upper left corner."""
+    """Hold a figure whose parts are placed in inches from its upper left corner."""
 
     def __init__(self, width: float, height: float) -> None:
         self.width, self.height = width, height
         self.figure = Picture(figsize=(width, height), facecolor="white")
 
     def axes(self, left: float, top: float, width: float, height: float, share: Axes | None = None) -> Axes:
-        """Axes of this size, with the y axis of ``share`` where given."""
+        """Add axes.
+
+        Args:
+            left: Their distance from the left edge in inches.
+            top: Their distance from the upper edge in inches.
+            width: Their width in inches.
+            height: Their height in inches.
+            share: Axes with which they share the y axis.
+        """
         bottom = self.height - top - height
         rectangle = (left / self.width, bottom / self.height, width / self.width, height / self.height)
         return self.figure.add_axes(rectangle, sharey=share)
@@ -202,46 +259,26 @@ class Sheet:
     def text(
         self, left: float, top: float, text: str, colour: Colour = INK, size: float = SMALL, **more: Any
     ) -> Text:
-        """Text whose ``$`` and ``_`` mean themselves."""
+        """Write text, in which ``$`` and ``_`` have no special meaning.
+
+        Args:
+            left: The distance from the left edge in inches.
+            top: The distance from the upper edge in inches.
+            text: The text.
+            colour: Its colour.
+            size: Its height in points.
+            **more: Options of matplotlib's text.
+        """
         x, y = left / self.width, 1 - top / self.height
         return self.figure.text(x, y, text, color=colour, size=size, parse_math=False, **more)
 
     def line(self, left: Sequence[float], top: Sequence[float], **look: Any) -> None:
-        """A line through these points, or a marker on each."""
+        """Draw a line through points, or a marker on each.
+
+        Args:
+            left: The distance of each point from the left edge in inches.
+            top: Its distance from the upper edge in inches.
+            **look: Options of matplotlib's line.
+        """
         x, y = np.array(left) / self.width, 1 - np.array(top) / self.height
         self.figure.add_artist(Line2D(x, y, transform=self.figure.transFigure, **look))
-
-
-KEY_ROW, KEY_HANDLE, KEY_GAP = 0.2, 0.36, 0.25
-"""Inches: the height of a row of a key, the width of what stands before each of its texts, the gap after
-each.
-"""
-
-
-def key_columns(texts: Sequence[str], width: float) -> list[float]:
-    """The widths in inches of the columns in which a key of these texts fits ``width``; equal in more than
-    one row.
-    """
-    each = [text_width(text, SMALL) / 72 + KEY_HANDLE + KEY_GAP for text in texts]
-    if sum(each) - KEY_GAP <= width or not each:
-        return each
-    return [max(each)] * max(1, int((width + KEY_GAP) / max(each)))
-
-
-def key_height(texts: Sequence[str], width: float) -> float:
-    """The inches that :func:`draw_key` takes."""
-    return math.ceil(len(texts) / len(key_columns(texts, width))) * KEY_ROW if texts else 0.0
-
-
-def draw_key(sheet: Sheet, left: float, top: float, width: float, entries: Sequence[Entry]) -> None:
-    """A legend in columns, read along its rows; an entry is its text, the text's colour, and its line's
-    look.
-    """
-    columns = key_columns([text for text, _, _ in entries], width)
-    for i, (text, colour, look) in enumerate(entries):
-        row, column = divmod(i, len(columns))
-        x, y = left + sum(columns[:column]), top + (row + 0.5) * KEY_ROW
-        middle, end = x + (KEY_HANDLE - 0.06) / 2, x + KEY_HANDLE - 0.06
-        ends = [x + KEY_HANDLE / 2] if look.get("linestyle") == "none" else [x, middle, end]
-        sheet.line(ends, [y] * len(ends), **look)
-        sheet.text(x + KEY_HANDLE, y, text, colour, va="center_baseline")

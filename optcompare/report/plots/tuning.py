@@ -1,4 +1,4 @@
-"""How much the learning rate matters: the score of every arm against the rates that tuning tried."""
+"""Draw how much the learning rate matters: the score of every arm against the rates that tuning tried."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from ...analysis.lr_scores import tuned_key
 from ...core.formatting import number
 from . import scales, style
 from .curve_axes import metric_name
-from .layout import Heading, figure_width, keyed_sheet, name_x_axis, shown_arms, text_size
+from .key import keyed_sheet
+from .layout import Heading, figure_width, name_x_axis, shown_arms, text_size
 from .scales import Limits
 from .style import Floats
 
 MANY = 6
-"""Arms up to which the bands of the seeds are drawn: more of them hide each other."""
+"""The largest number of arms for which the bands of the seeds are drawn: more bands would hide each other."""
 CROSS = 0.8
-"""From one × to the next, in heights of the text."""
+"""The distance from one × to the next, in heights of the text."""
 
 
 def score_limits(scores: pd.DataFrame) -> Limits:
-    """Find limits that hold each arm's better half of scores, and up to thirty times the highest of those.
+    """Return limits that hold the better half of each arm's scores.
 
-    A rate that all but diverged thus leaves the axes, and the rates that matter stay apart.
+    They reach up to thirty times the highest of these at most. The scores of rates that almost diverged are
+    thus beyond the axes, and those of good rates remain distinct.
+
+    Args:
+        scores: As :func:`draw_tuning` takes them.
     """
     finite = scores[np.isfinite(scores["score"])]
     values = finite["score"].to_numpy(float)
@@ -42,7 +47,11 @@ def score_limits(scores: pd.DataFrame) -> Limits:
 
 
 def rate_limits(scores: pd.DataFrame) -> Limits:
-    """Find limits of a log axis over all rates, with room for the marks at its ends."""
+    """Return the limits of a log axis of all rates, with space for the marks at its ends.
+
+    Args:
+        scores: As :func:`draw_tuning` takes them.
+    """
     rates = scores["lr"].to_numpy(float)
     low, high = (float(rates.min()), float(rates.max())) if len(rates) else (0.1, 1.0)
     air = max((high / low) ** 0.05, 1.3)
@@ -59,15 +68,15 @@ def draw_tuning(
 ) -> Axes:
     """Draw each arm's score against the learning rate, both log, with its optimum marked.
 
-    The optimum is a large mark; at the edge of the grid it is a triangle that points to where a better rate
-    may lie. A rate that diverged is an × at the top edge, those of several arms one above the other.
+    The optimum is a large mark; at the edge of the grid it is a triangle that points to possibly better
+    rates. A rate that diverged is an × at the top edge; those of several arms are stacked.
 
     Args:
-        ax: Where to draw.
-        scores: ``arm, lr, score`` (infinite where it diverged, NaN where unknown), and perhaps ``low`` and
-            ``high``, which are drawn as a band.
-        best: ``arm, lr, score, at_edge``.
-        colours: By arm.
+        ax: The axes.
+        scores: The columns ``arm, lr, score`` (infinite if the rate diverged, NaN if unknown), and optionally
+            ``low`` and ``high``, which are drawn as a band.
+        best: The columns ``arm, lr, score, at_edge``.
+        colours: The colours by arm.
         metric: What the score is.
 
     Returns:
@@ -81,22 +90,20 @@ def draw_tuning(
     for arm in arms:
         _draw_scores(ax, scores[scores["arm"] == arm], colours[arm], few=len(arms) <= MANY)
     _draw_diverged(ax, scores, colours, up.high, size)
-    for found in best.to_dict("records"):
-        if found["arm"] in arms and math.isfinite(found["score"]):
-            tried = (scores[tuned_key(scores)] == [found[name] for name in tuned_key(scores)]).all(axis=1)
+    for row in best.to_dict("records"):
+        if row["arm"] in arms and math.isfinite(row["score"]):
+            tried = (scores[tuned_key(scores)] == [row[name] for name in tuned_key(scores)]).all(axis=1)
             rates = scores.loc[tried, "lr"].to_numpy(float)
-            _draw_best(
-                ax, rates, (found["lr"], found["score"]), colours[found["arm"]], size, found["at_edge"]
-            )
+            _draw_best(ax, rates, (row["lr"], row["score"]), colours[row["arm"]], size, row["at_edge"])
     name_x_axis(ax, "learning rate", size)
     name = metric if _to_a_goal(metric) else f"final {metric_name(metric)}"
     ax.set_ylabel(name, size=size, color=style.INK, parse_math=False)
     return ax
 
 
-def _draw_scores(ax: Axes, mine: pd.DataFrame, colour: str, *, few: bool) -> None:
+def _draw_scores(ax: Axes, scores: pd.DataFrame, colour: str, *, few: bool) -> None:
     """Draw the lines of one arm, and the band of its seeds where there are few arms."""
-    repeats = [part for _, part in mine.groupby("repeat")] if "repeat" in mine else [mine]
+    repeats = [part for _, part in scores.groupby("repeat")] if "repeat" in scores else [scores]
     alone = len(repeats) == 1
     look: dict[str, Any] = {
         "color": colour,
@@ -104,13 +111,13 @@ def _draw_scores(ax: Axes, mine: pd.DataFrame, colour: str, *, few: bool) -> Non
         "linewidth": 1.8 if few and alone else 1.4 if alone else 0.9,
         "marker": style.marker(colour),
         "markersize": 3.2,
-        "label": mine["arm"].iloc[0],
+        "label": scores["arm"].iloc[0],
     }
     for part in repeats:
         rows = part.sort_values("lr", kind="stable")
         rates, values = rows["lr"].to_numpy(float), rows["score"].to_numpy(float)
         ax.plot(rates, np.where(np.isfinite(values), values, np.nan), **look)
-    if {"low", "high"} <= set(mine.columns) and few and alone:
+    if {"low", "high"} <= set(scores.columns) and few and alone:
         band = rows[["low", "high"]].to_numpy(float).T
         ax.fill_between(rates, *np.where(np.isfinite(band), band, np.nan), color=colour, alpha=0.13, lw=0)
 
@@ -118,7 +125,7 @@ def _draw_scores(ax: Axes, mine: pd.DataFrame, colour: str, *, few: bool) -> Non
 def _draw_best(
     ax: Axes, rates: Floats, best: tuple[float, float], colour: str, size: float, at_edge: bool
 ) -> None:
-    """Draw the best rate and its score as a large mark, at the edge of the grid as a triangle."""
+    """Draw the best rate and its score as a large mark, or as a triangle at the edge of the grid."""
     ax.plot(
         *([value] for value in best),
         marker=_edge_marker(rates, best[0]) if at_edge else style.marker(colour),
@@ -137,7 +144,7 @@ def _edge_marker(rates: Floats, rate: float) -> str:
 
 
 def _diverged(scores: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[float, str]]:
-    """Return rate and arm of what diverged, rates rising, arms in their order."""
+    """Return rate and arm of what diverged, sorted by rate and then by the order of the arms."""
     lost = scores[np.isinf(scores["score"])]
     pairs = {
         (float(rate), str(arm)) for rate, arm in lost[["lr", "arm"]].itertuples(index=False) if arm in colours
@@ -147,13 +154,13 @@ def _diverged(scores: pd.DataFrame, colours: Mapping[str, str]) -> list[tuple[fl
 
 
 def crosses(scores: pd.DataFrame, colours: Mapping[str, str], width: float, size: float) -> list[int]:
-    """Find the row above the axes in which the × of each rate that diverged touches no other.
+    """Return the row above the axes for the × of each rate that diverged, so that no two touch.
 
     Args:
-        scores: As :func:`draw_tuning` has them.
-        colours: By arm.
-        width: Of the axes, in points.
-        size: Of the text, in points.
+        scores: As :func:`draw_tuning` takes them.
+        colours: The colours by arm.
+        width: The width of the axes in points.
+        size: The height of the text in points.
     """
     limits = rate_limits(scores)
     places = [
@@ -178,8 +185,12 @@ def _draw_diverged(
         ax.plot([rate], [top], "x", color=colours[arm], transform=above, label="_diverged", **look)
 
 
-def what_befell(metric: str) -> str:
-    """Say what an infinite score means: a goal that was missed, where rates are chosen by it, or a loss."""
+def meaning_of_infinite(metric: str) -> str:
+    """Return what an infinite score means: a missed goal if rates are chosen by the goal, else a lost trial.
+
+    Args:
+        metric: What the score is.
+    """
     return "missed the goal" if _to_a_goal(metric) else "lost"
 
 
@@ -190,11 +201,11 @@ def _to_a_goal(metric: str) -> bool:
 def best_texts(
     best: pd.DataFrame, colours: Mapping[str, str], arms: list[str], metric: str = "valid_loss"
 ) -> dict[str, str]:
-    """Say of each arm its best rate, whether that is at the edge of the grid, or that every rate was lost.
+    """Return each arm's best rate, and whether it is at the edge of the grid, or that every rate was lost.
 
     Args:
-        best: As :func:`draw_tuning` has it.
-        colours: By arm.
+        best: As :func:`draw_tuning` takes it.
+        colours: The colours by arm.
         arms: The labels.
         metric: What the score is.
 
@@ -204,35 +215,42 @@ def best_texts(
     texts = {}
     for arm in shown_arms(arms, colours):
         rows = best[best["arm"] == arm]
-        found = rows[np.isfinite(rows["score"])]
-        if len(found):
-            edges = int(found["at_edge"].sum())
+        known = rows[np.isfinite(rows["score"])]
+        if len(known):
+            edges = int(known["at_edge"].sum())
             of = f" in {edges} of {len(rows)} repeats" if len(rows) > 1 else ""
-            low, high = (f"{rate:.3g}" for rate in (found["lr"].min(), found["lr"].max()))
+            low, high = (f"{rate:.3g}" for rate in (known["lr"].min(), known["lr"].max()))
             text = f"best at {low if low == high else f'{low} to {high}'}"
             text += f", at the edge of its grid{of}" if edges else ""
         else:
-            text = f"all {what_befell(metric)}" if np.isinf(rows["score"]).any() else "not tuned"
+            text = f"all {meaning_of_infinite(metric)}" if np.isinf(rows["score"]).any() else "not tuned"
         texts[arm] = f"{arm}: " + text.replace(" ", "\u00a0").replace(",\u00a0", ", ")
     return texts
 
 
 def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame, metric: str = "valid_loss") -> str:
-    """Say what dots, triangles, crosses and bands mean."""
+    """Explain marks, triangles, crosses and bands.
+
+    Args:
+        scores: As :func:`draw_tuning` takes them.
+        best: As :func:`draw_tuning` takes it.
+        metric: What the score is.
+    """
     repeats = scores["repeat"].nunique() if "repeat" in scores else 1
-    said = ["Large mark: the best rate."]
+    sentences = ["Large mark: the best rate."]
     if repeats > 1:
-        said = [f"A line for each of {repeats} tuning repeats. Large marks: the best rates."]
+        sentences = [f"A line for each of {repeats} tuning repeats. Large marks: the best rates."]
     if best["at_edge"].any():
-        said.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
+        sentences.append("Triangle: the best is at the edge of the grid, a better one may lie beyond.")
     if np.isinf(scores["score"]).any():
-        said.append(f"×:\u00a0{what_befell(metric)}{'' if _to_a_goal(metric) else ' (diverged or failed)'}.")
+        reason = "" if _to_a_goal(metric) else " (diverged or failed)"
+        sentences.append(f"×:\u00a0{meaning_of_infinite(metric)}{reason}.")
     finite = scores.loc[np.isfinite(scores["score"]), "score"]
     if (finite > score_limits(scores).high).any():
-        said.append(f"Lines that leave at the top: scores up to {number(float(finite.max()))}.")
+        sentences.append(f"Lines that leave at the top: scores up to {number(float(finite.max()))}.")
     if {"low", "high"} <= set(scores.columns) and scores["arm"].nunique() <= MANY and repeats == 1:
-        said.append("Bands: over the tuning seeds.")
-    return " ".join(said)
+        sentences.append("Bands: over the tuning seeds.")
+    return " ".join(sentences)
 
 
 def tuning_figure(
@@ -245,21 +263,25 @@ def tuning_figure(
     note: str | None = None,
     caption: bool = True,
 ) -> Figure:
-    """Make the sensitivity to the learning rate a figure.
+    """Draw the sensitivity to the learning rate as a figure.
 
     Args:
-        scores: As :func:`draw_tuning` has them.
-        best: Likewise.
-        colours: By arm.
-        width: Inches.
+        scores: As :func:`draw_tuning` takes them.
+        best: As :func:`draw_tuning` takes it.
+        colours: The colours by arm.
+        width: The width in inches.
         metric: What the score is.
         note: Added to the caption.
         caption: Whether the caption is drawn.
+
+    Returns:
+        The figure.
     """
-    said = what_is_marked(scores, best, metric)
+    explanation = what_is_marked(scores, best, metric)
     texts = best_texts(best, colours, list(scores["arm"]), metric)
     with style.plain():
-        heading = Heading(width, None, f"{said} {note}" if note else said, caption)
+        text = f"{explanation} {note}" if note else explanation
+        heading = Heading(width, None, text, caption)
         size = text_size(width)
         rows = max(crosses(scores, colours, 72 * 0.55 * width, size), default=0)
         above = CROSS * size * (rows + 0.5) / 72

@@ -18,7 +18,7 @@ from optcompare.analysis.critical_batch_size import Estimate
 from optcompare.report.plots import style
 from optcompare.report.plots.batch_scaling import scaling_figure, what_is_drawn
 from optcompare.report.plots.batch_scaling_axes import log_limits
-from optcompare.report.plots.batch_scaling_critical import Row, critical_rows, row_text
+from optcompare.report.plots.batch_scaling_critical import EstimateRow, critical_rows, row_text
 from tests.helpers.figures import assert_rows_readable, labelled, said
 from tests.helpers.tables import INF, NAN
 
@@ -271,9 +271,9 @@ class TestCritical:
         (curve,) = found = study(jitter=0.0)
         rows = list(critical_rows(found))
         assert [row.name for row in rows] == ["20% (Zhang 2024)", "knee (McCandlish 2018)", "noise scale"]
-        assert [row.found.value for row in rows] == pytest.approx([4, 20, 20], rel=1e-4)
+        assert [row.estimate.value for row in rows] == pytest.approx([4, 20, 20], rel=1e-4)
         assert curve.noise is not None
-        assert rows[2].found == (curve.noise.value, curve.noise.low, curve.noise.high)
+        assert rows[2].estimate == (curve.noise.value, curve.noise.low, curve.noise.high)
         shown = texts(panel(found, CRITICAL, 3.4))
         assert shown == [row_text(row) for row in rows]
         assert shown[1].startswith("knee (McCandlish 2018): 20 (20 to 20)")
@@ -304,7 +304,7 @@ class TestCritical:
         ],
     )
     def test_a_row_says_what_is_not_known(self, numbers, words):
-        assert row_text(Row("sgd", "knee", Estimate(*numbers))) == words
+        assert row_text(EstimateRow("sgd", "knee", Estimate(*numbers))) == words
 
     def test_without_an_interval_there_is_only_a_point(self):
         found = study(noise=pd.DataFrame(noise("sgd", blocks=False)))

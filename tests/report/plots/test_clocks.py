@@ -10,10 +10,11 @@ import pytest
 
 import optcompare
 from optcompare.report.plots import scales, style
-from optcompare.report.plots.builtin_panels import PANELS, panel_figure
+from optcompare.report.plots.builtin_panels import PANELS
 from optcompare.report.plots.clocks import clock_notes, clock_sentence
 from optcompare.report.plots.comparison import Content, comparison_figure
 from optcompare.report.plots.curves import with_status
+from optcompare.report.plots.panel_figure import panel_figure
 from optcompare.report.plots.panel_row import PanelRow
 from tests.helpers.figures import assert_readable, assert_rows_readable, labelled, said
 

@@ -22,11 +22,14 @@ from optcompare.report.plots import comparison as figure
 from optcompare.report.plots import paths as paths_module
 from optcompare.report.plots import scales, style
 from optcompare.report.plots.comparison import Content, comparison_figure
+from optcompare.report.plots.contours import refined
 from optcompare.report.plots.curve_axes import draw_loss
 from optcompare.report.plots.curve_limits import loss_limits
 from optcompare.report.plots.curves import arm_curves, with_status
 from optcompare.report.plots.ends import draw_ends
-from optcompare.report.plots.paths import Maps, draw_paths, loss_grid, refined
+from optcompare.report.plots.path_maps import Maps
+from optcompare.report.plots.path_tables import loss_grid
+from optcompare.report.plots.paths import draw_paths
 from tests.helpers.figures import assert_readable, assert_rows_readable, labelled
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]

@@ -30,6 +30,7 @@ from optcompare.report.plots import (
 )
 from optcompare.report.plots import final_values as seeds
 from optcompare.report.plots import row_chart as rows
+from optcompare.report.plots.key import Key
 from tests.helpers.figures import LONG, assert_rows_readable, labelled, names, said, visible_texts
 
 KINDS = ["final", "pairs", "tuning", "goal", "profile", "ranks"]
@@ -509,9 +510,9 @@ def test_names_are_broken_where_they_may_be_and_stand_above_where_they_must():
     assert layout.name_lines("mini:32@adam:lr=0.1", 60, 7) == ["mini:32", "@adam:lr=0.1"]
     assert not rows.fitted_names(names(5), 75, 200, 7).above
     assert rows.fitted_names(names(5, LONG), 75, 200, 7).above
-    key = layout.Key({"a": "a", "b": "b", "c": "c" * 60}, 3.0, 7)
+    key = Key({"a": "a", "b": "b", "c": "c" * 60}, 3.0, 7)
     assert (key.columns, key.lines["a"]) == (1, ["a"])
-    assert layout.Key({"a": "a", "b": "b"}, 3.0, 7).columns == 2
+    assert Key({"a": "a", "b": "b"}, 3.0, 7).columns == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,8 @@ from optcompare.registry.manager import Registry
 from optcompare.report.figures import figure
 from optcompare.report.panels import make_panels
 from optcompare.report.plots import style
-from optcompare.report.plots.builtin_panels import PANELS, panel_figure, with_mean_batch_size
+from optcompare.report.plots.builtin_panels import PANELS, with_mean_batch_size
+from optcompare.report.plots.panel_figure import panel_figure
 from optcompare.training.measurement import projection
 from tests.helpers.commands import run
 from tests.helpers.figures import LONG, assert_readable, assert_rows_readable, labelled, names, said
@@ -260,6 +261,16 @@ class Gap(Panel):
 def optcompare_panels():
     return {"grad_norm": GradNorm, "gap": Gap}
 """
+
+
+def test_a_panel_with_the_old_name_of_its_explanation_is_drawn_with_a_warning():
+    with pytest.warns(DeprecationWarning, match="Old.said is deprecated; rename it to explanation"):
+
+        class Old(Panel):
+            def said(self, table):
+                return f"{super().said(table)}{len(table)} rows."
+
+    assert Old().explanation(pd.DataFrame({"arm": ["full", "mini"]})) == "2 rows."
 
 
 class TestStrangers:

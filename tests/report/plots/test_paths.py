@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 import optcompare
 from optcompare.report.plots import style
-from optcompare.report.plots.paths import Maps, draw_paths, minimum, within
+from optcompare.report.plots.path_maps import Maps
+from optcompare.report.plots.path_tables import minimum, within
+from optcompare.report.plots.paths import draw_paths
 from tests.helpers.figures import assert_readable, labelled, said
 
 FRAMES = {
