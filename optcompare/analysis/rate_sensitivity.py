@@ -1,4 +1,4 @@
-"""How much hangs on the learning rate that tuning chose: what the rates beside it would have scored."""
+"""The sensitivity to the learning rate that tuning chose: the scores of the neighbouring rates."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
         scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
 
     Returns:
-        One row an arm, and a repeat where there are several: ``arm, (repeat,) lr, score, lr_below, below,
-        lr_above, above``. ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate of
-        those with a known score; ``below`` and ``above`` say how much higher the score is there than at
-        ``lr``: infinite where that rate diverged, nan where the best lies at the edge of the grid, or where
-        nothing is known.
+        One row for each arm, and each repeat if there are several: ``arm, (repeat,) lr, score, lr_below,
+        below, lr_above, above``. ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate
+        with a known score. ``below`` and ``above`` are their scores minus that of ``lr``: infinite if that
+        rate diverged, nan if there is no such rate.
     """
     key, rows = tuned_key(scores), []
     groups = scores.groupby(key, sort=False)
@@ -40,19 +39,19 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def rate_sensitivity(scores: pd.DataFrame) -> pd.DataFrame:
-    """Say for each arm what the step between neighbouring learning rates is worth.
+    """Measure for each arm the loss by one step of the learning rate grid.
 
-    A difference between two arms that is smaller than this may be one of their grids: another grid, shifted
-    by part of a step, would have missed the best rate and taken one like its better neighbour.
+    A difference between two arms that is smaller than this may come from their grids: a grid that is shifted
+    by part of a step would miss the best rate, and contain one that scores like its better neighbour.
 
     Args:
         scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
 
     Returns:
-        One row an arm, in order: ``arm, repeats, below, above, loss``. ``below`` and ``above`` are those of
-        :func:`neighbours`, over several repeats their medians (without those in which the best lay at that
-        edge); ``loss`` is what the better of the two neighbours loses, and over several repeats the median of
-        that: infinite where both diverged, nan where there is none.
+        One row for each arm, in order: ``arm, repeats, below, above, loss``. ``below`` and ``above`` are
+        those of :func:`neighbours`; with several repeats their medians, without repeats whose best rate is at
+        that edge. ``loss`` is the smaller of the two, with several repeats the median of these: infinite if
+        both neighbours diverged, nan if there is none.
     """
     beside = neighbours(scores)
     beside["loss"] = beside[["below", "above"]].min(axis=1)
@@ -68,7 +67,7 @@ def rate_sensitivity(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _excess(value: float, score: float) -> float:
-    """How much higher; nan where both are infinite."""
+    """Return the difference of two scores; nan if both are infinite."""
     return value - score if math.isfinite(score) else math.nan
 
 
