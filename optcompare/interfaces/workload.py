@@ -242,12 +242,12 @@ class Workload:
 
     @property
     def in_parts(self) -> bool:
-        """Whether a batch may be computed in several forward passes at all."""
+        """Return whether a batch may be computed in several forward passes."""
         return self.objective is None or self.weight is not None
 
     @cached_property
     def _label_weight(self) -> Callable[[Tensor], Tensor] | None:
-        """What torch's own loss divides by; None where that is the number of rows, whatever the batch."""
+        """Return the divisor of torch's own loss; None if it is the number of rows for every batch."""
         if self.weight is not None or self.forward is not None or isinstance(self.train, Mapping):
             return None
         found = label_weight(self.loss)
@@ -260,10 +260,10 @@ class Workload:
 
 
 class MeanLoss(torch.nn.Module):
-    """A workload's mean loss as a module around its model.
+    """Wrap a workload's mean loss as a module around its model.
 
-    ``torch.func.functional_call`` gives both other weights, named ``model.…``, whatever the workload calls of
-    the model.
+    ``torch.func.functional_call`` then replaces the weights, named ``model.…``, in all calls of the workload
+    to the model.
     """
 
     def __init__(self, workload: Workload, model: nn.Module) -> None:
