@@ -1,4 +1,4 @@
-"""The user's state directory: what this user did, which belongs to no run directory."""
+"""The user's state directory, for data of this user that belong to no run directory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def user_state() -> Path:
 
 
 def is_only_mine(path: Path) -> bool:
-    """Whether this is a real file or directory, no link, of this user, that nobody else can write to."""
+    """Return whether a path is a file or directory of this user, not a link, that only this user can write."""
     try:
         status = path.lstat()
     except (OSError, ValueError):
         return False
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         return False
-    if os.name == "nt":  # it has neither owners nor permissions of this kind
+    if os.name == "nt":  # Windows has no owners and permissions of this kind.
         return True
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
