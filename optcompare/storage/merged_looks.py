@@ -4,8 +4,8 @@ A verdict on trials of several runs spends error rate of all of them. So the loo
 ``optcompare report`` of these runs, with any output directory, and in ``optcompare run --resume`` of one of
 them. Looks are found by the fingerprints of their trials, even if run directories were moved, copied or
 renamed. A look counts for all results with any of its trials. A run that continues copies the looks with its
-trials into its own ``looks.jsonl`` before the trials change. The looks are not known to other users or on other
-machines.
+trials into its own ``looks.jsonl`` before the trials change. The looks are not known to other users or on
+other machines.
 
 There is one file for each look, in the order of their names, each written atomically, so that reports at the
 same time lose none.

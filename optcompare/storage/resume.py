@@ -140,14 +140,16 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
     return [f"resumed although {change}" for change in changed]
 
 
-def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
+def _joined(comparison: Comparison, other: Comparison) -> tuple[Any, ...]:
+    """Return the arms of the first comparison, and the further ones of the other."""
+
     def parts(arm: Any) -> tuple[Any, ...]:
         values = repr(sorted(arm.hyperparameters.items()))
         return str(arm.strategy.reference), str(arm.optimizer.reference), values, arm.schedule, arm.clip
 
     known = {parts(arm) for arm in comparison.arms}
-    new = [arm for arm in asked.arms if parts(arm) not in known]
-    lost = {parts(arm) for arm in comparison.arms} - {parts(arm) for arm in asked.arms}
+    new = [arm for arm in other.arms if parts(arm) not in known]
+    lost = {parts(arm) for arm in comparison.arms} - {parts(arm) for arm in other.arms}
     ordinary = [arm for arm in comparison.arms if arm.label != comparison.control]
     if lost & {parts(arm) for arm in ordinary}:
         names = ", ".join(arm.label for arm in ordinary if parts(arm) in lost)

@@ -226,11 +226,7 @@ def write_table(directory: Path, name: str, table: pd.DataFrame) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes.
-
-    Raises:
-        OSError: It is not a regular file, or cannot be read.
-    """
+    """Return the SHA-256 of a file's bytes, or raise OSError if it is not a readable regular file."""
     return regular_sha256(path)
 
 

@@ -112,7 +112,7 @@ def _read_pair(
 
 
 def trial_numbers(*tables: pd.DataFrame) -> list[np.ndarray]:
-    """Number the trials of the rows of some tables; a fast :class:`.TrialKey` for millions of rows.
+    """Assign a number to the trial of each row of some tables; a fast :class:`.TrialKey` for many rows.
 
     Args:
         *tables: Tables with the columns of :func:`.run_key`.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def user_state() -> Path:
-    """Return the directory of what is kept for this user.
+    """Return the state directory of this user.
 
-    It is ``optcompare`` in ``$XDG_STATE_HOME`` where that is set, on any system; else in ``~/.local/state``,
-    on macOS in ``~/Library/Application Support``, on Windows in ``%LOCALAPPDATA%``.
+    It is ``optcompare`` in ``$XDG_STATE_HOME`` if that is set, on any system. Otherwise it is in
+    ``~/.local/state``, on macOS in ``~/Library/Application Support``, on Windows in ``%LOCALAPPDATA%``.
     """
     named, home = os.environ.get("XDG_STATE_HOME", ""), Path(os.path.expanduser("~"))
     usual = home / ".local" / "state"
@@ -24,7 +24,7 @@ def user_state() -> Path:
 
 
 def is_only_mine(path: Path) -> bool:
-    """Return whether a path is a file or directory of this user, not a link, that only this user can write."""
+    """Return whether a path is a file or directory, no link, of this user, and nobody else can write to it."""
     try:
         status = path.lstat()
     except (OSError, ValueError):
