@@ -28,12 +28,12 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
         known = group[group["score"].notna()].sort_values("lr")
         rates, values = known["lr"].to_numpy(float), known["score"].to_numpy(float)
         lr, score = float(best["lr"]), float(best["score"])
-        place = int(np.searchsorted(rates, lr)) if len(rates) else 0
+        index = int(np.searchsorted(rates, lr)) if len(rates) else 0
         row = dict(zip(key, name, strict=True)) | {"lr": lr, "score": score}
-        for side, beside in (("below", place - 1), ("above", place + 1)):
-            there = 0 <= beside < len(rates)
-            row[f"lr_{side}"] = float(rates[beside]) if there else math.nan
-            row[side] = _excess(float(values[beside]), score) if there else math.nan
+        for side, neighbour in (("below", index - 1), ("above", index + 1)):
+            exists = 0 <= neighbour < len(rates)
+            row[f"lr_{side}"] = float(rates[neighbour]) if exists else math.nan
+            row[side] = _excess(float(values[neighbour]), score) if exists else math.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=[*key, "lr", "score", "lr_below", "below", "lr_above", "above"])
 
@@ -53,15 +53,15 @@ def rate_sensitivity(scores: pd.DataFrame) -> pd.DataFrame:
         that edge. ``loss`` is the smaller of the two, with several repeats the median of these: infinite if
         both neighbours diverged, nan if there is none.
     """
-    beside = neighbours(scores)
-    beside["loss"] = beside[["below", "above"]].min(axis=1)
+    found = neighbours(scores)
+    found["loss"] = found[["below", "above"]].min(axis=1)
     rows = [
         {
             "arm": arm,
             "repeats": len(group),
             **{name: _median(group[name]) for name in ("below", "above", "loss")},
         }
-        for arm, group in beside.groupby("arm", sort=False)
+        for arm, group in found.groupby("arm", sort=False)
     ]
     return pd.DataFrame(rows, columns=["arm", "repeats", "below", "above", "loss"])
 

@@ -34,7 +34,7 @@ class Traits:
         """Check that losses are measured with running averages of the trained model.
 
         Args:
-            recalibrated: Whether they are computed anew before each measurement.
+            recalibrated: Whether they are computed again before each measurement.
             fewest: The fewest updates of a finished trial, by the label of its arm.
 
         Returns:

@@ -50,9 +50,9 @@ def refuse_other_bits(trainer: LoopTrainer, previous: PreviousRun, maker: str) -
             raise ComparisonError(
                 f"this run was begun with {maker}, and this version trains {label}, seed {trial.seed}, to "
                 "other weights; "
-                "begin a new run, or give --force to go on all the same"
+                "begin a new run, or give --force to go on nevertheless"
             )
-    begun = f"the run was begun with {maker}, whose source files are others"
+    begun = f"the run was begun with {maker}, which has other source files"
     if not shortest:
         return (
             f"{begun}; no trial of it was trained in the loop, so that none could be compared to the last bit"

@@ -40,8 +40,8 @@ def extended(
         missing = [seed for seed in comparison.seeds if seed not in seeds]
         if missing:
             raise ComparisonError(
-                f"this run has {len(comparison.seeds)} seeds, of which {missing[0]} is not among the "
-                f"{len(seeds)} asked for; give --seeds {len(comparison.seeds)} or more"
+                f"this run has {len(comparison.seeds)} seeds, of which seed {missing[0]} is missing; give "
+                f"--seeds {len(comparison.seeds)} or more"
             )
         changes["seeds"] = tuple(seeds)
         longer = dataclasses.replace(comparison, seeds=tuple(seeds))
@@ -135,7 +135,7 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
     changed = differences(then, now)
     if changed and not force:
         raise ComparisonError(
-            f"since this run began, {'; '.join(changed)}; give --force to go on all the same"
+            f"since this run began, {'; '.join(changed)}; give --force to go on nevertheless"
         )
     return [f"resumed although {change}" for change in changed]
 

@@ -24,7 +24,7 @@ def user_state() -> Path:
 
 
 def is_only_mine(path: Path) -> bool:
-    """Return whether a path is a file or directory, no link, of this user, and nobody else can write to it."""
+    """Return whether this user owns a file or directory (no link) that nobody else can write to."""
     try:
         status = path.lstat()
     except (OSError, ValueError):

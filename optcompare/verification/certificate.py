@@ -93,11 +93,12 @@ def _differences(result: ResultTables, again: Sequence[Check]) -> list[str]:
         found = now.get(check.name)
         if found is None or (check.held == found.held and not (over and _other(check, found, known_sources))):
             continue
-        wrong.append(
-            f"it says of {check.name} that {'it held' if check.held else 'it did not hold'}: {check.detail}; "
-            f"the tables say that it {'held' if found.held else 'did not'}: {found.detail}"
-        )
+        wrong.append(f"{check.name}: the certificate has {_result(check)}; the tables give {_result(found)}")
     return wrong + [f"it lacks {name}" for name in now if name not in {check.name for check in saved}]
+
+
+def _result(check: Check) -> str:
+    return f"'{'held' if check.held else 'not held'}' ({check.detail})"
 
 
 def _other(saved: Check, found: Check, known_sources: bool) -> bool:

@@ -80,7 +80,7 @@ def check_environment(
     alike = f"versions{', data' if setup else ''}, sources of plugins, device and threads are as they were"
     maker = other_sources(then, now)
     if maker:
-        alike = f"made by {maker}, whose source files are others and known; all else is as it was"
+        alike = f"made by {maker}, with other source files, which are known; everything else is unchanged"
     return Finding("environment", not found, "; ".join(found) or alike)
 
 

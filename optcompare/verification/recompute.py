@@ -50,13 +50,13 @@ def check_trials(result: ResultTables, rows: TrialRows) -> Finding:
     held = Counter(TrialKey.of(trial) for trial, _ in rows)
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
     wrong += [
-        f"{name_of(trial)} was never asked for"
+        f"{name_of(trial)} is not part of the comparison"
         for trial, _ in rows
         if (TrialKey.of(trial) not in expected if over else _without_rate(trial) not in known)
     ]
     wrong += [f"{key} is missing" for key in expected - held.keys()] if over else []
     many = f"{len(rows):,} of {len(expected):,}" if len(rows) < len(expected) else f"all {len(rows):,}"
-    return Finding("trials", not wrong, some(wrong) or f"{many} that were asked for, each once")
+    return Finding("trials", not wrong, some(wrong) or f"{many} planned trials, each once")
 
 
 def _without_rate(trial: Trial) -> tuple[str, str, int, int]:

@@ -80,10 +80,11 @@ def compared(
         if wrong and _unlike(ran.progress, _row_of(moved.progress)):
             return (
                 None,
-                f"moved by one ulp it ends otherwise in the loop too, so nothing can be told: {wrong[0]}",
+                "with initial weights one ulp larger it also ends differently in the loop, so that this "
+                f"cannot be checked: {wrong[0]}",
             )
         if near is None and not wrong:
-            return None, f"{detail}: rounding alone decides where it ends, so nothing can be told"
+            return None, f"{detail}: rounding alone decides where it ends, so that this cannot be checked"
         wrong += [detail] if near is False else []
     else:
         detail = f"final weights, batches and {len(saved.records)} records equal to the last bit"

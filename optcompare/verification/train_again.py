@@ -126,7 +126,7 @@ def _cost(row: TableRow) -> float:
 
 def _why_none(ended: TrialRows, effort: Effort) -> str:
     if effort.trials == 0:
-        return "none was asked for"
+        return "no trial, because of --trials 0"
     if not ended:
         return "no trial has ended"
     most, least = duration(effort.seconds), duration(min(_cost(row) for _, row in ended))
