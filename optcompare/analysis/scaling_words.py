@@ -94,8 +94,7 @@ def _critical(curve: Curve) -> Iterator[str]:
     rough = ", so that both are rough" if share > ROUGH else ""
     yield (
         f"curve: S = {number(found.updates.value)} + {number(found.samples.value)}/B updates; it misses the "
-        "means by up to "
-        f"{share:.0%} (at {size}){rough}"
+        f"means by up to {share:.0%} (at {size}){rough}"
     )
 
 
@@ -185,7 +184,7 @@ def _smoothing(curve: Curve) -> Iterator[str]:
     """Describe the rule by which the goal was reached, how early single values reach it, and the bias."""
     window = curve.context.window
     if window == 0:
-        yield "goal: reached by a single value, which a noisy loss is before its mean is"
+        yield "goal: reached by a single value; a noisy loss reaches it so before its mean does"
         return
     yield f"goal: reached by the mean over {1 - window:g} to {1 + window:g} times the samples"
     dips = curve.table["dip"].fillna(0.0).to_numpy(float)

@@ -43,8 +43,7 @@ def pack(setup: Setup) -> bytes:
         except USER_CODE_ERRORS as error:
             raise ComparisonError(
                 f"workload {setup.workload.name} or its strategies cannot be sent to other processes: "
-                f"{explain(error)}; "
-                "leave out --jobs and --executor"
+                f"{explain(error)}; leave out --jobs and --executor"
             ) from error
 
 

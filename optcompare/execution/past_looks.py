@@ -32,8 +32,7 @@ def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
     if not force:
         raise ComparisonError(
             f"since this run began, {changed}, and with it the looks at its trials; put it back, or give "
-            "--force to go on with "
-            "looks that are not all recorded"
+            "--force to go on with looks that are not all recorded"
         )
     add_unrecorded(directory)
     return [f"resumed although {changed}"]

@@ -49,8 +49,7 @@ def refuse_other_bits(trainer: LoopTrainer, previous: PreviousRun, maker: str) -
         if state["progress"]["final_sha256"] != row["final_sha256"]:
             raise ComparisonError(
                 f"this run was begun with {maker}, and this version trains {label}, seed {trial.seed}, to "
-                "other weights; "
-                "begin a new run, or give --force to go on nevertheless"
+                "other weights; begin a new run, or give --force to go on nevertheless"
             )
     begun = f"the run was begun with {maker}, which has other source files"
     if not shortest:

@@ -87,14 +87,12 @@ def _notes(comparison: Comparison, best: pd.DataFrame, trials: pd.DataFrame) -> 
         if len(diverged) and comparison.stop_at_goal:
             yield (
                 f"{label}: {_in_repeats(diverged, found)}no learning rate that was tried reached "
-                f"{comparison.goal} on most "
-                "tuning seeds"
+                f"{comparison.goal} on most tuning seeds"
             )
         elif len(diverged):
             yield (
                 f"{label}: {_in_repeats(diverged, found)}every learning rate that was tried diverged; tune "
-                "lower with "
-                "--tune-range"
+                "lower with --tune-range"
             )
         if len(edge):
             yield f"{label}: {_in_repeats(edge, found)}{_at_edge(comparison, str(label), edge)}"
@@ -115,6 +113,5 @@ def _at_edge(comparison: Comparison, label: str, edge: pd.DataFrame) -> str:
     tried = comparison.tuning.rates[label]
     return (
         f"the best learning rate, {edge['lr'].iloc[0]:g}, lies at the edge of the grid from {min(tried):g} "
-        "to "
-        f"{max(tried):g}; a better one may lie beyond it (--tune-range)"
+        f"to {max(tried):g}; a better one may lie beyond it (--tune-range)"
     )

@@ -59,8 +59,7 @@ def _check_dataset(workload: str, name: str, data: Any) -> None:
     if isinstance(data, torch.utils.data.IterableDataset):
         raise WorkloadError(
             f"workload {workload}: {name} is a {kind}, an IterableDataset, which decides its own order; "
-            "give a map-style "
-            "Dataset (__len__ and __getitem__), so that every arm sees the same order"
+            "give a map-style Dataset (__len__ and __getitem__), so that every arm sees the same order"
         )
     if isinstance(data, torch.Tensor) or not hasattr(data, "__getitem__"):
         raise WorkloadError(

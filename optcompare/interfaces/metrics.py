@@ -132,8 +132,7 @@ class MetricValue:
             shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
             raise WorkloadError(
                 f"metric {self._name} gives a {type(value).__name__}{shape}; it must return one number, of "
-                "all rows at once, or "
-                "a sum and its weight"
+                "all rows at once, or a sum and its weight"
             ) from None
 
 

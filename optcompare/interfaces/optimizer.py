@@ -165,8 +165,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
     except USER_CODE_ERRORS as error:
         raise ComparisonError(
             f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants "
-            "parameter groups, "
-            f"{_by_function(name)}"
+            f"parameter groups, {_by_function(name)}"
         ) from error
     _check_made(made, name)
     if _gradient_hooks(weights) != hooks:

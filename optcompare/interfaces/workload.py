@@ -82,8 +82,7 @@ class Workload:
         if isinstance(self.model, torch.nn.Module) or not callable(self.model):
             raise WorkloadError(
                 f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a "
-                "new "
-                "module at each call, such as lambda: nn.Linear(1, 1)"
+                "new module at each call, such as lambda: nn.Linear(1, 1)"
             )
         if (self.loss is None) == (self.objective is None):
             raise WorkloadError(
@@ -94,8 +93,7 @@ class Workload:
             if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "seconds"):
                 raise WorkloadError(
                     f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits "
-                    "and '_', "
-                    "other than loss and seconds"
+                    "and '_', other than loss and seconds"
                 )
         for name in self.errors:
             if name not in self.metrics:
@@ -173,8 +171,7 @@ class Workload:
         if sizes[0] != sizes[1] or list(self.metrics) != list(made.metrics):
             raise WorkloadError(
                 f"{who}: resplit({number}) must keep the metrics and the size of each set; the workload has "
-                f"{sizes[0]} and "
-                f"{list(self.metrics)}, and it returned {sizes[1]} and {list(made.metrics)}"
+                f"{sizes[0]} and {list(self.metrics)}, and it returned {sizes[1]} and {list(made.metrics)}"
             )
         return replace(made, name=self.name)
 

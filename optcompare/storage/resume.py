@@ -49,8 +49,7 @@ def extended(
         if moved:
             raise ComparisonError(
                 f"seed {moved[0]} was trained on split {comparison.split_of(moved[0])} of the data, and "
-                "would be on split "
-                f"{longer.split_of(moved[0])}; list the earlier seeds first, in their order"
+                f"would be on split {longer.split_of(moved[0])}; list the earlier seeds first, in their order"
             )
     if arms is not None:
         changes["arms"] = _joined(comparison, arms)
@@ -87,8 +86,7 @@ def refuse_other_question(new: Comparison, previous: Comparison) -> None:
     if differing:
         raise ComparisonError(
             f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the "
-            "same question, "
-            "with more seeds, more arms or a longer budget"
+            "same question, with more seeds, more arms or a longer budget"
         )
     extended(previous, new.budget, new.seeds, None)
 

@@ -88,8 +88,7 @@ def remember(code: Iterable[NamedCode]) -> list[str]:
         if reason:
             warnings.append(
                 f"{printable(each.source)} cannot be remembered as code that you named, so that --resume "
-                "will need --trust: "
-                f"{reason}"
+                f"will need --trust: {reason}"
             )
     return warnings
 
@@ -152,8 +151,7 @@ def _refusal(where: Path, code: Sequence[NamedCode]) -> str:
     listed = ", ".join(map(_described, [*within, *(each for each in code if each not in within)]))
     return (
         f"{where} names code {'within itself, ' if within else 'that you have not named, '}{listed}, which "
-        "is not executed: "
-        "read it, then give --trust to execute all of it, or name each with --plugin"
+        "is not executed: read it, then give --trust to execute all of it, or name each with --plugin"
     )
 
 
