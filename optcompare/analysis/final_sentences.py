@@ -52,7 +52,7 @@ def final_sentences(
     baseline, rows = str(table["baseline"].iloc[0]), {str(row["arm"]): row for _, row in table.iterrows()}
     lower_wins, lost = column.endswith("_loss"), any(ends[arm].lost for arm in (baseline, *rows))
 
-    def place(arm: str) -> tuple[int, int, float]:
+    def rank_key(arm: str) -> tuple[int, int, float]:
         if arm == baseline:
             return (0, 0, 0.0)
         row = rows[arm]
@@ -65,7 +65,7 @@ def final_sentences(
             return _of_arm(rows[arm], ends[arm], unit, unclaimed)
         return f"baseline, {ends[baseline].words or f'mean {number(ends[baseline].mean)}'}"
 
-    ranked = sorted([baseline, *rows], key=place)
+    ranked = sorted([baseline, *rows], key=rank_key)
     claims = "; ".join(_claims(table, baseline, unit, unclaimed))
     best = "best ranked" if lost else "lowest mean" if lower_wins else "highest mean"
     finding = (

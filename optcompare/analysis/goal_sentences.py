@@ -58,7 +58,7 @@ def _ranked(table: pd.DataFrame, baseline: str, rows: Mapping[str, pd.Series]) -
     """Return all arms, best first."""
     no_misses = _no_misses(table)
 
-    def place(arm: str) -> tuple[int, int, float]:
+    def rank_key(arm: str) -> tuple[int, int, float]:
         if arm == baseline:
             return (0, 0, 1.0)
         row, misses = rows[arm], int(rows[arm]["goal_seeds"] - rows[arm]["goal_hits"])
@@ -66,7 +66,7 @@ def _ranked(table: pd.DataFrame, baseline: str, rows: Mapping[str, pd.Series]) -
         cost = float(row["goal_ratio"] if no_misses else row["goal_median"])
         return (side, misses, math.inf if math.isnan(cost) else cost)
 
-    return sorted([baseline, *rows], key=place)
+    return sorted([baseline, *rows], key=rank_key)
 
 
 def _finding(table: pd.DataFrame, clauses: str, first: str) -> str:

@@ -48,12 +48,12 @@ def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
     fitted = table["arm"].isin(near).to_numpy()
     centre = stack[fitted].mean(axis=0)
     axes, explained = _axes(stack[fitted] - centre)
-    places = (stack - centre) @ axes
-    first = places[(table["arm"] == next(arm for arm in reach.index if arm in near)).to_numpy()]
-    places *= np.where(first[-1] < first[0], -1.0, 1.0)
+    projected = (stack - centre) @ axes
+    first = projected[(table["arm"] == next(arm for arm in reach.index if arm in near)).to_numpy()]
+    projected *= np.where(first[-1] < first[0], -1.0, 1.0)
     return table.assign(
-        x=places[:, 0],
-        y=places[:, 1],
+        x=projected[:, 0],
+        y=projected[:, 1],
         fitted=fitted,
         explained_x=explained[0],
         explained_y=explained[1],

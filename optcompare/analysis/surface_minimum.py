@@ -32,26 +32,26 @@ def surface_minimum(loss: Surface, start: Floats, unit: Floats, rounding: float 
     Returns:
         The minimum, float[2]; None if none is proven within 20 frames of ``start``.
     """
-    place, value = np.zeros(2), loss(start)
+    point, value = np.zeros(2), loss(start)
 
     def at(moved: Floats) -> float:
         return loss(start + moved * unit)
 
     for apart in _APARTS:
-        place, value = _descended(at, place, value, apart)
-        if np.abs(place).max() > _FARTHEST:
+        point, value = _descended(at, point, value, apart)
+        if np.abs(point).max() > _FARTHEST:
             break
-        proven = _proven(at, place, value, apart, rounding)
+        proven = _proven(at, point, value, apart, rounding)
         if proven is not None:
             found: Floats = start + proven * unit
             return found
     return None
 
 
-def _descended(at: Surface, place: Floats, value: float, apart: float) -> tuple[Floats, float]:
+def _descended(at: Surface, point: Floats, value: float, apart: float) -> tuple[Floats, float]:
     """Descend by Newton steps until they lead no lower, or too far away; return the end and its loss."""
     for _ in range(_MOST_STEPS):
-        gradient, curvature = _derivatives(at, place, value, apart)
+        gradient, curvature = _derivatives(at, point, value, apart)
         if not (np.isfinite(gradient).all() and np.isfinite(curvature).all()):
             break
         step = _newton_step(gradient, curvature)
@@ -60,27 +60,27 @@ def _descended(at: Surface, place: Floats, value: float, apart: float) -> tuple[
             break
         step *= min(1.0, _LONGEST_STEP / length)
         found = next(
-            ((s, new) for s in step * 0.5 ** np.arange(6)[:, None] if (new := at(place + s)) < value), None
+            ((s, new) for s in step * 0.5 ** np.arange(6)[:, None] if (new := at(point + s)) < value), None
         )
         if found is None:
             break
-        place, value = place + found[0], found[1]
-        if np.abs(place).max() > _FARTHEST:
+        point, value = point + found[0], found[1]
+        if np.abs(point).max() > _FARTHEST:
             break
-    return place, value
+    return point, value
 
 
-def _derivatives(at: Surface, place: Floats, value: float, apart: float) -> tuple[Floats, Floats]:
+def _derivatives(at: Surface, point: Floats, value: float, apart: float) -> tuple[Floats, Floats]:
     """Compute the gradient and the Hessian by central differences.
 
     The gradient uses Richardson's extrapolation; its error is O(apart⁴).
     """
     right, up = apart * np.eye(2)
-    east, west, north, south = (at(place + move) for move in (right, -right, up, -up))
+    east, west, north, south = (at(point + move) for move in (right, -right, up, -up))
     once = np.array([east - west, north - south]) / (2 * apart)
-    twice = np.array([at(place + 2 * move) - at(place - 2 * move) for move in (right, up)]) / (4 * apart)
+    twice = np.array([at(point + 2 * move) - at(point - 2 * move) for move in (right, up)]) / (4 * apart)
     crossed = (
-        at(place + right + up) + at(place - right - up) - at(place + right - up) - at(place - right + up)
+        at(point + right + up) + at(point - right - up) - at(point + right - up) - at(point - right + up)
     )
     own, mixed = np.array([east + west, north + south]) - 2 * value, crossed / 4
     return (4 * once - twice) / 3, np.array([[own[0], mixed], [mixed, own[1]]]) / apart**2
@@ -95,14 +95,14 @@ def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
     return step
 
 
-def _proven(at: Surface, place: Floats, value: float, apart: float, rounding: float) -> Floats | None:
+def _proven(at: Surface, point: Floats, value: float, apart: float, rounding: float) -> Floats | None:
     """Return the minimum near a point, or None if it is not proven.
 
     The gradient must vanish there, and the curvatures must exceed rounding and be the same at twice the
     distance.
     """
-    gradient, near = _derivatives(at, place, value, apart)
-    _, far = _derivatives(at, place, value, 2 * apart)
+    gradient, near = _derivatives(at, point, value, apart)
+    _, far = _derivatives(at, point, value, 2 * apart)
     if not all(np.isfinite(found).all() for found in (gradient, near, far)):
         return None
     sizes, axes = np.linalg.eigh(near)
@@ -111,7 +111,7 @@ def _proven(at: Surface, place: Floats, value: float, apart: float, rounding: fl
     if sizes[0] <= max(10 * noise, 1e-6 * sizes[1]) or (np.abs(others - sizes) > 0.4 * sizes).any():
         return None
     step = -np.linalg.solve(near, gradient)
-    return place + step if float(np.linalg.norm(step)) < CLOSE else None
+    return point + step if float(np.linalg.norm(step)) < CLOSE else None
 
 
 def grid_minimum(x: Floats, y: Floats, loss: Floats) -> Floats | None:

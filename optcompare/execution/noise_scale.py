@@ -129,7 +129,7 @@ def _estimates(run: TrialRun, blocks: Sequence[Tensor]) -> NoisePoint:
         for own, of_block, of_weights in zip(counts, squares, sums, strict=True)
         if count > 2
     ]
-    traces, others = ([pair[place] for pair in left_out] for place in (0, 1))
+    traces, others = ([pair[index] for pair in left_out] for index in (0, 1))
     return {"trace": trace, "squared": squared, "traces": traces, "squares": others}
 
 

@@ -69,8 +69,8 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
             if isinstance(value, types.CodeType):
                 make, values = self.dispatch_table[types.CodeType](value)[:2]
                 return _code_of_file, (value.co_filename, make, values)
-            place = file_slice_of(value) if isinstance(value, torch.Tensor) else None
-            return super().reducer_override(value) if place is None else (open_file_slice, (place,))
+            file_slice = file_slice_of(value) if isinstance(value, torch.Tensor) else None
+            return super().reducer_override(value) if file_slice is None else (open_file_slice, (file_slice,))
 
     packed = io.BytesIO()
     for module in by_value:
