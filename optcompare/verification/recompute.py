@@ -20,6 +20,7 @@ from ..storage.provenance import is_of_these_sources
 from ..storage.state_files import SavedStates
 from ..training.shared_init import fingerprint
 from .finding import Finding, TableRow, TrialRows, name_of, shortened, some, trials_of
+from .summary_file import is_same_summary
 
 
 def rows_of(result: ResultTables) -> list[tuple[Trial, TableRow]]:
@@ -88,7 +89,8 @@ def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str,
         return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
     wrong = []
     with suppress(OSError):  # check_files reports it
-        if read_regular(directory / run_dir.SUMMARY) not in (summary, _with_formulas(result)):
+        written = read_regular(directory / run_dir.SUMMARY)
+        if not any(is_same_summary(written, one) for one in (summary, _with_formulas(result))):
             wrong.append(f"{run_dir.SUMMARY} is not what the tables give")
     if about.get("verdict") != verdict and not is_of_these_sources(result.environment) and not wrong:
         maker = result.environment.get("optcompare")
