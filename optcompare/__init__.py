@@ -1,28 +1,27 @@
-"""Which way of feeding data to the optimizer trains this model best, by how much, and can the answer be
-trusted?
+"""Compare ways of feeding data to the optimizer: which one trains a model best, by how much, how surely.
 
-Everything public is named here; each name is imported when it is first used.
+This module lists all public names; each is imported at its first use.
 
-The code stands in rooms, one for each stage from a question to its answer. Each imports only from those below
-it:
+The code is divided into rooms, one for each stage from a question to its answer. Each room imports only from
+those below it:
 
 - ``cli``: the commands
 - ``api``: ``compare()`` and ``batch_size_study()``
 - ``verification``: checks of run directories and of plugins
-- ``execution``: runs trials, here or in workers; selects learning rates; progress and trackers
+- ``execution``: runs trials in this process or in workers; selects learning rates; progress and trackers
 - ``planning``: names, specs and objects become a comparison that is ready to train
 - ``report``: figures, tables, the page
-- ``results``: what was measured, as data and tables
+- ``results``: measurements as data and tables
 - ``storage``: the run directory, the journal, resuming
-- ``adapters``: models and data as people have them become workloads
+- ``adapters``: make workloads from users' models and data
 - ``registry``: plugins and hooks
-- ``training``: the trainers, loop and lanes, and what they measure
+- ``training``: the trainers, loop and lanes, and their measurements
 - ``analysis``: statistics, the certificate, the verdict
 - ``interfaces``: strategies, workloads, optimizers, diagnostics, trackers, executors
 - ``core``: random numbers, specs, parameters, the comparison as data
 - ``errors``: every error that a user can cause
 
-The order is a contract in ``setup.cfg``, held by a test.
+``setup.cfg`` defines this order, and a test checks it.
 """
 
 from __future__ import annotations
@@ -97,13 +96,13 @@ __all__ = sorted(_HOME_OF)
 
 
 _RENAMED = {"Moment": "Snapshot"}
-"""Old names that work for one release."""
+"""New names by old ones, which work for one release."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use, so that the command line starts without torch.
 
-    A table and a function do this; ``lazy_loader`` would be a dependency for as many lines.
+    ``lazy_loader`` would be a dependency and save no lines.
     """
     if name == "__version__":
         return importlib.import_module(".core.version", __name__).installed_version()

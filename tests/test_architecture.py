@@ -139,7 +139,7 @@ def test_modules_that_are_imported_by_their_names_lie_below():
         literal = [ast.unparse(call.args[0]) for call in named if "optcompare" in ast.unparse(call.args[0])]
         if literal:
             found[str(path.relative_to(CORE))] = literal
-    assert found == {"execution/tracker_process.py": ["'optcompare.report.result'"]}
+    assert found == {"execution/tracker_server.py": ["'optcompare.report.result'"]}
 
 
 def test_core_knows_no_plugin():

@@ -1,6 +1,4 @@
-"""The mean of an arm's trials with an interval: over seeds, and over tuning repeats where there are
-several.
-"""
+"""The mean of an arm's trials with an interval over seeds and tuning repeats."""
 
 from __future__ import annotations
 
@@ -14,19 +12,19 @@ from .statistics import mean_interval
 
 
 def arm_interval(values: pd.DataFrame, column: str) -> tuple[float, float, float]:
-    """Mean of an arm's trials and the ends of its 95% interval.
+    """Compute the mean of an arm's trials and the ends of its 95% interval.
 
-    Student's t over seeds, or over the means of splits where the data were split several times; where the arm
-    was tuned several times, over seeds and tuning repeats, so that what tuning leaves to chance is part of it
-    (see :func:`.pairing.crossed_interval`, which gives none below five repeats).
+    The interval is Student's t over seeds. If the data were split several times, it is over the means of the
+    splits. If the arm was tuned several times, it is over seeds and tuning repeats and includes the chance in
+    tuning (see :func:`.pairing.crossed_interval`, which returns none below five repeats).
 
     Args:
-        values: One row a trial of one arm, as from :func:`.statistics.final_values`.
-        column: What is averaged.
+        values: One row for each trial of one arm, as from :func:`.statistics.final_values`.
+        column: The column to average.
 
     Returns:
-        The mean and both ends. The ends are nan where there is no interval, as where some trials of a repeat
-        are missing, and all three where a value is not finite.
+        The mean and both ends. The ends are nan where there is no interval, for instance if some trials of a
+        repeat are missing. All three are nan where a value is not finite.
     """
     numbers = values[column].to_numpy(float)
     if "repeat" not in values:

@@ -1,6 +1,4 @@
-"""The batch-size study: from what each trial took to its goal to one curve an optimizer, with all that is
-known of it.
-"""
+"""The batch-size study: one curve for each optimizer, from the cost of each trial to reach its goal."""
 
 from __future__ import annotations
 
@@ -51,19 +49,22 @@ NO_RETUNING = pd.DataFrame(columns=["arm", "left_out", "lr", "ratio"])
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a study knows beside the costs of its trials; by default nothing.
+class StudyContext:
+    """Hold all that a study knows in addition to the costs of its trials; by default nothing.
 
     Attributes:
         at_edge: By arm, whether its tuned rate is the smallest or the largest that was tried.
-        retuned: What tuning would choose without each tuning seed
-        (:func:`.retuning.without_each_tuning_seed`). tuning_seeds: On how many seeds rates were chosen.
-        noise: The points of the noise scale, of all optimizers, with a column ``optimizer``. update_times:
-        The rounds in which the arms' updates were timed in turn by one clock. clocks: By arm, what its
-        trials' seconds are: ``measured``, ``estimated``, ``shared`` or ``mixed``. averages: By arm, the decay
-        of each moving average of its optimizer. level: The chance of setting the best size apart that is
-        accepted. start: The goal's metric before training, over its value at the goal. window: The goal is
-        reached by the mean from 1 - window to 1 + window times the samples; 0: by a single value.
+        retuned: What tuning would choose without each tuning seed, as
+            :func:`.retuning.without_each_tuning_seed` returns it.
+        tuning_seeds: The number of seeds on which rates were chosen.
+        noise: The points of the noise scale of all optimizers, with a column ``optimizer``.
+        update_times: The rounds in which one clock timed the updates of all arms in turn.
+        clocks: By arm, how its seconds were obtained: ``measured``, ``estimated``, ``shared`` or ``mixed``.
+        averages: By arm, the decay of each moving average of its optimizer.
+        level: The accepted chance of setting the best size apart.
+        start: The goal's metric before training, divided by its value at the goal.
+        window: The goal is reached by the mean over 1 - window to 1 + window times the samples; 0: by a
+            single value.
     """
 
     at_edge: Mapping[str, bool] = field(default_factory=dict)
@@ -80,19 +81,19 @@ class Beside:
 
 @dataclass(frozen=True)
 class Curve:
-    """What a study found of one optimizer.
+    """Hold the results of a study for one optimizer.
 
     Attributes:
-        optimizer: Its label.
+        optimizer: The label of the optimizer.
         table: A row for each batch size, rising, with ``COLUMNS``; a median that is a miss is infinite.
         trials: The costs of every report trial, with its ``batch_size``.
         fit: The fitted curve, with both critical batch sizes; None with too few sizes.
         noise: The noise scale along one trial, if it was measured.
-        best: By cost, the batch size of the lowest and which are set apart from it; ``seconds`` only where
-            all were timed in turn by one clock.
+        best: By cost, the batch size of the lowest cost and the sizes that are set apart from it;
+            ``seconds`` only where one clock timed all of them in turn.
         retuned: By cost, the batch sizes of the lowest median without each tuning seed.
         memory: The half-lives of the optimizer's moving averages (:func:`.optimizer_memory.half_lives`).
-        beside: All else that the study knows.
+        context: All else that the study knows.
     """
 
     optimizer: str
@@ -103,55 +104,56 @@ class Curve:
     best: Mapping[str, Best]
     retuned: Mapping[str, tuple[int, ...]]
     memory: pd.DataFrame
-    beside: Beside
+    context: StudyContext
 
     @property
     def sizes(self) -> list[int]:
-        """Its batch sizes."""
+        """Return the batch sizes, rising."""
         return [int(size) for size in self.table["batch_size"]]
 
 
-def curves(times: pd.DataFrame, arms: pd.DataFrame, beside: Beside | None = None) -> list[Curve]:
+def curves(times: pd.DataFrame, arms: pd.DataFrame, context: StudyContext | None = None) -> list[Curve]:
     """Summarise a study.
 
     Args:
-        times: A row a report trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` gives.
-        arms: ``arm, optimizer, batch_size, lr``.
-        beside: What else is known.
+        times: One row for each report trial, as
+            :func:`~optcompare.analysis.time_to_goal.time_to_goal` returns them.
+        arms: One row for each arm: ``arm, optimizer, batch_size, lr``.
+        context: All else that is known; None: nothing.
 
     Returns:
-        One curve an optimizer, in the order of ``arms``.
+        One curve for each optimizer, in the order of ``arms``.
     """
-    beside = beside or Beside()
+    context = context or StudyContext()
     return [
-        _curve(str(optimizer), times, mine.sort_values("batch_size", ignore_index=True), beside)
-        for optimizer, mine in arms.groupby("optimizer", sort=False)
+        _curve(str(optimizer), times, group.sort_values("batch_size", ignore_index=True), context)
+        for optimizer, group in arms.groupby("optimizer", sort=False)
     ]
 
 
-def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, beside: Beside) -> Curve:
+def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, context: StudyContext) -> Curve:
     trials = times.merge(arms[["arm", "batch_size"]], on="arm")
     trials = trials[trials["samples"].notna()]
-    sizes, paces = [int(size) for size in arms["batch_size"]], update_seconds(beside.update_times)
+    sizes, paces = [int(size) for size in arms["batch_size"]], update_seconds(context.update_times)
     timed = timed_alike(paces, set(arms["arm"]))
     paces = arms[["arm"]].merge(paces, on="arm", how="left").set_index(arms.index)
-    retuned = beside.retuned.merge(arms[["arm", "batch_size"]], on="arm")
+    retuned = context.retuned.merge(arms[["arm", "batch_size"]], on="arm")
     fitted = fit(_complete(trials), retuned if len(retuned) else None)
-    best = _best(trials, sizes, paces if timed else None, beside.level)
+    best = _best(trials, sizes, paces if timed else None, context.level)
     rows = [
         _row(trials[trials["arm"] == arm], fitted, size) for arm, size in zip(arms["arm"], sizes, strict=True)
     ]
     table = pd.concat([arms, pd.DataFrame(rows)], axis=1).assign(
-        at_edge=[bool(beside.at_edge.get(arm, False)) for arm in arms["arm"]],
+        at_edge=[bool(context.at_edge.get(arm, False)) for arm in arms["arm"]],
         jumps=np.isin(sizes, _jumps(sizes, arms["lr"], rows)),
-        clock=TIMED if timed else [beside.clocks.get(arm, "") for arm in arms["arm"]],
+        clock=TIMED if timed else [context.clocks.get(arm, "") for arm in arms["arm"]],
         **{f"fewest_{cost}": [_not_apart(best.get(cost), size) for size in sizes] for cost in COSTS},
     )
     if timed:
         for name, pace in (("seconds", "seconds"), ("seconds_low", "low"), ("seconds_high", "high")):
             table[name] = table["updates"] * paces[pace]
     table["front"] = pareto(table["updates"].to_numpy(float), table["samples"].to_numpy(float))
-    noise = beside.noise[beside.noise["optimizer"] == optimizer] if len(beside.noise) else beside.noise
+    noise = context.noise[context.noise["optimizer"] == optimizer] if len(context.noise) else context.noise
     return Curve(
         optimizer=optimizer,
         table=table.loc[:, list(COLUMNS)],
@@ -160,21 +162,22 @@ def _curve(optimizer: str, times: pd.DataFrame, arms: pd.DataFrame, beside: Besi
         noise=noise_scale(noise.reset_index(drop=True)),
         best=best,
         retuned={name: _lowest_without(trials, retuned, name) for name in ("samples", "updates")},
-        memory=half_lives(beside.averages.get(arms["arm"].iloc[0], {}), sizes),
-        beside=beside,
+        memory=half_lives(context.averages.get(arms["arm"].iloc[0], {}), sizes),
+        context=context,
     )
 
 
 def _jumps(sizes: Sequence[int], rates: pd.Series, rows: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The batch sizes whose rate is out of line, among those that reach the goal: other rates were not chosen
-    by it.
+    """Return the batch sizes with a learning rate out of line with the rates of their neighbours.
+
+    Only sizes that reach the goal count: the goal did not choose the rates of the others.
     """
-    reached = [place for place, row in enumerate(rows) if math.isfinite(row["updates"])]
-    return jumps([sizes[place] for place in reached], [float(rates.iloc[place]) for place in reached])
+    reached = [index for index, row in enumerate(rows) if math.isfinite(row["updates"])]
+    return jumps([sizes[index] for index in reached], [float(rates.iloc[index]) for index in reached])
 
 
 def _row(trials: pd.DataFrame, fitted: Fit | None, size: int) -> dict[str, Any]:
-    """What the trials of one batch size took."""
+    """Summarise the costs of the trials of one batch size."""
     updates = trials["updates"]
     dips = (
         trials["dip"] / updates.where(np.isfinite(updates)) - 1 if "dip" in trials else pd.Series(dtype=float)
@@ -194,19 +197,19 @@ def _row(trials: pd.DataFrame, fitted: Fit | None, size: int) -> dict[str, Any]:
 
 
 def _complete(trials: pd.DataFrame) -> pd.DataFrame:
-    """The trials of the seeds of which there are trials at all batch sizes, if there are two such seeds."""
+    """Keep the seeds with trials at all batch sizes; keep all seeds if there are fewer than two such."""
     counts = trials.groupby("seed")["batch_size"].nunique()
     whole = counts.index[counts == trials["batch_size"].nunique()]
     return trials[trials["seed"].isin(whole)] if len(whole) > 1 else trials
 
 
 def _median(values: pd.Series) -> float:
-    """Infinite where the middle trial missed."""
+    """Return the median, infinite where the middle trial is a miss."""
     return float(np.median(values.to_numpy(float))) if len(values) else math.nan
 
 
 def _costs(trials: pd.DataFrame, cost: str, sizes: Sequence[int]) -> Floats:
-    """float[seeds, sizes]; a miss is infinite, a trial that there is not nan."""
+    """Tabulate a cost as float[seeds, sizes]: infinite for a miss, nan for a missing trial."""
     table = trials.pivot_table(cost, "seed", "batch_size", dropna=False, aggfunc="first")
     return np.asarray(table.reindex(columns=list(sizes)).to_numpy(float))
 
@@ -214,7 +217,10 @@ def _costs(trials: pd.DataFrame, cost: str, sizes: Sequence[int]) -> Floats:
 def _best(
     trials: pd.DataFrame, sizes: Sequence[int], paces: pd.DataFrame | None, level: float
 ) -> dict[str, Best]:
-    """``paces``: seconds an update of each size, where all were timed by one clock."""
+    """Find the best size by each cost.
+
+    ``paces`` holds the seconds of an update at each size, if one clock timed all of them.
+    """
     if trials.empty:
         return {}
     found = {cost: set_apart(_costs(trials, cost, sizes), sizes, level) for cost in ("samples", "updates")}
@@ -229,7 +235,7 @@ def _not_apart(best: Best | None, size: int) -> bool:
 
 
 def _lowest_without(trials: pd.DataFrame, retuned: pd.DataFrame, cost: str) -> tuple[int, ...]:
-    """The batch sizes of the lowest median, rising, when each tuning seed is left out in turn."""
+    """Return the batch sizes of the lowest median, rising, leaving out each tuning seed in turn."""
     medians = trials.groupby("batch_size")[cost].agg(_median)
     found = set[int]()
     for _, without in retuned.groupby("left_out", sort=False):
@@ -240,9 +246,16 @@ def _lowest_without(trials: pd.DataFrame, retuned: pd.DataFrame, cost: str) -> t
 
 
 def pareto(updates: Sequence[float] | Floats, samples: Sequence[float] | Floats) -> list[bool]:
-    """Which points no other betters: none has as few of both and fewer of one.
+    """Mark the points of the Pareto front.
 
-    A miss is never on the front.
+    A point is on the front if no other point has as few of both and fewer of one. A miss is never on it.
+
+    Args:
+        updates: float[n], infinite for a miss.
+        samples: float[n], infinite for a miss.
+
+    Returns:
+        bool[n], True for points on the front.
     """
     points = list(zip(updates, samples, strict=True))
 

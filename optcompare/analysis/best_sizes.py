@@ -1,9 +1,9 @@
 """The batch size of the lowest cost, and which others are set apart from the best.
 
-A size is set apart only if some other of the k sizes beats it in a one-sided exact test, paired over seeds,
-at level/(k-1). Whichever size is best, no more than k-1 tests could set it apart, so the chance that it is
-does not exceed the level. Of several equally good sizes this holds for each, and not for whether any of them
-is set apart; at level/k it would.
+A size is set apart only if another of the k sizes beats it in a one-sided exact test, paired over seeds, at
+level/(k-1). At most k-1 tests can set the best size apart, so the chance of this error does not exceed the
+level. If several sizes are equally good, the bound holds for each of them alone. It does not bound the chance
+that at least one of them is set apart; for that the tests would need level/k.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Best:
     Attributes:
         size: The one with the lowest median over seeds; of equal medians the first.
         median: Its median, infinite where it is a miss; nan where nothing is known.
-        alike: The other sizes that are not set apart, in the order given.
-        apart: Those that are.
+        alike: The other sizes that are not set apart, in the order of the call.
+        apart: The sizes that are set apart.
         level: The chance of setting the best size apart.
         possible: Whether any two sizes share enough seeds for a test to reach level/(k-1).
     """
@@ -43,18 +43,18 @@ class Best:
 def set_apart(costs: Floats, sizes: Sequence[int], level: float = ALPHA) -> Best:
     """Find the batch size of the lowest median cost, and set apart those that some other beats.
 
-    Two sizes are compared on the seeds of which both costs are known: by sign flips of the differences of log
-    costs, or, where one is a miss (or 0), by wins against losses, a miss being worse than any other cost and
-    no worse than a miss.
+    Two sizes are compared on the seeds for which both costs are known: by sign flips of the differences of
+    log costs. If one of the costs is a miss or 0, they are compared by wins against losses; a miss loses to
+    any other cost and ties with a miss.
 
-    The size of the lowest median may itself be beaten, by one that is lower on most seeds, say. It is still
-    called the lowest, so it is never set apart; the size that beats it is in ``alike``, unless a third beats
-    that.
+    The size of the lowest median may itself be beaten, for instance by one that is lower on most seeds. It is
+    still called the lowest and is never set apart. The size that beats it is in ``alike``, unless a third
+    size beats that one.
 
     Args:
         costs: float[seeds, sizes]; infinite: a miss, nan: not known.
         sizes: The batch sizes.
-        level: The chance of setting apart the best size that is accepted.
+        level: The accepted chance of setting the best size apart.
 
     Returns:
         The best size and the others.
@@ -69,17 +69,17 @@ def seconds_apart(
     slowest: Sequence[float],
     level: float = ALPHA,
 ) -> Best:
-    """Do the same for seconds, where seconds an update are only known to lie in a range.
+    """Find the batch size of the lowest median seconds, where the seconds per update lie in a range.
 
-    A size beats another only if it does with its slowest seconds an update and the other's fastest. The
-    median of a size is that of its updates, times the geometric mean of both.
+    A size beats another only if it does so with its own slowest seconds per update and the other's fastest.
+    The median of a size is the median of its updates, times the geometric mean of its fastest and slowest.
 
     Args:
         updates: float[seeds, sizes]; infinite: a miss, nan: not known.
         sizes: The batch sizes.
-        fastest: For each size the least seconds an update in any timing round.
-        slowest: The most.
-        level: The chance of setting apart the best size that is accepted.
+        fastest: For each size, the fewest seconds per update in any timing round.
+        slowest: For each size, the most seconds per update in any timing round.
+        level: The accepted chance of setting the best size apart.
 
     Returns:
         The best size and the others; ``median`` is in seconds.
@@ -89,7 +89,7 @@ def seconds_apart(
 
 
 def seeds_for(sizes: int, level: float = ALPHA) -> int:
-    """The fewest seeds at which any of k sizes can be set apart: 2⁻ⁿ ≤ level/(k-1).
+    """Return the fewest seeds n that can set one of k sizes apart: 2⁻ⁿ ≤ level/(k-1).
 
     2⁻ⁿ is the p of a size that does better on all n seeds: 6, 7 and 8 seeds for 3, 5 and 11 sizes at .05, 9
     for 11 at .035.
@@ -98,13 +98,16 @@ def seeds_for(sizes: int, level: float = ALPHA) -> int:
         sizes: k; one size is treated as two.
         level: As in :func:`set_apart`.
     """
-    return seeds_needed(max(1, sizes - 1), level) - 1  # two-sided it takes twice the p, one seed more
+    return seeds_needed(max(1, sizes - 1), level) - 1  # A one-sided p is half as large: one seed fewer.
 
 
 def _best(
     medians: Floats, sizes: Sequence[int], level: float, pair: Callable[[int, int], tuple[Floats, Floats]]
 ) -> Best:
-    """``pair``: the costs at which size i is held against size j, float[seeds] each."""
+    """Find the best size.
+
+    ``pair`` returns the costs by which size i is compared with size j, float[seeds] each.
+    """
     k = len(sizes)
     lowest = 0 if np.isnan(medians).all() else int(np.nanargmin(medians))
     pairs = [(i, j) for i in range(k) for j in range(k) if i != j]
@@ -121,7 +124,7 @@ def _best(
 
 
 def _medians(costs: Floats) -> Floats:
-    """The median of the known values of each column; nan for a column without any."""
+    """Return the median of the known values of each column; nan for a column without any."""
     known = [column[~np.isnan(column)] for column in costs.T]
     return np.array([np.median(column) if len(column) else math.nan for column in known])
 
@@ -131,7 +134,7 @@ def _shared(ours: Floats, theirs: Floats) -> np.ndarray:
 
 
 def _p_less(ours: Floats, theirs: Floats) -> float:
-    """The p of the one-sided test that our costs are less than theirs; nan without a shared seed."""
+    """Test one-sided that our costs are less than theirs; return p, nan without a shared seed."""
     shared = _shared(ours, theirs)
     a, b = ours[shared], theirs[shared]
     if not len(a):

@@ -28,11 +28,11 @@ KINDS: Mapping[str, type[CheckData]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """One rule of fairness.
+    """Hold the result of one rule of fairness.
 
     Attributes:
         name: The rule in a few words.
-        held: Whether it held.
+        held: Whether the rule was kept.
         detail: The evidence in a sentence, made from ``data``.
         data: The evidence; None in runs of earlier versions, which saved the sentence alone.
     """
@@ -52,10 +52,10 @@ class Check:
         """Make the check from a saved one, without data that this version does not know.
 
         Args:
-            values: What ``dataclasses.asdict`` made of it.
+            values: The check as ``dataclasses.asdict`` returned it.
 
         Raises:
-            TypeError: Its fields are not those of a check.
+            TypeError: The fields are not those of a check.
         """
         kind, saved = KINDS.get(values["name"]), values.get("data")
         known = kind is not None and saved is not None and {each.name for each in fields(kind)} == set(saved)
@@ -64,10 +64,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the first updates of lanes lie from those of the loop.
+    """Describe how far the first updates of lanes lie from those of the loop.
 
     Attributes:
-        checked: How many lanes were compared.
+        checked: The number of lanes that were compared.
         apart: The largest difference, relative to the norm of the weights.
         tolerance: The largest that is allowed.
     """
@@ -79,12 +79,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Reference:
-    """First updates that were found to be those of a plain loop; others are refused before training.
+    """Describe the first updates that equal those of a plain loop.
+
+    Arms whose first updates differ from it are refused before training.
 
     Attributes:
-        updates: How many, by the label of the arm.
+        updates: The number of equal updates, by the label of the arm.
         remarks: Sentences about what the comparison leaves open.
-        uncut: By the label of the arm, what its trials change where no checkpoint finds it.
+        uncut: By the label of the arm, the state that its trials change and that checkpoints do not contain.
     """
 
     updates: dict[str, int] = field(default_factory=dict)
@@ -93,14 +95,14 @@ class Reference:
 
 
 class Evidence:
-    """Collects the evidence while trials end, in memory that does not grow with the records."""
+    """Collect the evidence while trials end, in memory that does not grow with the records."""
 
     def __init__(self, comparison: Comparison, free: Iterable[str]) -> None:
         """Begin without any trial.
 
         Args:
-            comparison: What is compared.
-            free: Labels of the strategies that may repeat samples and leave some out.
+            comparison: The comparison.
+            free: Labels of the strategies that may repeat and omit samples.
         """
         self._comparison = comparison
         self._free = list(free)
@@ -109,7 +111,7 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
-        self._leapt: list[float] = []  # by updates of several passes: the next would have been too much
+        self._leapt: list[float] = []  # by updates of several passes; the next one would exceed the budget
         self._broken_orders: set[int] = set()
         self._splits: dict[int, set[int]] = {}
         self._finished = self._ended = self._failed = self._checked = 0
@@ -129,9 +131,9 @@ class Evidence:
         """Add a trial that has ended.
 
         Args:
-            trial: Which one.
-            outcome: Its row in ``trials.parquet``.
-            orders: The fingerprints of the orders of its epochs, where known.
+            trial: The trial that has ended.
+            outcome: The row of the trial in ``trials.parquet``.
+            orders: The fingerprints of the orders of its epochs, if known.
         """
         status, trainer = outcome["status"], outcome["trainer"]
         self._ended += 1
@@ -164,7 +166,7 @@ class Evidence:
                 self._fewest[label] = min(updates, self._fewest.get(label, updates))
             unit = self._comparison.budget.unit
             spent = float(outcome["train_seconds" if unit == "seconds" else unit])
-            if outcome.get("reason"):  # a finished trial has none, but where it stopped at its goal
+            if outcome.get("reason"):  # A finished trial has a reason only if it stopped at its goal.
                 self._at_goal.append(spent)
             elif (
                 unit == "epochs" and spent < self._comparison.budget.amount and _passed_several_times(outcome)
@@ -181,12 +183,12 @@ class Evidence:
     def certificate(
         self, agreement: Agreement, reference: Reference | None = None, traits: Traits | None = None
     ) -> list[Check]:
-        """Return all checks, in the order in which a reader would doubt.
+        """Return all checks, the most basic ones first.
 
         Args:
             agreement: How far lanes lie from the loop.
-            reference: The comparison with a plain loop; None where none was made.
-            traits: What was found of model and data; None where nothing was.
+            reference: The comparison with a plain loop; None if none was made.
+            traits: Properties of model and data; None if they are not known.
         """
         traits = traits or Traits()
         found: list[CheckData] = [
@@ -256,8 +258,8 @@ class Evidence:
 
 
 def _passed_several_times(outcome: Mapping[str, Any]) -> bool:
-    """Whether updates took more than an epoch each, as with closures.
+    """Return whether updates took more than an epoch each, as with closures.
 
-    A trial whose first update would have exceeded the budget made none.
+    A trial without updates counts as well: its first update would have exceeded the budget.
     """
     return bool(outcome["epochs"] > outcome["updates"] or outcome["updates"] == 0)

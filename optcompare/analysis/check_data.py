@@ -1,4 +1,4 @@
-"""The data that a check of the fairness certificate carries, from which its sentence is made."""
+"""The data of a check of the fairness certificate, from which its sentence is made."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 _SHOWN = 5
-"""So many seeds are named in a sentence."""
+"""The number of seeds that a sentence names at most."""
 
 
 @dataclass(frozen=True)
 class CheckData:
-    """Data of one kind of check, all of plain values, as ``comparison.json`` keeps them.
+    """Hold the data of one kind of check, as plain values that ``comparison.json`` stores.
 
     Attributes:
-        name: The name of the check, which is that of its kind.
+        name: The name of this kind of check.
     """
 
     name: ClassVar[str]
 
     @property
     def held(self) -> bool:
-        """Whether the rule was kept."""
+        """Return whether the rule was kept."""
         return True
 
     def sentence(self) -> str:
@@ -30,33 +30,33 @@ class CheckData:
         raise NotImplementedError
 
     def same(self, other: CheckData | None) -> bool:
-        """Compare with what was found again, lists in any order: trials end in any."""
+        """Return whether other data are the same; the order of lists may differ, as that of trials."""
         return type(self) is type(other) and _unordered(self) == _unordered(other)
 
 
 @dataclass(frozen=True)
 class BySeed(CheckData):
-    """A check that names the seeds of which it did not hold.
+    """Hold the data of a check that names the seeds for which it failed.
 
     Attributes:
-        differ: These seeds.
+        differ: The seeds for which it failed.
     """
 
     differ: list[int]
 
     @property
     def held(self) -> bool:
-        """Whether it held for every seed."""
+        """Return whether the rule was kept for every seed."""
         return not self.differ
 
     def sentence(self) -> str:
-        """Return the evidence, or the first seeds of which there is none."""
+        """Return the evidence, or the first seeds for which the check failed."""
         if self.differ:
             return f"differs for seed {', '.join(map(str, self.differ[:_SHOWN]))}"
         return self.evidence()
 
     def evidence(self) -> str:
-        """Return the evidence where the check held."""
+        """Return the evidence of a check that held."""
         raise NotImplementedError
 
 

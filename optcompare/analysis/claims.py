@@ -14,22 +14,24 @@ from .looks import Claim, Contrast, Look, PastLook, fingerprint_of
 
 
 def with_claims(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> pd.DataFrame:
-    """Correct the tests of all rows by Holm as one family, together with what earlier looks compared.
+    """Correct the tests of all rows, and the comparisons of previous looks, by Holm as one family.
 
     Args:
-        table: Has ``arm, baseline, n, goal_n``, and the p of each test.
-        tested: What is tested, as :attr:`.paired_tests.PairedTests.measures` has it.
-        look: The level, and the comparisons of earlier looks.
+        table: A table with ``arm, baseline, n, goal_n`` and the p of each test.
+        tested: The name of each test by the prefix of its columns, as
+            :attr:`.paired_tests.PairedTests.measures` returns it.
+        look: The look, with its level and the comparisons of previous looks.
 
     Returns:
         The table with ``*p_holm``, ``*claimed``, ``comparisons``, ``seeds_needed`` and ``*enough_seeds``
         filled in.
     """
-    table, places = table.copy(), comparisons_of(table, tested)
-    earlier = set(look.family) - set(places)
+    table, contrasts = table.copy(), comparisons_of(table, tested)
+    previous = set(look.family) - set(contrasts)
     values = table[[f"{prefix}p" for prefix in tested]].to_numpy(float).ravel()
-    corrected = holm([*values, *[math.nan] * len(earlier)])[: len(places)].reshape(len(table), len(tested))
-    size = len(places) + len(earlier)
+    corrected = holm([*values, *[math.nan] * len(previous)])[: len(contrasts)]
+    corrected = corrected.reshape(len(table), len(tested))
+    size = len(contrasts) + len(previous)
     needed = seeds_needed(max(1, size), look.level)
     for prefix in ("", "goal_", "equal_"):
         table[f"{prefix}p_holm"] = corrected[:, list(tested).index(prefix)] if prefix in tested else math.nan
@@ -45,41 +47,42 @@ def comparisons_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Contr
     """Return all comparisons of the table, row by row, each row in the order of ``tested``.
 
     Args:
-        table: As :func:`.paired.pairs` gives it.
-        tested: As :func:`with_claims` has it.
+        table: The table of :func:`.paired.pairs`.
+        tested: As in :func:`with_claims`.
     """
     arms = zip(table["arm"], table["baseline"], strict=True)
     return [Contrast(arm, baseline, measure) for arm, baseline in arms for measure in tested.values()]
 
 
 def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
-    """Return what the table claims, row by row.
+    """Return the claims of the table, row by row.
 
     Args:
-        table: As :func:`.paired.pairs` gives it.
-        tested: As :func:`with_claims` has it.
+        table: The table of :func:`.paired.pairs`.
+        tested: As in :func:`with_claims`.
     """
-    found = []
+    claims = []
     for _, row in table.iterrows():
-        says = {
+        directions = {
             "goal_": "fewer" if row["goal_fewer"] else "more",
             "": "lower" if row["lower"] else "higher",
             "equal_": "equal",
         }
         claimed = [prefix for prefix in tested if row[f"{prefix}claimed"]]
-        found += [
-            Claim(Contrast(row["arm"], row["baseline"], tested[prefix]), says[prefix]) for prefix in claimed
+        claims += [
+            Claim(Contrast(row["arm"], row["baseline"], tested[prefix]), directions[prefix])
+            for prefix in claimed
         ]
-    return found
+    return claims
 
 
 def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> bool:
-    """Return whether some test could claim something, whatever the data: else a look costs no level.
+    """Return whether any data could lead to a claim; if not, the look costs no level.
 
     Args:
-        table: As :func:`.paired.pairs` gives it.
-        tested: As :func:`with_claims` has it.
-        look: The level, and whether anything is claimed.
+        table: The table of :func:`.paired.pairs`.
+        tested: As in :func:`with_claims`.
+        look: The look, with its level and whether claims are withheld.
     """
     if look.withheld or table.empty:
         return False
@@ -92,13 +95,14 @@ def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[
     """Return every comparison of the table in plain values.
 
     Args:
-        table: As :func:`.paired.pairs` gives it.
-        tested: As :func:`with_claims` has it.
+        table: The table of :func:`.paired.pairs`.
+        tested: As in :func:`with_claims`.
 
     Returns:
-        ``arm, baseline, measure, p, p_holm`` of each, and what it ``claims``, empty for nothing.
+        For each comparison ``arm, baseline, measure, p, p_holm`` and ``claims``: the direction that is
+        claimed, empty for none.
     """
-    said = {claim.contrast: claim.says for claim in claims_of(table, tested)}
+    directions = {claim.contrast: claim.direction for claim in claims_of(table, tested)}
     p = (
         table[[f"{prefix}{name}" for prefix in tested for name in ("p", "p_holm")]]
         .to_numpy(float)
@@ -110,25 +114,25 @@ def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[
             **contrast._asdict(),
             "p": _plain(raw),
             "p_holm": _plain(corrected),
-            "claims": said.get(contrast, ""),
+            "claims": directions.get(contrast, ""),
         }
         for contrast, (raw, corrected) in zip(comparisons_of(table, tested), p, strict=True)
     ]
 
 
 def _plain(value: float) -> float | None:
-    """A number for JSON, which has no nan."""
+    """Return a number for JSON, with None for nan."""
     return None if math.isnan(value) else value
 
 
 def past_look(trials: pd.DataFrame, table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> PastLook:
-    """Return this look at the trials, as the next ones count it.
+    """Return this look at the trials as a past look, for the next ones.
 
     Args:
         trials: The report's trials.
-        table: As :func:`.paired.pairs` gives it of them.
-        tested: As :func:`with_claims` has it.
-        look: The level, and whether anything is claimed.
+        table: The table of :func:`.paired.pairs` for these trials.
+        tested: As in :func:`with_claims`.
+        look: The look, with its level and whether claims are withheld.
     """
     return PastLook(
         fingerprint_of(trials),
@@ -143,7 +147,7 @@ def drawn_flips(table: pd.DataFrame) -> bool:
     """Return whether some p come from randomly drawn sign flips.
 
     Args:
-        table: As :func:`.paired.pairs` gives it.
+        table: The table of :func:`.paired.pairs`.
     """
     many = (table["n"] > EXACT_UP_TO) & (table["test"] == "sign flips")
     goal = (table["goal_n"] > EXACT_UP_TO) & (table["goal_test"] == "sign flips")

@@ -15,37 +15,39 @@ from .scaling_curve import Floats, fit_rows, knee_bounds
 from .statistics import CONFIDENCE
 
 OVERHEAD = 0.2
-"""The share by which samples, or updates, exceed their least at the ends of a region."""
+"""The share by which samples, or updates, exceed their minimum at the ends of a region."""
 LEAST_SIZES = 3
-"""Batch sizes that a fit needs."""
+"""The fewest batch sizes that a fit needs."""
 
 
 class Estimate(NamedTuple):
-    """A positive number and the ends of its 95% interval, nan where none can be given."""
+    """A positive number and the ends of its 95% interval, nan where there is no interval."""
 
     value: float
     low: float
     high: float
 
     def times(self, factor: float) -> Estimate:
-        """Return the estimate of a multiple of the number."""
+        """Return the estimate of the number times a factor."""
         return Estimate(self.value * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """S = S_min + E_min/B for the updates S to a goal at batch size B; samples are S·B = S_min·B + E_min.
+    """Hold the fit S = S_min + E_min/B of the updates S to a goal at batch size B.
+
+    The samples are S·B = S_min·B + E_min.
 
     Attributes:
-        updates: S_min, the updates that no batch size goes below.
-        samples: E_min, the samples that no batch size goes below.
-        critical: The knee E_min/S_min: there both updates and samples are twice their least (McCandlish et
+        updates: S_min, the lower bound of the updates at any batch size.
+        samples: E_min, the lower bound of the samples at any batch size.
+        critical: The knee E_min/S_min. There updates and samples are both twice their minimum (McCandlish et
             al. 2018, arXiv 1812.06162).
-        residuals: By batch size, the mean over seeds of log updates less the logarithm of the fit.
-        seeds: How many seeds were averaged.
+        residuals: By batch size, the mean over seeds of log updates minus the logarithm of the fit.
+        seeds: The number of seeds that were averaged.
         without_size: By batch size, the knee of a fit without it.
-        without_tuning_seed: The knees of the fits to what would have been found had one tuning seed been left
-            out, in the order of these seeds; nan where too little is known. Empty where tuning is not known.
+        without_tuning_seed: The knees of fits that leave out one tuning seed each, in the order of these
+            seeds; nan where too little is known. Empty where tuning is not known.
     """
 
     updates: Estimate
@@ -57,28 +59,28 @@ class Fit:
     without_tuning_seed: tuple[float, ...] = ()
 
     def at(self, batch_size: Any) -> Any:
-        """Return the updates to the goal at a batch size, or at several."""
+        """Return the updates to the goal at one or several batch sizes."""
         return self.updates.value + self.samples.value / batch_size
 
     @property
     def twenty_percent(self) -> Estimate:
-        """The batch size that needs 20% more samples than perfect scaling, 0.2·E_min/S_min.
+        """Return the batch size that needs 20% more samples than perfect scaling, 0.2·E_min/S_min.
 
-        At the knee it is 100% more, so this is a fifth of it (Zhang et al. 2024, arXiv 2410.21676).
+        It is a fifth of the knee, where 100% more are needed (Zhang et al. 2024, arXiv 2410.21676).
         """
         return self.critical.times(OVERHEAD)
 
     @property
     def regions(self) -> tuple[float, float]:
-        """The batch sizes with samples 20% above E_min, and with updates 20% above S_min.
+        """Return the batch sizes with samples 20% above E_min and with updates 20% above S_min.
 
-        They are a fifth of the knee, and five times the knee.
+        They are a fifth of the knee and five times the knee.
         """
         return self.critical.value * OVERHEAD, self.critical.value / OVERHEAD
 
     @property
     def worst(self) -> tuple[int, float]:
-        """The batch size whose mean the fit misses most, and the share by which it does."""
+        """Return the batch size with the largest relative error of the fit, and this error."""
         size = max(self.residuals, key=lambda each: abs(self.residuals[each]))
         return size, math.exp(abs(self.residuals[size])) - 1
 
@@ -86,36 +88,36 @@ class Fit:
 def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None:
     """Fit S = S_min + E_min/B to the updates that trials took to their goal.
 
-    Least squares on log S, to the means over seeds of log updates at each batch size at which every seed
-    reached the goal. Sizes are weighted alike, since what misplaces a size is its learning rate more than the
-    noise of its seeds.
+    The fit is least squares on log S. It uses the means over seeds of log updates at each batch size at which
+    every seed reached the goal. All sizes have the same weight, since their learning rates cause more error
+    than the noise of their seeds.
 
-    A trial is known to have reached the goal after one of the updates from that after the evaluation point
-    before to that of the point which reached it. The fit takes the middle of both on a logarithmic scale.
+    Trials are measured at evaluation points only. A trial reached the goal after the last point that had not
+    reached it, and no later than the first point that had. The fit uses the middle of the first and the last
+    possible update, on a logarithmic scale.
 
     The 95% intervals are of logarithms. Their variance is the sum of
 
-    - a jackknife over batch sizes: what tuning, or the curve's form, does to one size;
+    - a jackknife over batch sizes: the effect of tuning, or of the curve's form, on one size;
     - a jackknife over seeds, and one over tuning seeds, where there are two or more;
-    - the resolution: at each size the logarithm is uniform over the width log(last/first) of what is known,
-      which has the variance width²/12, fully shared by the size's seeds (they are measured at the same
-      points) and independent between sizes, times the square of the fit's derivative.
+    - the resolution. At each size the logarithm is uniform over the width log(last/first) of the possible
+      updates, with variance width²/12. It is the same for all seeds of a size, since they are measured at
+      the same points, and independent between sizes. It is multiplied by the square of the fit's derivative.
 
-    A jackknife over m parts has the variance (m-1)/m·Σ(θ_i - mean θ)² and m-1 degrees of freedom; the sum has
-    those of Satterthwaite (1946), (Σv)²/Σ(v²/df). Noise that differs from trial to trial is counted among
-    sizes and among seeds, so the sum errs to the wide side. Where the best fit has no S_min, or no E_min, the
-    knee ends a factor e⁸ beyond the sizes, and neither of the two has an interval: how far beyond it lies is
-    not known.
+    A jackknife over m parts has the variance (m-1)/m·Σ(θ_i - mean θ)² and m-1 degrees of freedom. The degrees
+    of freedom of the sum are (Σv)²/Σ(v²/df) (Satterthwaite 1946). Noise that differs from trial to trial is
+    counted among sizes and among seeds, so the intervals are rather too wide. Where the best fit has no
+    S_min, or no E_min, the knee is a factor e⁸ beyond the sizes. Then neither of the two has an interval,
+    since the true distance is not known.
 
     Args:
-        trials: A row a trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` gives, with
-            ``batch_size``: ``batch_size, seed, updates``, and ``resolution`` (samples since the evaluation
-            point before) or ``before`` (updates at that point); with neither, the goal was looked for at
-            every update.
+        trials: One row for each trial, as :func:`~optcompare.analysis.time_to_goal.time_to_goal` returns
+            them: ``batch_size, seed, updates``, and ``resolution`` (samples since the previous evaluation
+            point) or ``before`` (updates at that point); with neither, every update was measured.
         retuned: ``left_out`` (a tuning seed), ``batch_size`` or ``arm``, and ``ratio``: the factor by which
             updates at that size change without the tuning seed; 1: the same rate is chosen, nan: not known. A
-            size whose factor is not known, or missing, is left out of that refit; a refit to fewer than three
-            sizes is not made.
+            size without a known factor is left out of that refit. A refit to fewer than three sizes is not
+            made.
 
     Returns:
         The fit; None with fewer than three batch sizes.
@@ -148,8 +150,8 @@ def _parts(logs: Floats, width: Floats, ratios: Floats) -> dict[str, Floats]:
 
     Args:
         logs: Log updates, float[sizes, seeds].
-        width: The width of what is known of them, float[sizes].
-        ratios: As :func:`_log_ratios` gives them.
+        width: The width of the range of possible log updates, float[sizes].
+        ratios: The result of :func:`_log_ratios`.
 
     Returns:
         float[rows, sizes] for each kind of fit, in the order in which they are fitted.
@@ -186,7 +188,7 @@ def fit_curve(
         updates: S at each of them, positive.
 
     Returns:
-        S_min and E_min. Where the best fit has none of either, E_min/S_min ends a factor e⁸ beyond the sizes.
+        S_min and E_min. Where the best fit lacks one of them, E_min/S_min is a factor e⁸ beyond the sizes.
     """
     s_min, e_min, _ = np.exp(
         fit_rows(np.asarray(batch_sizes, dtype=float), np.log(np.asarray(updates, dtype=float))[None])[0]
@@ -195,10 +197,10 @@ def fit_curve(
 
 
 def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-    """Find the sizes at which all seeds reached the goal, and in which updates.
+    """Find the sizes at which all seeds reached the goal, and the updates at which they may have reached it.
 
     Returns:
-        Sizes, float[k], and the first and the last update at which each trial may have, float[k, n].
+        The sizes, float[k], and the first and the last possible update of each trial, float[k, n].
     """
     sizes, row = np.unique(trials["batch_size"].to_numpy(float), return_inverse=True)
     seeds, column = np.unique(trials["seed"].to_numpy(), return_inverse=True)
@@ -206,11 +208,11 @@ def _known_range(trials: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
     before = updates - 1
     if "before" in trials:
         before = trials["before"].to_numpy(float)
-    elif "resolution" in trials:  # a short last batch is an update too
+    elif "resolution" in trials:  # A short last batch is an update, too.
         before = updates - np.ceil(trials["resolution"].to_numpy(float) / sizes[row])
     first, last = np.full((2, len(sizes), len(seeds)), math.nan)
     last[row, column] = updates
-    # Where the evaluation point before is not known, the first is the last.
+    # Where the previous evaluation point is not known, the first possible update is the last.
     first[row, column] = np.fmin(np.maximum(before, 0) + 1, updates)
     reached = (np.isfinite(last) & (last > 0)).all(axis=1)
     return sizes[reached], first[reached], last[reached]
@@ -229,14 +231,14 @@ def _log_ratios(trials: pd.DataFrame, retuned: pd.DataFrame | None, sizes: Float
 
 
 def _ends(parts: Mapping[str, Floats]) -> list[int]:
-    """Return where each part but the first begins when all are stacked."""
+    """Return the index at which each part but the first begins when all are stacked."""
     return [int(end) for end in np.cumsum([len(rows) for rows in parts.values()])[:-1]]
 
 
 def _jackknife(refits: Floats) -> tuple[Floats, float]:
     """Estimate the variance of each column from refits that leave out one part each, float[m, 3].
 
-    Where some refits could not be made the known ones stand for them; with fewer than two it is 0.
+    Refits that could not be made are replaced by the known ones; with fewer than two the variance is 0.
 
     Returns:
         The variances, float[3], and their degrees of freedom.

@@ -12,31 +12,32 @@ from scipy.special import bdtrc
 
 Side = Literal["two", "less", "greater"]
 _SMALL = 1000
-"""Up to so many wins and losses their chances are added as whole numbers; the sum takes n² steps."""
+"""The most wins and losses for which probabilities are added as whole numbers; the sum takes n² steps."""
 EXACT_UP_TO = 30
-"""Up to so many differences all 2ⁿ sign flips are counted; above, some are drawn at random."""
+"""The most differences for which all 2ⁿ sign flips are counted; of more, some are drawn at random."""
 DRAWN = 99_999
+"""The number of sign flips that are drawn at random."""
 _PART, _SIGNS = 10_000, 20_000_000
-"""Patterns drawn at once, as long as they have no more signs than that together."""
+"""The most patterns, and the most signs, that are drawn at once."""
 _BLOCK = 1_000_000
-"""Signs that are numbers of eight bytes at once."""
+"""The most signs that are converted to float64 at once."""
 
 
 def sign_flip_p(differences: np.ndarray, side: Side = "two") -> float:
     """Test paired differences by flipping their signs.
 
-    Where two arms are exchangeable, each difference was as likely to come out with the other sign. The p is
-    the share of all 2ⁿ sign patterns whose mean is at least as far from 0 as the one that was observed, the
-    observed one included (Fisher 1935, The Design of Experiments, §21). It assumes no distribution. Above
-    :data:`EXACT_UP_TO` differences :data:`DRAWN` patterns are drawn by a fixed generator, and p = (1 + hits)
-    / (1 + drawn), which is valid too (Phipson and Smyth 2010).
+    If two arms are exchangeable, both signs of a difference are equally likely. The p is the share of all 2ⁿ
+    sign patterns with a mean at least as far from 0 as the observed mean; the observed pattern is included
+    (Fisher 1935, The Design of Experiments, §21). The test assumes no distribution. For more than
+    :data:`EXACT_UP_TO` differences, :data:`DRAWN` patterns are drawn by a fixed generator, and p = (1 + hits)
+    / (1 + drawn), which is also valid (Phipson and Smyth 2010).
 
     Args:
         differences: float[n], finite; zeros stay zeros.
         side: ``"two"``, or against the alternative that they are ``"less"`` or ``"greater"`` than 0.
 
     Returns:
-        The p, at least 2/2ⁿ (one-sided: 1/2ⁿ); nan without a difference.
+        The p, at least 2/2ⁿ (one-sided: 1/2ⁿ); nan for n = 0.
     """
     values = np.asarray(differences, dtype=float)
     if len(values) == 0:
@@ -44,7 +45,7 @@ def sign_flip_p(differences: np.ndarray, side: Side = "two") -> float:
     scale = float(np.abs(values).max())
     if scale == 0:
         return 1.0
-    values = values / scale  # so that no sum overflows
+    values = values / scale  # Prevent overflow of the sums.
     observed = float(values.sum())
     if side == "less":
         values, observed = -values, -observed
@@ -57,16 +58,16 @@ def sign_flip_p(differences: np.ndarray, side: Side = "two") -> float:
 
 
 def sign_p(wins: int, losses: int, side: Side = "two") -> float:
-    """Test wins against losses by the exact binomial test at 1/2; ties take no part.
+    """Test wins against losses by the exact binomial test at 1/2; ties are left out.
 
     Args:
-        wins: How often the first arm did better.
-        losses: How often the other did.
+        wins: The number of pairs in which the first arm did better.
+        losses: The number of pairs in which the other arm did better.
         side: ``"two"``, or against the alternative of fewer wins (``"less"``) or more (``"greater"``) than
         losses.
 
     Returns:
-        The p, at least 2/2ⁿ of n = wins + losses (one-sided: 1/2ⁿ), and 1 where there is neither.
+        The p, at least 2/2ⁿ for n = wins + losses (one-sided: 1/2ⁿ); 1 for n = 0.
     """
     n = wins + losses
     if side == "two":
@@ -75,15 +76,16 @@ def sign_p(wins: int, losses: int, side: Side = "two") -> float:
 
 
 def _at_least(k: int, n: int) -> float:
-    """The chance of k or more heads in n tosses of a fair coin."""
+    """Return the probability of k or more heads in n tosses of a fair coin."""
     if n > _SMALL:
         return float(bdtrc(k - 1, n, 0.5)) if k > 0 else 1.0
     return float(sum(math.comb(n, i) for i in range(k, n + 1)) / 2**n)
 
 
 def _count(values: np.ndarray, reach: float, *, two_sided: bool) -> int:
-    """How many of all 2ⁿ sign patterns reach as far: each sum of one half of the values is looked up among
-    the other's.
+    """Count the sign patterns, of all 2ⁿ, with a sum of at least ``reach``.
+
+    Each sum of one half of the values is looked up among the sorted sums of the other half.
     """
     half = len(values) // 2
     left, right = _all_sums(values[:half]), np.sort(_all_sums(values[half:]))
@@ -93,7 +95,7 @@ def _count(values: np.ndarray, reach: float, *, two_sided: bool) -> int:
 
 
 def _all_sums(values: np.ndarray) -> np.ndarray:
-    """The sums under all sign patterns, float[2ⁿ]."""
+    """Return the sums under all sign patterns, float[2ⁿ]."""
     sums = np.zeros(1)
     for value in values:
         sums = np.concatenate([sums + value, sums - value])
@@ -102,14 +104,15 @@ def _all_sums(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(256)
 def _drawn_hits(values: bytes, reach: float, two_sided: bool) -> int:
-    """How many drawn patterns reach as far; remembered, since verdict, tables and figures ask for the
-    same.
+    """Count the drawn sign patterns with a sum of at least ``reach``.
+
+    The result is cached, since verdict, tables and figures need the same counts.
     """
     return sum(_hits(sums, reach, two_sided=two_sided) for sums in _drawn_sums(np.frombuffer(values)))
 
 
 def _drawn_sums(values: np.ndarray) -> Iterator[np.ndarray]:
-    """The sums under sign patterns that are drawn."""
+    """Yield the sums under randomly drawn sign patterns, in blocks."""
     rng, n = np.random.default_rng(len(values)), len(values)
     part, rows = min(_PART, max(1, _SIGNS // n)), max(1, _BLOCK // n)
     for begin in range(0, DRAWN, part):

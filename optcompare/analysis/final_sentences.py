@@ -1,4 +1,4 @@
-"""What the verdict says of final values: the finding, and a ranked list of the arms."""
+"""The sentences of the verdict about final values: the finding and a ranked list of the arms."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .phrases import corrected_p, count, interval, named, ranked_list, won
 
 @dataclass(frozen=True)
 class Ends:
-    """How an arm's trials ended.
+    """Describe how the trials of an arm ended.
 
     Attributes:
-        lost: How many trials diverged or failed.
+        lost: The number of trials that diverged or failed.
         words: The same in words; empty for none.
-        blown_up: Whether every other trial ends far above its start, though its loss is finite.
-        mean: The mean final value of the others; nan where there is none.
+        mean: The mean final value of the other trials; nan if there are none.
+        blown_up: Whether every other trial ends with a finite loss far above its first loss.
     """
 
     lost: int
@@ -32,27 +32,27 @@ class Ends:
 def final_sentences(
     table: pd.DataFrame, ends: Mapping[str, Ends], column: str, unit: str, *, unclaimed: bool
 ) -> list[str]:
-    """Say which arms end lower or higher than the baseline, and rank them all.
+    """Write which arms end lower or higher than the baseline, and rank all arms.
 
-    An arm stands before the baseline where it is better by the mean difference, or, where a trial was lost,
-    by wins against losses, which is what its test counts. On either side of the baseline arms are ordered by
-    lost trials, then by the mean difference, or, where any trial was lost, by the mean of the others.
+    An arm ranks before the baseline if it is better by the mean difference. Where a trial was lost, wins
+    against losses decide instead, as in the test. Before and after the baseline, arms are ordered by lost
+    trials, then by the mean difference. Where any trial was lost, the mean of the others replaces the latter.
 
     Args:
-        table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
-        ends: Of the baseline and of every arm in the table.
-        column: What is compared.
+        table: The table of :func:`optcompare.analysis.paired.pairs`, with at least one row.
+        ends: How the trials of the baseline, and of every arm in the table, ended.
+        column: The column that is compared.
         unit: What is counted: ``seed``, or ``pair`` of seeds and tuning repeats.
         unclaimed: Whether nothing can be claimed, since there are too few seeds or the run has not ended.
 
     Returns:
-        The finding, then a line for each arm.
+        The finding, then one line for each arm.
     """
     table = table.assign(claimed=table["claimed"] & (not unclaimed))
     baseline, rows = str(table["baseline"].iloc[0]), {str(row["arm"]): row for _, row in table.iterrows()}
     lower_wins, lost = column.endswith("_loss"), any(ends[arm].lost for arm in (baseline, *rows))
 
-    def place(arm: str) -> tuple[int, int, float]:
+    def rank_key(arm: str) -> tuple[int, int, float]:
         if arm == baseline:
             return (0, 0, 0.0)
         row = rows[arm]
@@ -65,7 +65,7 @@ def final_sentences(
             return _of_arm(rows[arm], ends[arm], unit, unclaimed)
         return f"baseline, {ends[baseline].words or f'mean {number(ends[baseline].mean)}'}"
 
-    ranked = sorted([baseline, *rows], key=place)
+    ranked = sorted([baseline, *rows], key=rank_key)
     claims = "; ".join(_claims(table, baseline, unit, unclaimed))
     best = "best ranked" if lost else "lowest mean" if lower_wins else "highest mean"
     finding = (
@@ -82,7 +82,10 @@ def final_sentences(
 
 
 def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> list[str]:
-    """The claims of all arms in a clause each; that there is none is one, unless it is said elsewhere."""
+    """Return one clause for each kind of claim.
+
+    If nothing is claimed, one clause states this, unless another line does (``unclaimed``).
+    """
     clauses, many = [], len(table)
     for side, rows in (
         ("lower", table[table["claimed"] & table["lower"]]),
@@ -151,8 +154,10 @@ def _difference(row: pd.Series) -> list[str]:
 
 
 def _equality(row: pd.Series, unclaimed: bool) -> str:
-    """Of the margin, where there is one; with too few seeds only that equality is claimed, which takes fewer
-    of them.
+    """Return the clause about equality within the margin; empty without a margin.
+
+    A claim of equality needs fewer seeds than one of a difference. If nothing else can be claimed, the clause
+    appears only where equality is claimed.
     """
     if math.isnan(row["margin"]) or (unclaimed and not row["equal_claimed"]):
         return ""
@@ -161,7 +166,7 @@ def _equality(row: pd.Series, unclaimed: bool) -> str:
 
 
 def _counts(rows: pd.DataFrame) -> str:
-    """``2 claimed lower, 3 not claimed``: what the list leaves out."""
+    """Count the arms that the list leaves out, as ``2 claimed lower, 3 not claimed``."""
     claimed, lower = rows["claimed"].astype(bool), rows["lower"].astype(bool)
     untested = (rows["rounding_only"] | rows["one_difference"] | (rows["one_run_seeds"] > 0)).astype(
         bool

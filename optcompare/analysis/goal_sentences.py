@@ -1,8 +1,9 @@
-"""What the verdict says of the samples to a goal: the finding, and a ranked list of the arms."""
+"""The sentences of the verdict about the samples to a goal: the finding and a ranked list of the arms."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -10,61 +11,78 @@ from ..core.formatting import number
 from .phrases import corrected_p, count, interval, named, ranked_list, won
 
 ROUGH = 0.1
+"""Ratios are called approximate if evaluation points lie further apart than this share of the samples."""
 
 
 def goal_sentences(table: pd.DataFrame, name: str, unit: str, *, unclaimed: bool) -> list[str]:
-    """Say which arms reach the goal with fewer samples than the baseline, and rank them all.
+    """Write which arms reach the goal with fewer samples than the baseline, and rank all arms.
 
-    An arm stands before the baseline where it needs fewer samples by the mean ratio, or, with any miss, by
-    wins against losses. On either side of the baseline arms are ordered by misses, then by the ratio, or,
-    with any miss, by the median.
+    An arm ranks before the baseline if it needs fewer samples by the mean ratio, or, with any miss, by wins
+    against losses. Before and after the baseline, arms are ordered by misses, then by the ratio, or, with any
+    miss, by the median.
 
     Args:
-        table: As :func:`optcompare.analysis.paired.pairs` gives it, with a row at least.
+        table: The table of :func:`optcompare.analysis.paired.pairs`, with at least one row.
         name: The goal in words.
         unit: What is counted: ``seed``, or ``pair`` of seeds and tuning repeats.
         unclaimed: Whether nothing can be claimed, since there are too few seeds or the run has not ended.
 
     Returns:
-        The finding, then a line for each arm; the finding alone where no arm reached the goal.
+        The finding, then one line for each arm; the finding alone if no arm reached the goal.
     """
     if not (table["goal_hits"].any() or table["goal_baseline_hits"].any()):
         return [f"Goal {name}: no arm reached it on any of {count(int(table['goal_seeds'].max()), unit)}."]
     table = table.assign(goal_claimed=table["goal_claimed"] & table["goal_enough_seeds"] & (not unclaimed))
     baseline, rows = str(table["baseline"].iloc[0]), {str(row["arm"]): row for _, row in table.iterrows()}
     most = table.iloc[int(table["goal_seeds"].argmax())]
-    whole = table["goal_pairs"].equals(table["goal_seeds"])
-
-    def place(arm: str) -> tuple[int, int, float]:
-        if arm == baseline:
-            return (0, 0, 1.0)
-        row, misses = rows[arm], int(rows[arm]["goal_seeds"] - rows[arm]["goal_hits"])
-        side = -1 if row["goal_fewer"] else 1
-        cost = float(row["goal_ratio"] if whole else row["goal_median"])
-        return (side, misses, math.inf if math.isnan(cost) else cost)
 
     def entry(arm: str) -> str:
         if arm != baseline:
             return _of_arm(rows[arm], unit, unclaimed)
         return f"baseline, reached on {most['goal_baseline_hits']} of {count(int(most['goal_seeds']), unit)}"
 
-    ranked = sorted([baseline, *rows], key=place)
-    said = "; ".join([*_claims(table, baseline, unit, unclaimed), *_reached(table, unit)])
-    best = "fewest" if whole else "best ranked"
-    top = f"{best.capitalize()}: {ranked[0]}." if said else f"{best}: {ranked[0]}."
-    finding = f"Samples to {name}: {said}. {top}" if said else f"Samples to {name}, {top}"
-    if not table[["goal_wins", "goal_losses"]].any(axis=None):
-        finding = f"Samples to {name}: {said}."
-    lines = [
-        finding,
+    ranked = _ranked(table, baseline, rows)
+    clauses = "; ".join([*_claims(table, baseline, unit, unclaimed), *_reached(table, unit)])
+    return [
+        f"Samples to {name}{_finding(table, clauses, ranked[0])}",
         *ranked_list(ranked, baseline, entry, lambda arms: _counts(table[table["arm"].isin(arms)])),
+        *_roughness(table),
     ]
+
+
+def _no_misses(table: pd.DataFrame) -> bool:
+    return table["goal_pairs"].equals(table["goal_seeds"])
+
+
+def _ranked(table: pd.DataFrame, baseline: str, rows: Mapping[str, pd.Series]) -> list[str]:
+    """Return all arms, best first."""
+    no_misses = _no_misses(table)
+
+    def rank_key(arm: str) -> tuple[int, int, float]:
+        if arm == baseline:
+            return (0, 0, 1.0)
+        row, misses = rows[arm], int(rows[arm]["goal_seeds"] - rows[arm]["goal_hits"])
+        side = -1 if row["goal_fewer"] else 1
+        cost = float(row["goal_ratio"] if no_misses else row["goal_median"])
+        return (side, misses, math.inf if math.isnan(cost) else cost)
+
+    return sorted([baseline, *rows], key=rank_key)
+
+
+def _finding(table: pd.DataFrame, clauses: str, first: str) -> str:
+    """Return the finding after the name of the goal: the claims, and the first arm if any two differ."""
+    if not table[["goal_wins", "goal_losses"]].any(axis=None):
+        return f": {clauses}."
+    best = "fewest" if _no_misses(table) else "best ranked"
+    return f": {clauses}. {best.capitalize()}: {first}." if clauses else f", {best}: {first}."
+
+
+def _roughness(table: pd.DataFrame) -> list[str]:
+    """Return a line on the resolution of the ratios, if it is rough."""
     apart = table.loc[table["goal_pairs"] == table["goal_seeds"], "goal_resolution"].max()
-    if apart > ROUGH:
-        lines.append(
-            f"Ratios are approximate: measured too rarely ({apart:.0%} of the samples apart); raise measure."
-        )
-    return lines
+    if not apart > ROUGH:
+        return []
+    return [f"Ratios are approximate: measured too rarely ({apart:.0%} of the samples apart); raise measure."]
 
 
 def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> list[str]:
@@ -85,8 +103,9 @@ def _claims(table: pd.DataFrame, baseline: str, unit: str, unclaimed: bool) -> l
 
 
 def _reached(table: pd.DataFrame, unit: str) -> list[str]:
-    """That all arms reached the goal on all seeds; nothing where one did not, since each line says it
-    then.
+    """Return a clause if all arms reached the goal on all seeds.
+
+    Otherwise the line of each arm states on how many it did.
     """
     seeds = int(table["goal_seeds"].max())
     hits = table[["goal_hits", "goal_baseline_hits"]].to_numpy()
@@ -121,8 +140,9 @@ def _of_arm(row: pd.Series, unit: str, unclaimed: bool) -> str:
 
 
 def _ratio(row: pd.Series) -> str:
-    """``366 times fewer samples (95% interval 300 to 400)``; where the interval holds 1: ``1.1 times the
-    samples (…)``.
+    """Return ``366 times fewer samples (95% interval 300 to 400)``.
+
+    Where the interval contains 1, return ``1.1 times the samples (…)``.
     """
     ratio, low, high = float(row["goal_ratio"]), float(row["goal_ratio_low"]), float(row["goal_ratio_high"])
     what = "times the samples"
@@ -134,8 +154,8 @@ def _ratio(row: pd.Series) -> str:
 
 
 def _counts(rows: pd.DataFrame) -> str:
-    """``2 claimed fewer, 1 not claimed, 1 that never reached it``: what the list leaves out."""
-    claimed, fewer, never = (rows[name].astype(bool) for name in ("goal_claimed", "goal_fewer", "goal_hits"))
+    """Count the arms that the list leaves out, as ``2 claimed fewer, 1 not claimed, 1 never reached it``."""
+    claimed, fewer, hit = (rows[name].astype(bool) for name in ("goal_claimed", "goal_fewer", "goal_hits"))
     counts = {"claimed fewer": claimed & fewer, "claimed more": claimed & ~fewer, "not claimed": ~claimed}
-    said = [f"{int(which.sum())} {what}" for what, which in counts.items() if which.any()]
-    return ", ".join([*said, *([f"{int((~never).sum())} never reached it"] if (~never).any() else [])])
+    parts = [f"{int(which.sum())} {what}" for what, which in counts.items() if which.any()]
+    return ", ".join([*parts, *([f"{int((~hit).sum())} never reached it"] if (~hit).any() else [])])

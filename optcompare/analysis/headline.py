@@ -1,4 +1,4 @@
-"""The finding in a few words, for the title of a figure. It says no more than the claims of the verdict."""
+"""The finding in a few words, for the title of a figure; it claims no more than the verdict."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ _TO_GOAL = "samples to "
 def headline(
     workload: str, table: pd.DataFrame, baseline: str, seeds: int, goal: str = "", compared: str = ""
 ) -> str:
-    """Say which arms are claimed to end lower or higher than the baseline, else what is claimed of the goal.
+    """Write which arms are claimed to end lower or higher than the baseline, else the claims about the goal.
 
-    Ranks are named only where claims bear them: every arm was compared with the baseline, and with no other,
-    so that the lowest is known where all others are claimed to be higher than the baseline, or are the
-    baseline.
+    Every arm was compared with the baseline only. So ranks are named only where the claims imply them: the
+    lowest arm is known if at most one arm is claimed to be lower than the baseline and all others higher.
 
     Args:
-        workload: Its name.
-        table: As :func:`optcompare.analysis.paired.pairs` gives it.
+        workload: The name of the workload.
+        table: The table of :func:`optcompare.analysis.paired.pairs`.
         baseline: The label of the arm that the others are compared with.
-        seeds: How many there are.
-        goal: What was to be reached, as written; empty for nothing.
-        compared: The column that final values were compared by, to be named where the figure shows another;
-        else empty.
+        seeds: The number of seeds.
+        goal: The goal as the user wrote it; empty for none.
+        compared: The column by which final values were compared, if the figure shows another one; else
+            empty.
 
     Returns:
-        ``digits: single lowest, full second (10 seeds)``, or that no difference is claimed.
+        For example ``digits: single lowest, full second (10 seeds)``, or that no difference is claimed.
     """
     found = _finding(table, baseline, goal)
     of_final = compared and len(table) and not found.startswith(_TO_GOAL)
@@ -53,13 +52,13 @@ def _finding(table: pd.DataFrame, baseline: str, goal: str) -> str:
 
 
 def _sides(table: pd.DataFrame, prefix: str, column: str) -> tuple[list[str], list[str]]:
-    """The arms that are claimed to be below, and above, the baseline."""
+    """Return the arms that are claimed to be below the baseline, and those claimed to be above."""
     claimed, below = table[f"{prefix}claimed"].astype(bool), table[column].astype(bool)
     return list(table.loc[claimed & below, "arm"]), list(table.loc[claimed & ~below, "arm"])
 
 
 def _ranked(table: pd.DataFrame, baseline: str) -> str:
-    """The first two of a ranking, where claims of all arms bear it; else nothing."""
+    """Return the first two ranks if the claims of all arms imply them; else nothing."""
     lower, higher = _sides(table, "", "lower")
     if len(lower) > 1 or len(lower) + len(higher) < len(table):
         return ""
@@ -68,12 +67,12 @@ def _ranked(table: pd.DataFrame, baseline: str) -> str:
 
 
 def _against(table: pd.DataFrame, prefix: str, below: str, above: str, baseline: str) -> str:
-    """``single and mini:2 lower than full, once higher``; nothing where nothing is claimed."""
+    """Return ``single and mini:2 lower than full, once higher``; nothing if nothing is claimed."""
     sides = _sides(table, prefix, "goal_fewer" if prefix else "lower")
-    said = [(arms, word) for arms, word in zip(sides, (below, above), strict=True) if arms]
-    if not said:
+    claimed = [(arms, word) for arms, word in zip(sides, (below, above), strict=True) if arms]
+    if not claimed:
         return ""
-    (first, word), *rest = said
+    (first, word), *rest = claimed
     of = len(table) if len(first) > LISTED else 0
     parts = [
         f"{_listed(first, of)} {word} than {baseline}",
@@ -83,7 +82,7 @@ def _against(table: pd.DataFrame, prefix: str, below: str, above: str, baseline:
 
 
 def _listed(arms: Sequence[str], of: int = 0) -> str:
-    """``a, b and c``; of more arms how many there are."""
+    """Return ``a, b and c``; for more arms their number."""
     if len(arms) > LISTED:
         return f"{len(arms)} of {of} arms" if of else f"{len(arms)} arms"
     return " and ".join(filter(None, [", ".join(arms[:-1]), arms[-1]]))

@@ -1,4 +1,4 @@
-"""What a verdict does not show: of other seeds, other learning rates, other data, and after other looks."""
+"""The limits of a verdict: other seeds, other learning rates, other data, other looks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .phrases import LISTED, count
 
 @dataclass(frozen=True)
 class Setting:
-    """How rates and data were chosen.
+    """Describe how rates and data were chosen.
 
     Attributes:
         tunings: How often rates were tuned; 0: never, None: not known.
-        sensitivity: By arm, how much worse the rates beside the chosen one scored in tuning.
-        splits: On how many splits into training and held-out data; 0: nothing was held out.
+        sensitivity: By arm, how much worse the rates next to the chosen one scored in tuning.
+        splits: The number of splits into training and held-out data; 0: nothing was held out.
     """
 
     tunings: int | None = None
@@ -39,18 +39,18 @@ def limits(
     look: Look,
     setting: Setting,
 ) -> list[str]:
-    """Say what the trials cannot show.
+    """List what the trials cannot show.
 
     Args:
-        workload: Its name.
-        table: As :func:`optcompare.analysis.paired.pairs` gives it.
+        workload: The name of the workload.
+        table: The table of :func:`optcompare.analysis.paired.pairs`.
         trials: The report's trials.
-        claims: What the table claims.
-        look: Which look this is.
+        claims: The claims of the table.
+        look: The look of this verdict.
         setting: How rates and data were chosen.
 
     Returns:
-        A short text for each limit.
+        One short text for each limit.
     """
     seeds = int(trials.loc[trials["status"] != "interrupted", "seed"].nunique())
     sentences = []
@@ -66,7 +66,7 @@ def limits(
 
 
 def _of_failures(trials: pd.DataFrame, seeds: int) -> list[str]:
-    """How often arms may fail of which no seed did."""
+    """Return how often arms may fail that failed on no seed."""
     lost = trials["status"].isin(["diverged", "failed"]).groupby(trials["arm"]).any()
     if not seeds or lost.all():
         return []
@@ -99,14 +99,12 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
 
 
 def _change(row: pd.Series, sensitivity: Mapping[str, float]) -> float:
-    """The larger change that a neighbouring rate makes to the arm or to the baseline; nan where neither is
-    known.
+    """Return the larger change that a neighbouring rate makes to the arm or to the baseline, nan if unknown.
+
+    The change is not known where all trials at the neighbouring rate diverged.
     """
-    found = [sensitivity.get(arm, math.nan) for arm in (row["arm"], row["baseline"])]
-    known = [
-        change for change in found if math.isfinite(change)
-    ]  # beside a rate at which all diverged, nothing is known
-    return max(known, default=math.nan)
+    changes = [sensitivity.get(arm, math.nan) for arm in (row["arm"], row["baseline"])]
+    return max((change for change in changes if math.isfinite(change)), default=math.nan)
 
 
 def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[str]:
@@ -129,7 +127,7 @@ def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[
             "0.05."
         )
     sentences += [
-        f"No longer claimed, though it was on {count(past.seeds, 'seed')}: {_said(claim)}."
+        f"No longer claimed, though it was on {count(past.seeds, 'seed')}: {_in_words(claim)}."
         for past in look.past
         for claim in past.claims
         if claim not in claims
@@ -137,13 +135,13 @@ def _of_looks(table: pd.DataFrame, claims: Sequence[Claim], look: Look) -> list[
     return sentences
 
 
-def _said(claim: Claim) -> str:
-    """``mini ends lower than full (final train_loss)``."""
+def _in_words(claim: Claim) -> str:
+    """Return ``mini ends lower than full (final train_loss)``."""
     arm, baseline, measure = claim.contrast
-    says = {
+    verbs = {
         "lower": "ends lower than",
         "higher": "ends higher than",
         "fewer": "needs fewer than",
         "more": "needs more than",
     }
-    return f"{arm} {says.get(claim.says, 'equals')} {baseline} ({measure})"
+    return f"{arm} {verbs.get(claim.direction, 'equals')} {baseline} ({measure})"

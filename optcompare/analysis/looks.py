@@ -1,6 +1,6 @@
 """Looks: verdicts on sets of trials that were not seen before.
 
-Each has a level, and none forgets what was compared earlier.
+Each look has a level, and counts the comparisons of all previous looks.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ _TEXTS = ("status", "batches_sha256", "final_sha256")
 
 
 class Contrast(NamedTuple):
-    """One comparison: an arm with its baseline in a measure, such as ``final valid_loss`` or ``samples to
-    train_loss=1``.
+    """One comparison of an arm with its baseline.
+
+    ``measure`` names what is compared, such as ``final valid_loss`` or ``samples to train_loss=1``.
     """
 
     arm: str
@@ -29,25 +30,26 @@ class Contrast(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What was claimed: that the arm ends ``lower`` or ``higher``, needs ``fewer`` or ``more`` samples, or is
+    """A claim about one comparison.
+
+    ``direction`` is ``lower`` or ``higher`` for final values, ``fewer`` or ``more`` for samples, or
     ``equal``.
     """
 
     contrast: Contrast
-    says: str
+    direction: str
 
 
 @dataclass(frozen=True)
 class PastLook:
-    """A verdict that was given.
+    """Hold a previous verdict.
 
     Attributes:
-        trials: The fingerprint of the trials that it was on; see :func:`fingerprint_of`.
-        seeds: How many they had.
+        trials: The fingerprint of its trials; see :func:`fingerprint_of`.
+        seeds: The number of seeds of its trials.
         shown: The comparisons that it made.
-        claims: Which of them it claimed.
-        counted: Whether anything could have been claimed from so few trials; else no chance of a false claim
-        was spent.
+        claims: The claims that it made.
+        counted: Whether its trials could have led to any claim; if not, it spent no chance of a false claim.
     """
 
     trials: str
@@ -57,8 +59,8 @@ class PastLook:
     counted: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for ``json.dumps``."""
-        claims = [[*claim.contrast, claim.says] for claim in self.claims]
+        """Return plain values for ``json.dumps``."""
+        claims = [[*claim.contrast, claim.direction] for claim in self.claims]
         return {
             "trials": self.trials,
             "seeds": self.seeds,
@@ -69,10 +71,13 @@ class PastLook:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PastLook:
-        """The inverse of :meth:`to_json`.
+        """Invert :meth:`to_json`.
+
+        Args:
+            values: The result of :meth:`to_json`, after a round trip through JSON.
 
         Raises:
-            KeyError, TypeError, ValueError: The values are something else.
+            KeyError, TypeError, ValueError: The values are not those of a past look.
         """
         return cls(
             str(values["trials"]),
@@ -83,13 +88,13 @@ class PastLook:
         )
 
     def joined(self, other: PastLook) -> PastLook:
-        """With what another look at the same trials compared and claimed."""
+        """Return this look with the comparisons and claims of another look at the same trials."""
         shown = tuple(dict.fromkeys([*self.shown, *other.shown]))
         claims = tuple(dict.fromkeys([*self.claims, *other.claims]))
         return PastLook(self.trials, self.seeds, shown, claims, self.counted or other.counted)
 
     def relabelled(self, labels: Mapping[str, str]) -> PastLook:
-        """With other labels of arms, where ``labels`` has some."""
+        """Return this look with the arms renamed that ``labels`` maps from old to new label."""
 
         def renamed(contrast: Contrast) -> Contrast:
             return Contrast(
@@ -98,19 +103,19 @@ class PastLook:
                 contrast.measure,
             )
 
-        claims = tuple(Claim(renamed(claim.contrast), claim.says) for claim in self.claims)
+        claims = tuple(Claim(renamed(claim.contrast), claim.direction) for claim in self.claims)
         return PastLook(self.trials, self.seeds, tuple(map(renamed, self.shown)), claims, self.counted)
 
 
 @dataclass(frozen=True)
 class Look:
-    """The look that a verdict is.
+    """Describe the look of a verdict.
 
     Attributes:
-        past: The looks before it at these trials, or at some of them.
-        recorded: Whether looks at these trials are recorded at all.
-        withheld: Why nothing may be claimed; empty where it may.
-        shown: What was compared at a look at these very trials.
+        past: The previous looks at these trials, or at some of them.
+        recorded: Whether looks at these trials are recorded.
+        withheld: Why nothing may be claimed; empty if claims may be made.
+        shown: The comparisons of a previous look at exactly these trials.
     """
 
     past: tuple[PastLook, ...] = ()
@@ -120,19 +125,17 @@ class Look:
 
     @property
     def number(self) -> int:
-        """Which look it is, counting from 1 those at which something could have been claimed."""
+        """Return the number of this look, from 1; looks that could not lead to a claim do not count."""
         return 1 + sum(look.counted for look in self.past)
 
     @property
     def level(self) -> float:
-        """The level of its tests."""
+        """Return the level of its tests."""
         return look_level(self.number)
 
     @property
     def family(self) -> tuple[Contrast, ...]:
-        """All that was compared at these trials so far: it counts among the comparisons, so that a family
-        never shrinks.
-        """
+        """Return all comparisons at these trials so far; all count as tests, so a family never shrinks."""
         return tuple(
             dict.fromkeys([*(contrast for look in self.past for contrast in look.shown), *self.shown])
         )
@@ -143,73 +146,75 @@ FIRST_LOOK = Look()
 
 @dataclass(frozen=True)
 class History:
-    """The looks that were recorded of trials, in their order.
+    """Hold the recorded looks at some trials, in their order.
 
     Attributes:
-        looks: Each once.
-        recorded: Whether all were recorded from the first on.
+        looks: Each look once.
+        recorded: Whether all looks were recorded, from the first on.
     """
 
     looks: tuple[PastLook, ...] = ()
     recorded: bool = False
 
     def look_at(self, trials: pd.DataFrame, withheld: str = "") -> Look:
-        """The look that a verdict on these trials is.
+        """Return the look of a verdict on these trials.
 
         Args:
             trials: The report's trials.
-            withheld: Why nothing may be claimed, if that is so.
+            withheld: Why nothing may be claimed; empty if claims may be made.
 
         Returns:
-            The recorded look at these very trials, where there is one: seeing them again is no other look.
-            Else the next.
+            The recorded look at exactly these trials, if there is one, since seeing them again is no new
+            look. Otherwise the next look.
         """
-        place = self._place(trials)
-        shown = self.looks[place].shown if place < len(self.looks) else ()
-        return Look(self.looks[:place], self.recorded, withheld, shown)
+        index = self._index(trials)
+        shown = self.looks[index].shown if index < len(self.looks) else ()
+        return Look(self.looks[:index], self.recorded, withheld, shown)
 
     def holds(self, trials: pd.DataFrame) -> bool:
-        """Whether a look at these very trials is recorded."""
-        return self._place(trials) < len(self.looks)
+        """Return whether a look at exactly these trials is recorded."""
+        return self._index(trials) < len(self.looks)
 
-    def _place(self, trials: pd.DataFrame) -> int:
+    def _index(self, trials: pd.DataFrame) -> int:
+        """Return the index of the look at exactly these trials; the number of looks if there is none."""
         seen = fingerprint_of(trials)
-        return next(
-            (number for number, look in enumerate(self.looks) if look.trials == seen), len(self.looks)
-        )
+        return next((index for index, look in enumerate(self.looks) if look.trials == seen), len(self.looks))
 
     def together_with(self, other: History) -> History:
-        """The looks of two runs; those at the same trials are one, with all that they compared, after all
-        before it in both.
+        """Merge the looks of two runs.
+
+        Two looks at the same trials become one, with the comparisons of both. It follows all looks that come
+        before it in either run.
         """
         looks, rest = dict[str, PastLook](), list(other.looks)
         for look in self.looks:
-            place = next((place for place, each in enumerate(rest) if each.trials == look.trials), None)
-            if place is not None:
-                looks |= {each.trials: each for each in rest[:place] if each.trials not in looks}
-                look, rest = look.joined(rest[place]), rest[place + 1 :]
+            index = next((index for index, each in enumerate(rest) if each.trials == look.trials), None)
+            if index is not None:
+                looks |= {each.trials: each for each in rest[:index] if each.trials not in looks}
+                look, rest = look.joined(rest[index]), rest[index + 1 :]
             looks[look.trials] = look.joined(looks[look.trials]) if look.trials in looks else look
         looks |= {each.trials: each for each in rest if each.trials not in looks}
         return History(tuple(looks.values()), self.recorded and other.recorded)
 
     def followed_by(self, look: PastLook, recorded: bool) -> History:
-        """With one more look; ``recorded``: whether it could be recorded."""
+        """Return this history with one more look; ``recorded``: whether that look could be recorded."""
         return History((*self.looks, look), self.recorded and recorded)
 
     def relabelled(self, labels: Mapping[str, str]) -> History:
-        """With other labels of arms, where ``labels`` has some."""
+        """Return this history with the arms renamed that ``labels`` maps from old to new label."""
         return History(tuple(look.relabelled(labels) for look in self.looks), self.recorded)
 
 
 def fingerprint_of(trials: pd.DataFrame) -> str:
-    """Return a fingerprint of what trials were and how they ended, whatever their order and the labels of
-    their arms.
+    """Return a fingerprint of trials and how they ended.
+
+    It does not depend on the order of the trials, nor on the labels of their arms.
     """
     return hashlib.sha256("\n".join(sorted(trial_rows(trials))).encode()).hexdigest()
 
 
 def trial_rows(trials: pd.DataFrame) -> list[str]:
-    """What each trial was and how it ended, in a line of text, whatever the label of its arm."""
+    """Describe each trial and how it ended in one line of text, without the label of its arm."""
     numbers = [trials[name].astype("int64") for name in _NUMBERS if name in trials]
     columns = [*numbers, *(trials[name].fillna("") for name in _TEXTS if name in trials)]
     return ["\t".join(map(str, row)) for row in zip(*columns, strict=True)]

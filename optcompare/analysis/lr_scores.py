@@ -1,6 +1,4 @@
-"""What tuning found: a score for each learning rate an arm tried, the rate that is chosen, and what it
-cost.
-"""
+"""The results of tuning: the score and cost of each learning rate of an arm, and the chosen rate."""
 
 from __future__ import annotations
 
@@ -20,17 +18,27 @@ from .time_to_goal import time_to_goal
 def rate_scores(
     tune_records: pd.DataFrame, tune_trials: pd.DataFrame, column: str, goal: Goal | None = None
 ) -> pd.DataFrame:
-    """One row for each arm and rate it tried, in the order tried: ``arm, lr, score, median, seeds, samples,
-    seconds``.
+    """Score each learning rate that an arm tried.
 
-    Where arms are tuned several times there is a row for each repeat, whose number stands in ``repeat`` after
-    the arm. ``score`` is the mean and ``median`` the median over tuning seeds of the final value of
-    ``column``, a loss; a trial that diverged, failed or ended at no finite loss counts as infinite, so a
-    single one makes the score infinite. Where one was interrupted the rate had less than its share, and both
-    are nan. ``seeds`` counts the trials, ``samples`` and ``seconds`` (of training) sum what they cost. With a
-    ``goal`` the score is the median over tuning seeds of the samples to it, a miss infinite, and the mean of
-    the final values stands in a column ``loss``. Both tables have a column ``lr``: an arm's rates are told
-    apart by it.
+    Args:
+        tune_records: The records of the tuning phase, with a column ``lr``.
+        tune_trials: The trials of the tuning phase, with a column ``lr``.
+        column: The loss by which rates are chosen.
+        goal: The goal by whose samples rates are chosen; None: by the final loss.
+
+    Returns:
+        One row for each arm and rate, in the order tried: ``arm, lr, score, median, seeds, samples,
+        seconds``. With several tuning repeats there is one row for each, and ``repeat`` follows ``arm``.
+
+        - ``score`` and ``median`` are the mean and the median over tuning seeds of the final ``column``. A
+          trial that diverged, failed or has no finite final loss counts as infinite. If a trial was
+          interrupted, both are nan.
+        - With a goal, both are the median of the samples to it, infinite for a miss, and a column ``loss``
+          holds the mean final value.
+        - ``seeds`` is the number of trials; ``samples`` and ``seconds`` (of training) are their total cost.
+
+    Raises:
+        ComparisonError: ``column`` is not a loss.
     """
     if not column.endswith("_loss"):
         raise ComparisonError(f"rates are chosen by a loss, the lowest; {column} is none")
@@ -74,21 +82,24 @@ def _score(group: pd.DataFrame, finals: pd.DataFrame, costs: pd.DataFrame | None
 
 
 def tuned_key(table: pd.DataFrame) -> list[str]:
-    """The columns that tell tunings apart: the arm, and the repeat where there are several."""
+    """Return the columns that identify a tuning: the arm, and the repeat if there are several."""
     return ["arm", *(["repeat"] if "repeat" in table else [])]
 
 
 def best_rates(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row an arm, in order: ``arm, lr, score, at_edge, all_diverged``, from the table of
-    :func:`rate_scores`.
+    """Choose the best learning rate of each arm.
 
-    Where arms are tuned several times there is one for each repeat, whose number stands in ``repeat`` after
-    the arm.
+    The lowest score wins; of equal scores the lowest ``loss``, if there is that column, then the smaller
+    rate.
 
-    The lowest score wins, of equal ones the lowest ``loss`` where there is that column, then the smaller
-    rate. ``at_edge``: it is the smallest or the largest rate tried, so a better one may lie outside.
-    ``all_diverged``: every rate lost a trial, so the smallest is named for want of a better one. An arm
-    without a known score has neither rate nor score (nan).
+    Args:
+        scores: The table of :func:`rate_scores`.
+
+    Returns:
+        One row for each arm, in order: ``arm, lr, score, at_edge, all_diverged``. With several tuning repeats
+        there is one row for each, and ``repeat`` follows ``arm``. ``at_edge``: the rate is the smallest or
+        the largest one tried, so a better one may lie outside. ``all_diverged``: every rate lost a trial, so
+        the smallest rate is returned. Rate and score are nan for an arm without a known score.
     """
     rows, key = [], tuned_key(scores)
     for name, group in scores.groupby(key, sort=False):
@@ -109,13 +120,22 @@ def best_rates(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def expected_best(values: Sequence[float] | np.ndarray | pd.Series, k: int) -> float:
-    """The expected minimum of k of the n ``values``, drawn without replacement: what a budget of k trials
-    would find.
+    """Compute the expected minimum of k of the n values: the result of a budget of k trials.
 
-    Σ over i of x_(i)·C(n-i, k-1)/C(n, k), x_(1) the lowest: the i-th is the minimum where the other k-1 are
-    drawn from the n-i above it. Unbiased for the minimum of k fresh draws where the values are themselves
-    draws. On 1..n it is (n+1)/(k+1), and the maximum, -E[min(-x)], k(n+1)/(k+1). Infinite as soon as k draws
-    may all be infinite.
+    It is Σ over i of x_(i)·C(n-i, k-1)/C(n, k) for draws without replacement, with x_(1) the lowest value:
+    x_(i) is the minimum if the other k-1 are drawn from the n-i above it. It is unbiased for the minimum of k
+    new draws if the values are draws themselves. For the values 1..n it is (n+1)/(k+1), and the maximum,
+    -E[min(-x)], is k(n+1)/(k+1).
+
+    Args:
+        values: float[n].
+        k: The number of trials, 1 to n.
+
+    Returns:
+        The expected minimum; infinite if all k draws may be infinite.
+
+    Raises:
+        ComparisonError: k is not from 1 to n.
     """
     ordered = np.sort(np.asarray(values, dtype=float))
     n = len(ordered)

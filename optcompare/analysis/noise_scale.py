@@ -16,19 +16,23 @@ from .statistics import CONFIDENCE
 Floats = NDArray[np.float64]
 Agreement = Literal["agrees", "apart", "unknown"]
 FACTOR = 2.0
-"""A noise scale agrees with a critical batch size if their whole interval lies within this factor."""
+"""A noise scale agrees with a critical batch size if the interval of their ratio is within this factor."""
 
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """The gradient noise scale trΣ/|G|² of one trial (McCandlish et al. 2018), in samples.
+    """Hold the gradient noise scale trΣ/|G|² of one trial (McCandlish et al. 2018), in samples.
 
-    - ``value``: mean trΣ over mean |G|² of its points; infinite where the noise hides the gradient;
-    - ``low``, ``high``: the ends of its 95% interval; nan where they are not known;
-    - ``arm``, ``seed``, ``batch_size``: of the trial;
-    - ``rows``: how many training samples it was estimated from (None: not recorded);
-    - ``points``: one row a point, with ``update, samples, trace, squared``, …;
-    - ``updates``: of the first and the last point.
+    Attributes:
+        value: The mean trΣ over the mean |G|² of its points; infinite where the noise hides the gradient.
+        low: The lower end of its 95% interval; nan if not known.
+        high: The upper end.
+        arm: The label of the trial's arm.
+        seed: The seed of the trial; None: not recorded.
+        batch_size: The batch size of the trial.
+        rows: The number of training samples it was estimated from; None: not recorded.
+        points: One row for each point, with ``update, samples, trace, squared``, …
+        updates: The update of the first and of the last point.
     """
 
     value: float
@@ -45,19 +49,19 @@ class NoiseScale:
 def noise_scale(points: pd.DataFrame) -> NoiseScale | None:
     """Estimate the noise scale along one trial, and its 95% interval.
 
-    The interval covers the choice of rows, at these points of this trial; it does not cover what another
-    trial would give. It is a t interval of the logarithm, by a jackknife over g blocks of rows with g - 1
-    degrees of freedom. Where |G|² is not positive once some block is left out, the upper end is infinite, and
-    the lower one is 1 / the upper end of the same interval of |G|²/trΣ.
+    The interval covers the choice of rows, at these points of this trial, and not the variation between
+    trials. It is a t interval of the logarithm, by a jackknife over g blocks of rows with g - 1 degrees of
+    freedom. If |G|² is not positive without some block, the upper end is infinite, and the lower end is 1 /
+    the upper end of the same interval of |G|²/trΣ.
 
     Args:
-        points: A row a point of one trial, as a study records them in ``environment["noise"]``: ``update,
-            trace, squared`` (unbiased estimates of trΣ and |G|² from all rows), ``traces, squares`` (lists:
-            the same from all rows but those of each block) and ``arm, seed, batch_size, rows``. Rows of
-            earlier versions lack some of these.
+        points: One row for each point of one trial, as a study records them in ``environment["noise"]``:
+            ``update, trace, squared`` (unbiased estimates of trΣ and |G|² from all rows), ``traces, squares``
+            (lists: the same without each block of rows) and ``arm, seed, batch_size, rows``. Rows of previous
+            versions lack some of these.
 
     Returns:
-        None without a point. Both ends are nan without blocks.
+        The noise scale; None without points. Both ends are nan without blocks.
     """
     if points.empty:
         return None
@@ -81,10 +85,10 @@ def noise_scale(points: pd.DataFrame) -> NoiseScale | None:
 
 
 def agreement(noise: NoiseScale, low: float, value: float, high: float) -> Agreement:
-    """Say whether a noise scale and a critical batch size agree within a factor of two.
+    """Decide whether a noise scale and a critical batch size agree within a factor of two.
 
-    The interval of their ratio combines both intervals: on the logarithm, half-widths are added in squares,
-    those below and above the estimate apart.
+    The interval of their ratio combines both intervals: on the logarithm, the squares of the half-widths are
+    added, separately below and above the estimate.
 
     Args:
         noise: The noise scale.
@@ -94,7 +98,7 @@ def agreement(noise: NoiseScale, low: float, value: float, high: float) -> Agree
 
     Returns:
         ``agrees`` if the whole interval of the ratio lies within a factor of two, ``apart`` if all of it lies
-        outside, else, and where something is not known, ``unknown``.
+        outside, and ``unknown`` otherwise, or if some value is not known.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(np.array([[noise.low, noise.value, noise.high], [low, value, high]], dtype=float))
@@ -110,7 +114,7 @@ def agreement(noise: NoiseScale, low: float, value: float, high: float) -> Agree
 
 
 def _left_out(points: pd.DataFrame, name: str) -> Floats:
-    """Estimates with each block left out, [points, blocks]; no blocks where one of the points has none."""
+    """Return the estimates without each block, float[points, blocks]; no blocks if some point has none."""
     found = points[name].tolist() if name in points else []
     lengths = {len(each) if isinstance(each, (list, tuple, np.ndarray)) else 0 for each in found}
     known = len(lengths) == 1 and 0 not in lengths
@@ -118,10 +122,10 @@ def _left_out(points: pd.DataFrame, name: str) -> Floats:
 
 
 def _interval(traces: Floats, squares: Floats, without: Floats, others: Floats) -> tuple[float, float]:
-    """The ends of the 95% interval of Σ traces / Σ squares; see :func:`noise_scale`.
+    """Compute the ends of the 95% interval of Σ traces / Σ squares; see :func:`noise_scale`.
 
-    ``traces``, ``squares``: of the points, [m]; ``without``, ``others``: the same with each block left out,
-    [m, g].
+    ``traces`` and ``squares`` are float[points]; ``without`` and ``others`` are the same without each block,
+    float[points, blocks].
     """
     if without.shape[1] < 2 or without.shape != others.shape:
         return math.nan, math.nan
@@ -140,7 +144,7 @@ def _interval(traces: Floats, squares: Floats, without: Floats, others: Floats) 
 
 
 def _half_width(without: Floats) -> float:
-    """Half the width of a 95% t interval, from the estimates without each block.
+    """Compute half the width of a 95% t interval from the estimates without each block.
 
     The jackknife variance is (g - 1)/g Σ (θ₍ⱼ₎ - θ̄)² over the g estimates (Efron & Stein 1981).
     """

@@ -1,4 +1,4 @@
-"""How long an optimizer remembers: half-lives of its moving averages, in updates and in samples."""
+"""The memory of an optimizer: half-lives of its moving averages, in updates and in samples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def half_life(beta: float) -> float:
         beta: The share of the average that an update keeps, from 0 to 1.
 
     Returns:
-        ln ½ / ln β, in updates: 0 for β = 0, infinite for β = 1, nan for a number that is no decay. In
-        samples it is that times the batch size (Marek et al. 2025, arXiv 2507.07101).
+        ln ½ / ln β, in updates: 0 for β = 0, infinite for β = 1, nan for a number outside [0, 1]. The
+        half-life in samples is this times the batch size (Marek et al. 2025, arXiv 2507.07101).
     """
     if not 0 <= beta <= 1:
         return math.nan
@@ -31,12 +31,12 @@ def half_lives(averages: Mapping[str, float], sizes: Sequence[int]) -> pd.DataFr
     """Tabulate the half-life of each moving average at the smallest and the largest of some batch sizes.
 
     Args:
-        averages: The decay β of an update, by the average's name, as a study records them for an arm in
-            ``environment["moving_averages"]``; empty where there is none, or where nothing was recorded.
+        averages: The decay β per update, by the name of the average, as a study records them for an arm in
+            ``environment["moving_averages"]``; empty for none.
         sizes: Batch sizes, in samples; with none, the half-lives in samples are nan.
 
     Returns:
-        One row an average: ``average, beta, updates`` (half-life in updates), ``smallest_samples,
+        One row for each average: ``average, beta, updates`` (half-life in updates), ``smallest_samples,
         largest_samples`` (half-life in samples at the smallest and the largest size).
     """
     ends = (min(sizes), max(sizes)) if sizes else (math.nan, math.nan)

@@ -1,4 +1,4 @@
-"""The table of pairs: each arm against the baseline, seed by seed, with every test of a verdict."""
+"""The table of pairs: each arm compared with the baseline, seed by seed, with every test of a verdict."""
 
 from __future__ import annotations
 
@@ -71,58 +71,60 @@ def pairs(
 ) -> pd.DataFrame:
     """Compare each arm with the baseline, seed by seed.
 
-    Final values of ``column``, arm minus baseline:
+    Columns about the final values of ``column``, arm minus baseline:
 
-    - ``n``: independent observations (see :mod:`.pairing`); ``difference, low, high``: the mean with its 95%
-      t interval, ``median``, all nan where a trial of either was lost (diverged, failed, or without a finite
-      value);
-    - ``wins, losses, ties`` over all shared trials: the lower ``*_loss`` wins, of other metrics the higher; a
-      lost trial loses to any other, and two lost ones tie. Interrupted trials take no part;
-    - ``at_odds`` (and ``goal_at_odds``): the mean and the wins point to opposite sides, a few large
-      differences against many small ones: then nothing is claimed "seed by seed", whatever p is;
-    - ``lower``: whether the arm ends lower, by the mean, or, where a trial was lost, by wins and losses;
-    - ``test``: "sign flips" of the differences, or, where a trial was lost, "signs" of wins against losses;
-      ``p``;
+    - ``n``: the number of independent observations (see :mod:`.pairing`);
+    - ``difference, low, high, median``: the mean with its 95% t interval, and the median; all nan if a trial
+      of either arm was lost (diverged, failed, or without a finite value);
+    - ``wins, losses, ties`` over all shared trials: the lower ``*_loss`` wins, the higher of other metrics. A
+      lost trial loses to any other, and two lost ones tie. Interrupted trials are left out;
+    - ``at_odds`` (and ``goal_at_odds``): the mean and the wins point to opposite sides, as with a few large
+      differences against many small ones. Then nothing is claimed "seed by seed", for any p;
+    - ``lower``: whether the arm ends lower: by the mean, or, if a trial was lost, by wins and losses;
+    - ``test, p``: the test "sign flips" of the differences, or, if a trial was lost, "signs" of wins against
+      losses;
     - ``rounding_only``: no difference exceeds ten units in the last place of ``dtype``; ``one_difference``:
-      all are equal to that. Of both there is no p, for nothing varies above rounding;
-    - ``control_spread``: the standard deviation over seeds of control minus baseline (infinite where only one
+      all differences are equal within that. There is no p for either, since only rounding varies;
+    - ``control_spread``: the standard deviation over seeds of control minus baseline (infinite if only one
       of them was lost; nan without a control, or with one seed);
-    - ``margin, equal_p``: the test that the differences lie within ±margin: both one-sided tests against its
-      ends.
+    - ``margin, equal_p``: the test that the differences lie within ±margin, by both one-sided tests against
+      its ends.
 
-    Samples to the goal (0 and nan without one):
+    Columns about the samples to the goal (0 and nan without one):
 
     - ``goal_ratio, goal_ratio_low, goal_ratio_high``: the geometric mean of arm/baseline with its 95% t
       interval, on logs, over the ``goal_pairs`` seeds on which both reached it after the start;
-    - ``goal_wins, goal_losses, goal_ties``: fewer samples win, a miss loses to any hit and ties with a miss;
-    - ``goal_fewer``: whether the arm needs fewer, by the mean log, or, with any miss, by wins and losses;
-    - ``goal_test, goal_p``: of the logs, or, with any miss, of wins against losses; ``goal_n``: observations.
-      Equal logs are tested too: marks are coarse, so that trials which differ may reach the goal at the same
-      one;
-    - ``goal_resolution``: the largest share of a trial's samples that lay between the measurement that
-      reached the goal and the one before it; ``goal_hits, goal_baseline_hits``: of ``goal_seeds`` shared
-      trials, those that reached it; ``goal_median``: the arm's median samples over these, with a miss as
-      infinite.
+    - ``goal_wins, goal_losses, goal_ties``: fewer samples win; a miss loses to any hit and ties with a miss;
+    - ``goal_fewer``: whether the arm needs fewer: by the mean log, or, with any miss, by wins and losses;
+    - ``goal_n, goal_test, goal_p``: the observations and the test of the logs, or, with any miss, of wins
+      against losses. Equal logs are tested, too: evaluation points are coarse, so trials that differ may
+      reach the goal at the same point;
+    - ``goal_resolution``: the largest share of a trial's samples between the measurement that reached the
+      goal and the previous one;
+    - ``goal_seeds, goal_hits, goal_baseline_hits``: the number of shared trials, and how many of each arm
+      reached the goal; ``goal_median``: the arm's median samples over the shared trials, infinite for a miss.
 
-    ``p_holm, goal_p_holm, equal_p_holm`` are corrected by Holm over all tests of the table and those of
-    earlier looks at the same trials; ``claimed, goal_claimed, equal_claimed``: at most the level of the look;
-    ``enough_seeds, goal_enough_seeds``: with the given number of observations a claim was possible.
-    ``comparisons``: how many tests that family has; ``seeds_needed``: observations from which on a claim is
-    possible. ``same_start``: both arms begin with the same weights on all seeds; ``one_run_seeds``: the seeds
-    of which all are one run, since besides no final value varies by more than rounding: n is then 1, without
-    interval and p.
+    Columns about the family of tests:
+
+    - ``p_holm, goal_p_holm, equal_p_holm``: p, corrected by Holm over all tests of the table and of previous
+      looks at the same trials; ``claimed, goal_claimed, equal_claimed``: p is at most the level of the look;
+    - ``comparisons``: the number of tests of the family; ``seeds_needed``: the fewest observations that allow
+      a claim; ``enough_seeds, goal_enough_seeds``: whether there are as many;
+    - ``same_start``: all trials of both arms begin with the same weights, for all seeds; ``one_run_seeds``:
+      the number of seeds that repeat one run, since in addition no final value varies by more than rounding;
+      else 0. Of repeated runs n is 1, without interval and p.
 
     Args:
         records: The report's records.
         trials: The report's trials.
-        tests: What is tested of each arm.
-        look: The level, and the comparisons of earlier looks.
+        tests: The tests to make for each arm.
+        look: The look, with its level and the comparisons of previous looks.
 
     Returns:
         One row for each arm other than the baseline and the control, in the order of the comparison.
 
     Raises:
-        ComparisonError: The baseline or the control is no arm, or the goal no metric.
+        ComparisonError: The baseline or the control is not an arm, or the goal is not a metric.
     """
     arms = list(trials["arm"].unique())
     if not arms:
@@ -165,7 +167,7 @@ def _compared(
     trials: pd.DataFrame,
     tests: PairedTests,
 ) -> dict[str, object]:
-    """Compare one arm; where all its seeds are one run, by the first alone."""
+    """Compare one arm with the baseline; if all its seeds repeat one run, by the first seed alone."""
     ends = paired_trials(finals, arm, tests.baseline)
     samples = None if costs is None else paired_trials(costs, arm, tests.baseline)
     same_start, one_run = _same_start(trials[trials["arm"].isin([arm, tests.baseline])]), 0

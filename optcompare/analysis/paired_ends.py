@@ -1,4 +1,4 @@
-"""Final values of one arm against those of the baseline, as a row of the table of pairs."""
+"""Final values of one arm compared with those of the baseline, as a row of the table of pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pairing import Pairing, paired_trials, values_by_arm
 from .statistics import final_values
 
 ROUNDING = 1e-5
-"""The relative spread of final values over seeds that a seed which changes nothing may leave."""
+"""The relative spread over seeds up to which final values count as equal: the seed changes nothing."""
 UNITS_IN_THE_LAST_PLACE = 10
 EPSILON = {"float32": float(np.finfo(np.float32).eps), "float64": float(np.finfo(np.float64).eps)}
 
@@ -25,7 +25,8 @@ def end_row(pairing: Pairing, tests: PairedTests) -> dict[str, object]:
 
     Args:
         pairing: The final values of both arms, in the first column.
-        tests: The column says which value is better; margin, dtype, and whether the values are tested.
+        tests: The tests: their column decides which value is better; margin, dtype, and whether final values
+            are tested.
 
     Returns:
         The columns of :func:`.paired.pairs` about final values.
@@ -60,7 +61,7 @@ def end_row(pairing: Pairing, tests: PairedTests) -> dict[str, object]:
 
 
 def _sizes(pairing: Pairing, dtype: str) -> dict[str, object]:
-    """Measure the differences, all of which are finite, and tell those that are rounding alone."""
+    """Summarise the differences, all finite, and mark those that are only rounding."""
     a, b = pairing.ours[:, 0], pairing.theirs[:, 0]
     observed = pairing.independent(a - b)
     resolution = UNITS_IN_THE_LAST_PLACE * EPSILON[dtype] * float(np.abs([a, b]).max())
@@ -81,7 +82,7 @@ def _sizes(pairing: Pairing, dtype: str) -> dict[str, object]:
 def _within(pairing: Pairing, a: np.ndarray, b: np.ndarray, margin: float | None) -> float:
     """Test that the differences lie within ±margin: the larger p of both one-sided tests (Schuirmann 1987).
 
-    With any lost trial the two are sign tests, in which a lost trial lies outside.
+    If any trial was lost, both are sign tests, and a lost trial lies outside the margin.
     """
     if margin is None:
         return math.nan
@@ -89,7 +90,7 @@ def _within(pairing: Pairing, a: np.ndarray, b: np.ndarray, margin: float | None
         observed = pairing.independent(a - b)
         return max(sign_flip_p(observed - margin, "less"), sign_flip_p(observed + margin, "greater"))
     with np.errstate(invalid="ignore"):
-        differences = a - b  # nan where both were lost, or one of a metric
+        differences = a - b  # nan where both were lost, or where one was lost and the column is no loss
     below, above = np.nan_to_num(differences, nan=math.inf), np.nan_to_num(differences, nan=-math.inf)
     tests = (
         sign_test(pairing, np.sign(margin - below), "greater"),
@@ -99,7 +100,7 @@ def _within(pairing: Pairing, a: np.ndarray, b: np.ndarray, margin: float | None
 
 
 def is_constant(pairing: Pairing) -> bool:
-    """Return whether the final values of both arms differ over seeds by rounding at most."""
+    """Return whether the final values of each arm are equal over seeds, up to rounding."""
     return all(_constant(values[:, 0]) for values in (pairing.ours, pairing.theirs))
 
 
@@ -112,17 +113,17 @@ def _constant(finals: np.ndarray) -> bool:
 
 
 def control_spread(records: pd.DataFrame, trials: pd.DataFrame, tests: PairedTests) -> float:
-    """Measure how far rounding alone moves one seed.
+    """Measure how far rounding alone moves the final value of one seed.
 
     Args:
         records: The report's records.
         trials: The report's trials.
-        tests: Name baseline, control and column.
+        tests: The tests, with their baseline, control and column.
 
     Returns:
-        The standard deviation over seeds of a final value of the control minus that of the baseline.
-        Infinite where only one of both diverged; nan without a control, with fewer than two seeds, and where
-        a trial of either failed, which says nothing of rounding.
+        The standard deviation over seeds of the final value of the control minus that of the baseline.
+        Infinite if only one of the two diverged on a seed. nan without a control, with fewer than two seeds,
+        or if a trial of either failed, since failures are unrelated to rounding.
     """
     if tests.control is None:
         return math.nan

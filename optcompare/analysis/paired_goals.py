@@ -1,4 +1,4 @@
-"""Samples to the goal of one arm against the baseline, as a row of the table of pairs."""
+"""Samples to the goal of one arm compared with the baseline, as a row of the table of pairs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def goal_row(pairing: Pairing | None) -> dict[str, object]:
     """Compare the samples to the goal.
 
     Args:
-        pairing: ``samples, resolution`` of both arms, with nan for a trial that was interrupted before its
-            goal, which is left out with its pair; None without a goal.
+        pairing: ``samples, resolution`` of both arms; None without a goal. nan marks a trial that was
+            interrupted before its goal; its pair is left out.
 
     Returns:
         The columns ``goal_*`` of :func:`.paired.pairs`.
@@ -50,13 +50,13 @@ def goal_row(pairing: Pairing | None) -> dict[str, object]:
         "goal_median": float(np.median(a)) if len(a) else math.nan,
         "goal_baseline_hits": int(np.isfinite(b).sum()),
     }
-    if len(a) < 2 or not better.any():  # where no arm ever needs fewer there is nothing to test
+    if len(a) < 2 or not better.any():  # Without a difference there is nothing to test.
         return row
     return row | (_of_logs(pairing, logs, better) if both.all() else _of_signs(pairing, better))
 
 
 def _of_logs(pairing: Pairing, logs: np.ndarray, better: np.ndarray) -> dict[str, object]:
-    """Test the logarithms of the ratios, where both arms always reached the goal."""
+    """Test the logarithms of the ratios; both arms reached the goal in every pair."""
     observed = pairing.independent(logs)
     return {
         "goal_test": "sign flips",
@@ -67,6 +67,6 @@ def _of_logs(pairing: Pairing, logs: np.ndarray, better: np.ndarray) -> dict[str
 
 
 def _of_signs(pairing: Pairing, better: np.ndarray) -> dict[str, object]:
-    """Test wins against losses, where some trial missed the goal."""
+    """Test wins against losses; some trial missed the goal."""
     fewer = balance(pairing, better) > 0
     return {"goal_test": "signs", "goal_p": sign_test(pairing, better), "goal_fewer": fewer}

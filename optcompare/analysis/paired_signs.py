@@ -22,13 +22,21 @@ def better_of(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def win_counts(prefix: str, better: np.ndarray) -> dict[str, object]:
-    """Count wins, losses and ties of float[n] signs, under names with this prefix."""
+    """Count wins, losses and ties.
+
+    Args:
+        prefix: The prefix of the keys.
+        better: The sign of each pair, float[n]: positive for a win.
+
+    Returns:
+        The counts with the keys ``wins``, ``losses`` and ``ties`` after the prefix.
+    """
     counts = {"wins": better > 0, "losses": better < 0, "ties": better == 0}
     return {f"{prefix}{name}": int(which.sum()) for name, which in counts.items()}
 
 
 def balance(pairing: Pairing, better: np.ndarray) -> int:
-    """Return wins less losses of the independent observations."""
+    """Return wins minus losses over the independent observations; ``better`` is the sign of each pair."""
     return int(np.sign(pairing.independent(better)).sum())
 
 
@@ -36,12 +44,12 @@ def sign_test(pairing: Pairing, better: np.ndarray, side: Side = "two") -> float
     """Test wins against losses; an observation has the sign that most of its pairs have.
 
     Args:
-        pairing: Tells which pairs are one observation.
+        pairing: The pairs, with the observation that each belongs to.
         better: The sign of each pair, float[n].
-        side: As :func:`.exact_tests.sign_flip_p` has it.
+        side: As in :func:`.exact_tests.sign_p`.
 
     Returns:
-        The p; nan without a win or a loss.
+        The p; 1 without a win or a loss.
     """
     signs = np.sign(pairing.independent(better))
     return sign_p(int((signs > 0).sum()), int((signs < 0).sum()), side)

@@ -1,4 +1,4 @@
-"""What is tested of each arm against the baseline."""
+"""The tests of each arm against the baseline."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class PairedTests:
 
     Attributes:
         baseline: The label of the arm to compare with.
-        column: What is compared at the end: a column of the records.
-        goal: What is to be reached; None: no goal is tested.
-        control: The label of the baseline's copy in other rounding, which has no row; None: there is none.
+        column: The column of the records with the final values to compare.
+        goal: The goal to test; None: no goal is tested.
+        control: The label of the baseline's copy with other rounding, which gets no row; None: there is none.
         margin: Differences within ±margin count as equal; None: equality is not tested.
-        final: Whether final values are tested; else the goal alone.
-        dtype: In which trials were computed.
+        final: Whether final values are tested; if not, only the goal is.
+        dtype: The floating-point type of the trials.
     """
 
     baseline: str
@@ -31,7 +31,7 @@ class PairedTests:
 
     @property
     def measures(self) -> dict[str, str]:
-        """What each test is called in the family of a look, by the prefix of its columns in the table."""
+        """Return the name of each test in the family of a look, by the prefix of its columns in the table."""
         found = {"goal_": f"samples to {self.goal}"} if self.goal else {}
         found |= {"": f"final {self.column}"} if self.final else {}
         equal = self.final and self.margin is not None

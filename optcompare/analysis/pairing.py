@@ -1,11 +1,11 @@
-"""Which trials of two arms belong together, and which of their differences are independent observations.
+"""Pairs of trials of two arms, and the independent observations among their differences.
 
-Trials of two arms are paired by seed, and by tuning repeat where there are several. Pairs are independent
-where they share neither a split of the data nor a tuning: with one split and one tuning, every seed is an
-observation. Seeds on the same split are one observation, their mean. Where rates were tuned repeatedly, every
-seed was trained at the rates of every repeat, so that all pairs of a repeat share its rates and all pairs of
-a seed its start: then repeats and seeds are dealt out into as many groups as the fewer of both allow, and an
-observation is the mean over one group's repeats and seeds.
+Trials of two arms are paired by seed, and by tuning repeat if there are several. Pairs are independent if
+they share neither a split of the data nor a tuning. With one split and one tuning, every seed is an
+observation. Seeds on the same split are one observation, their mean. If rates were tuned repeatedly, every
+seed was trained at the rates of every repeat: all pairs of a repeat share its rates, and all pairs of a seed
+share its start. Then repeats and seeds are divided into min(repeats, seeds) groups, and an observation is the
+mean over one group's repeats and seeds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ FEWEST_REPEATS = 5
 
 @dataclass(frozen=True)
 class Pairing:
-    """The values of two arms on what they share, and where each pair belongs.
+    """Hold the values of two arms for the n trials that they share.
 
-    ``ours`` and ``theirs`` are float[n, columns]; ``repeat`` and ``block`` int[n] count the tuning repeats
-    and the splits (without several splits: the seeds) from 0.
+    Attributes:
+        ours: The values of the first arm, float[n, columns].
+        theirs: The values of the other arm, float[n, columns].
+        repeat: The index of each pair's tuning repeat, int[n], from 0.
+        block: The index of each pair's split, int[n], from 0; of its seed if there is one split.
     """
 
     ours: np.ndarray
@@ -39,16 +42,16 @@ class Pairing:
     block: np.ndarray
 
     def first(self) -> Pairing:
-        """The first pair alone."""
+        """Return the first pair alone."""
         return Pairing(self.ours[:1], self.theirs[:1], self.repeat[:1], self.block[:1])
 
     def where(self, rows: np.ndarray) -> Pairing:
-        """Some of the pairs, counted anew."""
+        """Select some of the pairs and renumber their repeats and blocks; ``rows`` is bool[n]."""
         repeat, block = (np.unique(each[rows], return_inverse=True)[1] for each in (self.repeat, self.block))
         return Pairing(self.ours[rows], self.theirs[rows], repeat, block)
 
     def independent(self, values: np.ndarray) -> np.ndarray:
-        """The means of float[n] values over what is one observation each, float[observations]."""
+        """Average float[n] values over the pairs of each observation; return float[observations]."""
         if len(values) == 0:
             return np.empty(0)
         count = self.observations
@@ -63,18 +66,21 @@ class Pairing:
 
     @property
     def observations(self) -> int:
-        """How many independent observations there are."""
+        """Return the number of independent observations."""
         repeats, blocks = (int(each.max(initial=-1)) + 1 for each in (self.repeat, self.block))
         return blocks if repeats == 1 else min(repeats, blocks)
 
     def interval(self, values: np.ndarray) -> tuple[float, float, float]:
-        """The mean of float[n] values with the ends of its 95% t interval; of tuning repeats see
-        :func:`crossed_interval`.
+        """Compute the mean of float[n] values and the ends of its 95% t interval.
+
+        With several tuning repeats, the interval is that of :func:`crossed_interval`.
         """
         if len(values) == 0 or not np.isfinite(values).all():
             return math.nan, math.nan, math.nan
         if not self.repeat.any():
-            with np.errstate(over="ignore"):  # of differences near the largest float the interval is infinite
+            with np.errstate(
+                over="ignore"
+            ):  # The interval of differences near the largest float is infinite.
                 return mean_interval(self.independent(values))
         table = np.full((self.repeat.max() + 1, self.block.max() + 1), np.nan)
         sums, counts = np.zeros_like(table), np.zeros_like(table)
@@ -85,14 +91,19 @@ class Pairing:
 
 
 def crossed_interval(table: np.ndarray) -> tuple[float, float, float]:
-    """The mean of float[repeats, blocks] with the ends of its 95% interval over repeats and blocks.
+    """Compute a mean and the ends of its 95% interval over repeats and blocks.
 
-    A value is the sum of what its repeat, its block and chance give it. The variance of the mean is that of
-    the repeat means over their number, as if each repeat were one observation, and what blocks have in common
-    over all repeats: (MS_r + max(0, MS_b - MS_e))/(rb), with Satterthwaite's degrees of freedom (Scheffé
-    1959, The Analysis of Variance, chapter 7). Over the repeat means alone the interval would hold for these
-    very seeds, and cover the truth in .49 to .95 of experiments instead of .95 to .97. The ends are nan below
-    :data:`FEWEST_REPEATS` repeats, and for one block.
+    The model of a value is an effect of its repeat, plus an effect of its block, plus noise. The variance of
+    the mean is (MS_r + max(0, MS_b - MS_e))/(rb), with Satterthwaite's degrees of freedom (Scheffé 1959, The
+    Analysis of Variance, chapter 7): that of the repeat means, plus the part that blocks share over all
+    repeats. An interval over the repeat means alone would hold for these seeds only: it covers the truth in
+    .49 to .95 of experiments, and this one in .95 to .97.
+
+    Args:
+        table: float[repeats, blocks].
+
+    Returns:
+        The mean and both ends. The ends are nan for fewer than :data:`FEWEST_REPEATS` repeats or one block.
     """
     repeats, blocks = table.shape
     if table.size == 0:
@@ -117,8 +128,10 @@ def crossed_interval(table: np.ndarray) -> tuple[float, float, float]:
 
 
 class ArmValues(NamedTuple):
-    """One arm's values float[trials, columns], the seed and repeat of each trial, and its split (without
-    several: its seed).
+    """The values of one arm.
+
+    ``keys`` are the seed and the repeat of each trial, ``values`` is float[trials, columns], and ``blocks``
+    holds the split of each trial (its seed if there is one split).
     """
 
     keys: list[tuple[int, int]]
@@ -127,11 +140,12 @@ class ArmValues(NamedTuple):
 
 
 def values_by_arm(values: pd.DataFrame, *columns: str) -> dict[str, ArmValues]:
-    """Sort a table of one row a trial by arms.
+    """Group a table with one row for each trial by arm.
 
     Args:
-        values: Has ``arm``, ``seed``, the columns, and ``repeat`` and ``split`` where there are several.
-        columns: What is to be paired.
+        values: A table with ``arm``, ``seed``, the columns, and ``repeat`` and ``split`` if there are
+            several.
+        columns: The columns to pair.
     """
     seeds = values["seed"].tolist()
     repeats = values["repeat"].tolist() if "repeat" in values else [0] * len(seeds)
@@ -142,29 +156,29 @@ def values_by_arm(values: pd.DataFrame, *columns: str) -> dict[str, ArmValues]:
         rows.setdefault(str(arm), []).append(row)
     return {
         arm: ArmValues(
-            [(seeds[row], repeats[row]) for row in mine], numbers[mine], [blocks[row] for row in mine]
+            [(seeds[row], repeats[row]) for row in of_arm], numbers[of_arm], [blocks[row] for row in of_arm]
         )
-        for arm, mine in rows.items()
+        for arm, of_arm in rows.items()
     }
 
 
 def paired_trials(arms: Mapping[str, ArmValues], arm: str, baseline: str) -> Pairing:
-    """Pair two arms' trials by seed, and by repeat where there are several.
+    """Pair the trials of two arms by seed, and by repeat if there are several.
 
     Args:
-        arms: As :func:`values_by_arm` gives them.
-        arm: The first arm's label.
-        baseline: The other's.
+        arms: The result of :func:`values_by_arm`.
+        arm: The label of the first arm.
+        baseline: The label of the other arm.
 
     Returns:
-        The pairs on what both share; none where an arm has no values.
+        The pairs of trials that both arms have; none if one arm has no values.
     """
     nothing = ArmValues(
         [], np.empty((0, max((each.values.shape[1] for each in arms.values()), default=1))), []
     )
     ours, theirs = arms.get(arm, nothing), arms.get(baseline, nothing)
-    place = {key: row for row, key in enumerate(theirs.keys)}
-    both = [(row, place[key]) for row, key in enumerate(ours.keys) if key in place]
+    row_of = {key: row for row, key in enumerate(theirs.keys)}
+    both = [(row, row_of[key]) for row, key in enumerate(ours.keys) if key in row_of]
     rows, others = ([pair[side] for pair in both] for side in (0, 1))
     return Pairing(
         ours.values[rows],

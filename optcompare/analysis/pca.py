@@ -1,6 +1,4 @@
-"""The plane that holds most of the ways of all arms: a principal component analysis of their weights
-together.
-"""
+"""A principal component analysis of the weights of all arms together, for the plane of their trajectories."""
 
 from __future__ import annotations
 
@@ -13,19 +11,28 @@ from scipy.linalg import eigh
 
 Floats = NDArray[np.float64]
 Snapshots = Sequence[tuple[int, Floats]]
-"""The weights of one trial after so many updates, in order."""
+"""The number of updates and the weights of one trial at that update, in order."""
 COLUMNS = ["arm", "seed", "update", "x", "y", "fitted", "explained_x", "explained_y", "dimensions"]
 _FAR = 10.0
+"""Arms that go farther than this many times the median arm are not fitted."""
 
 
 def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
-    """One row a snapshot: ``arm, seed, update, x, y``; and in every row what the plane is.
+    """Project the weights of all arms onto the plane of their largest variance.
 
-    ``explained_x`` and ``explained_y`` are the shares of the variance of all snapshots along both axes,
-    ``dimensions`` how many numbers a snapshot has. The plane is fitted to all arms together, each snapshot
-    counting once; an arm that went more than ten times as far as the median arm is only drawn into it
-    (``fitted`` False), since its variance would be all there is. Snapshots that are not finite are left out.
-    The first fitted arm ends at the upper right of its start.
+    The plane is fitted to all arms together, each snapshot with the same weight. An arm that went more than
+    ten times as far as the median arm is projected but not fitted, since it would dominate the variance.
+    Snapshots that are not finite are left out. The axes are oriented so that the first fitted arm ends at the
+    upper right of its start.
+
+    Args:
+        snapshots: The weights along one trial, by the label of its arm.
+        seed: The seed of these trials.
+
+    Returns:
+        One row for each snapshot: ``arm, seed, update, x, y, fitted, explained_x, explained_y, dimensions``.
+        ``explained_x`` and ``explained_y`` are the shares of the variance along both axes, and
+        ``dimensions`` is the number of weights; they are the same in every row.
     """
     rows, points = [], []
     for arm, taken in snapshots.items():
@@ -41,12 +48,12 @@ def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
     fitted = table["arm"].isin(near).to_numpy()
     centre = stack[fitted].mean(axis=0)
     axes, explained = _axes(stack[fitted] - centre)
-    places = (stack - centre) @ axes
-    first = places[(table["arm"] == next(arm for arm in reach.index if arm in near)).to_numpy()]
-    places *= np.where(first[-1] < first[0], -1.0, 1.0)
+    projected = (stack - centre) @ axes
+    first = projected[(table["arm"] == next(arm for arm in reach.index if arm in near)).to_numpy()]
+    projected *= np.where(first[-1] < first[0], -1.0, 1.0)
     return table.assign(
-        x=places[:, 0],
-        y=places[:, 1],
+        x=projected[:, 0],
+        y=projected[:, 1],
         fitted=fitted,
         explained_x=explained[0],
         explained_y=explained[1],
@@ -55,11 +62,10 @@ def joint_plane(snapshots: Mapping[str, Snapshots], seed: int) -> pd.DataFrame:
 
 
 def _axes(centred: Floats) -> tuple[Floats, list[float]]:
-    """The two directions of the largest variance, float[d, 2], and their shares of it; zero where there is
-    none.
+    """Return the two directions of the largest variance, float[d, 2], and their shares of it, zero for none.
 
-    From the smaller of the two products of the stack with itself: a trajectory has few points or few
-    dimensions.
+    They are computed from the smaller of the two products of the matrix with its transpose, since a
+    trajectory has either few points or few dimensions.
     """
     few = len(centred) <= centred.shape[1]
     product = centred @ centred.T if few else centred.T @ centred

@@ -1,7 +1,7 @@
 """Arms across workloads: performance profiles of the time to each goal, and their scores.
 
-Tables here have a row for each workload and a column for each arm; lower is better, infinity is a miss, and
-so is nan.
+Tables in this module have one row for each workload and one column for each arm. Lower is better; infinity
+and nan are misses.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ import numpy as np
 import pandas as pd
 
 LONGEST = 4.0
+"""The largest ratio to the best that adds to a score."""
 
 
 def ratios_to_best(times: pd.DataFrame) -> pd.DataFrame:
-    """Each time over the least on its workload, ≥ 1; infinite for a miss, and for all on a workload nobody
-    solved.
+    """Divide each time by the least time on its workload.
 
-    Where the best time is 0 (the goal held at the start), those at 0 have ratio 1 and the others infinity.
+    Args:
+        times: float[workloads, arms], infinite or nan for a miss.
+
+    Returns:
+        float[workloads, arms], at least 1; infinite for a miss. If the best time is 0, since the goal held at
+        the start, the ratio is 1 for times of 0 and infinite for others.
     """
     values = times.to_numpy(float, na_value=math.inf)
     best = values.min(axis=1, keepdims=True)
@@ -30,12 +35,16 @@ def ratios_to_best(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def performance_profile(times: pd.DataFrame) -> pd.DataFrame:
-    """The profile ρ(τ) = share of workloads on which an arm's ratio to the best is ≤ τ, as ``arm, ratio,
-    share``.
+    """Compute the profile ρ(τ): the share of workloads on which an arm's ratio to the best is ≤ τ.
 
-    It is a step function, continuous from the right: the rows of an arm are its breakpoints in rising order,
-    the first at ratio 1, and ``share`` holds from there to the next row, the last one for ever. What is
-    missing from 1 at the end are misses (Dolan & Moré 2002; Dahl et al. 2023, arXiv 2306.07179).
+    It is a step function, continuous from the right (Dolan & Moré 2002; Dahl et al. 2023, arXiv 2306.07179).
+
+    Args:
+        times: float[workloads, arms], infinite or nan for a miss.
+
+    Returns:
+        One row for each breakpoint of an arm, rising, the first at ratio 1: ``arm, ratio, share``. ``share``
+        holds up to the next row; after the last one, 1 - ``share`` is the share of misses.
     """
     ratios = ratios_to_best(times)
     rows = []
@@ -47,9 +56,12 @@ def performance_profile(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def scores(times: pd.DataFrame) -> pd.Series:
-    """The score of each arm, from 0 to 1: the integral of ρ over τ in [1, 4], divided by 3.
+    """Compute the score of each arm, from 0 to 1: the integral of ρ over τ in [1, 4], divided by 3.
 
-    Exact: a workload with ratio r adds its step from r to 4, so the score is the mean over workloads of
-    max(0, 4 - r) / 3; a miss adds 0 (Dahl et al. 2023, arXiv 2306.07179, with r_max = 4).
+    It is the mean over workloads of max(0, 4 - r) / 3 for the ratio r to the best, and 0 for a miss (Dahl et
+    al. 2023, arXiv 2306.07179, with r_max = 4).
+
+    Args:
+        times: float[workloads, arms], infinite or nan for a miss.
     """
     return ((LONGEST - ratios_to_best(times)).clip(lower=0) / (LONGEST - 1)).mean()

@@ -1,4 +1,4 @@
-"""How much hangs on the learning rate that tuning chose: what the rates beside it would have scored."""
+"""The sensitivity to the learning rate that tuning chose: the scores of the neighbouring rates."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
         scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
 
     Returns:
-        One row an arm, and a repeat where there are several: ``arm, (repeat,) lr, score, lr_below, below,
-        lr_above, above``. ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate of
-        those with a known score; ``below`` and ``above`` say how much higher the score is there than at
-        ``lr``: infinite where that rate diverged, nan where the best lies at the edge of the grid, or where
-        nothing is known.
+        One row for each arm, and each repeat if there are several: ``arm, (repeat,) lr, score, lr_below,
+        below, lr_above, above``. ``lr_below`` and ``lr_above`` are the next smaller and the next larger rate
+        with a known score. ``below`` and ``above`` are their scores minus that of ``lr``: infinite if that
+        rate diverged, nan if there is no such rate.
     """
     key, rows = tuned_key(scores), []
     groups = scores.groupby(key, sort=False)
@@ -29,46 +28,46 @@ def neighbours(scores: pd.DataFrame) -> pd.DataFrame:
         known = group[group["score"].notna()].sort_values("lr")
         rates, values = known["lr"].to_numpy(float), known["score"].to_numpy(float)
         lr, score = float(best["lr"]), float(best["score"])
-        place = int(np.searchsorted(rates, lr)) if len(rates) else 0
+        index = int(np.searchsorted(rates, lr)) if len(rates) else 0
         row = dict(zip(key, name, strict=True)) | {"lr": lr, "score": score}
-        for side, beside in (("below", place - 1), ("above", place + 1)):
-            there = 0 <= beside < len(rates)
-            row[f"lr_{side}"] = float(rates[beside]) if there else math.nan
-            row[side] = _excess(float(values[beside]), score) if there else math.nan
+        for side, neighbour in (("below", index - 1), ("above", index + 1)):
+            exists = 0 <= neighbour < len(rates)
+            row[f"lr_{side}"] = float(rates[neighbour]) if exists else math.nan
+            row[side] = _excess(float(values[neighbour]), score) if exists else math.nan
         rows.append(row)
     return pd.DataFrame(rows, columns=[*key, "lr", "score", "lr_below", "below", "lr_above", "above"])
 
 
 def rate_sensitivity(scores: pd.DataFrame) -> pd.DataFrame:
-    """Say for each arm what the step between neighbouring learning rates is worth.
+    """Measure for each arm the loss by one step of the learning rate grid.
 
-    A difference between two arms that is smaller than this may be one of their grids: another grid, shifted
-    by part of a step, would have missed the best rate and taken one like its better neighbour.
+    A difference between two arms that is smaller than this may come from their grids: a grid that is shifted
+    by part of a step would miss the best rate, and contain one that scores like its better neighbour.
 
     Args:
         scores: The table of :func:`optcompare.analysis.lr_scores.rate_scores`.
 
     Returns:
-        One row an arm, in order: ``arm, repeats, below, above, loss``. ``below`` and ``above`` are those of
-        :func:`neighbours`, over several repeats their medians (without those in which the best lay at that
-        edge); ``loss`` is what the better of the two neighbours loses, and over several repeats the median of
-        that: infinite where both diverged, nan where there is none.
+        One row for each arm, in order: ``arm, repeats, below, above, loss``. ``below`` and ``above`` are
+        those of :func:`neighbours`; with several repeats their medians, without repeats whose best rate is at
+        that edge. ``loss`` is the smaller of the two, with several repeats the median of these: infinite if
+        both neighbours diverged, nan if there is none.
     """
-    beside = neighbours(scores)
-    beside["loss"] = beside[["below", "above"]].min(axis=1)
+    found = neighbours(scores)
+    found["loss"] = found[["below", "above"]].min(axis=1)
     rows = [
         {
             "arm": arm,
             "repeats": len(group),
             **{name: _median(group[name]) for name in ("below", "above", "loss")},
         }
-        for arm, group in beside.groupby("arm", sort=False)
+        for arm, group in found.groupby("arm", sort=False)
     ]
     return pd.DataFrame(rows, columns=["arm", "repeats", "below", "above", "loss"])
 
 
 def _excess(value: float, score: float) -> float:
-    """How much higher; nan where both are infinite."""
+    """Return the difference of two scores; nan if both are infinite."""
     return value - score if math.isfinite(score) else math.nan
 
 

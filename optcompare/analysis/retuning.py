@@ -1,6 +1,4 @@
-"""How much hangs on the tuning seeds: what would have been chosen without one of them, and rates that jump
-between sizes.
-"""
+"""The sensitivity to the tuning seeds: the choice without one of them, and rates that jump between sizes."""
 
 from __future__ import annotations
 
@@ -15,34 +13,34 @@ from .lr_scores import best_rates, rate_scores
 from .time_to_goal import time_to_goal
 
 JUMP = 1.5
-"""Rates farther than this factor from what their neighbours say are called jumps: a power law that is rounded
-to rates a factor of 1.5 apart is at most that far off.
+"""A rate farther than this factor from the line through its neighbours is called a jump.
+
+A power law that is rounded to rates a factor of 1.5 apart is at most that far off.
 """
 
 
 def without_each_tuning_seed(
     records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal
 ) -> pd.DataFrame:
-    """Choose every arm's learning rate again without each tuning seed, and say how that changes the updates
-    to the goal.
+    """Choose the learning rate of every arm again without each tuning seed, and measure the effect.
 
-    The rule is the one that chose (:func:`~optcompare.analysis.lr_scores.rate_scores` and
-    :func:`~optcompare.analysis.lr_scores.best_rates`), over the rates that were tried: those of a second
-    round, which lie around the best of the first, stay the same. The effect is read from the tuning trials of
-    all seeds at both rates, so the seeds that chose a rate also judge it; it is a share of what another set
-    of tuning seeds would change.
+    The choice follows the same rule as tuning (:func:`~optcompare.analysis.lr_scores.rate_scores` and
+    :func:`~optcompare.analysis.lr_scores.best_rates`), among the rates that were tried; the second round of
+    rates, around the best of the first, stays the same. The effect is measured by the tuning trials of all
+    seeds at both rates. So the seeds that chose a rate also measure it, and the effect is smaller than that
+    of another set of tuning seeds.
 
     Args:
-        records: The tuning phase's records.
-        trials: The tuning phase's trials.
-        column: The loss that decides between rates of equal samples to the goal.
-        goal: What trials stop at; rates are chosen by the samples to it.
+        records: The records of the tuning phase.
+        trials: The trials of the tuning phase.
+        column: The loss that decides between rates with equal samples to the goal.
+        goal: The goal at which trials stop; rates are chosen by the samples to it.
 
     Returns:
         One row for each arm and tuning seed, in their order: ``arm, left_out, lr, ratio``. ``ratio`` is the
-        geometric mean, over the tuning seeds at which both rates reached the goal, of samples at the new rate
-        over samples at the chosen one; 1 where the same is chosen, and nan where no seed reached it at both.
-        Empty with fewer than two tuning seeds.
+        geometric mean, over the tuning seeds on which both rates reached the goal, of samples at the new rate
+        over samples at the chosen one. It is 1 if the same rate is chosen, and nan if no seed reached the
+        goal at both. Empty with fewer than two tuning seeds.
     """
     seeds, arms = (list(dict.fromkeys(trials[name])) for name in ("seed", "arm"))
     rows: list[tuple[object, ...]] = []
@@ -60,28 +58,29 @@ def without_each_tuning_seed(
 
 
 def jumps(sizes: Sequence[int], rates: Sequence[float]) -> list[int]:
-    """Name the batch sizes whose learning rate is out of line with those of the sizes around it.
+    """Find the batch sizes with a learning rate out of line with those of their neighbours.
 
-    A size is named if its rate differs by more than a factor :data:`JUMP` from the line, in log rate over log
-    size, through its two neighbours, and also where either neighbour is replaced by the size behind it, if
-    there is one. The second condition keeps a size from being named only for the jump beside it. The first
-    and the last size have one neighbour and are never named.
+    A size is a jump if its rate differs by more than a factor :data:`JUMP` from the line, in log rate over
+    log size, through its two neighbours. It must also differ as much from the two lines in which one
+    neighbour is replaced by the size behind it, if there is one. So a size is not a jump only because its
+    neighbour is one. The first and the last size have one neighbour and are never jumps.
 
-    So .24, .48, .97, .62, .88 at 8, 32, 128, 512, 2048 has its jump at 128: .97 is 1.8 times what 32 and 512
-    say, while .62 at 512 is 1.5 times less than 128 and 2048 say, and in line with 32 and 2048.
+    For example, .24, .48, .97, .62, .88 at 8, 32, 128, 512, 2048 jumps at 128: .97 is 1.8 times the line
+    through 32 and 512. The rate .62 at 512 is below the line through 128 and 2048 by a factor of 1.5, but on
+    the line through 32 and 2048.
 
-    A power law of the size that is rounded to rates a factor of 1.5 apart is never named. The known rules
-    bend: lr/(1 + K/B) for SGD and 2·lr/(√(K/B) + √(B/K)) for Adam (Li et al. 2024, arXiv 2405.14578) exceed
-    the line by (√c + 1/√c)/2 at most where neighbours are a factor c away, 1.06 at 2, 1.25 at 4 and 2.1 at
-    16. Up to a factor of 4 that is within :data:`JUMP`; beyond it, what must be exceeded grows in proportion,
-    to 2.5 at 16.
+    A power law of the size that is rounded to rates a factor of 1.5 apart has no jumps. The known rules are
+    curved: lr/(1 + K/B) for SGD and 2·lr/(√(K/B) + √(B/K)) for Adam (Li et al. 2024, arXiv 2405.14578) exceed
+    the line by (√c + 1/√c)/2 at most if neighbours are a factor c away, 1.06 at 2, 1.25 at 4 and 2.1 at 16.
+    Up to a factor of 4 this is within :data:`JUMP`. Beyond it the threshold grows in proportion, to 2.5 at
+    16.
 
     Args:
         sizes: Batch sizes, rising.
-        rates: The learning rate chosen at each; sizes without one (nan) are passed over.
+        rates: The learning rate chosen at each size; sizes without one (nan) are skipped.
 
     Returns:
-        The sizes that are named, rising.
+        The sizes that are jumps, rising.
     """
     known = [
         (size, rate) for size, rate in zip(sizes, rates, strict=True) if math.isfinite(rate) and rate > 0
@@ -91,7 +90,7 @@ def jumps(sizes: Sequence[int], rates: Sequence[float]) -> list[int]:
 
 
 def _jumps(across: np.ndarray, logs: np.ndarray, at: int) -> bool:
-    """Whether a rate is off all three lines, in log sizes and log rates."""
+    """Return whether a rate is off all three lines, in log sizes and log rates."""
     allowed = (
         math.log(JUMP * max(1.0, _bend((across[at + 1] - across[at - 1]) / 2) / _bend(math.log(4)))) + 1e-9
     )
@@ -104,12 +103,12 @@ def _jumps(across: np.ndarray, logs: np.ndarray, at: int) -> bool:
 
 
 def _bend(log_c: float) -> float:
-    """(√c + 1/√c)/2."""
+    """Return (√c + 1/√c)/2."""
     return math.cosh(log_c / 2)
 
 
 def _chosen(records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal) -> dict[str, float]:
-    """The learning rate that tuning chooses, by arm."""
+    """Return the learning rate that tuning chooses, by arm."""
     best = best_rates(rate_scores(records, trials, column, goal))
     return dict(zip(best["arm"], best["lr"].astype(float), strict=True))
 
@@ -117,11 +116,9 @@ def _chosen(records: pd.DataFrame, trials: pd.DataFrame, column: str, goal: Goal
 def _log_samples(
     records: pd.DataFrame, trials: pd.DataFrame, goal: Goal
 ) -> dict[tuple[str, float], pd.Series]:
-    """The logarithms of samples to the goal by seed, of each arm and rate; without the seeds that did not
-    reach it.
-    """
+    """Return the log samples to the goal by seed, for each arm and rate, without seeds that missed it."""
     found = {}
-    for lr, own in trials.groupby("lr", sort=False):  # arm and seed name a trial of one rate
+    for lr, own in trials.groupby("lr", sort=False):  # Arm and seed identify a trial at one rate.
         times = time_to_goal(records[records["lr"] == lr], own, goal).set_index("seed")
         reached = times[np.isfinite(times["samples"]) & (times["samples"] > 0)]
         for arm in own["arm"].unique():
@@ -134,5 +131,5 @@ def _ratio(logs: dict[tuple[str, float], pd.Series], arm: str, new: float, chose
         return 1.0
     if math.isnan(new) or math.isnan(chosen):
         return math.nan
-    apart = (logs[arm, new] - logs[arm, chosen]).dropna()  # of the seeds that both have
+    apart = (logs[arm, new] - logs[arm, chosen]).dropna()  # seeds that both rates have
     return math.exp(float(apart.mean())) if len(apart) else math.nan

@@ -10,29 +10,29 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BEYOND = 8.0
-"""How far beyond the sizes tried, on the logarithm, the knee is looked for: a factor of about 3,000."""
+"""How far beyond the sizes, in log units, the knee is searched: a factor of about 3,000."""
 _STEP = 0.5
 _MOST_STEPS = 60
 
 
 def knee_bounds(sizes: Floats) -> tuple[float, float]:
-    """Between which log E_min/S_min is looked for."""
+    """Return the bounds between which log E_min/S_min is searched."""
     return math.log(sizes.min()) - BEYOND, math.log(sizes.max()) + BEYOND
 
 
 def fit_rows(sizes: Floats, logs: Floats) -> Floats:
     """Fit many curves at once.
 
-    For a given knee K the best log S_min is the mean of log S - log(1 + K/B), so only log K is sought: on a
-    grid, then by Newton steps within the bracket around the best of its points, or halving it where a step
-    leaves it.
+    For a given knee K the best log S_min is the mean of log S - log(1 + K/B), so only log K is searched:
+    first on a grid, then by Newton steps in the bracket around the best point of the grid. If a step leaves
+    the bracket, the bracket is halved instead.
 
     Args:
-        sizes: B[k].
-        logs: log S[rows, k]; nan: the size is left out of that row, which needs two.
+        sizes: The batch sizes B, float[k].
+        logs: log S, float[rows, k]; nan: the size is left out of that row.
 
     Returns:
-        log S_min, log E_min and log K, float[rows, 3]; nan in a row of fewer than two sizes.
+        log S_min, log E_min and log K, float[rows, 3]; nan in rows with fewer than two sizes.
     """
     known = np.isfinite(logs)
     counts = known.sum(axis=1, keepdims=True)

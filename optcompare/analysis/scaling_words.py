@@ -1,6 +1,4 @@
-"""What a batch-size study says, a line each: what is cheapest, both critical batch sizes, how sure that
-is.
-"""
+"""The findings of a batch-size study in lines: cheapest sizes, critical batch sizes, uncertainty."""
 
 from __future__ import annotations
 
@@ -18,21 +16,19 @@ from .noise_scale import agreement
 ROUGH = 0.25
 """A curve that misses a mean by more than this share is called rough."""
 COARSE = 0.1
-"""Where evaluation points lie further apart than this share of the samples to the goal, the numbers are
-called coarse.
-"""
+"""Numbers are called coarse if evaluation points lie further apart than this share of the samples."""
 
 
 def words(found: Sequence[Curve], goal: str, budget: str) -> list[str]:
-    """Say what a study found.
+    """Write the findings of a study.
 
     Args:
-        found: Its curves.
-        goal: The goal, as written.
-        budget: What a trial may spend, in words.
+        found: The curves of the study.
+        goal: The goal as the user wrote it.
+        budget: The budget of a trial, in words.
 
     Returns:
-        The lines, those of each optimizer after its name where there are several.
+        The lines; each begins with the name of its optimizer if there are several.
     """
     return [
         f"{curve.optimizer}: {line}" if len(found) > 1 else line
@@ -73,14 +69,14 @@ def _cheapest(curve: Curve) -> Iterator[str]:
 
 
 def _of_best(best: Best, curve: Curve, shown: str = "") -> str:
-    """The size of the lowest median, and which sizes are not set apart from it."""
-    said, seeds = f"batch size {best.size} ({shown or number(best.median)})", curve.trials["seed"].nunique()
+    """Name the size of the lowest median, and the sizes that are not set apart from it."""
+    lowest, seeds = f"batch size {best.size} ({shown or number(best.median)})", curve.trials["seed"].nunique()
     if len(curve.sizes) == 1:
-        return f"{said}, the only one tried"
+        return f"{lowest}, the only one tried"
     if not best.possible:
         needed = seeds_for(len(curve.sizes), best.level)
-        return f"{said}; {_count(seeds, 'seed')} cannot tell sizes apart, which takes {needed}"
-    return f"{said}; cannot be told apart: {', '.join(map(str, best.alike)) or 'none'}"
+        return f"{lowest}; {_count(seeds, 'seed')} cannot tell sizes apart, which takes {needed}"
+    return f"{lowest}; cannot be told apart: {', '.join(map(str, best.alike)) or 'none'}"
 
 
 def _critical(curve: Curve) -> Iterator[str]:
@@ -98,8 +94,7 @@ def _critical(curve: Curve) -> Iterator[str]:
     rough = ", so that both are rough" if share > ROUGH else ""
     yield (
         f"curve: S = {number(found.updates.value)} + {number(found.samples.value)}/B updates; it misses the "
-        "means by up to "
-        f"{share:.0%} (at {size}){rough}"
+        f"means by up to {share:.0%} (at {size}){rough}"
     )
 
 
@@ -110,7 +105,7 @@ def _interval(estimate: Estimate) -> str:
 
 
 def _how_sure(curve: Curve) -> str:
-    counts = {"seed": curve.trials["seed"].nunique(), "tuning seed": curve.beside.tuning_seeds}
+    counts = {"seed": curve.trials["seed"].nunique(), "tuning seed": curve.context.tuning_seeds}
     if curve.fit is not None:
         counts = {"batch size": len(curve.fit.residuals), **counts}
     covered = [_count(number_of, name) for name, number_of in counts.items() if number_of]
@@ -118,7 +113,7 @@ def _how_sure(curve: Curve) -> str:
 
 
 def _resolution(curve: Curve) -> str:
-    """How finely it is known when trials reached their goal."""
+    """Describe how precisely it is known when trials reached their goal."""
     reached = curve.trials[np.isfinite(curve.trials["updates"])]
     exact = int((reached["updates"] - reached["before"] <= 1).sum()) if "before" in reached else 0
     if exact > len(reached) / 2:
@@ -132,7 +127,7 @@ def _resolution(curve: Curve) -> str:
 
 
 def _under_other_tuning(curve: Curve) -> Iterator[str]:
-    """What would have been found without one of the tuning seeds."""
+    """Describe the results without one of the tuning seeds."""
     if not any(curve.retuned.values()):
         return
     parts = [f"fewest {cost} {_listed(sizes, 'or')}" for cost, sizes in curve.retuned.items() if sizes]
@@ -169,8 +164,9 @@ def _of_noise(curve: Curve) -> Iterator[str]:
 
 
 def _of_memory(curve: Curve) -> Iterator[str]:
-    """What the optimizer's moving averages remember, which changes with the batch size where their decay does
-    not.
+    """Describe the half-lives of the optimizer's moving averages.
+
+    In samples they change with the batch size if the decay does not.
     """
     kept = curve.memory[curve.memory["updates"] > 0]
     if kept.empty:
@@ -185,10 +181,10 @@ def _of_memory(curve: Curve) -> Iterator[str]:
 
 
 def _smoothing(curve: Curve) -> Iterator[str]:
-    """By which rule the goal was reached, how much earlier single values did, and what bias is left."""
-    window = curve.beside.window
+    """Describe the rule by which the goal was reached, how early single values reach it, and the bias."""
+    window = curve.context.window
     if window == 0:
-        yield "goal: reached by a single value, which a noisy loss is before its mean is"
+        yield "goal: reached by a single value; a noisy loss reaches it so before its mean does"
         return
     yield f"goal: reached by the mean over {1 - window:g} to {1 + window:g} times the samples"
     dips = curve.table["dip"].fillna(0.0).to_numpy(float)
@@ -197,8 +193,8 @@ def _smoothing(curve: Curve) -> Iterator[str]:
             f"early: single values reach the goal up to {-dips.min():.0%} before (at "
             f"{curve.sizes[int(dips.argmin())]})"
         )
-    if curve.beside.start > 1:
-        late = math.log(curve.beside.start) * window**2 / 6
+    if curve.context.start > 1:
+        late = math.log(curve.context.start) * window**2 / 6
         yield f"bias left: a loss that falls exponentially reaches its mean {late:.1%} late"
 
 
@@ -217,13 +213,13 @@ def _warnings(curve: Curve, goal: str, budget: str) -> Iterator[str]:
             f"coarse, one step is more than {COARSE:.0%} of the way: {_listed(coarse)}; a harder goal tells "
             "more"
         )
-    for column, said in (
+    for column, what in (
         ("at_edge", "best learning rate at the edge of those tried"),
         ("jumps", "tuned learning rate jumps"),
     ):
         named = table[table[column].astype(bool)]["batch_size"].tolist()
         if named:
-            yield f"{said}: {_listed(named)}"
+            yield f"{what}: {_listed(named)}"
 
 
 def _count(number_of: int, name: str) -> str:

@@ -1,6 +1,4 @@
-"""The edge of stability: the sharpness above which gradient descent at this rate climbs instead of
-settling.
-"""
+"""The edge of stability: the sharpness above which gradient descent diverges at a learning rate."""
 
 from __future__ import annotations
 
@@ -14,12 +12,19 @@ from ..core.schedule import depends_on_budget, schedule_of
 
 
 def stability_edges(records: pd.DataFrame, comparison: Comparison) -> pd.Series[float]:
-    """For each record the edge at the rate of that moment: of ``sgd``, with or without momentum; else NaN.
+    """Compute the edge of stability for each record, at the learning rate of its update.
 
-    On a quadratic of curvature λ, gradient descent settles where λ < 2/lr, with momentum β where λ <
-    2(1+β)/lr, with Nesterov's where λ < 2(1+β)/((1+2β)lr) (Cohen et al. 2021, "Gradient Descent on Neural
-    Networks Typically Occurs at the Edge of Stability"). Weight decay adds to λ, and is taken off. Optimizers
-    that scale each weight have an edge for their own scaled curvature, not for this one.
+    On a quadratic of curvature λ, gradient descent converges if λ < 2/lr, with momentum β if λ < 2(1+β)/lr,
+    with Nesterov momentum if λ < 2(1+β)/((1+2β)lr) (Cohen et al. 2021, "Gradient Descent on Neural Networks
+    Typically Occurs at the Edge of Stability"). Weight decay adds to λ and is subtracted. Optimizers that
+    scale each weight have an edge for their scaled curvature, not for this one.
+
+    Args:
+        records: Records with the columns of the budget's unit.
+        comparison: The comparison of these records.
+
+    Returns:
+        The edge by record; NaN for optimizers other than ``sgd``, with or without momentum.
     """
     found = pd.Series(np.nan, index=records.index, dtype=float)
     budget = comparison.budget
@@ -41,7 +46,7 @@ def stability_edges(records: pd.DataFrame, comparison: Comparison) -> pd.Series[
 
 
 def _factor(arm: Arm) -> tuple[float, float]:
-    """The edge times the rate, and the weight decay; NaN where no edge is known."""
+    """Return the edge times the rate, and the weight decay; NaN if no edge is known."""
     values = arm.hyperparameters
     other = arm.optimizer.label.partition(":")[0] != "sgd" or arm.clip is not None
     if other or values.get("dampening") or values.get("maximize"):

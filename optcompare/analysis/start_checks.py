@@ -1,4 +1,4 @@
-"""Checks of what all arms of a seed have in common: weights, order of samples, splits, first losses."""
+"""Checks of what all arms of a seed share: weights, order of samples, splits, first losses."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .phrases import count
 
 @dataclass(frozen=True)
 class PlainLoop(CheckData):
-    """First updates that are those of a plain loop.
+    """Hold the number of first updates that equal those of a plain loop.
 
     Attributes:
-        updates: How many were compared, by the label of the arm.
+        updates: The number of updates that were compared, by the label of the arm.
         remarks: Sentences about what the comparison leaves open.
     """
 
@@ -32,7 +32,7 @@ class PlainLoop(CheckData):
 
 @dataclass(frozen=True)
 class InitialWeights(BySeed):
-    """Fingerprints of initial weights; ``arms`` and ``seeds`` are counts."""
+    """Hold the check of initial weights; ``arms`` and ``seeds`` are counts."""
 
     name = "identical initial weights"
     arms: int
@@ -47,13 +47,13 @@ class InitialWeights(BySeed):
 
 @dataclass(frozen=True)
 class SampleOrder(BySeed):
-    """Fingerprints of the order of samples.
+    """Hold the check of the order of samples.
 
     Attributes:
-        epochs: How many orders were compared, over all seeds.
-        seeds: How many seeds there are.
-        shuffled: Whether the order is the default one, in place of a function of the caller.
-        rearranged: Labels of the arms that rearrange the order that is offered to them.
+        epochs: The number of orders that were compared, over all seeds.
+        seeds: The number of seeds.
+        shuffled: Whether the order is the default; if not, the caller passed a function.
+        rearranged: Labels of the arms that rearrange the shared order.
     """
 
     name = "identical sample order"
@@ -72,19 +72,19 @@ class SampleOrder(BySeed):
 
 @dataclass(frozen=True)
 class DataSplit(BySeed):
-    """Splits of the data into training and validation; ``splits`` is how many there are."""
+    """Hold the check of the splits into training and validation data; ``splits`` is their number."""
 
     name = "identical split of the data"
     splits: int
 
     def evidence(self) -> str:
-        """Return how many splits the seeds share."""
+        """Return the number of splits that the seeds share."""
         return f"one of {count(self.splits, 'split')} of the data a seed, in turn, over all arms"
 
 
 @dataclass(frozen=True)
 class FirstMeasurement(BySeed):
-    """Losses before the first update."""
+    """Hold the check of the losses before the first update."""
 
     name = "identical first measurement"
 
@@ -95,12 +95,12 @@ class FirstMeasurement(BySeed):
 
 @dataclass(frozen=True)
 class Coverage(BySeed):
-    """Batches that hold every sample of an epoch once.
+    """Hold the check that the batches of an epoch contain every sample once.
 
     Attributes:
-        epochs: How many were checked.
-        free: Labels of the strategies that may repeat samples and leave some out.
-        failed: How many trials failed, and are not counted.
+        epochs: The number of epochs that were checked.
+        free: Labels of the strategies that may repeat and omit samples.
+        failed: The number of trials that failed; they are not counted.
     """
 
     name = "every sample once an epoch"
@@ -109,10 +109,10 @@ class Coverage(BySeed):
     failed: int
 
     def evidence(self) -> str:
-        """Return how many epochs were checked, and what is excepted."""
-        said = f"the batches of {count(self.epochs, 'epoch')} were checked"
-        said += f"; but for {', '.join(self.free)}, which may repeat and leave out" if self.free else ""
+        """Return the number of epochs that were checked, and the exceptions."""
+        checked = f"the batches of {count(self.epochs, 'epoch')} were checked"
+        checked += f"; but for {', '.join(self.free)}, which may repeat and leave out" if self.free else ""
         verb = "is" if self.failed == 1 else "are"
-        return said + (
+        return checked + (
             f"; {count(self.failed, 'trial')} failed and {verb} not counted" if self.failed else ""
         )

@@ -1,4 +1,4 @@
-"""Records become numbers with intervals. Reads saved records only; trains nothing."""
+"""Statistics of saved records: final values, and means with intervals."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ from ..core.goal import TEST, metric_columns
 
 CONFIDENCE = 0.95
 BLOWN_UP = 1000.0
-"""So many times its first loss, a final loss is called blown up: its exact value says nothing."""
+"""A final loss above this many times the first loss is called blown up; its exact value means nothing."""
 
 
 def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    """Mean and the ends of its 95% t interval; the ends are nan for fewer than two values.
+    """Compute the mean and the ends of its 95% t interval.
 
-    Student's t: x̄ ± t(n-1, .975)·s/√n with s the sample standard deviation. All
-    three are nan where a value is not finite: a mean without it would flatter.
+    The ends are x̄ ± t(n-1, .975)·s/√n with s the sample standard deviation (Student's t).
+
+    Args:
+        values: float[n].
+
+    Returns:
+        The mean and both ends. The ends are nan for fewer than two values. All three are nan if a value is
+        not finite, since a mean without it would look too good.
     """
     array = np.asarray(values, dtype=float)
     if len(array) == 0 or not np.isfinite(array).all():
@@ -38,28 +44,25 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
 
 
 def measured_columns(records: pd.DataFrame) -> list[str]:
-    """The loss and metric columns that are measured along a trial, training before validation, else as they
-    stand.
-    """
+    """Return the loss and metric columns that are measured along a trial, training before validation."""
     return metric_columns(map(str, records.columns))
 
 
 def final_columns(records: pd.DataFrame) -> list[str]:
-    """The loss and metric columns of the test set, which hold one value a trial, in its last record; [] where
-    there is none.
-    """
+    """Return the loss and metric columns of the test set, measured once in the last record; [] for none."""
     return [str(name) for name in records.columns if str(name).startswith(TEST)]
 
 
 def estimated(records: pd.DataFrame) -> bool:
-    """Whether some of the seconds are updates × the median seconds of an update alone, as they are in
-    lanes.
+    """Return whether some of the seconds are estimates, as in lanes.
+
+    An estimate is the number of updates times the median seconds of an update that runs alone.
     """
     return _timed(records, "estimated")
 
 
 def on_shared_clock(records: pd.DataFrame) -> bool:
-    """Whether some of the seconds were measured while other trials ran beside."""
+    """Return whether some of the seconds were measured while other trials ran at the same time."""
     return _timed(records, "shared")
 
 
@@ -68,27 +71,31 @@ def _timed(records: pd.DataFrame, clock: str) -> bool:
 
 
 def compared_column(records: pd.DataFrame) -> str:
-    """What tuning selects by and curves show: the validation loss, or the training loss where there is no
-    other.
-    """
+    """Return the column of tuning and curves: the validation loss, or without one the training loss."""
     return "valid_loss" if "valid_loss" in records.columns else "train_loss"
 
 
 def verdict_column(records: pd.DataFrame) -> str:
-    """What verdict and pairs speak of: the loss on the test set, or where there is none, the column that arms
-    are compared by.
+    """Return the column of verdict and pairs: the test loss, or without one :func:`compared_column`.
 
-    Nothing selects by the test set, as tuning and goals may by the validation loss.
+    Tuning and goals may select by the validation loss; nothing selects by the test set.
     """
     return "test_loss" if "test_loss" in records.columns else compared_column(records)
 
 
 def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One row a trial: ``arm, seed, final, best`` of a column, and its tuning ``repeat`` and ``split`` where
-    there are several.
+    """Return the final and the best value of each trial.
 
-    A diverged or failed trial is worst in both: infinite for a loss, nan for a metric. One that was
-    interrupted had less budget than the others, and is left out.
+    Args:
+        records: The records of one phase.
+        trials: The trials of that phase.
+        column: A loss or metric column of the records.
+
+    Returns:
+        One row for each trial: ``arm, seed, final, best``, and its tuning ``repeat`` and ``split`` if there
+        are several. ``best`` is the lowest value of a loss, and the final value of a metric. For a diverged
+        or failed trial both are the worst: infinite for a loss, nan for a metric. An interrupted trial had
+        less budget than the others and is left out.
     """
     key, loss = trial_key(trials), column.endswith("_loss")
     groups = records[[*key, column]].groupby(key, sort=False)
@@ -102,8 +109,15 @@ def final_values(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd
 
 
 def final_values_to_scale(records: pd.DataFrame, trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The final values that a figure can draw: infinite for arms that blew up, which would leave nothing of
-    the others.
+    """Return the final values for a figure: infinite for arms that blew up, since they would hide the others.
+
+    Args:
+        records: The records of one phase.
+        trials: The trials of that phase.
+        column: A loss or metric column of the records.
+
+    Returns:
+        The table of :func:`final_values`.
     """
     finals = final_values(records, trials, column)
     finals.loc[finals["arm"].isin(blown_up(records, column)), "final"] = math.inf
@@ -111,12 +125,11 @@ def final_values_to_scale(records: pd.DataFrame, trials: pd.DataFrame, column: s
 
 
 def blown_up(records: pd.DataFrame, column: str) -> set[str]:
-    """Name the arms all of whose trials end at more than :data:`BLOWN_UP` times the loss that they began
-    with.
+    """Return the arms that blew up: all trials end at more than :data:`BLOWN_UP` times their first loss.
 
     Args:
         records: The report's records.
-        column: A loss; of the test set, which is measured once, the training loss decides.
+        column: A loss. The test loss is measured once, so the training loss decides in its place.
     """
     if records.empty or not column.endswith("_loss"):
         return set()

@@ -1,4 +1,4 @@
-"""One row an arm: what its seeds ended with, and what the goal took."""
+"""The summary: one row for each arm with its final values and the costs of its goal."""
 
 from __future__ import annotations
 
@@ -27,23 +27,33 @@ PLAIN = (
 )
 
 WRONG = ("diverged", "failed", "interrupted", "missed")
-"""What may go wrong with a trial; a trial that diverged or failed misses the goal, too."""
+"""The ways in which a trial may go wrong; a trial that diverged or failed also misses the goal."""
 
 
 def summarize(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal | None = None) -> pd.DataFrame:
-    """One row an arm, in the order of the comparison.
+    """Summarise the trials of each arm.
 
-    ``arm, strategy, optimizer, lr, seeds, diverged, failed, updates, samples,
-    train_seconds`` (means over trials), then for each loss and metric
-    ``final_<name>`` with ``_low``, ``_high`` (95% t interval over seeds),
-    ``_median``, ``_min`` and ``_max`` over trials, and for losses ``best_<name>`` (the
-    lowest along the way) likewise, but for that of a test set, which is measured at
-    the end alone. Where arms were tuned several times, ``repeats`` and
-    ``trials`` stand after ``seeds``, ``lr`` is the median over repeats, with ``lr_min``
-    and ``lr_max``, and intervals are over seeds and repeats; see
-    :func:`.arm_intervals.arm_interval`. With a goal: ``goal_reached`` (trials) and the
-    medians ``goal_samples``, ``goal_updates``, ``goal_seconds``, in which a miss is
-    infinite, each known to within ``goal_resolution`` samples.
+    Args:
+        records: The report's records.
+        trials: The report's trials.
+        goal: The goal; None: no goal.
+
+    Returns:
+        One row for each arm, in the order of the comparison:
+
+        - ``arm, strategy, optimizer, lr``;
+        - ``seeds, diverged, failed, interrupted``: numbers of trials;
+        - ``updates, samples, train_seconds``: means over trials;
+        - for each loss and metric ``final_<name>``, its mean, with ``_low``, ``_high`` (95% t interval over
+          seeds), ``_median``, ``_min`` and ``_max`` over trials;
+        - for each loss but the test loss, which is measured once, the same of ``best_<name>``, the lowest
+          value along the trial;
+        - with a goal ``goal_reached`` (trials) and the medians ``goal_samples, goal_updates, goal_seconds``,
+          infinite for a miss, each known to within ``goal_resolution`` samples.
+
+        If arms were tuned several times, ``repeats`` and ``trials`` follow ``seeds``, ``lr`` is the median
+        over repeats, with ``lr_min`` and ``lr_max``, and intervals are over seeds and repeats; see
+        :func:`.arm_intervals.arm_interval`.
     """
     times = time_to_goal(records, trials, goal) if goal is not None and len(records) else None
     tested = final_columns(records)
@@ -76,15 +86,15 @@ def short_summary(summary: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame
     """Choose the columns of a summary that answer the question.
 
     Args:
-        summary: From :func:`summarize`.
-        columns: What arms are compared by, such as ``valid_loss``, and what the verdict speaks of, such as
-        ``test_loss``.
+        summary: The table of :func:`summarize`.
+        columns: The column by which arms are compared, such as ``valid_loss``, and the column of the verdict,
+            such as ``test_loss``.
 
     Returns:
-        One row an arm: ``arm``, for each of these columns ``final_<column>`` with ``_low`` and ``_high``, and
-        ``_median`` where a mean is unknown because a seed was lost, ``goal_reached`` (trials) where there is
-        a goal, ``updates``, ``train_seconds``, then ``diverged, failed, interrupted, missed`` (trials).
-        Columns that are empty are left out, and so are the last four where they are zero for all arms.
+        One row for each arm: ``arm``; for each of these columns ``final_<column>`` with ``_low`` and
+        ``_high``, and ``_median`` if a mean is unknown because a seed was lost; ``goal_reached`` (trials) if
+        there is a goal; ``updates, train_seconds``; then ``diverged, failed, interrupted, missed`` (trials).
+        Empty columns are left out, and so are the last four if they are zero for all arms.
     """
     found, ends = summary.assign(**_missed(summary)), list[str]()
     for final in (f"final_{column}" for column in dict.fromkeys(columns)):
@@ -99,7 +109,7 @@ def short_summary(summary: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame
 
 
 def _missed(summary: pd.DataFrame) -> dict[str, pd.Series]:
-    """How many trials came to an end without the goal, where there is one."""
+    """Return the number of trials that ended without the goal, if there is a goal."""
     if "goal_reached" not in summary:
         return {}
     trials = summary["trials"] if "trials" in summary else summary["seeds"]
@@ -107,9 +117,7 @@ def _missed(summary: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def _counts(trials: pd.DataFrame) -> dict[str, float]:
-    """How many seeds; of an arm that was tuned several times repeats and trials too, and which rates they
-    have.
-    """
+    """Return the number of seeds; with several tuning repeats also of repeats and trials, and the rates."""
     if "repeat" not in trials:
         return {"seeds": len(trials)}
     rates = trials.drop_duplicates("repeat")["lr"]

@@ -1,6 +1,4 @@
-"""The minimum of a loss over two weights: found by Newton steps on differences, and accepted only where it is
-proven.
-"""
+"""The minimum of a loss over two weights, found by Newton steps on differences and accepted if proven."""
 
 from __future__ import annotations
 
@@ -13,51 +11,47 @@ Floats = NDArray[np.float64]
 Surface = Callable[[Floats], float]
 _MOST_STEPS, _LONGEST_STEP, _FARTHEST = 12, 2.0, 20.0
 _APARTS = (0.04, 0.01, 0.0025)
-"""Between the points that differences are taken over, in units of the frame: wide ones round off less, narrow
-ones follow a curved valley.
-"""
+"""The steps of the differences, in frames: wide ones round less, narrow ones follow curved valleys."""
 CLOSE = 1e-3
-"""How far a proven minimum may lie from where the last Newton step ends, in units of the frame: a quarter of
-a pixel.
-"""
+"""The largest distance of a proven minimum from the last Newton step, in units of the frame: 1/4 pixel."""
 
 
 def surface_minimum(loss: Surface, start: Floats, unit: Floats, rounding: float = 1e-15) -> Floats | None:
     """Find the local minimum below ``start`` by damped Newton steps on central differences.
 
-    A point is a minimum only where the gradient vanishes (a further Newton step is shorter than ``CLOSE``)
-    and every curvature is positive and the same at twice the distance, so that neither the floor of a valley
-    nor a descent towards infinity passes for one.
+    A point is a minimum only if the gradient vanishes (another Newton step is shorter than ``CLOSE``) and
+    every curvature is positive and the same at twice the distance. This excludes the floor of a valley and a
+    descent towards infinity.
 
     Args:
-        loss: The surface; takes float[2].
-        start: Where the descent begins, float[2].
-        unit: The width and height of the frame, float[2], by which lengths are measured.
+        loss: The surface, a function of float[2].
+        start: The start of the descent, float[2].
+        unit: The width and height of the frame, float[2], the unit of lengths.
         rounding: The relative rounding error of a loss.
 
     Returns:
-        The minimum, float[2]; None where none is proven within 20 frames of ``start``.
+        The minimum, float[2]; None if none is proven within 20 frames of ``start``.
     """
-    place, value = np.zeros(2), loss(start)
+    point, value = np.zeros(2), loss(start)
 
     def at(moved: Floats) -> float:
         return loss(start + moved * unit)
 
     for apart in _APARTS:
-        place, value = _descended(at, place, value, apart)
-        if np.abs(place).max() > _FARTHEST:
+        point, value = _descended(at, point, value, apart)
+        if np.abs(point).max() > _FARTHEST:
             break
-        proven = _proven(at, place, value, apart, rounding)
+        proven = _proven(at, point, value, apart, rounding)
         if proven is not None:
             found: Floats = start + proven * unit
             return found
     return None
 
 
-def _descended(at: Surface, place: Floats, value: float, apart: float) -> tuple[Floats, float]:
-    """The place, and its loss, from which Newton steps lead no lower, or which lies too far away."""
+def _descended(at: Surface, point: Floats, value: float, apart: float) -> tuple[Floats, float]:
+    """Descend by Newton steps until they lead no lower, or too far away; return the end and its loss."""
     for _ in range(_MOST_STEPS):
-        gradient, curvature = _derivatives(at, place, value, apart)
+        gradient, curvature = _derivatives(at, point, value, apart)
         if not (np.isfinite(gradient).all() and np.isfinite(curvature).all()):
             break
         step = _newton_step(gradient, curvature)
@@ -66,33 +60,34 @@ def _descended(at: Surface, place: Floats, value: float, apart: float) -> tuple[
             break
         step *= min(1.0, _LONGEST_STEP / length)
         found = next(
-            ((s, new) for s in step * 0.5 ** np.arange(6)[:, None] if (new := at(place + s)) < value), None
+            ((s, new) for s in step * 0.5 ** np.arange(6)[:, None] if (new := at(point + s)) < value), None
         )
         if found is None:
             break
-        place, value = place + found[0], found[1]
-        if np.abs(place).max() > _FARTHEST:
+        point, value = point + found[0], found[1]
+        if np.abs(point).max() > _FARTHEST:
             break
-    return place, value
+    return point, value
 
 
-def _derivatives(at: Surface, place: Floats, value: float, apart: float) -> tuple[Floats, Floats]:
-    """The gradient (by Richardson's extrapolation, its error O(apart⁴)) and the Hessian by central
-    differences.
+def _derivatives(at: Surface, point: Floats, value: float, apart: float) -> tuple[Floats, Floats]:
+    """Compute the gradient and the Hessian by central differences.
+
+    The gradient uses Richardson's extrapolation; its error is O(apart⁴).
     """
     right, up = apart * np.eye(2)
-    east, west, north, south = (at(place + move) for move in (right, -right, up, -up))
+    east, west, north, south = (at(point + move) for move in (right, -right, up, -up))
     once = np.array([east - west, north - south]) / (2 * apart)
-    twice = np.array([at(place + 2 * move) - at(place - 2 * move) for move in (right, up)]) / (4 * apart)
+    twice = np.array([at(point + 2 * move) - at(point - 2 * move) for move in (right, up)]) / (4 * apart)
     crossed = (
-        at(place + right + up) + at(place - right - up) - at(place + right - up) - at(place - right + up)
+        at(point + right + up) + at(point - right - up) - at(point + right - up) - at(point - right + up)
     )
     own, mixed = np.array([east + west, north + south]) - 2 * value, crossed / 4
     return (4 * once - twice) / 3, np.array([[own[0], mixed], [mixed, own[1]]]) / apart**2
 
 
 def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
-    """The Newton step with the absolute values of the curvatures, which always leads downhill."""
+    """Compute the Newton step with the absolute values of the curvatures, which always leads downhill."""
     sizes, axes = np.linalg.eigh(curvature)
     least = 1e-6 * max(float(np.abs(sizes).max()), float(np.abs(gradient).max()), 1e-290)
     sizes = np.maximum(np.abs(sizes), least)
@@ -100,12 +95,14 @@ def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
     return step
 
 
-def _proven(at: Surface, place: Floats, value: float, apart: float, rounding: float) -> Floats | None:
-    """The minimum next to a place, if the gradient vanishes there, and the curvatures are above rounding and
-    the same at twice the distance.
+def _proven(at: Surface, point: Floats, value: float, apart: float, rounding: float) -> Floats | None:
+    """Return the minimum near a point, or None if it is not proven.
+
+    The gradient must vanish there, and the curvatures must exceed rounding and be the same at twice the
+    distance.
     """
-    gradient, near = _derivatives(at, place, value, apart)
-    _, far = _derivatives(at, place, value, 2 * apart)
+    gradient, near = _derivatives(at, point, value, apart)
+    _, far = _derivatives(at, point, value, 2 * apart)
     if not all(np.isfinite(found).all() for found in (gradient, near, far)):
         return None
     sizes, axes = np.linalg.eigh(near)
@@ -114,22 +111,26 @@ def _proven(at: Surface, place: Floats, value: float, apart: float, rounding: fl
     if sizes[0] <= max(10 * noise, 1e-6 * sizes[1]) or (np.abs(others - sizes) > 0.4 * sizes).any():
         return None
     step = -np.linalg.solve(near, gradient)
-    return place + step if float(np.linalg.norm(step)) < CLOSE else None
+    return point + step if float(np.linalg.norm(step)) < CLOSE else None
 
 
 def grid_minimum(x: Floats, y: Floats, loss: Floats) -> Floats | None:
-    """The minimum of a surface of which only a grid is known: that of the paraboloid around its lowest point.
+    """Estimate the minimum of a surface from a grid, by a paraboloid around its lowest point.
+
+    The paraboloid is fitted to the 5x5 neighbours of the lowest point, next to the border to 3x3.
 
     Args:
-        x: The columns of the grid, rising and evenly apart.
-        y: Its rows, likewise.
+        x: The columns of the grid, rising and evenly spaced.
+        y: The rows of the grid, likewise.
         loss: float[len(y), len(x)].
 
     Returns:
-        float[2]; None where the lowest point lies at the border, where a neighbour is not finite, or where
-        the paraboloid through its 5x5 (next to the border 3x3) neighbours misses them by more than a
-        hundredth of their range or a third of what it rises along its flatter axis, or has its minimum
-        farther than 1.5 cells away.
+        float[2]; None if
+
+        - the lowest point lies at the border, or a neighbour is not finite;
+        - the paraboloid misses a neighbour by more than a hundredth of their range, or by more than a third
+          of its rise along its flatter axis;
+        - its minimum is more than 1.5 cells away.
     """
     if loss.size == 0 or not np.isfinite(loss).any():
         return None

@@ -1,4 +1,4 @@
-"""What each trial had spent when it first reached its goal."""
+"""The costs of each trial to reach its goal."""
 
 from __future__ import annotations
 
@@ -13,23 +13,35 @@ COSTS = ("samples", "updates", "seconds")
 
 
 def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.DataFrame:
-    """One row a trial, in their order: ``arm, seed, samples, updates, seconds, resolution``, all numbers
-    float.
+    """Find the costs of each trial to reach the goal.
 
-    Where there are several tuning repeats, ``repeat`` stands after the seed.
+    The costs are those of the first measurement that reached the goal, even if the trial diverged or failed
+    later. A metric that should fall reaches the goal at or below its value, another metric at or above it. A
+    trial that starts there has reached it.
 
-    The costs are those of the first measurement that reached the goal, also where the trial diverged or
-    failed afterwards; ``resolution`` is the samples between that measurement and the one before it, within
-    which the goal was truly reached (0 at the start). A miss costs infinity and has no resolution (nan). A
-    trial that was interrupted before it reached the goal is no miss: nobody knows, and all is nan.
+    Trials that stopped at a smoothed goal recorded the update at which they reached it (``goal_updates``, …),
+    and the costs are those of this update. Their ``seconds`` are those of the whole trial, in proportion to
+    the updates.
 
-    A goal that falls is reached at or below its value, another at or above it; a trial that starts there has
-    reached it.
+    Args:
+        records: The records of one phase.
+        trials: The trials of that phase.
+        goal: The goal.
 
-    Trials that stopped at a smoothed goal say themselves at which update they reached it (``goal_updates``,
-    …): the costs are those of it, and two more columns stand there: ``before``, the last measured update
-    before it whose average had not reached the goal, and ``dip``, the first measured one at which the metric
-    itself had. Their ``seconds`` are those of the whole trial in proportion to the updates.
+    Returns:
+        One row for each trial, in their order: ``arm, seed, samples, updates, seconds, resolution``, all
+        numbers float. ``repeat`` follows the seed if there are several tuning repeats.
+
+        - ``resolution`` is the number of samples between that measurement and the previous one; the goal was
+          reached between the two (0 at the start).
+        - A miss has infinite costs and no resolution (nan).
+        - For a trial that was interrupted before its goal nothing is known: all is nan.
+        - With a smoothed goal there are two more columns: ``before``, the last measured update before it at
+          which the average had not reached the goal, and ``dip``, the first measured update at which the
+          metric itself had.
+
+    Raises:
+        ComparisonError: The records have no column of the goal's metric.
     """
     if set(GOAL_COLUMNS) <= set(trials):
         return _as_noted(trials)
@@ -52,7 +64,7 @@ def time_to_goal(records: pd.DataFrame, trials: pd.DataFrame, goal: Goal) -> pd.
 
 
 def _as_noted(trials: pd.DataFrame) -> pd.DataFrame:
-    """The costs of trials that note at which update they reached the goal."""
+    """Return the costs of trials that recorded the update at which they reached the goal."""
     found = trials[trial_key(trials)].copy()
     updates = trials["goal_updates"].astype(float)
     reached, known = updates.notna(), trials["status"] != "interrupted"

@@ -1,4 +1,4 @@
-"""Checks of how arms were trained: budgets, tuning, trainers, running averages, random numbers."""
+"""Checks of the training of arms: budgets, tuning, trainers, running averages, random numbers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _TRAINERS = {
 
 @dataclass(frozen=True)
 class EqualBudgets(CheckData):
-    """What finished trials spent of the budget.
+    """Hold the amounts that finished trials spent of the budget.
 
     Attributes:
-        unit: Of all amounts: epochs, updates, samples or seconds.
+        unit: The unit of all amounts: epochs, updates, samples or seconds.
         amount: The budget.
-        goal: Where trials stop at their goal, that goal, else empty.
-        finished: How many trials finished.
-        at_goal: How many of these stopped at the goal.
+        goal: The goal at which trials stop; empty for none.
+        finished: The number of finished trials.
+        at_goal: The number of finished trials that stopped at the goal.
         last_at_goal: The most that one of these spent; 0 without one.
         low: The least that any other finished trial spent; None without one.
-        high: The most.
-        leapt: The least that a trial spent whose next update, of several passes, would have exceeded the
-            budget; None without one.
-        unended: How many trials did not finish.
+        high: The most that any other finished trial spent; None without one.
+        leapt: The least that a trial spent if its next update, of several passes, would have exceeded the
+            budget; None without such a trial.
+        unended: The number of trials that did not finish.
     """
 
     name = "equal budgets"
@@ -50,7 +50,7 @@ class EqualBudgets(CheckData):
 
     @property
     def held(self) -> bool:
-        """Whether no trial exceeded the budget, and all spent the same where that is possible."""
+        """Return whether no trial exceeded the budget, and all spent the same if that is possible."""
         return self.last_at_goal <= self.amount and self._alike()
 
     def _alike(self) -> bool:
@@ -61,29 +61,29 @@ class EqualBudgets(CheckData):
         return self.unit == "seconds" or self.high <= self.amount
 
     def sentence(self) -> str:
-        """Return the budget, and what was spent where that is not the same."""
+        """Return the budget, and the amounts that were spent if they differ."""
         most = " at most" if self.goal else ""
-        said = f"{Budget(self.unit, self.amount)}{most} for each of {count(self.finished, 'finished trial')}"
-        said += f", of which {self.at_goal:,} stopped at their goal {self.goal} before" if self.goal else ""
+        text = f"{Budget(self.unit, self.amount)}{most} for each of {count(self.finished, 'finished trial')}"
+        text += f", of which {self.at_goal:,} stopped at their goal {self.goal} before" if self.goal else ""
         if self.low is not None and self.high is not None and self.low < self.high:
             spent = f"{self.low:,.6g} to {self.high:,.6g}"
-            said += f", of which it used {spent}" if self.held else f"; spent: {spent}"
+            text += f", of which it used {spent}" if self.held else f"; spent: {spent}"
         if self.leapt is not None:
-            said += f"; where an update takes several, at least {self.leapt:,.6g} were used"
-        return said + (f"; {count(self.unended, 'trial')} ended before" if self.unended else "")
+            text += f"; where an update takes several, at least {self.leapt:,.6g} were used"
+        return text + (f"; {count(self.unended, 'trial')} ended before" if self.unended else "")
 
 
 @dataclass(frozen=True)
 class EqualTuning(CheckData):
-    """Trials that chose the learning rates.
+    """Describe the trials that chose the learning rates.
 
     Attributes:
-        rates: How many each arm tried, on each seed.
-        seeds: How many tuning seeds there are.
-        repeats: How often tuning was repeated; 0 where it was done once.
+        rates: The number of rates that each arm tried, on each seed.
+        seeds: The number of tuning seeds.
+        repeats: The number of tuning repeats; 0: tuned once.
         samples: The cost of all these trials, in samples.
-        seconds: Likewise, to three digits: the last ones depend on the order of addition.
-        tried: How many trials did not fail, by the label of the arm.
+        seconds: The cost in seconds, to three digits, since the last digits depend on the order of addition.
+        tried: The number of trials that did not fail, by the label of the arm.
     """
 
     name = "equal tuning"
@@ -96,11 +96,11 @@ class EqualTuning(CheckData):
 
     @property
     def held(self) -> bool:
-        """Whether all arms have as many trials."""
+        """Return whether all arms have the same number of trials."""
         return len(set(self.tried.values())) == 1
 
     def sentence(self) -> str:
-        """Return what each arm tried, and what it cost."""
+        """Return the number of rates of each arm, and the cost of tuning."""
         if not self.held:
             tried = (f"{number:,} of {arm}" for arm, number in self.tried.items())
             return f"trials that did not fail: {', '.join(tried)}"
@@ -113,11 +113,11 @@ class EqualTuning(CheckData):
 
 @dataclass(frozen=True)
 class TrainersAgree(CheckData):
-    """How far the first updates of lanes lie from those of the loop.
+    """Describe how far the first updates of lanes lie from those of the loop.
 
     Attributes:
-        trials: How many each trainer trained, by its name.
-        checked: How many lanes were compared.
+        trials: The number of trials by the name of their trainer.
+        checked: The number of lanes that were compared.
         apart: The largest difference, relative to the norm of the weights.
         tolerance: The largest that is allowed.
     """
@@ -130,11 +130,11 @@ class TrainersAgree(CheckData):
 
     @property
     def held(self) -> bool:
-        """Whether the difference is allowed."""
+        """Return whether the difference is within the tolerance."""
         return self.apart <= self.tolerance
 
     def sentence(self) -> str:
-        """Return who trained how many trials, and how far both are apart."""
+        """Return the number of trials of each trainer, and the difference between both trainers."""
         parts = [f"{count(number, 'trial')} {_TRAINERS[trainer]}" for trainer, number in self.trials.items()]
         if self.trials.keys() - {"loop"}:
             parts.append(
@@ -148,13 +148,13 @@ class TrainersAgree(CheckData):
 
 @dataclass(frozen=True)
 class RunningAverages(CheckData):
-    """With which running averages of the model losses are measured.
+    """Describe the running averages of the model with which losses are measured.
 
     Attributes:
-        sample: The rows from which they are recalibrated before each measurement; None where they are not.
-        arm: The arm of the fewest updates; None where no trial finished, or nothing can be left.
+        sample: The rows from which they are recalibrated before each measurement; None: not recalibrated.
+        arm: The arm with the fewest updates; None if no trial finished, or nothing can be left.
         left: The share of their initial values that is left when that arm ends.
-        forgets: Whether a single update leaves nothing of the initial values.
+        forgets: Whether a single update removes the initial values completely.
     """
 
     name = "BatchNorm averages"
@@ -165,11 +165,11 @@ class RunningAverages(CheckData):
 
     @property
     def held(self) -> bool:
-        """Whether little is left of the initial values."""
+        """Return whether little is left of the initial values."""
         return self.sample is not None or self.left <= MOST_REMAINING
 
     def sentence(self) -> str:
-        """Return whether averages are recalibrated, and what is left of their initial values otherwise."""
+        """Return whether averages are recalibrated; if not, how much is left of their initial values."""
         if self.sample is not None:
             return (
                 f"recalibrated before each measurement, for all arms, from {self.sample}; the raw_ columns "
@@ -186,7 +186,7 @@ class RunningAverages(CheckData):
 
 @dataclass(frozen=True)
 class RandomNumbers(CheckData):
-    """Random numbers that arms have in common.
+    """Describe the random numbers that arms share.
 
     Attributes:
         dataset: Whether samples are read from a ``Dataset``, which may draw random numbers for each.

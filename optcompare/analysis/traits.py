@@ -1,4 +1,4 @@
-"""What was found of model and data before training, as far as the certificate says something of it."""
+"""Properties of model and data that the certificate reports, found before training."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .training_checks import RandomNumbers, RunningAverages
 
 @dataclass(frozen=True)
 class Traits:
-    """Running averages and random numbers of a comparison's trials.
+    """Describe the running averages and random numbers of the trials of a comparison.
 
     Attributes:
-        norm: The kind of module that keeps running averages, such as ``BatchNorm1d``; empty where none does.
-        kept: The share of its running averages that an update keeps, of the slowest such module.
-        sample: In words, the rows from which they can be recalibrated.
+        norm: The kind of module that keeps running averages, such as ``BatchNorm1d``; empty for none.
+        kept: The share of the running averages that an update keeps, in the slowest such module.
+        sample: The rows from which they can be recalibrated, in words.
         drawing: Labels of the arms whose first updates drew random numbers.
         dataset: Whether samples are read from a ``Dataset``, which may draw random numbers for each.
     """
@@ -27,18 +27,18 @@ class Traits:
     dataset: bool = False
 
     def remaining(self, updates: int) -> float:
-        """Return the share of the initial running averages that is left after so many updates."""
+        """Return the share of the initial running averages that is left after some number of updates."""
         return self.kept**updates if self.norm else 0.0
 
     def averages(self, recalibrated: bool, fewest: Mapping[str, int]) -> list[RunningAverages]:
         """Check that losses are measured with running averages of the trained model.
 
         Args:
-            recalibrated: Whether they are computed anew before each measurement.
+            recalibrated: Whether they are computed again before each measurement.
             fewest: The fewest updates of a finished trial, by the label of its arm.
 
         Returns:
-            One check; none where the model keeps no running averages.
+            One check; none if the model keeps no running averages.
         """
         if not self.norm:
             return []
@@ -49,6 +49,6 @@ class Traits:
         return [RunningAverages(None, arm, left, bool(fewest) and self.kept == 0)]
 
     def random_numbers(self) -> list[RandomNumbers]:
-        """Say which random numbers arms have in common; nothing where none are drawn."""
+        """Return a check of the random numbers that arms share; none if none are drawn."""
         drawn = self.dataset or bool(self.drawing)
         return [RandomNumbers(self.dataset, list(self.drawing))] if drawn else []

@@ -1,4 +1,4 @@
-"""Seconds of an update of arms that were timed in turn by one clock, and the clocks of all others."""
+"""Seconds per update of arms that one clock timed in turn, and the clocks of all other arms."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ def update_seconds(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Summarise the rounds in which a study timed its arms in turn.
 
     Args:
-        rows: One a round and arm, with ``arm, batch_size, round, updates, seconds`` (of one update), as a
-            study records them in ``environment["update_times"]``; empty where nothing was recorded.
+        rows: One row for each round and arm, with ``arm, batch_size, round, updates, seconds`` (per update),
+            as a study records them in ``environment["update_times"]``; empty if nothing was recorded.
 
     Returns:
-        One row an arm, in the order of the rows: ``arm, batch_size, seconds, low, high, rounds``. Seconds are
-        those of one
-        update: the median, the smallest and the largest round.
+        One row for each arm, in the order of the rows: ``arm, batch_size, seconds, low, high, rounds``.
+        ``seconds, low, high`` are seconds per update: the median, the smallest and the largest of all rounds.
     """
     table = pd.DataFrame(list(rows), columns=["arm", "batch_size", "seconds"])
     found = [
@@ -40,14 +39,14 @@ def update_seconds(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def timed_alike(table: pd.DataFrame, arms: Collection[str]) -> bool:
-    """Say whether some arms were all timed by the one clock, equally often, so that seconds compare.
+    """Return whether one clock timed all these arms equally often, so that their seconds are comparable.
 
     Args:
-        table: As :func:`update_seconds` gives it.
+        table: The table of :func:`update_seconds`.
         arms: Labels of arms.
 
     Returns:
-        False also where there are no arms.
+        Whether it did; False without arms.
     """
     own = table[table["arm"].isin(list(arms))]
     whole = set(own["arm"]) == set(arms) and own["rounds"].nunique() == 1
@@ -58,14 +57,14 @@ def clocks(records: pd.DataFrame, table: pd.DataFrame | None = None) -> dict[str
     """Name the clock of each arm's seconds.
 
     Args:
-        records: Of trials, with the columns ``arm`` and ``clock``; without the latter, as in runs of early
+        records: Records with the columns ``arm`` and ``clock``; without the latter, as in runs of old
             versions, only arms of ``table`` are known.
-        table: As :func:`update_seconds` gives it; its arms have the clock ``timed``.
+        table: The table of :func:`update_seconds`; its arms have the clock ``timed``.
 
     Returns:
-        By arm: ``timed``; else ``measured`` (a trial alone), ``estimated`` (updates × the seconds of an
-        update alone, for trials in lanes) or ``shared`` (measured beside other trials) where all of its
-        records say so, and ``mixed`` where they differ.
+        By arm ``timed``; else the clock of all its records: ``measured`` (the trial ran alone),
+        ``estimated`` (updates × the seconds of an update that runs alone, for lanes) or ``shared`` (other
+        trials ran at the same time); ``mixed`` if the records differ.
     """
     found: dict[str, str] = {}
     if "clock" in records.columns:

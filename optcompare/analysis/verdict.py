@@ -1,4 +1,4 @@
-"""The verdict: a short ranked list with its numbers, made from the table of pairs, which says no more."""
+"""The verdict: a short ranked list with its numbers, made from the table of pairs alone."""
 
 from __future__ import annotations
 
@@ -33,26 +33,28 @@ def verdict(
 ) -> list[str]:
     """Rank the arms by their samples to the goal and by their final values, with what may be claimed.
 
-    The first line is the finding. A line for each arm follows, with its rank, the difference from the
-    baseline with its interval, on how many seeds it is better, and whether that is claimed; then
-    :func:`optcompare.analysis.limits.limits`. A difference is stated as found, "seed by seed", only where
-    :func:`optcompare.analysis.paired.pairs` claims it; means and intervals describe. Each interval is of its
-    own comparison, p is Holm's over all comparisons. With too few seeds the first line says how many it
-    takes. Of many arms only those nearest to the top have a line; the others are counted.
+    The first line is the finding. One line for each arm follows, with its rank, its difference from the
+    baseline with an interval, the number of seeds on which it is better, and whether that is claimed. The
+    lines of :func:`optcompare.analysis.limits.limits` come last.
+
+    A difference is stated as found, "seed by seed", only if :func:`optcompare.analysis.paired.pairs` claims
+    it; means and intervals are descriptive. Each interval is for one comparison; p is corrected by Holm over
+    all comparisons. With too few seeds, the first line gives the number that is needed. Of many arms only the
+    best have a line; the others are counted.
 
     Args:
         records: The report's records.
         trials: The report's trials.
-        tests: What is tested of each arm.
-        workload: Its name.
-        look: Which look this is.
+        tests: The tests to make for each arm.
+        workload: The name of the workload.
+        look: The look of this verdict.
         setting: How rates and data were chosen.
 
     Returns:
         One text for each line.
 
     Raises:
-        ComparisonError: As :func:`optcompare.analysis.paired.pairs` does.
+        ComparisonError: As in :func:`optcompare.analysis.paired.pairs`.
     """
     table = pairs(records, trials, tests, look)
     lines = (
@@ -74,7 +76,7 @@ def verdict(
 def _of_pairs(
     table: pd.DataFrame, records: pd.DataFrame, trials: pd.DataFrame, tests: PairedTests, look: Look
 ) -> list[str]:
-    """Say what was found of the goal and of the final values, and why nothing can be claimed, if so."""
+    """Write the findings about the goal and the final values, and why nothing can be claimed, if so."""
     unit = "pair" if "repeat" in trials else "seed"
     why = _why_unclaimed(table, trials, look, tests.final)
     lines = [f"{why}."] if why else []
@@ -87,7 +89,7 @@ def _of_pairs(
 
 
 def _why_unclaimed(table: pd.DataFrame, trials: pd.DataFrame, look: Look, final: bool) -> str:
-    """Say why no arm can be claimed to differ; empty where one can."""
+    """Write why no arm can be claimed to differ; empty if one can."""
     if look.withheld:
         return f"Nothing is claimed: {look.withheld}"
     varied, prefix = table[table["one_run_seeds"] == 0], "" if final else "goal_"

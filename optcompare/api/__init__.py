@@ -1,1 +1,1 @@
-"""What Python calls: compare() and batch_size_study()."""
+"""The Python interface: compare() and batch_size_study()."""

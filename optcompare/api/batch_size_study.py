@@ -1,4 +1,4 @@
-"""The function ``batch_size_study()``: what the batch size costs, from its question to its result."""
+"""The function ``batch_size_study()``, which measures the costs of each batch size."""
 
 from __future__ import annotations
 
@@ -59,43 +59,43 @@ def batch_size_study(
 ) -> Result:
     """Measure the updates and samples to a goal of each batch size, at its own best learning rate.
 
-    Once all trials have ended, the updates of all batch sizes are timed in turn. Of the result,
-    ``recommendation()`` says in words what to choose, ``scaling()`` holds the curves, and
-    ``optcompare.figure("scaling", result)`` draws them.
+    After all trials have ended, the updates of all batch sizes are timed in turn. ``recommendation()`` of the
+    result is the answer in words, ``scaling()`` returns the curves, and ``optcompare.figure("scaling",
+    result)`` draws them.
 
     Args:
-        workload: What is trained, as in :func:`optcompare.compare`.
-        goal: A metric and the value that trials are trained to, as in "train_loss=0.3". None: the workload's;
+        workload: The workload, as in :func:`optcompare.compare`.
+        goal: A metric and the value at which trials stop, as in "train_loss=0.3". None: the workload's goal;
             for "digits" train_loss=0.3.
-        batch_sizes: Samples in an update. None: powers of two up to the training samples.
-        optimizers: Each makes a curve; as in :func:`optcompare.compare`.
-        tune: Learning rates that each batch size tries; from five on, about half of them around the best of
-            the others.
+        batch_sizes: Batch sizes, in samples. None: powers of two up to the training samples.
+        optimizers: The optimizers, as in :func:`optcompare.compare`; there is one curve for each.
+        tune: The number of learning rates that each batch size tries; of five or more, about half lie around
+            the best of the others.
         tune_range: Lowest and highest of the first rates. None: a thirtieth to thirty times the rate that the
             workload recommends, scaled with √B.
-        tune_seeds: Seeds for tuning alone.
-        max_epochs: Epochs after which a trial ends that has not reached the goal.
-        goal_window: w, where the goal is reached by the mean over the samples from (1 - w)·t to (1 + w)·t;
-            0: by a single value.
-        seeds: How many independent repetitions of every batch size, from ``first_seed`` on; or the seeds.
-        first_seed: The first seed, where ``seeds`` is their number.
+        tune_seeds: The number of seeds for tuning alone.
+        max_epochs: The most epochs of a trial that does not reach the goal.
+        goal_window: w: the mean over the samples from (1 - w)·t to (1 + w)·t must reach the goal; 0: a single
+            value must.
+        seeds: The number of seeds for every batch size, from ``first_seed`` on; or the seeds themselves.
+        first_seed: The first seed, if ``seeds`` is a number.
         device: "cpu", "cuda" (with jobs: all CUDA devices in turn), "cuda:1", "mps", or "auto".
-        dtype: Of weights and data, "float32" or "float64".
+        dtype: The type of weights and data, "float32" or "float64".
         autocast: "bfloat16" for the forward passes. None: ``dtype``.
         threads: CPU threads of each trial.
-        deterministic: Use deterministic algorithms where torch has some, and note where it has none.
-        recalibrate: Compute BatchNorm's running averages anew before each measurement; as in
+        deterministic: Use deterministic algorithms where torch has them, and note where it has none.
+        recalibrate: Compute the running averages of BatchNorm again before each measurement; as in
             :func:`optcompare.compare`.
         trainer: "loop", "lanes" or "auto"; as in :func:`optcompare.compare`.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
-        jobs: Trials at once, each in a process of its own. None: 1, or as many as the executor has workers.
-        executor: Where trials are trained; as in :func:`optcompare.compare`. None: this process.
+        jobs: The number of trials at once, each in its own process. None: 1, or the executor's workers.
+        executor: The executor that trains trials; as in :func:`optcompare.compare`. None: this process.
         plugins: Paths of Python files or names of modules to load.
         out: A new run directory to write, with ``scaling.csv`` and ``scaling.png``. None: nothing is written.
         observer: An object whose methods ``measured``, ``trial_finished`` and ``advanced`` are called in this
             process.
-        progress: Show what is done and the time that is left. None: in notebooks only.
-        track: Trackers, each in a process of its own; as in :func:`optcompare.compare`.
+        progress: Show the progress and the time left. None: in notebooks only.
+        track: Trackers, each in its own process; as in :func:`optcompare.compare`.
 
     Returns:
         The result, with one arm for each batch size and optimizer.
@@ -107,7 +107,7 @@ def batch_size_study(
         >>> result = batch_size_study("digits", "train_loss=0.3", batch_sizes=[4, 16, 64], seeds=5)
         >>> print(result.recommendation())
     """
-    asked = Question(
+    question = Question(
         workload=workload,
         goal=goal,
         optimizers=optimizers,
@@ -127,8 +127,8 @@ def batch_size_study(
         plugins=texts(plugins),
     )
     options = RunOptions(track=texts(track), memory=memory, jobs=jobs, executor=executor)
-    registry = Registry.load(asked.plugins)
-    prepared = prepare(registry, study_question(registry, asked, batch_sizes, max_epochs))
+    registry = Registry.load(question.plugins)
+    prepared = prepare(registry, study_question(registry, question, batch_sizes, max_epochs))
     directory = None if out is None else Path(out)
     with observed(prepared, options, observer, progress) as options:
         result = execute(prepared, directory, options)

@@ -1,4 +1,4 @@
-"""The function ``compare()``: one comparison, from its question to its result."""
+"""The function ``compare()``, which runs one comparison."""
 
 from __future__ import annotations
 
@@ -83,79 +83,80 @@ def compare(
 ) -> Result:
     """Train every arm from the same initial weights over the same order of samples, and compare them.
 
-    An arm is a strategy with an optimizer and its settings. Ctrl-C returns what was measured until then, with
-    ``status`` "interrupted". The caller's random generators, thread count and settings of torch and NumPy are
-    the same afterwards as before.
+    An arm is a strategy with an optimizer and its settings. Ctrl-C returns the measurements so far, with
+    ``status`` "interrupted". The caller's random generators, thread count and settings of torch and NumPy do
+    not change.
 
     Args:
-        workload: What is trained: a name or spec ("digits", "csv:data.csv:y=price", "my.py:make"), or a
+        workload: The workload: a name or spec ("digits", "csv:data.csv:y=price", "my.py:make"), or a
             :class:`Workload`.
         strategies: How an epoch's samples become batches: names, specs ("mini:64") or :class:`Strategy`
             objects. A strategy without ``@optimizer`` is crossed with every optimizer.
         optimizers: How a gradient becomes an update: names, specs ("adam:lr=0.001"), paths
             ("pytorch_optimizer.Lion", "my.py:build"), or factories ``build(model, **hyperparameters)``.
-        lr: Learning rate of arms whose spec gives none; each of several makes an arm. None: the workload's
-            for that optimizer, else the optimizer's default.
+        lr: Learning rate of arms without one in their spec; each of several makes an arm. None: the
+            workload's rate for that optimizer, else the optimizer's default.
         lr_scaling: "linear" or "sqrt" scales that rate from the workload's batch size to the arm's.
-        schedule: How the rate changes along the budget, for optimizers whose spec gives no schedule: "step",
-            "cosine", "warmup-cosine", or a spec ("step:gamma=0.2").
-        clip: Norm to which larger gradients of an update are scaled down, for optimizers whose spec gives
-            none; adaptive strategies see the gradient before. None: no clipping.
-        tune: Learning rates that every arm tries first, on seeds for tuning alone; from five on, about half
-            of them around the best of the others. The best by validation loss is reported. None: no tuning.
+        schedule: The change of the rate over the budget, for optimizers without a schedule in their spec:
+            "step", "cosine", "warmup-cosine", or a spec ("step:gamma=0.2").
+        clip: Norm to which larger gradients are scaled down, for optimizers without one in their spec;
+            adaptive strategies receive the gradient before. None: no clipping.
+        tune: The number of learning rates that every arm tries first, on seeds for tuning alone; of five or
+            more, about half lie around the best of the others. The arm is reported at the best one by
+            validation loss. None: no tuning.
         tune_range: Lowest and highest of the first rates. None: a thirtieth to thirty times the arm's rate.
-        tune_seeds: Seeds of each tuning.
+        tune_seeds: The number of seeds of each tuning.
         tune_repeats: How many times every arm is tuned, each time on other seeds and on grids that are
-            shifted at random; the arm then trains each of ``seeds`` at the rate of each.
+            shifted at random; the arm then trains each of ``seeds`` at the rate of each tuning.
         goal: A metric and the value to reach, as in "valid_loss=0.2". None: the workload's, if it has one.
         baseline: Label of the arm that the others are compared with. None: the first.
         control: Add a rounding control: the same baseline, with gradients accumulated in smaller chunks.
-        margin: Final values that differ by less count as equal, which is tested. None: equality is not
-            claimed.
-        seeds: How many independent repetitions of every arm, from ``first_seed`` on; or the seeds.
-        first_seed: The first seed, where ``seeds`` is their number.
-        split_seeds: On how many splits of the workload's data the seeds are trained and measured, in turn.
-        epochs: Budget of every trial, as passes over the training samples. Give at most one budget; without
+        margin: Test whether final values are equal within ±margin. None: equality is not claimed.
+        seeds: The number of seeds for every arm, from ``first_seed`` on; or the seeds themselves.
+        first_seed: The first seed, if ``seeds`` is a number.
+        split_seeds: The number of splits of the workload's data; seeds use them in turn.
+        epochs: Budget of every trial, in passes over the training samples. Give at most one budget; without
             one it is the workload's epochs.
-        updates: Budget of every trial, as optimizer steps.
-        samples: Budget of every trial, as training samples.
-        seconds: Budget of every trial, as seconds of its own training.
+        updates: Budget of every trial, in optimizer steps.
+        samples: Budget of every trial, in training samples.
+        seconds: Budget of every trial, in seconds of its own training.
         device: "cpu", "cuda" (with jobs: all CUDA devices in turn), "cuda:1", "mps", or "auto".
-        dtype: Of weights and data, "float32" or "float64".
+        dtype: The type of weights and data, "float32" or "float64".
         autocast: "bfloat16" for the forward passes. None: ``dtype``.
         threads: CPU threads of each trial.
-        deterministic: Use deterministic algorithms where torch has some, and note where it has none.
+        deterministic: Use deterministic algorithms where torch has them, and note where it has none.
         chunk: Rows in one forward pass of training; larger batches accumulate gradients. None: 4 MiB of
             input.
         eval_chunk: Rows in one forward pass of evaluation. None: 4 MiB of input.
         measure: Measurements of every arm per epoch; 0: only before and after.
-        recalibrate: Compute BatchNorm's running averages anew before each measurement, on a copy, from up to
-            2,048 training rows that are the same for all arms; the columns ``raw_train_loss``, … then hold
-            what the averages of training give. None: where some arm makes so few updates that more than 5% of
-            their initial values would be left.
+        recalibrate: Compute the running averages of BatchNorm again before each measurement, on a copy, from
+            up to 2,048 training rows that are the same for all arms. The columns ``raw_train_loss``, … then
+            hold the measurements with the averages of training. None: only if some arm makes so few updates
+            that more than 5% of their initial values would be left.
         plane: Keep the first seed's weights at every evaluation point, and draw the paths of all arms in the
-            plane that holds most of them.
+            plane of their largest variance.
         diagnostics: Further columns of the records: names, specs ("noise_scale:rows=512") or
             :class:`Diagnostic` objects. They are computed outside the training clock, by the loop trainer.
-        diagnose_every: Compute them at every so many evaluation points.
-        trainer: "loop" trains one trial after another, "lanes" many as one program where it can, "auto" in
-            lanes where that saves time.
+        diagnose_every: The number of evaluation points from one diagnostic measurement to the next.
+        trainer: "loop" trains one trial after another, "lanes" many trials as one program if possible,
+            "auto" uses lanes where they save time.
         memory: Memory limit for trials in lanes, as "4GB" or "25%" of what is free. None: half of it.
-        jobs: Trials at once, each in a process of its own. None: 1, or as many as the executor has workers.
-        executor: Where trials are trained: a name ("ray:ADDRESS"), or a ``concurrent.futures.Executor`` such
-            as Dask's ``client.get_executor()``, which is left running. None: this process.
+        jobs: The number of trials at once, each in its own process. None: 1, or the executor's workers.
+        executor: The executor that trains trials: a name ("ray:ADDRESS"), or a
+            ``concurrent.futures.Executor`` such as Dask's ``client.get_executor()``, which is left running.
+            None: this process.
         order: A function ``order(seed, epoch, n)`` that returns int64[n] and replaces the shared shuffled
             order of all arms. None: shuffled.
         plugins: Paths of Python files or names of modules to load.
         out: A new run directory to write. None: nothing is written.
         resume: The run directory of the same comparison, interrupted, or with fewer seeds or arms or a
-            smaller budget; what is in it is not trained again. None: all is trained.
+            smaller budget; its trials are not trained again. None: all trials are trained.
         force: Resume although versions, data or sources changed.
         observer: An object whose methods ``measured``, ``trial_finished`` and ``advanced`` are called in this
             process.
-        progress: Show what is done and the time that is left. None: in notebooks only.
-        track: Trackers, as "tensorboard" or ["jsonl", "mlflow:sqlite:///runs/mlflow.db"], each in a process
-            of its own: one that is slow or fails misses measurements, which is a warning, and delays nothing.
+        progress: Show the progress and the time left. None: in notebooks only.
+        track: Trackers, as "tensorboard" or ["jsonl", "mlflow:sqlite:///runs/mlflow.db"], each in its own
+            process. A tracker that is slow or fails misses measurements, with a warning, and delays nothing.
 
     Returns:
         The result: records, trials, summary, verdict and figures.

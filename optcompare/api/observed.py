@@ -1,4 +1,4 @@
-"""What ``compare()`` and ``batch_size_study()`` share: observers, the progress bar and warnings."""
+"""Observers, the progress bar and warnings of ``compare()`` and ``batch_size_study()``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def observed(
     """Show the progress of a run, and warn at its end of observers and trackers that failed.
 
     Args:
-        prepared: The comparison that is run.
-        options: How it is run.
-        observer: The caller's; None: there is none.
+        prepared: The comparison to run.
+        options: The run options.
+        observer: The observer of the caller; None: there is none.
         progress: Whether a bar is shown; None: in notebooks only.
 
     Yields:
@@ -38,12 +38,9 @@ def observed(
 
 
 def texts(items: str | Sequence[str]) -> tuple[str, ...]:
-    """List texts, of which a single one may stand for itself.
+    """Return one or several texts as a tuple.
 
     Args:
         items: One text, or several.
-
-    Returns:
-        All of them.
     """
     return (items,) if isinstance(items, str) else tuple(items)

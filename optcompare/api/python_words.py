@@ -1,4 +1,4 @@
-"""Errors in the words of Python, whose arguments are options such as ``--eval-chunk`` in messages."""
+"""Error messages in the words of Python: arguments in place of options such as ``--eval-chunk``."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ def with_python_words(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function so that its errors name its arguments in place of options.
 
     Args:
-        function: Whose errors are :class:`OptcompareError`; its arguments are called like the options.
+        function: A function with arguments that are named like the options.
 
     Returns:
-        The function; its errors keep their type and their traceback.
+        The function. Its errors keep their type and their traceback; messages of :class:`OptcompareError`
+        change.
     """
     parameters = inspect.signature(function).parameters.values()
     flags = {parameter.name for parameter in parameters if "bool" in str(parameter.annotation)}
@@ -49,8 +50,8 @@ def in_python_words(message: str, names: Collection[str], flags: Collection[str]
     """Replace options in a message by arguments.
 
     Args:
-        message: As the command line prints it.
-        names: Of arguments; other options stay as they are.
+        message: The message with the options of the command line.
+        names: Names of arguments; other options stay as they are.
         flags: Names of arguments that are true or false.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Runs trials in this process, in workers or on other machines, with progress, trackers and interrupts."""
+"""Execution of trials in this process, in workers or on other machines, with progress and trackers."""

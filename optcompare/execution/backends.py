@@ -31,9 +31,9 @@ class TaskResult(NamedTuple):
     """The result of a task.
 
     Attributes:
-        task: Which was trained for a while.
+        task: The task, trained for a while.
         records: The new records of its trials.
-        state: Its new state.
+        state: The new state of the task.
     """
 
     task: Task
@@ -42,24 +42,24 @@ class TaskResult(NamedTuple):
 
 
 class Backend(Protocol):
-    """Trains tasks."""
+    """Train tasks."""
 
     def results(self, queue: Queue) -> Iterator[TaskResult]:
         """Train every task of a queue, and yield its results until the caller has ended all its trials.
 
         Args:
-            queue: The tasks; some are put back.
+            queue: The tasks. The backend puts some of them back.
         """
         ...
 
 
 class LocalBackend:
-    """Trains tasks in this process, one after another.
+    """Train tasks in this process, one after another.
 
     Args:
         loop: The loop trainer.
         lanes: The lanes trainer.
-        stopped: Whether the user asked to stop.
+        stopped: Returns whether the user wants to stop.
     """
 
     def __init__(self, loop: LoopTrainer, lanes: LanesTrainer, stopped: Callable[[], bool]) -> None:
@@ -76,22 +76,23 @@ class LocalBackend:
                 yield TaskResult(task, *advance(trainer, task.trials, task.state, until, self._stopped))
 
     def _until(self, end: float) -> Callable[[], bool]:
-        """Return a function that ends a task when the user asks, or when progress is due to be shown."""
+        """Return a function that ends a task when the user wants to stop, or when progress is due."""
         return lambda: self._stopped() or time.perf_counter() > end
 
 
 class ExecutorBackend:
-    """Sends tasks to an executor, a bounded number at once.
+    """Send tasks to an executor, a bounded number at once.
 
-    A task whose worker dies is sent once more, alone; if that worker dies too, its trials have failed.
+    If a worker dies, its task is sent once more, alone. If the second worker dies, too, the trials have
+    failed.
 
     Args:
-        executor: Of the user, or made for the run.
-        jobs: Tasks at once.
-        tasks: Of the run.
+        executor: The executor, of the user or made for the run.
+        jobs: The number of tasks at once.
+        tasks: The tasks of the run.
         memory: Memory limit for vectorized trials; None: the default.
-        expected: By arm, seconds that a trial will take; short ones are sent together.
-        stopped: Whether the user asked to stop.
+        expected: By arm, the expected seconds of a trial; short trials are sent together.
+        stopped: Returns whether the user wants to stop.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class ExecutorBackend:
             self._stop_compilers()
 
     def _bundle(self, queue: Queue) -> list[Task]:
-        """Return the next task, and with a short one as many as take about a second together."""
+        """Return the next task; of short tasks, as many as take about a second together."""
         bundle: list[Task] = []
         seconds = 0.0
         while (seconds < _TASK_SECONDS and len(bundle) < _MOST_TOGETHER) or not bundle:
@@ -175,7 +176,7 @@ class ExecutorBackend:
                 del self._names[task]
 
     def _readmitted(self, task: Task, reply: Reply, queue: Queue) -> Iterator[TaskResult]:
-        """Requeue lanes that were not admitted as sent: in smaller groups, or on the loop trainer."""
+        """Requeue lanes that a worker did not admit as one group: in smaller groups, or on the loop."""
         del self._names[task]
         assert reply.admitted is not None
         if task.state is not None:
@@ -210,7 +211,7 @@ class ExecutorBackend:
 
 
 def _to_loop(task: Task, why: str) -> TaskResult:
-    """Return the result of lanes that continue on the loop trainer, each alone, from where they are."""
+    """Return the result of lanes that continue on the loop trainer, each alone, from their last state."""
     known = lanes_state(task.state)
     fresh: list[TrialState] = [{"progress": Progress().to_state()} for _ in task.trials]
     lanes = fresh if known is None else known["lanes"]

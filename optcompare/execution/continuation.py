@@ -1,4 +1,4 @@
-"""What a previous run leaves to do: fresh trials, trials to train further, and tasks under way."""
+"""Continuation of a previous run: fresh trials, trials to train further, and tasks under way."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ..training.state import State
 
 @dataclass
 class Continuation:
-    """How the trials of a run follow from those of a previous one.
+    """Divide the trials of a run by the results of a previous run.
 
     Attributes:
-        fresh: To train from their shared starts.
-        prolonged: To train further from their final states, since the budget is larger now.
-        ended: Those that are done, with their rows.
+        fresh: Trials to train from their shared starts.
+        prolonged: Trials to train further from their final states, since the budget is larger now.
+        ended: Trials that are done, with their rows.
         notes: Sentences for the notes of the run.
     """
 
@@ -38,8 +38,8 @@ class UnderWay(NamedTuple):
 
     Attributes:
         records: The records so far of each trial that continues, in the order of the state.
-        state: Of these trials.
-        whole: Whether all its trials continue.
+        state: The state of these trials.
+        whole: Whether all trials of the task continue.
     """
 
     records: dict[Trial, list[Record]]
@@ -48,12 +48,12 @@ class UnderWay(NamedTuple):
 
 
 def continue_from(previous: PreviousRun, trials: Sequence[Trial], setup: Setup) -> Continuation:
-    """Sort trials by what a previous run left of them.
+    """Divide trials by the results of a previous run.
 
     Args:
-        previous: A run of the same question, with a budget that was not larger.
-        trials: Of this run.
-        setup: Of this run.
+        previous: A run of the same question, with the same or a smaller budget.
+        trials: The trials of this run.
+        setup: The setup of this run.
     """
     found, budget = Continuation(), setup.comparison.budget
     restarted = rescheduled = longer = 0
@@ -90,12 +90,12 @@ def continue_from(previous: PreviousRun, trials: Sequence[Trial], setup: Setup) 
 
 
 def tasks_under_way(previous: PreviousRun, fresh: Sequence[Trial], setup: Setup) -> Iterator[UnderWay]:
-    """Yield the tasks of the last checkpoint, as far as their trials are still to be trained.
+    """Yield the tasks of the last checkpoint, with those of their trials that still need training.
 
     Args:
         previous: The run that was stopped.
         fresh: Trials of this run that have not ended.
-        setup: Of this run.
+        setup: The setup of this run.
 
     Raises:
         RunDirectoryError: The checkpoint is damaged.
@@ -112,12 +112,12 @@ def tasks_under_way(previous: PreviousRun, fresh: Sequence[Trial], setup: Setup)
         if "lanes" in state:
             lanes = zip(records, state["lanes"], strict=True)
             state = {**state, "lanes": [lane for key, lane in lanes if key in left]}
-        mine = {trial: [dict(record) for record in records[key]] for key, trial in left.items()}
-        yield UnderWay(mine, state, len(left) == len(records))
+        own = {trial: [dict(record) for record in records[key]] for key, trial in left.items()}
+        yield UnderWay(own, state, len(left) == len(records))
 
 
 def _ends_later(trial: Trial, row: Outcome, budget: Budget) -> bool:
-    """Return whether a trial used up a smaller budget than it has now."""
+    """Return whether a trial finished with a smaller budget than it has now."""
     smaller = row["budget"] < budget.amount and trial.phase == "report"
     return smaller and row["status"] == "finished" and not row["reason"]
 
@@ -129,5 +129,5 @@ def _has_state(previous: PreviousRun, trial: Trial, setup: Setup) -> bool:
 
 
 def _is_uncut(trial: Trial, setup: Setup) -> bool:
-    """Return whether a trial cannot continue from a state, which would not be all of it."""
+    """Return whether a trial cannot continue from a state, which would be incomplete."""
     return trial.arm.label in setup.uncut

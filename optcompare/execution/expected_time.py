@@ -1,4 +1,4 @@
-"""How long a run will take, as far as it can be known before: by the trainer that each trial will go to."""
+"""The expected time of a run, by the trainer of each trial."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from .scheduler import Tasks
 
 WRITING_SECONDS = 3.0
-"""Certificate, tables and the plot, at the end of a run."""
+"""The seconds for certificate, tables and the plot, at the end of a run."""
 _ALIKE = 1.3
-"""Bounds whose ratio is less are said as one number."""
+"""Bounds with a smaller ratio are shown as one number."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Seconds that a run takes, between two bounds.
+    """Hold the bounds of the seconds that a run takes.
 
     Attributes:
-        low: At least, where compiled programs lie in the cache.
-        high: At most, where they are compiled first.
+        low: The lower bound, if compiled programs are in the cache.
+        high: The upper bound, if they must be compiled first.
         of_trials: By phase and arm, the seconds that one trial adds on average, between the bounds.
-        in_lanes: How many trials are expected to go to lanes.
-        ends_early: Whether trials end at a goal, so that ``low`` says nothing.
+        in_lanes: The number of trials that are expected to run in lanes.
+        ends_early: Whether trials end at a goal, so that ``low`` is no bound.
     """
 
     low: float
@@ -44,11 +44,11 @@ class Expected:
     ends_early: bool = False
 
     def of(self, trial: Trial) -> float:
-        """The seconds that a trial adds; never 0."""
+        """Return the seconds that a trial adds; never 0."""
         return max(1e-6, self.of_trials.get((trial.phase, trial.arm.label), 0.0))
 
     def __str__(self) -> str:
-        """``about 12 s``, ``12 s to 25 s``, ``up to 25 s``."""
+        """Return ``about 12 s``, ``12 s to 25 s`` or ``up to 25 s``."""
         if self.ends_early:
             return f"up to {duration(self.high)}"
         if self.high <= _ALIKE * self.low:
@@ -59,16 +59,16 @@ class Expected:
 def expected_time(
     tasks: Tasks, estimates: Sequence[Estimate], planned: Sequence[Sequence[Trial]], jobs: int = 1
 ) -> Expected:
-    """Estimate the seconds of all trials, each in the trainer that it will be dealt to.
+    """Estimate the seconds of all trials, each in its expected trainer.
 
     Args:
-        tasks: Deals the trials out.
-        estimates: Of each arm's trial in the loop.
+        tasks: Groups the trials into tasks.
+        estimates: The estimates of each arm's trial in the loop.
         planned: The lists of trials to come; each list is trained before the next.
-        jobs: Trials at once.
+        jobs: The number of trials at once.
 
     Returns:
-        The time of training, measuring, and writing what was found.
+        The expected time of training, measuring and writing.
     """
     by_arm = {estimate.arm.label: estimate for estimate in estimates}
     compiler = any(map(shutil.which, ("g++", "clang++")))
@@ -88,10 +88,9 @@ def expected_time(
             add([trial], by_arm[trial.arm.label].seconds, by_arm[trial.arm.label].seconds)
         for group in groups:
             estimate, work = by_arm[group[0].arm.label], tasks.work(group)
-            marks = max(0.0, estimate.seconds - work.updates * estimate.update_seconds) / max(
-                1.0, work.measurements
-            )
-            add(group, *lanes_seconds(work, estimate.update_seconds, marks, compiler=compiler))
+            measuring = max(0.0, estimate.seconds - work.updates * estimate.update_seconds)
+            each_point = measuring / max(1.0, work.measurements)
+            add(group, *lanes_seconds(work, estimate.update_seconds, each_point, compiler=compiler))
             in_lanes += len(group)
     more = WRITING_SECONDS + IMPORT_SECONDS * (in_lanes > 0)
     at_once = max(1, min(jobs, sum(numbers.values())))
@@ -101,7 +100,13 @@ def expected_time(
 
 
 def expected_of(prepared: Prepared, memory: str | None = None, jobs: int = 1) -> Expected:
-    """Estimate the time of a comparison that was rehearsed; arguments as those of a run."""
+    """Estimate the time of a comparison after its dry run.
+
+    Args:
+        prepared: The comparison.
+        memory: The memory limit of lanes, as in the run options.
+        jobs: The number of trials at once.
+    """
     from .scheduler import Tasks
 
     comparison, loop = prepared.setup.comparison, prepared.trainer

@@ -1,4 +1,4 @@
-"""What a run measured apart from its tables."""
+"""Measurements of a run that are not in its tables."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ..training.measurement.counters import Progress
 
 _MOST_WEIGHTS_BYTES = 2**30
 _TENSOR_BYTES = 1000
-"""What a tensor takes apart from its numbers."""
+"""The bytes of a tensor in addition to its numbers."""
 
 
 @dataclass
 class Measured:
-    """What a run measured apart from its tables.
+    """Hold the measurements of a run that are not in its tables.
 
     Attributes:
-        paths: Rows of ``arm, seed, update, x, y``, of models with two weights.
-        snapshots: By arm, pairs of an update and the weights [P] there, or a sketch of them.
-        weights: By arm, seed and tuning repeat, the final ``state_dict()`` on the CPU, up to 1 GiB of them.
+        paths: Rows of ``arm, seed, update, x, y``, for models with two weights.
+        snapshots: By arm, pairs of an update and the weights [P] after it, or a sketch of them.
+        weights: By arm, seed and tuning repeat, the final ``state_dict()`` on the CPU, up to 1 GiB in all.
         interrupted: Whether some trial was not trained to its end.
     """
 
@@ -37,9 +37,9 @@ class Measured:
         """Add a trial that has ended.
 
         Args:
-            trial: Of the report.
-            model: Its final ``state_dict()``; empty where the trial failed before its model was made.
-            progress: Its counters.
+            trial: A trial of the report.
+            model: The final ``state_dict()``; empty if the trial failed before its model was made.
+            progress: The counters of the trial.
         """
         self.paths += [
             {"arm": trial.arm.label, "seed": trial.seed, "update": int(update), "x": x, "y": y}

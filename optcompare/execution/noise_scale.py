@@ -19,72 +19,75 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-Row = dict[str, Any]
+NoisePoint = dict[str, Any]
+"""One estimate of trΣ and |G|² at an update of a trial, by name."""
 
 _POINTS, _ROWS, _BLOCKS, _NUMBERS = 9, 512, 8, 2**25
 _KEPT_NUMBERS = 2**28
-"""Of all blocks' sums together; a model of so many weights that they do not fit has fewer blocks."""
+"""The most numbers in the sums of all blocks; a model with too many weights for this has fewer blocks."""
 
 
 def noise_scales(
     trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame
-) -> tuple[list[Row], list[str]]:
+) -> tuple[list[NoisePoint], list[str]]:
     """Measure the noise scale along one trial of each optimizer.
 
-    It is the trial of the first seed with the middle of the batch sizes that reached the goal.
+    The trial is that of the first seed with the middle one of the batch sizes that reached the goal.
 
     Args:
-        trainer: Of a study whose trials have ended.
-        records: One row a measurement.
-        trials: One row a trial.
+        trainer: The loop trainer of a study, after its trials have ended.
+        records: One row for each measurement.
+        trials: One row for each trial.
 
     Returns:
-        Rows of ``optimizer, arm, batch_size, seed`` and what :func:`noise_along` gives, and a note for each
-        optimizer whose noise scale cannot be had.
+        Points with ``optimizer, arm, batch_size, seed`` and the values of :func:`noise_along`, and a note for
+        each optimizer without a noise scale.
     """
-    comparison, found, notes = trainer.setup.comparison, list[Row](), list[str]()
+    comparison, found, notes = trainer.setup.comparison, list[NoisePoint](), list[str]()
     seed = comparison.seeds[0]
     ended = trials[(trials["phase"] == "report") & (trials["seed"] == seed) & (trials["reason"] != "")]
     updates = dict(zip(ended.loc[ended["status"] == "finished", "arm"], ended["updates"], strict=False))
     sizes = records[records["update"] > 0].groupby("arm")["batch_size"].max()
     for optimizer in dict.fromkeys(arm.optimizer.label for arm in comparison.arms):
-        mine = [arm for arm in comparison.arms if arm.optimizer.label == optimizer]
-        arms = [arm for arm in mine if updates.get(arm.label, 0) > 0]
+        of_optimizer = [arm for arm in comparison.arms if arm.optimizer.label == optimizer]
+        arms = [arm for arm in of_optimizer if updates.get(arm.label, 0) > 0]
         if not arms:
             continue
         arm = sorted(arms, key=lambda arm: int(sizes[arm.label]))[len(arms) // 2]
         try:
-            rows = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
+            points = noise_along(trainer, Trial(arm, seed), int(updates[arm.label]), lambda: False)
         except USER_CODE_ERRORS as error:
             notes.append(f"{arm.label}: its noise scale is not known: {explain(error)}")
             continue
         about = {"optimizer": optimizer, "arm": arm.label, "batch_size": int(sizes[arm.label]), "seed": seed}
-        found += [about | row for row in rows]
+        found += [about | point for point in points]
     return found, notes
 
 
-def noise_along(trainer: LoopTrainer, trial: Trial, updates: int, stop: Callable[[], bool]) -> list[Row]:
+def noise_along(
+    trainer: LoopTrainer, trial: Trial, updates: int, stop: Callable[[], bool]
+) -> list[NoisePoint]:
     """Train a trial again in the loop, and estimate trΣ and |G|² at a few points from its start to its end.
 
     Args:
-        trainer: Of the trial's comparison.
-        trial: One that made updates.
-        updates: How many the trial made.
-        stop: Asked after each update; True ends the trial.
+        trainer: The loop trainer of the trial's comparison.
+        trial: A trial that made updates.
+        updates: The number of updates that the trial made.
+        stop: Called after each update; True ends the trial.
 
     Returns:
-        Rows of ``update, samples, rows, trace, squared, traces, squares``. ``trace`` is trΣ̂ of one sample's
-        gradient and ``squared`` |G|²̂ = |ḡ|² - trΣ̂/n, both unbiased, from the same n = ``rows`` training
-        samples throughout; the ratio of their means is the noise scale (McCandlish et al. 2018). The samples
-        lie in up to 8 blocks; ``traces[j]`` and ``squares[j]`` are the same estimates from all samples but
-        those of block j, and empty for fewer than 3 samples.
+        Points with ``update, samples, rows, trace, squared, traces, squares``. ``trace`` is trΣ̂ of one
+        sample's gradient and ``squared`` |G|²̂ = |ḡ|² - trΣ̂/n, both unbiased, always from the same n =
+        ``rows`` training samples; the ratio of their means is the noise scale (McCandlish et al. 2018). The
+        samples are divided into up to 8 blocks; ``traces[j]`` and ``squares[j]`` are the same estimates
+        without block j, and empty for fewer than 3 samples.
 
     Raises:
         StrategyError: The model has no gradients of single samples.
     """
     n = trainer.setup.workload.size
     rows = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: min(n, _ROWS)]
-    found = list[Row]()
+    found = list[NoisePoint]()
     with preserved_rng():
         run = trainer.run(trial, None)
         most = max(2, _KEPT_NUMBERS // sum(weight.numel() for weight in run.weights))
@@ -99,12 +102,12 @@ def noise_along(trainer: LoopTrainer, trial: Trial, updates: int, stop: Callable
             if found and found[-1]["update"] == run.progress.updates:
                 continue
             about = {"update": run.progress.updates, "samples": run.progress.samples, "rows": len(rows)}
-            found.append(about | _moments(run, blocks))
+            found.append(about | _estimates(run, blocks))
     return found
 
 
-def _moments(run: TrialRun, blocks: Sequence[Tensor]) -> Row:
-    """The estimates from all rows, and from all rows but each block's, at the present weights."""
+def _estimates(run: TrialRun, blocks: Sequence[Tensor]) -> NoisePoint:
+    """Return the estimates from all rows, and without each block, at the present weights."""
     counts, size = [len(block) for block in blocks], sum(weight.numel() for weight in run.weights)
     squares = [0.0] * len(blocks)
     sums = torch.zeros(len(blocks), size, dtype=torch.float64, device=run.device)
@@ -126,12 +129,12 @@ def _moments(run: TrialRun, blocks: Sequence[Tensor]) -> Row:
         for own, of_block, of_weights in zip(counts, squares, sums, strict=True)
         if count > 2
     ]
-    traces, others = ([pair[place] for pair in left_out] for place in (0, 1))
+    traces, others = ([pair[index] for pair in left_out] for index in (0, 1))
     return {"trace": trace, "squared": squared, "traces": traces, "squares": others}
 
 
 def _unbiased(count: int, squares: float, total: Tensor) -> tuple[float, float]:
-    """trΣ̂ and |G|²̂ from ``count`` gradients, the sum of their squared norms and their sum, [weights]."""
+    """Return trΣ̂ and |G|²̂ of ``count`` gradients, from the sum of their squared norms and their sum."""
     norm = float((total / count).square().sum())
     trace = (squares - count * norm) / (count - 1) if count > 1 else 0.0
     return trace, norm - trace / count

@@ -1,4 +1,4 @@
-"""What is notified of a run as it happens: plugins, trackers and the caller's observers."""
+"""Notification of plugins, trackers and the caller's observers while a run goes on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .runner import Observer
 
 
 class Observers:
-    """Pass on what happens in a run to plugins, trackers and the caller's observers.
+    """Pass the events of a run to plugins, trackers and the caller's observers.
 
     Args:
         registry: The plugins.
@@ -26,8 +26,8 @@ class Observers:
         """Pass on one measurement.
 
         Args:
-            trial: That was measured.
-            record: Its row of the records, by column.
+            trial: The trial that was measured.
+            record: The new row of the records, by column.
         """
         if self._plugins_observe:
             self._registry.notify("measured", trial=trial, record=record)
@@ -38,8 +38,8 @@ class Observers:
         """Pass on the end of a trial.
 
         Args:
-            trial: That ended.
-            outcome: Its row of the trials, by column.
+            trial: The trial that ended.
+            outcome: The row of the trial, by column.
         """
         self._registry.notify("trial_finished", trial=trial, outcome=outcome)
         for observer in self._observers:
@@ -49,10 +49,10 @@ class Observers:
         """Pass on the progress of the whole run; plugins have no hook for it.
 
         Args:
-            done: Trials that have ended.
-            of: Trials in all.
+            done: The number of trials that have ended.
+            of: The number of all trials.
             fraction: The share of the work that is done, from 0 to 1.
-            seconds_left: Expected seconds to the end.
+            seconds_left: The expected seconds to the end.
         """
         for observer in self._observers:
             observer.advanced(done, of, fraction, seconds_left)

@@ -23,14 +23,14 @@ from .stopping import Stop
 
 @dataclass(frozen=True)
 class OpenBackend:
-    """Hold the backend of a run, and what is notified of its trials.
+    """Hold the backend of a run, and the observers of its trials.
 
     Args:
         tasks: Groups trials into tasks.
         backend: Trains tasks.
-        observers: Notified of measurements, ends of trials and progress.
-        jobs: Trials at once.
-        choices: Which trainer trains which trials, and why, a line each; they are added as they are made.
+        observers: Receive measurements, ends of trials and progress.
+        jobs: The number of trials at once.
+        choices: Lines on the choice of trainers and its reasons; they are added during the run.
     """
 
     tasks: Tasks
@@ -46,20 +46,20 @@ def open_backend(
 ) -> Iterator[OpenBackend]:
     """Open this process or an executor as the backend of a run.
 
-    An executor that was made here is shut down at the end: at once after an error or a second Ctrl-C, else
-    once its workers are idle.
+    An executor that this function makes is shut down at the end: at once after an error or a second Ctrl-C,
+    else after its workers have become idle.
 
     Args:
         prepared: The comparison.
-        options: Jobs, executor, memory and observers.
-        stop: Whether the user asked to stop.
-        trackers: Notified before the observers of the options.
+        options: The run options; jobs, executor, memory and observers count.
+        stop: Whether the user wants to stop.
+        trackers: Receive events before the observers of the options.
 
     Yields:
         The backend.
 
     Raises:
-        ComparisonError: Trials that are timed would share the machine.
+        ComparisonError: Trials with a budget of seconds would share the machine.
         PluginError: The executor cannot be made.
     """
     comparison, loop = prepared.setup.comparison, prepared.trainer
@@ -75,7 +75,7 @@ def open_backend(
     lanes = LanesTrainer(loop, memory_limit(options.memory, loop.device), report)
     if options.executor is None and (options.jobs or 1) == 1:
         tasks = Tasks(lanes, prepared.estimates, planned, report)
-        yield OpenBackend(tasks, LocalBackend(loop, lanes, lambda: stop.asked), observers, 1, choices)
+        yield OpenBackend(tasks, LocalBackend(loop, lanes, lambda: stop.requested), observers, 1, choices)
         return
     if comparison.budget.unit == "seconds":
         raise ComparisonError(
@@ -89,7 +89,7 @@ def open_backend(
     try:
         tasks = Tasks(lanes, prepared.estimates, planned, report, workers=jobs)
         expected = {estimate.arm.label: estimate.seconds for estimate in prepared.estimates}
-        workers = ExecutorBackend(executor, jobs, tasks, options.memory, expected, lambda: stop.asked)
+        workers = ExecutorBackend(executor, jobs, tasks, options.memory, expected, lambda: stop.requested)
         yield OpenBackend(tasks, workers, observers, jobs, choices)
         wait = not stop.at_once
     finally:

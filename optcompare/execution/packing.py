@@ -1,4 +1,4 @@
-"""Packs a setup into bytes for other processes."""
+"""Packing of a setup into bytes for other processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pack(setup: Setup) -> bytes:
         ComparisonError: Something in the setup cannot be pickled.
     """
     own = _own_modules()
-    if setup.comparison.split_seeds == 1:  # what it would split again is all of its data once more
+    if setup.comparison.split_seeds == 1:  # Its resplit is not needed, and would pack all data again.
         setup = dataclasses.replace(setup, workload=dataclasses.replace(setup.workload, resplit=None))
     try:
         return _pickled(setup, own)
@@ -43,13 +43,12 @@ def pack(setup: Setup) -> bytes:
         except USER_CODE_ERRORS as error:
             raise ComparisonError(
                 f"workload {setup.workload.name} or its strategies cannot be sent to other processes: "
-                f"{explain(error)}; "
-                "leave out --jobs and --executor"
+                f"{explain(error)}; leave out --jobs and --executor"
             ) from error
 
 
 def _own_modules() -> list[types.ModuleType]:
-    """Return the modules of the user's project: those of no installed package."""
+    """Return the modules of the user's project, which belong to no installed package."""
     installed = {
         *sys.stdlib_module_names,
         *importlib.metadata.packages_distributions(),
@@ -70,8 +69,8 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
             if isinstance(value, types.CodeType):
                 make, values = self.dispatch_table[types.CodeType](value)[:2]
                 return _code_of_file, (value.co_filename, make, values)
-            place = file_slice_of(value) if isinstance(value, torch.Tensor) else None
-            return super().reducer_override(value) if place is None else (open_file_slice, (place,))
+            file_slice = file_slice_of(value) if isinstance(value, torch.Tensor) else None
+            return super().reducer_override(value) if file_slice is None else (open_file_slice, (file_slice,))
 
     packed = io.BytesIO()
     for module in by_value:
@@ -85,5 +84,5 @@ def _pickled(setup: Setup, by_value: Sequence[types.ModuleType]) -> bytes:
 
 
 def _code_of_file(name: str, make: Callable[..., types.CodeType], values: tuple[Any, ...]) -> types.CodeType:
-    """Return code with the name of its file, which cloudpickle leaves out and tracebacks show."""
+    """Return code with the name of its file, which tracebacks show and cloudpickle leaves out."""
     return make(*values).replace(co_filename=name)

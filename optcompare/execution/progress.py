@@ -1,4 +1,4 @@
-"""Progress: a bar with the time left on a terminal and in a notebook, plain lines elsewhere."""
+"""Display of progress: a bar on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _SHOWN_EVERY_SECONDS = 0.25
 
 @contextmanager
 def progress() -> Iterator[Lines]:
-    """What fits where it is shown: in a notebook below the cell, else on standard error."""
+    """Show progress during the context: in a notebook below the cell, else on standard error.
+
+    Yields:
+        The observer that shows it.
+    """
     if in_notebook():
         with NotebookBar() as below:
             yield below
@@ -33,13 +37,13 @@ def progress() -> Iterator[Lines]:
 
 
 def in_notebook() -> bool:
-    """Whether this is the kernel of a notebook."""
+    """Return whether this is the kernel of a notebook."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
 
 
 class Lines:
-    """Progress as plain lines, one every few seconds."""
+    """Show progress as plain lines, one every few seconds."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -63,7 +67,7 @@ class Lines:
 
 
 class Bar(Lines):
-    """Progress as a bar on a terminal."""
+    """Show progress as a bar on a terminal."""
 
     def __enter__(self) -> Bar:
         from rich.console import Console
@@ -86,7 +90,7 @@ class Bar(Lines):
 
 
 class NotebookBar(Bar):
-    """A progress bar as one output below a cell, replaced by a line at the end."""
+    """Show progress as a bar below a cell, replaced by a line at the end."""
 
     def __enter__(self) -> NotebookBar:
         from IPython.display import display
@@ -99,8 +103,8 @@ class NotebookBar(Bar):
 
     def __exit__(self, *raised: object) -> None:
         took = duration(time.monotonic() - self._began)
-        said = f"{self._done} of {self._of} trials in {took}" if self._of else "nothing was trained"
-        self._output.update({"text/plain": said}, raw=True)
+        line = f"{self._done} of {self._of} trials in {took}" if self._of else "nothing was trained"
+        self._output.update({"text/plain": line}, raw=True)
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
         super().advanced(done, of, fraction, seconds_left)

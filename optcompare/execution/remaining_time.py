@@ -1,4 +1,4 @@
-"""The time that a run has left: the expected time, corrected by what was done so far really took."""
+"""The time left of a run: the expected time, corrected by the real time so far."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..core.comparison import Trial
 from .expected_time import Expected
 
 _TRUSTED_SECONDS = 5.0
-"""Expected times count as much as so many seconds of a run; its first seconds alone say little."""
+"""The weight of expected times, in seconds of a run, since the first seconds of a run are noisy."""
 
 
 class RemainingTime:
-    """The time left for all trials of a run, whose clock starts here.
+    """Estimate the time left for all trials of a run; the clock starts with this object.
 
     Args:
-        expected: What each trial is expected to take.
+        expected: The expected time of each trial.
         planned: All trials of the run.
     """
 
@@ -34,7 +34,7 @@ class RemainingTime:
         """Return the share of all work that is done, from 0 to 1, and the seconds left.
 
         Args:
-            shares: How much of each trial under way is done, from 0 to 1.
+            shares: The share of each trial under way that is done, from 0 to 1.
         """
         elapsed = time.perf_counter() - self._began
         done = self._done + sum(share * self._expected.of(trial) for trial, share in shares.items())

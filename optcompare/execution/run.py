@@ -1,4 +1,4 @@
-"""Carry out a comparison: train its trials, measure, and write its run directory."""
+"""Run a comparison: train its trials, measure, and write its run directory."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from ..storage.under_way import PROCESS, this_process
 from ..training.device import torch_as_agreed
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
-from .earlier_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .expected_time import expected_time
 from .measured import Measured
 from .open_backend import OpenBackend, open_backend
+from .past_looks import looks_of, note_looks_at_merged_runs, note_unrecorded_look, refuse_missing_looks
 from .run_options import RunOptions
 from .runner import Runner
 from .same_bits import refuse_other_bits
 from .select_lr import choose_rates, with_closer_rates
 from .stopping import Stop, stop_on_interrupt
-from .study import measured_beside
+from .study import study_measurements
 from .table_order import as_planned
 from .tracker_process import Tracked, tracking
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Hold what a run needs while it is under way."""
+    """Hold the parts of a run that is under way."""
 
     prepared: Prepared
     out: Path | None
@@ -68,15 +68,15 @@ def execute(
 
     Args:
         prepared: The comparison.
-        out: Its run directory; None: nothing is written.
-        options: How it is run; None: the defaults.
-        previous: What a previous run left in ``out``, which is not trained again.
+        out: The run directory; None: nothing is written.
+        options: The run options; None: the defaults.
+        previous: The previous run in ``out``; its trials are not trained again.
 
     Returns:
-        What was measured; of an interrupted run, what was measured until then.
+        The result; of an interrupted run, with the measurements until then.
 
     Raises:
-        OptcompareError: It cannot be run, or the run directory cannot be written.
+        OptcompareError: The comparison cannot be run, or the run directory cannot be written.
     """
     options = options or RunOptions()
     with _started(prepared, out, options, previous) as run:
@@ -96,15 +96,15 @@ def resume(prepared: Prepared, previous: PreviousRun, options: RunOptions, *, fo
 
     Args:
         prepared: The comparison of the previous run, possibly extended.
-        previous: What the run left.
-        options: How it is run.
+        previous: The previous run.
+        options: The run options.
         force: Continue although versions, data, sources or recorded looks changed, and note that.
 
     Returns:
-        What both runs measured.
+        The result of both runs together.
 
     Raises:
-        OptcompareError: Something else than the comparison changed, or it cannot be run.
+        OptcompareError: Versions, data, sources or recorded looks changed, or the comparison cannot be run.
     """
     now = _environment_now(prepared)
     notes = refuse_changes(previous.environment, now, force)
@@ -120,7 +120,7 @@ def resume(prepared: Prepared, previous: PreviousRun, options: RunOptions, *, fo
 def _started(
     prepared: Prepared, out: Path | None, options: RunOptions, previous: PreviousRun | None
 ) -> Iterator[_Run]:
-    """Set torch, signals, trackers, workers and the run directory up, and close them at the end."""
+    """Set up torch, signals, trackers, workers and the run directory, and close them at the end."""
     comparison, registry = prepared.setup.comparison, prepared.registry
     environment = _environment(prepared, previous)
     with ExitStack() as stack:
@@ -148,7 +148,7 @@ def _started(
 
 
 def _train(run: _Run) -> tuple[Comparison, list[str]]:
-    """Train the rounds of tuning, then the report; return the comparison with tuned rates, and notes."""
+    """Train the rounds of tuning and the report; return the comparison with tuned rates, and notes."""
     comparison, runner, notes = run.prepared.setup.comparison, run.runner, list[str]()
     first = comparison.tuning_trials()
     runner.run(first)
@@ -163,7 +163,7 @@ def _train(run: _Run) -> tuple[Comparison, list[str]]:
 
 
 def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
-    """Collect what was measured, with what a study measures once its trials have ended."""
+    """Collect the measurements of a run, and make those of a study after its trials have ended."""
     prepared, backend, runner = run.prepared, run.backend, run.runner
     records, trials = (as_planned(table, comparison) for table in runner.tables())
     measured = runner.measured
@@ -177,9 +177,9 @@ def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
     }
     notes = [*prepared.notes, *notes]
     if comparison.stop_at_goal and not measured.interrupted:
-        beside, unknown = measured_beside(prepared.trainer.asking(comparison), records, trials)
-        environment |= beside
-        notes += unknown
+        further, missing = study_measurements(prepared.trainer.asking(comparison), records, trials)
+        environment |= further
+        notes += missing
     notes += [*_without_update(trials, comparison), *backend.tasks.notes, *runner.notes, *run.journal.notes]
     return Result(
         comparison=comparison,
@@ -199,7 +199,7 @@ def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
 
 
 def _write(result: Result, out: Path, options: RunOptions) -> None:
-    """Write the run directory, and delete what was only needed to resume an interrupted run."""
+    """Write the run directory, and delete the parts that only an interrupted run needs."""
     result.write(out, options.formats, options.metric)
     forget_parts(out)
     if result.comparison.tuning is not None and result.status == "finished":
@@ -208,7 +208,7 @@ def _write(result: Result, out: Path, options: RunOptions) -> None:
 
 @contextmanager
 def _advice_on_kept_trials(journal: Journal, out: Path | None) -> Iterator[None]:
-    """Add to the error of a run directory that can no longer be written how to continue the run."""
+    """Add advice on continuing the run to the error of a run directory that can no longer be written."""
     try:
         yield
     except RunDirectoryError as error:
@@ -221,11 +221,11 @@ def _advice_on_kept_trials(journal: Journal, out: Path | None) -> Iterator[None]
 
 
 def _environment(prepared: Prepared, previous: PreviousRun | None) -> dict[str, Any]:
-    """Describe what the run depends on, and what the previous one depended on."""
+    """Describe the environment of this run and those of the previous ones."""
     environment = _environment_now(prepared)
     if previous is not None:
-        begun = {name: value for name, value in previous.environment.items() if name != "earlier"}
-        environment["earlier"] = [*previous.environment.get("earlier", []), begun]
+        before = {name: value for name, value in previous.environment.items() if name != "earlier"}
+        environment["earlier"] = [*previous.environment.get("earlier", []), before]
         environment["agreement"] = previous.environment.get("agreement", {})
     return environment
 
@@ -242,7 +242,8 @@ def _without_update(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
     """Note arms with trials whose first update would exceed the budget."""
     if trials.empty:
         return []
-    at_end = (trials["status"] == "finished") & (trials["reason"] == "")  # one at its goal needs no update
+    # A trial that stopped at its goal has a reason, and may need no update.
+    at_end = (trials["status"] == "finished") & (trials["reason"] == "")
     ended = trials[(trials["phase"] == "report") & at_end]
     return [
         f"{arm}: {(updates == 0).sum()} of {len(updates)} trials made no update: the first would exceed the "
@@ -253,7 +254,7 @@ def _without_update(trials: pd.DataFrame, comparison: Comparison) -> list[str]:
 
 
 def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
-    """Return the paths of two weights with the loss around them; None where none were followed."""
+    """Return the paths of two weights with the loss around them; None if no paths were recorded."""
     if not measured.paths:
         return None
     comparison = trainer.setup.comparison
@@ -261,7 +262,7 @@ def _paths(trainer: LoopTrainer, measured: Measured) -> pd.DataFrame | None:
 
 
 def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
-    """Return the plane of all weights along the way; None where none were kept."""
+    """Return the plane of the weights of all arms during training; None if no weights were kept."""
     kept = [arm.label for arm in comparison.arms if arm.label in measured.snapshots]
     if not kept:
         return None
@@ -271,5 +272,5 @@ def _plane(comparison: Comparison, measured: Measured) -> pd.DataFrame | None:
 
 
 def _of_first_repeat(table: pd.DataFrame, comparison: Comparison) -> pd.DataFrame:
-    """Add the number of the tuning repeat whose trials alone are followed, where there are several."""
+    """Add the number of the tuning repeat if there are several; only trials of the first are recorded."""
     return table.assign(repeat=1) if comparison.repeats > 1 else table

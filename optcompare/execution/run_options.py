@@ -1,7 +1,7 @@
-"""How a run is carried out, which changes none of its results, and the defaults of it.
+"""The options of a run that change none of its results, with their defaults.
 
-Defaults of :func:`optcompare.compare` and of the command line are those of :class:`RunOptions`. This module
-imports nothing heavy, so that the command line starts fast.
+:func:`optcompare.compare` and the command line have the defaults of :class:`RunOptions`. This module imports
+nothing slow, so that the command line starts fast.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Hold what changes no result of a run, but its seconds, its files and what is shown of it.
+    """Hold the options of a run that change its seconds, its files and its display, but no result.
 
     Args:
         observers: Called in this process at every measurement, end of a trial, and task.
-        track: Trackers as "name[:address]", each in a process of its own.
-        report_trainer: Called with a line for each group of trials that says which trainer trains it, and
-            why; None: nothing is reported.
-        formats: Of the plots in the run directory.
+        track: Trackers as "name[:address]", each in its own process.
+        report_trainer: Called with a line for each group of trials, on its trainer and the reasons; None:
+            nothing is reported.
+        formats: The formats of the plots in the run directory.
         metric: The column that the comparison plot shows; None: the losses.
         memory: Memory limit for vectorized trials, as "4GB" or "25%" of what is free; None: half of it.
         checkpoint: Seconds between checkpoints.
-        keep_states: Bytes of final states to keep, from which trials can be trained on.
-        jobs: Trials that are trained at once, each in a process of its own; None: as many as the executor
-            has workers, or 1.
-        executor: Where trials are trained, as "name[:address]", or an executor, which is left running; None:
-            this process, or processes where there are several jobs.
+        keep_states: Bytes of final states to keep, from which trials can be trained further.
+        jobs: The number of trials at once, each in its own process; None: as many as the executor has
+            workers, or 1.
+        executor: The executor of trials as "name[:address]", or an executor, which is left running; None:
+            this process, or local processes for several jobs.
 
     Raises:
-        ComparisonError: A number is not in its range.
+        ComparisonError: A number is out of its range.
     """
 
     observers: Sequence[Observer] = ()

@@ -1,4 +1,4 @@
-"""Trains all trials of a run, task by task: the one process that keeps records and calls observers."""
+"""Training of all trials of a run, task by task, in the process that keeps records and calls observers."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ from .scheduler import Queue, Task, Tasks
 from .stopping import Stop
 
 _READ_STATES = 1000
-"""Of so many trials at most, the final weights of a previous run are read."""
+"""The most trials of a previous run for which final weights are read."""
 
 
 class Observer(Protocol):
-    """Observes a run."""
+    """Observe a run."""
 
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
         """Receive a record of a trial."""
         ...
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        """Receive the row of a trial that has ended, once it is on disk."""
+        """Receive the row of a trial that has ended, after it was written to disk."""
         ...
 
     def advanced(self, done: int, of: int, fraction: float, seconds_left: float) -> None:
-        """Receive how many trials have ended, the share of all work that is done, and the seconds left."""
+        """Receive the number of ended trials and of all, the share of work done, and the seconds left."""
         ...
 
 
 class Runner:
-    """Trains lists of trials to their ends, task by task.
+    """Train lists of trials to their ends, task by task.
 
     Args:
         tasks: Groups trials into tasks.
         backend: Trains tasks.
-        expected: How long trials take.
-        planned: All trials that are to come.
+        expected: The expected time of trials.
+        planned: All trials of the run.
         observer: Called for every record and every trial.
-        stop: Whether the user asked to stop.
-        journal: Keeps what has ended.
-        previous: What a previous run of the same question left, which is not trained again.
+        stop: Whether the user wants to stop.
+        journal: Writes trials that have ended.
+        previous: A previous run of the same question; its trials are not trained again.
 
     Attributes:
-        measured: What was measured so far apart from the tables.
+        measured: The measurements so far that are not in the tables.
         notes: Sentences for the notes of the run.
     """
 
@@ -91,10 +91,10 @@ class Runner:
         self._saved: dict[Task, SavedTask] = {}  # for the next checkpoint
 
     def run(self, trials: Sequence[Trial]) -> None:
-        """Train trials that no previous run trained; nothing after an interruption.
+        """Train the trials that no previous run trained; do nothing after an interruption.
 
         Args:
-            trials: Some of the planned ones.
+            trials: Some of the planned trials.
         """
         if self.measured.interrupted or not trials:
             return
@@ -107,13 +107,13 @@ class Runner:
         except KeyboardInterrupt:
             self.measured.interrupted = True
         finally:
-            self.measured.interrupted |= self._stop.asked and self._done < self._planned
+            self.measured.interrupted |= self._stop.requested and self._done < self._planned
             if self.measured.interrupted:
                 self._tasks.lanes.stop()
             self._journal.flush()
 
     def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return all records and trials so far, with those of the previous run that still count."""
+        """Return all records and trials so far, with those of the previous run that are still valid."""
         parts = self._journal.tables
         new = [
             pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
@@ -125,16 +125,16 @@ class Runner:
         return self._previous.with_later(records, trials)
 
     def certificate(self, reference: Reference, traits: Traits) -> list[Check]:
-        """Return the fairness checks of what was run so far.
+        """Return the fairness checks of the trials so far.
 
         Args:
-            reference: What was compared with the plain loop before the run.
-            traits: What the dry run found of the arms.
+            reference: The comparison with a plain loop before the run.
+            traits: The properties of the arms that the dry run found.
         """
         return self._evidence.certificate(self.agreement(), reference, traits)
 
     def agreement(self) -> Agreement:
-        """Return how closely lanes agreed with the loop, in the previous run too."""
+        """Return how closely lanes agreed with the loop, in this run and the previous one."""
         admission = self._tasks.lanes.admission
         before = {} if self._previous is None else self._previous.environment.get("agreement", {})
         checked = admission.checked + before.get("checked", 0)
@@ -154,7 +154,7 @@ class Runner:
             self._reopen(trial, [untested(record) for record in previous.records_of(trial)])
         begun = set[Trial]()
         for records, state, whole in tasks_under_way(previous, left.fresh, self._setup):
-            if not whole:  # else a later resume, under the new budget, would take it for its own
+            if not whole:  # Otherwise a later resume, with the new budget, would continue from it.
                 self._journal.forget_checkpoint()
             for trial, own in records.items():
                 self._reopen(trial, own)
@@ -172,7 +172,7 @@ class Runner:
         self._evidence.trial_ended(trial, outcome)
         self._add_first_record(trial, previous.first_of(trial))
         if trial.phase == "report" and len(previous.trials) <= _READ_STATES:
-            with suppress(RunDirectoryError):  # a state that cannot be read is not needed here
+            with suppress(RunDirectoryError):  # The final weights are optional.
                 if trial in previous.states:
                     state = previous.states[trial]
                     self.measured.add(trial, state["model"], Progress(**state["progress"]))
@@ -207,7 +207,7 @@ class Runner:
             del task.running[number]
         if requeued and "lanes" in result.state:
             self._requeue(task, result.state, requeued, queue)
-        if not task.running and not self._stop.asked:
+        if not task.running and not self._stop.requested:
             self._saved.pop(task, None)
             if not self._saved:
                 self._journal.forget_checkpoint()
@@ -222,25 +222,25 @@ class Runner:
             self._observer.measured(trial, record)
 
     def _checkpoint(self, task: Task, state: State) -> None:
-        """Write a checkpoint of all tasks under way if it is time, with this state of the task."""
+        """Update the saved state of a task, and write a checkpoint of all tasks under way if it is due."""
         if can_continue(state):
             records = {TrialKey.of(trial): [*self._records.get(trial, ())] for trial in task.running.values()}
             if "lanes" in state:
                 state = {**state, "lanes": [state["lanes"][number] for number in task.running]}
             self._saved[task] = SavedTask(records, state)
-        self._journal.checkpoint(self._saved.values(), now=self._stop.asked)
+        self._journal.checkpoint(self._saved.values(), now=self._stop.requested)
 
     def _progress(self, trial: Trial, state: TrialState) -> Progress:
-        """Return the counters of a trial, which is interrupted where the user asked to stop."""
+        """Return the counters of a trial; mark it as interrupted if the user wants to stop."""
         progress = Progress(**state["progress"])
         self._shares[trial] = progress.share(self._setup.comparison.budget, self._setup.workload.size)
-        if progress.status == "running" and self._stop.asked:
+        if progress.status == "running" and self._stop.requested:
             progress.status, progress.reason = "interrupted", "stopped by the user"
             progress.final_sha256 = fingerprint(state["model"])
         return progress
 
     def _requeue(self, task: Task, state: LanesState, numbers: Sequence[int], queue: Queue) -> None:
-        """Requeue lanes on the loop trainer, from where they are or from their shared starts."""
+        """Requeue lanes on the loop trainer, from their last states or from their shared starts."""
         why = state["strayed"]
         self._tasks.explain([(task.trials[number], why[str(number)]) for number in numbers])
         for number in reversed(numbers):
@@ -262,7 +262,7 @@ class Runner:
         if trial.phase == "report":
             self.measured.add(trial, state.get("model", {}), progress)
         records = self._records.pop(trial, [])
-        if records:  # the last one may have been made in the task before the one that found the end
+        if records:  # The test set may be measured in a later task than the last record.
             records[-1] = {**records[-1], **progress.tested}
         self._journal.add(trial, outcome, records, state if progress.status == "finished" else None)
 

@@ -1,4 +1,4 @@
-"""Trains a trial of each arm again before a run of another version goes on, and compares the bits."""
+"""Comparison of bits before a run of another version continues: one trial of each arm is trained again."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def refuse_other_bits(trainer: LoopTrainer, previous: PreviousRun, maker: str) -
     Trials that were trained in lanes are not comparable to the last bit, and are left out.
 
     Args:
-        trainer: Of the comparison that goes on.
-        previous: What the run directory holds.
-        maker: The version that made it, in words.
+        trainer: The loop trainer of the comparison that continues.
+        previous: The previous run.
+        maker: The version that wrote the previous run, in words.
 
     Returns:
-        What was found, as a sentence for the notes.
+        A sentence about the outcome for the notes.
 
     Raises:
-        ComparisonError: A trial ends in other weights.
+        ComparisonError: A trial ends with other weights.
     """
     comparison = previous.comparison
     shortest: dict[str, dict[str, Any]] = {}
@@ -43,16 +43,15 @@ def refuse_other_bits(trainer: LoopTrainer, previous: PreviousRun, maker: str) -
         if budget.unit == "seconds":
             budget = Budget("updates", int(row["updates"]))
         measure = comparison.measure if comparison.stop_at_goal else 0
-        asked = dataclasses.replace(comparison, budget=budget, measure=measure, diagnostics=())
+        shortened = dataclasses.replace(comparison, budget=budget, measure=measure, diagnostics=())
         with torch_as_agreed(comparison.threads, comparison.deterministic):
-            _, state = trainer.asking(asked).advance([trial], None, lambda: False)
+            _, state = trainer.asking(shortened).advance([trial], None, lambda: False)
         if state["progress"]["final_sha256"] != row["final_sha256"]:
             raise ComparisonError(
                 f"this run was begun with {maker}, and this version trains {label}, seed {trial.seed}, to "
-                "other weights; "
-                "begin a new run, or give --force to go on all the same"
+                "other weights; begin a new run, or give --force to go on nevertheless"
             )
-    begun = f"the run was begun with {maker}, whose source files are others"
+    begun = f"the run was begun with {maker}, which has other source files"
     if not shortest:
         return (
             f"{begun}; no trial of it was trained in the loop, so that none could be compared to the last bit"

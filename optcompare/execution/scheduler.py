@@ -1,4 +1,4 @@
-"""Which trials are trained together, and by which trainer."""
+"""Grouping of trials into tasks, each for one trainer."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _LONGEST = 240
 
 @dataclass(eq=False)
 class Task:
-    """Trials that one trainer trains together.
+    """Hold trials that one trainer trains together.
 
     Attributes:
-        trainer: Which trainer.
-        trials: Those of the state, in its order.
-        state: As the trainer left it last; None: the shared starts.
+        trainer: The name of the trainer.
+        trials: The trials of the state, in its order.
+        state: The last state; None: the shared starts.
         before: The trainers before this one, as the start of the trial's ``trainer`` column: ``lanes+``.
-        running: By their numbers, the trials that have not ended.
+        running: The trials that have not ended, by their index in ``trials``.
     """
 
     trainer: TaskTrainer
@@ -43,13 +43,13 @@ class Task:
 
 
 class Queue:
-    """The tasks that are left: first those that were put back, then new ones, which are made when needed."""
+    """Hold the tasks that are left: first those that were put back, then new ones, made when needed."""
 
     def __init__(self, new: Iterable[Task]) -> None:
         self._new, self._back = iter(new), deque[Task]()
 
     def put_back(self, task: Task) -> None:
-        """Add a task that is next."""
+        """Add a task before all others."""
         self._back.appendleft(task)
 
     def next(self) -> Task | None:
@@ -58,14 +58,14 @@ class Queue:
 
 
 class Tasks:
-    """Groups trials into tasks: for lanes where they can and it pays, for the loop otherwise, seed by seed.
+    """Group trials into tasks: for lanes if possible and faster, otherwise for the loop, seed by seed.
 
     Args:
         lanes: The lanes trainer.
-        estimates: Of each arm's trial on the loop trainer.
+        estimates: The estimates of each arm's trial on the loop trainer.
         planned: The lists of trials to come, which share compiled programs.
-        say: Called with a line for each choice.
-        workers: Worker processes, each of which checks the groups that it gets; 0: they are checked here.
+        report: Called with a line for each choice.
+        workers: The number of worker processes; each checks its own groups. 0: this process checks them.
     """
 
     def __init__(
@@ -73,28 +73,28 @@ class Tasks:
         lanes: LanesTrainer,
         estimates: Sequence[Estimate],
         planned: Sequence[Sequence[Trial]],
-        say: Callable[[str], None] = lambda text: None,
+        report: Callable[[str], None] = lambda text: None,
         workers: int = 0,
     ) -> None:
         self._workers = workers
         self.setup, self.lanes = lanes.setup, lanes
         self._missed = Counter[tuple[str, str]]()
-        self._say, self._asked = say, lanes.setup.comparison.trainer
+        self._report, self._trainer = report, lanes.setup.comparison.trainer
         self._estimates = {estimate.arm.label: estimate for estimate in estimates}
         self._worth = set[Hashable]()
-        if self._asked == "auto":
+        if self._trainer == "auto":
             groups = [group for trials in planned for group in lanes.grouped(trials)[0]]
             worth = worth_lanes([self.work(group) for group in groups])
             self._worth = {self._kind(group) for group, yes in zip(groups, worth, strict=True) if yes}
 
     def of(self, trials: Sequence[Trial]) -> Iterator[Task]:
-        """Yield trials as tasks; each group is checked when its turn comes.
+        """Yield trials as tasks; each group is checked just before its task is yielded.
 
         Args:
-            trials: To train from their shared starts.
+            trials: Trials to train from their shared starts.
         """
         alone = dict.fromkeys(trials)
-        if self._asked != "loop":
+        if self._trainer != "loop":
             for together in self._together(trials):
                 for trial in together:
                     del alone[trial]
@@ -103,12 +103,12 @@ class Tasks:
             yield Task("loop", [trial])
 
     def forecast(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[Trial]]:
-        """Return which trials are expected to run in lanes, in groups, and which on the loop.
+        """Return the trials that are expected to run in lanes, in groups, and those on the loop.
 
         Args:
-            trials: Any trials; no update of them is checked.
+            trials: Any trials; none of their updates is checked.
         """
-        groups = self.lanes.grouped(trials)[0] if self._asked != "loop" else []
+        groups = self.lanes.grouped(trials)[0] if self._trainer != "loop" else []
         together = [group for group in groups if self._repays(group) and self.lanes.supports(group[0])]
         inside = {trial for group in together for trial in group}
         return together, [trial for trial in trials if trial not in inside]
@@ -117,8 +117,8 @@ class Tasks:
         """Return tasks for trials that were under way when a previous run was stopped.
 
         Args:
-            trials: Those of the state, in its order.
-            state: Of their task.
+            trials: The trials of the state, in its order.
+            state: The state of their task.
         """
         if "lanes" not in state:
             return [Task("loop", trials, state)]
@@ -131,7 +131,7 @@ class Tasks:
 
         Args:
             trials: The trials.
-            states: Returns the state that a trial continues from.
+            states: Returns the state from which a trial continues.
         """
         for task in self.of(trials):
             found = [states(trial) for trial in task.trials]
@@ -139,13 +139,13 @@ class Tasks:
             yield task
 
     def _together(self, trials: Sequence[Trial]) -> Iterator[list[Trial]]:
-        """Yield groups for lanes, the shorter ones first, in turn from every kind."""
+        """Yield groups for lanes, shorter ones first, from every kind in turn."""
         groups, refused = self.lanes.grouped(trials)
         self.explain(refused)
         split = []
         for group in sorted(groups, key=lambda group: self.work(group).updates):
             if not self._repays(group):
-                self._say(
+                self._report(
                     f"{_arms(group)}: in the loop, {_trials(len(group))} of few updates do not repay lanes"
                 )
                 continue
@@ -156,29 +156,29 @@ class Tasks:
             self.explain(admitted.refused, note=not admitted.slower)
             split.append(admitted.groups)
             if admitted.groups:
-                self._say(f"{_arms(group)}: {_trials(sum(map(len, admitted.groups)))} in lanes")
+                self._report(f"{_arms(group)}: {_trials(sum(map(len, admitted.groups)))} in lanes")
         for turn in itertools.zip_longest(*split):
             yield from (group for group in turn if group is not None)
 
     def _repays(self, group: Sequence[Trial]) -> bool:
-        return self._asked != "auto" or self._kind(group) in self._worth
+        return self._trainer != "auto" or self._kind(group) in self._worth
 
     def _kind(self, group: Sequence[Trial]) -> Hashable:
-        """Return what is equal for a group before and after its learning rates were tuned."""
+        """Return a key of a group that is the same before and after tuning its learning rates."""
         return group[0].phase, self.lanes.families.key(group[0])
 
     def work(self, group: Sequence[Trial]) -> Work:
-        """Return the amount of work of a group, by the estimate of its first arm."""
+        """Return the amount of work of a group, from the estimate of its first arm."""
         estimate = self._estimates[group[0].arm.label]
         return Work(len(group), estimate.updates or 0, estimate.measurements)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on lanes that were refused, though they were asked for or would save time."""
+        """Return sentences on lanes that were refused, although the user chose them or they save time."""
         return [_instead(label, count, why) for (label, why), count in self._missed.items()]
 
     def add_report(self, log: Sequence[str], checked: int, apart: float) -> None:
-        """Add what a worker reported.
+        """Add the report of a worker.
 
         Args:
             log: Lines on the choice of trainers.
@@ -186,7 +186,7 @@ class Tasks:
             apart: See :class:`.Admission`.
         """
         for line in log:
-            self._say(line)
+            self._report(line)
         admission = self.lanes.admission
         admission.checked += checked
         admission.apart = max(admission.apart, apart)
@@ -196,16 +196,16 @@ class Tasks:
 
         Args:
             refused: Trials, each with the reason.
-            note: Also note it for users who asked for lanes, or whose run takes long without them.
+            note: Whether to add a note, too, if the user chose lanes or the run takes long without them.
         """
         lines: dict[tuple[str, str], list[Trial]] = {}
         for trial, why in refused:
             lines.setdefault((trial.arm.label, why), []).append(trial)
         for (label, why), group in lines.items():
             missed = self._estimates[label].seconds * len(group) > 10 * GROUP_SECONDS
-            if note and (self._asked == "lanes" or missed):
+            if note and (self._trainer == "lanes" or missed):
                 self._missed[label, why] += len(group)
-            self._say(_instead(label, len(group), why))
+            self._report(_instead(label, len(group), why))
 
 
 def _group_state(lanes: list[TrialState]) -> LanesState:
@@ -213,7 +213,7 @@ def _group_state(lanes: list[TrialState]) -> LanesState:
 
 
 def _shares(group: list[Trial], workers: int) -> list[list[Trial]]:
-    """Return a group in even parts, one for each worker, or more where these would be too wide."""
+    """Divide a group into even parts, one for each worker, or more if these would be too wide."""
     parts = max(min(workers, len(group)), math.ceil(len(group) / WIDEST))
     size = math.ceil(len(group) / parts)
     return [group[first : first + size] for first in range(0, len(group), size)]

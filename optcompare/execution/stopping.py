@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP while trials are trained: the first asks to stop after the update under way."""
+"""Ctrl-C, SIGTERM and SIGHUP during training: the first one requests a stop after the present update."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Any
 from ..core.signals import HANGUP, discard_output_of_closed_terminal, ending_signals
 
 PATIENCE = 5.0
-"""Seconds that an update, or whatever else is under way, may take after the first signal: then it is stopped
-within.
-"""
+"""The seconds that an update, or other work, may take after the first signal before it is interrupted."""
 
 
 class Stop:
-    """Whether the user asked to stop; once ``saving``, nothing stops it any more.
+    """Handle the signals by which the user stops a run.
 
-    ``at_once``: whether what was under way was, or is to be, stopped within.
+    Attributes:
+        requested: Whether the user wants to stop.
+        saving: Whether the results are being saved; then signals are ignored.
+        at_once: Whether the present work was interrupted.
     """
 
     def __init__(self) -> None:
-        self.asked = self.saving = self.at_once = False
+        self.requested = self.saving = self.at_once = False
         self._impatient: threading.Timer | None = None
 
     def __call__(self, number: int, *frame: Any) -> None:
@@ -32,16 +33,16 @@ class Stop:
             discard_output_of_closed_terminal()
         if self.saving:
             return
-        if self.asked:
+        if self.requested:
             self.at_once = True
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
         self._impatient = threading.Timer(PATIENCE, _send, [number])
         self._impatient.daemon = True
         self._impatient.start()
 
     def over(self) -> None:
-        """Nothing is under way any more."""
+        """Cancel the timer that interrupts the present work, since all work has ended."""
         if self._impatient is not None:
             self._impatient.cancel()
             self._impatient.join()
@@ -49,10 +50,14 @@ class Stop:
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[Stop]:
-    """The first Ctrl-C, SIGTERM or SIGHUP asks to stop after the update under way.
+    """Handle Ctrl-C, SIGTERM and SIGHUP within the context.
 
-    The second, or an update that takes longer than ``PATIENCE``, stops within it. Then all is saved. A SIGHUP
-    that is ignored, as under ``nohup``, stays ignored.
+    The first signal requests a stop after the present update. A second one, or an update that takes longer
+    than ``PATIENCE``, interrupts the update by a KeyboardInterrupt. Then all results are saved. A SIGHUP that
+    is ignored, as under ``nohup``, stays ignored.
+
+    Yields:
+        The state of the request.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -69,7 +74,7 @@ def stop_on_interrupt() -> Iterator[Stop]:
 
 
 def _send(number: int) -> None:
-    """To the main thread, which may be waiting for something."""
+    """Send a signal to the main thread, which may be waiting."""
     if os.name == "nt":
         signal.raise_signal(number)
     else:

@@ -1,4 +1,4 @@
-"""What a batch-size study measures beside its trials, once all of them have ended."""
+"""Measurements of a batch-size study after all of its trials have ended."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def measured_beside(
+def study_measurements(
     trainer: LoopTrainer, records: pd.DataFrame, trials: pd.DataFrame
 ) -> tuple[dict[str, Any], list[str]]:
-    """Measure the noise scale and the seconds of updates, and read what the optimizers remember.
+    """Measure the noise scale and the seconds of updates, and read the optimizers' moving averages.
 
     Args:
-        trainer: Of a study whose trials have ended.
-        records: One row a measurement.
-        trials: One row a trial.
+        trainer: The loop trainer of the study, after its trials have ended.
+        records: One row for each measurement.
+        trials: One row for each trial.
 
     Returns:
-        Further entries of the environment, as plain values, and notes on what could not be had: ``noise``
-        (rows of :func:`.noise_scales`), ``update_times`` (rows of :func:`.update_times`) and
-        ``moving_averages`` (by arm, then by name, the decay of an update; empty for an optimizer without
-        any).
+        Further entries of the environment, as plain values, and notes on missing ones. The entries are
+        ``noise`` (points of :func:`.noise_scales`), ``update_times`` (rows of :func:`.update_times`) and
+        ``moving_averages`` (by arm, then by name, the decay per update; empty for an optimizer without any).
     """
-    noise, unknown = noise_scales(trainer, records, trials)
-    times, untimed = update_times(trainer)
-    averages, unread = _averages(trainer)
-    return {"noise": noise, "update_times": times, "moving_averages": averages}, [*unknown, *untimed, *unread]
+    noise, no_noise = noise_scales(trainer, records, trials)
+    times, no_times = update_times(trainer)
+    averages, no_averages = _averages(trainer)
+    entries = {"noise": noise, "update_times": times, "moving_averages": averages}
+    return entries, [*no_noise, *no_times, *no_averages]
 
 
 def _averages(trainer: LoopTrainer) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """The moving averages of each arm's optimizer, made once for all arms that share it."""
+    """Return the moving averages of each arm's optimizer, which is made once for all arms that share it."""
     comparison, found, notes = trainer.setup.comparison, dict[str, dict[str, float]](), list[str]()
     for optimizer in dict.fromkeys(arm.optimizer for arm in comparison.arms):
         arms = [arm for arm in comparison.arms if arm.optimizer == optimizer]

@@ -1,4 +1,4 @@
-"""The seconds of an update of every arm of a study, by one clock: all arms in turn, several times."""
+"""Timing of the updates of all arms of a study by one clock, in turn, in several rounds."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ from ..training.settings import settings_kept
 
 ROUNDS = 5
 ROUND_SECONDS = 0.03
-"""What an arm's timed updates take in a round, about."""
+"""The approximate seconds of an arm's timed updates in a round."""
 MOST_SECONDS = 10.0
-"""What all rounds of all arms take at most, about; slow arms make fewer updates, but one in each round."""
+"""The approximate most seconds of all rounds; slow arms make fewer updates, at least one in each round."""
 _LEAST, _UNLIMITED = 3, 2**53
 _SHORT_EPOCH = 4
-"""Epochs of so few updates are timed as a whole, also where one update takes long."""
+"""The most updates of an epoch that is timed as a whole even if its updates are slow."""
 
 
 def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]:
-    """Time the update of every arm in the loop trainer, in turn, each round in the other direction.
+    """Time the update of every arm in the loop trainer, in turn, in alternating order.
 
-    In each round an arm begins its trial of the first seed anew. It makes a few updates that are not timed,
-    then as many as take about 30 ms, at least 3. What counts is what counts in a trial: loading, the
-    strategy, its needs and the update, but no measurement. No generator and no setting of the process
-    changes.
+    In each round an arm begins its trial of the first seed again. It makes a few updates that are not timed,
+    then as many as take about 30 ms, at least 3. The time includes loading, the strategy, its needs and the
+    update, as in a trial, and no measurement. No generator and no setting of the process changes.
 
     Args:
-        trainer: Of a study, with the learning rates that tuning chose.
+        trainer: The loop trainer of a study, with the learning rates that tuning chose.
 
     Returns:
-        Rows of ``arm, batch_size, round, updates, seconds`` (of one update), by round, and a note for each
-        arm that is left out because it raised an error.
+        Rows of ``arm, batch_size, round, updates, seconds`` (per update), by round, and a note for each arm
+        that is left out because it raised an error.
     """
-    asked = trainer.setup.comparison
+    comparison = trainer.setup.comparison
     endless = Budget("updates", _UNLIMITED)
-    timing = trainer.asking(dataclasses.replace(asked, stop_at_goal=False, measure=0, budget=endless))
-    arms, share = list(asked.arms), MOST_SECONDS / (ROUNDS * len(asked.arms))
+    timing = trainer.asking(dataclasses.replace(comparison, stop_at_goal=False, measure=0, budget=endless))
+    arms, share = list(comparison.arms), MOST_SECONDS / (ROUNDS * len(comparison.arms))
     found, notes = list[dict[str, Any]](), dict[str, str]()
     counts = dict[str, tuple[int, int]]()
     for number in range(ROUNDS):
@@ -53,10 +52,10 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
                 continue
             try:
                 with preserved_rng(), settings_kept():
-                    run = timing.run(Trial(arm, asked.seeds[0]), None)
+                    run = timing.run(Trial(arm, comparison.seeds[0]), None)
                     if arm.label not in counts:
                         counts[arm.label] = _counts(run, share)
-                        run = timing.run(Trial(arm, asked.seeds[0]), None)
+                        run = timing.run(Trial(arm, comparison.seeds[0]), None)
                     untimed, timed = counts[arm.label]
                     _train(run, untimed)
                     updates, seconds = _train(run, timed)
@@ -69,15 +68,15 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
 
 
 def _counts(run: TrialRun, share: float) -> tuple[int, int]:
-    """How many updates an arm makes in each round, untimed and then timed.
+    """Return the number of updates of an arm in each round, untimed and then timed.
 
     A short epoch is timed as a whole, since its last batch may be smaller than the others.
 
     Args:
-        run: A run at its start, which is trained a little.
-        share: Seconds that the arm may take in a round.
+        run: A run at its start; it is trained for a few updates.
+        share: The seconds that the arm may take in a round.
     """
-    _train(run, 1)  # the first update makes the optimizer's state
+    _train(run, 1)  # The first update makes the optimizer's state.
     _, seconds = _train(run, 1)
     if seconds < ROUND_SECONDS / _LEAST:
         _, seconds = _train(run, _LEAST)
@@ -89,16 +88,16 @@ def _counts(run: TrialRun, share: float) -> tuple[int, int]:
 
 
 def _train(run: TrialRun, updates: int) -> tuple[int, float]:
-    """Make at least so many updates; return how many, and the seconds of one with its share of planning.
+    """Make at least some number of updates; return how many were made, and the seconds of one.
 
-    An epoch that is cut here is planned again in the next call, which no trial does. So the planning of an
-    epoch counts for the updates that were made of it alone.
+    The seconds include a share of the planning of the epoch. Unlike in a trial, an epoch that is cut here is
+    planned again in the next call. So only the share of planning for the updates that were made counts.
     """
     progress, clock, before = run.progress, run.clock, run.progress.updates
     target, seconds = before + updates, 0.0
 
     def until() -> bool:
-        return POSITION.update + 1 >= target  # the counters of progress stand still between two measurements
+        return POSITION.update + 1 >= target  # The counters of progress change at measurements only.
 
     while progress.updates < target:
         made, begun = progress.updates, clock.seconds
@@ -115,5 +114,5 @@ def _train(run: TrialRun, updates: int) -> tuple[int, float]:
 
 
 def _batch_size(run: TrialRun) -> int:
-    """The largest batch of an epoch, or the last one of a strategy that adapts it."""
+    """Return the largest batch size of an epoch, or the last one of an adaptive strategy."""
     return run.progress.batch_size if run.strategy.adaptive else max(run.planner.sizes)

@@ -1,4 +1,4 @@
-"""Runs in worker processes: makes the trainers of a run once, and trains the tasks that are sent."""
+"""The code of worker processes, which make the trainers of a run once and train tasks."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Shared = bytes | Callable[[], bytes]
 
 _WORKERS: dict[str, _Worker] = {}
 _ONE_AT_A_TIME = threading.RLock()
-"""Torch's generators and settings belong to the process: in an executor of threads, tasks run in turn."""
+"""Makes tasks run in turn in an executor of threads, since torch's generators are those of the process."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What all tasks of a run have in common.
+    """Hold the settings that all tasks of a run share.
 
     Attributes:
-        key: Names the run.
+        key: The identity of the run.
         memory: Memory limit for vectorized trials, as ``4GB`` or ``25%``; None: the default.
-        jobs: Workers that share this memory.
+        jobs: The number of workers that share this memory.
     """
 
     key: str
@@ -50,13 +50,13 @@ class Job:
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """Tasks for one trainer, trained one after another.
+    """Hold tasks for one trainer, which are trained one after another.
 
     Attributes:
-        trainer: Which trainer.
-        tasks: Trials and state of each task.
-        names: Each task's name and how often it was sent, by which a worker finds the state that it left.
-        seconds: After which no further task is started.
+        trainer: The name of the trainer.
+        tasks: The trials and the state of each task.
+        names: The name of each task and how often it was sent, by which a worker finds its own last state.
+        seconds: The seconds after which no further task is started.
     """
 
     trainer: TaskTrainer
@@ -67,11 +67,11 @@ class TaskBatch:
 
 @dataclass
 class Reply:
-    """What a worker sends back.
+    """Hold the reply of a worker.
 
     Attributes:
         results: New records and state of each task; None: the task was not started.
-        admitted: How lanes may run that were not admitted as sent.
+        admitted: The admitted groups of lanes that were not admitted as one group.
         checked: See :class:`.Admission`.
         apart: See :class:`.Admission`.
         log: Lines on the choice of trainers.
@@ -96,11 +96,11 @@ def advance(
     """Train a task with its trainer for a while; see :meth:`.LoopTrainer.advance`.
 
     Args:
-        trainer: Of the task.
-        trials: Of the task.
-        state: What it continues from; None: the shared starts.
-        until: Called while it is trained; True ends the task.
-        stop: Whether the user asked to stop.
+        trainer: The trainer of the task.
+        trials: The trials of the task.
+        state: The state to continue from; None: the shared starts.
+        until: Called during training; True ends the task.
+        stop: Returns whether the user wants to stop.
 
     Returns:
         The new records and the new state.
@@ -122,11 +122,11 @@ def versions() -> dict[str, str]:
 def train(job: Job, setup: Shared, batch: TaskBatch) -> Reply:
     """Train tasks in this process.
 
-    What a trial raises is in its state; an error from here is one of the worker.
+    Errors of a trial are recorded in its state; an error that this function raises is one of the worker.
 
     Args:
-        job: Of the run.
-        setup: Its packed setup.
+        job: The job of the run.
+        setup: The packed setup of the run.
         batch: The tasks.
     """
     with _ONE_AT_A_TIME:
@@ -137,10 +137,10 @@ def train(job: Job, setup: Shared, batch: TaskBatch) -> Reply:
 
 
 def stop(key: str) -> None:
-    """End compilers that this process has under way.
+    """End the compilers that this process runs.
 
     Args:
-        key: Of the job.
+        key: The key of the job.
     """
     with _ONE_AT_A_TIME:
         if key in _WORKERS:
@@ -148,10 +148,10 @@ def stop(key: str) -> None:
 
 
 class _Worker:
-    """The trainers of one run in this process, with the states that they left last.
+    """Hold the trainers of one run in this process, with their last states.
 
-    A trial whose checkpoint would lack something is trained to its end without a break, since another process
-    could not continue it.
+    If the checkpoint of a trial would be incomplete, the trial is trained to its end without a break, since
+    another process could not continue it.
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
@@ -201,12 +201,12 @@ class _Worker:
         return Reply([self._advanced(self.lanes, trials, known, name, end)])
 
     def _known(self, name: tuple[str, int], state: State | None) -> State | None:
-        """Return the state object that this process left, if it was the last to train the task.
+        """Return this process's own state object of a task if it was the last to train it.
 
         The trainers continue from it without making their live objects again.
         """
-        sent, mine = self._left.get(name[0], (-1, None))
-        return mine if sent == name[1] else state
+        sent, own = self._left.get(name[0], (-1, None))
+        return own if sent == name[1] else state
 
     def _advanced(
         self,

@@ -1,1 +1,1 @@
-"""What users and plugins write: strategies, workloads, optimizers, diagnostics, trackers, executors."""
+"""Interfaces of users and plugins: strategies, workloads, optimizers, diagnostics, trackers, executors."""

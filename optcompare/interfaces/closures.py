@@ -1,4 +1,4 @@
-"""How an optimizer is stepped: with a closure or a gradient, and without torch's wrapper."""
+"""Steps of an optimizer: with a closure or a gradient, and without torch's wrapper."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def takes_closure(optimizer: Optimizer) -> bool:
 def wants_gradient(optimizer: Optimizer) -> bool:
     """Return whether a ``step`` with a closure starts from the gradient in ``.grad``.
 
-    Optimizers that look for flat minima do: they move the weights by it, evaluate again there, and move back.
-    It is tried out, once for each class.
+    Optimizers that search for flat minima do: they move the weights by it, evaluate again there, and move
+    back. A trial step decides it, once for each class.
 
     Args:
-        optimizer: Any.
+        optimizer: Any optimizer.
     """
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
     if closure is None or closure.default is closure.empty or not takes_closure(optimizer):
@@ -50,7 +50,7 @@ _WANTS_GRADIENT: dict[type, bool] = {}
 
 
 def _depends_on_gradient(optimizer: Optimizer) -> bool:
-    """Return whether a copy steps otherwise, or fails, if there is no gradient before its closure."""
+    """Return whether a copy makes another step, or fails, without a gradient before its closure."""
     import torch
 
     found = []
@@ -61,7 +61,7 @@ def _depends_on_gradient(optimizer: Optimizer) -> bool:
 
             def closure(weights: Sequence[Tensor] = weights) -> Tensor:
                 for weight in weights:
-                    weight.grad = 1 + weight.detach()  # another one at another point
+                    weight.grad = 1 + weight.detach()  # a gradient that depends on the weights
                 return torch.ones(())
 
             for weight in weights:
@@ -76,7 +76,7 @@ def _depends_on_gradient(optimizer: Optimizer) -> bool:
 
 @functools.cache
 def _raises_without(kind: type) -> bool:
-    """Return whether a ``step(closure=None)`` raises without a closure, by its source or its bytecode."""
+    """Return whether a ``step(closure=None)`` raises without a closure, from its source or its bytecode."""
     step = inspect.unwrap(kind.step)  # type: ignore[attr-defined]
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(step)))
@@ -92,26 +92,26 @@ def _raises_without(kind: type) -> bool:
 
 
 def _code_raises(step: Any) -> bool:
-    """Return the same by the bytecode of a function without source."""
+    """Return whether a function without source raises without a closure, from its bytecode."""
     code = list(dis.get_instructions(step)) if isinstance(step, types.FunctionType) else []
-    for place, (loaded, jump) in enumerate(itertools.pairwise(code)):
-        given = loaded.opname.startswith("LOAD_FAST") and loaded.argval == "closure"
+    for index, (load, jump) in enumerate(itertools.pairwise(code)):
+        loads_closure = load.opname.startswith("LOAD_FAST") and load.argval == "closure"
         skips = "JUMP" in jump.opname and jump.opname.endswith(("_NOT_NONE", "_TRUE"))
-        if given and skips:
-            without = [each.opname for each in code[place + 2 :] if each.offset < jump.argval]
+        if loads_closure and skips:
+            without = [each.opname for each in code[index + 2 :] if each.offset < jump.argval]
             if "RAISE_VARARGS" in without:
                 return True
     return False
 
 
 def bare_step(optimizer: Optimizer) -> Callable[..., Any]:
-    """Return ``optimizer.step`` without torch's profiling wrapper, a tenth of a small model's update.
+    """Return ``optimizer.step`` without torch's profiling wrapper, which takes a tenth of a small update.
 
-    The arithmetic is the same. Where hooks are registered, or torch wraps ``step`` in another way, it is
+    The arithmetic is the same. If hooks are registered, or torch wraps ``step`` in another way, return
     ``optimizer.step`` itself.
 
     Args:
-        optimizer: Any.
+        optimizer: Any optimizer.
     """
     from torch.optim import Optimizer
 

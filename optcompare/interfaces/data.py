@@ -1,4 +1,4 @@
-"""The data of a workload: tensors of N rows each, or a map-style ``Dataset``; and what is refused of them."""
+"""The data of a workload, tensors of N rows each or a map-style ``Dataset``, and checks of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..errors import WorkloadError
 
 
 def is_tensors(data: Any) -> bool:
-    """Whether these are tensors of N rows each, rather than a ``Dataset``."""
+    """Return whether these are tensors of N rows each, rather than a ``Dataset``."""
     return isinstance(data, (tuple, Mapping))
 
 
 def rows(data: Any) -> int:
-    """The number of samples."""
+    """Return the number of samples."""
     return len_batch(data) if is_tensors(data) else len(cast(Sized, data))
 
 
@@ -25,13 +25,14 @@ def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
     """Check that one set of a workload can be trained on or measured.
 
     Args:
-        workload: Its name, for the message.
+        workload: The name of the workload, for messages.
         name: ``train``, ``valid`` or ``test``.
         data: The set.
-        alone: Whether inputs without a y will do, since the workload says itself what is computed of a batch.
+        alone: Whether inputs without a y are allowed, since the workload has its own ``forward`` or
+            ``objective``.
 
     Raises:
-        WorkloadError: It cannot.
+        WorkloadError: The set is not usable.
     """
     if is_tensors(data):
         fewest = 1 if alone or isinstance(data, Mapping) else 2
@@ -39,10 +40,10 @@ def check_data(workload: str, name: str, data: Any, alone: bool) -> None:
         odd = [part for part in named.values() if not _holds_tensors(part)]
         if odd or len(named) < fewest:
             kinds = ", ".join(type(part).__name__ for part in named.values())
-            given = f"({kinds})" if isinstance(data, tuple) else f"a mapping of {kinds or 'nothing'}"
+            got = f"({kinds})" if isinstance(data, tuple) else f"a mapping of {kinds or 'nothing'}"
             raise WorkloadError(
                 f"workload {workload}: {name} must be a tuple of tensors (x, y) or a mapping of tensors, "
-                f"got {given}"
+                f"got {got}"
             )
         lengths = [len(part) if part.ndim else 0 for part in tensors(data)]
         if len(set(lengths)) > 1 or lengths[0] == 0:
@@ -58,8 +59,7 @@ def _check_dataset(workload: str, name: str, data: Any) -> None:
     if isinstance(data, torch.utils.data.IterableDataset):
         raise WorkloadError(
             f"workload {workload}: {name} is a {kind}, an IterableDataset, which decides its own order; "
-            "give a map-style "
-            "Dataset (__len__ and __getitem__), so that every arm sees the same order"
+            "give a map-style Dataset (__len__ and __getitem__), so that every arm sees the same order"
         )
     if isinstance(data, torch.Tensor) or not hasattr(data, "__getitem__"):
         raise WorkloadError(
@@ -69,7 +69,15 @@ def _check_dataset(workload: str, name: str, data: Any) -> None:
 
 
 def refuse_empty(name: str, data: Any) -> None:
-    """Raises where a Dataset has no length, or no samples."""
+    """Refuse a Dataset without a length, or without samples.
+
+    Args:
+        name: The name of the set, for messages.
+        data: The Dataset.
+
+    Raises:
+        WorkloadError: It has no length, or no samples.
+    """
     kind = type(data).__name__
     try:
         samples = len(data)

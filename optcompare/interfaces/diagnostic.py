@@ -1,4 +1,4 @@
-"""The diagnostic contract: what is computed during training, in addition to losses and metrics."""
+"""The diagnostic contract: measurements during training in addition to losses and metrics."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """Gradients of single training samples, R of them.
+    """Hold the gradients g_i of R single training samples.
 
-    ``squares``: |g_i|², float64[R]; ``mean``: ḡ, [P]. With a weighted loss, g_i is sample i's share in the
-    batch's mean, R·w_i/Σw times the gradient of its own loss, so that ḡ is their mean in any case.
+    With a weighted loss, g_i is R·w_i/Σw times the gradient of sample i's own loss, so that ḡ is always the
+    mean of the g_i.
+
+    Attributes:
+        squares: |g_i|², float64[R].
+        mean: ḡ, [P].
     """
 
     squares: Tensor
@@ -28,64 +32,64 @@ class Samples:
 
 
 class Snapshot(Protocol):
-    """A trial at one record, after ``update`` updates. Nothing that is done with it reaches the training.
+    """A copy of a trial at one record, after ``update`` updates; changes of it do not affect the training.
 
-    All is computed at its first use, and once for all diagnostics. Weights and gradients are flat, [P], in
-    the model's order, trained weights alone. Losses are the workload's mean losses in evaluation mode:
-    dropout is off, and BatchNorm uses its running averages, recalibrated where the losses of the record are.
-    "The last update" is number ``update``, counted from 1; what describes it is None at update 0.
+    Each value is computed at its first use, and once for all diagnostics. Weights and gradients are flat,
+    [P], in the model's order, trained weights only. Losses are the workload's mean losses in evaluation mode:
+    dropout is off, and BatchNorm uses its running averages, recalibrated if those of the record are. "The
+    last update" is number ``update``, counted from 1. Its attributes are None at update 0.
     """
 
     update: int
-    """Updates made so far."""
+    """The number of updates so far."""
     samples: int
-    """Training samples whose gradients were evaluated so far."""
+    """The number of training samples so far with evaluated gradients."""
     seed: int
     lr: float
-    """The learning rate of the last update; before the first, that of the arm."""
+    """The learning rate of the last update; before the first one, that of the arm."""
     workload: Workload
     model: nn.Module
-    """A throw-away copy in evaluation mode, at the weights as they are now."""
+    """A copy of the model in evaluation mode, with the present weights."""
     weights: Tensor
-    """w_u, as they are now."""
+    """w_u, the present weights."""
     start: Tensor
-    """w_0, the shared start's."""
+    """w_0, the weights of the shared start."""
     before: Tensor | None
-    """w_(u-1), from which the last update started."""
+    """w_(u-1), the weights before the last update."""
 
     @property
     def gradient(self) -> Tensor:
-        """∇L(w_u), of the mean loss L over all training samples."""
+        """Return ∇L(w_u) of the mean loss L over all training samples."""
         ...
 
     @property
     def gradient_before(self) -> Tensor | None:
-        """∇L(w_(u-1))."""
+        """Return ∇L(w_(u-1))."""
         ...
 
     @property
     def batch_gradient(self) -> Tensor | None:
-        """The gradient of the last update's batch at w_(u-1), in evaluation mode.
+        """Return the gradient of the last update's batch at w_(u-1), in evaluation mode.
 
-        With dropout or BatchNorm it is not quite what the update used.
+        With dropout or BatchNorm it differs from the gradient of the update.
         """
         ...
 
     @property
     def batch(self) -> Any:
-        """The last update's batch, in one piece."""
+        """Return the batch of the last update as a whole."""
         ...
 
     def chunks(self) -> Iterator[Any]:
-        """All training samples, batch by batch, ``--eval-chunk`` rows each, in the data's own order."""
+        """Yield all training samples in chunks of ``--eval-chunk`` rows, in the data's own order."""
         ...
 
     def sampled(self, rows: int) -> Samples:
         """Return gradients of single training samples at w_u.
 
         Args:
-            rows: How many samples, drawn without replacement by (seed, update) alone, so that all arms get
-                the same; all of them, in the data's own order, where there are no more.
+            rows: The number of samples. They are drawn without replacement by (seed, update) alone, so that
+                they are the same for all arms. If there are no more, all samples in the data's own order.
 
         Raises:
             DiagnosticError: The model has no gradients of single samples; the message names the layer.
@@ -96,7 +100,7 @@ class Snapshot(Protocol):
         """Return ∇²L(w_u)·vector, [P], over all training samples.
 
         Args:
-            vector: [P].
+            vector: The direction, [P].
 
         Raises:
             DiagnosticError: The model cannot be differentiated twice; the message names the layer.
@@ -105,7 +109,9 @@ class Snapshot(Protocol):
 
 
 class Diagnostic:
-    """Base of all diagnostics. A subclass is a dataclass with a :meth:`measure` method::
+    """Base class of all diagnostics.
+
+    A subclass is a dataclass with a :meth:`measure` method::
 
         @dataclass
         class WeightNorm(Diagnostic):
@@ -115,15 +121,15 @@ class Diagnostic:
             def measure(self, snapshot):
                 return {"weight_norm": snapshot.weights.norm(self.order)}
 
-    The dataclass's fields are the parameters, in order (``weight_norm:1``); it has no state. A parameter that
-    makes no sense raises ValueError in ``__post_init__``.
+    The fields of the dataclass are the parameters, in order (``weight_norm:1``). A diagnostic has no state.
+    ``__post_init__`` raises ValueError for a parameter that is out of its range.
     """
 
     columns: ClassVar[tuple[str, ...]] = ()
     """The columns of the records table that it fills."""
 
     def measure(self, snapshot: Snapshot) -> Mapping[str, Any]:
-        """Return a number for each of ``columns``, NaN where there is none.
+        """Return a number for each of ``columns``, NaN for a missing one.
 
         Args:
             snapshot: The trial at a record.
@@ -131,7 +137,7 @@ class Diagnostic:
         raise NotImplementedError(f"{type(self).__name__} has no measure(snapshot)")
 
     def parameters(self) -> dict[str, Any]:
-        """The fields with their values."""
+        """Return the parameters by name."""
         fields: Any = dataclasses.fields(self) if dataclasses.is_dataclass(self) else ()
         return {field.name: getattr(self, field.name) for field in fields if field.init}
 

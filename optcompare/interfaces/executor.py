@@ -1,4 +1,4 @@
-"""What a run needs of an executor."""
+"""The demands of a run on an executor."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Demand:
-    """What an executor must provide.
+    """Describe what an executor must provide.
 
     Attributes:
         unguarded: Exit code of a worker that re-imported an unguarded ``__main__``.
-        jobs: Tasks at once; None: as many as it has room for.
-        threads: Threads of each task.
-        device: Of each task, such as ``cpu`` or ``cuda:0``.
+        jobs: The number of tasks at once; None: as many as the executor can run.
+        threads: The threads of each task.
+        device: The device of each task, such as ``cpu`` or ``cuda:0``.
     """
 
     unguarded: ClassVar[int] = 117
@@ -25,5 +25,5 @@ class Demand:
 
     @property
     def gpus(self) -> int:
-        """GPUs that a task needs."""
+        """Return the number of GPUs that a task needs."""
         return int(self.device.startswith("cuda"))

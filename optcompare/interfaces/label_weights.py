@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -100
-"""The label that torch's cross entropies leave out unless they are told another."""
+"""The label that torch's cross entropies ignore by default."""
 
 _MODULES = (nn.CrossEntropyLoss, nn.NLLLoss)
 _FUNCTIONS = (nn.functional.cross_entropy, nn.functional.nll_loss)
@@ -31,31 +31,31 @@ def is_cross_entropy(loss: Any) -> bool:
 
 
 def _setting(loss: Any, name: str, otherwise: Any) -> Any:
-    """A setting of a cross entropy, wherever it stands."""
+    """Return a setting of a cross entropy, a module or a partial function."""
     if isinstance(loss, functools.partial):
         return loss.keywords.get(name, otherwise)
     return getattr(loss, name, otherwise) if isinstance(loss, _MODULES) else otherwise
 
 
 def class_weights(loss: Any) -> Tensor | None:
-    """The weights of the classes of one of torch's own cross entropies; None where it has none."""
+    """Return the class weights of one of torch's own cross entropies; None for none, and for other losses."""
     weights: Tensor | None = _setting(loss, "weight", None) if is_cross_entropy(loss) else None
     return weights
 
 
 def ignored_label(loss: Any) -> int:
-    """The label that the loss leaves out: its ``ignore_index``, where it is one of torch's."""
+    """Return the label that the loss ignores: the ``ignore_index`` of one of torch's cross entropies."""
     return int(_setting(loss, "ignore_index", IGNORED)) if is_cross_entropy(loss) else IGNORED
 
 
 def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
     """Return the divisor of a cross entropy's mean, as a function of its labels y, int64 of any shape.
 
-    It is Σ weight[y] over the labels that are not ``ignore_index``, or their number where the loss has no
-    class weights. None for any other loss, and for one that is no mean.
+    It is Σ weight[y] over the labels that are not ``ignore_index``, or their number if the loss has no class
+    weights. None for any other loss, and for a reduction other than the mean.
 
     Args:
-        loss: Of a workload.
+        loss: The loss of a workload.
     """
     if not is_cross_entropy(loss) or _setting(loss, "reduction", "mean") != "mean":
         return None
@@ -73,7 +73,7 @@ def label_weight(loss: Any) -> Callable[[Tensor], Tensor] | None:
 
 
 def holds_labels(y: Any) -> bool:
-    """Whether y is a tensor of labels, rather than of numbers or of probabilities."""
+    """Return whether y is a tensor of labels, rather than of numbers or of probabilities."""
     return isinstance(y, torch.Tensor) and not (
         y.is_floating_point() or y.is_complex() or y.dtype == torch.bool
     )

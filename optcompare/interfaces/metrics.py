@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Metric = Callable[[Any, Any], Any]
-"""``metric(output, y)``: a pair, the sum over the batch and its weight; or one number, of all rows at once.
-"""
+"""``metric(output, y)`` returns a sum over the batch and its weight, or one number of all rows."""
 
 
 def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor, Tensor | int]:
-    """Right answers and their number, for a workload's ``metrics``.
+    """Count correct predictions, as one of a workload's ``metrics``.
 
     Args:
         output: Scores [B, C] or [B, C, …], or one logit [B, 1] or [B].
         y: Classes [B] or [B, …], or 0 and 1 [B, 1] or [B].
-        ignored: The class that is left out; of a workload, its loss's ``ignore_index`` where that is torch's.
+        ignored: The class that is left out; for a workload, the ``ignore_index`` of its loss.
+
+    Returns:
+        The number of correct predictions, and the number of all predictions.
     """
     if output.ndim <= y.ndim:
         return ((output > 0) == (y > 0.5)).sum(), y.numel()
@@ -36,21 +38,30 @@ def accuracy(output: Tensor, y: Tensor, ignored: int = IGNORED) -> tuple[Tensor,
 
 
 def is_accumulated(metric: Any) -> bool:
-    """Return whether a metric is an object updated batch by batch, as those of torchmetrics are."""
+    """Return whether a metric is an object that is updated batch by batch, as in torchmetrics."""
     return all(callable(getattr(metric, name, None)) for name in ("update", "compute", "reset"))
 
 
 def is_pair(value: Any) -> bool:
-    """Whether a metric returned a sum and its weight."""
+    """Return whether a value is a pair of a sum and its weight."""
     return isinstance(value, tuple) and len(value) == 2
 
 
 _UNKNOWN = object()
-"""In place of a number that a metric could not compute of a part of the rows."""
+"""Stands for a number that a metric could not compute from some of the rows."""
 
 
 def called(name: str, metric: Callable[..., Any], *arguments: Any) -> Any:
-    """What a metric returns; raises :class:`WorkloadError`, naming the metric, where it fails."""
+    """Call a metric.
+
+    Args:
+        name: The name of the metric, for messages.
+        metric: The metric, or one of its methods.
+        *arguments: The arguments of the call.
+
+    Raises:
+        WorkloadError: The metric fails.
+    """
     try:
         return metric(*arguments)
     except USER_CODE_ERRORS as error:
@@ -58,12 +69,12 @@ def called(name: str, metric: Callable[..., Any], *arguments: Any) -> Any:
 
 
 class MetricValue:
-    """The value of one metric over many batches.
+    """Compute the value of one metric over many batches.
 
     Args:
-        name: The metric's, for messages.
+        name: The name of the metric, for messages.
         metric: A function of output and y, or an object with ``update``, ``compute`` and ``reset``, which is
-        copied.
+            copied.
     """
 
     def __init__(self, name: str, metric: Metric) -> None:
@@ -77,7 +88,7 @@ class MetricValue:
             self._object.reset()
 
     def add(self, output: Any, y: Any) -> None:
-        """Another batch."""
+        """Add a batch; arguments are those of the metric."""
         if self._object is not None:
             if isinstance(output, torch.Tensor) and isinstance(self._object, torch.nn.Module):
                 self._object.to(output.device)
@@ -87,7 +98,7 @@ class MetricValue:
         else:
             try:
                 value = called(self._name, self._metric, output, y)
-            except WorkloadError:  # it may need all rows, as of every class
+            except WorkloadError:  # It may need all rows, for instance some of each class.
                 self._number, self._rows = _UNKNOWN, [_kept(output, y)]
                 return
             if is_pair(value):
@@ -96,10 +107,10 @@ class MetricValue:
                 self._number, self._rows = value, [_kept(output, y)]
 
     def value(self) -> float:
-        """Over all batches so far; NaN where nothing counts in them.
+        """Return the value over all batches so far; NaN if their weight is 0.
 
         Raises:
-            WorkloadError: The metric gives no number.
+            WorkloadError: The metric does not return a number.
         """
         if self._object is not None:
             return self._one_number(called(self._name, self._object.compute))
@@ -121,19 +132,18 @@ class MetricValue:
             shape = f" of shape {list(value.shape)}" if hasattr(value, "shape") else ""
             raise WorkloadError(
                 f"metric {self._name} gives a {type(value).__name__}{shape}; it must return one number, of "
-                "all rows at once, or "
-                "a sum and its weight"
+                "all rows at once, or a sum and its weight"
             ) from None
 
 
 def _kept(output: Any, y: Any) -> tuple[Any, Any]:
-    """Output and y outside any graph, in the computer's own memory."""
+    """Return output and y without a graph, on the CPU."""
     kept = (map_tensors(lambda part: part.detach().cpu(), each) for each in (output, y))
     return next(kept), next(kept)
 
 
 def _joined(parts: tuple[Any, ...]) -> Any:
-    """One batch of many: of each tensor, the rows of all."""
+    """Concatenate batches: the rows of each tensor."""
     return replace_tensors(
         parts[0], [torch.cat(together) for together in zip(*map(tensors, parts), strict=True)]
     )

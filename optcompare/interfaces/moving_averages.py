@@ -15,17 +15,16 @@ _BETA = re.compile(r"beta\d*")
 def moving_averages(optimizer: Optimizer) -> dict[str, float]:
     """Read the decays of an optimizer's exponential moving averages, defaults included.
 
-    The settings that are known to be such decays are ``betas`` (named ``beta1``, ``beta2``, … by their
-    place), ``beta``, ``beta1``, …; ``alpha`` beside ``centered`` (RMSprop); ``rho`` beside ``eps`` and not
-    ``adaptive`` (Adadelta, not SAM, whose ``rho`` is a distance); and ``momentum`` above 0, a memory of
-    gradients.
+    The known decays are ``betas`` (named ``beta1``, ``beta2``, … in their order), ``beta``, ``beta1``, …;
+    ``alpha`` with ``centered`` (RMSprop); ``rho`` with ``eps`` and without ``adaptive`` (Adadelta; in SAM,
+    ``rho`` is a distance); and ``momentum`` above 0, a memory of gradients.
 
     Args:
-        optimizer: Made for a model, with all of its settings in ``param_groups``.
+        optimizer: An optimizer of a model, with all of its settings in ``param_groups``.
 
     Returns:
-        The decay of an update by name, each from 0 to below 1. Where parameter groups differ it is the
-        largest, the longest memory. Empty for an optimizer without moving averages, such as plain SGD.
+        The decay per update by name, each from 0 to below 1. If parameter groups differ, it is the largest,
+        with the longest memory. Empty for an optimizer without moving averages, such as plain SGD.
     """
     found: dict[str, float] = {}
     for group in optimizer.param_groups:
@@ -37,16 +36,16 @@ def moving_averages(optimizer: Optimizer) -> dict[str, float]:
 
 
 def _settings(group: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The settings of a parameter group that are decays of moving averages, by name."""
+    """Yield the settings of a parameter group that are decays of moving averages, by name."""
     for name, value in group.items():
         if name == "betas" and isinstance(value, (tuple, list)):
-            yield from ((f"beta{place}", each) for place, each in enumerate(value, 1))
+            yield from ((f"beta{number}", each) for number, each in enumerate(value, 1))
         elif _BETA.fullmatch(name) or _is_known(name, group):
             yield name, value
 
 
 def _is_known(name: str, group: Mapping[str, Any]) -> bool:
-    """Whether a setting is a decay under a name that other optimizers use for something else."""
+    """Return whether a setting is a decay, for names with another meaning in other optimizers."""
     return (
         (name == "alpha" and "centered" in group)
         or (name == "rho" and "eps" in group and "adaptive" not in group)
@@ -55,7 +54,7 @@ def _is_known(name: str, group: Mapping[str, Any]) -> bool:
 
 
 def _decay(value: Any) -> float | None:
-    """A number from 0 to below 1, which may be a tensor of one element; None for anything else."""
+    """Return a number from 0 to below 1, also from a tensor of one element; None for anything else."""
     try:
         decay = float(value)
     except (TypeError, ValueError, RuntimeError):

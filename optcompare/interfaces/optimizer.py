@@ -1,12 +1,17 @@
 """The optimizer contract: a factory that builds a ``torch.optim.Optimizer`` for a model.
 
-A factory is an ``Optimizer`` class (or a ``functools.partial`` of one), built with the model's trainable
-parameters, or with the model where its first parameter is called so, or a function ``build(model, *, lr=…,
-…)`` that returns an optimizer; one whose first parameter is called ``params`` gets the trainable
-parameters. Its further parameters are what a spec such as ``adam:betas=(0.9,0.999)`` can set. An optimizer
-finds the gradient of the batch's mean loss in ``.grad``; one whose ``step`` requires a closure evaluates loss
-and gradient itself. One that has ``train()`` and ``eval()`` is measured in evaluation mode, and continues
-from the very weights that it had.
+A factory is
+
+- an ``Optimizer`` class, or a ``functools.partial`` of one; it is called with the model's trainable
+  parameters, or with the model if its first parameter is named ``model``; or
+- a function ``build(model, *, lr=…, …)`` that returns an optimizer; if its first parameter is named
+  ``params``, it is called with the trainable parameters.
+
+A spec such as ``adam:betas=(0.9,0.999)`` can set the further parameters of the factory.
+
+At each step, ``.grad`` holds the gradient of the batch's mean loss. An optimizer with a ``step`` that
+requires a closure evaluates loss and gradient by calling it. An optimizer with ``train()`` and ``eval()`` is
+measured in evaluation mode, and then continues from exactly the weights that it had.
 """
 
 from __future__ import annotations
@@ -29,21 +34,21 @@ if TYPE_CHECKING:
 
 Factory = Callable[..., Any]
 _PARAMETERS = ("params", "parameters")
-"""How the first parameter of a function is called that is given the parameters rather than the model."""
+"""Names of a function's first parameter if it expects the parameters rather than the model."""
 
 
 def undecorated(factory: Factory) -> Factory:
-    """Return what a ``functools.partial`` wraps, or the factory itself."""
+    """Return the function of a ``functools.partial``, or the factory itself."""
     return factory.func if isinstance(factory, functools.partial) else factory
 
 
 def hyperparameters(factory: Factory) -> list[Parameter]:
-    """Return the parameters that can be set, the learning rate included, the model or its weights excluded.
+    """Return the parameters that can be set, with the learning rate, without the model or its weights.
 
-    Where an annotation is missing, or no text can give its type, the type is that of the default.
+    If an annotation is missing, or no text can express its type, the type is that of the default.
 
     Args:
-        factory: See the module.
+        factory: A factory; see the module.
     """
     return [
         parameter if _readable(parameter.type) else dataclasses.replace(parameter, type=_type_of(parameter))
@@ -52,7 +57,7 @@ def hyperparameters(factory: Factory) -> list[Parameter]:
 
 
 def _readable(type_: Any) -> bool:
-    """Return whether a text can give a value of a type, or of a member of a union."""
+    """Return whether a text can express a value of a type, or of a member of a union."""
     origin, args = typing.get_origin(type_), typing.get_args(type_)
     if origin in (Union, types.UnionType):
         return any(_readable(member) for member in args if member is not types.NoneType)
@@ -71,10 +76,10 @@ def check_factory(factory: Any, name: str) -> None:
 
     Args:
         factory: Any object.
-        name: Of the optimizer, for messages.
+        name: The name of the optimizer, for messages.
 
     Raises:
-        PluginError: It is not.
+        PluginError: It is not such a factory.
     """
     from torch.optim import Optimizer
 
@@ -114,10 +119,10 @@ def default_lr(factory: Factory) -> float | None:
 
 
 def is_plain_sgd(factory: Factory, values: Mapping[str, Any]) -> bool:
-    """Return whether a factory makes ``torch.optim.SGD`` with nothing but a learning rate.
+    """Return whether a factory makes ``torch.optim.SGD`` with a learning rate only.
 
     Args:
-        factory: See the module.
+        factory: A factory; see the module.
         values: Hyperparameters that are not defaults.
     """
     from torch.optim import SGD
@@ -129,10 +134,10 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
     """Build the optimizer of a model's trainable parameters.
 
     Args:
-        factory: See the module.
+        factory: A factory; see the module.
         model: The module.
-        values: Hyperparameters, ``lr`` included.
-        name: Of the optimizer, for messages.
+        values: Hyperparameters, with ``lr``.
+        name: The name of the optimizer, for messages.
 
     Raises:
         ComparisonError: The optimizer cannot be built for this model, or cannot be used.
@@ -160,8 +165,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
     except USER_CODE_ERRORS as error:
         raise ComparisonError(
             f"optimizer {name} cannot be made from this model's weights ({explain(error)}); where it wants "
-            "parameter groups, "
-            f"{_by_function(name)}"
+            f"parameter groups, {_by_function(name)}"
         ) from error
     _check_made(made, name)
     if _gradient_hooks(weights) != hooks:
@@ -176,7 +180,7 @@ def build(factory: Factory, model: nn.Module, values: Mapping[str, Any], name: s
 
 
 def _gradient_hooks(weights: Sequence[Tensor]) -> list[int]:
-    """Return how many functions are called with each weight's gradient; a model may have its own."""
+    """Return the number of hooks on each weight's gradient; a model may have its own."""
     return [
         len(weight._backward_hooks or ()) + len(weight._post_accumulate_grad_hooks or ())
         for weight in weights
@@ -195,22 +199,22 @@ def _check_made(made: Any, name: str) -> None:
 
 
 def load_state(optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Bring an optimizer to a saved state, to the last bit.
+    """Restore a saved state of an optimizer, to the last bit.
 
-    ``load_state_dict`` alone casts tensors to the weights' precision, also those of another one (NAdam's
-    products).
+    ``load_state_dict`` alone casts all tensors to the precision of the weights, even those that were saved in
+    another one, such as NAdam's products.
 
     Args:
-        optimizer: Any, of as many weights.
-        saved: Its ``state_dict()``; the optimizer may keep parts of it.
+        optimizer: An optimizer with as many weights.
+        saved: The ``state_dict()``; the optimizer may keep parts of it.
     """
     optimizer.load_state_dict(dict(saved))
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     for number, values in saved.get("state", {}).items():
         if isinstance(number, int):
-            mine = optimizer.state[weights[number]]
-            mine.update(
-                {name: _as_precise(mine[name], value) for name, value in values.items() if name in mine}
+            state = optimizer.state[weights[number]]
+            state.update(
+                {name: _as_precise(state[name], value) for name, value in values.items() if name in state}
             )
 
 
@@ -228,26 +232,26 @@ def _as_precise(value: Any, saved: Any) -> Any:
 
 
 def has_modes(optimizer: Any) -> bool:
-    """Return whether an optimizer has ``train()`` and ``eval()``, and is evaluated with other weights."""
+    """Return whether an optimizer has ``train()`` and ``eval()``, and other weights in evaluation mode."""
     return all(callable(getattr(optimizer, mode, None)) for mode in ("train", "eval"))
 
 
 @contextmanager
 def evaluation_weights(optimizer: Optimizer, weights: Sequence[Tensor]) -> Iterator[None]:
-    """Use the weights of the optimizer's evaluation mode within the context, where it has modes.
+    """Use the weights of the optimizer's evaluation mode within the context, if it has modes.
 
-    Afterwards weights and state are restored to the last bit.
+    At the end weights and state are restored to the last bit.
 
     Args:
-        optimizer: Any.
-        weights: Those that it trains.
+        optimizer: Any optimizer.
+        weights: The weights that it trains.
 
     Raises:
-        ComparisonError: Its ``eval()`` fails.
+        ComparisonError: The ``eval()`` of the optimizer fails.
     """
     import torch
 
-    if not has_modes(optimizer) or not optimizer.state:  # before the first update the two are the same
+    if not has_modes(optimizer) or not optimizer.state:  # Before the first update both modes are the same.
         yield
         return
     modal: Any = optimizer

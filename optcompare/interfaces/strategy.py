@@ -23,16 +23,21 @@ Coverage = Literal["once", "free"]
 
 @dataclasses.dataclass
 class StepStats:
-    """What an adaptive strategy learns of the update it just caused.
+    """Describe an update to the adaptive strategy that yielded its batch.
 
-    Only what its class names in ``needs`` is computed; the rest is None. With P
-    trained weights and a batch of B samples, g_i the gradient of sample i's
-    loss at the weights before the update and ḡ their mean:
+    Only the fields that the strategy's class lists in ``needs`` are computed; the others are None. There are
+    P trained weights and B samples; g_i is the gradient of sample i's loss at the weights before the update,
+    and ḡ is their mean.
 
-    - ``loss``: the batch's mean loss before the update; ``lr``: the learning rate used;
-    - ``grad``: ḡ, shape [P]; ``grad_norm``: |ḡ|;
-    - ``sample_grads``: g_i, shape [B, P]; ``sample_grad_norms``: |g_i|, shape [B];
-    - ``sample_grad_dots``: g_i·ḡ, shape [B].
+    Attributes:
+        batch_size: B.
+        loss: The mean loss of the batch before the update.
+        lr: The learning rate of the update.
+        grad_norm: |ḡ|.
+        grad: ḡ, shape [P].
+        sample_grad_norms: |g_i|, shape [B].
+        sample_grad_dots: g_i·ḡ, shape [B].
+        sample_grads: g_i, shape [B, P].
     """
 
     batch_size: int
@@ -46,16 +51,18 @@ class StepStats:
 
 
 Indices = Union["Tensor", Sequence[int], NDArray[np.integer[Any]]]
-"""What a strategy may yield: the indices of the samples of one update."""
+"""The type of a strategy's yields: the indices of the samples of one update."""
 
 NEEDS = tuple(field.name for field in dataclasses.fields(StepStats) if field.name != "batch_size")
 
 
 class Epoch:
-    """One pass over the training set, as a strategy sees it.
+    """Describe one pass over the training set to a strategy.
 
-    ``index`` counts from 0; ``order`` is this epoch's shared order, int64[N];
-    ``rng`` a generator that depends on the seed, the epoch and the strategy alone.
+    Attributes:
+        index: The number of the epoch, from 0.
+        order: The shared order of this epoch, int64[N].
+        rng: A generator that depends only on the seed, the epoch and the strategy.
     """
 
     def __init__(self, index: int, order: Tensor, seed: int, strategy: Strategy) -> None:
@@ -72,7 +79,9 @@ class Epoch:
 
 
 class Strategy:
-    """Base of all strategies. A subclass is a dataclass with a :meth:`batches` generator::
+    """Base class of all strategies.
+
+    A subclass is a dataclass with a :meth:`batches` generator::
 
         @dataclass
         class MiniBatch(Strategy):
@@ -81,31 +90,31 @@ class Strategy:
             def batches(self, epoch):
                 yield from epoch.order.split(self.batch_size)
 
-    The dataclass's init fields are the parameters, in order (``mini:64``). State
-    is ``field(init=False)`` of None, bool, int, float, str, list, dict or tensor:
-    copied for each trial and carried by checkpoints. A parameter that makes no
-    sense raises ValueError in ``__post_init__``.
+    The init fields of the dataclass are the parameters, in order (``mini:64``). State is a
+    ``field(init=False)`` of None, bool, int, float, str, list, dict or tensor; it is copied for each trial
+    and saved in checkpoints. ``__post_init__`` raises ValueError for a parameter that is out of its range.
     """
 
     adaptive: ClassVar[bool] = False
-    """False: driven to its end before the epoch begins, so that the plan can be checked as a whole.
-    True: each yield returns the :class:`StepStats` of the update it caused, the last included."""
+    """False: all batches are taken before the epoch begins, so that the plan can be checked as a whole.
+
+    True: each yield returns the :class:`StepStats` of its update, including the last one.
+    """
 
     coverage: ClassVar[Coverage] = "once"
     """``once``: every index exactly once an epoch.
 
-    ``free``: repeats allowed; the epoch ends after N samples.
+    ``free``: repeats are allowed; the epoch ends after N samples.
     """
 
     positional: ClassVar[bool] = False
-    """True is a promise: every epoch's batches take the same positions of the order that it is given, as cuts
-    at fixed places do. An epoch is then planned once, and its positions are used for all.
+    """True promises that the batches of every epoch have the same positions in its order.
+
+    Cuts at fixed places do, for example. One epoch is planned, and its positions are used for all.
     """
 
     plain_sgd: ClassVar[bool] = False
-    """True: its rule holds for sgd without momentum or weight decay alone, and it is refused with anything
-    else.
-    """
+    """True: the rule is valid only for sgd without momentum or weight decay; other optimizers are refused."""
 
     needs: ClassVar[tuple[str, ...]] = ()
     """The fields of :class:`StepStats` that an adaptive strategy reads."""
@@ -122,15 +131,15 @@ class Strategy:
         raise NotImplementedError(f"{type(self).__name__} has no batches(epoch)")
 
     def parameters(self) -> dict[str, Any]:
-        """The init fields with their values."""
+        """Return the parameters by name."""
         return {field.name: getattr(self, field.name) for field in _fields(self) if field.init}
 
     def state(self) -> dict[str, Any]:
-        """The state fields with their values (not copied)."""
+        """Return the state fields by name, without copying their values."""
         return {field.name: getattr(self, field.name) for field in _fields(self) if not field.init}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Sets the state fields."""
+        """Set the state fields; ``state`` is the result of :meth:`state`."""
         for name, value in state.items():
             setattr(self, name, value)
 

@@ -1,4 +1,4 @@
-"""What a tracker is: something that is told of a run while it runs, and hands that on."""
+"""The tracker contract: forward the events of a run to another system while it runs."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Override what you want to be told.
+    """Base class of all trackers; override the methods of the events that you need.
 
-    Made anew for each comparison, in a process of its own, after this one's name.
+    A tracker is made for each comparison, in its own process. ``__init__`` should open all that is needed, so
+    that a missing part is an error before the training: raise :class:`optcompare.ComparisonError` with one
+    line. It must not write into ``directory``; the other methods may.
 
-    - ``address``: what follows the name in ``--track name:address``, else empty; ``directory``: the run
-      directory, None where nothing is saved. Make and open here what is needed, so that what is missing is
-      said before anything is trained (raise :class:`optcompare.ComparisonError` with one line), but write
-      into ``directory`` only when told;
-    - what it prints comes out of the run's standard output, in order; ``prints``: it does so, and what is
-      written for people then goes to standard error.
+    The output of ``print`` in a tracker appears in the standard output of the run, in order.
 
-    However long it takes, and whether it raises, training goes on: it is told of as much as it has time for,
-    and some seconds more at the end. A run that is resumed tells what is new, and the whole result at its
-    end.
+    A tracker that is slow or raises does not stop the training. It misses the events for which it has no
+    time; at the end the run waits some seconds for it. A resumed run sends the new events, and the whole
+    result at its end.
+
+    Args:
+        address: The text after the name in ``--track name:address``; empty for none.
+        directory: The run directory; None: nothing is saved.
     """
 
     prints: ClassVar[bool] = False
+    """Whether it prints; messages for people then go to standard error."""
 
     def __init__(self, address: str, directory: Path | None) -> None:
         self.address, self.directory = address, directory
 
     def run_started(self, comparison: Comparison) -> None:
-        """After everything was checked and before anything is trained."""
+        """Receive the comparison, after all checks and before the training."""
 
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
-        """Each row of ``records.parquet``."""
+        """Receive a row of ``records.parquet``, by column."""
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        """Each row of ``trials.parquet``, when the trial has ended, however it did."""
+        """Receive a row of ``trials.parquet``, by column, after the trial has ended in any status."""
 
     def run_finished(self, result: Result) -> None:
-        """With everything that was measured, after an interruption too; without weights."""
+        """Receive the result, without weights, also after an interruption."""

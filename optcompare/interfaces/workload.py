@@ -1,4 +1,4 @@
-"""The workload contract: what is trained."""
+"""The workload contract: a model, its data and its objective."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A model, its data and its objective, with the settings that its author recommends.
+    """Hold a model, its data and its objective, with the settings that its author recommends.
 
-    - ``model``: a factory of the ``nn.Module``, called under the trial's seed for each trial, which must make
-      the same module at each call; parts of it that are in eval mode while the whole is not, stay so in
+    - ``model``: a factory of the ``nn.Module``, called under the trial's seed for each trial. It must make
+      the same module at each call. Parts in evaluation mode of a module in training mode stay so in
       training;
     - ``train``, ``valid``: tensors of N rows each, ``(x, y)``, ``(x1, x2, y)`` or a mapping such as
       ``{"input_ids": …, "labels": …}``; or a map-style ``Dataset`` whose samples ``collate`` (default:
-      torch's) makes into such batches. The split does not depend on the seed, but with ``--split-seeds``;
+      torch's) makes into such batches. The split depends on the seed only with ``--split-seeds``;
     - ``test``: a third set of the same kinds that nothing selects on: it is measured once, at the end of each
       report trial;
     - ``loss(output, y)``: a scalar, the mean over the batch;
     - ``metrics``: name to ``metric(output, y)``, which returns a sum over the batch and its weight; or one
-      number, as scikit-learn's metrics do: it is then called once with all rows; or an object with
-      ``update``, ``compute`` and ``reset``, as those of torchmetrics are;
-    - ``forward(model, batch)``: returns ``output, y``, if that is not ``model(*inputs), y`` of a batch
-      ``(*inputs, y)``, or ``model(**batch), batch`` of a mapping;
+      number, as in scikit-learn: then it is called once with all rows; or an object with ``update``,
+      ``compute`` and ``reset``, as in torchmetrics;
+    - ``forward(model, batch)``: returns ``output, y``; default: ``model(*inputs), y`` for a batch
+      ``(*inputs, y)``, and ``model(**batch), batch`` for a mapping;
     - ``lr``: one learning rate for every optimizer, or a mapping by optimizer name;
-    - ``epochs``, ``batch_size``: what a comparison uses unless told otherwise;
-    - ``errors``: the metrics of which less is better; of the others, more is;
+    - ``epochs``, ``batch_size``: the defaults of a comparison;
+    - ``errors``: the metrics of which less is better; of the others, more is better;
     - ``goal``: a value of a metric worth reaching, such as ``valid_loss=0.2``;
-    - ``notes``: sentences that a user should hear before training;
+    - ``notes``: sentences that a user should read before training;
     - ``workers``: loader processes for a ``Dataset``;
     - ``columns``: names of the columns of x, for messages;
     - ``resplit(number)``: the same workload on another split of the same data, into sets of the same sizes;
       number 0 is the workload's own split. For ``--split-seeds``.
 
-    ``weight(batch)`` is what the mean loss was divided by, so that losses of several batches combine as
-    Σ weight·loss / Σ weight. Default: the number of rows; of torch's own cross entropies on y of a batch
-    ``(*inputs, y)``, the class weights of the labels that are not ``ignore_index``. A loss of whole
-    batches, which do not combine so, is an ``objective(model, batch)`` in place of ``loss``: without a
-    weight it is never computed in parts.
+    ``weight(batch)`` is the divisor of the mean loss, so that losses of several batches combine as
+    Σ weight·loss / Σ weight. Default: the number of rows; for torch's own cross entropies on y of a batch
+    ``(*inputs, y)``, the sum of the class weights of the labels that are not ``ignore_index``. A loss that
+    does not combine in this way, such as one over pairs of samples, is an ``objective(model, batch)`` in
+    place of ``loss``: without a weight it is never computed in parts.
     """
 
     model: Callable[[], nn.Module]
@@ -82,8 +82,7 @@ class Workload:
         if isinstance(self.model, torch.nn.Module) or not callable(self.model):
             raise WorkloadError(
                 f"workload {self.name}: model is a {type(self.model).__name__}; give a factory that makes a "
-                "new "
-                "module at each call, such as lambda: nn.Linear(1, 1)"
+                "new module at each call, such as lambda: nn.Linear(1, 1)"
             )
         if (self.loss is None) == (self.objective is None):
             raise WorkloadError(
@@ -94,8 +93,7 @@ class Workload:
             if not (isinstance(name, str) and name.isidentifier()) or name in ("loss", "seconds"):
                 raise WorkloadError(
                     f"workload {self.name}: a metric is called {name!r}; give it a name of letters, digits "
-                    "and '_', "
-                    "other than loss and seconds"
+                    "and '_', other than loss and seconds"
                 )
         for name in self.errors:
             if name not in self.metrics:
@@ -121,7 +119,7 @@ class Workload:
                 )
 
     def _check_kinds(self) -> None:
-        """Raises for a setting that is of another kind than it must be."""
+        """Refuse settings of a wrong type."""
         for name in ("loss", "forward", "objective", "weight", "collate", "resplit"):
             value = getattr(self, name)
             if value is not None and not callable(value):
@@ -140,16 +138,19 @@ class Workload:
 
     @property
     def sets(self) -> dict[str, Any]:
-        """The data by name: ``train``, and ``valid`` and ``test`` where there are such."""
+        """Return the data by name: ``train``, and ``valid`` and ``test`` if they exist."""
         named = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: data for name, data in named.items() if data is not None or name == "train"}
 
     def on_split(self, number: int) -> Workload:
-        """Return what ``resplit(number)`` makes, checked: the same workload on another split of its data.
+        """Return the same workload on another split of its data, by a checked ``resplit(number)``.
+
+        Args:
+            number: The number of the split.
 
         Raises:
-            WorkloadError: It cannot be split again, or what its ``resplit`` returns is not the same on
-            another split.
+            WorkloadError: The workload has no ``resplit``, or it fails, or returns something else than the
+                same workload on another split.
         """
         who = f"workload {self.name}"
         if self.resplit is None:
@@ -170,22 +171,21 @@ class Workload:
         if sizes[0] != sizes[1] or list(self.metrics) != list(made.metrics):
             raise WorkloadError(
                 f"{who}: resplit({number}) must keep the metrics and the size of each set; the workload has "
-                f"{sizes[0]} and "
-                f"{list(self.metrics)}, and it returned {sizes[1]} and {list(made.metrics)}"
+                f"{sizes[0]} and {list(self.metrics)}, and it returned {sizes[1]} and {list(made.metrics)}"
             )
         return replace(made, name=self.name)
 
     @property
     def size(self) -> int:
-        """N, the number of training samples."""
+        """Return N, the number of training samples."""
         return rows(self.train)
 
     def lr_for(self, optimizer: str) -> float | None:
-        """The recommended learning rate of an optimizer, if there is one."""
+        """Return the recommended learning rate of an optimizer; None if there is none."""
         return self.lr.get(optimizer) if isinstance(self.lr, Mapping) else self.lr
 
     def outcome(self, model: nn.Module, batch: Any) -> tuple[Any, Any]:
-        """What loss and metrics are computed of: ``output, y``."""
+        """Return ``output, y``, the arguments of loss and metrics."""
         if self.forward is not None:
             return self.forward(model, batch)
         if isinstance(batch, Mapping):
@@ -198,7 +198,7 @@ class Workload:
 
         Args:
             model: The module.
-            batch: As the source of the data gives it.
+            batch: A batch of the data.
         """
         if self.loss is None:
             assert self.objective is not None
@@ -207,11 +207,11 @@ class Workload:
         return self.loss(output, y)
 
     def loss_and_output(self, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
-        """Return a batch's mean loss, the output and y; None for these where there is an objective.
+        """Return a batch's mean loss, the output and y; None for the latter two with an objective.
 
         Args:
             model: The module.
-            batch: As the source of the data gives it.
+            batch: A batch of the data.
         """
         if self.loss is None:
             return self.mean_loss(model, batch), None, None
@@ -220,12 +220,12 @@ class Workload:
 
     @property
     def metric_functions(self) -> dict[str, Metric]:
-        """The metrics by name; ``accuracy`` leaves out the label that the loss ignores."""
+        """Return the metrics by name; ``accuracy`` leaves out the label that the loss ignores."""
         own = partial(accuracy, ignored=ignored_label(self.loss))
         return {name: own if metric is accuracy else metric for name, metric in self.metrics.items()}
 
     def weigh(self, batch: Any) -> float:
-        """Return what a batch's mean loss was divided by."""
+        """Return the divisor of a batch's mean loss."""
         if self.weight is not None:
             return float(self.weight(batch))
         if self._label_weight is not None and isinstance(batch, tuple) and holds_labels(batch[-1]):
@@ -234,17 +234,17 @@ class Workload:
 
     @property
     def by_rows(self) -> bool:
-        """Whether every batch weighs as much as it has rows."""
+        """Return whether the weight of every batch is its number of rows."""
         return self.weight is None and self._label_weight is None
 
     @property
     def in_parts(self) -> bool:
-        """Whether a batch may be computed in several forward passes at all."""
+        """Return whether a batch may be computed in several forward passes."""
         return self.objective is None or self.weight is not None
 
     @cached_property
     def _label_weight(self) -> Callable[[Tensor], Tensor] | None:
-        """What torch's own loss divides by; None where that is the number of rows, whatever the batch."""
+        """Return the divisor of torch's own loss; None if it is the number of rows for every batch."""
         if self.weight is not None or self.forward is not None or isinstance(self.train, Mapping):
             return None
         found = label_weight(self.loss)
@@ -257,10 +257,10 @@ class Workload:
 
 
 class MeanLoss(torch.nn.Module):
-    """A workload's mean loss as a module around its model.
+    """Wrap a workload's mean loss as a module around its model.
 
-    ``torch.func.functional_call`` gives both other weights, named ``model.…``, whatever the workload calls of
-    the model.
+    ``torch.func.functional_call`` then replaces the weights, named ``model.…``, in all calls of the workload
+    to the model.
     """
 
     def __init__(self, workload: Workload, model: nn.Module) -> None:
@@ -272,6 +272,6 @@ class MeanLoss(torch.nn.Module):
 
 
 def of_torch(loss: Callable[..., Any]) -> bool:
-    """Whether a loss is one of torch's own, of which it is known what it takes."""
+    """Return whether a loss is one of torch's own, with known arguments."""
     made = loss if isinstance(loss, FunctionType) else type(loss)
     return made.__module__.startswith("torch.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..analysis.batch_scaling import NO_RETUNING, Beside, Curve, curves
+from ..analysis.batch_scaling import NO_RETUNING, Curve, StudyContext, curves
 from ..analysis.lr_scores import best_rates
 from ..analysis.retuning import without_each_tuning_seed
 from ..analysis.scaling_words import words
@@ -46,7 +46,7 @@ def scaling_curves(result: ResultTables) -> list[Curve]:
         columns=["arm", "optimizer", "batch_size", "lr"],
     )
     known = arms[arms["batch_size"] > 0]
-    return curves(result.times_to_goal(), known, _beside(result, records)) if len(known) else []
+    return curves(result.times_to_goal(), known, _study_context(result, records)) if len(known) else []
 
 
 def scaling_words(result: ResultTables) -> list[str]:
@@ -71,7 +71,7 @@ def study_answer(result: ResultTables) -> list[str]:
     return [line if several else line[:1].upper() + line[1:] for line in result.recommendation()]
 
 
-def _beside(result: ResultTables, records: pd.DataFrame) -> Beside:
+def _study_context(result: ResultTables, records: pd.DataFrame) -> StudyContext:
     comparison, goal, environment = result.comparison, result.goal, result.environment
     assert goal is not None
     edges: dict[str, bool] = {}
@@ -82,7 +82,7 @@ def _beside(result: ResultTables, records: pd.DataFrame) -> Beside:
         if len(tuning[1]) and (tuning[1]["status"] != "interrupted").all():
             retuned = without_each_tuning_seed(*tuning, result.compared, goal)
     start = records.loc[records["update"] == 0, goal.metric].mean() if len(records) else math.nan
-    return Beside(
+    return StudyContext(
         at_edge=edges,
         retuned=retuned,
         tuning_seeds=0 if comparison.tuning is None else len(comparison.tuning.seed_list()),

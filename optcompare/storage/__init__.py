@@ -1,1 +1,1 @@
-"""The run directory: written atomically, read without executing anything, and resumed."""
+"""The run directory: atomic writing, reading without executing anything, and resuming."""

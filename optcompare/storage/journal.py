@@ -1,8 +1,8 @@
-"""Appends what has ended to a run directory, in parts that survive a crash.
+"""Writing of ended trials to a run directory, in parts that survive a crash.
 
-A part is two Parquet files, records and then trials, each written, synced and renamed. A trial counts as
-ended once its row is on disk. Small parts are merged into larger ones, so that there are never many files. At
-the end of the run one table of each replaces the parts.
+A part consists of two Parquet files, first records, then trials. Each is written, synced and renamed. A trial
+counts as ended when its row is on disk. Small parts are merged into larger ones, so that there are never many
+files. At the end of the run the whole tables replace the parts.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ from .state_files import CHECKPOINT, STATES, SavedTask, bytes_of, load_states, s
 
 _FLUSH_SECONDS = 1.0
 _MOST_RECORDS, _FEW_RECORDS = 20_000, 5_000
-"""Records that are collected before they are written, and below which a part is merged with others."""
+"""The most records that wait to be written, and the number below which a part is merged with others."""
 _MOST_BYTES = 2**20
+"""The size below which a file of states is merged with others."""
 _MOST_SMALL = 32
-"""Parts of less than so many records, and files of less than so many bytes of states, are merged when there
-are so many.
-"""
+"""The number of small parts, or of small files of states, at which they are merged."""
 
 _NUMBERED = re.compile(r"[0-9]{6,12}-")
-"""How the names of parts and of files of states begin."""
+"""The beginning of the names of parts and of files of states."""
 
 
 class Journal:
-    """Collects ended trials, and writes them as a part about once a second.
+    """Collect ended trials, and write them as a part about once a second.
 
     Args:
-        directory: The run directory; None: all is kept in memory.
-        saved: Called with each trial and its row once they are on disk, or at once without a directory.
+        directory: The run directory; None: all trials are kept in memory.
+        saved: Called with each trial and its row after they are on disk, or at once without a directory.
         keep: Bytes of final states to keep, from which trials can be trained further.
-        pause: Seconds between checkpoints of what is under way.
+        pause: Seconds between checkpoints of the tasks under way.
 
     Attributes:
-        notes: What could not be written; the run goes on without such checkpoints or states.
+        notes: Sentences on checkpoints or states that could not be written; the run continues without them.
     """
 
     def __init__(
@@ -80,13 +79,13 @@ class Journal:
     def add(
         self, trial: Trial, outcome: Outcome, records: Sequence[Record], state: TrialState | None = None
     ) -> None:
-        """Add a trial that has ended, and write what was collected if a second has passed.
+        """Add a trial that has ended, and write the collected trials if a second has passed.
 
         Args:
-            trial: Of the comparison.
-            outcome: Its row.
-            records: All its records.
-            state: Its final state; None: the trial cannot be trained further.
+            trial: A trial of the comparison.
+            outcome: The row of the trial.
+            records: All records of the trial.
+            state: The final state; None: the trial cannot be trained further.
         """
         self._trials.append((trial, outcome))
         self._records += records
@@ -100,7 +99,7 @@ class Journal:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was collected, then report each trial as saved."""
+        """Write the collected trials, then report each trial as saved."""
         trials, records, states = self._trials, self._records, self._states
         self._trials, self._records, self._states = [], [], {}
         self._flushed = time.perf_counter()
@@ -120,12 +119,12 @@ class Journal:
 
     @property
     def holds_trials(self) -> bool:
-        """Whether there are ended trials in the directory."""
+        """Return whether there are ended trials in the directory."""
         return bool(self._parts)
 
     @property
     def tables(self) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-        """Records and trials of each part; read from the directory if there is one."""
+        """Return records and trials of each part; they are read from the directory if there is one."""
         return self._kept_tables if self._directory is None else [read_part(part) for part in self._parts]
 
     def _write_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -147,7 +146,7 @@ class Journal:
     def _merge_parts(self) -> None:
         """Merge the small parts into one.
 
-        Until they are removed both are there, and the later part of a trial counts.
+        Until the small parts are removed, trials are in two parts; the later part of a trial counts.
         """
         small, self._small = self._small, []
         records, trials = zip(*map(read_part, small), strict=True)
@@ -174,11 +173,11 @@ class Journal:
             remove(old)
 
     def checkpoint(self, tasks: Iterable[SavedTask], now: bool = False) -> None:
-        """Save what is under way, if the last checkpoint is old enough.
+        """Save the tasks under way, if the last checkpoint is old enough.
 
         Args:
             tasks: All tasks under way.
-            now: Save in any case.
+            now: Whether to save in any case.
         """
         due = now or time.perf_counter() - self._checkpointed > self._pause
         if self._directory is not None and due and not self.notes:
@@ -189,7 +188,7 @@ class Journal:
             )
 
     def _if_possible(self, write: Callable[[], None], otherwise: str) -> None:
-        """Write what a run can do without, or note that it cannot be written, and stop keeping states."""
+        """Try to write an optional file; on failure, add a note and stop keeping states."""
         try:
             write()
         except RunDirectoryError as error:
@@ -197,6 +196,6 @@ class Journal:
             self.notes.append(f"{error}; {otherwise}")
 
     def forget_checkpoint(self) -> None:
-        """Remove the checkpoint, once what was under way has ended."""
+        """Remove the checkpoint, after all of its tasks have ended."""
         if self._directory is not None:
             remove(self._directory / CHECKPOINT)

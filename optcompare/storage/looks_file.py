@@ -1,4 +1,4 @@
-"""The looks at a run's trials, in a file of the run directory to which lines are only ever added."""
+"""The looks at a run's trials, in an append-only file of the run directory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from .run_schema import LOOK_SCHEMA
 
 LOOKS = "looks.jsonl"
 _UNRECORDED = {"recorded": False}
-"""A line that says that there were looks which are not in the file."""
+"""The line that stands for looks that are not in the file."""
 
 
 def read_looks(directory: Path) -> History:
     """Read the looks that were recorded in a run directory.
 
+    A last line that a crash cut off is ignored.
+
     Args:
-        directory: A run directory; one of an earlier version has no such file.
+        directory: A run directory; earlier versions wrote none of these files.
 
     Raises:
-        RunDirectoryError: A line is damaged. A last line that a crash cut off is none.
+        RunDirectoryError: A line is damaged.
     """
     path = directory / LOOKS
     if not path.exists():
@@ -51,6 +53,10 @@ def read_looks(directory: Path) -> History:
 def add_look(directory: Path, look: PastLook) -> None:
     """Add a look, and wait until it is on the disk.
 
+    Args:
+        directory: The run directory.
+        look: The comparisons and claims of the look.
+
     Raises:
         RunDirectoryError: It cannot be written.
     """
@@ -70,16 +76,15 @@ def _add(path: Path, values: Mapping[str, Any]) -> None:
     with writing(path):
         written = read_regular(path) if path.exists() else b""
         with path.open("ab") as file:
-            file.truncate(
-                written.rfind(b"\n") + 1
-            )  # a crash cut the last line off before its verdict was given
+            # Remove a last line that a crash cut off, before its verdict was shown.
+            file.truncate(written.rfind(b"\n") + 1)
             file.write((json.dumps(values, ensure_ascii=False) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
 
 
 def looks_so_far(directory: Path) -> dict[str, Any] | None:
-    """What comparison.json notes of the file: its bytes and their SHA-256; None where there is no file."""
+    """Return the number of bytes and the SHA-256 of the file, for comparison.json; None without a file."""
     path = directory / LOOKS
     if not path.exists():
         return None
@@ -89,7 +94,12 @@ def looks_so_far(directory: Path) -> dict[str, Any] | None:
 
 
 def looks_changed(directory: Path, noted: Any) -> str:
-    """Say in words what happened to looks that comparison.json notes; empty where at most some were added."""
+    """Describe changes of the looks that comparison.json notes; empty if looks were only added.
+
+    Args:
+        directory: The run directory.
+        noted: The entry in comparison.json, as from :func:`looks_so_far`; None: there is none.
+    """
     if noted is None:
         return ""
     path = directory / LOOKS

@@ -1,14 +1,14 @@
-"""Looks at merged runs, in the user's state directory, since a run directory is changed by runs alone.
+"""Looks at merged runs, in the user's state directory, since only runs change a run directory.
 
-A verdict on trials of several runs spends error rate of all of them, and must not be forgotten: not by the
-next ``optcompare report`` of these runs, wherever it writes, nor by ``optcompare run --resume`` of one of
-them. It is found again by the fingerprints of its trials, so that it counts also where run directories were
-moved, copied or renamed: a look counts for all results that hold any trial of it. A run that goes on copies
-what concerns its trials into its own ``looks.jsonl``, before they change. Another user, or another machine,
-does not know of these looks.
+A verdict on trials of several runs spends error rate of all of them. So the look must count in the next
+``optcompare report`` of these runs, with any output directory, and in ``optcompare run --resume`` of one of
+them. Looks are found by the fingerprints of their trials, even if run directories were moved, copied or
+renamed. A look counts for all results with any of its trials. A run that continues copies the looks with its
+trials into its own ``looks.jsonl`` before the trials change. The looks are not known to other users or on
+other machines.
 
-One file a look, in the order of their names, each written atomically, so that several reports at once lose
-none.
+There is one file for each look, in the order of their names, each written atomically, so that reports at the
+same time lose none.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .user_state import user_state
 
 
 def state_directory() -> Path:
-    """Return where the user's looks at merged runs are: ``looks`` in the user's state directory."""
+    """Return the directory of the user's looks at merged runs."""
     return user_state() / "looks"
 
 
 def looks_at_any_of(trials: pd.DataFrame) -> History:
-    """Return the looks at merged runs that were recorded of these trials, or of some of them, in their order.
+    """Return the recorded looks at merged runs that include any of these trials, in their order.
 
     Args:
         trials: The report's trials of a result.
@@ -43,17 +43,17 @@ def looks_at_any_of(trials: pd.DataFrame) -> History:
     Raises:
         RunDirectoryError: A file is damaged, or cannot be read.
     """
-    mine = set(_fingerprints(trials))
+    own = set(_fingerprints(trials))
     found = (_read(path) for path in sorted(state_directory().glob("[0-9]*.json")))
-    return History(tuple(look for look, seen in found if mine & set(seen)), recorded=True)
+    return History(tuple(look for look, seen in found if own & set(seen)), recorded=True)
 
 
 def add_merged_look(look: PastLook, trials: pd.DataFrame) -> None:
     """Record a look at merged runs, and wait until it is on the disk.
 
     Args:
-        look: What was compared and claimed.
-        trials: The report's trials that it was on.
+        look: The comparisons and claims of the look.
+        trials: The report's trials of the look.
 
     Raises:
         RunDirectoryError: It cannot be written.

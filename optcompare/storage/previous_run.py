@@ -1,4 +1,4 @@
-"""What a previous run of the same comparison left in its directory."""
+"""A previous run of the same comparison, read from its directory."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from .state_files import SavedStates
 
 @dataclass
 class PreviousRun:
-    """A run whose trials are not trained again.
+    """Hold a previous run; its trials are not trained again.
 
     Attributes:
-        comparison: What it compared.
-        records: Of trials that ended.
-        trials: Those that ended; interrupted ones are left out.
-        environment: What it depended on.
-        notes: What it noted.
-        states: The final states of its trials, and those of the tasks that were under way.
+        comparison: The comparison of the run.
+        records: The records of trials that ended.
+        trials: The trials that ended, without interrupted ones.
+        environment: The versions, hardware, sources and data of the run.
+        notes: The notes of the run.
+        states: The final states of its trials, and the states of the tasks that were under way.
         directory: The run directory.
     """
 
@@ -55,28 +55,31 @@ class PreviousRun:
 
     @classmethod
     def read(cls, directory: Path) -> PreviousRun:
-        """Read a run directory, whether the run came to its end or not.
+        """Read the directory of a finished or interrupted run.
+
+        Args:
+            directory: The run directory.
 
         Raises:
-            RunDirectoryError: It is no run directory, or is damaged.
+            RunDirectoryError: It is not a run directory, or is damaged.
         """
         values = read_json(directory)
         comparison = Comparison.from_json(values["comparison"])
         environment, notes = values["environment"], values["notes"]
         if has_tables(directory):
             records, trials = read_run(directory, RECORD_COLUMNS, TRIAL_COLUMNS, comparison)
-        else:  # it was stopped before the first trial had ended
+        else:  # The run was stopped before the first trial had ended.
             records, trials = pd.DataFrame(columns=list(KEY)), pd.DataFrame(columns=[*KEY, "status"])
         trials = trials[~trials["status"].isin(["interrupted"])]
         return cls(comparison, records, trials, environment, notes, SavedStates(directory), directory)
 
     def row(self, trial: Trial) -> Outcome | None:
-        """Return the row of a trial that ended; None of one that did not."""
-        place = self._row_of.get(TrialKey.of(trial))
-        return None if place is None else {name: values[place] for name, values in self._rows.items()}
+        """Return the row of a trial that ended; None for other trials."""
+        index = self._row_of.get(TrialKey.of(trial))
+        return None if index is None else {name: values[index] for name, values in self._rows.items()}
 
     def records_of(self, trial: Trial) -> list[Record]:
-        """Return the records of a trial that ended; none of one that did not."""
+        """Return the records of a trial that ended; none for other trials."""
         begin, end = self._bounds_of(trial)
         names, columns = (
             list(self._columns),
@@ -87,12 +90,12 @@ class PreviousRun:
     def first_of(self, trial: Trial) -> list[Record]:
         """Return the numbers of a trial's first record, in a list, which is empty if there is none."""
         begin, end = self._bounds_of(trial)
-        place = self._row_of.get(TrialKey.of(trial), 0)
-        return [{name: values[place] for name, values in self._firsts.items()}] if begin < end else []
+        index = self._row_of.get(TrialKey.of(trial), 0)
+        return [{name: values[index] for name, values in self._firsts.items()}] if begin < end else []
 
     def _bounds_of(self, trial: Trial) -> tuple[int, int]:
-        place = self._row_of.get(TrialKey.of(trial))
-        return (0, 0) if place is None else (self._begins[place], self._ends[place])
+        index = self._row_of.get(TrialKey.of(trial))
+        return (0, 0) if index is None else (self._begins[index], self._ends[index])
 
     @cached_property
     def _columns(self) -> dict[str, _Column]:
@@ -100,20 +103,21 @@ class PreviousRun:
 
     @cached_property
     def _firsts(self) -> dict[str, list[Any]]:
-        places = np.minimum(self._begins, len(self._order) - 1)
-        return _lists(self.records.select_dtypes("number").iloc[self._order[places]])
+        firsts = np.minimum(self._begins, len(self._order) - 1)
+        return _lists(self.records.select_dtypes("number").iloc[self._order[firsts]])
 
     def with_later(self, records: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the records and trials of this run and a later one.
 
         Args:
-            records: Of the later run.
-            trials: Of the later run; its rows replace those of this run, unless the trial was interrupted.
+            records: The records of the later run.
+            trials: The trials of the later run; its rows replace those of this run, unless the trial was
+                interrupted.
         """
         if trials.empty:
             return self.records_of_ended(), self.trials
         cut = trials[trials["status"] == "interrupted"]
-        kept = _rows_in(cut, self.trials)  # they had ended before, with a smaller budget
+        kept = _rows_in(cut, self.trials)  # trials that had ended in this run, with a smaller budget
         later = trials[~_rows_in(trials, cut[kept])]
         records = chosen(records, ~_rows_in(records, cut[kept]))
         before = self.trials[~_rows_in(self.trials, later)]
@@ -126,29 +130,29 @@ class PreviousRun:
 
 
 def _lists(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the values of each column, from which rows are picked far faster than from the table."""
+    """Return the values of each column as lists, from which single rows are read much faster."""
     return {str(name): table[name].tolist() for name in table.columns}
 
 
 class _Column:
-    """A column whose values are read a few at a time: texts are numbers into the list of those there are."""
+    """Hold a column for reading a few values at a time; texts are stored as indices of distinct texts."""
 
     def __init__(self, column: pd.Series) -> None:
         self._texts: np.ndarray | None = None
         if pd.api.types.is_numeric_dtype(column):
             self._values = column.to_numpy()
             return
-        places, texts = pd.factorize(column, use_na_sentinel=False)
-        self._values, self._texts = places.astype(np.int32), np.asarray(texts, dtype=object)
+        indices, texts = pd.factorize(column, use_na_sentinel=False)
+        self._values, self._texts = indices.astype(np.int32), np.asarray(texts, dtype=object)
 
-    def at(self, places: np.ndarray) -> list[Any]:
-        values = self._values[places]
+    def at(self, rows: np.ndarray) -> list[Any]:
+        values = self._values[rows]
         found: list[Any] = (values if self._texts is None else self._texts[values]).tolist()
         return found
 
 
 def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
-    """Return bool[rows]: whether each row belongs to one of these trials."""
+    """Return whether each row belongs to one of these trials, bool[rows]."""
     if table.empty or trials.empty:
         return np.zeros(len(table), dtype=bool)
     numbers, wanted = trial_numbers(table, trials)
@@ -156,10 +160,10 @@ def _rows_in(table: pd.DataFrame, trials: pd.DataFrame) -> np.ndarray:
 
 
 def prolonged(state: TrialState) -> TrialState:
-    """Return the final state of a trial as the state of one that continues."""
+    """Return the final state of a trial as the state of a trial that continues."""
     return {**state, "progress": {**state["progress"], "status": "running", "tested": {}}}
 
 
 def untested(record: Record) -> Record:
-    """Return the last record of a trial that continues, without what was measured on the test set."""
+    """Return the last record of a trial that continues, without its values on the test set."""
     return {name: math.nan if name.startswith(TEST) else value for name, value in record.items()}

@@ -1,4 +1,4 @@
-"""What a result depends on: versions, hardware, sources of plugins, and data, with fingerprints."""
+"""The environment of a result: versions, hardware, sources of plugins, and data, with fingerprints."""
 
 from __future__ import annotations
 
@@ -42,12 +42,11 @@ KNOWN_SOURCES = {
     "565b6dee4914115dd0999bf013b6c1b81078ef3387c5919af2103c7b02d9b2ba": "optcompare 0.1.0",
     "4abeb0e2e6eb2b29d94dd84471919023a2796c9fa3769e804e3f68f7d41d4fca": "the plugins of optcompare 0.1.0",
 }
-"""SHA-256 of the sources of earlier versions, whose trials this version trains to the same bits unless they
-were wrong.
+"""Names of earlier versions by the SHA-256 of their sources.
 
-Other sources than these are a difference that could change a result. These are none by themselves: before
-such a run goes on, a trial of each of its arms is trained again and compared to the last bit, and
-``optcompare verify`` does it for more.
+This version trains trials of these versions to the same bits, unless they were wrong. Other sources are a
+difference that could change a result. Before a run of a known version continues, a trial of each of its arms
+is trained again and compared to the last bit; ``optcompare verify`` does this for more trials.
 """
 
 
@@ -58,14 +57,14 @@ def describe_environment(
     threads: int,
     splits: Iterable[Workload] = (),
 ) -> dict[str, Any]:
-    """Versions, hardware, plugins and fingerprints, for the record.
+    """Describe versions, hardware, plugins and fingerprints for ``comparison.json``.
 
     Args:
-        registry: Of the plugins that are loaded.
-        workload: None where it existed only as an object.
-        device: That trials are trained on.
-        threads: Of a trial.
-        splits: The workload on its other splits, where the comparison takes several.
+        registry: The plugins that are loaded.
+        workload: The workload; None if it existed only as an object.
+        device: The device of the trials.
+        threads: The CPU threads of a trial.
+        splits: The workload on its other splits, if the comparison uses several.
     """
     others = [data_sha256(split) for split in splits]
     return {
@@ -87,15 +86,21 @@ def describe_environment(
 
 
 def is_of_these_sources(environment: Mapping[str, Any]) -> bool:
-    """Whether what wrote a run directory is this optcompare, to the last line of its source files."""
+    """Return whether the run directory was written by exactly the present source files of optcompare."""
     return environment.get("code_sha256") == sources_sha256(Path(__file__))
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What has changed between two environments that could change a result, a line each.
+    """List the changes between two environments that could change a result.
 
-    Other sources of optcompare are no difference where they are known (``KNOWN_SOURCES``): what they train is
-    compared.
+    Known other sources of optcompare (``KNOWN_SOURCES``) are no difference, since their trials are compared.
+
+    Args:
+        then: The environment of a previous run.
+        now: The present environment.
+
+    Returns:
+        One line for each change.
     """
     names = {
         "data_sha256": "the workload's data",
@@ -109,9 +114,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             change = f": {then.get(name)} then, {now.get(name)} now" if name not in names else " changed"
             found.append(f"{names.get(name, name)}{change}")
     codes = [side.get("workload_sha256") for side in (then, now)]
-    if (
-        all(codes) and codes[0] != codes[1] and then.get("python") == now.get("python")
-    ):  # else bytecode is another
+    # Another Python version has other bytecode.
+    if all(codes) and codes[0] != codes[1] and then.get("python") == now.get("python"):
         found.append("the code of the workload's model, loss or metrics changed")
     before, after = (
         {plugin["source"]: plugin["sha256"] for plugin in side.get("plugins", [])} for side in (then, now)
@@ -119,9 +123,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     changed = [
         source for source, sha in before.items() if after.get(source, sha) != sha and sha not in KNOWN_SOURCES
     ]
-    packages = dict.fromkeys(
-        source.partition(".")[0] for source in changed
-    )  # each plugin's hash is its package's
+    # The hash of a plugin is that of its package.
+    packages = dict.fromkeys(source.partition(".")[0] for source in changed)
     found += [f"the source files of plugin {package} changed" for package in packages]
     return [*found, *(f"plugin {source} is not loaded now" for source in before if source not in after)]
 
@@ -140,12 +143,16 @@ def other_sources(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def data_sha256(workload: Workload) -> str:
-    """Of the tensors of all its sets; of a ``Dataset``, its length and up to 64 samples spread over it."""
+    """Return the SHA-256 of the data of a workload.
+
+    It covers the tensors of all sets. Of a ``Dataset`` it covers the length, and up to 64 samples at even
+    distances.
+    """
     digest = hashlib.sha256()
     for name, data in workload.sets.items():
         if is_tensors(data):
             digest.update(
-                fingerprint({f"{name}.{place}": part for place, part in enumerate(tensors(data))}).encode()
+                fingerprint({f"{name}.{index}": part for index, part in enumerate(tensors(data))}).encode()
             )
             digest.update(b"".join(str(key).encode() for key in data) if isinstance(data, Mapping) else b"")
             continue
@@ -153,7 +160,7 @@ def data_sha256(workload: Workload) -> str:
         digest.update(f"{name} {n}".encode())
         with preserved_rng():
             samples = SeededSamples(data, 0, 0)
-            for index in sorted({place * n // _SAMPLED for place in range(_SAMPLED)}):
+            for index in sorted({part * n // _SAMPLED for part in range(_SAMPLED)}):
                 digest.update(_bytes(samples[index]))
     return digest.hexdigest()
 

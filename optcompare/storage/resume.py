@@ -1,4 +1,4 @@
-"""How the comparison of a previous run may be extended, and what may have changed since."""
+"""Extensions of the comparison of a previous run, and checks of changes since then."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .provenance import differences
 def extended(
     comparison: Comparison, budget: Budget | None, seeds: Sequence[int] | None, arms: Comparison | None
 ) -> Comparison:
-    """Return the comparison with more of something.
+    """Extend a comparison by a longer budget, more seeds or more arms.
 
     Args:
-        comparison: Of the previous run.
-        budget: A longer one; None: as before.
-        seeds: All seeds, those of the previous run included; None: as before.
+        comparison: The comparison of the previous run.
+        budget: A longer budget; None: as before.
+        seeds: All seeds, with those of the previous run; None: as before.
         arms: A comparison with further arms; None: as before.
 
     Raises:
@@ -40,9 +40,8 @@ def extended(
         missing = [seed for seed in comparison.seeds if seed not in seeds]
         if missing:
             raise ComparisonError(
-                f"this run has {len(comparison.seeds)} seeds, of which {missing[0]} is not among the "
-                f"{len(seeds)} asked "
-                f"for; give --seeds {len(comparison.seeds)} or more"
+                f"this run has {len(comparison.seeds)} seeds, of which seed {missing[0]} is missing; give "
+                f"--seeds {len(comparison.seeds)} or more"
             )
         changes["seeds"] = tuple(seeds)
         longer = dataclasses.replace(comparison, seeds=tuple(seeds))
@@ -50,74 +49,72 @@ def extended(
         if moved:
             raise ComparisonError(
                 f"seed {moved[0]} was trained on split {comparison.split_of(moved[0])} of the data, and "
-                "would be on split "
-                f"{longer.split_of(moved[0])}; list the earlier seeds first, in their order"
+                f"would be on split {longer.split_of(moved[0])}; list the earlier seeds first, in their order"
             )
     if arms is not None:
         changes["arms"] = _joined(comparison, arms)
     return dataclasses.replace(comparison, **changes)
 
 
-def refuse_other_question(asked: Comparison, previous: Comparison) -> None:
-    """Raise unless a comparison is the previous one, but for more seeds, more arms or a longer budget.
+def refuse_other_question(new: Comparison, previous: Comparison) -> None:
+    """Refuse a comparison that differs from the previous one in more than seeds, arms and budget.
 
     Args:
-        asked: The comparison to run.
+        new: The comparison to run.
         previous: The comparison of the previous run.
 
     Raises:
         ComparisonError: Something else differs; the message lists it.
     """
     free = ("budget", "seeds", "arms", "tuning", "plugins")
-    one, other = asked.to_json(), previous.to_json()
+    one, other = new.to_json(), previous.to_json()
     differing = [name for name in one if name not in free and one[name] != other[name]]
-    known = {arm.label: arm for arm in asked.arms}
+    known = {arm.label: arm for arm in new.arms}
     rates = (
         {}
         if previous.tuning is None or previous.tuning.repeats
         else {arm.label: arm.lr for arm in previous.arms}
     )
     for arm in previous.arms:
-        mine = known.get(arm.label)
-        if mine is None or dataclasses.replace(mine, lr=rates.get(arm.label, mine.lr)) != arm:
+        same = known.get(arm.label)
+        if same is None or dataclasses.replace(same, lr=rates.get(arm.label, same.lr)) != arm:
             differing.append(f"arm {arm.label}")
-    if asked.repeats != previous.repeats:
-        differing.append(f"tuning repeats ({asked.repeats} and {previous.repeats})")
-    elif not _tuned_alike(asked.tuning, previous.tuning):
+    if new.repeats != previous.repeats:
+        differing.append(f"tuning repeats ({new.repeats} and {previous.repeats})")
+    elif not _tuned_alike(new.tuning, previous.tuning):
         differing.append("tuning")
     if differing:
         raise ComparisonError(
             f"this is not the comparison that is to be resumed; different: {', '.join(differing)}; ask the "
-            "same question, "
-            "with more seeds, more arms or a longer budget"
+            "same question, with more seeds, more arms or a longer budget"
         )
-    extended(previous, asked.budget, asked.seeds, None)
+    extended(previous, new.budget, new.seeds, None)
 
 
-def with_previous_tuning(asked: Comparison, previous: Comparison) -> Comparison:
-    """Return the comparison with the rates of the previous run, where it tunes the same arms.
+def with_previous_tuning(new: Comparison, previous: Comparison) -> Comparison:
+    """Return the comparison with the rates of the previous run, if it tunes the same arms.
 
-    Another version may have split the same number of rates between its rounds in another way.
+    Another version may have divided the same number of rates differently between the two rounds.
 
     Args:
-        asked: The comparison to run.
+        new: The comparison to run.
         previous: The comparison of the previous run.
     """
-    one, other = asked.tuning, previous.tuning
+    one, other = new.tuning, previous.tuning
     if one is None or other is None or one.rates.keys() != other.rates.keys():
-        return asked
-    return dataclasses.replace(asked, tuning=other)
+        return new
+    return dataclasses.replace(new, tuning=other)
 
 
-def _tuned_alike(asked: Tuning | None, previous: Tuning | None) -> bool:
-    """Return whether both try as many rates over the same range.
+def _tuned_alike(new: Tuning | None, previous: Tuning | None) -> bool:
+    """Return whether both try the same number of rates over the same range.
 
-    The previous rates include those that were tried around the best.
+    The previous rates include those of the second round, around the best.
     """
-    if asked is None or previous is None:
-        return asked is previous
-    of_both = [(asked.rates[label], rates) for label, rates in previous.rates.items() if label in asked.rates]
-    return (asked.rate_count, asked.seeds) == (previous.rate_count, previous.seeds) and all(
+    if new is None or previous is None:
+        return new is previous
+    of_both = [(new.rates[label], rates) for label, rates in previous.rates.items() if label in new.rates]
+    return (new.rate_count, new.seeds) == (previous.rate_count, previous.seeds) and all(
         rates[0] == tried[0] and tried[-1] in rates for tried, rates in of_both
     )
 
@@ -126,29 +123,31 @@ def refuse_changes(then: Mapping[str, Any], now: Mapping[str, Any], force: bool)
     """Refuse to continue a run in another environment.
 
     Args:
-        then: What the previous run depended on.
-        now: What this one depends on.
-        force: Return the changes as notes instead.
+        then: The environment of the previous run.
+        now: The present environment.
+        force: Whether to return the changes as notes instead.
 
     Raises:
-        ComparisonError: Something changed; the message lists it.
+        ComparisonError: The environment changed; the message lists the changes.
     """
     changed = differences(then, now)
     if changed and not force:
         raise ComparisonError(
-            f"since this run began, {'; '.join(changed)}; give --force to go on all the same"
+            f"since this run began, {'; '.join(changed)}; give --force to go on nevertheless"
         )
     return [f"resumed although {change}" for change in changed]
 
 
-def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
+def _joined(comparison: Comparison, other: Comparison) -> tuple[Any, ...]:
+    """Return the arms of the first comparison, and the further ones of the other."""
+
     def parts(arm: Any) -> tuple[Any, ...]:
         values = repr(sorted(arm.hyperparameters.items()))
         return str(arm.strategy.reference), str(arm.optimizer.reference), values, arm.schedule, arm.clip
 
     known = {parts(arm) for arm in comparison.arms}
-    new = [arm for arm in asked.arms if parts(arm) not in known]
-    lost = {parts(arm) for arm in comparison.arms} - {parts(arm) for arm in asked.arms}
+    new = [arm for arm in other.arms if parts(arm) not in known]
+    lost = {parts(arm) for arm in comparison.arms} - {parts(arm) for arm in other.arms}
     ordinary = [arm for arm in comparison.arms if arm.label != comparison.control]
     if lost & {parts(arm) for arm in ordinary}:
         names = ", ".join(arm.label for arm in ordinary if parts(arm) in lost)
@@ -170,11 +169,11 @@ def _joined(comparison: Comparison, asked: Comparison) -> tuple[Any, ...]:
 
 
 def goes_on(arm: Arm, before: Budget, now: Budget) -> bool:
-    """Return whether what an arm trained under one budget is the start of what it trains under another.
+    """Return whether the training of an arm with one budget is the start of its training with another.
 
     Args:
-        arm: With its schedule.
-        before: The budget it was trained under.
-        now: The budget it is to be trained under.
+        arm: The arm with its schedule.
+        before: The budget of the previous run.
+        now: The budget of this run.
     """
     return before == now or not depends_on_budget(arm.schedule)

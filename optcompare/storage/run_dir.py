@@ -28,7 +28,7 @@ LOCK = ".lock"
 _TEMPORARY = re.compile(
     r"\.(comparison|records|trials|paths|plane|summary|looks|checkpoint|tuning|scaling|\d+-(records|trials|states))\.\d+\.\w+"
 )
-"""How :func:`write_atomically` calls the files of a run until they are whole."""
+"""The temporary names of a run's files in :func:`write_atomically`."""
 
 
 def safe_name(text: str) -> str:
@@ -42,7 +42,7 @@ def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
 
     Args:
         directory: The run directory.
-        occupied: Whether it is that of a previous run, which need not be empty.
+        occupied: Whether it belongs to a previous run; if not, it must be empty.
 
     Raises:
         RunDirectoryError: Another process writes to it, or it cannot be written to.
@@ -57,9 +57,10 @@ def reserved(directory: Path, occupied: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _lock_directory(directory: Path) -> Iterator[bool]:
-    """Lock a directory itself, which needs no file in it; yield False where the file system has no locks.
+    """Lock a directory itself; yield False if the file system has no locks.
 
-    ``filelock`` locks files alone. Other processes see the open directory; see :func:`.is_under_way`.
+    ``filelock`` can lock only files, which would be visible in the run directory. Other processes recognize a
+    run by its open directory; see :func:`.is_under_way`.
     """
     import fcntl
 
@@ -71,7 +72,7 @@ def _lock_directory(directory: Path) -> Iterator[bool]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _taken(directory) from None
-        except OSError:  # some network file systems have no locks
+        except OSError:  # Some network file systems have no locks.
             locked = False
         yield locked
     finally:
@@ -100,9 +101,9 @@ def _taken(directory: Path) -> RunDirectoryError:
 
 
 def _remove_unfinished(directory: Path) -> None:
-    """Remove temporary files that killed processes left; only with the directory's lock."""
-    for place in (directory, *(directory / name for name in ("parts", "states"))):
-        for path in () if place.is_symlink() or not place.is_dir() else place.iterdir():
+    """Remove temporary files of killed processes; only the owner of the directory's lock may call it."""
+    for folder in (directory, *(directory / name for name in ("parts", "states"))):
+        for path in () if folder.is_symlink() or not folder.is_dir() else folder.iterdir():
             if _TEMPORARY.fullmatch(path.name) and path.is_file():
                 with suppress(OSError):
                     path.unlink()
@@ -112,7 +113,7 @@ def claim(directory: Path) -> None:
     """Make a run directory.
 
     Raises:
-        RunDirectoryError: It cannot be made, or something is in it already.
+        RunDirectoryError: It cannot be made, or is not empty.
     """
     refuse_occupied(directory)
     try:
@@ -126,7 +127,11 @@ def claim(directory: Path) -> None:
 
 
 def refuse_occupied(directory: Path) -> None:
-    """Raise :class:`RunDirectoryError` where something is in a directory already."""
+    """Refuse a directory that exists and is not empty.
+
+    Raises:
+        RunDirectoryError: It is not empty, or cannot be read.
+    """
     try:
         occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
     except OSError as error:
@@ -139,7 +144,7 @@ def refuse_occupied(directory: Path) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise :class:`RunDirectoryError`, with the system's reason, where the context cannot write a path."""
+    """Turn an OSError of the context, which writes a path, into a RunDirectoryError with its reason."""
     try:
         yield
     except OSError as error:
@@ -148,7 +153,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Raise :class:`RunDirectoryError`, with the system's reason, where the context cannot read a path."""
+    """Turn an OSError of the context, which reads a path, into a RunDirectoryError with its reason."""
     try:
         yield
     except OSError as error:
@@ -156,7 +161,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory and those above it, if they are missing.
+    """Make a directory and its parents, if they are missing.
 
     Raises:
         RunDirectoryError: It cannot be made.
@@ -166,7 +171,11 @@ def make_directory(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, if it is there; raises :class:`RunDirectoryError` where it cannot."""
+    """Remove a file, if it exists.
+
+    Raises:
+        RunDirectoryError: It cannot be removed.
+    """
     with writing(path.parent):
         path.unlink(missing_ok=True)
 
@@ -190,15 +199,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             temporary.replace(path)
             _sync_directory(path.parent)
     finally:
-        with suppress(
-            OSError
-        ):  # where nothing can be written, nothing can be removed, and the first error says why
+        with suppress(OSError):  # The error of the writing is enough.
             temporary.unlink(missing_ok=True)
 
 
 def _sync_directory(directory: Path) -> None:
-    """So that a power cut does not take back the renaming."""
-    if os.name == "nt":  # a directory cannot be opened there
+    """Sync a directory, so that a power cut does not undo a renaming."""
+    if os.name == "nt":  # Windows cannot open a directory.
         return
     handle = os.open(directory, os.O_RDONLY)
     try:
@@ -208,18 +215,18 @@ def _sync_directory(directory: Path) -> None:
 
 
 def write_json(directory: Path, values: dict[str, Any]) -> None:
-    """Writes ``comparison.json``."""
+    """Write ``comparison.json`` into a run directory."""
     text = json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n"
     write_atomically(directory / COMPARISON, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def write_table(directory: Path, name: str, table: pd.DataFrame) -> None:
-    """Writes one Parquet table."""
+    """Write one Parquet table into a run directory."""
     write_atomically(directory / name, lambda path: table.to_parquet(path, index=False))
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file's bytes; raises OSError where it is no regular file, or cannot be read."""
+    """Return the SHA-256 of a file's bytes, or raise OSError if it is not a readable regular file."""
     return regular_sha256(path)
 
 
@@ -227,7 +234,7 @@ def read_json(directory: Path) -> dict[str, Any]:
     """Read ``comparison.json``.
 
     Raises:
-        RunDirectoryError: It is missing, damaged, or not as its schema says.
+        RunDirectoryError: It is missing or damaged, or does not match its schema.
     """
     path = directory / COMPARISON
     if not path.exists():
@@ -236,9 +243,13 @@ def read_json(directory: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The comparison of a saved ``comparison.json``, or of a file that holds it alone.
+    """Read the comparison from a saved ``comparison.json``, or from a file with nothing else.
 
-    Raises :class:`RunDirectoryError` saying what is wrong with it.
+    Args:
+        path: The file.
+
+    Raises:
+        RunDirectoryError: The file cannot be read, or holds no comparison.
     """
     values = read_json_file(path)
     schema = CONFIG_SCHEMA if "comparison" in values else COMPARISON_SCHEMA
@@ -254,8 +265,12 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_json_file(path: Path, schema: Check = anything) -> dict[str, Any]:
     """Read a JSON object from a file.
 
+    Args:
+        path: The file.
+        schema: The schema of the object.
+
     Raises:
-        RunDirectoryError: The file holds anything but an object as the schema says.
+        RunDirectoryError: The file cannot be read, or does not match the schema.
     """
     try:
         with reading(path):

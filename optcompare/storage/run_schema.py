@@ -1,4 +1,4 @@
-"""The schema of ``comparison.json``: what each value must be, whichever version wrote it."""
+"""The schema of ``comparison.json``, for all versions that wrote it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ COMPARISON_SCHEMA = object_of(
     },
     closed=True,
 )
-"""As :meth:`.Comparison.from_json` reads it."""
+"""The argument of :meth:`.Comparison.from_json`."""
 
 _AGREEMENT = object_of({}, {"checked": whole(), "apart": any_number, "tolerance": any_number}, closed=True)
 _REFERENCE = object_of(
@@ -136,9 +136,9 @@ RUN_SCHEMA = object_of(
         "process": object_of({"host": text, "pid": whole()}, {"began": optional(whole())}),
     },
 )
-"""The whole file; names that are not listed may be there too."""
+"""The whole file; it may contain further names."""
 CONFIG_SCHEMA = object_of({"comparison": COMPARISON_SCHEMA})
-"""What ``run --config`` needs of it."""
+"""The part of the file that ``run --config`` needs."""
 
 LOOK_SCHEMA = object_of(
     {

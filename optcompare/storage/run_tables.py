@@ -1,4 +1,4 @@
-"""Reads records and trials of a run directory: the whole tables, and the parts of what ended since."""
+"""Reading of records and trials of a run directory: the whole tables, and the parts written since."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = "parts"
 
 
 class Part(NamedTuple):
-    """The two files of a part."""
+    """The two files of a part of the tables."""
 
     records: Path
     trials: Path
@@ -40,14 +40,15 @@ def read_run(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read records and trials of a run directory.
 
-    Records of a trial without a row are left out: a crash cut them off. Of a trial with several rows, the
-    last part counts.
+    Records without the row of their trial are left out, since a crash came between both. If several parts
+    contain a trial, the last one counts.
 
     Args:
         directory: The run directory.
         record_columns: Columns that the records must have.
         trial_columns: Columns that the trials must have.
-        comparison: Of the run, which bounds the number of rows; None where this process wrote the tables.
+        comparison: The comparison of the run, which bounds the number of rows; None: this process wrote the
+            tables.
 
     Returns:
         The records and the trials.
@@ -61,7 +62,7 @@ def read_run(
             return _read_parts(directory, before, (record_columns, trial_columns), comparison)
         except RunDirectoryError:
             if before == sorted((directory / PARTS).glob(f"*-{TRIALS}")):
-                raise  # else the run, which is under way, has merged some of them meanwhile
+                raise  # If the parts differ, the run is under way and has merged some: read again.
 
 
 def _read_parts(
@@ -70,9 +71,8 @@ def _read_parts(
     columns: tuple[Sequence[str], Sequence[str]],
     comparison: Comparison | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    both = (directory / RECORDS).exists() and (
-        directory / TRIALS
-    ).exists()  # a run may be about to write the second
+    # A run that is about to end may have written only the first of the whole tables.
+    both = (directory / RECORDS).exists() and (directory / TRIALS).exists()
     whole = both or not trials
     found = [(directory / RECORDS, directory / TRIALS)] if whole else []
     found += [(path.with_name(path.name.replace(TRIALS, RECORDS)), path) for path in trials]
@@ -87,7 +87,7 @@ def _read_parts(
     del pairs
     numbers, ended_numbers = trial_numbers(records, ended)
     last = np.full(max(numbers.max(initial=-1), ended_numbers.max(initial=-1)) + 1, -1)
-    last[ended_numbers] = np.arange(len(ended))  # of several the last remains
+    last[ended_numbers] = np.arange(len(ended))  # the last row of each trial
     records_kept = (last[numbers] >= 0) & (of_trials[last[numbers]] == of_records)
     return chosen(records, records_kept), chosen(ended, last[ended_numbers] == np.arange(len(ended)))
 
@@ -112,29 +112,29 @@ def _read_pair(
 
 
 def trial_numbers(*tables: pd.DataFrame) -> list[np.ndarray]:
-    """Number the trials that the rows of some tables belong to; :class:`.TrialKey` for millions of rows.
+    """Assign a number to the trial of each row of some tables; a fast :class:`.TrialKey` for many rows.
 
     Args:
-        tables: With the columns of :func:`.run_key`.
+        *tables: Tables with the columns of :func:`.run_key`.
 
     Returns:
-        For each table int64[rows]; equal numbers are the same trial, in all tables.
+        int64[rows] for each table; equal numbers mean the same trial, in all tables.
     """
     key = run_key(name for table in tables for name in table.columns)
     rows = pd.concat([table.reindex(columns=key) for table in tables], ignore_index=True)
     number = np.zeros(len(rows), dtype=np.int64)
     for name in key:
-        places, values = pd.factorize(rows[name])
-        number = pd.factorize(number * max(len(values), 1) + places)[0]
+        indices, values = pd.factorize(rows[name])
+        number = pd.factorize(number * max(len(values), 1) + indices)[0]
     return np.split(number, np.cumsum([len(table) for table in tables])[:-1])
 
 
 def chosen(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
-    """Return some rows of a table with a new index; the table itself where they are all.
+    """Return some rows of a table with a new index; the table itself if all rows are kept.
 
     Args:
         table: Any table.
-        rows: bool[rows], whether each is kept.
+        rows: Whether each row is kept, bool[rows].
     """
     return table if rows.all() else table[rows].reset_index(drop=True)
 
@@ -145,13 +145,14 @@ def read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def forget_parts(directory: Path) -> None:
-    """Remove the parts once the whole tables are written.
+    """Remove the parts after the whole tables are written.
 
     Trials are removed first, since records without their trials are ignored.
     """
     for name in (TRIALS, RECORDS):
         for path in (directory / PARTS).glob(f"*-{name}"):
             remove(path)
-    if (directory / PARTS).is_dir() and not any((directory / PARTS).iterdir()):  # what others put there stays
+    # Files of others in this folder stay.
+    if (directory / PARTS).is_dir() and not any((directory / PARTS).iterdir()):
         with writing(directory / PARTS):
             (directory / PARTS).rmdir()

@@ -1,4 +1,4 @@
-"""States of trials in a run directory: of those that ended, and of the tasks that were under way."""
+"""States of trials in a run directory: final states, and the tasks that were under way."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SavedTask(NamedTuple):
 
     Attributes:
         records: The records so far of each of its trials, in the order of the state.
-        state: Of the task, in which only these trials are left.
+        state: The state of the task, with these trials only.
     """
 
     records: dict[TrialKey, list[Record]]
@@ -32,7 +32,7 @@ class SavedTask(NamedTuple):
 
 
 class SavedStates:
-    """The states that a run directory holds.
+    """Read the states in a run directory.
 
     Args:
         directory: The run directory.
@@ -60,7 +60,7 @@ class SavedStates:
         return self._last[1][key]
 
     def items(self) -> Iterator[tuple[TrialKey, TrialState]]:
-        """Yield every trial's key and last state, file by file, so that each file is read once."""
+        """Yield the key and the last state of every trial, reading each file once."""
         for path in self._files:
             for key, state in load_states(path).items():
                 if self._file_of[key] == path:
@@ -83,6 +83,10 @@ class SavedStates:
 def save_states(path: Path, states: Mapping[TrialKey, TrialState]) -> None:
     """Write the final states of trials.
 
+    Args:
+        path: The file.
+        states: The states by trial.
+
     Raises:
         RunDirectoryError: The file cannot be written.
     """
@@ -91,6 +95,10 @@ def save_states(path: Path, states: Mapping[TrialKey, TrialState]) -> None:
 
 def save_checkpoint(path: Path, tasks: Iterable[SavedTask]) -> None:
     """Write the tasks that are under way.
+
+    Args:
+        path: The file.
+        tasks: All tasks under way.
 
     Raises:
         RunDirectoryError: The file cannot be written.
@@ -114,13 +122,13 @@ def load_states(path: Path) -> dict[TrialKey, TrialState]:
 def _save(path: Path, values: Any) -> None:
     import torch
 
-    packed = io.BytesIO()  # written to a file, a full disk would be a RuntimeError that does not say so
+    packed = io.BytesIO()  # If torch wrote to a full disk, its RuntimeError would not name the reason.
     torch.save(values, packed)
     write_atomically(path, lambda temporary: temporary.write_bytes(packed.getbuffer()))
 
 
 def _load(path: Path) -> dict[Any, Any]:
-    """Read tensors and plain values alone; nothing is executed."""
+    """Read a file of tensors and plain values, without executing anything in it."""
     import torch
 
     try:
@@ -173,7 +181,7 @@ def _is_saved(task: Any) -> bool:
 
 
 def bytes_of(state: Any) -> int:
-    """Return about how many bytes a state takes.
+    """Return the approximate number of bytes of a state.
 
     Args:
         state: A state, or any part of one.

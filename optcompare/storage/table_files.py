@@ -1,4 +1,4 @@
-"""Reads the Parquet tables of a run directory, after their metadata was checked against the schema."""
+"""Reading of the Parquet tables of a run directory, after a check of their metadata against the schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..errors import RunDirectoryError
 
 _MOST_COLUMNS = 5_000
 _MOST_BYTES = 2**32
-"""Of a table in memory, as far as its metadata says."""
+"""The most bytes of a table in memory, by its metadata."""
 
 Fits = Callable[[pa.DataType], bool]
 _TYPES: dict[Kind, Fits] = {
@@ -37,12 +37,12 @@ def read_table(
 
     Args:
         path: The file.
-        schema: What its columns hold; a table without rows may have any.
-        columns: Those that it has to have.
-        most: Rows that it has at most, by its metadata, before anything of them is read.
+        schema: The types of its columns; a table without rows may have any types.
+        columns: The columns that it must have.
+        most: The most rows, which are checked by the metadata before any row is read; None: no limit.
 
     Raises:
-        RunDirectoryError: It is missing, damaged, no regular file, or not as the schema says.
+        RunDirectoryError: It is missing, damaged or not a regular file, or does not match the schema.
     """
     if not path.exists():
         raise RunDirectoryError(
@@ -99,7 +99,7 @@ def _refuse_values(path: Path, table: pd.DataFrame, schema: TableSchema) -> None
 
 
 def _wrong(name: str, values: pd.Series, schema: TableSchema) -> str:
-    """Return in words what is wrong with the values of a column; empty where nothing is."""
+    """Describe the first fault in the values of a column; empty for none."""
     column = schema.column(name)
     if column.kind in (TEXT, WHOLE, FLAG) and values.isna().any():
         return f"lacks a value in {int(values.isna().sum()):,} rows, where all have one"

@@ -1,9 +1,8 @@
-"""Decides which code of a saved comparison may be executed.
+"""Permission to execute the code of a saved comparison.
 
-A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only
-where this user named it: on this command line, or on an earlier one with the same contents, or by
-``--trust``. What was named is kept in the user's state directory, one file each, so that several commands at
-once lose none.
+A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only if
+this user named it: on this command line, on a previous one with the same contents, or by ``--trust``. The
+user's state directory has one file for each code that was named, so that commands at the same time lose none.
 """
 
 from __future__ import annotations
@@ -35,45 +34,48 @@ def load_registry(
     """Load the plugins of a saved comparison, and import no code that this user has not named.
 
     Args:
-        comparison: What was saved.
-        where: The run directory or file that it was read from.
-        plugins: Those of the command line, which replace plugins of the comparison that have the same file
+        comparison: The saved comparison.
+        where: The run directory or file from which it was read.
+        plugins: The plugins of the command line, which replace plugins of the comparison with the same file
             name. A file or package that the comparison names for something else needs no hook.
         named: Further code that the command line names.
-        trust: Whether all code is to be executed.
+        trust: Whether to execute all code.
 
     Returns:
-        The registry, which imports this code alone.
+        The registry, which imports only this code.
 
     Raises:
-        RunDirectoryError: There is code that was not named, which the message lists.
+        RunDirectoryError: Some code was not named; the message lists it.
         PluginError: A plugin cannot be loaded.
     """
-    given = [NamedCode(name, "plugin") for name in plugins]
-    replaced = {Path(each.source).name for each in given}
+    own = [NamedCode(name, "plugin") for name in plugins]
+    replaced = {Path(each.source).name for each in own}
     code = [
         each
         for each in code_of(comparison)
         if each.role != "plugin" or Path(each.source).name not in replaced
     ]
-    mine = [*given, *named]
-    unknown = [each for each in code if not _is_allowed(each, code_keys(mine))]
+    named_now = [*own, *named]
+    unknown = [each for each in code if not _is_allowed(each, code_keys(named_now))]
     if unknown and not trust:
         raise RunDirectoryError(_refusal(where, unknown))
-    warnings = remember([*mine, *unknown])
+    warnings = remember([*named_now, *unknown])
     others = code_keys(each for each in code if each.role != "plugin")
-    loaded = [each.source for each in [*code, *given] if each.role == "plugin"]
-    there = [each for each in code if trust or code_exists(each.source)]
-    registry = Registry.load(loaded, allowed=code_keys([*there, *mine]), without_hooks=others)
+    loaded = [each.source for each in [*code, *own] if each.role == "plugin"]
+    existing = [each for each in code if trust or code_exists(each.source)]
+    registry = Registry.load(loaded, allowed=code_keys([*existing, *named_now]), without_hooks=others)
     registry.warnings += warnings
     return registry
 
 
 def remember(code: Iterable[NamedCode]) -> list[str]:
-    """Note that this user named this code, as it is now.
+    """Record that this user named this code, with its present contents.
+
+    Args:
+        code: Code that the user named.
 
     Returns:
-        Warnings of code that cannot be noted, and would not be known again.
+        Warnings about code that cannot be recorded.
     """
     warnings = []
     for each in dict.fromkeys(code):
@@ -86,14 +88,13 @@ def remember(code: Iterable[NamedCode]) -> list[str]:
         if reason:
             warnings.append(
                 f"{printable(each.source)} cannot be remembered as code that you named, so that --resume "
-                "will need --trust: "
-                f"{reason}"
+                f"will need --trust: {reason}"
             )
     return warnings
 
 
 def _is_allowed(code: NamedCode, named: frozenset[str]) -> bool:
-    """Return whether code was named, does not exist, or is an installed plugin, which is loaded anyway."""
+    """Return whether code was named, does not exist, or is an installed plugin, which is always loaded."""
     if code.key in named or not code_exists(code.source):
         return True
     if code.role == "plugin" and code.source in _installed():
@@ -107,17 +108,17 @@ def _installed() -> set[str]:
 
 
 def _names_of(source: str) -> set[str]:
-    """The names under which code is noted: of a file, its path with links followed and as it was written."""
+    """Return the names under which code is recorded; for a file, its real path and its path as written."""
     return {code_key(source), os.path.abspath(source) if source.endswith(PYTHON_SUFFIX) else code_key(source)}
 
 
 def _entry(name: str, sha256: str) -> Path:
-    place = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return user_state() / "code" / f"{place}-{sha256}.json"
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return user_state() / "code" / f"{digest}-{sha256}.json"
 
 
 def _note(name: str, sha256: str) -> str:
-    """Note that code was named; return why that is not possible, else nothing."""
+    """Record that code was named; return why that is not possible, empty if it is."""
     path = _entry(name, sha256)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -150,13 +151,12 @@ def _refusal(where: Path, code: Sequence[NamedCode]) -> str:
     listed = ", ".join(map(_described, [*within, *(each for each in code if each not in within)]))
     return (
         f"{where} names code {'within itself, ' if within else 'that you have not named, '}{listed}, which "
-        "is not executed: "
-        "read it, then give --trust to execute all of it, or name each with --plugin"
+        "is not executed: read it, then give --trust to execute all of it, or name each with --plugin"
     )
 
 
 def _lies_in(source: str, where: Path) -> bool:
-    """Whether a file, or a link to it, lies in a run directory."""
+    """Return whether a file, or a link to it, lies in a run directory."""
     if not (source.endswith(PYTHON_SUFFIX) and where.is_dir()):
         return False
     folders = (os.path.abspath(where), where.resolve())
@@ -172,6 +172,6 @@ def _described(code: NamedCode) -> str:
 
 
 def _whether_changed(code: NamedCode) -> str:
-    """Whether the same path was named with other contents."""
+    """Return a remark if the same path was named with other contents; else nothing."""
     pattern = _entry(code.key, "*")
     return " (changed since you named it)" if any(pattern.parent.glob(pattern.name)) else ""

@@ -1,4 +1,4 @@
-"""A run directory while a run writes to it: whether one does, and a reading of files that belong together."""
+"""Run directories that a run is writing to: detection of such a run, and consistent reading."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from .run_dir import COMPARISON, read_json
 
 Read = TypeVar("Read")
 PROCESS = "process"
-"""The key of ``comparison.json`` under which a run that is under way names its process; a run that ended has
-no such key.
-"""
+"""The key of ``comparison.json`` with the process of a run that is under way; it is removed at the end."""
 
 
 def read_consistently(directory: Path, read: Callable[[dict[str, Any]], Read]) -> Read:
-    """Read ``comparison.json`` and the files that belong to it, also while a run replaces them.
+    """Read ``comparison.json`` and the files that belong to it, even while a run replaces them.
 
-    A run writes ``comparison.json`` before its first table and after its last one. Where it is the same
-    before and after the tables were read, they belong together; else all is read again. No lock is taken.
+    A run writes ``comparison.json`` before its first table and after its last one. If it is the same before
+    and after reading the tables, they belong together. Otherwise all files are read again. No lock is used.
 
     Args:
         directory: The run directory.
         read: Reads the tables; its argument is the contents of ``comparison.json``.
 
+    Returns:
+        The result of ``read``.
+
     Raises:
-        RunDirectoryError: Something is missing or damaged, and no run has replaced it meanwhile.
+        RunDirectoryError: A file is missing or damaged, and no run has replaced it in the meantime.
     """
     while True:
         before, values = _contents(directory), read_json(directory)
@@ -52,23 +53,23 @@ def _contents(directory: Path) -> bytes:
 
 
 def this_process() -> dict[str, Any]:
-    """Return what identifies this process: machine, number, and start time where that is known."""
+    """Return the identity of this process: machine, number, and start time if known."""
     return {"host": platform.node(), "pid": os.getpid(), "began": _began(os.getpid())}
 
 
 def is_under_way(directory: Path, about: Mapping[str, Any]) -> bool:
-    """Whether the process that writes to a run directory is known to live, and to be still at it.
+    """Return whether the process that writes to a run directory is known to live and to be writing still.
 
     A run keeps its directory open until it ends (:func:`.run_dir.reserved`), which Linux shows without a
-    lock: a notebook lives longer than a run in it that failed.
+    lock. So a run that failed in a notebook is not under way, although the process of the notebook lives.
 
     Args:
         directory: The run directory.
         about: The contents of its ``comparison.json``.
 
     Returns:
-        False where the run ended, was killed, or is one of another machine or of an earlier version, of which
-        nothing is known.
+        False if the run ended or was killed. Also False for a run of another machine or of an earlier
+        version, since its process is not known.
     """
     process = about.get(PROCESS)
     if (
@@ -84,7 +85,7 @@ def is_under_way(directory: Path, about: Mapping[str, Any]) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    if os.name == "nt":  # there os.kill ends a process
+    if os.name == "nt":  # On Windows, os.kill ends a process.
         return False
     try:
         os.kill(pid, 0)
@@ -96,7 +97,7 @@ def _lives(pid: int) -> bool:
 
 
 def _began(pid: int) -> int | None:
-    """Return clock ticks from the start of a Linux machine to that of a process; None if unknown or ended."""
+    """Return the start of a process in clock ticks since the start of Linux; None if unknown or ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -105,7 +106,7 @@ def _began(pid: int) -> int | None:
 
 
 def _keeps_open(pid: int, directory: Path) -> bool:
-    """Whether a process has a directory open; True where that cannot be known."""
+    """Return whether a process has a directory open; True if that is not known."""
     try:
         opened = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # another system, or another user's process

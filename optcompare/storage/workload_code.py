@@ -1,4 +1,4 @@
-"""Fingerprints the code of a workload, so that no other loss or model continues a run."""
+"""The fingerprint of a workload's code, so that a run is not continued with another loss or model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _DEEPEST = 8
 
 
 def workload_sha256(workload: Workload) -> str:
-    """Return the SHA-256 of what a workload's functions compute.
+    """Return the SHA-256 of the code of a workload's functions.
 
-    It covers their bytecode and that of the user's functions and classes that they use. Comments, line
-    numbers, data and weights do not count; of installed packages, names alone do.
+    It covers their bytecode, and that of the user's functions and classes that they use. Comments, line
+    numbers, data and weights do not count. Of installed packages, only names count.
     """
     parts = ("model", "loss", "forward", "objective", "weight", "collate", "metrics")
     text = _Described().of({name: getattr(workload, name) for name in parts}, 0)
@@ -29,7 +29,7 @@ def workload_sha256(workload: Workload) -> str:
 
 
 class _Described:
-    """Describes values without addresses; what was described already is only named."""
+    """Describe values without addresses; a value that occurs again is only named."""
 
     def __init__(self) -> None:
         self._seen: dict[int, Any] = {}
@@ -75,7 +75,7 @@ class _Described:
     def _cell(self, cell: types.CellType, depth: int) -> str:
         try:
             return self.of(cell.cell_contents, depth + 1)
-        except ValueError:  # not filled yet
+        except ValueError:  # The cell is empty.
             return ""
 
     def _class(self, kind: type, depth: int) -> str:

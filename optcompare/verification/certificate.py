@@ -1,4 +1,4 @@
-"""The fairness certificate made again from the tables, and compared with the saved one."""
+"""The fairness certificate, computed again from the tables and compared with the saved one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NAME = "certificate"
 
 
 def check_certificate(result: ResultTables, rows: TrialRows, about: Mapping[str, Any]) -> Finding:
-    """Compare the saved certificate with the one that the tables give.
+    """Compare the saved certificate with one that is computed from the tables.
 
     Args:
         result: The run.
-        rows: Its trials.
+        rows: The trials of the run.
         about: The contents of ``comparison.json``.
     """
-    again = _evidence(result, rows).certificate(*_noted(result))
+    again = _evidence(result, rows).certificate(*_recorded(result))
     if not about.get("certificate"):
         broken = [f"{check.name}: {check.detail}" for check in again if not check.held]
         held = f"not written yet; all {len(again)} checks hold for these tables"
@@ -39,11 +39,11 @@ def check_certificate(result: ResultTables, rows: TrialRows, about: Mapping[str,
 
 
 def _evidence(result: ResultTables, rows: TrialRows) -> Evidence:
-    """Collect what the tables say of each trial and of its first measurement."""
+    """Collect the evidence of the tables about each trial and its first measurement."""
     comparison = result.comparison
     evidence = Evidence(comparison, _free(result.certificate))
     for trial, row in rows:
-        unended = row["status"] == "finished" and not row["reason"]  # one with a reason stopped at its goal
+        unended = row["status"] == "finished" and not row["reason"]  # With a reason it stopped at its goal.
         shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
         if result.status == "finished" or not shorter:
             # A run that was stopped while it was extended had not looked at shorter trials again.
@@ -60,7 +60,7 @@ def _evidence(result: ResultTables, rows: TrialRows) -> Evidence:
 
 
 def _free(certificate: Sequence[Check]) -> list[str]:
-    """Return the strategies that may repeat samples, which the tables do not say."""
+    """Return the strategies that may repeat samples, which are not in the tables."""
     for check in certificate:
         if isinstance(check.data, Coverage):
             return check.data.free
@@ -69,20 +69,20 @@ def _free(certificate: Sequence[Check]) -> list[str]:
     return []
 
 
-def _noted(result: ResultTables) -> tuple[Agreement, Reference | None, Traits]:
-    """Return what was found before and beside the trials, which the environment records."""
-    noted = result.environment
-    agreement = noted.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
-    reference = noted.get("reference")
+def _recorded(result: ResultTables) -> tuple[Agreement, Reference | None, Traits]:
+    """Return the evidence that the environment records instead of the tables."""
+    recorded = result.environment
+    agreement = recorded.get("agreement") or {"checked": 0, "apart": 0.0, "tolerance": 0.0}
+    reference = recorded.get("reference")
     return (
         Agreement(**agreement),
         Reference(**reference) if reference else None,
-        Traits(**noted.get("traits", {})),
+        Traits(**recorded.get("traits", {})),
     )
 
 
 def _differences(result: ResultTables, again: Sequence[Check]) -> list[str]:
-    """Say of each check in which the saved certificate and the tables differ."""
+    """Describe the difference between certificate and tables, for each check that differs."""
     now = {check.name: check for check in again}
     saved = [
         dataclasses.replace(check, name=RENAMED.get(check.name, check.name)) for check in result.certificate
@@ -93,20 +93,21 @@ def _differences(result: ResultTables, again: Sequence[Check]) -> list[str]:
         found = now.get(check.name)
         if found is None or (check.held == found.held and not (over and _other(check, found, known_sources))):
             continue
-        wrong.append(
-            f"it says of {check.name} that {'it held' if check.held else 'it did not hold'}: {check.detail}; "
-            f"the tables say that it {'held' if found.held else 'did not'}: {found.detail}"
-        )
+        wrong.append(f"{check.name}: the certificate has {_result(check)}; the tables give {_result(found)}")
     return wrong + [f"it lacks {name}" for name in now if name not in {check.name for check in saved}]
 
 
+def _result(check: Check) -> str:
+    return f"'{'held' if check.held else 'not held'}' ({check.detail})"
+
+
 def _other(saved: Check, found: Check, known_sources: bool) -> bool:
-    """Whether the evidence differs, in data or in the sentence.
+    """Return whether the evidence differs, in data or in the sentence.
 
     Args:
         saved: The check of the run.
-        found: The one that the tables give.
-        known_sources: Whether these very sources wrote the run, so that the sentence follows from the data.
+        found: The check that is computed from the tables.
+        known_sources: Whether the same sources wrote the run; only then must the sentence be the same.
     """
     if saved.data is not None and not saved.data.same(found.data):
         return True

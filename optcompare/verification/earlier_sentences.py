@@ -1,11 +1,11 @@
-"""Sentences of earlier versions, whose certificates hold no data: the one place where they are parsed."""
+"""Parsing of the sentences of earlier versions, whose certificates contain no data."""
 
 from __future__ import annotations
 
 import re
 
 RENAMED = {"same updates by either trainer": "fast and reference trainers agree"}
-"""The names of checks by those that earlier versions gave them."""
+"""The present names of checks, by their names in earlier versions."""
 
 
 def free_strategies(sentence: str) -> list[str]:
@@ -15,5 +15,5 @@ def free_strategies(sentence: str) -> list[str]:
 
 
 def numbers(sentence: str) -> list[str]:
-    """Return all numbers of a sentence, sorted: another version words it otherwise and says the same ones."""
+    """Return all numbers of a sentence, sorted; versions differ in words, not in numbers."""
     return sorted(re.findall(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", sentence))

@@ -1,4 +1,4 @@
-"""The files of a run directory and the environment of its run, compared with what is there now."""
+"""Checks of the files of a run directory, and of the environment of its run."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def check_files(directory: Path, about: Mapping[str, Any]) -> Finding:
     """
     name, files = "files", about.get("files")
     if files is None and is_complete(about):
-        said = f"{run_dir.COMPARISON} notes no SHA-256 of them, as this version does for every run"
-        return Finding(name, False, said)
+        detail = f"{run_dir.COMPARISON} notes no SHA-256 of them, as this version does for every run"
+        return Finding(name, False, detail)
     if files is None:
-        said = "no SHA-256 of them was noted, since the run did not come to its end, or is older"
-        return Finding(name, None, said)
+        detail = "no SHA-256 of them was noted, since the run did not come to its end, or is older"
+        return Finding(name, None, detail)
     if not isinstance(files, dict) or not files:
         return Finding(name, False, f"{run_dir.COMPARISON} lists none")
     changes = {each: _change(directory, each, sha256) for each, sha256 in files.items()}
@@ -46,7 +46,7 @@ def check_files(directory: Path, about: Mapping[str, Any]) -> Finding:
 
 
 def _change(directory: Path, name: str, sha256: Any) -> str:
-    """Say what happened to a file; empty where it is as it was."""
+    """Describe the change of a file; empty for none."""
     if Path(name).name != name:
         return "lies elsewhere"
     try:
@@ -63,8 +63,8 @@ def check_environment(
 
     Args:
         registry: The plugins that are loaded now.
-        setup: What trials are trained with; None where there is none.
-        comparison: What was compared.
+        setup: The setup of the trials; None if it cannot be restored.
+        comparison: The comparison of the run.
         then: The environment that the run recorded.
         missing: Why there is no setup.
     """
@@ -80,12 +80,12 @@ def check_environment(
     alike = f"versions{', data' if setup else ''}, sources of plugins, device and threads are as they were"
     maker = other_sources(then, now)
     if maker:
-        alike = f"made by {maker}, whose source files are others and known; all else is as it was"
+        alike = f"made by {maker}, with other source files, which are known; everything else is unchanged"
     return Finding("environment", not found, "; ".join(found) or alike)
 
 
 def absent_device(comparison: Comparison) -> str:
-    """Say why the device of a comparison cannot be used here; empty where it can."""
+    """Return why this machine cannot use the device of a comparison; empty if it can."""
     try:
         resolve_device(comparison.device, comparison.dtype)
         return ""

@@ -1,4 +1,4 @@
-"""What verification says of a run: findings, and the words that they share."""
+"""Findings: the results of verification, and phrases for their details."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ TableRow = Mapping[str, Any]
 TrialRows = Sequence[tuple[Trial, TableRow]]
 """Trials, each with its row in ``trials.parquet``."""
 _SHOWN = 3
-"""So many differences are named; the others are counted."""
+"""The most differences that a finding names; the others are counted."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check.
+    """Hold the result of one check.
 
     Attributes:
-        name: What was checked.
-        held: Whether it holds; None where it could not be checked.
+        name: The name of the check.
+        held: Whether the check holds; None if it could not be made.
         detail: The evidence in words.
     """
 
@@ -32,7 +32,7 @@ class Finding:
 
 
 def name_of(trial: Trial) -> str:
-    """Name a trial, with its learning rate where it is one of tuning."""
+    """Name a trial; a trial of tuning with its learning rate."""
     tuned = f", tuning lr {trial.arm.lr:g}" if trial.phase == "tune" else ""
     return f"{trial.name}{tuned}"
 
@@ -43,7 +43,7 @@ def trials_of(number: int) -> str:
 
 
 def some(found: Sequence[str]) -> str:
-    """Return the first differences in one line, and how many more there are."""
+    """Return the first differences in one line, and the number of the others."""
     more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
     return "; ".join(found[:_SHOWN]) + more
 

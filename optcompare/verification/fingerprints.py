@@ -12,7 +12,12 @@ from .train_again import Effort
 
 
 def check_fingerprints(trainer: LoopTrainer, all_rows: TrialRows, effort: Effort) -> Iterator[Finding]:
-    """Compute the fingerprints of all trials of some seeds, or of all with ``effort.trials=None``.
+    """Compute the fingerprints of trials again, and compare them with those of the run.
+
+    Args:
+        trainer: The loop trainer of the comparison.
+        all_rows: All trials of the run.
+        effort: With ``trials=None`` all seeds are checked, else a sample of seeds.
 
     Yields:
         One finding for each kind of fingerprint.
@@ -34,12 +39,12 @@ def check_fingerprints(trainer: LoopTrainer, all_rows: TrialRows, effort: Effort
         "sample order": f"order_sha256 of {trials_of(len(rows))}{of}",
         "batches": f"batches_sha256 and samples of {trials_of(planned)}{of}, planned again",
     }
-    for (name, said), kind in zip(alike.items(), KINDS, strict=True):
+    for (name, same), kind in zip(alike.items(), KINDS, strict=True):
         found = [f"{name_of(trial)}: {what}" for each, trial, what in wrong if each == kind]
         if name != "batches":
-            yield Finding(name, not found, some(found) or said)
+            yield Finding(name, not found, some(found) or same)
             continue
         adapts = "follow from the training, and are checked by training again"
         rest = f"; those of {', '.join(free)} {adapts}" if free else ""
-        said = some(found) or (said if planned else "none can be planned")
-        yield Finding(name, not found if planned else None, said + rest)
+        detail = some(found) or (same if planned else "none can be planned")
+        yield Finding(name, not found if planned else None, detail + rest)

@@ -1,6 +1,4 @@
-"""Does a plugin keep its contracts? Each is tried out on small things made for it, and what fails is said so
-as to teach.
-"""
+"""Checks of plugins: each contract is tried on small examples, and a failure explains how to keep it."""
 
 from __future__ import annotations
 
@@ -32,19 +30,26 @@ from ..training.state import ProgressState
 from .finding import Finding
 
 _SAMPLES, _FEW = 23, 3
-"""A prime, so that the last batch is a short one; and less than most batch sizes."""
+"""The samples of both examples: a prime, so that the last batch is short, and less than most batch sizes."""
 
 Attempt = Callable[[], str]
 
 
 class Broken(Exception):
-    """A rule that was not kept, and how to keep it."""
+    """Report a rule that was not kept, and how to keep it."""
 
 
 def check(plugin: str) -> Iterator[Finding]:
-    """The checks of a plugin, by its path, module, or name in ``optcompare plugins``, one after another.
+    """Check whether a plugin keeps its contracts.
 
-    Raises :class:`OptcompareError` where it cannot be loaded, or adds nothing that could be checked.
+    Args:
+        plugin: Its path, its module, or its name in ``optcompare plugins``.
+
+    Returns:
+        The findings, each as soon as its check is made.
+
+    Raises:
+        OptcompareError: The plugin cannot be loaded, or adds nothing that can be checked.
     """
     installed = {info.name: info for info in Registry.load().plugins()}
     registry = Registry.load(() if plugin in installed else (plugin,))
@@ -123,7 +128,8 @@ def _found(name: str, attempt: Attempt) -> Finding:
 
 def _documented(who: str, entry: Entry) -> Finding:
     line = (entry.factory.__doc__ or "").strip().partition("\n")[0]
-    if line and not line.startswith(f"{getattr(entry.factory, '__name__', '')}("):  # as dataclasses make up
+    # Dataclasses without a docstring get one that begins with their name and a parenthesis.
+    if line and not line.startswith(f"{getattr(entry.factory, '__name__', '')}("):
         return Finding(f"{who}: says what it is", True, line)
     return Finding(
         f"{who}: says what it is",
@@ -140,7 +146,7 @@ def _makes(entry: Entry) -> str:
 def _copies(entry: Entry) -> str:
     made = entry.factory()
     if copy.deepcopy(made).parameters() != made.parameters():
-        raise Broken("a deep copy has other parameters; every trial is given a copy")
+        raise Broken("a deep copy has other parameters; every trial trains with a copy")
     if pickle.loads(pickle.dumps(made)).parameters() != made.parameters():
         raise Broken("what comes back from pickle has other parameters; jobs sends it to other processes")
     if dataclasses.fields(made) and dataclasses.is_dataclass(made):
@@ -162,7 +168,7 @@ def _trains(registry: Registry, workload: str | Workload, strategy: str, updates
 def _repeats(registry: Registry, strategy: str) -> str:
     prints = set()
     for noise in (1, 2):
-        torch.manual_seed(noise)  # whoever draws from the global generator is told apart
+        torch.manual_seed(noise)  # Reveals strategies that draw from the global generator.
         _, progress = _trained(_prepared(registry, _points(_SAMPLES), strategy).trainer)
         prints.add((progress["batches"], progress["final_sha256"]))
     if len(prints) > 1:
@@ -212,7 +218,7 @@ def _is_new(entry: Entry) -> str:
 
 
 def _points(n: int) -> Workload:
-    """Classification of points by a small network: enough for gradients of every kind."""
+    """Make a workload that fits a function of n points by a small network, with gradients of every kind."""
     x = torch.randn(n, 4, generator=torch.Generator().manual_seed(0))
     return Workload(
         model=lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)),
@@ -259,7 +265,7 @@ def _first(trainer: LoopTrainer) -> Sequence[Trial]:
 
 
 def _through_a_file(state: Any) -> Any:
-    """As a checkpoint brings it back."""
+    """Return the state after a round trip through a checkpoint."""
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What a run directory says of its trials, conclusions and kept weights, compared with its own tables."""
+"""Checks of a run directory's trials, conclusions and kept weights against its own tables."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def rows_of(result: ResultTables) -> list[tuple[Trial, TableRow]]:
     """Return every trial of the table with its row, in plain numbers.
 
     Raises:
-        OptcompareError: A row names an arm that is not compared.
-        ValueError: A cell is no number where one is needed.
+        OptcompareError: A row names an arm that is not in the comparison.
+        ValueError: A cell is not a number, but must be one.
     """
     comparison, found = result.comparison, list[tuple[Trial, TableRow]]()
     for cells in result.trials.to_dict("records"):
@@ -44,20 +44,20 @@ def rows_of(result: ResultTables) -> list[tuple[Trial, TableRow]]:
 
 
 def check_trials(result: ResultTables, rows: TrialRows) -> Finding:
-    """Check that the table has planned trials only, each once, and all of them where the run has finished."""
+    """Check that the table has planned trials only, each once, and all of them if the run has finished."""
     comparison, over = result.comparison, result.status == "finished"
     planned = [*comparison.tuning_trials(), *comparison.trials()]
-    asked, known = {TrialKey.of(trial) for trial in planned}, {_without_rate(trial) for trial in planned}
+    expected, known = {TrialKey.of(trial) for trial in planned}, {_without_rate(trial) for trial in planned}
     held = Counter(TrialKey.of(trial) for trial, _ in rows)
     wrong = [f"{key}: {count} rows" for key, count in held.items() if count > 1]
     wrong += [
-        f"{name_of(trial)} was never asked for"
+        f"{name_of(trial)} is not part of the comparison"
         for trial, _ in rows
-        if (TrialKey.of(trial) not in asked if over else _without_rate(trial) not in known)
+        if (TrialKey.of(trial) not in expected if over else _without_rate(trial) not in known)
     ]
-    wrong += [f"{key} is missing" for key in asked - held.keys()] if over else []
-    many = f"{len(rows):,} of {len(asked):,}" if len(rows) < len(asked) else f"all {len(rows):,}"
-    return Finding("trials", not wrong, some(wrong) or f"{many} that were asked for, each once")
+    wrong += [f"{key} is missing" for key in expected - held.keys()] if over else []
+    many = f"{len(rows):,} of {len(expected):,}" if len(rows) < len(expected) else f"all {len(rows):,}"
+    return Finding("trials", not wrong, some(wrong) or f"{many} planned trials, each once")
 
 
 def _without_rate(trial: Trial) -> tuple[str, str, int, int]:
@@ -66,18 +66,18 @@ def _without_rate(trial: Trial) -> tuple[str, str, int, int]:
 
 
 def is_complete(about: Mapping[str, Any]) -> bool:
-    """Whether this version wrote ``comparison.json`` when the run ended, so that nothing may be missing."""
+    """Return whether this version wrote ``comparison.json`` at the run's end, so that it must be complete."""
     environment = about.get("environment")
     maker = environment.get("optcompare") if isinstance(environment, dict) else None
     return about.get("status") != "running" and maker == installed_version()
 
 
 def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str, Any]) -> Finding:
-    """Compare summary, claims and verdict with what follows from the tables and the recorded looks.
+    """Compare summary, claims and verdict with those computed from the tables and the recorded looks.
 
     Args:
         result: The run.
-        directory: Its directory.
+        directory: The run directory.
         about: The contents of ``comparison.json``.
     """
     name = "conclusions"
@@ -88,15 +88,15 @@ def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str,
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         return Finding(name, False, f"nothing follows from these tables: {explain(error)}")
     wrong = []
-    with suppress(OSError):  # the check of the files says so
+    with suppress(OSError):  # check_files reports it
         written = read_regular(directory / run_dir.SUMMARY)
         if not any(is_same_summary(written, one) for one in (summary, _with_formulas(result))):
             wrong.append(f"{run_dir.SUMMARY} is not what the tables give")
     if about.get("verdict") != verdict and not is_of_these_sources(result.environment) and not wrong:
         maker = result.environment.get("optcompare")
-        whose = f"version {maker}" if maker != installed_version() else f"other sources of version {maker}"
-        said = f"summary.csv comes out the same; the verdict of {whose} is worded otherwise by this one"
-        return Finding(name, None, f"{said}: {' '.join(verdict)}")
+        version = f"version {maker}" if maker != installed_version() else f"other sources of version {maker}"
+        reworded = f"summary.csv comes out the same; the verdict of {version} is worded otherwise by this one"
+        return Finding(name, None, f"{reworded}: {' '.join(verdict)}")
     if about.get("verdict") != verdict:
         wrong.append(f"the verdict is not what the tables give: {' '.join(verdict)}")
     wrong += _other_claims(about.get("claims") if is_complete(about) else about.get("claims", claims), claims)
@@ -106,14 +106,14 @@ def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str,
 
 
 def _with_formulas(result: ResultTables) -> bytes:
-    """Return ``summary.csv`` as other sources of this version, or earlier ones, may have written it."""
+    """Return ``summary.csv`` as other sources of this version, or earlier versions, may have written it."""
     if is_of_these_sources(result.environment):
         return b""
     return str(result.summary(wide=True).to_csv(index=False, lineterminator="\n")).encode()
 
 
 def _other_claims(written: Any, claims: Sequence[TableRow]) -> list[str]:
-    """Say what is written of each comparison and does not follow from the tables."""
+    """Describe the written claims that do not follow from the tables."""
     if not isinstance(written, list) or not all(isinstance(each, dict) for each in written):
         return ["the claims are no list of comparisons"]
     known = {(each.get("arm"), each.get("baseline"), each.get("measure")): each for each in written}
@@ -133,7 +133,7 @@ def _claimed(claim: TableRow) -> str:
 
 
 def check_kept_weights(directory: Path, rows: TrialRows) -> Finding:
-    """Compare the fingerprint of every state that was kept with the table's."""
+    """Compare the fingerprint of every kept state with that in the table."""
     name, known = "kept weights", {TrialKey.of(trial): (trial, row) for trial, row in rows}
     wrong, count = [], 0
     try:

@@ -19,19 +19,19 @@ from .finding import TableRow, shortened
 
 KINDS = ("weights_sha256", "order_sha256", "batches_sha256")
 MOST_WORK, SAMPLES_LIKE_AN_EPOCH = 200_000, 1_500
-"""Epochs that are planned again in about a quarter of a minute, and samples that take as long as one."""
+"""The epochs that are planned in about 15 seconds, and the samples that take as long as one epoch."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What a strategy plans up to some number of updates.
+    """Describe the plan of a strategy up to some number of updates.
 
     Attributes:
-        samples: How many samples these updates take.
-        epochs: How many epochs begin.
+        samples: The number of samples in these updates.
+        epochs: The number of epochs that begin.
         before: ``batches_sha256`` of the epochs that have ended.
         after: ``batches_sha256`` of all batches.
-        after_none: ``batches_sha256`` where another epoch was planned without any batch.
+        after_none: ``batches_sha256`` if another epoch was planned and no batch of it was used.
     """
 
     samples: int
@@ -46,11 +46,11 @@ def of_some_seeds(rows: Sequence[tuple[Trial, Any]], most: float) -> list[tuple[
 
     Args:
         rows: Each trial with its row.
-        most: Epochs to plan again.
+        most: The most epochs to plan.
 
     Returns:
-        All trials of as many seeds as that allows, of one at least. The fingerprints of the whole table
-        decide which seeds come first, so that nobody can choose it while changing some of them.
+        All trials of as many seeds as ``most`` allows, at least one. The fingerprints of the whole table
+        decide which seeds come first: a forger who changes some of them also changes the sample.
     """
     of_seed: dict[int, list[tuple[Trial, Any]]] = {}
     for trial, row in rows:
@@ -78,22 +78,22 @@ def unlike(
     Args:
         trainer: The loop trainer of the comparison.
         rows: Trials, each with its row.
-        advanced: Called after each seed with how many trials are done, of how many, and their share.
+        advanced: Called after each seed with the number of trials that are done, of all, and their share.
 
     Yields:
-        The kind of fingerprint, the trial, and in words what differs.
+        The kind of fingerprint, the trial, and the difference in words.
     """
     comparison, done = trainer.setup.comparison, 0
     for seed, group in groupby(sorted(rows, key=lambda one: one[0].seed), key=lambda one: one[0].seed):
         with torch_as_agreed(comparison.threads, comparison.deterministic), preserved_rng():
-            found = list(_of_seed(trainer, trainer.start(seed), mine := list(group)))
-        done += len(mine)
+            found = list(_of_seed(trainer, trainer.start(seed), of_seed := list(group)))
+        done += len(of_seed)
         advanced(done, len(rows), done / len(rows))
         yield from found
 
 
 def adaptive(trainer: LoopTrainer, trial: Trial) -> bool:
-    """Return whether batches, or how often each is evaluated, follow from the training alone."""
+    """Return whether the batches, or the evaluations of each batch, depend on the training."""
     return trainer.setup.contenders[trial.arm.label].strategy.adaptive or trainer.takes_closure(trial.arm)
 
 
@@ -132,7 +132,7 @@ def _of_seed(
 
 
 class _Orders:
-    """The fingerprints of a seed's orders, by the number of epochs."""
+    """Compute the fingerprints of a seed's orders, by the number of epochs."""
 
     def __init__(self, start: SharedStart) -> None:
         self._start, self._chain, self._known = start, hashlib.sha256(), [hashlib.sha256().hexdigest()]
@@ -146,12 +146,12 @@ class _Orders:
 
 
 def _most_epochs(comparison: Comparison, row: TableRow, n: int, several: bool = False) -> float:
-    """Return how many epochs a trial can have begun, so that a forged number does not take for ever.
+    """Return the most epochs that a trial can have begun, to bound the time for a forged number.
 
     Args:
-        comparison: What was compared.
-        row: The trial's.
-        n: Training samples.
+        comparison: The comparison.
+        row: The row of the trial.
+        n: The number of training samples.
         several: Whether one update may take several epochs.
     """
     if several and comparison.budget.unit == "updates":
@@ -162,7 +162,7 @@ def _most_epochs(comparison: Comparison, row: TableRow, n: int, several: bool = 
 
 
 def _plans(planner: Planner, wanted: Collection[int], most: float) -> dict[int, Planned | str]:
-    """Plan up to each of these numbers of updates; a text says why that is not possible."""
+    """Plan up to each of these numbers of updates; a text explains why a plan is not possible."""
     found: dict[int, Planned | str] = {0: Planned(0, 0, "", "", "")}
     todo, made, samples, epoch, chain = sorted(set(wanted) - {0}), 0, 0, 0, b""
     while todo and epoch < most:
@@ -199,7 +199,7 @@ def _unlike_batches(row: TableRow, plans: Mapping[int, Planned | str], compariso
     # A trial that was stopped may have recorded the batches up to the last epoch that ended.
     right = [plan.after] if ended else [plan.before, plan.after]
     if comparison.budget.unit == "samples":
-        right.append(plan.after_none)  # another epoch was planned, and not even its first batch fitted
+        right.append(plan.after_none)  # Another epoch was planned, and its first batch did not fit.
     return "" if row["batches_sha256"] in right else _versus(row["batches_sha256"], right[0])
 
 

@@ -1,4 +1,4 @@
-"""Train a trial again in the loop, and compare it with what a run directory holds."""
+"""Train a trial again in the loop, and compare it with the run directory."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from ..training.state import TrialState
 from .finding import TableRow, shortened
 
 CHAOS = 10.0
-"""How far a trial of lanes may end from the loop, in multiples of what one ulp in each initial weight does.
+"""The largest distance between the ends of a trial in lanes and in the loop.
 
-It may in any case end as far away as one update may (``TOLERANCES``).
+The unit is the effect of one ulp in each initial weight. The distance that one update may have
+(``TOLERANCES``) is always allowed.
 """
 _OF_CLOCKS = ("seconds", "clock")
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run directory says of a trial.
+    """Hold the contents of a run directory about one trial.
 
     Attributes:
-        trial: Which one.
-        row: Its row in ``trials.parquet``.
-        records: Its rows in ``records.parquet``.
-        state: Its final state, where that was kept.
+        trial: The trial.
+        row: The row of the trial in ``trials.parquet``.
+        records: The rows of the trial in ``records.parquet``.
+        state: The final state of the trial; None if it was not kept.
     """
 
     trial: Trial
@@ -49,7 +50,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Ran:
-    """A trial that was trained in the loop."""
+    """Hold a trial that was trained again in the loop."""
 
     progress: Progress
     records: Sequence[TableRow]
@@ -64,28 +65,29 @@ def compared(
     Args:
         trainer: The loop trainer of the comparison.
         saved: The trial.
-        extended: Whether it may have been measured at the end of a smaller budget too.
+        extended: Whether it may also have been measured at the end of a smaller budget.
         tick: Called with the share that is done.
 
     Returns:
-        Whether it ended alike (None: rounding alone decides that), and the evidence in words.
+        Whether both ends are the same (None: rounding alone decides), and the evidence in words.
     """
     lanes = saved.row["trainer"] != "loop"
     ran = _trained(trainer, saved, False, lambda share: tick(share / (2 if lanes else 1)))
     wrong = _unlike(ran.progress, saved.row)
     if lanes:
         moved = _trained(trainer, saved, True, lambda share: tick(0.5 + share / 2))
-        near, said = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
+        near, detail = _distances(ran, moved, saved, TOLERANCES[trainer.setup.comparison.dtype])
         if wrong and _unlike(ran.progress, _row_of(moved.progress)):
             return (
                 None,
-                f"moved by one ulp it ends otherwise in the loop too, so nothing can be told: {wrong[0]}",
+                "with initial weights one ulp larger it also ends differently in the loop, so that this "
+                f"cannot be checked: {wrong[0]}",
             )
         if near is None and not wrong:
-            return None, f"{said}: rounding alone decides where it ends, so nothing can be told"
-        wrong += [said] if near is False else []
+            return None, f"{detail}: rounding alone decides where it ends, so that this cannot be checked"
+        wrong += [detail] if near is False else []
     else:
-        said = f"final weights, batches and {len(saved.records)} records equal to the last bit"
+        detail = f"final weights, batches and {len(saved.records)} records equal to the last bit"
         if ran.progress.final_sha256 != saved.row["final_sha256"]:
             wrong.append(_versus("final_sha256", saved.row["final_sha256"], ran.progress.final_sha256))
         found = ran.progress.goal_found
@@ -95,11 +97,11 @@ def compared(
             if name in saved.row and not _same(saved.row[name], found.get(name, math.nan))
         ]
         wrong += _unlike_records(ran.records, saved.records, extended)
-    return not wrong, "; ".join(wrong) or f"{saved.row['updates']:,} updates: {said}"
+    return not wrong, "; ".join(wrong) or f"{saved.row['updates']:,} updates: {detail}"
 
 
 def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[float], None]) -> Ran:
-    """Train the trial, with ``moved`` from weights that are each one ulp larger."""
+    """Train the trial; with ``moved``, from initial weights that are each one ulp larger."""
     comparison, row = trainer.setup.comparison, saved.row
     seconds = comparison.budget.unit == "seconds"
     budget = (
@@ -136,7 +138,7 @@ def _row_of(progress: Progress) -> TableRow:
 
 
 def _unlike(progress: Progress, row: TableRow) -> list[str]:
-    """Compare what rounding does not change, unless the trial diverges."""
+    """Compare the values that rounding changes only if the trial diverges."""
     if progress.status == "failed":
         return [f"it fails: {progress.reason}"]
     now = _row_of(progress)
@@ -165,8 +167,8 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool |
     """Compare final weights and losses of lanes with those of the loop.
 
     Returns:
-        Whether they are as near as rounding explains (None: rounding explains any distance, and they are not
-        as near as one update may be), and the distances in words.
+        Whether rounding explains the distances, and the distances in words. None: rounding explains any
+        distance, and they exceed the distance that one update may have.
     """
     there = [("losses", _apart(saved.records, ran.records), _apart(moved.records, ran.records))]
     if saved.state is not None:
@@ -183,16 +185,18 @@ def _distances(ran: Ran, moved: Ran, saved: Saved, fixed: float) -> tuple[bool |
     if any(distance > fixed for _, distance, _ in there):
         limits = " and ".join(f"{most:.0e}" for most in allowed) + (" is" if len(there) == 1 else " are")
     ulps = " and ".join(f"{ulp:.1e}" for _, _, ulp in there)
-    said = f"{distances} from the loop's, where {limits} allowed; one ulp in each initial weight makes {ulps}"
-    return near, said + ("" if saved.state is not None else "; final weights were not kept")
+    detail = (
+        f"{distances} from the loop's, where {limits} allowed; one ulp in each initial weight makes {ulps}"
+    )
+    return near, detail + ("" if saved.state is not None else "; final weights were not kept")
 
 
 def _apart(one: Sequence[TableRow], other: Sequence[TableRow]) -> float:
     """Return the largest distance |a - b| / √(b·b₀) of two losses, over all evaluation points.
 
-    b₀ is the loss before training; where b is larger, the distance is |a - b| / b. It is infinite where the
-    evaluation points differ. Rounding changes a model's output, which moves a small loss less than a large
-    one, but more than in proportion.
+    b₀ is the loss before training; if b is larger, the distance is |a - b| / b. It is infinite if the
+    evaluation points differ. Rounding changes the output of a model. The effect on a small loss is smaller
+    than on a large one, but larger in relation to the loss.
     """
     if [row["update"] for row in one] != [row["update"] for row in other]:
         return math.inf
@@ -202,7 +206,7 @@ def _apart(one: Sequence[TableRow], other: Sequence[TableRow]) -> float:
             if name not in b or _same(a[name], b[name]):
                 continue
             size = max(abs(a[name]), abs(b[name]))
-            first = other[0]["train_loss" if name == "test_loss" else name]  # no test set is measured there
+            first = other[0]["train_loss" if name == "test_loss" else name]  # no test loss before training
             scale = max(size, math.sqrt(size) * math.sqrt(abs(first)))
             far = abs(a[name] - b[name]) / scale if scale else math.inf
             worst = max(worst, far if math.isfinite(far) else math.inf)

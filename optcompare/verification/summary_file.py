@@ -1,4 +1,4 @@
-"""Compares ``summary.csv`` with what follows from the tables, whichever versions of libraries computed it."""
+"""Comparison of ``summary.csv`` with the tables, for all versions of the libraries that computed it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import math
 
 ROUNDING = 1e-9
-"""Relative difference of two numbers that other versions of SciPy or NumPy may round apart."""
+"""The largest relative difference of numbers that versions of SciPy or NumPy may round differently."""
 
 
 def is_same_summary(written: bytes, expected: bytes) -> bool:
@@ -15,7 +15,7 @@ def is_same_summary(written: bytes, expected: bytes) -> bool:
 
     Args:
         written: The contents of a ``summary.csv``.
-        expected: What the tables give.
+        expected: The summary computed from the tables.
 
     Returns:
         Whether all texts are equal, and all numbers within a relative :data:`ROUNDING`.

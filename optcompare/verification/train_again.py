@@ -1,4 +1,4 @@
-"""A sample of trials that is trained again, from every arm in turn, as far as the time allows."""
+"""Training of a sample of trials again, from every arm in turn, within a time limit."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from .finding import Finding, TableRow, TrialRows, name_of
 from .retrain import Saved, compared
 
 Advanced = Callable[[int, int, float], None]
-"""Called with how many trials are done, of how many, and the share of the work that is done."""
+"""Called with the number of trials that are done, the number of all, and the share of the work done."""
 _TRAINERS: Mapping[str, str] = {"loop": "loop", "lanes": "lanes", "lanes+loop": "lanes, then the loop"}
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is computed again.
+    """Limit how much is computed again.
 
     Attributes:
-        trials: How many trials are trained; None: all.
-        seconds: How long that may take in all.
+        trials: The number of trials to train; None: all.
+        seconds: The seconds that training may take in all.
         advanced: Called as the work goes on.
     """
 
@@ -50,11 +50,11 @@ def train_again(
         trainer: The loop trainer of the comparison.
         rows: All trials.
         result: The run.
-        directory: Its directory, in which final states may be kept.
-        effort: How many trials, and for how long.
+        directory: The run directory, which may contain final states.
+        effort: The limits on trials and seconds.
 
     Yields:
-        One finding for each trial, or one that says why there is none.
+        One finding for each trial, or one that explains why no trial is trained.
     """
     ended = _in_turn(rows)
     sample = _affordable(ended, effort)
@@ -66,29 +66,32 @@ def train_again(
     states = _states(directory, sample)
     work = [row["updates"] * (1 if row["trainer"] == "loop" else 2) for _, row in sample]
     for number, (trial, row) in enumerate(sample):
-        places = records.get(TrialKey.of(trial)[: len(key)], ())
-        mine = result.records.iloc[list(places)].to_dict("records")
+        indices = records.get(TrialKey.of(trial)[: len(key)], ())
+        of_trial = result.records.iloc[list(indices)].to_dict("records")
 
         def tick(share: float, number: int = number) -> None:
             done = sum(work[:number]) + share * work[number]
             effort.advanced(number, len(sample), done / sum(work))
 
         saved = Saved(
-            trial, row, [{str(k): v for k, v in one.items()} for one in mine], states.get(TrialKey.of(trial))
+            trial,
+            row,
+            [{str(k): v for k, v in one.items()} for one in of_trial],
+            states.get(TrialKey.of(trial)),
         )
         held: bool | None
         try:
-            held, said = compared(trainer, saved, "earlier" in result.environment, tick)
+            held, detail = compared(trainer, saved, "earlier" in result.environment, tick)
         except (OptcompareError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            held, said = False, explain(error)
+            held, detail = False, explain(error)
         trained_in = _TRAINERS.get(row["trainer"], "?")
-        yield Finding(f"trained again: {name_of(trial)}", held, f"{said} ({trained_in})")
+        yield Finding(f"trained again: {name_of(trial)}", held, f"{detail} ({trained_in})")
 
 
 def _in_turn(rows: TrialRows) -> list[tuple[Trial, TableRow]]:
-    """Order trials that ended: from every arm in turn, of the report and of tuning.
+    """Order trials that ended: from every arm in turn, and from report and tuning in turn.
 
-    Fingerprints decide the order in each arm, so that nobody can choose it.
+    Fingerprints decide the order within an arm, so that it cannot be chosen.
     """
     groups: dict[str, dict[str, list[tuple[Trial, TableRow]]]] = {"report": {}, "tune": {}}
     for trial, row in sorted(rows, key=lambda one: _digest(*one)):
@@ -100,12 +103,12 @@ def _in_turn(rows: TrialRows) -> list[tuple[Trial, TableRow]]:
 
 
 def _digest(trial: Trial, row: TableRow) -> bytes:
-    """Return what orders trials: it depends on how a trial ended."""
+    """Return the sort key of a trial, which depends on how it ended."""
     return hashlib.sha256(f"{TrialKey.of(trial)} {row['final_sha256']}".encode()).digest()
 
 
 def _affordable(ended: TrialRows, effort: Effort) -> list[tuple[Trial, TableRow]]:
-    """Return the first trials that together take no longer than is allowed."""
+    """Return the first trials that together stay within the limits."""
     chosen, left = list[tuple[Trial, TableRow]](), effort.seconds
     for trial, row in ended:
         if effort.trials is not None and len(chosen) >= effort.trials:
@@ -117,13 +120,13 @@ def _affordable(ended: TrialRows, effort: Effort) -> list[tuple[Trial, TableRow]
 
 
 def _cost(row: TableRow) -> float:
-    """Return the seconds that a trial takes in the loop; one of lanes is trained there twice."""
+    """Return the seconds that a trial takes in the loop; a trial of lanes is trained twice."""
     return float(row["train_seconds"] + row["measure_seconds"]) * (1 if row["trainer"] == "loop" else 2)
 
 
 def _why_none(ended: TrialRows, effort: Effort) -> str:
     if effort.trials == 0:
-        return "none was asked for"
+        return "no trial, because of --trials 0"
     if not ended:
         return "no trial has ended"
     most, least = duration(effort.seconds), duration(min(_cost(row) for _, row in ended))
@@ -131,7 +134,7 @@ def _why_none(ended: TrialRows, effort: Effort) -> str:
 
 
 def _states(directory: Path, sample: TrialRows) -> dict[TrialKey, TrialState]:
-    """Return the states of these trials that were kept and can be read, by the key of the trial."""
+    """Return the kept and readable states of these trials, by the key of the trial."""
     wanted = {TrialKey.of(trial): row["updates"] for trial, row in sample if row["trainer"] != "loop"}
     with suppress(RunDirectoryError, KeyError, TypeError, AttributeError):
         found = SavedStates(directory).items() if wanted else ()

@@ -1,4 +1,4 @@
-"""The command ``verify``: compute what a run directory holds once more, one check after another."""
+"""The command ``verify``: compute the contents of a run directory again, one check after another."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .train_again import Advanced, Effort, train_again
 
 @dataclass(frozen=True)
 class _Run:
-    """A run directory that is verified.
+    """Hold a run directory that is verified.
 
     Attributes:
-        directory: Where it is.
+        directory: The path of the run directory.
         about: The contents of its ``comparison.json``.
-        comparison: What was compared.
-        registry: The plugins that it needs.
+        comparison: The comparison of the run.
+        registry: The plugins that the run needs.
     """
 
     directory: Path
@@ -52,21 +52,25 @@ def verify(
     trust: bool = False,
     seconds: float = math.inf,
 ) -> Iterator[Finding]:
-    """Yield each check as soon as it is made.
+    """Verify a run directory by computing its contents again.
 
-    Initial weights, orders and batches are computed again for all trials of as many seeds as take about a
-    quarter of a minute, or of all seeds with ``trials=None``. Plugins and files that the run names are loaded
-    where this user named them before, among ``plugins``, or agrees by ``trust``; see
+    Initial weights, orders and batches are computed for all trials of as many seeds as take about 15 seconds,
+    or of all seeds with ``trials=None``. Plugins and files that the run names are loaded only if this user
+    named them before, or names them in ``plugins``, or agrees by ``trust``; see
     :mod:`optcompare.storage.trusted_code`.
 
     Args:
         directory: A run directory.
-        trials: How many trials to train again; None: all.
-        plugins: Plugins to load beside those of the run.
-        advanced: Called with how many trials are planned or trained again, of how many, and the share done.
-        trust: Whether plugins and files that the run names are loaded, whoever named them.
-        seconds: How long training again may take in all, by the times that the run recorded; trials that
+        trials: The number of trials to train again; None: all.
+        plugins: Plugins to load in addition to those of the run.
+        advanced: Called with the number of trials that are planned or trained again, of all, and the share
+            that is done.
+        trust: Whether to load plugins and files that the run names, even if this user did not name them.
+        seconds: The seconds that training may take in all, by the times that the run recorded; trials that
             would take longer are left out.
+
+    Returns:
+        The findings, each as soon as its check is made.
 
     Raises:
         OptcompareError: There is no run, or a plugin that it names cannot or must not be loaded.
@@ -118,7 +122,7 @@ def _comparison(directory: Path, about: Mapping[str, Any]) -> Comparison:
 
 
 def _setup(run: _Run) -> tuple[Setup | None, str]:
-    """Return what trials are trained with, or why there is nothing."""
+    """Return the setup of the trials, or why there is none."""
     objects = objects_of(run.comparison)
     if objects:
         return None, f"{objects} existed only as an object in the session that ran it"

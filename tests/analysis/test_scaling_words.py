@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from optcompare.analysis.batch_scaling import Beside, curves, pareto
+from optcompare.analysis.batch_scaling import StudyContext, curves, pareto
 from optcompare.analysis.scaling_words import words
 
 EXACT = {2**power: 10 + 200 / 2**power for power in range(11)}
@@ -48,7 +48,7 @@ def test_each_finding_is_a_line_that_fits_a_screen():
     """S = 10 + 200/B: knee 20, a fifth of it 4."""
     lines = said(
         jitter=0.05,
-        beside=Beside(retuned=retuned(**{f"b{size}": (1.0, 1.0) for size in EXACT}), tuning_seeds=2),
+        beside=StudyContext(retuned=retuned(**{f"b{size}": (1.0, 1.0) for size in EXACT}), tuning_seeds=2),
     )
     starts = [
         "fewest samples: batch size ",
@@ -132,7 +132,7 @@ def timed(arms, seconds):
 def test_seconds_are_spoken_of_where_one_clock_timed_all_sizes():
     """S·(1 ms + B·10 µs): at 32 16.25 updates of 1.32 ms, 21.45 ms; at 64 13.125 of 1.64 ms, 21.525 ms."""
     rounds = timed(EXACT, lambda size: [(1e-3 + 1e-5 * size) * factor for factor in (0.99, 1, 1.01)])
-    (curve,) = curves(*table(EXACT), Beside(update_times=rounds))
+    (curve,) = curves(*table(EXACT), StudyContext(update_times=rounds))
     assert set(curve.table["clock"]) == {"timed"}
     row = curve.table[curve.table["batch_size"] == 128].iloc[0]
     expected = (10 + 200 / 128) * (1e-3 + 1.28e-3)
@@ -149,7 +149,7 @@ def test_seconds_are_spoken_of_where_one_clock_timed_all_sizes():
 def test_seconds_of_other_clocks_are_not_spoken_of(left):
     clocks = {f"b{size}": clock for size, clock in left.items()}
     (curve,) = curves(
-        *table(EXACT), Beside(update_times=timed([1, 2, 4], lambda size: [1e-3]), clocks=clocks)
+        *table(EXACT), StudyContext(update_times=timed([1, 2, 4], lambda size: [1e-3]), clocks=clocks)
     )
     assert not [each for each in words([curve], "g", "e") if "seconds" in each]
     assert curve.table["clock"].iloc[0] == left.get(1, "")
@@ -158,13 +158,13 @@ def test_seconds_of_other_clocks_are_not_spoken_of(left):
 
 def test_overlapping_rounds_set_no_size_apart():
     rounds = timed([1, 2, 64], lambda size: [1e-3, 1e-2])
-    (curve,) = curves(*table({1: 100, 2: 50.1, 64: 20}), Beside(update_times=rounds))
+    (curve,) = curves(*table({1: 100, 2: 50.1, 64: 20}), StudyContext(update_times=rounds))
     assert curve.best["seconds"].alike == (1, 2)
 
 
 def test_what_other_tuning_seeds_would_find_is_said():
     """Without the second seed 1 would take 10% longer: 231 samples beside the 214 at 2."""
-    beside = Beside(retuned=retuned(b1=(1.0, 1.1), b2=(1.0, 1.0), b4=(1.0, 1.0)), tuning_seeds=2)
+    beside = StudyContext(retuned=retuned(b1=(1.0, 1.1), b2=(1.0, 1.0), b4=(1.0, 1.0)), tuning_seeds=2)
     lines = said({1: 210, 2: 107, 4: 60}, beside)
     assert line(lines, "without one").startswith(
         "without one of the tuning seeds: fewest samples 1 or 2, fewest updates 4, knee "
@@ -206,7 +206,7 @@ def test_the_noise_scale_is_held_against_the_knee(scale, ending):
     )
     blocks = [[scale * factor for factor in (0.99, 1.0, 1.01, 1.0)]] * 2
     points = points.assign(trace=float(scale), squared=1.0, traces=blocks, squares=[[1.0] * 4] * 2)
-    lines = said(beside=Beside(noise=points), jitter=0.02)
+    lines = said(beside=StudyContext(noise=points), jitter=0.02)
     found = line(lines, "noise scale: ")
     assert found.startswith(f"noise scale: {scale}, 95% interval ")
     assert found.endswith(" over rows (b16, seed 3, 2 points)")
@@ -216,7 +216,7 @@ def test_the_noise_scale_is_held_against_the_knee(scale, ending):
 def test_adams_memory_is_said_in_samples():
     """ln ½ / ln .999 = 692.8 updates."""
     averages = {f"b{size}": {"beta1": 0.9, "beta2": 0.999} for size in EXACT}
-    lines = said(beside=Beside(averages=averages), optimizer="adam")
+    lines = said(beside=StudyContext(averages=averages), optimizer="adam")
     assert line(lines, "memory of adam") == (
         "memory of adam, half-lives in samples at 1 and 1,024: beta1 6.58 and 6,737, beta2 693 and 709,428"
     )
@@ -232,7 +232,9 @@ def test_the_noise_scale_is_said_to_underestimate_under_adam():
         {"optimizer": "adam", "arm": "b16", "seed": 0, "batch_size": 16, "rows": 80, "update": [0, 9]}
     )
     points = points.assign(trace=20.0, squared=1.0)
-    beside = Beside(noise=points, averages={f"b{size}": {"beta1": 0.9, "beta2": 0.999} for size in EXACT})
+    beside = StudyContext(
+        noise=points, averages={f"b{size}": {"beta1": 0.9, "beta2": 0.999} for size in EXACT}
+    )
     lines = said(beside=beside, optimizer="adam")
     assert line(lines, "under adam") == (
         "under adam the noise scale underestimates the critical batch size (Merrill 2025)"
@@ -243,7 +245,7 @@ def test_the_rule_of_the_goal_and_its_bias_are_said():
     """ln 8 · 0.25²/6 = 2.2%."""
     times, arms = table(EXACT)
     times.loc[times["arm"] == "b64", "dip"] *= 0.82
-    lines = words(curves(times, arms, Beside(window=0.25, start=8.0)), "g", "e")
+    lines = words(curves(times, arms, StudyContext(window=0.25, start=8.0)), "g", "e")
     assert line(lines, "goal: ") == ("goal: reached by the mean over 0.75 to 1.25 times the samples")
     assert line(lines, "early") == "early: single values reach the goal up to 18% before (at 64)"
     assert line(lines, "bias left") == "bias left: a loss that falls exponentially reaches its mean 2.2% late"
@@ -252,7 +254,7 @@ def test_the_rule_of_the_goal_and_its_bias_are_said():
 def test_rates_that_jump_or_lie_at_an_edge_are_named():
     times, arms = table({8: 100, 32: 50, 128: 25, 512: 20, 2048: 18})
     arms["lr"] = [0.24, 0.48, 0.97, 0.62, 0.88]
-    lines = words(curves(times, arms, Beside(at_edge={"b8": True})), "g", "e")
+    lines = words(curves(times, arms, StudyContext(at_edge={"b8": True})), "g", "e")
     assert line(lines, "tuned learning rate jumps") == "tuned learning rate jumps: 128"
     assert line(lines, "best learning rate") == "best learning rate at the edge of those tried: 8"
 
@@ -298,7 +300,7 @@ def test_no_line_is_wider_than_a_screen():
     points = points.assign(
         rows=80, trace=20.0, squared=1.0, traces=[[19.0, 21, 20, 22]] * 2, squares=[[1.0] * 4] * 2
     )
-    beside = Beside(
+    beside = StudyContext(
         averages={f"b{size}": {"beta1": 0.9, "beta2": 0.999} for size in EXACT},
         noise=points,
         window=0.25,

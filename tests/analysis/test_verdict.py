@@ -200,8 +200,8 @@ def test_equality_that_fewer_seeds_allow_is_said_beside_the_difference_that_they
     )
     assert (
         told[0]
-        == "Too few seeds for a firm claim (6; 7 needed for 2 comparisons). Add 1: resume this run with "
-        "7 seeds."
+        == "Too few seeds for a firm claim (6; 7 needed for 2 comparisons). Add 1 seed, for 7 in all: "
+        "resume a run, or merge another."
     )
     assert told[1] == "Final train_loss: within 0.4 of full: mini. Lowest mean: mini."
     assert told[2].endswith(": not claimed; within 0.4: claimed (Holm p = 0.0312)")
@@ -257,8 +257,8 @@ def test_metric_of_which_more_is_better_is_ranked_from_the_highest():
 
 def test_too_few_seeds_name_the_number_that_it_takes():
     assert tell(full=FULL[:5], mini=MINI[:5]) == [
-        "Too few seeds for a firm claim (5; 7 needed for 2 comparisons). Add 2: resume this run with "
-        "7 seeds.",
+        "Too few seeds for a firm claim (5; 7 needed for 2 comparisons). Add 2 seeds, for 7 in all: "
+        "resume a run, or merge another.",
         "Samples to train_loss 1: both reached it on all 5 seeds. Fewest: mini.",
         "1. mini: 2.64 times fewer samples (95% interval 1.65 to 4.23), fewer on 5 of 5 seeds: not claimed",
         "2. full: baseline, reached on 5 of 5 seeds",
@@ -272,7 +272,8 @@ def test_too_few_seeds_name_the_number_that_it_takes():
         == "3. other: equals full on 6 of 6 seeds"
     )
     assert tell(goal=None, full=FULL[:1], mini=MINI[:1])[:3] == [
-        "Too few seeds for a firm claim (1; 6 needed for 1 comparison). Add 5: resume this run with 6 seeds.",
+        "Too few seeds for a firm claim (1; 6 needed for 1 comparison). Add 5 seeds, for 6 in all: "
+        "resume a run, or merge another.",
         "Final train_loss, lowest mean: mini.",
         "1. mini: difference -0.25, better on 1 of 1 seed: not claimed",
     ]
@@ -418,7 +419,8 @@ def test_diverged_and_failed_trials_tie_with_too_few_seeds():
         *tables(*made, trial("mini", 1, [], "failed")), PairedTests("full", "train_loss"), workload="digits"
     )
     assert told[:4] == [
-        "Too few seeds for a firm claim (2; 6 needed for 1 comparison). Add 4: resume this run with 6 seeds.",
+        "Too few seeds for a firm claim (2; 6 needed for 1 comparison). Add 4 seeds, for 6 in all: "
+        "resume a run, or merge another.",
         "Final train_loss, best ranked: full.",
         "1. full: baseline, failed on 1 of 2 seeds",
         "2. mini: better on 0 of 2 seeds and equal on 1, diverged on 1 and failed on 1 of 2 seeds: not "

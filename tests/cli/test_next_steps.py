@@ -30,7 +30,7 @@ def test_one_more_seed_is_named_where_the_verdict_asks_for_one(result):
     """Both lines of a run name the same command."""
     four = [f"full@sgd:lr={lr}" for lr in (0.1, 0.2, 0.3, 0.4)]
     found = compare("line", four, seeds=7, updates=1, trainer="loop")
-    assert "Add 1: resume this run with 8 seeds" in " ".join(found.verdict())
+    assert "Add 1 seed, for 8 in all" in " ".join(found.verdict())
     assert next_steps(found, Path("run"))[-1] == "more seeds: optcompare run --resume run --seeds 8"
 
 

@@ -59,7 +59,7 @@ def test_one_signal_ends_a_job_that_hangs(tmp_path):
 def test_the_first_signal_asks_and_impatience_or_the_second_interrupts():
     with stop_on_interrupt() as stop:
         os.kill(os.getpid(), signal.SIGINT)
-        assert (stop.asked, stop.at_once) == (True, False)
+        assert (stop.requested, stop.at_once) == (True, False)
         with pytest.raises(KeyboardInterrupt, match=r"^$"):
             os.kill(os.getpid(), signal.SIGTERM)
         assert stop.at_once

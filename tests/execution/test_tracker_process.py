@@ -172,13 +172,13 @@ def test_what_is_too_much_to_wait_is_dropped_and_counted(plugin, monkeypatch):
     monkeypatch.setattr(tracker_process, "CLOSING", 3.0)
     monkeypatch.setattr(tracker_process, "ROOM", 5)
     most = []
-    told = tracker_process.Tracked._tell
+    posted = tracker_process.Tracked._post
 
     def counted(self, event, *arguments):
-        told(self, event, *arguments)
+        posted(self, event, *arguments)
         most.append(self._queue.qsize())
 
-    monkeypatch.setattr(tracker_process.Tracked, "_tell", counted)
+    monkeypatch.setattr(tracker_process.Tracked, "_post", counted)
     with pytest.warns(UserWarning, match="^tracker slow missed up to"):
         compare(small_workload(500), "single", seeds=1, epochs=1, measure=500, plugins=plugin, track="slow")
     assert len(most) > 500
@@ -351,7 +351,7 @@ def test_trackers_are_listed(plugin, capsys):
 
 def test_a_tracker_loads_nothing_that_it_does_not_use():
     """Its process begins with the names of trackers alone: no torch, no strategies."""
-    code = "import sys; from optcompare.execution.tracker_process import Registry; "
+    code = "import sys; from optcompare.execution.tracker_server import Registry; "
     code += "Registry.load(kind='trackers').find('trackers', 'jsonl')"
     code += "; sys.exit(bool({'torch', 'pandas', 'mlflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

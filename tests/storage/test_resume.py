@@ -156,7 +156,7 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
     other = small_workload(n=11)
     refusal = (
         f"torch: 1.0 then, {torch.__version__} now; the workload's data changed; give force=True to go on "
-        "all the same"
+        "nevertheless"
     )
     with pytest.raises(ComparisonError, match=refusal.replace(".", r"\.").replace("+", r"\+")):
         compare(other, seeds=2, **settings, resume=tmp_path / "run")
@@ -179,7 +179,7 @@ def test_what_changed_since_is_listed_and_refused(tmp_path):
         ({"measure": 2}, "different: measure; ask the same question"),
         (
             {"seeds": 1},
-            "this run has 2 seeds, of which 1 is not among the 1 asked for; give seeds=2 or more",
+            "this run has 2 seeds, of which seed 1 is missing; give seeds=2 or more",
         ),
         ({"out": "there"}, "resume continues in the directory of the previous run; leave out `out`"),
     ],

@@ -305,7 +305,7 @@ def test_a_run_that_was_killed_holds_for_the_trials_that_had_ended(in_small_task
     checks = found("run", trials=None)
     assert [name for name, (held, _) in checks.items() if held is None] == ["files", "conclusions"]
     assert [name for name, (held, _) in checks.items() if held is False] == []
-    assert checks["trials"] == (True, "5 of 6 that were asked for, each once")
+    assert checks["trials"] == (True, "5 of 6 planned trials, each once")
 
 
 @pytest.mark.parametrize("name", ["records.parquet", "trials.parquet", "summary.csv", "comparison.png"])
@@ -448,7 +448,7 @@ def test_a_claimed_certificate_is_held_against_the_tables():
     held, said = found(directory, trials=0)["certificate"]
     assert held is False
     assert said.startswith(
-        "it says of equal budgets that it held: 9 epochs for each of 6 finished trials; the tables say that"
+        "equal budgets: the certificate has 'held' (9 epochs for each of 6 finished trials); the tables give"
     )
 
 
@@ -465,7 +465,9 @@ def test_data_of_a_check_are_held_against_the_tables_whatever_its_sentence_says(
     edited(directory, certificate=checks)
     held, said = found(directory, trials=0)["certificate"]
     assert held is False
-    assert said.startswith("it says of identical initial weights that it held: all 2 arms start identically")
+    assert said.startswith(
+        "identical initial weights: the certificate has 'held' (all 2 arms start identically"
+    )
 
 
 def test_a_check_that_lost_its_data_is_found_where_these_sources_wrote_it():
@@ -646,7 +648,7 @@ def test_the_lines_say_in_words_what_held(capsys):
     assert exits(str(directory), "--trials", "0") == 1
     out = capsys.readouterr().out
     assert "NOT HELD     conclusions: the verdict is not what the tables give" in out
-    assert "not checked  trained again: none was asked for" in out
+    assert "not checked  trained again: no trial, because of --trials 0" in out
     assert out.splitlines()[-1] == "1 of 9 checks did not hold: conclusions"
 
 

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from optcompare.analysis.batch_scaling import Beside, Curve, curves
+from optcompare.analysis.batch_scaling import Curve, StudyContext, curves
 from optcompare.analysis.critical_batch_size import Estimate
 from optcompare.report.plots import style
 from optcompare.report.plots.batch_scaling import scaling_figure, what_is_drawn
@@ -88,7 +88,7 @@ def study(
     return curves(
         pd.DataFrame(times, columns=columns),
         pd.DataFrame(arms, columns=["arm", "optimizer", "batch_size", "lr"]),
-        Beside(update_times=rounds if timed else (), **beside),
+        StudyContext(update_times=rounds if timed else (), **beside),
     )
 
 

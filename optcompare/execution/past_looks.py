@@ -1,4 +1,4 @@
-"""Reads and notes earlier looks at a run's trials before the run continues."""
+"""Past looks at a run's trials, which are read and recorded before the run continues."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..storage.run_tables import has_tables
 
 
 def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
-    """Refuse to go on without the looks that were recorded.
+    """Refuse to continue a run if its recorded looks were deleted or changed.
 
     Args:
-        directory: Of the run.
-        force: Go on all the same, and note in the file that looks are missing.
+        directory: The run directory.
+        force: Continue nevertheless, and record in the file that looks are missing.
 
     Returns:
-        What is to be noted in the run.
+        Sentences for the notes of the run.
 
     Raises:
-        ComparisonError: They were deleted or changed.
+        ComparisonError: The looks were deleted or changed.
     """
     changed = looks_changed(directory, run_dir.read_json(directory).get("looks"))
     if not changed:
@@ -32,31 +32,30 @@ def refuse_missing_looks(directory: Path, force: bool) -> list[str]:
     if not force:
         raise ComparisonError(
             f"since this run began, {changed}, and with it the looks at its trials; put it back, or give "
-            "--force to go on with "
-            "looks that are not all recorded"
+            "--force to go on with looks that are not all recorded"
         )
     add_unrecorded(directory)
     return [f"resumed although {changed}"]
 
 
 def note_unrecorded_look(directory: Path) -> None:
-    """Add the look that an earlier version gave without recording it, if the run is one of its."""
+    """Add the look of a verdict that an earlier version wrote without recording a look."""
     if (
         (directory / LOOKS).exists()
         or not has_tables(directory)
         or not run_dir.read_json(directory).get("verdict")
     ):
         return
-    given = ResultTables.read(directory).as_past_look()
-    if given is not None:
+    look = ResultTables.read(directory).as_past_look()
+    if look is not None:
         add_unrecorded(directory)
-        add_look(directory, given)
+        add_look(directory, look)
 
 
 def note_looks_at_merged_runs(directory: Path) -> None:
-    """Add the looks at merged runs that concern trials of this run.
+    """Add the looks at merged runs that include trials of this run.
 
-    They are recorded outside of run directories, and found by the trials as they are now, which may change
+    They are recorded outside of run directories and are found by fingerprints of the trials, which may change
     when the run continues; see :mod:`.storage.merged_looks`.
     """
     if not has_tables(directory):
@@ -68,7 +67,7 @@ def note_looks_at_merged_runs(directory: Path) -> None:
 
 
 def looks_of(out: Path | None) -> History:
-    """Return the looks that the run directory holds; those of a new one are recorded from the first on."""
+    """Return the looks in the run directory; a new one records all looks from the first on."""
     if out is None:
         return History()
     return read_looks(out) if (out / LOOKS).exists() else History(recorded=True)
