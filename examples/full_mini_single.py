@@ -1,7 +1,11 @@
-"""Full batch, mini-batches or single samples on handwritten digits: each at its own best learning rate, with
-a verdict.
+"""
+Full, mini or single?
+=====================
 
-python examples/full_mini_single.py [FIGURE.png]
+Handwritten digits, trained from full batches, mini-batches and single samples: each arm at its own best
+learning rate, with a verdict.
+
+Run it with ``python examples/full_mini_single.py [FIGURE.png]``.
 """
 
 import sys

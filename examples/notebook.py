@@ -1,7 +1,10 @@
-"""The notebook that optcompare began as: y = x by full-batch and mini-batch gradient descent, from the same
-weights.
+"""
+The notebook that optcompare began as
+=====================================
 
-python examples/notebook.py [FIGURE.png] prints w and b on the way, and draws both paths.
+Train y = x by full-batch and mini-batch gradient descent, from the same weights.
+
+``python examples/notebook.py [FIGURE.png]`` prints w and b on the way, and draws both paths.
 """
 
 import random

@@ -1,6 +1,10 @@
-"""Your own model and data: a table of wines, a network with batch normalisation, and three ways to feed it.
+"""
+Your own model and data
+=======================
 
-python examples/own_model.py [FIGURE.png]
+A table of wines, a network with batch normalisation, and three batch sizes with two optimizers.
+
+Run it with ``python examples/own_model.py [FIGURE.png]``.
 """
 
 import sys

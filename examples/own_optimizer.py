@@ -1,6 +1,10 @@
-"""An optimizer of your own: steps by the sign of the gradient alone, against sgd and adam, tuned alike.
+"""
+Your own optimizer
+==================
 
-python examples/own_optimizer.py [FIGURE.png]
+An optimizer that steps by the sign of the gradient alone, against sgd and adam, tuned alike.
+
+Run it with ``python examples/own_optimizer.py [FIGURE.png]``.
 """
 
 import sys

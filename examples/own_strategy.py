@@ -1,7 +1,11 @@
-"""A strategy of your own: batches that grow within each epoch, against batches of one size.
+"""
+Your own strategy
+=================
 
-python examples/own_strategy.py [FIGURE.png]; it is a plugin too: optcompare run --plugin
-examples/own_strategy.py --workload digits --strategies mini:32,ramp:8:64
+Batches that grow within each epoch, against batches of one size.
+
+Run it with ``python examples/own_strategy.py [FIGURE.png]``. It is a plugin too:
+``optcompare run --plugin examples/own_strategy.py --workload digits --strategies mini:32,ramp:8:64``
 """
 
 import sys

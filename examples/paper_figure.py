@@ -1,8 +1,11 @@
-"""A figure for a paper from three runs: which share of workloads does each arm solve within how much of the
-best's cost?
+"""
+A figure for a paper, from three runs
+=====================================
 
-python examples/paper_figure.py [FIGURE.pdf]; from run directories: optcompare report runs/A runs/B runs/C
---figure profile
+Which share of the workloads does each arm solve within which multiple of the best arm's cost?
+
+Run it with ``python examples/paper_figure.py [FIGURE.pdf]``. From run directories:
+``optcompare report runs/A runs/B runs/C --figure profile``
 """
 
 import sys

@@ -1,6 +1,11 @@
-"""Which batch size? Updates and samples to a goal, each batch size at its own best learning rate.
+"""
+Which batch size?
+=================
 
-python examples/which_batch_size.py [FIGURE.png]; optcompare scaling asks the same from the command line.
+Updates and samples to a goal, each batch size at its own best learning rate.
+
+Run it with ``python examples/which_batch_size.py [FIGURE.png]``. The command line asks the same with
+``optcompare scaling``.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The gradient of the training loss, and how well one batch tells it."""
+"""The gradient of the training loss, and how well one batch estimates it."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from optcompare import Diagnostic, Snapshot, hookimpl
 
 @dataclass
 class GradNorm(Diagnostic):
-    """|∇L(w_u)|, L the mean loss of all training samples in eval mode, w_u the weights after u updates."""
+    """|∇L(w_u)|: L is the mean loss of all training samples in evaluation mode, w_u the weights."""
 
     columns: ClassVar[tuple[str, ...]] = ("grad_norm",)
 
@@ -19,10 +19,9 @@ class GradNorm(Diagnostic):
 
 @dataclass
 class GradCosine(Diagnostic):
-    """The cosine between the last update's batch gradient and ∇L, both at the weights w_(u-1) that it set out
-    from.
+    """The cosine between the last update's batch gradient and ∇L, both at the weights before that update.
 
-    Both are in eval mode, so that it tells of the choice of samples alone: 1 for a full batch. nan at update
+    Both are in evaluation mode, so that only the choice of samples counts: 1 for a full batch. nan at update
     0, and where one of the two is 0.
     """
 

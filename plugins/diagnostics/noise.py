@@ -41,11 +41,10 @@ class GradVariance(_OfSamples):
 
 @dataclass
 class NoiseScale(_OfSamples):
-    """The gradient noise scale B_simple = trΣ/|G|² at w_u (McCandlish et al. 2018, arXiv 1812.06162), in
-    samples.
+    """The gradient noise scale trΣ/|G|² at w_u, in samples (McCandlish et al. 2018, arXiv 1812.06162).
 
-    From R = `rows` training samples drawn without replacement (all, if there are no more), in eval mode:
-    trΣ̂/|G|²̂ with trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both unbiased. Where |G|²̂ is not
+    From R = `rows` training samples, drawn without replacement (all, if there are no more), in evaluation
+    mode: trΣ̂/|G|²̂ with trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both unbiased. Where |G|²̂ is not
     positive, the noise hides the gradient altogether, and it is inf; where nothing varies either, it is nan.
     Of several records or seeds, a mean of these ratios would be far off; take more rows instead.
     """

@@ -14,8 +14,9 @@ _DENSE = 32
 
 @dataclass
 class Sharpness(Diagnostic):
-    """The largest eigenvalue of ∇²L(w_u), L the mean loss of all training samples in eval mode: gradient
-    descent is stable below lr = 2/sharpness.
+    """The largest eigenvalue of ∇²L(w_u): gradient descent is stable below lr = 2/sharpness.
+
+    L is the mean loss of all training samples in evaluation mode.
 
     The algebraically largest, by Lanczos iteration on Hessian-vector products to a relative accuracy of
     `tol`, in at most `products` of them; up to 32 weights, from the whole Hessian. Each product costs about
@@ -47,7 +48,7 @@ class Sharpness(Diagnostic):
         from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
         class Broken(Exception):
-            """Something that is not finite came out, or too many products were asked for."""
+            """Something that is not finite came out, or too many products were needed."""
 
         asked = 0
 

@@ -34,13 +34,14 @@ class Distance(Diagnostic):
 
 @dataclass
 class Alpha(Diagnostic):
-    """Where the last update ended on the parabola through the training loss L along it: -1 at its start, 0 at
-    the bottom, 1 as high on the other side, above 1 higher than it began.
+    """Where the last update ended on the parabola through the training loss L along it.
+
+    -1 is at its start, 0 at the bottom, 1 as high on the other side, above 1 higher than it began.
 
     With s = w_u - w_(u-1) and the slopes f'(0) = ∇L(w_(u-1))·s and f'(1) = ∇L(w_u)·s, the parabola's bottom
     lies at τ = f'(0)/(f'(0) - f'(1)), and alpha = 1/τ - 1 = -f'(1)/f'(0). Gradient descent on a quadratic,
-    along a direction of curvature h: lr·h - 1. L is that of all training samples in eval mode, not of the
-    batch. nan at update 0, and where the update did not set out downhill.
+    along a direction of curvature h: lr·h - 1. L is that of all training samples in evaluation mode, not
+    of the batch. nan at update 0, and where the update did not set out downhill.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("alpha",)

@@ -27,7 +27,7 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 
 
 def processes(demand: Demand, address: str) -> Processes:
-    """N processes of this machine, made anew by spawning; one that dies is replaced."""
+    """N new processes of this machine; one that dies is replaced."""
     if address:
         raise ComparisonError(
             f"executor processes takes no address, got '{address}'; say how many with --jobs"
@@ -36,9 +36,7 @@ def processes(demand: Demand, address: str) -> Processes:
 
 
 def _devices(device: str) -> list[str]:
-    """What each CUDA device is called in CUDA_VISIBLE_DEVICES; empty where a task need not choose among
-    several.
-    """
+    """Return the name of each CUDA device in CUDA_VISIBLE_DEVICES; empty where a task need not choose."""
     if device != "cuda":
         return []
     import torch
@@ -49,7 +47,7 @@ def _devices(device: str) -> list[str]:
 
 
 class Processes(Executor):
-    """Pools of one process each, so that one that dies takes nothing but its own task along.
+    """Pools of one process each, so that one that dies loses its own task only.
 
     ``devices``: each process sees one of these CUDA devices alone, in turn, and calls it its first.
     """
@@ -154,9 +152,7 @@ class _Context(SpawnContext):
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """A process that is made meanwhile hears no Ctrl-C, from its very beginning: the first process decides
-    what it means.
-    """
+    """Keep Ctrl-C from processes that are started meanwhile: the first process decides what it means."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -168,9 +164,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _begin(device: str | None) -> None:
-    """In a new process: it sees one CUDA device, can be terminated again, hears no Ctrl-C, and ends when the
-    one that made it does.
-    """
+    """Prepare a new process: one CUDA device, SIGTERM ends it, Ctrl-C does not, it ends with its parent."""
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when CUDA is first used, which is later
     for number in _SIGNALS - {signal.SIGTERM}:  # they reach all processes of a terminal

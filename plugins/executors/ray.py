@@ -19,9 +19,7 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 
 
 def cluster(demand: Demand, address: str) -> Cluster:
-    """A Ray cluster: ``ray`` starts one on this machine or joins the one in RAY_ADDRESS, ``ray:ADDRESS``
-    joins that.
-    """
+    """A Ray cluster: the one in RAY_ADDRESS or a new one on this machine; ``ray:ADDRESS`` joins that one."""
     if demand.device.startswith("cuda:"):
         raise ComparisonError(
             f"executor ray chooses each task's GPU itself; give --device cuda, not {demand.device}"
@@ -55,9 +53,7 @@ def _refuse_silence(address: str) -> None:
 
 
 class Cluster(Executor):
-    """Hands functions to Ray, with the CPUs and GPUs that each needs; what is retried, and where, is Ray's
-    own.
-    """
+    """Submit functions to Ray, with the CPUs and GPUs that each needs; Ray decides on retries and places."""
 
     def __init__(self, ray: Any, demand: Demand, begun: bool) -> None:
         self._ray, self._begun = ray, begun

@@ -60,8 +60,7 @@ def lbfgs(
     history_size: int = 100,
     line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe",
 ) -> torch.optim.Optimizer:
-    """Limited-memory BFGS, for full batches: an update is up to max_iter iterations, each of one pass over
-    the data or more.
+    """Limited-memory BFGS, for full batches: an update is up to max_iter iterations of one pass or more.
 
     Five iterations, in place of torch's 20, so that curves have points enough; the history goes on from
     update to update, and an update costs one pass more than its iterations.

@@ -1,4 +1,4 @@
-"""What the strategies that choose their batch size by the gradients seen so far have in common."""
+"""What strategies share that choose their batch size by the gradients so far."""
 
 import math
 from collections.abc import Generator
@@ -12,8 +12,7 @@ from optcompare import Epoch, StepStats, Strategy
 
 @dataclass
 class Adapting(Strategy):
-    """Cuts the epoch's shared order into batches whose size each update may change, from ``batch_size`` up to
-    N.
+    """Cut the epoch's shared order into batches whose size each update may change, up to N.
 
     A subclass says what it measures in an update, and what batch size the averages of that propose. The
     averages are exponential, of numerators and denominators apart (a mean of ratios of noisy numbers would be

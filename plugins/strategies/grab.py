@@ -12,12 +12,13 @@ from optcompare import Epoch, StepStats, Strategy, hookimpl
 
 @dataclass
 class GraB(Strategy):
-    """Batches of B samples, in an order found by balancing stale gradients (Lu et al. 2022, arXiv
-    2205.10733).
+    """Batches of B samples, in an order found by balancing stale gradients (Lu et al. 2022).
+
+    Source: arXiv 2205.10733.
 
     Each sample's gradient less the last epoch's mean, c, is added to a running sum s with the sign that keeps
     s shorter. Samples with + come first in the next epoch, in this order; those with - last, in reverse. The
-    first epoch takes the shared order, and the mean so far. Kept are one mean gradient and the next order,
+    first epoch uses the shared order, and the mean so far. Kept are one mean gradient and the next order,
     and not N gradients.
     """
 

@@ -10,10 +10,11 @@ from .adapting import Testing, ratio
 
 @dataclass
 class InnerProduct(Testing):
-    """Grows the batch until Var(g_i·ḡ)/B ≤ θ²|ḡ|⁴: B = ⌈Var(g_i·ḡ)/(θ²|ḡ|⁴)⌉ (Bollapragada et al. 2017, arXiv
-    1710.11258).
+    """Grows the batch until Var(g_i·ḡ)/B ≤ θ²|ḡ|⁴ (Bollapragada et al. 2017, arXiv 1710.11258).
 
-    Only noise along the gradient counts, so that it asks for far smaller batches than the norm test. As
+    So B = ⌈Var(g_i·ḡ)/(θ²|ḡ|⁴)⌉.
+
+    Only noise along the gradient counts, so that batches are far smaller than those of the norm test. As
     published it puts the batch's own ḡ in the place of the true gradient: where noise dominates, ḡ is mostly
     noise, and the test asks for little. Averages forget with `decay` an update.
     """

@@ -12,9 +12,7 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class MiniBatch(Strategy):
-    """Batches of B samples, ⌈N/B⌉ updates an epoch; the tail is its own batch, or merged into the one
-    before.
-    """
+    """Batches of B samples, ⌈N/B⌉ updates an epoch; a short last batch is kept, or merged."""
 
     positional: ClassVar[bool] = True
     batch_size: int = 32

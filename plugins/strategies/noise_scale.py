@@ -1,6 +1,4 @@
-"""The gradient noise scale as batch size: where twice the batch begins to save less than half of the
-updates.
-"""
+"""The gradient noise scale as batch size: where doubling the batch saves less than half of the updates."""
 
 from dataclasses import dataclass
 from typing import ClassVar

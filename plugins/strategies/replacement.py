@@ -1,6 +1,4 @@
-"""Sampling with replacement: what most theory of stochastic gradient descent assumes, and hardly anybody
-runs.
-"""
+"""Sampling with replacement, which most theory assumes and hardly anybody runs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,8 +12,9 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class Replacement(Strategy):
-    """Batches of B samples, each drawn from all N with equal chance; N draws an epoch, which miss about 37%
-    of the samples.
+    """Batches of B samples, each drawn from all N with equal chance.
+
+    N draws an epoch miss about 37% of the samples.
     """
 
     coverage: ClassVar[Literal["once", "free"]] = "free"

@@ -32,8 +32,7 @@ def optcompare_trackers() -> dict[str, type[Tracker]]:
 
 
 class MLflow(Tracker):
-    """Runs in an MLflow store: ``mlflow`` in MLflow's own choice, ``mlflow:sqlite:///runs/mlflow.db`` or a
-    server in that.
+    """Runs in an MLflow store: MLflow's own choice, or that of ``mlflow:sqlite:///runs/mlflow.db``.
 
     A parent run for the comparison, and nested in it a run for each trial, with metrics over training
     samples.

@@ -25,9 +25,7 @@ NOT_CURVES = ("seed", "repeat", "split", "mark", "samples", "lr")
 
 
 class TensorBoard(Tracker):
-    """Curves in TensorBoard over training samples, in the run directory or, as ``tensorboard:LOGDIR``,
-    elsewhere.
-    """
+    """Curves in TensorBoard over training samples, in the run directory or in ``tensorboard:LOGDIR``."""
 
     def __init__(self, address: str, directory: Path | None) -> None:
         super().__init__(address, directory)

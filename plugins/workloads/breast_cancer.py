@@ -7,9 +7,7 @@ from optcompare import Workload, accuracy, hookimpl
 
 
 def breast_cancer() -> Workload:
-    """569 tumours, 30 standardised measurements, benign (1) or malignant (0), by logistic regression:
-    convex.
-    """
+    """569 tumours, 30 measurements, benign (1) or malignant (0), by logistic regression: convex."""
     return _on_split(0)
 
 

@@ -1,6 +1,4 @@
-"""CSV files as tables: read into memory, or converted to Parquet some rows at a time, with the same
-numbers.
-"""
+"""CSV files as tables: read into memory, or converted to Parquet in portions, with the same numbers."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ if TYPE_CHECKING:
 
 
 class CsvTable:
-    """A CSV file, read into memory as pandas types it, with numbers and dates in other notations
-    rewritten.
-    """
+    """A CSV file, read into memory as pandas types it; numbers and dates in other notations are rewritten."""
 
     def __init__(self, file: Path, encoding: str, said: Said) -> None:
         import pandas as pd
@@ -127,8 +123,9 @@ class _Csv:
 
 @dataclass
 class _Columns:
-    """What pandas takes each column for, whose cells are given in portions; ``points``: see
-    :func:`_decimal_points`.
+    """The type that pandas finds for each column, whose cells arrive in portions.
+
+    ``points``: see :func:`_decimal_points`.
     """
 
     kinds: dict[str, set[str]] = field(default_factory=dict)
@@ -143,9 +140,7 @@ class _Columns:
 
     @property
     def types(self) -> dict[str, str]:
-        """Where nothing is known, or all is of one kind, that is it; a mixture is text, as in a table read at
-        once.
-        """
+        """Return the type of each column: the one that all portions have, else text, as if read at once."""
         return {
             name: next(iter(kinds or {"float64"})) if len(kinds) < 2 else "str"
             for name, kinds in self.kinds.items()
@@ -157,8 +152,9 @@ class _Columns:
 
 
 def _formats(csv: _Csv, columns: _Columns, texts: Iterable[pd.DataFrame], said: Said) -> dict[str, Format]:
-    """How columns are to be rewritten, by their cells as text: of those that are text, and where points are
-    in doubt.
+    """Return how columns are to be rewritten, by their cells as text.
+
+    Only columns that are text are considered, and those whose decimal points are in doubt.
     """
     dialect = csv.dialect
     seen: dict[str, TextEvidence] = {name: TextEvidence() for name in columns.texts}
@@ -187,9 +183,7 @@ def _inferred(column: pd.Series[Any]) -> set[str]:
 
 
 def _decimal_points(column: pd.Series[Any]) -> set[bool]:
-    """True where a number must have been written with a decimal point, False where it can be 57.429 for
-    57429.
-    """
+    """Return True where a number must have a decimal point, False where 57.429 can mean 57429."""
     import numpy as np
 
     values = np.abs(column.dropna().to_numpy(float))
@@ -210,9 +204,7 @@ def _starts_with_points(dialect: Dialect, name: str) -> bool:
 
 @contextmanager
 def _one_line_errors(source: Source) -> Iterator[None]:
-    """Raises ``ValueError`` where a row has more values than the header has names, of which pandas only
-    warns, and for bytes that are not in the encoding, with their place.
-    """
+    """Raise ``ValueError`` for too long rows, of which pandas only warns, and for bytes that are no text."""
     import pandas as pd
 
     with warnings.catch_warnings():

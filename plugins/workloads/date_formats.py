@@ -31,9 +31,7 @@ _PIVOT = 69  # two digits of a year below it are in this century, as strptime ha
 
 @dataclass
 class DateEvidence:
-    """What was seen in a column; ``first`` and ``second`` are sets of the first and second field's
-    numbers.
-    """
+    """What was seen in a column; ``first``, ``second``: the sets of the first and second field's numbers."""
 
     known: int = 0
     dates: int = 0
@@ -47,9 +45,7 @@ class DateEvidence:
     telling: str = ""
 
     def add(self, texts: Iterable[str], known: int) -> None:
-        """Takes cells into account that are no numbers; ``known`` is how many cells there are with the
-        numbers.
-        """
+        """Add cells that are no numbers; ``known`` is how many cells there are with the numbers."""
         self.known += known
         for text in texts:
             cell = text.strip()

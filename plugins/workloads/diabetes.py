@@ -9,8 +9,9 @@ from optcompare import Workload, hookimpl
 
 
 def diabetes() -> Workload:
-    """442 patients, 10 measurements, the disease's progress in a year, by linear regression: mean squared
-    error.
+    """442 patients, 10 measurements, the disease's progress in a year, by linear regression.
+
+    The loss is the mean squared error.
 
     Both are standardised; mae is in the score's own points, of which the training rows' standard deviation is
     78.3.

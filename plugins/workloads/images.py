@@ -29,9 +29,7 @@ class Files(NamedTuple):
 
 
 class Images(Dataset[tuple[Tensor, Tensor]]):
-    """Normalised images, read when they are asked for; ``flip``: each mirrored or not, by torch's
-    generator.
-    """
+    """Normalised images, read one by one; ``flip``: each is mirrored or not, by torch's generator."""
 
     def __init__(
         self, files: Files, read: Callable[[Path], Tensor], scale: tuple[Tensor, Tensor], flip: bool
@@ -100,8 +98,9 @@ def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, numbe
 
 
 def cnn(channels: int, size: int, classes: int) -> nn.Module:
-    """[B, C, S, S] to scores [B, classes]; strides instead of pooling, whose gradient is not deterministic on
-    CUDA.
+    """Map [B, C, S, S] to scores [B, classes].
+
+    Strides replace pooling, whose gradient is not deterministic on CUDA.
     """
     side = math.ceil(size / 4)
     return nn.Sequential(

@@ -1,6 +1,4 @@
-"""A quadratic whose gradients carry exact noise: what SGD makes of its expected risk is known without
-training.
-"""
+"""A quadratic whose gradients carry exact noise: the expected risk of SGD is known without training."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +7,7 @@ from optcompare import Workload, WorkloadError, hookimpl
 
 
 class Point(nn.Module):
-    """The weights themselves are the model: for each sample's noise it returns ½Σ h w² + noise·w, shape
-    [B].
-    """
+    """The weights are the model: for each sample's noise it returns ½Σ h w² + noise·w, shape [B]."""
 
     h: Tensor
 
@@ -29,8 +25,9 @@ def mean_output(output: Tensor, y: Tensor) -> Tensor:
 
 
 def noisy_quadratic(dim: int = 10, n: int = 1024, noise: float = 1.0) -> Workload:
-    """½Σ h_j w_j² with h_j = 1/j from w = (1, …, 1); each sample's gradient is h w plus noise of mean 0 over
-    the n samples.
+    """½Σ h_j w_j² with h_j = 1/j from w = (1, …, 1), with noise in each sample's gradient.
+
+    That gradient is h w plus noise of mean 0 over the n samples.
 
     The noise of sample i is c^½ ξ_i with Σ_i ξ_i = 0 and the population covariance diag(c), c_j = noise²·h_j,
     exactly, so that the mean loss over all samples is the risk itself, ½Σ h w² (Zhang et al. 2019, arXiv

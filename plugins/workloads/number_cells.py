@@ -1,6 +1,4 @@
-"""One cell that holds a number as people write it: its sign, its affixes, and what its points and commas can
-mean.
-"""
+"""One cell that holds a number as people write it: its sign, its affixes, its points and commas."""
 
 from __future__ import annotations
 
@@ -74,9 +72,7 @@ class Number:
     power: str
 
     def plain(self, decimals: str) -> str:
-        """It as a program writes it; ``decimals`` are the signs that are decimal where they could be
-        thousands.
-        """
+        """Return it as a program writes it; ``decimals``: which doubtful signs are decimal ones."""
         form, body = self.form, self.body
         mark = form.decimal or (form.either if form.either in decimals else "")
         whole, _, rest = body.rpartition(mark) if mark else (body, "", "")
@@ -119,8 +115,9 @@ def number(text: str) -> Number | None:
 
 
 def _marks(body: str) -> tuple[str, str, str] | None:
-    """The sure decimal sign, the sure thousands sign, and one that can be either; None where they make no
-    number.
+    """Return the sure decimal sign, the sure thousands sign, and one that can be either.
+
+    None where they make no number.
     """
     found = [character for character in body if not character.isdigit()]
     kinds = list(dict.fromkeys(found))

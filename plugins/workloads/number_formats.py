@@ -147,9 +147,7 @@ class NumberFormat:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done with a column: a format to read it in, a note, or a reason why it is left as
-    text.
-    """
+    """What is to be done with a column: a format to read it in, a note, or why it is left as text."""
 
     format: NumberFormat | None = None
     note: str = ""

@@ -89,8 +89,9 @@ def bits(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
 
 
 class Transformer(nn.Module):
-    """Character codes int64[B, T] to scores [B, T, V] of the next: blocks with their norms before them
-    (Radford et al. 2019), learned places.
+    """Map character codes int64[B, T] to scores [B, T, V] of the next ones.
+
+    Blocks have their norms before them (Radford et al. 2019); places are learned.
     """
 
     def __init__(self, context: int, width: int, layers: int, heads: int) -> None:
@@ -122,7 +123,7 @@ class Block(nn.Module):
         return out
 
     def _attention(self, x: Tensor) -> Tensor:
-        """Softmax(q·k/√d) v over this and earlier places, written out so that it is the same in lanes."""
+        """Softmax(q·k/√d) v over this and previous places, written out so that it is the same in lanes."""
         rows, places, width = x.shape
         split = self.asked(x).reshape(rows, places, 3, self.heads, width // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, d)

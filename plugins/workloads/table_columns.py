@@ -1,6 +1,4 @@
-"""What a table's columns are, and how each becomes inputs: decided on whole columns, applied to any of their
-rows.
-"""
+"""A table's columns, and how each becomes inputs: decided on whole columns, applied to any rows."""
 
 from __future__ import annotations
 
@@ -130,9 +128,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Categories:
-    """One input for each category, one for missing cells and one for all other categories, where training has
-    them.
-    """
+    """One input for each category, one for missing cells and one for others, where training has them."""
 
     order: ClassVar[int] = 1
     name: str

@@ -1,4 +1,4 @@
-"""A table as tensors in files, made once and found again: how a table larger than memory is trained on."""
+"""A table as tensors in files, written once and found again, so that it may be larger than memory."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ Make = Callable[[Path, Allocate], tuple[Facts, dict[str, Tensor]]]
 def copy_of(
     file: Path, store: Path, settings: tuple[object, ...], make: Make, said: Said
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """The tensors of ``make(folder, allocate)``, in files under ``store``; made where there are none of this
-    very file, by its path, size and time of change, with these settings. ``folder`` is for temporary files.
+    """Return the tensors of ``make(folder, allocate)``, in files under ``store``.
 
-    They appear at once or not at all, and whoever comes second takes the first one's.
+    They are written where there are none of this very file, by its path, size and time of change, with these
+    settings. ``folder`` is for temporary files.
+
+    They appear at once or not at all, and a process that comes second uses the first one's.
     """
     state = file.stat()
     key = [_FORMAT, str(file.resolve()), state.st_size, state.st_mtime_ns, *map(str, settings)]
@@ -94,9 +96,7 @@ def _opened(folder: Path, said: Said) -> tuple[Facts, dict[str, Tensor]]:
 
 
 def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Said) -> Tensor:
-    """A file of zeros of that size, whose room on the disk is taken: writing to a mapped file cannot fail
-    later.
-    """
+    """Return a file of zeros whose room on the disk is reserved: writing to the mapped file cannot fail."""
     size = torch.Size(shape).numel() * dtype.itemsize
     try:
         with path.open("wb") as file:

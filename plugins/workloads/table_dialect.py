@@ -1,6 +1,4 @@
-"""How a CSV file cuts its lines into cells: the separator, the lines above the header, and the names of the
-columns.
-"""
+"""How a CSV file is cut into cells: the separator, the lines above the header, the columns' names."""
 
 from __future__ import annotations
 
@@ -114,9 +112,7 @@ def _names(written: Iterable[str]) -> list[str]:
 
 
 def _best(cuts: list[_Cut]) -> _Cut:
-    """The separator that cuts the rows alike into several cells; where two do, the header decides, then the
-    cells.
-    """
+    """Return the separator that cuts the rows alike; of two, the header decides, then the cells."""
     several = [cut for cut in cuts if cut.width > 1]
     if several:
         return max(several, key=lambda cut: cut.rank)

@@ -43,9 +43,7 @@ def batch_rows(columns: int) -> int:
 
 
 class ParquetTable:
-    """A Parquet file, of which a column, or some rows, are in memory at a time; ``header``: where it was a
-    CSV file.
-    """
+    """A Parquet file, of which a column or some rows are in memory at a time; ``header``: that of a CSV."""
 
     def __init__(self, file: Path, header: Sequence[str] = ()) -> None:
         import pyarrow as pa

@@ -55,9 +55,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Shares:
-    """What of a table's rows is held out for validation, and for the test set; ``number``: of several such
-    splits.
-    """
+    """The shares of rows held out for validation and test; ``number``: which of several such splits."""
 
     valid: float
     test: float = 0.0
@@ -67,8 +65,9 @@ class Shares:
 def tensors_of(
     table: Table, y: str, task: Task, shares: Shares, said: Said, allocate: Allocate
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """Fills tensors made by ``allocate(name, shape, dtype)``: train.x, train.y and, if rows are held out,
-    valid.x, valid.y, test.x and test.y.
+    """Fill tensors that ``allocate(name, shape, dtype)`` returns: train.x, train.y, and those held out.
+
+    Where rows are held out, these are valid.x, valid.y, test.x and test.y.
 
     A column at a time is held to decide what it is and to scale it, then some rows at a time to write them in
     their order.
@@ -190,9 +189,7 @@ def _held_out(
 
 
 def _encodings(table: Table, y: str, known: Any, train: Any, said: Said) -> list[Encoding]:
-    """How the columns worth using become inputs, numbers first; ``known``: rows that have a y, ``train``: of
-    these.
-    """
+    """Return how columns become inputs, numbers first; ``known``: rows with a y, ``train``: of these."""
     found: list[Encoding] = []
     before = len(said.notes)
     for name in table.names:
@@ -230,9 +227,7 @@ def _answers(y: pd.Series[Any], train: Any, classify: bool, said: Said) -> tuple
 def _write(
     table: Table, encodings: Sequence[Encoding], parts: Mapping[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[float, float]:
-    """Writes x of the parts, given by their rows, in the table's order; returns the power of
-    :class:`Facts`.
-    """
+    """Write x of the parts, lists of rows, in the table's order; return the power of :class:`Facts`."""
     import numpy as np
 
     begin, total, largest = 0, 0.0, 0.0

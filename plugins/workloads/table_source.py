@@ -70,8 +70,9 @@ class Source:
             yield stream
 
     def head(self) -> tuple[str, bool]:
-        """The beginning of the text, and whether that is all of it; raises ``ValueError`` for another
-        encoding.
+        """Return the beginning of the text, and whether that is all of it.
+
+        Raises ``ValueError`` for another encoding.
         """
         with (self.unpack or _plain)(self.file) as stream:
             start = stream.read(_HEAD)

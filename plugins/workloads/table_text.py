@@ -1,6 +1,4 @@
-"""The columns of a file that are text at first sight: numbers and dates in other notations are found and
-rewritten.
-"""
+"""Columns of a file that look like text: numbers and dates in other notations are found and rewritten."""
 
 from __future__ import annotations
 
@@ -76,9 +74,7 @@ def rewritten(column: pd.Series[Any], form: Format) -> pd.Series[Any]:
 
 
 def _order(seen: Mapping[str, TextEvidence], signs: set[str], separator: str) -> Order | None:
-    """The order of day and month that the file's other dates have, else the one that goes with its decimal
-    signs.
-    """
+    """Return the order of day and month of the file's other dates, else that of its decimal signs."""
     orders = {evidence.dates.order for evidence in seen.values() if evidence.dates.first} - {None}
     if len(orders) == 1:
         return orders.pop()

@@ -1,4 +1,4 @@
-"""The user's own table, of any size; whatever is decided about it is told in the workload's notes."""
+"""The user's own table, of any size; what is decided about it is listed in the workload's notes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def csv(
     store: Path = _STORE,
     encoding: str = "utf-8",
 ) -> Workload:
-    """A CSV file of your own: column y from all other columns, by one layer of hidden ReLUs or linearly
-    (hidden=0).
+    """A CSV file of your own: column y from all others, by one hidden layer or linearly (hidden=0).
 
     Numbers are standardised, a missing one is the median; text becomes one input for each category, and
     missing is a category of its own; dates are days. Medians, scales and categories come from the training
@@ -177,8 +176,9 @@ def _model(inputs: int, hidden: int, outputs: int) -> nn.Module:
 
 
 def _rate(facts: Facts) -> float:
-    """What updates by single samples bear: a linear model's squared error grows from 1/(‖x‖² + 1) on, and the
-    slope of cross-entropy is bounded.
+    """Return the rate that updates by single samples bear.
+
+    A linear model's squared error grows from 1/(‖x‖² + 1) on; the slope of cross-entropy is bounded.
     """
     mean, largest = facts.power
     return float(f"{min(0.1, 0.5 / mean) if facts.classes else min(0.1 / mean, 0.5 / largest):.1g}")

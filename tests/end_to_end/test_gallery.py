@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import runpy
 import sys
 from pathlib import Path
@@ -26,8 +27,10 @@ def test_the_gallery_is_whole():
 
 
 @pytest.mark.parametrize("name", GALLERY)
-def test_examples_are_under_forty_lines(name):
-    assert len((EXAMPLES / f"{name}.py").read_text("utf-8").splitlines()) < 40
+def test_examples_have_fewer_than_forty_lines_of_code(name):
+    text = (EXAMPLES / f"{name}.py").read_text("utf-8")
+    docstring = ast.parse(text).body[0]
+    assert len(text.splitlines()) - (docstring.end_lineno or 0) < 40
 
 
 @pytest.mark.parametrize("name", GALLERY)
