@@ -14,7 +14,7 @@ from ..training.loop.planned_epoch import PlannedEpoch
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import TrialRun
 from ..training.position import POSITION
-from ..training.settings import settings_kept
+from ..training.settings import preserved_settings
 
 ROUNDS = 5
 ROUND_SECONDS = 0.03
@@ -43,7 +43,7 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
     """
     asked = trainer.setup.comparison
     endless = Budget("updates", _UNLIMITED)
-    timing = trainer.asking(dataclasses.replace(asked, stop_at_goal=False, measure=0, budget=endless))
+    timing = trainer.for_comparison(dataclasses.replace(asked, stop_at_goal=False, measure=0, budget=endless))
     arms, share = list(asked.arms), MOST_SECONDS / (ROUNDS * len(asked.arms))
     found, notes = list[dict[str, Any]](), dict[str, str]()
     counts = dict[str, tuple[int, int]]()
@@ -52,7 +52,7 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
             if arm.label in notes:
                 continue
             try:
-                with preserved_rng(), settings_kept():
+                with preserved_rng(), preserved_settings():
                     run = timing.run(Trial(arm, asked.seeds[0]), None)
                     if arm.label not in counts:
                         counts[arm.label] = _counts(run, share)

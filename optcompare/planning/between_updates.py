@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MEASURED_ROWS, _FEW = 64, 2
 
 
-def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) -> list[str]:
+def unsaved_values(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) -> list[str]:
     """Find values that an update changes and that a checkpoint does not bring back.
 
     Args:
@@ -147,7 +147,7 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
 
 def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
     """Return the trainer with measurements of the loss on a few rows; a metric may need all rows."""
-    trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, stop_at_goal=False))
+    trainer = trainer.for_comparison(dataclasses.replace(trainer.setup.comparison, stop_at_goal=False))
     bare = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
     trainer.setup = dataclasses.replace(trainer.setup, workload=bare)
     trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}

@@ -132,7 +132,7 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
     for on in (False, True):
         asked = dataclasses.replace(trainer.setup.comparison, diagnostics=(), recalibrate=on)
         with preserved_rng():
-            run = trainer.asking(asked).run(Trial(asked.arms[0], asked.seeds[0]), None)
+            run = trainer.for_comparison(asked).run(Trial(asked.arms[0], asked.seeds[0]), None)
             try:
                 run.measure()
             except USER_CODE_ERRORS as error:

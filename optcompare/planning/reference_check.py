@@ -14,7 +14,7 @@ from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
 from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
 from ..training.loop.trainer import LoopTrainer
-from .between_updates import changed_by_measuring, kept_unsaved, refuse_other_end
+from .between_updates import changed_by_measuring, refuse_other_end, unsaved_values
 from .estimates import Estimate
 from .first_updates import FirstUpdates
 from .loss_checks import changed_by_reading
@@ -52,7 +52,7 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     """
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
-    plain = trainer.asking(dataclasses.replace(comparison, diagnostics=(), autocast=None))
+    plain = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), autocast=None))
     found, checks, unsaved = (
         Reference(remarks=_of_datasets(trainer)),
         dict[Any, _ArmCheck](),
@@ -118,8 +118,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
     """Return a key that is equal for arms that differ only in their learning rates."""
-    strategy = arm.strategy.reference or id(trainer.setup.contenders[arm.label].strategy)
-    optimizer = arm.optimizer.reference or id(trainer.setup.contenders[arm.label].optimizer)
+    strategy = arm.strategy.reference or id(trainer.setup.arm_objects[arm.label].strategy)
+    optimizer = arm.optimizer.reference or id(trainer.setup.arm_objects[arm.label].optimizer)
     others = {name: value for name, value in arm.hyperparameters.items() if name != "lr"}
     return strategy, str(optimizer).partition(":")[0], repr(sorted(others.items())), arm.chunk, arm.clip
 
@@ -152,7 +152,7 @@ class _ArmCheck:
         with _one_line(self._trial.arm.label):
             if changed := changed_by_measuring(self._trainer, self._trial):
                 self._say(f"measuring changes {_listed(changed)} too, so that training must not depend on it")
-            return kept_unsaved(self._trainer, self._trial, self._updates.batches)
+            return unsaved_values(self._trainer, self._trial, self._updates.batches)
 
     def _agrees(self, difference: Difference, updates: FirstUpdates) -> bool:
         """Test a difference against the tolerance; remark on one that all but disappears in float64."""

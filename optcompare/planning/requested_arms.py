@@ -22,7 +22,7 @@ from ..interfaces.optimizer import default_lr, is_plain_sgd
 from ..interfaces.strategy import Epoch, Strategy
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
-from ..training.contender import Contender
+from ..training.setup import ArmObjects
 from .factories import make_strategy, single_items
 from .optimizer_factory import OptimizerChoice, make_optimizer
 from .patience import yielding
@@ -69,9 +69,9 @@ class RequestedArm:
     clip: float | None
 
     @property
-    def contender(self) -> Contender:
+    def contender(self) -> ArmObjects:
         """Return the live objects of the arm."""
-        return Contender(self.strategy.strategy, self.optimizer.factory)
+        return ArmObjects(self.strategy.strategy, self.optimizer.factory)
 
     def optimizer_label(self, *, lr: bool, schedule: bool, clip: bool) -> str:
         """Return the optimizer's part of the arm's label.

@@ -12,9 +12,9 @@ from ..errors import ComparisonError
 from ..interfaces.data import rows as sample_count
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
-from ..training.contender import Contender, Setup
 from ..training.data import default_chunk
 from ..training.device import resolve as resolve_device
+from ..training.setup import ArmObjects, Setup
 from .factories import make_diagnostics, make_strategy, make_workload, single_items
 from .optimizer_factory import make_optimizer
 from .question import Question
@@ -45,11 +45,11 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     diagnosed = make_diagnostics(registry, single_items(question.diagnostics))
     arms = _labelled(requested, chunk, tuned=question.tune is not None)
     refuse_same_arms(arms, requested)
-    contenders = {arm.label: one.contender for arm, one in zip(arms, requested, strict=True)}
+    arm_objects = {arm.label: one.contender for arm, one in zip(arms, requested, strict=True)}
     baseline = question.baseline or (arms[0].label if arms else None)
     control = _control(arms, requested, baseline) if question.control else None
     if control is not None and baseline is not None:
-        contenders[control.label] = contenders[baseline]
+        arm_objects[control.label] = arm_objects[baseline]
     comparison = Comparison(
         workload=workload_part,
         arms=(*arms, control) if control is not None else arms,
@@ -80,7 +80,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     comparison = _with_tuning(comparison, arms, question)
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
     notes = [*workload.notes, *notes, *chunk_notes, *tuning_notes(comparison, workload)]
-    return Setup(comparison, workload, contenders, question.order, computed), list(dict.fromkeys(notes))
+    return Setup(comparison, workload, arm_objects, question.order, computed), list(dict.fromkeys(notes))
 
 
 def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
@@ -103,8 +103,8 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
             "compare()"
         )
     workload, _ = make_workload(registry, str(comparison.workload.reference))
-    contenders = {
-        arm.label: Contender(
+    arm_objects = {
+        arm.label: ArmObjects(
             make_strategy(registry, str(arm.strategy.reference), None)[0],
             make_optimizer(registry, str(arm.optimizer.reference)).factory,
         )
@@ -112,7 +112,7 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     }
     diagnosed = make_diagnostics(registry, [str(part.reference) for part in comparison.diagnostics])
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
-    return Setup(comparison, workload, contenders, diagnostics=computed), list(workload.notes)
+    return Setup(comparison, workload, arm_objects, diagnostics=computed), list(workload.notes)
 
 
 def objects_of(comparison: Comparison) -> str:

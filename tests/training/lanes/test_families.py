@@ -197,11 +197,11 @@ FALLBACKS = {
     ),
     "dropout": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))},
-        "Dropout draws random numbers, which lanes could not draw as the loop does",
+        "Dropout draws random numbers, which lanes cannot draw as the loop does",
     ),
     "an adaptive strategy": (
         {"strategies": [Adapts()]},
-        "an adaptive strategy chooses each batch by the updates of its own trial",
+        "an adaptive strategy chooses each batch by the previous updates of its trial",
     ),
     "batches of other sizes for each seed": ({"strategies": [Differs()]}, "lanes failed: "),
     "a Dataset": (
