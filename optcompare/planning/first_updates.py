@@ -29,8 +29,8 @@ from .update_differences import (
     Difference,
     apart,
     compared,
-    kept_beside,
-    unlike_attributes,
+    differing_attributes,
+    other_values,
 )
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class FirstUpdates:
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
         """Make one update in both loops, from the same states of the random generators."""
-        before = [kept_beside(each) for each in (run, plain)]
+        before = [other_values(each) for each in (run, plain)]
         begun = rng_state(run.device)
         gradients, rates = _gradients_of(run, indices)
         ended = rng_state(run.device)
@@ -211,8 +211,8 @@ class FirstUpdates:
         set_rng_state(begun, run.device)
         plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
         set_rng_state(ended, run.device)
-        after = [kept_beside(each) for each in (run, plain)]
-        return compared(run, plain, gradients, unlike_attributes(before, after))
+        after = [other_values(each) for each in (run, plain)]
+        return compared(run, plain, gradients, differing_attributes(before, after))
 
     def _plain(self) -> PlainLoop:
         setup, device, dtype = self.trainer.setup, self.trainer.device, self.trainer.dtype

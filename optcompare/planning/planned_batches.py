@@ -65,8 +65,8 @@ def _planned_sizes(
         )
     if plan.digest(b"", len(plan.sizes)) != second.digest(b"", len(second.sizes)):
         raise StrategyError(
-            f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random "
-            "numbers from epoch.rng alone"
+            f"strategy {trial.arm.label}, epoch 0: it planned different batches when it was called "
+            "twice; draw random numbers from epoch.rng alone"
         )
     del second
     if strategy.positional:

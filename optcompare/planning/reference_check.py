@@ -1,4 +1,4 @@
-"""Whether a trial is what a plain loop would have trained: both make the first updates of every arm."""
+"""Check that trials equal those of a plain loop, by the first updates of every arm."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ class _ArmCheck:
         difference = worst(self._updates)
         if difference <= self._tolerance:
             return
-        with suppress(Exception):  # what is not the model's own may not compute in float64
+        with suppress(Exception):  # other parts may not compute in float64
             if _rounds(difference, worst(self._updates.exactly())):
                 return
         label, alone = self._trial.arm.label, self._updates.in_one_pass()
@@ -250,7 +250,7 @@ class _ArmCheck:
 
 @contextmanager
 def _one_line(label: str) -> Iterator[None]:
-    """Turn failures of bringing a trial to a saved state into errors of one line."""
+    """Turn failures of restoring a trial from a state into errors of one line."""
     try:
         yield
     except OptcompareError:

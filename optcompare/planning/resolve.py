@@ -28,7 +28,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
 
     Args:
         registry: Where names are looked up.
-        question: What was asked. Where its ``recalibrate`` is None, the comparison's is False until
+        question: The question. If its ``recalibrate`` is None, the comparison's is False until
             :func:`~optcompare.planning.prepare.prepare` has decided.
 
     Returns:
@@ -45,7 +45,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     diagnosed = make_diagnostics(registry, single_items(question.diagnostics))
     arms = _labelled(requested, chunk, tuned=question.tune is not None)
     refuse_same_arms(arms, requested)
-    arm_objects = {arm.label: one.contender for arm, one in zip(arms, requested, strict=True)}
+    arm_objects = {arm.label: one.objects for arm, one in zip(arms, requested, strict=True)}
     baseline = question.baseline or (arms[0].label if arms else None)
     control = _control(arms, requested, baseline) if question.control else None
     if control is not None and baseline is not None:
@@ -84,7 +84,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
 
 
 def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
-    """Make the live objects of a saved comparison again.
+    """Build the live objects of a saved comparison again.
 
     Args:
         registry: Where names are looked up.
@@ -94,7 +94,7 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
         The comparison with its live objects, and notes for the user.
 
     Raises:
-        OptcompareError: Something existed only as an object, or is not there any more.
+        OptcompareError: Something existed only as an object, or does not exist any more.
     """
     objects = objects_of(comparison)
     if objects:
@@ -116,13 +116,13 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
 
 
 def objects_of(comparison: Comparison) -> str:
-    """Name what of a saved comparison existed only as an object, which no file can bring back.
+    """Name the parts of a saved comparison that were passed as objects, which no file can restore.
 
     Args:
         comparison: As it was saved.
 
     Returns:
-        Labels, separated by commas; empty where all can be made again.
+        Labels, separated by commas; empty if all parts can be restored.
     """
     parts = [
         comparison.workload,
@@ -159,7 +159,7 @@ def _control(arms: Sequence[Arm], requested: Sequence[RequestedArm], baseline: s
 def _chunks(workload: Workload, question: Question) -> tuple[int, int, list[str]]:
     """Return the rows in one forward pass of training and of evaluation, and notes.
 
-    What cannot be computed in parts is computed in one pass.
+    A loss that cannot be computed in parts is computed in one pass.
     """
     default = default_chunk(workload.train, workload.collate)
     chunk = default if question.chunk is None else question.chunk
@@ -206,7 +206,7 @@ def _check_tuning(question: Question) -> None:
 
 
 def _with_tuning(comparison: Comparison, arms: Sequence[Arm], question: Question) -> Comparison:
-    """Return the comparison with what its tuning tries, if it is to be tuned; the control is not."""
+    """Return the comparison with the plan of its tuning, if any; the control is not tuned."""
     if question.tune is None:
         return comparison
     tuning = plan_tuning(

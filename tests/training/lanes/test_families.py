@@ -241,8 +241,8 @@ class TestFallbacks:
         result = compare(small_workload(), "mini:4", seeds=2, seconds=0.01, trainer="lanes")
         assert trainers(result) == {"loop"}
         assert result.notes == [
-            "mini:4: 2 trials in the loop instead of lanes: a budget of seconds needs the clock of each "
-            "trial alone"
+            "mini:4: 2 trials in the loop instead of lanes: a budget of seconds needs a clock for "
+            "each single trial"
         ]
 
     def test_auto_says_nothing_of_a_short_run_that_goes_to_the_loop(self):
