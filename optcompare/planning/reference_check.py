@@ -190,8 +190,8 @@ class _ArmCheck:
         if size <= chunk or not self._agrees(alone.first(), alone):
             return (
                 "its first update is not that of a plain loop with model() under the same seed, since "
-                f"{difference}; the model, "
-                "the loss or the optimizer depends on something that is made elsewhere"
+                f"{difference}; the model, the loss or the optimizer depends on something that is made "
+                "elsewhere"
             )
         cause = "what the model or the loss makes of a row depends on the others"
         advice = f"give --chunk {size} or more"

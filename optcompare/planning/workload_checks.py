@@ -139,8 +139,8 @@ def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
     if workload.weight is None and len_batch(batch) != count:
         raise WorkloadError(
             f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, "
-            "by the first tensor "
-            "in it; say how many it has, or what its mean loss is divided by, with weight(batch)"
+            "by the first tensor in it; say how many it has, or what its mean loss is divided by, with "
+            "weight(batch)"
         )
 
 

@@ -41,8 +41,8 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
             except USER_CODE_ERRORS as error:
                 raise WorkloadError(
                     f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so "
-                    "that all trials would "
-                    f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
+                    f"all trials would share it ({explain(error)}); give a function, or a module without "
+                    "what cannot be copied"
                 ) from error
         elif _may_keep_state(called):
             with suppress(Exception):

@@ -289,14 +289,14 @@ class TestFallbacks:
     )
     def test_the_loop_begins_again_where_lanes_break(self, monkeypatch, update):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
-        made = LanesUpdates._made
+        made = LanesUpdates._count
 
         def breaks(self, count, *rest):
             if self._lanes[0].progress.updates == update:
                 raise RuntimeError("broken")
             made(self, count, *rest)
 
-        monkeypatch.setattr(LanesUpdates, "_made", breaks)
+        monkeypatch.setattr(LanesUpdates, "_count", breaks)
         lanes, loop = both(small_workload(), "mini:4", "adam", epochs=5, measure=3, updates=None)
         assert trainers(lanes) == {"loop"}
         assert lanes.notes[0].startswith(

@@ -280,14 +280,14 @@ class TestEnds:
 
     def test_an_update_that_is_interrupted_leaves_what_was_made_before(self, registry, monkeypatch):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
-        made = LanesUpdates._made
+        made = LanesUpdates._count
 
         def interrupts(self, count, *rest):
             if self._lanes[0].progress.updates == 9:
                 raise KeyboardInterrupt
             made(self, count, *rest)
 
-        monkeypatch.setattr(LanesUpdates, "_made", interrupts)
+        monkeypatch.setattr(LanesUpdates, "_count", interrupts)
         loop = make_trainer(
             registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
         )
@@ -304,7 +304,7 @@ class TestEnds:
         def interrupts(self, count, *rest):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(LanesUpdates, "_made", interrupts)
+        monkeypatch.setattr(LanesUpdates, "_count", interrupts)
         loop = make_trainer(
             registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
         )
