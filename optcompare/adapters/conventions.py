@@ -14,7 +14,7 @@ from ..training.data import first_rows
 from ..training.measurement.evaluation import in_eval_mode
 from ..training.mismatch import explain_with_kinds
 from ..training.placement import place
-from ..training.shared_init import made
+from ..training.shared_init import build_module
 from .data import Collate, Data, PreparedData
 from .fields import Forward, Loss, Output, WorkloadFields
 from .keyword_models import KeywordTargets, keyword_fields
@@ -64,7 +64,7 @@ def infer_fields(
     batch = _first_batch(training.data, collate)
     with preserved_rng(), torch.enable_grad():
         torch.manual_seed(0)
-        module = place(made(model, "workload_from"), torch.device("cpu"), torch.float32)
+        module = place(build_module(model, "workload_from"), torch.device("cpu"), torch.float32)
         with in_eval_mode(module):
             fields = _fields(module, batch, training, data, loss)
     notes = (_COMPILED,) if hasattr(module, "_orig_mod") else ()

@@ -21,13 +21,13 @@ from ..planning.study_question import study_question
 from ..registry.manager import Registry
 from ..report.figures import save_scaling
 from ..report.result import Result
-from ..training.settings import settings_kept
+from ..training.settings import preserved_settings
 from .observed import observed, texts
 from .python_words import with_python_words
 
 
 @with_python_words
-@settings_kept()
+@preserved_settings()
 def batch_size_study(
     workload: str | Workload = "digits",
     goal: str | None = None,

@@ -24,14 +24,14 @@ from ..registry.manager import Registry
 from ..report.result import Result
 from ..storage.previous_run import PreviousRun
 from ..storage.resume import refuse_other_question, with_previous_tuning
-from ..training.settings import settings_kept
+from ..training.settings import preserved_settings
 from ..training.shared_init import Order
 from .observed import observed, texts
 from .python_words import with_python_words
 
 
 @with_python_words
-@settings_kept()
+@preserved_settings()
 def compare(
     workload: str | Workload = "line",
     strategies: str | Sequence[StrategyLike] | StrategyLike = ("full", "mini", "single"),
@@ -215,7 +215,9 @@ def compare(
     directory = None if out is None else Path(out)
     if previous is not None:
         refuse_other_question(prepared.setup.comparison, previous.comparison)
-        prepared = prepared.asking(with_previous_tuning(prepared.setup.comparison, previous.comparison))
+        prepared = prepared.for_comparison(
+            with_previous_tuning(prepared.setup.comparison, previous.comparison)
+        )
     with observed(prepared, options, observer, progress) as options:
         if previous is None:
             return execute(prepared, directory, options)

@@ -52,17 +52,17 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Of the command line; None: those of this process.
     """
-    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, by name_missing_glyphs
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # name_missing_glyphs reports them once
     logging.getLogger("matplotlib").setLevel(
         logging.ERROR
-    )  # as of a home that may only be read, or no bold font
+    )  # such as a read-only home directory, or no bold font
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
         code = _code(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read us has read enough
+    except BrokenPipeError:  # the reader closed the pipe
         _discard_output()
         code = 1
     except OSError as error:
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _code(arguments: list[str] | None) -> int:
     """Run the command and return its exit code."""
-    if any("\0" in argument for argument in arguments or ()):  # no shell can give one, but a program can
+    if any("\0" in argument for argument in arguments or ()):  # shells cannot pass one, but programs can
         return _complain("an argument holds a NUL character; leave it out")
     try:
         code = cli.main(arguments, prog_name="optcompare", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""Prepare what a command line asks for: a new run of each workload, a saved one again, or a resumed one."""
+"""Prepare the runs of a command line: a new run of each workload, a saved one again, or a resumed one."""
 
 from __future__ import annotations
 

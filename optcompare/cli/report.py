@@ -75,7 +75,7 @@ class ReportRequest:
             ComparisonError: A value is not in its range.
         """
         from ..report.paper import PRINT_DPI, Paper
-        from .looks import arm_colours, arm_labels
+        from .arm_styles import arm_colours, arm_labels
 
         values = ctx.params
         of_figure = ("figure", "x", "width", "metric", "dpi")

@@ -1,4 +1,4 @@
-"""What the commands that train are asked for: the values of their options, as typed objects."""
+"""The command lines of the commands that train, as typed objects."""
 
 from __future__ import annotations
 

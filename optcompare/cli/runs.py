@@ -1,4 +1,4 @@
-"""What the commands that train share: plans, a comparison's run, what is printed of it, the exit code."""
+"""Shared parts of the commands that train: plans, running a comparison, output, and exit codes."""
 
 from __future__ import annotations
 

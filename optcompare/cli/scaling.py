@@ -77,11 +77,12 @@ def scaling(ctx: click.Context, /, **_: Any) -> None:
     (--goal-window). Trials are measured every max(B, N/16) samples, at every update
     near the goal, and end once the window is complete, or after --max-epochs.
 
-    Said is what takes the fewest samples, updates and seconds, and which sizes cannot
-    be told apart from it; the critical batch size by both definitions: the knee, which
-    takes twice the least updates and samples, and 20% over perfect scaling; how sure
-    that is. A goal that nothing reaches is a result: exit code 0. The run directory is
-    one like any other, so that report, verify and run --resume take it.
+    The result names the batch sizes with the fewest samples, updates and seconds, and
+    the sizes that do not differ significantly from them. It has the critical batch size
+    by both definitions, with intervals: the knee, which takes twice the least updates
+    and samples, and 20% over perfect scaling. A goal that no trial reaches is a result
+    too: exit code 0. The commands report, verify and run --resume accept the run
+    directory.
 
     What it executes: installed plugins, and the files and packages that the command
     line names.

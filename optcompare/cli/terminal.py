@@ -1,4 +1,4 @@
-"""What the command line prints of a comparison: the question, the plan, the summary, the verdict."""
+"""Print a comparison: the question, the plan, the summary, the verdict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 MOST_REASONS = 8
-"""Trials that did not finish of which the reason is printed."""
+"""For how many unfinished trials the reason is printed."""
 
 
 class Reporter(Printer):
@@ -53,7 +53,7 @@ class Reporter(Printer):
         """Print what is about to be compared, and notes.
 
         Args:
-            comparison: That is about to run.
+            comparison: The comparison.
             notes: A sentence each.
         """
         if self.quiet:

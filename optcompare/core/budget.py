@@ -70,7 +70,7 @@ def one_budget(
     samples: int | None = None,
     seconds: float | None = None,
 ) -> Budget | None:
-    """Return the one budget that was given.
+    """Return the only budget that is set.
 
     Args:
         epochs: Passes over the training samples.
@@ -79,10 +79,10 @@ def one_budget(
         seconds: Of each trial's own training.
 
     Returns:
-        The budget; None where none was given.
+        The budget; None if none is set.
 
     Raises:
-        ComparisonError: Several were given, or the amount is not in its range.
+        ComparisonError: Several are set, or the amount is not in its range.
     """
     amounts: dict[Unit, float | None] = {
         "epochs": epochs,
@@ -90,7 +90,7 @@ def one_budget(
         "samples": samples,
         "seconds": seconds,
     }
-    given = [(unit, amount) for unit, amount in amounts.items() if amount is not None]
-    if len(given) > 1:
-        raise ComparisonError(f"give one budget, not {len(given)}: {', '.join(unit for unit, _ in given)}")
-    return Budget(*given[0]) if given else None
+    chosen = [(unit, amount) for unit, amount in amounts.items() if amount is not None]
+    if len(chosen) > 1:
+        raise ComparisonError(f"give one budget, not {len(chosen)}: {', '.join(unit for unit, _ in chosen)}")
+    return Budget(*chosen[0]) if chosen else None

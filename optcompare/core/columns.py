@@ -1,4 +1,4 @@
-"""The columns of a run directory's tables: one place for all who write, check or document them."""
+"""The columns of a run directory's tables, for the code that writes, checks and documents them."""
 
 from __future__ import annotations
 

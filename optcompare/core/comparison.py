@@ -37,7 +37,7 @@ class Comparison:
 
     Args:
         workload: What is trained.
-        arms: The contenders, in the order of tables and figures.
+        arms: The arms, in the order of tables and figures.
         seeds: Of the report; each is one independent repetition of every arm.
         budget: How long each trial trains.
         device: "cpu", "cuda", "cuda:1" or "mps".

@@ -1,10 +1,9 @@
 """Learning-rate schedules: the factor of an update's rate, by the share of the budget spent before it.
 
-The share, not the number of updates, is what every arm knows ahead: an adaptive strategy does not know how
-many updates it will make. It is that of updates where the budget is in updates, else that of samples. Where
-all batches are alike the rates are those of :mod:`torch.optim.lr_scheduler`, as each class says. A schedule
-has no state, so that checkpoints hold none and an update's rate does not depend on where a trial was
-interrupted.
+The share of the budget is known for every arm, while an adaptive strategy does not know its number of updates
+ahead. It is the share of updates if the budget is in updates, else the share of samples. If all batches have
+the same size, the rates equal those of :mod:`torch.optim.lr_scheduler`; see each class. A schedule has no
+state, so that checkpoints hold none, and rates do not depend on where a trial was interrupted.
 """
 
 from __future__ import annotations

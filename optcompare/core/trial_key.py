@@ -1,4 +1,4 @@
-"""The identity of a trial within a run: one type for all who look trials up."""
+"""The identity of a trial within a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TEXT = re.compile(r"(\w+)(?:/(\d+))? (-?\d+) (\S+) (.*)", re.DOTALL)
 
 
 class TrialKey(NamedTuple):
-    """What identifies a trial of a run; equal for one that is read and one that is asked for.
+    """Identify a trial of a run.
 
     Attributes:
         phase: ``report`` or ``tune``.

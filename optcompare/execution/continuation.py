@@ -11,8 +11,8 @@ from ..core.comparison import Budget, Trial
 from ..core.trial_key import TrialKey
 from ..storage.previous_run import PreviousRun
 from ..storage.resume import goes_on
-from ..training.contender import Setup
 from ..training.measurement.module_flags import is_partial
+from ..training.setup import Setup
 from ..training.state import State
 
 

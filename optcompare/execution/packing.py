@@ -15,7 +15,7 @@ import torch
 from ..core.memmap import file_slice_of, open_file_slice
 from ..errors import USER_CODE_ERRORS, ComparisonError, explain
 from ..registry.plugin_files import PREFIX
-from ..training.contender import Setup
+from ..training.setup import Setup
 
 
 def pack(setup: Setup) -> bytes:

@@ -27,7 +27,7 @@ from ..storage.provenance import describe_environment, other_sources
 from ..storage.resume import refuse_changes
 from ..storage.run_tables import forget_parts
 from ..storage.under_way import PROCESS, this_process
-from ..training.device import torch_as_agreed
+from ..training.device import torch_settings
 from ..training.loop.landscape import landscape
 from ..training.loop.trainer import LoopTrainer
 from .expected_time import expected_time
@@ -124,7 +124,7 @@ def _started(
     comparison, registry = prepared.setup.comparison, prepared.registry
     environment = _environment(prepared, previous)
     with ExitStack() as stack:
-        stack.enter_context(torch_as_agreed(comparison.threads, comparison.deterministic))
+        stack.enter_context(torch_settings(comparison.threads, comparison.deterministic))
         stop = stack.enter_context(stop_on_interrupt())
         trackers = stack.enter_context(tracking(registry, options.track, out))
         backend = stack.enter_context(open_backend(prepared, options, stop, trackers))
@@ -177,7 +177,7 @@ def _result(run: _Run, comparison: Comparison, notes: Sequence[str]) -> Result:
     }
     notes = [*prepared.notes, *notes]
     if comparison.stop_at_goal and not measured.interrupted:
-        further, missing = study_measurements(prepared.trainer.asking(comparison), records, trials)
+        further, missing = study_measurements(prepared.trainer.for_comparison(comparison), records, trials)
         environment |= further
         notes += missing
     notes += [*_without_update(trials, comparison), *backend.tasks.notes, *runner.notes, *run.journal.notes]

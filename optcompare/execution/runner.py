@@ -82,8 +82,8 @@ class Runner:
         self._tasks, self._backend, self._observer, self._stop = tasks, backend, observer, stop
         self._setup, self._journal, self._previous = tasks.setup, journal, previous
         self._planned, self._done = len(planned), 0
-        contenders = tasks.setup.contenders.items()
-        free = [label for label, each in contenders if each.strategy.coverage == "free"]
+        arm_objects = tasks.setup.arm_objects.items()
+        free = [label for label, each in arm_objects if each.strategy.coverage == "free"]
         self._evidence = Evidence(tasks.setup.comparison, free)
         self._time = RemainingTime(expected, planned)
         self._records: dict[Trial, list[Record]] = {}  # of trials under way

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.comparison import Budget, Trial
 from ..errors import ComparisonError
 from ..storage.previous_run import PreviousRun
-from ..training.device import torch_as_agreed
+from ..training.device import torch_settings
 from ..training.loop.trainer import LoopTrainer
 
 
@@ -44,8 +44,8 @@ def refuse_other_bits(trainer: LoopTrainer, previous: PreviousRun, maker: str) -
             budget = Budget("updates", int(row["updates"]))
         measure = comparison.measure if comparison.stop_at_goal else 0
         shortened = dataclasses.replace(comparison, budget=budget, measure=measure, diagnostics=())
-        with torch_as_agreed(comparison.threads, comparison.deterministic):
-            _, state = trainer.asking(shortened).advance([trial], None, lambda: False)
+        with torch_settings(comparison.threads, comparison.deterministic):
+            _, state = trainer.for_comparison(shortened).advance([trial], None, lambda: False)
         if state["progress"]["final_sha256"] != row["final_sha256"]:
             raise ComparisonError(
                 f"this run was begun with {maker}, and this version trains {label}, seed {trial.seed}, to "

@@ -9,7 +9,7 @@ from ..core.rng import preserved_rng
 from ..errors import USER_CODE_ERRORS, explain
 from ..interfaces.moving_averages import moving_averages
 from ..training.loop.trainer import LoopTrainer
-from ..training.settings import settings_kept
+from ..training.settings import preserved_settings
 from .noise_scale import noise_scales
 from .update_times import update_times
 
@@ -45,7 +45,7 @@ def _averages(trainer: LoopTrainer) -> tuple[dict[str, dict[str, float]], list[s
     for optimizer in dict.fromkeys(arm.optimizer for arm in comparison.arms):
         arms = [arm for arm in comparison.arms if arm.optimizer == optimizer]
         try:
-            with preserved_rng(), settings_kept():
+            with preserved_rng(), preserved_settings():
                 averages = moving_averages(trainer.run(Trial(arms[0], comparison.seeds[0]), None).optimizer)
         except USER_CODE_ERRORS as error:
             notes.append(f"{optimizer.label}: its moving averages are not known: {explain(error)}")

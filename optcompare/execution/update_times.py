@@ -14,7 +14,7 @@ from ..training.loop.planned_epoch import PlannedEpoch
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import TrialRun
 from ..training.position import POSITION
-from ..training.settings import settings_kept
+from ..training.settings import preserved_settings
 
 ROUNDS = 5
 ROUND_SECONDS = 0.03
@@ -42,7 +42,9 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
     """
     comparison = trainer.setup.comparison
     endless = Budget("updates", _UNLIMITED)
-    timing = trainer.asking(dataclasses.replace(comparison, stop_at_goal=False, measure=0, budget=endless))
+    timing = trainer.for_comparison(
+        dataclasses.replace(comparison, stop_at_goal=False, measure=0, budget=endless)
+    )
     arms, share = list(comparison.arms), MOST_SECONDS / (ROUNDS * len(comparison.arms))
     found, notes = list[dict[str, Any]](), dict[str, str]()
     counts = dict[str, tuple[int, int]]()
@@ -51,7 +53,7 @@ def update_times(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], list[str]]
             if arm.label in notes:
                 continue
             try:
-                with preserved_rng(), settings_kept():
+                with preserved_rng(), preserved_settings():
                     run = timing.run(Trial(arm, comparison.seeds[0]), None)
                     if arm.label not in counts:
                         counts[arm.label] = _counts(run, share)

@@ -15,13 +15,13 @@ from ..core.columns import Record
 from ..core.comparison import Trial
 from ..core.version import installed_version
 from ..registry.plugin_files import install_neighbor_finder
-from ..training.contender import Setup
-from ..training.device import torch_as_agreed
+from ..training.device import torch_settings
 from ..training.lanes.admission import Admitted
 from ..training.lanes.memory import memory_limit
 from ..training.lanes.trainer import LanesTrainer
 from ..training.loop.trainer import KEPT_RUNS, LoopTrainer
 from ..training.measurement.module_flags import is_partial
+from ..training.setup import Setup
 from ..training.state import State, lanes_state, trial_state
 from .scheduler import TaskTrainer
 
@@ -161,7 +161,7 @@ class _Worker:
         )  # it comes from the process that sends the tasks
         self._agreed = setup.comparison.threads, setup.comparison.deterministic
         self._log: list[str] = []
-        with torch_as_agreed(*self._agreed):
+        with torch_settings(*self._agreed):
             self.loop = LoopTrainer(setup)
         self.lanes = LanesTrainer(
             self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._log.append
@@ -173,7 +173,7 @@ class _Worker:
         admission = self.lanes.admission
         admission.checked, admission.apart = 0, 0.0
         end = time.perf_counter() + batch.seconds
-        with torch_as_agreed(*self._agreed):
+        with torch_settings(*self._agreed):
             if batch.trainer == "lanes":
                 reply = self._lanes(batch, end)
             else:

@@ -1,4 +1,4 @@
-"""What the engine does between updates, measurements and checkpoints, changes nothing of what is trained."""
+"""Check that measurements and checkpoints between updates do not change the training."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MEASURED_ROWS, _FEW = 64, 2
 
 
-def kept_unsaved(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) -> list[str]:
+def unsaved_values(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]) -> list[str]:
     """Find values that an update changes and that a checkpoint does not bring back.
 
     Args:
@@ -74,7 +74,7 @@ def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
     trainer, shared = _few_rows(trainer), trainer.setup.workload
     with preserved_rng():
         run = trainer.run(trial, None)
-        run.measure()  # what is computed once, and kept, is there now
+        run.measure()  # values that are computed once and cached exist now
         before = _values_of(run, shared)
         run.measure()
         after = _values_of(run, shared)
@@ -82,7 +82,7 @@ def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
 
 
 def _values_of(run: TrialRun, shared: Workload) -> dict[str, Any]:
-    """List all values that a trial reaches; those of the ``shared`` workload have names of their own."""
+    """List all values that a trial can reach; values of the ``shared`` workload have a prefix."""
     called = {name: getattr(run.workload, name) for name in ("loss", "forward", "objective", "weight")}
     return values_within(
         model=run.model,
@@ -94,17 +94,17 @@ def _values_of(run: TrialRun, shared: Workload) -> dict[str, Any]:
 def refuse_other_end(
     trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, cut: bool, say: Callable[[str], None]
 ) -> None:
-    """Check that measurements and a checkpoint between these updates do not change a bit of their end.
+    """Check that measurements and a checkpoint between updates do not change a bit of the result.
 
     Args:
         trainer: The engine.
         trial: Of the arm.
         batches: Of its first updates.
-        cut: Whether a checkpoint is tried; not where it is known to lack something.
-        say: Called with a remark where a device does not repeat its own bits.
+        cut: Whether a checkpoint is tested; false if it is known to be incomplete.
+        say: Called with a remark if the device does not reproduce its own bits.
 
     Raises:
-        ComparisonError: The end differs; the message says since when.
+        ComparisonError: The result differs; the message names the cause.
     """
     plain = _end(trainer, trial, batches, measured=False, cut=False)
     if plain == _end(trainer, trial, batches, measured=True, cut=cut):
@@ -147,7 +147,7 @@ def _end(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor], *, measu
 
 def _few_rows(trainer: LoopTrainer) -> LoopTrainer:
     """Return the trainer with measurements of the loss on a few rows; a metric may need all rows."""
-    trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, stop_at_goal=False))
+    trainer = trainer.for_comparison(dataclasses.replace(trainer.setup.comparison, stop_at_goal=False))
     bare = dataclasses.replace(trainer.setup.workload, metrics={}, errors=())
     trainer.setup = dataclasses.replace(trainer.setup, workload=bare)
     trainer.sources = {name: FirstRows(source, _MEASURED_ROWS) for name, source in trainer.sources.items()}

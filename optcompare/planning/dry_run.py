@@ -17,7 +17,7 @@ from ..errors import USER_CODE_ERRORS, ComparisonError, WorkloadError, explain
 from ..training.device import Clock
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.diagnosing import Diagnosing
-from ..training.measurement.evaluation import along_the_way, at_the_end
+from ..training.measurement.evaluation import final_sources, regular_sources
 from ..training.measurement.module_state import same
 from .estimates import Estimate, estimate_trial, make_first_updates, measure_pace
 from .planned_batches import planned_batches
@@ -45,7 +45,7 @@ def dry_run(trainer: LoopTrainer) -> list[Estimate]:
     for each in comparison.seeds[: comparison.split_seeds]:
         check_workload(trainer, each)
     seconds = check_diagnostics(trainer, Trial(comparison.arms[0], seed)) / comparison.diagnose_every
-    bare = trainer.asking(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
+    bare = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), recalibrate=False))
     estimates = [_dry_run_of_arm(bare, Trial(arm, seed)) for arm in comparison.arms]
     return [dataclasses.replace(e, seconds=e.seconds + e.measurements * seconds) for e in estimates]
 
@@ -91,8 +91,8 @@ def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
     elif (evaluations := trainer.evaluations(arm)) > 1:  # one update takes several batches
         sizes = sizes[:1] * math.ceil(len(sizes) / evaluations)
         updates = updates and math.ceil(updates / evaluations)
-    rows = sum(source.n for source in along_the_way(trainer.sources).values())
-    test_share = sum(source.n for source in at_the_end(trainer.sources, trial).values()) / rows
+    rows = sum(source.n for source in regular_sources(trainer.sources).values())
+    test_share = sum(source.n for source in final_sources(trainer.sources, trial).values()) / rows
     most = len(sizes) if passes <= 1 else 1
     pace = measure_pace(trainer, trial, (records, state), most, test_share)
     estimate = estimate_trial(trainer, arm, updates, sizes, pace)

@@ -63,7 +63,7 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
     comparison, budget = trainer.setup.comparison, Budget("updates", updates)
     if comparison.budget.unit == "updates" and comparison.budget.amount < updates:
         budget = comparison.budget
-    short = trainer.asking(dataclasses.replace(comparison, budget=budget, measure=0))
+    short = trainer.for_comparison(dataclasses.replace(comparison, budget=budget, measure=0))
     return short.advance([trial], None, lambda: False)
 
 

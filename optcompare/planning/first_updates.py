@@ -15,12 +15,12 @@ from ..core.comparison import Trial
 from ..core.rng import preserved_rng, rng_state, set_rng_state
 from ..training.data import Source, first_rows
 from ..training.lanes.memory import free_memory, kept_bytes_a_row
-from ..training.loop.batch_plan import as_indices, check_batch, started
+from ..training.loop.batch_plan import as_indices, check_batch, start_generator
 from ..training.loop.plain_loop import PlainLoop
 from ..training.loop.trainer import LoopTrainer
 from ..training.loop.trial import TrialRun
 from ..training.measurement.evaluation import evaluate, evaluate_batch, evaluating
-from ..training.measurement.module_state import same, state_kept
+from ..training.measurement.module_state import preserved_state, same
 from ..training.own_loss import with_own_loss
 from ..training.state import TrialState
 from .update_differences import (
@@ -29,8 +29,8 @@ from .update_differences import (
     Difference,
     apart,
     compared,
-    kept_beside,
-    unlike_attributes,
+    differing_attributes,
+    other_values,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class FirstUpdates:
     def in_one_pass(self) -> FirstUpdates:
         """Return the same updates without chunks, in training and in measurements."""
         other, comparison = copy.copy(self), self.trainer.setup.comparison
-        other.trainer = self.trainer.asking(
+        other.trainer = self.trainer.for_comparison(
             dataclasses.replace(comparison, eval_chunk=self.trainer.setup.workload.size)
         )
         other.trial = Trial(dataclasses.replace(self.trial.arm, chunk=self.size), self.trial.seed)
@@ -178,7 +178,7 @@ class FirstUpdates:
         loss = plain.workload.loss
         with (
             evaluating(plain.model),
-            state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext(),
+            preserved_state(loss) if isinstance(loss, torch.nn.Module) else nullcontext(),
         ):
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
             try:
@@ -196,7 +196,7 @@ class FirstUpdates:
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
         """Make one update in both loops, from the same states of the random generators."""
-        before = [kept_beside(each) for each in (run, plain)]
+        before = [other_values(each) for each in (run, plain)]
         begun = rng_state(run.device)
         gradients, rates = _gradients_of(run, indices)
         ended = rng_state(run.device)
@@ -211,14 +211,14 @@ class FirstUpdates:
         set_rng_state(begun, run.device)
         plain.update(list(run.source.stream(chunks, run.trial.seed, 0, ahead=False)))
         set_rng_state(ended, run.device)
-        after = [kept_beside(each) for each in (run, plain)]
-        return compared(run, plain, gradients, unlike_attributes(before, after))
+        after = [other_values(each) for each in (run, plain)]
+        return compared(run, plain, gradients, differing_attributes(before, after))
 
     def _plain(self) -> PlainLoop:
         setup, device, dtype = self.trainer.setup, self.trainer.device, self.trainer.dtype
         workload = with_own_loss(setup.workload, device, dtype)
         first = first_rows(setup.workload.train, 2, setup.workload.collate)
-        factory = setup.contenders[self.trial.arm.label].optimizer
+        factory = setup.arm_objects[self.trial.arm.label].optimizer
         return PlainLoop(workload, self.trial.arm, factory, self.trial.seed, first, device, dtype)
 
 
@@ -246,7 +246,7 @@ def _batches(run: TrialRun) -> list[Tensor]:
     if run.strategy.adaptive:
         epoch = run.planner.epoch(0)
         size = check_batch(
-            as_indices(next(started(run.strategy, epoch, name), None)), 0, run.source.n, name, 0
+            as_indices(next(start_generator(run.strategy, epoch, name), None)), 0, run.source.n, name, 0
         )
         batches = list(run.planner.order(0).split(size))
     else:

@@ -252,8 +252,8 @@ def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> 
     shapes = ", ".join(str(list(leaf.shape)) for leaf in foreign[:3])
     raise WorkloadError(
         f"workload {workload.name}: the loss depends on {len(foreign)} trainable tensors that are not the "
-        "model's (of shape "
-        f"{shapes}), which no optimizer would train; make them parameters of the model, or detach them"
+        f"model's (of shape {shapes}), which no optimizer would train; make them parameters of the model, "
+        "or detach them"
     )
 
 

@@ -26,7 +26,7 @@ _OF_ARM = (Parameter("schedule", str, "none"), Parameter("clip", float | None, N
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerChoice:
-    """Hold an optimizer that was asked for.
+    """Hold a requested optimizer.
 
     Args:
         factory: Makes it: ``build(model, **hyperparameters)`` or an Optimizer class.

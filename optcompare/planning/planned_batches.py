@@ -11,7 +11,7 @@ from ..core.rng import TRAINING, preserved_rng, seed_everything, seed_sequence
 from ..errors import USER_CODE_ERRORS, ComparisonError, StrategyError, explain
 from ..interfaces.strategy import Epoch, Strategy
 from ..training.data import first_rows
-from ..training.loop.batch_plan import Plan, as_indices, check_batch, started
+from ..training.loop.batch_plan import Plan, as_indices, check_batch, start_generator
 from ..training.loop.gradient import normalises_batches, refuse_batch_statistics
 from ..training.loop.trainer import LoopTrainer
 from .patience import Limit, yielding
@@ -32,14 +32,14 @@ def planned_batches(trainer: LoopTrainer, trial: Trial) -> tuple[list[int], int 
         ComparisonError: The model cannot train on batches of these sizes.
     """
     label = trial.arm.label
-    strategy = copy.deepcopy(trainer.setup.contenders[label].strategy)
+    strategy = copy.deepcopy(trainer.setup.arm_objects[label].strategy)
     order = trainer.start(trial.seed).order(0).indices
     epoch = Epoch(0, order.clone(), trial.seed, strategy)
     count: int | None = None
     try:
         with yielding(label) as limit:
             if strategy.adaptive:
-                first = as_indices(next(started(strategy, epoch, label), None))
+                first = as_indices(next(start_generator(strategy, epoch, label), None))
                 sizes = [check_batch(first, 0, len(order), label, 0)]
             else:
                 sizes = _planned_sizes(strategy, epoch, order, trial, limit)
@@ -65,8 +65,8 @@ def _planned_sizes(
         )
     if plan.digest(b"", len(plan.sizes)) != second.digest(b"", len(second.sizes)):
         raise StrategyError(
-            f"strategy {trial.arm.label}, epoch 0: asked twice, it planned different batches; draw random "
-            "numbers from epoch.rng alone"
+            f"strategy {trial.arm.label}, epoch 0: it planned different batches when it was called "
+            "twice; draw random numbers from epoch.rng alone"
         )
     del second
     if strategy.positional:

@@ -16,12 +16,12 @@ from ..errors import OptcompareError
 from ..interfaces.executor import Demand
 from ..registry.manager import Registry
 from ..storage.trusted_code import remember
-from ..training.contender import Setup
+from ..training.device import collect_nondeterministic, torch_settings
 from ..training.device import resolve as resolve_device
-from ..training.device import torch_as_agreed, undetermined
 from ..training.loop.trainer import LoopTrainer
 from ..training.placement import cast_note
-from ..training.settings import settings_kept
+from ..training.settings import preserved_settings
+from ..training.setup import Setup
 from .dry_run import dry_run
 from .estimates import Estimate
 from .precision import precision_notes
@@ -53,7 +53,7 @@ class Prepared:
     reference: Reference
     traits: Traits
 
-    def asking(self, comparison: Comparison) -> Prepared:
+    def for_comparison(self, comparison: Comparison) -> Prepared:
         """Return the same for another comparison of the same arms.
 
         Args:
@@ -62,7 +62,7 @@ class Prepared:
         Returns:
             A copy.
         """
-        trainer = self.trainer.asking(comparison)
+        trainer = self.trainer.for_comparison(comparison)
         return dataclasses.replace(self, setup=trainer.setup, trainer=trainer)
 
 
@@ -87,7 +87,7 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
         multiprocessing.current_process(), "_inheriting", False
     ):  # it imports the script of its parent
         raise SystemExit(Demand.unguarded)
-    with torch_cache_of_this_user(), preserved_rng(), settings_kept():
+    with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = resolve(registry, question)
         registry.warnings += remember(code_of(setup.comparison))
         return _with_dry_run(registry, setup, notes, question.recalibrate, held)
@@ -107,7 +107,7 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
         OptcompareError: It cannot be run here.
     """
     resolve_device(comparison.device, comparison.dtype)
-    with torch_cache_of_this_user(), preserved_rng(), settings_kept():
+    with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = restore(registry, comparison)
         return _with_dry_run(registry, setup, notes, comparison.recalibrate, True)
 
@@ -127,7 +127,7 @@ def _with_dry_run(
     registry: Registry, setup: Setup, notes: list[str], recalibrate: bool | None, held: bool
 ) -> Prepared:
     comparison, operations = setup.comparison, list[str]()
-    with torch_as_agreed(comparison.threads, comparison.deterministic), undetermined(operations):
+    with torch_settings(comparison.threads, comparison.deterministic), collect_nondeterministic(operations):
         done = _dry_run(setup, recalibrate, held)
     trainer, reference = done.trainer, done.reference
     if operations:
@@ -163,7 +163,7 @@ def _dry_run_of(trainer: LoopTrainer, recalibrate: bool | None, held: bool) -> _
     estimates = dry_run(trainer)
     traits = find_traits(trainer, estimates)
     decision = decide(recalibrate, traits, estimates, trainer.setup.comparison.stop_at_goal)
-    trainer = trainer.asking(dataclasses.replace(trainer.setup.comparison, recalibrate=decision.on))
+    trainer = trainer.for_comparison(dataclasses.replace(trainer.setup.comparison, recalibrate=decision.on))
     if decision.on:
         estimates = with_recalibration(trainer, estimates)
     reference = check_reference(trainer, estimates) if held else Reference()

@@ -1,4 +1,4 @@
-"""A comparison as it is asked for: names, specs and objects that are not resolved yet, and their defaults.
+"""The question of a user: names, specs and objects that are not resolved yet, and their defaults.
 
 Defaults of :func:`optcompare.compare` and of the command line are those of :class:`Question`. This module
 imports nothing heavy, so that the command line starts fast.
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Hold what is to be compared, as it was asked for.
+    """Hold what is to be compared, before names are resolved.
 
-    All that decides results stands here; what changes no result stands in
+    It has everything that decides results; settings that change no result are in
     :class:`~optcompare.execution.run_options.RunOptions`. :func:`~optcompare.planning.resolve.resolve` makes
     a :class:`~optcompare.core.comparison.Comparison` of it. The fields are the arguments of
     :func:`optcompare.compare`, where they are documented one by one, and:
@@ -83,7 +83,7 @@ class Question:
         return seed_list(self.seeds, self.first_seed)
 
     def rates(self) -> tuple[float, ...] | None:
-        """Return the learning rates where several were asked for, each of which makes an arm; else None."""
+        """Return the learning rates if there are several, each of which makes an arm; else None."""
         return tuple(self.lr) if isinstance(self.lr, (list, tuple)) else None
 
 

@@ -34,18 +34,18 @@ class Decision:
     note: str = ""
 
 
-def check_recalibrate(asked: object) -> None:
+def check_recalibrate(value: object) -> None:
     """Check the setting.
 
     Args:
-        asked: As the caller passed it.
+        value: The argument of the caller.
 
     Raises:
         ComparisonError: It is not True, False or None.
     """
-    if asked not in (True, False, None):
+    if value not in (True, False, None):
         raise ComparisonError(
-            f"recalibrate must be True, False, or None to let the number of updates decide, got {asked!r}"
+            f"recalibrate must be True, False, or None to let the number of updates decide, got {value!r}"
         )
 
 
@@ -73,17 +73,17 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
 
 
 def decide(
-    asked: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False
+    choice: bool | None, traits: Traits, estimates: Sequence[Estimate], stops_early: bool = False
 ) -> Decision:
-    """Decide for all arms alike, by the arm at whose end most of the initial running averages is left.
+    """Decide for all arms by the one that keeps the largest share of its initial running averages.
 
     An arm whose number of updates is not known before training (a budget of seconds, an adaptive strategy,
     trials that stop at their goal) counts as one that makes a single update.
 
     Args:
-        asked: The user's decision, which counts; None: there is none.
-        traits: Of the model.
-        estimates: Of the arms.
+        choice: The choice of the user, which decides; None: there is none.
+        traits: The traits of the model.
+        estimates: The estimates of the arms.
         stops_early: Whether trials stop at a goal.
 
     Returns:
@@ -91,21 +91,21 @@ def decide(
     """
     if not traits.norm:
         vain = "--recalibrate changes nothing: training updates no running averages of this model"
-        return Decision(False, vain if asked else "")
+        return Decision(False, vain if choice else "")
     known = [None if stops_early else estimate.updates for estimate in estimates]
     shares = [traits.remaining(1 if updates is None else updates) for updates in known]
     most = max(range(len(shares)), key=shares.__getitem__)
     few = shares[most] > MOST_REMAINING
     arm, updates = estimates[most].arm.label, known[most]
-    on = few if asked is None else bool(asked)
+    on = few if choice is None else bool(choice)
     if not (on or few):
         return Decision(False)
     if updates is None:
         why = f"{arm} may make few updates, whose number is not known before training"
     else:
         left = "would be left" if on else "is left"
-        made = f"{updates:,} update{'s' * (updates != 1)}"
-        why = f"{percent(shares[most])} of their initial values {left} at the end of {arm} ({made})"
+        number = f"{updates:,} update{'s' * (updates != 1)}"
+        why = f"{percent(shares[most])} of their initial values {left} at the end of {arm} ({number})"
     averages = f"the running averages of {traits.norm}"
     if on:
         since = f"since {why}" if few else "as asked for"
@@ -130,9 +130,9 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
     """
     seconds = []
     for on in (False, True):
-        asked = dataclasses.replace(trainer.setup.comparison, diagnostics=(), recalibrate=on)
+        bare = dataclasses.replace(trainer.setup.comparison, diagnostics=(), recalibrate=on)
         with preserved_rng():
-            run = trainer.asking(asked).run(Trial(asked.arms[0], asked.seeds[0]), None)
+            run = trainer.for_comparison(bare).run(Trial(bare.arms[0], bare.seeds[0]), None)
             try:
                 run.measure()
             except USER_CODE_ERRORS as error:

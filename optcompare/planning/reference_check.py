@@ -1,4 +1,4 @@
-"""Whether a trial is what a plain loop would have trained: both make the first updates of every arm."""
+"""Check that trials equal those of a plain loop, by the first updates of every arm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..analysis.certificate import Reference
 from ..core.comparison import Arm, Trial
 from ..errors import USER_CODE_ERRORS, ComparisonError, OptcompareError, explain
 from ..training.loop.trainer import LoopTrainer
-from .between_updates import changed_by_measuring, kept_unsaved, refuse_other_end
+from .between_updates import changed_by_measuring, refuse_other_end, unsaved_values
 from .estimates import Estimate
 from .first_updates import FirstUpdates
 from .loss_checks import changed_by_reading
@@ -52,7 +52,7 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     """
     comparison, began = trainer.setup.comparison, perf_counter()
     whole = sum(estimate.seconds for estimate in estimates) * len(comparison.seeds)
-    plain = trainer.asking(dataclasses.replace(comparison, diagnostics=(), autocast=None))
+    plain = trainer.for_comparison(dataclasses.replace(comparison, diagnostics=(), autocast=None))
     found, checks, unsaved = (
         Reference(remarks=_of_datasets(trainer)),
         dict[Any, _ArmCheck](),
@@ -118,8 +118,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def _kind(arm: Arm, trainer: LoopTrainer) -> Any:
     """Return a key that is equal for arms that differ only in their learning rates."""
-    strategy = arm.strategy.reference or id(trainer.setup.contenders[arm.label].strategy)
-    optimizer = arm.optimizer.reference or id(trainer.setup.contenders[arm.label].optimizer)
+    strategy = arm.strategy.reference or id(trainer.setup.arm_objects[arm.label].strategy)
+    optimizer = arm.optimizer.reference or id(trainer.setup.arm_objects[arm.label].optimizer)
     others = {name: value for name, value in arm.hyperparameters.items() if name != "lr"}
     return strategy, str(optimizer).partition(":")[0], repr(sorted(others.items())), arm.chunk, arm.clip
 
@@ -152,7 +152,7 @@ class _ArmCheck:
         with _one_line(self._trial.arm.label):
             if changed := changed_by_measuring(self._trainer, self._trial):
                 self._say(f"measuring changes {_listed(changed)} too, so that training must not depend on it")
-            return kept_unsaved(self._trainer, self._trial, self._updates.batches)
+            return unsaved_values(self._trainer, self._trial, self._updates.batches)
 
     def _agrees(self, difference: Difference, updates: FirstUpdates) -> bool:
         """Test a difference against the tolerance; remark on one that all but disappears in float64."""
@@ -190,8 +190,8 @@ class _ArmCheck:
         if size <= chunk or not self._agrees(alone.first(), alone):
             return (
                 "its first update is not that of a plain loop with model() under the same seed, since "
-                f"{difference}; the model, "
-                "the loss or the optimizer depends on something that is made elsewhere"
+                f"{difference}; the model, the loss or the optimizer depends on something that is made "
+                "elsewhere"
             )
         cause = "what the model or the loss makes of a row depends on the others"
         advice = f"give --chunk {size} or more"
@@ -228,7 +228,7 @@ class _ArmCheck:
         difference = worst(self._updates)
         if difference <= self._tolerance:
             return
-        with suppress(Exception):  # what is not the model's own may not compute in float64
+        with suppress(Exception):  # other parts may not compute in float64
             if _rounds(difference, worst(self._updates.exactly())):
                 return
         label, alone = self._trial.arm.label, self._updates.in_one_pass()
@@ -250,7 +250,7 @@ class _ArmCheck:
 
 @contextmanager
 def _one_line(label: str) -> Iterator[None]:
-    """Turn failures of bringing a trial to a saved state into errors of one line."""
+    """Turn failures of restoring a trial from a state into errors of one line."""
     try:
         yield
     except OptcompareError:

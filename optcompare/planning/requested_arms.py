@@ -22,7 +22,7 @@ from ..interfaces.optimizer import default_lr, is_plain_sgd
 from ..interfaces.strategy import Epoch, Strategy
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
-from ..training.contender import Contender
+from ..training.setup import ArmObjects
 from .factories import make_strategy, single_items
 from .optimizer_factory import OptimizerChoice, make_optimizer
 from .patience import yielding
@@ -31,7 +31,7 @@ from .question import Question
 
 @dataclasses.dataclass(frozen=True)
 class StrategyChoice:
-    """Hold a strategy that was asked for.
+    """Hold a requested strategy.
 
     Args:
         strategy: The live strategy.
@@ -46,17 +46,17 @@ class StrategyChoice:
 
 @dataclasses.dataclass(frozen=True)
 class RequestedArm:
-    """Hold one arm that was asked for, with its settings resolved but without its label.
+    """Hold one requested arm, with its settings resolved but without its label.
 
     Args:
-        text: What was typed for it, for error messages.
+        text: The text that the user typed for it, for error messages.
         strategy: How an epoch's samples become batches.
         optimizer: How a gradient becomes an update, and what its spec sets.
         lr: The learning rate, scaled to the batch size.
-        names_lr: Whether the rate was given for this arm: by its spec, or as one of several.
+        names_lr: Whether the user set the rate for this arm: in its spec, or as one of several.
         lr_scaling: How the rate was scaled.
         schedule: How the rate changes, in its canonical form.
-        clip: The norm to which larger gradients are scaled down; None: none are.
+        clip: The norm to which larger gradients are scaled down; None: gradients are not clipped.
     """
 
     text: str
@@ -69,15 +69,15 @@ class RequestedArm:
     clip: float | None
 
     @property
-    def contender(self) -> Contender:
+    def objects(self) -> ArmObjects:
         """Return the live objects of the arm."""
-        return Contender(self.strategy.strategy, self.optimizer.factory)
+        return ArmObjects(self.strategy.strategy, self.optimizer.factory)
 
     def optimizer_label(self, *, lr: bool, schedule: bool, clip: bool) -> str:
         """Return the optimizer's part of the arm's label.
 
         Args:
-            lr: Whether to show a rate that was given for the arm.
+            lr: Whether to show a rate that was set for the arm.
             schedule: Whether to show a schedule other than "none".
             clip: Whether to show a norm.
 
@@ -110,7 +110,7 @@ class RequestedArm:
         part = self.strategy.part
         if self.strategy.strategy.plain_sgd and self.clip is not None:
             raise ComparisonError(
-                f"strategy {part.label} holds for plain sgd alone, so that arm {label} cannot be clipped"
+                f"strategy {part.label} is correct for plain sgd only, so that arm {label} cannot be clipped"
             )
         return Arm(
             label=label,
@@ -154,8 +154,8 @@ def requested_arms(
 
     Args:
         registry: Where names are looked up.
-        question: What was asked.
-        workload: What is trained.
+        question: The question.
+        workload: Its workload.
 
     Returns:
         The arms in their order, and notes for the user.
@@ -189,11 +189,11 @@ def requested_arms(
 
 
 def refuse_same_arms(arms: Sequence[Arm], requested: Sequence[RequestedArm]) -> None:
-    """Refuse two arms that train the same, with what was typed for them.
+    """Refuse two arms that train the same; the message has the texts that were typed for them.
 
     Args:
         arms: As pure data.
-        requested: The same arms, as they were asked for.
+        requested: The same arms, as requested.
 
     Raises:
         ComparisonError: Two arms train the same.
@@ -268,7 +268,7 @@ def _first_batch_size(strategy: Strategy, label: str, n: int) -> int:
         with yielding(label):
             return len(next(iter(own.batches(Epoch(0, torch.arange(n), 0, own)))))
     except (TypeError, StopIteration):
-        return 1  # the dry run says what is wrong with the batch
+        return 1  # the dry run reports what is wrong with the batch
     except StrategyError:
         raise
     except USER_CODE_ERRORS as error:
@@ -287,6 +287,6 @@ def _refuse_other_than_plain_sgd(choice: StrategyChoice, optimizer: OptimizerCho
     if choice.strategy.plain_sgd and not is_plain_sgd(optimizer.factory, optimizer.values):
         label = choice.part.label
         raise ComparisonError(
-            f"strategy {label} holds for plain sgd alone, not for {optimizer.part.label}; give it an "
+            f"strategy {label} is correct for plain sgd only, not for {optimizer.part.label}; give it an "
             f"optimizer of its own, {label}@sgd"
         )

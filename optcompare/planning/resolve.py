@@ -12,9 +12,9 @@ from ..errors import ComparisonError
 from ..interfaces.data import rows as sample_count
 from ..interfaces.workload import Workload
 from ..registry.manager import Registry
-from ..training.contender import Contender, Setup
 from ..training.data import default_chunk
 from ..training.device import resolve as resolve_device
+from ..training.setup import ArmObjects, Setup
 from .factories import make_diagnostics, make_strategy, make_workload, single_items
 from .optimizer_factory import make_optimizer
 from .question import Question
@@ -28,7 +28,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
 
     Args:
         registry: Where names are looked up.
-        question: What was asked. Where its ``recalibrate`` is None, the comparison's is False until
+        question: The question. If its ``recalibrate`` is None, the comparison's is False until
             :func:`~optcompare.planning.prepare.prepare` has decided.
 
     Returns:
@@ -45,11 +45,11 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     diagnosed = make_diagnostics(registry, single_items(question.diagnostics))
     arms = _labelled(requested, chunk, tuned=question.tune is not None)
     refuse_same_arms(arms, requested)
-    contenders = {arm.label: one.contender for arm, one in zip(arms, requested, strict=True)}
+    arm_objects = {arm.label: one.objects for arm, one in zip(arms, requested, strict=True)}
     baseline = question.baseline or (arms[0].label if arms else None)
     control = _control(arms, requested, baseline) if question.control else None
     if control is not None and baseline is not None:
-        contenders[control.label] = contenders[baseline]
+        arm_objects[control.label] = arm_objects[baseline]
     comparison = Comparison(
         workload=workload_part,
         arms=(*arms, control) if control is not None else arms,
@@ -80,11 +80,11 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     comparison = _with_tuning(comparison, arms, question)
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
     notes = [*workload.notes, *notes, *chunk_notes, *tuning_notes(comparison, workload)]
-    return Setup(comparison, workload, contenders, question.order, computed), list(dict.fromkeys(notes))
+    return Setup(comparison, workload, arm_objects, question.order, computed), list(dict.fromkeys(notes))
 
 
 def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str]]:
-    """Make the live objects of a saved comparison again.
+    """Build the live objects of a saved comparison again.
 
     Args:
         registry: Where names are looked up.
@@ -94,7 +94,7 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
         The comparison with its live objects, and notes for the user.
 
     Raises:
-        OptcompareError: Something existed only as an object, or is not there any more.
+        OptcompareError: Something existed only as an object, or does not exist any more.
     """
     objects = objects_of(comparison)
     if objects:
@@ -103,8 +103,8 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
             "compare()"
         )
     workload, _ = make_workload(registry, str(comparison.workload.reference))
-    contenders = {
-        arm.label: Contender(
+    arm_objects = {
+        arm.label: ArmObjects(
             make_strategy(registry, str(arm.strategy.reference), None)[0],
             make_optimizer(registry, str(arm.optimizer.reference)).factory,
         )
@@ -112,17 +112,17 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     }
     diagnosed = make_diagnostics(registry, [str(part.reference) for part in comparison.diagnostics])
     computed = {part.label: diagnostic for diagnostic, part in diagnosed}
-    return Setup(comparison, workload, contenders, diagnostics=computed), list(workload.notes)
+    return Setup(comparison, workload, arm_objects, diagnostics=computed), list(workload.notes)
 
 
 def objects_of(comparison: Comparison) -> str:
-    """Name what of a saved comparison existed only as an object, which no file can bring back.
+    """Name the parts of a saved comparison that were passed as objects, which no file can restore.
 
     Args:
         comparison: As it was saved.
 
     Returns:
-        Labels, separated by commas; empty where all can be made again.
+        Labels, separated by commas; empty if all parts can be restored.
     """
     parts = [
         comparison.workload,
@@ -159,7 +159,7 @@ def _control(arms: Sequence[Arm], requested: Sequence[RequestedArm], baseline: s
 def _chunks(workload: Workload, question: Question) -> tuple[int, int, list[str]]:
     """Return the rows in one forward pass of training and of evaluation, and notes.
 
-    What cannot be computed in parts is computed in one pass.
+    A loss that cannot be computed in parts is computed in one pass.
     """
     default = default_chunk(workload.train, workload.collate)
     chunk = default if question.chunk is None else question.chunk
@@ -206,7 +206,7 @@ def _check_tuning(question: Question) -> None:
 
 
 def _with_tuning(comparison: Comparison, arms: Sequence[Arm], question: Question) -> Comparison:
-    """Return the comparison with what its tuning tries, if it is to be tuned; the control is not."""
+    """Return the comparison with the plan of its tuning, if any; the control is not tuned."""
     if question.tune is None:
         return comparison
     tuning = plan_tuning(

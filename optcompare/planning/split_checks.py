@@ -1,4 +1,4 @@
-"""Whether a workload gives the splits of its data that a comparison needs, and the same ones each time."""
+"""Check that a workload makes the splits of its data that a comparison needs, the same each time."""
 
 from __future__ import annotations
 
@@ -53,6 +53,6 @@ def tuning_notes(comparison: Comparison, workload: Workload) -> list[str]:
     held_out = "test" if workload.test is not None else "validation"
     return [
         f"tuning seeds take the {comparison.split_seeds} splits in turn, so that rows on which a report "
-        "trial is measured "
-        f"({held_out} rows of its split) had a part in the choice of the learning rates, and in nothing else"
+        f"trial is measured ({held_out} rows of its split) had a part in the choice of the learning rates, "
+        "and in nothing else"
     ]

@@ -20,13 +20,13 @@ RATES = STUDY.tune
 
 
 def study_question(
-    registry: Registry, asked: Question, batch_sizes: Sequence[int] | None, max_epochs: int
+    registry: Registry, question: Question, batch_sizes: Sequence[int] | None, max_epochs: int
 ) -> Question:
-    """Return the comparison that a batch-size study makes.
+    """Return the question of a batch-size study.
 
     Args:
         registry: Where the workload is looked up.
-        asked: Its workload, goal, optimizers, tuning, seeds and machine.
+        question: The question of the user, with workload, goal, optimizers, tuning and seeds.
         batch_sizes: Samples in an update; None: powers of two up to the training samples.
         max_epochs: Epochs after which a trial ends that has not reached the goal.
 
@@ -36,19 +36,19 @@ def study_question(
     Raises:
         OptcompareError: There is no goal, a batch size cannot be, or there are too few learning rates.
     """
-    workload, part = make_workload(registry, asked.workload)
-    goal = asked.goal or workload.goal or (EXAMPLE_GOAL if part.reference == STUDY.workload else None)
+    workload, part = make_workload(registry, question.workload)
+    goal = question.goal or workload.goal or (EXAMPLE_GOAL if part.reference == STUDY.workload else None)
     if goal is None:
         raise ComparisonError(
             "a batch-size study counts what it takes to a goal; give one, such as --goal train_loss=0.3"
         )
     sizes = rising(batch_sizes, workload.size, part.label)
-    if asked.tune is None or asked.tune < 2:
+    if question.tune is None or question.tune < 2:
         raise ComparisonError(
-            f"tuning needs at least 2 learning rates, got --tune {asked.tune}; give --tune {RATES}"
+            f"tuning needs at least 2 learning rates, got --tune {question.tune}; give --tune {RATES}"
         )
     return dataclasses.replace(
-        asked,
+        question,
         strategies=[f"mini:{size}" for size in sizes],
         lr_scaling="none" if workload.batch_size is None else "sqrt",
         goal=goal,
@@ -62,7 +62,7 @@ def rising(sizes: Sequence[int] | None, n: int, workload: str) -> list[int]:
     """Return the batch sizes of a study in rising order.
 
     Args:
-        sizes: As they were given; None: powers of two up to ``n``.
+        sizes: As the user typed them; None: powers of two up to ``n``.
         n: Training samples of the workload.
         workload: Its label, for error messages.
 

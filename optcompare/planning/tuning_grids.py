@@ -1,4 +1,4 @@
-"""What tuning tries, decided before it begins: rounds, the grid of each arm, repeats and their shifts."""
+"""Plan tuning before it begins: rounds, the grid of each arm, repeats and their shifts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training changes where no checkpoint finds it: attributes, closures, globals, iterators, hooks."""
+"""Find values that training changes and no checkpoint holds: attributes, closures, globals, iterators."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _SKIPPED = {
     torch.nn.Module: ("_parameters", "_buffers", "training"),
     torch.optim.Optimizer: ("state", "param_groups", "defaults"),
 }
-"""Attributes that a checkpoint brings back, which are not compared."""
+"""Attributes that a checkpoint restores, which are not compared."""
 
 GLOBAL, WORKLOADS = "global ", "the workload's "
 SHARED = (GLOBAL, WORKLOADS)
-"""How the names begin of what trials share: global variables, and functions of the workload."""
+"""The prefixes of names of shared values: global variables, and functions of the workload."""
 
 
 def values_within(**roots: Any) -> dict[str, Any]:
     """List every plain value that can be reached from some objects.
 
-    Attributes, containers, closures and bound methods are followed, and of functions and classes that are not
-    installed packages' the global variables and class attributes that they use. Tensors and random generators
-    become fingerprints. What a checkpoint brings back is left out.
+    Attributes, containers, closures and bound methods are followed. So are the global variables and class
+    attributes that functions and classes use, unless these belong to installed packages. Tensors and random
+    generators become fingerprints. Values that a checkpoint restores are left out.
 
     Args:
         roots: Objects by their names, ``model`` and ``optimizer`` among them.
 
     Returns:
-        Values by names that say the path to them.
+        Values, by the paths to them.
     """
     found: dict[str, Any] = {}
     model, optimizer = roots.get("model"), roots.get("optimizer")
     saved = {id(module) for module in model.modules()} if isinstance(model, torch.nn.Module) else set()
     saved.add(id(optimizer))
-    seen: dict[int, Any] = {}  # holds what it names, or an identity could be given again
+    seen: dict[int, Any] = {}  # keeps the objects alive, so that identities stay unique
     todo: deque[tuple[str, Any]] = deque(roots.items())
     while todo and len(found) + len(seen) < _MOST:
         path, value = todo.popleft()
@@ -68,8 +68,8 @@ def changed_unseen(
 
     Args:
         before: :func:`values_within` of a trial before its updates.
-        after: Of the same trial after them.
-        restored: Of another that was brought there by a checkpoint on the way.
+        after: The same after its updates.
+        restored: The same for a trial that was restored from a checkpoint in between.
 
     Returns:
         Their names.
@@ -105,7 +105,7 @@ def _known(value: Any) -> Any:
 
 
 def _inside(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
-    """List what an object holds, by names that say where."""
+    """List the members of an object, by their paths."""
     if isinstance(value, Mapping):
         yield f"{path} (length)", len(value)
         for place, (key, each) in enumerate(_few(value.items())):
@@ -148,7 +148,7 @@ def _of_function(path: str, function: types.FunctionType) -> Iterator[tuple[str,
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         try:
             yield f"{path}.{name}", cell.cell_contents
-        except ValueError:  # not filled yet
+        except ValueError:  # the cell is still empty
             continue
     yield from _of_names(path, vars(function))
     bare = path.removeprefix(GLOBAL)
@@ -176,7 +176,7 @@ def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 def _of_object(path: str, value: Any, saved: bool) -> Iterator[tuple[str, Any]]:
-    """List the attributes of an object but those that a checkpoint brings back, where it is ``saved``."""
+    """List the attributes of an object; if it is ``saved``, without those that a checkpoint restores."""
     skipped = [
         name for kind, names in _SKIPPED.items() if saved and isinstance(value, kind) for name in names
     ]

@@ -1,4 +1,4 @@
-"""How far two updates of one model are apart: gradients, weights, buffers, plain attributes."""
+"""The differences between two updates of one model: gradients, weights, buffers, plain attributes."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 Kept = dict[str, Any]
 _ROUNDED = 1e-4
-"""Relative difference of what a model keeps of its batches, such as a running loss, that may be rounding."""
+"""The largest relative difference by rounding in values that a model keeps, such as a running loss."""
 GRADIENT, WEIGHTS = "its gradient", "the weights after it"
 MEASURED_LOSS = "the training loss, as it is measured,"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Hold how far two updates are apart, relative to the plain one's norm, and in what."""
+    """Hold the difference between two updates, relative to the norm of the plain one, and its subject."""
 
     size: float
     what: str
@@ -49,35 +49,35 @@ def compared(
     """Return the largest difference in gradient, weights, buffers and the optimizer's settings.
 
     Args:
-        run: Of the engine, after its update.
+        run: The trial of the engine, after its update.
         plain: The plain loop, after the same update.
-        gradients: Of the engine's update.
-        changed: Attributes that the two left different.
+        gradients: The gradients of the engine's update.
+        changed: Attributes that differ after it.
 
     Returns:
         The difference.
     """
-    found = [Difference(apart(run.weights, plain.weights), WEIGHTS)]
+    differences = [Difference(apart(run.weights, plain.weights), WEIGHTS)]
     if not run.takes_closure:
-        found.append(Difference(apart(gradients, plain.gradient), GRADIENT))
-    for mine, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
+        differences.append(Difference(apart(gradients, plain.gradient), GRADIENT))
+    for group, other in zip(run.optimizer.param_groups, plain.optimizer.param_groups, strict=True):
         wrong = [
-            name for name, value in mine.items() if name != "params" and not same(value, other.get(name))
+            name for name, value in group.items() if name != "params" and not same(value, other.get(name))
         ]
-        found += [Difference(math.inf, f"the optimizer's {name}") for name in wrong]
+        differences += [Difference(math.inf, f"the optimizer's {name}") for name in wrong]
     theirs = dict(plain.model.named_buffers())
     for name, buffer in run.model.named_buffers():
-        found.append(Difference(apart([buffer], [theirs[name]]), f"the buffer {name}"))
+        differences.append(Difference(apart([buffer], [theirs[name]]), f"the buffer {name}"))
     for name in changed:
-        found.append(Difference(math.inf, f"the attribute {name}"))
-    return max(found, key=lambda each: each.size)
+        differences.append(Difference(math.inf, f"the attribute {name}"))
+    return max(differences, key=lambda each: each.size)
 
 
-def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str]:
-    """Find what an update changed beside weights and buffers, and left different in the two loops.
+def differing_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str]:
+    """Find attributes other than weights and buffers that differ between two loops after an update.
 
     Args:
-        before: Of the engine's and of the plain loop's model and loss: values by name.
+        before: The values of model and loss by name, in the engine and in the plain loop.
         after: The same after the update.
 
     Returns:
@@ -92,27 +92,27 @@ def unlike_attributes(before: Sequence[Kept], after: Sequence[Kept]) -> list[str
     return [name for name in names if not _alike(after[0][name], after[1][name])]
 
 
-def kept_beside(run: TrialRun | PlainLoop) -> Kept:
+def other_values(run: TrialRun | PlainLoop) -> Kept:
     """List the plain values that a model and its loss keep, with the buffers of the loss.
 
     Args:
-        run: Whose model and loss.
+        run: The loop with the model and the loss.
 
     Returns:
         Numbers, texts and tensors by name.
     """
     loss = run.workload.loss
-    found: Kept = {}
+    values: Kept = {}
     for name, module in (("", run.model), ("loss.", loss)):
         if isinstance(module, torch.nn.Module):
-            found |= {f"{name}{path}": value for path, value in _leaves(saved_state(module))}
+            values |= {f"{name}{path}": value for path, value in _leaves(saved_state(module))}
     if isinstance(loss, torch.nn.Module):
-        found |= {f"loss.{path}": value.detach().clone() for path, value in loss.named_buffers()}
-    return found
+        values |= {f"loss.{path}": value.detach().clone() for path, value in loss.named_buffers()}
+    return values
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield numbers, texts and tensors within nested containers, each with its place."""
+    """Yield numbers, texts and tensors within nested containers, each with its path."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield from _leaves(each, f"{path}.{key}" if path else str(key))
@@ -136,11 +136,11 @@ def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> flo
     """Return |ours - theirs| / |theirs| over all tensors.
 
     Args:
-        ours: Tensors, or None for a gradient that is not there, which counts as zeros.
-        theirs: As many.
+        ours: Tensors; None for a missing gradient, which counts as zeros.
+        theirs: Tensors of the same number.
 
     Returns:
-        0 where they are equal; infinity where shapes, or the places of NaN and infinity, differ.
+        0 if they are equal; infinity if shapes, or the positions of NaN and infinity, differ.
     """
     square = norm = 0.0
     for one, other in zip(ours, theirs, strict=True):

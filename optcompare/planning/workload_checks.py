@@ -19,7 +19,7 @@ from ..interfaces.workload import Workload, of_torch
 from ..training.data import first_rows
 from ..training.loop.trainer import LoopTrainer
 from ..training.measurement.evaluation import TEST_SET, averages, evaluating, in_eval_mode
-from ..training.measurement.module_state import state_kept
+from ..training.measurement.module_state import preserved_state
 from ..training.mismatch import explain_with_kinds
 from ..training.own_loss import with_own_loss
 from ..training.placement import place
@@ -139,8 +139,8 @@ def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
     if workload.weight is None and len_batch(batch) != count:
         raise WorkloadError(
             f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, "
-            "by the first tensor "
-            "in it; say how many it has, or what its mean loss is divided by, with weight(batch)"
+            "by the first tensor in it; say how many it has, or what its mean loss is divided by, with "
+            "weight(batch)"
         )
 
 
@@ -160,7 +160,7 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
             _check_metric(who, name, metric, output, y)
     loss = workload.mean_loss(model, batch)
     if isinstance(loss, torch.Tensor) and not loss.requires_grad:  # evaluated by a copy of the weights, say
-        with state_kept(model):
+        with preserved_state(model):
             model.train()
             loss = workload.mean_loss(model, batch)
             model.eval()
@@ -181,7 +181,7 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
 
 def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, why: str) -> None:
     """Refuse a loss that fails in evaluation mode but not in training mode, as some detectors' losses do."""
-    with state_kept(model):
+    with preserved_state(model):
         model.train()
         try:
             loss = workload.mean_loss(model, batch)

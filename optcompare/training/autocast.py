@@ -1,4 +1,4 @@
-"""Forward passes in a coarser dtype, for any workload."""
+"""Run the forward passes of a workload in a dtype of lower precision."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ _DTYPES = {"bfloat16": torch.bfloat16}
 
 
 def in_autocast(workload: Workload, device: torch.device, name: str | None) -> Workload:
-    """The workload with its forward passes under ``torch.autocast``; itself where ``name`` is None.
+    """Return the workload with its forward passes under ``torch.autocast``.
 
-    What the model returns comes back in float32, so that losses and metrics are summed in full precision; a
-    loss inside the model, or an ``objective``, is computed as ``torch.autocast`` has it. Backward passes run
-    outside, as torch advises.
+    The outputs of the model are converted to float32, so that losses and metrics are summed in full
+    precision. A loss inside the model, or an ``objective``, is computed in the dtypes that ``torch.autocast``
+    chooses. Backward passes run outside the context, as torch recommends.
+
+    Args:
+        workload: Any workload.
+        device: The device of its model.
+        name: ``bfloat16``; None: the workload is returned unchanged.
     """
     if name is None:
         return workload
@@ -28,7 +33,7 @@ def in_autocast(workload: Workload, device: torch.device, name: str | None) -> W
     def outcome(model: nn.Module, batch: Any) -> tuple[Any, Any]:
         with torch.autocast(device.type, _DTYPES[name]):
             output, y = workload.outcome(model, batch)
-        return _widened(output), y
+        return _to_float32(output), y
 
     def objective(model: nn.Module, batch: Any) -> torch.Tensor:
         assert workload.objective is not None
@@ -40,9 +45,9 @@ def in_autocast(workload: Workload, device: torch.device, name: str | None) -> W
     return dataclasses.replace(workload, forward=outcome)
 
 
-def _widened(output: Any) -> Any:
+def _to_float32(output: Any) -> Any:
     if isinstance(output, torch.Tensor):
         return output.float() if output.is_floating_point() else output
     if type(output) in (tuple, list):
-        return tuple(map(_widened, output))
+        return tuple(map(_to_float32, output))
     return output

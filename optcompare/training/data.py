@@ -1,4 +1,4 @@
-"""Batches on the device, from tensors or from a map-style ``Dataset``, by the core's own indices."""
+"""Load batches by their indices, from tensors or from a map-style ``Dataset``, onto the device."""
 
 from __future__ import annotations
 
@@ -26,16 +26,24 @@ Collate = Callable[[list[Any]], Any]
 
 
 class Source(Protocol):
-    """Where a trainer gets its batches."""
+    """Describe one set of data that a trainer draws batches from.
+
+    Attributes:
+        n: Rows of the set.
+    """
 
     n: int
 
     def stream(
         self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
     ) -> Iterator[Any]:
-        """One batch for each int64 index tensor, on the device.
+        """Yield one batch for each index tensor, on the device.
 
-        ``ahead``: whether it may be loaded before it is asked for.
+        Args:
+            batches: Indices of the rows, int64[B] each.
+            seed: Seed of the trial, for the random numbers that a Dataset draws.
+            epoch: Number of the epoch, for the same purpose.
+            ahead: Whether batches may be loaded before they are used.
         """
         ...
 
@@ -43,7 +51,15 @@ class Source(Protocol):
 def source(
     data: Any, device: torch.device, dtype: torch.dtype, workers: int = 0, collate: Collate | None = None
 ) -> Source:
-    """The source of one set of a workload."""
+    """Return the source of one set of a workload.
+
+    Args:
+        data: Tensors in a tuple or a mapping, or a map-style ``Dataset``.
+        device: The device of the batches.
+        dtype: The dtype of their floating-point tensors.
+        workers: Worker processes that load samples of a Dataset.
+        collate: Makes a batch from a list of samples of a Dataset; None: torch's default.
+    """
     if not is_tensors(data):
         return DatasetSource(data, device, dtype, workers, collate)
     whole = plain(data)
@@ -53,7 +69,7 @@ def source(
 
 
 def plain(data: Any) -> Any:
-    """Tensors in tuples and dictionaries, whatever kind of mapping holds them."""
+    """Return nested tensors with every mapping as a plain dictionary."""
     if isinstance(data, Mapping):
         return {key: plain(value) for key, value in data.items()}
     return tuple(map(plain, data)) if isinstance(data, tuple) else data
@@ -64,7 +80,7 @@ def _fits(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def sources(workload: Workload, device: torch.device, dtype: torch.dtype) -> dict[str, Source]:
-    """The source of each set of a workload, by its name."""
+    """Return the source of each set of a workload, by the name of the set."""
     return {
         name: source(data, device, dtype, workload.workers, workload.collate)
         for name, data in workload.sets.items()
@@ -72,9 +88,11 @@ def sources(workload: Workload, device: torch.device, dtype: torch.dtype) -> dic
 
 
 class TensorSource:
-    """Tensors that stay on the device, in a tuple or a dictionary.
+    """Draw batches from tensors that stay on the device.
 
-    ``batch``: makes one of its form from some of each.
+    Attributes:
+        tensors: The tensors of the data, flattened.
+        batch: Builds a batch with the structure of the data from selected rows of each tensor.
     """
 
     def __init__(self, data: Any) -> None:
@@ -87,16 +105,16 @@ class TensorSource:
     def stream(
         self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
     ) -> Iterator[Any]:
-        parts, made = self.tensors, self.batch
+        parts, build_batch = self.tensors, self.batch
         if parts[0].device.type != "cpu" and batches:
             flat = torch.cat(list(batches)).to(parts[0].device)
             batches = flat.split([len(batch) for batch in batches])
         for batch in batches:
-            yield made([part.index_select(0, batch) for part in parts])
+            yield build_batch([part.index_select(0, batch) for part in parts])
 
 
 class MappedSource:
-    """Tensors of which some lie in a file: each batch is read there, then moved and cast."""
+    """Draw batches from memory-mapped tensors: each batch is read from the file, then moved and cast."""
 
     def __init__(self, data: Any, device: torch.device, dtype: torch.dtype) -> None:
         self._data, self.n = data, rows(data)
@@ -106,16 +124,16 @@ class MappedSource:
         self, batches: Sequence[Tensor], seed: int, epoch: int, *, ahead: bool = True
     ) -> Iterator[Any]:
         for batch in batches:
-            found = [part.index_select(0, batch.to(part.device)) for part in tensors(self._data)]
-            yield move_batch(replace_tensors(self._data, found), self._device, self._dtype)
+            parts = [part.index_select(0, batch.to(part.device)) for part in tensors(self._data)]
+            yield move_batch(replace_tensors(self._data, parts), self._device, self._dtype)
 
 
 class DatasetSource:
-    """A map-style ``Dataset`` behind a ``DataLoader`` that is handed index batches and never shuffles.
+    """Draw batches from a map-style ``Dataset`` through a ``DataLoader`` that never shuffles.
 
-    What a sample draws from torch's, NumPy's or Python's global generators is a
-    function of (seed, epoch, index), whichever process loads it and whatever
-    else was drawn; the training process's own generators are left alone.
+    The random numbers that a sample draws from the global generators of torch, NumPy or Python depend only on
+    (seed, epoch, index), not on the process that loads it or on other samples. The generators of the training
+    process do not change.
     """
 
     def __init__(
@@ -150,7 +168,7 @@ class DatasetSource:
 
 
 class SeededSamples(torch.utils.data.Dataset[Any]):
-    """A Dataset whose samples draw from generators seeded by (seed, epoch, index)."""
+    """Seed the global generators by (seed, epoch, index) before each sample of a Dataset is read."""
 
     def __init__(self, dataset: Any, seed: int, epoch: int) -> None:
         self.dataset, self.seed, self.epoch = dataset, seed, epoch
@@ -166,7 +184,7 @@ class SeededSamples(torch.utils.data.Dataset[Any]):
 
 
 def first_rows(data: Any, count: int, collate: Collate | None = None) -> Any:
-    """A batch of the first rows, on the CPU in float32."""
+    """Return a batch of the first rows, on the CPU in float32."""
     count = min(count, rows(data))
     if is_tensors(data):
         batch: Any = map_tensors(torch.clone, select_rows(plain(data), slice(count)))
@@ -179,8 +197,15 @@ def first_rows(data: Any, count: int, collate: Collate | None = None) -> Any:
 def default_chunk(data: Any, collate: Collate | None = None) -> int:
     """Return the default number of rows in one forward pass: a power of two from 32 to 16384.
 
-    Their input fills at most 4 MiB. It is a function of the data alone, since it decides the rounding of a
-    result.
+    The input of these rows fills at most 4 MiB. The number depends on the data alone, since it determines how
+    results are rounded.
+
+    Args:
+        data: A set of a workload.
+        collate: Makes a batch from a list of samples of a Dataset; None: torch's default.
+
+    Raises:
+        WorkloadError: The first sample of a Dataset does not make a batch.
     """
     try:
         bytes_a_row = max(1, sum(part.nbytes for part in tensors(first_rows(data, 1, collate))))

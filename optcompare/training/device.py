@@ -1,4 +1,4 @@
-"""Devices, clocks, and torch's settings while trials are trained."""
+"""Choose the device, measure seconds on it, and apply the torch settings of a comparison."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from ..core.user_directories import torch_cache_of_this_user
 from ..errors import ComparisonError
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_UNDETERMINED = re.compile(r"(\S+) does not have a deterministic implementation")
+_NONDETERMINISTIC = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
 def resolve(name: str, dtype: str = "float32") -> torch.device:
     """Return the device of ``auto``, ``cpu``, ``cuda[:i]`` or ``mps``.
 
-    ``cuda`` is any of the CUDA devices: the first, unless there are jobs to be spread over all of them.
+    ``cuda`` is the first CUDA device, unless several jobs are spread over all of them.
+
+    Args:
+        name: As the user typed it. ``auto`` is ``cuda`` where available, else ``mps``, else ``cpu``.
+        dtype: ``float32`` or ``float64``; ``mps`` has no float64.
 
     Raises:
         ComparisonError: There is no such device.
@@ -53,14 +57,14 @@ def resolve(name: str, dtype: str = "float32") -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """The hardware's own name."""
+    """Return the name of the hardware, such as ``NVIDIA H100``."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return platform.processor() or platform.machine()
 
 
 class Clock:
-    """Seconds spent inside ``with clock:``, the device's queue included."""
+    """Sum the seconds spent inside ``with clock:``, including the work that is queued on the device."""
 
     def __init__(self, device: torch.device, seconds: float = 0.0) -> None:
         self.seconds = seconds
@@ -76,7 +80,7 @@ class Clock:
         self.seconds += perf_counter() - self._started
 
     def running(self) -> float:
-        """Seconds so far, the stretch under way included, without waiting for the device."""
+        """Return the seconds so far, including the open context, without waiting for the device."""
         return self.seconds + perf_counter() - self._started
 
     def _wait(self) -> None:
@@ -88,7 +92,7 @@ class Clock:
 
 @contextmanager
 def flushing_denormals(device: torch.device) -> Iterator[None]:
-    """Count numbers below the normal range, which compute a hundred times slower, as 0 within the context."""
+    """Treat denormal numbers, which are about a hundred times slower, as 0 within the context."""
     before = device.type != "cpu" or (torch.tensor([1e-40]) * 1.0).item() == 0.0
     if not before:
         torch.set_flush_denormal(True)
@@ -100,16 +104,16 @@ def flushing_denormals(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def torch_as_agreed(threads: int, deterministic: bool = True) -> Iterator[None]:
+def torch_settings(threads: int, deterministic: bool = True) -> Iterator[None]:
     """Use the comparison's torch settings within the context, and restore the caller's afterwards.
 
     These are its thread count, float32 on the CPU by default, full precision, and gradients. What torch
-    compiles is kept where only this user can write.
+    compiles is stored where only this user can write.
 
     Args:
         threads: Threads of one trial.
-        deterministic: Whether operations that have a deterministic algorithm use it; :func:`undetermined`
-            finds those that have none.
+        deterministic: Whether operations that have a deterministic algorithm use it; see
+            :func:`collect_nondeterministic` for those that have none.
     """
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.get_default_device()
     with torch_cache_of_this_user(), preserved_rng(), torch.enable_grad(), _algorithms(deterministic):
@@ -136,7 +140,9 @@ def _algorithms(deterministic: bool) -> Iterator[None]:
     )
     filled, tried = modes.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", f".*{_UNDETERMINED.pattern}")  # said once, after the rehearsal
+        warnings.filterwarnings(
+            "ignore", f".*{_NONDETERMINISTIC.pattern}"
+        )  # reported once, after the dry run
         torch.use_deterministic_algorithms(deterministic, warn_only=True)
         torch.set_float32_matmul_precision("highest")
         modes.fill_uninitialized_memory = False
@@ -151,14 +157,18 @@ def _algorithms(deterministic: bool) -> Iterator[None]:
 
 
 @contextmanager
-def undetermined(found: list[str]) -> Iterator[None]:
-    """Collect operations without a deterministic algorithm within the context, where one is required."""
+def collect_nondeterministic(operations: list[str]) -> Iterator[None]:
+    """Collect the operations within the context that have no deterministic algorithm but should use one.
+
+    Args:
+        operations: The list to which their names are added.
+    """
     with warnings.catch_warnings(record=True) as caught:
-        warnings.filterwarnings("always", f".*{_UNDETERMINED.pattern}")
+        warnings.filterwarnings("always", f".*{_NONDETERMINISTIC.pattern}")
         yield
     for warning in caught:
-        match = _UNDETERMINED.search(str(warning.message))
+        match = _NONDETERMINISTIC.search(str(warning.message))
         if match is None:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        elif match.group(1) not in found:
-            found.append(match.group(1))
+        elif match.group(1) not in operations:
+            operations.append(match.group(1))

@@ -1,4 +1,4 @@
-"""The rule of an epoch's end, one for both trainers: what is counted, and when the trial is over."""
+"""The end of an epoch, for both trainers: what is counted, and when the trial is over."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """How training left an epoch; neither holds where the end of a task cut it.
+    """Describe how training left an epoch; both are false where the end of a task cut it.
 
     Attributes:
-        complete: All its batches were trained on.
-        spent: The budget allows no further update of it.
+        complete: Whether all its batches were trained on.
+        spent: Whether the budget allows no further update of it.
     """
 
     complete: bool
@@ -31,9 +31,9 @@ class EpochEnd:
         """Return how a planned epoch was left.
 
         Args:
-            progress: Of the trial, after its last update.
-            updates: Of the whole epoch.
-            allowed: Those of them that the budget allows.
+            progress: The counters of the trial, after its last update.
+            updates: Updates of the whole epoch.
+            allowed: Updates of the epoch that the budget allows.
         """
         complete = progress.position == updates
         return cls(complete, not complete and progress.position == allowed)
@@ -44,10 +44,10 @@ class EpochEnd:
         """Fingerprint a planned epoch's batches; reset the strategy if another task continues the epoch.
 
         Args:
-            progress: Of the trial.
-            planner: Of the trial, which plans the epoch again where it goes on.
+            progress: The counters of the trial.
+            planner: The planner of the trial, which plans the epoch again when it continues.
             plan: The epoch's batches.
-            budget: Of the trial.
+            budget: The budget of the trial.
             before: The strategy's state before it planned the epoch.
         """
         if not progress.leave(plan, self.complete or self.spent or progress.reached(budget)):

@@ -1,4 +1,4 @@
-"""Errors of dtypes and devices that do not go together, explained by those that met."""
+"""Explain errors of torch about dtypes or devices that do not match."""
 
 from __future__ import annotations
 
@@ -14,30 +14,36 @@ if TYPE_CHECKING:
 
 
 def explain_with_kinds(error: BaseException, model: nn.Module, batch: Any) -> str:
-    """The error as one line; of dtypes or devices that do not go together, with those that met."""
-    return explain(error) + (_kinds_of(model, batch) if _is_mismatch(error) else "")
+    """Return an error as one line, with the dtypes and devices involved where torch found a mismatch.
+
+    Args:
+        error: The exception.
+        model: The model that raised it.
+        batch: Its input.
+    """
+    return explain(error) + (_describe_kinds(model, batch) if _is_mismatch(error) else "")
 
 
 def _is_mismatch(error: BaseException) -> bool:
-    """Whether torch complains of dtypes or devices that do not go together."""
+    """Return whether torch reports dtypes or devices that do not match."""
     return isinstance(error, (RuntimeError, TypeError)) and any(
         word in str(error) for word in ("dtype", "scalar type", "same device", "result type", "expected type")
     )
 
 
-def _kinds_of(model: nn.Module, batch: Any) -> str:
-    """The dtypes and devices that met, and those tensors of a model that nobody moves along with it."""
+def _describe_kinds(model: nn.Module, batch: Any) -> str:
+    """Describe the dtypes and devices of data and weights, and tensors that do not move with the model."""
     data = ", ".join(_kind(part) for part in tensors(batch))
     weights = ", ".join(dict.fromkeys(_kind(weight) for weight in model.parameters()))
-    lost = [
+    plain = [
         f"{path}.{name}".lstrip(".")
         for path, module in model.named_modules()
         for name, value in vars(module).items()
         if isinstance(value, torch.Tensor)
     ]
     register = (
-        f"; {', '.join(lost)} stays where and as it is: make it a buffer, with register_buffer"
-        if lost
+        f"; {', '.join(plain)} does not move with the model: make it a buffer, with register_buffer"
+        if plain
         else ""
     )
     return f"; the data's tensors are {data}, the weights {weights}{register}"

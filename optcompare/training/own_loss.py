@@ -1,4 +1,4 @@
-"""Each trial's own copy of what a workload calls, where that may keep something from one call to the next."""
+"""Copy a workload's callables for each trial, where they may keep state between calls."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ from ..errors import USER_CODE_ERRORS, WorkloadError, explain
 from ..interfaces.workload import Workload
 
 _MOST_BYTES = 2**20
-"""Of a tensor that each trial has a copy of."""
+"""The largest tensor, in bytes, of which each trial gets a copy."""
 
 
 def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) -> Workload:
-    """Return the workload with copies of its loss and other callables that may keep something.
+    """Return the workload with copies of its loss and other callables that may keep state.
 
-    A loss that is a module may also have weights, on another device. Functions are not copied; an object that
-    cannot be copied is shared by all trials.
+    A loss that is a module is moved to the device, since it may have weights. Functions are not copied. An
+    object that cannot be copied is shared by all trials.
+
+    Args:
+        workload: Any workload.
+        device: The device of the trial.
+        dtype: Its dtype.
+
+    Raises:
+        WorkloadError: A module cannot be copied.
     """
     copies: dict[str, Any] = {}
     for name in ("loss", "forward", "objective", "weight"):
@@ -33,17 +41,17 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
             except USER_CODE_ERRORS as error:
                 raise WorkloadError(
                     f"workload {workload.name}: {name}, a {type(called).__name__}, cannot be copied, so "
-                    "that all trials would "
-                    f"share it ({explain(error)}); give a function, or a module without what cannot be copied"
+                    f"all trials would share it ({explain(error)}); give a function, or a module without "
+                    "what cannot be copied"
                 ) from error
-        elif _may_keep(called):
+        elif _may_keep_state(called):
             with suppress(Exception):
                 copies[name] = copy.deepcopy(called, _shared(called))
     return dataclasses.replace(workload, **copies) if copies else workload
 
 
 def _shared(called: Any) -> dict[int, Any]:
-    """What a copy shares with the object: large tensors and arrays, which are data rather than state."""
+    """Return the large tensors and arrays that a copy shares, by identity: they are data, not state."""
     held = [each for value in vars(called).values() for each in _with_members(value)]
     return {id(each): each for each in held if getattr(each, "nbytes", 0) > _MOST_BYTES}
 
@@ -54,7 +62,7 @@ def _with_members(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _may_keep(called: Any) -> bool:
+def _may_keep_state(called: Any) -> bool:
     """Return whether a callable is an object with attributes of its own, rather than a function."""
     return (
         called is not None

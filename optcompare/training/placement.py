@@ -1,4 +1,4 @@
-"""Modules on the device of a comparison, in its dtype."""
+"""Move modules to the device of a comparison, in its dtype."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main_dtype(model: nn.Module) -> torch.dtype:
-    """The real dtype of most of a model's numbers: weights, or buffers where it has no weights."""
+    """Return the real dtype of most numbers in a model's weights, or in its buffers if it has no weights."""
     for values in (model.parameters(), model.buffers()):
         counted: Counter[torch.dtype] = Counter()
         for value in values:
@@ -29,9 +29,8 @@ def main_dtype(model: nn.Module) -> torch.dtype:
 def place(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """Move a model to the device, its weights and buffers in the comparison's dtype; return the model.
 
-    Only the dtype of most of its numbers is changed, and complex numbers stay complex, as ``Module.float()``
-    and a plain loop leave them. Parts that the factory made in another dtype than the rest, such as a head in
-    float64, stay in it.
+    Only tensors of the model's main dtype are cast; complex tensors stay complex, as with
+    ``Module.float()``. Parts that the factory made in another dtype, such as a head in float64, keep it.
 
     Args:
         model: Any module.
@@ -45,12 +44,12 @@ def place(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
             return value.to(device, COMPLEX[dtype] if value.dtype == COMPLEX.get(own) else None)
         return value.to(device, dtype if value.dtype == own else None)
 
-    model._apply(placed)  # what Module.to calls, with another rule for dtypes
+    model._apply(placed)  # Module.to calls this, with another rule for dtypes
     return model
 
 
 def cast_note(model: nn.Module, dtype: torch.dtype) -> str | None:
-    """Return a note if a model is trained in another dtype than its factory chose; None if not."""
+    """Return a note if a model is trained in a dtype other than its factory chose; None if not."""
     own = main_dtype(model)
     if own in (dtype, torch.get_default_dtype()):
         return None

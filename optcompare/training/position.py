@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Position:
-    """How far a trial has come.
+    """Hold how far a trial has come.
 
     Attributes:
         epoch: Complete passes over the data.
@@ -33,4 +33,4 @@ class Position:
 
 
 POSITION = Position()
-"""Of this process; tasks of one process never run at the same time."""
+"""The position of this process, whose tasks never run at the same time."""

@@ -1,4 +1,4 @@
-"""Restores settings of the process that code of a workload, strategy or optimizer may change."""
+"""Restore settings of the process that code of a workload, strategy or optimizer may change."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (np.geterr, lambda value: np.seterr(**value)),
     (lambda: list(warnings.filters), lambda value: warnings.filters.__setitem__(slice(None), value)),  # type: ignore[index]
     (lambda: _directory(), os.chdir),
-    (lambda: _handlers(), lambda value: _handle(value)),
+    (lambda: _handlers(), lambda value: _set_handlers(value)),
 )
-"""How each is read, and put back."""
+"""A function that reads each setting, and one that restores it."""
 
 
 @contextmanager
-def settings_kept() -> Iterator[None]:
+def preserved_settings() -> Iterator[None]:
     """Restore torch's, NumPy's and Python's settings after the context.
 
     These are threads, default dtype and device, gradient mode, algorithms, anomaly detection, floating-point
@@ -60,26 +60,26 @@ def settings_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        for (read, put_back), value in zip(_SETTINGS, before, strict=True):
+        for (read, restore), value in zip(_SETTINGS, before, strict=True):
             if value is not None and read() != value:
-                put_back(value)
+                restore(value)
 
 
 def _directory() -> str | None:
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:  # the directory was removed
         return None
 
 
 def _handlers() -> list[Any] | None:
-    """Those that can be put back: in the main thread, and made in Python."""
+    """Return the signal handlers; None if they cannot be restored (another thread, or not set by Python)."""
     if threading.current_thread() is not threading.main_thread():
         return None
-    found = [signal.getsignal(number) for number in _SIGNALS]
-    return None if None in found else found
+    handlers = [signal.getsignal(number) for number in _SIGNALS]
+    return None if None in handlers else handlers
 
 
-def _handle(handlers: list[Any]) -> None:
+def _set_handlers(handlers: list[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
         signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The shared start: what all arms of a seed have in common, with fingerprints that prove it."""
+"""The shared start of a seed: initial weights and sample orders, with fingerprints that prove them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 Order = Callable[[int, int, int], Any]
 _CACHED_ORDERS_BYTES = 2**22
 _SLOW_SECONDS = 0.5
-"""What a factory may take before its module is rather copied, where that is allowed."""
+"""Seconds from which on a factory is slow, so that its module is copied where copies are allowed."""
 
 
 class EpochOrder(NamedTuple):
-    """The shared order of one epoch: int64[N] (clone it for anyone who may write), and its SHA-256."""
+    """Hold the shared order of one epoch, int64[N], and its SHA-256; clone it before writing."""
 
     indices: Tensor
     sha256: str
 
 
 class SharedStart:
-    """The initial weights and the order of samples of one seed.
+    """Hold the initial weights and the sample orders that all arms of a seed share.
 
-    ``batch``: a small batch of the training data on the CPU in float32, which lazy modules see once.
-    ``order(seed, epoch, n)``: replaces the shuffled order; ``copies``: whether the module of a slow factory
-    may be copied.
+    Args:
+        workload: Its factory makes the module.
+        seed: The seed of the weights and the orders.
+        batch: Returns a small batch of the training data on the CPU in float32, for lazy modules.
+        order: ``order(seed, epoch, n)``, which replaces the shuffled order; None: the order is shuffled.
+        copies: Whether the module of a slow factory may be copied.
+
+    Attributes:
+        copies: Whether modules are copied, since the factory is slow.
+        weight_bytes: Bytes of the weights.
     """
 
     def __init__(
@@ -51,35 +58,34 @@ class SharedStart:
         self._seed, self._n, self._order = seed, workload.size, order
         self._orders: dict[int, EpochOrder] = {}
         began = time.perf_counter()
-        self._unused: nn.Module | None = self._made()
+        self._unused: nn.Module | None = self._build()
         self.copies = copies and time.perf_counter() - began > _SLOW_SECONDS
         self._initial = {name: value.detach().clone() for name, value in values_of(self._unused).items()}
         self.weight_bytes = sum(weight.nbytes for weight in self._unused.parameters())
 
     def model(self) -> nn.Module:
-        """A new module with the shared initial weights, on the CPU in the dtypes that its factory chose.
+        """Return a new module with the shared initial weights, on the CPU in the dtypes of its factory.
 
-        The factory makes it, under the seed, as it made all others of the seed. It is no copy of one of them:
-        what the module keeps of itself, such as a lambda over ``self``, a hook or an attribute of a
-        parameter, is its own. With ``copies`` a module that took long to make is copied all the same, as long
-        as it can be.
+        The factory makes each module under the seed. A copy could keep references to the module that it was
+        copied from, for example in a lambda over ``self``, in a hook or in an attribute of a parameter. Only
+        with ``copies`` is a module copied, if it can be.
 
         Raises:
-            WorkloadError: The factory made another module under the same seed than at its first call.
+            WorkloadError: The factory fails, or makes a module other than at its first call.
         """
         if self.copies and self._unused is not None:
             try:
                 return copy.deepcopy(self._unused)
-            except USER_CODE_ERRORS:  # made anew, then
+            except USER_CODE_ERRORS:  # the factory makes it then
                 self.copies = False
         module, self._unused = self._unused, None
         if module is None:
-            module = self._made()
+            module = self._build()
             _refuse_other_values(self._initial, values_of(module), f"workload {self._workload.name}")
         return module
 
     def differs(self, module: nn.Module) -> str | None:
-        """Return the name of the first weight or buffer that is not the shared start's, on any device."""
+        """Return the name of the first weight or buffer that differs from the shared start, or None."""
         for name, value in values_of(module).items():
             if name in self._initial and not _equal(
                 self._initial[name].to(value.dtype), value.detach().cpu()
@@ -87,14 +93,14 @@ class SharedStart:
                 return name
         return None
 
-    def _made(self) -> nn.Module:
+    def _build(self) -> nn.Module:
         dtype = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float32)  # a caller's other default would make other modules
+        torch.set_default_dtype(torch.float32)  # the default dtype of the caller must not change modules
         try:
             with preserved_rng():
                 seed_torch(self._seed)
                 seed_python(self._seed)
-                module = made(self._workload.model, f"workload {self._workload.name}")
+                module = build_module(self._workload.model, f"workload {self._workload.name}")
                 materialize(self._workload, module, self._batch)
                 set_to_train(module)
                 return module
@@ -102,7 +108,7 @@ class SharedStart:
             torch.set_default_dtype(dtype)
 
     def order(self, epoch: int) -> EpochOrder:
-        """The order of an epoch; the last ones asked for are kept."""
+        """Return the shared order of an epoch; the last few are cached."""
         if epoch not in self._orders:
             while self._orders and len(self._orders) * self._n * 8 > _CACHED_ORDERS_BYTES:
                 self._orders.pop(next(iter(self._orders)))
@@ -113,20 +119,28 @@ class SharedStart:
     def _custom(self, epoch: int) -> Tensor:
         assert self._order is not None
         try:
-            given = np.asarray(self._order(self._seed, epoch, self._n))
+            indices = np.asarray(self._order(self._seed, epoch, self._n))
         except USER_CODE_ERRORS as error:
             call = f"order(seed={self._seed}, epoch={epoch}, n={self._n})"
             raise ComparisonError(f"{call} failed: {explain(error)}") from error
-        if not np.array_equal(np.sort(given, axis=None), np.arange(self._n)):
+        if not np.array_equal(np.sort(indices, axis=None), np.arange(self._n)):
             raise ComparisonError(
                 f"order(seed={self._seed}, epoch={epoch}, n={self._n}) must return each index from 0 to "
-                f"{self._n - 1} exactly once; got {np.array2string(given, threshold=8)}"
+                f"{self._n - 1} exactly once; got {np.array2string(indices, threshold=8)}"
             )
-        return torch.from_numpy(given.astype(np.int64).reshape(-1).copy())
+        return torch.from_numpy(indices.astype(np.int64).reshape(-1).copy())
 
 
-def made(factory: Callable[[], Any], who: str) -> nn.Module:
-    """The factory's module; raises :class:`WorkloadError` where it makes none."""
+def build_module(factory: Callable[[], Any], who: str) -> nn.Module:
+    """Call a factory and return its module.
+
+    Args:
+        factory: Called without arguments.
+        who: Names the factory in messages.
+
+    Raises:
+        WorkloadError: The factory fails, or returns no module.
+    """
     try:
         module = factory()
     except USER_CODE_ERRORS as error:
@@ -153,24 +167,23 @@ def _refuse_other_values(first: Mapping[str, Tensor], now: Mapping[str, Tensor],
         what = (
             "has other values"
             if name in first and name in now
-            else "is there at one call and not at the other"
+            else "exists after one call and not after the other"
         )
         raise WorkloadError(
             f"{who}: model() was called twice under the same seed, and {name} {what}; let it draw from "
-            "torch's, NumPy's or "
-            "Python's global generators alone, and start from the same files"
+            "torch's, NumPy's or Python's global generators alone, and start from the same files"
         )
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """To the last bit, NaN included."""
+    """Return whether tensors are equal to the last bit; NaN equals NaN."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
     return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def fingerprint(state: Mapping[str, Any]) -> str:
-    """SHA-256 over sorted name, dtype, shape and bytes of parameters and buffers."""
+    """Return the SHA-256 of name, dtype, shape and bytes of all values, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(state):
         value = state[name]
@@ -184,13 +197,25 @@ def fingerprint(state: Mapping[str, Any]) -> str:
 
 
 def set_to_train(model: nn.Module) -> None:
-    """As every training loop does; parts in eval mode within a model that is not are meant to stay so."""
+    """Put a model into training mode, as every training loop does.
+
+    Where a model in training mode has parts in evaluation mode, its author wants them so: nothing changes.
+    """
     if not model.training or all(module.training for module in model.modules()):
         model.train()
 
 
 def materialize(workload: Workload, model: nn.Module, batch: Callable[[], Any]) -> None:
-    """Give lazy modules their shapes, by one forward pass of a small batch; nothing for any other module."""
+    """Initialise lazy modules by one forward pass of a small batch; leave other models alone.
+
+    Args:
+        workload: Runs the forward pass.
+        model: Any module.
+        batch: Returns the batch; called only if the model has lazy weights.
+
+    Raises:
+        WorkloadError: The forward pass fails.
+    """
     if not any(torch.nn.parameter.is_lazy(weight) for weight in model.parameters()):
         return
     modes = [(module, module.training) for module in model.modules()]

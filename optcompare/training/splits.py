@@ -1,4 +1,4 @@
-"""A workload on several splits of its data, each made at its first use."""
+"""Make a workload on other splits of its data, each at its first use."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _KEPT_BYTES = 2**30
 
 
 class Split(NamedTuple):
-    """A workload on one split of its data, and the sources of its sets."""
+    """Hold a workload on one split of its data, and the sources of its sets."""
 
     workload: Workload
     sources: dict[str, Source]
 
 
 class Splits:
-    """Makes the splits of a workload other than its own; the last few are kept, in little memory.
+    """Make the splits of a workload other than its own, and cache the last few within a memory limit.
 
     Args:
-        workload: On its own split.
-        device: Where its tensors are to be.
-        dtype: Of its tensors of floating-point numbers.
+        workload: The workload on its own split.
+        device: The device of its tensors.
+        dtype: The dtype of its floating-point tensors.
     """
 
     def __init__(self, workload: Workload, device: torch.device, dtype: torch.dtype) -> None:
@@ -39,9 +39,16 @@ class Splits:
         self._kept: dict[int, Split] = {}
 
     def of(self, number: int) -> Split:
-        """The split of that number, from 1 on; raises :class:`WorkloadError` where it cannot be made."""
+        """Return a split by its number.
+
+        Args:
+            number: From 1 on; 0 would be the workload's own split.
+
+        Raises:
+            WorkloadError: The split cannot be made.
+        """
         if number in self._kept:
-            self._kept[number] = self._kept.pop(number)  # the last one that was asked for
+            self._kept[number] = self._kept.pop(number)  # now the most recently used
         else:
             workload = split_again(self._workload, number)
             while len(self._kept) >= self._most:
@@ -51,8 +58,8 @@ class Splits:
 
 
 def other_splits(workload: Workload, count: int) -> Iterator[Workload]:
-    """The workload on each of ``count`` splits but its own, made one after another."""
-    return (split_again(workload, number) for number in range(1, count))
+    """Yield the workload on each of ``count`` splits but its own."""
+    yield from (split_again(workload, number) for number in range(1, count))
 
 
 def split_again(workload: Workload, number: int) -> Workload:
@@ -63,6 +70,6 @@ def split_again(workload: Workload, number: int) -> Workload:
 
 
 def _bytes(workload: Workload) -> int:
-    """Of the tensors in memory."""
+    """Return the bytes of a workload's tensors, without memory-mapped ones."""
     held = [part for data in workload.sets.values() if is_tensors(data) for part in tensors(plain(data))]
     return sum(part.nbytes for part in held if not is_memory_mapped(part))

@@ -1,4 +1,4 @@
-"""The state of trials under way, as trainers return it and checkpoints hold it.
+"""The state of unfinished trials, as trainers return it and checkpoints store it.
 
 All values are plain or tensors, so that ``torch.load(weights_only=True)`` reads them. The keys are the
 format of ``checkpoint.pt`` and ``states/*.pt``: a key may be added as ``NotRequired``, none may be renamed.

@@ -13,8 +13,8 @@ from ..registry.manager import Registry
 from ..storage import run_dir
 from ..storage.looks_file import LOOKS, looks_changed
 from ..storage.provenance import describe_environment, differences, other_sources
-from ..training.contender import Setup
 from ..training.device import resolve as resolve_device
+from ..training.setup import Setup
 from ..training.splits import other_splits
 from .finding import Finding, shortened
 from .recompute import is_complete

@@ -24,7 +24,7 @@ from ..planning.question import Question
 from ..planning.workload_checks import refuse_shared_weights
 from ..registry.entries import Entry
 from ..registry.manager import Registry
-from ..training.device import torch_as_agreed
+from ..training.device import torch_settings
 from ..training.loop.trainer import LoopTrainer
 from ..training.state import ProgressState
 from .finding import Finding
@@ -181,7 +181,7 @@ def _continues(registry: Registry, strategy: str, optimizer: str) -> str:
     _, whole = _trained(trainer)
     pieces, state = 0, None
     while state is None or state["progress"]["status"] == "running":
-        with torch_as_agreed(1):
+        with torch_settings(1):
             _, state = trainer.advance(_first(trainer), _through_a_file(state), lambda: True)
         pieces += 1
     if state["progress"]["status"] == "failed":
@@ -200,7 +200,7 @@ def _continues(registry: Registry, strategy: str, optimizer: str) -> str:
 def _moves(registry: Registry, spec: str) -> str:
     trainer = _prepared(registry, _points(_SAMPLES), "mini:5", spec).trainer
     before = trainer.start(0).model().state_dict()
-    with torch_as_agreed(1):
+    with torch_settings(1):
         _, state = trainer.advance(_first(trainer), None, lambda: False)
     _refuse_failure(state["progress"])
     still = [
@@ -249,7 +249,7 @@ def _prepared(
 
 
 def _trained(trainer: LoopTrainer) -> tuple[list[dict[str, Any]], ProgressState]:
-    with torch_as_agreed(1):
+    with torch_settings(1):
         records, state = trainer.advance(_first(trainer), None, lambda: False)
     _refuse_failure(state["progress"])
     return records, state["progress"]

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.comparison import Comparison, Trial
 from ..core.rng import preserved_rng
 from ..errors import OptcompareError
-from ..training.device import torch_as_agreed
+from ..training.device import torch_settings
 from ..training.loop.planner import Planner
 from ..training.loop.trainer import LoopTrainer
 from ..training.shared_init import SharedStart, fingerprint
@@ -85,7 +85,7 @@ def unlike(
     """
     comparison, done = trainer.setup.comparison, 0
     for seed, group in groupby(sorted(rows, key=lambda one: one[0].seed), key=lambda one: one[0].seed):
-        with torch_as_agreed(comparison.threads, comparison.deterministic), preserved_rng():
+        with torch_settings(comparison.threads, comparison.deterministic), preserved_rng():
             found = list(_of_seed(trainer, trainer.start(seed), of_seed := list(group)))
         done += len(of_seed)
         advanced(done, len(rows), done / len(rows))
@@ -94,7 +94,7 @@ def unlike(
 
 def adaptive(trainer: LoopTrainer, trial: Trial) -> bool:
     """Return whether the batches, or the evaluations of each batch, depend on the training."""
-    return trainer.setup.contenders[trial.arm.label].strategy.adaptive or trainer.takes_closure(trial.arm)
+    return trainer.setup.arm_objects[trial.arm.label].strategy.adaptive or trainer.takes_closure(trial.arm)
 
 
 def _of_seed(
@@ -120,7 +120,7 @@ def _of_seed(
         group = list(same)
         first = group[0][0]
         planner = Planner(
-            trainer.setup.contenders[first.arm.label].strategy, start, first.seed, first.arm.strategy.label
+            trainer.setup.arm_objects[first.arm.label].strategy, start, first.seed, first.arm.strategy.label
         )
         most = max(_most_epochs(comparison, row, trainer.setup.workload.size) for _, row in group)
         most = min(most, max(row["epochs_begun"] for _, row in group))

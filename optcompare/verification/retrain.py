@@ -14,7 +14,7 @@ from ..core.columns import GOAL_COLUMNS
 from ..core.comparison import Budget, Trial
 from ..core.rng import preserved_rng
 from ..errors import USER_CODE_ERRORS
-from ..training.device import torch_as_agreed
+from ..training.device import torch_settings
 from ..training.lanes.equivalence import TOLERANCES, difference
 from ..training.loop.epochs import train
 from ..training.loop.trainer import LoopTrainer, why
@@ -109,8 +109,8 @@ def _trained(trainer: LoopTrainer, saved: Saved, moved: bool, tick: Callable[[fl
         if seconds
         else Budget(comparison.budget.unit, min(row["budget"], comparison.budget.amount))
     )
-    again = trainer.asking(dataclasses.replace(comparison, budget=budget))
-    with torch_as_agreed(comparison.threads, comparison.deterministic), preserved_rng():
+    again = trainer.for_comparison(dataclasses.replace(comparison, budget=budget))
+    with torch_settings(comparison.threads, comparison.deterministic), preserved_rng():
         run = again.run(saved.trial, None)
         if moved:
             with torch.no_grad():

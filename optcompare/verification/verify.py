@@ -17,8 +17,8 @@ from ..results.tables import ResultTables
 from ..storage import run_dir
 from ..storage.run_tables import has_tables
 from ..storage.trusted_code import load_registry
-from ..training.contender import Setup
 from ..training.loop.trainer import LoopTrainer
+from ..training.setup import Setup
 from .certificate import check_certificate
 from .files import absent_device, check_environment, check_files
 from .finding import Finding

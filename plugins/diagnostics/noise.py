@@ -1,4 +1,4 @@
-"""How much the gradients of single samples differ."""
+"""The spread of per-sample gradients."""
 
 import math
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ class _OfSamples(Diagnostic):
 
 @dataclass
 class GradVariance(_OfSamples):
-    """trΣ, the variance of the gradients of single samples at w_u, all weights' together.
+    """trΣ, the variance of the gradients of single samples at w_u, summed over all weights.
 
-    Unbiased from R = `rows` training samples drawn without replacement (all, if there are no more), in eval
-    mode: trΣ̂ = Σ|g_i - ḡ|²/(R-1).
+    Estimated without bias from R = `rows` training samples, drawn without replacement (all, if there are no
+    more), in evaluation mode: trΣ̂ = Σ|g_i - ḡ|²/(R-1).
     """
 
     columns: ClassVar[tuple[str, ...]] = ("grad_variance",)
@@ -43,10 +43,10 @@ class GradVariance(_OfSamples):
 class NoiseScale(_OfSamples):
     """The gradient noise scale trΣ/|G|² at w_u, in samples (McCandlish et al. 2018, arXiv 1812.06162).
 
-    From R = `rows` training samples, drawn without replacement (all, if there are no more), in evaluation
-    mode: trΣ̂/|G|²̂ with trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both unbiased. Where |G|²̂ is not
-    positive, the noise hides the gradient altogether, and it is inf; where nothing varies either, it is nan.
-    Of several records or seeds, a mean of these ratios would be far off; take more rows instead.
+    Estimated from R = `rows` training samples, drawn without replacement (all, if there are no more), in
+    evaluation mode: trΣ̂/|G|²̂ with trΣ̂ = Σ|g_i - ḡ|²/(R-1) and |G|²̂ = |ḡ|² - trΣ̂/R, both unbiased. The value
+    is inf if |G|²̂ is not positive, since the noise then hides the gradient, and nan if the gradients do not
+    vary either. Do not average these ratios over records or seeds, which is strongly biased; increase `rows`.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("noise_scale",)

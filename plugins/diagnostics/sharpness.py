@@ -1,4 +1,4 @@
-"""The curvature of the training loss where it is steepest."""
+"""The largest curvature of the training loss."""
 
 import math
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Sharpness(Diagnostic):
 
     L is the mean loss of all training samples in evaluation mode.
 
-    The algebraically largest, by Lanczos iteration on Hessian-vector products to a relative accuracy of
-    `tol`, in at most `products` of them; up to 32 weights, from the whole Hessian. Each product costs about
-    two passes over the data. nan where the iteration does not get that far.
+    It is the algebraically largest eigenvalue, found by Lanczos iteration on at most `products`
+    Hessian-vector products, to a relative accuracy of `tol`; for up to 32 weights from the whole Hessian.
+    Each product costs about two passes over the data. The value is nan if the iteration does not converge.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("sharpness",)
@@ -48,7 +48,7 @@ class Sharpness(Diagnostic):
         from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
         class Broken(Exception):
-            """Something that is not finite came out, or too many products were needed."""
+            """Report a product that is not finite, or too many products."""
 
         asked = 0
 

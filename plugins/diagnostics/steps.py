@@ -1,4 +1,4 @@
-"""What the last update did, and how far all of them have led."""
+"""The last update, and the distance from the start."""
 
 import math
 from dataclasses import dataclass
@@ -36,12 +36,12 @@ class Distance(Diagnostic):
 class Alpha(Diagnostic):
     """Where the last update ended on the parabola through the training loss L along it.
 
-    -1 is at its start, 0 at the bottom, 1 as high on the other side, above 1 higher than it began.
+    -1: at its start; 0: at the bottom; 1: as high on the other side; above 1: higher than at its start.
 
     With s = w_u - w_(u-1) and the slopes f'(0) = ∇L(w_(u-1))·s and f'(1) = ∇L(w_u)·s, the parabola's bottom
     lies at τ = f'(0)/(f'(0) - f'(1)), and alpha = 1/τ - 1 = -f'(1)/f'(0). Gradient descent on a quadratic,
     along a direction of curvature h: lr·h - 1. L is that of all training samples in evaluation mode, not
-    of the batch. nan at update 0, and where the update did not set out downhill.
+    of the batch. nan at update 0, and where the update did not start downhill.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("alpha",)

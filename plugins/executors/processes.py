@@ -1,4 +1,4 @@
-"""Processes of this machine: what ``--jobs N`` uses."""
+"""Run tasks in processes of this machine, as ``--jobs N`` does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 
 
 def processes(demand: Demand, address: str) -> Processes:
-    """N new processes of this machine; one that dies is replaced."""
+    """Run trials in N new processes of this machine, and replace a process that dies."""
     if address:
         raise ComparisonError(
             f"executor processes takes no address, got '{address}'; say how many with --jobs"
@@ -36,20 +36,22 @@ def processes(demand: Demand, address: str) -> Processes:
 
 
 def _devices(device: str) -> list[str]:
-    """Return the name of each CUDA device in CUDA_VISIBLE_DEVICES; empty where a task need not choose."""
+    """Return the names of the CUDA devices for CUDA_VISIBLE_DEVICES; empty if tasks need no choice."""
     if device != "cuda":
         return []
     import torch
 
-    there = torch.cuda.device_count()
+    count = torch.cuda.device_count()
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named[:there] if named else [str(index) for index in range(there)]
+    return named[:count] if named else [str(index) for index in range(count)]
 
 
 class Processes(Executor):
-    """Pools of one process each, so that one that dies loses its own task only.
+    """Submit tasks to pools of one process each, so that a process that dies loses only its own task.
 
-    ``devices``: each process sees one of these CUDA devices alone, in turn, and calls it its first.
+    Args:
+        jobs: Processes.
+        devices: CUDA devices, which are given to the processes in turn; each process sees only its own.
     """
 
     def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:
@@ -58,7 +60,7 @@ class Processes(Executor):
         self._files = tempfile.TemporaryDirectory(prefix="optcompare-")
 
     def share(self, value: bytes) -> Callable[[], bytes]:
-        """Through a file, which each process reads once."""
+        """Write a value to a file, which each process reads once."""
         path = Path(self._files.name) / "shared"
         path.write_bytes(value)
         return functools.partial(Path.read_bytes, path)
@@ -68,14 +70,14 @@ class Processes(Executor):
         return slot.submit(functools.partial(fn, *args, **kwargs))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """``wait`` False: ends the processes at once, whatever they are at."""
+        """End the processes: after their tasks, or at once if ``wait`` is false."""
         for slot in self._slots:
             slot.shutdown(wait)
         self._files.cleanup()
 
 
 class _Slot:
-    """A process, when there is something for it to do."""
+    """Hold one process, which is started for its first task."""
 
     def __init__(self, device: str | None) -> None:
         self.waiting, self._device = 0, device
@@ -86,8 +88,7 @@ class _Slot:
         if self._context.unguarded:
             raise ComparisonError(
                 "a process for jobs ran the script again, which calls optcompare when it is imported; put "
-                "what the script "
-                "does under if __name__ == '__main__':"
+                "what the script does under if __name__ == '__main__':"
             )
         if self._pool is None:
             self._context = _Context()
@@ -95,7 +96,7 @@ class _Slot:
         outer: Future[Any] = Future()
         outer.set_running_or_notify_cancel()
         self.waiting += 1
-        with _interrupts_held():
+        with _blocked_interrupts():
             self._pool.submit(task).add_done_callback(functools.partial(self._done, outer))
         return outer
 
@@ -118,29 +119,31 @@ class _Slot:
 
 
 class _Context(SpawnContext):
-    """Spawns processes, and remembers them."""
+    """Spawn processes, and keep a list of them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._made: list[SpawnProcess] = []
+        self._processes: list[SpawnProcess] = []
 
     def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
-        self._made.append(SpawnProcess(*args, **kwargs))
-        return self._made[-1]
+        self._processes.append(SpawnProcess(*args, **kwargs))
+        return self._processes[-1]
 
     def end(self) -> None:
-        for process in self._made:
+        for process in self._processes:
             if process.pid is not None:
                 process.kill()
 
     @property
     def unguarded(self) -> bool:
-        """Whether a process ended because the script would have begun again in it."""
-        return any(process.exitcode == Demand.unguarded for process in self._made if process.pid is not None)
+        """Return whether a process ended because it would have run the user's script again."""
+        return any(
+            process.exitcode == Demand.unguarded for process in self._processes if process.pid is not None
+        )
 
     def how_it_ended(self) -> str:
-        process = self._made[-1]
-        process.join(1.0)  # its end is seen a moment before its exit code
+        process = self._processes[-1]
+        process.join(1.0)  # the exit code follows shortly after the end
         code = process.exitcode
         if code is None or code >= 0:
             return f"exit code {code}"
@@ -151,8 +154,8 @@ class _Context(SpawnContext):
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C from processes that are started meanwhile: the first process decides what it means."""
+def _blocked_interrupts() -> Iterator[None]:
+    """Block Ctrl-C in processes that are started within the context, since the parent handles it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -164,10 +167,10 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _begin(device: str | None) -> None:
-    """Prepare a new process: one CUDA device, SIGTERM ends it, Ctrl-C does not, it ends with its parent."""
+    """Prepare a new process: set its CUDA device and signal handlers, and end it with its parent."""
     if device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = device  # read when CUDA is first used, which is later
-    for number in _SIGNALS - {signal.SIGTERM}:  # they reach all processes of a terminal
+        os.environ["CUDA_VISIBLE_DEVICES"] = device  # CUDA reads this at its first use, which is later
+    for number in _SIGNALS - {signal.SIGTERM}:  # a terminal sends these to all its processes
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)

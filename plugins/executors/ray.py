@@ -1,4 +1,4 @@
-"""Tasks of a Ray cluster; needs the extra ``[ray]``."""
+"""Run tasks on a Ray cluster; needs the extra ``[ray]``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def optcompare_executors() -> dict[str, Callable[..., Executor]]:
 
 
 def cluster(demand: Demand, address: str) -> Cluster:
-    """A Ray cluster: the one in RAY_ADDRESS or a new one on this machine; ``ray:ADDRESS`` joins that one."""
+    """Run trials on a Ray cluster: ``ray:ADDRESS``, else that in RAY_ADDRESS or a new one on this machine."""
     if demand.device.startswith("cuda:"):
         raise ComparisonError(
             f"executor ray chooses each task's GPU itself; give --device cuda, not {demand.device}"
@@ -30,7 +30,7 @@ def cluster(demand: Demand, address: str) -> Cluster:
         raise ComparisonError('executor ray needs the extra: pip install "optcompare[ray]"') from error
     begun = not ray.is_initialized()
     if begun:
-        _refuse_silence(address)
+        _check_address(address)
         try:
             ray.init(
                 address=address or None, log_to_driver=False, logging_level="error", include_dashboard=False
@@ -41,8 +41,8 @@ def cluster(demand: Demand, address: str) -> Cluster:
     return Cluster(ray, demand, begun)
 
 
-def _refuse_silence(address: str) -> None:
-    """Ray itself would try for minutes, and then end the process."""
+def _check_address(address: str) -> None:
+    """Refuse an address that does not answer; Ray itself would try for minutes, then end the process."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdecimal():
         return
@@ -53,22 +53,22 @@ def _refuse_silence(address: str) -> None:
 
 
 class Cluster(Executor):
-    """Submit functions to Ray, with the CPUs and GPUs that each needs; Ray decides on retries and places."""
+    """Submit functions to Ray with the CPUs and GPUs that each needs; Ray chooses machines and retries."""
 
     def __init__(self, ray: Any, demand: Demand, begun: bool) -> None:
         self._ray, self._begun = ray, begun
         self._needs = {"num_cpus": demand.threads, "num_gpus": demand.gpus}
         self._functions: dict[Callable[..., Any], Any] = {}
-        there = ray.cluster_resources()
+        resources = ray.cluster_resources()
         room = min(
-            int(there.get("CPU", 0)) // demand.threads,
-            *([int(there.get("GPU", 0))] if demand.gpus else []),
+            int(resources.get("CPU", 0)) // demand.threads,
+            *([int(resources.get("GPU", 0))] if demand.gpus else []),
             10**6,
         )
         self.jobs = demand.jobs or max(1, room)
 
     def share(self, value: bytes) -> Any:
-        """Once into the object store."""
+        """Put a value into the object store once."""
         return self._ray.put(value)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:

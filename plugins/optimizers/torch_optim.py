@@ -40,8 +40,8 @@ def muon(
         if weight.requires_grad and weight.ndim != 2:
             raise ComparisonError(
                 f"optimizer muon orthogonalises matrices, and parameter '{name}' has shape "
-                f"{list(weight.shape)}; "
-                "use it with a model whose trainable parameters all have two dimensions, or use adamw"
+                f"{list(weight.shape)}; use it with a model whose trainable parameters all have two "
+                "dimensions, or use adamw"
             )
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return torch.optim.Muon(
@@ -62,8 +62,8 @@ def lbfgs(
 ) -> torch.optim.Optimizer:
     """Limited-memory BFGS, for full batches: an update is up to max_iter iterations of one pass or more.
 
-    Five iterations, in place of torch's 20, so that curves have points enough; the history goes on from
-    update to update, and an update costs one pass more than its iterations.
+    The default is five iterations in place of torch's 20, so that curves have enough points. The history is
+    kept between updates. An update costs one pass more than its iterations.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return torch.optim.LBFGS(

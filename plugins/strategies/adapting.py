@@ -1,4 +1,4 @@
-"""What strategies share that choose their batch size by the gradients so far."""
+"""Base classes of strategies that choose their batch size by previous gradients."""
 
 import math
 from collections.abc import Generator
@@ -14,11 +14,12 @@ from optcompare import Epoch, StepStats, Strategy
 class Adapting(Strategy):
     """Cut the epoch's shared order into batches whose size each update may change, up to N.
 
-    A subclass says what it measures in an update, and what batch size the averages of that propose. The
-    averages are exponential, of numerators and denominators apart (a mean of ratios of noisy numbers would be
-    far off), corrected for their start, and count each sample alike, so that small and noisy batches fade as
-    larger ones come. One update shall not decide: a batch is at most twice the one before. The short batch at
-    an epoch's end is trained on and not measured.
+    A subclass defines what it measures in an update, and which batch size follows from the averages of its
+    measurements. The averages are exponential and corrected for their start. Numerators and denominators are
+    averaged separately, since a mean of noisy ratios is strongly biased. Each sample has the same weight, so
+    that small, noisy batches count less once larger ones follow. A batch is at most twice as large as the
+    previous one, so that a single update does not decide. The short batch at the end of an epoch is trained
+    on but not measured.
     """
 
     adaptive: ClassVar[bool] = True
@@ -40,11 +41,20 @@ class Adapting(Strategy):
             raise ValueError(f"decay must lie between 0 and 1, and below 1, got {self.decay}")
 
     def measure(self, stats: StepStats) -> list[float]:
-        """What the averages are of."""
+        """Return the numbers of an update that are averaged.
+
+        Args:
+            stats: The statistics of the update.
+        """
         raise NotImplementedError
 
     def propose(self, means: list[float], stats: StepStats) -> float:
-        """The batch size that the averages ask for; infinite where they see no signal in the noise."""
+        """Return the batch size that follows from the averages; infinite if noise hides the gradient.
+
+        Args:
+            means: The averages of what :meth:`measure` returned.
+            stats: The statistics of the last update.
+        """
         raise NotImplementedError
 
     def batches(self, epoch: Epoch) -> Generator[Tensor, StepStats, None]:
@@ -60,7 +70,7 @@ class Adapting(Strategy):
     def _learn(self, stats: StepStats, n: int) -> None:
         measured = self.measure(stats)
         if not all(map(math.isfinite, measured)):
-            return  # it diverges
+            return  # the trial diverges
         rows = stats.batch_size
         before = self.sums or [0.0] * len(measured)
         self.sums = [self.decay * a + rows * b for a, b in zip(before, measured, strict=True)]
@@ -73,7 +83,7 @@ class Adapting(Strategy):
 
 @dataclass
 class Testing(Adapting):
-    """Grows the batch until a test of it, against θ, holds."""
+    """Grow the batch until a test with the parameter θ holds."""
 
     grow_only: ClassVar[bool] = True
 
@@ -86,7 +96,7 @@ class Testing(Adapting):
 
 
 def variance(stats: StepStats) -> float:
-    """trΣ̂ = Σ|g_i - ḡ|²/(B-1), from ``sample_grad_norms`` and ``grad_norm``."""
+    """Return trΣ̂ = Σ|g_i - ḡ|²/(B-1), from ``sample_grad_norms`` and ``grad_norm``."""
     assert stats.sample_grad_norms is not None
     assert stats.grad_norm is not None
     squares = float(stats.sample_grad_norms.double().square().sum())
@@ -94,11 +104,11 @@ def variance(stats: StepStats) -> float:
 
 
 def signal(stats: StepStats) -> float:
-    """|G|²̂ = |ḡ|² - trΣ̂/B: unbiased for the squared norm of the true gradient, so it may be negative."""
+    """Return |G|²̂ = |ḡ|² - trΣ̂/B, an unbiased estimate of the squared gradient norm; may be negative."""
     assert stats.grad_norm is not None
     return stats.grad_norm**2 - variance(stats) / stats.batch_size
 
 
 def ratio(above: float, below: float) -> float:
-    """Infinite where the denominator is not positive, unless there is nothing above it."""
+    """Return above/below; if ``below`` is not positive, inf for a positive ``above``, else 0."""
     return above / below if below > 0 else math.inf if above > 0 else 0.0

@@ -10,12 +10,12 @@ from .adapting import Adapting, ratio, variance
 
 @dataclass
 class Cabs(Adapting):
-    """Follows B = lr·trΣ̂/L, up and down: batches grow as the loss L falls (Balles et al. 2016).
+    """Follow B = lr·trΣ̂/L, up and down: batches grow as the loss L falls (Balles et al. 2016).
 
     Source: arXiv 1612.05086.
 
-    It maximises the gain that a step of plain SGD promises for its cost, taking 0 for the lowest loss there
-    is. Averages forget with `decay` an update.
+    This maximises the expected gain of a step of plain SGD per cost, if the lowest possible loss is 0.
+    Averages decay by `decay` per update.
     """
 
     plain_sgd: ClassVar[bool] = True

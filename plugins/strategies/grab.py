@@ -1,4 +1,4 @@
-"""GraB: the next epoch's order from this epoch's gradients, so that they cancel as early as they can."""
+"""GraB: order the next epoch by the gradients of this one, so that they cancel early."""
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ class GraB(Strategy):
 
     Source: arXiv 2205.10733.
 
-    Each sample's gradient less the last epoch's mean, c, is added to a running sum s with the sign that keeps
-    s shorter. Samples with + come first in the next epoch, in this order; those with - last, in reverse. The
-    first epoch uses the shared order, and the mean so far. Kept are one mean gradient and the next order,
-    and not N gradients.
+    Let c be the gradient of a sample minus the mean of the last epoch. It is added to a running sum s with
+    the sign that keeps s shorter. In the next epoch samples with + come first, in this order, and samples
+    with - last, in reverse order. The first epoch uses the shared order and the mean so far. Only one mean
+    gradient and the next order are stored, not N gradients.
     """
 
     adaptive: ClassVar[bool] = True

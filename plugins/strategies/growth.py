@@ -1,4 +1,4 @@
-"""Growth instead of decay: the batch is multiplied where one would otherwise divide the learning rate."""
+"""Growth of the batch size in place of decay of the learning rate."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The inner-product test: a batch so large that its gradient is, nearly always, a direction of descent."""
+"""The inner-product test: batches large enough that their gradient is a descent direction."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,13 +10,13 @@ from .adapting import Testing, ratio
 
 @dataclass
 class InnerProduct(Testing):
-    """Grows the batch until Var(g_i·ḡ)/B ≤ θ²|ḡ|⁴ (Bollapragada et al. 2017, arXiv 1710.11258).
+    """Grow the batch until Var(g_i·ḡ)/B ≤ θ²|ḡ|⁴ (Bollapragada et al. 2017, arXiv 1710.11258).
 
     So B = ⌈Var(g_i·ḡ)/(θ²|ḡ|⁴)⌉.
 
-    Only noise along the gradient counts, so that batches are far smaller than those of the norm test. As
-    published it puts the batch's own ḡ in the place of the true gradient: where noise dominates, ḡ is mostly
-    noise, and the test asks for little. Averages forget with `decay` an update.
+    Only noise along the gradient counts, so that batches are far smaller than with the norm test. As
+    published, the test uses ḡ of the batch in place of the true gradient. Where noise dominates, ḡ is mostly
+    noise, and the test requires little. Averages decay by `decay` per update.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("sample_grad_dots", "grad_norm")

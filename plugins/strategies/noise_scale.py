@@ -1,4 +1,4 @@
-"""The gradient noise scale as batch size: where doubling the batch saves less than half of the updates."""
+"""The gradient noise scale as batch size; above it larger batches save ever fewer updates."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,9 +10,10 @@ from .adapting import Adapting, ratio, signal, variance
 
 @dataclass
 class NoiseScale(Adapting):
-    """Follows B = trΣ̂/|G|²̂, up and down (B_simple of McCandlish et al. 2018, arXiv 1812.06162).
+    """Follow B = trΣ̂/|G|²̂, up and down (B_simple of McCandlish et al. 2018, arXiv 1812.06162).
 
-    trΣ̂ = Σ|g_i - ḡ|²/(B-1) and |G|²̂ = |ḡ|² - trΣ̂/B are averaged apart, and forget with `decay` an update.
+    trΣ̂ = Σ|g_i - ḡ|²/(B-1) and |G|²̂ = |ḡ|² - trΣ̂/B are averaged separately. Averages decay by
+    `decay` per update.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("sample_grad_norms", "grad_norm")

@@ -1,4 +1,4 @@
-"""The norm test: a batch so large that the gradient's noise is small beside the gradient."""
+"""The norm test: batches large enough that noise is small relative to the gradient."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,10 +10,10 @@ from .adapting import Testing, ratio, signal, variance
 
 @dataclass
 class NormTest(Testing):
-    """Grows the batch until E|ḡ - G|² ≤ θ²|G|²: B = ⌈trΣ̂/(θ²|G|²̂)⌉ (Byrd et al. 2012).
+    """Grow the batch until E|ḡ - G|² ≤ θ²|G|²: B = ⌈trΣ̂/(θ²|G|²̂)⌉ (Byrd et al. 2012).
 
-    With |ḡ|², which holds trΣ/B of noise, in the place of |G|²̂ = |ḡ|² - trΣ̂/B the test would ask for about
-    B/θ² wherever noise dominates, whatever the truth. Averages forget with `decay` an update.
+    The test uses |G|²̂ = |ḡ|² - trΣ̂/B, since |ḡ|² contains trΣ/B of noise. With |ḡ|² it would always require
+    about B/θ² where noise dominates. Averages decay by `decay` per update.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("sample_grad_norms", "grad_norm")

@@ -1,4 +1,4 @@
-"""Shuffle once: the first epoch's order is kept for all epochs."""
+"""Single shuffling: the order of the first epoch is used in all epochs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Sampling with replacement, which most theory assumes and hardly anybody runs."""
+"""Sampling with replacement, which most theory assumes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class Replacement(Strategy):
-    """Batches of B samples, each drawn from all N with equal chance.
+    """Batches of B samples, each sample drawn from all N with equal probability.
 
     N draws an epoch miss about 37% of the samples.
     """

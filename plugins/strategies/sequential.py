@@ -1,4 +1,4 @@
-"""No shuffling at all: the samples as they lie in the data."""
+"""No shuffling: the samples in the order of the data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from optcompare import Epoch, Strategy, hookimpl
 
 @dataclass
 class Sequential(Strategy):
-    """Batches of B samples, from 0 to N-1 in every epoch: where the data are sorted, the batches are too."""
+    """Batches of B samples, from 0 to N-1 in every epoch; sorted data give sorted batches."""
 
     batch_size: int = 32
 

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent in the word's first sense: one sample an update."""
+"""Stochastic gradient descent in its original sense: one sample per update."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One JSON object a line on standard output, for other programs."""
+"""Write events as JSON lines to standard output, for other programs."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ class JsonLines(Tracker):
             )
 
     def run_started(self, comparison: Comparison) -> None:
-        self._say(
+        self._write(
             "run_started", comparison=comparison.to_json(), directory=self.directory and str(self.directory)
         )
 
     def measured(self, trial: Trial, record: Mapping[str, Any]) -> None:
-        self._say("measured", **record)
+        self._write("measured", **record)
 
     def trial_finished(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        self._say("trial_finished", **outcome)
+        self._write("trial_finished", **outcome)
 
     def run_finished(self, result: Result) -> None:
         held = all(check.held for check in result.certificate)
         verdict, summary = result.verdict(), result.summary(wide=True).to_dict("records")
-        self._say("run_finished", status=result.status, verdict=verdict, fair=held, summary=summary)
+        self._write("run_finished", status=result.status, verdict=verdict, fair=held, summary=summary)
 
-    def _say(self, event: str, **values: Any) -> None:
+    def _write(self, event: str, **values: Any) -> None:
         print(
             json.dumps({"event": event, **_plain(values)}, ensure_ascii=False, allow_nan=False, default=str)
         )
 
 
 def _plain(value: Any) -> Any:
-    """The value with null in place of what JSON has no word for."""
+    """Replace numbers that are not finite by None, since JSON cannot represent them."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Runs in an MLflow tracking store; needs the extra ``[mlflow]``."""
+"""Log runs to an MLflow tracking store; needs the extra ``[mlflow]``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optcompare import Comparison, Result, Trial
 
 MOST, EVERY = 1000, 5.0
-"""Values that a store takes at once; seconds between what is sent of a trial that is under way."""
+"""The most values that a store accepts at once; seconds between updates of an unfinished trial."""
 NOT_METRICS = ("seed", "repeat", "split", "mark", "samples", "lr")
 LONGEST = 6000
 _ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}
@@ -41,10 +41,8 @@ class MLflow(Tracker):
     def __init__(self, address: str, directory: Path | None) -> None:
         super().__init__(address, directory)
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # seven take minutes
-        os.environ.setdefault(
-            "MLFLOW_DISABLE_TELEMETRY", "true"
-        )  # a run calls nobody whom it was not asked to call
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default of seven takes minutes
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # send nothing to third parties
         try:
             from mlflow import MlflowClient
             from mlflow.entities import Metric, Param, RunTag
@@ -58,7 +56,9 @@ class MLflow(Tracker):
         self._metric, self._param, self._tag = Metric, Param, RunTag
         try:
             self._client: MlflowClient = MlflowClient(tracking_uri=address or None)
-            self._client.search_experiments(max_results=1)  # makes the store's tables, which takes seconds
+            self._client.search_experiments(
+                max_results=1
+            )  # creates the tables of the store, which takes seconds
         except MlflowException as error:
             raise ComparisonError(
                 f"tracker mlflow cannot use {address}: {str(error).splitlines()[0]}"
@@ -149,7 +149,7 @@ class MLflow(Tracker):
         return str(run.info.run_id)
 
     def _end(self, run: str, status: str) -> None:
-        with redirect_stdout(stderr):  # where it may show a link
+        with redirect_stdout(stderr):  # it may print a link there
             self._client.set_terminated(run, _ENDS.get(status, "FAILED"))
 
     def _tags(self, tags: Mapping[str, str]) -> list[Any]:
@@ -157,5 +157,5 @@ class MLflow(Tracker):
 
 
 def _name(text: str) -> str:
-    """As MLflow takes names of metrics."""
+    """Return a text as a valid name of a metric in MLflow."""
     return "".join(c if c.isalnum() or c in "_-. :/" else "-" for c in text)[:200]

@@ -1,4 +1,4 @@
-"""Curves in TensorBoard; needs the extra ``[tensorboard]``."""
+"""Write curves for TensorBoard; needs the extra ``[tensorboard]``."""
 
 from __future__ import annotations
 

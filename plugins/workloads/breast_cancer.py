@@ -1,4 +1,4 @@
-"""A convex problem with real data: logistic regression."""
+"""Logistic regression on real data, a convex problem."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from optcompare import Workload, accuracy, hookimpl
 
 
 def breast_cancer() -> Workload:
-    """569 tumours, 30 measurements, benign (1) or malignant (0), by logistic regression: convex."""
+    """Classify 569 tumours by 30 measurements as benign (1) or malignant (0), by logistic regression."""
     return _on_split(0)
 
 

@@ -1,4 +1,4 @@
-"""CSV files as tables: read into memory, or converted to Parquet in portions, with the same numbers."""
+"""Read CSV files into memory, or convert them to Parquet in portions, with the same numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import table_files
 from .number_cells import number
-from .table_columns import Said
+from .table_columns import TableLog
 from .table_dialect import Dialect, dialect_of
 from .table_source import Source, source_of
 from .table_text import Format, TextEvidence, formats_of, rewritten
@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 
 
 class CsvTable:
-    """A CSV file, read into memory as pandas types it; numbers and dates in other notations are rewritten."""
+    """Hold a CSV file in memory; numbers and dates in other notations are rewritten.
 
-    def __init__(self, file: Path, encoding: str, said: Said) -> None:
+    Args:
+        file: The file.
+        encoding: Its encoding.
+        log: Receives notes.
+    """
+
+    def __init__(self, file: Path, encoding: str, log: TableLog) -> None:
         import pandas as pd
 
         csv = _Csv.of(file, encoding)
@@ -32,7 +38,7 @@ class CsvTable:
         frame.columns = pd.Index(csv.dialect.names)
         columns = _Columns()
         columns.add(frame)
-        formats = _formats(csv, columns, [frame], said)
+        formats = _formats(csv, columns, [frame], log)
         reread = [name for name in columns.points if name in formats]
         texts = pd.concat(csv.texts(reread)) if reread else frame
         for name, form in formats.items():
@@ -54,11 +60,19 @@ class CsvTable:
             yield self._frame.iloc[begin : begin + step]
 
 
-def as_parquet(file: Path, target: Path, encoding: str, said: Said) -> list[str]:
-    """Writes a CSV file's rows as Parquet, typed as if it had been read at once; returns its header line.
+def convert_to_parquet(file: Path, target: Path, encoding: str, log: TableLog) -> list[str]:
+    """Convert a CSV file to Parquet, with the types that pandas finds when it reads the file at once.
 
-    Three passes: whether a column holds numbers, truths or text is known at its end alone, and so is how it
-    writes them.
+    The file is read three times, since the type and the notation of a column are only known at its end.
+
+    Args:
+        file: The CSV file.
+        target: The Parquet file.
+        encoding: The encoding of the CSV file.
+        log: Receives notes.
+
+    Returns:
+        The header of the CSV file.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -67,7 +81,7 @@ def as_parquet(file: Path, target: Path, encoding: str, said: Said) -> list[str]
     columns = _Columns()
     for chunk in csv.chunks():
         columns.add(chunk)
-    formats = _formats(csv, columns, csv.texts(columns.texts), said)
+    formats = _formats(csv, columns, csv.texts(columns.texts), log)
     kinds = dict(columns.types)
     for name, form in formats.items():
         kinds[name] = "float64" if form.complete else "str"
@@ -85,7 +99,7 @@ def as_parquet(file: Path, target: Path, encoding: str, said: Said) -> list[str]
 
 @dataclass(frozen=True)
 class _Csv:
-    """A file and how it is cut into cells."""
+    """Hold a file, and how it is split into cells."""
 
     source: Source
     dialect: Dialect
@@ -97,11 +111,11 @@ class _Csv:
             return cls(source, dialect_of(source))
 
     def chunks(self, as_text: Iterable[str] = ()) -> Iterator[pd.DataFrame]:
-        """All rows, some at a time; the columns ``as_text`` as they are written."""
+        """Yield all rows in portions; the columns ``as_text`` as text."""
         yield from self._read(dtype=dict.fromkeys(self._written(as_text), str))
 
     def texts(self, names: Iterable[str]) -> Iterator[pd.DataFrame]:
-        """Some columns as they are written, some rows at a time."""
+        """Yield some columns as text, in portions of rows."""
         written = self._written(names)
         if written:
             yield from self._read(dtype=str, usecols=written)
@@ -123,9 +137,11 @@ class _Csv:
 
 @dataclass
 class _Columns:
-    """The type that pandas finds for each column, whose cells arrive in portions.
+    """Find the type of each column from its portions, as pandas does from the whole column.
 
-    ``points``: see :func:`_decimal_points`.
+    Attributes:
+        kinds: The types of the portions, by column.
+        points: The results of :func:`_decimal_points`, by column.
     """
 
     kinds: dict[str, set[str]] = field(default_factory=dict)
@@ -140,7 +156,7 @@ class _Columns:
 
     @property
     def types(self) -> dict[str, str]:
-        """Return the type of each column: the one that all portions have, else text, as if read at once."""
+        """Return the type of each column: the common type of its portions, else text."""
         return {
             name: next(iter(kinds or {"float64"})) if len(kinds) < 2 else "str"
             for name, kinds in self.kinds.items()
@@ -151,11 +167,8 @@ class _Columns:
         return [name for name, kind in self.types.items() if kind == "str"]
 
 
-def _formats(csv: _Csv, columns: _Columns, texts: Iterable[pd.DataFrame], said: Said) -> dict[str, Format]:
-    """Return how columns are to be rewritten, by their cells as text.
-
-    Only columns that are text are considered, and those whose decimal points are in doubt.
-    """
+def _formats(csv: _Csv, columns: _Columns, texts: Iterable[pd.DataFrame], log: TableLog) -> dict[str, Format]:
+    """Find the notations of text columns, and of columns whose decimal points are in doubt."""
     dialect = csv.dialect
     seen: dict[str, TextEvidence] = {name: TextEvidence() for name in columns.texts}
     for frame in texts:
@@ -169,7 +182,7 @@ def _formats(csv: _Csv, columns: _Columns, texts: Iterable[pd.DataFrame], said: 
             for name in doubtful:
                 seen.setdefault(name, TextEvidence()).add(frame[name])
     in_order = {name: seen[name] for name in dialect.names if name in seen}
-    return formats_of(in_order, {"."} if sure else set(), dialect.separator, said)
+    return formats_of(in_order, {"."} if sure else set(), dialect.separator, log)
 
 
 def _inferred(column: pd.Series[Any]) -> set[str]:
@@ -183,7 +196,10 @@ def _inferred(column: pd.Series[Any]) -> set[str]:
 
 
 def _decimal_points(column: pd.Series[Any]) -> set[bool]:
-    """Return True where a number must have a decimal point, False where 57.429 can mean 57429."""
+    """Return whether some number must have a decimal point, rather than 57.429 meaning 57429.
+
+    The result is empty if all numbers are whole.
+    """
     import numpy as np
 
     values = np.abs(column.dropna().to_numpy(float))
@@ -196,7 +212,7 @@ def _decimal_points(column: pd.Series[Any]) -> set[bool]:
 
 
 def _starts_with_points(dialect: Dialect, name: str) -> bool:
-    """Whether one of the column's first cells has a decimal point for sure."""
+    """Return whether one of the first cells of a column certainly has a decimal point."""
     place = dialect.names.index(name)
     read = [number(row[place]) for row in dialect.rows if len(row) > place]
     return any(cell is not None and cell.form.decimal == "." for cell in read)
@@ -204,7 +220,7 @@ def _starts_with_points(dialect: Dialect, name: str) -> bool:
 
 @contextmanager
 def _one_line_errors(source: Source) -> Iterator[None]:
-    """Raise ``ValueError`` for too long rows, of which pandas only warns, and for bytes that are no text."""
+    """Raise one-line errors for rows that are too long, undecodable bytes, and empty or cut files."""
     import pandas as pd
 
     with warnings.catch_warnings():

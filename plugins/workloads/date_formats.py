@@ -1,4 +1,4 @@
-"""How a column writes its dates: decided on all of its cells, then applied to any of them."""
+"""The notation of dates in a column: found from all its cells, then used to rewrite them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from .number_formats import MISSING, SHARE
+from .cell_kinds import MISSING, SHARE
 
 Order = Literal["day.month.year", "month.day.year", "year.month.day"]
 _TIME = (
@@ -26,12 +26,12 @@ _NAMED = re.compile(
 _ENGLISH = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTHS = {name: month for month, name in enumerate(_ENGLISH, 1)}
 _MONTHS |= {"mär": 3, "mrz": 3, "mai": 5, "okt": 10, "dez": 12}
-_PIVOT = 69  # two digits of a year below it are in this century, as strptime has it
+_PIVOT = 69  # two-digit years below it are in this century, as in strptime
 
 
 @dataclass
 class DateEvidence:
-    """What was seen in a column; ``first``, ``second``: the sets of the first and second field's numbers."""
+    """Count the dates in a column, and keep the numbers of their first and second fields."""
 
     known: int = 0
     dates: int = 0
@@ -42,10 +42,15 @@ class DateEvidence:
     years_first: bool = False
     first: set[int] = field(default_factory=set)
     second: set[int] = field(default_factory=set)
-    telling: str = ""
+    unambiguous: str = ""
 
     def add(self, texts: Iterable[str], known: int) -> None:
-        """Add cells that are no numbers; ``known`` is how many cells there are with the numbers."""
+        """Add cells that are no numbers.
+
+        Args:
+            texts: The cells.
+            known: How many cells there are, including numbers.
+        """
         self.known += known
         for text in texts:
             cell = text.strip()
@@ -66,8 +71,8 @@ class DateEvidence:
                 continue
             self.marks.add(match["mark"])
             one, two = int(match["a"]), int(match["b"])
-            if max(one, two) > 12 and not self.telling:
-                self.telling = cell
+            if max(one, two) > 12 and not self.unambiguous:
+                self.unambiguous = cell
             self.first.add(one)
             self.second.add(two)
 
@@ -77,7 +82,7 @@ class DateEvidence:
 
     @property
     def order(self) -> Order | None:
-        """Day or month first, where the cells say it; None where they do not, or contradict each other."""
+        """Return the order of day and month; None if the cells do not show it, or contradict each other."""
         day_first, month_first = max(self.first, default=0) > 12, max(self.second, default=0) > 12
         if day_first != month_first:
             return "day.month.year" if day_first else "month.day.year"
@@ -85,8 +90,7 @@ class DateEvidence:
             return None
         if self.marks == {"."} or not self.first:
             return "day.month.year"
-        # Firsts of months, or days of a single month: the field that stays the same is the day if the other
-        # varies.
+        # If one field is always 1 and the other varies, the dates are the first days of months.
         if len(self.first) == 1 and self.first == {1} and len(self.second) > 1:
             return "day.month.year"
         if len(self.second) == 1 and self.second == {1} and len(self.first) > 1:
@@ -100,42 +104,50 @@ class DateEvidence:
 
 @dataclass(frozen=True)
 class DateFormat:
-    """Whether the day or the month comes first."""
+    """Describe the order of day, month and year in a column of dates."""
 
     complete: ClassVar[bool] = False
     order: Order
 
     def plain(self, texts: Iterable[str]) -> list[str]:
-        """The cells in ISO 8601; those that are no dates as they are."""
+        """Rewrite cells in ISO 8601; cells that are no dates stay unchanged."""
         return [_iso(text.strip(), self.order) or text for text in texts]
 
 
 @dataclass(frozen=True)
-class DateVerdict:
+class DateDecision:
+    """Hold the decision on a column: its notation and a note, or the reason why it stays text."""
+
     format: DateFormat | None = None
     note: str = ""
     reason: str = ""
 
 
-def decide_dates(name: str, seen: DateEvidence, elsewhere: Order | None) -> DateVerdict:
-    """The format of a column of dates; ``elsewhere``: the order that the file's other cells suggest."""
+def decide_dates(name: str, seen: DateEvidence, other_order: Order | None) -> DateDecision:
+    """Find the notation of dates in a column.
+
+    Args:
+        name: The column.
+        seen: Its cells.
+        other_order: The order that the other columns of the file suggest; None: unknown.
+    """
     if not seen.are_dates:
-        return DateVerdict()
+        return DateDecision()
     if seen.contradicts:
-        return DateVerdict(
-            reason=f"it mixes dates of day/month and of month/day, such as {seen.telling}; write them as "
+        return DateDecision(
+            reason=f"it mixes dates of day/month and of month/day, such as {seen.unambiguous}; write them as "
             "2024-12-31"
         )
     if seen.plain == seen.dates:
-        return DateVerdict()
+        return DateDecision()
     if not seen.first:
-        return DateVerdict(DateFormat("year.month.day"), f"'{name}' holds dates such as {seen.example}")
-    order = seen.order or elsewhere or "month.day.year"
+        return DateDecision(DateFormat("year.month.day"), f"'{name}' holds dates such as {seen.example}")
+    order = seen.order or other_order or "month.day.year"
     words = order.replace(".", next(iter(sorted(seen.marks)), "."))
-    note = f"'{name}' holds dates such as {seen.telling or seen.example}, read as {words}"
+    note = f"'{name}' holds dates such as {seen.unambiguous or seen.example}, read as {words}"
     if seen.order is None:
-        note += "; no cell tells the day from the month, so write them as 2024-12-31 if that is wrong"
-    return DateVerdict(DateFormat(order), note)
+        note += "; no cell distinguishes day and month, so write them as 2024-12-31 if that is wrong"
+    return DateDecision(DateFormat(order), note)
 
 
 def _match(cell: str) -> re.Match[str] | None:

@@ -1,4 +1,4 @@
-"""A linear regression on real data: least squares has a closed form to compare with."""
+"""Linear regression on real data, where least squares has a closed form to compare with."""
 
 from typing import Any
 
@@ -9,12 +9,10 @@ from optcompare import Workload, hookimpl
 
 
 def diabetes() -> Workload:
-    """442 patients, 10 measurements, the disease's progress in a year, by linear regression.
+    """Predict the progress of a disease of 442 patients from 10 measurements, by linear regression.
 
-    The loss is the mean squared error.
-
-    Both are standardised; mae is in the score's own points, of which the training rows' standard deviation is
-    78.3.
+    The loss is the mean squared error. Measurements and progress are standardised; mae is in points of the
+    progress score, whose standard deviation in the training rows is 78.3.
     """
     return _on_split(0)
 

@@ -1,4 +1,4 @@
-"""Handwritten digits, small enough for every update to be cheap."""
+"""Handwritten digits, on which every update is cheap."""
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,13 @@ Rows = tuple[Tensor, Tensor]
 
 
 def split(number: int = 0) -> tuple[Rows, Rows]:
-    """1437 training and 360 validation rows of scikit-learn's digits, stratified.
+    """Split scikit-learn's digits into 1437 training and 360 validation rows, stratified.
 
-    x: float32[N, 64] from 0 to 1. Each ``number`` is another split.
+    Args:
+        number: The number of the split, which seeds it.
+
+    Returns:
+        Training and validation rows, x float32[N, 64] from 0 to 1 and y int64[N] each.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -23,7 +27,7 @@ def split(number: int = 0) -> tuple[Rows, Rows]:
 
 
 def digits() -> Workload:
-    """1797 handwritten digits of 8×8 pixels, by a perceptron 64-32-10 with ReLU (2410 weights)."""
+    """Classify 1797 handwritten digits of 8×8 pixels, by a perceptron 64-32-10 with ReLU (2410 weights)."""
     return _by_perceptron(0)
 
 
@@ -43,7 +47,7 @@ def _by_perceptron(number: int) -> Workload:
 
 
 def digits_cnn() -> Workload:
-    """The digits as images [1, 8, 8], by two convolutions and a linear layer (9930 weights)."""
+    """Classify the digits as images [1, 8, 8], by two convolutions and a linear layer (9930 weights)."""
     return _by_convolutions(0)
 
 
@@ -63,9 +67,9 @@ def _by_convolutions(number: int) -> Workload:
 
 
 def cnn() -> nn.Module:
-    """[B, 1, 8, 8] to scores [B, 10].
+    """Return a network that maps images [B, 1, 8, 8] to scores [B, 10].
 
-    A stride takes the place of pooling, whose gradient is not deterministic on CUDA.
+    A stride replaces pooling, since the gradient of pooling is not deterministic on CUDA.
     """
     return nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1),  # (B, 16, 8, 8)

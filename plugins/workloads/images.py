@@ -1,4 +1,4 @@
-"""The user's own images, in a folder for each class."""
+"""Classify the user's own images, with a folder for each class."""
 
 from __future__ import annotations
 
@@ -22,14 +22,21 @@ _LISTED = 5
 
 
 class Files(NamedTuple):
-    """Image files, and the number of each one's class."""
+    """Hold image files, and the number of the class of each."""
 
     paths: list[Path]
     labels: list[int]
 
 
 class Images(Dataset[tuple[Tensor, Tensor]]):
-    """Normalised images, read one by one; ``flip``: each is mirrored or not, by torch's generator."""
+    """Read normalised images one by one.
+
+    Args:
+        files: The files.
+        read: Reads a file as uint8[C, S, S].
+        scale: Mean and standard deviation of each channel, float32[C, 1, 1] each.
+        flip: Whether each image is mirrored with probability ½, drawn from torch's generator.
+    """
 
     def __init__(
         self, files: Files, read: Callable[[Path], Tensor], scale: tuple[Tensor, Tensor], flip: bool
@@ -49,12 +56,13 @@ class Images(Dataset[tuple[Tensor, Tensor]]):
 def images(
     path: Path, *, size: int = 32, gray: bool = False, valid: float = 0.2, flip: bool = False
 ) -> Workload:
-    """Images of your own, PATH/class/*.png or *.jpg, by three convolutions and a linear layer: cross-entropy.
+    """Classify your own images, PATH/class/*.png or *.jpg, by three convolutions and a linear layer.
 
-    PATH/train and PATH/valid are taken as they are; otherwise the share valid of each class is held out.
-    Images are cut to the middle square, of size × size pixels, and normalised by the mean and scale of each
-    channel in training. They are held in memory if they take less than an eighth of it. flip=true mirrors a
-    training image or not, drawn for each seed, epoch and image.
+    The loss is the cross-entropy. PATH/train and PATH/valid are used if they exist; otherwise the share valid
+    of each class is held out. Images are cut to the middle square, scaled to size × size pixels, and
+    normalised by the mean and standard deviation of each channel in training. They are held in memory if they
+    take less than an eighth of it. With flip=true a training image is mirrored or not, drawn for each seed,
+    epoch and image.
     """
     return _workload(path, size, gray, valid, flip, 0)
 
@@ -62,11 +70,11 @@ def images(
 def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, number: int) -> Workload:
     root = Path(path)
     if size < 4:
-        raise _wrong(f"size is a number of pixels, at least 4; got {size}")
+        raise _error(f"size is a number of pixels, at least 4; got {size}")
     if not 0 < valid < 1:
-        raise _wrong(f"valid is the share of images held out, between 0 and 1; got {valid}")
+        raise _error(f"valid is the share of images held out, between 0 and 1; got {valid}")
     if not root.is_dir():
-        raise _wrong(
+        raise _error(
             f"{path} {'is a file' if root.exists() else 'does not exist'}; give a folder of folders of images"
         )
     notes: list[str] = []
@@ -78,11 +86,10 @@ def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, numbe
     notes.insert(
         0,
         f"images: {len(train.paths)} training and {len(held_out.paths)} validation images of {len(classes)} "
-        "classes: "
-        f"{_listed(classes)}",
+        f"classes: {_listed(classes)}",
     )
     if lazy:
-        notes.append("images: too many to hold in memory: each is read when it is asked for")
+        notes.append("images: too many to hold in memory: each is read when it is used")
     return Workload(
         model=lambda: cnn(1 if gray else 3, size, len(classes)),
         train=Images(train, reader, scale, flip) if lazy or flip else _tensors(train, reader, scale),
@@ -98,9 +105,14 @@ def _workload(path: Path, size: int, gray: bool, valid: float, flip: bool, numbe
 
 
 def cnn(channels: int, size: int, classes: int) -> nn.Module:
-    """Map [B, C, S, S] to scores [B, classes].
+    """Return a network that maps images [B, C, S, S] to scores [B, classes].
 
-    Strides replace pooling, whose gradient is not deterministic on CUDA.
+    Strides replace pooling, since the gradient of pooling is not deterministic on CUDA.
+
+    Args:
+        channels: C.
+        size: S, in pixels.
+        classes: The number of classes.
     """
     side = math.ceil(size / 4)
     return nn.Sequential(
@@ -117,7 +129,7 @@ def cnn(channels: int, size: int, classes: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class _Reader:
-    """A file as uint8[C, size, size]."""
+    """Read a file as uint8[C, size, size]."""
 
     size: int
     gray: bool
@@ -132,37 +144,35 @@ class _Reader:
                 square = ImageOps.fit(upright, (self.size, self.size))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             cause = " ".join(str(error).split())
-            raise _wrong(f"{path} cannot be read as an image ({cause}); mend it or take it out") from error
+            raise _error(f"{path} cannot be read as an image ({cause}); repair or remove it") from error
         pixels = torch.from_numpy(np.array(square))
         return pixels.unsqueeze(0) if self.gray else pixels.permute(2, 0, 1).contiguous()
 
 
 def _is_split(root: Path) -> bool:
-    """Whether the folders say which images are held out."""
+    """Return whether there are folders for training and for validation."""
     return (root / "train").is_dir() and (root / "valid").is_dir()
 
 
 def _files(root: Path, share: float, number: int, notes: list[str]) -> tuple[list[str], Files, Files]:
-    """The names of the classes, the files to train on and those held out."""
-    given = root / "train"
-    folder = given if given.is_dir() else root
+    """Return the names of the classes, the files to train on, and those held out."""
+    train = root / "train"
+    folder = train if train.is_dir() else root
     classes = [
         each.name for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")
     ]
     if not classes:
-        raise _wrong(f"{folder} holds no folders; put the images of each class into a folder of its own")
-    found = _of_classes(folder, classes)
-    if not found.paths:
-        raise _wrong(
+        raise _error(f"{folder} holds no folders; put the images of each class into a folder of its own")
+    files = _of_classes(folder, classes)
+    if not files.paths:
+        raise _error(
             f"there are no images in the folders of {folder}; images end in {', '.join(sorted(ENDINGS))}"
         )
-    empty = [name for number, name in enumerate(classes) if number not in found.labels]
+    empty = [name for number, name in enumerate(classes) if number not in files.labels]
     if empty:
-        raise _wrong(
-            f"there are no images of {_listed(empty)} in {folder}; fill these folders or take them out"
-        )
+        raise _error(f"there are no images of {_listed(empty)} in {folder}; fill or remove these folders")
     if len(classes) < 2:
-        raise _wrong(f"{folder} holds one class alone, {classes[0]}; at least two are needed to tell apart")
+        raise _error(f"{folder} holds only one class, {classes[0]}; at least two are needed")
     if _is_split(root):
         held_out = _of_classes(root / "valid", classes)
         strange = sorted(
@@ -172,9 +182,9 @@ def _files(root: Path, share: float, number: int, notes: list[str]) -> tuple[lis
             what = (
                 f"holds classes that are not trained on: {_listed(strange)}" if strange else "holds no images"
             )
-            raise _wrong(f"{root / 'valid'} {what}; its folders must be those of {given}")
-        return classes, found, held_out
-    return classes, *_split(found, share, classes, number, notes)
+            raise _error(f"{root / 'valid'} {what}; its folders must be those of {train}")
+        return classes, files, held_out
+    return classes, *_split(files, share, classes, number, notes)
 
 
 def _of_classes(folder: Path, classes: list[str]) -> Files:
@@ -190,13 +200,13 @@ def _of_classes(folder: Path, classes: list[str]) -> Files:
 def _split(
     files: Files, share: float, classes: list[str], number: int, notes: list[str]
 ) -> tuple[Files, Files]:
-    """Fixed by its number, and stratified by class where each has two images at least."""
+    """Split files by a seed, stratified by class if each class has at least two images."""
     from sklearn.model_selection import train_test_split
 
     count = math.ceil(share * len(files.paths))
     least = min(files.labels.count(number) for number in range(len(classes)))
     if count == len(files.paths):
-        raise _wrong(f"valid={share} of {count} images leaves none to train on; make it smaller")
+        raise _error(f"valid={share} of {count} images leaves none to train on; make it smaller")
     alike = least > 1 and min(count, len(files.paths) - count) >= len(classes)
     if not alike:
         notes.append(
@@ -211,7 +221,7 @@ def _split(
 
 
 def _scale(pictures: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, float32[C, 1, 1], in units of the whole brightness."""
+    """Return mean and standard deviation of each channel, float32[C, 1, 1] each, where white is 1."""
     total = square = torch.zeros(1, dtype=torch.float64)
     count = 0
     for picture in pictures:
@@ -244,7 +254,7 @@ def _listed(names: list[Any]) -> str:
     return ", ".join(map(str, names[:_LISTED])) + more
 
 
-def _wrong(text: str) -> WorkloadError:
+def _error(text: str) -> WorkloadError:
     return WorkloadError(f"workload images: {text}")
 
 

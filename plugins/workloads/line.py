@@ -1,4 +1,4 @@
-"""The notebook's problem: fit y = x from six points."""
+"""The smallest problem: fit y = x to six points."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from optcompare import Workload, hookimpl
 
 
 def line() -> Workload:
-    """y = x at x = 1..6, by one linear unit: two parameters, so that its path can be drawn."""
+    """Fit y = x at x = 1..6 by one linear unit; its two parameters allow a plot of the path."""
     x = torch.arange(1.0, 7.0).reshape(6, 1)
     return Workload(
         model=lambda: nn.Linear(1, 1),

@@ -7,7 +7,7 @@ from optcompare import Workload, WorkloadError, hookimpl
 
 
 class Point(nn.Module):
-    """The weights are the model: for each sample's noise it returns ½Σ h w² + noise·w, shape [B]."""
+    """Return ½Σ h w² + noise·w for the noise of each sample, shape [B]; w are the weights of the model."""
 
     h: Tensor
 
@@ -27,10 +27,10 @@ def mean_output(output: Tensor, y: Tensor) -> Tensor:
 def noisy_quadratic(dim: int = 10, n: int = 1024, noise: float = 1.0) -> Workload:
     """½Σ h_j w_j² with h_j = 1/j from w = (1, …, 1), with noise in each sample's gradient.
 
-    That gradient is h w plus noise of mean 0 over the n samples.
+    The gradient of a sample is h w plus its noise, whose mean over the n samples is 0.
 
-    The noise of sample i is c^½ ξ_i with Σ_i ξ_i = 0 and the population covariance diag(c), c_j = noise²·h_j,
-    exactly, so that the mean loss over all samples is the risk itself, ½Σ h w² (Zhang et al. 2019, arXiv
+    The noise of sample i is c^½ ξ_i with Σ_i ξ_i = 0 and exactly the population covariance diag(c),
+    c_j = noise²·h_j. Hence the mean loss over all samples is the risk ½Σ h w² (Zhang et al. 2019, arXiv
     1907.04164).
     """
     if dim < 1 or n <= dim or noise < 0:

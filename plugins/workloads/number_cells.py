@@ -1,12 +1,11 @@
-"""One cell that holds a number as people write it: its sign, its affixes, its points and commas."""
+"""Read a cell that holds a number as people write it: sign, unit, points and commas."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# One notation for what looks alike: spaces, minus signs, apostrophes, and the wide digits and signs of East
-# Asian text.
+# Characters that look alike become one: spaces, minus signs, apostrophes, and full-width digits and signs.
 _ALIKE: dict[int, str] = {0xFF01 + place: chr(0x21 + place) for place in range(94)}
 _ALIKE |= dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u3000\u200a\t"), " ")
 _ALIKE |= dict.fromkeys(map(ord, "\u2212\u2013\u2012\u2010\u2011\ufe63"), "-")
@@ -35,10 +34,17 @@ _GROUPED = re.compile(r"[1-9]\d{0,2}(?:(?P<mark>[.,' ])\d{3})(?:(?P=mark)\d{3})*
 
 @dataclass(frozen=True)
 class Form:
-    """How a number is written.
+    """Describe how a number is written.
 
-    ``decimal`` and ``thousands`` are the signs that are sure; ``either`` is one that can be both, as in
-    1,234. ``affix`` is a unit, a currency or a percent sign, '' for none; a zero may go without.
+    Attributes:
+        decimal: The certain decimal sign; empty: none.
+        thousands: The certain thousands separator; empty: none.
+        either: A sign that can be both, as in 1,234; empty: none.
+        affix: A unit, a currency or a percent sign; empty: none.
+        zero: Whether the number is zero, which may lack the unit.
+        margin: Whether a margin follows, as in 3 ± 1.
+        negative: How a negative number is marked: ``()``, a ``-`` at the end, or empty for the usual sign.
+        unusual: Whether programs would not read its characters.
     """
 
     decimal: str = ""
@@ -52,7 +58,7 @@ class Form:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is a number for every program, read with a decimal point."""
+        """Return whether programs read it as a number with a decimal point."""
         return not (
             self.decimal == "," or self.thousands or self.either == "," or self.affix or self.is_special
         )
@@ -64,7 +70,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Number:
-    """A number as written: ``body`` has the digits and signs between them."""
+    """Hold a number as written; ``body`` has the digits and the signs between them."""
 
     form: Form
     minus: bool
@@ -72,7 +78,11 @@ class Number:
     power: str
 
     def plain(self, decimals: str) -> str:
-        """Return it as a program writes it; ``decimals``: which doubtful signs are decimal ones."""
+        """Return the number as programs write it.
+
+        Args:
+            decimals: The signs that are decimal signs where they could also separate thousands.
+        """
         form, body = self.form, self.body
         mark = form.decimal or (form.either if form.either in decimals else "")
         whole, _, rest = body.rpartition(mark) if mark else (body, "", "")
@@ -81,7 +91,7 @@ class Number:
 
 
 def number(text: str) -> Number | None:
-    """The number that a cell holds; None for anything else."""
+    """Return the number in a cell; None if it holds anything else."""
     if not any(map(str.isdigit, text)):
         return None
     alike = text.translate(_ALIKE).strip()
@@ -115,20 +125,20 @@ def number(text: str) -> Number | None:
 
 
 def _marks(body: str) -> tuple[str, str, str] | None:
-    """Return the sure decimal sign, the sure thousands sign, and one that can be either.
+    """Return the certain decimal sign, the certain thousands sign, and a sign that can be either.
 
-    None where they make no number.
+    The result is None if the digits and signs are no number.
     """
-    found = [character for character in body if not character.isdigit()]
-    kinds = list(dict.fromkeys(found))
+    signs = [character for character in body if not character.isdigit()]
+    kinds = list(dict.fromkeys(signs))
     if not kinds:
         return "", "", ""
     if len(kinds) == 1:
         mark, grouped = kinds[0], bool(_GROUPED.fullmatch(body))
-        if mark in ".," and len(found) == 1:
+        if mark in ".," and len(signs) == 1:
             return ("", "", mark) if grouped else (mark, "", "")
         return ("", mark, "") if grouped else None
-    if len(kinds) > 2 or found[-1] not in ".," or found.count(found[-1]) > 1:
+    if len(kinds) > 2 or signs[-1] not in ".," or signs.count(signs[-1]) > 1:
         return None
-    whole = body.rpartition(found[-1])[0]
-    return (found[-1], kinds[0], "") if _GROUPED.fullmatch(whole) else None
+    whole = body.rpartition(signs[-1])[0]
+    return (signs[-1], kinds[0], "") if _GROUPED.fullmatch(whole) else None

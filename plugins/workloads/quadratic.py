@@ -7,7 +7,7 @@ from optcompare import Workload, WorkloadError, hookimpl
 
 
 class Bowl(nn.Module):
-    """The point itself is the model: it predicts w, shape [d], for every sample."""
+    """Predict the point w, shape [d], for every sample; w are the weights of the model."""
 
     def __init__(self, size: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Real text on every machine: the source files of Python's own standard library."""
+"""Real text on every machine: the source files of Python's standard library."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from optcompare import Workload, WorkloadError, hookimpl
 
 SYMBOLS = "\n" + string.printable[:95]
-"""What the model knows: letters, digits, punctuation and the space; a tab is four spaces, all else is one
-more symbol.
-"""
+"""The symbols of the model: letters, digits, punctuation and the space; all others are one more symbol."""
 VOCABULARY = len(SYMBOLS) + 1
 _CODES = bytes.maketrans(
     bytes(range(256)), bytes(SYMBOLS.find(chr(byte)) % VOCABULARY for byte in range(256))
@@ -28,10 +26,11 @@ _VALID_EVERY = 10
 def stdlib_text(
     *, characters: int = 50_000, context: int = 32, width: int = 32, layers: int = 2, heads: int = 4
 ) -> Workload:
-    """The next character of Python's standard library, by a small causal transformer: cross-entropy in nats.
+    """Predict the next character of Python's standard library, by a small causal transformer.
 
-    The first characters of its modules in alphabetical order, in blocks of context; every tenth block is held
-    out. bits is the loss in bits a character. The text is that of your Python, by its version.
+    The loss is the cross-entropy in nats; bits is the loss in bits per character. The text is the first
+    characters of the modules in alphabetical order, in blocks of context; every tenth block is held out. It
+    depends on the version of your Python.
     """
     settings = {
         "characters": characters,
@@ -50,8 +49,7 @@ def stdlib_text(
     if count < 2:
         raise WorkloadError(
             f"workload stdlib-text: {len(codes)} characters are {count} block{'s' if count != 1 else ''} of "
-            f"context={context}; "
-            "two are needed at least, so give more characters"
+            f"context={context}; two are needed at least, so give more characters"
         )
     x, y = (codes[shift : shift + count * context].reshape(count, context) for shift in (0, 1))
     held_out = torch.arange(count) % _VALID_EVERY == min(_VALID_EVERY, count) - 1
@@ -67,31 +65,31 @@ def stdlib_text(
         batch_size=32,
         notes=(
             f"stdlib-text: {len(codes):,} characters of Python {platform.python_version()}'s standard "
-            "library, SHA-256 "
-            f"{text_sha256[:12]}; another version has another text",
+            f"library, SHA-256 {text_sha256[:12]}; another version has another text",
         ),
     )
 
 
 def cross_entropy(scores: Tensor, y: Tensor) -> Tensor:
-    """The mean over rows and places of -log p(y), scores [B, T, V]."""
+    """Return the mean of -log p(y) over rows and positions, from scores [B, T, V] and y int64[B, T]."""
     return nn.functional.cross_entropy(scores.flatten(0, 1), y.flatten())
 
 
 def right(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
-    """Characters that were guessed, of all."""
+    """Return the number of correctly predicted characters, and of all."""
     return (scores.argmax(-1) == y).sum(), y.numel()
 
 
 def bits(scores: Tensor, y: Tensor) -> tuple[Tensor, int]:
-    """-log2 p(y), of all characters."""
+    """Return the sum of -log2 p(y), and the number of characters."""
     return cross_entropy(scores, y) / torch.log(torch.tensor(2.0)) * y.numel(), y.numel()
 
 
 class Transformer(nn.Module):
     """Map character codes int64[B, T] to scores [B, T, V] of the next ones.
 
-    Blocks have their norms before them (Radford et al. 2019); places are learned.
+    Layer norms precede the parts of a block (Radford et al. 2019); position embeddings are learned. The names
+    of the attributes are part of checkpoints and fingerprints, so they stay as they are.
     """
 
     def __init__(self, context: int, width: int, layers: int, heads: int) -> None:
@@ -108,7 +106,10 @@ class Transformer(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + perceptron(norm(x))."""
+    """Compute x + attention(norm(x)), then x + perceptron(norm(x)).
+
+    ``asked`` projects to queries, keys and values, ``given`` projects the output of the heads.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -123,19 +124,19 @@ class Block(nn.Module):
         return out
 
     def _attention(self, x: Tensor) -> Tensor:
-        """Softmax(q·k/√d) v over this and previous places, written out so that it is the same in lanes."""
-        rows, places, width = x.shape
-        split = self.asked(x).reshape(rows, places, 3, self.heads, width // self.heads)
+        """Compute softmax(q·k/√d) v over positions up to this one, written out so that lanes can run it."""
+        rows, positions, width = x.shape
+        split = self.asked(x).reshape(rows, positions, 3, self.heads, width // self.heads)
         q, k, v = split.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, d)
-        later = torch.ones(places, places, dtype=torch.bool, device=x.device).triu(1)
+        later = torch.ones(positions, positions, dtype=torch.bool, device=x.device).triu(1)
         match = (q @ k.transpose(-1, -2) / (width // self.heads) ** 0.5).masked_fill(later, -torch.inf)
-        mixed = (match.softmax(-1) @ v).transpose(1, 2).reshape(rows, places, width)
-        given: Tensor = self.given(mixed)
-        return given
+        mixed = (match.softmax(-1) @ v).transpose(1, 2).reshape(rows, positions, width)
+        projected: Tensor = self.given(mixed)
+        return projected
 
 
 def _text(characters: int) -> tuple[Tensor, str]:
-    """The first characters as codes, int64[N], and the SHA-256 of what they stand for."""
+    """Return the first characters as codes, int64[N], and the SHA-256 of the text."""
     root, parts, missing = Path(sysconfig.get_paths()["stdlib"]), list[bytes](), characters
     for path in sorted(root.glob("*.py")):
         if missing <= 0:

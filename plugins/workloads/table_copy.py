@@ -1,4 +1,4 @@
-"""A table as tensors in files, written once and found again, so that it may be larger than memory."""
+"""Keep a table as tensors in files, which are written once, so that it may be larger than memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .table_columns import Said
+from .table_columns import TableLog
 from .table_rows import Allocate, Facts
 
 _FORMAT = 2
@@ -23,53 +23,58 @@ _FACTS = "table.json"
 Make = Callable[[Path, Allocate], tuple[Facts, dict[str, Tensor]]]
 
 
-def copy_of(
-    file: Path, store: Path, settings: tuple[object, ...], make: Make, said: Said
+def cached_tensors(
+    file: Path, store: Path, settings: tuple[object, ...], make: Make, log: TableLog
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """Return the tensors of ``make(folder, allocate)``, in files under ``store``.
+    """Return the tensors of a table from files under ``store``, which are written if they do not exist.
 
-    They are written where there are none of this very file, by its path, size and time of change, with these
-    settings. ``folder`` is for temporary files.
+    Files are identified by the path, size and time of change of the table and by the settings. They appear
+    all at once or not at all. If two processes write them, the second one uses the files of the first.
 
-    They appear at once or not at all, and a process that comes second uses the first one's.
+    Args:
+        file: The table.
+        store: The directory of all copies.
+        settings: What the tensors depend on, apart from the table.
+        make: ``make(folder, allocate)`` makes the tensors; ``folder`` is for temporary files.
+        log: Receives notes.
     """
     state = file.stat()
     key = [_FORMAT, str(file.resolve()), state.st_size, state.st_mtime_ns, *map(str, settings)]
     folder = store / f"{file.stem}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]}"
-    there = folder.is_dir()
-    if not there:
-        _made(folder, make, said)
-    facts, tensors = _opened(folder, said)
+    exists = folder.is_dir()
+    if not exists:
+        _write_copy(folder, make, log)
+    facts, tensors = _read_copy(folder, log)
     size = sum(tensor.nbytes for tensor in tensors.values())
-    when = "made before" if there else "made now, for this run and later ones"
-    said.notes[:] = [
+    when = "made before" if exists else "made now, for this run and later ones"
+    log.notes[:] = [
         *facts.notes,
-        f"{said.kind}: read from a copy on disk, {folder} ({_bytes(size)}), {when}",
+        f"{log.kind}: read from a copy on disk, {folder} ({_bytes(size)}), {when}",
     ]
     return facts, tensors
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this process may ever take: the machine's, or its control group's limit."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
+    """Return the bytes of memory of the machine, or the limit of its control group if that is less."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")] if hasattr(os, "sysconf") else []
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         text = Path(path).read_text(encoding="utf-8").strip() if Path(path).is_file() else ""
-        found += [int(text)] if text.isdigit() else []
-    return min(found, default=2**33)
+        limits += [int(text)] if text.isdigit() else []
+    return min(limits, default=2**33)
 
 
-def _made(folder: Path, make: Make, said: Said) -> None:
+def _write_copy(folder: Path, make: Make, log: TableLog) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise said.wrong(
+        raise log.error(
             f"no copy of the table can be kept in {folder.parent}: {error}; give store=PATH"
         ) from error
     try:
         done = work / "done"
         done.mkdir()
-        facts, tensors = make(work, lambda name, shape, dtype: _allocated(done / name, shape, dtype, said))
+        facts, tensors = make(work, lambda name, shape, dtype: _allocate_file(done / name, shape, dtype, log))
         for name in tensors:
             _flush(done / name)
         (done / _FACTS).write_text(json.dumps(dataclasses.asdict(facts)), encoding="utf-8")
@@ -82,21 +87,21 @@ def _made(folder: Path, make: Make, said: Said) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _opened(folder: Path, said: Said) -> tuple[Facts, dict[str, Tensor]]:
+def _read_copy(folder: Path, log: TableLog) -> tuple[Facts, dict[str, Tensor]]:
     try:
         held: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8-sig"))
         held |= {name: tuple(value) for name, value in held.items() if isinstance(value, list)}
         facts = Facts(**held)
-        tensors = {name: _mapped(folder / name, *form) for name, form in facts.parts().items()}
+        tensors = {name: _map_file(folder / name, *form) for name, form in facts.parts().items()}
     except (OSError, ValueError, TypeError) as error:
-        raise said.wrong(
+        raise log.error(
             f"the copy of the table in {folder} is damaged ({error}); delete that directory"
         ) from error
     return facts, tensors
 
 
-def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Said) -> Tensor:
-    """Return a file of zeros whose room on the disk is reserved: writing to the mapped file cannot fail."""
+def _allocate_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype, log: TableLog) -> Tensor:
+    """Map a file of zeros whose space on the disk is reserved, so that writing to it cannot fail."""
     size = torch.Size(shape).numel() * dtype.itemsize
     try:
         with path.open("wb") as file:
@@ -106,15 +111,14 @@ def _allocated(path: Path, shape: tuple[int, ...], dtype: torch.dtype, said: Sai
                 file.truncate(size)
     except OSError as error:
         free = _bytes(shutil.disk_usage(path.parent).free)
-        raise said.wrong(
+        raise log.error(
             f"a copy of the table takes {_bytes(size)} in {path.parents[2]}, where {free} are free "
-            f"({error.strerror}); "
-            "give store=PATH"
+            f"({error.strerror}); give store=PATH"
         ) from error
-    return _mapped(path, shape, dtype)
+    return _map_file(path, shape, dtype)
 
 
-def _mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def _map_file(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     count = torch.Size(shape).numel()
     if path.stat().st_size != count * dtype.itemsize:
         raise ValueError(

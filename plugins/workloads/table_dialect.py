@@ -1,4 +1,4 @@
-"""How a CSV file is cut into cells: the separator, the lines above the header, the columns' names."""
+"""Find how a CSV file is split into cells: its separator, its header and the names of columns."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ _NUMERIC = re.compile(r"[-+(]?[\d.,' %€$£]*\d[\d.,' %€$£)]*")
 
 @dataclass(frozen=True)
 class Dialect:
-    """``header`` as written, ``names`` as columns are called here, ``rows`` the cells of the first ones.
+    """Describe how a CSV file is split into cells.
 
-    ``options`` are for ``pandas.read_csv``, which calls the columns ``written``.
+    Attributes:
+        separator: The separator.
+        header: The cells of the header line.
+        written: The names of the columns in ``pandas.read_csv``.
+        names: The names of the columns in this package.
+        rows: The cells of the first rows.
+        options: For ``pandas.read_csv``.
     """
 
     separator: str
@@ -37,7 +43,7 @@ class Dialect:
 
 @dataclass(frozen=True)
 class _Cut:
-    """The first records of a file as a separator cuts them, and how well it does."""
+    """Hold the first records of a file as one separator splits them, and how well it fits."""
 
     separator: str
     records: list[list[str]]
@@ -59,7 +65,14 @@ class _Cut:
 
 
 def dialect_of(source: Source) -> Dialect:
-    """The dialect of a file; raises ``ValueError`` where its lines are not those of a table."""
+    """Find the dialect of a file.
+
+    Args:
+        source: The file.
+
+    Raises:
+        ValueError: Its lines are no table.
+    """
     import pandas as pd
 
     text, whole = source.head()
@@ -85,13 +98,13 @@ def dialect_of(source: Source) -> Dialect:
     return Dialect(separator, header, written, _names(written), cut.records[1:], options)
 
 
-def shown(text: str) -> str:
-    """A text as it stands in a message of one line: tabs and line ends as they are written in Python."""
+def escape(text: str) -> str:
+    """Escape tabs and line ends of a text for a message of one line."""
     return text.replace("\t", "\\t").replace("\r", "\\r").replace("\n", "\\n")
 
 
-def named(names: Iterable[str], wanted: str) -> str:
-    """The one of the names that is meant, if spaces do not count at its ends, nor of which kind they are."""
+def find_name(names: Iterable[str], wanted: str) -> str:
+    """Return the name that equals the wanted one up to spaces; the wanted one if there is not exactly one."""
     names = list(names)
     if wanted in names:
         return wanted
@@ -100,19 +113,19 @@ def named(names: Iterable[str], wanted: str) -> str:
 
 
 def _names(written: Iterable[str]) -> list[str]:
-    """Names without spaces at their ends; one that comes again has a number, as pandas numbers them."""
-    found: list[str] = []
-    for place, name in enumerate(written):
-        plain = name.strip(SPACES) or f"Unnamed: {place}"
+    """Strip names, and number repeated ones as pandas does."""
+    names: list[str] = []
+    for position, name in enumerate(written):
+        plain = name.strip(SPACES) or f"Unnamed: {position}"
         number = 0
-        while (f"{plain}.{number}" if number else plain) in found:
+        while (f"{plain}.{number}" if number else plain) in names:
             number += 1
-        found.append(f"{plain}.{number}" if number else plain)
-    return found
+        names.append(f"{plain}.{number}" if number else plain)
+    return names
 
 
 def _best(cuts: list[_Cut]) -> _Cut:
-    """Return the separator that cuts the rows alike; of two, the header decides, then the cells."""
+    """Return the best separator: rows of equal length first, then the header, then the cells."""
     several = [cut for cut in cuts if cut.width > 1]
     if several:
         return max(several, key=lambda cut: cut.rank)
@@ -137,7 +150,7 @@ def _cut(text: str, whole: bool, separator: str) -> _Cut:
 
 
 def _records(text: str, whole: bool, separator: str) -> tuple[list[list[str]], list[int]]:
-    """The first records without empty ones, and the line in which each ends."""
+    """Return the first records that are not empty, and the line in which each ends."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     records: list[list[str]] = []
     lines: list[int] = []
@@ -154,7 +167,7 @@ def _records(text: str, whole: bool, separator: str) -> tuple[list[list[str]], l
 
 
 def _refuse_title(cut: _Cut, skipped: int) -> None:
-    """Raises where the rows have more cells than the header line, which then is a title or lacks names."""
+    """Refuse rows with more cells than the first line, which then is a title or lacks names."""
     header = len(cut.records[0]) if cut.records else 0
     if not cut.alike or cut.width <= header:
         return

@@ -1,4 +1,4 @@
-"""Tables in files: a column as a whole, or all columns of some rows at a time."""
+"""Read tables from files: a whole column, or all columns of some rows at a time."""
 
 from __future__ import annotations
 
@@ -9,47 +9,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .number_cells import number
-from .table_columns import Said, listed
-from .table_dialect import named, shown
+from .table_columns import TableLog, listed
+from .table_dialect import escape, find_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ODD_ROW = re.compile(r"Expected (\d+) fields in line (\d+), saw (\d+)")
-"""What pandas says of a row with more cells than the first ones."""
+"""The message of pandas for a row with more cells than the first ones."""
 _BATCH_CELLS = 2**21
 _INDEX = "__index_level_"
 
 
 class Table(Protocol):
-    """``names`` of its columns, ``header`` as the file has them, and how many rows it has."""
+    """Describe a table in a file.
+
+    Attributes:
+        header: The names of its columns as the file has them.
+        names: The names of its columns in this package.
+        rows: How many rows it has.
+    """
 
     header: list[str]
     names: list[str]
     rows: int
 
     def column(self, name: str) -> pd.Series[Any]:
-        """All of one column, with the rows' numbers as its index."""
+        """Return one column, with the numbers of the rows as its index."""
         ...
 
     def batches(self) -> Iterator[pd.DataFrame]:
-        """All rows in their order, some at a time."""
+        """Yield all rows in their order, in portions."""
         ...
 
 
 def batch_rows(columns: int) -> int:
-    """Rows that are held at once."""
+    """Return how many rows are held at once."""
     return max(1024, _BATCH_CELLS // max(1, columns))
 
 
 class ParquetTable:
-    """A Parquet file, of which a column or some rows are in memory at a time; ``header``: that of a CSV."""
+    """Read a Parquet file by columns or by portions of rows.
+
+    Args:
+        file: The file.
+        header: The header of the CSV file that it was converted from; empty: its own.
+    """
 
     def __init__(self, file: Path, header: Sequence[str] = ()) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        # Buffered ahead, all rows would be in memory at the end.
+        # With buffering, all rows would be in memory at the end.
         self._file = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
         fields = list(self._file.schema_arrow)
         self.header, self.rows = (
@@ -73,72 +84,88 @@ class ParquetTable:
 
 
 def parquet_cells(file: Path) -> int:
-    """Rows times columns; 0 where that cannot be known, which reading it explains."""
+    """Return rows times columns; 0 if the file cannot be read, which a later error explains."""
     import pyarrow.parquet as pq
 
     try:
-        told = pq.read_metadata(file)
+        metadata = pq.read_metadata(file)
     except (OSError, ValueError):
         return 0
-    return int(told.num_rows * told.num_columns)
+    return int(metadata.num_rows * metadata.num_columns)
 
 
-def checked(table: Table, file: Path, wanted: str, said: Said) -> str:
-    """The table's name of the column to be predicted, if it has one such column, and rows."""
-    header, y = table.header, named(table.names, wanted)
-    twice = [name for name in header if header.count(name) > 1 and (name == y or said.kind == "parquet")]
+def check_target(table: Table, file: Path, wanted: str, log: TableLog) -> str:
+    """Check that a table has rows and exactly one column to predict, and return its name.
+
+    Args:
+        table: The table.
+        file: Its file, for messages.
+        wanted: The name of the column as the user typed it.
+        log: Receives notes.
+
+    Raises:
+        WorkloadError: It has not.
+    """
+    header, y = table.header, find_name(table.names, wanted)
+    twice = [name for name in header if header.count(name) > 1 and (name == y or log.kind == "parquet")]
     if twice:
-        what = _headless(header, said) or "; rename all but one of them"
-        raise said.wrong(f"{file} has {header.count(twice[0])} columns '{twice[0]}'{what}")
+        what = _headless(header, log) or "; rename all but one of them"
+        raise log.error(f"{file} has {header.count(twice[0])} columns '{twice[0]}'{what}")
     for name in dict.fromkeys(name for name in header if name and header.count(name) > 1):
-        said.note(
+        log.note(
             f"{header.count(name)} columns are called '{name}', and all are used; the second as '{name}.1'"
         )
     if y not in table.names:
-        raise said.wrong(f"{file} has {_no_column(header, y, said)}")
+        raise log.error(f"{file} has {_no_column(header, y, log)}")
     if not table.rows:
-        raise said.wrong(
-            f"{file} has {'a header line and no rows below it' if said.kind == 'csv' else 'no rows'}"
+        raise log.error(
+            f"{file} has {'a header line and no rows below it' if log.kind == 'csv' else 'no rows'}"
         )
     for name, held in getattr(table, "nested", {}).items():
-        said.note(f"'{name}' is left out: it holds {held}")
+        log.note(f"'{name}' is left out: it holds {held}")
     return y
 
 
-def _no_column(header: Sequence[str], y: str, said: Said) -> str:
+def _no_column(header: Sequence[str], y: str, log: TableLog) -> str:
     close = difflib.get_close_matches(y, header, 1, 0.5) if len(header) > 1 else []
-    hint = f" (did you mean '{shown(close[0])}'?)" if close and close[0] != y else ""
-    where = "its header line holds" if said.kind == "csv" else "its columns are"
+    hint = f" (did you mean '{escape(close[0])}'?)" if close and close[0] != y else ""
+    where = "its header line holds" if log.kind == "csv" else "its columns are"
     what = "no column" if y not in header else "no plain values in column"
-    names = listed(f"'{shown(name)}'" if "," in name else shown(name) for name in header)
-    told = f"{what} '{shown(y)}'{hint}; {where} {names}"
-    if said.kind == "csv" and len(header) == 1 and len(header[0].split()) > 1:
-        return f"{told}, which no comma, semicolon, tab or bar separates; save the table with one of these"
-    return told + _headless(header, said)
+    names = listed(f"'{escape(name)}'" if "," in name else escape(name) for name in header)
+    message = f"{what} '{escape(y)}'{hint}; {where} {names}"
+    if log.kind == "csv" and len(header) == 1 and len(header[0].split()) > 1:
+        return f"{message}, which no comma, semicolon, tab or bar separates; save the table with one of these"
+    return message + _headless(header, log)
 
 
-def _headless(header: Sequence[str], said: Said) -> str:
-    """What to do where the first line seems to hold numbers and no names; '' where it holds names."""
+def _headless(header: Sequence[str], log: TableLog) -> str:
+    """Return advice if the first line seems to hold numbers; empty if it holds names."""
     numbers = sum(number(name) is not None for name in header)
-    if said.kind != "csv" or 2 * numbers <= len(header):
+    if log.kind != "csv" or 2 * numbers <= len(header):
         return ""
     return "; the first line holds numbers, so write a line with the names of the columns above it"
 
 
-def unreadable(kind: str, file: Path, error: Exception, said: Said) -> Exception:
-    """What is wrong with a file, as an error of one line."""
+def reading_error(kind: str, file: Path, error: Exception, log: TableLog) -> Exception:
+    """Return the error for a file that cannot be read, in one line.
+
+    Args:
+        kind: ``csv`` or ``parquet``.
+        file: The file.
+        error: The exception of pandas or pyarrow.
+        log: Makes the error.
+    """
     what, why = "CSV table" if kind == "csv" else "Parquet file", " ".join(str(error).split())
     if cut := _ODD_ROW.search(why):
         why = (
             f"line {cut[2]} has {cut[3]} fields, those above it {cut[1]}; quote a cell that holds the "
-            "separator, or remove what "
-            "is too much"
+            "separator, or remove what is too much"
         )
-    return said.wrong(f"{file} is no {what}: {why}")
+    return log.error(f"{file} is no {what}: {why}")
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Categories as what they stand for."""
+    """Replace categorical columns by their values."""
     import pandas as pd
 
     held = {

@@ -1,4 +1,4 @@
-"""The bytes of a CSV file: what kind of file it is, how it is packed, and in which encoding its text is."""
+"""Open CSV files: recognise other kinds of files, compression, and the encoding of the text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 _HEAD = 2**18
-_UNPACKED = 5  # text takes about a fifth of its size once it is compressed
+_UNPACKED = 5  # compressed text takes about a fifth of its size
 _SAVE = "open it there and save it as CSV"
 _OTHER_FILES = {
     b"PAR1": "is a Parquet file; write parquet:PATH instead of csv:PATH",
@@ -33,7 +33,7 @@ _PACKED: dict[bytes, Callable[[Path], IO[bytes]]] = {
     b"BZh": cast("Callable[[Path], IO[bytes]]", bz2.BZ2File),
     b"\xfd7zXZ": cast("Callable[[Path], IO[bytes]]", lzma.LZMAFile),
 }
-_MARKS = {  # the longer marks come first, since that of UTF-32 begins as that of UTF-16 does
+_MARKS = {  # longer marks first, since the mark of UTF-32 begins like that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF8: "utf-8-sig",
@@ -54,7 +54,7 @@ _ENCODINGS = {
 
 @dataclass(frozen=True)
 class Source:
-    """A text file, plain or packed; ``encoding`` is the one it is read in."""
+    """Hold a text file, plain or compressed, and its encoding."""
 
     file: Path
     encoding: str
@@ -62,7 +62,7 @@ class Source:
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
-        """What pandas reads: the path of a plain file, else a stream of the unpacked bytes."""
+        """Yield the input for pandas: the path of a plain file, else a stream of the unpacked bytes."""
         if self.unpack is None:
             yield self.file
             return
@@ -70,9 +70,10 @@ class Source:
             yield stream
 
     def head(self) -> tuple[str, bool]:
-        """Return the beginning of the text, and whether that is all of it.
+        """Return the beginning of the text, and whether that is the whole text.
 
-        Raises ``ValueError`` for another encoding.
+        Raises:
+            ValueError: The text has another encoding.
         """
         with (self.unpack or _plain)(self.file) as stream:
             start = stream.read(_HEAD)
@@ -83,7 +84,7 @@ class Source:
             raise ValueError(self.undecodable()) from error
 
     def undecodable(self) -> str:
-        """Says which byte is not in the encoding, and which other encodings would fit."""
+        """Describe the first byte that is not in the encoding, and suggest other encodings."""
         if not _is_ascii_like(self.encoding):
             return f"its bytes are not in the encoding {self.encoding}; give another encoding=NAME"
         with (self.unpack or _plain)(self.file) as stream:
@@ -96,9 +97,14 @@ class Source:
 
 
 def source_of(file: Path, encoding: str) -> Source:
-    """How to read a file; raises ``ValueError`` with the true cause where it is no text.
+    """Find how to read a file; a byte order mark overrides the encoding.
 
-    A byte order mark decides.
+    Args:
+        file: The file.
+        encoding: The encoding that the user named.
+
+    Raises:
+        ValueError: The file is no text, or the encoding is unknown.
     """
     try:
         "a".encode(encoding)
@@ -125,7 +131,7 @@ def source_of(file: Path, encoding: str) -> Source:
 
 
 def unpacked_size(file: Path) -> int:
-    """About the bytes of a file's text."""
+    """Estimate the bytes of a file's text."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         start = stream.read(4)
@@ -138,7 +144,7 @@ def _plain(path: Path) -> IO[bytes]:
 
 
 def _member(file: Path) -> Callable[[Path], IO[bytes]]:
-    """Opens the one file in a zip archive."""
+    """Return a function that opens the only file in a zip archive."""
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
@@ -149,21 +155,21 @@ def _member(file: Path) -> Callable[[Path], IO[bytes]]:
     if "mimetype" in names:
         raise ValueError(f"it is a document of LibreOffice (.ods); {_SAVE}")
     hidden = ("__MACOSX", ".")
-    found = [name for name in names if not name.endswith("/") and not name.split("/")[-1].startswith(".")]
-    found = [name for name in found if not name.startswith(hidden)]
-    if len(found) != 1:
-        held = f"{len(found)} files ({', '.join(found[:4])})" if found else "no file"
+    files = [name for name in names if not name.endswith("/") and not name.split("/")[-1].startswith(".")]
+    files = [name for name in files if not name.startswith(hidden)]
+    if len(files) != 1:
+        held = f"{len(files)} files ({', '.join(files[:4])})" if files else "no file"
         raise ValueError(f"it is a zip archive of {held}; unpack it and give the path of one CSV file")
 
     def opened(path: Path) -> IO[bytes]:
         with zipfile.ZipFile(path) as archive:
-            return archive.open(found[0])
+            return archive.open(files[0])
 
     return opened
 
 
 def _refuse_other_text(start: bytes, encoding: str) -> None:
-    """Raises for bytes that are no table in that encoding."""
+    """Refuse bytes that are no table in this encoding."""
     if b"\0" in start and not encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
         pairs = len(start) // 2 or 1
         little, big = start[1::2].count(0) > 0.4 * pairs, start[::2].count(0) > 0.4 * pairs
@@ -182,7 +188,7 @@ def _refuse_other_text(start: bytes, encoding: str) -> None:
 
 
 def _is_ascii_like(encoding: str) -> bool:
-    """Whether a line ends at a byte of its own, which UTF-16 has not."""
+    """Return whether a line end is a single byte, which it is not in UTF-16."""
     return "\n".encode(encoding) == b"\n" or encoding == "utf-8-sig"
 
 
@@ -199,6 +205,6 @@ def _advice(line: bytes, place: int, number: int, encoding: str) -> str:
             continue
         if name != encoding and all(character.isascii() or character.isalpha() for character in read):
             fitting.append(f"{name} ({where}: '{read}')")
-    wanted = ", ".join(fitting[:4]) or "NAME (the one the program that wrote it uses)"
+    wanted = ", ".join(fitting[:4]) or "NAME (as the program that wrote it uses)"
     named = "UTF-8" if encoding in ("utf-8", "utf-8-sig") else encoding
     return f"it is not in {named}: byte 0x{line[place]:02x} in line {number}; give encoding={wanted}"

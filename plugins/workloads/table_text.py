@@ -1,4 +1,4 @@
-"""Columns of a file that look like text: numbers and dates in other notations are found and rewritten."""
+"""Find and rewrite numbers and dates in other notations, in columns that look like text."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .date_formats import DateEvidence, DateFormat, Order, decide_dates
-from .number_formats import NumberEvidence, NumberFormat, decide
-from .table_columns import Said, listed
+from .number_evidence import NumberEvidence
+from .number_formats import NumberFormat, decide
+from .table_columns import TableLog, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class TextEvidence:
-    """What a column's cells look like."""
+    """Collect the notations of the cells of a column."""
 
     numbers: NumberEvidence = field(default_factory=NumberEvidence)
     dates: DateEvidence = field(default_factory=DateEvidence)
 
     def add(self, column: pd.Series[Any]) -> None:
-        """Takes some cells into account; all of the column's have to be, in any portions."""
+        """Add some cells; in the end all cells of the column must have been added.
+
+        Args:
+            column: The cells.
+        """
         texts = column.dropna().tolist()
         self.dates.add(self.numbers.add(texts), len(texts))
 
@@ -31,39 +36,51 @@ Format = NumberFormat | DateFormat
 
 
 def formats_of(
-    seen: Mapping[str, TextEvidence], sure: set[str], separator: str, said: Said
+    seen: Mapping[str, TextEvidence], sure: set[str], separator: str, log: TableLog
 ) -> dict[str, Format]:
-    """How columns are to be rewritten; what that means is said.
+    """Find the notations of columns, and note them.
 
-    ``sure``: the decimal signs of the columns that are not in ``seen``.
+    Args:
+        seen: The cells of each text column.
+        sure: The certain decimal signs of all other columns.
+        separator: The separator of the file.
+        log: Receives notes.
     """
-    found: dict[str, Format] = {}
+    formats: dict[str, Format] = {}
     commas: dict[str, str] = {}
     signs = {name: evidence.numbers.decimals for name, evidence in seen.items()}
     all_signs = sure.union(*signs.values())
     for name, evidence in seen.items():
         others = sure.union(*(each for other, each in signs.items() if other != name))
-        verdict = decide(name, evidence.numbers, others, separator)
+        numbers = decide(name, evidence.numbers, others, separator)
         dates = decide_dates(name, evidence.dates, _order(seen, all_signs, separator))
-        chosen: Format | None = dates.format or (None if evidence.dates.are_dates else verdict.format)
+        chosen: Format | None = dates.format or (None if evidence.dates.are_dates else numbers.format)
         if chosen is not None:
-            found[name] = chosen
-        note = dates.note or ("" if evidence.dates.are_dates else verdict.note)
+            formats[name] = chosen
+        note = dates.note or ("" if evidence.dates.are_dates else numbers.note)
         if note:
-            said.note(note)
-        if verdict.commas and chosen is verdict.format:
-            commas[name] = verdict.commas
-        reason = dates.reason or ("" if evidence.dates.are_dates else verdict.reason)
+            log.note(note)
+        if numbers.commas and chosen is numbers.format:
+            commas[name] = numbers.commas
+        reason = dates.reason or ("" if evidence.dates.are_dates else numbers.reason)
         if reason:
-            said.reasons[name] = reason
+            log.reasons[name] = reason
     if commas:
         columns = listed([f"'{name}'" for name in commas])
-        said.note(f"decimal commas in {columns}: {next(iter(commas.values()))}")
-    return found
+        log.note(f"decimal commas in {columns}: {next(iter(commas.values()))}")
+    return formats
 
 
 def rewritten(column: pd.Series[Any], form: Format) -> pd.Series[Any]:
-    """The column with its numbers and dates as programs write them; floats where each cell is a number."""
+    """Rewrite numbers and dates of a column as programs write them.
+
+    Args:
+        column: The cells.
+        form: Their notation.
+
+    Returns:
+        The column; as floats if each cell is a number.
+    """
     import pandas as pd
 
     known = column.dropna()
@@ -74,7 +91,7 @@ def rewritten(column: pd.Series[Any], form: Format) -> pd.Series[Any]:
 
 
 def _order(seen: Mapping[str, TextEvidence], signs: set[str], separator: str) -> Order | None:
-    """Return the order of day and month of the file's other dates, else that of its decimal signs."""
+    """Return the order of day and month in other columns, else the one that goes with the decimal signs."""
     orders = {evidence.dates.order for evidence in seen.values() if evidence.dates.first} - {None}
     if len(orders) == 1:
         return orders.pop()

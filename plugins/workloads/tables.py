@@ -1,4 +1,4 @@
-"""The user's own table, of any size; what is decided about it is listed in the workload's notes."""
+"""Predict a column of the user's own table, of any size; the notes list all decisions about it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from optcompare import Workload, accuracy, hookimpl
 
-from .csv_table import CsvTable, as_parquet
-from .table_columns import Said
-from .table_copy import copy_of, machine_memory
-from .table_files import ParquetTable, Table, checked, parquet_cells, unreadable
+from .csv_table import CsvTable, convert_to_parquet
+from .table_columns import TableLog
+from .table_copy import cached_tensors, machine_memory
+from .table_files import ParquetTable, Table, check_target, parquet_cells, reading_error
 from .table_rows import Allocate, Facts, Shares, Task, tensors_of
 from .table_source import unpacked_size
 
@@ -35,16 +35,16 @@ def csv(
     store: Path = _STORE,
     encoding: str = "utf-8",
 ) -> Workload:
-    """A CSV file of your own: column y from all others, by one hidden layer or linearly (hidden=0).
+    """Predict column y of your CSV file from all other columns, by one hidden layer or linearly (hidden=0).
 
-    Numbers are standardised, a missing one is the median; text becomes one input for each category, and
-    missing is a category of its own; dates are days. Medians, scales and categories come from the training
-    rows alone. The share valid of the rows is held out for validation, and the share test, none by default,
-    as a test set. The separator, decimal commas, thousands, currencies, percent signs, units and the order of
-    day and month are found in the cells. The file may be packed by gzip, bzip2, xz or zip; its encoding is
-    UTF-8, UTF-16 with its mark, or given. A file larger than an eighth of the memory (or any, with
-    mapped=true) is converted once to arrays in the directory store, from which rows are read when they are
-    needed; the numbers are the same.
+    Numbers are standardised, and missing ones replaced by the median. Text becomes one input for each
+    category; missing is a category too. Dates become days. Medians, scales and categories come from the
+    training rows only. The share valid of the rows is held out for validation, and the share test (none by
+    default) as a test set. The separator, decimal commas, thousands, currencies, percent signs, units and the
+    order of day and month are found in the cells. The file may be compressed by gzip, bzip2, xz or zip. Its
+    encoding is UTF-8, UTF-16 with a byte order mark, or the argument. A file larger than an eighth of the
+    memory (or any file with mapped=true) is converted once to arrays in the directory store, from which rows
+    are read when they are needed; the numbers are the same.
     """
     return _workload("csv", path, y, task, hidden, valid, test, mapped, store, encoding, 0)
 
@@ -60,7 +60,7 @@ def parquet(
     mapped: bool | None = None,
     store: Path = _STORE,
 ) -> Workload:
-    """A Parquet file of your own: column y from all other columns, as csv has it.
+    """Predict column y of your Parquet file from all other columns, as csv does.
 
     Columns that hold lists, structs or bytes are left out.
     """
@@ -80,38 +80,38 @@ def _workload(
     encoding: str,
     number: int,
 ) -> Workload:
-    said = Said(kind)
+    log = TableLog(kind)
     if task not in get_args(Task):
-        raise said.wrong(f"task is one of {', '.join(get_args(Task))}; got {task}")
+        raise log.error(f"task is one of {', '.join(get_args(Task))}; got {task}")
     if hidden < 0:
-        raise said.wrong(f"hidden is a number of units, 0 for a linear model; got {hidden}")
+        raise log.error(f"hidden is a number of units, 0 for a linear model; got {hidden}")
     if not 0 < valid < 1:
-        raise said.wrong(f"valid is the share of rows held out, between 0 and 1; got {valid}")
+        raise log.error(f"valid is the share of rows held out, between 0 and 1; got {valid}")
     if not 0 <= test < 1:
-        raise said.wrong(f"test is the share of rows in the test set, from 0 to 1; got {test}")
+        raise log.error(f"test is the share of rows in the test set, from 0 to 1; got {test}")
     shares, file = Shares(valid, test, number), Path(path)
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
-        raise said.wrong(f"{path} {what}; give the path of a {'CSV' if kind == 'csv' else 'Parquet'} file")
+        raise log.error(f"{path} {what}; give the path of a {'CSV' if kind == 'csv' else 'Parquet'} file")
     if mapped or (mapped is None and _size(kind, file) * _SHARE_IN_MEMORY > machine_memory()):
-        facts, tensors = _on_disk(kind, file, y, task, shares, store, encoding, said)
+        facts, tensors = _on_disk(kind, file, y, task, shares, store, encoding, log)
     else:
-        table = _table(kind, file, encoding, said)
-        facts, tensors = tensors_of(table, checked(table, file, y, said), task, shares, said, _in_memory)
+        table = _table(kind, file, encoding, log)
+        facts, tensors = tensors_of(table, check_target(table, file, y, log), task, shares, log, _in_memory)
     again = partial(_workload, kind, file.resolve(), y, task, hidden, valid, test, mapped, store, encoding)
-    return _trained_on(facts, tensors, hidden, again if facts.held_out else None, said)
+    return _trained_on(facts, tensors, hidden, again if facts.held_out else None, log)
 
 
 def _size(kind: str, file: Path) -> int:
-    """About the bytes that the table takes at the least, once it is read."""
+    """Estimate the least bytes that the table takes in memory."""
     return unpacked_size(file) if kind == "csv" else 8 * parquet_cells(file)
 
 
-def _table(kind: str, file: Path, encoding: str, said: Said) -> Table:
+def _table(kind: str, file: Path, encoding: str, log: TableLog) -> Table:
     try:
-        return CsvTable(file, encoding, said) if kind == "csv" else ParquetTable(file)
+        return CsvTable(file, encoding, log) if kind == "csv" else ParquetTable(file)
     except (OSError, ValueError) as error:
-        raise unreadable(kind, file, error, said) from error
+        raise reading_error(kind, file, error, log) from error
 
 
 def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -119,27 +119,31 @@ def _in_memory(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _on_disk(
-    kind: str, file: Path, y: str, task: Task, shares: Shares, store: Path, encoding: str, said: Said
+    kind: str, file: Path, y: str, task: Task, shares: Shares, store: Path, encoding: str, log: TableLog
 ) -> tuple[Facts, dict[str, Tensor]]:
-    """By way of a Parquet file if it is none, since of that a column can be read without the others."""
+    """Return the tensors of a table in files, by way of a Parquet file, whose columns can be read singly."""
 
     def make(folder: Path, allocate: Allocate) -> tuple[Facts, dict[str, Tensor]]:
         if kind == "parquet":
-            table = _table(kind, file, encoding, said)
+            table = _table(kind, file, encoding, log)
         else:
             typed = folder / "typed.parquet"
             try:
-                table = ParquetTable(typed, as_parquet(file, typed, encoding, said))
+                table = ParquetTable(typed, convert_to_parquet(file, typed, encoding, log))
             except (OSError, ValueError) as error:
-                raise unreadable(kind, file, error, said) from error
-        return tensors_of(table, checked(table, file, y, said), task, shares, said, allocate)
+                raise reading_error(kind, file, error, log) from error
+        return tensors_of(table, check_target(table, file, y, log), task, shares, log, allocate)
 
     other = (shares.test, shares.number) if shares.test or shares.number else ()
-    return copy_of(file, store, (kind, y, task, shares.valid, encoding, *other), make, said)
+    return cached_tensors(file, store, (kind, y, task, shares.valid, encoding, *other), make, log)
 
 
 def _trained_on(
-    facts: Facts, tensors: dict[str, Tensor], hidden: int, again: Callable[[int], Workload] | None, said: Said
+    facts: Facts,
+    tensors: dict[str, Tensor],
+    hidden: int,
+    again: Callable[[int], Workload] | None,
+    log: TableLog,
 ) -> Workload:
     inputs, outputs, scale = len(facts.columns), facts.classes or 1, facts.scale
 
@@ -161,9 +165,9 @@ def _trained_on(
         lr={"sgd": _rate(facts), "adam": 0.003, "adamw": 0.003},
         epochs=max(
             5, min(50, 30_000 // facts.rows)
-        ),  # few for a large table, where single-sample updates take long
+        ),  # fewer for a large table, since single-sample updates take long
         batch_size=max(2, min(32, facts.rows // 8)),
-        notes=tuple(said.notes),
+        notes=tuple(log.notes),
         columns=facts.columns,
         resplit=again,
     )
@@ -176,9 +180,9 @@ def _model(inputs: int, hidden: int, outputs: int) -> nn.Module:
 
 
 def _rate(facts: Facts) -> float:
-    """Return the rate that updates by single samples bear.
+    """Return a learning rate at which updates by single samples are stable.
 
-    A linear model's squared error grows from 1/(‖x‖² + 1) on; the slope of cross-entropy is bounded.
+    The squared error of a linear model diverges from 1/(‖x‖² + 1) on; the slope of cross-entropy is bounded.
     """
     mean, largest = facts.power
     return float(f"{min(0.1, 0.5 / mean) if facts.classes else min(0.1 / mean, 0.5 / largest):.1g}")

@@ -826,7 +826,7 @@ BROKEN = {
     "a tensor that is no buffer": (
         {"model": Stray},
         {"dtype": "float64"},
-        r"the weights float64 on cpu; scale stays where and as it is: make it a buffer",
+        r"the weights float64 on cpu; scale does not move with the model: make it a buffer",
     ),
     "integers": (
         {"train": (X.long(), X)},

@@ -20,7 +20,7 @@ from optcompare.core.comparison import Trial
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
 from optcompare.training.measurement.diagnosing import Diagnosing, sample_norms
 from optcompare.training.measurement.per_sample_grads import sample_gradients
@@ -87,7 +87,7 @@ def main(times: int = 15) -> None:
     names = list(Registry.load().entries("diagnostics"))
     print(f"{'workload':12} {'diagnostic':14} {'ms':>9} {'× a step':>8}")
     for workload in ("digits", "digits-cnn"):
-        with torch_as_agreed(threads=1):
+        with torch_settings(threads=1):
             trainer = trainer_of(workload, [])
             run = trainer.run(Trial(trainer.setup.comparison.arms[0], 0), None)
             step = seconds(lambda run=run: run.update(torch.arange(ROWS)), 20 * times)

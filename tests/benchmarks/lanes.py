@@ -36,7 +36,7 @@ from optcompare.core.comparison import Budget, Trial
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.loop.trainer import LoopTrainer
 
@@ -287,7 +287,7 @@ def _steady_row(name: str, optimizer: str, size: int, width: int) -> str:
                 device="cpu",
             ),
         )
-        with torch_as_agreed(threads=1):
+        with torch_settings(threads=1):
             loop = LoopTrainer(setup)
             timers = [by_hand(loop, size), by_lanes(loop, width)]
             timers += [by_jax(loop, size, width)] if jax_or_none() is not None else []

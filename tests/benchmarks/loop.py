@@ -19,7 +19,7 @@ from optcompare.core.comparison import Budget, Trial
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
 
 CASES = [
@@ -87,7 +87,7 @@ def main(pairs: int = 7) -> None:
                 device="cpu",
             ),
         )
-        with torch_as_agreed(threads=1):
+        with torch_settings(threads=1):
             trainer = LoopTrainer(setup)
 
             batch = {"full": setup.workload.size, "single": 1}.get(strategy, setup.workload.batch_size)

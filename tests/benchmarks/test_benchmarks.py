@@ -14,7 +14,7 @@ from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
 from optcompare.report.figures import FIGURES
 from optcompare.report.plots.builtin_panels import PANELS
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
 
 
@@ -47,7 +47,7 @@ def test_jax_makes_the_same_updates(monkeypatch, workload, optimizer, size):
             device="cpu",
         ),
     )
-    with torch_as_agreed(threads=1):
+    with torch_settings(threads=1):
         assert lanes.by_jax(LoopTrainer(setup), size, 2)() > 0
         monkeypatch.setattr(
             lanes, "_jax_loss", lambda jax, name: lambda weights, x, y: 0.0 * weights[0].sum()

@@ -505,7 +505,7 @@ BAD: list[tuple[str, str]] = [
     ("--optimizers sgd:clip=much", "optimizer sgd: clip must be a float or none, got 'much'"),
     (
         "--strategies cabs --clip 1",
-        "strategy cabs:2 holds for plain sgd alone, so that arm cabs:2 cannot be clipped",
+        "strategy cabs:2 is correct for plain sgd only, so that arm cabs:2 cannot be clipped",
     ),
     ("--optimizers sparseadam", "optimizer sparseadam takes sparse gradients only"),
     ("--optimizers muon", "optimizer muon orthogonalises matrices, and parameter 'bias' has shape [1]"),

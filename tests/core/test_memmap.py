@@ -56,7 +56,7 @@ def test_lanes_read_a_file_and_leave_what_must_be_cast_to_the_loop(both):
     for dtype, trainer in (("float32", "lanes"), ("float64", "loop")):
         result = compare(both[1], "mini:8", seeds=2, epochs=1, dtype=dtype, trainer="lanes")
         assert set(result.trials["trainer"]) == {trainer}
-    assert any("data that lie in a file are cast or moved batch by batch" in note for note in result.notes)
+    assert any("memory-mapped data are cast or moved batch by batch" in note for note in result.notes)
 
 
 def test_fingerprints_do_not_tell_a_file_from_memory(both):

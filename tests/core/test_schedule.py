@@ -14,7 +14,7 @@ from optcompare.cli.main import main
 from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.schedule import canonical_schedule, depends_on_budget, schedule_of
 from optcompare.storage.resume import goes_on
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.strategies import Listener
 from tests.helpers.trials import make_trainer, train
@@ -51,7 +51,7 @@ def test_the_rates_are_those_of_torch(registry, schedule, budget):
         warnings.simplefilter("ignore")
         scheduler = SCHEDULERS[schedule](optimizer)
         x, y = (part.double() for part in workload.train)
-        with torch_as_agreed(1):
+        with torch_settings(1):
             for batch in [batch for epoch in range(10) for batch in start.order(epoch).indices.split(4)]:
                 optimizer.zero_grad()
                 nn.functional.mse_loss(model(x[batch]), y[batch]).backward()

@@ -135,7 +135,7 @@ def test_lanes_that_a_worker_refuses_go_to_the_loop():
     whole = compare(small_workload(model=wandering), **settings, trainer="loop")
     result = compare(small_workload(model=wandering), **settings, trainer="lanes", jobs=2)
     same(result, whole)
-    why = "Dropout draws random numbers, which lanes could not draw as the loop does"
+    why = "Dropout draws random numbers, which lanes cannot draw as the loop does"
     assert result.notes == [f"mini:3: 3 trials in the loop instead of lanes: {why}"]
 
 

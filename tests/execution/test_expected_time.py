@@ -29,22 +29,24 @@ def prepared(monkeypatch):
     return dataclasses.replace(one, estimates=made)
 
 
-def asking(prepared, trainer):
-    return prepared.asking(dataclasses.replace(prepared.setup.comparison, trainer=trainer))
+def for_comparison(prepared, trainer):
+    return prepared.for_comparison(dataclasses.replace(prepared.setup.comparison, trainer=trainer))
 
 
 def test_in_the_loop_trials_take_turns_or_stand_side_by_side(prepared):
-    alone = expected_of(asking(prepared, "loop"))
+    alone = expected_of(for_comparison(prepared, "loop"))
     assert (alone.low, alone.high, alone.in_lanes) == pytest.approx(
         (21 + WRITING_SECONDS, 21 + WRITING_SECONDS, 0)
     )
-    assert expected_of(asking(prepared, "loop"), jobs=4).high == pytest.approx(21 / 4 + WRITING_SECONDS)
+    assert expected_of(for_comparison(prepared, "loop"), jobs=4).high == pytest.approx(
+        21 / 4 + WRITING_SECONDS
+    )
     trial = prepared.setup.comparison.trials()[1]
     assert (trial.arm.label, alone.of(trial)) == ("single", pytest.approx(2.0))
 
 
 def test_lanes_take_what_their_group_takes(prepared):
-    both = expected_of(asking(prepared, "lanes"))
+    both = expected_of(for_comparison(prepared, "lanes"))
     assert both.in_lanes == 20
     assert both.high < 12, "two updates of the loop for one of ten lanes, not ten"
 

@@ -7,7 +7,7 @@ import torch
 
 from optcompare.core.comparison import Budget, Trial
 from optcompare.execution.noise_scale import noise_along
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import small_workload
 
@@ -17,7 +17,7 @@ def along(registry, n, updates=20):
         registry, small_workload(n), ["mini:4"], budget=Budget("epochs", 20), dtype="float64", measure=16
     )
     trial = Trial(trainer.setup.comparison.arms[0], 0)
-    with torch_as_agreed(1):
+    with torch_settings(1):
         return trainer, noise_along(trainer, trial, updates, lambda: False)
 
 

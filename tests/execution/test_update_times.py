@@ -11,7 +11,7 @@ from torch import nn
 
 from optcompare import Strategy
 from optcompare.execution.update_times import ROUNDS, update_times
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from tests.helpers.strategies import Growing
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import Pairs, small_workload
@@ -37,7 +37,7 @@ def clock(monkeypatch):
 
 def timed(registry, clock, strategies, n=64, **question):
     trainer = make_trainer(registry, small_workload(n, loss=clock.loss), strategies, **question)
-    with torch_as_agreed(1):
+    with torch_settings(1):
         return update_times(trainer)
 
 
@@ -120,7 +120,7 @@ def test_loading_is_timed_and_measuring_is_not(registry, clock):
 
     slow = Slow(*small_workload(64).train)
     trainer = make_trainer(registry, small_workload(64, train=slow, loss=clock.loss), ["mini:4"], measure=16)
-    with torch_as_agreed(1):
+    with torch_settings(1):
         rows, _ = update_times(trainer)
     assert [row["seconds"] for row in rows] == pytest.approx([4 * 0.5 + 0.01] * ROUNDS)
 
@@ -137,7 +137,7 @@ def test_an_arm_that_fails_is_left_out_of_all_rounds_and_named(registry, clock):
 
     trainer = make_trainer(registry, small_workload(64, loss=loss), ["mini:1", "mini:4"])
     clock.seconds = 0.001
-    with torch_as_agreed(1):
+    with torch_settings(1):
         rows, notes = update_times(trainer)
     assert {row["arm"] for row in rows} == {"mini:1"}
     (note,) = notes
@@ -150,7 +150,7 @@ def test_it_changes_no_generator_and_no_setting(registry, clock):
         return clock.loss(output + torch.randn(()), y) + float(np.random.rand())
 
     trainer = make_trainer(registry, small_workload(64, loss=noisy), ["mini:16"])
-    with torch_as_agreed(1):
+    with torch_settings(1):
         before = torch.get_rng_state(), np.random.get_state()[1].copy()
         update_times(trainer)
         assert torch.equal(torch.get_rng_state(), before[0])

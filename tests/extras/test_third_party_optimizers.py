@@ -12,7 +12,7 @@ from torch import nn
 
 from optcompare import OptcompareError, compare
 from optcompare.core.comparison import Budget, Trial
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.verification.plugin_checks import _through_a_file
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import small_workload
@@ -89,7 +89,7 @@ def trainer_of(registry, optimizer, **question):
 def ended(trainer, cut=False):
     """The last state of the first trial; ``cut``: after every update its state goes through a file."""
     trial, state = Trial(trainer.setup.comparison.arms[0], 0), None
-    with torch_as_agreed(1):
+    with torch_settings(1):
         while state is None or state["progress"]["status"] == "running":
             _, state = trainer.advance([trial], _through_a_file(state) if cut else state, lambda: cut)
     assert state["progress"]["status"] == "finished", state["progress"]["reason"]

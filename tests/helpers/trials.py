@@ -13,7 +13,7 @@ from optcompare.core.comparison import Trial
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve
 from optcompare.registry.manager import Registry
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.loop.trainer import LoopTrainer
 from optcompare.training.shared_init import fingerprint
 
@@ -32,7 +32,7 @@ def train(
 ) -> tuple[list[Any], dict[str, Any]]:
     """A trial to its end, in as many tasks as ``until`` cuts it into."""
     state, records = None, []
-    with torch_as_agreed(trainer.setup.comparison.threads):
+    with torch_settings(trainer.setup.comparison.threads):
         while state is None or state["progress"]["status"] == "running":
             new, state = trainer.advance(
                 [trial], copy.deepcopy(state), until

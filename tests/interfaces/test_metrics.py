@@ -80,7 +80,7 @@ def test_an_object_is_updated_pass_by_pass_and_begun_anew_at_each_measurement():
 def test_lanes_leave_metrics_of_all_rows_to_the_loop():
     result = compare(of_classes(metrics={"f1": macro}), "mini:10", seeds=8, epochs=2, trainer="lanes")
     assert set(result.trials["trainer"]) == {"loop"}
-    assert any("f1 is computed of all rows at once" in note for note in result.notes)
+    assert any("f1 is computed on all rows at once" in note for note in result.notes)
 
 
 @pytest.mark.parametrize(

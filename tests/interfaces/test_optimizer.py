@@ -11,7 +11,7 @@ from optcompare.core.comparison import Budget, Comparison, Trial
 from optcompare.core.grammar import parse
 from optcompare.core.parameters import bind
 from optcompare.interfaces.optimizer import hyperparameters
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.verification.verify import verify
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.strategies import Listener
@@ -364,7 +364,7 @@ def test_lbfgs_is_torchs_own_loop_to_the_last_bit(registry, search):
     workload = quadratic(6)
     spec = f"lbfgs:max_iter=3:history_size=4:line_search_fn={search}"
     result = compare(workload, "full", f"{spec}:lr=1", seeds=1, updates=5)
-    with torch_as_agreed(1):
+    with torch_settings(1):
         function = None if search == "none" else search
         weights, passes = lbfgs_by_hand(
             registry, workload, 5, max_iter=3, history_size=4, line_search_fn=function

@@ -65,13 +65,13 @@ def a_chunk_is_left_out(monkeypatch):
 
 
 def a_copied_module(monkeypatch):
-    made = SharedStart._made
+    made = SharedStart._build
 
     def copied(self):
         self.prototype = getattr(self, "prototype", None) or made(self)
         return copy.deepcopy(self.prototype)
 
-    monkeypatch.setattr(SharedStart, "_made", copied)
+    monkeypatch.setattr(SharedStart, "_build", copied)
     monkeypatch.setattr("optcompare.planning.workload_checks.refuse_foreign_weights", lambda *arguments: None)
     return {}, {"model": Closes}
 

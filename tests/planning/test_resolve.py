@@ -20,7 +20,7 @@ from optcompare.errors import ComparisonError, OptcompareError, PluginError, Spe
 from optcompare.interfaces.strategy import Strategy
 from optcompare.planning.question import Question
 from optcompare.planning.resolve import resolve, restore
-from optcompare.training.contender import Setup
+from optcompare.training.setup import Setup
 from tests.helpers.workloads import small_workload
 
 
@@ -62,7 +62,7 @@ def test_labels_show_what_was_used_and_the_optimizer_only_where_it_differs(
 ):
     setup, _ = ask(registry, strategies, optimizers)
     assert [each.label for each in setup.comparison.arms] == labels
-    assert list(setup.contenders) == labels
+    assert list(setup.arm_objects) == labels
 
 
 def test_strategies_without_an_optimizer_are_crossed_with_every_one_in_order(registry):
@@ -187,7 +187,7 @@ def test_restored_comparison_has_the_same_live_objects(registry):
     setup, _ = ask(registry, "mini:4:tail=merge@adam:betas=(0.8,0.9),single", "sgd", "quadratic:n=8:h=(2,1)")
     again, _ = restore(registry, through_json(setup.comparison))
     assert again.comparison == setup.comparison
-    assert again.contenders == setup.contenders
+    assert again.arm_objects == setup.arm_objects
     assert all(
         torch.equal(one, two) for one, two in zip(setup.workload.train, again.workload.train, strict=True)
     )
@@ -219,7 +219,7 @@ def test_what_existed_only_as_an_object_cannot_be_restored(registry, question, m
 def test_objects_of_registered_things_can_be_restored(registry):
     strategy = registry.find("strategies", "mini").factory(3)
     setup, _ = ask(registry, [strategy], [torch.optim.SGD])
-    assert restore(registry, through_json(setup.comparison))[0].contenders == setup.contenders
+    assert restore(registry, through_json(setup.comparison))[0].arm_objects == setup.arm_objects
 
 
 @pytest.mark.parametrize(

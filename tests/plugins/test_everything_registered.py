@@ -14,7 +14,7 @@ from optcompare.core.parameters import REQUIRED, parameters
 from optcompare.interfaces.optimizer import hyperparameters
 from optcompare.planning.workload_checks import check_workload
 from optcompare.registry.manager import Registry
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from tests.helpers.trials import make_trainer
 from tests.helpers.workloads import small_workload
 
@@ -82,7 +82,7 @@ def test_every_workload_passes_the_shape_check_in_float64(registry, workload):
     trainer = make_trainer(
         registry, REGISTRY.find("workloads", workload).factory(), ["full"], dtype="float64"
     )
-    with torch_as_agreed(1):
+    with torch_settings(1):
         check_workload(trainer, 0)
         assert trainer.start(0).model().state_dict().keys() == trainer.start(0).model().state_dict().keys()
 

@@ -102,7 +102,7 @@ def test_images_beyond_memory_are_read_when_asked_for_and_are_the_same(folder, m
     held = images(folder, size=8)
     monkeypatch.setattr(module, "_memory", lambda: 1)
     lazy = images(folder, size=8)
-    assert "images: too many to hold in memory: each is read when it is asked for" in lazy.notes
+    assert "images: too many to hold in memory: each is read when it is used" in lazy.notes
     for data, tensors in ((lazy.train, held.train), (lazy.valid, held.valid)):
         assert len(data) == len(tensors[0])
         for index, (x, y) in enumerate(zip(*tensors, strict=True)):
@@ -186,7 +186,7 @@ def _no_image(root):
         (_file, {}, "file is a file; give a folder of folders of images"),
         (_no_folders, {}, "holds no folders; put the images of each class into a folder of its own"),
         (_no_images, {}, "there are no images in the folders of"),
-        (_one_class, {}, "holds one class alone, a; at least two are needed to tell apart"),
+        (_one_class, {}, "holds only one class, a; at least two are needed"),
         (_one_empty, {}, "there are no images of b in"),
         (_broken, {}, "1.png cannot be read as an image ("),
         (_no_image, {}, "1.png cannot be read as an image (cannot identify image file"),

@@ -356,6 +356,6 @@ def test_parameters_that_make_no_sense_are_one_clear_line(text):
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd:momentum=0.9", torch.optim.RMSprop])
 def test_cabs_is_refused_with_anything_but_plain_sgd(optimizer):
-    with pytest.raises(ComparisonError, match=r"cabs:2 holds for plain sgd alone, not for .*cabs:2@sgd"):
+    with pytest.raises(ComparisonError, match=r"cabs:2 is correct for plain sgd only, not for .*cabs:2@sgd"):
         compare("line", ["full", "cabs"], [optimizer], seeds=1, epochs=1)
     assert len(compare("line", ["full", "cabs@sgd:lr=0.001"], [optimizer], seeds=1, epochs=1).trials) == 2

@@ -7,7 +7,7 @@ import torch
 from optcompare_plugins.workloads import table_files
 from optcompare_plugins.workloads.csv_table import CsvTable
 from optcompare_plugins.workloads.number_cells import number
-from optcompare_plugins.workloads.table_columns import Said
+from optcompare_plugins.workloads.table_columns import TableLog
 from optcompare_plugins.workloads.tables import csv as table
 
 from optcompare import WorkloadError
@@ -47,7 +47,7 @@ def rows(cells, separator=",", other=lambda k: f"{k}.25"):
 
 
 def cells_of(path) -> list[float]:
-    return CsvTable(path, "utf-8", Said("csv")).column("c").tolist()
+    return CsvTable(path, "utf-8", TableLog("csv")).column("c").tolist()
 
 
 def european(value: float) -> str:
@@ -104,7 +104,7 @@ def test_points_are_thousands_beside_decimal_commas(write, both_ways, most):
     text = "area;y\n" + "".join(f"{k},5;{f'{price:,}'.replace(',', '.')}\n" for k, price in enumerate(prices))
     workload = both_ways(write(text), hidden=0)
     assert "csv: 'y' holds numbers such as 57.429, read as 57429" in workload.notes
-    assert CsvTable(write(text), "utf-8", Said("csv")).column("y").astype(float).tolist() == prices
+    assert CsvTable(write(text), "utf-8", TableLog("csv")).column("y").astype(float).tolist() == prices
 
 
 def test_points_are_decimal_where_no_comma_is(write):
@@ -200,9 +200,8 @@ def test_dates_that_do_not_tell_day_from_month_are_said(write):
     path = write(rows(f"{k % 5 + 1}/{k % 7 + 1}/2021" for k in range(30)))
     (note,) = [note for note in table(path, "y").notes if "such as" in note]
     assert note == (
-        "csv: 'c' holds dates such as 1/1/2021, read as month/day/year; no cell tells the day from the "
-        "month, so write them "
-        "as 2024-12-31 if that is wrong"
+        "csv: 'c' holds dates such as 1/1/2021, read as month/day/year; no cell distinguishes day "
+        "and month, so write them as 2024-12-31 if that is wrong"
     )
 
 

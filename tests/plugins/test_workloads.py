@@ -433,7 +433,7 @@ def test_a_table_is_compared_by_its_path(tmp_path):
             "in 12 rows, too many to be classes; choose another column or task=reg",
         ),
         (column("ab" * 6), {"task": "regression"}, "task=regression needs numbers; y = 'y' holds a, b"),
-        ("y\n1.5\n2.5\n3.5\n", {}, "no column is left to predict y from: the table has none beside 'y'"),
+        ("y\n1.5\n2.5\n3.5\n", {}, "no column is left to predict y from: the table has none besides 'y'"),
         (
             "id,y\n" + "".join(f"id{k},{k}.5\n" for k in range(12)),
             {},

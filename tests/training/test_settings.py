@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from optcompare import ComparisonError, Strategy, compare
-from optcompare.training.settings import _SETTINGS, settings_kept
+from optcompare.training.settings import _SETTINGS, preserved_settings
 from tests.helpers.workloads import small_workload
 
 
@@ -44,7 +44,7 @@ def settings() -> list[object]:
 
 @pytest.fixture(autouse=True)
 def put_back():
-    with settings_kept():
+    with preserved_settings():
         yield
 
 

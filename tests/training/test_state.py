@@ -12,7 +12,7 @@ from torch import nn
 from optcompare.core.comparison import Arm, Budget, Part, Trial
 from optcompare.core.trial_key import TrialKey
 from optcompare.storage.state_files import CHECKPOINT, SavedStates, load_states
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.measurement.counters import Progress
 from optcompare.training.measurement.record import outcome_of
@@ -58,7 +58,7 @@ def test_the_state_of_a_group_in_lanes_has_the_keys_of_its_type(registry):
         registry, small_workload(), ["mini:4"], seeds=(0, 1), budget=EPOCHS, dtype="float64", trainer="lanes"
     )
     lanes, trials = LanesTrainer(loop, 2**30), loop.setup.comparison.trials()
-    with torch_as_agreed(1):
+    with torch_settings(1):
         assert lanes.admit(trials).groups == [trials]
         _, state = lanes.advance(trials, None, lambda: False)
     assert set(state) == keys(LanesState)

@@ -1,1 +1,1 @@
-"""Trains many trials side by side as one vectorized program, checked against the loop."""
+"""Train many trials as one vectorized program, checked against the loop trainer."""

@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 _SAMPLED, _ROWS, _EVALUATED = 4, 64, 100.0
 _MARGIN = 1.25
-"""Lanes may be so much slower an update than the loop, since they measure faster, and a clock is noisy."""
+"""Updates in lanes may take this many times longer, since lanes measure faster and clocks are noisy."""
 
 
 @dataclass
 class Admitted:
-    """What of a group runs in lanes.
+    """Hold which trials of a group run in lanes.
 
     Attributes:
         groups: Trials to train together.
-        refused: The other trials, each with why it runs on the loop trainer.
-        slower: Whether that is only because the loop takes less time.
+        refused: The other trials, each with the reason why it runs on the loop trainer.
+        slower: Whether the only reason is that the loop takes less time.
     """
 
     groups: list[list[Trial]] = field(default_factory=list)
@@ -50,11 +50,15 @@ class Admitted:
 
 
 class Admission:
-    """Compares lanes with the loop trainer, and splits groups so that they fit into memory.
+    """Compare lanes with the loop trainer, and split groups so that they fit into memory.
+
+    Args:
+        loop: The loop trainer.
+        families: The programs of its trials.
 
     Attributes:
         checked: Lanes whose first updates were compared with the loop's.
-        apart: The largest difference among admitted lanes, as a part of the weights' norm.
+        apart: The largest difference among admitted lanes, relative to the norm of the weights.
         tolerance: The largest difference that is admitted.
     """
 
@@ -67,10 +71,13 @@ class Admission:
         """Compare the first updates of some trials of a group with the loop's, and split the group to fit.
 
         Args:
-            trials: That could share a program; see :meth:`.LanesTrainer.grouped`.
+            trials: Trials that could share a program; see :meth:`.LanesTrainer.grouped`.
+
+        Returns:
+            The groups that run in lanes, and the trials that do not.
         """
         with preserved_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the loop trainer gives them
+            warnings.simplefilter("ignore")  # the loop trainer shows them
             try:
                 return self._admit(list(trials))
             except USER_CODE_ERRORS as error:
@@ -140,29 +147,29 @@ class Admission:
             def update(
                 carry: Carry,
                 index: Tensor,
-                made: int,
+                done: int,
                 numbers: Carry = numbers,
                 factors: list[float] = factors,
             ) -> Carry:
-                rates = programs.blueprint.rates(numbers, made, len(index), factors[made : made + 1])
+                rates = programs.blueprint.rates(numbers, done, len(index), factors[done : done + 1])
                 return programs.at(index.shape[2], 0, carry).run(carry, rates, programs.data, index)[0]
 
-            found = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
-            for trial, difference in zip(block, found, strict=True):
+            differences = disagreements(programs.blueprint, [seen[trial] for trial in block], update)
+            for trial, difference in zip(block, differences, strict=True):
                 worst[trial] = max(worst[trial], difference)
         return worst
 
     def _factors(self, trial: Trial, seen: Rehearsed) -> list[float]:
-        """Return what the schedule of these trials multiplied the rates of the rehearsed updates by."""
+        """Return the factors of the schedule for the learning rates of the rehearsed updates."""
         schedule, budget = schedule_of(trial.arm.schedule), self.setup.comparison.budget
         samples = [0, *itertools.accumulate(map(len, seen.batches))]
         shares = [
-            budget.share(made, samples[made], self.setup.workload.size) for made in range(len(seen.batches))
+            budget.share(done, samples[done], self.setup.workload.size) for done in range(len(seen.batches))
         ]
         return [schedule(share) for share in shares]
 
     def _compare_evaluation(self, blueprint: Blueprint, trial: Trial) -> None:
-        """Raise :class:`Unsupported` unless loss and metrics of the first rows are what the loop measures."""
+        """Refuse lanes whose loss or metrics on the first rows differ from the loop's."""
         run = self.loop.run(trial, None)
         carry = blueprint.stack([run.state()])[: len(blueprint.weights) + len(blueprint.kept)]
         if run.measurement.sample is not None:
@@ -191,8 +198,7 @@ class Admission:
         for owner, changed in (*seen.states[-1]["attributes"].items(), ("model", seen.states[-1]["flags"])):
             if changed:
                 raise Unsupported(
-                    f"the {owner} changes {next(iter(changed))} while it trains, which lanes would have in "
-                    "common"
+                    f"the {owner} changes {next(iter(changed))} while it trains, which all lanes would share"
                 )
         return seen
 
@@ -210,7 +216,7 @@ def _sample(trials: Sequence[Trial]) -> list[Trial]:
 
 def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> float:
     """Return the seconds of one update of all lanes, the shortest of three."""
-    both, found = torch.stack([index, index]), []
+    both, seconds = torch.stack([index, index]), []
     program = programs.at(index.shape[1], 0, carry)
     for _ in range(3):
         began = perf_counter()
@@ -218,5 +224,5 @@ def _seconds(programs: Programs, carry: Carry, rates: Carry, index: Tensor) -> f
             program.run(carry, rates, programs.data, both)[0][0].sum().item()
         except USER_CODE_ERRORS as error:
             raise Unsupported(f"an update of many lanes fails: {explain(error)}") from error
-        found.append((perf_counter() - began) / 2)
-    return min(found)
+        seconds.append((perf_counter() - began) / 2)
+    return min(seconds)

@@ -1,9 +1,9 @@
-"""Which way of training repays what it costs to begin: loop or lanes, and at which level the lanes run.
+"""Choose between loop and lanes, and the engine of the lanes, by their expected costs.
 
-The rule knows the question alone, not the clock, so that the same command takes the same way again. Its costs
-were measured on two cores of an x86 server with torch 2.13; a factor of two either way changes little, since
-at the thresholds both ways take about as long. One look at the clock remains, where a group is admitted:
-lanes whose updates are slower than the loop's are refused.
+The rule depends on the question alone, not on measured times, so that the same command makes the same choice
+again. Its costs were measured on two cores of an x86 server with torch 2.13. A factor of two changes little,
+since at the thresholds both choices take about the same time. One measured time matters: when a group is
+admitted, lanes whose updates are slower than the loop's are refused.
 """
 
 from __future__ import annotations
@@ -11,44 +11,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DISPATCH_SECONDS = 200e-6
-"""What Python and torch's dispatch add to one update in the loop, and lanes share."""
+"""The overhead of Python and torch for one update in the loop; lanes share it."""
 
 MEASURING_SECONDS = 600e-6
-"""The same of one measurement."""
+"""The overhead of one measurement."""
 
 IMPORT_SECONDS = 1.5
-"""Loading what traces programs, once a process."""
+"""Importing the tracer, once per process."""
 
 GROUP_SECONDS = 0.4
-"""Checking a group of lanes against the loop."""
+"""Comparing a group of lanes with the loop."""
 
 TRACED_FROM_UPDATES = 200
-"""Tracing takes about 1 ms for each operation of an update's graph, and saves about 5 µs of it in each
-update.
-"""
+"""The fewest updates that repay tracing, which takes 1 ms per operation and saves 5 µs of each update."""
 
 OPERATION_SECONDS = 3e-6
-"""What a compiled program saves of each operation of a traced graph in each update."""
+"""The time that compiling saves for each operation of the graph in each update."""
 
 COMPILING_SECONDS = 12.0
-"""Compiling takes so long the first time; later runs find the program in the cache, so half of it must be
-repaid.
-"""
-
+"""The time of compiling; since later runs find the program in the cache, only half must be repaid."""
 
 TRACING_SECONDS = 0.5
-"""Tracing and the first run of what was traced."""
+"""The time of tracing, and of the first run of the traced program."""
 
 COMPILED_FASTER = 20.0
-"""How much less time an update of a compiled lane takes than one in the loop: from 12 times to 160."""
+"""The speed-up of an update of a compiled lane over the loop; 12 to 160 were measured."""
 
 _OPERATIONS = 100
-"""Operations of a small model's update."""
+"""The operations of one update of a small model."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a group of trials will do: lanes side by side, the updates and measurements of each."""
+    """Describe the work of a group of trials: its lanes, and the updates and measurements of each."""
 
     lanes: int
     updates: float
@@ -56,13 +51,13 @@ class Work:
 
     @property
     def gain(self) -> float:
-        """Seconds that lanes are expected to save, before what it costs to begin."""
+        """Return the seconds that lanes are expected to save, without the cost of setting them up."""
         saved = max(0, self.lanes - 2)  # one update of all lanes costs about two in the loop
         return saved * (self.updates * DISPATCH_SECONDS + self.measurements * MEASURING_SECONDS)
 
 
 def worth_lanes(groups: list[Work]) -> list[bool]:
-    """Which of a run's groups repay being run in lanes."""
+    """Return for each group of a run whether it is worth running in lanes."""
     repay = [work.gain > GROUP_SECONDS or _compiles(work) for work in groups]
     gains = [max(work.gain, work.updates * DISPATCH_SECONDS * _compiles(work)) for work in groups]
     total = sum(gain - GROUP_SECONDS for gain, worth in zip(gains, repay, strict=True) if worth)
@@ -70,37 +65,37 @@ def worth_lanes(groups: list[Work]) -> list[bool]:
 
 
 def lanes_seconds(
-    work: Work, update_seconds: float, mark_seconds: float, *, compiler: bool
+    work: Work, update_seconds: float, measurement_seconds: float, *, compiler: bool
 ) -> tuple[float, float]:
-    """Estimate what a group takes in lanes, from its pace in the loop.
+    """Estimate the seconds of a group in lanes from its pace in the loop.
 
     Args:
-        work: What the group does.
-        update_seconds: Of one update of one trial in the loop.
-        mark_seconds: Of one measurement of one trial in the loop.
+        work: The work of the group.
+        update_seconds: Seconds of one update of one trial in the loop.
+        measurement_seconds: Seconds of one measurement of one trial in the loop.
         compiler: Whether there is a C++ compiler.
 
     Returns:
-        Seconds at least, where a compiled program lies in the cache, and at most, where it is compiled first.
+        The seconds if the compiled program is in the cache, and the seconds if it is compiled first.
     """
-    begun = GROUP_SECONDS + work.measurements * mark_seconds * work.lanes / 2
-    apart = 2 * work.updates * update_seconds + TRACING_SECONDS * worth_tracing(work.updates)
+    setup = GROUP_SECONDS + work.measurements * measurement_seconds * work.lanes / 2
+    traced = 2 * work.updates * update_seconds + TRACING_SECONDS * worth_tracing(work.updates)
     if not (compiler and worth_compiling(work.updates, _OPERATIONS)):
-        return begun + apart, begun + apart
+        return setup + traced, setup + traced
     compiled = work.lanes * work.updates * update_seconds / COMPILED_FASTER + TRACING_SECONDS
-    return begun + min(apart, compiled), begun + min(apart, COMPILING_SECONDS + compiled)
+    return setup + min(traced, compiled), setup + min(traced, COMPILING_SECONDS + compiled)
 
 
 def worth_tracing(updates: float) -> bool:
-    """Whether so many updates at one batch size repay tracing their program."""
+    """Return whether this many updates at one batch size repay tracing their program."""
     return updates >= TRACED_FROM_UPDATES
 
 
 def worth_compiling(updates: float, operations: int) -> bool:
-    """Whether so many updates, each a graph of so many operations, repay compiling them."""
+    """Return whether this many updates, each a graph of ``operations``, repay compiling the program."""
     return updates * operations * OPERATION_SECONDS >= COMPILING_SECONDS / 2
 
 
 def _compiles(work: Work) -> bool:
-    """Even a single lane is worth compiling where it is long enough."""
+    """Return whether even a single lane is long enough to be compiled."""
     return work.updates * DISPATCH_SECONDS > COMPILING_SECONDS and worth_compiling(work.updates, _OPERATIONS)

@@ -1,4 +1,4 @@
-"""Compares first updates of lanes with those of the loop, made from the same states."""
+"""Compare the first updates of lanes with those of the loop, done from the same states."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 
 UPDATES = 8
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
-"""The relative norm of the difference of two weight vectors that counts as agreement, after one update each.
-"""
+"""The largest relative difference of two weight vectors after one update that counts as agreement."""
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What the loop did at the start of a trial.
+    """Hold what the loop did at the start of a trial.
 
     Attributes:
-        states: Before each update and after the last.
+        states: The states before each update and after the last.
         batches: The indices of each update's batch, int64[B].
         seconds: The median time of an update.
     """
@@ -40,7 +39,12 @@ class Rehearsed:
 
 
 def rehearse_in_loop(run: TrialRun, batches: Sequence[Tensor]) -> Rehearsed:
-    """Makes a trial's first updates alone, on these batches of indices."""
+    """Make the first updates of a trial on the loop trainer.
+
+    Args:
+        run: The trial.
+        batches: The indices of each update, int64[B].
+    """
     states, seconds = [run.state()], list[float]()
     run.warm_up(batches[0][: run.trial.arm.chunk])
     for batch in batches:
@@ -53,7 +57,7 @@ def rehearse_in_loop(run: TrialRun, batches: Sequence[Tensor]) -> Rehearsed:
 
 
 def difference(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence[str]) -> float:
-    """|one - other| / |other| over all named weights; where they diverged alike, 0."""
+    """Return |one - other| / |other| over all named weights; 0 where both diverged alike."""
     a, b = (torch.cat([side[name].detach().double().reshape(-1) for name in names]) for side in (one, other))
     both = a.isfinite() & b.isfinite()
     if not torch.equal(a.isfinite(), b.isfinite()):
@@ -66,20 +70,23 @@ def difference(one: Mapping[str, Any], other: Mapping[str, Any], names: Sequence
 def disagreements(
     blueprint: Blueprint, rehearsed: Sequence[Rehearsed], update: Callable[[Carry, Tensor, int], Carry]
 ) -> list[float]:
-    """The largest difference of each lane, over all its first updates.
+    """Return the largest difference of each lane over all its first updates.
 
-    ``update(carry, index, made)``: one update of as many lanes as there are in ``rehearsed``, on index[1, R,
-    B], after so many that were ``made`` before.
+    Args:
+        blueprint: Of the lanes.
+        rehearsed: The first updates of each lane on the loop trainer.
+        update: ``update(carry, index, done)`` makes one update of all lanes on ``index``, int64[1, R, B],
+            after ``done`` updates.
     """
     worst = [0.0] * len(rehearsed)
-    for made in range(len(rehearsed[0].batches)):
-        carry = blueprint.stack([lane.states[made] for lane in rehearsed])
-        index = torch.stack([lane.batches[made] for lane in rehearsed])[None].to(carry[0].device)
-        after = update(carry, index, made)
+    for done in range(len(rehearsed[0].batches)):
+        carry = blueprint.stack([lane.states[done] for lane in rehearsed])
+        index = torch.stack([lane.batches[done] for lane in rehearsed])[None].to(carry[0].device)
+        after = update(carry, index, done)
         for number, lane in enumerate(rehearsed):
-            reached = blueprint.state_of(after, number, lane.states[made], made + 1)
+            reached = blueprint.state_of(after, number, lane.states[done], done + 1)
             one, other = (
-                {**state["model"], **state["buffers"]} for state in (reached, lane.states[made + 1])
+                {**state["model"], **state["buffers"]} for state in (reached, lane.states[done + 1])
             )
             for names in (blueprint.weights, blueprint.floating):
                 if names:

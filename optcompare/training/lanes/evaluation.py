@@ -1,4 +1,4 @@
-"""The evaluation of many lanes at once: what the loop trainer measures of each trial."""
+"""Measure many lanes at once, as the loop trainer measures each trial."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class LanesEvaluation:
-    """Evaluates lanes a block at a time, so that they fit into memory.
+    """Evaluate lanes in blocks, so that they fit into memory.
 
     Args:
-        comparison: Of the lanes' trials.
-        blueprint: Of the lanes' program.
+        comparison: The comparison of their trials.
+        blueprint: The blueprint of their program.
         sources: The data on the device.
-        width: Lanes of a block.
+        width: Lanes in a block.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class LanesEvaluation:
         """Return losses and metrics of lanes, by column.
 
         Args:
-            carry: Of all lanes.
-            numbers: The lanes to evaluate.
-            sources: What they are evaluated on, by the prefix of the columns.
-            rows: int64, rows of each source; None: all.
+            carry: Weights, kept values and slots of all lanes.
+            numbers: The numbers of the lanes to evaluate.
+            sources: The data to evaluate them on, by the prefix of the columns.
+            rows: The rows of each source, int64; None: all.
 
         Returns:
             The values of each lane, in the order of ``numbers``.
         """
-        found, blueprint = list[dict[str, float]](), self._blueprint
+        results, blueprint = list[dict[str, float]](), self._blueprint
         for first in range(0, len(numbers), self._width):
             block = list(numbers[first : first + self._width])
             values = [column[block] for column in carry[: len(blueprint.weights) + len(blueprint.kept)]]
@@ -61,8 +61,10 @@ class LanesEvaluation:
                 raw, sampled = measured, self._sources["train"].stream(self._sample.indices(), 0, 0)
                 measured = self._averages(blueprint.recalibrated(values, sampled), sources, rows)
                 measured |= {f"raw_{name}": column for name, column in raw.items()}
-            found += [{name: column[lane] for name, column in measured.items()} for lane in range(len(block))]
-        return found
+            results += [
+                {name: column[lane] for name, column in measured.items()} for lane in range(len(block))
+            ]
+        return results
 
     def _averages(
         self, values: Carry, sources: Mapping[str, Source], rows: Tensor | None

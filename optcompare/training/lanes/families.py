@@ -1,4 +1,4 @@
-"""What trials have in common that one program can train, and the programs of each such kind."""
+"""Group trials that one program can train, and keep the programs of each group."""
 
 from __future__ import annotations
 
@@ -28,16 +28,21 @@ from .update_rules import Settings, Unsupported, settings_of
 
 _WIDER, _ROWS = 3, 8
 WIDEST = 128
-"""More lanes side by side gain nothing more, and would all end together, late."""
+"""The most lanes of one program; more would not be faster per lane, and all would end late."""
 
 
 @dataclass
 class Family:
-    """What all groups of one kind share.
+    """Hold what all trials share that one program can train.
 
-    ``programs``: by width; ``fits``: lanes that can be updated and evaluated at once; ``pace``: by arm, the
-    median seconds of an update in the loop; ``first``: the plan of an epoch, for what is to come; ``loop``:
-    the loop trainer with the data of its trials' split, of which ``seed`` is one.
+    Attributes:
+        loop: The loop trainer with the data of their split.
+        seed: A seed of that split.
+        blueprint: The blueprint of their programs.
+        fits: How many lanes can be updated at once, and how many can be evaluated.
+        first: The plan of the first epoch.
+        programs: The programs, by the number of lanes.
+        pace: The median seconds of an update in the loop, by the label of the arm.
     """
 
     loop: LoopTrainer
@@ -50,9 +55,13 @@ class Family:
 
 
 class Families:
-    """The families of a comparison's trials; each trial's hyperparameters as numbers.
+    """Hold the families of a comparison's trials.
 
-    ``memory``: bytes that lanes may take; ``tolerance``, ``say``: as :class:`Programs` takes them.
+    Args:
+        loop: The loop trainer.
+        memory: Bytes that lanes may use.
+        tolerance: The largest difference between compiled and traced programs; see :class:`Programs`.
+        say: Called with a line for each choice.
     """
 
     def __init__(
@@ -65,29 +74,32 @@ class Families:
         self._settings: dict[tuple[str, float], Settings] = {}
 
     def key(self, trial: Trial) -> Hashable:
-        """Equal for trials that one program can train; raises :class:`Unsupported`."""
-        comparison, contender = self.setup.comparison, self.setup.contenders[trial.arm.label]
+        """Return a key that is equal for trials that one program can train.
+
+        Raises:
+            Unsupported: The trial cannot run in lanes.
+        """
+        comparison, objects = self.setup.comparison, self.setup.arm_objects[trial.arm.label]
         if comparison.autocast is not None:
-            raise Unsupported(f"{comparison.autocast} rounds too coarsely for lanes to be held to the loop")
+            raise Unsupported(f"{comparison.autocast} rounds too coarsely to compare lanes with the loop")
         if comparison.diagnostics:
-            raise Unsupported("diagnostics look at the weights, the batch and the gradient of one trial")
-        if contender.strategy.adaptive:
-            raise Unsupported("an adaptive strategy chooses each batch by the updates of its own trial")
+            raise Unsupported("diagnostics need the weights, the batch and the gradient of a single trial")
+        if objects.strategy.adaptive:
+            raise Unsupported("an adaptive strategy chooses each batch by the previous updates of its trial")
         if comparison.budget.unit == "seconds":
-            raise Unsupported("a budget of seconds needs the clock of each trial alone")
+            raise Unsupported("a budget of seconds needs a clock for each single trial")
         if any(isinstance(source, MappedSource) for source in self.loop.sources.values()):
-            raise Unsupported("data that lie in a file are cast or moved batch by batch")
+            raise Unsupported("memory-mapped data are cast or moved batch by batch")
         if not all(isinstance(source, TensorSource) for source in self.loop.sources.values()):
             raise Unsupported("the samples of a Dataset are loaded one by one")
         if hidden := self.setup.uncut.get(trial.arm.label):
-            raise Unsupported(f"{hidden[0]} changes while it trains, which lanes would have in common")
-        if asked := getattr(self.setup.workload.forward, "of_progress", ""):
+            raise Unsupported(f"{hidden[0]} changes during training, and all lanes would share it")
+        if name := getattr(self.setup.workload.forward, "of_progress", ""):
             raise Unsupported(
-                f"the model asks for {asked}, and lanes compute updates that depend on weights and batch "
-                "alone"
+                f"the model needs {name}, and updates of lanes depend on weights and batch alone"
             )
         settings = self.settings_of(trial)
-        strategy = trial.arm.strategy.reference or id(contender.strategy)
+        strategy = trial.arm.strategy.reference or id(objects.strategy)
         split = comparison.split_of(trial.seed)
         return (
             strategy,
@@ -100,7 +112,11 @@ class Families:
         )
 
     def of(self, trial: Trial) -> Family:
-        """The family of a trial; made when first asked for."""
+        """Return the family of a trial, which is made at its first use.
+
+        Raises:
+            Unsupported: The trial cannot run in lanes.
+        """
         key = self.key(trial)
         if key not in self._known:
             run = self.loop.run(trial, None)
@@ -127,14 +143,14 @@ class Families:
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
-        """Return the number of lanes that fit, evenly split, or a compiled program's if nearly filled."""
+        """Return how many lanes to run at once: as many as fit, or as a compiled program has."""
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width
         return math.ceil(lanes / math.ceil(lanes / min(WIDEST, family.fits[0])))
 
     def programs(self, family: Family, width: int) -> Programs:
-        """A family's programs for so many lanes."""
+        """Return the programs of a family for a number of lanes."""
         if width not in family.programs:
             data = list(cast(TensorSource, family.loop.sources["train"]).tensors)
             model = self.loop.start(family.seed).model()
@@ -149,20 +165,24 @@ class Families:
         return [programs for family in self._known.values() for programs in family.programs.values()]
 
     def settings_of(self, trial: Trial) -> Settings:
-        """The trial's optimizer as a rule with its numbers; raises :class:`Unsupported`."""
+        """Return the optimizer of a trial as an update rule with its numbers.
+
+        Raises:
+            Unsupported: There is no rule for it.
+        """
         arm = trial.arm
         if (arm.label, arm.lr) not in self._settings:
             model = place(
                 self.loop.start(self.setup.comparison.seeds[0]).model(), self.loop.device, self.loop.dtype
             )
-            factory = self.setup.contenders[arm.label].optimizer
+            factory = self.setup.arm_objects[arm.label].optimizer
             optimizer = build(factory, model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label)
             weights = [weight for weight in model.parameters() if weight.requires_grad]
             self._settings[arm.label, arm.lr] = settings_of(optimizer, weights)
         return self._settings[arm.label, arm.lr]
 
     def numbers(self, trials: Sequence[Trial], blueprint: Blueprint) -> Carry:
-        """The hyperparameters of trials as lanes, float64[R] each."""
+        """Return the hyperparameters of trials, one float64[R] for each name."""
         return columns(
             [self.settings_of(trial).numbers for trial in trials], blueprint.numbers, self.loop.device
         )
@@ -172,26 +192,26 @@ def _refuse_dropout(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.modules.dropout._DropoutNd) and module.p > 0:
             raise Unsupported(
-                f"{type(module).__name__} draws random numbers, which lanes could not draw as the loop does"
+                f"{type(module).__name__} draws random numbers, which lanes cannot draw as the loop does"
             )
 
 
 def _refuse_whole_metrics(run: TrialRun) -> None:
-    """Lanes add up sums over rows; a number of all rows at once is for the loop."""
+    """Refuse metrics that are no sums over rows, since lanes add up such sums only."""
     (batch,) = run.source.stream([torch.arange(min(_ROWS, run.source.n))], 0, 0, ahead=False)
     with evaluating(run.model):
         _, output, y = evaluate_batch(run.workload, run.model, batch)
         for name, metric in run.workload.metric_functions.items():
             try:
                 pair = not is_accumulated(metric) and is_pair(metric(output, y))
-            except USER_CODE_ERRORS:  # of so few rows
+            except USER_CODE_ERRORS:  # a metric may need more rows
                 pair = False
             if not pair:
-                raise Unsupported(f"metric {name} is computed of all rows at once")
+                raise Unsupported(f"metric {name} is computed on all rows at once")
 
 
 def columns(numbers: Sequence[Mapping[str, float]], names: Sequence[str], device: torch.device) -> Carry:
-    """The lanes' hyperparameters, float64[R] each."""
+    """Return the hyperparameters of lanes, one float64[R] for each name."""
     return [
         torch.tensor([lane[name] for lane in numbers], dtype=torch.float64, device=device) for name in names
     ]

@@ -14,17 +14,17 @@ from ..state import TrialState
 
 @dataclass(eq=False)
 class Lane:
-    """One trial of a group.
+    """Hold one trial of a group.
 
     Attributes:
-        trial: Of the comparison.
-        planner: Of its strategy; the lanes of a seed share one.
+        trial: The trial.
+        planner: The planner of its strategy; the lanes of a seed share one.
         progress: Its counters.
-        state: As the loop trainer would leave it, when the lane was last stopped.
+        state: The state of the trial when the lane was last stopped, as the loop trainer would return it.
         pace: Seconds of one update on the loop trainer.
         follows: Whether the path of its weights is followed.
         strayed: Why its trial continues on the loop trainer; empty while it is trained here.
-        frozen: Whether ``state`` is its last, whatever the other lanes do.
+        frozen: Whether ``state`` is final: the lane has ended, while others may continue.
         last: Its last record of this task.
     """
 
@@ -40,7 +40,7 @@ class Lane:
 
     @property
     def running(self) -> bool:
-        """Whether it is still trained in this group."""
+        """Return whether the lane is still trained in this group."""
         return self.progress.status == "running" and not self.strayed
 
 

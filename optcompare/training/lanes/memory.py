@@ -1,4 +1,4 @@
-"""How many lanes fit into memory."""
+"""Compute how many lanes fit into memory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _SAMPLE_ROWS = 32
 _PASSES = 3
-"""What an update holds at most, as multiples of what autograd keeps of the forward pass: that, its gradients,
-and copies.
-"""
+"""The memory of an update as a multiple of what autograd keeps: the same for gradients and for copies."""
 
 
 def memory_limit(text: str | None, device: torch.device) -> float:
-    """Bytes of ``4GB``, ``500MB`` or ``25%`` of what is free; None: half of what is free."""
+    """Return the bytes of a memory limit.
+
+    Args:
+        text: ``4GB``, ``500MB``, or ``25%`` of the free memory; None: half of the free memory.
+        device: The device whose memory is meant.
+
+    Raises:
+        ComparisonError: The text is no size and no share.
+    """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|([kmgt]?)i?b?)\s*", (text or "50%").lower())
     value = float(match.group(1)) if match else 0.0
     if match is None or value <= 0 or (match.group(2) == "%" and value > 100):
@@ -36,23 +42,31 @@ def memory_limit(text: str | None, device: torch.device) -> float:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that could be taken now, without swapping and within the control group's limit."""
+    """Return the free bytes, without swapping and within the limit of the control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     meminfo = _text("/proc/meminfo")
     if "MemAvailable:" in meminfo:
-        found.append(int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024)
+        limits.append(int(meminfo.split("MemAvailable:")[1].split()[0]) * 1024)
     limit, used = _text("/sys/fs/cgroup/memory.max").strip(), _text("/sys/fs/cgroup/memory.current").strip()
     if limit.isdigit() and used.isdigit():
-        found.append(max(0, int(limit) - int(used)))
-    return min(found)
+        limits.append(max(0, int(limit) - int(used)))
+    return min(limits)
 
 
 def lanes_that_fit(
     blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float
 ) -> tuple[int, int]:
-    """Return how many lanes fit into memory, to update ``largest`` and to evaluate ``evaluated`` rows."""
+    """Return how many lanes can be updated at once, and how many can be evaluated at once.
+
+    Args:
+        blueprint: Of the lanes.
+        run: A trial of the family.
+        largest: Rows of the largest batch.
+        evaluated: Rows of one forward pass of evaluation.
+        memory: Bytes that lanes may use.
+    """
     weights = sum(weight.numel() * weight.element_size() for weight in run.model.parameters())
     kept = kept_bytes_a_row(run)
     state = weights * (2 + len(blueprint.settings.slots))  # weights, gradients, slots
@@ -63,7 +77,7 @@ def lanes_that_fit(
 
 
 def kept_bytes_a_row(run: TrialRun) -> float:
-    """What autograd keeps of one forward pass of a few rows, for each of them."""
+    """Return the bytes per row that autograd keeps of a forward pass."""
     kept = 0
 
     def pack(tensor: Tensor) -> Tensor:

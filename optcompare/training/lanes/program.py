@@ -1,4 +1,4 @@
-"""The update and the evaluation of many lanes at once, as pure functions of tensors [R, …]."""
+"""Update and evaluate many lanes at once, by pure functions of tensors [R, …]."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from ..state import TrialState
 
 Carry = list["Tensor"]
-"""All that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
+"""All tensors that updates change, each [R, …]: weights, kept values (buffers and frozen weights), slots."""
 
 
 class Blueprint:
-    """What the lanes of a group have in common.
+    """Describe the update that all lanes of a group share.
 
     Args:
-        workload: With the objective and the metrics.
-        make: Makes a module as the lanes have it, whose values are never used.
-        settings: Of the optimizer, with its update rule.
+        workload: Its objective and metrics are computed.
+        make: Makes a module with the structure of the lanes'; its values are not used.
+        settings: The update rule and settings of the optimizer.
         chunk: Rows of one forward pass.
         clip: The norm that gradients are clipped to; None: not clipped.
-        batch: Makes a batch of rows of each of the data's tensors.
+        batch: Builds a batch from selected rows of each tensor of the data.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Blueprint:
         self._dtype = values[self.weights[0]].dtype
 
     def stack(self, states: Sequence[TrialState]) -> Carry:
-        """The lanes' states, as the loop trainer leaves them, side by side."""
+        """Stack the states of lanes, as the loop trainer returns them."""
         rows = [self._row(state) for state in states]
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
@@ -83,19 +83,19 @@ class Blueprint:
         """Return the state of one lane after updates.
 
         Args:
-            carry: Of all lanes.
+            carry: The carry of all lanes.
             lane: The number of the lane.
-            state: One that it had before.
-            updates: Made so far in all.
+            state: An earlier state of the lane.
+            updates: Updates of the trial so far.
         """
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
         slots, names = values[len(named) :], self.settings.slots
         each: dict[int, dict[str, Any]] = {}
         for number in range(len(self.weights)) if updates else ():
-            mine = slots[number * len(names) : (number + 1) * len(names)]
+            own_slots = slots[number * len(names) : (number + 1) * len(names)]
             counted = {} if set(names) <= {"momentum_buffer"} else {"step": torch.tensor(float(updates))}
-            each[number] = {**counted, **dict(zip(names, mine, strict=True))}
+            each[number] = {**counted, **dict(zip(names, own_slots, strict=True))}
         optimizer = {**state["optimizer"], "state": each} if updates else state["optimizer"]
         model = {
             name: named.get(self._known_as.get(name, name), value) for name, value in state["model"].items()
@@ -104,10 +104,13 @@ class Blueprint:
         return {**state, "model": model, "buffers": buffers, "optimizer": optimizer}
 
     def rates(self, numbers: Carry, updates: int, count: int, schedule: Sequence[float] = ()) -> Carry:
-        """The factors of the next ``count`` updates after so many, [count, R] each in the weights' dtype.
+        """Return the rates of the next updates, [count, R] each in the dtype of the weights.
 
-        ``numbers``: the lanes' hyperparameters, float64[R] each, in the order of their names; ``schedule``:
-        what each update's learning rate is multiplied by, where there is one.
+        Args:
+            numbers: The hyperparameters of the lanes, float64[R] each, in the order of their names.
+            updates: Updates that were made before.
+            count: Updates to be made.
+            schedule: The factor of the learning rate of each update; empty without a schedule.
         """
         step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[
             :, None
@@ -117,12 +120,22 @@ class Blueprint:
             named["lr"] = (
                 named["lr"] * torch.tensor(schedule, dtype=torch.float64, device=numbers[0].device)[:, None]
             )
-        found = self.settings.rule.rates(named, step)
+        factors = self.settings.rule.rates(named, step)
         shape = (count, len(numbers[0]))
-        return [found[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
+        return [factors[name].to(self._dtype).expand(shape).contiguous() for name in self._rate_names]
 
     def update(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
-        """One update of every lane. ``rates``: [R] each, of this update; ``index``: int64[R, B]."""
+        """Make one update of every lane.
+
+        Args:
+            carry: The carry of all lanes.
+            rates: The rates of this update, [R] each.
+            data: The tensors of the training data.
+            index: The rows of each lane's batch, int64[R, B].
+
+        Returns:
+            The new carry.
+        """
         batch = self.batch([tensor[index] for tensor in data])
         updated = torch.vmap(self._update_one, randomness="error")(carry, rates, batch)
         return [column.contiguous() for column in updated]
@@ -132,7 +145,7 @@ class Blueprint:
 
         Args:
             values: Weights and kept values, [R, …] each.
-            batch: As a source gives it.
+            batch: A batch from a source.
         """
         named = dict(zip([*self.weights, *self.kept], values, strict=True))
 
@@ -146,11 +159,11 @@ class Blueprint:
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
         """Return values whose running averages are the mean over forward passes of some batches.
 
-        They are what :func:`.recalibrated` of one model gives.
+        The result equals that of :func:`.recalibrated` on one model.
 
         Args:
             values: Weights and kept values, [R, …] each.
-            batches: As a source gives them.
+            batches: Batches from a source.
         """
         count = len(self.weights)
 
@@ -171,8 +184,8 @@ class Blueprint:
         values = {**state["model"], **state["buffers"]}
         slots = list[torch.Tensor]()
         for number, name in enumerate(self.weights):
-            mine = state["optimizer"]["state"].get(number, {})
-            kept = [mine.get(slot) for slot in self.settings.slots]
+            own_slots = state["optimizer"]["state"].get(number, {})
+            kept = [own_slots.get(slot) for slot in self.settings.slots]
             slots += [torch.zeros_like(values[name]) if value is None else value for value in kept]
         return [*(values[name] for name in [*self.weights, *self.kept]), *slots]
 
@@ -185,15 +198,15 @@ class Blueprint:
         named = dict(zip(self._rate_names, rates, strict=True))
         new_weights, new_slots = [], list[torch.Tensor]()
         for number, (weight, grad) in enumerate(zip(weights, grads, strict=True)):
-            mine = slots[number * len(slots_each) : (number + 1) * len(slots_each)]
-            before = dict(zip(slots_each, mine, strict=True))
+            own_slots = slots[number * len(slots_each) : (number + 1) * len(slots_each)]
+            before = dict(zip(slots_each, own_slots, strict=True))
             new, after = self.settings.rule.update(weight, grad, before, named, self.settings.flags)
             new_weights.append(new)
             new_slots += [after[name] for name in slots_each]
         return [*new_weights, *kept, *new_slots]
 
     def _gradient(self, weights: Carry, kept: Carry, batch: Any) -> tuple[Carry, Carry]:
-        """The gradient of the batch's mean loss, and the kept values after the forward passes."""
+        """Return the gradient of the mean loss of a batch, and the kept values after the forward passes."""
         gradient = torch.func.grad(self._loss, has_aux=True)
         rows = len_batch(batch)
         if rows <= self.chunk:
@@ -214,7 +227,18 @@ class Blueprint:
 
 
 def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> GraphModule:
-    """One update of these lanes as a graph without any Python left in it; raises :class:`Unsupported`."""
+    """Trace one update of lanes into a graph that runs without Python code.
+
+    Args:
+        blueprint: Of the lanes.
+        carry: An example of the carry.
+        rates: An example of the rates of one update.
+        data: The tensors of the training data.
+        index: An example of the rows, int64[R, B].
+
+    Raises:
+        Unsupported: The update cannot be traced.
+    """
     from torch.fx.experimental.proxy_tensor import make_fx
 
     def update(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> Carry:
@@ -229,8 +253,8 @@ def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: 
         ) from error
 
 
-def beside(weights: Carry) -> Tensor:
-    """[R, P]: all of each lane's weights in one row."""
+def flat_rows(weights: Carry) -> Tensor:
+    """Return the weights of lanes as rows, [R, P]."""
     return torch.cat([weight.reshape(len(weight), -1) for weight in weights], 1)
 
 

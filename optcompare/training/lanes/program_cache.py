@@ -1,4 +1,4 @@
-"""The programs of one group of lanes: one for each batch size, each at the level that its updates repay."""
+"""The programs of a group of lanes: one for each batch size, each on the engine that its updates repay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .cost_model import worth_compiling, worth_tracing
 from .engines.inductor import Compiling
 from .engines.libraries import Libraries
 from .engines.scan import Example, Scan
-from .program import Blueprint, Carry, beside, trace
+from .program import Blueprint, Carry, flat_rows, trace
 from .update_rules import Unsupported
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Level = Literal["vmapped", "traced", "compiled"]
 
 
 class Program:
-    """Updates of all lanes at one batch size."""
+    """Update all lanes at one batch size."""
 
     def __init__(self, update: Callable[[Carry, Carry, Carry, Tensor], Carry], follow: int) -> None:
         self.update = update
@@ -37,7 +37,17 @@ class Program:
         return "compiled" if self.scan is not None else "traced" if self.traced else "vmapped"
 
     def run(self, carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
-        """Update on the batches of index[U, R, B]; also return the followed weights after each, [U, R, P]."""
+        """Make U updates of all lanes.
+
+        Args:
+            carry: The carry of all lanes.
+            rates: The rates of each update, [U, R] each.
+            data: The tensors of the training data.
+            index: The rows of each batch, int64[U, R, B].
+
+        Returns:
+            The new carry, and the followed weights after each update, [U, R, P], or None.
+        """
         with torch.no_grad(), flushing_denormals(index.device):
             if self.scan is not None:
                 return self.scan(carry, rates, data, index)
@@ -45,15 +55,21 @@ class Program:
             for number, batch in enumerate(index):
                 carry = self.update(carry, [rate[number] for rate in rates], data, batch)
                 if self._follow:
-                    trail.append(beside(carry[: self._follow]))
+                    trail.append(flat_rows(carry[: self._follow]))
             return carry, torch.stack(trail) if trail else None
 
 
 class Programs:
-    """The programs of a group, by batch size.
+    """Hold the programs of a group, by batch size.
 
-    ``width``: lanes of each; ``follow``: how many weights are returned after each update; ``libraries``:
-    where compiled programs are kept; ``say``: called with a line for each choice.
+    Args:
+        blueprint: Of the lanes.
+        width: Lanes of each program.
+        data: The tensors of the training data.
+        follow: How many weight tensors are returned after each update.
+        tolerance: The largest relative difference between a compiled and a traced program.
+        libraries: The store of compiled programs.
+        say: Called with a line for each choice.
     """
 
     def __init__(
@@ -72,30 +88,36 @@ class Programs:
 
     @property
     def compiled(self) -> bool:
-        """Whether any of them is, or will be soon."""
+        """Return whether any program is compiled, or is being compiled."""
         return any(
             program.scan is not None or program.compiling is not None for program in self._programs.values()
         )
 
     def at(self, size: int, updates: float, carry: Carry) -> Program:
-        """Return the program for batches of ``size`` with so many updates left; compiled, once ready."""
+        """Return the program for a batch size: the compiled one once it is ready.
+
+        Args:
+            size: Rows of a batch.
+            updates: Updates that are left at this size; few do not repay tracing or compiling.
+            carry: The carry of all lanes, as an example.
+        """
         program = self._programs.get(size)
         if program is None:
             program = self._programs[size] = Program(self.blueprint.update, self._follow)
         if not program.traced and worth_tracing(updates):
             self._trace(program, size, updates, carry)
         if program.compiling is not None and program.compiling.ready():
-            self._take(program, size, carry)
+            self._switch(program, size, carry)
         return program
 
     def wait(self) -> None:
-        """Until compilers under way have ended."""
+        """Wait until running compilers have ended."""
         for program in self._programs.values():
             while program.compiling is not None and not program.compiling.ready():
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ends compilers under way."""
+        """End running compilers."""
         for program in self._programs.values():
             if program.compiling is not None:
                 program.compiling.stop()
@@ -107,9 +129,11 @@ class Programs:
         about = f"batch size {size}, {self.width} lanes, about {updates:,.0f} updates"
         operations = sum(node.op == "call_function" for node in graph.graph.nodes)
         if not worth_compiling(updates, operations):
-            self._say(f"{about} of {operations} operations: traced, too few to repay compiling")
+            self._say(
+                f"{about} of {operations} operations: traced, since compiling takes longer than it saves"
+            )
         elif carry[0].device.type != "cpu":
-            self._say(f"{about}: traced, programs are compiled for the CPU alone")
+            self._say(f"{about}: traced, since programs are compiled for the CPU only")
         else:
             try:
                 program.compiling = Compiling(graph, example, self._follow, self._libraries)
@@ -117,24 +141,24 @@ class Programs:
                 self._say(f"{about}: traced, not compiled: {why}")
                 return
             if not program.compiling.cached:
-                whom = "this run and later ones" if program.compiling.kept else "this run alone"
-                self._say(f"{about}: traced, until it is compiled, for {whom}")
+                users = "this run and later ones" if program.compiling.kept else "this run alone"
+                self._say(f"{about}: traced, until it is compiled, for {users}")
 
-    def _take(self, program: Program, size: int, carry: Carry) -> None:
-        """From traced to compiled, if two updates give what the graph gives: a compiler can be wrong."""
+    def _switch(self, program: Program, size: int, carry: Carry) -> None:
+        """Switch to the compiled program if it agrees with the graph, since compilers can be wrong."""
         compiling, program.compiling = program.compiling, None
         assert compiling is not None
         about = f"batch size {size}, {self.width} lanes"
         example = self._example(size, carry)
-        there = program.run(*example)[0]
+        traced = program.run(*example)[0]
         try:
             with compiling.scan() as (scan, seconds):
-                here, _ = scan(*example)
+                compiled, _ = scan(*example)
         except Unsupported as why:
             self._say(f"{about}: traced, not compiled: {why}")
             return
         count = len(self.blueprint.weights)
-        one, other = beside(here[:count]).double(), beside(there[:count]).double()
+        one, other = flat_rows(compiled[:count]).double(), flat_rows(traced[:count]).double()
         apart = ((one - other).norm(dim=1) / other.norm(dim=1)).nan_to_num(0.0)
         if not torch.equal(one.isfinite(), other.isfinite()) or apart.max() > self._tolerance:
             self._say(f"{about}: traced, since the compiled program computes something else")
@@ -143,7 +167,7 @@ class Programs:
         self._say(f"{about}: compiled {'before' if compiling.cached else f'in {seconds:.0f} s'}")
 
     def _example(self, size: int, carry: Carry) -> Example:
-        """Two updates from where the lanes are, on random samples, all hyperparameters 0.01."""
+        """Return the input of two updates: the current carry, random samples, and hyperparameters of 0.01."""
         device, n = carry[0].device, len(self.data[0])
         numbers = [
             torch.full((self.width,), 0.01, dtype=torch.float64, device=device)

@@ -1,4 +1,4 @@
-"""A group of lanes under way: many trials of equal batch sizes, trained and measured together."""
+"""Train and measure a group of lanes: many trials of equal batch sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..device import Clock
 from ..epoch_end import EpochEnd, finish, lacks_record
 from ..loop.batch_plan import Plan
 from ..loop.trainer import why
-from ..measurement.evaluation import along_the_way, at_the_end, next_mark, not_yet
+from ..measurement.evaluation import empty_test_columns, final_sources, next_evaluation, regular_sources
 from ..measurement.goal_watch import GoalWatch
 from ..measurement.projection import is_sketched, sketch
 from ..measurement.record import record_of
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 
 class LanesRun:
-    """Lanes at the same update.
+    """Train lanes that are all at the same update.
 
-    A lane that has ended stays in the program, and what is computed for it is ignored.
+    A lane that has ended stays in the program; its results are ignored.
 
     Args:
-        comparison: Of the lanes' trials.
+        comparison: The comparison of their trials.
         sources: The data on the device.
         programs: The compiled programs, at least as wide as the group.
         lanes: The trials of the group.
         numbers: The hyperparameters of each lane that are inputs of the program, by name.
-        evaluated: Lanes that are evaluated at once.
-        records: Of the task under way, made before the first update.
+        evaluated: How many lanes are evaluated at once.
+        records: Records of this task from before its first update.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LanesRun:
         self._updates = LanesUpdates(lanes, programs, numbers, comparison.budget, sources["train"])
 
     def state(self) -> LanesState:
-        """Return every lane's state as the loop trainer has it, sharing no memory with this run."""
+        """Return a copy of the state of every lane, in the form of the loop trainer."""
         for number, lane in enumerate(self.lanes):
             if not lane.frozen:
                 lane.state = self._state_of(number)
@@ -98,11 +98,11 @@ class LanesRun:
             lane.planner.begin(lane.progress)
         while progress.position < allowed and running(self.lanes) and not cut:
             progress = running(self.lanes)[0].progress
-            mark = next_mark(progress.samples, self._n, self._comparison.measure)
-            point = self._next_point(mark)
+            evaluation = next_evaluation(progress.samples, self._n, self._comparison.measure)
+            point = self._next_point(evaluation)
             stop = allowed if point is None else min(allowed, bisect_left(plan.ends, point - begun) + 1)
             cut = self._updates.make(plans, plan, stop, until)
-            if mark is not None and progress.samples >= mark:
+            if evaluation is not None and progress.samples >= evaluation:
                 self._measure()
             elif point is not None and progress.samples >= point:
                 self._probe(
@@ -111,15 +111,19 @@ class LanesRun:
             cut = cut or until() or progress.reached(self._budget)
         self._leave(lanes, plans, allowed, before)
 
-    def _next_point(self, mark: int | None) -> int | None:
-        """Return the samples at which some lane is measured next; ``mark``: the next evaluation point."""
+    def _next_point(self, evaluation: int | None) -> int | None:
+        """Return the samples at which some lane is measured next.
+
+        Args:
+            evaluation: The next evaluation point; None: there is none.
+        """
         if self._watch is None:
-            return mark
-        stops = (self._watch.next_stop(lane.progress, mark) for lane in running(self.lanes))
+            return evaluation
+        stops = (self._watch.next_stop(lane.progress, evaluation) for lane in running(self.lanes))
         return min((stop for stop in stops if stop is not None), default=None)
 
     def _plans(self, before: Mapping[int, Any]) -> dict[int, Plan]:
-        """Plan this epoch for every strategy; lanes whose batches have other sizes continue on the loop."""
+        """Plan this epoch for every strategy; lanes with other batch sizes continue on the loop trainer."""
         plans: dict[int, Plan] = {}
         sizes: list[int] | None = None
         for number, lane in enumerate(self.lanes):
@@ -160,7 +164,7 @@ class LanesRun:
             finish(lane.progress)
         for lane in lanes:
             if lane.frozen:
-                lane.state["progress"] = lane.progress.to_state()  # its batches have been fingerprinted since
+                lane.state["progress"] = lane.progress.to_state()  # the fingerprint of its batches is new
         ended = [lane for lane in lanes if lane.progress.status == "finished" and not lane.frozen]
         self._end([number for number, lane in enumerate(self.lanes) if lane in ended])
 
@@ -173,7 +177,7 @@ class LanesRun:
                 [number for number in numbers if self._watch.to_be_probed(self.lanes[number].progress)]
             )
         with watch:
-            rows = self._evaluation.values(self._updates.carry, numbers, along_the_way(self._sources))
+            rows = self._evaluation.values(self._updates.carry, numbers, regular_sources(self._sources))
             self._keep_snapshots(numbers)
         for number, values in zip(numbers, rows, strict=True):
             progress = self.lanes[number].progress
@@ -181,10 +185,12 @@ class LanesRun:
                 self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
             )
             lane = self.lanes[number]
-            lane.progress.measured(values, watch.seconds / len(numbers), goal)
+            lane.progress.count_measurement(values, watch.seconds / len(numbers), goal)
             values = {
                 **values,
-                **not_yet(self._programs.blueprint.workload, self._sources, raw=self._comparison.recalibrate),
+                **empty_test_columns(
+                    self._programs.blueprint.workload, self._sources, raw=self._comparison.recalibrate
+                ),
             }
             lane.last = record_of(
                 self._comparison, lane.trial, lane.progress, self._n, values, clock="estimated"
@@ -193,7 +199,7 @@ class LanesRun:
         self._end([number for number in numbers if self.lanes[number].progress.status != "running"])
 
     def _probe(self, numbers: Sequence[int]) -> None:
-        """Measure the stated rows of lanes near their goal."""
+        """Measure the fixed sample of rows for lanes near their goal."""
         if self._watch is None or not numbers:
             return
         clock, prefix = Clock(self._device), self._watch.prefix
@@ -215,13 +221,13 @@ class LanesRun:
     def _end(self, numbers: Sequence[int]) -> None:
         """Freeze lanes that have ended, and measure those that finished on the test set, if there is one."""
         finished = [number for number in numbers if self.lanes[number].progress.status == "finished"]
-        tested = at_the_end(self._sources, self.lanes[0].trial)
+        tested = final_sources(self._sources, self.lanes[0].trial)
         watch = Clock(self._device)
         try:
             with watch:
                 rows = self._evaluation.values(self._updates.carry, finished, tested) if tested else []
         except (*USER_CODE_ERRORS, KeyboardInterrupt):
-            for number in finished:  # they have not ended
+            for number in finished:  # continue on the loop trainer
                 self.lanes[number].progress.status = "running"
             raise
         for number, values in zip(finished, rows, strict=False):

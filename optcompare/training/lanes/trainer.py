@@ -1,6 +1,6 @@
 """The lanes trainer: trials that differ only in numbers are trained together, as one program.
 
-A group is admitted only where its first updates agree with the loop trainer's; all others run on the loop.
+A group is admitted only if its first updates agree with the loop trainer's; all other trials run on the loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..loop.planner import Planner
 from ..loop.trainer import LoopTrainer
 from ..loop.trial import TrialRun
 from ..measurement.counters import Progress
-from ..settings import settings_kept
+from ..settings import preserved_settings
 from ..state import LanesState, TrialState
 from .admission import Admission, Admitted
 from .equivalence import TOLERANCES
@@ -29,15 +29,15 @@ from .update_rules import Unsupported
 
 
 class LanesTrainer:
-    """Trains groups of trials as one program each; shares the data and the shared starts of a loop trainer.
+    """Train groups of trials as one program each, with the data and shared starts of a loop trainer.
 
     Args:
         loop: The loop trainer of the same setup.
-        memory: Bytes that lanes may take.
+        memory: Bytes that lanes may use.
         say: Called with a line for each choice.
 
     Attributes:
-        admission: Compares lanes with the loop trainer.
+        admission: The comparison of lanes with the loop trainer.
     """
 
     name = "lanes"
@@ -51,15 +51,15 @@ class LanesTrainer:
         self._live: tuple[LanesState, LanesRun] | None = None
 
     def grouped(self, trials: Sequence[Trial]) -> tuple[list[list[Trial]], list[tuple[Trial, str]]]:
-        """Return groups of trials that could share a program, and trials that run on the loop, with why."""
-        found: dict[Hashable, list[Trial]] = {}
+        """Return groups of trials that could share a program, and the other trials with the reasons."""
+        groups: dict[Hashable, list[Trial]] = {}
         refused = []
         for trial in trials:
             try:
-                found.setdefault(self.families.key(trial), []).append(trial)
+                groups.setdefault(self.families.key(trial), []).append(trial)
             except Unsupported as why:
                 refused.append((trial, str(why)))
-        return list(found.values()), refused
+        return list(groups.values()), refused
 
     def supports(self, trial: Trial) -> bool:
         """Return whether the model and optimizer of a trial can run in lanes; no update is made."""
@@ -72,7 +72,7 @@ class LanesTrainer:
             return True
 
     def admit(self, trials: Sequence[Trial]) -> Admitted:
-        """Return what of a group agrees with the loop trainer; see :meth:`.Admission.admit`."""
+        """Return which trials of a group agree with the loop trainer; see :meth:`.Admission.admit`."""
         return self.admission.admit(trials)
 
     def advance(
@@ -86,17 +86,18 @@ class LanesTrainer:
 
         Args:
             trials: The group.
-            state: What it continues from; None: the shared starts.
+            state: The state to continue from; None: the shared starts.
             until: Called about every quarter of a second; True ends the task.
             stop: Whether the user asked to stop; see :meth:`.LoopTrainer.advance`.
 
         Returns:
-            The new records, and the new state, which says in ``strayed`` what continues on the loop trainer.
+            The new records, and the new state. Its ``strayed`` names the trials that continue on the loop
+            trainer.
 
         Raises:
-            KeyboardInterrupt: It came without ``stop``, or before the group was made.
+            KeyboardInterrupt: There is no ``stop``, or the group was not complete yet.
         """
-        with preserved_rng(), settings_kept():
+        with preserved_rng(), preserved_settings():
             again = False
             try:
                 if self._live is not None and state is self._live[0]:
@@ -139,15 +140,15 @@ class LanesTrainer:
             programs.wait()
 
     def stop(self) -> None:
-        """End compilers under way."""
+        """End running compilers."""
         for programs in self.families.all_programs():
             programs.stop()
 
     def _run(self, trials: Sequence[Trial], state: LanesState | None) -> LanesRun:
-        """Return the lanes of a group, at their shared starts or as they were left."""
+        """Return the run of a group, at the shared starts or at a state."""
         family = self.families.of(trials[0])
         records, planners, lanes = list[Record](), dict[int, Planner](), list[Lane]()
-        first = dict[int, TrialRun]()  # of each seed: optimizers of lanes leave a module unchanged
+        first = dict[int, TrialRun]()  # of each seed, since optimizers of lanes do not change a module
         for number, trial in enumerate(trials):
             run = self.loop.run(
                 trial, None if state is None else state["lanes"][number], first.get(trial.seed)

@@ -1,9 +1,10 @@
 """Update rules of optimizers as pure functions of one lane, so that many lanes can be one program.
 
-Each rule is what ``torch.optim`` computes for one weight tensor, in its order of operations; sources of the
-formulas are its documentation. Numbers (learning rate, momentum, …) may differ from lane to lane. What
-depends on them and on the count of updates alone, such as ``1 - beta**step``, is computed before, in float64
-as there, for many updates at once: the rates. Flags may not differ: they decide what is computed.
+Each rule computes what ``torch.optim`` computes for one weight tensor, in the same order of operations; the
+formulas are those of its documentation. Numbers (learning rate, momentum, …) may differ between lanes.
+Factors that depend only on them and on the count of updates, such as ``1 - beta**step``, are called rates.
+They are computed ahead for many updates, in float64 as in ``torch.optim``. Flags are equal for all lanes,
+since they select the operations.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ Flags = frozenset[str]
 
 
 class Unsupported(Exception):
-    """Why something cannot run in lanes, as half a sentence."""
+    """Report why something cannot run in lanes; the message is half a sentence."""
 
 
 class Slower(Unsupported):
-    """Lanes could run it, and would take longer than the loop."""
+    """Report that lanes would take longer than the loop."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The update rule of an optimizer, as pure functions.
+    """Hold the update rule of an optimizer, as pure functions.
 
     Attributes:
-        slots: Of the flags: the names of a weight's state tensors, as ``torch.optim`` calls them.
-        rates: Of the lanes' numbers, float64[R], and the counts of updates from 1 on, float64[U, 1]: the
-            factors of each update.
-        update: Of weight, gradient, slots, rates and flags: the new weight and slots of one lane.
+        slots: Takes the flags; returns the names of a weight's state tensors in ``torch.optim``.
+        rates: Takes the numbers of the lanes, float64[R] each, and the counts of updates from 1 on,
+            float64[U, 1]; returns the rates of each update.
+        update: Takes weight, gradient, slots, rates and flags; returns the new weight and slots of one lane.
     """
 
     slots: Callable[[Flags], tuple[str, ...]]
@@ -48,9 +49,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Settings:
-    """One optimizer as a rule with its numbers.
+    """Hold an optimizer as a rule with its numbers and flags.
 
-    Two can be lanes of one program if rule and flags are equal.
+    Two optimizers can be lanes of one program if rule and flags are equal.
     """
 
     rule: Rule
@@ -63,7 +64,15 @@ class Settings:
 
 
 def settings_of(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> Settings:
-    """The rule of an optimizer of these weights; raises :class:`Unsupported`."""
+    """Return the rule and the settings of an optimizer.
+
+    Args:
+        optimizer: Any optimizer.
+        weights: The trainable weights of the model.
+
+    Raises:
+        Unsupported: There is no rule for the optimizer or one of its settings.
+    """
     rule = RULES.get(type(optimizer))
     if rule is None:
         raise Unsupported(f"there is no lane rule for the optimizer {type(optimizer).__name__}")
@@ -91,14 +100,14 @@ _IMMATERIAL = ("params", "foreach", "fused", "capturable", "differentiable", "in
 
 
 def clipped(grads: Sequence[Tensor], clip: float) -> list[Tensor]:
-    """One lane's gradient, scaled down where its norm is larger: ``torch.nn.utils.clip_grad_norm_``."""
+    """Scale the gradient of one lane down to a norm, as ``torch.nn.utils.clip_grad_norm_`` does."""
     norm = torch.stack([grad.norm() for grad in grads]).norm()
     factor = (clip / (norm + 1e-6)).clamp(max=1.0)
     return [grad * factor for grad in grads]
 
 
 def _gradient(weight: Tensor, grad: Tensor, rates: Rates, flags: Flags) -> Tensor:
-    """The gradient with its sign and with weight decay as an L2 penalty."""
+    """Return the gradient, negated if it is maximised, with weight decay as an L2 penalty."""
     grad = -grad if "maximize" in flags else grad
     if "weight_decay" in flags and "decoupled_weight_decay" not in flags:
         return grad + rates["weight_decay"] * weight
@@ -106,7 +115,7 @@ def _gradient(weight: Tensor, grad: Tensor, rates: Rates, flags: Flags) -> Tenso
 
 
 def _sgd_rates(numbers: Rates, step: Tensor) -> dict[str, Tensor]:
-    undamped = torch.where(step == 1, 1.0, 1 - numbers["dampening"])  # the first gradient is taken whole
+    undamped = torch.where(step == 1, 1.0, 1 - numbers["dampening"])  # the first gradient is not dampened
     return {**{name: numbers[name] for name in ("lr", "momentum", "weight_decay")}, "undamped": undamped}
 
 

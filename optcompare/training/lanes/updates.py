@@ -1,4 +1,4 @@
-"""The updates of a group of lanes: the program's calls, and the tensors that they change."""
+"""Make the updates of a group of lanes: call the program, and keep the tensors that it changes."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CALL_SECONDS = 0.25
-"""What a call of the program takes about, so that the user need not wait."""
+"""The approximate seconds of one call of the program, so that an interrupt is served soon."""
 _MOST_INDICES = 2**22
 
 
 class LanesUpdates:
-    """Updates lanes together; those that have ended are computed too, and ignored.
+    """Update lanes together; lanes that have ended are computed too, and ignored.
 
     Args:
         lanes: The trials of the group.
         programs: The compiled programs, at least as wide as the group; the width is filled up with copies.
         numbers: The hyperparameters of each lane that are inputs of the program, by name.
-        budget: Of the trials.
+        budget: The budget of each trial.
         source: The training data.
 
     Attributes:
-        carry: All that updates change, [R, …] each.
+        carry: All tensors that updates change, [R, …] each.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class LanesUpdates:
         """Make updates of an epoch up to a position.
 
         Args:
-            plans: Of the epoch, by the ``id`` of the lanes' planners.
+            plans: The plans of the epoch, by the ``id`` of the lanes' planners.
             plan: One of them; all have the same batch sizes.
             stop: The position.
-            until: Called between calls of the program, each of about a quarter of a second; True ends them.
+            until: Called between calls of the program, about every quarter of a second; True ends updates.
 
         Returns:
-            Whether ``until`` ended them before the position.
+            Whether ``until`` ended the updates before the position.
         """
         places = [plans.get(id(self._lanes[place].planner), plan) for place in self._places]
         position = running(self._lanes)[0].progress.position
@@ -79,16 +79,16 @@ class LanesUpdates:
                 most = max(
                     1, min(int(_CALL_SECONDS / self._update_seconds), _MOST_INDICES // (size * len(places)))
                 )
-                count, made = min(rest, most), running(self._lanes)[0].progress.updates
+                count, done = min(rest, most), running(self._lanes)[0].progress.updates
                 first = plan.ends[position] - size
                 index = torch.stack(
                     [each.flat[first : first + count * size].reshape(count, size) for each in places], dim=1
                 ).to(self._device)
                 rates = self._programs.blueprint.rates(
-                    self._numbers, made, count, self._factors(made, count, size)
+                    self._numbers, done, count, self._factors(done, count, size)
                 )
                 carry, trail = program.run(self.carry, rates, self._programs.data, index)
-                self._made(count, size, trail)
+                self._count(count, size, trail)
                 self.carry = carry
                 self._update_seconds = (time.perf_counter() - began) / count
                 position, rest = position + count, rest - count
@@ -96,15 +96,15 @@ class LanesUpdates:
                     return True
         return False
 
-    def _factors(self, made: int, count: int, size: int) -> list[float]:
-        """Return what a schedule multiplies the rates of the next updates by; [] without a schedule."""
+    def _factors(self, done: int, count: int, size: int) -> list[float]:
+        """Return the factors of the schedule for the next updates; empty without a schedule."""
         if self._schedule is None:
             return []
         samples = running(self._lanes)[0].progress.samples
-        shares = [self._budget.share(made + i, samples + i * size, self._n) for i in range(count)]
+        shares = [self._budget.share(done + i, samples + i * size, self._n) for i in range(count)]
         return [self._schedule(share) for share in shares]
 
-    def _made(self, count: int, size: int, trail: Tensor | None) -> None:
+    def _count(self, count: int, size: int, trail: Tensor | None) -> None:
         for number, lane in enumerate(self._lanes):
             if not lane.running:
                 continue
@@ -112,9 +112,9 @@ class LanesUpdates:
                 for update, point in enumerate(trail[:, number].tolist(), lane.progress.updates + 1):
                     lane.progress.follow(update, point)
             seconds = (lane.progress.updates + count) * lane.pace
-            lane.progress.made(count, count * size, size, seconds)
+            lane.progress.count_updates(count, count * size, size, seconds)
 
     def _expected(self, plan: Plan, size: int) -> float:
-        """Return the updates of a batch size that are left, if later epochs are like this one."""
+        """Estimate the updates of a batch size that are left, if later epochs are like this one."""
         left = running(self._lanes)[0].progress.epochs_left(self._budget, len(plan.sizes), self._n)
         return plan.sizes.count(size) * left

@@ -1,1 +1,1 @@
-"""Trains one trial at a time, as a plain loop does: the reference for lanes."""
+"""Train one trial at a time, as a plain loop does: the reference for lanes."""

@@ -1,4 +1,4 @@
-"""Epochs of adaptive strategies, which yield each batch after the statistics of the update before it."""
+"""Train epochs of adaptive strategies, which receive the statistics of each update before the next batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...interfaces.strategy import StepStats
 from ..epoch_end import EpochEnd
 from ..measurement.step_stats import needs_samples, step_stats
 from ..position import POSITION
-from .batch_plan import as_indices, check_batch, check_coverage, check_enough, digest, started
+from .batch_plan import as_indices, check_batch, check_coverage, check_enough, digest, start_generator
 from .gradient import in_chunks, mean_gradient
 from .trial import TrialRun
 
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 
 class AdaptiveEpoch:
-    """A whole epoch of a trial, since the strategy's generator cannot be stored half way."""
+    """Train a whole epoch of a trial, since the generator of the strategy cannot be saved within it.
+
+    Args:
+        run: The trial.
+    """
 
     def __init__(self, run: TrialRun) -> None:
         self._run, self._name = run, run.trial.arm.label
         self._epoch, self._begun = run.planner.epoch(run.progress.epoch), run.progress.samples
         self._batches: list[Tensor] = []
         self._ends: list[int] = []  # samples of this epoch after each batch
-        self._generator = started(run.strategy, self._epoch, self._name)
+        self._generator = start_generator(run.strategy, self._epoch, self._name)
 
     def train(self, stop: Callable[[], bool]) -> None:
-        """Train the epoch to its end or that of the budget.
+        """Train until the epoch or the budget ends.
 
         Args:
             stop: Called after each update; True ends the trial as interrupted.
@@ -52,8 +56,8 @@ class AdaptiveEpoch:
         self._end(spent=batch is not None and progress.samples - self._begun < run.source.n)
 
     def _next(self, stats: StepStats | None) -> Tensor | None:
-        """Return the next batch; None where the strategy yields no more."""
-        with self._run.clock, self._run.planner.acts():
+        """Return the next batch; None if the strategy yields no more."""
+        with self._run.clock, self._run.planner.checked_contract():
             try:
                 batch: Tensor | None = as_indices(
                     next(self._generator) if stats is None else self._generator.send(stats)
@@ -63,14 +67,14 @@ class AdaptiveEpoch:
                 return None
 
     def _checked(self, batch: Tensor) -> Tensor:
-        """Return a copy of a valid batch, without samples past the epoch's end where coverage is free."""
+        """Check a batch and return a copy; with free coverage, without samples past the end of the epoch."""
         run, n = self._run, self._run.source.n
         check_batch(batch, self._epoch.index, n, self._name, len(self._batches))
         left = n - (run.progress.samples - self._begun)
         return (batch[:left] if run.strategy.coverage == "free" else batch).clone()
 
     def _append(self, batch: Tensor) -> None:
-        """Note a batch that will be trained on, and refuse one that repeats samples of the epoch."""
+        """Add a batch to the epoch, and refuse one that repeats samples of it."""
         n = self._run.source.n
         self._batches.append(batch)
         self._ends.append(self._run.progress.samples - self._begun + len(batch))
@@ -85,7 +89,7 @@ class AdaptiveEpoch:
             measurement.keep_update(batch)
         with run.clock:
             stats = self._update(batch)
-        run.progress.made(1, len(batch), len(batch), run.clock.seconds)
+        run.progress.count_updates(1, len(batch), len(batch), run.clock.seconds)
         measurement.after_updates(point)
         return stats
 

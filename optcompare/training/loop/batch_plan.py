@@ -1,4 +1,4 @@
-"""The batches of an epoch, checked against what the strategy promises."""
+"""Check the batches of an epoch against the contract of the strategy."""
 
 from __future__ import annotations
 
@@ -24,12 +24,23 @@ _WHOLE = {*_NARROW, torch.int64, torch.uint8}
 
 
 class Plan:
-    """The checked batches of one epoch of a non-adaptive strategy.
+    """Hold the checked batches of one epoch of a non-adaptive strategy.
 
-    ``sizes``: of its batches; ``ends[i]``: samples of this epoch once update i is made; ``flat``:
-    int64[samples], their indices; ``in_order``: whether they follow the shared order. ``order`` is the
-    epoch's shared order, which nobody else could write to; ``watched``: passes the batches on, and sees when
-    each comes.
+    Args:
+        strategy: The strategy.
+        epoch: The epoch that it receives, with its own copy of the order.
+        order: The shared order, int64[N].
+        name: The label of the arm, for messages.
+        watched: Wraps the iterator of batches, for example to limit its time.
+
+    Attributes:
+        sizes: The size of each batch.
+        ends: For each update, the samples of the epoch after it.
+        flat: The indices of all batches, int64[samples].
+        in_order: Whether they follow the shared order.
+
+    Raises:
+        StrategyError: The batches break the contract.
     """
 
     def __init__(
@@ -53,13 +64,18 @@ class Plan:
             check_coverage(self.flat, self.ends, epoch.index, n, name)
 
     def positions(self, order: Tensor) -> Tensor:
-        """Where in its order each index stands that was yielded, int64[samples]."""
-        places = torch.empty_like(order)
-        places[order] = torch.arange(len(order))  # sorting it would take three times as much memory
-        return places[self.flat]
+        """Return the position of each yielded index in the order of the epoch, int64[samples]."""
+        positions = torch.empty_like(order)
+        positions[order] = torch.arange(len(order))  # sorting the order would take three times as much memory
+        return positions[self.flat]
 
     def on(self, order: Tensor, positions: Tensor | None) -> Plan:
-        """The same cuts of another epoch's order; ``positions`` (None: as they come) of the indices in it."""
+        """Return a plan with the same batch sizes for another epoch.
+
+        Args:
+            order: The shared order of that epoch, int64[N].
+            positions: The positions of the indices in it, int64[samples]; None: all, as they come.
+        """
         plan = copy.copy(self)
         vars(plan).pop("batches", None)
         plan.flat = order if positions is None else order[positions]
@@ -68,7 +84,7 @@ class Plan:
 
     @cached_property
     def batches(self) -> Sequence[Tensor]:
-        """The batches, int64[B] each."""
+        """Return the batches, int64[B] each."""
         return torch.split(self.flat, self.sizes)
 
     @cached_property
@@ -76,7 +92,7 @@ class Plan:
         return repr(self.ends).encode()
 
     def digest(self, previous: bytes, count: int) -> bytes:
-        """SHA-256 of ``previous`` and the first ``count`` batches."""
+        """Return the SHA-256 of ``previous`` and the first ``count`` batches."""
         if count == len(self.ends):
             return hashlib.sha256(previous + self._boundaries + self.flat.numpy().tobytes()).digest()
         return digest(previous, self.ends[:count], self.flat[: self.ends[count - 1] if count else 0])
@@ -89,8 +105,17 @@ class Plan:
         self.flat = self.flat[:n]
 
 
-def started(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, StepStats, None]:
-    """The generator of an adaptive strategy, which can be told how its updates went."""
+def start_generator(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, StepStats, None]:
+    """Start the generator of an adaptive strategy, which receives the statistics of each update.
+
+    Args:
+        strategy: The strategy.
+        epoch: The epoch that it receives.
+        name: The label of the arm, for messages.
+
+    Raises:
+        StrategyError: ``batches()`` is no generator function.
+    """
     generator = strategy.batches(epoch)
     if not isinstance(generator, Generator):
         kind = type(generator).__name__
@@ -101,14 +126,26 @@ def started(strategy: Strategy, epoch: Epoch, name: str) -> Generator[Tensor, St
 
 
 def digest(previous: bytes, ends: list[int], indices: Tensor) -> bytes:
-    """Chains the fingerprint of the batches yielded so far: their boundaries and their indices, in order."""
+    """Chain the fingerprint of batches: hash the previous one, their ends, and their indices in order."""
     return hashlib.sha256(previous + repr(ends).encode() + indices.numpy().tobytes()).digest()
 
 
 def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: str, first: int = 0) -> Tensor:
-    """All batches at once: int64 tensors of one dimension, none empty; returns them as one tensor.
+    """Check that all batches are non-empty int64 tensors of one dimension, and concatenate them.
 
-    ``first`` is the number of the first batch, for the message of the :class:`StrategyError`.
+    Args:
+        batches: The batches.
+        sizes: Their sizes.
+        epoch: The number of the epoch, for messages.
+        n: Training samples.
+        name: The label of the arm, for messages.
+        first: The number of the first batch, for messages.
+
+    Returns:
+        The indices of all batches, int64[samples].
+
+    Raises:
+        StrategyError: A batch is something else, or there is none.
     """
     if not batches:
         raise StrategyError(f"strategy {name}, epoch {epoch}: it yielded no batch")
@@ -119,7 +156,7 @@ def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: s
 
 
 def check_batch(batch: Any, epoch: int, n: int, name: str, number: int) -> int:
-    """One batch of an adaptive strategy (None: there was none); returns its size."""
+    """Check one batch of an adaptive strategy, and return its size; None: the strategy yielded none."""
     size = _size(batch)
     check_range(
         [batch],
@@ -133,14 +170,14 @@ def check_batch(batch: Any, epoch: int, n: int, name: str, number: int) -> int:
 
 
 def check_range(batches: list[Tensor], flat: Tensor, epoch: int, n: int, name: str, first: int = 0) -> None:
-    """Every index from 0 to n-1."""
+    """Check that every index lies between 0 and n-1."""
     low, high = flat.aminmax()
     if int(low) < 0 or int(high) >= n:
         _blame(batches, epoch, n, name, first)
 
 
 def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str) -> None:
-    """Every index from 0 to n-1 exactly once."""
+    """Check that the batches hold every index from 0 to n-1 exactly once."""
     counts = torch.bincount(flat, minlength=n)
     if int(counts.max()) > 1:
         index = int(counts.argmax())
@@ -148,26 +185,24 @@ def check_coverage(flat: Tensor, ends: list[int], epoch: int, n: int, name: str)
         batch = next(number for number, end in enumerate(ends) if end > second)
         raise StrategyError(
             f"strategy {name}, epoch {epoch}, batch {batch}: index {index} is repeated; coverage 'once' "
-            "allows each "
-            'index once an epoch (coverage = "free" allows repeats)'
+            'allows each index once an epoch (coverage = "free" allows repeats)'
         )
     if len(flat) < n:
         missing = int((counts == 0).nonzero()[0])
         raise StrategyError(
             f"strategy {name}, epoch {epoch}: {n - len(flat)} of {n} samples were left out, index {missing} "
-            "first; "
-            "coverage 'once' needs every index"
+            "first; coverage 'once' needs every index"
         )
 
 
 def check_enough(samples: int, n: int, where: str) -> None:
-    """An epoch of free coverage has N samples too."""
+    """Check that an epoch with free coverage has at least N samples."""
     if samples < n:
         raise StrategyError(f"strategy {where}: it yielded {samples} of the {n} samples that an epoch has")
 
 
 def as_indices(batch: Any) -> Any:
-    """Return a batch of whole numbers as an int64 tensor; anything else as it is.
+    """Convert a batch of whole numbers to an int64 tensor; return anything else unchanged.
 
     Args:
         batch: What a strategy yielded: a tensor, an array, a list, a tuple or a range.
@@ -202,17 +237,17 @@ def _iterator(batches: Any, epoch: int, name: str) -> Iterator[Any]:
 
 
 def _drawn(batches: Iterator[Any], n: int) -> tuple[list[Any], list[int]]:
-    """The batches of a generator and their sizes, up to more than an epoch holds, since it may never end."""
-    found, sizes, samples = list[Any](), list[int](), 0
-    for given in batches:
-        batch = as_indices(given)
+    """Draw batches and their sizes until they exceed an epoch, since the generator may never end."""
+    drawn, sizes, samples = list[Any](), list[int](), 0
+    for yielded in batches:
+        batch = as_indices(yielded)
         size = _size(batch)
-        found.append(batch)
+        drawn.append(batch)
         sizes.append(size)
         samples += size
-        if samples > n or len(found) > n:
+        if samples > n or len(drawn) > n:
             break
-    return found, sizes
+    return drawn, sizes
 
 
 def _size(batch: Any) -> int:

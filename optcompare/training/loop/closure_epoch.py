@@ -1,4 +1,4 @@
-"""Epochs of optimizers that evaluate all samples several times in one update, such as L-BFGS."""
+"""Train epochs of optimizers that evaluate all samples several times in one update, such as L-BFGS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def closure_epoch(run: TrialRun) -> None:
     """Make one update, in which each pass over all samples is an epoch.
 
-    An update that would exceed the budget is undone, to the last bit, and the trial ends.
+    An update that would exceed the budget is undone to the last bit, and the trial ends.
 
     Args:
         run: The trial.
@@ -41,26 +41,26 @@ def closure_epoch(run: TrialRun) -> None:
     point, most = run.measurement.next_point(), progress.passes_left(run.budget, n)
     passes = run.passes(pieces, count, most)
     POSITION.follow(progress)
-    start = _Before(run.weights, run.optimizer) if most < math.inf else None
+    start = _UndoPoint(run.weights, run.optimizer) if most < math.inf else None
     try:
         with run.clock:
             run.set_rate(progress.updates, progress.samples)
             run.step_with(passes)
     except Exceeded:
         assert start is not None
-        start.put_back()
+        start.restore()
         passes.rewind()
         run.planner.load(before)
         progress.checked = progress.epoch
         run.end_epoch(EpochEnd(complete=False, spent=True))
         return
-    if not passes.made:
+    if not passes.calls:
         raise ComparisonError(
             f"optimizer {run.trial.arm.optimizer.label}: its step() did not call the closure"
         )
-    progress.made(1, passes.made * n, n, run.clock.seconds)
+    progress.count_updates(1, passes.calls * n, n, run.clock.seconds)
     progress.leave(plan, over=True)
-    for _ in range(passes.made):
+    for _ in range(passes.calls):
         run.planner.begin(progress)
         progress.end_epoch()
     progress.checked = progress.epoch
@@ -68,15 +68,15 @@ def closure_epoch(run: TrialRun) -> None:
     run.end_epoch(EpochEnd(complete=False, spent=False))
 
 
-class _Before:
-    """The weights and the optimizer's state before an update, so that it can be undone."""
+class _UndoPoint:
+    """Hold weights and optimizer state from before an update, so that it can be undone."""
 
     def __init__(self, weights: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
         self._weights, self._optimizer = weights, optimizer
         self._values = [weight.detach().clone() for weight in weights]
         self._state = copy.deepcopy(optimizer.state_dict())
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         with torch.no_grad():
             for weight, value in zip(self._weights, self._values, strict=True):
                 weight.copy_(value)
@@ -88,8 +88,6 @@ def _check_whole(arm: Arm, sizes: Sequence[int], n: int) -> None:
     if list(sizes) != [n]:
         raise ComparisonError(
             f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in "
-            "one update, so "
-            f"that each update must take all {n} samples, and the first takes {sizes[0]}; give "
-            f"full@{arm.optimizer.label}, or "
-            "another optimizer"
+            f"one update, so that each update must take all {n} samples, and the first takes {sizes[0]}; "
+            f"give full@{arm.optimizer.label}, or another optimizer"
         )

@@ -1,4 +1,4 @@
-"""The closure that optimizers such as L-BFGS evaluate several times in one update; its rules for arms."""
+"""The closure that optimizers such as L-BFGS evaluate several times in one update, and its checks."""
 
 from __future__ import annotations
 
@@ -18,39 +18,38 @@ if TYPE_CHECKING:
 
 
 class Exceeded(Exception):
-    """An update asks for more evaluations than the budget has left."""
+    """Report that an update needs more evaluations than the budget allows."""
 
 
 class Passes:
-    """The closure of one update: each call is a pass over the update's batch, and returns the loss.
+    """Evaluate loss and gradient of an update's batch on each call, and return the loss.
 
-    A pass leaves the gradient. All passes evaluate the same function of the weights: random numbers (dropout)
-    and buffers (BatchNorm) start each as the first found them, so that the buffers end as after one forward
-    pass.
+    All passes evaluate the same function of the weights: each starts with the same state of the random
+    generators (for dropout) and the same buffers (of BatchNorm). The buffers end as after one forward pass.
 
     Args:
-        gradient: Leaves the gradient, and returns the loss.
-        model: Of the trial.
-        device: Where it lies.
+        gradient: Computes the gradient in ``.grad``, and returns the loss.
+        model: The model of the trial.
+        device: Its device.
         most: Calls that the budget allows; one more raises :class:`Exceeded`.
 
     Attributes:
-        made: Calls so far.
+        calls: Calls so far.
     """
 
     def __init__(
         self, gradient: Callable[[], Tensor], model: nn.Module, device: torch.device, most: float = math.inf
     ) -> None:
-        self.made, self._most = 0, most
+        self.calls, self._most = 0, most
         self._gradient, self._device, self._rng = gradient, device, rng_state(device)
         self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
 
     def __call__(self) -> Tensor:
-        if self.made >= self._most:
+        if self.calls >= self._most:
             raise Exceeded
-        if self.made:
+        if self.calls:
             self.rewind()
-        self.made += 1
+        self.calls += 1
         with torch.enable_grad():
             return self._gradient().detach()
 
@@ -62,12 +61,15 @@ class Passes:
 
 
 def check_arm(arm: Arm, strategy: Strategy, minimises: bool) -> None:
-    """Raises :class:`ComparisonError` for what cannot go together with several evaluations in one update.
+    """Check that an arm can be trained with several evaluations in one update.
 
     Args:
-        arm: For its labels, and its clipping.
-        strategy: That chooses its batches.
+        arm: The arm.
+        strategy: Its strategy.
         minimises: Whether the optimizer minimises one function over several updates, as L-BFGS does.
+
+    Raises:
+        ComparisonError: The strategy or the clipping does not allow it.
     """
     why = (
         f"arm {arm.label}: optimizer {arm.optimizer.label} evaluates loss and gradient several times in one "
@@ -76,12 +78,11 @@ def check_arm(arm: Arm, strategy: Strategy, minimises: bool) -> None:
     if minimises and (strategy.adaptive or strategy.coverage != "once"):
         raise ComparisonError(
             f"{why}, so that each update must take all samples, once; {arm.strategy.label} may choose "
-            "others, so give "
-            "full, or another optimizer"
+            "others, so give full, or another optimizer"
         )
     if strategy.adaptive:
         raise ComparisonError(
-            f"{why}, and {arm.strategy.label} chooses batches by what one evaluation tells; give mini, or "
+            f"{why}, and {arm.strategy.label} chooses batches by the result of one evaluation; give mini, or "
             "full"
         )
     if arm.clip is not None:

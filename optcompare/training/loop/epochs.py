@@ -1,4 +1,4 @@
-"""Trains a trial epoch after epoch, each of the kind that its strategy and its optimizer need."""
+"""Train a trial epoch by epoch, in the way that its strategy and its optimizer need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .trial import TrialRun
 
 
 def _evaluates_all(run: TrialRun) -> bool:
-    """Return whether each evaluation of an update takes all samples, and is an epoch."""
+    """Return whether each evaluation of an update takes all samples, and so counts as an epoch."""
     if run.minimises:
         return True
     return not run.wants_gradient and run.planner.sizes == [run.source.n]

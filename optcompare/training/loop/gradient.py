@@ -1,4 +1,4 @@
-"""The gradient of a batch that may be too large for one forward pass."""
+"""Compute the gradient of a batch that may be too large for one forward pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 def in_chunks(
     batches: Sequence[Tensor], largest: int, arm: Arm, model: nn.Module
 ) -> tuple[Sequence[Tensor], Sequence[int]]:
-    """Return the index tensors of all forward passes, and how many of them each update takes."""
+    """Split batches into chunks for forward passes.
+
+    Args:
+        batches: Indices of each update, int64[B] each.
+        largest: The size of the largest batch.
+        arm: The arm, with the rows of a chunk.
+        model: Its model.
+
+    Returns:
+        The indices of all forward passes, and the number of forward passes of each update.
+
+    Raises:
+        ComparisonError: Chunks would change what the model computes.
+    """
     if largest <= arm.chunk:
         return batches, [1] * len(batches)
     refuse_batch_statistics(model, arm, largest)
@@ -29,10 +42,17 @@ def in_chunks(
 def mean_gradient(
     workload: Workload, model: nn.Module, weights: Sequence[Tensor], stream: Iterator[Any], chunks: int
 ) -> Tensor:
-    """Leaves in ``.grad`` the gradient of the mean loss over the next ``chunks`` batches; returns that loss.
+    """Compute the gradient of the mean loss over the next chunks in ``.grad``, and return that loss.
 
-    Several are combined as Σ weight·gradient / Σ weight: the gradient of one pass over all rows, up to
-    rounding, where the loss is a weighted mean of theirs.
+    Gradients of several chunks are combined as Σ weight·gradient / Σ weight. Up to rounding this is the
+    gradient of one pass over all rows, if the loss is a weighted mean over rows.
+
+    Args:
+        workload: Computes the loss and the weight of a batch.
+        model: The model.
+        weights: Its trainable weights.
+        stream: Yields the batches.
+        chunks: How many batches to take.
     """
     for parameter in weights:
         parameter.grad = None
@@ -44,7 +64,7 @@ def mean_gradient(
     for _ in range(chunks):
         batch = next(stream)
         weight = workload.weigh(batch)
-        if weight == 0:  # no label in it: a mean over nothing is NaN
+        if weight == 0:  # a batch without labels, whose mean loss is NaN
             continue
         weighted = workload.mean_loss(model, batch) * weight
         weighted.backward()
@@ -58,25 +78,25 @@ def mean_gradient(
 def clip(weights: Sequence[Tensor], most: float) -> None:
     """Scale the whole gradient in ``.grad`` down to a norm, if its own is larger.
 
-    The arithmetic is that of ``torch.nn.utils.clip_grad_norm_``, which does not take sparse gradients; here
+    The arithmetic is that of ``torch.nn.utils.clip_grad_norm_``, which does not accept sparse gradients; here
     they stay sparse.
     """
     if not any(weight.grad is not None and weight.grad.is_sparse for weight in weights):
         torch.nn.utils.clip_grad_norm_(weights, most)
         return
-    found = []
+    gradients = []
     for weight in weights:
         if weight.grad is not None:
             weight.grad = weight.grad.coalesce() if weight.grad.is_sparse else weight.grad
-            found.append(weight.grad.values() if weight.grad.is_sparse else weight.grad)
-    norm = torch.stack([values.norm() for values in found]).norm()
+            gradients.append(weight.grad.values() if weight.grad.is_sparse else weight.grad)
+    norm = torch.stack([values.norm() for values in gradients]).norm()
     factor = (most / (norm + 1e-6)).clamp(max=1.0)
-    for values in found:
+    for values in gradients:
         values.mul_(factor)
 
 
 def normalises_batches(model: nn.Module) -> str | None:
-    """The kind of the first module that uses batch statistics in training, if there is one."""
+    """Return the class name of the first module that uses batch statistics in training, or None."""
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) and module.training:
             return type(module).__name__
@@ -84,11 +104,10 @@ def normalises_batches(model: nn.Module) -> str | None:
 
 
 def refuse_batch_statistics(model: nn.Module, arm: Arm, size: int) -> None:
-    """Raises where chunks would change what is computed: each would be normalised by itself."""
+    """Refuse chunks for a model with batch statistics, which would normalise each chunk separately."""
     kind = normalises_batches(model)
     if kind is not None:
         raise ComparisonError(
             f"arm {arm.label}: a batch of {size} rows would be computed in chunks of {arm.chunk}, and "
-            f"{kind} would "
-            f"normalise each chunk by itself; give --chunk {size} or more"
+            f"{kind} would normalise each chunk by itself; give --chunk {size} or more"
         )

@@ -1,4 +1,4 @@
-"""The loss around the paths of a model with two weights, for the contour picture."""
+"""Measure the loss around the paths of a model with two weights, for the contour plot."""
 
 from __future__ import annotations
 
@@ -21,21 +21,19 @@ Surface = Callable[[Floats], float]
 _SIDE, _SIDE_LARGE, _SIDE_FIRST, _LARGE = 41, 15, 7, 20_000
 _MARGIN = 0.2
 _FARTHER = 100.0
-"""Times the median path: one that leads farther does not set the frame, even if it came back."""
+"""A path that leads farther than this many times the median path does not extend the grid."""
 _SHARE = 0.2
-"""The part of the frame that the paths must still take, along one of its axes, for it to be extended to the
-minimum.
-"""
+"""The grid is extended to the minimum if the paths still span this share of it along one axis."""
 
 
 def landscape(trainer: LoopTrainer, paths: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Measure the loss around the paths, and find its minimum if it lies near them.
 
     The grid spans the paths of the arms that ended no higher than they began, with a margin. It is extended
-    to the minimum where the paths then still take a fifth of it. The loss is the mean over the training set.
+    to the minimum if the paths then still span a fifth of it. The loss is the mean over the training set.
 
     Args:
-        trainer: What measures the loss.
+        trainer: The trainer that measures the loss.
         paths: The weights ``x, y`` of each ``arm`` after each ``update``.
         seed: The seed of the paths.
 
@@ -82,26 +80,24 @@ def surface(loss: Surface, paths: pd.DataFrame, side: int, rounding: float) -> p
         grid.
     """
     low, high = _frame(loss, paths)
-    found = _descent(loss, _grid(loss, low, high, _SIDE_FIRST), high - low, rounding)
-    if found is not None:
-        # The margin around the paths is room enough for a minimum that already lies inside.
-        outside = ((found < low) | (found > high)) * (high - low)
-        wider = np.minimum(low, found - 0.1 * outside), np.maximum(high, found + 0.1 * outside)
+    minimum = _descent(loss, _grid(loss, low, high, _SIDE_FIRST), high - low, rounding)
+    if minimum is not None:
+        # A minimum within the margin around the paths needs no wider grid.
+        outside = ((minimum < low) | (minimum > high)) * (high - low)
+        wider = np.minimum(low, minimum - 0.1 * outside), np.maximum(high, minimum + 0.1 * outside)
         if ((high - low) >= _SHARE * (wider[1] - wider[0])).any():
             low, high = wider
     grid = _grid(loss, low, high, side)
-    if found is not None and grid["loss"].min() < loss(
-        found
-    ):  # there is a lower valley, which the first grid missed
-        found = _descent(loss, grid, high - low, rounding)
-    if found is None or (found < low).any() or (found > high).any():
+    if minimum is not None and grid["loss"].min() < loss(minimum):  # the first grid missed a lower valley
+        minimum = _descent(loss, grid, high - low, rounding)
+    if minimum is None or (minimum < low).any() or (minimum > high).any():
         return grid
-    lowest = pd.DataFrame({"kind": ["minimum"], "x": found[:1], "y": found[1:], "loss": [loss(found)]})
+    lowest = pd.DataFrame({"kind": ["minimum"], "x": minimum[:1], "y": minimum[1:], "loss": [loss(minimum)]})
     return pd.concat([grid, lowest], ignore_index=True)
 
 
 def _descent(loss: Surface, grid: pd.DataFrame, unit: Floats, rounding: float) -> Floats | None:
-    """The minimum below the lowest point of a grid."""
+    """Return the minimum that is reached from the lowest point of a grid, or None."""
     finite = grid[np.isfinite(grid["loss"])]
     if finite.empty:
         return None
@@ -117,28 +113,28 @@ def _grid(loss: Surface, low: Floats, high: Floats, side: int) -> pd.DataFrame:
 
 
 def _frame(loss: Surface, paths: pd.DataFrame) -> tuple[Floats, Floats]:
-    """The lower left and the upper right corner of the grid around the paths of the arms that stayed.
+    """Return the lower left and the upper right corner of the grid around the paths.
 
-    An arm stayed if its last weights are finite and their loss is no higher than at the start. Where none
-    did, those that led no farther than ten times the shortest path set the frame.
+    The grid spans the arms whose last weights are finite and have no higher loss than at the start. If there
+    are none, it spans the arms that led no farther than ten times the shortest path.
     """
-    ways = {
+    points = {
         str(arm): rows[["x", "y"]].to_numpy(float)
         for arm, rows in paths.sort_values("update", kind="stable").groupby("arm")
     }
-    ends = {arm: way[-1] for arm, way in ways.items()}
-    ways = {arm: way[np.isfinite(way).all(axis=1)] for arm, way in ways.items()}
-    start = next(iter(ways.values()))[0]
-    reach = {arm: np.abs(way - start).max(axis=0) for arm, way in ways.items()}
+    ends = {arm: path[-1] for arm, path in points.items()}
+    points = {arm: path[np.isfinite(path).all(axis=1)] for arm, path in points.items()}
+    start = next(iter(points.values()))[0]
+    reach = {arm: np.abs(path - start).max(axis=0) for arm, path in points.items()}
     first = loss(start)
-    stayed = [arm for arm, end in ends.items() if np.isfinite(end).all() and loss(end) <= first]
+    not_worse = [arm for arm, end in ends.items() if np.isfinite(end).all() and loss(end) <= first]
     most = (
-        _FARTHER * np.median([reach[arm] for arm in stayed], axis=0)
-        if stayed
+        _FARTHER * np.median([reach[arm] for arm in not_worse], axis=0)
+        if not_worse
         else 10 * min(reach.values(), key=max)
     )
-    kept = [ways[arm] for arm in stayed or ways if (reach[arm] <= np.maximum(most, 1e-12)).all()]
-    points = np.vstack(kept or [start[None]])
-    low, high = points.min(axis=0), points.max(axis=0)
+    kept = [points[arm] for arm in not_worse or points if (reach[arm] <= np.maximum(most, 1e-12)).all()]
+    spanned = np.vstack(kept or [start[None]])
+    low, high = spanned.min(axis=0), spanned.max(axis=0)
     margin = np.where(high > low, _MARGIN * (high - low), 1.0)
     return low - margin, high + margin

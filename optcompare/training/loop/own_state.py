@@ -1,4 +1,4 @@
-"""What a trial's model and loss change of themselves, apart from weights and buffers, for checkpoints."""
+"""State that a model and a loss change apart from weights and buffers, for checkpoints."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..state import FlagsState, TrialState
 
 
 class OwnState:
-    """Plain attributes, generators and flags of a model and its loss, compared with those at the start.
+    """Compare plain attributes, generators and flags of a model and its loss with those at the start.
 
     Args:
-        model: Before it is trained, and before its optimizer is made.
-        loss: Of the workload; one that is a module may keep attributes too.
+        model: The model, before its optimizer is built.
+        loss: The loss of the workload; a loss that is a module may keep attributes too.
     """
 
     def __init__(self, model: nn.Module, loss: Any) -> None:
@@ -34,7 +34,7 @@ class OwnState:
         return self._flags.changed(self._model)
 
     def load(self, state: TrialState) -> None:
-        """Set what a state says; a state of version 0.1.0 may say nothing."""
+        """Load attributes and flags from a state; a state of version 0.1.0 may have none."""
         for name, module in self._owners.items():
             load_attributes(module, state.get("attributes", {}).get(name, {}))
         Flags.load(self._model, state.get("flags", {}))

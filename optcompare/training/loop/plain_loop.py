@@ -1,6 +1,6 @@
-"""The loop that a user would write: what every trial is held to.
+"""The loop that a user would write, which every trial must match.
 
-Whole batches, the factory's module, nothing in between.
+It trains the factory's module on whole batches, with nothing in between.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 class PlainLoop:
-    """One model and its optimizer, made as any training script makes them.
+    """Train one model as any training script does.
 
     Args:
-        workload: Its factory, and its loss on the device.
-        arm: The optimizer's hyperparameters, learning rate and clipping.
-        factory: What makes the optimizer.
+        workload: The workload, with its loss on the device.
+        arm: The hyperparameters of the optimizer, its learning rate and its clipping.
+        factory: The factory of the optimizer.
         seed: The seed under which the module is made.
         first: A batch of a few rows on the CPU, which lazy modules see once.
-        device: Where it is trained.
-        dtype: Of weights and data.
+        device: The device of the training.
+        dtype: The dtype of weights and data.
     """
 
     def __init__(
@@ -60,21 +60,24 @@ class PlainLoop:
             factory, self.model, {**arm.hyperparameters, "lr": arm.lr}, arm.optimizer.label
         )
         self.gradient: list[Tensor | None] = []
-        self._made = 0
+        self._updates = 0
 
     @property
     def weights(self) -> list[Tensor]:
-        """The trained parameters, in the model's order."""
+        """Return the trainable weights, in the order of the model."""
         return [weight for weight in self.model.parameters() if weight.requires_grad]
 
     def update(self, batches: Sequence[Any]) -> None:
-        """One update on a batch; of several batches, on the mean over their weights of their gradients.
+        """Make one update on a batch, or on the weighted mean over the gradients of several batches.
 
-        ``gradient`` is then that with which the optimizer made its step. One that evaluates several times
-        evaluates one function: random numbers and buffers begin each evaluation alike.
+        Afterwards ``gradient`` holds the gradient of the step. An optimizer that evaluates several times
+        evaluates one function: all evaluations start with the same random numbers and buffers.
+
+        Args:
+            batches: One batch, or several that together make the batch of the update.
         """
-        POSITION.set(0, self._made, 0)
-        self._made += 1
+        POSITION.set(0, self._updates, 0)
+        self._updates += 1
         if takes_closure(self.optimizer):
             passes = Passes(lambda: self._evaluate(batches), self.model, self.device)
             if wants_gradient(self.optimizer):

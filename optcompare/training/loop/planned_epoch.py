@@ -1,4 +1,4 @@
-"""Epochs of strategies that plan all batches ahead: planned, checked, then trained on."""
+"""Train epochs of strategies that plan all batches ahead."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .trial import TrialRun
 
 
 class PlannedEpoch:
-    """One epoch of a trial, or what of it an earlier task has left, planned but not yet trained on.
+    """Train one epoch of a trial, or the rest of it that an earlier task left.
 
-    Where an update evaluates its batch several times, each evaluation counts its samples, and the passes over
-    all of them count as epochs.
+    If an update evaluates its batch several times, each evaluation counts its samples, and each pass over all
+    samples counts as an epoch.
     """
 
     def __init__(self, run: TrialRun) -> None:
-        self._run, self._made = run, 0
+        self._run, self._done = run, 0
         self._before = run.planner.state() if run.planner.stateful else {}
         with run.clock:
             self._plan = run.planner.plan(run.progress)
@@ -36,7 +36,7 @@ class PlannedEpoch:
         )
 
     def train(self, until: Callable[[], bool]) -> None:
-        """Train the epoch to its end or that of the budget, or until a function stops it.
+        """Train until the epoch or the budget ends, or a function stops it.
 
         Args:
             until: Called after each update; True ends the task.
@@ -55,7 +55,7 @@ class PlannedEpoch:
             point = run.measurement.next_point()
             stop = allowed if point is None else min(allowed, bisect_left(self._ends, point - begun) + 1)
             stop = self._before_last(progress.position + 1 if run.measurement.follows else stop)
-            before_them, self._made = progress.position, 0
+            begun_at, self._done = progress.position, 0
             try:
                 with run.clock:
                     begins = [begun, *(begun + end for end in self._ends)] if run.schedule else []
@@ -63,10 +63,10 @@ class PlannedEpoch:
                     update = self._closure_updates if run.takes_closure else self._updates
                     update(stream, each, begins[progress.position : stop], until)
             finally:
-                if self._made:
-                    last = before_them + self._made - 1
+                if self._done:
+                    last = begun_at + self._done - 1
                     samples = begun + self._ends[last] - progress.samples
-                    progress.made(self._made, samples, plan.sizes[last], run.clock.seconds)
+                    progress.count_updates(self._done, samples, plan.sizes[last], run.clock.seconds)
             run.measurement.after_updates(point)
             cut = until() or progress.reached(run.budget)
         end = EpochEnd.of(progress, len(self._ends), allowed)
@@ -76,9 +76,9 @@ class PlannedEpoch:
         run.end_epoch(end)
 
     def _count_passes(self, complete: bool) -> None:
-        """Count the passes over all samples that several evaluations made, but for the last one.
+        """Count the passes over all samples that several evaluations made, except the last one.
 
-        The end of the epoch counts that one.
+        The end of the epoch counts the last one.
         """
         run, progress = self._run, self._run.progress
         for _ in range(progress.samples // run.source.n - progress.epoch - complete):
@@ -110,32 +110,33 @@ class PlannedEpoch:
         updates = run.progress.updates
         limit = run.budget.amount if run.budget.unit == "seconds" else math.inf
         for count in chunks:
-            POSITION.set(run.progress.epoch, updates + self._made, run.progress.position + self._made)
-            run.set_rate(updates + self._made, begins[self._made] if begins else 0)
+            POSITION.set(run.progress.epoch, updates + self._done, run.progress.position + self._done)
+            run.set_rate(updates + self._done, begins[self._done] if begins else 0)
             passes = run.passes([next(pieces) for _ in range(count)], count)
             run.step_with(passes)
-            if passes.made != self._evaluations:
+            if passes.calls != self._evaluations:
                 raise ComparisonError(
-                    f"optimizer {run.trial.arm.optimizer.label} evaluated loss and gradient {passes.made} "
-                    "times in update "
-                    f"{updates + self._made + 1}, and {self._evaluations} times in its first; one that "
-                    "chooses how often needs "
-                    f"all samples in each update: give full@{run.trial.arm.optimizer.label}"
+                    f"optimizer {run.trial.arm.optimizer.label} evaluated loss and gradient {passes.calls} "
+                    f"times in update {updates + self._done + 1}, and {self._evaluations} times in its "
+                    "first; one that chooses how often needs all samples in each update: give "
+                    f"full@{run.trial.arm.optimizer.label}"
                 )
-            self._made += 1
+            self._done += 1
             if until() or (limit < math.inf and run.clock.running() >= limit):
                 break
 
     def _updates(
         self, stream: Iterator[Any], chunks: Iterable[int], begins: Sequence[int], until: Callable[[], bool]
     ) -> None:
-        """Make one update for each number in ``chunks``, of that many forward passes; the hot loop.
+        """Make one update for each number in ``chunks``, of that many forward passes.
+
+        This is the hot loop.
 
         Args:
             stream: Batches of all forward passes.
             chunks: Forward passes of each update.
-            begins: The samples of the trial before each update; empty without a schedule.
-            until: Called after each update; True ends them.
+            begins: Samples of the trial before each update; empty without a schedule.
+            until: Called after each update; True ends the updates.
         """
         run = self._run
         workload, model, weights, step, clock = run.workload, run.model, run.weights, run.step, run.clock
@@ -143,13 +144,13 @@ class PlannedEpoch:
         scheduled, clips, updates = run.schedule is not None, run.clip is not None, run.progress.updates
         epoch, position = run.progress.epoch, run.progress.position
         for count in chunks:
-            POSITION.set(epoch, updates + self._made, position + self._made)
+            POSITION.set(epoch, updates + self._done, position + self._done)
             if scheduled:
-                run.set_rate(updates + self._made, begins[self._made])
+                run.set_rate(updates + self._done, begins[self._done])
             mean_gradient(workload, model, weights, stream, count)
             if clips:
                 run.clip_gradient()
             step()
-            self._made += 1
+            self._done += 1
             if until() or (limit < math.inf and clock.running() >= limit):
                 break

@@ -1,4 +1,4 @@
-"""A trial's own strategy: plans each epoch, is held to its contract, and is reset where an epoch is cut."""
+"""Plan the epochs of a trial with its own copy of the strategy, and check the contract of the strategy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 class Planner:
-    """One seed's epochs as a copy of a strategy plans them; ``name`` of the arm, for messages."""
+    """Plan the epochs of one seed with a copy of a strategy.
+
+    Args:
+        strategy: The strategy, which is copied.
+        start: The shared start of the seed.
+        seed: The seed.
+        name: The label of the arm, for messages.
+    """
 
     def __init__(self, strategy: Strategy, start: SharedStart, seed: int, name: str) -> None:
         self.strategy, self.start, self.seed, self.name = copy.deepcopy(strategy), start, seed, name
@@ -31,23 +38,23 @@ class Planner:
         self._positions: Tensor | None = None
 
     def state(self) -> dict[str, Any]:
-        """The strategy's state, sharing no memory with it."""
+        """Return a copy of the strategy's state."""
         return copy.deepcopy(self.strategy.state())
 
     def load(self, state: Mapping[str, Any]) -> None:
         self.strategy.load(copy.deepcopy(dict(state)))
 
     def order(self, epoch: int) -> Tensor:
-        """The shared order, int64[N], of which nobody may write."""
+        """Return the shared order of an epoch, int64[N], which must not be written to."""
         return self.start.order(epoch).indices
 
     def epoch(self, index: int) -> Epoch:
-        """The epoch as the strategy sees it, with an order of its own to write into."""
+        """Return an epoch for the strategy, with its own copy of the order, which it may write to."""
         return Epoch(index, self.order(index).clone(), self.seed, self.strategy)
 
     @cached_property
     def sizes(self) -> list[int]:
-        """Of the batches of the first epoch; the strategy's state does not move on."""
+        """Return the batch sizes of the first epoch, without changing the strategy's state."""
         before = self.state()
         try:
             return list(self.draw(0).sizes)
@@ -55,41 +62,52 @@ class Planner:
             self.load(before)
 
     def plan(self, progress: Progress) -> Plan:
-        """The checked batches of the epoch under way, noted in the trial's progress."""
+        """Plan and check the current epoch of a trial, and record that in its progress."""
         plan = self.draw(progress.epoch)
         self.accept(plan, progress)
         return plan
 
     def draw(self, index: int) -> Plan:
-        """The checked batches of an epoch; the strategy's state moves on."""
+        """Plan and check an epoch, which advances the strategy's state."""
         order = self.order(index)
         if self._template is not None:
             return self._template.on(order, self._positions)
-        with self.acts():
+        with self.checked_contract():
             plan = Plan(self.strategy, self.epoch(index), order, self.name)
         if self.strategy.positional:
             self._template, self._positions = plan, None if plan.in_order else plan.positions(order)
         return plan
 
     def accept(self, plan: Plan, progress: Progress) -> None:
-        """Notes that the plan was checked; raises where the epoch was cut and is planned otherwise now."""
+        """Record that a plan was checked.
+
+        Args:
+            plan: The plan of the current epoch.
+            progress: The counters of the trial.
+
+        Raises:
+            StrategyError: The epoch was cut, and its plan differs from the first one.
+        """
         if progress.position and plan.digest(b"", progress.position).hex() != progress.cut_at:
             raise StrategyError(
-                f"strategy {self.name}, epoch {progress.epoch}: asked again, it planned other batches; draw "
-                "from "
-                "epoch.rng alone, and declare all state as field(init=False)"
+                f"strategy {self.name}, epoch {progress.epoch}: it planned other batches when it was called "
+                "again; draw from epoch.rng alone, and declare all state as field(init=False)"
             )
         progress.checked = progress.epoch + 1
         progress.rearranged |= not plan.in_order
 
     def begin(self, progress: Progress) -> None:
-        """Notes the order in use, once there is a batch to train on."""
+        """Record the order of the epoch, once there is a batch to train on."""
         if len(progress.orders) == progress.epoch:
             progress.orders.append(self.start.order(progress.epoch).sha256)
 
     @contextmanager
-    def acts(self) -> Iterator[None]:
-        """Holds the strategy to its contract: its own state and epoch.rng are all that it may change."""
+    def checked_contract(self) -> Iterator[None]:
+        """Check that the strategy changes nothing but its own state and epoch.rng within the context.
+
+        Raises:
+            StrategyError: It drew from torch's global generator, or changed another attribute.
+        """
         generator = torch.get_rng_state()
         yield
         if not torch.equal(generator, torch.get_rng_state()):
@@ -101,19 +119,18 @@ class Planner:
         if changed:
             raise StrategyError(
                 f"strategy {self.name} changed {', '.join(changed)}, which no checkpoint would carry; "
-                "declare it as "
-                "state, with field(init=False, default=…)"
+                "declare it as state, with field(init=False, default=…)"
             )
 
 
 def _settings_of(strategy: Strategy) -> dict[str, Any]:
-    """The attributes that are not state."""
+    """Return the attributes of a strategy that are not state."""
     state = strategy.state()
     return {name: value for name, value in vars(strategy).items() if name not in state}
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether a value is what its copy says it was; values that cannot be compared are taken on trust."""
+    """Return whether a value equals its copy; values that cannot be compared count as equal."""
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and torch.equal(one, other)
     try:

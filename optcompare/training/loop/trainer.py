@@ -1,6 +1,6 @@
 """The loop trainer: one trial at a time, update by update.
 
-It is the reference that any other trainer must match.
+It is the reference that all other trainers must match.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ...core.comparison import Arm, Comparison, Trial
 from ...core.rng import preserved_rng
 from ...errors import USER_CODE_ERRORS, explain
 from ...interfaces.workload import Workload
-from ..contender import Setup
 from ..data import Source, first_rows, sources
 from ..device import DTYPES
 from ..measurement.counters import Progress
-from ..settings import settings_kept
+from ..settings import preserved_settings
+from ..setup import Setup
 from ..shared_init import SharedStart
 from ..splits import Splits
 from ..state import TrialState
@@ -31,11 +31,15 @@ from .trial import TrialRun
 _KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
 _OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "backend out of memory")
 KEPT_RUNS = 4
-"""Trials under way whose live objects are kept, so that they may take turns."""
+"""How many unfinished trials keep their live objects, so that tasks may alternate between them."""
 
 
 class LoopTrainer:
-    """Holds the data on the device and the shared starts of seeds under way; nothing of any trial."""
+    """Train one trial at a time, and hold what trials share: the data and recent shared starts.
+
+    Args:
+        setup: The comparison with its live objects.
+    """
 
     name = "loop"
 
@@ -53,32 +57,34 @@ class LoopTrainer:
 
     @property
     def copied(self) -> bool:
-        """Whether modules are copied, since their factory takes long."""
+        """Return whether modules are copied, since their factory is slow."""
         return any(start.copies for start in self._starts.values())
 
-    def asking(self, comparison: Comparison) -> LoopTrainer:
-        """This trainer for another comparison of the same arms: it shares the data and the shared start."""
+    def for_comparison(self, comparison: Comparison) -> LoopTrainer:
+        """Return a trainer for another comparison of the same arms; it shares data and shared starts."""
         other = copy.copy(self)
         other._live = []
         other.setup = dataclasses.replace(self.setup, comparison=comparison)
         return other
 
     def on_split_of(self, seed: int) -> LoopTrainer:
-        """This trainer with the workload on the split of a seed, and its data."""
+        """Return a trainer with the workload on the split of a seed, and its data."""
         number = self.setup.comparison.split_of(seed)
         if number == 0:
             return self
         workload, sources = self._splits.of(number)
-        other = self.asking(self.setup.comparison)
+        other = self.for_comparison(self.setup.comparison)
         other.setup, other.sources = dataclasses.replace(other.setup, workload=workload), sources
         return other
 
     def other_splits(self) -> Iterator[Workload]:
-        """The workload on the splits of the comparison other than its own."""
-        return (self._splits.of(number).workload for number in range(1, self.setup.comparison.split_seeds))
+        """Yield the workload on the splits of the comparison other than its own."""
+        yield from (
+            self._splits.of(number).workload for number in range(1, self.setup.comparison.split_seeds)
+        )
 
     def start(self, seed: int) -> SharedStart:
-        """The shared start of a seed; as many of the last ones asked for are kept as take little memory."""
+        """Return the shared start of a seed; the last few are cached within a memory limit."""
         if seed not in self._starts:
             workload = self.on_split_of(seed).setup.workload
             start = SharedStart(
@@ -103,26 +109,26 @@ class LoopTrainer:
     ) -> tuple[list[Record], TrialState]:
         """Train a group of one trial for a while.
 
-        Where a trial is cut has no influence on what it computes. Neither ``state`` nor the generators of the
-        process are changed.
+        The result does not depend on where tasks end. Neither ``state`` nor the generators of the process
+        change.
 
         Args:
             trials: One trial.
-            state: What it continues from; None: the shared start.
+            state: The state to continue from; None: the shared start.
             until: Called after each update, or after each epoch of an adaptive strategy, whose generator
-                cannot be stored half way; True ends the task.
-            stop: Called after each update of an adaptive strategy; True ends the trial as interrupted. A
-                KeyboardInterrupt is the user's where it returns True, and ends the trial as interrupted;
-                otherwise code of the trial raised it, and the trial has failed.
+                cannot be saved within an epoch; True ends the task.
+            stop: Called after each update of an adaptive strategy; True ends the trial as interrupted. If
+                it returns True after a KeyboardInterrupt, the user caused the interrupt, and the trial ends
+                as interrupted; otherwise code of the trial raised it, and the trial has failed.
 
         Returns:
-            The new records, and the new state, which says in ``progress.status`` whether the trial has ended.
+            The new records, and the new state, whose ``progress`` has the status of the trial.
 
         Raises:
-            KeyboardInterrupt: It came without ``stop``, or before the run of the trial was made.
+            KeyboardInterrupt: There is no ``stop``, or the run of the trial did not exist yet.
         """
         (trial,) = trials
-        with preserved_rng(), settings_kept():
+        with preserved_rng(), preserved_settings():
             run = None
             try:
                 run = self._run(trial, state)
@@ -147,36 +153,37 @@ class LoopTrainer:
             return run.records, state
 
     def _run(self, trial: Trial, state: TrialState | None) -> TrialRun:
-        """The run that left this very state, as it stands, or a new one that is brought to it.
+        """Return the live run that returned this state, or a new run with the state loaded.
 
-        Going on with the live module saves making another, and keeps what a model hides where no checkpoint
-        finds it. Of a few trials, the last ones trained here, the runs are kept, so that tasks may take
-        turns.
+        A live run saves the time of building a model, and keeps values that a model hides from checkpoints.
+        The runs of the last few trials are kept, so that tasks may alternate between them.
         """
-        for place, (left, run) in enumerate(self._live):
+        for position, (left, run) in enumerate(self._live):
             if left is state:
-                del self._live[place]
+                del self._live[position]
                 run.start_task(left)
                 return run
         return self.run(trial, state)
 
     def run(self, trial: Trial, state: TrialState | None, reuse: TrialRun | None = None) -> TrialRun:
-        """Return a run of a trial, at the shared start or brought to a state.
+        """Return a new run of a trial, at the shared start or at a state.
 
         Args:
-            trial: Of the comparison.
+            trial: The trial.
             state: What the trial continues from; None: the shared start.
             reuse: An untrained run of the same seed, whose module the new run takes over.
         """
-        mine = self.on_split_of(trial.seed)
-        return TrialRun(mine.setup, trial, mine.sources, self.start(trial.seed), state, self._warmed, reuse)
+        trainer = self.on_split_of(trial.seed)
+        return TrialRun(
+            trainer.setup, trial, trainer.sources, self.start(trial.seed), state, self._warmed, reuse
+        )
 
     def evaluations(self, arm: Arm) -> int:
-        """How often an update of the arm evaluates loss and gradient, as far as that is known here."""
+        """Return how often an update of an arm evaluates loss and gradient; 1 if it was not warmed up yet."""
         return self._warmed.get(arm.label, 1)
 
     def takes_closure(self, arm: Arm) -> bool:
-        """Whether an update of the arm may evaluate its batch several times."""
+        """Return whether an update of an arm may evaluate its batch several times."""
         if arm.label not in self._takes_closure:
             seed = self.setup.comparison.seeds[0]
             with preserved_rng():
@@ -185,7 +192,13 @@ class LoopTrainer:
 
 
 def why(error: BaseException, trial: Trial, size: int) -> str:
-    """An error as one line; where memory ran out, with what to do about it. ``size``: samples of an epoch."""
+    """Return an error as one line; if memory ran out, with advice.
+
+    Args:
+        error: The exception.
+        trial: The trial that raised it.
+        size: Samples of an epoch.
+    """
     text = explain(error)
     ran_out = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     if not ran_out and not any(words in text for words in _OUT_OF_MEMORY):

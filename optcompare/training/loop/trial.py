@@ -1,4 +1,4 @@
-"""One trial under way: its model, optimizer, strategy, counters and clock; epochs train it."""
+"""The live objects of an unfinished trial: model, optimizer, strategy, counters and clock."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from ...interfaces.closures import bare_step, takes_closure, wants_gradient
 from ...interfaces.optimizer import build, has_modes, load_state
 from ...interfaces.workload import Workload
 from ..autocast import in_autocast
-from ..contender import Setup
 from ..data import Source
 from ..device import DTYPES, Clock
 from ..epoch_end import EpochEnd, finish, lacks_record
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing, sample_norms, trained
-from ..measurement.step_stats import norms_alone
+from ..measurement.step_stats import needs_norms_only
 from ..own_loss import with_own_loss
 from ..placement import place
 from ..position import POSITION
+from ..setup import Setup
 from ..shared_init import SharedStart, fingerprint
 from ..state import TrialState
 from .closure_passes import Passes, check_arm
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 
 class TrialRun:
-    """One trial while it is advanced: what every kind of epoch trains, counts and measures.
+    """Hold one trial while it is trained; every kind of epoch trains, counts and measures through it.
 
     Args:
         setup: The comparison with its live objects.
-        trial: One of its trials.
+        trial: The trial.
         sources: The data on the device: ``train``, and ``valid`` and ``test`` if there are any.
         start: The shared start of the trial's seed.
-        state: What the trial continues from; None: the shared start.
+        state: The state to continue from; None: the shared start.
         warmed: By arm label, how often an update of an arm that was warmed up in this process evaluates loss
             and gradient; arms are added.
         reuse: An untrained run of the same seed, whose module this run takes over instead of making another.
@@ -69,15 +69,15 @@ class TrialRun:
         comparison = setup.comparison
         self.trial, self.budget, self.device = trial, comparison.budget, torch.device(comparison.device)
         self.source, self._start, self._warmed = sources["train"], start, warmed
-        self._contender, self._dtype = setup.contenders[trial.arm.label], DTYPES[comparison.dtype]
-        self.planner = Planner(self._contender.strategy, start, trial.seed, trial.arm.label)
+        self._arm_objects, self._dtype = setup.arm_objects[trial.arm.label], DTYPES[comparison.dtype]
+        self.planner = Planner(self._arm_objects.strategy, start, trial.seed, trial.arm.label)
         self.strategy = self.planner.strategy
         own = with_own_loss(setup.workload, self.device, self._dtype)
         self.workload: Workload = in_autocast(own, self.device, comparison.autocast)
         self.model, weights_sha256 = self._module(state, reuse)
         self._own_state = OwnState(self.model, self.workload.loss)
         self.optimizer = self._build_optimizer(self.model)
-        if state is None and start.differs(self.model):  # an optimizer may change weights when it is made
+        if state is None and start.differs(self.model):  # an optimizer may change weights when it is built
             weights_sha256 = fingerprint(self.model.state_dict())
         self.weights = trained(self.model)
         self._read_optimizer()
@@ -87,7 +87,7 @@ class TrialRun:
             self.progress = Progress(**copy.deepcopy(state["progress"]))
         self.measurement = self._measurement(setup, sources)
         needs = self.strategy.needs if self.strategy.adaptive else ()
-        alone = norms_alone(needs)
+        alone = needs_norms_only(needs)
         self.norms = sample_norms(self.workload, self.model, setup.workload.train) if alone else None
         if state is None:
             seed_everything(seed_sequence(TRAINING, trial.seed))
@@ -96,7 +96,7 @@ class TrialRun:
         self.clock = Clock(self.device, self.progress.train_seconds)
 
     def _module(self, state: TrialState | None, reuse: TrialRun | None) -> tuple[torch.nn.Module, str]:
-        """Return the module on the device, and the fingerprint of its weights where it starts from them."""
+        """Return the module on the device, and the fingerprint of the weights at the shared start."""
         if reuse is not None:
             model, weights_sha256 = reuse.model, reuse.progress.weights_sha256
         else:
@@ -105,7 +105,7 @@ class TrialRun:
         return place(model, self.device, self._dtype), weights_sha256
 
     def _read_optimizer(self) -> None:
-        """Note how the optimizer is stepped, and the rates that a schedule multiplies."""
+        """Read how the optimizer is stepped, and the rates that a schedule multiplies."""
         arm = self.trial.arm
         self.step, self.clip = bare_step(self.optimizer), arm.clip
         self.takes_closure = takes_closure(self.optimizer)
@@ -123,7 +123,7 @@ class TrialRun:
         return TrialMeasurement(setup, self.trial, sources, live, self.progress, diagnosing)
 
     def _load(self, state: TrialState) -> None:
-        """Bring model, optimizer, strategy and generators to a state; the counters are there already."""
+        """Load model, optimizer, strategy and generators from a state; the counters are already loaded."""
         self.model.load_state_dict(state["model"])
         for name, buffer in self.model.named_buffers():
             buffer.copy_(state["buffers"][name])
@@ -137,7 +137,7 @@ class TrialRun:
         set_rng_state(state["rng"], self.device)
 
     def start_task(self, state: TrialState) -> None:
-        """Start another task from the state that this run left at the end of the last one."""
+        """Start another task from the state that this run returned at the end of its last task."""
         self.measurement.records = []
         set_rng_state(state["rng"], self.device)
 
@@ -161,7 +161,7 @@ class TrialRun:
 
     @property
     def records(self) -> list[Record]:
-        """The records of the task under way."""
+        """Return the records of the current task."""
         return self.measurement.records
 
     def measure(self) -> None:
@@ -182,13 +182,13 @@ class TrialRun:
         return place(self._start.model(), self.device, self._dtype)
 
     def warm_up_once(self, indices: Tensor) -> None:
-        """Warm the arm up on these samples unless that was done in this process."""
+        """Warm the arm up on these samples, unless this process has done so before."""
         if self.trial.arm.label not in self._warmed:
             self._warmed[self.trial.arm.label] = self.warm_up(indices)
 
     @property
     def evaluations(self) -> int:
-        """How often an update evaluates loss and gradient, once the arm was warmed up in this process."""
+        """Return how often an update evaluates loss and gradient; the arm must have been warmed up."""
         return self._warmed[self.trial.arm.label]
 
     def warm_up(self, indices: Tensor) -> int:
@@ -206,16 +206,16 @@ class TrialRun:
             try:
                 bare_step(optimizer)(*([passes] if self.takes_closure else []))
             except USER_CODE_ERRORS as error:
-                given = (
+                inputs = (
                     "a closure"
                     if self.takes_closure
                     else "gradients in .grad, and no closure, loss or graph of it"
                 )
                 name = self.trial.arm.optimizer.label
                 raise ComparisonError(
-                    f"optimizer {name}: its step() fails, given {given}: {explain(error)}"
+                    f"optimizer {name}: its step() fails, given {inputs}: {explain(error)}"
                 ) from error
-            return passes.made
+            return passes.calls
 
     def update(self, indices: Tensor) -> None:
         """Make one update on these samples outside any epoch; only the update and its samples are counted."""
@@ -255,10 +255,10 @@ class TrialRun:
         return Passes(gradient, self.model, self.device, most)
 
     def begin_epoch(self, first: Sequence[Tensor]) -> None:
-        """Note the order in use and warm up, once there is a batch to train on.
+        """Record the order in use and warm up, once there is a batch to train on.
 
         Args:
-            first: The first forward pass's indices, or nothing where there is no batch.
+            first: The indices of the first forward pass; empty if there is no batch.
         """
         if first:
             self.planner.begin(self.progress)
@@ -277,7 +277,7 @@ class TrialRun:
             clip(self.weights, self.clip)
 
     def set_rate(self, updates: int, samples: int) -> None:
-        """Set the rates of the next update by the share of the budget that was spent before it."""
+        """Set the learning rates of the next update by the share of the budget that was spent before it."""
         if self.schedule is not None:
             factor = self.schedule(self.budget.share(updates, samples, self.source.n))
             for group, rate in zip(self.optimizer.param_groups, self._rates, strict=True):
@@ -286,4 +286,4 @@ class TrialRun:
     def _build_optimizer(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         arm = self.trial.arm
         hyperparameters = {**arm.hyperparameters, "lr": arm.lr}
-        return build(self._contender.optimizer, model, hyperparameters, arm.optimizer.label)
+        return build(self._arm_objects.optimizer, model, hyperparameters, arm.optimizer.label)

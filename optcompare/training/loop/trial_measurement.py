@@ -1,4 +1,4 @@
-"""What is measured of one trial on the loop trainer: records, goal probes, diagnostics and the test set."""
+"""Measure one trial on the loop trainer: records, probes near a goal, diagnostics and the test set."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from ...core.columns import Record
 from ...core.comparison import Trial
 from ...interfaces.optimizer import evaluation_weights
 from ...interfaces.workload import Workload
-from ..contender import Setup
 from ..data import Source
 from ..device import Clock
 from ..measurement.counters import Progress
 from ..measurement.diagnosing import Diagnosing
-from ..measurement.evaluation import along_the_way, at_the_end, evaluate, next_mark, not_yet, on_rows
+from ..measurement.evaluation import (
+    empty_test_columns,
+    evaluate,
+    final_sources,
+    next_evaluation,
+    on_rows,
+    regular_sources,
+)
 from ..measurement.goal_watch import GoalWatch
 from ..measurement.module_flags import refuse_new_weights
 from ..measurement.projection import is_first, is_sketched, sketch
 from ..measurement.recalibration import Sample, recalibrated
 from ..measurement.record import record_of
 from ..position import POSITION
+from ..setup import Setup
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,14 +40,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LiveObjects:
-    """The live objects of a trial.
+    """Hold the live objects of a trial.
 
     Attributes:
-        workload: On the trial's device, in its precision.
+        workload: The workload, on the trial's device and in its precision.
         model: The module that is trained.
-        optimizer: Of the model's trainable weights.
+        optimizer: The optimizer of its trainable weights.
         weights: The trainable weights, in the model's order.
-        device: Where they lie.
+        device: Their device.
     """
 
     workload: Workload
@@ -51,10 +58,10 @@ class LiveObjects:
 
 
 class TrialMeasurement:
-    """Measures one trial and collects its records; nothing that it does changes what is trained.
+    """Measure one trial and collect its records, without any effect on its training.
 
     Attributes:
-        records: Of the task under way.
+        records: The records of the current task.
         sample: Training rows for recalibrated running averages; None where they are not recalibrated.
         follows: Whether the path of the (two) weights is followed.
         diagnosing: The diagnostics.
@@ -74,10 +81,10 @@ class TrialMeasurement:
         self.diagnosing = diagnosing
         self._comparison, self._trial = comparison, trial
         self._live, self._progress, self._source = live, progress, sources["train"]
-        self._sources, self._test = along_the_way(sources), at_the_end(sources, trial)
+        self._sources, self._test = regular_sources(sources), final_sources(sources, trial)
         self._watch = GoalWatch.of(comparison, setup.workload, sources)
         self._evaluated_at = math.inf
-        self._not_yet = not_yet(setup.workload, sources, raw=comparison.recalibrate)
+        self._empty_test_columns = empty_test_columns(setup.workload, sources, raw=comparison.recalibrate)
         self._sketched = is_sketched(comparison, trial)
         self.sample = Sample.of(self._source.n, comparison.eval_chunk) if comparison.recalibrate else None
         two = sum(weight.numel() for weight in live.weights) == 2
@@ -89,12 +96,12 @@ class TrialMeasurement:
         self.measure()
 
     def next_point(self) -> int | None:
-        """Return the samples at which the trial is measured next; None: not before its end."""
-        mark = next_mark(self._progress.samples, self._source.n, self._comparison.measure)
+        """Return the samples at which the trial is measured next; None: only at its end."""
+        evaluation = next_evaluation(self._progress.samples, self._source.n, self._comparison.measure)
         if self._watch is None:
-            return mark
-        self._evaluated_at = math.inf if mark is None else mark
-        return self._watch.next_stop(self._progress, mark)
+            return evaluation
+        self._evaluated_at = math.inf if evaluation is None else evaluation
+        return self._watch.next_stop(self._progress, evaluation)
 
     def after_updates(self, point: int | None) -> None:
         """Measure if the evaluation point is reached.
@@ -102,7 +109,7 @@ class TrialMeasurement:
         Near a goal, where points are closer, only what the goal needs is measured between evaluation points.
 
         Args:
-            point: What :meth:`next_point` returned before the updates.
+            point: The result of :meth:`next_point` before the updates.
         """
         self._follow_weights()
         if point is None or self._progress.samples < point:
@@ -133,7 +140,7 @@ class TrialMeasurement:
             reached = (
                 self._watch.evaluated(progress, values) if self._watch else self._comparison.ends_at(values)
             )
-            progress.measured(values, clock.seconds, reached)
+            progress.count_measurement(values, clock.seconds, reached)
             n = self._source.n
             self.records.append(record_of(self._comparison, self._trial, progress, n, values, "measured"))
 
@@ -155,7 +162,7 @@ class TrialMeasurement:
             self.records[-1] = {**self.records[-1], **tested}
 
     def keep_update(self, batch: Tensor) -> None:
-        """Keep weights and batch of the next update, for diagnostics of it."""
+        """Keep weights and batch of the next update, for its diagnostics."""
         with self.evaluation_weights():
             progress = self._progress
             self.diagnosing.keep(progress.updates, self._live.weights, batch, progress.epoch)
@@ -169,7 +176,7 @@ class TrialMeasurement:
         return evaluation_weights(self._live.optimizer, self._live.weights)
 
     def _probe(self, watch: GoalWatch) -> None:
-        """Measure the stated rows for a goal."""
+        """Measure the goal's metric on its fixed sample of rows."""
         live, source = self._live, self._sources[watch.prefix]
         with self.recalibrated():
             values = on_rows(live.workload, live.model, source, self._comparison.eval_chunk, watch.rows)
@@ -178,16 +185,16 @@ class TrialMeasurement:
     def _values(self) -> dict[str, float]:
         """Return losses, metrics and diagnostics, by column.
 
-        Where the comparison recalibrates running averages, those of the training give the ``raw_`` columns.
+        If the comparison recalibrates running averages, the ``raw_`` columns use those of the training.
         """
         raw = self._raw(self._sources)
         with self.recalibrated():
             live = self._live
             values = evaluate(live.workload, live.model, self._sources, self._comparison.eval_chunk)
-            return {**values, **raw, **self._not_yet, **self._diagnosed(values)}
+            return {**values, **raw, **self._empty_test_columns, **self._diagnosed(values)}
 
     def _raw(self, sources: Mapping[str, Source]) -> dict[str, float]:
-        """Return the ``raw_`` columns: what the running averages of the training give."""
+        """Return the ``raw_`` columns: values with the running averages of the training."""
         if self.sample is None:
             return {}
         live = self._live

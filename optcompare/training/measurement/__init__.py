@@ -1,1 +1,1 @@
-"""What is measured of a trial, outside its training clock."""
+"""Measure trials, outside their training clock."""

@@ -1,4 +1,4 @@
-"""How far a trial has come: the counters that its state holds, as plain values."""
+"""The counters of a trial, which its state holds as plain values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST_PATH, _MOST_SNAPSHOTS = 4000, 256
 
 @dataclass
 class Progress:
-    """The counters of a trial; :class:`.ProgressState` says what each means."""
+    """Hold the counters of a trial; :class:`.ProgressState` describes each."""
 
     status: Status = "running"
     reason: str = ""
@@ -49,22 +49,29 @@ class Progress:
     goal_tried: list[int] = field(default_factory=lambda: [-1, -1])
     goal_found: dict[str, int] = field(default_factory=dict)
 
-    def made(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
-        """Count updates of this epoch; ``seconds``: of training so far, in all."""
+    def count_updates(self, updates: int, samples: int, batch_size: int, seconds: float) -> None:
+        """Count updates of this epoch.
+
+        Args:
+            updates: Updates made.
+            samples: Samples whose gradients they evaluated.
+            batch_size: Samples of the last update.
+            seconds: Seconds of training so far, in all.
+        """
         self.train_seconds = seconds
         self.position += updates
         self.updates += updates
         self.samples += samples
         self.batch_size = batch_size
 
-    def measured(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
+    def count_measurement(self, values: Mapping[str, float], seconds: float, goal: str = "") -> None:
         """Count a measurement, which may end the trial.
 
         Args:
-            values: What was measured, by column; a ``train_loss`` that is not finite ends the trial as
+            values: The measured values, by column; a ``train_loss`` that is not finite ends the trial as
                 diverged.
-            seconds: That it took.
-            goal: The goal that was reached, in words, which ends the trial as finished; empty: none.
+            seconds: The time of the measurement.
+            goal: The reason, in words, that a reached goal ends the trial as finished; empty: none.
         """
         self.measure_seconds += seconds
         self.measured_at = self.updates
@@ -81,17 +88,17 @@ class Progress:
             del self.path[1:-1:2]
 
     def keep_snapshot(self, sketch: Tensor) -> None:
-        """Keep the weights of this update; of many, every other one is dropped."""
+        """Keep the weights of this update; if there are many, every other one is dropped."""
         self.snapshots.append((self.updates, sketch))
         if len(self.snapshots) > _MOST_SNAPSHOTS:
             del self.snapshots[1:-1:2]
 
     def leave(self, plan: Plan, over: bool) -> bool:
-        """Fingerprint the batches that were made of an epoch's plan.
+        """Fingerprint the batches of an epoch's plan that were trained on.
 
         Args:
-            plan: Of the epoch.
-            over: Whether the epoch is over; else another task continues it.
+            plan: The plan of the epoch.
+            over: Whether the epoch is over; otherwise another task continues it.
 
         Returns:
             Whether the epoch is over for this trial, which may have ended.
@@ -124,12 +131,12 @@ class Progress:
         return not self.reached(budget)
 
     def allowed(self, budget: Budget, ends: Sequence[int], n: int = 0) -> int:
-        """Return how many updates of this epoch the budget allows, those made included.
+        """Return how many updates of this epoch the budget allows, including those made.
 
         Args:
-            budget: Of the trial.
-            ends: As in a plan, in samples that are evaluated.
-            n: Training samples, where an epoch's updates may evaluate more than these.
+            budget: The budget of the trial.
+            ends: For each update, the evaluated samples of the epoch after it.
+            n: Training samples, if the updates of an epoch may evaluate more; else 0.
         """
         if budget.unit == "epochs" and n:
             return bisect_right(ends, round((budget.amount - self.epoch) * n))
@@ -147,7 +154,13 @@ class Progress:
         return budget.amount - self.epoch if budget.unit == "epochs" else math.inf
 
     def epochs_left(self, budget: Budget, updates: int, n: int) -> float:
-        """Return the epochs that the budget allows, of ``updates`` each; ``n``: training samples."""
+        """Return how many more epochs the budget allows.
+
+        Args:
+            budget: The budget of the trial.
+            updates: Updates of an epoch.
+            n: Training samples.
+        """
         whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]
         spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples}[budget.unit]
         return math.ceil((budget.amount - spent) / whole)
@@ -159,7 +172,7 @@ class Progress:
         return min(1.0, budget.share(self.updates, self.samples, n))
 
     def to_state(self) -> ProgressState:
-        """Return plain values that share no list with this."""
+        """Return the counters as plain values; nested values are copied."""
         copied = ("orders", "snapshots", "goal_tried")
         own = {name: [*getattr(self, name)] for name in copied}
         points = {name: [[*point] for point in getattr(self, name)] for name in ("path", "goal_points")}

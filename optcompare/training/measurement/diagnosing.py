@@ -1,4 +1,4 @@
-"""The diagnostics of one trial under way: when they are due, and what they measure."""
+"""Compute the diagnostics of a trial when they are due."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ...core.tree import move_batch
 from ...errors import USER_CODE_ERRORS, DiagnosticError, OptcompareError, explain
 from ...interfaces.diagnostic import Diagnostic
 from ...interfaces.workload import Workload
-from ..contender import Setup
 from ..data import Source, first_rows
-from .evaluation import last_mark, mark_number
+from ..setup import Setup
+from .evaluation import evaluation_number, last_evaluation
 from .per_sample_grads import SampleNorms
 from .snapshot import LastUpdate, LiveSnapshot, SnapshotContext, SnapshotPoint, flat
 
@@ -29,15 +29,15 @@ _ROWS = 3
 
 
 class Diagnosing:
-    """The diagnostics of a trial, due at every K-th evaluation point; NaN in tuning trials.
+    """Compute the diagnostics of a trial at every K-th evaluation point; NaN in tuning trials.
 
-    They are computed with other modules than the trial's, so that nothing reaches the training.
+    They use another module than the trial's, so that they do not affect the training.
 
     Args:
         setup: The comparison with its live objects.
         trial: One of its trials.
-        workload: On the trial's device.
-        model: The trial's, at the shared start.
+        workload: The workload, on the trial's device.
+        model: The trial's model, at the shared start.
         another: Makes another such module.
         source: The training data.
     """
@@ -72,25 +72,25 @@ class Diagnosing:
         """Return whether a record is diagnosed: the number of its evaluation point is a multiple of K.
 
         Args:
-            samples: Of the trial, at the record.
+            samples: Samples of the trial at the record.
         """
         n, measure = self._source.n, self._comparison.measure
-        number = mark_number(last_mark(samples, n, measure), n, measure)
+        number = evaluation_number(last_evaluation(samples, n, measure), n, measure)
         return self.active and number % self._comparison.diagnose_every == 0
 
     def keep(self, update: int, weights: Sequence[Tensor], indices: Tensor, epoch: int) -> None:
-        """Keep what an update starts from, which a diagnosis may follow.
+        """Keep the start of an update, for diagnostics that are computed after it.
 
         Args:
             update: Updates made before it.
-            weights: Of the trial.
-            indices: Of its batch, int64[B].
-            epoch: The epoch it is made in.
+            weights: The weights of the trial.
+            indices: The indices of its batch, int64[B].
+            epoch: The number of its epoch.
         """
         self._last = LastUpdate(update, flat(weights), indices, epoch)
 
     def values(self, model: nn.Module, update: int, samples: int, lr: float) -> dict[str, float]:
-        """Return all columns, NaN where nothing is due; arguments as those of :meth:`measured`."""
+        """Return all columns, NaN if no diagnostic is due; see :meth:`measured` for the arguments."""
         return (
             self.measured(model, update, samples, lr)
             if self.due(samples)
@@ -101,7 +101,7 @@ class Diagnosing:
         """Return all columns, due or not.
 
         Args:
-            model: The trial's, as it is now.
+            model: The trial's model.
             update: Updates made.
             samples: Training samples whose gradients were evaluated.
             lr: The learning rate of the last update.
@@ -118,26 +118,26 @@ class Diagnosing:
             }
 
     def _copy(self, model: nn.Module) -> nn.Module:
-        """Return a module in evaluation mode with the values of the trial's."""
+        """Return a module in evaluation mode with the weights and buffers of the trial's model."""
         other = self._another()
         with torch.no_grad():
-            for mine, theirs in (
+            for targets, values in (
                 (other.parameters(), model.parameters()),
                 (other.buffers(), model.buffers()),
             ):
-                for to, value in zip(mine, theirs, strict=True):
-                    to.copy_(value)
+                for target, value in zip(targets, values, strict=True):
+                    target.copy_(value)
         other.eval()
         return other
 
 
 def _measured(label: str, diagnostic: Diagnostic, snapshot: LiveSnapshot) -> dict[str, float]:
     try:
-        found = diagnostic.measure(snapshot)
-        if not (isinstance(found, Mapping) and set(found) == set(diagnostic.columns)):
-            got = ", ".join(map(str, found)) if isinstance(found, Mapping) else f"a {type(found).__name__}"
+        values = diagnostic.measure(snapshot)
+        if not (isinstance(values, Mapping) and set(values) == set(diagnostic.columns)):
+            got = ", ".join(map(str, values)) if isinstance(values, Mapping) else f"a {type(values).__name__}"
             raise DiagnosticError(f"measure() must return {', '.join(diagnostic.columns)}, got {got}")
-        return {name: float(found[name]) for name in diagnostic.columns}
+        return {name: float(values[name]) for name in diagnostic.columns}
     except OptcompareError as error:
         raise DiagnosticError(f"diagnostic {label}: {error}") from error
     except USER_CODE_ERRORS as error:
@@ -145,16 +145,16 @@ def _measured(label: str, diagnostic: Diagnostic, snapshot: LiveSnapshot) -> dic
 
 
 def trained(model: nn.Module) -> list[Any]:
-    """Return the weights that are trained, in the model's order."""
+    """Return the trainable weights, in the order of the model."""
     return [weight for weight in model.parameters() if weight.requires_grad]
 
 
 def sample_norms(workload: Workload, model: nn.Module, data: Any) -> SampleNorms:
-    """Return how the norms of a model's per-sample gradients are computed, found on the first rows.
+    """Choose how to compute the norms of a model's per-sample gradients, by a test on the first rows.
 
     Args:
-        workload: Of the model.
-        model: At its start.
+        workload: The workload of the model.
+        model: The model at its start.
         data: The training data.
     """
     weight = next(model.parameters())

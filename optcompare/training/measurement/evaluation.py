@@ -1,4 +1,4 @@
-"""Evaluation points, and the evaluation that is equal for all arms."""
+"""Evaluation points, and the evaluation that is the same for all arms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...core.tree import map_tensors
 from ...interfaces.metrics import MetricValue
 from ...interfaces.workload import Workload
 from ..data import Source
-from .module_state import state_kept
+from .module_state import preserved_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 TEST_SET = "test"
 
 
-def next_mark(samples: int, n: int, measure: int) -> int | None:
-    """Return the first evaluation point after some samples; None where measuring is off.
+def next_evaluation(samples: int, n: int, measure: int) -> int | None:
+    """Return the first evaluation point after some samples; None if measuring is off.
+
+    An evaluation point is a number of samples. Up to N all powers of two are evaluation points too.
 
     Args:
         samples: Training samples whose gradients were evaluated.
-        n: Training samples, N. Up to N the points include all powers of two.
-        measure: Evaluation points an epoch; 0: none.
+        n: Training samples, N.
+        measure: Evaluation points per epoch; 0: none.
     """
     if measure == 0:
         return None
@@ -39,8 +41,8 @@ def next_mark(samples: int, n: int, measure: int) -> int | None:
     return min(regular, 1 << samples.bit_length(), n)
 
 
-def last_mark(samples: int, n: int, measure: int) -> int:
-    """Return the last evaluation point at or before some samples; arguments as of :func:`next_mark`."""
+def last_evaluation(samples: int, n: int, measure: int) -> int:
+    """Return the last evaluation point at or before some samples; see :func:`next_evaluation`."""
     if measure == 0 or samples == 0:
         return 0
     regular = _ceil(samples * measure // n, n, measure)
@@ -49,36 +51,36 @@ def last_mark(samples: int, n: int, measure: int) -> int:
     return max(regular, 1 << (samples.bit_length() - 1))
 
 
-def mark_number(mark: int, n: int, measure: int) -> int:
-    """Return how many evaluation points lie after 0 and at or before this one, ``mark``."""
-    if measure == 0 or mark == 0:
+def evaluation_number(point: int, n: int, measure: int) -> int:
+    """Return the number of an evaluation point: how many lie after 0, up to and including it."""
+    if measure == 0 or point == 0:
         return 0
-    doublings = [1 << power for power in range(min(mark, n - 1).bit_length())]
+    doublings = [1 << power for power in range(min(point, n - 1).bit_length())]
     own = sum(_ceil(each * measure // n, n, measure) != each for each in doublings)
-    return min(mark * measure // n, mark) + own
+    return min(point * measure // n, point) + own
 
 
 def _ceil(index: int, n: int, measure: int) -> int:
     return -(-index * n // measure)
 
 
-def along_the_way(sources: Mapping[str, Source]) -> dict[str, Source]:
+def regular_sources(sources: Mapping[str, Source]) -> dict[str, Source]:
     """Return the sources that are measured at every evaluation point: all but the test set."""
     return {name: source for name, source in sources.items() if name != TEST_SET}
 
 
-def at_the_end(sources: Mapping[str, Source], trial: Trial) -> dict[str, Source]:
-    """Return what is measured at the end of a trial: in the report the test set, if there is one."""
+def final_sources(sources: Mapping[str, Source], trial: Trial) -> dict[str, Source]:
+    """Return the sources that are measured at the end of a trial: in the report the test set, if any."""
     return {TEST_SET: sources[TEST_SET]} if TEST_SET in sources and trial.phase == "report" else {}
 
 
-def not_yet(workload: Workload, sources: Mapping[str, Source], *, raw: bool) -> dict[str, float]:
-    """Return the columns of the test set, if there is one, in a record that is not a trial's last: NaN.
+def empty_test_columns(workload: Workload, sources: Mapping[str, Source], *, raw: bool) -> dict[str, float]:
+    """Return the columns of the test set, if any, as NaN, for all records of a trial but the last.
 
     Args:
-        workload: With its metrics.
-        sources: Of the trial.
-        raw: Whether there are columns for the running averages of the training, too.
+        workload: The workload, with its metrics.
+        sources: The sources of the trial.
+        raw: Whether there are also columns for the running averages of the training.
     """
     names = ("loss", *workload.metrics) if TEST_SET in sources else ()
     return {f"{prefix}{TEST_SET}_{name}": math.nan for prefix in ("", "raw_")[: 1 + raw] for name in names}
@@ -90,13 +92,13 @@ def evaluate(
     """Return the loss and every metric on all data of each source, by column.
 
     Args:
-        workload: On the device of the model.
-        model: Any module; it is left as it was.
-        sources: By the prefix of their columns.
+        workload: The workload, on the device of the model.
+        model: Any module; it is not changed.
+        sources: The data, by the prefix of their columns.
         chunk: Rows of one forward pass.
     """
     loss = workload.loss
-    with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
+    with evaluating(model), preserved_state(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return {
             f"{prefix}_{name}": value
             for prefix, source in sources.items()
@@ -105,7 +107,7 @@ def evaluate(
 
 
 def averages(workload: Workload, model: nn.Module, source: Source, chunk: int) -> dict[str, float]:
-    """Return the loss and metrics on a source, in chunks of rows in the data's own order."""
+    """Return the loss and metrics on a source, in chunks of rows in the order of the data."""
     return averages_over(workload, model, source, torch.arange(source.n).split(chunk))
 
 
@@ -115,27 +117,27 @@ def on_rows(
     """Return the loss and every metric on some rows of a source, measured as :func:`evaluate` does.
 
     Args:
-        workload: On the device of the model.
-        model: Any module; it is left as it was.
+        workload: The workload, on the device of the model.
+        model: Any module; it is not changed.
         source: The data.
         chunk: Rows of one forward pass.
-        rows: int64, the rows; None: all.
+        rows: The rows, int64; None: all.
     """
     loss, indices = workload.loss, torch.arange(source.n) if rows is None else rows
-    with evaluating(model), state_kept(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
+    with evaluating(model), preserved_state(loss) if isinstance(loss, torch.nn.Module) else nullcontext():
         return averages_over(workload, model, source, indices.split(chunk))
 
 
 def averages_over(
     workload: Workload, model: nn.Module, source: Source, parts: Sequence[Tensor]
 ) -> dict[str, float]:
-    """Return the loss, as a sum over weights, and metrics over some rows.
+    """Return the loss, as a weighted mean, and metrics over some rows.
 
     Args:
-        workload: On the device of the model.
-        model: In evaluation mode.
+        workload: The workload, on the device of the model.
+        model: A module in evaluation mode.
         source: The data.
-        parts: Indices of the rows, int64, one tensor for each forward pass.
+        parts: The rows of each forward pass, int64 each.
     """
     total, weights = 0.0, 0.0
     metrics = {name: MetricValue(name, metric) for name, metric in workload.metric_functions.items()}
@@ -144,7 +146,7 @@ def averages_over(
         loss, output, y = evaluate_batch(workload, model, batch)
         for metric in metrics.values():
             metric.add(output, y)
-        total += float(loss) * weight if weight else 0.0  # a part without labels has none
+        total += float(loss) * weight if weight else 0.0  # the loss of a part without labels is NaN
         weights += weight
     return {
         "loss": total / weights if weights else math.nan,
@@ -153,7 +155,7 @@ def averages_over(
 
 
 def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]:
-    """Return one batch's mean loss, then each metric's sum and weight; all metrics must be such pairs."""
+    """Return the mean loss of a batch, then sum and weight of each metric; all metrics must be such pairs."""
     with evaluating(model):
         loss, output, y = evaluate_batch(workload, model, batch)
         pairs = [metric(output, y) for metric in workload.metric_functions.values()]
@@ -161,14 +163,15 @@ def averages_of(workload: Workload, model: nn.Module, batch: Any) -> list[float]
 
 
 def evaluate_batch(workload: Workload, model: nn.Module, batch: Any) -> tuple[Tensor, Any, Any]:
-    """Return what :meth:`.Workload.loss_and_output` returns, without a graph.
+    """Call :meth:`.Workload.loss_and_output`, and return its results without a graph.
 
-    Gradients are enabled where the model or the loss needs them, as a force is the gradient of an energy.
+    Gradients are enabled if the model or the loss needs them: a force, for example, is the gradient of an
+    energy.
 
     Args:
-        workload: On the device of the model.
-        model: In evaluation mode.
-        batch: As the source of the data gives it.
+        workload: The workload, on the device of the model.
+        model: A module in evaluation mode.
+        batch: A batch from the source of the data.
     """
     try:
         return workload.loss_and_output(model, batch)
@@ -182,17 +185,17 @@ def evaluate_batch(workload: Workload, model: nn.Module, batch: Any) -> tuple[Te
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluate within the context: in evaluation mode, without gradients, and without lasting changes.
+    """Use evaluation mode without gradients within the context, and undo all changes afterwards.
 
-    Modes of modules, all generators and the model's own attributes are restored afterwards.
+    The modes of modules, all generators and the attributes of the model are restored.
     """
-    with preserved_rng(), state_kept(model), torch.no_grad(), in_eval_mode(model):
+    with preserved_rng(), preserved_state(model), torch.no_grad(), in_eval_mode(model):
         yield
 
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Use evaluation mode within the context; afterwards every module is in its former mode."""
+    """Use evaluation mode within the context, and restore the mode of every module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""Finds the layer of a model that a diagnostic cannot be computed for."""
+"""Find the layer of a model for which a diagnostic cannot be computed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Probe = Callable[[nn.Module, tuple[Any, ...]], Any]
-"""Does something with a module and its inputs, and raises where that is not possible."""
+"""A test of a module with its inputs, which raises an exception where something is not possible."""
 
 
 def failing_layer(model: nn.Module, workload: Workload, batch: Any, probe: Probe) -> str | None:
@@ -22,9 +22,9 @@ def failing_layer(model: nn.Module, workload: Workload, batch: Any, probe: Probe
 
     Args:
         model: Any module.
-        workload: Whose objective runs the forward pass.
-        batch: Of the training data.
-        probe: Called with each such module and its inputs in the forward pass.
+        workload: Its objective runs the forward pass.
+        batch: A batch of the training data.
+        probe: Called with each such module and its inputs.
     """
     calls: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
     leaves = [(name, module) for name, module in model.named_modules() if not any(module.children())]
@@ -46,7 +46,7 @@ def failing_layer(model: nn.Module, workload: Workload, batch: Any, probe: Probe
 
 
 def probe_twice(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Raise where a module cannot be differentiated twice."""
+    """Raise an exception if a module cannot be differentiated twice."""
     leaves = [_leaf(each) for each in inputs]
     wanted = [
         each
@@ -63,7 +63,7 @@ def probe_twice(module: nn.Module, inputs: tuple[Any, ...]) -> None:
 
 
 def probe_mapped(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Raise where the gradients of single samples cannot be computed at once."""
+    """Raise an exception if the gradients of single samples cannot be computed at once."""
 
     def loss(weights: dict[str, Tensor], *sample: Any) -> Tensor:
         parts = tuple(each.unsqueeze(0) if isinstance(each, torch.Tensor) else each for each in sample)

@@ -1,4 +1,4 @@
-"""Finds the update at which the smoothed loss of a trial reaches the goal that the trial stops at."""
+"""Find the update at which the smoothed loss of a trial reaches the goal that the trial stops at."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from ...core.comparison import Comparison
 from ...core.goal import GOAL_ROWS, Goal
 from ...interfaces.workload import Workload
-from .evaluation import last_mark, next_mark
+from .evaluation import last_evaluation, next_evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,33 +23,34 @@ if TYPE_CHECKING:
     from .counters import Progress
 
 _MOST_BETWEEN, _FINEST = 256, 2048
-"""Near the goal at most so many updates are measured between two evaluation points, and none that lies closer
-to the one before than this part of the samples at the last evaluation point: there is nothing to gain from
-knowing it more finely.
+"""The most measurements near the goal between two evaluation points, and their least distance: the samples at
+the last evaluation point divided by ``_FINEST``. Closer ones would not improve the result.
 """
 _FEWEST, _RECENT = 3, 8
 
 
 @dataclass(frozen=True)
 class GoalWatch:
-    """Follows the distance of a trial to its goal, and says when the smoothed distance is zero.
+    """Follow the distance of a trial to its goal, and find when the smoothed distance is zero.
 
     The loss at an update t, counted in samples, is averaged over the window from (1 - w)·t to (1 + w)·t, by
-    the trapezoidal rule over all measurements in it; the goal is reached at the first measured update whose
-    average is at or below it. So a trial has to go on for w·t samples after it. Where the straight line
-    through the last eight evaluation points meets the goal within two evaluation points, give or take what
-    they scatter around it, and for w/4 of the samples after that (an average over a window reaches a goal
-    later than a falling loss that is convex), every update is measured, on the same stated rows for all
-    trials; at the next evaluation point these values are shifted by what the rows then differ from all rows.
+    the trapezoidal rule over all measurements in it. The goal is reached at the first measured update whose
+    average is at or below it. A trial therefore continues for w·t samples after this update.
 
-    All that changes is kept in :class:`.Progress`, so that a trial can be cut anywhere.
+    Every update is measured while the trial is near its goal: from where the straight line through the last
+    eight evaluation points meets the goal within two evaluation points, plus or minus their scatter around
+    the line, and for w/4 of the samples after that, since the average of a convex falling loss reaches a goal
+    later than the loss itself. These measurements use the same fixed sample of rows for all trials. At the
+    next evaluation point they are shifted by the difference between that sample and all rows.
+
+    Everything that changes is kept in :class:`.Progress`, so that a task may end at any update.
 
     Attributes:
-        goal: What is to be reached.
-        window: w, from 0 (exclusive) to 1 (exclusive).
+        goal: The goal.
+        window: w, between 0 and 1, both excluded.
         n: Training samples.
-        measure: Evaluation points in an epoch.
-        rows: int64, the rows that are measured near the goal; None where these are all rows.
+        measure: Evaluation points per epoch.
+        rows: The fixed sample of rows that are measured near the goal, int64; None: all rows.
     """
 
     goal: Goal
@@ -62,9 +63,14 @@ class GoalWatch:
     def of(
         cls, comparison: Comparison, workload: Workload, sources: Mapping[str, Source]
     ) -> GoalWatch | None:
-        """Make the watch of a comparison whose trials stop at a smoothed goal; None for any other.
+        """Make the watch of a comparison whose trials stop at a smoothed goal; None for any other one.
 
-        All rows are measured where there are few, or where the loss of all is no mean over those of parts.
+        All rows are measured if there are few, or if the loss of all rows is not the mean over their parts.
+
+        Args:
+            comparison: The comparison.
+            workload: Its workload.
+            sources: The data, by the names of the sets.
         """
         if not comparison.stop_at_goal or comparison.goal is None or comparison.goal_window == 0:
             return None
@@ -78,42 +84,47 @@ class GoalWatch:
 
     @property
     def prefix(self) -> str:
-        """The data on which the goal is measured: ``train`` or ``valid``."""
+        """Return the set on which the goal is measured: ``train`` or ``valid``."""
         return self.goal.metric.partition("_")[0]
 
     @staticmethod
     def near(progress: Progress) -> bool:
-        """Whether the trial is measured at every update."""
+        """Return whether the trial is near its goal, so that every update is measured."""
         return progress.samples < progress.goal_near_until
 
     def to_be_probed(self, progress: Progress) -> bool:
-        """Return whether the stated rows are measured together with all rows, to shift earlier values."""
+        """Return whether the sample is measured together with all rows, to shift earlier values."""
         points = progress.goal_points
         return self.rows is not None and len(points) > 0 and not points[-1][3]
 
-    def next_stop(self, progress: Progress, mark: int | None) -> int | None:
-        """Return the samples of the next measurement: ``mark``, or before it near the goal."""
-        if mark is None or not self.near(progress):
-            return mark
-        begun = last_mark(progress.samples, self.n, self.measure)
-        apart = max(1, self.n // self.measure // _MOST_BETWEEN, begun // _FINEST)
+    def next_stop(self, progress: Progress, evaluation: int | None) -> int | None:
+        """Return the samples of the next measurement: the evaluation point, or less near the goal.
+
+        Args:
+            progress: The counters of the trial.
+            evaluation: The next evaluation point; None: there is none.
+        """
+        if evaluation is None or not self.near(progress):
+            return evaluation
+        begun = last_evaluation(progress.samples, self.n, self.measure)
+        spacing = max(1, self.n // self.measure // _MOST_BETWEEN, begun // _FINEST)
         return min(
-            mark, begun + ((progress.samples - begun) // apart + 1) * apart
-        )  # wherever a trial was cut
+            evaluation, begun + ((progress.samples - begun) // spacing + 1) * spacing
+        )  # independent of where a task ended
 
     def probed(self, progress: Progress, value: float) -> None:
-        """Add what the stated rows give at an update near the goal."""
+        """Add the value of the sample at an update near the goal."""
         progress.goal_points.append([progress.samples, progress.updates, self._distance(value), 0])
 
     def evaluated(self, progress: Progress, values: Mapping[str, float]) -> str:
-        """Add what all rows give at an evaluation point.
+        """Add the value of all rows at an evaluation point.
 
         Args:
-            progress: Of the trial, which was probed just before where :meth:`to_be_probed` says so.
-            values: What was measured, by column.
+            progress: The counters of the trial; :meth:`probed` comes first if :meth:`to_be_probed` is true.
+            values: The measured values, by column.
 
         Returns:
-            Where the goal has been reached, that and at which update, in words; else an empty text.
+            The reached goal and its update, in words; empty if the goal is not reached.
         """
         points, new = progress.goal_points, _after_last_exact(progress.goal_points)
         self._correct(points[new:], progress.samples, self._distance(values[self.goal.metric]))
@@ -128,13 +139,13 @@ class GoalWatch:
         return f"reached {self.goal} at update {progress.goal_found['goal_updates']}"
 
     def _distance(self, value: float) -> float:
-        """Return the distance of a value from the goal: above 0 until reached, infinite if not finite."""
+        """Return the distance of a value to the goal: above 0 until it is reached, infinite if not finite."""
         distance = value - self.goal.value if self.goal.falls else self.goal.value - value
         return distance if math.isfinite(distance) else math.inf
 
     @staticmethod
     def _correct(probed: Sequence[list[float]], samples: int, distance: float) -> None:
-        """Shift what was probed since the last evaluation point so that it ends in what all rows give."""
+        """Shift the values since the last evaluation point so that the last one equals that of all rows."""
         if not probed or probed[-1][0] != samples:
             return
         shift = distance - probed[-1][2]
@@ -143,7 +154,7 @@ class GoalWatch:
         probed[-1][2:] = [distance, 1]
 
     def _search(self, progress: Progress) -> bool:
-        """Look at the updates whose windows have been completed since the last evaluation point."""
+        """Test the updates whose windows were completed since the last evaluation point."""
         points, wide = progress.goal_points, 1 + self.window
         first = bisect_right(points, float(progress.goal_tried[0]), key=_samples)
         last = bisect_right(points, float(progress.samples), key=lambda point: point[0] * wide)
@@ -170,7 +181,7 @@ class GoalWatch:
         )
 
     def _near_until(self, progress: Progress) -> int:
-        """The samples up to which every update is measured, if the line meets the goal about here; else 0."""
+        """Return the samples up to which every update is measured; 0 if the goal is not near."""
         exact = _last_exact(progress.goal_points)
         if len(exact) < _FEWEST or self.measure == 0:
             return 0
@@ -179,13 +190,18 @@ class GoalWatch:
         slope = float((x - x.mean()) @ (y - y.mean()) / ((x - x.mean()) @ (x - x.mean())))
         level = float(y.mean() - slope * x.mean())
         scatter = math.sqrt(float(((y - level - slope * x) ** 2).sum()) / max(len(x) - 2, 1))
-        ahead = next_mark(next_mark(progress.samples, self.n, self.measure) or 0, self.n, self.measure) or 0
+        ahead = (
+            next_evaluation(
+                next_evaluation(progress.samples, self.n, self.measure) or 0, self.n, self.measure
+            )
+            or 0
+        )
         distances = [level + slope * each for each in (exact[-_FEWEST][0], progress.samples, ahead)]
         near = min(distances) - scatter <= 0 < max(distances) + scatter
         return max(ahead, int((1 + self.window / 4) * progress.samples)) if near else 0
 
     def _forget(self, progress: Progress) -> None:
-        """Drop the points that neither a window nor a line to come will hold."""
+        """Drop the points that no later window and no later line needs."""
         points = progress.goal_points
         windows = (
             bisect_left(points, (1 - self.window) / (1 + self.window) * progress.samples, key=_samples) - 1
@@ -200,12 +216,12 @@ def smoothed(samples: np.ndarray, values: np.ndarray, at: float, window: float) 
 
     Args:
         samples: float[k], rising, from below the window to above it.
-        values: float[k], measured there; infinite where there was no finite one.
+        values: float[k], the values there; infinite where a value was not finite.
         at: The middle of the window, which goes from (1 - window)·at to (1 + window)·at.
         window: w.
 
     Returns:
-        The average; not finite where the window, or a line that crosses its ends, has a value that is not.
+        The average; not finite if a value in the window, or of a line across its ends, is not finite.
     """
     ends = max(at * (1 - window), samples[0]), at * (1 + window)
     low, high = np.interp(ends, samples, values)
@@ -221,16 +237,16 @@ def _samples(point: Sequence[float]) -> float:
 
 
 def _last_exact(points: Sequence[list[float]]) -> list[list[float]]:
-    """The last few evaluation points with a finite value, in their order."""
-    found = list[list[float]]()
+    """Return the last few evaluation points with a finite value, in their order."""
+    exact = list[list[float]]()
     for point in reversed(points):
         if point[3] and math.isfinite(point[2]):
-            found.insert(0, point)
-            if len(found) == _RECENT:
+            exact.insert(0, point)
+            if len(exact) == _RECENT:
                 break
-    return found
+    return exact
 
 
 def _after_last_exact(points: Sequence[Sequence[float]]) -> int:
-    """The place after the last evaluation point."""
+    """Return the index after the last evaluation point."""
     return next((i + 1 for i in range(len(points) - 1, -1, -1) if points[i][3]), 0)

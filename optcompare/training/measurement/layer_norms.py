@@ -1,9 +1,9 @@
-"""Norms of single samples' gradients by the weights of linear layers and convolutions, without the gradients.
+"""Norms of per-sample gradients of linear layers and convolutions, without the gradients.
 
-A linear layer's gradient of sample i is Σ_t δ_it a_itᵀ, over the positions t that the layer was applied to
-(one, for a plain row), a its inputs and δ the gradients of its outputs; a convolution's is the same with
-patches as inputs. One backward pass down to the outputs of all layers gives every δ, and |Σ_t δ_t a_tᵀ|² =
-Σ_tt' (a_t·a_t')(δ_t·δ_t') spares the gradients themselves where that is less work.
+The gradient of sample i by the weights of a linear layer is Σ_t δ_it a_itᵀ. Here t counts the positions that
+the layer was applied to (one for a plain row), a are its inputs, and δ the gradients of its outputs. For a
+convolution the inputs are patches. One backward pass down to the outputs of all layers gives every δ. Since
+|Σ_t δ_t a_tᵀ|² = Σ_tt' (a_t·a_t')(δ_t·δ_t'), the gradients themselves are not needed where that is less work.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _AGREE = 1e-2
 
 
 def agreeing_layers(workload: Workload, model: nn.Module, rows: Any) -> tuple[str, ...]:
-    """Return the names of the layers for which the short way gives the right norms.
+    """Return the names of the layers for which this method gives the right norms.
 
     Args:
-        workload: Of the model.
-        model: In evaluation mode.
+        workload: The workload of the model.
+        model: A module in evaluation mode.
         rows: A batch of a few samples, compared with one backward pass for each.
     """
     size = len_batch(rows)
@@ -61,7 +61,7 @@ def agreeing_layers(workload: Workload, model: nn.Module, rows: Any) -> tuple[st
 
 
 def _candidates(model: nn.Module) -> list[str]:
-    """Return the names of torch's own layers whose weights no other module shares."""
+    """Return the names of torch's own layers that do not share weights with other modules."""
     owners = Counter(id(weight) for module in model.modules() for weight in module._parameters.values())
     return [
         name
@@ -89,7 +89,7 @@ def _watched(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, list[
     def watch(name: str) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
             calls[name].append((inputs[0].detach(), output))
-            return output.clone()  # what follows may write into its input
+            return output.clone()  # the next layer may write into its input
 
         return hook
 
@@ -104,13 +104,13 @@ def _watched(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, list[
 def squares_of_layers(
     workload: Workload, model: nn.Module, layers: Sequence[str], batch: Any, trained: set[str]
 ) -> Tensor:
-    """Return |g_i|², [B], by the weights of some layers.
+    """Return |g_i|², [B], where g_i is the gradient of sample i by the weights of some layers.
 
     Args:
-        workload: Of the model.
-        model: Any, with these layers.
-        layers: Their names.
-        batch: Of B samples.
+        workload: The workload of the model.
+        model: The model.
+        layers: The names of the layers.
+        batch: A batch of B samples.
         trained: The names of the weights that count.
     """
     with _watched(model, layers) as calls:
@@ -156,7 +156,7 @@ def _positions(layer: nn.Module, values: Tensor, delta: Tensor) -> tuple[Tensor,
 
 
 def _layer(values: Tensor, delta: Tensor, weight: bool, bias: bool) -> Tensor:
-    """Return |Σ_t δ_t a_tᵀ|² + |Σ_t δ_t|², [B·groups], each where it is trained."""
+    """Return |Σ_t δ_t a_tᵀ|² + |Σ_t δ_t|², [B·groups], of weight and bias as far as they are trained."""
     positions, total = values.shape[1], torch.zeros(len(values), dtype=delta.dtype, device=delta.device)
     if bias:
         total += delta.sum(1).square().sum(1)

@@ -1,4 +1,4 @@
-"""Flags that a model sets of its parts: trainable weights, modes of modules, functions in attributes."""
+"""Flags that a model changes: trainable weights, modes of modules, functions in attributes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .module_state import own_attributes
 
 
 class Flags:
-    """The flags of a model at its start, for what a checkpoint must say of them later.
+    """Hold the flags of a model at its start, so that a checkpoint can save those that change.
 
     Args:
-        model: Before it is trained; it is kept, so that what it held keeps its identity.
+        model: The untrained model. It is kept, so that the identities of its values stay valid.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -25,7 +25,7 @@ class Flags:
         self._called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
 
     def changed(self, model: nn.Module) -> FlagsState:
-        """Return what is no longer as it was at the start."""
+        """Return the flags that differ from those at the start."""
         trainable = {name: weight.requires_grad for name, weight in model.named_parameters()}
         training = {path: module.training for path, module in model.named_modules()}
         called = {path: value for path, _, _, value in own_attributes(model) if callable(value)}
@@ -42,7 +42,7 @@ class Flags:
 
     @staticmethod
     def load(model: nn.Module, flags: FlagsState) -> None:
-        """Set what :meth:`changed` returned."""
+        """Set flags that :meth:`changed` returned."""
         weights, modules = dict(model.named_parameters()), dict(model.named_modules())
         for name, value in flags.get("trainable", {}).items():
             weights[name].requires_grad_(value)
@@ -51,17 +51,17 @@ class Flags:
 
 
 def is_partial(state: State) -> bool:
-    """Return whether a state lacks a function that the model put into an attribute."""
+    """Return whether a state lacks a function that the model assigned to an attribute."""
     return any(trial.get("flags", FlagsState()).get("functions") for trial in trial_states(state))
 
 
 def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int) -> None:
-    """Refuse a model that makes trainable weights after its optimizer, which does not train them.
+    """Refuse a model that creates trainable weights after its optimizer, which would not train them.
 
     Args:
-        model: After so many updates.
-        trained: The weights that the optimizer was made with.
-        updates: For the message.
+        model: The model.
+        trained: The weights that the optimizer trains.
+        updates: Updates so far, for the message.
 
     Raises:
         ComparisonError: There are such weights.
@@ -74,6 +74,6 @@ def refuse_new_weights(model: nn.Module, trained: Sequence[Tensor], updates: int
         more = f" and {len(new) - 1} more weights" if len(new) > 1 else ""
         raise ComparisonError(
             f"by update {updates} the model made {new[0]}{more}, or made them trainable, after the "
-            "optimizer was made, which "
-            "does not train them; make weights in __init__, trainable from the beginning"
+            "optimizer was made, which does not train them; make weights in __init__, trainable from the "
+            "beginning"
         )

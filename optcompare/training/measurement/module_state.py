@@ -1,4 +1,4 @@
-"""What a module holds apart from its weights: buffers, plain attributes and random generators."""
+"""The state of a module apart from its weights: buffers, plain attributes and random generators."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from torch import Tensor, nn
 _OF_MODULES = frozenset(vars(nn.Module()))
 _UNCHANGING = (bool, int, float, complex, str, bytes, type(None))
 _MOST_HELD = 1000
-"""Members of a container that are looked into."""
+"""How many members of a container are examined."""
 _SAVED = (bool, int, float, str, type(None), Tensor, list, tuple, dict)
 
 
 def own_attributes(model: nn.Module) -> Iterator[tuple[str, Any, str, Any]]:
-    """Yield path, owner, name and value of all plain attributes of a model: no weights, buffers or modules.
+    """Yield path, owner, name and value of all plain attributes: no weights, buffers or modules.
 
-    The owner is a module, or an object of a class of the author's that a module, or another such object,
-    holds.
+    The owner is a module, or an object of a user's class that is stored in a module or in another such
+    object.
+
+    Args:
+        model: Any module.
     """
     seen = set[int]()
     for path, module in model.named_modules():
@@ -38,14 +41,14 @@ def _attribute(
     path: str, owner: Any, name: str, value: Any, seen: set[int]
 ) -> Iterator[tuple[str, Any, str, Any]]:
     yield path, owner, name, value
-    if id(value) not in seen and _is_of_the_author(value):
+    if id(value) not in seen and _is_of_users_class(value):
         seen.add(id(value))
         for inner, held in list(vars(value).items()):
             yield from _attribute(f"{path}.{inner}", value, inner, held, seen)
 
 
-def _is_of_the_author(value: Any) -> bool:
-    """Whether it is an object of a plain Python class, rather than of torch, NumPy or Python itself."""
+def _is_of_users_class(value: Any) -> bool:
+    """Return whether a value is an object of a user's class, rather than of torch, NumPy or Python itself."""
     top = type(value).__module__.partition(".")[0]
     return (
         hasattr(value, "__dict__")
@@ -56,36 +59,38 @@ def _is_of_the_author(value: Any) -> bool:
 
 
 @contextmanager
-def state_kept(model: nn.Module) -> Iterator[None]:
+def preserved_state(model: nn.Module) -> Iterator[None]:
     """Restore changed buffers, plain attributes and generators of a model after the context."""
-    put_back = [
-        _buffer_keeper(module, name, value)
+    restorers = [
+        _buffer_restorer(module, name, value)
         for module in model.modules()
         for name, value in module._buffers.items()
     ]
-    put_back += [
-        _weight_keeper(module.weight)
+    restorers += [
+        _weight_restorer(module.weight)
         for module in model.modules()
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
-        and module.max_norm is not None  # a forward pass scales it
+        and module.max_norm is not None  # a forward pass scales the weight
     ]
-    put_back += [
-        keeper for _, module, name, value in own_attributes(model) if (keeper := _keeper(module, name, value))
+    restorers += [
+        restorer
+        for _, module, name, value in own_attributes(model)
+        if (restorer := _attribute_restorer(module, name, value))
     ]
     try:
         yield
     finally:
         with torch.no_grad():
-            for each in put_back:
+            for each in restorers:
                 each()
 
 
 def changed_state(model: nn.Module, start: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the plain attributes and generators' states that changed since the start.
+    """Return the plain attributes and the states of generators that changed since the start.
 
     Args:
         model: The trained module.
-        start: What :func:`saved_state` returned of it before it was trained.
+        start: The result of :func:`saved_state` before the training.
     """
     return {
         name: value
@@ -95,7 +100,7 @@ def changed_state(model: nn.Module, start: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def saved_state(model: nn.Module) -> dict[str, Any]:
-    """Return plain attributes and states of generators by path, as far as a checkpoint can hold them."""
+    """Return plain attributes and states of generators by path, as far as a checkpoint can store them."""
     found: dict[str, Any] = {}
     owned = {id(value) for value in [*model.parameters(), *model.buffers()]}
     for path, _, _, value in own_attributes(model):
@@ -110,7 +115,7 @@ def saved_state(model: nn.Module) -> dict[str, Any]:
 
 
 def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
-    """Set the plain attributes and generators of a module to what :func:`changed_state` returned."""
+    """Set plain attributes and generators of a module to values that :func:`changed_state` returned."""
     for path, module, name, value in list(own_attributes(model)):
         if path in saved:
             if generator_state(value) is not None:
@@ -122,14 +127,14 @@ def load_attributes(model: nn.Module, saved: Mapping[str, Any]) -> None:
                 setattr(module, name, _copied(saved[path]))
     known = {path for path, *_ in own_attributes(model)}
     modules = dict(model.named_modules())
-    for path in saved.keys() - known:  # an attribute that training made
+    for path in saved.keys() - known:  # attributes that training created
         owner, _, name = path.rpartition(".")
         if owner in modules:
             setattr(modules[owner], name, _copied(saved[path]))
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal, tensors in them to the last bit."""
+    """Return whether two values are equal; tensors in them must be equal to the last bit."""
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         alike = isinstance(one, Tensor) and isinstance(other, Tensor) and one.shape == other.shape
         return alike and one.dtype == other.dtype and torch.equal(one, other)
@@ -144,7 +149,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _copied(value: Any) -> Any:
-    """A copy that shares no tensor and no container with the value."""
+    """Return a copy that shares no tensor and no container with the value."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, dict):
@@ -153,11 +158,14 @@ def _copied(value: Any) -> Any:
 
 
 def _can_be_saved(value: Any, owned: set[int]) -> bool:
-    """Whether a checkpoint could bring it back.
+    """Return whether a checkpoint can restore a value.
 
-    Weights and buffers that stand in an attribute too (``owned``, by identity; such as those of recurrent
-    layers) come back with the module; tensors within a graph, such as activations that a hook keeps, are no
-    state.
+    Tensors within a graph, such as activations that a hook keeps, are no state.
+
+    Args:
+        value: The value of an attribute.
+        owned: The identities of weights and buffers. Attributes may hold them too, as those of recurrent
+            layers do, but the module restores them.
     """
     if isinstance(value, Tensor):
         return type(value) is Tensor and not value.requires_grad and id(value) not in owned
@@ -168,76 +176,76 @@ def _can_be_saved(value: Any, owned: set[int]) -> bool:
     return type(value) in _SAVED
 
 
-def _weight_keeper(weight: Tensor) -> Callable[[], None]:
+def _weight_restorer(weight: Tensor) -> Callable[[], None]:
     before = weight.detach().clone()
 
-    def put_back() -> None:
+    def restore() -> None:
         weight.copy_(before)
 
-    return put_back
+    return restore
 
 
-def _buffer_keeper(module: nn.Module, name: str, value: Tensor | None) -> Callable[[], None]:
+def _buffer_restorer(module: nn.Module, name: str, value: Tensor | None) -> Callable[[], None]:
     before = None if value is None else value.detach().clone()
 
-    def put_back() -> None:
+    def restore() -> None:
         module._buffers[name] = value
         if value is not None and before is not None and not _equal(value, before):
             value.copy_(before)
 
-    return put_back
+    return restore
 
 
-def _keeper(module: Any, name: str, value: Any) -> Callable[[], None] | None:
-    """What puts an attribute back, its contents included; None for what cannot be put back."""
+def _attribute_restorer(module: Any, name: str, value: Any) -> Callable[[], None] | None:
+    """Return a function that restores an attribute with its contents; None if that is not possible."""
     state = generator_state(value)
     if state is not None:
         return lambda: _set_generator_state(value, state)
-    inside = _content_keeper(value)
+    inside = _content_restorer(value)
     if inside is not None or isinstance(value, _UNCHANGING) or type(value) is tuple:
 
-        def put_back_attribute() -> None:
+        def restore_attribute() -> None:
             vars(module)[name] = value
             if inside is not None:
                 inside()
 
-        return put_back_attribute
+        return restore_attribute
     return None
 
 
-def _content_keeper(value: Any) -> Callable[[], None] | None:
-    """Return what restores the contents of a tensor, array or container; None if nothing can change."""
+def _content_restorer(value: Any) -> Callable[[], None] | None:
+    """Return a function that restores a tensor, array or container; None if its contents cannot change."""
     if isinstance(value, Tensor):
         before = value.detach().clone()
 
-        def put_back_tensor() -> None:
+        def restore_tensor() -> None:
             if not _equal(value.detach(), before):
                 value.data.copy_(before)
 
-        return put_back_tensor
+        return restore_tensor
     if isinstance(value, np.ndarray):
         copied = value.copy()
 
-        def put_back_array() -> None:
+        def restore_array() -> None:
             value[...] = copied
 
-        return put_back_array if value.flags.writeable else None
+        return restore_array if value.flags.writeable else None
     if not isinstance(value, (list, dict, set, deque, tuple)):
         return None
     held = list(value.values()) if isinstance(value, dict) else list(value)
-    within = [keeper for each in held[:_MOST_HELD] if (keeper := _content_keeper(each)) is not None]
+    within = [restorer for each in held[:_MOST_HELD] if (restorer := _content_restorer(each)) is not None]
     if isinstance(value, tuple) and not within:
         return None
     contents: Any = copy.copy(value)
 
-    def put_back_contents() -> None:
+    def restore_contents() -> None:
         if not isinstance(value, tuple):
             value.clear()
             _refill(value, contents)
         for each in within:
             each()
 
-    return put_back_contents
+    return restore_contents
 
 
 def _refill(container: Any, contents: Any) -> None:
@@ -249,7 +257,7 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 
 def generator_state(value: Any) -> Any:
-    """The state of a random generator of torch, NumPy or Python; None for anything else."""
+    """Return the state of a random generator of torch, NumPy or Python; None for any other value."""
     if isinstance(value, torch.Generator):
         return value.get_state()
     if isinstance(value, np.random.Generator):

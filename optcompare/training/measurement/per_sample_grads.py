@@ -1,8 +1,7 @@
-"""Gradients of single samples, and their norms without them where layers allow it.
+"""Compute per-sample gradients, and their norms without the gradients where layers allow it.
 
-The weights of most linear layers and convolutions go the short way of :mod:`.layer_norms`. All others go
-through ``torch.func``, and where a model cannot be mapped, as attention with masks cannot, through one
-backward pass for each sample.
+Norms for most linear layers and convolutions use :mod:`.layer_norms`. All other weights use ``torch.func``,
+or one backward pass for each sample if a model cannot be vectorized (attention with masks, for example).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ...errors import StrategyError, explain
 from ...interfaces.workload import MeanLoss, Workload
 from .evaluation import evaluating
 from .layer_norms import agreeing_layers, squares_of_layers
-from .module_state import state_kept
+from .module_state import preserved_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,18 +29,18 @@ _FEW = 3
 
 
 class SampleNorms:
-    """How a model's |g_i|² are computed, found once, at the shared start.
+    """Compute |g_i|² of a model, by a method that is chosen once, at the shared start.
 
-    The short way is not used for objectives, whose loss may be one of whole batches, nor for weights that are
-    shared or used in some other way.
+    The fast method of :mod:`.layer_norms` is not used for objectives, since their loss may depend on whole
+    batches, nor for weights that are shared or used in another way.
 
     Args:
-        workload: Of the model.
-        model: At its start.
-        rows: A batch of a few samples, on which the short way must agree with one backward pass for each.
+        workload: The workload of the model.
+        model: The model at its start.
+        rows: A batch of a few samples; on it the fast method must agree with one backward pass per sample.
 
     Attributes:
-        layers: The names of the layers that go the short way.
+        layers: The names of the layers that use the fast method.
     """
 
     def __init__(self, workload: Workload, model: nn.Module, rows: Any) -> None:
@@ -49,12 +48,12 @@ class SampleNorms:
         self.layers = self._agreeing(model, rows)
 
     def squares(self, model: nn.Module, batch: Any, names: Sequence[str] | None = None) -> Tensor:
-        """Return |g_i|², [B], g_i the gradient of sample i's own loss.
+        """Return |g_i|², [B], where g_i is the gradient of the loss of sample i.
 
         Args:
-            model: As at its start, with other values.
-            batch: Of B samples.
-            names: Of the weights that g_i is taken by; None: those with a ``.grad``.
+            model: The model, with any values.
+            batch: A batch of B samples.
+            names: The names of the weights of the gradient; None: those with a ``.grad``.
 
         Raises:
             StrategyError: Single samples have no gradients of their own.
@@ -77,10 +76,10 @@ class SampleNorms:
         modes = [(module, module.training) for module in model.modules()]
         grads = [(weight, weight.grad) for weight in model.parameters()]
         try:
-            with preserved_rng(), state_kept(model), torch.enable_grad():
+            with preserved_rng(), preserved_state(model), torch.enable_grad():
                 model.eval()
                 return agreeing_layers(self._workload, model, rows)
-        except Exception:  # whatever a model has against single rows
+        except Exception:  # a model may not accept single rows
             return ()
         finally:
             for module, training in modes:
@@ -90,18 +89,17 @@ class SampleNorms:
 
 
 def refuse_mixing(model: nn.Module) -> None:
-    """Raise :class:`StrategyError` where a layer in training mode makes samples depend on each other."""
+    """Refuse a model in which a layer in training mode makes samples depend on each other."""
     layer = mixing_layer(model)
     if layer is not None:
         raise StrategyError(
-            f"gradients of single samples cannot be had from this model: {layer} makes each sample's loss "
-            "depend on the "
-            "others of its batch"
+            f"gradients of single samples cannot be computed for this model: {layer} makes each sample's "
+            "loss depend on the others of its batch"
         )
 
 
 def _refuse_whole(workload: Workload, model: nn.Module, batch: Any) -> None:
-    """Raise :class:`StrategyError` where the objective of a few rows is not the mean of theirs."""
+    """Refuse an objective that, for a few rows, is not the mean of their single objectives."""
     if workload.in_parts or not has_equal_lengths(batch):
         return
     count = min(_FEW, len_batch(batch))
@@ -110,9 +108,9 @@ def _refuse_whole(workload: Workload, model: nn.Module, batch: Any) -> None:
         whole, *single = (workload.mean_loss(model, select_rows(batch, rows)).item() for rows in parts)
     if not math.isclose(whole, sum(single) / count, rel_tol=1e-3, abs_tol=1e-6):
         raise StrategyError(
-            f"gradients of single samples cannot be had: the objective of {count} rows is {whole:.4g}, and "
-            "the mean of theirs "
-            f"{sum(single) / count:.4g}, so that each sample's loss depends on the others of its batch"
+            f"gradients of single samples cannot be computed: the objective of {count} rows is {whole:.4g}, "
+            f"and the mean of theirs {sum(single) / count:.4g}, so that each sample's loss depends on the "
+            "others of its batch"
         )
 
 
@@ -136,13 +134,13 @@ def _with_gradient(model: nn.Module) -> list[str]:
 def sample_gradients(
     workload: Workload, model: nn.Module, batch: Any, names: Sequence[str] | None = None
 ) -> Tensor:
-    """Return the gradient of each sample's own loss, [B, P].
+    """Return the gradient of the loss of each sample, [B, P].
 
     Args:
-        workload: Of the model.
-        model: Any.
-        batch: Of B samples.
-        names: Of the weights that it is taken by, which come in the model's order; None: those with a
+        workload: The workload of the model.
+        model: Any module.
+        batch: A batch of B samples.
+        names: The names of the weights of the gradient, in the order of the model; None: those with a
             ``.grad``.
 
     Raises:
@@ -158,19 +156,19 @@ def sample_gradients(
         )
     try:
         return _mapped(workload, model, batch, trained)
-    except Exception:  # whatever a model has against being mapped
+    except Exception:  # a model may not be vectorizable
         pass
     try:
         return _one_by_one(workload, model, batch, list(trained.values()))
-    except Exception as error:  # whatever it has against single rows
+    except Exception as error:  # a model may not accept single rows
         raise StrategyError(
-            f"gradients of single samples cannot be had from this model: {explain(error)}; leave out what "
-            "asks for them"
+            f"gradients of single samples cannot be computed for this model: {explain(error)}; leave out "
+            "what needs them"
         ) from error
 
 
 def _mapped(workload: Workload, model: nn.Module, batch: Any, trained: Mapping[str, Tensor]) -> Tensor:
-    """Return the gradients of all samples, computed at once."""
+    """Return the gradients of all samples, [B, P], computed at once."""
     weights = {name: weight.detach() for name, weight in trained.items()}
     themselves = {id(weight) for weight in trained.values()}
     fixed = {
@@ -192,7 +190,7 @@ def _mapped(workload: Workload, model: nn.Module, batch: Any, trained: Mapping[s
 
 
 def _one_by_one(workload: Workload, model: nn.Module, batch: Any, trained: Sequence[Tensor]) -> Tensor:
-    """Return the same by a backward pass for each sample; buffers are left as they were."""
+    """Return the gradients of all samples, [B, P], by one backward pass each; buffers are restored."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     rows = []
     try:

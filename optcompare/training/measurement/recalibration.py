@@ -1,9 +1,9 @@
-"""Computes running averages of BatchNorm anew from a fixed sample of rows, before a measurement.
+"""Recompute the running averages of BatchNorm from a fixed sample of rows, before a measurement.
 
-After u updates such averages hold (1 - momentum)^u of their initial values, so that in evaluation mode a
-model of few updates is normalised by what it was made with. Here a copy of them becomes the plain mean over a
-few forward passes of the trained model (Wu and Johnson 2021, arXiv 2105.07576, call it precise BatchNorm);
-those of the training stay as they are.
+After u updates such averages still hold the share (1 - momentum)^u of their initial values, so that in
+evaluation mode a model with few updates is normalised by its initial values. Here a copy of the averages is
+replaced by the mean over a few forward passes of the trained model (precise BatchNorm: Wu and Johnson 2021,
+arXiv 2105.07576). The averages of the training do not change.
 """
 
 from __future__ import annotations
@@ -23,24 +23,22 @@ from ...core.rng import RECALIBRATION, preserved_rng, seed_sequence
 from ...interfaces.workload import Workload
 from ..data import Source
 from .evaluation import evaluate_batch, in_eval_mode
-from .module_state import state_kept
+from .module_state import preserved_state
 
 MOST_ROWS = 2048
 _FEWEST_A_PASS = 2
-"""One row has no variance."""
+"""The fewest rows of a pass, since one row has no variance."""
 _Norm: Any = torch.nn.modules.batchnorm._NormBase
-"""What BatchNorm, SyncBatchNorm and InstanceNorm of torch derive from, and modules of users that derive from
-those.
-"""
+"""The base class of BatchNorm, SyncBatchNorm and InstanceNorm in torch."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The training rows: the same for all arms, seeds and measurements, in forward passes of one size.
+    """Hold the sample of training rows, the same for all arms, seeds and measurements.
 
     Args:
         n: Training rows.
-        passes: How many forward passes.
+        passes: Forward passes.
         size: Rows in each of them.
     """
 
@@ -50,18 +48,18 @@ class Sample:
 
     @classmethod
     def of(cls, n: int, most: int) -> Sample:
-        """Up to 2,048 of ``n`` rows, in as few passes as possible, all of one size.
+        """Choose up to 2,048 of ``n`` rows, in as few passes as possible, all of one size.
 
         Args:
             n: Training rows.
-            most: Rows that one pass may have; a pass has at least two all the same.
+            most: The most rows of one pass; a pass has at least two even so.
         """
         rows = min(n, MOST_ROWS)
         passes = min(math.ceil(rows / most), max(1, rows // _FEWEST_A_PASS))
         return cls(n, passes, rows // passes)
 
     def indices(self) -> Sequence[Tensor]:
-        """The rows of each pass, int64[size]; drawn without replacement by a fixed seed."""
+        """Return the rows of each pass, int64[size], drawn without replacement by a fixed seed."""
         generator = np.random.Generator(np.random.PCG64(seed_sequence(RECALIBRATION)))
         chosen = torch.from_numpy(generator.choice(self.n, self.passes * self.size, replace=False))
         return [rows.sort().values for rows in chosen.split(self.size)]
@@ -79,10 +77,10 @@ class Sample:
 
 
 def updating(model: nn.Module) -> list[Any]:
-    """The modules whose running averages training updates: those in training mode that keep some.
+    """Return the modules whose running averages are updated in training.
 
     Args:
-        model: In the modes in which it is trained.
+        model: A model in the modes in which it is trained.
     """
     return [
         module
@@ -92,10 +90,13 @@ def updating(model: nn.Module) -> list[Any]:
 
 
 def kept_by_update(module: Any) -> float:
-    """The share of a module's running averages that one forward pass keeps: 1 - momentum.
+    """Return the share of running averages that one forward pass keeps: 1 - momentum.
 
-    Without a momentum BatchNorm takes the mean over all passes, which keeps nothing of the initial values;
-    torch's InstanceNorm then never updates them.
+    Without a momentum, BatchNorm uses the mean over all passes, which keeps nothing of the initial values,
+    and InstanceNorm never updates them.
+
+    Args:
+        module: A BatchNorm or InstanceNorm.
     """
     if module.momentum is None:
         return 0.0 if isinstance(module, torch.nn.modules.batchnorm._BatchNorm) else 1.0
@@ -105,14 +106,14 @@ def kept_by_update(module: Any) -> float:
 def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sample) -> None:
     """Make the running averages of a model the mean over forward passes of the sample.
 
-    Everything but the modules of :func:`updating` is in eval mode meanwhile, without gradients. Modes and
-    random generators are left as they were.
+    All modules but those of :func:`updating` are in evaluation mode during these passes, without gradients.
+    Modes and random generators are restored afterwards.
 
     Args:
-        workload: What calls the model.
-        model: In the modes in which it is trained.
-        source: Of the training data.
-        sample: Which rows of it.
+        workload: The workload that calls the model.
+        model: A model in the modes in which it is trained.
+        source: The training data.
+        sample: The rows of the passes.
     """
     norms = updating(model)
     with preserved_rng(), torch.no_grad(), in_eval_mode(model), _uncompiled(), cumulative(norms):
@@ -124,22 +125,26 @@ def recalibrate(workload: Workload, model: nn.Module, source: Source, sample: Sa
 def recalibrated(
     workload: Workload, model: nn.Module, source: Source, sample: Sample | None
 ) -> Iterator[None]:
-    """:func:`recalibrate` for a while; afterwards buffers and attributes are what they were, to the last bit.
+    """Use recalibrated running averages within the context, and restore buffers and attributes afterwards.
 
-    Without a sample nothing is done.
+    Args:
+        workload: The workload that calls the model.
+        model: A model in the modes in which it is trained.
+        source: The training data.
+        sample: The rows of the passes; None: nothing is recalibrated.
     """
     if sample is None:
         yield
         return
     loss = workload.loss
-    with state_kept(model), state_kept(loss) if isinstance(loss, nn.Module) else nullcontext():
+    with preserved_state(model), preserved_state(loss) if isinstance(loss, nn.Module) else nullcontext():
         recalibrate(workload, model, source, sample)
         yield
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """Use models uncompiled: each pass has its own momentum, and would be compiled anew."""
-    compiles = "torch._dynamo" in sys.modules  # loading it takes seconds
+    """Run models uncompiled within the context, since each pass has another momentum."""
+    compiles = "torch._dynamo" in sys.modules  # importing it takes seconds
     return torch.compiler.set_stance("force_eager") if compiles else nullcontext()
 
 
@@ -147,8 +152,8 @@ def _uncompiled() -> AbstractContextManager[Any]:
 def cumulative(norms: Sequence[Any]) -> Iterator[None]:
     """Use training mode within the context; running averages become the mean over all calls in it.
 
-    A momentum of 1/k at the k-th call makes it so for every kind of module. One that is never called keeps
-    what it has.
+    A momentum of 1/k at the k-th call does that for every kind of module. A module that is not called keeps
+    its averages.
     """
     calls, momenta = dict.fromkeys(norms, 0), [norm.momentum for norm in norms]
 

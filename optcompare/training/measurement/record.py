@@ -1,4 +1,4 @@
-"""The rows that a trial writes: a record for each measurement, and an outcome at its end."""
+"""The table rows of a trial: a record for each measurement, and an outcome at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...core.columns import GOAL_COLUMNS
 from ...core.comparison import Comparison, Trial
 from .counters import Progress
-from .evaluation import last_mark
+from .evaluation import last_evaluation
 
 Record = dict[str, Any]
 Outcome = dict[str, Any]
@@ -29,12 +29,12 @@ def record_of(
     """Return a record, with the columns of :data:`.RECORDS_SCHEMA`.
 
     Args:
-        comparison: Of the trial.
+        comparison: The comparison.
         trial: The trial.
         progress: Its counters.
         n: Training samples.
-        values: What was measured, by column.
-        clock: Whether the seconds were measured, or estimated from updates.
+        values: The measured values, by column.
+        clock: ``measured``, or ``estimated`` from the pace of updates.
     """
     arm = trial.arm
     return {
@@ -47,7 +47,7 @@ def record_of(
         "seed": trial.seed,
         **_split_of(comparison, trial),
         **_repeat(trial),
-        "mark": last_mark(progress.samples, n, comparison.measure),
+        "mark": last_evaluation(progress.samples, n, comparison.measure),
         "update": progress.updates,
         "epoch": progress.samples / n,
         "samples": progress.samples,
@@ -64,8 +64,8 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
     Args:
         trial: The trial.
         progress: Its counters.
-        comparison: Of the trial; its budget is noted, which a later run may raise.
-        trainer: What trained it, such as ``lanes+loop``.
+        comparison: The comparison; its budget is recorded, since a later run may raise it.
+        trainer: The trainer, such as ``lanes+loop``.
     """
     return {
         "workload": comparison.workload.label,

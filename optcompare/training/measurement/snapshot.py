@@ -1,4 +1,4 @@
-"""The snapshot of a trial that diagnostics measure: a copy of its model, with lazily computed quantities."""
+"""The snapshot of a trial for diagnostics: a copy of its model, with lazily computed quantities."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _ENTRIES = 2**24
-"""Numbers in one matrix of single samples' gradients."""
+"""The most numbers in one matrix of per-sample gradients."""
 
 
 @dataclass(frozen=True)
 class LastUpdate:
-    """What an update started from.
+    """Hold the start of an update.
 
     Attributes:
         number: Updates made before it.
         before: The weights, [P].
-        indices: Of its batch, int64[B].
-        epoch: The epoch it was made in.
+        indices: The indices of its batch, int64[B].
+        epoch: The number of its epoch.
     """
 
     number: int
@@ -45,14 +45,14 @@ class LastUpdate:
 
 @dataclass(frozen=True)
 class SnapshotContext:
-    """What all snapshots of a trial share.
+    """Hold what all snapshots of a trial share.
 
     Attributes:
-        workload: On the trial's device, with a loss of its own.
+        workload: The workload on the trial's device, with its own copy of the loss.
         source: The training data.
-        norms: How norms of single samples' gradients are computed.
+        norms: Computes the norms of per-sample gradients.
         start: The weights at the shared start, [P].
-        seed: Of the trial.
+        seed: The seed of the trial.
         chunk: Rows of one forward pass.
     """
 
@@ -66,7 +66,7 @@ class SnapshotContext:
 
 @dataclass(frozen=True)
 class SnapshotPoint:
-    """Where in its training a trial is measured.
+    """Hold the position in the training at which a trial is measured.
 
     Attributes:
         update: Updates made.
@@ -80,12 +80,12 @@ class SnapshotPoint:
 
 
 class LiveSnapshot:
-    """The one implementation of :class:`optcompare.Snapshot`.
+    """Implement :class:`optcompare.Snapshot`.
 
     Args:
-        context: What all snapshots of the trial share.
-        model: A throw-away copy in evaluation mode, at the weights of the trial.
-        point: Where the trial is.
+        context: Shared by all snapshots of the trial.
+        model: A temporary copy in evaluation mode, with the weights of the trial.
+        point: The position of the trial.
         last: The last update; None before the first.
     """
 
@@ -148,7 +148,7 @@ class LiveSnapshot:
     def _differentiable(self) -> Iterator[tuple[Sequence[Tensor], float]]:
         """Yield the gradient of each chunk with its graph, and the chunk's weight.
 
-        The graph is kept where there is a single chunk.
+        The graph is kept if there is a single chunk.
         """
         yield from self._graph if self._source.n <= self._chunk else self._twice_differentiable()
 
@@ -170,7 +170,7 @@ class LiveSnapshot:
             return torch.zeros_like(self.weights)
         products: Any = torch.autograd.grad
         try:
-            found = products(
+            product = products(
                 [gradient for gradient, _ in pairs],
                 list(self._trained.values()),
                 [part for _, part in pairs],
@@ -180,13 +180,13 @@ class LiveSnapshot:
             )
         except (RuntimeError, NotImplementedError) as error:
             raise self._refused("Hessian-vector products", error, probe_twice) from error
-        return flat(found)
+        return flat(product)
 
     def _mean_gradient(self, batches: Iterator[Any]) -> Tensor:
         total, weights = torch.zeros_like(self.weights), 0.0
         for batch in batches:
             weight = self.workload.weigh(batch)
-            if weight:  # of a batch in which nothing counts, the mean is NaN
+            if weight:  # the mean loss of a batch without weight is NaN
                 total += weight * flat(self._gradients(self.workload.mean_loss(self.model, batch)))
             weights += weight
         return total / weights
@@ -196,8 +196,7 @@ class LiveSnapshot:
         if layer is not None:
             raise DiagnosticError(
                 f"{layer} makes each sample's loss depend on the others of its batch, so that there are no "
-                "gradients of "
-                "single samples"
+                "gradients of single samples"
             )
         indices = torch.arange(rows)
         if rows < self._source.n:
@@ -221,11 +220,11 @@ class LiveSnapshot:
                 shares += [
                     self.workload.weigh(select_rows(batch, slice(i, i + 1))) for i in range(len_batch(batch))
                 ]
-        found = torch.cat(squares)
+        norms = torch.cat(squares)
         if not shares:
-            return found
-        weights = found.new_tensor(shares)
-        return found * (weights / weights.mean()).square()
+            return norms
+        weights = norms.new_tensor(shares)
+        return norms * (weights / weights.mean()).square()
 
     def _gradients(self, loss: Tensor, create_graph: bool = False) -> Sequence[Tensor]:
         return torch.autograd.grad(
@@ -237,7 +236,7 @@ class LiveSnapshot:
         )
 
     def _at(self, weights: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Return what is computed at other weights."""
+        """Compute something at other weights, and restore the weights."""
         put(self._trained.values(), weights)
         try:
             return compute()
@@ -264,7 +263,7 @@ class LiveSnapshot:
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """Return one vector, [P], that shares no memory with the tensors."""
+    """Concatenate tensors to one vector, [P], that shares no memory with them."""
     return torch.cat([to_dense(tensor.detach()).reshape(-1) for tensor in tensors])
 
 

@@ -1,4 +1,4 @@
-"""The statistics of an update that adaptive strategies need, computed between gradient and step."""
+"""Compute the statistics of an update that adaptive strategies need, between gradient and step."""
 
 from __future__ import annotations
 
@@ -20,19 +20,29 @@ _PER_SAMPLE = {"sample_grad_norms", "sample_grad_dots", "sample_grads"}
 
 
 def check_needs(strategy: Strategy, name: str) -> None:
-    """Raises :class:`StrategyError` for a need that :class:`StepStats` does not have."""
+    """Check that :class:`StepStats` has everything that a strategy needs.
+
+    Args:
+        strategy: The strategy.
+        name: Its name, for the message.
+
+    Raises:
+        StrategyError: It has not.
+    """
     for need in strategy.needs:
         if need not in NEEDS:
-            raise StrategyError(f"strategy {name} needs '{need}'; an update can tell {', '.join(NEEDS)}")
+            raise StrategyError(
+                f"strategy {name} needs '{need}'; the statistics of an update are {', '.join(NEEDS)}"
+            )
 
 
 def needs_samples(needs: Sequence[str]) -> bool:
-    """Whether any of the needs takes the gradients of single samples."""
+    """Return whether any of the needs requires per-sample gradients."""
     return not _PER_SAMPLE.isdisjoint(needs)
 
 
-def norms_alone(needs: Sequence[str]) -> bool:
-    """Whether the norms of those gradients are enough."""
+def needs_norms_only(needs: Sequence[str]) -> bool:
+    """Return whether of per-sample gradients only the norms are needed."""
     return _PER_SAMPLE.intersection(needs) == {"sample_grad_norms"}
 
 
@@ -48,8 +58,15 @@ def step_stats(
 ) -> StepStats:
     """Return the statistics of the update whose mean gradient is in ``.grad``.
 
-    ``batches`` are its chunks, used only where gradients of single samples are needed; ``norms``: for their
-    norms alone.
+    Args:
+        needs: The names of the statistics.
+        workload: The workload.
+        model: The model, after the backward pass.
+        batches: The chunks of the batch, used only for per-sample gradients.
+        loss: The mean loss of the batch.
+        lr: The learning rate.
+        size: Samples of the batch.
+        norms: Computes the norms of per-sample gradients if only these are needed; else None.
     """
     stats = StepStats(batch_size=size)
     if "loss" in needs:
@@ -80,14 +97,14 @@ def _add_per_sample(
     batches: Sequence[Any],
     mean: Tensor,
 ) -> None:
-    found: dict[str, list[Tensor]] = {need: [] for need in needs if need in _PER_SAMPLE}
+    columns: dict[str, list[Tensor]] = {need: [] for need in needs if need in _PER_SAMPLE}
     for batch in batches:
         gradients = sample_gradients(workload, model, batch)  # [rows, P]
-        if "sample_grads" in found:
-            found["sample_grads"].append(gradients)
-        if "sample_grad_norms" in found:
-            found["sample_grad_norms"].append(gradients.norm(dim=1))
-        if "sample_grad_dots" in found:
-            found["sample_grad_dots"].append(gradients @ mean)
-    for need, parts in found.items():
+        if "sample_grads" in columns:
+            columns["sample_grads"].append(gradients)
+        if "sample_grad_norms" in columns:
+            columns["sample_grad_norms"].append(gradients.norm(dim=1))
+        if "sample_grad_dots" in columns:
+            columns["sample_grad_dots"].append(gradients @ mean)
+    for need, parts in columns.items():
         setattr(stats, need, torch.cat(parts))

@@ -19,7 +19,7 @@ from optcompare.execution.run_options import RunOptions
 from optcompare.execution.scheduler import Tasks
 from optcompare.planning.prepare import prepare
 from optcompare.planning.question import Question
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.lanes.admission import Admission
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import compiler_process, inductor
@@ -92,7 +92,7 @@ class TestAuto:
         )
         prepared, said = asked(registry, budget=Budget("epochs", 2000)), []
         trials = prepared.setup.comparison.trials()
-        with torch_as_agreed(1):
+        with torch_settings(1):
             tasks = Tasks(LanesTrainer(prepared.trainer, 2**30), prepared.estimates, [trials], said.append)
             return [(task.trainer, len(task.trials)) for task in tasks.of(trials)], said, tasks.notes
 
@@ -286,7 +286,7 @@ class TestCompiled:
 
         def trained():
             said = []
-            with torch_as_agreed(1):
+            with torch_settings(1):
                 trainer = LanesTrainer(loop, 2**30, said.append)
                 (group,) = trainer.admit(loop.setup.comparison.trials()).groups
                 trainer.wait()

@@ -197,11 +197,11 @@ FALLBACKS = {
     ),
     "dropout": (
         {"model": lambda: nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))},
-        "Dropout draws random numbers, which lanes could not draw as the loop does",
+        "Dropout draws random numbers, which lanes cannot draw as the loop does",
     ),
     "an adaptive strategy": (
         {"strategies": [Adapts()]},
-        "an adaptive strategy chooses each batch by the updates of its own trial",
+        "an adaptive strategy chooses each batch by the previous updates of its trial",
     ),
     "batches of other sizes for each seed": ({"strategies": [Differs()]}, "lanes failed: "),
     "a Dataset": (
@@ -241,8 +241,8 @@ class TestFallbacks:
         result = compare(small_workload(), "mini:4", seeds=2, seconds=0.01, trainer="lanes")
         assert trainers(result) == {"loop"}
         assert result.notes == [
-            "mini:4: 2 trials in the loop instead of lanes: a budget of seconds needs the clock of each "
-            "trial alone"
+            "mini:4: 2 trials in the loop instead of lanes: a budget of seconds needs a clock for "
+            "each single trial"
         ]
 
     def test_auto_says_nothing_of_a_short_run_that_goes_to_the_loop(self):
@@ -289,14 +289,14 @@ class TestFallbacks:
     )
     def test_the_loop_begins_again_where_lanes_break(self, monkeypatch, update):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
-        made = LanesUpdates._made
+        made = LanesUpdates._count
 
         def breaks(self, count, *rest):
             if self._lanes[0].progress.updates == update:
                 raise RuntimeError("broken")
             made(self, count, *rest)
 
-        monkeypatch.setattr(LanesUpdates, "_made", breaks)
+        monkeypatch.setattr(LanesUpdates, "_count", breaks)
         lanes, loop = both(small_workload(), "mini:4", "adam", epochs=5, measure=3, updates=None)
         assert trainers(lanes) == {"loop"}
         assert lanes.notes[0].startswith(

@@ -80,7 +80,7 @@ def log(cache, monkeypatch):
         def complaint(self):
             return ""
 
-        def let_go(self):
+        def leave_running(self):
             pass
 
     def load(path, follow):
@@ -239,7 +239,7 @@ class TestTrusted:
         assert private != cache
         assert {path.name: path.stat().st_mtime_ns for path in cache.iterdir()} == before
         (line,) = said
-        assert line.startswith("compiled programs are kept for this run alone, since ")
+        assert line.startswith("compiled programs are kept for this run only, since ")
         assert str(cache) in line
 
     @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ class TestTrusted:
         assert loaded(said=said)._entry.directory != cache
         assert log == ["compiled", "loaded its own"]
         assert path.lstat()[:9] == before[:9]
-        assert said[0].startswith("compiled programs are kept for this run alone, since ")
+        assert said[0].startswith("compiled programs are kept for this run only, since ")
         assert str(path) in said[0]
 
     def test_a_private_directory_is_this_users_alone_and_ends_with_the_run(self, log, cache):
@@ -382,7 +382,7 @@ class TestProcess:
         yield start
         for process in started:
             process.end()
-            process.let_go()
+            process.leave_running()
 
     def test_the_job_comes_by_a_pipe_however_long_and_only_the_library_is_left(self, start, cache):
         job = os.urandom(2**21)

@@ -15,7 +15,7 @@ import torch
 from optcompare import Strategy, compare, load
 from optcompare.core.comparison import Budget
 from optcompare.core.rng import permutation
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 from optcompare.training.lanes.trainer import LanesTrainer
 from optcompare.training.lanes.updates import LanesUpdates
 from tests.helpers.both_trainers import agree, both, trainers
@@ -57,7 +57,10 @@ class TestAgreement:
         monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
         lanes, loop = both(small_workload(), "mini:4", optimizer)
         agree(lanes, loop, rtol=1e-10)
-        assert any("traced, too few to repay compiling" in line for line in lanes.environment["trainers"])
+        assert any(
+            "traced, since compiling takes longer than it saves" in line
+            for line in lanes.environment["trainers"]
+        )
 
     def test_every_optimizer_that_can_maximize_does_so_too(self):
         names = ["sgd", "adam", "adamw", "rmsprop", "adagrad"]
@@ -116,7 +119,7 @@ def advanced(loop, until=lambda: False, *, fresh=False):
     ``fresh``: after each cut another trainer goes on from a file.
     """
     trials = loop.setup.comparison.trials()
-    with torch_as_agreed(1):
+    with torch_settings(1):
         trainer, state, records = LanesTrainer(loop, 2**30), None, []
         (group,) = trainer.admit(trials).groups
         while state is None or any(
@@ -277,14 +280,14 @@ class TestEnds:
 
     def test_an_update_that_is_interrupted_leaves_what_was_made_before(self, registry, monkeypatch):
         """Batches of 4, 4, 2 samples: an epoch has 3 updates. The check makes 8 of them."""
-        made = LanesUpdates._made
+        made = LanesUpdates._count
 
         def interrupts(self, count, *rest):
             if self._lanes[0].progress.updates == 9:
                 raise KeyboardInterrupt
             made(self, count, *rest)
 
-        monkeypatch.setattr(LanesUpdates, "_made", interrupts)
+        monkeypatch.setattr(LanesUpdates, "_count", interrupts)
         loop = make_trainer(
             registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
         )
@@ -301,7 +304,7 @@ class TestEnds:
         def interrupts(self, count, *rest):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(LanesUpdates, "_made", interrupts)
+        monkeypatch.setattr(LanesUpdates, "_count", interrupts)
         loop = make_trainer(
             registry, small_workload(), ["mini:4"], budget=Budget("epochs", 5), trainer="lanes"
         )

@@ -236,7 +236,9 @@ def test_an_adaptive_strategy_must_be_a_generator():
 
 def test_a_need_that_does_not_exist_is_named():
     greedy = type("Greedy", (Listener,), {"needs": ("hessian",)})
-    with pytest.raises(StrategyError, match="needs 'hessian'; an update can tell loss, lr, grad_norm"):
+    with pytest.raises(
+        StrategyError, match="needs 'hessian'; the statistics of an update are loss, lr, grad_norm"
+    ):
         compare(small_workload(), [greedy()], seeds=1, epochs=1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from optcompare import Workload, compare
-from optcompare.training.device import torch_as_agreed
+from optcompare.training.device import torch_settings
 
 ORDERS = list(itertools.permutations(range(6)))
 POINTS = [0.0, 1.0, 3.0, -2.0, 5.0, 0.5]
@@ -125,7 +125,7 @@ def test_the_trainer_equals_a_loop_written_by_hand_bit_for_bit(strategy, size, o
         else lambda weights, lr: torch.optim.SGD(weights, lr, momentum=0.9)
     )
     steps = make(by_hand.parameters(), lr=0.01 if "adam" in optimizer else 0.05)
-    with torch_as_agreed(threads=1):  # another thread count gives other bits
+    with torch_settings(threads=1):  # another thread count gives other bits
         for batch in [batch for order in orders for batch in torch.from_numpy(order).split(size)]:
             steps.zero_grad()
             nn.functional.cross_entropy(by_hand(x[batch]), y[batch]).backward()

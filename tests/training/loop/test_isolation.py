@@ -102,7 +102,7 @@ def test_an_epoch_that_is_planned_otherwise_after_a_cut_fails_the_trial(registry
     trainer = make_trainer(registry, small_workload(), [Sly()], budget=Budget("epochs", 3))
     _, state = train(trainer, Trial(trainer.setup.comparison.arms[0], 0), until=lambda: True)
     assert state["progress"]["status"] == "failed"
-    assert "epoch 1: asked again, it planned other batches" in state["progress"]["reason"]
+    assert "epoch 1: it planned other batches when it was called again" in state["progress"]["reason"]
 
 
 def test_a_model_may_hide_state_where_no_checkpoint_finds_it(registry):

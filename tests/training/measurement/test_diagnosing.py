@@ -17,7 +17,7 @@ from optcompare.core.comparison import Comparison
 from optcompare.errors import ComparisonError, DiagnosticError, OptcompareError, PluginError, SpecError
 from optcompare.registry.manager import Registry
 from optcompare.report.loading import load
-from optcompare.training.measurement.evaluation import mark_number, next_mark
+from optcompare.training.measurement.evaluation import evaluation_number, next_evaluation
 from optcompare.training.measurement.per_sample_grads import SampleNorms, sample_gradients
 from tests.helpers.workloads import small_workload
 
@@ -307,12 +307,12 @@ def test_the_short_way_is_not_taken_where_it_would_be_another():
 
 @pytest.mark.parametrize(("n", "measure"), [*itertools.product([1, 2, 7, 10, 64], [0, 1, 2, 3, 12])])
 def test_marks_are_numbered_one_after_another(n, measure):
-    mark, marks = next_mark(0, n, measure), []
+    mark, marks = next_evaluation(0, n, measure), []
     while mark is not None and mark <= 4 * n:
         marks.append(mark)
-        mark = next_mark(mark, n, measure)
-    assert [mark_number(mark, n, measure) for mark in marks] == list(range(1, len(marks) + 1))
-    assert mark_number(0, n, measure) == 0
+        mark = next_evaluation(mark, n, measure)
+    assert [evaluation_number(mark, n, measure) for mark in marks] == list(range(1, len(marks) + 1))
+    assert evaluation_number(0, n, measure) == 0
 
 
 def dropout_workload():
@@ -422,7 +422,7 @@ def test_lanes_are_left_and_the_run_says_why(capsys, tmp_path):
     args = ["run", "--strategies", "full", "--seeds", "2", "--epochs", "1", "--diagnostics", "distance", "-v"]
     with pytest.raises(SystemExit):
         main([*args, "--trainer", "lanes", "--out", str(tmp_path / "run")])
-    assert "diagnostics look at the weights" in capsys.readouterr().err
+    assert "diagnostics need the weights" in capsys.readouterr().err
     assert set(load(tmp_path / "run").trials["trainer"]) == {"loop"}
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from optcompare import compare
-from optcompare.training.measurement.evaluation import last_mark, next_mark
+from optcompare.training.measurement.evaluation import last_evaluation, next_evaluation
 from tests.helpers.workloads import small_workload
 
 
 def marks(n: int, measure: int, up_to: int) -> list[int]:
     found = [0]
-    while (mark := next_mark(found[-1], n, measure)) is not None and mark <= up_to:
+    while (mark := next_evaluation(found[-1], n, measure)) is not None and mark <= up_to:
         found.append(mark)
     return found
 
@@ -27,8 +27,8 @@ def test_measure_puts_that_many_marks_into_each_epoch():
 
 
 def test_measuring_off_has_no_marks():
-    assert next_mark(0, 10, 0) is None
-    assert last_mark(10, 10, 0) == 0
+    assert next_evaluation(0, 10, 0) is None
+    assert last_evaluation(10, 10, 0) == 0
 
 
 @pytest.mark.parametrize("n", [1, 2, 6, 7, 64, 1437])
@@ -36,7 +36,7 @@ def test_measuring_off_has_no_marks():
 def test_the_last_mark_is_the_largest_that_lies_behind(n, measure):
     listed = marks(n, measure, 3 * n)
     for samples in range(2 * n + 1):
-        assert last_mark(samples, n, measure) == max(mark for mark in listed if mark <= samples)
+        assert last_evaluation(samples, n, measure) == max(mark for mark in listed if mark <= samples)
 
 
 def test_an_arm_is_measured_after_its_first_update_at_or_past_a_mark():

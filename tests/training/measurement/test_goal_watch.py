@@ -13,7 +13,7 @@ from optcompare.core.goal import Goal
 from optcompare.core.rng import preserved_rng
 from optcompare.training.loop.epochs import train
 from optcompare.training.measurement.counters import Progress
-from optcompare.training.measurement.evaluation import next_mark
+from optcompare.training.measurement.evaluation import next_evaluation
 from optcompare.training.measurement.goal_watch import GoalWatch, smoothed
 
 GOAL = Goal("train_loss", 1.0)
@@ -30,7 +30,7 @@ def follow(loss, *, size=1, n=160, measure=16, window=0.25, sampled=None, most=1
     progress, measured = Progress(), [0]
     reached = watch.evaluated(progress, {goal.metric: loss(0)})
     while not reached and progress.updates < most:
-        mark = next_mark(progress.samples, n, measure)
+        mark = next_evaluation(progress.samples, n, measure)
         stop = watch.next_stop(progress, mark)
         while progress.samples < stop:
             progress.updates += 1

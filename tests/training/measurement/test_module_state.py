@@ -14,8 +14,8 @@ from optcompare import compare
 from optcompare.training.measurement.module_state import (
     changed_state,
     load_attributes,
+    preserved_state,
     saved_state,
-    state_kept,
 )
 from tests.helpers.workloads import small_workload
 
@@ -95,7 +95,7 @@ def test_a_resumed_trial_goes_on_with_it(kind, tmp_path):
 def test_everything_is_put_back(kind):
     module = Keeps(kind)
     x = torch.ones(2, 3)
-    with state_kept(module):
+    with preserved_state(module):
         first = module(x)
         second = module(x)
     assert not torch.equal(first, second)

@@ -1,6 +1,6 @@
-"""The process that compiles a program, seen from both ends.
+"""The process that compiles a program: starting it, and the code that it runs.
 
-It reads its job from a pipe and takes the entry's lock before torch is imported.
+The process reads its job from a pipe, and locks the entry before it imports torch.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ _BEGIN = (
 
 
 class CompilerProcess:
-    """The process, as the one that starts it has it.
+    """Start and control a process that compiles a program.
 
-    It imports from where this process does, and from nowhere else.
+    It imports modules from the same paths as this process, and from no others. A thread sends the job, since
+    a pipe blocks until the other end reads.
 
-    ``job``: as :func:`.scan.compile_job` takes it. A thread sends it, since a pipe takes little before the
-    other end reads.
+    Args:
+        entry: The entry of the program.
+        job: The first argument of :func:`.scan.compile_job`.
     """
 
     def __init__(self, entry: Entry, job: bytes) -> None:
         self._temporary = entry.temporary
-        self._log = tempfile.TemporaryFile(dir=entry.directory)  # noqa: SIM115 (closed by let_go)
+        self._log = tempfile.TemporaryFile(dir=entry.directory)  # noqa: SIM115 (closed by leave_running)
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -58,14 +60,14 @@ class CompilerProcess:
         return self._process.poll() is None
 
     def complaint(self) -> str:
-        """The last line that it wrote, or how it ended; "" where it ended well without a word."""
+        """Return the last line of its output, or how it ended; empty if it ended well and silently."""
         code = self._process.wait()
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1][:200] if lines else f"its process ended with exit code {code}" if code else ""
 
     def end(self) -> None:
-        """Ends it with all that it has started."""
+        """End the process and all processes that it started."""
         if not self.is_running():
             return
         if os.name == "nt":
@@ -78,8 +80,8 @@ class CompilerProcess:
                 self._process.wait(_ENDING_SECONDS)
                 return
 
-    def let_go(self) -> None:
-        """Leave the process running, as it may outlive this one; a Popen would warn about it."""
+    def leave_running(self) -> None:
+        """Let the process outlive this one, without the warning of ``Popen``."""
         self._log.close()
         if self._temporary:
             self.end()
@@ -88,20 +90,20 @@ class CompilerProcess:
 
     def _send(self, job: bytes) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError), self._process.stdin as pipe:  # a process that ended has said why
+        with suppress(OSError), self._process.stdin as pipe:  # the log of a process that ended has the reason
             pipe.write(job)
 
 
 def serve(directory: str, key: str) -> None:
-    """Compile the job that comes in by standard input, unless another process does so already.
+    """Compile the job on standard input, unless another process is compiling it already.
 
     Args:
-        directory: Where the library is to be kept.
-        key: The program's, as in :class:`.libraries.Entry`.
+        directory: The directory of the library.
+        key: The key of the program, as in :class:`.libraries.Entry`.
     """
     job = sys.stdin.buffer.read()
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, _end)  # which removes temporary files
+    signal.signal(signal.SIGTERM, _end)  # so that temporary files are removed
     if hasattr(signal, "alarm"):
         signal.alarm(_LONGEST_SECONDS)
     entry = Entry(Path(directory), key)

@@ -1,4 +1,4 @@
-"""Compiled programs by torch's inductor: each is made once for a machine and kept in the user's cache."""
+"""Compile programs with torch's inductor, once for each machine, and keep them in the user's cache."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _PROBING_SECONDS, _LOADING_SECONDS = 0.2, 60.0
 _FORM = 3
-"""Counts changes of what a cached library takes and gives."""
+"""The version of the inputs and outputs of a cached library."""
 
 
 @functools.cache
 def obstacle() -> str | None:
-    """Why nothing can be compiled here, or None."""
+    """Return the reason why nothing can be compiled on this machine, or None."""
     try:
         from torch._higher_order_ops.scan import scan  # noqa: F401
         from torch._inductor import aoti_compile_and_package, aoti_load_package  # noqa: F401
@@ -51,12 +51,20 @@ def obstacle() -> str | None:
 
 
 class Compiling:
-    """A program that is compiled in a process of its own, which outlives this one for later runs.
+    """Compile a program in another process, which may outlive this one so that later runs profit.
 
-    ``step``: the graph of an update; ``example``: carry, rates [U, R], data, and int64[U, R, B] of indices;
-    ``follow``: how many tensors of the carry are returned after each update too, as [U, R, …]; ``libraries``:
-    where compiled programs are kept. Raises :class:`Unsupported` where nothing can be compiled, or where the
-    program ended a process before.
+    Args:
+        step: The graph of an update.
+        example: Carry, rates [U, R], data, and indices int64[U, R, B].
+        follow: How many tensors of the carry are also returned after each update, as [U, R, …].
+        libraries: The store of compiled programs.
+
+    Attributes:
+        cached: Whether the library existed before.
+        kept: Whether it stays for later runs.
+
+    Raises:
+        Unsupported: Nothing can be compiled, or the program crashed a process before.
     """
 
     def __init__(self, step: GraphModule, example: Example, follow: int, libraries: Libraries) -> None:
@@ -64,7 +72,7 @@ class Compiling:
         if why is not None:
             raise Unsupported(why)
         self._follow, self._began = follow, time.perf_counter()
-        self._libraries = libraries  # a private directory ends with it
+        self._libraries = libraries  # its private directory must live as long
         self._process: CompilerProcess | None = None
         try:
             self._entry = libraries.entry(_key(step, example, follow))
@@ -79,20 +87,20 @@ class Compiling:
             raise Unsupported(f"the compiled program cannot be kept: {first_line(error)}") from error
 
     def ready(self) -> bool:
-        """Whether :meth:`scan` would not have to wait for a compiler."""
+        """Return whether :meth:`scan` would start without waiting for a compiler."""
         if self._process is not None and self._process.is_running():
             return False
         try:
             return not self._entry.is_busy()
-        except OSError:  # the directory is gone, which scan() says
+        except OSError:  # the directory is gone, which scan() reports
             return True
 
     @contextmanager
     def scan(self) -> Iterator[tuple[Scan, float]]:
-        """Load the compiled program, of any number of updates; waits for it.
+        """Wait for the compiled program and load it; it makes any number of updates.
 
-        The program is on trial until the context ends: if this process dies meanwhile, no other loads the
-        program again.
+        The program is on probation until the context ends: if this process dies before, no other process
+        loads the program again.
 
         Yields:
             The program, and the seconds that compiling took.
@@ -123,7 +131,7 @@ class Compiling:
             raise Unsupported(f"the compiled program cannot be loaded: {first_line(error)}") from error
 
     def stop(self) -> None:
-        """Ends the compiler, if it is still under way."""
+        """End the compiler if it is still running."""
         if self._process is not None:
             self._process.end()
 
@@ -131,7 +139,7 @@ class Compiling:
         job, packed = Job(step, forms_of(example), self._follow, torch.get_num_threads()), io.BytesIO()
         torch.save(job, packed)
         self._process = CompilerProcess(self._entry, packed.getvalue())
-        weakref.finalize(self, self._process.let_go)
+        weakref.finalize(self, self._process.leave_running)
 
     def _refuse_what_ended_a_process(self) -> None:
         if (why := self._entry.refusal()) is not None:
@@ -139,7 +147,7 @@ class Compiling:
 
 
 def _key(step: GraphModule, example: Example, follow: int) -> str:
-    """A name for the compiled form of this very program, made of all that it depends on."""
+    """Return a key of the compiled program, which depends on everything that the program depends on."""
     carry, rates, data, index = example
     digest = hashlib.sha256(
         repr((_FORM, follow, torch.__version__, torch.get_num_threads(), _machine())).encode()
@@ -154,7 +162,7 @@ def _key(step: GraphModule, example: Example, follow: int) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """What the compiler may have tuned for: a library made for one processor may not run on another."""
+    """Describe the processor, since a library made for one processor may not run on another."""
     try:
         text = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0]
         lines = [line for line in text.splitlines() if line.startswith(("model name", "flags", "Features"))]

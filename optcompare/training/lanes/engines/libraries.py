@@ -1,4 +1,4 @@
-"""Compiled programs that are kept on disk for later runs, in files that only this user can have written."""
+"""Keep compiled programs on disk for later runs, in files that only this user can have written."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from ....core.user_directories import (
     temporary_directory,
 )
 
-_INSTANT, _A_MOMENT = 0.0, 0.2
+_NO_WAIT, _SHORT_WAIT = 0.0, 0.2
 _WORK = ".work"
 
 
 class Libraries:
-    """The entries of the user's cache, or of a fresh private directory where the cache is not to be trusted.
+    """Find entries in the user's cache, or in a new private directory where the cache cannot be trusted.
 
-    ``say``: receives, in one line, why the user's cache is not used.
+    Args:
+        say: Called with one line that says why the user's cache is not used.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -40,41 +41,45 @@ class Libraries:
             key: A file name without suffix that stands for all that the program depends on.
 
         Raises:
-            Untrusted: Neither the cache nor a private directory can be used.
+            UntrustedDirectory: Neither the cache nor a private directory can be used.
         """
-        if self._users is not None:
-            entry = Entry(self._users, key)
+        if self._user_cache is not None:
+            entry = Entry(self._user_cache, key)
             why = entry.fault()
             if why is None:
                 return entry
-            self._say(_alone(why))
-        return Entry(self._of_this_run, key, temporary=True)
+            self._say(_private_note(why))
+        return Entry(self._private, key, temporary=True)
 
     @cached_property
-    def _users(self) -> Path | None:
+    def _user_cache(self) -> Path | None:
         try:
             directory = own_directory(cache_directory())
         except UntrustedDirectory as why:
-            self._say(_alone(str(why)))
+            self._say(_private_note(str(why)))
             return None
-        for left in directory.glob(f"*{_WORK}"):  # by processes that were killed
+        for left in directory.glob(f"*{_WORK}"):  # left by processes that were killed
             Entry(directory, left.name.partition(".")[0]).sweep()
         return directory
 
     @cached_property
-    def _of_this_run(self) -> Path:
+    def _private(self) -> Path:
         directory = temporary_directory()
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         return directory
 
 
 class Entry:
-    """One compiled program: its library, the library's SHA-256, a lock, and a marker.
+    """Hold the files of one compiled program: the library, its SHA-256, a lock, and a marker.
 
-    The lock is one of the operating system, which ends with the process that holds it. It is held while the
-    library is compiled, and while it is loaded and run for the first time, during which the marker exists. A
-    marker without a held lock was left by a process that the library ended. ``temporary``: the directory is
-    removed at the end of this run.
+    The operating system releases the lock when the process that holds it ends. The lock is held while the
+    library is compiled, and while it is loaded and run for the first time. The marker exists during that
+    first run. A marker without a held lock shows that the library crashed a process.
+
+    Args:
+        directory: The directory of the files.
+        key: The beginning of their names.
+        temporary: Whether the directory is removed at the end of this run.
     """
 
     def __init__(self, directory: Path, key: str, *, temporary: bool = False) -> None:
@@ -83,33 +88,43 @@ class Entry:
         self._lock, self._marker = directory / f"{key}.lock", directory / f"{key}.loading"
 
     def fault(self) -> str | None:
-        """Return why somebody else may have written one of the files, or None."""
+        """Return the reason why somebody else may have written one of the files, or None."""
         for path in (self.library, self._digest, self._lock, self._marker):
             if os.path.lexists(path) and (why := distrust_reason(path)) is not None:
                 return why
         return None
 
     def is_intact(self) -> bool:
-        """Return whether there is a library with the SHA-256 that was written with it, under this key."""
+        """Return whether the library exists and has the SHA-256 that was stored with it under this key."""
         try:
             return self._digest.read_bytes() == self._checksum(self.library)
         except OSError:
             return False
 
-    def is_busy(self, seconds: float = _INSTANT) -> bool:
-        """Whether another process compiles or loads it, for at least so many seconds."""
+    def is_busy(self, seconds: float = _NO_WAIT) -> bool:
+        """Return whether another process holds the lock for at least this many seconds."""
         with self.locked(seconds) as locked:
             return not locked
 
     def refusal(self) -> str | None:
-        """Return why the program is not tried again, or None; needs the lock to be free or held here."""
+        """Return the reason why the program is not loaded again, or None.
+
+        The lock must be free, or held by this process.
+        """
         if not self._marker.exists():
             return None
         return f"loading it ended a process before (to try it again, remove {self._marker})"
 
     @contextmanager
-    def locked(self, seconds: float = _A_MOMENT) -> Iterator[bool]:
-        """Hold the lock, and yield whether it could be had within so many seconds."""
+    def locked(self, seconds: float = _SHORT_WAIT) -> Iterator[bool]:
+        """Hold the lock within the context.
+
+        Args:
+            seconds: How long to wait for it.
+
+        Yields:
+            Whether the lock was acquired.
+        """
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._lock, timeout=seconds, mode=0o600)
@@ -125,7 +140,7 @@ class Entry:
 
     @contextmanager
     def on_trial(self) -> Iterator[None]:
-        """Leave a marker if the process ends meanwhile; for the process that holds the lock."""
+        """Leave a marker behind if the process ends within the context; called with the lock held."""
         os.close(os.open(self._marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
             yield
@@ -134,28 +149,28 @@ class Entry:
 
     @contextmanager
     def work(self) -> Iterator[Path]:
-        """A fresh directory beside the library, to make it in; for the process that holds the lock."""
+        """Yield a new directory next to the library, to build it in; called with the lock held."""
         self._remove_work()
         with tempfile.TemporaryDirectory(
             prefix=f"{self.key}.", suffix=_WORK, dir=self.directory, ignore_cleanup_errors=True
         ) as path:
             yield Path(path)
 
-    def publish(self, made: Path) -> None:
-        """Put a library from :meth:`work` in its place, then its SHA-256; called with the lock held."""
-        digest = made.with_suffix(self._digest.suffix)
-        digest.write_bytes(self._checksum(made))
-        os.replace(made, self.library)
+    def publish(self, built: Path) -> None:
+        """Move a library from :meth:`work` to its final path, then its SHA-256; called with the lock held."""
+        digest = built.with_suffix(self._digest.suffix)
+        digest.write_bytes(self._checksum(built))
+        os.replace(built, self.library)
         os.replace(digest, self._digest)
 
     def discard(self) -> None:
-        """Remove the library; for the process that holds the lock."""
+        """Remove the library; called with the lock held."""
         for path in (self.library, self._digest):
             path.unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what killed processes left of their work, unless one is at it."""
-        with self.locked(_INSTANT) as locked:
+        """Remove the temporary files of killed processes, unless another process holds the lock."""
+        with self.locked(_NO_WAIT) as locked:
             if locked:
                 self._remove_work()
 
@@ -167,5 +182,5 @@ class Entry:
         return f"{hashlib.sha256(library.read_bytes()).hexdigest()}  {self.library.name}\n".encode()
 
 
-def _alone(why: str) -> str:
-    return f"compiled programs are kept for this run alone, since {why}"
+def _private_note(why: str) -> str:
+    return f"compiled programs are kept for this run only, since {why}"

@@ -1,6 +1,6 @@
 """Many updates of all lanes as one compiled program.
 
-All private API of torch that compiling needs stands here.
+All private API of torch that compiling needs is used in this module.
 
 The update's graph becomes the body of a ``scan`` over the updates, which torch exports and compiles ahead of
 time into a shared library.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..program import Carry, beside
+from ..program import Carry, flat_rows
 from ..update_rules import Unsupported
 from .libraries import Entry
 
@@ -37,7 +37,14 @@ Scan = Callable[[Carry, Carry, Carry, "Tensor"], "tuple[Carry, Tensor | None]"]
 
 @dataclass(frozen=True)
 class Job:
-    """What the compiling process receives; ``example``: the sizes, strides and types of each tensor."""
+    """Hold the input of the compiling process.
+
+    Attributes:
+        step: The graph of an update.
+        example: Sizes, strides and dtype of each input tensor.
+        follow: How many tensors of the carry are returned after each update.
+        threads: Threads of torch.
+    """
 
     step: GraphModule
     example: Forms
@@ -46,22 +53,22 @@ class Job:
 
 
 def forms_of(example: Example) -> Forms:
-    """Sizes, strides and types of an example's tensors: all that a compiler needs of them."""
+    """Return sizes, strides and dtypes of an example's tensors; the compiler needs no values."""
     carry, rates, data, index = example
     return [[(tuple(t.shape), t.stride(), t.dtype) for t in part] for part in (carry, rates, data, [index])]
 
 
 def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
-    """Make a library of a job, run it once, and publish it.
+    """Compile the library of a job, run it once, and publish it.
 
-    Called by the compiling process alone, which holds the entry's lock.
+    Only the compiling process calls this, with the entry's lock held.
 
     Args:
-        packed: A :class:`Job`, from the process that started this one.
-        entry: Where the library goes.
+        packed: A pickled :class:`Job`, from the process that started this one.
+        entry: The entry of the library.
         work: A directory for temporary files.
     """
-    import torch._dynamo  # the compiler relies on its having been imported
+    import torch._dynamo  # the compiler needs this import
     from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 
     job: Job = torch.load(io.BytesIO(packed), weights_only=False)
@@ -70,15 +77,15 @@ def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
         os.nice(5)
     parts = [[torch.empty_strided(*form[:2], dtype=form[2]).zero_() for form in part] for part in job.example]
     example = parts[0], parts[1], parts[2], parts[3][0]
-    with _quietly():
+    with _quiet():
         valid_vec_isa_list()  # fills torch's cache of usable instruction sets
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work)  # what belongs to this program goes with it
-    made = _compile(job.step, example, job.follow, work)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(work)  # removed together with the directory
+    library = _compile(job.step, example, job.follow, work)
     if (why := entry.refusal()) is not None:
         raise Unsupported(why)
-    with entry.on_trial(), suppress(Exception):  # of an exception, the run that loads it will say more
-        loaded(made, job.follow)(*example)
-    entry.publish(made)
+    with entry.on_trial(), suppress(Exception):  # a later run reports an exception in detail
+        loaded(library, job.follow)(*example)
+    entry.publish(library)
 
 
 class _Scan(nn.Module):
@@ -91,7 +98,7 @@ class _Scan(nn.Module):
 
         def body(carry: Carry, each: list[Tensor]) -> tuple[Carry, list[Tensor]]:
             new = [value.clone() for value in self._step(list(carry), list(each[1:]), data, each[0])]
-            return new, [beside(new[: self._follow])] if self._follow else []
+            return new, [flat_rows(new[: self._follow])] if self._follow else []
 
         return scan(body, list(carry), [index, *rates])
 
@@ -103,16 +110,16 @@ def _compile(step: GraphModule, example: Example, follow: int, work: Path) -> Pa
     carry, rates, data, _ = example
     many = {0: Dim.DYNAMIC}
     shapes: Any = [{} for _ in carry], [many for _ in rates], [{} for _ in data], many
-    with torch.no_grad(), _quietly():
+    with torch.no_grad(), _quiet():
         program = export(_Scan(step, follow), example, dynamic_shapes=shapes)
         return Path(aoti_compile_and_package(program, package_path=str(work / "scan.pt2")))
 
 
 def loaded(path: Path, follow: int) -> Scan:
-    """Load a library that :func:`compile_job` made; its code runs here."""
+    """Load a library that :func:`compile_job` built; its code runs in this process."""
     from torch._inductor import aoti_load_package
 
-    with _quietly():
+    with _quiet():
         run = aoti_load_package(str(path))
 
     def scanned(carry: Carry, rates: Carry, data: Carry, index: Tensor) -> tuple[Carry, Tensor | None]:
@@ -124,10 +131,10 @@ def loaded(path: Path, follow: int) -> Scan:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the compiler's own warnings, and without compiling a test program for each instruction set.
+def _quiet() -> Iterator[None]:
+    """Suppress the compiler's warnings, and its test programs for instruction sets, within the context.
 
-    Torch starts ``python -c`` for some of them, which is not to import from the working directory.
+    Torch runs ``python -c`` for some of these tests, which must not import from the working directory.
     """
     import torch._inductor.config as config
 

@@ -1,0 +1,46 @@
+"""The input of a trainer: a comparison as data, and the live objects that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..core.comparison import Comparison
+from ..interfaces.diagnostic import Diagnostic
+from ..interfaces.optimizer import Factory
+from ..interfaces.strategy import Strategy
+from ..interfaces.workload import Workload
+from .shared_init import Order
+
+
+@dataclass(frozen=True)
+class ArmObjects:
+    """Hold the live objects of an arm; each trial gets a copy of the strategy."""
+
+    strategy: Strategy
+    optimizer: Factory
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Hold a comparison and its live objects.
+
+    Attributes:
+        comparison: The comparison as data.
+        workload: Its workload.
+        arm_objects: Its strategies and optimizers, by the label of the arm.
+        order: ``order(seed, epoch, n)``, which replaces the shuffled order; None: the order is shuffled.
+        diagnostics: Its diagnostics, by their labels.
+        copies: Whether a module whose factory is slow may be copied instead, since copies were found to train
+            alike.
+        uncut: By the label of an arm, the names of values that its trials keep and that no checkpoint holds.
+            Such trials are trained in one task.
+    """
+
+    comparison: Comparison
+    workload: Workload
+    arm_objects: Mapping[str, ArmObjects]
+    order: Order | None = None
+    diagnostics: Mapping[str, Diagnostic] = field(default_factory=dict)
+    copies: bool = False
+    uncut: Mapping[str, Sequence[str]] = field(default_factory=dict)
