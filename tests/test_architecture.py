@@ -9,6 +9,7 @@ import configparser
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import grimp
@@ -235,3 +236,44 @@ def test_names_that_the_command_line_repeats_so_as_to_start_fast_are_the_same():
     assert plugins.KINDS == manager.KINDS
     assert report.FIGURES == figures.FIGURES
     assert budget.UNITS == figures.XS
+
+
+def python_files() -> list[Path]:
+    rooms = ("optcompare", "plugins", "tests", "examples")
+    return [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+
+
+def test_no_line_is_longer_than_110_characters_not_even_with_a_pragma():
+    """The linter lets lines pass that end in a pragma; combining characters take no room."""
+    places = [
+        path
+        for room in ("optcompare", "plugins", "tests", "examples")
+        for path in (ROOT / room).rglob("*.py")
+    ]
+    long = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in python_files()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if sum(not unicodedata.combining(character) for character in line) > 110
+    ]
+    assert long == []
+
+
+def test_the_formatter_skips_no_passage():
+    skipped = "fmt: " + "skip"
+    places = [
+        path
+        for room in ("optcompare", "plugins", "tests", "examples")
+        for path in (ROOT / room).rglob("*.py")
+    ]
+    assert [path for path in python_files() if skipped in path.read_text("utf-8")] == []
+
+
+def test_no_two_types_have_the_same_name():
+    """One word for one thing: no two classes of the package share a name."""
+    homes: dict[str, list[str]] = {}
+    for path in sorted(CORE.rglob("*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(str(path.relative_to(CORE)))
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}

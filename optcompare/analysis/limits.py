@@ -79,7 +79,8 @@ def _of_rates(table: pd.DataFrame, setting: Setting) -> list[str]:
     if setting.tunings is None:
         return []
     if setting.tunings == 0:
-        return ["Nothing was tuned: the order may differ at other learning rates (try tune 5)."]
+        said = "Nothing was tuned: the order may differ at other learning rates (try tuning over 5 of them)."
+        return [said]
     if setting.tunings > 1:
         return [f"Learning rates were tuned {setting.tunings} times; the differences are over all of them."]
     sentences = ["Learning rates were tuned once: another tuning may find others."]

@@ -122,7 +122,8 @@ def _log_samples(
         times = time_to_goal(records[records["lr"] == lr], own, goal).set_index("seed")
         reached = times[np.isfinite(times["samples"]) & (times["samples"] > 0)]
         for arm in own["arm"].unique():
-            found[str(arm), float(lr)] = np.log(reached.loc[reached["arm"] == arm, "samples"])  # type: ignore[arg-type]
+            samples = reached.loc[reached["arm"] == arm, "samples"]
+            found[str(arm), float(lr)] = np.log(samples)  # type: ignore[arg-type]
     return found
 
 

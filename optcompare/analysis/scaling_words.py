@@ -172,9 +172,10 @@ def _of_memory(curve: Curve) -> Iterator[str]:
     if kept.empty:
         return
     ends = f"{number(min(curve.sizes))} and {number(max(curve.sizes))}"
+    columns = kept[["average", "smallest_samples", "largest_samples"]]
     parts = [
-        f"{row.average} {number(float(row.smallest_samples))} and {number(float(row.largest_samples))}"  # type: ignore[arg-type]
-        for row in kept.itertuples()
+        f"{average} {number(float(smallest))} and {number(float(largest))}"
+        for average, smallest, largest in columns.itertuples(index=False)
     ]
     yield f"memory of {curve.optimizer}, half-lives in samples at {ends}: {', '.join(parts)}"
     yield "its decay is fixed in updates, so that the critical batch size mixes batch size and memory"

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def takes_closure(optimizer: Optimizer) -> bool:
     """Return whether ``step`` requires a closure that evaluates loss and gradient, any number of times."""
     closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    return closure is not None and (closure.default is closure.empty or _raises_without(type(optimizer)))  # type: ignore[arg-type]
+    if closure is None:
+        return False
+    return closure.default is closure.empty or _raises_without(type(optimizer))  # type: ignore[arg-type]
 
 
 def wants_gradient(optimizer: Optimizer) -> bool:

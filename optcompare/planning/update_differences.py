@@ -148,7 +148,8 @@ def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> flo
             continue
         a, b = (None if each is None else _numbers(each) for each in (one, other))
         if a is None or b is None:
-            a, b = a if a is not None else torch.zeros_like(b), b if b is not None else torch.zeros_like(a)  # type: ignore[arg-type]
+            other = a if b is None else b
+            a, b = (torch.zeros_like(other) if one is None else one for one in (a, b))  # type: ignore[arg-type]
         if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
             return math.inf
         both = a.isfinite()

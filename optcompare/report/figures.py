@@ -209,7 +209,8 @@ def _panel(result: Result, kind: str, paper: Paper) -> Figure:
             raise ComparisonError(f"the panel {kind} {panel.missing()}")
         if paper.ax is not None:
             return drawn_on(paper.ax, panel.draw, tables[panel.reads], result.colours(), x)
-        return panel_figure(panel, tables[panel.reads], result.colours(), x=x, **settings(paper))  # type: ignore[arg-type]
+        table, colours = tables[panel.reads], result.colours()
+        return panel_figure(panel, table, colours, x=x, **settings(paper))  # type: ignore[arg-type]
     except (ComparisonError, PluginError):
         raise
     except USER_CODE_ERRORS as error:

@@ -26,7 +26,8 @@ PATHS, PLANE = PATHS_SCHEMA.file, PLANE_SCHEMA.file
 LOCK = ".lock"
 """The file that a run locks on Windows."""
 _TEMPORARY = re.compile(
-    r"\.(comparison|records|trials|paths|plane|summary|looks|checkpoint|tuning|scaling|\d+-(records|trials|states))\.\d+\.\w+"
+    r"\.(comparison|records|trials|paths|plane|summary|looks|checkpoint|tuning|scaling"
+    r"|\d+-(records|trials|states))\.\d+\.\w+"
 )
 """The temporary names of a run's files in :func:`write_atomically`."""
 

@@ -42,7 +42,7 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
         lambda value: torch.autograd.set_detect_anomaly(*value),
     ),
     (np.geterr, lambda value: np.seterr(**value)),
-    (lambda: list(warnings.filters), lambda value: warnings.filters.__setitem__(slice(None), value)),  # type: ignore[index]
+    (lambda: list(warnings.filters), lambda value: _set_filters(value)),
     (lambda: _directory(), os.chdir),
     (lambda: _handlers(), lambda value: _set_handlers(value)),
 )
@@ -70,6 +70,11 @@ def _directory() -> str | None:
         return os.getcwd()
     except OSError:  # the directory was removed
         return None
+
+
+def _set_filters(filters: list[Any]) -> None:
+    """Set the filters of warnings in the list that Python itself reads."""
+    warnings.filters[:] = filters  # type: ignore[index]
 
 
 def _handlers() -> list[Any] | None:

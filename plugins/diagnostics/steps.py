@@ -34,9 +34,9 @@ class Distance(Diagnostic):
 
 @dataclass
 class Alpha(Diagnostic):
-    """Where the last update ended on the parabola through the training loss L along it.
+    """Where the last update ended on a parabola of L: -1 start, 0 bottom, 1 as high on the other side.
 
-    -1: at its start; 0: at the bottom; 1: as high on the other side; above 1: higher than at its start.
+    The parabola goes through the training loss L along the update; above 1 the loss rose.
 
     With s = w_u - w_(u-1) and the slopes f'(0) = ∇L(w_(u-1))·s and f'(1) = ∇L(w_u)·s, the parabola's bottom
     lies at τ = f'(0)/(f'(0) - f'(1)), and alpha = 1/τ - 1 = -f'(1)/f'(0). Gradient descent on a quadratic,

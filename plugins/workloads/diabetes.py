@@ -11,8 +11,8 @@ from optcompare import Workload, hookimpl
 def diabetes() -> Workload:
     """Predict the progress of a disease of 442 patients from 10 measurements, by linear regression.
 
-    The loss is the mean squared error. Measurements and progress are standardised; mae is in points of the
-    progress score, whose standard deviation in the training rows is 78.3.
+    The loss is the mean squared error. Measurements and progress are standardised; mae is in the points of
+    the progress score, whose standard deviation in the training rows is 78.3.
     """
     return _on_split(0)
 

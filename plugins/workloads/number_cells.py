@@ -12,8 +12,8 @@ _ALIKE |= dict.fromkeys(map(ord, "\u2212\u2013\u2012\u2010\u2011\ufe63"), "-")
 _ALIKE |= dict.fromkeys(map(ord, "\u2019\u2018\u02bc\u00b4`"), "'")
 _ALIKE |= dict.fromkeys(map(ord, "\u200b\ufeff"), "")
 _CODES = (
-    "USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|BRL|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|ZAR|KRW|MXN|SGD|HKD|THB|ILS|"
-    "AED|SAR|IDR|MYR|PHP|TWD|CLP|COP|ARS|NGN|KES|EGP|UAH|RON|BGN|ISK|Rs|Fr|kr|zł|Kč|Ft|TL|RM|Rp"
+    "USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|BRL|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|TRY|ZAR|KRW|MXN|SGD|HKD|THB|"
+    "ILS|AED|SAR|IDR|MYR|PHP|TWD|CLP|COP|ARS|NGN|KES|EGP|UAH|RON|BGN|ISK|Rs|Fr|kr|zł|Kč|Ft|TL|RM|Rp"
 )
 _MONEY = rf"(?:(?:US|AU|CA|NZ|HK|S|C|A|R|NT)?[$€£¥₹₽₩₺₫₴₦₱฿₪₵₡]|(?:{_CODES})(?![^\W\d_])\.?)"
 _UNIT = r"""[^\d\s.,;:()<>=?!'"/|+*&#@_~\[\]{}\\-][^\s,;:()<>=?!"]{0,11}(?:[ ][^\s\d,;:()<>=?!"]{1,8})?"""

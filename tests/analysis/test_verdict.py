@@ -134,7 +134,7 @@ def test_each_line_fits_two_lines_of_a_terminal():
     [
         (
             Setting(tunings=0),
-            "Nothing was tuned: the order may differ at other learning rates (try tune 5).",
+            "Nothing was tuned: the order may differ at other learning rates (try tuning over 5 of them).",
         ),
         (Setting(tunings=1), "Learning rates were tuned once: another tuning may find others."),
         (Setting(tunings=5), "Learning rates were tuned 5 times; the differences are over all of them."),

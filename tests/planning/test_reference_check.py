@@ -301,7 +301,9 @@ def test_the_line_of_the_certificate_names_arms_by_their_updates():
 )
 @pytest.mark.parametrize("chunk", [None, 7])
 def test_honest_arms_are_never_refused(registry, optimizer, chunk):
-    model = lambda: nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))  # noqa: E731
+    model = lambda: nn.Sequential(  # noqa: E731
+        nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1)
+    )
     found = asked(
         registry,
         small_workload(n=50, model=model),
@@ -400,7 +402,9 @@ def test_rates_that_a_hook_of_the_optimizer_changes_are_those_of_the_plain_loop(
 
 def test_embeddings_that_are_renormalized_in_every_pass_are_put_back(registry):
     data = torch.randint(9, (24, 2)), torch.randn(24, 1)
-    model = lambda: nn.Sequential(nn.Embedding(9, 4, max_norm=0.5), nn.Flatten(), nn.Linear(8, 1))  # noqa: E731
+    model = lambda: nn.Sequential(  # noqa: E731
+        nn.Embedding(9, 4, max_norm=0.5), nn.Flatten(), nn.Linear(8, 1)
+    )
     assert asked(registry, small_workload(model=model, train=data)).updates == {"mini:5": 3}
 
 

@@ -128,7 +128,9 @@ def test_what_all_trials_have_in_common_is_said():
 
 
 def test_ordinary_models_and_optimizers_keep_everything_where_a_checkpoint_finds_it():
-    model = lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.1), nn.Linear(4, 1))  # noqa: E731
+    model = lambda: nn.Sequential(  # noqa: E731
+        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.1), nn.Linear(4, 1)
+    )
     for optimizer in ("sgd:momentum=0.9", "adam", "adagrad", "nadam", "lbfgs"):
         strategy = "full" if optimizer == "lbfgs" else "mini:5"
         result = compare(small_workload(n=24, model=model), strategy, optimizer, lr=0.01, seeds=1, epochs=8)

@@ -18,7 +18,8 @@ _PREFERRED = re.compile(
     r"Noto Sans|Source Han Sans|WenQuanYi|PingFang|Hiragino|YaHei|Yu Gothic|Meiryo|Malgun|Nanum|IPA"
 )
 _LIKELY = re.compile(
-    r"CJK|Han\b|Hei|Song|Ming|Sun\b|Kai|Fang|Gothic|Mincho|Hiragino|Meiryo|Malgun|Nanum|Batang|Dotum|Gulim|IPA|Takao"
+    r"CJK|Han\b|Hei|Song|Ming|Sun\b|Kai|Fang|Gothic|Mincho|Hiragino|Meiryo|Malgun|Nanum|Batang|Dotum|Gulim"
+    r"|IPA|Takao"
     r"|WenQuanYi|Unicode|Unifont|Fallback|Noto Sans (JP|KR|SC|TC|HK)\b|YaHei"
 )
 

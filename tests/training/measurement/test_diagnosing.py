@@ -477,7 +477,7 @@ def test_a_strangers_diagnostic_by_plugin_file(tmp_path, capsys):
         main(["list", "diagnostics", "--plugin", str(plugin)])
     listed = capsys.readouterr().out
     assert "order=2.0" in listed
-    assert "0 at the bottom, 1 as high on the other side" in listed, "a docstring's whole first paragraph"
+    assert "0 bottom, 1 as high on the other side" in listed, "a docstring's whole first paragraph"
     assert all(name in listed for name in ALL)
 
 
