@@ -245,11 +245,7 @@ def python_files() -> list[Path]:
 
 def test_no_line_is_longer_than_110_characters_not_even_with_a_pragma():
     """The linter lets lines pass that end in a pragma; combining characters take no room."""
-    places = [
-        path
-        for room in ("optcompare", "plugins", "tests", "examples")
-        for path in (ROOT / room).rglob("*.py")
-    ]
+    [path for room in ("optcompare", "plugins", "tests", "examples") for path in (ROOT / room).rglob("*.py")]
     long = [
         f"{path.relative_to(ROOT)}:{number}"
         for path in python_files()
@@ -261,11 +257,7 @@ def test_no_line_is_longer_than_110_characters_not_even_with_a_pragma():
 
 def test_the_formatter_skips_no_passage():
     skipped = "fmt: " + "skip"
-    places = [
-        path
-        for room in ("optcompare", "plugins", "tests", "examples")
-        for path in (ROOT / room).rglob("*.py")
-    ]
+    [path for room in ("optcompare", "plugins", "tests", "examples") for path in (ROOT / room).rglob("*.py")]
     assert [path for path in python_files() if skipped in path.read_text("utf-8")] == []
 
 

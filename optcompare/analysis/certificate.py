@@ -12,14 +12,21 @@ from typing import Any, Self
 
 from ..core.comparison import Comparison, Trial
 from .check_data import CheckData
-from .start_checks import Coverage, DataSplit, FirstMeasurement, InitialWeights, PlainLoop, SampleOrder
+from .start_checks import (
+    Coverage,
+    DataSplit,
+    FirstMeasurement,
+    InitialWeights,
+    PlainLoopAgreement,
+    SampleOrder,
+)
 from .training_checks import EqualBudgets, EqualTuning, RandomNumbers, RunningAverages, TrainersAgree
 from .traits import Traits
 
 KINDS: Mapping[str, type[CheckData]] = {
     kind.name: kind
     for kind in (
-        *(PlainLoop, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, Coverage),
+        *(PlainLoopAgreement, InitialWeights, SampleOrder, DataSplit, FirstMeasurement, Coverage),
         *(EqualBudgets, EqualTuning, TrainersAgree, RunningAverages, RandomNumbers),
     )
 }
@@ -192,7 +199,7 @@ class Evidence:
         """
         traits = traits or Traits()
         found: list[CheckData] = [
-            *([PlainLoop(reference.updates, reference.remarks)] if reference is not None else []),
+            *([PlainLoopAgreement(reference.updates, reference.remarks)] if reference is not None else []),
             self._weights_alike(),
             SampleOrder(
                 sorted(self._broken_orders),

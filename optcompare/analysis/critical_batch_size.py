@@ -20,16 +20,16 @@ LEAST_SIZES = 3
 """The fewest batch sizes that a fit needs."""
 
 
-class Estimate(NamedTuple):
+class SizeEstimate(NamedTuple):
     """A positive number and the ends of its 95% interval, nan where there is no interval."""
 
     value: float
     low: float
     high: float
 
-    def times(self, factor: float) -> Estimate:
+    def times(self, factor: float) -> SizeEstimate:
         """Return the estimate of the number times a factor."""
-        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+        return SizeEstimate(self.value * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Fit:
             seeds; nan where too little is known. Empty where tuning is not known.
     """
 
-    updates: Estimate
-    samples: Estimate
-    critical: Estimate
+    updates: SizeEstimate
+    samples: SizeEstimate
+    critical: SizeEstimate
     residuals: Mapping[int, float]
     seeds: int
     without_size: Mapping[int, float]
@@ -63,7 +63,7 @@ class Fit:
         return self.updates.value + self.samples.value / batch_size
 
     @property
-    def twenty_percent(self) -> Estimate:
+    def twenty_percent(self) -> SizeEstimate:
         """Return the batch size that needs 20% more samples than perfect scaling, 0.2·E_min/S_min.
 
         It is a fifth of the knee, where 100% more are needed (Zhang et al. 2024, arXiv 2410.21676).
@@ -131,7 +131,7 @@ def fit(trials: pd.DataFrame, retuned: pd.DataFrame | None = None) -> Fit | None
     found = dict(zip(parts, np.split(rows, _ends(parts)), strict=True))
     s_min, e_min, _ = best = found["all"][0]
     updates, samples, critical = (
-        Estimate(*map(float, np.exp([value, value - by, value + by])))
+        SizeEstimate(*map(float, np.exp([value, value - by, value + by])))
         for value, by in zip(best, _half_widths(found, sizes), strict=True)
     )
     return Fit(
@@ -236,7 +236,7 @@ def _ends(parts: Mapping[str, Floats]) -> list[int]:
 
 
 def _jackknife(refits: Floats) -> tuple[Floats, float]:
-    """Estimate the variance of each column from refits that leave out one part each, float[m, 3].
+    """SizeEstimate the variance of each column from refits that leave out one part each, float[m, 3].
 
     Refits that could not be made are replaced by the known ones; with fewer than two the variance is 0.
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..core.formatting import number
 from .batch_scaling import Curve
 from .best_sizes import Best, seeds_for
-from .critical_batch_size import LEAST_SIZES, Estimate
+from .critical_batch_size import LEAST_SIZES, SizeEstimate
 from .noise_scale import agreement
 
 ROUGH = 0.25
@@ -98,7 +98,7 @@ def _critical(curve: Curve) -> Iterator[str]:
     )
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: SizeEstimate) -> str:
     if not math.isfinite(estimate.low):
         return f"{number(estimate.value)}, without an interval"
     return f"{number(estimate.value)}, 95% interval {number(estimate.low)} to {number(estimate.high)}"
@@ -149,7 +149,7 @@ def _of_noise(curve: Curve) -> Iterator[str]:
     seed = "" if noise.seed is None else f", seed {noise.seed}"
     trial = f"{noise.arm or f'batches of {noise.batch_size}'}{seed}, {len(noise.points)} points"
     over = " over rows" if math.isfinite(noise.low) else ""
-    yield f"noise scale: {_interval(Estimate(noise.value, noise.low, noise.high))}{over} ({trial})"
+    yield f"noise scale: {_interval(SizeEstimate(noise.value, noise.low, noise.high))}{over} ({trial})"
     if curve.fit is not None:
         critical = curve.fit.critical
         found = agreement(noise, critical.low, critical.value, critical.high)

@@ -9,7 +9,7 @@ from .phrases import count
 
 
 @dataclass(frozen=True)
-class PlainLoop(CheckData):
+class PlainLoopAgreement(CheckData):
     """Hold the number of first updates that equal those of a plain loop.
 
     Attributes:

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -146,10 +146,8 @@ def apart(ours: Sequence[Tensor | None], theirs: Sequence[Tensor | None]) -> flo
     for one, other in zip(ours, theirs, strict=True):
         if one is None and other is None:
             continue
-        a, b = (None if each is None else _numbers(each) for each in (one, other))
-        if a is None or b is None:
-            other = a if b is None else b
-            a, b = (torch.zeros_like(other) if one is None else one for one in (a, b))  # type: ignore[arg-type]
+        a = _numbers(one) if one is not None else torch.zeros_like(_numbers(cast("Tensor", other)))
+        b = _numbers(other) if other is not None else torch.zeros_like(a)
         if a.shape != b.shape or not torch.equal(a.isfinite(), b.isfinite()):
             return math.inf
         both = a.isfinite()

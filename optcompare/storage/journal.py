@@ -20,7 +20,7 @@ from ..core.trial_key import TrialKey
 from ..errors import RunDirectoryError
 from ..training.state import TrialState
 from .run_dir import RECORDS, TRIALS, make_directory, remove, write_table
-from .run_tables import PARTS, Part, read_part
+from .run_tables import PARTS, TablePair, read_part
 from .state_files import CHECKPOINT, STATES, SavedTask, bytes_of, load_states, save_checkpoint, save_states
 
 _FLUSH_SECONDS = 1.0
@@ -62,7 +62,7 @@ class Journal:
         self._states: dict[TrialKey, TrialState] = {}
         self._flushed = self._checkpointed = time.perf_counter()
         self._number = 0
-        self._parts, self._small, self._small_states = list[Part](), list[Part](), list[Path]()
+        self._parts, self._small, self._small_states = list[TablePair](), list[TablePair](), list[Path]()
         self._kept_tables: list[tuple[pd.DataFrame, pd.DataFrame]] = []
         if directory is not None:
             for name in (PARTS, STATES):
@@ -135,10 +135,12 @@ class Journal:
         if len(self._small) >= _MOST_SMALL:
             self._merge_parts()
 
-    def _new_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> Part:
+    def _new_part(self, tables: tuple[pd.DataFrame, pd.DataFrame]) -> TablePair:
         assert self._directory is not None
         self._number += 1
-        part = Part(*(self._directory / PARTS / f"{self._number:06}-{name}" for name in (RECORDS, TRIALS)))
+        part = TablePair(
+            *(self._directory / PARTS / f"{self._number:06}-{name}" for name in (RECORDS, TRIALS))
+        )
         for path, table in zip(part, tables, strict=True):
             write_table(path.parent, path.name, table)
         return part

@@ -19,7 +19,7 @@ from .table_files import read_table
 PARTS = "parts"
 
 
-class Part(NamedTuple):
+class TablePair(NamedTuple):
     """The two files of a part of the tables."""
 
     records: Path
@@ -139,7 +139,7 @@ def chosen(table: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
     return table if rows.all() else table[rows].reset_index(drop=True)
 
 
-def read_part(part: Part) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_part(part: TablePair) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read records and trials of a part that this process wrote."""
     return read_table(part.records, RECORDS_SCHEMA), read_table(part.trials, TRIALS_SCHEMA)
 

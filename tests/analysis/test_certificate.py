@@ -8,7 +8,13 @@ import json
 import pytest
 
 from optcompare.analysis.certificate import KINDS, Check
-from optcompare.analysis.start_checks import Coverage, DataSplit, InitialWeights, PlainLoop, SampleOrder
+from optcompare.analysis.start_checks import (
+    Coverage,
+    DataSplit,
+    InitialWeights,
+    PlainLoopAgreement,
+    SampleOrder,
+)
 from optcompare.analysis.training_checks import (
     EqualBudgets,
     EqualTuning,
@@ -23,7 +29,11 @@ BUDGET = EqualBudgets("epochs", 2, "", 9, 0, 0.0, 2.0, 2.0, None, 0)
 @pytest.mark.parametrize(
     ("data", "held", "sentence"),
     [
-        (PlainLoop({"full": 3, "mini": 1}, ["masks"]), True, "3 updates of full, 1 update of mini; masks"),
+        (
+            PlainLoopAgreement({"full": 3, "mini": 1}, ["masks"]),
+            True,
+            "3 updates of full, 1 update of mini; masks",
+        ),
         (
             InitialWeights([], 3, 2),
             True,

@@ -14,7 +14,7 @@ from torch import nn
 
 from optcompare import ComparisonError, Workload, compare
 from optcompare.analysis.certificate import Reference
-from optcompare.analysis.start_checks import PlainLoop
+from optcompare.analysis.start_checks import PlainLoopAgreement
 from optcompare.core.comparison import Budget
 from optcompare.planning.prepare import prepare
 from optcompare.planning.question import Question
@@ -292,7 +292,7 @@ def test_the_certificate_says_what_was_checked_and_verify_finds_the_same(tmp_pat
 
 
 def test_the_line_of_the_certificate_names_arms_by_their_updates():
-    sentence = PlainLoop({"mini:32": 3, "single": 3, "full": 1}, ["masks"]).sentence()
+    sentence = PlainLoopAgreement({"mini:32": 3, "single": 3, "full": 1}, ["masks"]).sentence()
     assert sentence == "3 updates of mini:32, single, 1 update of full; masks"
 
 

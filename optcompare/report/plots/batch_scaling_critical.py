@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ...analysis.batch_scaling import Curve
-from ...analysis.critical_batch_size import Estimate
+from ...analysis.critical_batch_size import SizeEstimate
 from ...analysis.noise_scale import NoiseScale
 from ...core.formatting import number
 from . import scales, style
@@ -36,7 +36,7 @@ class EstimateRow(NamedTuple):
 
     optimizer: str
     name: str
-    estimate: Estimate
+    estimate: SizeEstimate
     missing: str = ""
 
 
@@ -46,7 +46,7 @@ def critical_rows(curves: Sequence[Curve]) -> Iterator[EstimateRow]:
     Args:
         curves: One for each optimizer.
     """
-    unknown = Estimate(math.nan, math.nan, math.nan)
+    unknown = SizeEstimate(math.nan, math.nan, math.nan)
     for curve in curves:
         fit, noise = curve.fit, curve.noise
         for name, estimate in (
@@ -55,7 +55,7 @@ def critical_rows(curves: Sequence[Curve]) -> Iterator[EstimateRow]:
         ):
             yield EstimateRow(curve.optimizer, name, estimate, "no fit" if fit is None else "")
         measured = noise is not None and not math.isnan(noise.value)
-        estimate = Estimate(noise.value, noise.low, noise.high) if noise is not None else unknown
+        estimate = SizeEstimate(noise.value, noise.low, noise.high) if noise is not None else unknown
         yield EstimateRow(curve.optimizer, "noise scale", estimate, "" if measured else "not measured")
 
 
@@ -133,7 +133,7 @@ def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str])
     return ax
 
 
-def _draw_interval(ax: Axes, estimate: Estimate, y: float, across: Limits, colour: str) -> None:
+def _draw_interval(ax: Axes, estimate: SizeEstimate, y: float, across: Limits, colour: str) -> None:
     """Draw a point and the bar of its interval, with an arrow for an end beyond the axis."""
     value, low, high = estimate
     look: dict[str, Any] = {"color": colour, "clip_on": False, "zorder": 5}

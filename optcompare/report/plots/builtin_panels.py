@@ -79,7 +79,7 @@ def _changes(sizes: set[int], whole: int) -> bool:
     )
 
 
-class NoiseScale(Panel):
+class NoiseScalePanel(Panel):
     """Show the gradient noise scale: the batch size at which a gradient's noise equals its length."""
 
     column = "noise_scale"
@@ -238,7 +238,7 @@ def _around(values: pd.Series[float]) -> Limits:
 
 PANELS: dict[str, type[Panel]] = {
     "batch_size": BatchSize,
-    "noise_scale": NoiseScale,
+    "noise_scale": NoiseScalePanel,
     "grad_cosine": GradCosine,
     "sharpness": Sharpness,
     "plane": Plane,

@@ -15,7 +15,7 @@ from . import scales, style
 from .curve_axes import metric_name
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms
 from .row_chart import Rows, row_sheet
-from .row_text import Column
+from .row_text import TextColumn
 from .scales import Limits
 
 BODY, DOTS = 28.0, 0.62
@@ -63,9 +63,9 @@ def lost(finals: pd.DataFrame, narrow: bool) -> dict[str, str]:
     return {arm: text.replace(" lost", "\nlost") for arm, text in texts.items()} if narrow else texts
 
 
-def _columns(finals: pd.DataFrame, width: float) -> list[Column]:
+def _columns(finals: pd.DataFrame, width: float) -> list[TextColumn]:
     cells = lost(finals, width < 5)
-    return [Column("", cells)] if cells else []
+    return [TextColumn("", cells)] if cells else []
 
 
 def draw_final(

@@ -17,7 +17,7 @@ from .curve_axes import metric_name
 from .final_values import Interval, draw_interval
 from .layout import Heading, by_arm, counted, figure_width, name_x_axis, shown_arms, signed
 from .row_chart import Rows, row_sheet
-from .row_text import Cell, Column
+from .row_text import Cell, TextColumn
 from .scales import Limits
 
 BAND = "#DADDE2"
@@ -46,7 +46,7 @@ def pair_limits(pairs: pd.DataFrame) -> Limits:
     return Limits(low - air, high + air, "linear")
 
 
-def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
+def pair_columns(pairs: pd.DataFrame, width: float) -> list[TextColumn]:
     """Return the text next to the rows: wins, losses, ties and p, and differences in a wide figure.
 
     Args:
@@ -58,15 +58,15 @@ def pair_columns(pairs: pd.DataFrame, width: float) -> list[Column]:
     won = {arm: f"{row['wins']:.0f}/{row['losses']:.0f}/{row['ties']:.0f}" for arm, row in rows.items()}
     p_values = {arm: probability(float(row["p_holm"])) for arm, row in rows.items()}
     columns = [
-        Column("won/lost/tied" if width >= WIDE else "won/lost\n/tied", won),
-        Column("Holm p", p_values, claimed),
+        TextColumn("won/lost/tied" if width >= WIDE else "won/lost\n/tied", won),
+        TextColumn("Holm p", p_values, claimed),
     ]
     if width < WIDE:
         return columns
     differences = {
         arm: _with_interval(row["difference"], row["low"], row["high"]) for arm, row in rows.items()
     }
-    return [Column("mean difference [95% interval]", differences, claimed), *columns]
+    return [TextColumn("mean difference [95% interval]", differences, claimed), *columns]
 
 
 def _with_interval(difference: float, low: float, high: float) -> str:

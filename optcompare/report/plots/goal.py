@@ -16,7 +16,7 @@ from ...core.formatting import number
 from . import scales, style
 from .layout import Heading, counted, figure_width, name_x_axis, shown_arms
 from .row_chart import Rows, row_sheet
-from .row_text import Cell, Column
+from .row_text import Cell, TextColumn
 from .scales import Limits
 from .style import Floats
 
@@ -40,7 +40,7 @@ def goal_limits(times: pd.DataFrame) -> Limits:
     return Limits(0.0, 1.06 * float(values.max()) if len(values) and values.max() > 0 else 1.0, "linear")
 
 
-def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
+def goal_columns(times: pd.DataFrame, width: float) -> list[TextColumn]:
     """Return medians as numbers, and how often an arm reached the goal if some seed missed it.
 
     Args:
@@ -54,8 +54,8 @@ def goal_columns(times: pd.DataFrame, width: float) -> list[Column]:
         if count < len(values):
             text = counted(count, len(values), "reached it")
             reached[arm] = text.replace(" reached", "\nreached") if width < 5 else text
-    columns = [Column("median", medians)]
-    return [*columns, Column("", reached)] if reached else columns
+    columns = [TextColumn("median", medians)]
+    return [*columns, TextColumn("", reached)] if reached else columns
 
 
 def _by_arm(times: pd.DataFrame) -> dict[str, Floats]:

@@ -24,13 +24,13 @@ SALT = "6658"
 """A salt for which all bundled strategies prefer different hues (see the tests)."""
 
 
-class Look(str):
+class ArmStyle(str):
     """Hold a colour as matplotlib takes it, with the marker and the dashes of its arm."""
 
     marker: str
     dashes: Dashes
 
-    def __new__(cls, colour: str, marker: str = "o", dashes: Dashes = "solid") -> Look:
+    def __new__(cls, colour: str, marker: str = "o", dashes: Dashes = "solid") -> ArmStyle:
         """Make a colour with a marker and dashes.
 
         Args:
@@ -44,7 +44,7 @@ class Look(str):
 
 
 def arm_colours(arms: Sequence[str]) -> dict[str, str]:
-    """Give each arm a :class:`Look` that depends on the names, never on their order.
+    """Give each arm a :class:`ArmStyle` that depends on the names, never on their order.
 
     Arms whose labels differ in one number alone are a family, such as one strategy at many rates or batch
     sizes. A family has one hue, from light to dark as the number grows; if several numbers differ, it is the
@@ -65,7 +65,7 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
         hue, turn = hues[name]
         members = sorted(members, key=lambda arm: (_numbers(arm), arm))
         for arm, colour in zip(members, shades(PALETTE[hue], len(members)), strict=True):
-            looks[arm] = Look(colour, MARKERS[markers[arm][0]], DASHES[turn % len(DASHES)])
+            looks[arm] = ArmStyle(colour, MARKERS[markers[arm][0]], DASHES[turn % len(DASHES)])
     return {arm: looks[arm] for arm in arms}
 
 
@@ -76,7 +76,7 @@ def recoloured(looks: Mapping[str, str], colours: Mapping[str, str]) -> dict[str
         looks: The looks by arm.
         colours: The new colours of some arms.
     """
-    return {arm: Look(colours.get(arm, look), marker(look), dashes(look)) for arm, look in looks.items()}
+    return {arm: ArmStyle(colours.get(arm, look), marker(look), dashes(look)) for arm, look in looks.items()}
 
 
 def marker(colour: str) -> str:
@@ -85,7 +85,7 @@ def marker(colour: str) -> str:
     Args:
         colour: A look, or a plain colour.
     """
-    return colour.marker if isinstance(colour, Look) else MARKERS[0]
+    return colour.marker if isinstance(colour, ArmStyle) else MARKERS[0]
 
 
 def dashes(colour: str) -> Dashes:
@@ -94,7 +94,7 @@ def dashes(colour: str) -> Dashes:
     Args:
         colour: A look, or a plain colour.
     """
-    return colour.dashes if isinstance(colour, Look) else DASHES[0]
+    return colour.dashes if isinstance(colour, ArmStyle) else DASHES[0]
 
 
 def line_styles(colours: Mapping[str, str]) -> dict[str, Dashes]:

@@ -29,7 +29,7 @@ from .row_text import (
     GAP,
     INSET,
     Cell,
-    Column,
+    TextColumn,
     columns_width,
     fitted_names,
     room_for_names,
@@ -44,7 +44,7 @@ def row_sheet(
     *,
     body: float,
     x_name: str,
-    columns: Sequence[Column] = (),
+    columns: Sequence[TextColumn] = (),
 ) -> tuple[Sheet, Axes]:
     """Make a figure with a heading and axes for rows.
 
@@ -90,7 +90,7 @@ class Rows:
     """
 
     def __init__(
-        self, ax: Axes, arms: Sequence[str], colours: Mapping[str, str], columns: Sequence[Column] = ()
+        self, ax: Axes, arms: Sequence[str], colours: Mapping[str, str], columns: Sequence[TextColumn] = ()
     ) -> None:
         width = figure_width(ax)
         self.ax, self.size = ax, text_size(width)
@@ -119,7 +119,7 @@ class Rows:
                 up = pitch * ((len(lines) - 1) / 2 - i)
                 self.write(arm, Cell(line, colour, "right"), 0, x=-GAP, up=up)
 
-    def _write_columns(self, columns: Sequence[Column]) -> None:
+    def _write_columns(self, columns: Sequence[TextColumn]) -> None:
         right, pitch = FIRST, PITCH * self.size
         for column in columns:
             for arm, text in column.cells.items():

@@ -44,7 +44,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """Hold a column of text at the right of the rows.
 
     Attributes:
@@ -101,7 +101,7 @@ def fitted_names(arms: Sequence[str], beside: float, across: float, size: float)
     return Names({arm: name_lines(arm, across if above else beside, size) for arm in arms}, above, size)
 
 
-def columns_width(columns: Sequence[Column], size: float) -> float:
+def columns_width(columns: Sequence[TextColumn], size: float) -> float:
     """Return the distance from the right end of the axes to the right end of the last column, in points.
 
     Args:

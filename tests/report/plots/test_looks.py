@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from optcompare.report.plots.looks import (
     MARKERS,
     PALETTE,
-    Look,
+    ArmStyle,
     arm_colours,
     dashes,
     family,
@@ -128,7 +128,7 @@ def test_a_given_colour_keeps_marker_and_dashes():
     assert given == {"full": "#123456", "single": looks["single"]}
     assert marker(given["full"]) == marker(looks["full"]) in MARKERS
     assert (marker("red"), dashes("red")) == ("o", "solid")
-    assert dashes(Look("#123456", "s", (0, (1, 1)))) == (0, (1, 1))
+    assert dashes(ArmStyle("#123456", "s", (0, (1, 1)))) == (0, (1, 1))
 
 
 def test_of_sizes_and_rates_each_rate_has_a_hue_and_sizes_go_from_light_to_dark():

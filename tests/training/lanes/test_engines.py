@@ -23,7 +23,7 @@ from optcompare.training.device import torch_settings
 from optcompare.training.lanes.admission import Admission
 from optcompare.training.lanes.cost_model import Work, worth_compiling, worth_lanes, worth_tracing
 from optcompare.training.lanes.engines import compiler_process, inductor
-from optcompare.training.lanes.engines.libraries import Entry
+from optcompare.training.lanes.engines.libraries import CacheEntry
 from optcompare.training.lanes.memory import lanes_that_fit, memory_limit
 from optcompare.training.lanes.program import Blueprint
 from optcompare.training.lanes.run import LanesRun
@@ -133,8 +133,8 @@ COMPILER_WRITES_GARBAGE = """
 import sys
 from pathlib import Path
 directory, key, *sys.path[:] = sys.argv[1:]
-from optcompare.training.lanes.engines.libraries import Entry
-entry = Entry(Path(directory), key)
+from optcompare.training.lanes.engines.libraries import CacheEntry
+entry = CacheEntry(Path(directory), key)
 with entry.locked(), entry.work() as work:
     (work / "scan.pt2").write_bytes(b"garbage")
     entry.publish(work / "scan.pt2")
@@ -233,7 +233,7 @@ class TestCompiled:
 
     def test_a_library_that_another_process_never_finishes_is_not_waited_for(self, eager, monkeypatch):
         monkeypatch.setattr(inductor, "obstacle", lambda: None)
-        monkeypatch.setattr(Entry, "is_busy", lambda self, seconds=0: True)
+        monkeypatch.setattr(CacheEntry, "is_busy", lambda self, seconds=0: True)
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}

@@ -20,7 +20,7 @@ import torch
 from optcompare.training.lanes.engines import compiler_process, inductor
 from optcompare.training.lanes.engines.compiler_process import CompilerProcess
 from optcompare.training.lanes.engines.inductor import Compiling
-from optcompare.training.lanes.engines.libraries import Entry, Libraries
+from optcompare.training.lanes.engines.libraries import CacheEntry, Libraries
 from optcompare.training.lanes.update_rules import Unsupported
 from tests.helpers.both_trainers import agree, both, trainers
 from tests.helpers.other_users import give_to_nobody, needs_root
@@ -152,8 +152,8 @@ class TestEndedAProcess:
     DIES = """
 import os, sys
 from pathlib import Path
-from optcompare.training.lanes.engines.libraries import Entry
-entry = Entry(Path(sys.argv[1]), sys.argv[2])
+from optcompare.training.lanes.engines.libraries import CacheEntry
+entry = CacheEntry(Path(sys.argv[1]), sys.argv[2])
 with entry.locked(), entry.on_trial():
     os.kill(os.getpid(), int(sys.argv[3]))
 """
@@ -207,7 +207,7 @@ with entry.locked(), entry.on_trial():
         monkeypatch.setattr(
             "optcompare.training.lanes.program_cache.worth_compiling", lambda *arguments: True
         )
-        monkeypatch.setattr(Entry, "refusal", lambda self: "loading it ended a process before")
+        monkeypatch.setattr(CacheEntry, "refusal", lambda self: "loading it ended a process before")
         lanes, loop = both(small_workload(), "full")
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
@@ -306,8 +306,8 @@ class TestLock:
     HOLDS = """
 import sys, time
 from pathlib import Path
-from optcompare.training.lanes.engines.libraries import Entry
-with Entry(Path(sys.argv[1]), "key").locked(), Entry(Path(sys.argv[1]), "key").work() as work:
+from optcompare.training.lanes.engines.libraries import CacheEntry
+with CacheEntry(Path(sys.argv[1]), "key").locked(), CacheEntry(Path(sys.argv[1]), "key").work() as work:
     print(work, flush=True)
     time.sleep(600)
 """
@@ -323,7 +323,7 @@ with Entry(Path(sys.argv[1]), "key").locked(), Entry(Path(sys.argv[1]), "key").w
             process.kill()
 
     def test_it_ends_with_its_process_whatever_has_its_number_now(self, tmp_path, holder):
-        entry = Entry(tmp_path, "key")
+        entry = CacheEntry(tmp_path, "key")
         assert entry.is_busy()
         holder.kill()
         holder.wait()
@@ -338,11 +338,11 @@ with Entry(Path(sys.argv[1]), "key").locked(), Entry(Path(sys.argv[1]), "key").w
         assert list(cache.glob("*.work")) == []
 
     def test_the_work_of_a_compiler_that_lives_stays(self, tmp_path, holder):
-        Entry(tmp_path, "key").sweep()
+        CacheEntry(tmp_path, "key").sweep()
         assert holder.work.is_dir()
 
     def test_a_program_that_another_process_compiles_is_not_compiled_twice(self, log, monkeypatch):
-        monkeypatch.setattr(Entry, "is_busy", lambda self, seconds=0: True)
+        monkeypatch.setattr(CacheEntry, "is_busy", lambda self, seconds=0: True)
         made = compiling()
         assert (log, made.ready()) == ([], False)
 
@@ -376,7 +376,7 @@ class TestProcess:
 
         def start(job=b"job", then="pass"):
             monkeypatch.setattr(compiler_process, "_BEGIN", FAKE.replace("{then}", then))
-            started.append(CompilerProcess(Entry(cache, "key"), job))
+            started.append(CompilerProcess(CacheEntry(cache, "key"), job))
             return started[-1]
 
         yield start
@@ -392,7 +392,7 @@ class TestProcess:
             assert process.complaint() == ""
         finally:
             os.umask(old)
-        assert Entry(cache, "key").is_intact()
+        assert CacheEntry(cache, "key").is_intact()
         assert (cache / "key.pt2").read_bytes() == job
         assert sorted(path.name for path in cache.iterdir()) == [
             "key.lock",
@@ -409,14 +409,14 @@ class TestProcess:
         both = [start(job) for job in (b"one", b"other")]
         assert [process.complaint() for process in both] == ["", ""]
         assert (cache / "log").read_text() == "compiled "
-        assert Entry(cache, "key").is_intact()
+        assert CacheEntry(cache, "key").is_intact()
 
     def test_a_reader_never_finds_a_library_half_written(self, start, cache):
         process = start(then="time.sleep(600)")
         while process.is_running() and not list(cache.glob("*.work/scan.pt2")):
             time.sleep(0.01)
-        assert Entry(cache, "key").is_busy()
-        assert not Entry(cache, "key").library.exists()
+        assert CacheEntry(cache, "key").is_busy()
+        assert not CacheEntry(cache, "key").library.exists()
 
     def test_one_that_is_ended_removes_its_files(self, start, cache):
         process = start(then="time.sleep(600)")
@@ -424,7 +424,7 @@ class TestProcess:
             time.sleep(0.01)
         process.end()
         assert list(cache.glob("*.work")) == []
-        assert not Entry(cache, "key").is_busy()
+        assert not CacheEntry(cache, "key").is_busy()
 
     def test_it_imports_nothing_from_the_working_directory(self, start, cache, tmp_path, monkeypatch):
         (tmp_path / "here").mkdir()
@@ -432,4 +432,4 @@ class TestProcess:
             (tmp_path / "here" / f"{name}.py").write_text("raise SystemExit('from the working directory')")
         monkeypatch.chdir(tmp_path / "here")
         assert start().complaint() == ""
-        assert Entry(cache, "key").is_intact()
+        assert CacheEntry(cache, "key").is_intact()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ....core.user_directories import torch_cache_of_this_user
-from .libraries import Entry
+from .libraries import CacheEntry
 
 _LONGEST_SECONDS = 600
 _PATIENCE_SECONDS, _ENDING_SECONDS = 1.0, 5.0
@@ -36,7 +36,7 @@ class CompilerProcess:
         job: The first argument of :func:`.scan.compile_job`.
     """
 
-    def __init__(self, entry: Entry, job: bytes) -> None:
+    def __init__(self, entry: CacheEntry, job: bytes) -> None:
         self._temporary = entry.temporary
         self._log = tempfile.TemporaryFile(dir=entry.directory)  # noqa: SIM115 (closed by leave_running)
         self._process = subprocess.Popen(
@@ -106,7 +106,7 @@ def serve(directory: str, key: str) -> None:
     signal.signal(signal.SIGTERM, _end)  # so that temporary files are removed
     if hasattr(signal, "alarm"):
         signal.alarm(_LONGEST_SECONDS)
-    entry = Entry(Path(directory), key)
+    entry = CacheEntry(Path(directory), key)
     with entry.locked(_PATIENCE_SECONDS) as locked:
         if locked and not entry.is_intact():
             with torch_cache_of_this_user(), entry.work() as work:

@@ -19,7 +19,7 @@ from ..program import first_line
 from ..update_rules import Unsupported
 from .compiler_process import CompilerProcess
 from .libraries import Libraries
-from .scan import Example, Job, Scan, forms_of, loaded
+from .scan import CompilerJob, Example, Scan, forms_of, loaded
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule
@@ -136,7 +136,10 @@ class Compiling:
             self._process.end()
 
     def _start(self, step: GraphModule, example: Example) -> None:
-        job, packed = Job(step, forms_of(example), self._follow, torch.get_num_threads()), io.BytesIO()
+        job, packed = (
+            CompilerJob(step, forms_of(example), self._follow, torch.get_num_threads()),
+            io.BytesIO(),
+        )
         torch.save(job, packed)
         self._process = CompilerProcess(self._entry, packed.getvalue())
         weakref.finalize(self, self._process.leave_running)

@@ -34,7 +34,7 @@ class Libraries:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
 
-    def entry(self, key: str) -> Entry:
+    def entry(self, key: str) -> CacheEntry:
         """Return the entry of a program, whether it has been compiled or not.
 
         Args:
@@ -44,12 +44,12 @@ class Libraries:
             UntrustedDirectory: Neither the cache nor a private directory can be used.
         """
         if self._user_cache is not None:
-            entry = Entry(self._user_cache, key)
+            entry = CacheEntry(self._user_cache, key)
             why = entry.fault()
             if why is None:
                 return entry
             self._say(_private_note(why))
-        return Entry(self._private, key, temporary=True)
+        return CacheEntry(self._private, key, temporary=True)
 
     @cached_property
     def _user_cache(self) -> Path | None:
@@ -59,7 +59,7 @@ class Libraries:
             self._say(_private_note(str(why)))
             return None
         for left in directory.glob(f"*{_WORK}"):  # left by processes that were killed
-            Entry(directory, left.name.partition(".")[0]).sweep()
+            CacheEntry(directory, left.name.partition(".")[0]).sweep()
         return directory
 
     @cached_property
@@ -69,7 +69,7 @@ class Libraries:
         return directory
 
 
-class Entry:
+class CacheEntry:
     """Hold the files of one compiled program: the library, its SHA-256, a lock, and a marker.
 
     The operating system releases the lock when the process that holds it ends. The lock is held while the

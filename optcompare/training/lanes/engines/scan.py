@@ -22,7 +22,7 @@ from torch import nn
 
 from ..program import Carry, flat_rows
 from ..update_rules import Unsupported
-from .libraries import Entry
+from .libraries import CacheEntry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ Scan = Callable[[Carry, Carry, Carry, "Tensor"], "tuple[Carry, Tensor | None]"]
 
 
 @dataclass(frozen=True)
-class Job:
+class CompilerJob:
     """Hold the input of the compiling process.
 
     Attributes:
@@ -58,20 +58,20 @@ def forms_of(example: Example) -> Forms:
     return [[(tuple(t.shape), t.stride(), t.dtype) for t in part] for part in (carry, rates, data, [index])]
 
 
-def compile_job(packed: bytes, entry: Entry, work: Path) -> None:
+def compile_job(packed: bytes, entry: CacheEntry, work: Path) -> None:
     """Compile the library of a job, run it once, and publish it.
 
     Only the compiling process calls this, with the entry's lock held.
 
     Args:
-        packed: A pickled :class:`Job`, from the process that started this one.
+        packed: A pickled :class:`CompilerJob`, from the process that started this one.
         entry: The entry of the library.
         work: A directory for temporary files.
     """
     import torch._dynamo  # the compiler needs this import
     from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 
-    job: Job = torch.load(io.BytesIO(packed), weights_only=False)
+    job: CompilerJob = torch.load(io.BytesIO(packed), weights_only=False)
     torch.set_num_threads(job.threads)
     if hasattr(os, "nice"):
         os.nice(5)
