@@ -131,6 +131,7 @@ def test_no_module_imports_the_package_that_names_them_all(graph):
     assert [name for name in modules if "optcompare" in graph.find_modules_directly_imported_by(name)] == []
 
 
+@pytest.mark.slow
 def test_modules_that_are_imported_by_their_names_lie_below():
     """The tracker's process imports what it will unpickle before it is needed."""
     found = {}
@@ -176,6 +177,7 @@ def test_statistics_and_report_read_records_without_torch_or_pyplot(graph):
 PRINTS = ("optcompare.cli", "optcompare.execution.progress")
 
 
+@pytest.mark.slow
 def test_only_the_command_line_and_the_progress_bar_print(graph):
     for path in CORE.rglob("*.py"):
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -189,6 +191,7 @@ def test_only_the_command_line_and_the_progress_bar_print(graph):
         assert graph.find_modules_directly_imported_by(name).isdisjoint({"click", "rich"}), module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [

@@ -246,6 +246,7 @@ def test_a_loss_of_ones_own_is_handed_y_as_it_is():
         assert losses.iloc[-1] < losses.iloc[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [nn.CrossEntropyLoss, nn.NLLLoss])
 def test_a_loss_with_weights_of_classes_counts_batches_by_them(make):
     """Four chunks of ten have the gradient of the whole batch, though their Σ of weights differ."""
@@ -332,6 +333,7 @@ def halved(samples):
     return torch.stack(xs) / 2, torch.stack(ys)
 
 
+@pytest.mark.slow
 def test_a_loader_gives_dataset_collate_batch_size_and_workers_and_not_its_sampler():
     loader = DataLoader(
         TensorDataset(X, SIGNS), batch_size=8, shuffle=True, drop_last=True, num_workers=1, collate_fn=halved
@@ -388,6 +390,7 @@ def test_batches_of_any_kind_take_a_forward_of_their_own():
 class TestMappings:
     """Dictionaries of tensors are as good as tuples."""
 
+    @pytest.mark.slow
     def test_they_train_in_lanes_as_in_the_loop(self):
         workload = workload_from(language(shift=1), {"input_ids": IDS, "labels": IDS}, valid=0.25)
         lanes, loop = both(workload, ["full", "mini:4"])
@@ -526,6 +529,7 @@ class TestLossInTheOutput:
             workload_from(Squared, data)
 
 
+@pytest.mark.slow
 def test_scores_of_each_place_or_pixel_leave_out_what_is_ignored():
     class Places(nn.Module):
         def __init__(self):
@@ -569,6 +573,7 @@ class FrozenNorm(Residual):
         return self
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Residual, FrozenNorm])
 def test_a_residual_network_with_batch_norm_trains_in_lanes_as_in_the_loop(model):
     images = torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(3))
@@ -583,6 +588,7 @@ def test_a_residual_network_with_batch_norm_trains_in_lanes_as_in_the_loop(model
     assert any(moved) == (model is Residual)
 
 
+@pytest.mark.slow
 def test_what_a_factory_leaves_in_eval_mode_trains_as_any_loop_would_train_it():
     """As modules with pretrained weights come; a part in eval mode beside others is meant so."""
 
@@ -606,6 +612,7 @@ def test_what_a_factory_leaves_in_eval_mode_trains_as_any_loop_would_train_it():
     assert ends[0] == ends[1] != ends[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_module_trains_as_the_module(backend):
     torch.compiler.reset()

@@ -102,6 +102,7 @@ def test_false_rejections_are_at_most_the_level_whatever_the_shape(shape):
     assert rejected <= 0.035 + 3 * math.sqrt(0.035 * 0.965 / draws)
 
 
+@pytest.mark.slow
 def test_two_thousand_seeds_are_tested_without_overflow():
     """Of 2,000 the chance of 1,100 wins or more is that of 4.45 standard deviations, 8.6e-6, by the normal
     distribution.

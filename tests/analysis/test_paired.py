@@ -369,6 +369,7 @@ def test_what_is_compared_is_left_as_it_was():
     pd.testing.assert_frame_equal(trials, before[1])
 
 
+@pytest.mark.slow
 def test_import_stays_light():
     code = "import sys; from optcompare.analysis import lr_scores, paired, profiles, time_to_goal, verdict; "
     loaded = subprocess.run(

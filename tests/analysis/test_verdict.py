@@ -114,6 +114,7 @@ def test_nothing_is_claimed_of_a_run_that_is_under_way():
     assert "ook" not in " ".join(told)
 
 
+@pytest.mark.slow
 def test_each_line_fits_two_lines_of_a_terminal():
     """With arms of up to 35 characters, three of which the first line names."""
     names = [f"mini:batch_size={2**n}@adamw:lr=0.00{n}" for n in range(12, 17)]

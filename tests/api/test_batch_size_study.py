@@ -77,6 +77,7 @@ def study(tmp_path_factory):
 
 
 class TestStopAtGoal:
+    @pytest.mark.slow
     @pytest.mark.parametrize("trainer", ["loop", "lanes"])
     def test_a_trial_ends_at_the_first_measurement_that_reached_it(self, trainer):
         result = execute(ask(trainer=trainer))
@@ -96,12 +97,14 @@ class TestStopAtGoal:
             "train_loss=0.5 before"
         )
 
+    @pytest.mark.slow
     def test_lanes_and_loop_end_alike(self):
         question = {"stop_at_goal": True, "goal": "train_loss=0.5", "measure": 16}
         one, other = (execute(ask(trainer=trainer, **question)) for trainer in ("lanes", "loop"))
         assert set(one.trials["trainer"]) == {"lanes"}
         agree(one, other)
 
+    @pytest.mark.slow
     def test_a_trial_that_starts_at_its_goal_makes_no_update(self):
         for trainer in ("loop", "lanes"):
             result = execute(ask(goal="train_loss=100", trainer=trainer))
@@ -109,6 +112,7 @@ class TestStopAtGoal:
             assert (result.trials["final_sha256"] != "").all()
             assert all(check.held for check in result.certificate)
 
+    @pytest.mark.slow
     def test_what_missed_the_goal_spends_its_budget(self):
         result = execute(ask(goal="train_loss=1e-9", budget=Budget("epochs", 10)))
         assert set(result.trials["epochs"]) == {10}
@@ -138,6 +142,7 @@ class TestTuning:
         with pytest.raises(ComparisonError, match="must be an even number, got 3"):
             Tuning({"a": (0.1, 1.0)}, 2, 3)
 
+    @pytest.mark.slow
     def test_every_arm_tries_as_many_and_the_median_samples_to_the_goal_decide(self):
         result = execute(ask(tune=8, tune_seeds=3))
         tried = result.trials[result.trials["phase"] == "tune"]
@@ -152,6 +157,7 @@ class TestTuning:
 
 
 class TestNoisyQuadratic:
+    @pytest.mark.slow
     def test_its_risk_over_seeds_is_the_exact_expected_risk(self):
         """Mean over 100 seeds within 4 standard errors at every mark of three batch sizes."""
         question = {
@@ -169,6 +175,7 @@ class TestNoisyQuadratic:
                 values, expected = group["train_loss"].to_numpy(), exact[int(update) - 1]
                 assert abs(values.mean() - expected) <= 4 * values.std(ddof=1) / 10 + 1e-6, (arm, update)
 
+    @pytest.mark.slow
     def test_the_study_finds_the_updates_that_the_exact_risk_takes(self, study):
         """At the rates that were tuned, up to an update and the noise of three trials."""
         result = load(study)
@@ -214,6 +221,7 @@ class TestCommand:
         assert [finding.name for finding in verify(study, 3) if finding.held is False] == []
         assert PreviousRun.read(study).comparison.stop_at_goal
 
+    @pytest.mark.slow
     def test_a_goal_that_was_changed_in_the_table_is_found_by_training_again(self, study, tmp_path):
         copy = shutil.copytree(study, tmp_path / "copy")
         trials = pd.read_parquet(copy / "trials.parquet")
@@ -224,6 +232,7 @@ class TestCommand:
         (said,) = [detail for name, detail in wrong.items() if name.startswith("trained again")]
         assert said.startswith(f"goal_updates is {trials.loc[place, 'goal_updates']} in the run, and ")
 
+    @pytest.mark.slow
     def test_report_page_and_notebook_say_what_it_recommends(self, study, tmp_path, capsys):
         result = load(study)
         recommended = result.recommendation()[0][1:]
@@ -234,6 +243,7 @@ class TestCommand:
             assert result.verdict()[0] not in said
         assert 'aria-label="Recommendation"' in page.read_text("utf-8")
 
+    @pytest.mark.slow
     def test_report_draws_it_again(self, study, tmp_path, capsys):
         assert run("report", str(study), "--figure", "scaling", "--width", "3.4", "--out", str(tmp_path)) in (
             0,
@@ -241,6 +251,7 @@ class TestCommand:
         )
         assert (tmp_path / f"{study.name}-scaling.png").read_bytes().startswith(b"\x89PNG")
 
+    @pytest.mark.slow
     def test_it_is_resumed_with_more_epochs_without_training_again_what_ended(self, study, tmp_path, capsys):
         copy = tmp_path / "copy"
         shutil.copytree(study, copy)
@@ -298,6 +309,7 @@ class TestCommand:
         assert message in error
         assert error.count("\n") == 1
 
+    @pytest.mark.slow
     def test_a_goal_that_holds_before_training_is_said(self, tmp_path, capsys):
         arguments = [
             *STUDY[:5],
@@ -336,6 +348,7 @@ class TestCommand:
         with pytest.raises(ComparisonError, match=f"batch sizes are whole numbers from 1 on, {got}"):
             rising(sizes, 10, "w")
 
+    @pytest.mark.slow
     def test_python_asks_the_same_question_as_the_command_line(self, tmp_path):
         settings = {"batch_sizes": [1, 8, 64], "tune": 3, "seeds": 2, "tune_seeds": 1, "max_epochs": 9}
         asked = optcompare.batch_size_study(
@@ -373,6 +386,7 @@ class TestCommand:
         assert (tmp_path / "py" / "scaling.csv").is_file()
         assert optcompare.figure("scaling", asked).axes
 
+    @pytest.mark.slow
     def test_another_run_is_no_study(self, tmp_path, capsys):
         run("run", "--epochs", "2", "--seeds", "2", "--quiet", "--out", str(tmp_path / "run"))
         capsys.readouterr()
@@ -380,6 +394,7 @@ class TestCommand:
         assert "this run is no batch-size study" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_is_drawn_in_the_colour_that_is_given_for_its_optimizer(study, tmp_path, capsys):
     draw = ("report", str(study), "--figure", "scaling", "--format", "svg", "--out", str(tmp_path))
     assert run(*draw, "--color", "sgd=#0A0B0C") == 0
@@ -388,6 +403,7 @@ def test_a_study_is_drawn_in_the_colour_that_is_given_for_its_optimizer(study, t
     assert "there is no arm 'sdg' (did you mean 'sgd'?)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_that_is_extended_is_drawn_and_said_again(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = [

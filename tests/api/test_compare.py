@@ -58,6 +58,7 @@ def test_the_callers_flags_do_not_change_the_result():
         torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.slow
 def test_objects_and_names_may_be_mixed():
     class Halves(Strategy):
         def batches(self, epoch):

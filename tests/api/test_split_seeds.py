@@ -68,6 +68,7 @@ def test_lanes_train_each_split_apart_and_as_the_loop_does(kind):
     pd.testing.assert_series_equal(lanes.trials["split"], loop.trials["split"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_processes_train_on_the_same_splits(kind):
     same(
@@ -117,6 +118,7 @@ def test_a_trained_module_is_made_by_the_workload_on_its_split():
     assert [result.model("full", seed)[2].out_features for seed in (0, 1)] == [2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 @pytest.mark.parametrize("at", [4, 13])
 def test_an_interrupted_run_goes_on_on_the_same_splits(tmp_path, monkeypatch, trainer, at):
@@ -135,6 +137,7 @@ def test_an_interrupted_run_goes_on_on_the_same_splits(tmp_path, monkeypatch, tr
         same(result, whole)
 
 
+@pytest.mark.slow
 def test_more_seeds_leave_the_earlier_ones_on_their_splits(tmp_path):
     asked = {**QUESTION, "trainer": "loop", "seeds": 3}
     compare(held_out(), **asked, out=tmp_path / "run")
@@ -145,6 +148,7 @@ def test_more_seeds_leave_the_earlier_ones_on_their_splits(tmp_path):
     assert load(tmp_path / "run").comparison.split_seeds == 2
 
 
+@pytest.mark.slow
 def test_seeds_in_another_order_would_change_their_splits_and_are_refused(tmp_path):
     compare(held_out(), "full", seeds=[0, 1], epochs=1, split_seeds=2, out=tmp_path / "run")
     with pytest.raises(
@@ -153,6 +157,7 @@ def test_seeds_in_another_order_would_change_their_splits_and_are_refused(tmp_pa
         compare(held_out(), "full", seeds=[7, 0, 1], epochs=1, split_seeds=2, resume=tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [1, 3])
 def test_another_number_of_splits_is_another_question(tmp_path, splits):
     compare(held_out(), "full", seeds=3, epochs=1, split_seeds=2, out=tmp_path / "run")
@@ -162,6 +167,7 @@ def test_another_number_of_splits_is_another_question(tmp_path, splits):
         compare(held_out(), "full", seeds=3, epochs=1, split_seeds=splits, resume=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_another_second_split_is_other_data_when_a_run_goes_on(tmp_path):
     compare(held_out(), "full", seeds=2, epochs=1, split_seeds=2, out=tmp_path / "run")
     other = held_out(resplit=lambda number: held_out(5 * number))
@@ -171,6 +177,7 @@ def test_another_second_split_is_other_data_when_a_run_goes_on(tmp_path):
         compare(other, "full", seeds=4, epochs=1, split_seeds=2, resume=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_runs_are_merged_where_their_splits_agree(tmp_path):
     asked = {"epochs": 1, "split_seeds": 2}
     compare(held_out(), "full", seeds=4, **asked, out=tmp_path / "a")
@@ -181,6 +188,7 @@ def test_runs_are_merged_where_their_splits_agree(tmp_path):
     assert merged.comparison.split_seeds == 2
 
 
+@pytest.mark.slow
 def test_seeds_that_would_change_their_splits_are_not_merged(tmp_path):
     compare(held_out(), "full", seeds=3, epochs=1, split_seeds=2, out=tmp_path / "a")
     compare(held_out(), "full", seeds=[3, 4], epochs=1, split_seeds=2, out=tmp_path / "b")
@@ -191,6 +199,7 @@ def test_seeds_that_would_change_their_splits_are_not_merged(tmp_path):
         load_all([tmp_path / "a", tmp_path / "b"])
 
 
+@pytest.mark.slow
 def test_other_numbers_of_splits_are_not_merged(tmp_path):
     compare(held_out(), "full", seeds=2, epochs=1, split_seeds=2, out=tmp_path / "a")
     compare(held_out(), "mini:6", seeds=2, epochs=1, out=tmp_path / "b")
@@ -247,6 +256,7 @@ def test_a_workload_that_gives_no_splits_of_its_own_data_is_refused_in_a_line(wo
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_split_may_be_drawn_from_the_global_generators(tmp_path):
     """They are seeded by its number, so that it is the same in each process."""
 

@@ -68,12 +68,14 @@ def test_lanes_that_have_a_dataset_as_their_test_set_alone_go_to_the_loop():
     assert last_alone(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_processes_give_the_same_records(kind):
     question = {"strategies": ["full", "mini:6"], "seeds": 2, "epochs": 2, "trainer": "loop"}
     same(compare(held_out(kind=kind), **question, jobs=2), compare(held_out(kind=kind), **question))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "question",
     [
@@ -111,6 +113,7 @@ def test_tuning_trials_are_never_measured_on_it(trainer):
     assert last_alone(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_the_rates_that_tuning_finds_do_not_depend_on_it(trainer):
     question = {
@@ -136,6 +139,7 @@ def test_trials_that_diverged_are_not_measured_and_count_as_the_worst(trainer):
     assert result.summary(wide=True)["final_test_loss_median"].tolist() == [math.inf]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_trials_that_stop_at_their_goal_are_measured_there(trainer):
     from optcompare import batch_size_study
@@ -154,6 +158,7 @@ def test_trials_that_stop_at_their_goal_are_measured_there(trainer):
     assert last_alone(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [3, 6])
 def test_an_interrupted_trial_is_measured_once_it_has_been_resumed(tmp_path, monkeypatch, at):
     monkeypatch.setattr(journal, "_FLUSH_SECONDS", 0.0)
@@ -167,6 +172,7 @@ def test_an_interrupted_trial_is_measured_once_it_has_been_resumed(tmp_path, mon
     same(resumed, compare(held_out(), **question))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 @pytest.mark.parametrize("kept", [True, False])
 def test_with_more_epochs_the_values_at_the_earlier_end_are_dropped_and_that_is_said(tmp_path, trainer, kept):
@@ -240,6 +246,7 @@ def test_the_summary_holds_its_final_values_alone():
     assert names == [f"final_{column}{end}" for column in TESTED for end in ends]
 
 
+@pytest.mark.slow
 def test_another_test_set_is_other_data_when_a_run_goes_on(tmp_path):
     compare(held_out(), "full", seeds=1, epochs=1, out=tmp_path / "run")
     other = held_out(test=held_out(1).test)

@@ -77,6 +77,7 @@ def test_batch_size_study_knows_updates_to_evaluation_points():
     assert before.ravel().tolist() == [96, 45]
 
 
+@pytest.mark.slow
 def test_sheet_shows_each_figure_below_its_name(capsys, tmp_path):
     """Of one small run; that the others draw is what tests/report is about."""
     sheet = benchmark("sheet")
@@ -98,6 +99,7 @@ def test_sheet_has_every_figure():
     assert there == {*FIGURES, *PANELS} - {"scaling"}
 
 
+@pytest.mark.slow
 def test_smoothed_goal_holds_a_study_against_the_exact_risk(capsys, monkeypatch):
     goal = benchmark("smoothed_goal")
     monkeypatch.setattr(goal, "DIM", 10)

@@ -91,6 +91,7 @@ def result():
     return compare("digits", arms, seeds=2, epochs=1, tune=2, tune_seeds=1, goal="valid_loss=0.5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("width", [60, 80, 120])

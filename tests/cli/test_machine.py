@@ -20,6 +20,7 @@ from tests.helpers.commands import run
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
 @pytest.mark.parametrize("arguments", [["list", "strategies"], ["plugins"]])
 def test_output_that_cannot_be_written_is_one_line(arguments):
@@ -112,6 +113,7 @@ def plugin(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [(), ("--jobs", 2)], ids=["here", "jobs"])
 @pytest.mark.parametrize(
     ("how", "reason"),
@@ -148,6 +150,7 @@ def test_a_plugins_exit_before_anything_is_trained_is_one_line(plugin, capsys, a
     assert line in said
 
 
+@pytest.mark.slow
 def test_a_trackers_exit_is_a_warning(plugin, capsys):
     assert run("run", *SMALL, "--strategies", "full", "--track", "leaves") == 0
     assert (

@@ -207,6 +207,7 @@ def test_run_again_from_its_file_gives_the_same_records(files):
     pd.testing.assert_frame_equal(without_times(one.trials), without_times(two.trials), check_exact=True)
 
 
+@pytest.mark.slow
 def test_run_again_from_elsewhere_finds_the_files_that_were_named(files, monkeypatch):
     named = ("--plugin", "observer.py", "--workload", "workloads.py:right_shape")
     exits(
@@ -254,6 +255,7 @@ def test_splits_reach_the_comparison_and_are_said(place):
     assert "| 4 seeds on 2 splits, 20 epochs each |" in invoke("run", *arguments).stdout
 
 
+@pytest.mark.slow
 def test_the_summary_shows_a_test_set_beside_validation(files, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     Path("points.csv").write_text("x,y\n" + "".join(f"{i},{i % 7}.5\n" for i in range(40)))
@@ -294,6 +296,7 @@ def test_quiet_prints_the_plot_alone(place):
     assert done.stdout == f"{Path('runs', run.name, 'comparison.png')}\n"
 
 
+@pytest.mark.slow
 def test_json_is_valid_with_a_diverged_arm_in_it(place):
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -314,6 +317,7 @@ def test_json_is_valid_with_a_diverged_arm_in_it(place):
     assert all(check["held"] for check in values["certificate"])
 
 
+@pytest.mark.slow
 def test_plot_comes_in_the_formats_asked_for(place):
     done = invoke(
         "run",
@@ -338,6 +342,7 @@ def test_plot_comes_in_the_formats_asked_for(place):
     assert Path("here/comparison.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_second_get_two_directories(place):
     for _ in range(2):
         exits(0, "run", "--seeds", "1", "--updates", "1", "--strategies", "full", "--quiet")
@@ -427,6 +432,7 @@ def test_failed_trial_is_named_and_the_others_go_on(files, capsys, how, reason):
     assert Path("here/comparison.svg").is_file()
 
 
+@pytest.mark.slow
 def test_observer_that_raises_is_a_warning_and_the_run_goes_on(files, capsys):
     exits(0, "run", *SMALL, "--plugin", "observer.py", "--strategies", "full", "--out", "here", "--quiet")
     assert capsys.readouterr().err == (
@@ -728,6 +734,7 @@ def long_run(files: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if os.name != "nt" else [])
 def test_interrupted_run_saves_what_was_measured(files, long_run, number):
@@ -746,6 +753,7 @@ def test_interrupted_run_saves_what_was_measured(files, long_run, number):
     assert Path("here/comparison.png").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
 def test_a_hangup_that_is_ignored_from_the_start_does_not_end_a_run(files):
     command = [
@@ -779,6 +787,7 @@ def test_a_hangup_that_is_ignored_from_the_start_does_not_end_a_run(files):
     assert load("here").status == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no terminals of this kind")
 def test_a_run_whose_terminal_is_closed_saves_what_was_measured(files):
     """As its session's leader it gets SIGHUP from the system, and each write to the terminal is an error from
@@ -819,6 +828,7 @@ def test_a_run_whose_terminal_is_closed_saves_what_was_measured(files):
     assert load("here").status == "interrupted"
 
 
+@pytest.mark.slow
 def test_reader_that_stops_reading_gets_no_traceback(place):
     with subprocess.Popen(
         [SCRIPT, "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -41,6 +41,7 @@ def test_an_interrupted_run_names_how_to_continue(result):
     ]
 
 
+@pytest.mark.slow
 def test_every_command_works_when_pasted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run = Path("a run; with spaces")

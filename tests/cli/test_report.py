@@ -51,6 +51,7 @@ def several(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind not in ("profile", "ranks", "scaling")])
 def test_every_figure_of_one_run_can_be_drawn_again(line, tmp_path, capsys, kind):
     set_as = ("--format", "png,svg,pdf", "--width", "3.4")

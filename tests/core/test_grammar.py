@@ -108,6 +108,7 @@ def test_any_spec_reads_back_as_it_was_written(spec):
     assert parse(str(spec), optimizers=True) == spec
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(specs, min_size=1, max_size=4))
 def test_any_list_of_specs_reads_back_as_it_was_written(written):

@@ -71,6 +71,7 @@ def test_a_file_goes_to_other_processes_by_its_name(registry, tmp_path):
     assert len(pack(setup)) < 100_000
 
 
+@pytest.mark.slow
 def test_jobs_train_from_a_file_as_one_process_does(both):
     apart = [
         compare(both[1], "mini:8", seeds=2, epochs=1, trainer="loop", jobs=jobs).trials for jobs in (None, 2)
@@ -111,6 +112,7 @@ assert trials["status"].tolist() == ["finished"] * 2, trials["reason"].tolist()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts private memory on Linux alone")
 def test_two_gigabytes_are_trained_on_within_one(tmp_path):
     """A sparse file, all zeros: an array of its size could not be had, and each epoch reads all of it."""

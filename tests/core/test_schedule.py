@@ -83,6 +83,7 @@ def test_a_scheduled_trial_ends_in_the_same_bits_wherever_it_is_cut(registry, st
     assert whole["progress"]["final_sha256"] != unscheduled["progress"]["final_sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd:momentum=0.9", "adamw:weight_decay=0.1", "rmsprop", "adagrad"])
 @pytest.mark.parametrize("schedule", ["warmup-cosine", "step:parts=4"])
 def test_lanes_keep_the_schedule(schedule, optimizer):
@@ -93,6 +94,7 @@ def test_lanes_keep_the_schedule(schedule, optimizer):
     agree(lanes, loop)
 
 
+@pytest.mark.slow
 def test_lanes_keep_arms_of_different_schedules_apart():
     optimizers = ["sgd", "sgd:schedule=cosine", "sgd:schedule=step"]
     lanes, loop = both(small_workload(10), ["mini:4"], optimizers, updates=23)
@@ -172,6 +174,7 @@ def test_labels_tell_arms_apart_by_schedule_only_where_they_differ():
         labels("sgd", "sgd:schedule=cosine", schedule="cosine")
 
 
+@pytest.mark.slow
 def test_a_schedule_is_saved_and_run_again(tmp_path, capsys):
     def run(*arguments):
         with pytest.raises(SystemExit) as exit_:
@@ -213,6 +216,7 @@ def test_a_schedule_ties_what_was_trained_to_its_budget(registry):
     assert canonical_schedule("step:gamma=0.1:parts=3") == "step"
 
 
+@pytest.mark.slow
 def test_more_epochs_train_a_scheduled_trial_again(tmp_path):
     settings = {"strategies": ["mini:4"], "seeds": 2, "schedule": "cosine", "trainer": "loop"}
     workload = small_workload()

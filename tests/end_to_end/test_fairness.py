@@ -134,6 +134,7 @@ class Noisy(torch.utils.data.Dataset):
 
 
 class TestDatasets:
+    @pytest.mark.slow
     def test_a_dataset_trains_like_its_tensors_bit_for_bit(self):
         tensors = small_workload()
         dataset = small_workload(train=torch.utils.data.TensorDataset(*tensors.train))
@@ -141,6 +142,7 @@ class TestDatasets:
             compare(tensors, ARMS, seeds=2, epochs=3)
         )
 
+    @pytest.mark.slow
     def test_a_samples_randomness_depends_on_seed_epoch_and_index_alone(self):
         noisy = small_workload(train=Noisy(small_workload().train))
         plain = compare(noisy, ARMS, seeds=1, epochs=2)
@@ -151,6 +153,7 @@ class TestDatasets:
         one_batch = compare(noisy, ["full", "mini:10"], seeds=1, epochs=2)
         assert len(set(finals(one_batch).values())) == 1
 
+    @pytest.mark.slow
     def test_loading_leaves_dropout_alone(self):
         def model():
             return nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
@@ -306,6 +309,7 @@ class TestShortBatchesAndChunks:
 
 
 class TestEvaluation:
+    @pytest.mark.slow
     def test_measuring_changes_nothing(self):
         def model():
             return nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))

@@ -33,6 +33,7 @@ def test_examples_have_fewer_than_forty_lines_of_code(name):
     assert len(text.splitlines()) - (docstring.end_lineno or 0) < 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GALLERY)
 def test_examples_say_what_they_are_about_and_draw_it(name, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)

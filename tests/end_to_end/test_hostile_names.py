@@ -19,6 +19,7 @@ def files(place):
     return {str(path.relative_to(place)) for path in place.rglob("*")}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_a_hostile_name_stays_a_name(tmp_path, capsys, monkeypatch, name):
@@ -55,6 +56,7 @@ def test_a_hostile_metric_is_refused_in_one_line(name):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_hostile_csv_header_stays_a_header(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     headers = ["<b>x</b>", "../y", "a,b", 'quo"te', "long" * 500]
@@ -96,6 +98,7 @@ def test_a_pickle_in_a_run_directory_is_not_executed(tmp_path, name):
             load(run)
 
 
+@pytest.mark.slow
 def test_a_config_cannot_name_more_than_it_says(tmp_path, monkeypatch, capsys):
     """What a config names is loaded, as on the command line; what it holds is data."""
     monkeypatch.chdir(tmp_path)

@@ -51,6 +51,7 @@ def written(directory, trials: int, records: int = 2) -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 def test_slow_trials_do_not_leave_a_file_each(tmp_path):
     """Each has a second of its own, so that each is flushed alone."""
     most = max(written(tmp_path, 300))

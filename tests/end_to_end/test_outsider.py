@@ -63,6 +63,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_installed_strategy_is_listed_with_its_parameters(installed):
     done = installed("list", "strategies")
     assert (done.returncode, without_progress(done.stderr)) == (0, "")
@@ -72,6 +73,7 @@ def test_installed_strategy_is_listed_with_its_parameters(installed):
     )
 
 
+@pytest.mark.slow
 def test_installed_strategy_and_workload_run(installed, tmp_path):
     out = tmp_path / "run"
     strategies = ["--workload", "two-moons", "--strategies", "cyclic:4:16,mini"]

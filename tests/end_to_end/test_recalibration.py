@@ -102,6 +102,7 @@ class TestMeasurements:
             "as full trains, but for the variance's 64/63"
         )
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("asked", [workload, images])
     def test_training_ends_in_the_same_bits_with_it_and_without(self, asked):
         on, off = (compare(asked(), **QUESTION, recalibrate=answer) for answer in (True, False))
@@ -114,6 +115,7 @@ class TestMeasurements:
             assert on.records[f"raw_{name}"].equals(off.records[name])
         assert not on.records["train_loss"].equals(off.records["train_loss"])
 
+    @pytest.mark.slow
     def test_a_batch_norm_on_the_rows_themselves_takes_the_mean_of_the_sample(self):
         x = torch.arange(3000.0)[:, None]
         asked = Workload(
@@ -180,6 +182,7 @@ class TestMeasurements:
 
 
 class TestLanes:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "norm",
         [
@@ -207,6 +210,7 @@ class TestLanes:
             one, other = (result.records.sort_values(keys)[name].tolist() for result in (lanes, loop))
             assert one == pytest.approx(other, rel=1e-9)
 
+    @pytest.mark.slow
     def test_final_weights_of_lanes_are_the_same_with_it_and_without(self):
         on, off = (
             compare(workload(), "mini:8", seeds=2, updates=6, trainer="lanes", recalibrate=answer)
@@ -217,9 +221,11 @@ class TestLanes:
 
 
 class TestQuestion:
+    @pytest.mark.slow
     def test_results_do_not_depend_on_jobs(self):
         same(compare(images(), **QUESTION), compare(images(), **QUESTION, jobs=2))
 
+    @pytest.mark.slow
     def test_more_seeds_go_on_with_what_the_run_began_with(self, tmp_path):
         settings = {**QUESTION, "strategies": ["mini:8"]}
         compare(workload(), **settings, recalibrate=True, out=tmp_path / "run")
@@ -229,6 +235,7 @@ class TestQuestion:
         with pytest.raises(ComparisonError, match="different: recalibrate"):
             compare(workload(), **{**settings, "seeds": 4}, recalibrate=False, resume=tmp_path / "run")
 
+    @pytest.mark.slow
     def test_runs_with_it_and_without_are_not_merged(self, tmp_path):
         for name, answer in (("on", True), ("off", False)):
             compare(workload(), **QUESTION, recalibrate=answer, out=tmp_path / name)
@@ -305,6 +312,7 @@ class TestCommandLine:
         assert [finding.detail for finding in findings if finding.held is not True] == []
         assert load("run").comparison.recalibrate
 
+    @pytest.mark.slow
     def test_a_forged_raw_loss_is_found(self, mine, tmp_path):
         assert (
             run("run", "--workload", mine, "--strategies", "full", "--seeds", 1, "--out", "run", "--quiet")
@@ -319,6 +327,7 @@ class TestCommandLine:
             if f.held is False and "raw_train_loss" in f.detail
         ]
 
+    @pytest.mark.slow
     def test_it_is_switched_off(self, mine, capsys):
         asked = ["--workload", mine, "--strategies", "full", "--seeds", 1]
         assert run("run", *asked, "--no-recalibrate", "--out", "run") == 0
@@ -332,6 +341,7 @@ class TestCommandLine:
         assert run("run", "--config", "run/comparison.json", "--out", "again", "--quiet") == 0
         assert not load("again").comparison.recalibrate
 
+    @pytest.mark.slow
     def test_a_run_from_before_there_was_recalibration_verifies_and_goes_on_without(self, mine, tmp_path):
         asked = ["--workload", mine, "--strategies", "full", "--seeds", 1, "--trainer", "loop"]
         assert run("run", *asked, "--no-recalibrate", "--out", "run", "--quiet") == 0
@@ -351,6 +361,7 @@ class TestCommandLine:
         assert not [name for name in result.records if name.startswith("raw_")]
         assert not line(result).held, "what it goes on with, it says"
 
+    @pytest.mark.slow
     def test_a_study_takes_it_since_its_trials_may_end_early(self, mine, capsys):
         study = [
             "scaling",
@@ -369,6 +380,7 @@ class TestCommandLine:
         assert run(*study, "--max-epochs", 8, "--no-recalibrate", "--out", "off", "--quiet") == 0
         assert (load("on").comparison.recalibrate, load("off").comparison.recalibrate) == (True, False)
 
+    @pytest.mark.slow
     def test_nonsense_is_one_line(self, mine, tmp_path, capsys):
         assert run("run", "--workload", mine, "--recalibrate=often") == 2
         assert "recalibrate" in capsys.readouterr().err
@@ -386,6 +398,7 @@ class TestCommandLine:
         assert run("run", "--config", "odd.json") == 2
         assert "recalibrate must be true or false, got 1.5" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_asked_for_in_vain_is_said(self, mine, capsys):
         assert (
             run("run", "--workload", "mine.py:plain", "--strategies", "full", "--seeds", 1, "--recalibrate")

@@ -67,6 +67,7 @@ def held(result: Result) -> set[tuple[str, ...]]:
     return set(zip(result.trials["arm"], result.trials["seed"].astype(str), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows kills otherwise")
 @pytest.mark.parametrize("way", WAYS)
 def test_killed_again_and_again_it_ends_as_if_nothing_had_happened(tmp_path, way, request):
@@ -135,6 +136,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_gives_one_line_and_what_was_saved_stays_readable(tmp_path, small_disk):
     (tmp_path / "loud.py").write_text(LOUD)
     line = command("loop", "--out", str(small_disk / "run"), "--measure", "50")

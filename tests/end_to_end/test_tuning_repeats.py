@@ -40,6 +40,7 @@ def phase(result, name):
     return result.trials[result.trials["phase"] == name]
 
 
+@pytest.mark.slow
 def test_every_arm_tries_as_many_rates_in_each_repeat(repeated):
     tried = phase(repeated, "tune").groupby(["arm", "repeat"])
     assert tried["lr"].nunique().tolist() == [5] * 6
@@ -129,6 +130,7 @@ def test_tables_of_tuning_have_a_row_for_each_repeat(repeated):
     assert repeated.rate_sensitivity()["repeats"].tolist() == [3, 3]
 
 
+@pytest.mark.slow
 def test_every_figure_and_the_page_can_be_drawn(tmp_path):
     asked = {**ASKED, "goal": "train_loss=1.0", "plane": True, "diagnostics": "sharpness"}
     result = compare("line", **asked, out=tmp_path / "run")
@@ -139,6 +141,7 @@ def test_every_figure_and_the_page_can_be_drawn(tmp_path):
     assert "3 seeds at the rates of 3 tuning repeats" in page([result])
 
 
+@pytest.mark.slow
 def test_lanes_and_loop_find_and_report_alike(repeated):
     asked = {**ASKED, "control": False, "dtype": "float64"}
     one, other = (compare(small_workload(), **{**asked, "trainer": trainer}) for trainer in ("lanes", "loop"))
@@ -153,6 +156,7 @@ def at_once(monkeypatch):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("at", [20, 150, 260, 310, 360])
 def test_an_interrupted_run_goes_on_to_the_same_bits(repeated, tmp_path, at):
@@ -166,6 +170,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(repeated, tmp_path, at):
     same(repeated, result)
 
 
+@pytest.mark.slow
 def test_a_run_is_verified_and_resumed_with_more_seeds(tmp_path):
     asked = ["run", "--strategies", "full,mini:2", "--epochs", "3", "--tune", "5", "--tune-seeds", "1"]
     asked += ["--tune-repeats", "2", "--trainer", "loop"]
@@ -181,6 +186,7 @@ def test_a_run_is_verified_and_resumed_with_more_seeds(tmp_path):
     assert load(tmp_path / "again").trials["final_sha256"].tolist() == one["final_sha256"].tolist()
 
 
+@pytest.mark.slow
 def test_a_forged_repeat_is_found(tmp_path):
     compare("line", ["full"], seeds=1, epochs=2, tune=3, tune_seeds=1, tune_repeats=2, out=tmp_path / "run")
     trials = pd.read_parquet(tmp_path / "run" / "trials.parquet")
@@ -190,6 +196,7 @@ def test_a_forged_repeat_is_found(tmp_path):
     assert "trials" in broken
 
 
+@pytest.mark.slow
 def test_other_numbers_of_repeats_do_not_go_on_in_the_same_directory(tmp_path):
     asked = {"strategies": ["full"], "seeds": 1, "epochs": 2, "tune": 3, "tune_seeds": 1}
     compare("line", **asked, tune_repeats=2, out=tmp_path / "run")
@@ -205,6 +212,7 @@ OTHER_TUNING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", OTHER_TUNING)
 def test_another_tuning_does_not_go_on_in_the_same_directory(tmp_path, case):
     asked = {"strategies": ["full"], "seeds": 1, "epochs": 2, "tune": 3, "tune_seeds": 1}
@@ -215,6 +223,7 @@ def test_another_tuning_does_not_go_on_in_the_same_directory(tmp_path, case):
         compare("line", **{**asked, **OTHER_TUNING[case]}, resume=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_rates_that_an_earlier_version_tried(tmp_path, monkeypatch):
     """It tried all five of them widely: none is tuned again, though this version would look closer with
     two.
@@ -230,6 +239,7 @@ def test_a_run_goes_on_with_the_rates_that_an_earlier_version_tried(tmp_path, mo
     assert [finding.name for finding in verify(tmp_path / "run", trials=0) if finding.held is False] == []
 
 
+@pytest.mark.slow
 def test_runs_of_the_same_repeats_are_merged_and_others_refused(tmp_path):
     asked = {"epochs": 2, "tune": 3, "tune_seeds": 1, "tune_repeats": 2}
     compare("line", ["full", "mini"], seeds=2, **asked, out=tmp_path / "a" / "0")
@@ -299,5 +309,6 @@ def test_the_verdict_knows_how_often_rates_were_tuned(repeated):
     assert "Learning rates were tuned 3 times; the differences are over all of them." in said
 
 
+@pytest.mark.slow
 def test_processes_train_the_same(repeated):
     same(repeated, compare(small_workload(), **ASKED, jobs=2))

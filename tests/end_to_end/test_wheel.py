@@ -44,6 +44,7 @@ def imported(site: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, tmp_path):
     done = imported(unpacked, tmp_path)
     modules = [path for top in ("optcompare", "plugins") for path in (ROOT / top).rglob("*.py")]
@@ -51,6 +52,7 @@ def test_every_module_of_the_source_tree_is_in_the_wheel_and_imports(unpacked, t
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -38,6 +38,7 @@ optcompare.compare(workload, ["full", "mini:2"], seeds=2, epochs=1, lr=0.1, jobs
 """
 
 
+@pytest.mark.slow
 def test_a_script_that_its_own_processes_would_run_again_is_told_so_in_one_line(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(UNGUARDED)
@@ -74,6 +75,7 @@ def parent(monkeypatch):
     monkeypatch.setenv("OPTCOMPARE_TEST_PARENT", str(os.getpid()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_results_do_not_depend_on_how_many_jobs_there_are(monkeypatch, jobs):
     """Cut after each epoch or update and sent to another process: dropout, momentum and strategies' state go
@@ -95,6 +97,7 @@ def test_results_do_not_depend_on_how_many_jobs_there_are(monkeypatch, jobs):
     assert result.environment["jobs"] == jobs
 
 
+@pytest.mark.slow
 def test_what_a_notebook_defines_travels(monkeypatch):
     class Local(Strategy):
         def batches(self, epoch):
@@ -130,6 +133,7 @@ def test_tuning_and_lanes_are_spread_over_the_jobs():
     assert "lanes, made by both, differ by at most " in there.certificate[-1].detail
 
 
+@pytest.mark.slow
 def test_lanes_that_a_worker_refuses_go_to_the_loop():
     settings = {"strategies": ["mini:3"], "seeds": 3, "epochs": 2}
     whole = compare(small_workload(model=wandering), **settings, trainer="loop")
@@ -139,6 +143,7 @@ def test_lanes_that_a_worker_refuses_go_to_the_loop():
     assert result.notes == [f"mini:3: 3 trials in the loop instead of lanes: {why}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "why"),
     [
@@ -157,6 +162,7 @@ def test_a_worker_that_dies_costs_its_trial_one_retry_and_the_others_nothing(par
     assert ended["final_sha256"].tolist() == whole.trials.loc[ended.index, "final_sha256"].tolist()
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits(
     parent, tmp_path, monkeypatch
 ):
@@ -168,6 +174,7 @@ def test_a_worker_that_dies_once_is_replaced_and_the_trial_ends_in_the_same_bits
     assert (tmp_path / "dead").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_hides_state_is_not_cut(monkeypatch):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
@@ -178,6 +185,7 @@ def test_a_model_that_hides_state_is_not_cut(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [2, 9])
 def test_interrupted_with_jobs_and_resumed_with_others_it_ends_in_the_same_bits(tmp_path, monkeypatch, at):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
@@ -220,6 +228,7 @@ def loky(demand, address):
 """
 
 
+@pytest.mark.slow
 def test_a_strangers_executor_is_plugged_in_by_a_hook(tmp_path, capsys):
     (tmp_path / "stranger.py").write_text(STRANGER)
     settings = {
@@ -280,6 +289,7 @@ def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_the_run(tmp_path, number):

@@ -79,6 +79,7 @@ def test_handlers_of_the_caller_come_back_and_no_late_signal_reaches_them(monkey
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_before_its_first_update_leaves_a_checkpoint_that_can_be_read(tmp_path):
     """Its state has nothing to continue from, and the user stops at the same time."""
 

@@ -82,6 +82,7 @@ def test_the_moving_averages_are_those_that_the_optimizers_have_by_default(run):
 DROPOUT = {"workload": small_workload(16, model=wandering), "goal": "train_loss=0.8"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", [{}, DROPOUT], ids=["noisy quadratic", "dropout"])
 def test_trials_end_in_the_same_bits_whether_or_not_updates_are_timed(question, monkeypatch):
     timed = execute(ask(**question))
@@ -106,6 +107,7 @@ def test_arms_are_timed_at_the_rates_that_tuning_chose(monkeypatch):
     assert set(timed.values()) <= {0.2, 0.4}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_is_a_note(monkeypatch):
     def fails(*arguments):
         raise RuntimeError("no way")
@@ -122,6 +124,7 @@ def test_what_cannot_be_had_is_a_note(monkeypatch):
     assert result.status == "finished"
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_no_study_measures_nothing_beside():
     result = execute(ask(stop_at_goal=False))
     assert not {"noise", "update_times", "moving_averages"} & result.environment.keys()

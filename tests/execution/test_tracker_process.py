@@ -99,6 +99,7 @@ def run(*arguments):
     return exit_.value.code
 
 
+@pytest.mark.slow
 def test_a_tracker_is_told_of_a_run_from_its_start_to_its_result(plugin, capsys):
     compare(small_workload(), ["full", "mini:5"], **SETTINGS, plugins=plugin, track="told:here:1", out="run")
     first, started, *rest, last = capsys.readouterr().out.splitlines()
@@ -111,6 +112,7 @@ def test_a_tracker_is_told_of_a_run_from_its_start_to_its_result(plugin, capsys)
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [{"jobs": 2}, {"trainer": "lanes"}], ids=["jobs", "lanes"])
 def test_a_tracker_is_told_of_trials_wherever_they_are_trained(plugin, capsys, how):
     compare(small_workload(), ["full", "mini:5"], **{**SETTINGS, **how}, plugins=plugin, track=["told"])
@@ -119,6 +121,7 @@ def test_a_tracker_is_told_of_trials_wherever_they_are_trained(plugin, capsys, h
     assert sum(line.startswith("finished ") for line in lines) == 4
 
 
+@pytest.mark.slow
 def test_a_resumed_run_tells_what_is_new_and_the_whole_result(plugin, capsys):
     settings = {**SETTINGS, "plugins": plugin, "track": "told"}
     compare("line", ["full"], **settings, out="run")
@@ -139,6 +142,7 @@ def test_trackers_change_no_bit_of_what_is_trained(plugin):
     assert tracked.records.drop(columns="seconds").equals(plain.records.drop(columns="seconds"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -156,6 +160,7 @@ def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(plugin, name, sa
     assert len(result.trials) == 4
 
 
+@pytest.mark.slow
 def test_a_slow_tracker_is_waited_for_a_while_and_what_it_missed_is_said(plugin, monkeypatch):
     monkeypatch.setattr(tracker_process, "CLOSING", 3.0)
     began = time.monotonic()
@@ -167,6 +172,7 @@ def test_a_slow_tracker_is_waited_for_a_while_and_what_it_missed_is_said(plugin,
     assert time.monotonic() - began < 55, "less than one of its events"
 
 
+@pytest.mark.slow
 def test_what_is_too_much_to_wait_is_dropped_and_counted(plugin, monkeypatch):
     """One event is taken, and what was sent with it; beyond ROOM nothing waits."""
     monkeypatch.setattr(tracker_process, "CLOSING", 3.0)
@@ -214,6 +220,7 @@ def test_unknown_and_repeated_trackers_are_refused():
         compare(small_workload(), "full", **SETTINGS, track=["jsonl", "jsonl"])
 
 
+@pytest.mark.slow
 def test_json_lines_have_the_standard_output_to_themselves(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert (
@@ -243,6 +250,7 @@ def test_json_lines_have_the_standard_output_to_themselves(tmp_path, monkeypatch
     assert "plot: here/comparison.png" in err
 
 
+@pytest.mark.slow
 def test_json_lines_of_a_trial_that_diverges_hold_null(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert (
@@ -266,6 +274,7 @@ def test_json_lines_of_a_trial_that_diverges_hold_null(tmp_path, monkeypatch, ca
     assert events[-1]["summary"][0]["final_train_loss"] is None
 
 
+@pytest.mark.slow
 def test_quiet_and_several_workloads_keep_to_json_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     two = ("--workload", "line,diabetes", "--strategies", "full,mini:32", "--seeds", "1", "--epochs", "1")
@@ -289,6 +298,7 @@ def test_json_beside_json_lines_is_refused(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
 def test_an_interrupted_run_is_told_to_its_end(tmp_path):
     command = [
@@ -315,6 +325,7 @@ def test_an_interrupted_run_is_told_to_its_end(tmp_path):
     assert [events[-2]["status"], events[-1]["status"]] == ["interrupted"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
 def test_whoever_has_read_enough_stops_the_lines_and_not_the_run(tmp_path):
     command = [

@@ -18,6 +18,7 @@ def test_ray_without_its_extra_names_it(monkeypatch):
         compare(small_workload(), "full", seeds=1, epochs=1, executor="ray")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tracker", "library", "extra"),
     [("tensorboard:logs", "tensorboard", "tensorboard"), ("mlflow", "mlflow", "mlflow")],

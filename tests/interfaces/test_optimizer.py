@@ -103,6 +103,7 @@ def test_an_optimizer_by_its_path_is_that_class(tmp_path):
     assert by_path.comparison == named.comparison == deep.comparison
 
 
+@pytest.mark.slow
 def test_an_optimizer_of_a_file_is_saved_run_again_resumed_and_verified(mine, tmp_path):
     from optcompare.cli.main import main
 
@@ -138,6 +139,7 @@ def test_an_optimizer_of_a_file_is_saved_run_again_resumed_and_verified(mine, tm
     assert changed.detail.startswith("the source files of plugin optcompare_file_mine")
 
 
+@pytest.mark.slow
 def test_code_within_a_run_is_not_executed(mine, tmp_path):
     compare("line", "mini:4", f"{mine}:Halved", seeds=1, epochs=1, out=tmp_path / "run")
     mine.rename(tmp_path / "run" / "mine.py")
@@ -322,6 +324,7 @@ def test_what_has_modes_ends_in_the_same_bits_measured_or_not_cut_or_not(registr
         assert all(map(torch.equal, other["trained"], whole["trained"]))
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_weights_in_training(tmp_path):
     settings = {"strategies": ["mini:4"], "optimizers": [Averaged], "lr": 0.1, "seeds": 2, "trainer": "loop"}
     compare(small_workload(), **settings, epochs=2, out=tmp_path / "run")
@@ -385,6 +388,7 @@ def test_lbfgs_minimises_a_quadratic_of_d_dimensions_within_about_d_iterations(d
     assert losses[3 * dimensions + 5] < 1e-9 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [{"epochs": 17}, {"samples": 17 * 64 + 5}])
 def test_an_update_that_would_exceed_the_budget_is_undone(registry, budget):
     """Passes are counted as samples, and what was undone leaves no trace: it ends as with that many
@@ -402,6 +406,7 @@ def test_an_update_that_would_exceed_the_budget_is_undone(registry, budget):
     assert all(check.held for check in result.certificate)
 
 
+@pytest.mark.slow
 def test_lbfgs_goes_on_beside_others_cut_resumed_with_jobs_and_verified(registry, tmp_path):
     settings = {"seeds": 2, "lr": None, "optimizers": ["sgd:lr=0.1", "lbfgs"], "trainer": "loop"}
     run = {"workload": "digits", "strategies": ["full"], **settings}

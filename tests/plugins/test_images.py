@@ -124,6 +124,7 @@ def test_mirroring_is_drawn_for_each_image_and_only_in_training(folder):
     assert torch.equal(turned.flip(-1), plain.train[0][1])
 
 
+@pytest.mark.slow
 def test_a_small_network_learns_colours(folder):
     result = compare(f"images:{folder}:size=8", ["mini:4"], seeds=2, epochs=8)
     assert (result.records.groupby("seed")["valid_accuracy"].last() == 1).all()

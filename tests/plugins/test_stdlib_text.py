@@ -77,6 +77,7 @@ def test_scores_that_know_nothing_cost_the_logarithm_of_the_vocabulary():
     assert module.right(scores, y)[0] >= 1
 
 
+@pytest.mark.slow
 def test_it_learns_and_says_which_text_it_was():
     result = compare(
         "stdlib-text:characters=4000:context=16:width=16:layers=1", "mini:16@adam", seeds=1, epochs=5
@@ -87,6 +88,7 @@ def test_it_learns_and_says_which_text_it_was():
     assert any("4,000 characters of Python 3." in note and "SHA-256 " in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_attention_trains_in_lanes():
     small = "stdlib-text:characters=2000:context=8:width=8:layers=1:heads=2"
     result = compare(small, "mini:16", seeds=2, epochs=1, trainer="lanes")

@@ -88,6 +88,7 @@ def test_the_batch_tests_propose_their_closed_forms_on_all_gradients(registry):
         assert state["proposed"] == pytest.approx(value, rel=1e-9), strategy
 
 
+@pytest.mark.slow
 def test_the_norm_test_is_not_biased_by_its_own_batch(registry):
     """From batches of 32, where noise is 12 times the signal: with |ḡ|² in its denominator the test would ask
     for trΣ/(θ²(|μ|² + trΣ/B)), and stop at B = (1/θ² - 1)trΣ/|μ|² = 93.8. Here it proposes 504: |G|²̂ of a
@@ -107,6 +108,7 @@ def test_the_norm_test_asks_for_all_samples_where_there_is_no_signal(registry):
     assert state_after(registry, gaussian(1000, mean_norm=0.0), "norm-test:8", epochs=4)["size"] == 1000
 
 
+@pytest.mark.slow
 def test_the_noise_scale_is_a_ratio_of_means(registry):
     """trΣ/(|μ|² - trΣ/N) = 408.2 over seeds, from batches where a single ratio may have any sign."""
     found = [
@@ -143,6 +145,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(strategy):
     assert trials["status"].tolist() == ["diverged"], trials["reason"].tolist()
 
 
+@pytest.mark.slow
 def test_grab_shortens_prefixes_epoch_by_epoch(registry):
     """Lu et al. 2022: the largest |Σ_{i≤k} (g_i - mean)|, over n = 10⁴ points of U[0,1]^128: 179, 92, 49, 28
     over epochs 0 to 3 (another seed 171, 89, 47, 28). Gradients of a linear loss are the points, at any
@@ -204,6 +207,7 @@ def risk(stages, *, replaced):
     return 0.5 * float((h * (mean**2 + variance)).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "stages", "updates", "published"),
     [
@@ -230,6 +234,7 @@ def test_growth_does_what_decay_does_in_fewer_updates(strategy, stages, updates,
     assert expected == pytest.approx(published, rel=0.5)
 
 
+@pytest.mark.slow
 def test_replacement_has_the_variance_of_independent_draws():
     """Mean estimation from 6 points, η = .3, one epoch of batches of one: η²s²Σa² = .866514, with a_k =
     (1-η)^k; reshuffling has .264518. 720 replicas hold the points in each of their orders, so that a seed
@@ -314,6 +319,7 @@ def test_every_strategy_ends_in_the_same_bits_wherever_it_is_cut(registry, strat
         assert str(cut["strategy"]) == str(whole["strategy"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_says_whether_it_leaves_the_shared_order(strategy):
     result = compare(small_workload(17, batch_size=4), strategy, seeds=2, epochs=3)

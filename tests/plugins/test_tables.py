@@ -71,6 +71,7 @@ def same(one, other) -> bool:
     return all(torch.equal(left, right) for left, right in zip(parts(one), parts(other), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 @pytest.mark.parametrize("y", ["y", "city", "old"])
 @pytest.mark.usefixtures("small_batches")
@@ -84,6 +85,7 @@ def test_in_files_are_the_numbers_that_would_be_in_memory(files, tmp_path, kind,
     assert mapped.notes[:-1] == memory.notes
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_batches")
 def test_in_files_a_test_set_and_other_splits_are_the_same_and_have_copies_of_their_own(files, tmp_path):
     memory = tables.csv(files["csv"], "city", test=0.1)
@@ -161,6 +163,7 @@ def test_a_large_file_is_not_read_into_memory(files, tmp_path, monkeypatch):
     assert not is_memory_mapped(tables.csv(files["csv"], "y", store=tmp_path, mapped=False).train[0])
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_where_the_rows_lie(files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     ends = []
@@ -317,6 +320,7 @@ print(workload.train[0].nbytes + workload.valid[0].nbytes, max(seen) - seen[0], 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="what /proc tells")
 def test_converting_takes_far_less_memory_than_the_table(tmp_path):
     """600 MB of inputs; beyond what libraries take, the process has less than half of that to itself."""

@@ -123,6 +123,7 @@ def test_the_error_of_diabetes_is_in_points_of_the_score(make):
     assert float(total) / weight == pytest.approx(78.3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_looking_workloads_up_loads_neither_pandas_nor_scikit_learn():
     code = (
         "import sys; from optcompare.registry.manager import Registry; Registry.load().entries('workloads'); "

@@ -101,6 +101,7 @@ def test_a_standard_module_imported_meanwhile_keeps_its_name(tmp_path):
     assert load_module(str(tmp_path / "mine.py")).colorsys is sys.modules["colorsys"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [(), ("--jobs", 2)], ids=["here", "jobs"])
 def test_a_run_and_its_resume_from_another_directory_find_what_stands_beside(project, monkeypatch, jobs):
     monkeypatch.chdir(project / "one")

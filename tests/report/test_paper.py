@@ -34,6 +34,7 @@ def fonts(pdf: bytes) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, *KINDS])
 def test_pdf_embeds_truetype_fonts_and_svg_keeps_text(digits, tmp_path, kind):
     named = () if kind is None else ("--figure", kind)
@@ -46,6 +47,7 @@ def test_pdf_embeds_truetype_fonts_and_svg_keeps_text(digits, tmp_path, kind):
     assert "mini:64" in svg.read_text()
 
 
+@pytest.mark.slow
 def test_a_figure_in_python_is_saved_in_the_same_way(digits, tmp_path):
     load(digits).plot().savefig(tmp_path / "plot.pdf")
     assert "Type3" not in fonts((tmp_path / "plot.pdf").read_bytes())
@@ -65,6 +67,7 @@ def test_dots_an_inch_in_python(digits, tmp_path):
         assert image.width == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, *KINDS])
 def test_without_caption_explanations_are_a_text_beside_the_figure(digits, tmp_path, kind):
     named = () if kind is None else ("--figure", kind)
@@ -86,6 +89,7 @@ def test_with_its_caption_a_figure_stands_alone(digits, tmp_path):
     assert not list(tmp_path.glob("*.txt"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [3.4, 7, 10])
 @pytest.mark.parametrize("caption", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
@@ -194,6 +198,7 @@ class TestWhatIsShown:
         same = said(optcompare.figure("loss", found, x, metric="valid_loss")).replace("\n", " ")
         assert "digits: no difference claimed (2 seeds)" in same
 
+    @pytest.mark.slow
     def test_a_run_refuses_an_unknown_column_before_it_trains(self, tmp_path, capsys):
         out = tmp_path / "run"
         asked = (
@@ -218,6 +223,7 @@ class TestWhatIsShown:
         assert (out / "comparison.png").is_file()
 
 
+@pytest.mark.slow
 def test_an_arm_that_blew_up_does_not_stretch_the_axis_of_final_values():
     """Losses of (1 - 2.5)^2n · ½ after n = 100 updates: 1e35, which is finite in float64."""
     arms = ["full@sgd:lr=0.3", "full@sgd:lr=2.5"]

@@ -62,6 +62,7 @@ def test_an_empty_table_keeps_its_titles():
     assert csv_text(pd.DataFrame(columns=["arm", "loss"])) == "arm,loss\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [True, False], ids=["these sources", "other sources"])
 def test_a_summary_of_other_sources_may_hold_what_they_wrote(own, tmp_path):
     result = compare(

@@ -22,6 +22,7 @@ def look_sentence(result) -> str:
     return next((sentence for sentence in result.verdict() if "ook" in sentence), "")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_never_saved_says_that_looks_are_not_recorded():
     assert look_sentence(compare(**ASKED, seeds=6)).startswith("Earlier looks were not recorded: ")
 
@@ -39,6 +40,7 @@ def test_more_seeds_are_a_second_look_and_seeing_them_again_is_none(tmp_path):
     assert load(run).verdict() == result.verdict()
 
 
+@pytest.mark.slow
 def test_a_further_arm_stays_in_the_family(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=6, out=run)
@@ -48,6 +50,7 @@ def test_a_further_arm_stays_in_the_family(tmp_path):
     assert shown == [1, 2]
 
 
+@pytest.mark.slow
 def test_too_few_seeds_for_any_claim_spend_no_look(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=3, out=run)
@@ -56,6 +59,7 @@ def test_too_few_seeds_for_any_claim_spend_no_look(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=6, out=run)
@@ -68,6 +72,7 @@ def test_a_run_of_an_earlier_version_has_been_looked_at_once(tmp_path):
     assert later == "Not all looks were recorded: look 2 or later at these trials, tested at level 0.0091."
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [lambda path: path.unlink(), lambda path: path.write_text(path.read_text()[:-2] + " \n")]
 )
@@ -87,6 +92,7 @@ def test_looks_that_were_deleted_or_changed_stop_a_resume(tmp_path, change):
         assert "resumed although looks.jsonl was deleted" in result.notes
 
 
+@pytest.mark.slow
 def test_looks_that_were_added_to_the_file_are_no_damage(tmp_path):
     for first in (0, 6):
         compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
@@ -98,6 +104,7 @@ def test_looks_that_were_added_to_the_file_are_no_damage(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_every_merge_of_small_runs_is_a_look_that_is_remembered(tmp_path):
     for first in range(8):
         compare(**ASKED, seeds=1, first_seed=first, out=tmp_path / str(first))
@@ -107,12 +114,14 @@ def test_every_merge_of_small_runs_is_a_look_that_is_remembered(tmp_path):
     """
 
 
+@pytest.mark.slow
 def test_runs_of_one_arm_each_are_first_compared_where_they_are_merged(tmp_path):
     for arm in ("full", "mini:2"):
         compare(**{**ASKED, "strategies": arm}, seeds=6, out=tmp_path / arm.partition(":")[0])
     assert look_sentence(load_all([tmp_path])[0]).startswith("Look 1 at these trials")
 
 
+@pytest.mark.slow
 def test_a_merge_with_a_run_of_an_earlier_version_says_that_looks_are_missing(tmp_path):
     for first in (0, 6):
         compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
@@ -126,6 +135,7 @@ def test_a_merge_with_a_run_of_an_earlier_version_says_that_looks_are_missing(tm
         )
 
 
+@pytest.mark.slow
 def test_a_result_that_is_saved_late_has_looks_that_were_not_recorded(tmp_path):
     result = compare(**ASKED, seeds=6)
     result.save(tmp_path / "run")
@@ -134,6 +144,7 @@ def test_a_result_that_is_saved_late_has_looks_that_were_not_recorded(tmp_path):
     assert later.startswith("Not all looks were recorded: look 2 or later at these trials")
 
 
+@pytest.mark.slow
 def test_merged_runs_have_been_looked_at_before(tmp_path):
     for first in (0, 6):
         compare(**ASKED, seeds=6, first_seed=first, out=tmp_path / str(first))
@@ -144,6 +155,7 @@ def test_merged_runs_have_been_looked_at_before(tmp_path):
     assert look_sentence(same).startswith("Look 1 at these trials")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_under_way_claims_nothing_and_is_no_look(tmp_path):
     run = tmp_path / "run"
     compare(**ASKED, seeds=6, out=run)
@@ -157,6 +169,7 @@ def test_a_run_that_is_under_way_claims_nothing_and_is_no_look(tmp_path):
     assert not (tmp_path / "saved" / LOOKS).exists()
 
 
+@pytest.mark.slow
 def test_looks_go_with_a_result_that_is_saved_elsewhere(tmp_path):
     compare(**ASKED, seeds=6, out=tmp_path / "run")
     compare(**ASKED, seeds=8, resume=tmp_path / "run")
@@ -164,11 +177,13 @@ def test_looks_go_with_a_result_that_is_saved_elsewhere(tmp_path):
     assert (tmp_path / "copy" / LOOKS).read_bytes() == (tmp_path / "run" / LOOKS).read_bytes()
 
 
+@pytest.mark.slow
 def test_one_arm_is_compared_with_nothing_and_needs_no_look(tmp_path):
     compare(**{**ASKED, "strategies": "full"}, seeds=2, out=tmp_path / "run")
     assert not Path(tmp_path / "run" / LOOKS).exists()
 
 
+@pytest.mark.slow
 def test_margin_is_part_of_the_question_and_of_the_claims(tmp_path):
     result = compare(
         small_workload(), ["full", "mini:5"], seeds=7, epochs=2, margin=5.0, out=tmp_path / "run"

@@ -13,6 +13,7 @@ from optcompare.report.loading import load_all
 from tests.helpers.workloads import held_out
 
 
+@pytest.mark.slow
 def test_runs_of_one_question_are_merged(tmp_path):
     compare("line", ["full", "mini"], seeds=2, epochs=3, out=tmp_path / "a")
     compare("line", ["full", "single"], seeds=[1, 2, 3], epochs=3, out=tmp_path / "b")
@@ -32,6 +33,7 @@ OTHER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", OTHER)
 def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case):
     changes, reason = OTHER[case]
@@ -41,6 +43,7 @@ def test_runs_of_different_questions_are_refused_with_the_reason(tmp_path, case)
         load_all([tmp_path / "a", tmp_path / "b"])
 
 
+@pytest.mark.slow
 def test_runs_with_and_without_a_test_set_are_refused(tmp_path):
     compare(held_out(), "full", seeds=1, epochs=1, out=tmp_path / "a")
     compare(held_out(test=None), "mini:6", seeds=1, epochs=1, out=tmp_path / "b")
@@ -58,6 +61,7 @@ def test_runs_that_started_from_other_weights_are_refused(tmp_path):
         load_all([tmp_path / "a", tmp_path / "b"])
 
 
+@pytest.mark.slow
 def test_an_order_of_samples_that_differs_is_refused(tmp_path):
     compare("line", "full", seeds=1, epochs=3, out=tmp_path / "a", order=lambda seed, epoch, n: range(n))
     compare(
@@ -67,6 +71,7 @@ def test_an_order_of_samples_that_differs_is_refused(tmp_path):
         load_all([tmp_path / "a", tmp_path / "b"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("one", "other", "labels", "shared", "note"),
     [
@@ -106,6 +111,7 @@ def test_arms_of_equal_settings_are_one_whatever_their_labels(tmp_path, one, oth
     assert any(re.fullmatch(note, line) for line in merged.notes)
 
 
+@pytest.mark.slow
 def test_a_label_that_means_two_arms_is_refused(tmp_path):
     settings = {"seeds": 1, "epochs": 3, "device": "cpu"}
     compare("line", "full", lr=0.01, out=tmp_path / "a", **settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from optcompare import compare
 from tests.helpers.workloads import held_out, small_workload
 
@@ -26,6 +28,7 @@ def test_it_says_on_how_many_splits_it_rests_and_counts_them_as_observations():
     assert (one.pairs()["n"][0], two.pairs()["n"][0]) == (4, 2)
 
 
+@pytest.mark.slow
 def test_it_says_how_rates_were_found():
     asked = {**ASKED, "workload": small_workload(), "seeds": 2}
     assert "Nothing was tuned: " in " ".join(compare(**asked).verdict())

@@ -98,6 +98,7 @@ def goes_on(tmp_path: Path, whole, ends: int) -> None:
     assert not left, "a temporary file stayed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.2, 0.45, 0.7, 0.9, 0.97, 1.0])
 def test_a_crash_at_a_call_that_changes_the_disk_loses_nothing(tmp_path, whole, share):
     goes_on(tmp_path, whole, 1 + round(share * (whole[1] - 1)))

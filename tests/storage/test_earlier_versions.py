@@ -72,6 +72,7 @@ def test_it_loads_with_all_that_was_measured(earlier):
     assert "Earlier looks were not recorded: tested at the level of a first look, 0.035." in result.verdict()
 
 
+@pytest.mark.slow
 def test_it_is_drawn(earlier, tmp_path, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["report", str(earlier), "--format", "png,html", "--out", str(tmp_path / "drawn")])
@@ -79,6 +80,7 @@ def test_it_is_drawn(earlier, tmp_path, capsys):
     assert "single" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_it_is_verified_and_all_trials_end_in_the_same_bits(earlier):
     findings = list(verify(earlier, trials=None))
     assert [f"{finding.name}: {finding.detail}" for finding in findings if finding.held is False] == []
@@ -90,6 +92,7 @@ def test_it_is_verified_and_all_trials_end_in_the_same_bits(earlier):
     assert environment.startswith("made by optcompare 0.1.0")
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(earlier):
     before = load(earlier)
     seeds = len(before.comparison.seeds) + 1
@@ -118,6 +121,7 @@ def test_it_goes_on_with_more_seeds_as_if_they_had_been_there_from_the_start(ear
     )
 
 
+@pytest.mark.slow
 def test_before_it_goes_on_a_trial_of_each_arm_is_trained_again(earlier, monkeypatch, capsys):
     """Another version may train something else: here every gradient is a little larger."""
     seeds = str(len(load(earlier).comparison.seeds) + 1)
@@ -165,6 +169,7 @@ def test_sources_that_are_not_known_are_refused(earlier, name, change, capsys):
     assert len(load(earlier).comparison.seeds) < 5, "nothing was changed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", RUNS[:1], indirect=True, ids=["0.1.0-plain"])
 def test_it_goes_on_with_more_epochs_from_its_kept_states(earlier):
     with pytest.raises(SystemExit, match="0"):

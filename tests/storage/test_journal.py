@@ -23,6 +23,7 @@ from tests.helpers.plugins import LOUD
 SCRIPT = str(Path(sys.executable).with_name("optcompare"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows kills otherwise")
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_a_killed_run_holds_every_trial_that_was_reported(tmp_path, trainer):
@@ -159,6 +160,7 @@ class Gone:
         pass
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_written_any_more_says_how_to_go_on_with_what_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(journal_module, "_FLUSH_SECONDS", 0.0)
     settings = {"seeds": 3, "epochs": 1, "device": "cpu", "trainer": "loop"}

@@ -39,6 +39,7 @@ def number(runs: Path, names: str) -> int:
     return result.look().number
 
 
+@pytest.mark.slow
 def test_each_merge_is_one_more_look_and_changes_no_run_directory(runs):
     """The runs were looked at once each: the first merge of two is look 3, that of three look 3 + 1 + 1."""
     before = contents(runs)
@@ -56,6 +57,7 @@ def test_a_look_is_remembered_where_runs_were_moved_or_named_otherwise(runs):
     assert number(runs.with_name("moved"), "zc") == 4, "a and b together were a look at a, too"
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_takes_over_the_looks_at_its_trials_before_they_change(runs):
     assert number(runs, "ab") == 3
     result = compare(**{**ASKED, "epochs": 5}, seeds=6, resume=runs / "a")
@@ -63,6 +65,7 @@ def test_a_run_that_goes_on_takes_over_the_looks_at_its_trials_before_they_chang
     assert [look.seeds for look in read_looks(runs / "a").looks] == [6, 12, 6]
 
 
+@pytest.mark.slow
 def test_looks_at_other_trials_do_not_count(runs, tmp_path):
     assert number(runs, "ab") == 3
     for name, first in (("d", 20), ("e", 26)):

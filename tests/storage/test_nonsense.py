@@ -213,6 +213,7 @@ def irregular(path: Path, kind: str) -> None:
         path.symlink_to("/dev/zero")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no pipes and devices in directories there")
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ QUESTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 4, 9, 17])
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, question, at):
@@ -68,6 +69,7 @@ def test_an_interrupted_run_ends_in_the_same_bits(tmp_path, question, at):
     assert load(tmp_path / "run").trials[EXACT].equals(whole.trials[EXACT])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_more_epochs_train_on_from_the_final_states(tmp_path, trainer):
     settings = {
@@ -89,6 +91,7 @@ def test_more_epochs_train_on_from_the_final_states(tmp_path, trainer):
         assert result.trials[EXACT].equals(whole.trials[EXACT])
 
 
+@pytest.mark.slow
 def test_without_final_states_more_epochs_begin_again_and_say_so(tmp_path):
     compare(small_workload(), ["full"], seeds=2, epochs=2, trainer="loop", out=tmp_path / "run")
     for path in (tmp_path / "run" / "states").iterdir():
@@ -110,6 +113,7 @@ class Noisy(torch.utils.data.Dataset):
         return torch.full((3,), float(index)) + torch.rand(3), torch.tensor([float(index % 2)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [2, 7])
 def test_loader_processes_give_the_same_samples_after_a_resume(tmp_path, at):
     workload = small_workload(train=Noisy(), workers=2, lr=0.001)
@@ -121,6 +125,7 @@ def test_loader_processes_give_the_same_samples_after_a_resume(tmp_path, at):
     assert result.trials[EXACT].equals(whole.trials[EXACT])
 
 
+@pytest.mark.slow
 def test_states_are_kept_as_far_as_they_may_take_room(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = ["run", "--strategies", "full", "--epochs", "2", "--seeds", "3", "--trainer", "loop", "--quiet"]
@@ -130,6 +135,7 @@ def test_states_are_kept_as_far_as_they_may_take_room(tmp_path, monkeypatch):
         assert any((tmp_path / size / "states").iterdir()) == kept
 
 
+@pytest.mark.slow
 def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = ["run", "--device", "cpu", "--epochs", "3", "--trainer", "loop", "--quiet"]
@@ -147,6 +153,7 @@ def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, mon
     assert (kept["train_seconds"] == kept["train_seconds_first"]).all(), "they were not trained again"
 
 
+@pytest.mark.slow
 def test_what_changed_since_is_listed_and_refused(tmp_path):
     settings = {"strategies": ["full"], "epochs": 2, "trainer": "loop"}
     compare(small_workload(), seeds=1, **settings, out=tmp_path / "run")
@@ -192,6 +199,7 @@ def test_another_question_is_refused(tmp_path, changes, why):
     assert len(load(tmp_path / "run").trials) == 2, "nothing was lost"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 3, 6])
 def test_stopped_while_it_was_extended_nothing_that_had_ended_is_lost(tmp_path, at):
     settings = {"strategies": ["mini:3"], "optimizers": ["adam"], "trainer": "loop"}
@@ -207,6 +215,7 @@ def test_stopped_while_it_was_extended_nothing_that_had_ended_is_lost(tmp_path, 
     assert result.records["epoch"].tolist() == whole.records["epoch"].tolist()
 
 
+@pytest.mark.slow
 def test_killed_while_it_was_extended_short_trials_do_not_pass_for_long_ones(tmp_path):
     """The new budget was written down before the kill, and no trial had reached it."""
     settings = {"strategies": ["full"], "seeds": 2, "trainer": "loop"}
@@ -219,6 +228,7 @@ def test_killed_while_it_was_extended_short_trials_do_not_pass_for_long_ones(tmp
     assert result.trials["epochs"].tolist() == [5, 5]
 
 
+@pytest.mark.slow
 def test_what_was_forced_and_how_lanes_agreed_stays_on_record(tmp_path):
     settings = {"strategies": ["full"], "epochs": 2, "trainer": "lanes"}
     first = compare(small_workload(), seeds=3, **settings, out=tmp_path / "run")
@@ -229,6 +239,7 @@ def test_what_was_forced_and_how_lanes_agreed_stays_on_record(tmp_path):
     assert len(last.environment["earlier"]) == 2
 
 
+@pytest.mark.slow
 def test_a_checkpoint_stays_until_its_task_has_ended(tmp_path):
     settings = {"strategies": ["mini:3"], "seeds": 2, "epochs": 4, "trainer": "loop"}
     compare(small_workload(), **settings, out=tmp_path / "run", observer=Press(3))
@@ -237,6 +248,7 @@ def test_a_checkpoint_stays_until_its_task_has_ended(tmp_path):
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage", "why"),
     [
@@ -255,6 +267,7 @@ def test_damage_is_named(tmp_path, name, damage, why):
         compare(small_workload(), **settings, resume=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_damaged_states_are_not_needed_for_more_seeds(tmp_path):
     settings = {"strategies": ["full"], "epochs": 2, "trainer": "loop"}
     compare(small_workload(), seeds=2, **settings, out=tmp_path / "run")

@@ -53,6 +53,7 @@ def one_line(error: pytest.ExceptionInfo[BaseException]) -> bool:
     return "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_run_directory_holds_its_files_and_nothing_else(saved):
     assert {path.name for path in saved.iterdir()} == FILES
 
@@ -68,6 +69,7 @@ def test_saved_result_comes_back(result, saved):
         assert getattr(back, name) == getattr(result, name), name
 
 
+@pytest.mark.slow
 def test_saved_twice_is_the_same_and_a_loaded_result_can_be_saved(result, saved, tmp_path):
     again = load(saved).save(tmp_path / "again")
     for name in FILES:

@@ -61,6 +61,7 @@ def test_what_seems_damaged_is_read_again_only_where_a_run_has_replaced_it(tmp_p
         read_consistently(tmp_path, fails)
 
 
+@pytest.mark.slow
 def test_a_run_that_has_written_one_of_its_two_tables_is_read_from_its_parts(tmp_path):
     compare("line", "full", seeds=2, epochs=1, out=tmp_path)
     parts = tmp_path / PARTS
@@ -80,6 +81,7 @@ def as_running(directory: Path, process: object) -> dict:
     return about
 
 
+@pytest.mark.slow
 @linux
 def test_a_run_is_under_way_while_its_process_has_the_directory_open(tmp_path):
     """3 of 8 trials: of two arms and four seeds, three were written."""
@@ -133,6 +135,7 @@ def test_a_process_that_ended_and_one_with_its_number_are_told_apart(tmp_path):
     assert not is_under_way(tmp_path, {"status": "running", PROCESS: {**ours, "pid": child.pid}})
 
 
+@pytest.mark.slow
 def test_a_run_names_its_process_only_while_it_is_under_way(tmp_path):
     seen = []
 
@@ -151,6 +154,7 @@ def test_a_run_names_its_process_only_while_it_is_under_way(tmp_path):
     assert PROCESS not in read_json(tmp_path / "run")
 
 
+@pytest.mark.slow
 @linux
 def test_a_run_that_is_still_tuned_or_has_no_trial_says_that_it_is_under_way(tmp_path):
     run = tmp_path / "run"

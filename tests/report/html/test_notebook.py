@@ -47,6 +47,7 @@ def test_text_says_the_same_in_a_few_lines(result):
     assert fairness == f"fairness: all {len(result.certificate)} checks held"
 
 
+@pytest.mark.slow
 def test_a_check_that_does_not_hold_is_not_said_to(result):
     check = dataclasses.replace(result.certificate[0], held=False)
     changed = dataclasses.replace(result, certificate=[check, *result.certificate[1:]])
@@ -54,6 +55,7 @@ def test_a_check_that_does_not_hold_is_not_said_to(result):
     assert f"✗ {check.name}" in changed._repr_html_()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_hostile_names_are_escaped(name):

@@ -42,6 +42,7 @@ def result():
     )
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_result_says(result):
     outline = Outline(pages.page([result]))
     words = " ".join(outline.words)
@@ -55,6 +56,7 @@ def test_the_page_says_what_the_result_says(result):
     assert positions == sorted(positions)
 
 
+@pytest.mark.slow
 def test_the_embedded_medians_are_those_of_the_records(result):
     data = data_of(pages.page([result]))
     records = result.reported[0]
@@ -77,6 +79,7 @@ def test_the_embedded_medians_are_those_of_the_records(result):
             np.testing.assert_allclose(data["pool"][ys[1]], of_seed["valid_loss"], rtol=5.1e-5)
 
 
+@pytest.mark.slow
 def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(result):
     text = pages.page([result])
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
@@ -104,6 +107,7 @@ BREAKING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_a_test_set_stands_in_the_tables_and_has_no_curve():
     result = compare(held_out(), ["full", "mini:6"], seeds=4, epochs=2, split_seeds=2)
@@ -118,6 +122,7 @@ def test_a_test_set_stands_in_the_tables_and_has_no_curve():
     assert keys == ["train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "batch_size"]
 
 
+@pytest.mark.slow
 def test_names_that_want_out_stay_names():
     names = [*BREAKING, *(name for name in NAMES if name.strip())]
     result = compare(small_workload(name=BREAKING[0]), [strategy(name) for name in names], seeds=2, epochs=1)
@@ -133,6 +138,7 @@ def test_names_that_want_out_stay_names():
     assert not {"\x1b", "\0", "\u202e"} & set(text)
 
 
+@pytest.mark.slow
 def test_a_diverged_trial_is_marked_and_never_flatters_a_metric():
     result = compare(
         small_workload(metrics={"score": lambda output, y: (output.sum() * 0 + len(y), len(y))}),
@@ -253,6 +259,7 @@ def test_what_is_missing_has_no_place_in_the_order():
     assert math.isnan(markup.sort_value("–"))
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_it_beside_the_plot_or_alone(tmp_path, capsys, result):
     compare("line", ["full", "mini"], seeds=2, epochs=2, out=tmp_path / "a")
     compare("quadratic", ["full", "mini"], seeds=2, epochs=2, out=tmp_path / "b")

@@ -155,6 +155,7 @@ CLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [3.4, 7.0, 10.0])
 @pytest.mark.parametrize("kind", STUDIES)
 def test_no_text_touches_another_or_is_cut(kind, width):
@@ -166,6 +167,7 @@ def test_no_text_touches_another_or_is_cut(kind, width):
         assert "…" not in said(picture)
 
 
+@pytest.mark.slow
 def test_panels_stand_in_two_columns_or_below_each_other():
     for width, columns in ((3.4, 1), (7.0, 2), (10.0, 2)):
         lefts = {round(ax.get_position().x0 * width) for ax in figure(study(), width).axes[:2]}
@@ -196,6 +198,7 @@ class TestUpdates:
             assert float(line.get_ydata()[1]) == pytest.approx(updates, rel=1e-4)
             assert name in texts(ax)
 
+    @pytest.mark.slow
     def test_those_beyond_the_sizes_are_named_at_the_edge(self):
         assert "20%, knee →" in texts(panel(study(least=1e-9), UPDATES))
         assert "← 20%, knee" in texts(panel(study(samples=1e-9), UPDATES))
@@ -252,6 +255,7 @@ class TestPareto:
         assert sorted(marks(ax, style.marker(SGD), "white")) == [100, 400]
         assert set(texts(ax)) == {"1", "4", "16", "64"}
 
+    @pytest.mark.slow
     def test_names_avoid_the_lines(self):
         """Each name of a falling front stands where no line crosses it."""
         ax = panel(study(("sgd", "adam")), PARETO)
@@ -333,6 +337,7 @@ class TestCritical:
         assert ends(labelled(ax, "_interval")[2])[1] == ax.get_xlim()[1]
         assert "Arrow: goes on" in caption(found, CRITICAL)
 
+    @pytest.mark.slow
     def test_a_knee_far_beyond_the_sizes_does_not_squeeze_them(self):
         found = study(least=1e-9)
         ax = panel(found, CRITICAL)
@@ -346,6 +351,7 @@ class TestNoise:
             "Along mini:16, seed 3 (6 points). Dotted: ratio of means, band: 95%"
         )
 
+    @pytest.mark.slow
     def test_points_of_an_early_version_have_no_band(self):
         found = study(noise=pd.DataFrame(noise("sgd", blocks=False)))
         assert caption(found, NOISE).startswith(
@@ -364,6 +370,7 @@ class TestNoise:
         assert caption(found, NOISE).endswith("Too low under adam (Merrill 2025).")
         assert "Merrill" not in caption(study(averages={"b1": {"momentum": 0.9}}), NOISE)
 
+    @pytest.mark.slow
     def test_a_knee_far_off_does_not_squeeze_it(self):
         """The points say 20 and the knee is more than a million."""
         found = study(least=1e-9)
@@ -389,6 +396,7 @@ class TestSeconds:
         np.testing.assert_allclose(spread.get_segments()[1][:, 1], [1.344e-3, 1.484e-3])
         assert caption(found, SECONDS).startswith("One clock timed all sizes in turn.")
 
+    @pytest.mark.slow
     def test_of_several_clocks_each_size_shows_its_own_and_none_are_joined(self):
         found = study(timed=False, clocks=CLOCKS)
         ax = panel(found, SECONDS)
@@ -421,6 +429,7 @@ class TestSeconds:
 
 
 class TestRates:
+    @pytest.mark.slow
     def test_a_rate_at_the_edge_is_a_diamond_and_one_that_jumps_has_a_ring(self):
         (curve,) = found = study(at_edge={"b4": True})
         curve.table["jumps"] = curve.table["batch_size"] == 16

@@ -74,6 +74,7 @@ def test_clocks_are_named_only_where_they_differ():
     assert clock_sentence(records(dict.fromkeys(MIXED, "shared"))) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 9], ids=["beside", "in a key"])
 def test_each_arm_of_the_comparison_plot_has_its_clock_beside_its_name(count):
     arms = {f"arm{i}": "estimated" if i else "measured" for i in range(count)}
@@ -101,6 +102,7 @@ def test_a_panel_over_seconds_names_the_clocks_in_its_key(width):
     assert "time" not in said(over_epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [3.4, 7.0])
 def test_goal_over_seconds_says_which_seconds_are_estimated(width):
     result = optcompare.compare(

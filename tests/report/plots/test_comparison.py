@@ -125,6 +125,7 @@ def medians(ax: Axes) -> dict[str, Line2D]:
     return {str(line.get_label()): line for line in ax.lines if not str(line.get_label()).startswith("_")}
 
 
+@pytest.mark.slow
 def test_three_panels_over_one_log_axis(line):
     records, trials, _ = line
     fig = drawn(comparison_figure(records, trials))
@@ -142,6 +143,7 @@ def test_three_panels_over_one_log_axis(line):
     assert texts[1] == "Workload line. Thick lines: median over seeds; thin lines: each seed."
 
 
+@pytest.mark.slow
 def test_an_arm_has_one_colour_everywhere(line):
     records, trials, paths = line
     fig = comparison_figure(records, trials, content=Content(paths=paths))
@@ -208,6 +210,7 @@ def test_the_records_need_no_order_and_are_not_changed(line):
     pd.testing.assert_frame_equal(shuffled, before)
 
 
+@pytest.mark.slow
 def test_a_diverged_arm_does_not_stretch_the_axis(diverging):
     records, trials, _ = diverging
     assert set(trials.loc[trials["arm"] == "single", "status"]) == {"diverged"}
@@ -341,6 +344,7 @@ def arms_named(count: int, label: str) -> dict[str, tuple[int, float]]:
     return {label.format(batch, lr): (batch, lr) for lr, batch in itertools.islice(settings, count)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 7, 8, 12])
 @pytest.mark.parametrize("label", ["m{}:{:g}", "mini:{}@adam:lr={:g}", LONG, "x" * 150 + "{}{:g}"])
 def test_no_text_touches_another(count, label):
@@ -348,6 +352,7 @@ def test_no_text_touches_another(count, label):
     assert_readable(comparison_figure(records, trials, content=Content(paths=paths)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4, 12])
 def test_no_text_touches_another_where_all_diverge(count):
     records, trials, paths = simulated(
@@ -479,6 +484,7 @@ def test_maps_wrap(count, rows, columns):
     assert (maps.rows, maps.columns) == (rows, columns)
 
 
+@pytest.mark.slow
 def test_grids_with_holes_without_points_or_without_relief(line):
     records, trials, paths = line
     grid = paths["kind"] == "grid"
@@ -499,6 +505,7 @@ def test_a_finer_grid_finds_the_lowest_point_and_keeps_off_cliffs():
     assert refined(x, y, cliff)[2] is cliff
 
 
+@pytest.mark.slow
 def test_the_callers_settings_change_nothing_and_are_kept(line):
     records, trials, paths = line
     pixels = []
@@ -572,6 +579,7 @@ def test_names_read_on_white():
         assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) >= 4.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [3.4, 7, 10])
 @pytest.mark.parametrize(
     ("count", "label"), [*itertools.product([2, 5, 8, 12], ["m{}:{:g}", LONG]), (2, "x" * 150 + "{}{:g}")]
@@ -601,6 +609,7 @@ def test_panels_stand_below_each_other_in_a_column_of_a_paper(line):
         assert len({round(ax.get_position().y0, 6) for ax in axes}) == rows
 
 
+@pytest.mark.slow
 def test_markers_tell_arms_apart_on_every_line_and_in_the_key(line):
     records, trials, _ = line
     looks = style.arm_colours(list(LINE))

@@ -76,6 +76,7 @@ def test_widths_of_latin_text_are_those_of_dejavu_sans_and_of_the_rest_those_of_
     assert style.text_width(KOREAN, 10.0) == pytest.approx(1.08 * 20, rel=0.06)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [KOREAN, CHINESE])
 def test_a_plot_with_such_names_warns_of_no_glyph(fonts, tmp_path, text):
     result = compare("line", "full", seeds=1, epochs=1, device="cpu")
@@ -89,6 +90,7 @@ def _named(comparison, text):
     return dataclasses.replace(comparison, workload=dataclasses.replace(comparison.workload, label=text))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"), [("半分", "no installed font has 半分: pictures show boxes"), ("한글", "")]
 )

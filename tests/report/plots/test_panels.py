@@ -94,6 +94,7 @@ class TestWhatIsDrawn:
         low, high = fig.axes[0].get_ylim()
         assert all(low < edge < high for values in edges.values() for edge in values)
 
+    @pytest.mark.slow
     def test_edges_that_lie_on_each_other_take_turns(self, diagnosed):
         patterns = {
             line.get_linestyle() + str(line._dash_pattern)
@@ -171,6 +172,7 @@ class TestWhereTheyStand:
         assert plain.wanted_panels() == []
         assert len(plain.plot().axes) == 3 + len(plain.comparison.arms)
 
+    @pytest.mark.slow
     def test_at_most_three_beside_the_loss_and_the_others_are_named(self, diagnosed, planar):
         assert [name for name, _, _ in diagnosed.wanted_panels()] == [
             "sharpness",
@@ -184,6 +186,7 @@ class TestWhereTheyStand:
         assert "Further panels: noise_scale, grad_cosine." in said(fig).replace("\n", " ")
         assert_readable(fig)
 
+    @pytest.mark.slow
     def test_one_panel_and_two(self, planar):
         assert [name for name, _, _ in planar.wanted_panels()] == ["plane", "batch_size"]
         assert_readable(planar.plot())
@@ -280,6 +283,7 @@ class TestStrangers:
         path.write_text(PLUGIN)
         return path
 
+    @pytest.mark.slow
     def test_a_panel_by_plugin_file_is_listed_and_drawn(self, plugin, tmp_path, capsys):
         assert run("list", "panels", "--plugin", plugin) == 0
         listed = capsys.readouterr().out
@@ -300,6 +304,7 @@ class TestStrangers:
         assert run("report", out, "--figure", "gap") == 2
         assert "'gap' is none of loss, paths" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_it_stands_first_on_the_comparison_plot(self, plugin, diagnosed):
         result = replace(diagnosed, panels=make_panels(Registry.load([str(plugin)], kind="panels")))
         records = result.records.assign(grad_norm=1 + result.records["epoch"])
@@ -316,6 +321,7 @@ class TestStrangers:
             make_panels(Registry.load([str(wrong)], kind="panels"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
@@ -360,6 +366,7 @@ class TestPlane:
         for found in (line, still):
             assert_rows_readable(panel_figure(PANELS["plane"](), found, style.arm_colours(["a"])))
 
+    @pytest.mark.slow
     def test_a_random_walk_has_the_variance_that_is_printed(self):
         """Antognini & Sohl-Dickstein 2018: 6/π² and a quarter of it."""
         steps = np.random.default_rng(0).normal(size=(250, 10_000))
@@ -409,6 +416,7 @@ class TestPlane:
         assert drawn <= float(apart) * (1 + 1e-5)
         assert drawn > 0.5 * float(apart)
 
+    @pytest.mark.slow
     def test_it_is_saved_loaded_and_drawn(self, planar, tmp_path):
         planar.save(tmp_path / "run")
         back = load(tmp_path / "run")
@@ -425,6 +433,7 @@ class TestPlane:
         )
         pd.testing.assert_frame_equal(without.records.drop(columns="seconds"), with_it)
 
+    @pytest.mark.slow
     def test_jobs_and_lanes_give_the_same(self, planar):
         question = {
             "strategies": ["full", "mini:8", "growth:4:factor=2.0:at=(2,4)"],
@@ -438,6 +447,7 @@ class TestPlane:
         assert set(lanes.trials["trainer"]) == {"lanes"}
         pd.testing.assert_frame_equal(lanes.plane, planar.plane, atol=1e-4)
 
+    @pytest.mark.slow
     def test_a_run_that_was_stopped_and_goes_on_has_the_same(self, tmp_path, monkeypatch):
         monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
         question = {
@@ -454,6 +464,7 @@ class TestPlane:
         pd.testing.assert_frame_equal(compare("line", **question, resume=tmp_path / "run").plane, whole.plane)
         pd.testing.assert_frame_equal(load(tmp_path / "run").plane, whole.plane)
 
+    @pytest.mark.slow
     def test_merged_runs_have_none(self, tmp_path):
         from optcompare.report.loading import load_all
 

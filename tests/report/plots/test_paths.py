@@ -53,6 +53,7 @@ def star_of(fig: Figure, ax: Axes) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("workload", "strategies", "epochs", "lowest"), FRAMES.values(), ids=FRAMES)
 def test_the_star_stands_within_a_pixel_of_the_minimum(workload, strategies, epochs, lowest):
     result = optcompare.compare(workload, strategies=strategies, seeds=1, epochs=epochs, progress=False)
