@@ -25,12 +25,15 @@ environment_on_tests() {
     "$work/$1/bin/pip" install --quiet -c constraints.txt -e "$repository[test,$1]"
 }
 
-# The extras whose tests carry their name as a marker: all but those of the tests and of the documentation.
-extras_with_tests() {
+# The extras, whose tests carry their names as markers; that of all tests is left out.
+extras() {
     "$work/tests/bin/python" -c 'from importlib.metadata import metadata
 extras = metadata("optcompare").get_all("Provides-Extra") or []
-print(*(extra for extra in extras if extra not in ("test", "docs")))'
+print(*(extra for extra in extras if extra != "test"))'
 }
+
+# The folders in which tests carry the marker of an extra; a test holds it.
+extra_tests="tests/extras tests/benchmarks tests/docs"
 
 # Chromium for the tests of the page, where it can be had.
 provide_chromium() {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -98,3 +99,16 @@ def test_every_import_is_declared():
     assert third_party(CORE.rglob("*.py")) <= always | {"ipython"}, "IPython only in a notebook, which has it"
     assert third_party(PLUGINS.rglob("*.py")) <= always | of_plugins
     assert third_party(TESTS.rglob("*.py")) <= always | everything
+
+
+def test_tests_of_extras_stand_in_the_folders_that_continuous_integration_runs_for_them():
+    """Collecting all tests once for each extra would take minutes."""
+    (line,) = re.findall(r'^extra_tests="(.*)"$', (ROOT / ".ci/common.sh").read_text("utf-8"), re.MULTILINE)
+    folders = [ROOT / folder for folder in line.split()]
+    extras = set(setup()["options.extras_require"]) - {"test"}
+    texts = {path: path.read_text("utf-8") for path in TESTS.rglob("test_*.py")}
+    for extra in extras:
+        marker = re.compile(rf"mark\.{extra}\b|\(pytest\.mark, \"{extra}\"\)")
+        files = [path for path, text in texts.items() if marker.search(text)]
+        assert files, f"no test carries the marker {extra}"
+        assert all(any(path.is_relative_to(folder) for folder in folders) for path in files)

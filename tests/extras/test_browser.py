@@ -116,6 +116,7 @@ def test_curves_are_drawn_for_every_arm_and_seed(opened):
     assert one(opened, "#run-0 h1").text == "</script><script>alert(1)</script>"
 
 
+@pytest.mark.slow
 def test_pressing_an_arm_hides_and_shows_it(opened):
     button = all_of(opened, "#run-0 .key button")[1]
     button.send_keys("\ue007")  # Enter
@@ -136,6 +137,7 @@ def test_seeds_are_switched(opened):
     assert len(drawn(opened)) == 3
 
 
+@pytest.mark.slow
 def test_the_axes_are_switched(opened):
     seen = set()
     for x, name in {
@@ -155,6 +157,7 @@ def test_the_axes_are_switched(opened):
     assert "training accuracy" in texts(opened)
 
 
+@pytest.mark.slow
 def test_a_rectangle_zooms_and_what_is_under_the_pointer_is_said(opened):
     from selenium.webdriver import ActionChains
 
@@ -193,6 +196,7 @@ def test_a_table_is_sorted_by_its_heads_with_the_keyboard_too(opened):
     assert list(map(float, column(4)[:8])) == sorted(map(float, column(4)[:8]))
 
 
+@pytest.mark.slow
 def test_a_narrow_window_needs_no_scrolling_sideways(opened):
     settings = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", settings)
@@ -207,6 +211,7 @@ def test_a_narrow_window_needs_no_scrolling_sideways(opened):
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("x", ["epochs", "updates", "samples", "seconds"])
 def test_no_text_of_the_chart_is_cut_or_touches_another(opened, width, x):
@@ -230,6 +235,7 @@ def test_no_text_of_the_chart_is_cut_or_touches_another(opened, width, x):
         opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.slow
 def test_it_prints_without_what_can_only_be_pressed(opened):
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:
@@ -241,6 +247,7 @@ def test_it_prints_without_what_can_only_be_pressed(opened):
         opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_line_stands_out_from_the_ground(opened, scheme):
     features = [{"name": "prefers-color-scheme", "value": scheme}]

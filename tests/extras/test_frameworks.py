@@ -72,6 +72,7 @@ class TestTransformers:
         (found,) = compare(workload, "full@sgd:lr=0.1", seeds=1, updates=4, trainer="loop").weights.values()
         close(found, trained_by(lambda model: model(**TOKENS).loss, workload, 4))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("model", "weight"),
         [
@@ -93,6 +94,7 @@ class TestTransformers:
         for name in ("train_loss", "train_accuracy"):
             assert pieces.records[name].tolist() == pytest.approx(whole.records[name].tolist(), rel=1e-6)
 
+    @pytest.mark.slow
     def test_a_classifier_with_dropout_goes_to_the_loop_and_repeats_itself(self):
         data = {"input_ids": IDS, "attention_mask": MASK, "labels": IDS[:, 0] % 2}
         workload = workload_from(bert("BertForSequenceClassification"), data, valid=0.25)
@@ -102,6 +104,7 @@ class TestTransformers:
         assert once.records["valid_accuracy"].between(0, 1).all()
         assert workload.weight is None
 
+    @pytest.mark.slow
     def test_tied_weights_stay_tied_and_lanes_agree_with_the_loop(self):
         workload = workload_from(gpt2(attn_implementation="eager"), TOKENS)
         lanes, loop = both(workload, "mini:4", "sgd:momentum=0.9", dtype="float32")
@@ -110,6 +113,7 @@ class TestTransformers:
         model = loop.model("mini:4", 0)
         assert model.lm_head.weight is model.transformer.wte.weight
 
+    @pytest.mark.slow
     def test_what_a_tokenizer_returns_and_what_a_collate_function_makes_are_alike(self):
         transformers = pytest.importorskip("transformers")
         samples = [{name: part[row].tolist() for name, part in TOKENS.items()} for row in range(12)]
@@ -124,6 +128,7 @@ class TestTransformers:
         other = compare(workload_from(gpt2(), samples, collate=collate), **question)
         assert one.trials["final_sha256"].tolist() == other.trials["final_sha256"].tolist()
 
+    @pytest.mark.slow
     def test_pretrained_weights_are_copied_for_each_seed_and_their_dropout_is_on(self):
         pretrained = gpt2(dropout=0.5)().eval()
         before = copy.deepcopy(pretrained.state_dict())
@@ -133,6 +138,7 @@ class TestTransformers:
         assert result.trials["final_sha256"].nunique() == 2, "dropout draws by the seed"
         close(pretrained.state_dict(), before, 0)
 
+    @pytest.mark.slow
     def test_it_travels_to_other_processes(self):
         workload = workload_from(gpt2(dropout=0.1), TOKENS)
         question = {"strategies": "mini:4", "seeds": 2, "epochs": 1}
@@ -194,6 +200,7 @@ class TestLightning:
         trainer.fit(module, DataLoader(TensorDataset(X, SIGNS), batch_size=40))
         close(found, module.state_dict())
 
+    @pytest.mark.slow
     def test_what_it_logs_is_a_metric(self):
         workload = workload_from(lightning_module(), (X, SIGNS), valid=0.25)
         with warnings.catch_warnings():
@@ -208,6 +215,7 @@ class TestLightning:
             workload.notes
         )
 
+    @pytest.mark.slow
     def test_gradients_of_single_samples_and_lanes(self):
         def plain(self):
             super(type(self), self).__init__()
@@ -219,6 +227,7 @@ class TestLightning:
         result = compare(workload_from(module, (X, SIGNS)), "norm-test:4", seeds=1, epochs=2)
         assert result.trials["status"].tolist() == ["finished"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("methods", "message"),
         [
@@ -257,6 +266,7 @@ class TestProgress:
             optimizer.step()
         return module.state_dict()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("of_module", "factor"),
         [
@@ -289,6 +299,7 @@ class TestProgress:
         close(found, self.plain(factor, 12))
         assert set(result.trials["trainer"]) == {"loop"}
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("methods", "message"),
         [
@@ -320,6 +331,7 @@ class TestProgress:
         with pytest.raises(WorkloadError, match=message):
             workload_from(lightning_module(**methods), (X, SIGNS))
 
+    @pytest.mark.slow
     def test_what_it_logs_in_no_single_number_and_hooks_that_change_training_are_said(self):
         def training_step(self, batch, batch_idx):
             x, y = batch
@@ -361,6 +373,7 @@ class TestSkorch:
         net.fit(X.numpy(), SIGNS.numpy())
         close(found, net.module_.state_dict())
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("kind", "settings", "y"),
         [
@@ -381,6 +394,7 @@ class TestSkorch:
         assert {"full", "mini:8"} == set(result.trials["arm"])
         assert "its optimizer (SGD), callbacks and train_split are not" in " ".join(workload.notes)
 
+    @pytest.mark.slow
     def test_one_around_a_module_that_exists_is_refused(self):
         skorch = pytest.importorskip("skorch")
         with pytest.raises(
@@ -388,6 +402,7 @@ class TestSkorch:
         ):
             workload_from(skorch.NeuralNetClassifier(Probabilities()), (X, SIGNS))
 
+    @pytest.mark.slow
     def test_a_loss_of_its_own_is_trained_on(self):
         skorch = pytest.importorskip("skorch")
 
@@ -408,6 +423,7 @@ class TestSkorch:
 
         close(found, trained_by(step, workload, 3))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("method", ["train_step", "infer", "initialize_module"])
     def test_one_that_decides_itself_what_is_trained_is_refused(self, method):
         skorch = pytest.importorskip("skorch")

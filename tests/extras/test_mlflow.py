@@ -64,6 +64,7 @@ def test_a_comparison_is_a_run_with_a_run_for_each_trial_in_it(store, tmp_path):
         assert [point.value for point in history] == pytest.approx(rows["train_loss"].tolist(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(store):
     address, read = store
     compare(small_workload(), "full", lr=1e30, seeds=1, epochs=20, track=f"mlflow:{address}")
@@ -78,6 +79,7 @@ def test_a_trial_that_diverges_is_a_failed_run_with_its_reason(store):
     )
 
 
+@pytest.mark.slow
 def test_more_values_than_a_store_takes_at_once_arrive(store):
     address, read = store
     compare(small_workload(300), "single", seeds=1, epochs=1, measure=300, track=f"mlflow:{address}")

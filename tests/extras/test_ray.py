@@ -65,6 +65,7 @@ def test_a_cluster_trains_the_same_bits(cluster):
     assert result.environment["jobs"] == 4, "as many as there are CPUs"
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_loses_nothing(cluster, tmp_path):
     settings = {**SETTINGS, "seeds": 40, "epochs": 30}
     whole = compare(small_workload(), ["mini:3", "full"], **settings)
@@ -83,12 +84,14 @@ def test_a_node_that_is_lost_loses_nothing(cluster, tmp_path):
     same(result, whole)
 
 
+@pytest.mark.slow
 def test_tasks_demand_the_threads_of_the_comparison(cluster):
     """Of 4 CPUs on two nodes, tasks of 2 threads leave room for two at once."""
     result = compare(small_workload(), ["mini:3"], **SETTINGS, seeds=2, epochs=2, executor="ray", threads=2)
     assert result.environment["jobs"] == 2
 
 
+@pytest.mark.slow
 def test_lanes_are_trained_on_a_cluster(cluster):
     settings = {"seeds": 6, "epochs": 6, "dtype": "float64", "trainer": "lanes"}
     whole = compare(small_workload(), ["mini:3"], **settings)

@@ -41,6 +41,7 @@ def test_every_trial_is_a_run_with_its_curves_over_samples(read, tmp_path):
     assert said.tensor_proto.string_val[0].decode() == "\n\n".join(result.verdict())
 
 
+@pytest.mark.slow
 def test_tuning_and_trials_that_diverge_stand_apart(read, tmp_path):
     logs = tmp_path / "logs"
     compare(
@@ -58,6 +59,7 @@ def test_tuning_and_trials_that_diverge_stand_apart(read, tmp_path):
     assert said.tensor_proto.string_val[0].decode().startswith("diverged: ")
 
 
+@pytest.mark.slow
 def test_trials_of_each_tuning_repeat_stand_apart(read, tmp_path):
     logs, tuned = tmp_path / "logs", {"tune": 2, "tune_seeds": 1, "tune_repeats": 2}
     compare(small_workload(), ["full"], seeds=1, epochs=2, **tuned, track=f"tensorboard:{logs}")

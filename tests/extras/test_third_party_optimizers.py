@@ -103,6 +103,7 @@ def test_the_table_holds_all_that_the_package_has(package):
     assert not {*WORKS} & {*NEEDS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WORKS)
 def test_it_trains_and_goes_on_from_a_file_to_the_same_bits(registry, name):
     """Twelve updates move each tensor of weights to finite values; cut after each, they end in the same
@@ -116,6 +117,7 @@ def test_it_trains_and_goes_on_from_a_file_to_the_same_bits(registry, name):
     assert whole["progress"]["final_sha256"] == ended(trainer, cut=True)["progress"]["final_sha256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEEDS)
 def test_what_needs_more_says_so_in_one_line(name):
     with pytest.raises(OptcompareError, match=f"optimizer pytorch_optimizer.{name}.*{NEEDS[name]}") as error:
@@ -157,6 +159,7 @@ def test_what_is_given_what_it_needs_trains_too(registry, build):
     assert ended(trainer)["progress"]["final_sha256"] == ended(trainer, cut=True)["progress"]["final_sha256"]
 
 
+@pytest.mark.slow
 def test_sharpness_aware_minimisation_takes_two_passes_an_update(registry):
     """SAM by hand: the gradient at w + ρ·g/|g|, taken at w."""
     from pytorch_optimizer import SAM
@@ -190,6 +193,7 @@ def test_sharpness_aware_minimisation_takes_two_passes_an_update(registry):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer", ["schedulefree.SGDScheduleFree:lr=0.1", "schedulefree.AdamWScheduleFree"]
 )
