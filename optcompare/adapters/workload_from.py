@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, TypedDict, Unpack, cast
 
 import torch
 
+from ..core.tree import Batch
 from ..errors import WorkloadError
 from ..interfaces.metrics import Metric
 from ..interfaces.workload import Workload
 from .conventions import Settings, infer_fields
 from .data import Collate, UserData
-from .fields import Loss, Weight
+from .fields import Loss, Output, Target, Weight
 from .skorch import SkorchNet, is_skorch_net, net_parts
 from .subsets import Subsets, is_share, prepare_subsets
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+class WorkloadSettings(TypedDict, total=False):
+    """Fields of :class:`optcompare.Workload` that :func:`workload_from` passes on as they are."""
+
+    forward: Callable[[nn.Module, Batch], tuple[Output, Target]]
+    objective: Callable[[nn.Module, Batch], torch.Tensor]
+    lr: float | Mapping[str, float]
+    epochs: int
+    batch_size: int
+    errors: tuple[str, ...]
+    goal: str
+    notes: tuple[str, ...]
+    workers: int
+    columns: tuple[str, ...]
+    resplit: Callable[[int], Workload]
+    name: str
 
 
 def workload_from(
@@ -31,7 +49,7 @@ def workload_from(
     metrics: Mapping[str, Metric] | None = None,
     weight: Weight | None = None,
     collate: Collate | None = None,
-    **settings: Any,
+    **settings: Unpack[WorkloadSettings],
 ) -> Workload:
     """Build a workload from your own model and data, in any of the usual forms.
 
@@ -84,7 +102,7 @@ def workload_from(
         WorkloadError: Model and data do not fit together, or a setting is not known.
     """
     try:
-        source = _Source(model, train, valid, test, loss, metrics, weight, collate, settings)
+        source = _Source(model, train, valid, test, loss, metrics, weight, collate, {**settings})
         return source.build(0)
     except WorkloadError as error:
         text = str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import dataclasses
+import inspect
 import re
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, SubsetRandomSampler, TensorDataset
 
 from optcompare import OptcompareError, Workload, WorkloadError, compare, workload_from
+from optcompare.adapters.workload_from import WorkloadSettings
 from optcompare.training.data import first_rows
 from optcompare.training.measurement.per_sample_grads import sample_gradients
 from tests.helpers.both_trainers import agree, both, trainers
@@ -911,3 +913,9 @@ def test_a_workload_that_cannot_train_says_where_it_breaks(case):
     settings = {"model": lambda: nn.Linear(3, 3), "train": (X, X), "loss": nn.functional.mse_loss, **changes}
     with pytest.raises(OptcompareError, match=message):
         compare(Workload(**settings), "full", seeds=1, epochs=1, **question)
+
+
+def test_its_typed_settings_are_the_other_fields_of_a_workload():
+    own = set(inspect.signature(workload_from).parameters) - {"settings"}
+    fields = {field.name for field in dataclasses.fields(Workload)}
+    assert set(WorkloadSettings.__annotations__) == fields - own
