@@ -35,6 +35,7 @@ def runs(made, tmp_path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "runs"))
 
 
+@pytest.mark.slow
 def test_run_directories_are_the_same_to_the_byte_after_every_report(runs, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -116,6 +117,7 @@ def test_long_names_are_shortened_and_stay_apart():
     assert len({joined(["x" * 200]), joined(["x" * 199]), joined(["x" * 199 + "y"])}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc, which Linux has")
 def test_a_run_that_is_under_way_is_reported_as_far_as_it_is(runs, tmp_path, capsys):
     directory = runs / "a"

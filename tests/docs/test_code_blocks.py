@@ -86,6 +86,7 @@ def commands_of(block: Block) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("optcompare ")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run(page, reader, capsys):
     """Commands that train do so as a dry run, unless the page goes on with what they write."""

@@ -277,6 +277,7 @@ def test_arms_that_differ_in_rates_alone_share_a_check(registry, monkeypatch):
     assert len(found.updates) == 3
 
 
+@pytest.mark.slow
 def test_the_certificate_says_what_was_checked_and_verify_finds_the_same(tmp_path):
     from optcompare.verification.verify import verify
 
@@ -423,6 +424,7 @@ class CountsInAnObject(nn.Module):
         return self.out(x) * (0.5 if self.counter.made > 6 else 1.0)
 
 
+@pytest.mark.slow
 def test_a_counter_in_an_object_goes_along_with_checkpoints_and_is_left_alone_by_measuring(tmp_path):
     workload = small_workload(n=24, model=CountsInAnObject)
     question = {"strategies": "mini:5", "optimizers": "sgd:lr=0.05", "seeds": 1, "trainer": "loop"}

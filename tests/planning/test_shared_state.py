@@ -54,6 +54,7 @@ def ends(loss, **changes):
     return compare(small_workload(n=24, loss=loss), **{**QUESTION, **changes}).trials["final_sha256"].tolist()
 
 
+@pytest.mark.slow
 def test_a_loss_module_that_counts_is_each_trials_own():
     together = ends(CountingLoss())
     alone = [ends(CountingLoss(), seeds=[seed])[0] for seed in range(3)]
@@ -211,6 +212,7 @@ def test_a_partial_of_cross_entropy_weighs_as_the_module_does():
     assert found[0]["train_loss"].tolist() == found[1]["train_loss"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resumed", "refused"), [(nn.functional.l1_loss, True), (nn.functional.mse_loss, False)]
 )

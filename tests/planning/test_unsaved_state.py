@@ -74,6 +74,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_trial_that_keeps_something_elsewhere_begins_again_when_it_is_resumed(tmp_path, case):
     changes, optimizer, name = CASES[case]
@@ -91,6 +92,7 @@ def test_a_trial_that_keeps_something_elsewhere_begins_again_when_it_is_resumed(
     assert resumed.certificate[0].held
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_with_jobs_it_is_trained_in_one_go(monkeypatch, case):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
@@ -127,6 +129,7 @@ def test_what_all_trials_have_in_common_is_said():
     )
 
 
+@pytest.mark.slow
 def test_ordinary_models_and_optimizers_keep_everything_where_a_checkpoint_finds_it():
     model = lambda: nn.Sequential(  # noqa: E731
         nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.1), nn.Linear(4, 1)
@@ -201,6 +204,7 @@ class Teaches(nn.Module):
         return output + 0.1 * (output - self.hidden[0](x).detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "optimizer", "name"),
     [({}, Wraps, "optimizer.inner.state"), ({"model": Teaches}, torch.optim.SGD, "model.hidden[0].weight")],

@@ -54,6 +54,7 @@ def test_everything_says_in_its_first_line_what_it_is(kind):
         assert (entry.factory.__doc__ or "").strip().partition("\n")[0].endswith((".", ":")), entry.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_every_strategy_trains_every_workload(registry, strategy, workload):
@@ -69,6 +70,7 @@ def test_every_strategy_trains_every_workload(registry, strategy, workload):
     assert all(check.held for check in result.certificate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_every_workload_recommends_settings_that_train(registry, workload):
     """Mini-batches at the recommended rate lower the training loss in three epochs; so do single samples."""
@@ -95,6 +97,7 @@ def test_every_strategy_can_be_copied_and_written_down(registry, strategy):
     assert str(other) == str(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_moves_every_weight(optimizer):
     """From its own default learning rate, on the CNN: each tensor of weights has changed after three

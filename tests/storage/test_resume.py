@@ -125,7 +125,6 @@ def test_loader_processes_give_the_same_samples_after_a_resume(tmp_path, at):
     assert result.trials[EXACT].equals(whole.trials[EXACT])
 
 
-@pytest.mark.slow
 def test_states_are_kept_as_far_as_they_may_take_room(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = ["run", "--strategies", "full", "--epochs", "2", "--seeds", "3", "--trainer", "loop", "--quiet"]
@@ -135,7 +134,6 @@ def test_states_are_kept_as_far_as_they_may_take_room(tmp_path, monkeypatch):
         assert any((tmp_path / size / "states").iterdir()) == kept
 
 
-@pytest.mark.slow
 def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = ["run", "--device", "cpu", "--epochs", "3", "--trainer", "loop", "--quiet"]
@@ -153,7 +151,6 @@ def test_more_seeds_and_more_arms_train_the_new_ones_alone(tmp_path, capsys, mon
     assert (kept["train_seconds"] == kept["train_seconds_first"]).all(), "they were not trained again"
 
 
-@pytest.mark.slow
 def test_what_changed_since_is_listed_and_refused(tmp_path):
     settings = {"strategies": ["full"], "epochs": 2, "trainer": "loop"}
     compare(small_workload(), seeds=1, **settings, out=tmp_path / "run")
@@ -248,7 +245,6 @@ def test_a_checkpoint_stays_until_its_task_has_ended(tmp_path):
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage", "why"),
     [

@@ -73,6 +73,7 @@ def test_trials_are_trained_deterministically_in_full_precision_and_the_callers_
     assert result.comparison.from_json(result.comparison.to_json()).deterministic is deterministic
 
 
+@pytest.mark.slow
 def test_an_operation_without_a_deterministic_algorithm_is_said_once_and_does_not_stop_the_run(tmp_path):
     result = compare(small_workload(model=Puts), **BRIEF, out=tmp_path / "run")
     said = [note for note in result.notes if "deterministic" in note]
@@ -169,6 +170,7 @@ def seen_device() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("device", "visible", "expected"),
     [
@@ -212,6 +214,7 @@ def test_trials_spread_over_cuda_devices_end_in_the_bits_of_one():
     assert list(spread.trials["final_sha256"]) == list(alone.trials["final_sha256"])
 
 
+@pytest.mark.slow
 def test_torchs_compiler_is_imported_after_its_cache_is_this_users(tmp_path):
     """It fixes a path in its cache when it is imported, and fails where it cannot make the directory."""
     (tmp_path / "file").touch()

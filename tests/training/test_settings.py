@@ -73,6 +73,7 @@ class Looks(Strategy):
 FOUND: list[list[object]] = []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Anomaly Detection")
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("what", CHANGES)

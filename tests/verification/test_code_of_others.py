@@ -245,6 +245,7 @@ def test_help_says_what_a_command_executes(command, capsys):
     assert re.search("(What it|It) executes", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attack", ["a plugin beside", "a colon in a path", "a class of a package", "a link out of it"]
 )
@@ -256,6 +257,7 @@ def test_reading_a_run_directory_executes_nothing(attack, executed, monkeypatch)
     assert not executed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(
     "attack", ["a plugin beside", "a workload within", "an optimizer beside", "a link out of it"]
@@ -280,6 +282,7 @@ def test_the_command_line_may_name_what_the_config_names(attack, executed, monke
         monkeypatch.delitem(sys.modules, name)
 
 
+@pytest.mark.slow
 def test_what_the_line_names_needs_no_hook_where_the_config_names_it_as_a_workload(executed, capsys):
     hooks = CANARY.index("@hookimpl")
     canary("evil.py").write_text(CANARY[:hooks])
@@ -314,6 +317,7 @@ def test_naming_one_file_does_not_trust_another(executed, capsys):
     assert "evil.py" not in said
 
 
+@pytest.mark.slow
 def test_a_plugin_of_the_command_line_replaces_the_one_of_that_file_name_and_is_named_from_then_on(executed):
     canary("evil.py")
     Path("mine").mkdir()
@@ -325,6 +329,7 @@ def test_a_plugin_of_the_command_line_replaces_the_one_of_that_file_name_and_is_
     assert read_json(Path("new"))["comparison"]["plugins"] == [str(Path("mine/evil.py").resolve())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option", [["--workload", "mine.py:make"], ["--plugin", "mine.py"], ["--optimizers", "mine.py:build"]]
 )
@@ -349,6 +354,7 @@ def test_the_resume_command_that_a_run_prints_works_as_printed(option, capsys):
     assert exit_code("verify", "own") == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_was_trusted_goes_on_while_the_code_is_unchanged(capsys):
     canary("evil.py")
     says("workload", f"{Path('evil.py').resolve()}:make")
@@ -453,6 +459,7 @@ def test_a_state_directory_that_cannot_be_written_is_a_warning(monkeypatch, caps
     assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_from_python_verify_refuses_alike_and_compare_imports_nothing_that_the_run_names(executed):
     canary("evil.py")
     says("plugin", str(Path("evil.py").resolve()))

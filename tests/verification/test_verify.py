@@ -211,6 +211,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", RUNS)
 def test_a_fresh_run_holds_in_every_check(what):
     arguments = dict(zip(RUNS[what][::2], RUNS[what][1::2], strict=True))
@@ -267,6 +268,7 @@ def in_small_tasks(monkeypatch):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 @pytest.mark.parametrize("at", [7, 12, 21])
 def test_an_interrupted_run_holds_for_what_it_has_and_again_once_it_was_resumed(in_small_tasks, trainer, at):
@@ -277,6 +279,7 @@ def test_an_interrupted_run_holds_for_what_it_has_and_again_once_it_was_resumed(
     assert broken("run", trials=None) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 3, 6, 15])
 def test_a_run_that_was_stopped_while_it_was_extended_holds(in_small_tasks, at):
     asked = {**SMALL, "optimizers": "adam", "trainer": "loop"}
@@ -308,6 +311,7 @@ def test_a_run_that_was_killed_holds_for_the_trials_that_had_ended(in_small_task
     assert checks["trials"] == (True, "5 of 6 planned trials, each once")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["records.parquet", "trials.parquet", "summary.csv", "comparison.png"])
 def test_one_changed_byte_in_a_file_is_found_and_the_file_is_named(name):
     directory = run()
@@ -343,6 +347,7 @@ FORGERIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", FORGERIES)
 def test_a_forged_trial_is_found_by_computing_it_again(what):
     directory = run()
@@ -355,6 +360,7 @@ def test_a_forged_trial_is_found_by_computing_it_again(what):
         assert checks[name][1].startswith("mini:2, seed 0: 000000000000… in trials.parquet, ")
 
 
+@pytest.mark.slow
 def test_all_weights_orders_and_certificate_forged_alike_are_found_by_computing_them_again():
     """Nothing in the directory contradicts itself then."""
     directory = run()
@@ -365,6 +371,7 @@ def test_all_weights_orders_and_certificate_forged_alike_are_found_by_computing_
     assert broken(directory, trials=0) == ["conclusions", "initial weights"]
 
 
+@pytest.mark.slow
 def test_a_final_fingerprint_whose_weights_were_not_kept_is_found_by_training_again():
     directory = run()
     for path in (directory / "states").iterdir():
@@ -377,6 +384,7 @@ def test_a_final_fingerprint_whose_weights_were_not_kept_is_found_by_training_ag
     )
 
 
+@pytest.mark.slow
 def test_a_changed_loss_is_found_by_training_again_and_by_what_follows_from_it():
     directory = run()
     forged(directory, "records.parquet", lambda table: put("train_loss", 0.125, row=len(table) - 1)(table))
@@ -386,6 +394,7 @@ def test_a_changed_loss_is_found_by_training_again_and_by_what_follows_from_it()
     assert said.startswith(f"at update {update}, train_loss is 0.125 in the records, and ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["loop", "lanes"])
 def test_a_changed_loss_on_the_test_set_is_found_by_training_again(trainer):
     directory = run("--workload", "csv:data.csv:y=y:test=0.2", "--trainer", trainer)
@@ -395,6 +404,7 @@ def test_a_changed_loss_on_the_test_set_is_found_by_training_again(trainer):
     assert broken(directory, trials=None) == ["conclusions", f"trained again: {arm}, seed {seed}"]
 
 
+@pytest.mark.slow
 def test_another_split_in_the_tables_is_found():
     directory = run("--workload", "csv:data.csv:y=y", "--split-seeds", "2")
     forged(directory, "trials.parquet", put("split", 1, row=0))
@@ -403,6 +413,7 @@ def test_another_split_in_the_tables_is_found():
     assert "identical split of the data" in checks["certificate"][1]
 
 
+@pytest.mark.slow
 def test_trials_that_were_said_to_be_on_other_splits_are_found_by_training_again():
     """The seeds stand in another order, and with them their splits."""
     directory = run("--workload", "csv:data.csv:y=y", "--split-seeds", "2", "--seeds", "2")
@@ -414,6 +425,7 @@ def test_trials_that_were_said_to_be_on_other_splits_are_found_by_training_again
     assert len([name for name in wrong if name.startswith("trained again")]) == 4
 
 
+@pytest.mark.slow
 def test_a_changed_loss_of_lanes_is_found_where_it_is_more_than_rounding():
     directory = run("--trainer", "lanes")
 
@@ -458,6 +470,7 @@ def saved_checks(directory, name):
     return checks, next(check for check in checks if check["name"] == name)
 
 
+@pytest.mark.slow
 def test_data_of_a_check_are_held_against_the_tables_whatever_its_sentence_says():
     directory = run()
     checks, weights = saved_checks(directory, "identical initial weights")
@@ -470,6 +483,7 @@ def test_data_of_a_check_are_held_against_the_tables_whatever_its_sentence_says(
     )
 
 
+@pytest.mark.slow
 def test_a_check_that_lost_its_data_is_found_where_these_sources_wrote_it():
     directory = run()
     checks, weights = saved_checks(directory, "identical initial weights")
@@ -478,6 +492,7 @@ def test_a_check_that_lost_its_data_is_found_where_these_sources_wrote_it():
     assert broken(directory, trials=0) == ["certificate"]
 
 
+@pytest.mark.slow
 def test_a_certificate_of_sentences_alone_is_checked_by_the_numbers_in_them():
     """As earlier versions saved it; what may repeat samples is then read from a sentence too."""
     directory = run("--strategies", "full,replacement:2")
@@ -497,6 +512,7 @@ def test_a_claimed_verdict_is_held_against_the_tables():
     assert broken(directory, trials=0) == ["conclusions"]
 
 
+@pytest.mark.slow
 def test_sentences_of_other_sources_may_be_worded_otherwise_but_say_the_same_numbers():
     directory = run()
     about = json.loads((directory / "comparison.json").read_text())
@@ -511,6 +527,7 @@ def test_sentences_of_other_sources_may_be_worded_otherwise_but_say_the_same_num
     assert found(directory, trials=0)["certificate"][0] is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -528,6 +545,7 @@ def test_every_claim_is_held_against_the_tables(change, said):
     assert said in detail
 
 
+@pytest.mark.slow
 def test_changed_data_are_named_and_the_rest_goes_on():
     directory = run("--workload", "csv:data.csv:y=y")
     Path("data.csv").write_text("a,b,y\n" + "\n".join([*ROWS[:-1], "11,2,99"]) + "\n")
@@ -557,6 +575,7 @@ def test_data_that_are_gone_leave_the_checks_of_the_files():
     assert checks["fingerprints"][0] is None
 
 
+@pytest.mark.slow
 def test_what_existed_only_as_an_object_is_said_once_and_the_rest_is_checked(capsys):
     compare(small_workload(), ["full"], seeds=2, epochs=2, out="run")
     assert exits("run") == 0
@@ -577,11 +596,13 @@ class Halves(Strategy):
         yield from epoch.order.split(5)
 
 
+@pytest.mark.slow
 def test_a_strategy_that_existed_only_as_an_object_is_said():
     compare("quadratic", [Halves()], seeds=1, epochs=2, out="run", device="cpu")
     assert "halves existed only as an object" in found("run")["fingerprints"][1]
 
 
+@pytest.mark.slow
 def test_of_the_trials_as_many_are_trained_again_as_were_asked_for(capsys):
     directory = run("--tune", "2", "--tune-seeds", "2")
     capsys.readouterr()
@@ -596,6 +617,7 @@ def test_of_the_trials_as_many_are_trained_again_as_were_asked_for(capsys):
     assert checks["held"] is True
 
 
+@pytest.mark.slow
 def test_of_many_trials_a_sample_of_seeds_is_planned_again_unless_all_are_asked_for(monkeypatch, capsys):
     """Each seed has 2 trials of 3 epochs: 7 epochs of work are one seed's."""
     directory = run()
@@ -611,6 +633,7 @@ def test_of_many_trials_a_sample_of_seeds_is_planned_again_unless_all_are_asked_
     assert found(directory, trials=None)["sample order"] == (True, "order_sha256 of 6 trials")
 
 
+@pytest.mark.slow
 def test_by_default_only_trials_are_trained_again_that_do_not_take_long(capsys):
     """Said to have taken 20 s each, of which 30 s allow one; at 40 s none, unless a number is asked for."""
     directory = run()
@@ -625,6 +648,7 @@ def test_by_default_only_trials_are_trained_again_that_do_not_take_long(capsys):
     assert capsys.readouterr().out.count("trained again: ") == 2
 
 
+@pytest.mark.slow
 def test_which_seeds_are_planned_again_follows_from_the_whole_table_and_is_never_none():
     rows = rows_of(ResultTables.read(run("--seeds", "6")))
     one, two = of_some_seeds(rows, 7), of_some_seeds(rows, 13)
@@ -637,6 +661,7 @@ def test_which_seeds_are_planned_again_follows_from_the_whole_table_and_is_never
     assert len(chosen) > 2
 
 
+@pytest.mark.slow
 def test_the_lines_say_in_words_what_held(capsys):
     directory = run()
     capsys.readouterr()
@@ -652,6 +677,7 @@ def test_the_lines_say_in_words_what_held(capsys):
     assert out.splitlines()[-1] == "1 of 9 checks did not hold: conclusions"
 
 
+@pytest.mark.slow
 def test_a_run_of_before_files_had_fingerprints_can_still_be_read_and_verified():
     directory = run()
     about = json.loads((directory / "comparison.json").read_text())
@@ -663,6 +689,7 @@ def test_a_run_of_before_files_had_fingerprints_can_still_be_read_and_verified()
     assert [name for name, (held, _) in checks.items() if held is False] == ["environment"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
@@ -678,6 +705,7 @@ def test_what_this_version_writes_cannot_be_left_out(changes, wrong):
     assert broken(directory, trials=0) == wrong
 
 
+@pytest.mark.slow
 def test_looks_that_were_changed_or_deleted_are_found_and_later_ones_are_not():
     directory = run()
     whole = (directory / "looks.jsonl").read_text()
@@ -728,6 +756,7 @@ def test_damaged_tables_are_a_check_that_did_not_hold():
     assert broken(directory) == ["files", "tables"]
 
 
+@pytest.mark.slow
 def test_damaged_states_are_a_check_that_did_not_hold():
     directory = run()
     (path,) = (directory / "states").iterdir()
@@ -735,6 +764,7 @@ def test_damaged_states_are_a_check_that_did_not_hold():
     assert broken(directory, trials=0) == ["kept weights"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["plugins", "workload"])
 def test_code_that_lies_within_the_run_itself_is_not_executed(where, capsys):
     directory = run()
@@ -747,6 +777,7 @@ def test_code_that_lies_within_the_run_itself_is_not_executed(where, capsys):
     assert "run names code within itself, " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_trial_is_trained_again_is_exit_code_130(monkeypatch, capsys):
     run()
     monkeypatch.setattr(
@@ -760,6 +791,7 @@ def test_ctrl_c_while_a_trial_is_trained_again_is_exit_code_130(monkeypatch, cap
     assert capsys.readouterr().err.endswith("interrupted\n")
 
 
+@pytest.mark.slow
 def test_settings_of_the_caller_are_left_as_they_were():
     directory = run("--threads", "2")
     before = torch.get_num_threads(), torch.get_rng_state()
@@ -769,6 +801,7 @@ def test_settings_of_the_caller_are_left_as_they_were():
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
+@pytest.mark.slow
 def test_the_trials_that_are_trained_again_are_not_always_the_first_seeds():
     directory = run("--seeds", "8")
     names = [name for name in found(directory, trials=6) if name.startswith("trained again: ")]

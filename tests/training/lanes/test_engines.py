@@ -72,6 +72,7 @@ def asked(registry, **question):
 
 
 class TestAuto:
+    @pytest.mark.slow
     def test_a_short_run_stays_in_the_loop(self, registry):
         said = []
         result = execute(
@@ -238,6 +239,7 @@ class TestCompiled:
         agree(lanes, loop)
         assert trainers(lanes) == {"lanes"}
 
+    @pytest.mark.slow
     def test_training_goes_on_in_the_compiled_program_once_it_is_there(self, fake):
         lanes, loop = both(small_workload(), "single", measure=1)
         agree(lanes, loop)
@@ -262,6 +264,7 @@ class TestCompiled:
             monkeypatch.setattr(Fake, name, value)
         agree(*both(small_workload(), "single"))
 
+    @pytest.mark.slow
     def test_a_compiler_that_outlives_the_run_warns_nobody(self, eager, monkeypatch):
         monkeypatch.setattr(inductor, "obstacle", lambda: None)
         monkeypatch.setattr(compiler_process, "_BEGIN", "import time; time.sleep(2)")
@@ -271,6 +274,7 @@ class TestCompiled:
             gc.collect()
         assert [str(warning.message) for warning in caught] == []
 
+    @pytest.mark.slow
     def test_the_compiler_makes_what_was_traced_and_keeps_it(self, eager, monkeypatch, registry):
         if inductor.obstacle() is not None:
             pytest.skip(f"nothing can be compiled here: {inductor.obstacle()}")

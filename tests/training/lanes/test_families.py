@@ -96,6 +96,7 @@ def absolute(output, y):
 class TestModels:
     """Of every kind that lanes take, the results are the loop's."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "changes",
         [
@@ -117,6 +118,7 @@ class TestModels:
     def test_a_model_trains_as_in_the_loop(self, changes):
         agree(*both(small_workload(**changes), "mini:4:tail=merge", "sgd:momentum=0.9"))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("measure", [0, pytest.param(1)])
     def test_batch_norm_keeps_its_statistics_in_lanes(self, measure):
         lanes, loop = both(small_workload(model=normalised()), ["full", "mini:4:tail=merge"], measure=measure)
@@ -124,6 +126,7 @@ class TestModels:
         for trial, weights in loop.weights.items():
             torch.testing.assert_close(lanes.weights[trial]["1.running_mean"], weights["1.running_mean"])
 
+    @pytest.mark.slow
     def test_a_weighted_loss_module_is_cast_as_in_the_loop(self):
         shares = torch.tensor([1.0, 3.0])
         y = torch.tensor([0, 0, 1, 0, 1, 0, 0, 1, 1, 0])
@@ -249,6 +252,7 @@ class TestFallbacks:
         result = compare(small_workload(), "mini:4", "adadelta", seeds=2, updates=5, trainer="auto")
         assert (trainers(result), result.notes) == ({"loop"}, [])
 
+    @pytest.mark.slow
     def test_a_rule_that_is_wrong_is_refused_by_the_check(self, monkeypatch):
         right = rules.RULES[torch.optim.SGD]
 

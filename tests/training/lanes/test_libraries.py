@@ -202,6 +202,7 @@ with entry.locked(), entry.on_trial():
             raise error
         assert loaded().cached
 
+    @pytest.mark.slow
     def test_a_run_goes_on_traced(self, log, monkeypatch):
         monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
         monkeypatch.setattr(

@@ -39,6 +39,7 @@ OPTIMIZERS = [
 
 
 class TestAgreement:
+    @pytest.mark.slow
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_every_optimizer_trains_as_in_the_loop_under_every_strategy(self, optimizer):
         lanes, loop = both(
@@ -52,6 +53,7 @@ class TestAgreement:
         assert (trainers(lanes), trainers(loop)) == ({"lanes"}, {"loop"})
         assert lanes.notes == []
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("optimizer", OPTIMIZERS)
     def test_a_traced_program_does_the_same(self, monkeypatch, optimizer):
         monkeypatch.setattr("optcompare.training.lanes.program_cache.worth_tracing", lambda updates: True)
@@ -62,6 +64,7 @@ class TestAgreement:
             for line in lanes.environment["trainers"]
         )
 
+    @pytest.mark.slow
     def test_every_optimizer_that_can_maximize_does_so_too(self):
         names = ["sgd", "adam", "adamw", "rmsprop", "adagrad"]
         lanes, loop = both(small_workload(), "mini:4", [f"{name}:maximize=true" for name in names])
@@ -70,6 +73,7 @@ class TestAgreement:
         ends = lanes.records.groupby(["arm", "seed"])["train_loss"]
         assert (ends.last() > ends.first()).all()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("workload", "strategies", "question"),
         [
@@ -95,17 +99,21 @@ class TestAgreement:
             )
         )
 
+    @pytest.mark.slow
     def test_gradients_and_measurements_in_chunks_are_those_of_the_loop(self):
         agree(*both(small_workload(), ["full", "mini:7"], chunk=3, eval_chunk=4))
 
+    @pytest.mark.slow
     def test_float32_agrees_to_its_own_rounding(self):
         agree(*both(small_workload(), "mini:4", ["sgd", "adam"], dtype="float32"), rtol=1e-4)
 
+    @pytest.mark.slow
     def test_a_tuned_comparison_with_a_control_chooses_the_same_rates(self):
         lanes, loop = both(small_workload(), ["full", "mini:4"], tune=3, tune_seeds=2, control=True)
         agree(lanes, loop)
         assert [arm.lr for arm in lanes.comparison.arms] == [arm.lr for arm in loop.comparison.arms]
 
+    @pytest.mark.slow
     def test_two_weights_take_the_path_of_the_loop(self):
         lanes, loop = both("line", ["full", "mini"], measure=1)
         columns = ["seed", "update", "x", "y"]
@@ -149,6 +157,7 @@ class Grows(Strategy):
 
 
 class TestGroups:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "change", [{"seeds": [2, 0, 3, 1]}, {"memory": "1B"}, {"memory": "2KB"}, {"most": 3}]
     )
@@ -232,6 +241,7 @@ class TestGroups:
 
 
 class TestEnds:
+    @pytest.mark.slow
     def test_a_lane_that_diverges_ends_where_it_does_in_the_loop_and_disturbs_nobody(self):
         lanes, loop = both(small_workload(), "mini:4", lr=[0.05, 100.0], epochs=60, updates=None)
         agree(lanes, loop, rtol=1e-8, batches=False)
@@ -240,6 +250,7 @@ class TestEnds:
         assert lost["reason"].str.match(r"train_loss was (inf|nan) at update \d+").all()
         assert set(lanes.trials["status"]) == {"diverged", "finished"}
 
+    @pytest.mark.slow
     def test_a_diverged_lane_has_the_fingerprint_of_its_batches(self):
         agree(*both(small_workload(), "mini:4", lr=[0.05, 100.0], epochs=60, updates=None), rtol=1e-8)
 
@@ -255,6 +266,7 @@ class TestEnds:
         assert set(lanes.trials["status"]) == {"failed", "finished"}
         agree(lanes, loop)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("until", ["first record", "second task"])
     def test_an_interrupted_run_keeps_what_was_measured(self, tmp_path, monkeypatch, until):
         monkeypatch.setattr(
@@ -366,6 +378,7 @@ class TestDynamics:
         """v = βv + hw, w = w - ηv (Nesterov: w - η(hw + βv)): h = (1, .1), η = .5, β = .9, T = 20."""
         assert final_weights(optimizer, 20) == pytest.approx(expected, rel=1e-6)
 
+    @pytest.mark.slow
     def test_heavy_ball_is_stable_up_to_its_known_limit(self):
         """Stable for ηh < 2(1 + β) = 3.8 at β = .9: 3.79 shrinks, 3.81 grows."""
         assert abs(final_weights("sgd:lr=3.79:momentum=0.9", 400)[0]) < 1e-3
@@ -394,6 +407,7 @@ class TestEvidence:
         assert set(lanes.records["clock"]) == {"estimated"}
         assert set(loop.records["clock"]) == {"measured"}
 
+    @pytest.mark.slow
     def test_seconds_in_lanes_are_updates_at_the_pace_of_their_arm(self):
         records = both(small_workload(), ["mini:4", "full"], ["sgd", "adam"])[0].records
         pace = (records["seconds"] / records["update"])[records["update"] > 0]

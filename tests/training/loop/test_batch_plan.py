@@ -65,6 +65,7 @@ def test_a_batch_that_breaks_the_rules_is_named_with_epoch_and_batch(case, adapt
         compare(small_workload(), [strategy(generate, adaptive=adaptive)], seeds=1, epochs=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptive", [False, True])
 @pytest.mark.parametrize(
     "form",

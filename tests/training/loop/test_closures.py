@@ -158,6 +158,7 @@ def test_the_updates_that_are_expected_are_those_that_are_made(registry):
     assert prepared.estimates[0].updates == 12
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_and_verified(tmp_path):
     question = {**QUESTION, "order": None, "seeds": 2}
     whole = compare(small_workload(n=24), "mini:6", Sharpness, **question, epochs=8)

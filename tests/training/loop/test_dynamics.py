@@ -49,6 +49,7 @@ def test_momentum_follows_its_linear_recurrence(optimizer, expected):
     assert found == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_heavy_ball_is_stable_up_to_its_known_limit():
     """Stable for ηh < 2(1 + β) = 3.8 at β = .9: 3.79 shrinks, 3.81 grows."""
     assert abs(final_weights("sgd:lr=3.79:momentum=0.9", 400)[0]) < 1e-3
@@ -60,6 +61,7 @@ def test_first_step_of_adam_is_the_sign_of_the_gradient():
     assert final_weights("adam:lr=0.25:eps=0", 1) == pytest.approx([0.75, 0.75], abs=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 def test_random_reshuffling_has_its_exact_variance_over_all_orders(batch_size):
     """Mean estimation, one epoch, all 720 orders: η²[vΣa² + c((Σa)² - Σa²)], a_k = (1-η)^k, v =

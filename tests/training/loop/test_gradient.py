@@ -26,6 +26,7 @@ print(peak.split()[1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux", reason="the peak of a process alone is in /proc; ru_maxrss has its parent's too"
 )

@@ -42,6 +42,7 @@ def test_a_sparse_gradient_is_clipped_as_its_dense_form(most):
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore:Sparse invariant checks")
 @pytest.mark.parametrize("optimizer", ["sgd", "sgd:momentum=0.9", "sgd:clip=0.1", "adagrad"])
 def test_training_and_diagnostics_are_those_of_the_dense_form(optimizer):

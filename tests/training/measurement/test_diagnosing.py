@@ -154,6 +154,7 @@ def test_sharpness_by_iteration_is_the_largest_eigenvalue_not_the_largest_in_mag
     assert records["sharpness"].tolist() == pytest.approx([2.0, 2.0], rel=1e-8)
 
 
+@pytest.mark.slow
 def test_noise_scale_of_some_rows_is_unbiased_and_the_same_for_all_arms():
     """Over 300 draws of 8 rows, trΣ̂ has the mean of all rows' trΣ̂."""
     workload = small_workload(40)
@@ -176,6 +177,7 @@ def test_noise_scale_of_some_rows_is_unbiased_and_the_same_for_all_arms():
     assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(300)
 
 
+@pytest.mark.slow
 def test_noise_scale_is_infinite_where_noise_hides_the_gradient():
     x = torch.tensor([[1.0], [-1.0]])
     workload = Workload(
@@ -324,6 +326,7 @@ def dropout_workload():
     return small_workload(24, model=model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [{"epochs": 3}, {"updates": 11}, {"samples": 50}])
 def test_training_is_the_same_with_and_without(budget):
     arms, few = (
@@ -374,6 +377,7 @@ def same(one, other):
     return one.records[SAME].equals(other.records[SAME])
 
 
+@pytest.mark.slow
 def test_the_same_numbers_in_other_processes_and_after_an_interruption(tmp_path):
     asked = {"diagnostics": ALL, "seeds": 2, "epochs": 3}
     whole = compare("digits", ["mini:256", "full"], **asked)
@@ -407,6 +411,7 @@ def test_the_same_numbers_in_other_processes_and_after_an_interruption(tmp_path)
     assert same(load(out), whole)
 
 
+@pytest.mark.slow
 def test_resume_keeps_them_and_refuses_others(tmp_path):
     out = tmp_path / "run"
     compare("line", ["mini:2"], seeds=1, epochs=1, diagnostics=["grad_norm"], out=out)
@@ -418,6 +423,7 @@ def test_resume_keeps_them_and_refuses_others(tmp_path):
     assert load(out).records["grad_norm"].notna().all()
 
 
+@pytest.mark.slow
 def test_lanes_are_left_and_the_run_says_why(capsys, tmp_path):
     args = ["run", "--strategies", "full", "--seeds", "2", "--epochs", "1", "--diagnostics", "distance", "-v"]
     with pytest.raises(SystemExit):
@@ -445,6 +451,7 @@ def optcompare_diagnostics():
 """
 
 
+@pytest.mark.slow
 def test_a_strangers_diagnostic_by_plugin_file(tmp_path, capsys):
     plugin, out = tmp_path / "mine.py", tmp_path / "run"
     plugin.write_text(STRANGER)

@@ -109,6 +109,7 @@ def test_a_loss_that_falls_exponentially_is_late_by_the_bias_that_is_stated():
     assert progress.goal_found["goal_dip"] == 2000
 
 
+@pytest.mark.slow
 def test_a_noisy_loss_reaches_its_goal_where_its_mean_does_and_not_where_it_first_dips_below():
     noise = np.random.default_rng(0).normal(0, 0.3, 10_000)
     progress, _ = follow(lambda update: 3 - update / 1000 + noise[update])
@@ -136,6 +137,7 @@ def test_a_trial_that_starts_at_its_goal_has_reached_it():
     assert progress.goal_found["goal_updates"] == progress.updates == 0
 
 
+@pytest.mark.slow
 def test_where_a_trial_is_cut_changes_nothing():
     """Some 390 updates between evaluation points, of which every fourth or so is measured near the goal."""
     settings = {"n": 100_000, "measure": 16, "most": 10**5}
@@ -194,6 +196,7 @@ def studies():
     return {trainer: optcompare.batch_size_study(**STUDY, trainer=trainer) for trainer in ("loop", "lanes")}
 
 
+@pytest.mark.slow
 def test_a_trial_reaches_its_goal_where_a_plain_loop_that_measures_every_update_does(studies):
     """All losses of a trial, the average over each window in plain sums, the first at or below the goal."""
     result = studies["loop"]
@@ -244,6 +247,7 @@ def test_lanes_reach_the_goal_at_the_same_update_as_the_loop(studies):
     assert set(studies["lanes"].trials["trainer"]) == {"lanes"}
 
 
+@pytest.mark.slow
 def test_with_more_rows_than_are_measured_near_the_goal_both_trainers_measure_the_same_ones():
     """2,048 rows, 1,024 of which are measured; all rows would find the goal at the same update, up to one."""
     settings = {
@@ -275,6 +279,7 @@ def test_a_window_is_a_share(window):
         optcompare.batch_size_study(**STUDY, goal_window=window)
 
 
+@pytest.mark.slow
 def test_without_a_window_the_first_measurement_at_the_goal_ends_a_trial():
     result = optcompare.batch_size_study(**STUDY, goal_window=0)
     assert "goal_updates" not in result.trials

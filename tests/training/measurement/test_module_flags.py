@@ -54,6 +54,7 @@ def test_a_resumed_trial_ends_as_one_in_one_go(tmp_path, model):
     assert resumed.trials["final_sha256"].tolist() == whole.trials["final_sha256"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_with_jobs_it_ends_as_in_one_process(monkeypatch, model):
     monkeypatch.setattr("optcompare.execution.backends._TASK_SECONDS", 0.0)

@@ -67,6 +67,7 @@ class Keeps(nn.Module):
 KINDS = ["buffer", "number", "list", "dictionary", "deque", "torch", "numpy", "old numpy", "python"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_how_often_it_is_measured_changes_nothing(kind):
     workload = small_workload(model=lambda: Keeps(kind))
@@ -81,6 +82,7 @@ def test_how_often_it_is_measured_changes_nothing(kind):
     assert len(ends) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_trial_goes_on_with_it(kind, tmp_path):
     workload = small_workload(model=lambda: Keeps(kind))
