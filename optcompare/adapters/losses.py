@@ -35,7 +35,7 @@ class LossChoice:
         metrics: Metrics by name.
         prepare_targets: Returns y as the loss expects it, for an output of a shape.
         weight: What the mean was divided by, as a function of y; None for the number of rows.
-        notes: What was decided, in sentences for the user.
+        notes: Notes for the user: a sentence for each decision.
     """
 
     loss: Loss

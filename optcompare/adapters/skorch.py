@@ -68,13 +68,13 @@ class NetParts:
     """The settings of a workload that a skorch net determines.
 
     Attributes:
-        model: Makes a new module at each call.
+        model: A function that returns a new module at each call.
         loss: The mean loss of a batch.
         forward: Returns output and y of a batch, where the net's own ``get_loss`` computes the loss.
         lr: The learning rate.
         batch_size: Samples in a batch; None for all of them.
         epochs: The number of epochs.
-        notes: What was decided, in sentences for the user.
+        notes: Notes for the user: a sentence for each decision.
     """
 
     model: Callable[[], nn.Module]

@@ -25,7 +25,7 @@ class Best:
 
     Attributes:
         size: The one with the lowest median over seeds; of equal medians the first.
-        median: Its median, infinite where it is a miss; nan where nothing is known.
+        median: The median cost; infinite if it is a miss, nan if it is not known.
         alike: The other sizes that are not set apart, in the order of the call.
         apart: The sizes that are set apart.
         level: The chance of setting the best size apart.
@@ -96,7 +96,7 @@ def seeds_for(sizes: int, level: float = ALPHA) -> int:
 
     Args:
         sizes: k; one size is treated as two.
-        level: As in :func:`set_apart`.
+        level: See :func:`set_apart`.
     """
     return seeds_needed(max(1, sizes - 1), level) - 1  # A one-sided p is half as large: one seed fewer.
 

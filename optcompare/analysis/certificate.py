@@ -193,7 +193,7 @@ class Evidence:
         """Return all checks, the most basic ones first.
 
         Args:
-            agreement: How far lanes lie from the loop.
+            agreement: The difference between lanes and the loop.
             reference: The comparison with a plain loop; None if none was made.
             traits: Properties of model and data; None if they are not known.
         """

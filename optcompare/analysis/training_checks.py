@@ -24,7 +24,7 @@ class EqualBudgets(CheckData):
 
     Attributes:
         unit: The unit of all amounts: epochs, updates, samples or seconds.
-        amount: The budget.
+        amount: The amount of the budget.
         goal: The goal at which trials stop; empty for none.
         finished: The number of finished trials.
         at_goal: The number of finished trials that stopped at the goal.

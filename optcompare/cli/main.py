@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit; expected errors are one line and code 2, others keep their traceback.
 
     Args:
-        arguments: Of the command line; None: those of this process.
+        arguments: The arguments of the command line; None: those of this process.
     """
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # name_missing_glyphs reports them once
     logging.getLogger("matplotlib").setLevel(

@@ -19,7 +19,7 @@ class Budget:
 
     Attributes:
         unit: ``epochs``, ``updates``, ``samples`` or ``seconds``.
-        amount: How many of the unit; a whole number but of seconds.
+        amount: The number of units; a whole number except for seconds.
     """
 
     unit: Unit
@@ -74,9 +74,9 @@ def one_budget(
 
     Args:
         epochs: Passes over the training samples.
-        updates: Optimizer steps.
-        samples: Training samples.
-        seconds: Of each trial's own training.
+        updates: The number of optimizer steps.
+        samples: The number of training samples.
+        seconds: The seconds of each trial's own training.
 
     Returns:
         The budget; None if none is set.

@@ -23,7 +23,7 @@ class FileSlice(NamedTuple):
         dtype: The dtype of all elements.
         offset: The first element, counted in elements.
         shape: The shape of the tensor.
-        stride: Its strides, counted in elements.
+        stride: The strides of the tensor, counted in elements.
     """
 
     file: str

@@ -39,7 +39,7 @@ def anything(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -52,7 +52,7 @@ def text(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -65,7 +65,7 @@ def boolean(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -78,7 +78,7 @@ def number(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -92,7 +92,7 @@ def any_number(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.

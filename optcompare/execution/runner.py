@@ -54,7 +54,7 @@ class Runner:
 
     Args:
         tasks: Groups trials into tasks.
-        backend: Trains tasks.
+        backend: The backend that trains tasks.
         expected: The expected time of trials.
         planned: All trials of the run.
         observer: Called for every record and every trial.

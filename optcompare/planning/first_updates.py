@@ -47,8 +47,8 @@ class FirstUpdates:
     """Make the first updates of an arm twice, on the first seed, and measure how far apart they are.
 
     Args:
-        trainer: The engine.
-        trial: Of the arm.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
         say: Called with remarks on the check.
     """
 
@@ -69,7 +69,7 @@ class FirstUpdates:
         """Check only the first rows of each batch.
 
         Args:
-            count: How many.
+            count: The number of rows to keep.
         """
         self._say(
             f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here"
@@ -226,7 +226,7 @@ class FirstRows:
     """Limit a source of data to its first rows.
 
     Args:
-        source: The data.
+        source: The source of data to limit.
         most: Rows at most.
     """
 

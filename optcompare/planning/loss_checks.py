@@ -34,11 +34,11 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
     the data are computed in several passes, on parts as large as those passes.
 
     Args:
-        trainer: Holds the data and the shared start.
-        workload: With a loss of its own on the device.
-        model: In evaluation mode, at the shared start.
+        trainer: The loop trainer, which has the data and the shared start.
+        workload: The workload with its own copy of the loss on the device.
+        model: The model in evaluation mode, at the shared start.
         name: ``train``, ``valid`` or ``test``.
-        seed: Of the shared start.
+        seed: The seed of the shared start.
     """
     source = trainer.sources[name]
     chunk = _chunk(trainer, name)
@@ -230,9 +230,9 @@ def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> 
     """Check that the loss depends on no trainable tensors but the model's, since no optimizer trains others.
 
     Args:
-        workload: With the loss.
-        model: With the weights that are trained.
-        batch: Of the data.
+        workload: The workload with the loss.
+        model: The model with the weights that are trained.
+        batch: A batch of the data.
 
     Raises:
         WorkloadError: It does; the message names them.

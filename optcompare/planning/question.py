@@ -97,7 +97,7 @@ def seed_list(seeds: int | Sequence[int], first: int = Question.first_seed) -> t
     """List the seeds of a comparison.
 
     Args:
-        seeds: How many, from ``first`` on; or the seeds themselves.
+        seeds: The number of seeds, from ``first`` on; or the seeds themselves.
         first: The first seed, where ``seeds`` is their number.
 
     Returns:
@@ -124,9 +124,9 @@ def further_arms(comparison: Comparison, strategies: str, optimizers: str | None
     """Ask for further arms with the settings of a saved comparison.
 
     Args:
-        comparison: Of the run that is to be extended. Chunk, schedule and clip are those of its first arm.
-        strategies: Of the arms.
-        optimizers: Of the arms; None: those of the comparison.
+        comparison: The comparison of the run to extend. Chunk, schedule and clip are those of its first arm.
+        strategies: The strategies of the further arms.
+        optimizers: The optimizers of the further arms; None: those of the comparison.
 
     Returns:
         The question of a comparison whose arms can be added.

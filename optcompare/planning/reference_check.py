@@ -40,8 +40,8 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     same bits. Arms that differ only in their rates share a check.
 
     Args:
-        trainer: Of the comparison.
-        estimates: Of its arms.
+        trainer: The loop trainer of the comparison.
+        estimates: The estimates of its arms.
 
     Returns:
         What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those trials are
@@ -93,7 +93,7 @@ def uncut_notes(reference: Reference) -> list[str]:
     """Note arms whose trials keep values that no checkpoint holds.
 
     Args:
-        reference: What was checked.
+        reference: The updates that were checked.
 
     Returns:
         A sentence for each set of arms that keep the same values.

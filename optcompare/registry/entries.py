@@ -18,11 +18,11 @@ _NAME = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a plugin registered under a name.
+    """Describe an object that a plugin registered under a name.
 
     Attributes:
         name: The name.
-        factory: What makes the object.
+        factory: The function or class that makes the object.
         plugin: The name of the plugin.
     """
 

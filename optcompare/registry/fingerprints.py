@@ -18,7 +18,7 @@ from ..core.named_code import PYTHON_SUFFIX
 
 
 def code_exists(source: str) -> bool:
-    """Return whether a file or module exists; true where that cannot be found out.
+    """Return whether a file or module exists; true if the check itself fails.
 
     Args:
         source: The path of a Python file, or the dotted name of a module.

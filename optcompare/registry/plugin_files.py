@@ -82,7 +82,7 @@ def load_file(path: Path) -> types.ModuleType:
 
 
 def install_neighbor_finder() -> None:
-    """Let loaded files import modules beside them later, when their functions are called, in this process."""
+    """Let loaded files import modules from their folder later, when their functions are called."""
     if not any(isinstance(finder, _NeighborFinder) for finder in sys.meta_path):
         sys.meta_path.append(_NeighborFinder())
 

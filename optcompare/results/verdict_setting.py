@@ -17,7 +17,7 @@ def verdict_setting(result: ResultTables) -> Setting:
     """Return what limits the verdict of a result besides its seeds.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     comparison = result.comparison
     tuned = comparison.tuning is not None
@@ -34,7 +34,7 @@ def paired_tests(result: ResultTables) -> PairedTests:
     """Return what is tested for each arm; a control that was not trained is left out.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     comparison = result.comparison
     trained = set(result.reported[1]["arm"])

@@ -27,7 +27,7 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
     Args:
         workload: Any workload.
         device: The device of the trial.
-        dtype: Its dtype.
+        dtype: The dtype of the comparison.
 
     Raises:
         WorkloadError: A module cannot be copied.

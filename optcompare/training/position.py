@@ -15,7 +15,7 @@ class Position:
 
     Attributes:
         epoch: Complete passes over the data.
-        update: Updates made.
+        update: The number of updates made so far.
         batch: Updates made in this epoch.
     """
 

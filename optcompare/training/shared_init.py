@@ -35,7 +35,7 @@ class SharedStart:
     """Hold the initial weights and the sample orders that all arms of a seed share.
 
     Args:
-        workload: Its factory makes the module.
+        workload: The workload, with the factory that makes the module.
         seed: The seed of the weights and the orders.
         batch: Returns a small batch of the training data on the CPU in float32, for lazy modules.
         order: ``order(seed, epoch, n)``, which replaces the shuffled order; None: the order is shuffled.

@@ -23,7 +23,7 @@ def check_certificate(result: ResultTables, rows: TrialRows, about: Mapping[str,
     """Compare the saved certificate with one that is computed from the tables.
 
     Args:
-        result: The run.
+        result: The result of the run.
         rows: The trials of the run.
         about: The contents of ``comparison.json``.
     """

@@ -50,7 +50,7 @@ class Processes(Executor):
     """Submit tasks to pools of one process each, so that a process that dies loses only its own task.
 
     Args:
-        jobs: Processes.
+        jobs: The number of processes.
         devices: CUDA devices, which are given to the processes in turn; each process sees only its own.
     """
 

@@ -128,7 +128,7 @@ def decide_dates(name: str, seen: DateEvidence, other_order: Order | None) -> Da
 
     Args:
         name: The column.
-        seen: Its cells.
+        seen: What was counted in its cells.
         other_order: The order that the other columns of the file suggest; None: unknown.
     """
     if not seen.are_dates:

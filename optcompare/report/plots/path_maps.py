@@ -84,7 +84,7 @@ class Maps:
         """Draw the heading and the maps.
 
         Args:
-            sheet: The figure.
+            sheet: The figure to draw on.
             top: The distance from its upper edge, in inches.
         """
         sheet.text(style.MARGIN, top + 0.1, self.text, size=style.MEDIUM, weight="bold", va="center_baseline")

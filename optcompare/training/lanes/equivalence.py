@@ -73,7 +73,7 @@ def disagreements(
     """Return the largest difference of each lane over all its first updates.
 
     Args:
-        blueprint: Of the lanes.
+        blueprint: The blueprint of the lanes.
         rehearsed: The first updates of each lane on the loop trainer.
         update: ``update(carry, index, done)`` makes one update of all lanes on ``index``, int64[1, R, B],
             after ``done`` updates.

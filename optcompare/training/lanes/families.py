@@ -33,7 +33,7 @@ WIDEST = 128
 
 @dataclass
 class Family:
-    """Hold what all trials share that one program can train.
+    """Hold the properties that all trials of one program share.
 
     Attributes:
         loop: The loop trainer with the data of their split.

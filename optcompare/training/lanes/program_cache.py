@@ -63,10 +63,10 @@ class Programs:
     """Hold the programs of a group, by batch size.
 
     Args:
-        blueprint: Of the lanes.
+        blueprint: The blueprint of the lanes.
         width: Lanes of each program.
         data: The tensors of the training data.
-        follow: How many weight tensors are returned after each update.
+        follow: The number of weight tensors that are returned after each update.
         tolerance: The largest relative difference between a compiled and a traced program.
         libraries: The store of compiled programs.
         say: Called with a line for each choice.

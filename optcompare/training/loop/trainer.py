@@ -195,7 +195,7 @@ def why(error: BaseException, trial: Trial, size: int) -> str:
     """Return an error as one line; if memory ran out, with advice.
 
     Args:
-        error: The exception.
+        error: The exception to explain.
         trial: The trial that raised it.
         size: Samples of an epoch.
     """

@@ -53,7 +53,7 @@ class Progress:
         """Count updates of this epoch.
 
         Args:
-            updates: Updates made.
+            updates: The number of updates made so far.
             samples: Samples whose gradients they evaluated.
             batch_size: Samples of the last update.
             seconds: Seconds of training so far, in all.
@@ -135,7 +135,7 @@ class Progress:
 
         Args:
             budget: The budget of the trial.
-            ends: For each update, the evaluated samples of the epoch after it.
+            ends: The number of evaluated samples of the epoch up to the end of each update.
             n: Training samples, if the updates of an epoch may evaluate more; else 0.
         """
         if budget.unit == "epochs" and n:
@@ -159,7 +159,7 @@ class Progress:
         Args:
             budget: The budget of the trial.
             updates: Updates of an epoch.
-            n: Training samples.
+            n: The number of training samples.
         """
         whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]
         spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples}[budget.unit]

@@ -69,7 +69,7 @@ class SnapshotPoint:
     """Hold the position in the training at which a trial is measured.
 
     Attributes:
-        update: Updates made.
+        update: The number of updates made so far.
         samples: Training samples whose gradients were evaluated.
         lr: The learning rate of the last update; before the first, that of the arm.
     """
