@@ -199,7 +199,7 @@ def _accepts(module: nn.Module, inputs: tuple[Any, ...]) -> bool:
 
 
 def _explained(module: nn.Module, batch: Batch, call: Callable[[], T]) -> T:
-    """Return what a call of the model returns; raise its error as a WorkloadError."""
+    """Call the model and return its output; raise its error as a WorkloadError."""
     try:
         return call()
     except WorkloadError:

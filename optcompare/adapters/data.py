@@ -1,4 +1,4 @@
-"""A user's data (arrays, tables, mappings, Datasets, loaders) in the form that a workload accepts."""
+"""Convert a user's data (arrays, tables, mappings, Datasets, loaders) to the form that a workload accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loss that fits a model's output and y, and y in the form that this loss expects."""
+"""Choose the loss that fits a model's output and y, and convert y to the form that it expects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nets of skorch, which train a module by a criterion; recognized by their attributes, without an import."""
+"""Read skorch nets, which are recognized by their attributes, without an import of skorch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _UNUSED_METHODS = (
     "on_batch_end",
     "initialize_optimizer",
 )
-"""Methods that are not called, which a note says where a net overrides them."""
+"""Methods that are not called; a note lists those that a net overrides."""
 
 
 class SkorchNet(Protocol):

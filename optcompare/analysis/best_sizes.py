@@ -1,4 +1,4 @@
-"""The batch size of the lowest cost, and which others are set apart from the best.
+"""Find the batch size of the lowest cost, and the sizes that differ from it by a test.
 
 A size is set apart only if another of the k sizes beats it in a one-sided exact test, paired over seeds, at
 level/(k-1). At most k-1 tests can set the best size apart, so the chance of this error does not exceed the

@@ -1,4 +1,4 @@
-"""Checks of the training of arms: budgets, tuning, trainers, running averages, random numbers."""
+"""Check the training of arms: budgets, tuning, trainers, running averages, random numbers."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ class RandomNumbers(CheckData):
     drawing: list[str]
 
     def sentence(self) -> str:
-        """Return which generators are seeded alike."""
+        """Describe the random numbers that all arms share."""
         parts = []
         if self.dataset:
             parts.append(

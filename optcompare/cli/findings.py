@@ -46,7 +46,7 @@ def print_findings(printer: Printer, checks: Checks) -> list[Finding]:
 
 
 def _total(findings: list[Finding]) -> str:
-    """Say how many checks held."""
+    """Return the number of checks that held, in words."""
     broken = [finding.name for finding in findings if finding.held is False]
     made = [finding for finding in findings if finding.held is not None]
     if broken:

@@ -1,4 +1,4 @@
-"""The whole command: it chooses exit codes, and turns expected errors into one line."""
+"""Run the whole command: choose exit codes, and print expected errors in one line."""
 
 from __future__ import annotations
 

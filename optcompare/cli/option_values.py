@@ -1,4 +1,4 @@
-"""Values of options that are written as text: each function reads one, or says what is wrong with it."""
+"""Read values of options that are written as text, or raise an error that describes the fault."""
 
 from __future__ import annotations
 

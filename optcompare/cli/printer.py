@@ -1,4 +1,4 @@
-"""Lines and tables on a terminal, whose width they fit, or in a file."""
+"""Print lines and tables that fit the width of a terminal, or to a file."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Printer:
                 self._out.print(Text(line))
 
     def entries(self, lines: Sequence[str]) -> None:
-        """Print lines of which long ones continue below their beginning.
+        """Print lines; a long one continues below its beginning, indented.
 
         Args:
             lines: The lines of the verdict.

@@ -34,7 +34,7 @@ Examples:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRequest:
-    """Hold what the command line of ``report`` asks for.
+    """Hold the parsed command line of ``report``.
 
     Args:
         directories: Run directories, or folders of them.

@@ -38,7 +38,7 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Hold what the command line of a command that trains asks for.
+    """Hold the parsed command line of a command that trains.
 
     Args:
         question: The question. Its workload may be a list that is separated by commas.
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(Request):
-    """Hold what the command line of ``run`` asks for.
+    """Hold the parsed command line of ``run``.
 
     Args:
         typed: Parameters that stand on the command line, in the order of the help.
@@ -105,7 +105,7 @@ class RunRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRequest(Request):
-    """Hold what the command line of ``scaling`` asks for.
+    """Hold the parsed command line of ``scaling``.
 
     Args:
         batch_sizes: Samples in an update; None: powers of two up to the training samples.

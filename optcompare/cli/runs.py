@@ -142,7 +142,7 @@ def exit_code(result: Result) -> int:
 
 
 def result_as_json(result: Result, plot: Path) -> dict[str, Any]:
-    """Return what ``--json`` prints of a run.
+    """Return the data that ``--json`` prints for a run.
 
     Args:
         result: The result of the run.

@@ -1,4 +1,4 @@
-"""Options that several commands have, and options whose defaults are those of Python's arguments."""
+"""Declare options that several commands share, with the defaults of the Python arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arms and trials as pure data: what is compared, and one arm with one seed."""
+"""Describe arms, and trials (one arm with one seed), as pure data."""
 
 from __future__ import annotations
 

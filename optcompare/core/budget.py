@@ -1,4 +1,4 @@
-"""How long trials train, in epochs, updates, samples or seconds."""
+"""Describe the budget of trials in epochs, updates, samples or seconds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 @dataclass(frozen=True)
 class Budget:
-    """How long each trial trains; an update that would exceed it is not made.
+    """Limit the training of each trial; an update that would exceed the limit is not made.
 
     Attributes:
         unit: ``epochs``, ``updates``, ``samples`` or ``seconds``.

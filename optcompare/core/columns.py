@@ -83,7 +83,7 @@ class TableSchema:
         return {column.name: column for column in self.columns}
 
     def column(self, name: str) -> Column:
-        """Return a column by its name; of one that is not known, what all others hold."""
+        """Return a column by its name; an unknown name gets the kind of all other columns."""
         return self._by_name.get(name) or Column(name, self.others, "", optional=True)
 
 

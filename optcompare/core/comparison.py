@@ -1,4 +1,4 @@
-"""A comparison as pure data: what is compared, on which seeds and budget, to and from JSON."""
+"""Describe a comparison as pure data: arms, seeds, budget and settings, to and from JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .tuning import FIRST_TUNING_SEED, Repeat, Tuning
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold all that decides results, as it is saved in ``comparison.json``.
+    """Hold all settings that influence results, as ``comparison.json`` stores them.
 
     A :class:`~optcompare.planning.question.Question` becomes a comparison once its names are resolved.
 
@@ -51,7 +51,7 @@ class Comparison:
         order: "shuffled", or "custom" where the caller passed a function.
         plugins: Files and modules that were named for this comparison.
         goal: The goal, as in ``valid_loss=0.2``; None: there is none.
-        errors: Metrics of which less is better.
+        errors: The metrics for which lower is better.
         baseline: The label of the arm that the others are compared with.
         control: The label of the rounding control; None: there is none.
         tuning: What tuning tries. An arm's ``lr`` is the reference rate until the arm is tuned; where it is

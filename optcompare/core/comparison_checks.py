@@ -1,4 +1,4 @@
-"""Checks of a comparison's settings, by subject. Each raises :class:`ComparisonError` for what cannot be."""
+"""Check a comparison's settings, by subject. Each check raises :class:`ComparisonError` if it fails."""
 
 from __future__ import annotations
 

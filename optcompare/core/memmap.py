@@ -1,4 +1,4 @@
-"""Tensors that ``torch.from_file`` opened, of which rows are read from the file when they are used.
+"""Find the file of a tensor that ``torch.from_file`` opened, with rows that are read when they are used.
 
 They may be larger than memory, as long as nothing copies them whole. They stay on the CPU in their own dtype,
 and are sent to other processes as the name of their file.

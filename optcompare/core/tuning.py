@@ -163,7 +163,7 @@ class Tuning:
         return replace(self, rates=renamed(self.rates), repeats=repeats)
 
     def merged(self, other: Tuning) -> Tuning:
-        """Add the arms of another run's tuning; an arm that both have is as it is here.
+        """Add the arms of another run's tuning; an arm in both keeps the values of this one.
 
         Args:
             other: A tuning with as many repeats.

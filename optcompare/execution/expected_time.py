@@ -1,4 +1,4 @@
-"""The expected time of a run, by the trainer of each trial."""
+"""Estimate the time of a run from the trainer of each trial."""
 
 from __future__ import annotations
 

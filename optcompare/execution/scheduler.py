@@ -1,4 +1,4 @@
-"""Grouping of trials into tasks, each for one trainer."""
+"""Group trials into tasks, each for one trainer."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def advance(
         trials: The trials of the task.
         state: The state to continue from; None: the shared starts.
         until: Called during training; True ends the task.
-        stop: Returns whether the user wants to stop.
+        stop: A function that returns whether the user wants to stop.
 
     Returns:
         The new records and the new state.

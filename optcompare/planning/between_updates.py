@@ -35,13 +35,13 @@ def unsaved_values(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]
         batches: Index batches of its first updates; a few rows of one are enough.
 
     Returns:
-        Names that say where the values are.
+        The names of the values, with the objects that hold them.
     """
     with preserved_rng():
         first, second = batches[0], batches[-1]
         try:
             return _changed_by(trainer, trial, first[:_FEW], second[-_FEW:])
-        except USER_CODE_ERRORS:  # a loss may need more rows
+        except USER_CODE_ERRORS:  # some losses need more rows
             return _changed_by(trainer, trial, first, second)
 
 
@@ -69,7 +69,7 @@ def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
         trial: A trial of the arm.
 
     Returns:
-        Names that say where the values are.
+        The names of the values, with the objects that hold them.
     """
     trainer, shared = _few_rows(trainer), trainer.setup.workload
     with preserved_rng():
@@ -101,7 +101,7 @@ def refuse_other_end(
         trial: A trial of the arm.
         batches: The batches of its first updates.
         cut: Whether a checkpoint is tested; false if it is known to be incomplete.
-        say: Called with a remark if the device does not reproduce its own bits.
+        say: A function that receives a remark if the device does not reproduce its own bits.
 
     Raises:
         ComparisonError: The result differs; the message names the cause.

@@ -1,4 +1,4 @@
-"""How long the trials of an arm will take, from its first updates."""
+"""Estimate the time of the trials of an arm from its first updates."""
 
 from __future__ import annotations
 

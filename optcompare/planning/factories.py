@@ -1,4 +1,4 @@
-"""Names, specs and objects become live workloads, strategies, diagnostics and executors."""
+"""Make live workloads, strategies, diagnostics and executors from names, specs and objects."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
         The executor.
 
     Raises:
-        PluginError: There is no such executor, or its factory returns something else.
+        PluginError: There is no such executor, or its factory returns another type of object.
     """
     name, _, address = text.partition(":")
     made = _call(
@@ -257,7 +257,7 @@ def _checked_workload(made: Any, name: str) -> Workload:
 
 
 def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
-    """Call a factory; turn what it raises into errors that name it."""
+    """Call a factory; convert its exceptions to errors with its name."""
     try:
         return factory(**values)
     except OptcompareError:

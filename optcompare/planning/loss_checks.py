@@ -1,4 +1,4 @@
-"""What a loss is a mean over, and whether it depends on more than the model and the batch."""
+"""Check that a loss is a weighted mean over rows, and depends only on the model and the batch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
             _refuse_other_means(
                 trainer, workload, model, source, order[: chunk + chunk // 2 + 1].split(chunk), seed
             )
-        except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
+        except (MemoryError, torch.OutOfMemoryError):  # a batch need not fit whole
             parts = order[:chunk].split([chunk // 3, chunk - chunk // 3])
             _refuse_other_means(trainer, workload, model, source, [rows for rows in parts if len(rows)], seed)
 
@@ -105,7 +105,7 @@ def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
         chosen += searched[torch.cat([ranked.argmax(0), ranked.argmin(0)])].tolist()
     rows = torch.tensor(
         list(dict.fromkeys(chosen))[::-1][:_MOST]
-    )  # the extremes stay, where there are too many
+    )  # the smallest and largest stay if there are too many
     return rows[torch.randperm(len(rows), generator=generator)]
 
 

@@ -1,4 +1,4 @@
-"""Optimizers by name, by path or as factories, and what their specs set."""
+"""Find optimizers by name, by path or as factories, with the settings of their specs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A limit on the time between two batches of a strategy, which finds endless loops before the run."""
+"""Limit the time between two batches of a strategy, to find endless loops before the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import StrategyError
 
 PATIENCE = 60.0
-"""Seconds that a strategy may take for a batch before it is taken to loop without end."""
+"""Seconds that a strategy may take for a batch; a slower one counts as an endless loop."""
 
 
 class _Expired(BaseException):

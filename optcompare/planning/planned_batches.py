@@ -1,4 +1,4 @@
-"""The batches of an arm's first epoch, planned before it trains: their sizes, and what cannot work."""
+"""Plan the batches of an arm's first epoch before training, and refuse those that cannot be trained."""
 
 from __future__ import annotations
 

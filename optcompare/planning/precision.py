@@ -1,4 +1,4 @@
-"""What a comparison's dtype does to data and modules that were made in another one."""
+"""Note the effects of a comparison's dtype on data and modules that were made in another dtype."""
 
 from __future__ import annotations
 

@@ -83,9 +83,7 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
         OptcompareError: It cannot be run.
     """
     check_recalibrate(question.recalibrate)
-    if getattr(
-        multiprocessing.current_process(), "_inheriting", False
-    ):  # it imports the script of its parent
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the parent's script
         raise SystemExit(Demand.unguarded)
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = resolve(registry, question)
@@ -114,7 +112,7 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
 
 @dataclass(frozen=True)
 class _DryRun:
-    """Hold what a dry run leaves."""
+    """Hold the results of a dry run."""
 
     trainer: LoopTrainer
     estimates: list[Estimate]

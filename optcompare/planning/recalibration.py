@@ -1,4 +1,4 @@
-"""Whether running averages are recalibrated before each measurement, for all arms or for none."""
+"""Decide whether running averages are recalibrated before each measurement, for all arms or for none."""
 
 from __future__ import annotations
 

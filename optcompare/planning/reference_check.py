@@ -63,7 +63,7 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
         if key not in checks:
             checks[key] = _ArmCheck(plain, Trial(arm, comparison.seeds[0]), found)
             checks[key].first_update()
-            of_optimizer = key[1:3]  # whatever the strategy
+            of_optimizer = key[1:3]  # the same for every strategy
             if of_optimizer not in unsaved:
                 unsaved[of_optimizer] = checks[key].look_for_state()
             checks[key].unsaved = unsaved[of_optimizer]
@@ -111,7 +111,7 @@ def uncut_notes(reference: Reference) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Join a few names, and say how many more there are."""
+    """Join a few names, and count the others."""
     more = f" and {len(names) - _NAMED} more values" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -228,7 +228,7 @@ class _ArmCheck:
         difference = worst(self._updates)
         if difference <= self._tolerance:
             return
-        with suppress(Exception):  # other parts may not compute in float64
+        with suppress(Exception):  # other operations of the model may not support float64
             if _rounds(difference, worst(self._updates.exactly())):
                 return
         label, alone = self._trial.arm.label, self._updates.in_one_pass()

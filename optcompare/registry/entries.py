@@ -1,4 +1,4 @@
-"""What plugins register, and the plugins themselves, as data."""
+"""Describe plugins and the objects that they register, as data."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def sources_sha256(path: Path) -> str:
 
 
 def _find_package(module: str) -> importlib.machinery.ModuleSpec | None:
-    """Return where the top-level package of a module is.
+    """Return the directory of the top-level package of a module.
 
     More of its name is not looked up, since that would import the package.
     """

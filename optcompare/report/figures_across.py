@@ -42,7 +42,7 @@ def ranks(results: Sequence[Result], paper: Paper) -> Figure:
     """Draw mean ranks of the final losses.
 
     Arms are separated by a critical difference only if :func:`optcompare.analysis.ranks.rank_test` finds that
-    they differ; the caption states what it finds.
+    they differ; the caption states the result.
 
     Args:
         results: One for each workload, all with the same arms.

@@ -109,7 +109,7 @@ def _rates(row: pd.Series) -> str:
 
 
 def interval_words(summary: pd.DataFrame) -> str:
-    """Say what :func:`summary_cells` averages over, and what the ± means.
+    """Explain the averages of :func:`summary_cells`, and the meaning of ±.
 
     Args:
         summary: The summary, from :func:`.summary.summarize`.

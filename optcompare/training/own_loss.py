@@ -63,7 +63,7 @@ def _with_members(value: Any) -> list[Any]:
 
 
 def _may_keep_state(called: Any) -> bool:
-    """Return whether a callable is an object with attributes of its own, rather than a function."""
+    """Return whether a callable is an object with attributes, rather than a function."""
     return (
         called is not None
         and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))

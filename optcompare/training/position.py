@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Position:
-    """Hold how far a trial has come.
+    """Hold the position of a trial in its training.
 
     Attributes:
         epoch: Complete passes over the data.

@@ -1,4 +1,4 @@
-"""The input of a trainer: a comparison as data, and the live objects that it names."""
+"""Describe the input of a trainer: a comparison as data, and the live objects that it names."""
 
 from __future__ import annotations
 

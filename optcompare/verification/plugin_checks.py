@@ -1,4 +1,4 @@
-"""Checks of plugins: each contract is tried on small examples, and a failure explains how to keep it."""
+"""Check plugins: try each contract on small examples, and explain failures."""
 
 from __future__ import annotations
 

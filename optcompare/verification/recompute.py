@@ -1,4 +1,4 @@
-"""Checks of a run directory's trials, conclusions and kept weights against its own tables."""
+"""Check a run directory's trials, conclusions and kept weights against its own tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of a sample of trials again, from every arm in turn, within a time limit."""
+"""Train a sample of trials again, from every arm in turn, within a time limit."""
 
 from __future__ import annotations
 

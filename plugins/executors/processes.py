@@ -51,7 +51,7 @@ class Processes(Executor):
 
     Args:
         jobs: The number of processes.
-        devices: CUDA devices, which are given to the processes in turn; each process sees only its own.
+        devices: CUDA devices, which are assigned to the processes in turn; each process uses only its own.
     """
 
     def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:

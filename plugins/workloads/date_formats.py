@@ -1,4 +1,4 @@
-"""The notation of dates in a column: found from all its cells, then used to rewrite them."""
+"""Find the notation of dates in a column from all its cells, and rewrite them in ISO format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notation of numbers in a column: found from all its cells, then used to rewrite them."""
+"""Find the notation of numbers in a column from all its cells, and rewrite them."""
 
 from __future__ import annotations
 

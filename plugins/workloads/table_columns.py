@@ -250,6 +250,6 @@ def _scaled(name: str, kind: Kind, column: pd.Series[Any], log: TableLog) -> Num
 
 
 def listed(values: Iterable[Any], most: int = 6) -> str:
-    """Join the first values, and say how many more there are."""
+    """Join the first values, and count the others."""
     texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

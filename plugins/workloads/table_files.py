@@ -44,7 +44,7 @@ class Table(Protocol):
 
 
 def batch_rows(columns: int) -> int:
-    """Return how many rows are held at once."""
+    """Return the number of rows that are held at once."""
     return max(1024, _BATCH_CELLS // max(1, columns))
 
 

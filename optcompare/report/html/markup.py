@@ -17,7 +17,7 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def question(result: Result) -> str:
-    """Return what was compared, in one line: arms, rates, seeds, budget, device.
+    """Describe the comparison in one line: arms, rates, seeds, budget, device.
 
     Args:
         result: The result of a comparison.

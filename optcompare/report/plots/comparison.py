@@ -30,7 +30,7 @@ MOST = 3
 
 
 def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """Say what all arms of a seed had in common: ``10 seeds, identical weights and sample order``.
+    """Describe what all arms of a seed share: ``10 seeds, identical weights and sample order``.
 
     What differs by the fingerprints of the trials is left out.
 

@@ -84,7 +84,7 @@ def spread(count: int) -> NDArray[np.int64]:
 
 
 def what_counts(columns: Iterable[Hashable]) -> str:
-    """Return what an arm has several of: seeds, or trials if there are tuning repeats too.
+    """Return the word for the repetitions of an arm: seeds, or trials if there are tuning repeats too.
 
     Args:
         columns: The columns of a table.

@@ -186,7 +186,7 @@ def _draw_diverged(
 
 
 def meaning_of_infinite(metric: str) -> str:
-    """Return what an infinite score means: a missed goal if rates are chosen by the goal, else a lost trial.
+    """Return the meaning of an infinite score: a missed goal if the goal chooses rates, else a lost trial.
 
     Args:
         metric: The name of the score.

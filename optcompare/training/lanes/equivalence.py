@@ -25,7 +25,7 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """Hold what the loop did at the start of a trial.
+    """Hold the first updates of a trial on the loop trainer.
 
     Attributes:
         states: The states before each update and after the last.

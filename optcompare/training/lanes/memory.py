@@ -58,7 +58,7 @@ def free_memory(device: torch.device) -> int:
 def lanes_that_fit(
     blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float
 ) -> tuple[int, int]:
-    """Return how many lanes can be updated at once, and how many can be evaluated at once.
+    """Return the number of lanes that can be updated at once, and the number that can be evaluated.
 
     Args:
         blueprint: The blueprint of the lanes.

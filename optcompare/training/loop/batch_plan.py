@@ -145,7 +145,7 @@ def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: s
         The indices of all batches, int64[samples].
 
     Raises:
-        StrategyError: A batch is something else, or there is none.
+        StrategyError: A batch has another form, or there is none.
     """
     if not batches:
         raise StrategyError(f"strategy {name}, epoch {epoch}: it yielded no batch")

@@ -45,7 +45,7 @@ class LastUpdate:
 
 @dataclass(frozen=True)
 class SnapshotContext:
-    """Hold what all snapshots of a trial share.
+    """Hold the objects that all snapshots of a trial share.
 
     Attributes:
         workload: The workload on the trial's device, with its own copy of the loss.
@@ -236,7 +236,7 @@ class LiveSnapshot:
         )
 
     def _at(self, weights: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Compute something at other weights, and restore the weights."""
+        """Compute a value at other weights, and restore the weights."""
         put(self._trained.values(), weights)
         try:
             return compute()
