@@ -1,4 +1,4 @@
-"""Losses and metrics of classes: which labels count, and what a mean loss was divided by."""
+"""Handle losses and metrics of classes: which labels count, and the divisor of a mean loss."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def class_metric(dimension: int, loss: Loss | None) -> Metric:
 def label_weight_of(
     loss: Loss, output: Tensor, y: Tensor, *, known: bool, whole: bool
 ) -> Callable[[Tensor], Tensor] | None:
-    """Return what a mean loss of labels was divided by, as a function of y; None for the workload's default.
+    """Return the divisor of a mean loss of labels, as a function of y; None for the workload's default.
 
     Args:
         loss: The loss of the workload.
         output: What the model returned for the first B rows.
         y: Labels, int64; those of the first B rows first.
         known: Whether optcompare chose the loss, so that it counts labels.
-        whole: Whether the workload holds tensors, so that it knows the weight of torch's losses itself.
+        whole: Whether the workload holds tensors; then it has the weight of torch's losses itself.
     """
     if is_cross_entropy(loss):
         return None if whole else label_weight(loss)

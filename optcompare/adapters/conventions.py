@@ -49,11 +49,11 @@ def infer_fields(
     generators are as before afterwards.
 
     Args:
-        model: Makes a new module at each call.
+        model: A function that returns a new module at each call.
         training: The prepared training data.
         data: The data of all subsets by name.
         loss: The user's loss; None to choose one.
-        collate: Makes a batch of samples; None for torch's.
+        collate: A function that makes a batch of samples; None: torch's default.
 
     Returns:
         The subsets, in the form that model and loss expect, with forward, loss, metrics, weight and notes.
@@ -199,7 +199,7 @@ def _accepts(module: nn.Module, inputs: tuple[Any, ...]) -> bool:
 
 
 def _explained(module: nn.Module, batch: Batch, call: Callable[[], T]) -> T:
-    """Return what a call of the model returns; raise its error as a WorkloadError."""
+    """Call the model and return its output; raise its error as a WorkloadError."""
     try:
         return call()
     except WorkloadError:

@@ -1,4 +1,4 @@
-"""A user's data (arrays, tables, mappings, Datasets, loaders) in the form that a workload accepts."""
+"""Convert a user's data (arrays, tables, mappings, Datasets, loaders) to the form that a workload accepts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PreparedData:
         collate: The collate function of a DataLoader; None for torch's.
         batch_size: The batch size of a DataLoader.
         workers: The number of worker processes of a DataLoader.
-        notes: What was decided, in sentences for the user.
+        notes: Notes for the user: a sentence for each decision.
     """
 
     data: Data

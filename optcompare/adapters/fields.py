@@ -33,7 +33,7 @@ class WorkloadFields:
         loss: The mean loss of a batch.
         metrics: Metrics by name.
         weight: What the mean loss was divided by; None for the number of rows.
-        notes: What was decided, in sentences for the user.
+        notes: Notes for the user: a sentence for each decision.
     """
 
     forward: Forward | None

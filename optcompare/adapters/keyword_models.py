@@ -1,4 +1,4 @@
-"""Models that are called by keyword and return their loss in the output, as those of Hugging Face."""
+"""Use models that are called by keyword and return their loss in the output, as in Hugging Face."""
 
 from __future__ import annotations
 

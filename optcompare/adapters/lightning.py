@@ -60,7 +60,7 @@ class LightningModule(Protocol):
 
 
 class _ProgressTrainer:
-    """A trainer that knows the progress of the trial and nothing else."""
+    """Hold the progress of the trial for a module that reads it from its trainer."""
 
     @property
     def current_epoch(self) -> int:
@@ -169,7 +169,7 @@ def _describe_own_optimizer(module: LightningModule, kind: str) -> str:
     try:
         with _attached_trainer(module):
             found = module.configure_optimizers()
-    except USER_CODE_ERRORS:  # it may use what only a Trainer has
+    except USER_CODE_ERRORS:  # the module may use attributes that only a Trainer has
         return ""
     found = found.get("optimizer") if isinstance(found, Mapping) else found
     if isinstance(found, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The loss that fits a model's output and y, and y in the form that this loss expects."""
+"""Choose the loss that fits a model's output and y, and convert y to the form that it expects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class LossChoice:
         metrics: Metrics by name.
         prepare_targets: Returns y as the loss expects it, for an output of a shape.
         weight: What the mean was divided by, as a function of y; None for the number of rows.
-        notes: What was decided, in sentences for the user.
+        notes: Notes for the user: a sentence for each decision.
     """
 
     loss: Loss

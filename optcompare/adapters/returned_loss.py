@@ -93,7 +93,7 @@ def _is_loss(value: object) -> bool:
 
 
 def refuse_unusable_output(module: nn.Module, output: Output, loss: Loss | None) -> None:
-    """Check that one of torch's losses can be computed of what a model returns.
+    """Check that one of torch's losses can be computed from the output of a model.
 
     Args:
         module: The model, named in the message.

@@ -1,4 +1,4 @@
-"""Nets of skorch, which train a module by a criterion; recognized by their attributes, without an import."""
+"""Read skorch nets, which are recognized by their attributes, without an import of skorch."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _UNUSED_METHODS = (
     "on_batch_end",
     "initialize_optimizer",
 )
-"""Methods that are not called, which a note says where a net overrides them."""
+"""Methods that are not called; a note lists those that a net overrides."""
 
 
 class SkorchNet(Protocol):
@@ -68,13 +68,13 @@ class NetParts:
     """The settings of a workload that a skorch net determines.
 
     Attributes:
-        model: Makes a new module at each call.
+        model: A function that returns a new module at each call.
         loss: The mean loss of a batch.
         forward: Returns output and y of a batch, where the net's own ``get_loss`` computes the loss.
         lr: The learning rate.
         batch_size: Samples in a batch; None for all of them.
         epochs: The number of epochs.
-        notes: What was decided, in sentences for the user.
+        notes: Notes for the user: a sentence for each decision.
     """
 
     model: Callable[[], nn.Module]

@@ -91,7 +91,7 @@ def workload_from(
             error.
         metrics: Metrics by name, as :class:`optcompare.Workload` has them; None: the accuracy of classes.
         weight: ``weight(batch)``, what the mean loss was divided by; None: what fits the loss.
-        collate: Makes a batch of a list of samples; None: torch's ``default_collate``.
+        collate: A function that makes a batch of samples; None: torch's ``default_collate``.
         **settings: Other fields of :class:`optcompare.Workload`, such as ``forward``, ``lr``, ``epochs``,
             ``batch_size``, ``goal`` or ``name``.
 

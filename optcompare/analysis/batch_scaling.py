@@ -50,7 +50,7 @@ NO_RETUNING = pd.DataFrame(columns=["arm", "left_out", "lr", "ratio"])
 
 @dataclass(frozen=True)
 class StudyContext:
-    """Hold all that a study knows in addition to the costs of its trials; by default nothing.
+    """Hold the data of a study in addition to the costs of its trials; by default none.
 
     Attributes:
         at_edge: By arm, whether its tuned rate is the smallest or the largest that was tried.
@@ -93,7 +93,7 @@ class Curve:
             ``seconds`` only where one clock timed all of them in turn.
         retuned: By cost, the batch sizes of the lowest median without each tuning seed.
         memory: The half-lives of the optimizer's moving averages (:func:`.optimizer_memory.half_lives`).
-        context: All else that the study knows.
+        context: The other data of the study.
     """
 
     optimizer: str

@@ -1,4 +1,4 @@
-"""The batch size of the lowest cost, and which others are set apart from the best.
+"""Find the batch size of the lowest cost, and the sizes that differ from it by a test.
 
 A size is set apart only if another of the k sizes beats it in a one-sided exact test, paired over seeds, at
 level/(k-1). At most k-1 tests can set the best size apart, so the chance of this error does not exceed the
@@ -25,7 +25,7 @@ class Best:
 
     Attributes:
         size: The one with the lowest median over seeds; of equal medians the first.
-        median: Its median, infinite where it is a miss; nan where nothing is known.
+        median: The median cost; infinite if it is a miss, nan if it is not known.
         alike: The other sizes that are not set apart, in the order of the call.
         apart: The sizes that are set apart.
         level: The chance of setting the best size apart.
@@ -96,7 +96,7 @@ def seeds_for(sizes: int, level: float = ALPHA) -> int:
 
     Args:
         sizes: k; one size is treated as two.
-        level: As in :func:`set_apart`.
+        level: See :func:`set_apart`.
     """
     return seeds_needed(max(1, sizes - 1), level) - 1  # A one-sided p is half as large: one seed fewer.
 

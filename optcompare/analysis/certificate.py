@@ -56,7 +56,7 @@ class Check:
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Self:
-        """Make the check from a saved one, without data that this version does not know.
+        """Make the check from a saved one, without data that this version does not define.
 
         Args:
             values: The check as ``dataclasses.asdict`` returned it.
@@ -118,7 +118,7 @@ class Evidence:
         self._firsts: dict[int, set[tuple[float, ...]]] = {}
         self._spent: set[float] = set()
         self._at_goal: list[float] = []
-        self._leapt: list[float] = []  # by updates of several passes; the next one would exceed the budget
+        self._leapt: list[float] = []  # spent by updates of several passes; another would exceed the budget
         self._broken_orders: set[int] = set()
         self._splits: dict[int, set[int]] = {}
         self._finished = self._ended = self._failed = self._checked = 0
@@ -193,7 +193,7 @@ class Evidence:
         """Return all checks, the most basic ones first.
 
         Args:
-            agreement: How far lanes lie from the loop.
+            agreement: The difference between lanes and the loop.
             reference: The comparison with a plain loop; None if none was made.
             traits: Properties of model and data; None if they are not known.
         """

@@ -48,7 +48,7 @@ def comparisons_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Contr
 
     Args:
         table: The table of :func:`.paired.pairs`.
-        tested: As in :func:`with_claims`.
+        tested: See :func:`with_claims`.
     """
     arms = zip(table["arm"], table["baseline"], strict=True)
     return [Contrast(arm, baseline, measure) for arm, baseline in arms for measure in tested.values()]
@@ -59,7 +59,7 @@ def claims_of(table: pd.DataFrame, tested: Mapping[str, str]) -> list[Claim]:
 
     Args:
         table: The table of :func:`.paired.pairs`.
-        tested: As in :func:`with_claims`.
+        tested: See :func:`with_claims`.
     """
     claims = []
     for _, row in table.iterrows():
@@ -81,7 +81,7 @@ def could_claim(table: pd.DataFrame, tested: Mapping[str, str], look: Look) -> b
 
     Args:
         table: The table of :func:`.paired.pairs`.
-        tested: As in :func:`with_claims`.
+        tested: See :func:`with_claims`.
         look: The look, with its level and whether claims are withheld.
     """
     if look.withheld or table.empty:
@@ -96,7 +96,7 @@ def claims_as_rows(table: pd.DataFrame, tested: Mapping[str, str]) -> list[dict[
 
     Args:
         table: The table of :func:`.paired.pairs`.
-        tested: As in :func:`with_claims`.
+        tested: See :func:`with_claims`.
 
     Returns:
         For each comparison ``arm, baseline, measure, p, p_holm`` and ``claims``: the direction that is
@@ -131,7 +131,7 @@ def past_look(trials: pd.DataFrame, table: pd.DataFrame, tested: Mapping[str, st
     Args:
         trials: The report's trials.
         table: The table of :func:`.paired.pairs` for these trials.
-        tested: As in :func:`with_claims`.
+        tested: See :func:`with_claims`.
         look: The look, with its level and whether claims are withheld.
     """
     return PastLook(

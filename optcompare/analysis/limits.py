@@ -66,7 +66,7 @@ def limits(
 
 
 def _of_failures(trials: pd.DataFrame, seeds: int) -> list[str]:
-    """Return how often arms may fail that failed on no seed."""
+    """Describe the rate of failures that is still possible for arms without a failure."""
     lost = trials["status"].isin(["diverged", "failed"]).groupby(trials["arm"]).any()
     if not seeds or lost.all():
         return []

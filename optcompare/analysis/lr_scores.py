@@ -128,7 +128,7 @@ def expected_best(values: Sequence[float] | np.ndarray | pd.Series, k: int) -> f
     -E[min(-x)], is k(n+1)/(k+1).
 
     Args:
-        values: float[n].
+        values: The values, float[n].
         k: The number of trials, 1 to n.
 
     Returns:

@@ -12,8 +12,8 @@ def better_of(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Compare costs pair by pair.
 
     Args:
-        ours: float[n].
-        theirs: float[n].
+        ours: The costs of one arm, float[n].
+        theirs: The costs of the other arm, float[n].
 
     Returns:
         1 where our cost is less, -1 where it is more, 0 where both are equal, float[n].
@@ -46,7 +46,7 @@ def sign_test(pairing: Pairing, better: np.ndarray, side: Side = "two") -> float
     Args:
         pairing: The pairs, with the observation that each belongs to.
         better: The sign of each pair, float[n].
-        side: As in :func:`.exact_tests.sign_p`.
+        side: See :func:`.exact_tests.sign_p`.
 
     Returns:
         The p; 1 without a win or a loss.

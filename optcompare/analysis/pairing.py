@@ -100,7 +100,7 @@ def crossed_interval(table: np.ndarray) -> tuple[float, float, float]:
     .49 to .95 of experiments, and this one in .95 to .97.
 
     Args:
-        table: float[repeats, blocks].
+        table: The values, float[repeats, blocks].
 
     Returns:
         The mean and both ends. The ends are nan for fewer than :data:`FEWEST_REPEATS` repeats or one block.

@@ -1,4 +1,4 @@
-"""Checks of what all arms of a seed share: weights, order of samples, splits, first losses."""
+"""Check the parts that all arms of a seed share: weights, order of samples, splits, first losses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class InitialWeights(BySeed):
     seeds: int
 
     def evidence(self) -> str:
-        """Return how many arms and seeds were compared."""
+        """Return the number of arms and seeds that were compared, in words."""
         arms = f"all {self.arms} arms start" if self.arms > 1 else "1 arm starts"
         each = "each of " if self.seeds > 1 else ""
         return f"{arms} identically in {each}{count(self.seeds, 'seed')} (SHA-256 match)"
@@ -63,7 +63,7 @@ class SampleOrder(BySeed):
     rearranged: list[str]
 
     def evidence(self) -> str:
-        """Return how many epochs were compared, and which arms rearranged them."""
+        """Describe the epochs that were compared, and the arms that rearranged them."""
         many = f"{count(self.epochs, 'epoch')} of {count(self.seeds, 'seed')}"
         own = "" if self.shuffled else ", in the order that the caller gave"
         moved = f"; offered to all, and rearranged by {', '.join(self.rearranged)}" if self.rearranged else ""
@@ -89,7 +89,7 @@ class FirstMeasurement(BySeed):
     name = "identical first measurement"
 
     def evidence(self) -> str:
-        """Return what was compared."""
+        """Describe the losses that were compared."""
         return "the loss before training, to the last bit"
 
 

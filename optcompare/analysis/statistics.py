@@ -23,7 +23,7 @@ def mean_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float, f
     The ends are x̄ ± t(n-1, .975)·s/√n with s the sample standard deviation (Student's t).
 
     Args:
-        values: float[n].
+        values: The values, float[n].
 
     Returns:
         The mean and both ends. The ends are nan for fewer than two values. All three are nan if a value is

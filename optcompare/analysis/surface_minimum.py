@@ -122,7 +122,7 @@ def grid_minimum(x: Floats, y: Floats, loss: Floats) -> Floats | None:
     Args:
         x: The columns of the grid, rising and evenly spaced.
         y: The rows of the grid, likewise.
-        loss: float[len(y), len(x)].
+        loss: The loss at the points of the grid, float[len(y), len(x)].
 
     Returns:
         float[2]; None if

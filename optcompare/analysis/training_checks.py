@@ -1,4 +1,4 @@
-"""Checks of the training of arms: budgets, tuning, trainers, running averages, random numbers."""
+"""Check the training of arms: budgets, tuning, trainers, running averages, random numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class EqualBudgets(CheckData):
 
     Attributes:
         unit: The unit of all amounts: epochs, updates, samples or seconds.
-        amount: The budget.
+        amount: The amount of the budget.
         goal: The goal at which trials stop; empty for none.
         finished: The number of finished trials.
         at_goal: The number of finished trials that stopped at the goal.
@@ -198,7 +198,7 @@ class RandomNumbers(CheckData):
     drawing: list[str]
 
     def sentence(self) -> str:
-        """Return which generators are seeded alike."""
+        """Describe the random numbers that all arms share."""
         parts = []
         if self.dataset:
             parts.append(

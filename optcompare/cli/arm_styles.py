@@ -12,7 +12,7 @@ def arm_labels(texts: Sequence[str]) -> dict[str, str]:
     """Read ``--label NEW=ARM``.
 
     Args:
-        texts: As they were typed.
+        texts: The texts that the user typed.
 
     Returns:
         New labels by those that arms have.
@@ -35,7 +35,7 @@ def arm_colours(texts: Sequence[str]) -> dict[str, str]:
     """Read ``--color ARM=#hex``; an arm's label may hold an equals sign.
 
     Args:
-        texts: As they were typed.
+        texts: The texts that the user typed.
 
     Returns:
         Colours as #RRGGBB, by labels.

@@ -22,8 +22,8 @@ def print_findings(printer: Printer, checks: Checks) -> list[Finding]:
     """Print each check in a line as soon as it is made, and how many held.
 
     Args:
-        printer: Where lines and progress are shown; nothing is when it is quiet.
-        checks: Makes the checks one after another.
+        printer: The printer of lines and progress; a quiet one prints nothing.
+        checks: An iterator that makes the checks one after another.
 
     Returns:
         All checks.
@@ -46,7 +46,7 @@ def print_findings(printer: Printer, checks: Checks) -> list[Finding]:
 
 
 def _total(findings: list[Finding]) -> str:
-    """Say how many checks held."""
+    """Return the number of checks that held, in words."""
     broken = [finding.name for finding in findings if finding.held is False]
     made = [finding for finding in findings if finding.held is not None]
     if broken:

@@ -29,8 +29,8 @@ def fitted(
 
     Args:
         header: A title for each column.
-        rows: As many cells each; those of the first column are names, which stand on the left.
-        width: Of the terminal; 20 or more are taken.
+        rows: The rows, with as many cells each; those of the first column are names, which stand on the left.
+        width: The width of the terminal in characters; at least 20 are used.
         breaks: Columns with which a further block begins, if there has to be one.
 
     Returns:
@@ -97,8 +97,8 @@ def wrap(text: str, width: int, indent: int = 0, words: bool = False) -> list[st
     """Break a text into lines, at spaces or after punctuation where it can be, anywhere where it must be.
 
     Args:
-        text: In which no character is lost but spaces at the ends of lines.
-        width: Of each line.
+        text: The text to break. No character is lost except spaces at the ends of lines.
+        width: The width of each line in characters.
         indent: Spaces before all lines but the first.
         words: Break at spaces alone, where that is possible, as in a title.
     """

@@ -21,7 +21,7 @@ _IMPLEMENTATION = {
     "capturable",
     "differentiable",
     "maximize",
-}  # of torch.optim: say how, not what
+}  # arguments of torch.optim that are no hyperparameters
 
 
 def print_entries(kind: str, entries: Mapping[str, Entry], *, title: bool) -> None:

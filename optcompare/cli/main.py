@@ -1,4 +1,4 @@
-"""The whole command: it chooses exit codes, and turns expected errors into one line."""
+"""Run the whole command: choose exit codes, and print expected errors in one line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit; expected errors are one line and code 2, others keep their traceback.
 
     Args:
-        arguments: Of the command line; None: those of this process.
+        arguments: The arguments of the command line; None: those of this process.
     """
     warnings.filterwarnings("ignore", "Glyph .* missing from font")  # name_missing_glyphs reports them once
     logging.getLogger("matplotlib").setLevel(

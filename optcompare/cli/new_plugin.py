@@ -98,8 +98,8 @@ def new_plugin(name: str, directory: Path) -> list[Path]:
     """Write ``directory/optcompare-NAME``.
 
     Args:
-        name: Of the strategy: lower-case words that are joined by hyphens.
-        directory: Where the package's folder is made.
+        name: The name of the strategy: lower-case words that are joined by hyphens.
+        directory: The directory in which the package's folder is made.
 
     Returns:
         The files.

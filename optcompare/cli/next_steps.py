@@ -16,8 +16,8 @@ def next_steps(result: Result, directory: Path) -> list[str]:
     """Name the next commands: draw another figure, open a page, add seeds; or continue an interrupted run.
 
     Args:
-        result: What the run left.
-        directory: Its run directory.
+        result: The result of the run.
+        directory: The run directory.
 
     Returns:
         One to three lines, with the path quoted for a shell.

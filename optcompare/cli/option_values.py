@@ -1,4 +1,4 @@
-"""Values of options that are written as text: each function reads one, or says what is wrong with it."""
+"""Read values of options that are written as text, or raise an error that describes the fault."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Nearest(click.Choice[str]):
         """Return click's message with a suggestion.
 
         Args:
-            value: What was typed.
-            ctx: Of the command.
+            value: The value that the user typed.
+            ctx: The click context of the command.
 
         Returns:
             The message.
@@ -37,7 +37,7 @@ def read_by(
     """Make the callback of an option from a function that reads its text.
 
     Args:
-        read: From the text and the option's name, for error messages, to the value.
+        read: A function of the text and the option's name (for error messages) that returns the value.
 
     Returns:
         The callback; it leaves None as it is.
@@ -53,8 +53,8 @@ def learning_rates(text: str, option: str) -> float | tuple[float, ...]:
     """Read ``0.1``, or several rates that are separated by commas.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         The rate, or a tuple of several.
@@ -70,8 +70,8 @@ def rate_range(text: str, option: str) -> tuple[float, float]:
     """Read ``LO,HI``.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         Both ends.
@@ -89,8 +89,8 @@ def batch_sizes(text: str, option: str) -> tuple[int, ...]:
     """Read ``1,16,256``.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         The sizes, as they were typed.
@@ -111,8 +111,8 @@ def plot_formats(text: str, option: str) -> tuple[str, ...]:
     """Read ``png,svg,pdf,html``.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         The formats.
@@ -134,8 +134,8 @@ def state_bytes(text: str, option: str) -> float:
     """Read ``2GB``, or ``0`` for none.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         Bytes.
@@ -161,8 +161,8 @@ def memory(text: str, option: str) -> str:
     """Check ``4GB`` or ``25%`` of what is free, which is computed where trials are trained.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         The text.
@@ -182,8 +182,8 @@ def trial_sample(text: str, option: str) -> int | None:
     """Read how many trials are trained again, a number or ``all``.
 
     Args:
-        text: What was typed.
-        option: Where.
+        text: The value that the user typed.
+        option: The name of the option, for error messages.
 
     Returns:
         How many; None: all.

@@ -1,4 +1,4 @@
-"""The commands ``list``, ``plugins`` and ``new-plugin``: what is registered, and how to add to it."""
+"""Define the commands ``list``, ``plugins`` and ``new-plugin``."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ class PreparedRun:
     """Hold a comparison that is ready to be run.
 
     Args:
-        prepared: The comparison.
-        out: Its run directory.
-        previous: What a previous run left there; None: the run is new.
+        prepared: The prepared comparison.
+        out: The run directory.
+        previous: The previous run in this directory; None: the run is new.
     """
 
     prepared: Prepared
@@ -42,7 +42,7 @@ def prepare_runs(request: RunRequest) -> list[PreparedRun]:
     """Prepare all comparisons of a command line of ``run``, before any is trained.
 
     Args:
-        request: What the command line asks for.
+        request: The parsed command line.
 
     Returns:
         One run, or one for each workload.
@@ -62,7 +62,7 @@ def prepare_study_run(request: StudyRequest) -> PreparedRun:
     """Prepare the study of a command line of ``scaling``.
 
     Args:
-        request: What the command line asks for.
+        request: The parsed command line.
 
     Returns:
         The run.
@@ -85,8 +85,8 @@ def check_known_metric(metric: str, prepared: Prepared) -> None:
     """Check that a comparison measures a column along its trials.
 
     Args:
-        metric: The column.
-        prepared: The comparison.
+        metric: The name of the column.
+        prepared: The prepared comparison.
 
     Raises:
         ComparisonError: It does not; the message suggests or lists others.
@@ -104,7 +104,7 @@ def tracker_prints(request: Request) -> bool:
     """Find out whether a tracker writes to the standard output, which is then its own.
 
     Args:
-        request: What the command line asks for.
+        request: The parsed command line.
 
     Returns:
         Whether one does.

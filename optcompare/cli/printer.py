@@ -1,4 +1,4 @@
-"""Lines and tables on a terminal, whose width they fit, or in a file."""
+"""Print lines and tables that fit the width of a terminal, or to a file."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Printer:
 
         Args:
             header: A title for each column.
-            rows: As many cells each.
+            rows: The rows, with as many cells each.
             breaks: Columns with which a further block begins, if there has to be one.
         """
         cells = [[printable(cell) for cell in row] for row in (header, *rows)]
@@ -66,10 +66,10 @@ class Printer:
                 self._out.print(Text(line))
 
     def entries(self, lines: Sequence[str]) -> None:
-        """Print lines of which long ones continue below their beginning.
+        """Print lines; a long one continues below its beginning, indented.
 
         Args:
-            lines: Of the verdict.
+            lines: The lines of the verdict.
         """
         for line in lines:
             self.line(wrapped(line, self._out.width) if self._out.is_terminal else line)
@@ -84,7 +84,7 @@ def wrapped(line: str, width: int) -> str:
     """Break a line of the verdict; a ranked entry continues below the name of its arm.
 
     Args:
-        line: Without line breaks.
+        line: A line without line breaks.
         width: Columns of the terminal.
 
     Returns:

@@ -34,18 +34,18 @@ Examples:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportRequest:
-    """Hold what the command line of ``report`` asks for.
+    """Hold the parsed command line of ``report``.
 
     Args:
         directories: Run directories, or folders of them.
-        figure: Its name; None: the comparison plot.
-        formats: Of the files.
+        figure: The name of the figure; None: the comparison plot.
+        formats: The suffixes of the files, such as ``png``.
         paper: Width, caption, resolution, metric and unit of the axis of figures.
         labels: New labels of arms by their own.
         colours: Colours of arms by their labels.
         table: The form of a table to print in place of figures; None: figures are drawn.
         wide: Print all columns of the summary.
-        out: Where files are written.
+        out: The directory in which files are written.
         plugins: Files and modules to load, as they were typed.
     """
 
@@ -65,7 +65,7 @@ class ReportRequest:
         """Read the parsed command line.
 
         Args:
-            ctx: Of the command ``report``.
+            ctx: The click context of the command ``report``.
 
         Returns:
             The request.

@@ -19,13 +19,13 @@ QUESTION_OPTIONS = frozenset({field.name for field in fields(Question)} - {"budg
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Hold where a command writes and what it prints.
+    """Describe where a command writes files, and what it prints.
 
     Args:
         out: The run directory; None: one that is named after the time and the workload.
         dry_run: Show what would be trained, and train nothing.
         quiet: Print only the path of the plot.
-        as_json: Print JSON.
+        as_json: Whether to print JSON instead of text.
         wide: Print all columns of the summary.
     """
 
@@ -38,12 +38,12 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """Hold what the command line of a command that trains asks for.
+    """Hold the parsed command line of a command that trains.
 
     Args:
-        question: What is compared. Its workload may be a list that is separated by commas.
-        options: How it is run; observers are added once the run starts.
-        output: What is written and printed.
+        question: The question. Its workload may be a list that is separated by commas.
+        options: The run options; observers are added when the run starts.
+        output: Where files are written, and what is printed.
         plugins: Files and modules to load, as they were typed.
     """
 
@@ -55,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(Request):
-    """Hold what the command line of ``run`` asks for.
+    """Hold the parsed command line of ``run``.
 
     Args:
         typed: Parameters that stand on the command line, in the order of the help.
@@ -76,7 +76,7 @@ class RunRequest(Request):
         """Read the parsed command line.
 
         Args:
-            ctx: Of the command ``run``.
+            ctx: The click context of the command ``run``.
 
         Returns:
             The request.
@@ -105,7 +105,7 @@ class RunRequest(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRequest(Request):
-    """Hold what the command line of ``scaling`` asks for.
+    """Hold the parsed command line of ``scaling``.
 
     Args:
         batch_sizes: Samples in an update; None: powers of two up to the training samples.
@@ -120,7 +120,7 @@ class StudyRequest(Request):
         """Read the parsed command line.
 
         Args:
-            ctx: Of the command ``scaling``.
+            ctx: The click context of the command ``scaling``.
 
         Returns:
             The request.

@@ -25,7 +25,7 @@ def show_plans(prepared: Sequence[Prepared], reporter: Reporter, as_json: bool, 
         prepared: Comparisons that passed their dry run.
         reporter: Prints them as text.
         as_json: Print them as JSON, too.
-        options: How they would be run.
+        options: The run options.
     """
     from ..execution.expected_time import expected_of
 
@@ -49,7 +49,7 @@ def run_one(run: PreparedRun, reporter: Reporter, options: RunOptions, *, force:
     Args:
         run: The comparison and its directory.
         reporter: Prints what happens.
-        options: How it is run; the progress bar is added to its observers.
+        options: The run options; the progress bar is added to its observers.
         force: Continue although versions, data or sources changed.
 
     Returns:
@@ -106,7 +106,7 @@ def name_missing_glyphs(results: Sequence[Result]) -> None:
     """Warn that names in pictures are drawn as boxes, if no font has their characters.
 
     Args:
-        results: Whose labels are drawn.
+        results: The results with the labels that are drawn.
     """
     from ..report.plots.fonts import without_glyphs
 
@@ -131,7 +131,7 @@ def exit_code(result: Result) -> int:
     """Return the exit code of a run.
 
     Args:
-        result: What it left.
+        result: The result of the run.
 
     Returns:
         0: done; 1: some trial failed; 130: interrupted.
@@ -142,10 +142,10 @@ def exit_code(result: Result) -> int:
 
 
 def result_as_json(result: Result, plot: Path) -> dict[str, Any]:
-    """Return what ``--json`` prints of a run.
+    """Return the data that ``--json`` prints for a run.
 
     Args:
-        result: What it left.
+        result: The result of the run.
         plot: The path of its plot.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Options that several commands have, and options whose defaults are those of Python's arguments."""
+"""Declare options that several commands share, with the defaults of the Python arguments."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def setting(*names: str, of: Question | RunOptions = QUESTION, **attributes: Any
     """Declare an option for the field of the same name, with the field's default.
 
     Args:
-        names: Of the option, the long one first, as in ``--tune-seeds``.
-        of: What holds the default.
+        names: The names of the option, the long one first, as in ``--tune-seeds``.
+        of: The object with the default.
         attributes: Further arguments of :func:`click.option`. The default is shown in the help, but for None
             and flags.
 
@@ -43,7 +43,7 @@ def with_options(*options: Decorator) -> Decorator:
     """Join the decorators of options.
 
     Args:
-        options: In the order in which the help lists them.
+        options: The decorators, in the order in which the help lists the options.
 
     Returns:
         The decorator of a command.

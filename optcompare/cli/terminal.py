@@ -78,9 +78,9 @@ class Reporter(Printer):
         """Print the plan of a dry run.
 
         Args:
-            estimates: Of each arm.
+            estimates: The estimates of each arm.
             trials: All that there would be.
-            expected: How long they take.
+            expected: The expected time of the trials.
         """
         if self.quiet:
             return
@@ -143,7 +143,7 @@ class Reporter(Printer):
         """Print the summary, what the goal took, the pairs against the baseline, and the verdict.
 
         Args:
-            result: Of a run.
+            result: The result of a run.
         """
         if self.quiet:
             return
@@ -183,9 +183,9 @@ class Reporter(Printer):
         """Print the summary, the verdict, failures, the certificate, the plots and the next commands.
 
         Args:
-            result: Of a run.
-            plots: Of the comparison, the first in the run directory.
-            noted: How many of its notes were printed before.
+            result: The result of a run.
+            plots: The paths of the plots, the first one in the run directory.
+            noted: The number of its notes that were printed before.
         """
         if self.quiet:
             return
@@ -208,8 +208,8 @@ class Reporter(Printer):
         """Print a batch-size study: its curves, the recommendation, notes, the certificate and the plots.
 
         Args:
-            result: Of a study.
-            plots: Of its curves.
+            result: The result of a study.
+            plots: The paths of the plots of its curves.
         """
         if self.quiet:
             return
@@ -239,7 +239,7 @@ class Reporter(Printer):
         """Print what each arm's tuning chose, what fewer trials would have found, and what it cost.
 
         Args:
-            result: Of a run; nothing is printed where it was not tuned.
+            result: The result of a run; nothing is printed if it was not tuned.
         """
         if result.comparison.tuning is None or result.status != "finished":
             return
@@ -267,8 +267,8 @@ def summary_as(form: str, result: Result, wide: bool = False) -> str:
 
     Args:
         form: "csv" (every number), "md" or "latex" (as on the terminal).
-        result: Of a run.
-        wide: With all columns of the terminal's table.
+        result: The result of a run.
+        wide: Whether to include all columns of the terminal's table.
 
     Returns:
         Lines without a line break at the end.

@@ -1,1 +1,1 @@
-"""What all other rooms use: random numbers, specs, parameters, trees of tensors, the comparison as data."""
+"""Basic parts that all other packages use: random numbers, specs, parameters, trees of tensors."""

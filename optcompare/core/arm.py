@@ -1,4 +1,4 @@
-"""Arms and trials as pure data: what is compared, and one arm with one seed."""
+"""Describe arms, and trials (one arm with one seed), as pure data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Arm:
         label: Its name in tables and figures, unique in a comparison.
         strategy: How an epoch's samples become batches.
         optimizer: How a gradient becomes an update.
-        hyperparameters: Of the optimizer, without the learning rate and without defaults.
+        hyperparameters: The hyperparameters of the optimizer, without the learning rate and without defaults.
         lr: The learning rate of its first update.
         chunk: Rows in one forward pass of training; larger batches accumulate gradients.
         lr_scaling: How the reference rate was scaled to the batch size.
@@ -121,8 +121,8 @@ class Trial:
     Tuning trials try other learning rates, on seeds of their own, before the trials of the report.
 
     Args:
-        arm: What is trained.
-        seed: Of the initial weights and of the order of samples.
+        arm: The arm to train.
+        seed: The seed of the initial weights and of the order of samples.
         phase: "report", or "tune" for a trial of tuning.
         repeat: Where arms are tuned several times, the number of the tuning that it belongs to, or whose
             rate it has, from 1 on; else 0.
@@ -143,7 +143,7 @@ def check_arms(arms: Sequence[Arm]) -> None:
     """Check that no two arms train the same or have the same label.
 
     Args:
-        arms: Of one comparison.
+        arms: The arms of one comparison.
 
     Raises:
         ComparisonError: Two do, or there is no arm.

@@ -1,4 +1,4 @@
-"""How long trials train, in epochs, updates, samples or seconds."""
+"""Describe the budget of trials in epochs, updates, samples or seconds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 @dataclass(frozen=True)
 class Budget:
-    """How long each trial trains; an update that would exceed it is not made.
+    """Limit the training of each trial; an update that would exceed the limit is not made.
 
     Attributes:
         unit: ``epochs``, ``updates``, ``samples`` or ``seconds``.
-        amount: How many of the unit; a whole number but of seconds.
+        amount: The number of units; a whole number except for seconds.
     """
 
     unit: Unit
@@ -74,9 +74,9 @@ def one_budget(
 
     Args:
         epochs: Passes over the training samples.
-        updates: Optimizer steps.
-        samples: Training samples.
-        seconds: Of each trial's own training.
+        updates: The number of optimizer steps.
+        samples: The number of training samples.
+        seconds: The seconds of each trial's own training.
 
     Returns:
         The budget; None if none is set.

@@ -32,12 +32,12 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: In the file; with parts in angle brackets, the form of the names of several columns.
-        kind: What it holds.
-        description: Its meaning, as a sentence for the reference of files.
-        unit: Of its numbers; empty for those without.
+        name: The name in the file; with parts in angle brackets, the form of the names of several columns.
+        kind: The kind of its values.
+        description: The meaning, as a sentence for the reference of files.
+        unit: The unit of its numbers; empty: they have none.
         optional: Whether a table may lack it.
-        choices: The texts that it is made of; empty: any.
+        choices: The texts that it may contain; empty: any.
         positive: Whether its numbers are finite and above 0.
     """
 
@@ -63,7 +63,7 @@ class TableSchema:
         file: The name of the file.
         columns: Those that are known by name.
         families: The forms of the names of further columns, for the reference of files.
-        others: What all columns hold that are not known by name.
+        others: The kind of all columns that are not known by name.
         least: The smallest of all whole numbers.
     """
 
@@ -83,7 +83,7 @@ class TableSchema:
         return {column.name: column for column in self.columns}
 
     def column(self, name: str) -> Column:
-        """Return a column by its name; of one that is not known, what all others hold."""
+        """Return a column by its name; an unknown name gets the kind of all other columns."""
         return self._by_name.get(name) or Column(name, self.others, "", optional=True)
 
 

@@ -1,4 +1,4 @@
-"""A comparison as pure data: what is compared, on which seeds and budget, to and from JSON."""
+"""Describe a comparison as pure data: arms, seeds, budget and settings, to and from JSON."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from .tuning import FIRST_TUNING_SEED, Repeat, Tuning
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold all that decides results, as it is saved in ``comparison.json``.
+    """Hold all settings that influence results, as ``comparison.json`` stores them.
 
     A :class:`~optcompare.planning.question.Question` becomes a comparison once its names are resolved.
 
     Args:
         workload: What is trained.
         arms: The arms, in the order of tables and figures.
-        seeds: Of the report; each is one independent repetition of every arm.
+        seeds: The seeds of the report; each is one independent repetition of every arm.
         budget: How long each trial trains.
         device: "cpu", "cuda", "cuda:1" or "mps".
-        dtype: Of weights and data, "float32" or "float64".
+        dtype: The dtype of weights and data, "float32" or "float64".
         autocast: The dtype of forward passes, "bfloat16", where weights stay in ``dtype``; None: ``dtype``.
         threads: CPU threads of each trial.
         deterministic: Whether deterministic algorithms are used where torch has some.
@@ -50,15 +50,15 @@ class Comparison:
         trainer: "loop", "lanes" (as far as they can), or "auto": whichever takes less time.
         order: "shuffled", or "custom" where the caller passed a function.
         plugins: Files and modules that were named for this comparison.
-        goal: As in ``valid_loss=0.2``; None: there is none.
-        errors: Metrics of which less is better.
+        goal: The goal, as in ``valid_loss=0.2``; None: there is none.
+        errors: The metrics for which lower is better.
         baseline: The label of the arm that the others are compared with.
         control: The label of the rounding control; None: there is none.
         tuning: What tuning tries. An arm's ``lr`` is the reference rate until the arm is tuned; where it is
             tuned several times it stays so, and the rates are in the repeats of the tuning.
         plane: Whether the first seed's weights are kept at every evaluation point.
         diagnostics: Further columns of the records.
-        diagnose_every: At every how many evaluation points they are computed.
+        diagnose_every: Diagnostics are computed at every such number of evaluation points.
         stop_at_goal: Whether a trial ends once it has reached the goal. The budget is then the most that it
             may spend, and rates are tuned by the samples that it took.
         goal_window: w, where the goal is reached at the update t at which the mean of the metric over the
@@ -66,7 +66,7 @@ class Comparison:
         margin: Final values that differ by less count as equal; None: no equality is claimed.
         recalibrate: Whether BatchNorm's running averages are computed anew before each measurement, on a
             copy.
-        split_seeds: On how many splits of the workload's data the seeds are trained and measured, in turn.
+        split_seeds: The number of splits of the workload's data, on which the seeds are trained in turn.
 
     Raises:
         ComparisonError: Settings that cannot be, alone or together.
@@ -139,7 +139,7 @@ class Comparison:
         other seed, by its own number.
 
         Args:
-            seed: Of the report or of tuning.
+            seed: A seed of the report or of tuning.
 
         Returns:
             A number from 0, the workload's own split, to ``split_seeds`` - 1.
@@ -216,7 +216,7 @@ class Comparison:
         """Return the comparison with the learning rates that tuning found.
 
         Args:
-            rates: For each repeat, the best rate by the label of the arm.
+            rates: The best rate by the label of the arm, for each repeat.
 
         Returns:
             A copy. With several repeats the rates are in its tuning, else in its arms.
@@ -230,7 +230,7 @@ class Comparison:
         """Return the arm of a label.
 
         Args:
-            label: As in tables and figures.
+            label: The label of the arm, as in tables and figures.
 
         Returns:
             The arm.

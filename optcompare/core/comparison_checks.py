@@ -1,4 +1,4 @@
-"""Checks of a comparison's settings, by subject. Each raises :class:`ComparisonError` for what cannot be."""
+"""Check a comparison's settings, by subject. Each check raises :class:`ComparisonError` if it fails."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def check_seeds(seeds: Sequence[int], split_seeds: int) -> None:
     """Check the seeds of a comparison.
 
     Args:
-        seeds: Of the report.
-        split_seeds: On how many splits of the data they are trained.
+        seeds: The seeds of the report.
+        split_seeds: The number of splits of the data on which they are trained.
 
     Raises:
         ComparisonError: There are too few or too many, or one is no seed or is listed twice.
@@ -54,8 +54,8 @@ def check_precision(dtype: str, autocast: str | None) -> None:
     """Check the dtypes of weights and of forward passes.
 
     Args:
-        dtype: Of weights and data.
-        autocast: Of forward passes; None: as ``dtype``.
+        dtype: The dtype of weights and data.
+        autocast: The dtype of forward passes; None: as ``dtype``.
 
     Raises:
         ComparisonError: One is unknown, or the two do not combine.
@@ -89,10 +89,10 @@ def check_choices(recalibrate: bool, trainer: str) -> None:
 
 
 def check_goal(goal: str | None, stop_at_goal: bool, goal_window: float, margin: float | None) -> None:
-    """Check what the comparison says of its goal and of differences that count.
+    """Check the goal of a comparison and the difference that counts.
 
     Args:
-        goal: As in ``valid_loss=0.2``; None: there is none.
+        goal: The goal, as in ``valid_loss=0.2``; None: there is none.
         stop_at_goal: Whether trials end at the goal.
         goal_window: A share of the samples, from 0 up to but without 1.
         margin: A difference of final values; None: there is none.
@@ -119,8 +119,8 @@ def check_schedules(arms: Sequence[Arm], budget: Budget) -> None:
     """Check that the learning rates of all arms can be known under this budget.
 
     Args:
-        arms: Of one comparison.
-        budget: Of each trial.
+        arms: The arms of one comparison.
+        budget: The budget of each trial.
 
     Raises:
         ComparisonError: An arm has a schedule, and the budget is in seconds.

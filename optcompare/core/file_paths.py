@@ -92,7 +92,7 @@ def join_script_path(spec: Spec) -> Spec:
 
 
 def quoting_hint(spec: Spec, known: Iterable[str]) -> str:
-    """Return how to quote the path with which a spec may have been meant to begin.
+    """Return advice to quote the path that a spec may begin with, for an error message.
 
     Args:
         spec: The spec that could not be bound.
@@ -152,7 +152,7 @@ def _values_of(spec: Spec) -> list[str]:
 
 
 def _count_path_parts(parts: Sequence[str], suffix: str) -> int:
-    """Return how many of the parts, from the first on, are one path; 0 where that is not known."""
+    """Return the number of leading parts that form one path; 0 if it is not known."""
     for count in range(len(parts), 0, -1):
         path = ":".join(parts[:count])
         if path.endswith(suffix) and _is_file(path):

@@ -36,7 +36,7 @@ def refuse_non_finite(
             continue
         if not tensor.is_floating_point() or tensor.numel() == 0:
             continue
-        low, high = tensor.aminmax()  # NaN if any is
+        low, high = tensor.aminmax()  # NaN if any value is NaN
         if not (low.isfinite() and high.isfinite()):
             values = _describe_non_finite(tensor, columns if part == "the inputs" else ())
             raise WorkloadError(

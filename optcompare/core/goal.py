@@ -42,7 +42,7 @@ class Goal:
 
         Args:
             text: The goal, such as ``valid_loss=0.2``.
-            errors: The metrics, without ``train_`` or ``valid_``, of which less is better.
+            errors: The metrics for which lower is better, without ``train_`` or ``valid_``.
 
         Returns:
             The goal.

@@ -1,4 +1,4 @@
-"""Tensors that ``torch.from_file`` opened, of which rows are read from the file when they are used.
+"""Find the file of a tensor that ``torch.from_file`` opened, with rows that are read when they are used.
 
 They may be larger than memory, as long as nothing copies them whole. They stay on the CPU in their own dtype,
 and are sent to other processes as the name of their file.
@@ -23,7 +23,7 @@ class FileSlice(NamedTuple):
         dtype: The dtype of all elements.
         offset: The first element, counted in elements.
         shape: The shape of the tensor.
-        stride: Its strides, counted in elements.
+        stride: The strides of the tensor, counted in elements.
     """
 
     file: str

@@ -30,8 +30,8 @@ class Parameter:
 
     Attributes:
         name: The name of the parameter.
-        type: Its annotation; Any where there is none.
-        default: Its default; :data:`REQUIRED` where it has none.
+        type: The annotation; Any if there is none.
+        default: The default; :data:`REQUIRED` if there is none.
     """
 
     name: str

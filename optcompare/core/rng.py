@@ -110,7 +110,7 @@ def set_rng_state(state: dict[str, Any], device: torch.device | None = None) -> 
     """Restore the states that :func:`rng_state` returned.
 
     Args:
-        state: The states.
+        state: The states of the generators.
         device: The device whose generator is restored where the state has one.
     """
     torch.set_rng_state(state["torch"])

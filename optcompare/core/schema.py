@@ -1,4 +1,4 @@
-"""Checks of plain values, such as those of JSON, that are combined to a schema.
+"""Check plain values, such as those of JSON, with functions that are combined to a schema.
 
 A check is a function of a value and of its place, such as ``notes[0]``. It returns what is wrong with the
 value, in words, or "".
@@ -19,7 +19,7 @@ _SHOWN = 40
 
 
 def find_fault(check: Check, value: Any) -> str:
-    """Return what is wrong with a value, in words.
+    """Return the fault of a value, in words.
 
     Before ``check`` is called, it is checked that lists and objects are nested at most 24 deep, that texts
     hold no NUL, no surrogate and at most a million characters, and that whole numbers have at most 64 bits.
@@ -39,7 +39,7 @@ def anything(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -52,7 +52,7 @@ def text(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -65,7 +65,7 @@ def boolean(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -78,7 +78,7 @@ def number(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -92,7 +92,7 @@ def any_number(value: Any, where: str) -> str:
 
     Args:
         value: The value to check.
-        where: Its place, for the message.
+        where: The place of the value in the file, for the message.
 
     Returns:
         The fault, in words; "" where there is none.
@@ -217,7 +217,7 @@ def _not(where: str, what: str, value: Any) -> str:
 
 
 def _unfit(value: Any) -> str:
-    """Return what makes a value unfit for any schema, in words.
+    """Return the reason why a value fits no schema, in words.
 
     Without recursion, since values may be nested deeper than Python's stack.
     """

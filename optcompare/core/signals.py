@@ -30,7 +30,7 @@ def discard_output_of_closed_terminal() -> None:
     more; files, pipes and open terminals stay as they are.
     """
     for number in (1, 2):
-        with suppress(OSError):  # it may not be open at all
+        with suppress(OSError):  # the stream may be closed
             if stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, number)

@@ -112,7 +112,7 @@ class Tuning:
         """Add the rates of the second round, which are :func:`closer_rates`.
 
         Args:
-            best: For each repeat, the best rate of the first round by arm.
+            best: The best rate of the first round by arm, for each repeat.
 
         Returns:
             The tuning with all its rates, so that ``closer`` is 0.
@@ -134,7 +134,7 @@ class Tuning:
         """Record the best rates.
 
         Args:
-            best: For each repeat, the best rate by arm.
+            best: The best rate by arm, for each repeat.
 
         Returns:
             The tuning with them.
@@ -163,7 +163,7 @@ class Tuning:
         return replace(self, rates=renamed(self.rates), repeats=repeats)
 
     def merged(self, other: Tuning) -> Tuning:
-        """Add the arms of another run's tuning; an arm that both have is as it is here.
+        """Add the arms of another run's tuning; an arm in both keeps the values of this one.
 
         Args:
             other: A tuning with as many repeats.
@@ -230,7 +230,7 @@ def closer_rates(tried: Sequence[float], count: int, best: float) -> tuple[float
 
     Args:
         tried: The log-spaced rates of the first round.
-        count: How many rates are added, an even number.
+        count: The number of rates to add, an even number.
         best: The best of ``tried``.
 
     Returns:

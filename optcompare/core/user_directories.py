@@ -166,7 +166,7 @@ def _is_torchs_choice(named: str) -> bool:
 
 
 def _ancestor_distrust_reason(place: Path) -> str | None:
-    """Return why others could replace what is in a directory, or the target of a link."""
+    """Return the reason why other users could replace a directory's contents, or the target of a link."""
     if os.name == "nt":
         return None
     for found in _entry_and_target(place):

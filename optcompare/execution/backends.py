@@ -59,7 +59,7 @@ class LocalBackend:
     Args:
         loop: The loop trainer.
         lanes: The lanes trainer.
-        stopped: Returns whether the user wants to stop.
+        stopped: A function that returns whether the user wants to stop.
     """
 
     def __init__(self, loop: LoopTrainer, lanes: LanesTrainer, stopped: Callable[[], bool]) -> None:
@@ -92,7 +92,7 @@ class ExecutorBackend:
         tasks: The tasks of the run.
         memory: Memory limit for vectorized trials; None: the default.
         expected: By arm, the expected seconds of a trial; short trials are sent together.
-        stopped: Returns whether the user wants to stop.
+        stopped: A function that returns whether the user wants to stop.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The expected time of a run, by the trainer of each trial."""
+"""Estimate the time of a run from the trainer of each trial."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def expected_of(prepared: Prepared, memory: str | None = None, jobs: int = 1) ->
     """Estimate the time of a comparison after its dry run.
 
     Args:
-        prepared: The comparison.
+        prepared: The prepared comparison.
         memory: The memory limit of lanes, as in the run options.
         jobs: The number of trials at once.
     """

@@ -1,4 +1,4 @@
-"""Measurements of a run that are not in its tables."""
+"""Collect measurements of a run that are not in its tables."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ class Observers:
     """Pass the events of a run to plugins, trackers and the caller's observers.
 
     Args:
-        registry: The plugins.
+        registry: The registry of plugins.
         observers: Trackers and observers, notified in this order.
     """
 

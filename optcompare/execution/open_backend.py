@@ -27,7 +27,7 @@ class OpenBackend:
 
     Args:
         tasks: Groups trials into tasks.
-        backend: Trains tasks.
+        backend: The backend that trains tasks.
         observers: Receive measurements, ends of trials and progress.
         jobs: The number of trials at once.
         choices: Lines on the choice of trainers and its reasons; they are added during the run.
@@ -50,7 +50,7 @@ def open_backend(
     else after its workers have become idle.
 
     Args:
-        prepared: The comparison.
+        prepared: The prepared comparison.
         options: The run options; jobs, executor, memory and observers count.
         stop: Whether the user wants to stop.
         trackers: Receive events before the observers of the options.

@@ -1,4 +1,4 @@
-"""Packing of a setup into bytes for other processes."""
+"""Pack a setup into bytes for other processes."""
 
 from __future__ import annotations
 

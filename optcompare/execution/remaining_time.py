@@ -1,4 +1,4 @@
-"""The time left of a run: the expected time, corrected by the real time so far."""
+"""Estimate the remaining time of a run: the expected time, corrected by the real time so far."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def execute(
     """Train all trials of a comparison.
 
     Args:
-        prepared: The comparison.
+        prepared: The prepared comparison.
         out: The run directory; None: nothing is written.
         options: The run options; None: the defaults.
         previous: The previous run in ``out``; its trials are not trained again.

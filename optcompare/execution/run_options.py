@@ -1,4 +1,4 @@
-"""The options of a run that change none of its results, with their defaults.
+"""Define the options of a run that change none of its results, with their defaults.
 
 :func:`optcompare.compare` and the command line have the defaults of :class:`RunOptions`. This module imports
 nothing slow, so that the command line starts fast.

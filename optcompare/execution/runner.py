@@ -1,4 +1,4 @@
-"""Training of all trials of a run, task by task, in the process that keeps records and calls observers."""
+"""Train all trials of a run, task by task, in the process that keeps records and calls observers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Runner:
 
     Args:
         tasks: Groups trials into tasks.
-        backend: Trains tasks.
+        backend: The backend that trains tasks.
         expected: The expected time of trials.
         planned: All trials of the run.
         observer: Called for every record and every trial.
@@ -86,7 +86,7 @@ class Runner:
         free = [label for label, each in arm_objects if each.strategy.coverage == "free"]
         self._evidence = Evidence(tasks.setup.comparison, free)
         self._time = RemainingTime(expected, planned)
-        self._records: dict[Trial, list[Record]] = {}  # of trials under way
+        self._records: dict[Trial, list[Record]] = {}  # of trials in progress
         self._shares: dict[Trial, float] = {}  # of their budgets
         self._saved: dict[Task, SavedTask] = {}  # for the next checkpoint
 
@@ -134,7 +134,7 @@ class Runner:
         return self._evidence.certificate(self.agreement(), reference, traits)
 
     def agreement(self) -> Agreement:
-        """Return how closely lanes agreed with the loop, in this run and the previous one."""
+        """Return the agreement of lanes with the loop, in this run and the previous one."""
         admission = self._tasks.lanes.admission
         before = {} if self._previous is None else self._previous.environment.get("agreement", {})
         checked = admission.checked + before.get("checked", 0)

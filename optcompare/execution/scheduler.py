@@ -1,4 +1,4 @@
-"""Grouping of trials into tasks, each for one trainer."""
+"""Group trials into tasks, each for one trainer."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ class Tasks:
 
         Args:
             log: Lines on the choice of trainers.
-            checked: See :class:`.Admission`.
-            apart: See :class:`.Admission`.
+            checked: The number of lanes that were compared with the loop; see :class:`.Admission`.
+            apart: The largest difference among admitted lanes; see :class:`.Admission`.
         """
         for line in log:
             self._report(line)

@@ -1,4 +1,4 @@
-"""The learning rates that tuning tries next, and those that it chooses."""
+"""Select the learning rates that tuning tries next, and those that it chooses."""
 
 from __future__ import annotations
 

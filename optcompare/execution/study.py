@@ -1,4 +1,4 @@
-"""Measurements of a batch-size study after all of its trials have ended."""
+"""Measure a batch-size study after all of its trials have ended."""
 
 from __future__ import annotations
 

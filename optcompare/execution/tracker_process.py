@@ -41,7 +41,7 @@ def tracking(registry: Registry, names: Sequence[str], directory: Path | None) -
     Failures after the start are added to ``registry.warnings`` at the end.
 
     Args:
-        registry: The plugins.
+        registry: The registry of plugins.
         names: The trackers as ``name[:address]``.
         directory: The run directory; None: nothing is saved.
 

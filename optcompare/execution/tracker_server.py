@@ -1,4 +1,4 @@
-"""The process of a tracker: make the tracker, and call it with the events that come in."""
+"""Run a tracker in its own process: make the tracker, and call it with incoming events."""
 
 from __future__ import annotations
 

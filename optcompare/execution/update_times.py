@@ -1,4 +1,4 @@
-"""Timing of the updates of all arms of a study by one clock, in turn, in several rounds."""
+"""Time the updates of all arms of a study with one clock, in turn, in several rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The code of worker processes, which make the trainers of a run once and train tasks."""
+"""Train tasks in a worker process, which makes the trainers of a run only once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Shared = bytes | Callable[[], bytes]
 
 _WORKERS: dict[str, _Worker] = {}
 _ONE_AT_A_TIME = threading.RLock()
-"""Makes tasks run in turn in an executor of threads, since torch's generators are those of the process."""
+"""A lock that lets an executor of threads train one task at a time: the process has one set of torch RNGs."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Job:
 
 @dataclass(frozen=True)
 class TaskBatch:
-    """Hold tasks for one trainer, which are trained one after another.
+    """Hold tasks for one trainer, which trains them one after another.
 
     Attributes:
         trainer: The name of the trainer.
         tasks: The trials and the state of each task.
-        names: The name of each task and how often it was sent, by which a worker finds its own last state.
+        names: The name of each task and how often it was sent. A worker finds the state that it kept by them.
         seconds: The seconds after which no further task is started.
     """
 
@@ -70,12 +70,12 @@ class Reply:
     """Hold the reply of a worker.
 
     Attributes:
-        results: New records and state of each task; None: the task was not started.
-        admitted: The admitted groups of lanes that were not admitted as one group.
-        checked: See :class:`.Admission`.
-        apart: See :class:`.Admission`.
-        log: Lines on the choice of trainers.
-        versions: See :func:`versions`.
+        results: The new records and the new state of each task; None: the task was not started.
+        admitted: The result of the admission, if the group was not admitted to lanes as a whole.
+        checked: How many lanes were compared with the loop trainer; see :class:`.Admission`.
+        apart: The largest difference among admitted lanes; see :class:`.Admission`.
+        log: Lines about the choice of trainers.
+        versions: The versions in the worker process; see :func:`versions`.
     """
 
     results: list[tuple[list[Record], State] | None]
@@ -93,14 +93,14 @@ def advance(
     until: Callable[[], bool],
     stop: Callable[[], bool],
 ) -> tuple[list[Record], State]:
-    """Train a task with its trainer for a while; see :meth:`.LoopTrainer.advance`.
+    """Train a task until it ends or is stopped; see :meth:`.LoopTrainer.advance`.
 
     Args:
         trainer: The trainer of the task.
         trials: The trials of the task.
         state: The state to continue from; None: the shared starts.
         until: Called during training; True ends the task.
-        stop: Returns whether the user wants to stop.
+        stop: A function that returns whether the user wants to stop.
 
     Returns:
         The new records and the new state.
@@ -122,12 +122,12 @@ def versions() -> dict[str, str]:
 def train(job: Job, setup: Shared, batch: TaskBatch) -> Reply:
     """Train tasks in this process.
 
-    Errors of a trial are recorded in its state; an error that this function raises is one of the worker.
+    Errors of a trial are recorded in its state; an error raised here is a failure of the worker.
 
     Args:
-        job: The job of the run.
-        setup: The packed setup of the run.
-        batch: The tasks.
+        job: The settings that all tasks of the run share.
+        setup: The packed setup of the run, or a function that reads it.
+        batch: The tasks to train.
     """
     with _ONE_AT_A_TIME:
         if job.key not in _WORKERS:
@@ -137,10 +137,10 @@ def train(job: Job, setup: Shared, batch: TaskBatch) -> Reply:
 
 
 def stop(key: str) -> None:
-    """End the compilers that this process runs.
+    """End the compiler processes that this process started for a run.
 
     Args:
-        key: The key of the job.
+        key: The identity of the run; see :class:`Job`.
     """
     with _ONE_AT_A_TIME:
         if key in _WORKERS:
@@ -148,67 +148,67 @@ def stop(key: str) -> None:
 
 
 class _Worker:
-    """Hold the trainers of one run in this process, with their last states.
+    """Hold the trainers of one run in this process, and the last states of its tasks.
 
-    If the checkpoint of a trial would be incomplete, the trial is trained to its end without a break, since
-    another process could not continue it.
+    If a checkpoint would not contain the whole state of a trial, the trial is trained to its end without a
+    break, since another process could not continue it.
     """
 
     def __init__(self, job: Job, shared: Shared) -> None:
         install_neighbor_finder()
         setup: Setup = pickle.loads(
             shared() if callable(shared) else shared
-        )  # it comes from the process that sends the tasks
-        self._agreed = setup.comparison.threads, setup.comparison.deterministic
+        )  # the bytes come from the process that sends the tasks
+        self._thread_settings = setup.comparison.threads, setup.comparison.deterministic
         self._log: list[str] = []
-        with torch_settings(*self._agreed):
+        with torch_settings(*self._thread_settings):
             self.loop = LoopTrainer(setup)
         self.lanes = LanesTrainer(
             self.loop, memory_limit(job.memory, self.loop.device) / job.jobs, self._log.append
         )
-        self._left: dict[str, tuple[int, State]] = {}
+        self._last_states: dict[str, tuple[int, State]] = {}
 
     def train(self, batch: TaskBatch) -> Reply:
         self._log.clear()
         admission = self.lanes.admission
         admission.checked, admission.apart = 0, 0.0
         end = time.perf_counter() + batch.seconds
-        with torch_settings(*self._agreed):
+        with torch_settings(*self._thread_settings):
             if batch.trainer == "lanes":
-                reply = self._lanes(batch, end)
+                reply = self._train_in_lanes(batch, end)
             else:
-                reply = Reply([self._one(batch, number, end) for number in range(len(batch.tasks))])
+                reply = Reply([self._train_in_loop(batch, number, end) for number in range(len(batch.tasks))])
         reply.checked, reply.apart = admission.checked, admission.apart
         reply.log, reply.versions = list(self._log), versions()
         return reply
 
-    def _one(self, batch: TaskBatch, number: int, end: float) -> tuple[list[Record], State] | None:
+    def _train_in_loop(self, batch: TaskBatch, number: int, end: float) -> tuple[list[Record], State] | None:
         if number and time.perf_counter() > end:
             return None
         trials, state = batch.tasks[number]
-        return self._advanced(
-            self.loop, trials, self._known(batch.names[number], state), batch.names[number], end
+        return self._advance(
+            self.loop, trials, self._own_state(batch.names[number], state), batch.names[number], end
         )
 
-    def _lanes(self, batch: TaskBatch, end: float) -> Reply:
+    def _train_in_lanes(self, batch: TaskBatch, end: float) -> Reply:
         (trials, state), name = batch.tasks[0], batch.names[0]
-        known = self._known(name, state)
+        known = self._own_state(name, state)
         if known is state:
             admitted = self.lanes.admit(trials)
             if admitted.groups != [trials]:
                 return Reply([None], admitted)
             end = max(end, time.perf_counter() + batch.seconds / 2)
-        return Reply([self._advanced(self.lanes, trials, known, name, end)])
+        return Reply([self._advance(self.lanes, trials, known, name, end)])
 
-    def _known(self, name: tuple[str, int], state: State | None) -> State | None:
-        """Return this process's own state object of a task if it was the last to train it.
+    def _own_state(self, name: tuple[str, int], state: State | None) -> State | None:
+        """Return the state that this process kept of a task, or the sent one if it was trained elsewhere.
 
-        The trainers continue from it without making their live objects again.
+        The trainers continue from a kept state without making their live objects again.
         """
-        sent, own = self._left.get(name[0], (-1, None))
+        sent, own = self._last_states.get(name[0], (-1, None))
         return own if sent == name[1] else state
 
-    def _advanced(
+    def _advance(
         self,
         trainer: LoopTrainer | LanesTrainer,
         trials: list[Trial],
@@ -225,6 +225,6 @@ class _Worker:
         if is_partial(state):
             more, state = advance(trainer, trials, state, lambda: False, lambda: False)
             records = [*records, *more]
-        others = [(task, left) for task, left in self._left.items() if task != name[0]]
-        self._left = dict([*others[1 - KEPT_RUNS :], (name[0], (name[1] + 1, state))])
+        others = [(task, left) for task, left in self._last_states.items() if task != name[0]]
+        self._last_states = dict([*others[1 - KEPT_RUNS :], (name[0], (name[1] + 1, state))])
         return records, state

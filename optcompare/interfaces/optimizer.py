@@ -79,7 +79,7 @@ def check_factory(factory: Any, name: str) -> None:
         name: The name of the optimizer, for messages.
 
     Raises:
-        PluginError: It is not such a factory.
+        PluginError: The object is not a factory of optimizers.
     """
     from torch.optim import Optimizer
 

@@ -30,7 +30,7 @@ class StepStats:
     and ḡ is their mean.
 
     Attributes:
-        batch_size: B.
+        batch_size: The batch size B.
         loss: The mean loss of the batch before the update.
         lr: The learning rate of the update.
         grad_norm: |ḡ|.

@@ -30,18 +30,18 @@ def unsaved_values(trainer: LoopTrainer, trial: Trial, batches: Sequence[Tensor]
     """Find values that an update changes and that a checkpoint does not bring back.
 
     Args:
-        trainer: The engine.
-        trial: Of the arm.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
         batches: Index batches of its first updates; a few rows of one are enough.
 
     Returns:
-        Names that say where the values are.
+        The names of the values, with the objects that hold them.
     """
     with preserved_rng():
         first, second = batches[0], batches[-1]
         try:
             return _changed_by(trainer, trial, first[:_FEW], second[-_FEW:])
-        except USER_CODE_ERRORS:  # a loss may need more rows
+        except USER_CODE_ERRORS:  # some losses need more rows
             return _changed_by(trainer, trial, first, second)
 
 
@@ -65,11 +65,11 @@ def changed_by_measuring(trainer: LoopTrainer, trial: Trial) -> list[str]:
     """Find values that a measurement changes, though nothing is trained.
 
     Args:
-        trainer: The engine.
-        trial: Of the arm.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
 
     Returns:
-        Names that say where the values are.
+        The names of the values, with the objects that hold them.
     """
     trainer, shared = _few_rows(trainer), trainer.setup.workload
     with preserved_rng():
@@ -97,11 +97,11 @@ def refuse_other_end(
     """Check that measurements and a checkpoint between updates do not change a bit of the result.
 
     Args:
-        trainer: The engine.
-        trial: Of the arm.
-        batches: Of its first updates.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
+        batches: The batches of its first updates.
         cut: Whether a checkpoint is tested; false if it is known to be incomplete.
-        say: Called with a remark if the device does not reproduce its own bits.
+        say: A function that receives a remark if the device does not reproduce its own bits.
 
     Raises:
         ComparisonError: The result differs; the message names the cause.
@@ -158,7 +158,7 @@ def through_a_file(state: TrialState) -> TrialState:
     """Save and load a state, as a checkpoint does.
 
     Args:
-        state: Of a trial.
+        state: The state of a trial.
 
     Returns:
         The state as it is read back.

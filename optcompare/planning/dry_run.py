@@ -1,4 +1,4 @@
-"""The dry run: every arm makes an update or two on a copy, before anything is written."""
+"""Run every arm for one or two updates on a copy, before any file is written."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _ENOUGH_ROWS = 5
 
 
 def dry_run(trainer: LoopTrainer) -> list[Estimate]:
-    """Check that the workload and the arms work together, and estimate what the trials of each arm take.
+    """Check that the workload works with each arm, and estimate the time of its trials.
 
     Args:
-        trainer: Of the comparison; it makes a few updates of each arm.
+        trainer: The loop trainer of the comparison; it makes a few updates of each arm.
 
     Returns:
         One estimate for each arm.
 
     Raises:
-        OptcompareError: Something cannot work; the message names the arm.
+        OptcompareError: The workload or an arm cannot be trained; the message names it.
     """
     comparison = trainer.setup.comparison
     seed = comparison.seeds[0]
@@ -54,14 +54,14 @@ def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
     """Compute all diagnostics once, at the shared start and after an update that changed nothing.
 
     Args:
-        trainer: Of the comparison.
-        trial: Of any arm.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of any arm.
 
     Returns:
-        The seconds that it took.
+        The seconds that the diagnostics took together.
 
     Raises:
-        DiagnosticError: The model cannot have one; the message names the layer.
+        DiagnosticError: A diagnostic cannot be computed for the model; the message names the layer.
     """
     if not trainer.setup.comparison.diagnostics:
         return 0.0
@@ -75,7 +75,7 @@ def check_diagnostics(trainer: LoopTrainer, trial: Trial) -> float:
 
 
 def _dry_run_of_arm(trainer: LoopTrainer, trial: Trial) -> Estimate:
-    """Make the first updates of an arm, check what they leave, and estimate its trials."""
+    """Make the first updates of an arm, check their results, and estimate the cost of its trials."""
     arm, n = trial.arm, trainer.setup.workload.size
     sizes, updates = planned_batches(trainer, trial)
     _refuse_large_batch(arm, trainer.setup.comparison.budget, sizes[0])
@@ -132,7 +132,7 @@ def _rng_at_start(trainer: LoopTrainer, trial: Trial) -> dict[str, Any]:
 
 
 def _refuse_unreadable(arm: Arm, state: Mapping[str, Any]) -> None:
-    """Refuse an optimizer whose state needs unpickling, which files of a run never are."""
+    """Refuse an optimizer with a state that needs unpickling, since files of a run are never unpickled."""
     file = io.BytesIO()
     try:
         torch.save(_without_tensors(state), file)
@@ -161,7 +161,7 @@ def _without_tensors(value: Any) -> Any:
 
 
 def _refuse_short_budget(arm: Arm, budget: Budget, passes: int, n: int) -> None:
-    """Refuse a budget without room for an update of an optimizer that passes over the data several times."""
+    """Refuse a budget that is smaller than the first update, which may pass over the data several times."""
     needed = {"epochs": passes, "samples": passes * n}.get(budget.unit, 0)
     if budget.amount < needed:
         raise ComparisonError(

@@ -1,4 +1,4 @@
-"""How long the trials of an arm will take, from its first updates."""
+"""Estimate the time of the trials of an arm from its first updates."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _TIMED_UPDATES, _TIMED_RUNS, _TIMED_SECONDS = 16, 4, 0.05
 
 @dataclass(frozen=True)
 class Estimate:
-    """Hold what one trial of an arm will take in the loop.
+    """Hold the estimated cost of one trial of an arm in the loop.
 
     Args:
         arm: The arm.
-        updates: How many it makes; None where only training can tell.
-        measurements: How often it is measured.
-        seconds: Of updates and measurements together.
+        updates: The number of updates; None: it is only known after training.
+        measurements: The number of measurements.
+        seconds: The seconds of updates and measurements together.
         draws: Whether its first updates drew random numbers.
-        update_seconds: Of one update alone.
+        update_seconds: The seconds of one update alone.
     """
 
     arm: Arm
@@ -53,9 +53,9 @@ def make_first_updates(trainer: LoopTrainer, trial: Trial, updates: int) -> Outc
     """Make the first updates of a trial, none of them after its first epoch, with the trainer itself.
 
     Args:
-        trainer: Of the comparison.
-        trial: Begun anew.
-        updates: How many, or as many as its budget allows.
+        trainer: The loop trainer of the comparison.
+        trial: The trial, which begins at its shared start.
+        updates: The number of updates to make; fewer if the budget ends before.
 
     Returns:
         Its records and its final state.
@@ -77,8 +77,8 @@ def measure_pace(
     """Time short runs of a trial, and take the fastest: the first ones and interrupted ones are far slower.
 
     Args:
-        trainer: Makes the updates.
-        trial: Begun anew for each run.
+        trainer: The loop trainer, which makes the updates.
+        trial: The trial, which begins at its shared start in each run.
         first: Records and state of its first updates; slow ones are not repeated.
         most: Updates of its first epoch, which no run exceeds.
         test_share: How many measurements the test set counts for at the end.
@@ -102,7 +102,7 @@ def estimate_trial(
     """Estimate what one trial of an arm takes under its budget, without the test set.
 
     Args:
-        trainer: Of the comparison.
+        trainer: The loop trainer of the comparison.
         arm: The arm.
         planned: Updates of an epoch; None where they are not known ahead.
         sizes: Samples of the batches of an epoch, or of the first alone where the rest is not known.

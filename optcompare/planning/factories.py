@@ -1,4 +1,4 @@
-"""Names, specs and objects become live workloads, strategies, diagnostics and executors."""
+"""Make live workloads, strategies, diagnostics and executors from names, specs and objects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def make_workload(registry: Registry, workload: str | Workload) -> tuple[Workloa
     """Make the workload of a spec, or return an object as it is.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         workload: ``digits``, ``csv:PATH:y=COLUMN``, ``FILE.py:NAME``, or a Workload.
 
     Returns:
@@ -78,7 +78,7 @@ def make_strategy(
     """Make the strategy of a spec, or return an object as it is.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         strategy: ``mini:64``, or a Strategy.
         batch_size: The workload's, for a spec that gives none; None: the strategy's default.
 
@@ -115,7 +115,7 @@ def make_diagnostics(registry: Registry, items: Sequence[DiagnosticLike]) -> lis
     """Make the diagnostics of specs; objects stay as they are.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         items: ``noise_scale:rows=512``, or Diagnostics.
 
     Returns:
@@ -183,7 +183,7 @@ def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
     """Make the executor of ``name[:address]``.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         text: The name and, where it needs one, the address.
         demand: Jobs, threads and device of a trial.
 
@@ -191,7 +191,7 @@ def make_executor(registry: Registry, text: str, demand: Demand) -> Executor:
         The executor.
 
     Raises:
-        PluginError: There is no such executor, or its factory returns something else.
+        PluginError: There is no such executor, or its factory returns another type of object.
     """
     name, _, address = text.partition(":")
     made = _call(
@@ -219,7 +219,7 @@ def _part(name: str, thing: Strategy | Diagnostic, *, reference: bool) -> Part:
 
 
 def _part_of(registry: Registry, strategy: Strategy) -> Part:
-    """Name a strategy object, as the registry does where it knows its class."""
+    """Return a strategy object as pure data, with its registered name if its class is registered."""
     for entry in registry.entries("strategies").values():
         if entry.factory is type(strategy):
             return _part(entry.name, strategy, reference=True)
@@ -257,7 +257,7 @@ def _checked_workload(made: Any, name: str) -> Workload:
 
 
 def _call(factory: Callable[..., Any], values: dict[str, Any], who: str) -> Any:
-    """Call a factory; turn what it raises into errors that name it."""
+    """Call a factory; convert its exceptions to errors with its name."""
     try:
         return factory(**values)
     except OptcompareError:

@@ -1,4 +1,4 @@
-"""The first updates of one arm, made by the engine and by a plain loop from the same state."""
+"""Compare the first updates of an arm in the loop trainer and in a plain loop, from the same state."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class FirstUpdates:
     """Make the first updates of an arm twice, on the first seed, and measure how far apart they are.
 
     Args:
-        trainer: The engine.
-        trial: Of the arm.
-        say: Called with remarks on the check.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
+        say: A function that receives remarks on the check.
     """
 
     def __init__(self, trainer: LoopTrainer, trial: Trial, say: Callable[[str], None]) -> None:
@@ -69,7 +69,7 @@ class FirstUpdates:
         """Check only the first rows of each batch.
 
         Args:
-            count: How many.
+            count: The number of rows to keep.
         """
         self._say(
             f"of a batch of {self.trial.arm.label}, {count:,} rows, the most that one pass may take here"
@@ -183,7 +183,7 @@ class FirstUpdates:
             (batch,) = rows.stream([torch.arange(count)], 0, 0, ahead=False)
             try:
                 alone = float(evaluate_batch(plain.workload, plain.model, batch)[0])
-            except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
+            except (MemoryError, torch.OutOfMemoryError):  # a batch need not fit whole
                 return Difference(0.0, "")
             again = float(evaluate_batch(plain.workload, plain.model, batch)[0]) if count > chunk else alone
             drawn = abs(again - alone)
@@ -191,7 +191,7 @@ class FirstUpdates:
         there = evaluate(bare, run.model, {"train": rows}, chunk)["train_loss"]
         if not (math.isfinite(alone) and math.isfinite(there)):
             return Difference(0.0 if str(alone) == str(there) else math.inf, MEASURED_LOSS)
-        beyond = max(0.0, abs(there - alone) - _NOISE * drawn)  # random numbers are others for each chunk
+        beyond = max(0.0, abs(there - alone) - _NOISE * drawn)  # each chunk draws other random numbers
         return Difference(beyond / max(abs(alone), 1e-12), MEASURED_LOSS)
 
     def _update(self, run: TrialRun, plain: PlainLoop, indices: Tensor) -> Difference:
@@ -226,7 +226,7 @@ class FirstRows:
     """Limit a source of data to its first rows.
 
     Args:
-        source: The data.
+        source: The source of data to limit.
         most: Rows at most.
     """
 

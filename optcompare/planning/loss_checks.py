@@ -1,4 +1,4 @@
-"""What a loss is a mean over, and whether it depends on more than the model and the batch."""
+"""Check that a loss is a weighted mean over rows, and depends only on the model and the batch."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
     the data are computed in several passes, on parts as large as those passes.
 
     Args:
-        trainer: Holds the data and the shared start.
-        workload: With a loss of its own on the device.
-        model: In evaluation mode, at the shared start.
+        trainer: The loop trainer, which has the data and the shared start.
+        workload: The workload with its own copy of the loss on the device.
+        model: The model in evaluation mode, at the shared start.
         name: ``train``, ``valid`` or ``test``.
-        seed: Of the shared start.
+        seed: The seed of the shared start.
     """
     source = trainer.sources[name]
     chunk = _chunk(trainer, name)
@@ -60,7 +60,7 @@ def check_loss(trainer: LoopTrainer, workload: Workload, model: nn.Module, name:
             _refuse_other_means(
                 trainer, workload, model, source, order[: chunk + chunk // 2 + 1].split(chunk), seed
             )
-        except (MemoryError, torch.OutOfMemoryError):  # that is what the chunks are for
+        except (MemoryError, torch.OutOfMemoryError):  # a batch need not fit whole
             parts = order[:chunk].split([chunk // 3, chunk - chunk // 3])
             _refuse_other_means(trainer, workload, model, source, [rows for rows in parts if len(rows)], seed)
 
@@ -105,7 +105,7 @@ def _spread(n: int, parts: Sequence[Tensor]) -> Tensor:
         chosen += searched[torch.cat([ranked.argmax(0), ranked.argmin(0)])].tolist()
     rows = torch.tensor(
         list(dict.fromkeys(chosen))[::-1][:_MOST]
-    )  # the extremes stay, where there are too many
+    )  # the smallest and largest stay if there are too many
     return rows[torch.randperm(len(rows), generator=generator)]
 
 
@@ -230,9 +230,9 @@ def refuse_foreign_weights(workload: Workload, model: nn.Module, batch: Any) -> 
     """Check that the loss depends on no trainable tensors but the model's, since no optimizer trains others.
 
     Args:
-        workload: With the loss.
-        model: With the weights that are trained.
-        batch: Of the data.
+        workload: The workload with the loss.
+        model: The model with the weights that are trained.
+        batch: A batch of the data.
 
     Raises:
         WorkloadError: It does; the message names them.

@@ -1,4 +1,4 @@
-"""Optimizers by name, by path or as factories, and what their specs set."""
+"""Find optimizers by name, by path or as factories, with the settings of their specs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class OptimizerChoice:
     """Hold a requested optimizer.
 
     Args:
-        factory: Makes it: ``build(model, **hyperparameters)`` or an Optimizer class.
-        name: As in the registry, or the factory's own.
-        part: Its label and its spec.
+        factory: The factory: ``build(model, **hyperparameters)`` or an Optimizer class.
+        name: The name in the registry, or the name of the factory.
+        part: The optimizer as pure data: its label and its spec.
         values: Hyperparameters that differ from the factory's defaults, without the learning rate.
         lr: The learning rate, where the spec sets it; else None.
         of_arm: ``schedule`` and ``clip``, where the spec sets them.
@@ -49,7 +49,7 @@ def make_optimizer(registry: Registry, optimizer: OptimizerLike | Spec) -> Optim
     """Find the optimizer of a spec, or read a factory.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         optimizer: A spec such as ``sgd:momentum=0.9``, or a factory, possibly a ``functools.partial``.
 
     Returns:

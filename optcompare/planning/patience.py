@@ -1,4 +1,4 @@
-"""A limit on the time between two batches of a strategy, which finds endless loops before the run."""
+"""Limit the time between two batches of a strategy, to find endless loops before the run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import StrategyError
 
 PATIENCE = 60.0
-"""Seconds that a strategy may take for a batch before it is taken to loop without end."""
+"""Seconds that a strategy may take for a batch; a slower one counts as an endless loop."""
 
 
 class _Expired(BaseException):
@@ -23,7 +23,7 @@ class Limit:
     """Limit the seconds between the values of an iterator that is :meth:`watched`.
 
     Args:
-        seconds: At most.
+        seconds: The most seconds that may pass between two values.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -33,10 +33,10 @@ class Limit:
         self._end = time.monotonic() + seconds
 
     def watched(self, values: Iterable[Any]) -> Iterator[Any]:
-        """Pass values on; the time begins again with each.
+        """Yield the values of an iterator; each value starts the time again.
 
         Args:
-            values: Of a strategy.
+            values: The batches that a strategy yields.
 
         Yields:
             The same values.
@@ -46,12 +46,12 @@ class Limit:
             yield value
 
     def over(self) -> None:
-        """End the limit."""
+        """Stop the limit, so that it interrupts nothing any more."""
         with self._turn:
             self._over.set()
 
     def wait(self) -> None:
-        """Wait for the end; where that takes too long, interrupt the thread that made the limit."""
+        """Wait until the limit is stopped; if a value takes too long, interrupt the limit's thread."""
         while not self._over.wait(max(self._end - time.monotonic(), 0.0)):
             with self._turn:
                 if time.monotonic() >= self._end and not self._over.is_set():
@@ -66,7 +66,7 @@ def yielding(name: str) -> Iterator[Limit]:
     """Limit the seconds in which a strategy yields a batch to ``PATIENCE``.
 
     Args:
-        name: Of the strategy, for the error.
+        name: The name of the strategy, for the error message.
 
     Yields:
         The limit.

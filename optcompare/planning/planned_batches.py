@@ -1,4 +1,4 @@
-"""The batches of an arm's first epoch, planned before it trains: their sizes, and what cannot work."""
+"""Plan the batches of an arm's first epoch before training, and refuse those that cannot be trained."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def planned_batches(trainer: LoopTrainer, trial: Trial) -> tuple[list[int], int 
     """Plan the first epoch of a trial, and check that its batches can be trained.
 
     Args:
-        trainer: Of the comparison.
-        trial: Of the arm.
+        trainer: The loop trainer of the comparison.
+        trial: A trial of the arm.
 
     Returns:
         Samples of each batch, and their number; of an adaptive strategy the first batch alone, and None.

@@ -1,4 +1,4 @@
-"""What a comparison's dtype does to data and modules that were made in another one."""
+"""Note the effects of a comparison's dtype on data and modules that were made in another dtype."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _LOST = 1e-4
-"""Error of rounding, relative to a column's standard deviation, from which it is said."""
+"""The rounding error, relative to a column's standard deviation, from which a note is made."""
 _MOST_ROWS = 2**16
 
 
@@ -23,7 +23,7 @@ def precision_notes(workload: Workload, dtype: torch.dtype) -> list[str]:
 
     Args:
         workload: Up to 65,536 rows of its tensors are read; samples of a Dataset are not.
-        dtype: Of data and weights.
+        dtype: The dtype of data and weights.
 
     Returns:
         A sentence each.

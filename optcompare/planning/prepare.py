@@ -41,8 +41,8 @@ class Prepared:
         trainer: The loop trainer of this setup.
         estimates: Updates and seconds that are expected of each arm.
         notes: Sentences for the user.
-        reference: Which updates of its arms were found to be those of a plain loop.
-        traits: What the certificate says of running averages and random numbers.
+        reference: The first updates of its arms that equal those of a plain loop.
+        traits: The running averages and random numbers that the certificate reports.
     """
 
     registry: Registry
@@ -57,7 +57,7 @@ class Prepared:
         """Return the same for another comparison of the same arms.
 
         Args:
-            comparison: With other seeds, budget or tuning.
+            comparison: The comparison with other seeds, budget or tuning.
 
         Returns:
             A copy.
@@ -72,8 +72,8 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
     No run directory is written. The code that the question names is remembered for this user.
 
     Args:
-        registry: Where names are looked up.
-        question: What is to be compared.
+        registry: The registry in which names are looked up.
+        question: The question to resolve.
         held: Whether the first updates of its arms are compared with those of a plain loop.
 
     Returns:
@@ -83,9 +83,7 @@ def prepare(registry: Registry, question: Question, *, held: bool = True) -> Pre
         OptcompareError: It cannot be run.
     """
     check_recalibrate(question.recalibrate)
-    if getattr(
-        multiprocessing.current_process(), "_inheriting", False
-    ):  # it imports the script of its parent
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # it imports the parent's script
         raise SystemExit(Demand.unguarded)
     with torch_cache_of_this_user(), preserved_rng(), preserved_settings():
         setup, notes = resolve(registry, question)
@@ -97,8 +95,8 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
     """Restore a saved comparison and make a dry run of it.
 
     Args:
-        registry: Where names are looked up.
-        comparison: As it was saved, or extended.
+        registry: The registry in which names are looked up.
+        comparison: The comparison as it was saved, or extended.
 
     Returns:
         The comparison, ready to be run.
@@ -114,7 +112,7 @@ def prepare_again(registry: Registry, comparison: Comparison) -> Prepared:
 
 @dataclass(frozen=True)
 class _DryRun:
-    """Hold what a dry run leaves."""
+    """Hold the results of a dry run."""
 
     trainer: LoopTrainer
     estimates: list[Estimate]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """Hold what is to be compared, before names are resolved.
+    """Hold the settings of a comparison before names are resolved.
 
     It has everything that decides results; settings that change no result are in
     :class:`~optcompare.execution.run_options.RunOptions`. :func:`~optcompare.planning.resolve.resolve` makes
@@ -83,7 +83,7 @@ class Question:
         return seed_list(self.seeds, self.first_seed)
 
     def rates(self) -> tuple[float, ...] | None:
-        """Return the learning rates if there are several, each of which makes an arm; else None."""
+        """Return the learning rates if there are several, since each makes a separate arm; else None."""
         return tuple(self.lr) if isinstance(self.lr, (list, tuple)) else None
 
 
@@ -97,17 +97,17 @@ def seed_list(seeds: int | Sequence[int], first: int = Question.first_seed) -> t
     """List the seeds of a comparison.
 
     Args:
-        seeds: How many, from ``first`` on; or the seeds themselves.
+        seeds: The number of seeds, from ``first`` on; or the seeds themselves.
         first: The first seed, where ``seeds`` is their number.
 
     Returns:
         The seeds in their order.
 
     Raises:
-        ComparisonError: There are none or too many, or something is no whole number.
+        ComparisonError: There are no seeds, too many, or one that is not a whole number.
     """
     if isinstance(seeds, Sequence) and not isinstance(seeds, str):
-        if len(seeds[: MAX_SEEDS + 1]) > MAX_SEEDS:  # the length of a long range is no index
+        if len(seeds[: MAX_SEEDS + 1]) > MAX_SEEDS:  # len() of a very long range raises OverflowError
             raise ComparisonError(f"a comparison has at most {MAX_SEEDS:,} seeds, got more; give fewer")
         return tuple(seeds)
     if not isinstance(seeds, int):
@@ -124,9 +124,9 @@ def further_arms(comparison: Comparison, strategies: str, optimizers: str | None
     """Ask for further arms with the settings of a saved comparison.
 
     Args:
-        comparison: Of the run that is to be extended. Chunk, schedule and clip are those of its first arm.
-        strategies: Of the arms.
-        optimizers: Of the arms; None: those of the comparison.
+        comparison: The comparison of the run to extend. Chunk, schedule and clip are those of its first arm.
+        strategies: The strategies of the further arms.
+        optimizers: The optimizers of the further arms; None: those of the comparison.
 
     Returns:
         The question of a comparison whose arms can be added.

@@ -1,4 +1,4 @@
-"""Whether running averages are recalibrated before each measurement, for all arms or for none."""
+"""Decide whether running averages are recalibrated before each measurement, for all arms or for none."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def find_traits(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Traits:
     """Find the model's running averages, and the arms whose updates draw random numbers.
 
     Args:
-        trainer: Of the comparison.
-        estimates: Of its arms, from the dry run.
+        trainer: The loop trainer of the comparison.
+        estimates: The estimates of its arms, from the dry run.
 
     Returns:
-        What the certificate says of them.
+        The traits that the certificate reports.
     """
     comparison, source = trainer.setup.comparison, trainer.sources["train"]
     with preserved_rng():
@@ -119,8 +119,8 @@ def with_recalibration(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> l
     """Add the time of recalibration to estimates; it is timed at the start of a trial.
 
     Args:
-        trainer: Of the comparison with recalibration.
-        estimates: Of its arms, without it.
+        trainer: The loop trainer of the comparison with recalibration.
+        estimates: The estimates of its arms, without it.
 
     Returns:
         The estimates with it.

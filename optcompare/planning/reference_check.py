@@ -40,8 +40,8 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
     same bits. Arms that differ only in their rates share a check.
 
     Args:
-        trainer: Of the comparison.
-        estimates: Of its arms.
+        trainer: The loop trainer of the comparison.
+        estimates: The estimates of its arms.
 
     Returns:
         What was checked. ``uncut`` names what trials keep where no checkpoint finds it: those trials are
@@ -63,7 +63,7 @@ def check_reference(trainer: LoopTrainer, estimates: Sequence[Estimate]) -> Refe
         if key not in checks:
             checks[key] = _ArmCheck(plain, Trial(arm, comparison.seeds[0]), found)
             checks[key].first_update()
-            of_optimizer = key[1:3]  # whatever the strategy
+            of_optimizer = key[1:3]  # the same for every strategy
             if of_optimizer not in unsaved:
                 unsaved[of_optimizer] = checks[key].look_for_state()
             checks[key].unsaved = unsaved[of_optimizer]
@@ -93,7 +93,7 @@ def uncut_notes(reference: Reference) -> list[str]:
     """Note arms whose trials keep values that no checkpoint holds.
 
     Args:
-        reference: What was checked.
+        reference: The updates that were checked.
 
     Returns:
         A sentence for each set of arms that keep the same values.
@@ -111,7 +111,7 @@ def uncut_notes(reference: Reference) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Join a few names, and say how many more there are."""
+    """Join a few names, and count the others."""
     more = f" and {len(names) - _NAMED} more values" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
 
@@ -228,7 +228,7 @@ class _ArmCheck:
         difference = worst(self._updates)
         if difference <= self._tolerance:
             return
-        with suppress(Exception):  # other parts may not compute in float64
+        with suppress(Exception):  # other operations of the model may not support float64
             if _rounds(difference, worst(self._updates.exactly())):
                 return
         label, alone = self._trial.arm.label, self._updates.in_one_pass()

@@ -1,4 +1,4 @@
-"""The arms that a question asks for: each strategy with each optimizer, and what is set for each of them."""
+"""Resolve the arms of a question: each strategy with each optimizer, and the settings of each arm."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class StrategyChoice:
     """Hold a requested strategy.
 
     Args:
-        strategy: The live strategy.
-        part: Its name.
-        first_batch: Samples in its first update.
+        strategy: The strategy object.
+        part: The strategy as pure data: its label and its spec.
+        first_batch: The number of samples in its first update.
     """
 
     strategy: Strategy
@@ -50,10 +50,10 @@ class RequestedArm:
 
     Args:
         text: The text that the user typed for it, for error messages.
-        strategy: How an epoch's samples become batches.
-        optimizer: How a gradient becomes an update, and what its spec sets.
+        strategy: The strategy of the arm.
+        optimizer: The optimizer of the arm, and the settings from its spec.
         lr: The learning rate, scaled to the batch size.
-        names_lr: Whether the user set the rate for this arm: in its spec, or as one of several.
+        names_lr: Whether the rate is the arm's own: from its spec, or one of several requested rates.
         lr_scaling: How the rate was scaled.
         schedule: How the rate changes, in its canonical form.
         clip: The norm to which larger gradients are scaled down; None: gradients are not clipped.
@@ -70,7 +70,7 @@ class RequestedArm:
 
     @property
     def objects(self) -> ArmObjects:
-        """Return the live objects of the arm."""
+        """Return the strategy and the optimizer factory of the arm."""
         return ArmObjects(self.strategy.strategy, self.optimizer.factory)
 
     def optimizer_label(self, *, lr: bool, schedule: bool, clip: bool) -> str:
@@ -79,7 +79,7 @@ class RequestedArm:
         Args:
             lr: Whether to show a rate that was set for the arm.
             schedule: Whether to show a schedule other than "none".
-            clip: Whether to show a norm.
+            clip: Whether to show the norm to which gradients are clipped.
 
         Returns:
             A spec, as in ``sgd:lr=0.1:schedule=cosine``.
@@ -97,11 +97,11 @@ class RequestedArm:
         """Return the arm as pure data.
 
         Args:
-            label: Its name.
-            chunk: Rows in one forward pass.
+            label: The label of the arm, unique in the comparison.
+            chunk: The number of rows in one forward pass.
 
         Returns:
-            The arm.
+            The arm with this label.
 
         Raises:
             ComparisonError: A setting is not in its range, or gradients are to be clipped under a strategy
@@ -133,7 +133,7 @@ class RequestedArm:
             baseline: This arm as pure data.
 
         Returns:
-            The control.
+            The control, labelled ``BASELINE (control)``.
 
         Raises:
             ComparisonError: The arm updates on single samples.
@@ -142,7 +142,7 @@ class RequestedArm:
         if rows < 2:
             raise ComparisonError(
                 "--control accumulates the baseline's gradients in smaller chunks, and "
-                f"{baseline.label} updates on single samples; choose another with --baseline"
+                f"{baseline.label} updates on single samples; choose another baseline with --baseline"
             )
         return dataclasses.replace(baseline, label=f"{baseline.label} (control)", chunk=math.ceil(rows / 2))
 
@@ -153,9 +153,9 @@ def requested_arms(
     """Resolve the arms of a question: each strategy with its own optimizer, or else with every optimizer.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         question: The question.
-        workload: Its workload.
+        workload: The workload of the question.
 
     Returns:
         The arms in their order, and notes for the user.
@@ -189,14 +189,14 @@ def requested_arms(
 
 
 def refuse_same_arms(arms: Sequence[Arm], requested: Sequence[RequestedArm]) -> None:
-    """Refuse two arms that train the same; the message has the texts that were typed for them.
+    """Refuse two arms with the same settings; the message quotes the texts that the user typed.
 
     Args:
-        arms: As pure data.
-        requested: The same arms, as requested.
+        arms: The arms as pure data.
+        requested: The same arms, in the same order, as requested.
 
     Raises:
-        ComparisonError: Two arms train the same.
+        ComparisonError: Two arms have the same settings.
     """
     first_of: dict[str, RequestedArm] = {}
     for arm, one in zip(arms, requested, strict=True):
@@ -213,7 +213,7 @@ def refuse_same_arms(arms: Sequence[Arm], requested: Sequence[RequestedArm]) -> 
 def _at_each_rate(
     question: Question, workload: Workload, text: str, strategy: StrategyChoice, optimizer: OptimizerChoice
 ) -> Iterator[RequestedArm]:
-    """Yield the arm; with several learning rates, one at each, unless its spec sets the rate."""
+    """Yield the arm once for each requested learning rate, or once if its spec sets the rate."""
     several = question.rates()
     listed: Sequence[float | None] = (None,)
     if several is not None and optimizer.lr is None:
@@ -235,7 +235,7 @@ def _at_each_rate(
 def _learning_rate(
     question: Question, workload: Workload, strategy: StrategyChoice, optimizer: OptimizerChoice, lr: Any
 ) -> float:
-    """Return the spec's rate; else ``lr``, the workload's or the optimizer's own, scaled to the batch."""
+    """Return the rate of the spec; else ``lr``, the workload's rate or the optimizer's default, scaled."""
     if optimizer.lr is not None:
         return _number(optimizer.lr)
     for rate in (lr, workload.lr_for(optimizer.name), default_lr(optimizer.factory)):
@@ -254,7 +254,7 @@ def _number(rate: Any) -> float:
 
 
 def _size_notes(strategy: Strategy, label: str, n: int) -> list[str]:
-    """Note that a batch is larger than the training set."""
+    """Return a note if the batch size is larger than the training set."""
     size = getattr(strategy, "batch_size", None)
     if not isinstance(size, int) or size <= n:
         return []
@@ -262,7 +262,7 @@ def _size_notes(strategy: Strategy, label: str, n: int) -> list[str]:
 
 
 def _first_batch_size(strategy: Strategy, label: str, n: int) -> int:
-    """Count the samples in the first update, from a copy of the strategy on an order of its own."""
+    """Return the number of samples in the first update, drawn from a copy of the strategy."""
     try:
         own = copy.deepcopy(strategy)
         with yielding(label):
@@ -276,7 +276,7 @@ def _first_batch_size(strategy: Strategy, label: str, n: int) -> int:
 
 
 def _refuse_repeated(listed: Sequence[Any]) -> None:
-    """Refuse the same text twice in a list of strategies or optimizers."""
+    """Refuse a list of strategies or optimizers that contains the same text twice."""
     for position, item in enumerate(listed):
         if isinstance(item, str) and item in listed[:position]:
             raise ComparisonError(f"{item} is listed twice; leave one out or change a setting")

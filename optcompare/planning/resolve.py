@@ -27,7 +27,7 @@ def resolve(registry: Registry, question: Question) -> tuple[Setup, list[str]]:
     """Resolve a question.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry in which names are looked up.
         question: The question. If its ``recalibrate`` is None, the comparison's is False until
             :func:`~optcompare.planning.prepare.prepare` has decided.
 
@@ -87,8 +87,8 @@ def restore(registry: Registry, comparison: Comparison) -> tuple[Setup, list[str
     """Build the live objects of a saved comparison again.
 
     Args:
-        registry: Where names are looked up.
-        comparison: As it was saved.
+        registry: The registry in which names are looked up.
+        comparison: The comparison as it was saved.
 
     Returns:
         The comparison with its live objects, and notes for the user.
@@ -119,7 +119,7 @@ def objects_of(comparison: Comparison) -> str:
     """Name the parts of a saved comparison that were passed as objects, which no file can restore.
 
     Args:
-        comparison: As it was saved.
+        comparison: The comparison as it was saved.
 
     Returns:
         Labels, separated by commas; empty if all parts can be restored.

@@ -14,7 +14,7 @@ def check_splits(trainer: LoopTrainer) -> None:
     """Check that the workload makes each split, each time the same, and others than its own.
 
     Args:
-        trainer: Of the comparison; nothing is checked where it stays on one split.
+        trainer: The loop trainer of the comparison; nothing is checked if it has one split only.
 
     Raises:
         WorkloadError: It does not.
@@ -42,8 +42,8 @@ def tuning_notes(comparison: Comparison, workload: Workload) -> list[str]:
     """Note that tuning trains on rows that report trials are measured on, where splits share rows.
 
     Args:
-        comparison: With its tuning.
-        workload: What is trained.
+        comparison: The comparison with its tuning.
+        workload: The workload of the comparison.
 
     Returns:
         A sentence, or nothing.

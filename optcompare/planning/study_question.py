@@ -25,7 +25,7 @@ def study_question(
     """Return the question of a batch-size study.
 
     Args:
-        registry: Where the workload is looked up.
+        registry: The registry in which the workload is looked up.
         question: The question of the user, with workload, goal, optimizers, tuning and seeds.
         batch_sizes: Samples in an update; None: powers of two up to the training samples.
         max_epochs: Epochs after which a trial ends that has not reached the goal.
@@ -62,9 +62,9 @@ def rising(sizes: Sequence[int] | None, n: int, workload: str) -> list[int]:
     """Return the batch sizes of a study in rising order.
 
     Args:
-        sizes: As the user typed them; None: powers of two up to ``n``.
+        sizes: The sizes that the user typed; None: powers of two up to ``n``.
         n: Training samples of the workload.
-        workload: Its label, for error messages.
+        workload: The label of the workload, for error messages.
 
     Returns:
         The sizes, each once.

@@ -37,19 +37,19 @@ def plan_tuning(
     """Decide which learning rates each arm tries first, and on which seeds.
 
     Args:
-        arms: What is tuned; the rate of each is its reference.
-        count: Rates that each arm tries in each repeat, the later ones around the best included.
+        arms: The arms to tune; the rate of each is its reference.
+        count: The number of rates that each arm tries in each repeat, including those around the best one.
         limits: Ends of the grid; by default a thirtieth and thirty times the reference.
-        seeds: Tuning seeds of each repeat.
-        repeats: How many times each arm is tuned; of several, each has seeds of its own and grids that are
-            shifted at random.
-        first_seed: From which shifts and seeds of the repeats are drawn.
+        seeds: The number of tuning seeds in each repeat.
+        repeats: The number of times that each arm is tuned. If there are several, each has its own seeds,
+            and grids that are shifted at random.
+        first_seed: The seed from which the shifts and seeds of the repeats are drawn.
 
     Returns:
-        The tuning, whose second round is still to come.
+        The tuning with its first round; the second is added later.
 
     Raises:
-        ComparisonError: Numbers that make no sense, or a range too narrow for so many rates.
+        ComparisonError: A number is out of its range, or the range is too narrow for so many rates.
     """
     if count < 2:
         raise ComparisonError(f"tuning needs at least 2 learning rates, got --tune {count}; give --tune 5")
@@ -86,7 +86,7 @@ def grid_shift(first_seed: int, repeat: int, arm: str) -> float:
 
     Args:
         first_seed: The first of the report seeds.
-        repeat: From 1 on.
+        repeat: The number of the repeat, from 1.
         arm: The arm's label.
 
     Returns:
@@ -102,8 +102,8 @@ def repeat_seeds(first_seed: int, repeat: int, count: int) -> tuple[int, ...]:
 
     Args:
         first_seed: The first of the report seeds.
-        repeat: From 1 on.
-        count: How many.
+        repeat: The number of the repeat, from 1.
+        count: The number to return.
 
     Returns:
         The seeds, rising.

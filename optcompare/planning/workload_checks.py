@@ -1,4 +1,4 @@
-"""Whether model, data, loss and metrics of a workload fit together, tried on a few rows."""
+"""Check on a few rows that the model, data, loss and metrics of a workload fit together."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
     """Check model, loss and metrics on a few rows: shapes, broadcasting, one loss value with a gradient.
 
     Args:
-        trainer: Holds the data and the shared starts.
-        seed: Whose start, and whose split of the data, are tried.
+        trainer: The loop trainer of the comparison; it has the data and the shared starts.
+        seed: The seed of the shared start and of the split of the data.
 
     Raises:
-        WorkloadError: Something does not fit; of the test set, in any of its rows.
+        WorkloadError: Something does not fit. All rows of the test set are checked, and a few of other sets.
     """
     trainer = trainer.on_split_of(seed)
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
@@ -52,7 +52,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             batch = move_batch(
                 first_rows(data, _ENOUGH_ROWS, workload.collate), trainer.device, trainer.dtype
             )
-            if workload.loss is not None:  # an objective may know what to do with them
+            if workload.loss is not None:  # an objective may handle values that are not finite
                 _refuse_not_finite(workload, name, data, batch)
             try:
                 _refuse_unknown_rows(workload, batch, min(_ENOUGH_ROWS, rows(data)))
@@ -64,7 +64,7 @@ def check_workload(trainer: LoopTrainer, seed: int) -> None:
             except (WorkloadError, ComparisonError):
                 raise
             except USER_CODE_ERRORS as error:
-                _refuse_train_mode_alone(workload, model, batch, explain(error))
+                _refuse_loss_of_training_mode_only(workload, model, batch, explain(error))
                 raise WorkloadError(
                     f"workload {workload.name}: the first {_ENOUGH_ROWS} rows of {name} do not pass: "
                     f"{explain_with_kinds(error, model, batch)}"
@@ -84,24 +84,25 @@ def _measure_test(trainer: LoopTrainer, workload: Workload, model: nn.Module) ->
 
 
 def _refuse_not_finite(workload: Workload, name: str, data: Any, first: Any) -> None:
-    """Refuse data that are not finite, but for targets that a loss of the user's may ignore."""
+    """Refuse data that are not finite, except targets that the user's own loss may ignore."""
     whole = is_tensors(data)
     where = name if whole else f"the first {len_batch(first)} samples of {name}"
     own = workload.loss is not None and not of_torch(workload.loss) and workload.weight is not None
     refuse_non_finite(
         f"workload {workload.name}", where, data if whole else first, workload.columns, targets=not own
-    )  # a loss and a weight of the user's may leave targets out, which are then anything
+    )  # the user's own loss and weight may leave out some targets, which may then have any value
 
 
 def refuse_shared_weights(workload: Workload, seed: int) -> None:
-    """Check that two modules of the factory share nothing that is trained.
+    """Check that modules from two calls of the factory share no trained weights and no changing buffers.
 
     Args:
-        workload: With the factory.
-        seed: For the random numbers of the factory.
+        workload: The workload with the factory.
+        seed: The seed of the random numbers that the factory draws.
 
     Raises:
-        WorkloadError: They do; frozen weights may be shared.
+        WorkloadError: The modules share some of these. Frozen weights may be shared, and buffers of modules
+            in evaluation mode.
     """
     with preserved_rng():
         torch.manual_seed(seed)
@@ -121,13 +122,13 @@ def refuse_shared_weights(workload: Workload, seed: int) -> None:
             what = "the same module" if one is other else f"modules that share the weight {name}"
             raise WorkloadError(
                 f"workload {workload.name}: model() returned {what} at two calls, so that trials could "
-                "train each other's weights; make a new module at each call, of one that is there with "
+                "train each other's weights; make a new module at each call, or copy an existing one with "
                 "lambda: copy.deepcopy(module)"
             )
 
 
 def _places_of(weight: torch.nn.Parameter) -> set[int]:
-    """Return what identifies a trained weight: the object, and the address of its values."""
+    """Return the identities of a trained weight: its object and the address of its values."""
     if not weight.requires_grad:
         return set()
     empty = torch.nn.parameter.is_lazy(weight) or weight.numel() == 0 or weight.is_meta
@@ -135,7 +136,7 @@ def _places_of(weight: torch.nn.Parameter) -> set[int]:
 
 
 def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
-    """Refuse a batch whose number of rows, which weighs it, is not the number of samples."""
+    """Refuse a batch that has not one row for each sample, since the number of rows is its weight."""
     if workload.weight is None and len_batch(batch) != count:
         raise WorkloadError(
             f"workload {workload.name}: a batch of {count} samples seems to have {len_batch(batch)} rows, "
@@ -145,7 +146,7 @@ def _refuse_unknown_rows(workload: Workload, batch: Any, count: int) -> None:
 
 
 def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
-    """Check the outcome, the metrics and the loss of one batch."""
+    """Check the result of the forward pass, the metrics and the loss on one batch."""
     who = f"workload {workload.name}"
     if workload.loss is not None:
         outcome: Any = workload.outcome(model, batch)
@@ -159,7 +160,9 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
         for name, metric in workload.metric_functions.items():
             _check_metric(who, name, metric, output, y)
     loss = workload.mean_loss(model, batch)
-    if isinstance(loss, torch.Tensor) and not loss.requires_grad:  # evaluated by a copy of the weights, say
+    if (
+        isinstance(loss, torch.Tensor) and not loss.requires_grad
+    ):  # e.g. the loss is evaluated with a copy of the weights
         with preserved_state(model):
             model.train()
             loss = workload.mean_loss(model, batch)
@@ -170,7 +173,7 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
             if isinstance(loss, torch.Tensor)
             else f"a {type(loss).__name__}"
         )
-        _refuse_train_mode_alone(workload, model, batch, f"it is {got}")
+        _refuse_loss_of_training_mode_only(workload, model, batch, f"it is {got}")
         got += (
             ", which depends on no parameter" if isinstance(loss, torch.Tensor) and loss.numel() == 1 else ""
         )
@@ -179,7 +182,7 @@ def _check_batch(workload: Workload, model: nn.Module, batch: Any) -> None:
         )
 
 
-def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, why: str) -> None:
+def _refuse_loss_of_training_mode_only(workload: Workload, model: nn.Module, batch: Any, why: str) -> None:
     """Refuse a loss that fails in evaluation mode but not in training mode, as some detectors' losses do."""
     with preserved_state(model):
         model.train()
@@ -198,17 +201,17 @@ def _refuse_train_mode_alone(workload: Workload, model: nn.Module, batch: Any, w
 
 
 def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> None:
-    """Check that a metric gives one number, or two that are sums over the batch."""
+    """Check that a metric returns one number, or a pair of numbers summed over the batch."""
     output, y = (map_tensors(torch.Tensor.detach, part) for part in (output, y))
     try:
         value: Any = None if is_accumulated(metric) else called(name, metric, output, y)
-    except WorkloadError:  # of so few rows; what fails of all of them is said when they are measured first
+    except WorkloadError:  # it may need more rows; the first measurement of all rows reports an error
         return
     if not is_pair(value):
         try:
-            found = MetricValue(name, metric)
-            found.add(output, y)
-            found.value()
+            accumulated = MetricValue(name, metric)
+            accumulated.add(output, y)
+            accumulated.value()
         except WorkloadError as error:
             raise WorkloadError(f"{who}: {error}") from error.__cause__
         return
@@ -221,11 +224,11 @@ def _check_metric(who: str, name: str, metric: Metric, output: Any, y: Any) -> N
 
 
 def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
-    """Refuse an output and a y whose shapes a loss would silently broadcast."""
+    """Refuse an output and targets y with shapes that a loss would silently broadcast."""
     try:
-        together = np.broadcast_shapes(output.shape, y.shape)  # torch's own would import sympy
+        together = np.broadcast_shapes(output.shape, y.shape)  # torch.broadcast_shapes would import sympy
     except ValueError:
-        return  # a loss that can take these shapes has its own rule for them
+        return  # a loss that accepts these shapes has its own rule for them
     if math.prod(together) > output.numel():
         raise WorkloadError(
             f"{who}: the model returns shape {list(output.shape)} for y of shape {list(y.shape)}, which a "
@@ -235,14 +238,14 @@ def _refuse_broadcast(who: str, output: torch.Tensor, y: torch.Tensor) -> None:
 
 
 def where_not_finite(trainer: LoopTrainer, seed: int) -> str:
-    """Find what is the first that is not finite: weights, data, output or loss, and in which rows.
+    """Find the first values that are not finite: in the weights, the data, the output or the loss.
 
     Args:
-        trainer: Of the comparison.
-        seed: Whose start.
+        trainer: The loop trainer of the comparison.
+        seed: The seed of the shared start.
 
     Returns:
-        A clause for an error message.
+        A clause for an error message, with the rows if they are known.
     """
     workload = with_own_loss(trainer.setup.workload, trainer.device, trainer.dtype)
     chunk, data = trainer.setup.comparison.eval_chunk, trainer.sources["train"]
@@ -273,7 +276,7 @@ def _first_not_finite(batch: Any) -> int:
     rows = [
         (~part.isfinite()).reshape(len(part), -1).any(1).nonzero() for part in tensors(batch) if part.ndim
     ]
-    return min(int(found[0]) for found in rows if len(found))
+    return min(int(numbers[0]) for numbers in rows if len(numbers))
 
 
 def _finite(batch: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What plugins register, and the plugins themselves, as data."""
+"""Describe plugins and the objects that they register, as data."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _NAME = re.compile(r"[\w.-]+")
 
 @dataclass(frozen=True)
 class Entry:
-    """What a plugin registered under a name.
+    """Describe an object that a plugin registered under a name.
 
     Attributes:
         name: The name.
-        factory: What makes the object.
+        factory: The function or class that makes the object.
         plugin: The name of the plugin.
     """
 

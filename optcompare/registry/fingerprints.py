@@ -18,7 +18,7 @@ from ..core.named_code import PYTHON_SUFFIX
 
 
 def code_exists(source: str) -> bool:
-    """Return whether a file or module exists; true where that cannot be found out.
+    """Return whether a file or module exists; true if the check itself fails.
 
     Args:
         source: The path of a Python file, or the dotted name of a module.
@@ -89,7 +89,7 @@ def sources_sha256(path: Path) -> str:
 
 
 def _find_package(module: str) -> importlib.machinery.ModuleSpec | None:
-    """Return where the top-level package of a module is.
+    """Return the directory of the top-level package of a module.
 
     More of its name is not looked up, since that would import the package.
     """

@@ -40,7 +40,7 @@ def refuse_without_hooks(name: str) -> None:
         name: The plugin, as the user named it.
 
     Raises:
-        PluginError: Always.
+        PluginError: In every case, with the reason.
     """
     raise PluginError(
         f"plugin {name}: it implements no hook, so that it adds nothing; write a function such as "

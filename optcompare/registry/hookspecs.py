@@ -116,7 +116,7 @@ def optcompare_measured(trial: Trial, record: Mapping[str, Any]) -> None:
 
 @hookspec
 def optcompare_trial_finished(trial: Trial, outcome: Mapping[str, Any]) -> None:
-    """Observe that a trial has ended, in whatever way.
+    """Observe that a trial has ended, whether it finished, diverged or failed.
 
     Args:
         trial: The trial.

@@ -96,7 +96,7 @@ class Registry:
         named = {code_key(plugin) if plugin.endswith(PYTHON_SUFFIX) else plugin: plugin for plugin in plugins}
         for key, plugin in list(named.items()):
             module = self.import_source(plugin)
-            if self._manager.is_registered(module):  # it may be installed, too
+            if self._manager.is_registered(module):  # the plugin may be installed, too
                 continue
             self.register(module, plugin)
             if not self._manager.get_hookcallers(module):

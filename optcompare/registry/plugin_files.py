@@ -49,10 +49,10 @@ def load_module(source: str) -> types.ModuleType:
 
 
 def load_file(path: Path) -> types.ModuleType:
-    """Execute a Python file as a module of its own name.
+    """Execute a Python file as a module, with a unique name made from its path.
 
-    Its folder is searched first while it is executed. Modules that it imported from there are renamed by this
-    folder, so that another file may have another module of the same name beside it.
+    Its folder is searched first while it is executed. The names of modules that it imported from there are
+    extended by this folder, so that a file elsewhere can import another module of the same name.
 
     Args:
         path: The path of the file.
@@ -82,7 +82,7 @@ def load_file(path: Path) -> types.ModuleType:
 
 
 def install_neighbor_finder() -> None:
-    """Let loaded files import modules beside them later, when their functions are called, in this process."""
+    """Let loaded files import modules from their folder later, when their functions are called."""
     if not any(isinstance(finder, _NeighborFinder) for finder in sys.meta_path):
         sys.meta_path.append(_NeighborFinder())
 
@@ -90,7 +90,7 @@ def install_neighbor_finder() -> None:
 class _SourceLoader(SourceFileLoader):
     """A loader that always compiles the source.
 
-    A cached bytecode file beside it may belong to somebody else, and need not fit the source.
+    A cached bytecode file next to it may belong to another user, and may not match the source.
     """
 
     def get_code(self, fullname: str) -> types.CodeType:
@@ -182,7 +182,7 @@ class _ImportedLoader(Loader):
 
 
 def _folder_of_importer() -> Path | None:
-    """Return the folder of the user's file whose code imports something now; None for other code."""
+    """Return the folder of the user's file that runs the current import; None for other code."""
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename

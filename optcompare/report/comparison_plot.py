@@ -24,7 +24,7 @@ def comparison_plot(
     """Draw the comparison plot.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
         metric: A column of the records; None: as :meth:`.result.Result.plot` chooses.
         width: The width in inches; None: 10.
         caption: Whether title and explanations are drawn.
@@ -61,7 +61,7 @@ def colours_of(result: Result) -> dict[str, str]:
     """Return the look of each arm by its label: a colour, with a marker and dashes.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     from .plots.looks import arm_colours
 
@@ -74,7 +74,7 @@ def headline_of(result: Result, metric: str | None) -> str:
     """State the finding in a few words, with the compared column if the figure shows another one.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
         metric: The column that the figure shows.
     """
     seeds = int(result.reported[1]["seed"].nunique())
@@ -87,7 +87,7 @@ def wanted_panels(result: Result) -> list[tuple[str, Panel, pd.DataFrame]]:
     """Return each panel that has something to show, with its name and its table, those of plugins first.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     from .plots.builtin_panels import FIRST, PANELS
 
@@ -102,7 +102,7 @@ def panel_tables(result: Result) -> dict[str, pd.DataFrame]:
     """Return the tables that panels read, by name; see :class:`optcompare.Panel`.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     from .plots.curves import with_status
 

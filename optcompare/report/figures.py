@@ -74,8 +74,8 @@ def figure_of(kind: str, result: Result, paper: Paper | None = None) -> Figure:
     """Draw a figure of one result, or a panel.
 
     Args:
-        kind: Its name, see :func:`figure`.
-        result: What was measured.
+        kind: The name of the figure, see :func:`figure`.
+        result: The result of a comparison.
         paper: The format; None: the default one.
 
     Raises:
@@ -165,7 +165,7 @@ def save_across(results: Sequence[Result], out: Path, formats: Sequence[str]) ->
     Args:
         results: One for each workload.
         out: The directory, which is created if it does not exist.
-        formats: The suffixes.
+        formats: The suffixes of the files, such as ``png``.
 
     Returns:
         The files.

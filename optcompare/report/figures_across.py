@@ -25,7 +25,7 @@ def profile(results: Sequence[Result], paper: Paper) -> Figure:
 
     Args:
         results: One for each workload, all with the same arms.
-        paper: The format.
+        paper: The format of the figure.
     """
     from .plots.clocks import clock_sentence
     from .plots.performance_profile import draw_profile, profile_figure
@@ -42,11 +42,11 @@ def ranks(results: Sequence[Result], paper: Paper) -> Figure:
     """Draw mean ranks of the final losses.
 
     Arms are separated by a critical difference only if :func:`optcompare.analysis.ranks.rank_test` finds that
-    they differ; the caption states what it finds.
+    they differ; the caption states the result.
 
     Args:
         results: One for each workload, all with the same arms.
-        paper: The format.
+        paper: The format of the figure.
     """
     from .plots.rank_diagram import ranks_figure
 
@@ -109,7 +109,7 @@ def arms_of(result: Result) -> list[str]:
     """Return the labels of all arms but the control.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     return [arm.label for arm in result.comparison.arms if arm.label != result.comparison.control]
 

@@ -45,7 +45,7 @@ def settings(paper: Paper) -> dict[str, Any]:
     """Return width and caption as keyword arguments of the functions that make a figure.
 
     Args:
-        paper: The format.
+        paper: The format of the figure.
     """
     return {"width": 7.0 if paper.width is None else paper.width, "caption": paper.caption}
 
@@ -54,10 +54,10 @@ def drawn_on(ax: Axes, draw: Callable[..., object], *values: Any, **more: Any) -
     """Draw on axes of the caller, with the fonts that the layout is measured with.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         draw: The function that draws; its first argument is the axes.
-        *values: Its other arguments.
-        **more: Its keyword arguments.
+        *values: The other positional arguments of the function.
+        **more: The keyword arguments of the function.
 
     Returns:
         The figure of the axes.
@@ -73,8 +73,8 @@ def loss(result: Result, paper: Paper) -> Figure:
     """Draw losses against one axis, or the comparison plot if none is chosen.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
     """
     from .plots.comparison import Content, comparison_figure
     from .plots.curve_axes import draw_loss
@@ -96,8 +96,8 @@ def paths(result: Result, paper: Paper) -> Figure:
     """Draw the paths of two weights over the loss.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
 
     Raises:
         ComparisonError: The model has not two weights.
@@ -116,8 +116,8 @@ def final(result: Result, paper: Paper) -> Figure:
     """Draw the final values of all seeds.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
     """
     from .plots.final_values import draw_final, final_figure
 
@@ -137,8 +137,8 @@ def tuning(result: Result, paper: Paper) -> Figure:
     """Draw the scores of all learning rates that were tried.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
     """
     from .plots.tuning import draw_tuning, tuning_figure
 
@@ -152,8 +152,8 @@ def pairs(result: Result, paper: Paper) -> Figure:
     """Draw the differences to the baseline as a forest plot.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
 
     Raises:
         ComparisonError: There is one arm only.
@@ -172,8 +172,8 @@ def goal(result: Result, paper: Paper) -> Figure:
     """Draw the cost of the goal, in ``paper.x`` or samples.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
 
     Raises:
         ComparisonError: There is no goal, or ``paper.x`` is no cost.
@@ -201,8 +201,8 @@ def scaling(result: Result, paper: Paper) -> Figure:
     """Draw the result of a batch-size study.
 
     Args:
-        result: What was measured.
-        paper: The format.
+        result: The result of a comparison.
+        paper: The format of the figure.
 
     Raises:
         ComparisonError: The result is no such study, or nothing was trained.

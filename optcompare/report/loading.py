@@ -35,7 +35,7 @@ def load_all(directories: Sequence[Path]) -> list[Result]:
         directories: Run directories, and directories that contain run directories.
 
     Raises:
-        RunDirectoryError: A directory is no run and contains none, or something in it is damaged.
+        RunDirectoryError: A directory is no run and contains none, or a file in it is damaged.
         ComparisonError: Runs of one workload do not have the same question.
     """
     return [result for result, _ in load_with_paths(directories)]
@@ -48,7 +48,7 @@ def load_with_paths(directories: Sequence[Path]) -> list[tuple[Result, list[Path
         directories: Run directories, and directories that contain run directories.
 
     Raises:
-        RunDirectoryError: A directory is no run and contains none, or something in it is damaged.
+        RunDirectoryError: A directory is no run and contains none, or a file in it is damaged.
         ComparisonError: Runs of one workload do not have the same question.
     """
     by_workload: dict[str, list[tuple[Path, Result]]] = {}

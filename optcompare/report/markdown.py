@@ -20,7 +20,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         header: A title for each column.
-        rows: As many cells each. ``|`` is escaped; a cell with markup is set as code.
+        rows: The rows, with as many cells each. ``|`` is escaped; a cell with markup is set as code.
     """
     lines = [[_cell(text) for text in line] for line in (header, *rows)]
     lines.insert(1, ["---", *["---:"] * (len(header) - 1)])

@@ -16,7 +16,7 @@ def panel_entries(registry: Registry) -> dict[str, Entry]:
     """Return every registered panel by name.
 
     Args:
-        registry: The plugins.
+        registry: The registry of plugins.
     """
     from .plots.builtin_panels import PANELS
 
@@ -27,7 +27,7 @@ def make_panels(registry: Registry) -> dict[str, Panel]:
     """Make every registered panel.
 
     Args:
-        registry: The plugins.
+        registry: The registry of plugins.
 
     Returns:
         The panels by name.

@@ -1,4 +1,4 @@
-"""Describe the format of a figure: width, caption, resolution, axes and column; and save figures."""
+"""Describe the format of a figure, check its column of records, and save it in several formats."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _SETTINGS = {"mark", "update", "epoch", "samples", "seconds", "split"}
 
 @dataclass(frozen=True)
 class Paper:
-    """Hold the format of a figure.
+    """Describe the format of a figure.
 
     Attributes:
-        width: The width in inches; None: the default of the figure.
-        caption: Whether its explanations are drawn; else they are written to a text file.
+        width: The width in inches; None: the default width of the figure.
+        caption: Whether the explanations are drawn below the figure; else they are written to a text file.
         dpi: Dots per inch; None: matplotlib's default.
-        metric: The column of the records that it shows; None: the column that the verdict compares.
+        metric: The column of the records that the figure shows; None: the column that the verdict compares.
         ax: Axes to draw on instead of a new figure.
         x: The axis of a figure of curves, or the cost in a figure of goals: epochs, updates, samples or
             seconds; None: the default of the figure.
@@ -57,11 +57,11 @@ def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> 
 
     Args:
         metric: The name of the column.
-        records: The records.
-        final: Whether it is for a figure of final values, which may also be those on the test set.
+        records: The records of a run.
+        final: Whether the figure shows final values; then columns of the test set are accepted too.
 
     Raises:
-        ComparisonError: There is no such column, or it is not measured along a trial.
+        ComparisonError: There is no such column, or it is measured only at the end of a trial.
     """
     settings = {*_SETTINGS, *run_key(records), *final_columns(records)}
     measured = measured_columns(records)
@@ -80,14 +80,14 @@ def check_metric(metric: str, records: pd.DataFrame, *, final: bool = False) -> 
 
 
 def refuse_unknown(metric: str, known: Sequence[str]) -> None:
-    """Refuse a column that is not measured.
+    """Refuse a column whose name is unknown.
 
     Args:
         metric: The name of the column.
-        known: The columns that are measured.
+        known: The names of the columns that can be drawn.
 
     Raises:
-        ComparisonError: The column is not among these; the message suggests the nearest name.
+        ComparisonError: The column is not in ``known``; the message suggests the nearest name.
     """
     if metric not in known:
         hint = suggestion(metric, known) or f"; there are {', '.join(known)}"
@@ -100,12 +100,12 @@ def save_figure(picture: Figure, out: Path, name: str, formats: Sequence[str], p
     Args:
         picture: The figure.
         out: The directory, which is created if it does not exist.
-        name: The name of the files, without suffix.
-        formats: The suffixes.
+        name: The name of the files, without a suffix.
+        formats: The suffixes of the files, such as ``png``.
         paper: The format of the figure.
 
     Returns:
-        The files of the figure.
+        The paths of the files of the figure, one for each format.
     """
     make_directory(out)
     paths = [out / f"{name}.{suffix}" for suffix in formats]

@@ -22,7 +22,7 @@ FORMATS = ("png", "svg", "pdf", "html")
 
 @dataclass(repr=False)
 class Result(ResultTables):
-    """Hold what a comparison measured, compute tables from it, and draw, save and show it.
+    """Hold the results of a comparison, compute tables from them, and draw, save and show them.
 
     - ``records``: one row for each measurement; ``trials``: one row for each trial (columns as in the files
       of the run directory);

@@ -21,7 +21,7 @@ def write_run(result: Result, directory: Path, formats: Sequence[str], metric: s
     its statements about the trials by computing them again.
 
     Args:
-        result: What to write.
+        result: The result to write.
         directory: The run directory.
         formats: The formats of the comparison plot: ``png``, ``svg``, ``pdf``, ``html``.
         metric: The column that the plot shows; None: the compared loss.

@@ -22,7 +22,7 @@ def summary_cells(summary: pd.DataFrame) -> tuple[Cells, list[Cells]]:
     A measured value is ``mean ± half of the 95% t interval``; where a seed was lost it is the median.
 
     Args:
-        summary: As :func:`.summary.summarize` returns it.
+        summary: The summary, from :func:`.summary.summarize`.
 
     Returns:
         The header and the rows.
@@ -109,10 +109,10 @@ def _rates(row: pd.Series) -> str:
 
 
 def interval_words(summary: pd.DataFrame) -> str:
-    """Say what :func:`summary_cells` averages over, and what the ± means.
+    """Explain the averages of :func:`summary_cells`, and the meaning of ±.
 
     Args:
-        summary: As :func:`.summary.summarize` returns it.
+        summary: The summary, from :func:`.summary.summarize`.
     """
     if "repeats" in summary:
         repeats = int(summary["repeats"].max()) if len(summary) else 0
@@ -141,7 +141,7 @@ def pair_cells(pairs: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]:
     They hold the mean difference, how many seeds were won, lost and tied, Holm's p, and the cost of the goal.
 
     Args:
-        pairs: As :func:`optcompare.analysis.paired.pairs` returns them.
+        pairs: The table of pairs, from :func:`optcompare.analysis.paired.pairs`.
         column: The compared column.
 
     Returns:
@@ -185,7 +185,7 @@ def spread_cells(summary: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]
     """Return the cells of how the final values of a loss vary over trials, one row for each arm.
 
     Args:
-        summary: As :func:`.summary.summarize` returns it.
+        summary: The summary, from :func:`.summary.summarize`.
         column: The loss.
 
     Returns:
@@ -204,7 +204,7 @@ def goal_cells(summary: pd.DataFrame, goal: str) -> tuple[Cells, list[Cells]]:
     Costs are medians, in which a miss counts as infinite. The last column is the resolution of the samples.
 
     Args:
-        summary: As :func:`.summary.summarize` returns it.
+        summary: The summary, from :func:`.summary.summarize`.
         goal: The goal as a user writes it, such as ``valid_loss=0.2``.
 
     Returns:

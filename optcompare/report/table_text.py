@@ -19,7 +19,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
     Args:
         header: A title for each column.
-        rows: As many cells each.
+        rows: The rows, with as many cells each.
     """
     table = [header, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
@@ -37,7 +37,7 @@ def latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Args:
         header: A title for each column.
-        rows: As many cells each; characters with a meaning in LaTeX are escaped.
+        rows: The rows, with as many cells each; characters with a meaning in LaTeX are escaped.
     """
     body = [" & ".join(map(_escaped, line)) + r" \\" for line in (header, *rows)]
     top = [r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule", body[0], r"\midrule"]
@@ -48,7 +48,7 @@ def certificate_lines(certificate: Iterable[Check]) -> list[str]:
     """Return one line for each check of the fairness certificate.
 
     Args:
-        certificate: The checks.
+        certificate: The checks of the certificate.
     """
     return [f"{'✓' if check.held else '✗'} {check.name}: {check.detail}" for check in certificate]
 

@@ -26,7 +26,7 @@ def tuning_cells(scores: pd.DataFrame, column: str) -> tuple[Cells, list[Cells]]
     arms were tuned several times, these are the lowest and the highest best rate, and means over the repeats.
 
     Args:
-        scores: As :func:`optcompare.analysis.lr_scores.rate_scores` returns them.
+        scores: The scores of tuning, from :func:`optcompare.analysis.lr_scores.rate_scores`.
         column: The name of the score.
 
     Returns:

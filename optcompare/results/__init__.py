@@ -1,1 +1,1 @@
-"""What a comparison measured, as data and tables; results of several runs merged."""
+"""Results of a comparison as data and tables, and results of several merged runs."""

@@ -22,7 +22,7 @@ def describe(
     """Return the contents of ``comparison.json``.
 
     Args:
-        comparison: What is compared.
+        comparison: The comparison.
         status: running, finished or interrupted.
         environment: Versions, hardware, plugins.
         notes: The messages from before training.

@@ -14,7 +14,7 @@ def how_far(comparison: Comparison, trials: pd.DataFrame) -> str:
     """State how many trials of a run in progress have ended.
 
     Args:
-        comparison: What is compared.
+        comparison: The comparison.
         trials: The trials in its directory, of tuning and of the report.
     """
     planned = len([*comparison.tuning_trials(), *comparison.closer_trials(), *comparison.trials()])

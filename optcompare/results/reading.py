@@ -33,7 +33,7 @@ def read_fields(path: Path, values: Mapping[str, Any]) -> dict[str, Any]:
         The fields of :class:`.tables.ResultTables`, by name.
 
     Raises:
-        RunDirectoryError: No trial has ended, or something is missing or damaged.
+        RunDirectoryError: No trial has ended, or a file is missing or damaged.
     """
     under_way, crashed = is_under_way(path, values), values.get("status") == "running"
     if not has_tables(path) and crashed:

@@ -50,7 +50,7 @@ def scaling_curves(result: ResultTables) -> list[Curve]:
 
 
 def scaling_words(result: ResultTables) -> list[str]:
-    """State what a batch-size study found, one line each.
+    """State the findings of a batch-size study, one line each.
 
     Args:
         result: The result of the study.

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False)
 class ResultTables:
-    """Hold what a comparison measured, and compute tables from it.
+    """Hold the results of a comparison, and compute tables from them.
 
     - ``records``: one row for each measurement; ``trials``: one row for each trial (columns as in the files
       of the run directory);
@@ -146,7 +146,7 @@ class ResultTables:
         return claims_as_rows(self.pairs(), self.tests().measures)
 
     def look(self) -> Look:
-        """Return which look at these trials this is; a run in progress is described without claims."""
+        """Return the look at these trials; a run in progress is described without claims."""
         withheld = "this run has not come to its end" if self.unfinished else ""
         return self.looks.look_at(self.reported[1], withheld)
 
@@ -164,7 +164,7 @@ class ResultTables:
         )
 
     def tests(self) -> PairedTests:
-        """Return what is tested for each arm."""
+        """Return the tests for each arm."""
         return paired_tests(self)
 
     def tuning(self) -> pd.DataFrame:
@@ -182,7 +182,7 @@ class ResultTables:
         )
 
     def rate_sensitivity(self) -> pd.DataFrame:
-        """Return how much worse each arm is at the rates next to its best one.
+        """Return the increase of each arm's score at the rates next to its best one.
 
         See :func:`optcompare.analysis.rate_sensitivity.rate_sensitivity`.
 
@@ -200,7 +200,7 @@ class ResultTables:
         return scaling_curves(self)
 
     def recommendation(self) -> list[str]:
-        """State what a batch-size study found, one line each."""
+        """State the findings of a batch-size study, one line each."""
         return scaling_words(self)
 
     @property
@@ -214,7 +214,7 @@ class ResultTables:
 
     @property
     def tuned_by(self) -> str:
-        """Return what the scores of :meth:`tuning` are, as the name of a column."""
+        """Return the name of the score of :meth:`tuning`."""
         return f"samples to {self.goal}" if self.comparison.stop_at_goal else self.compared
 
     @property

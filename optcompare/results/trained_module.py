@@ -20,9 +20,9 @@ def trained_module(
     """Make the module of a trial on the CPU, with its final weights.
 
     Args:
-        workload: What was trained.
+        workload: The workload that was trained.
         seed: The seed of the trial.
-        comparison: Its dtype, split of the data, and rows for recalibration are used.
+        comparison: The comparison with the dtype, the split of the data and the rows for recalibration.
         weights: The final state dict.
         recalibrated: Whether BatchNorm's running averages are those of the measurements instead of those of
             the training.
@@ -57,7 +57,7 @@ def kept_weights(
     """Return the final weights of a trial.
 
     Args:
-        comparison: What was compared.
+        comparison: The comparison.
         weights: The kept weights, by arm, seed and tuning repeat (0 without repeats).
         which: The arm, the seed, and the tuning repeat if there are several.
         known: Whether the workload is known; without it weights make no module.

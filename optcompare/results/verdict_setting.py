@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def verdict_setting(result: ResultTables) -> Setting:
-    """Return what limits the verdict of a result besides its seeds.
+    """Return the settings that limit the verdict of a result, in addition to its seeds.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     comparison = result.comparison
     tuned = comparison.tuning is not None
-    scored_alike = tuned and not comparison.stop_at_goal  # else the scores of tuning are samples
+    scored_alike = tuned and not comparison.stop_at_goal  # else the scores are numbers of samples
     sensitivity = result.rate_sensitivity() if scored_alike else pd.DataFrame(columns=["arm", "loss"])
     return Setting(
         tunings=comparison.repeats if tuned else 0,
@@ -31,10 +31,10 @@ def verdict_setting(result: ResultTables) -> Setting:
 
 
 def paired_tests(result: ResultTables) -> PairedTests:
-    """Return what is tested for each arm; a control that was not trained is left out.
+    """Return the tests for each arm; a control that was not trained is left out.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     comparison = result.comparison
     trained = set(result.reported[1]["arm"])

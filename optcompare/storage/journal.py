@@ -1,4 +1,4 @@
-"""Writing of ended trials to a run directory, in parts that survive a crash.
+"""Write ended trials to a run directory, in parts that survive a crash.
 
 A part consists of two Parquet files, first records, then trials. Each is written, synced and renamed. A trial
 counts as ended when its row is on disk. Small parts are merged into larger ones, so that there are never many

@@ -64,7 +64,7 @@ def add_look(directory: Path, look: PastLook) -> None:
 
 
 def add_unrecorded(directory: Path) -> None:
-    """Note that some looks were not recorded.
+    """Record in the file that some looks are missing from it.
 
     Raises:
         RunDirectoryError: It cannot be written.

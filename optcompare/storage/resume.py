@@ -1,4 +1,4 @@
-"""Extensions of the comparison of a previous run, and checks of changes since then."""
+"""Extend the comparison of a previous run, and check for changes since then."""
 
 from __future__ import annotations
 

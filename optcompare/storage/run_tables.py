@@ -1,4 +1,4 @@
-"""Reading of records and trials of a run directory: the whole tables, and the parts written since."""
+"""Read records and trials of a run directory: the whole tables, and the parts written since."""
 
 from __future__ import annotations
 

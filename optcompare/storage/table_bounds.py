@@ -1,4 +1,4 @@
-"""Bounds of the tables of a comparison, and a check that they hold no rows of another one."""
+"""Bound the size of a comparison's tables, and check that they hold no rows of another one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIMES = 4
 _DOUBLINGS = 64
 """The most evaluation points of a trial within its first epoch, which are powers of two."""
 _MOST_ROWS = 50_000_000
-"""The most rows of any table, since a budget in seconds has no bound of its own."""
+"""The most rows of any table, since a budget in seconds does not bound their number."""
 _GRID = 100_000
 """A bound of the number of points at which the loss around the paths is computed."""
 

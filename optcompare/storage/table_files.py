@@ -1,4 +1,4 @@
-"""Reading of the Parquet tables of a run directory, after a check of their metadata against the schema."""
+"""Read the Parquet tables of a run directory, after a check of their metadata against the schema."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Permission to execute the code of a saved comparison.
 
-A run directory or a ``comparison.json`` may come from somebody else. Code that it names is imported only if
+A run directory or a ``comparison.json`` may come from another person. Code that it names is imported only if
 this user named it: on this command line, on a previous one with the same contents, or by ``--trust``. The
 user's state directory has one file for each code that was named, so that commands at the same time lose none.
 """

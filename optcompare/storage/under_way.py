@@ -58,7 +58,7 @@ def this_process() -> dict[str, Any]:
 
 
 def is_under_way(directory: Path, about: Mapping[str, Any]) -> bool:
-    """Return whether the process that writes to a run directory is known to live and to be writing still.
+    """Return whether the process that writes to a run directory is known to be still writing.
 
     A run keeps its directory open until it ends (:func:`.run_dir.reserved`), which Linux shows without a
     lock. So a run that failed in a notebook is not under way, although the process of the notebook lives.

@@ -1,1 +1,1 @@
-"""Trainers turn trials into records; they receive live objects, and know no plugin or file."""
+"""Turn trials into records. Trainers receive live objects, and use no plugin or file."""

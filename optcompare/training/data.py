@@ -58,7 +58,7 @@ def source(
         device: The device of the batches.
         dtype: The dtype of their floating-point tensors.
         workers: Worker processes that load samples of a Dataset.
-        collate: Makes a batch from a list of samples of a Dataset; None: torch's default.
+        collate: A function that makes a batch of samples of a Dataset; None: torch's default.
     """
     if not is_tensors(data):
         return DatasetSource(data, device, dtype, workers, collate)
@@ -202,7 +202,7 @@ def default_chunk(data: Any, collate: Collate | None = None) -> int:
 
     Args:
         data: A set of a workload.
-        collate: Makes a batch from a list of samples of a Dataset; None: torch's default.
+        collate: A function that makes a batch of samples of a Dataset; None: torch's default.
 
     Raises:
         WorkloadError: The first sample of a Dataset does not make a batch.

@@ -27,7 +27,7 @@ def resolve(name: str, dtype: str = "float32") -> torch.device:
     ``cuda`` is the first CUDA device, unless several jobs are spread over all of them.
 
     Args:
-        name: As the user typed it. ``auto`` is ``cuda`` where available, else ``mps``, else ``cpu``.
+        name: The name that the user typed. ``auto`` is ``cuda`` where available, else ``mps``, else ``cpu``.
         dtype: ``float32`` or ``float64``; ``mps`` has no float64.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The end of an epoch, for both trainers: what is counted, and when the trial is over."""
+"""End an epoch in both trainers: count it, and decide whether the trial is over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class EpochEnd:
 
     @classmethod
     def of(cls, progress: Progress, updates: int, allowed: int) -> EpochEnd:
-        """Return how a planned epoch was left.
+        """Return whether a planned epoch was completed, or else ended by the budget.
 
         Args:
             progress: The counters of the trial, after its last update.
@@ -56,7 +56,7 @@ class EpochEnd:
     def count(self, progress: Progress, budget: Budget) -> bool:
         """Count the epoch if it is complete, and return whether the budget ends the trial here.
 
-        A trial that ends here gets a last record if :func:`lacks_record` says so, and then :func:`finish`.
+        Call :func:`finish` for a trial that ends here, after a last record if :func:`lacks_record` is true.
         """
         if self.complete:
             progress.end_epoch()

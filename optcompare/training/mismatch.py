@@ -17,9 +17,9 @@ def explain_with_kinds(error: BaseException, model: nn.Module, batch: Any) -> st
     """Return an error as one line, with the dtypes and devices involved where torch found a mismatch.
 
     Args:
-        error: The exception.
+        error: The exception to explain.
         model: The model that raised it.
-        batch: Its input.
+        batch: The batch that the model received.
     """
     return explain(error) + (_describe_kinds(model, batch) if _is_mismatch(error) else "")
 

@@ -27,7 +27,7 @@ def with_own_loss(workload: Workload, device: torch.device, dtype: torch.dtype) 
     Args:
         workload: Any workload.
         device: The device of the trial.
-        dtype: Its dtype.
+        dtype: The dtype of the comparison.
 
     Raises:
         WorkloadError: A module cannot be copied.
@@ -63,7 +63,7 @@ def _with_members(value: Any) -> list[Any]:
 
 
 def _may_keep_state(called: Any) -> bool:
-    """Return whether a callable is an object with attributes of its own, rather than a function."""
+    """Return whether a callable is an object with attributes, rather than a function."""
     return (
         called is not None
         and not isinstance(called, (FunctionType, BuiltinFunctionType, partial, type))

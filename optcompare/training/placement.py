@@ -34,7 +34,7 @@ def place(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Modu
 
     Args:
         model: Any module.
-        device: Where it is trained.
+        device: The device on which the model is trained.
         dtype: ``torch.float32`` or ``torch.float64``.
     """
     own = main_dtype(model)

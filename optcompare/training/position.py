@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Position:
-    """Hold how far a trial has come.
+    """Hold the position of a trial in its training.
 
     Attributes:
         epoch: Complete passes over the data.
-        update: Updates made.
+        update: The number of updates made so far.
         batch: Updates made in this epoch.
     """
 

@@ -1,4 +1,4 @@
-"""The input of a trainer: a comparison as data, and the live objects that it names."""
+"""Describe the input of a trainer: a comparison as data, and the live objects that it names."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Setup:
 
     Attributes:
         comparison: The comparison as data.
-        workload: Its workload.
-        arm_objects: Its strategies and optimizers, by the label of the arm.
+        workload: The workload of the comparison.
+        arm_objects: The strategy and the optimizer of each arm, by its label.
         order: ``order(seed, epoch, n)``, which replaces the shuffled order; None: the order is shuffled.
-        diagnostics: Its diagnostics, by their labels.
+        diagnostics: The diagnostics of the comparison, by their labels.
         copies: Whether a module whose factory is slow may be copied instead, since copies were found to train
             alike.
         uncut: By the label of an arm, the names of values that its trials keep and that no checkpoint holds.

@@ -35,7 +35,7 @@ class SharedStart:
     """Hold the initial weights and the sample orders that all arms of a seed share.
 
     Args:
-        workload: Its factory makes the module.
+        workload: The workload, with the factory that makes the module.
         seed: The seed of the weights and the orders.
         batch: Returns a small batch of the training data on the CPU in float32, for lazy modules.
         order: ``order(seed, epoch, n)``, which replaces the shuffled order; None: the order is shuffled.
@@ -76,7 +76,7 @@ class SharedStart:
         if self.copies and self._unused is not None:
             try:
                 return copy.deepcopy(self._unused)
-            except USER_CODE_ERRORS:  # the factory makes it then
+            except USER_CODE_ERRORS:  # the factory makes the module instead
                 self.copies = False
         module, self._unused = self._unused, None
         if module is None:
@@ -199,7 +199,7 @@ def fingerprint(state: Mapping[str, Any]) -> str:
 def set_to_train(model: nn.Module) -> None:
     """Put a model into training mode, as every training loop does.
 
-    Where a model in training mode has parts in evaluation mode, its author wants them so: nothing changes.
+    If a model in training mode has parts in evaluation mode, this is intended, and nothing changes.
     """
     if not model.training or all(module.training for module in model.modules()):
         model.train()

@@ -42,7 +42,7 @@ class Splits:
         """Return a split by its number.
 
         Args:
-            number: From 1 on; 0 would be the workload's own split.
+            number: The number of the split, from 1; 0 is the workload's own split.
 
         Raises:
             WorkloadError: The split cannot be made.

@@ -1,1 +1,1 @@
-"""Checks that a run directory holds what the run would give again, and that plugins keep their contracts."""
+"""Check that a run directory can be reproduced, and that plugins keep their contracts."""

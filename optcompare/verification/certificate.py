@@ -23,7 +23,7 @@ def check_certificate(result: ResultTables, rows: TrialRows, about: Mapping[str,
     """Compare the saved certificate with one that is computed from the tables.
 
     Args:
-        result: The run.
+        result: The result of the run.
         rows: The trials of the run.
         about: The contents of ``comparison.json``.
     """
@@ -43,7 +43,9 @@ def _evidence(result: ResultTables, rows: TrialRows) -> Evidence:
     comparison = result.comparison
     evidence = Evidence(comparison, _free(result.certificate))
     for trial, row in rows:
-        unended = row["status"] == "finished" and not row["reason"]  # With a reason it stopped at its goal.
+        unended = (
+            row["status"] == "finished" and not row["reason"]
+        )  # A finished trial with a reason stopped at its goal.
         shorter = row["budget"] < comparison.budget.amount and unended and trial.phase == "report"
         if result.status == "finished" or not shorter:
             # A run that was stopped while it was extended had not looked at shorter trials again.

@@ -1,4 +1,4 @@
-"""Parsing of the sentences of earlier versions, whose certificates contain no data."""
+"""Parse the sentences of earlier versions, since their certificates contain no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of the files of a run directory, and of the environment of its run."""
+"""Check the files of a run directory, and the environment of its run."""
 
 from __future__ import annotations
 

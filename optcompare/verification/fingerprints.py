@@ -17,7 +17,7 @@ def check_fingerprints(trainer: LoopTrainer, all_rows: TrialRows, effort: Effort
     Args:
         trainer: The loop trainer of the comparison.
         all_rows: All trials of the run.
-        effort: With ``trials=None`` all seeds are checked, else a sample of seeds.
+        effort: The limit of the work; with ``trials=None`` all seeds are checked, else a sample of seeds.
 
     Yields:
         One finding for each kind of fingerprint.

@@ -1,4 +1,4 @@
-"""Checks of plugins: each contract is tried on small examples, and a failure explains how to keep it."""
+"""Check plugins: try each contract on small examples, and explain failures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check(plugin: str) -> Iterator[Finding]:
     """Check whether a plugin keeps its contracts.
 
     Args:
-        plugin: Its path, its module, or its name in ``optcompare plugins``.
+        plugin: The path, the module, or the name of the plugin in ``optcompare plugins``.
 
     Returns:
         The findings, each as soon as its check is made.

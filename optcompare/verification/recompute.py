@@ -1,4 +1,4 @@
-"""Checks of a run directory's trials, conclusions and kept weights against its own tables."""
+"""Check a run directory's trials, conclusions and kept weights against its own tables."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def check_conclusions(result: ResultTables, directory: Path, about: Mapping[str,
     """Compare summary, claims and verdict with those computed from the tables and the recorded looks.
 
     Args:
-        result: The run.
+        result: The result of the run.
         directory: The run directory.
         about: The contents of ``comparison.json``.
     """

@@ -1,4 +1,4 @@
-"""Training of a sample of trials again, from every arm in turn, within a time limit."""
+"""Train a sample of trials again, from every arm in turn, within a time limit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train_again(
     Args:
         trainer: The loop trainer of the comparison.
         rows: All trials.
-        result: The run.
+        result: The result of the run.
         directory: The run directory, which may contain final states.
         effort: The limits on trials and seconds.
 

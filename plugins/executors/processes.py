@@ -50,8 +50,8 @@ class Processes(Executor):
     """Submit tasks to pools of one process each, so that a process that dies loses only its own task.
 
     Args:
-        jobs: Processes.
-        devices: CUDA devices, which are given to the processes in turn; each process sees only its own.
+        jobs: The number of processes.
+        devices: CUDA devices, which are assigned to the processes in turn; each process uses only its own.
     """
 
     def __init__(self, jobs: int, devices: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What cells hold that are no numbers: signs for missing values, times, ranges and the like."""
+"""Recognise cells that are not numbers: signs for missing values, times, ranges and others."""
 
 import re
 

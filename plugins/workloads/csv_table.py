@@ -25,8 +25,8 @@ class CsvTable:
 
     Args:
         file: The file.
-        encoding: Its encoding.
-        log: Receives notes.
+        encoding: The encoding of the file.
+        log: The log for notes about the table.
     """
 
     def __init__(self, file: Path, encoding: str, log: TableLog) -> None:
@@ -69,7 +69,7 @@ def convert_to_parquet(file: Path, target: Path, encoding: str, log: TableLog) -
         file: The CSV file.
         target: The Parquet file.
         encoding: The encoding of the CSV file.
-        log: Receives notes.
+        log: The log for notes about the table.
 
     Returns:
         The header of the CSV file.

@@ -1,4 +1,4 @@
-"""The notation of dates in a column: found from all its cells, then used to rewrite them."""
+"""Find the notation of dates in a column from all its cells, and rewrite them in ISO format."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def decide_dates(name: str, seen: DateEvidence, other_order: Order | None) -> Da
 
     Args:
         name: The column.
-        seen: Its cells.
+        seen: What was counted in its cells.
         other_order: The order that the other columns of the file suggest; None: unknown.
     """
     if not seen.are_dates:

@@ -110,7 +110,7 @@ def cnn(channels: int, size: int, classes: int) -> nn.Module:
     Strides replace pooling, since the gradient of pooling is not deterministic on CUDA.
 
     Args:
-        channels: C.
+        channels: The number C of channels.
         size: S, in pixels.
         classes: The number of classes.
     """

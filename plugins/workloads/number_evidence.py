@@ -1,4 +1,4 @@
-"""The forms in which the cells of a column write numbers, with their counts."""
+"""Count the forms in which the cells of a column write numbers."""
 
 from __future__ import annotations
 

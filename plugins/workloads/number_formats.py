@@ -1,4 +1,4 @@
-"""The notation of numbers in a column: found from all its cells, then used to rewrite them."""
+"""Find the notation of numbers in a column from all its cells, and rewrite them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def decide(name: str, seen: NumberEvidence, other_signs: set[str], separator: st
 
     Args:
         name: The column.
-        seen: Its cells.
+        seen: What was counted in its cells.
         other_signs: The certain decimal signs of the other columns in the file.
         separator: The separator of the file.
     """

@@ -29,7 +29,7 @@ class TableLog:
     Attributes:
         kind: The name of the workload, with which each note and error begins.
         notes: The notes so far.
-        reasons: For columns that hold something like numbers or dates, the reason why they stay text.
+        reasons: The reason why columns with something like numbers or dates stay text, by column.
     """
 
     kind: str
@@ -51,7 +51,7 @@ def kind_of(column: pd.Series[Any], log: TableLog) -> Kind:
 
     Args:
         column: The cells.
-        log: Receives notes.
+        log: The log for notes about the table.
     """
     import pandas as pd
 
@@ -178,7 +178,7 @@ def fit_encoding(kind: Kind, column: pd.Series[Any], log: TableLog) -> Encoding 
     Args:
         kind: The kind of the column.
         column: The training rows.
-        log: Receives notes.
+        log: The log for notes about the table.
 
     Returns:
         The encoding; None if the column is left out.
@@ -250,6 +250,6 @@ def _scaled(name: str, kind: Kind, column: pd.Series[Any], log: TableLog) -> Num
 
 
 def listed(values: Iterable[Any], most: int = 6) -> str:
-    """Join the first values, and say how many more there are."""
+    """Join the first values, and count the others."""
     texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -36,7 +36,7 @@ def cached_tensors(
         store: The directory of all copies.
         settings: What the tensors depend on, apart from the table.
         make: ``make(folder, allocate)`` makes the tensors; ``folder`` is for temporary files.
-        log: Receives notes.
+        log: The log for notes about the table.
     """
     state = file.stat()
     key = [_FORMAT, str(file.resolve()), state.st_size, state.st_mtime_ns, *map(str, settings)]

@@ -30,7 +30,7 @@ class Dialect:
         written: The names of the columns in ``pandas.read_csv``.
         names: The names of the columns in this package.
         rows: The cells of the first rows.
-        options: For ``pandas.read_csv``.
+        options: The options for ``pandas.read_csv``.
     """
 
     separator: str
@@ -71,7 +71,7 @@ def dialect_of(source: Source) -> Dialect:
         source: The file.
 
     Raises:
-        ValueError: Its lines are no table.
+        ValueError: The lines of the file are not a table.
     """
     import pandas as pd
 

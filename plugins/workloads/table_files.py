@@ -27,7 +27,7 @@ class Table(Protocol):
     Attributes:
         header: The names of its columns as the file has them.
         names: The names of its columns in this package.
-        rows: How many rows it has.
+        rows: The number of rows.
     """
 
     header: list[str]
@@ -44,7 +44,7 @@ class Table(Protocol):
 
 
 def batch_rows(columns: int) -> int:
-    """Return how many rows are held at once."""
+    """Return the number of rows that are held at once."""
     return max(1024, _BATCH_CELLS // max(1, columns))
 
 
@@ -99,9 +99,9 @@ def check_target(table: Table, file: Path, wanted: str, log: TableLog) -> str:
 
     Args:
         table: The table.
-        file: Its file, for messages.
+        file: The file of the table, for messages.
         wanted: The name of the column as the user typed it.
-        log: Receives notes.
+        log: The log for notes about the table.
 
     Raises:
         WorkloadError: It has not.
@@ -153,7 +153,7 @@ def reading_error(kind: str, file: Path, error: Exception, log: TableLog) -> Exc
         kind: ``csv`` or ``parquet``.
         file: The file.
         error: The exception of pandas or pyarrow.
-        log: Makes the error.
+        log: The log, which formats the error.
     """
     what, why = "CSV table" if kind == "csv" else "Parquet file", " ".join(str(error).split())
     if cut := _ODD_ROW.search(why):

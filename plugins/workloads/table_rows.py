@@ -28,8 +28,8 @@ class Facts:
     """Describe the tensors of a table; saved with them.
 
     Attributes:
-        rows: Training rows.
-        held_out: Validation rows.
+        rows: The number of training rows.
+        held_out: The number of validation rows.
         columns: The names of the inputs.
         classes: The number of classes; 0 if numbers are predicted.
         mean: The mean of the predicted numbers in training.
@@ -83,7 +83,7 @@ def tensors_of(
         y: The column to predict.
         task: Whether it holds numbers or classes; ``auto``: its values decide.
         shares: The rows to hold out.
-        log: Receives notes.
+        log: The log for notes about the table.
         allocate: ``allocate(name, shape, dtype)`` returns an empty tensor.
     """
     target = _target(table, y, log)
@@ -210,7 +210,7 @@ def _encodings(table: Table, y: str, known: Any, train: Any, log: TableLog) -> l
         y: The column to predict.
         known: Rows with a y.
         train: Rows for training.
-        log: Receives notes.
+        log: The log for notes about the table.
     """
     encodings: list[Encoding] = []
     before = len(log.notes)

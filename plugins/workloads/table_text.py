@@ -44,7 +44,7 @@ def formats_of(
         seen: The cells of each text column.
         sure: The certain decimal signs of all other columns.
         separator: The separator of the file.
-        log: Receives notes.
+        log: The log for notes about the table.
     """
     formats: dict[str, Format] = {}
     commas: dict[str, str] = {}

@@ -17,10 +17,10 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 
 def question(result: Result) -> str:
-    """Return what was compared, in one line: arms, rates, seeds, budget, device.
+    """Describe the comparison in one line: arms, rates, seeds, budget, device.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
 
     Returns:
         Plain text, not escaped.
@@ -49,7 +49,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str) ->
 
     Args:
         header: A title for each column, as plain text.
-        rows: As many cells each, as plain text; the first names the row.
+        rows: The rows, with as many cells each, as plain text; the first cell names the row.
         caption: The text below the table.
     """
     head = "".join(f'<th scope="col">{text(name)}</th>' for name in header)

@@ -37,7 +37,7 @@ def result_html(result: Result) -> str:
     Its style applies to nothing else in the notebook, and follows the colours of the notebook.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     parts = [
         STYLE,
@@ -63,7 +63,7 @@ def result_text(result: Result) -> str:
     """Return a result in a few lines of plain text.
 
     Args:
-        result: What was measured.
+        result: The result of a comparison.
     """
     label, arms = result.comparison.workload.label, len(result.comparison.arms)
     trials = len(result.reported[1])

@@ -106,7 +106,7 @@ def embedded(
     looks: Mapping[str, str] | None = None,
     colours: Sequence[str] | None = None,
 ) -> str:
-    """Return what the page draws as a JSON object.
+    """Return the data that the page draws, as a JSON object.
 
     It has the keys ``xs`` and ``metrics``, with their limits; ``arms``; and ``pool``, a list of arrays to
     which all others refer by number. Each arm has a median (``x`` by axis, ``y`` by metric) and ``seeds``,
@@ -191,7 +191,7 @@ def _curves(rows: pd.DataFrame, name: str, errors: Sequence[str]) -> Curves:
 
 
 def _note(rows: pd.DataFrame) -> str:
-    """Say how many trials did not finish, such as '2 of 10 diverged'; empty if all finished."""
+    """Count the trials that did not finish, such as '2 of 10 diverged'; empty if all finished."""
     ended = rows.drop_duplicates(trial_key(rows))["status"]
     counts = Counter(map(str, ended))
     return ", ".join(f"{n} of {len(ended)} {status}" for status, n in counts.items() if status != "finished")

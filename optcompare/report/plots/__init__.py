@@ -1,1 +1,1 @@
-"""Draws tables that were computed before; a function returns its figure and neither shows nor saves it."""
+"""Draw tables that were computed before; functions return a figure, and do not show or save it."""

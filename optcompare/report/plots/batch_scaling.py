@@ -38,10 +38,10 @@ class _Part:
     """Describe a panel.
 
     Attributes:
-        title: Its title.
-        caption: Explains its marks, for these curves.
-        draw: Draws it.
-        named: Whether its y axis has names.
+        title: The title of the panel.
+        caption: A function that explains the marks of these curves.
+        draw: A function that draws the panel.
+        named: Whether the y axis has names.
     """
 
     title: str

@@ -68,7 +68,7 @@ def prepare(ax: Axes, x: Limits, y: Limits, names: tuple[str, str]) -> float:
     """Set the scales and the names of both axes.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         x: The limits of the x axis.
         y: The limits of the y axis.
         names: The names of the x and the y axis.
@@ -105,9 +105,9 @@ def mark_misses(ax: Axes, curve: Curve, colour: str, place: Transform) -> None:
     """Draw an × on the upper edge for each batch size at which a seed missed the goal.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curve: The curve of an optimizer.
-        colour: Its colour.
+        colour: The colour.
         place: The transform of its data, see :func:`beside`.
     """
     table = curve.table
@@ -149,7 +149,7 @@ def say_if_empty(ax: Axes, curves: Sequence[Curve], size: float) -> None:
     """Write a note in the axes if no batch size reached the goal.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         size: The height of the text in points.
     """
@@ -161,7 +161,7 @@ def write(ax: Axes, text: str, size: float) -> None:
     """Write a short text in the middle of empty axes.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         text: The text.
         size: The height of the text in points.
     """

@@ -29,7 +29,7 @@ class EstimateRow(NamedTuple):
 
     Attributes:
         optimizer: The label of the optimizer.
-        name: What is estimated.
+        name: The name of the estimate.
         estimate: Value and interval, NaN where unknown.
         missing: The text in place of the numbers if there are none.
     """
@@ -63,7 +63,7 @@ def row_text(row: EstimateRow) -> str:
     """Return the text of a row, such as 'knee (McCandlish 2018): 23.3 (20.6 to 26.3)'.
 
     Args:
-        row: Without an interval its text says so.
+        row: The row; if it has no interval, the text states this.
     """
     value, low, high = row.estimate
     if row.missing:
@@ -90,7 +90,7 @@ def draw_critical(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str])
     An end that is infinite, or beyond the axis, is an arrow.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         colours: The colours by optimizer.
 
@@ -173,7 +173,7 @@ def draw_noise(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
     A point at which the noise hides the gradient is drawn on the upper edge.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         colours: The colours by optimizer.
 

@@ -45,7 +45,7 @@ def draw_seconds(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
     edge.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         colours: The colours by optimizer.
 
@@ -116,7 +116,7 @@ def draw_rates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) ->
     rates; a ring surrounds a rate that jumps from its neighbours.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         colours: The colours by optimizer.
 

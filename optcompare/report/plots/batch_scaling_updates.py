@@ -56,7 +56,7 @@ def draw_updates(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) 
     sizes are named below the curve. Above a single curve its regions are named.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         colours: The colours by optimizer.
 
@@ -91,9 +91,9 @@ def _draw_curve(ax: Axes, curve: Curve, colour: str, high: float, ideal: str | N
     """Draw the medians, the seeds and the fit of one optimizer.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curve: The curve.
-        colour: Its colour.
+        colour: The colour.
         high: The largest batch size shown.
         ideal: The colour of perfect scaling; None: the colour of the curve.
     """
@@ -181,7 +181,7 @@ def draw_pareto(ax: Axes, curves: Sequence[Curve], colours: Mapping[str, str]) -
     A Pareto-optimal point is filled: no other batch size needs both fewer samples and fewer updates.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         curves: One for each optimizer.
         colours: The colours by optimizer.
 

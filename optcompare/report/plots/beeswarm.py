@@ -23,7 +23,7 @@ def beeswarm(places: Floats, across: float, room: float) -> Floats:
     """
     offsets = np.zeros(len(places))
     steps = np.arange(0, max(room, 0) / 2 + 1e-9, across / 4)
-    tried = np.column_stack([steps, -steps]).ravel()[1:]  # 0, then to either side in turn
+    tried = np.column_stack([steps, -steps]).ravel()[1:]  # 0, then alternately to the left and to the right
     placed: list[int] = []
     for i in np.argsort(places, kind="stable"):
         near = [j for j in placed if abs(places[j] - places[i]) < across]

@@ -30,7 +30,7 @@ MOST = 3
 
 
 def what_was_shared(records: pd.DataFrame, trials: pd.DataFrame) -> str:
-    """Say what all arms of a seed had in common: ``10 seeds, identical weights and sample order``.
+    """Describe what all arms of a seed share: ``10 seeds, identical weights and sample order``.
 
     What differs by the fingerprints of the trials is left out.
 
@@ -59,7 +59,7 @@ def what_is_drawn(records: pd.DataFrame, trials: pd.DataFrame) -> str:
     """Name the workload, explain thick, thin and marked lines, and name the arms that have no line.
 
     Args:
-        records: With a column ``status``, as :func:`.curves.with_status` adds it.
+        records: The records with a column ``status``, see :func:`.curves.with_status`.
         trials: The report's trials.
     """
     workloads = list(records["workload"].unique()) if "workload" in records else []
@@ -86,7 +86,7 @@ class Content:
 
     Attributes:
         metrics: Columns of the records, one for each row.
-        xs: What the x axes count, one for each column.
+        xs: The quantities on the x axes, one for each column.
         final: A column of the test set; its final values are a last row.
         panels: The name of each panel, the panel and its table; the first three stand in a row below the
             metrics.
@@ -129,9 +129,9 @@ def comparison_figure(
 
     Args:
         records: The records of a run directory.
-        trials: Its trials.
+        trials: The trials of the comparison.
         colours: The colours by arm; None: they follow from the names.
-        content: What is shown.
+        content: The content of the plot.
         title: Replaces the number of seeds and what they shared, which then begin the subtitle.
         note: Added to the subtitle.
         width: The width of the figure in inches; below 6 all panels stand below each other.
@@ -247,7 +247,7 @@ def paths_figure(
 
     Args:
         records: The records of a run directory.
-        paths: Its table of paths.
+        paths: The table of the paths of weights.
         colours: The colours by arm; None: they follow from the names.
         width: The width of the figure in inches.
     """

@@ -19,7 +19,7 @@ def draw_contours(ax: Axes, x: Floats, y: Floats, loss: Floats) -> Axes:
     """Shade a loss between log-spaced levels, darker where it is higher.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         x: The values of the first weight, float[n].
         y: The values of the second weight, float[m].
         loss: float[m, n], NaN where unknown.
@@ -44,9 +44,9 @@ def refined(x: Floats, y: Floats, loss: Floats) -> tuple[Floats, Floats, Floats]
     grid is returned as it is if a loss is not finite, or if the splines overshoot.
 
     Args:
-        x: float[n].
-        y: float[m].
-        loss: float[m, n].
+        x: The x coordinates, float[n].
+        y: The y coordinates, float[m].
+        loss: The loss at the points of the grid, float[m, n].
     """
     from scipy.interpolate import RectBivariateSpline  # slow to import, and only contours need it
 

@@ -40,7 +40,7 @@ class Window:
     """Describe what axes of curves show.
 
     Attributes:
-        x: What is counted along the x axis.
+        x: The quantity on the x axis.
         metric: The column along the y axis.
         across: The limits of the x axis.
         up: The limits of the y axis.
@@ -57,7 +57,7 @@ class Window:
         """Return the points of a line, with a corner before each point if jumps are upright.
 
         Args:
-            points: float[n, 2].
+            points: The points, float[n, 2].
 
         Returns:
             float[m, 2].
@@ -74,7 +74,7 @@ class Window:
         linear y axis, points far beyond the axis are moved closer, so that drawing does not overflow.
 
         Args:
-            points: float[n, 2].
+            points: The points, float[n, 2].
 
         Returns:
             float[n, 2].
@@ -103,10 +103,10 @@ def draw_loss(
     axes if that lies beyond.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         records: The records of one comparison.
-        x: What is counted along the x axis.
-        metric: The column.
+        x: The quantity on the x axis.
+        metric: The name of the column.
         colours: The colours by arm, in the order of the arms.
         limits: The limits of the loss, if they are known.
 
@@ -129,8 +129,8 @@ def draw_arms(ax: Axes, records: pd.DataFrame, colours: Mapping[str, str], windo
     """Draw the lines of every arm, and nothing else.
 
     Args:
-        ax: The axes.
-        records: With a column ``status``, as :func:`.curves.with_status` adds it.
+        ax: The axes to draw on.
+        records: The records with a column ``status``, see :func:`.curves.with_status`.
         colours: The colours by arm, in the order of the arms.
         window: What the axes show.
     """
@@ -190,7 +190,7 @@ def metric_name(metric: str) -> str:
     """Name a column for an axis, such as ``validation loss`` for ``valid_loss``.
 
     Args:
-        metric: The column.
+        metric: The name of the column.
     """
     first, _, rest = metric.partition("_")
     return f"{_SETS[first]} {rest.replace('_', ' ')}" if first in _SETS and rest else metric.replace("_", " ")
@@ -200,7 +200,7 @@ def x_name(x: X, records: pd.DataFrame) -> str:
     """Name an x axis: what is counted, and in a second line how.
 
     Args:
-        x: What is counted.
+        x: The quantity on the x axis.
         records: The records, which hold the clock of seconds.
     """
     if x != "seconds":

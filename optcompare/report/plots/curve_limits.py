@@ -23,8 +23,8 @@ def loss_limits(records: pd.DataFrame, metric: str = "train_loss") -> Limits:
     others. No limit is higher than 100 times the start (linear: twice the whole decrease above it).
 
     Args:
-        records: With a column ``status``, as :func:`.curves.with_status` adds it.
-        metric: The column.
+        records: The records with a column ``status``, see :func:`.curves.with_status`.
+        metric: The name of the column.
     """
     key = trial_key(records)
     finite = records[[*key, "status", metric]][np.isfinite(records[metric])]
@@ -71,8 +71,8 @@ def x_limits(records: pd.DataFrame, x: X) -> Limits:
     where x is 0, is at its left end.
 
     Args:
-        records: With a column ``status``, as :func:`.curves.with_status` adds it.
-        x: What is counted.
+        records: The records with a column ``status``, see :func:`.curves.with_status`.
+        x: The quantity on the x axis.
     """
     places = records[[COLUMNS[x], "arm", "status"]][np.isfinite(records[COLUMNS[x]])]
     last = float(places[COLUMNS[x]].max()) if len(places) else 0.0

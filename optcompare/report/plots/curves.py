@@ -52,8 +52,8 @@ def with_status(records: pd.DataFrame, trials: pd.DataFrame | None = None) -> pd
     Texts become categories, which are far faster to compare in millions of rows.
 
     Args:
-        records: Of one comparison.
-        trials: Of the same, with their status.
+        records: The records of one comparison.
+        trials: The trials of the same comparison, with their status.
 
     Returns:
         The records, with the status of the trial, or ``diverged`` where its last loss is not finite.
@@ -122,8 +122,8 @@ def arm_curves(rows: pd.DataFrame, x: X, metric: str = "train_loss") -> Curves:
 
     Args:
         rows: The records of the arm, with a column ``status``.
-        x: What is counted.
-        metric: The column.
+        x: The quantity on the x axis.
+        metric: The name of the column.
     """
     marks, row = np.unique(rows["mark"].to_numpy(), return_inverse=True)
     seeds, first, column = np.unique(numbered_trials(rows), return_index=True, return_inverse=True)

@@ -85,7 +85,7 @@ def name_of(rows: pd.DataFrame, trials: pd.DataFrame, arm: str, metric: str, x: 
         trials: The report's trials.
         arm: The label of the arm.
         metric: The column of its line.
-        x: What the x axis counts.
+        x: The quantity on the x axis.
         clock: The clock of its seconds, if arms differ.
     """
     end = arm_curves(rows, x, metric).end
@@ -129,8 +129,8 @@ def write_names(sheet: Sheet, ax: Axes, names: Sequence[Name], colours: Mapping[
     """Write each name to the right of the axes, near the end of its line, and join both.
 
     Args:
-        sheet: The figure.
-        ax: The axes.
+        sheet: The figure to draw on.
+        ax: The axes to draw on.
         names: The names of the arms.
         colours: The colours by arm.
     """

@@ -26,8 +26,8 @@ def final_limits(finals: pd.DataFrame, intervals: pd.DataFrame) -> Limits:
     """Return limits that hold every finite value, and intervals unless they reach far beyond the values.
 
     Args:
-        finals: As :func:`draw_final` takes them.
-        intervals: As :func:`draw_final` takes them.
+        finals: See :func:`draw_final`.
+        intervals: See :func:`draw_final`.
     """
     limits = scales.limits_of(finals["value"].to_numpy(float))
     ends = intervals[["low", "high"]].to_numpy(float).ravel()
@@ -52,7 +52,7 @@ def lost(finals: pd.DataFrame, narrow: bool) -> dict[str, str]:
     """Return a text such as ``3 of 10 lost`` for each arm with lost seeds.
 
     Args:
-        finals: As :func:`draw_final` takes them.
+        finals: See :func:`draw_final`.
         narrow: Whether the text has two lines.
     """
     texts = {}
@@ -82,11 +82,11 @@ def draw_final(
     edge, with their number next to it.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         finals: The columns ``arm, seed, value``; the value is not finite for a lost seed.
         intervals: The columns ``arm, mean, low, high``, NaN for no mean or no interval.
         colours: The colours by arm.
-        metric: The column.
+        metric: The name of the column.
 
     Returns:
         The axes.
@@ -126,7 +126,7 @@ def draw_interval(
     An end that leaves the axes becomes an arrow on their edge.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         y: The height of the line, in data coordinates.
         interval: The mean and its interval.
         limits: The limits of the x axis.
@@ -170,11 +170,11 @@ def final_figure(
     """Draw the final values of all seeds as a figure.
 
     Args:
-        finals: As :func:`draw_final` takes them.
-        intervals: As :func:`draw_final` takes them.
+        finals: See :func:`draw_final`.
+        intervals: See :func:`draw_final`.
         colours: The colours by arm.
         width: The width in inches.
-        metric: The column.
+        metric: The name of the column.
         note: Added to the caption.
         caption: Whether the caption is drawn.
 

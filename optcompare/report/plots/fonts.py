@@ -73,7 +73,7 @@ def _for_scripts(named: Sequence[str]) -> list[str]:
 
 
 def _apart(entry: FontEntry) -> int:
-    """Return how far the weight of a font is from the regular weight."""
+    """Return the distance of a font's weight from the regular weight."""
     return abs(entry.weight - 400) if isinstance(entry.weight, int) else 0
 
 

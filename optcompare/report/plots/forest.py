@@ -31,7 +31,7 @@ def pair_limits(pairs: pd.DataFrame) -> Limits:
     Intervals are shown up to four times the median extent of the arms.
 
     Args:
-        pairs: As :func:`draw_pairs` takes them.
+        pairs: See :func:`draw_pairs`.
     """
     ends = pairs.loc[np.isfinite(pairs["difference"]), ["difference", "low", "high"]].to_numpy(float)
     spreads = pairs[["control_spread", "margin"]].to_numpy(float)
@@ -50,7 +50,7 @@ def pair_columns(pairs: pd.DataFrame, width: float) -> list[TextColumn]:
     """Return the text next to the rows: wins, losses, ties and p, and differences in a wide figure.
 
     Args:
-        pairs: As :func:`draw_pairs` takes them.
+        pairs: See :func:`draw_pairs`.
         width: The width of the figure in inches.
     """
     rows = by_arm(pairs)
@@ -79,7 +79,7 @@ def pair_axis_name(pairs: pd.DataFrame, metric: str) -> str:
     """Name the x axis: what the differences are, and which side is better for the arm.
 
     Args:
-        pairs: As :func:`draw_pairs` takes them.
+        pairs: See :func:`draw_pairs`.
         metric: The compared column.
     """
     name = metric_name(metric)
@@ -97,7 +97,7 @@ def draw_pairs(
     many of the shared seeds were won.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         pairs: The table of :func:`optcompare.analysis.paired.pairs`.
         colours: The colours by arm.
         metric: The compared column.
@@ -140,7 +140,7 @@ def what_is_claimed(pairs: pd.DataFrame) -> str:
     """Explain marks and band, rows without a mean, and what is missing for a claim.
 
     Args:
-        pairs: As :func:`draw_pairs` takes them.
+        pairs: See :func:`draw_pairs`.
     """
     sentences = ["Mean difference over paired trials with its 95% interval; claims are by exact tests."]
     claimed = pairs["claimed"].astype(bool)
@@ -170,7 +170,7 @@ def pairs_figure(
     """Draw the forest plot as a figure.
 
     Args:
-        pairs: As :func:`draw_pairs` takes them.
+        pairs: See :func:`draw_pairs`.
         colours: The colours by arm.
         width: The width in inches.
         metric: The compared column.

@@ -33,7 +33,7 @@ def goal_limits(times: pd.DataFrame) -> Limits:
     """Return limits from zero, where bars begin, to a little beyond the slowest seed that reached the goal.
 
     Args:
-        times: As :func:`draw_goal` takes them.
+        times: See :func:`draw_goal`.
     """
     values = times["value"].to_numpy(float)
     values = values[np.isfinite(values)]
@@ -44,7 +44,7 @@ def goal_columns(times: pd.DataFrame, width: float) -> list[TextColumn]:
     """Return medians as numbers, and how often an arm reached the goal if some seed missed it.
 
     Args:
-        times: As :func:`draw_goal` takes them.
+        times: See :func:`draw_goal`.
         width: The width of the figure in inches.
     """
     medians, reached = {}, {}
@@ -68,7 +68,7 @@ def goal_axis_name(unit: str, goal: str) -> str:
     """Name the x axis, such as ``samples to valid_loss=0.2``.
 
     Args:
-        unit: What is counted.
+        unit: The unit of the cost, such as ``samples``.
         goal: The goal as a user writes it; empty: 'the goal'.
     """
     return f"{UNITS.get(unit, unit)} to {goal}" if goal else f"{UNITS.get(unit, unit)} to the goal"
@@ -84,12 +84,12 @@ def draw_goal(
     "never".
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         times: The columns ``arm, seed, value``; the value is infinite for a miss, which counts in the median,
             and NaN if unknown.
         colours: The colours by arm.
         goal: The goal as the axis names it.
-        unit: What is counted, one of ``UNITS``.
+        unit: The unit of the cost, one of ``UNITS``.
 
     Returns:
         The axes.
@@ -131,7 +131,7 @@ def what_is_missed(times: pd.DataFrame) -> str:
     """Explain bars, dots and crosses.
 
     Args:
-        times: As :func:`draw_goal` takes them.
+        times: See :func:`draw_goal`.
     """
     by_arm, what = _by_arm(times).values(), style.what_counts(times)
     most = max(map(len, by_arm), default=0)
@@ -156,11 +156,11 @@ def goal_figure(
     """Draw the cost of the goal as a figure.
 
     Args:
-        times: As :func:`draw_goal` takes them.
+        times: See :func:`draw_goal`.
         colours: The colours by arm.
         width: The width in inches.
         goal: The goal as the axis names it.
-        unit: What is counted.
+        unit: The unit of the cost, such as ``samples``.
         note: Added to the caption.
         caption: Whether the caption is drawn.
 

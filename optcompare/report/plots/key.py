@@ -64,10 +64,10 @@ class Key:
         """Draw the key.
 
         Args:
-            sheet: The figure.
+            sheet: The figure to draw on.
             left: The distance of the key from the left edge, in inches.
-            top: Its distance from the upper edge, in inches.
-            looks: By text: its colour, and the look of its line.
+            top: The distance of the key from the upper edge, in inches.
+            looks: The colour and the line style of each text.
         """
         for i, (name, lines) in enumerate(self.lines.items()):
             row, column = divmod(i, self.columns)
@@ -156,7 +156,7 @@ def draw_key(sheet: Sheet, left: float, top: float, width: float, entries: Seque
     """Draw a legend in columns, read along its rows.
 
     Args:
-        sheet: The figure.
+        sheet: The figure to draw on.
         left: The distance from the left edge in inches.
         top: The distance from the upper edge in inches.
         width: The greatest width in inches.

@@ -78,7 +78,7 @@ def name_x_axis(ax: Axes, text: str, size: float) -> None:
     """Write the name of the x axis in at most two lines per line of text; a third line is cut.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         text: The name.
         size: The height of the text in points.
     """
@@ -151,7 +151,7 @@ class Heading:
         """Write the heading, and keep it as the figure's caption.
 
         Args:
-            sheet: The figure.
+            sheet: The figure to draw on.
         """
         sheet.figure.caption = self.text
         top, large = 72 * self.margin, self.size + 2

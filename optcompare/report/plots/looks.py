@@ -34,7 +34,7 @@ class ArmStyle(str):
         """Make a colour with a marker and dashes.
 
         Args:
-            colour: Hexadecimal.
+            colour: The colour in hexadecimal notation.
             marker: A marker of matplotlib.
             dashes: A line style of matplotlib.
         """
@@ -53,7 +53,7 @@ def arm_colours(arms: Sequence[str]) -> dict[str, str]:
     for each arm.
 
     Args:
-        arms: The labels.
+        arms: The labels of the arms.
 
     Returns:
         The looks by label, in the order of ``arms``.
@@ -193,7 +193,7 @@ def shades(colour: str, count: int) -> list[str]:
     """Return shades of a colour, from light to dark in even steps of CIE L*; one shade is the colour itself.
 
     Args:
-        colour: Hexadecimal.
+        colour: The colour in hexadecimal notation.
         count: The number of shades.
     """
     if count == 1:

@@ -100,7 +100,7 @@ class Panel:
         """Draw the panel.
 
         Args:
-            ax: The axes.
+            ax: The axes to draw on.
             table: The table that the panel reads.
             colours: The colours by arm, in the order of the arms.
             x: epochs, updates, samples or seconds.

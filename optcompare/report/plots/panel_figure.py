@@ -1,4 +1,4 @@
-"""Draw a panel as a figure of its own."""
+"""Draw a panel as a separate figure."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def grid_of(
     Args:
         records: The report's records, with a column ``status``.
         metrics: The columns, one for each row.
-        xs: What the x axes count, one for each column.
+        xs: The quantities on the x axes, one for each column.
         width: The width of the figure, in inches.
         room: The space for names of arms to the right of the first column, in inches; 0 for none.
         others: Limits of further y axes whose names are aligned with those of the panels.
@@ -123,13 +123,13 @@ def draw_panels(
     """Draw each metric over each x.
 
     Args:
-        sheet: The figure.
+        sheet: The figure to draw on.
         top: The distance of the first row from the upper edge, in inches.
         grid: The layout.
         records: The report's records, with a column ``status``.
         metrics: The columns, one for each row.
         colours: The colours by arm.
-        xs: What the x axes count, one for each column.
+        xs: The quantities on the x axes, one for each column.
 
     Returns:
         The first axes of each metric.
@@ -164,7 +164,7 @@ def place_name(ax: Axes, grid: Grid) -> None:
     """Align the name of the y axis with those of the other axes.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         grid: The layout.
     """
     foot = style.Y_NAME if grid.width >= WIDTH else margin(grid.width) + 1.15 * text_size(grid.width) / 72

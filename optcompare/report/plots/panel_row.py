@@ -64,7 +64,7 @@ class PanelRow:
         """Draw the panels; a panel that fails is replaced by its error message.
 
         Args:
-            sheet: The figure.
+            sheet: The figure to draw on.
             top: The distance from its upper edge, in inches.
         """
         for i, (name, panel, table) in enumerate(self._wanted):

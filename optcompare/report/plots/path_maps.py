@@ -1,4 +1,4 @@
-"""Draw the part of the comparison plot with the path of each arm on axes of its own."""
+"""Draw the part of the comparison plot with the path of each arm on separate axes."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Maps:
         """Draw the heading and the maps.
 
         Args:
-            sheet: The figure.
+            sheet: The figure to draw on.
             top: The distance from its upper edge, in inches.
         """
         sheet.text(style.MARGIN, top + 0.1, self.text, size=style.MEDIUM, weight="bold", va="center_baseline")
@@ -106,7 +106,7 @@ class Maps:
 
 
 def _columns(count: int) -> int:
-    """Return how many maps stand in a row, so that the last row has as few gaps as possible.
+    """Return the number of maps in a row that leaves the fewest gaps in the last row.
 
     There are at most 4 maps in a row, or 5 if there are many.
     """

@@ -35,7 +35,7 @@ def within(points: Floats, low: Floats, high: Floats) -> tuple[Floats, bool]:
     """Cut a path that leaves the frame and ends outside, at the point where it leaves for the last time.
 
     Args:
-        points: float[n, 2].
+        points: The points, float[n, 2].
         low: The lower left corner of the frame, float[2].
         high: The upper right corner, float[2].
 

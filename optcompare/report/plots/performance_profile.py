@@ -25,7 +25,7 @@ def steps(profile: pd.DataFrame, arm: str, end: float = LONGEST) -> Floats:
     """Return the profile of an arm from ratio 1 on; a share holds up to the next ratio.
 
     Args:
-        profile: As :func:`draw_profile` takes it.
+        profile: See :func:`draw_profile`.
         arm: The label of the arm.
         end: The last ratio.
 
@@ -53,7 +53,7 @@ def ratio_limits(profile: pd.DataFrame, arms: Sequence[str]) -> Limits:
     """Return limits from 1 to a little beyond the last step of these arms.
 
     Args:
-        profile: As :func:`draw_profile` takes it.
+        profile: See :func:`draw_profile`.
         arms: The labels of the arms.
     """
     last = max([1.1, *profile.loc[profile["arm"].isin(arms), "ratio"]])
@@ -70,10 +70,10 @@ def draw_profile(
     Curves that coincide are drawn slightly below each other, at most the width of a line apart.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         profile: The columns ``arm, ratio, share``: the breakpoints of each arm's step curve.
         colours: The colours by arm.
-        unit: What is counted up to the goal.
+        unit: The unit of the cost of the goal.
 
     Returns:
         The axes.
@@ -117,10 +117,10 @@ def profile_figure(
     """Draw the performance profile as a figure, with each arm's score after its name.
 
     Args:
-        profile: As :func:`draw_profile` takes it.
+        profile: See :func:`draw_profile`.
         colours: The colours by arm.
         width: The width in inches.
-        unit: What is counted up to the goal.
+        unit: The unit of the cost of the goal.
         note: Added to the caption.
         caption: Whether the caption is drawn.
 

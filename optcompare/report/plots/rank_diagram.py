@@ -61,7 +61,7 @@ class Diagram:
         """Lay out the diagram.
 
         Args:
-            ranks: By arm; 1 is best.
+            ranks: The mean rank of each arm; 1 is best.
             critical: The critical difference; NaN for none.
             rooms: The greatest width of names at the left and at the right, in points.
             size: The height of the text in points.
@@ -105,7 +105,7 @@ def best_half(ranks: pd.Series[float]) -> tuple[list[str], list[str]]:
     """Return the better half of the arms, the best first, and the others, the worst first.
 
     Args:
-        ranks: By arm; 1 is best.
+        ranks: The mean rank of each arm; 1 is best.
     """
     order = [str(arm) for arm in ranks.sort_values(kind="stable").index]
     half = (len(order) + 1) // 2
@@ -119,8 +119,8 @@ def draw_ranks(ax: Axes, ranks: pd.Series[float], critical: float, colours: Mapp
     differ by no more than ``critical``, which is drawn as a ruler above the axis.
 
     Args:
-        ax: The axes.
-        ranks: By arm; 1 is best.
+        ax: The axes to draw on.
+        ranks: The mean rank of each arm; 1 is best.
         critical: The critical difference; NaN for none.
         colours: The colours by arm.
 
@@ -233,7 +233,7 @@ def ranks_figure(
     """Draw the critical-difference diagram as a figure.
 
     Args:
-        ranks: As :func:`draw_ranks` takes them.
+        ranks: See :func:`draw_ranks`.
         critical: The critical difference; NaN for none.
         colours: The colours by arm.
         width: The width in inches.

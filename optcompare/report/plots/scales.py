@@ -39,7 +39,7 @@ def named_ticks(limits: Limits, most: int) -> tuple[list[float], list[str]]:
     On a log axis these are powers of ten if there are at least two, else 1-2-5 or even steps.
 
     Args:
-        limits: The axis.
+        limits: The limits and the scale of the axis.
         most: About how many ticks to return.
     """
     if limits.scale == "linear":
@@ -82,7 +82,7 @@ def limits_of(values: Sequence[float] | Floats, spread: float = 10.0) -> Limits:
     down to zero if some of these are zero, else linear.
 
     Args:
-        values: Any numbers.
+        values: The numbers; they need not be finite.
         spread: The ratio from which the axis is log.
     """
     finite = np.asarray(values, dtype=float)
@@ -105,7 +105,7 @@ def names_width(limits: Limits, most: int, size: float = SMALL) -> float:
     """Return the width of the widest tick name, in points.
 
     Args:
-        limits: The axis.
+        limits: The limits and the scale of the axis.
         most: About how many ticks it has.
         size: The height of the text in points.
     """
@@ -131,7 +131,7 @@ def scale(ax: Axes, which: Literal["x", "y"], limits: Limits, text: float = SMAL
     A tick is left out if its name would touch another one.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         which: ``x`` or ``y``.
         limits: Scale and ends.
         text: The height of the tick names in points.
@@ -198,7 +198,7 @@ def stepped(points: Floats) -> Floats:
     """Return points as a step function: each y holds from the x of the point before.
 
     Args:
-        points: float[n, 2].
+        points: The points, float[n, 2].
 
     Returns:
         float[2n - 1, 2].
@@ -212,7 +212,7 @@ def places(ax: Axes, x: Sequence[float] | Floats) -> Floats:
 
     Args:
         ax: The axes.
-        x: float[n].
+        x: The x coordinates, float[n].
 
     Returns:
         float[n].

@@ -84,7 +84,7 @@ def spread(count: int) -> NDArray[np.int64]:
 
 
 def what_counts(columns: Iterable[Hashable]) -> str:
-    """Return what an arm has several of: seeds, or trials if there are tuning repeats too.
+    """Return the word for the repetitions of an arm: seeds, or trials if there are tuning repeats too.
 
     Args:
         columns: The columns of a table.
@@ -97,7 +97,7 @@ def drawn(count: int, what: str = "seeds") -> str:
 
     Args:
         count: The number of trials.
-        what: The word.
+        what: The word to count, such as 'seeds'.
     """
     return what if count <= DRAWN else f"{DRAWN} of {count:,} {what}"
 
@@ -204,7 +204,7 @@ def dress(ax: Axes, text: float = SMALL) -> Axes:
     Everything is set explicitly, since axes may be drawn when the caller's settings are restored.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         text: The height of the tick names in points.
 
     Returns:
@@ -265,8 +265,8 @@ class Sheet:
             left: The distance from the left edge in inches.
             top: The distance from the upper edge in inches.
             text: The text.
-            colour: Its colour.
-            size: Its height in points.
+            colour: The colour.
+            size: The height of the text in points.
             **more: Options of matplotlib's text.
         """
         x, y = left / self.width, 1 - top / self.height
@@ -277,7 +277,7 @@ class Sheet:
 
         Args:
             left: The distance of each point from the left edge in inches.
-            top: Its distance from the upper edge in inches.
+            top: The distance of each point from the upper edge, in inches.
             **look: Options of matplotlib's line.
         """
         x, y = np.array(left) / self.width, 1 - np.array(top) / self.height

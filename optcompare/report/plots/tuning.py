@@ -34,7 +34,7 @@ def score_limits(scores: pd.DataFrame) -> Limits:
     thus beyond the axes, and those of good rates remain distinct.
 
     Args:
-        scores: As :func:`draw_tuning` takes them.
+        scores: See :func:`draw_tuning`.
     """
     finite = scores[np.isfinite(scores["score"])]
     values = finite["score"].to_numpy(float)
@@ -50,7 +50,7 @@ def rate_limits(scores: pd.DataFrame) -> Limits:
     """Return the limits of a log axis of all rates, with space for the marks at its ends.
 
     Args:
-        scores: As :func:`draw_tuning` takes them.
+        scores: See :func:`draw_tuning`.
     """
     rates = scores["lr"].to_numpy(float)
     low, high = (float(rates.min()), float(rates.max())) if len(rates) else (0.1, 1.0)
@@ -72,12 +72,12 @@ def draw_tuning(
     rates. A rate that diverged is an × at the top edge; those of several arms are stacked.
 
     Args:
-        ax: The axes.
+        ax: The axes to draw on.
         scores: The columns ``arm, lr, score`` (infinite if the rate diverged, NaN if unknown), and optionally
             ``low`` and ``high``, which are drawn as a band.
         best: The columns ``arm, lr, score, at_edge``.
         colours: The colours by arm.
-        metric: What the score is.
+        metric: The name of the score.
 
     Returns:
         The axes.
@@ -157,7 +157,7 @@ def crosses(scores: pd.DataFrame, colours: Mapping[str, str], width: float, size
     """Return the row above the axes for the × of each rate that diverged, so that no two touch.
 
     Args:
-        scores: As :func:`draw_tuning` takes them.
+        scores: See :func:`draw_tuning`.
         colours: The colours by arm.
         width: The width of the axes in points.
         size: The height of the text in points.
@@ -186,10 +186,10 @@ def _draw_diverged(
 
 
 def meaning_of_infinite(metric: str) -> str:
-    """Return what an infinite score means: a missed goal if rates are chosen by the goal, else a lost trial.
+    """Return the meaning of an infinite score: a missed goal if the goal chooses rates, else a lost trial.
 
     Args:
-        metric: What the score is.
+        metric: The name of the score.
     """
     return "missed the goal" if _to_a_goal(metric) else "lost"
 
@@ -204,10 +204,10 @@ def best_texts(
     """Return each arm's best rate, and whether it is at the edge of the grid, or that every rate was lost.
 
     Args:
-        best: As :func:`draw_tuning` takes it.
+        best: See :func:`draw_tuning`.
         colours: The colours by arm.
-        arms: The labels.
-        metric: What the score is.
+        arms: The labels of the arms.
+        metric: The name of the score.
 
     Returns:
         A text such as ``mini:2: best at 0.03`` by arm.
@@ -232,9 +232,9 @@ def what_is_marked(scores: pd.DataFrame, best: pd.DataFrame, metric: str = "vali
     """Explain marks, triangles, crosses and bands.
 
     Args:
-        scores: As :func:`draw_tuning` takes them.
-        best: As :func:`draw_tuning` takes it.
-        metric: What the score is.
+        scores: See :func:`draw_tuning`.
+        best: See :func:`draw_tuning`.
+        metric: The name of the score.
     """
     repeats = scores["repeat"].nunique() if "repeat" in scores else 1
     sentences = ["Large mark: the best rate."]
@@ -266,11 +266,11 @@ def tuning_figure(
     """Draw the sensitivity to the learning rate as a figure.
 
     Args:
-        scores: As :func:`draw_tuning` takes them.
-        best: As :func:`draw_tuning` takes it.
+        scores: See :func:`draw_tuning`.
+        best: See :func:`draw_tuning`.
         colours: The colours by arm.
         width: The width in inches.
-        metric: What the score is.
+        metric: The name of the score.
         note: Added to the caption.
         caption: Whether the caption is drawn.
 

@@ -1,4 +1,4 @@
-"""Admits groups of trials to lanes whose first updates agree with the loop trainer's."""
+"""Admit groups of trials to lanes if their first updates agree with the loop trainer's."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 _SAMPLED, _ROWS, _EVALUATED = 4, 64, 100.0
 _MARGIN = 1.25
-"""Updates in lanes may take this many times longer, since lanes measure faster and clocks are noisy."""
+"""An update in lanes may take up to this factor longer: lanes measure faster, and clocks are noisy."""
 
 
 @dataclass
 class Admitted:
-    """Hold which trials of a group run in lanes.
+    """Hold the trials of a group that run in lanes, and those that do not.
 
     Attributes:
-        groups: Trials to train together.
+        groups: Groups of trials that lanes train together.
         refused: The other trials, each with the reason why it runs on the loop trainer.
-        slower: Whether the only reason is that the loop takes less time.
+        slower: Whether trials were refused only because the loop takes less time.
     """
 
     groups: list[list[Trial]] = field(default_factory=list)
@@ -54,11 +54,11 @@ class Admission:
 
     Args:
         loop: The loop trainer.
-        families: The programs of its trials.
+        families: The families of trials that share programs.
 
     Attributes:
-        checked: Lanes whose first updates were compared with the loop's.
-        apart: The largest difference among admitted lanes, relative to the norm of the weights.
+        checked: The number of admitted lanes whose first updates were compared with the loop's.
+        apart: The largest difference of an admitted lane from the loop, relative to the norm of the weights.
         tolerance: The largest difference that is admitted.
     """
 
@@ -68,7 +68,7 @@ class Admission:
         self.tolerance = TOLERANCES[loop.setup.comparison.dtype]
 
     def admit(self, trials: Sequence[Trial]) -> Admitted:
-        """Compare the first updates of some trials of a group with the loop's, and split the group to fit.
+        """Compare the first updates of some trials with the loop's, and split the group to fit into memory.
 
         Args:
             trials: Trials that could share a program; see :meth:`.LanesTrainer.grouped`.
@@ -77,7 +77,7 @@ class Admission:
             The groups that run in lanes, and the trials that do not.
         """
         with preserved_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the loop trainer shows them
+            warnings.simplefilter("ignore")  # the loop trainer shows these warnings
             try:
                 return self._admit(list(trials))
             except USER_CODE_ERRORS as error:
@@ -113,7 +113,7 @@ class Admission:
         )
 
     def _prepared(self, family: Family, width: int, trial: Trial, seen: Rehearsed) -> Programs:
-        """Return the programs of a width, compiled for the batch sizes of the first epoch."""
+        """Return programs for this number of lanes, compiled for the batch sizes of the first epoch."""
         programs = self.families.programs(family, width)
         carry = family.blueprint.stack([seen.states[0]] * width)
         left = Progress().epochs_left(
@@ -132,7 +132,7 @@ class Admission:
         return programs
 
     def _apart(self, programs: Programs, seen: Mapping[Trial, Rehearsed]) -> dict[Trial, float]:
-        """Return how far the programs' first updates are from the loop's, for each of these trials."""
+        """Return the largest difference of each trial's first updates from the loop's."""
         worst = dict.fromkeys(seen, 0.0)
         trials, width = list(seen), programs.width
         for first in range(0, len(trials), width):
@@ -204,7 +204,7 @@ class Admission:
 
 
 def _sample(trials: Sequence[Trial]) -> list[Trial]:
-    """Return trials to check: the first of each arm, the lowest and the highest rate, and a few more."""
+    """Choose trials to check: the first of each arm, the lowest and the highest rate, and a few more."""
     firsts = list({trial.arm.label: trial for trial in reversed(trials)}.values())
     by_rate = sorted(trials, key=lambda trial: trial.arm.lr)
     return list(

@@ -25,7 +25,7 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """Hold what the loop did at the start of a trial.
+    """Hold the first updates of a trial on the loop trainer.
 
     Attributes:
         states: The states before each update and after the last.
@@ -73,7 +73,7 @@ def disagreements(
     """Return the largest difference of each lane over all its first updates.
 
     Args:
-        blueprint: Of the lanes.
+        blueprint: The blueprint of the lanes.
         rehearsed: The first updates of each lane on the loop trainer.
         update: ``update(carry, index, done)`` makes one update of all lanes on ``index``, int64[1, R, B],
             after ``done`` updates.

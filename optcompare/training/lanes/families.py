@@ -33,7 +33,7 @@ WIDEST = 128
 
 @dataclass
 class Family:
-    """Hold what all trials share that one program can train.
+    """Hold the properties that all trials of one program share.
 
     Attributes:
         loop: The loop trainer with the data of their split.
@@ -61,7 +61,7 @@ class Families:
         loop: The loop trainer.
         memory: Bytes that lanes may use.
         tolerance: The largest difference between compiled and traced programs; see :class:`Programs`.
-        say: Called with a line for each choice.
+        say: A function that receives a line for each choice.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Families:
         return self._known[key]
 
     def width(self, family: Family, lanes: int) -> int:
-        """Return how many lanes to run at once: as many as fit, or as a compiled program has."""
+        """Return the number of lanes to run at once: as many as fit, or as a compiled program has."""
         for width, programs in family.programs.items():
             if programs.compiled and width <= _WIDER * lanes:
                 return width

@@ -19,13 +19,13 @@ class Lane:
     Attributes:
         trial: The trial.
         planner: The planner of its strategy; the lanes of a seed share one.
-        progress: Its counters.
+        progress: The counters of the trial.
         state: The state of the trial when the lane was last stopped, as the loop trainer would return it.
         pace: Seconds of one update on the loop trainer.
         follows: Whether the path of its weights is followed.
         strayed: Why its trial continues on the loop trainer; empty while it is trained here.
         frozen: Whether ``state`` is final: the lane has ended, while others may continue.
-        last: Its last record of this task.
+        last: The last record of the trial in this task.
     """
 
     trial: Trial

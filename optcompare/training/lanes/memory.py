@@ -27,7 +27,7 @@ def memory_limit(text: str | None, device: torch.device) -> float:
 
     Args:
         text: ``4GB``, ``500MB``, or ``25%`` of the free memory; None: half of the free memory.
-        device: The device whose memory is meant.
+        device: The device that has the memory.
 
     Raises:
         ComparisonError: The text is no size and no share.
@@ -58,10 +58,10 @@ def free_memory(device: torch.device) -> int:
 def lanes_that_fit(
     blueprint: Blueprint, run: TrialRun, largest: int, evaluated: int, memory: float
 ) -> tuple[int, int]:
-    """Return how many lanes can be updated at once, and how many can be evaluated at once.
+    """Return the number of lanes that can be updated at once, and the number that can be evaluated.
 
     Args:
-        blueprint: Of the lanes.
+        blueprint: The blueprint of the lanes.
         run: A trial of the family.
         largest: Rows of the largest batch.
         evaluated: Rows of one forward pass of evaluation.

@@ -1,4 +1,4 @@
-"""Update and evaluate many lanes at once, by pure functions of tensors [R, …]."""
+"""Update and evaluate R lanes at once, with pure functions of tensors [R, …]."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Blueprint:
     """Describe the update that all lanes of a group share.
 
     Args:
-        workload: Its objective and metrics are computed.
-        make: Makes a module with the structure of the lanes'; its values are not used.
+        workload: The workload with the objective and the metrics.
+        make: A function that returns a module of the lanes' structure; its values are not used.
         settings: The update rule and settings of the optimizer.
-        chunk: Rows of one forward pass.
-        clip: The norm that gradients are clipped to; None: not clipped.
-        batch: Builds a batch from selected rows of each tensor of the data.
+        chunk: The number of rows of one forward pass.
+        clip: The norm to which gradients are clipped; None: gradients are not clipped.
+        batch: A function that builds a batch from selected rows of each tensor of the data.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Blueprint:
         self._dtype = values[self.weights[0]].dtype
 
     def stack(self, states: Sequence[TrialState]) -> Carry:
-        """Stack the states of lanes, as the loop trainer returns them."""
+        """Stack states that the loop trainer returned into the carry of as many lanes."""
         rows = [self._row(state) for state in states]
         return [torch.stack(column).contiguous() for column in zip(*rows, strict=True)]
 
     def state_of(self, carry: Carry, lane: int, state: TrialState, updates: int) -> TrialState:
-        """Return the state of one lane after updates.
+        """Return the state of one lane in the form of the loop trainer.
 
         Args:
             carry: The carry of all lanes.
             lane: The number of the lane.
             state: An earlier state of the lane.
-            updates: Updates of the trial so far.
+            updates: The number of updates of the trial so far.
         """
         values = [column[lane].clone() for column in carry]
         named = dict(zip([*self.weights, *self.kept], values, strict=False))
@@ -108,8 +108,8 @@ class Blueprint:
 
         Args:
             numbers: The hyperparameters of the lanes, float64[R] each, in the order of their names.
-            updates: Updates that were made before.
-            count: Updates to be made.
+            updates: The number of updates made before.
+            count: The number of updates to be made.
             schedule: The factor of the learning rate of each update; empty without a schedule.
         """
         step = torch.arange(updates + 1, updates + 1 + count, dtype=torch.float64, device=numbers[0].device)[
@@ -157,7 +157,7 @@ class Blueprint:
             return torch.vmap(one, randomness="error")(named)
 
     def recalibrated(self, values: Carry, batches: Iterable[Any]) -> Carry:
-        """Return values whose running averages are the mean over forward passes of some batches.
+        """Return the values with running averages that are the mean over forward passes of some batches.
 
         The result equals that of :func:`.recalibrated` on one model.
 
@@ -167,14 +167,14 @@ class Blueprint:
         """
         count = len(self.weights)
 
-        def passed(weights: Carry, kept: Carry, batch: Any) -> Carry:
+        def forward_pass(weights: Carry, kept: Carry, batch: Any) -> Carry:
             return self._loss(weights, kept, batch)[1]
 
         model = self._objective.model
         norms = updating(model)
         with torch.no_grad(), in_eval_mode(model), cumulative(norms):
             for batch in batches if norms else ():
-                kept = torch.vmap(passed, in_dims=(0, 0, None), randomness="error")(
+                kept = torch.vmap(forward_pass, in_dims=(0, 0, None), randomness="error")(
                     values[:count], values[count:], batch
                 )
                 values = [*values[:count], *kept]
@@ -230,11 +230,11 @@ def trace(blueprint: Blueprint, carry: Carry, rates: Carry, data: Carry, index: 
     """Trace one update of lanes into a graph that runs without Python code.
 
     Args:
-        blueprint: Of the lanes.
+        blueprint: The blueprint of the lanes.
         carry: An example of the carry.
         rates: An example of the rates of one update.
         data: The tensors of the training data.
-        index: An example of the rows, int64[R, B].
+        index: An example of the rows of each lane's batch, int64[R, B].
 
     Raises:
         Unsupported: The update cannot be traced.

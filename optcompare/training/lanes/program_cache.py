@@ -1,4 +1,4 @@
-"""The programs of a group of lanes: one for each batch size, each on the engine that its updates repay."""
+"""Keep the programs of a group of lanes: one for each batch size, on an engine that repays its start."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ class Programs:
     """Hold the programs of a group, by batch size.
 
     Args:
-        blueprint: Of the lanes.
+        blueprint: The blueprint of the lanes.
         width: Lanes of each program.
         data: The tensors of the training data.
-        follow: How many weight tensors are returned after each update.
+        follow: The number of weight tensors that are returned after each update.
         tolerance: The largest relative difference between a compiled and a traced program.
         libraries: The store of compiled programs.
-        say: Called with a line for each choice.
+        say: A function that receives a line for each choice.
     """
 
     def __init__(

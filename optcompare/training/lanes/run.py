@@ -1,10 +1,10 @@
-"""Train and measure a group of lanes: many trials of equal batch sizes."""
+"""Train and measure a group of lanes: many trials with equal batch sizes."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...core.columns import Record
 from ...core.comparison import Comparison
@@ -25,9 +25,6 @@ from .lane import Lane, running
 from .program_cache import Programs
 from .updates import LanesUpdates
 
-if TYPE_CHECKING:
-    pass
-
 
 class LanesRun:
     """Train lanes that are all at the same update.
@@ -35,13 +32,13 @@ class LanesRun:
     A lane that has ended stays in the program; its results are ignored.
 
     Args:
-        comparison: The comparison of their trials.
-        sources: The data on the device.
+        comparison: The comparison that the trials belong to.
+        sources: The data on the device, by the name of the set.
         programs: The compiled programs, at least as wide as the group.
         lanes: The trials of the group.
         numbers: The hyperparameters of each lane that are inputs of the program, by name.
-        evaluated: How many lanes are evaluated at once.
-        records: Records of this task from before its first update.
+        evaluated: The number of lanes that are evaluated at once.
+        records: Records that this task made before its first update.
     """
 
     def __init__(
@@ -91,7 +88,7 @@ class LanesRun:
             return
         lead = running(self.lanes)[0]
         progress, plan = lead.progress, plans[id(lead.planner)]
-        begun = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
+        epoch_start = progress.samples - (plan.ends[progress.position - 1] if progress.position else 0)
         allowed = progress.allowed(self._budget, plan.ends)
         lanes, cut = running(self.lanes), False
         for lane in lanes if progress.position < allowed else ():
@@ -100,7 +97,7 @@ class LanesRun:
             progress = running(self.lanes)[0].progress
             evaluation = next_evaluation(progress.samples, self._n, self._comparison.measure)
             point = self._next_point(evaluation)
-            stop = allowed if point is None else min(allowed, bisect_left(plan.ends, point - begun) + 1)
+            stop = allowed if point is None else min(allowed, bisect_left(plan.ends, point - epoch_start) + 1)
             cut = self._updates.make(plans, plan, stop, until)
             if evaluation is not None and progress.samples >= evaluation:
                 self._measure()
@@ -112,7 +109,7 @@ class LanesRun:
         self._leave(lanes, plans, allowed, before)
 
     def _next_point(self, evaluation: int | None) -> int | None:
-        """Return the samples at which some lane is measured next.
+        """Return the number of samples at which a lane is measured next; None: there is none.
 
         Args:
             evaluation: The next evaluation point; None: there is none.
@@ -150,7 +147,7 @@ class LanesRun:
     def _leave(
         self, lanes: Sequence[Lane], plans: Mapping[int, Plan], allowed: int, before: Mapping[int, Any]
     ) -> None:
-        """End the epoch of these lanes, or leave it where the end of the task cut it."""
+        """End the epoch of these lanes, or store the position at which the task ended within it."""
         spent = list[Lane]()
         for lane in lanes:
             progress, plan = lane.progress, plans[id(lane.planner)]
@@ -164,7 +161,9 @@ class LanesRun:
             finish(lane.progress)
         for lane in lanes:
             if lane.frozen:
-                lane.state["progress"] = lane.progress.to_state()  # the fingerprint of its batches is new
+                lane.state["progress"] = (
+                    lane.progress.to_state()
+                )  # the fingerprint of the lane's batches has changed
         ended = [lane for lane in lanes if lane.progress.status == "finished" and not lane.frozen]
         self._end([number for number, lane in enumerate(self.lanes) if lane in ended])
 
@@ -199,7 +198,7 @@ class LanesRun:
         self._end([number for number in numbers if self.lanes[number].progress.status != "running"])
 
     def _probe(self, numbers: Sequence[int]) -> None:
-        """Measure the fixed sample of rows for lanes near their goal."""
+        """Measure lanes that are near their goal on a fixed sample of rows."""
         if self._watch is None or not numbers:
             return
         clock, prefix = Clock(self._device), self._watch.prefix
@@ -227,7 +226,7 @@ class LanesRun:
             with watch:
                 rows = self._evaluation.values(self._updates.carry, finished, tested) if tested else []
         except (*USER_CODE_ERRORS, KeyboardInterrupt):
-            for number in finished:  # continue on the loop trainer
+            for number in finished:  # these lanes continue on the loop trainer
                 self.lanes[number].progress.status = "running"
             raise
         for number, values in zip(finished, rows, strict=False):

@@ -34,7 +34,7 @@ class LanesTrainer:
     Args:
         loop: The loop trainer of the same setup.
         memory: Bytes that lanes may use.
-        say: Called with a line for each choice.
+        say: A function that receives a line for each choice.
 
     Attributes:
         admission: The comparison of lanes with the loop trainer.
@@ -72,7 +72,7 @@ class LanesTrainer:
             return True
 
     def admit(self, trials: Sequence[Trial]) -> Admitted:
-        """Return which trials of a group agree with the loop trainer; see :meth:`.Admission.admit`."""
+        """Choose the trials of a group that agree with the loop trainer; see :meth:`.Admission.admit`."""
         return self.admission.admit(trials)
 
     def advance(

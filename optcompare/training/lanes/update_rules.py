@@ -24,7 +24,7 @@ Flags = frozenset[str]
 
 
 class Unsupported(Exception):
-    """Report why something cannot run in lanes; the message is half a sentence."""
+    """Report why a trial cannot run in lanes; the message is a clause for another sentence."""
 
 
 class Slower(Unsupported):

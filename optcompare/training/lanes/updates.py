@@ -63,7 +63,7 @@ class LanesUpdates:
         Args:
             plans: The plans of the epoch, by the ``id`` of the lanes' planners.
             plan: One of them; all have the same batch sizes.
-            stop: The position.
+            stop: The position in the epoch at which to stop.
             until: Called between calls of the program, about every quarter of a second; True ends updates.
 
         Returns:

@@ -135,9 +135,9 @@ def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: s
 
     Args:
         batches: The batches.
-        sizes: Their sizes.
+        sizes: The sizes of these batches.
         epoch: The number of the epoch, for messages.
-        n: Training samples.
+        n: The number of training samples.
         name: The label of the arm, for messages.
         first: The number of the first batch, for messages.
 
@@ -145,7 +145,7 @@ def check_form(batches: list[Any], sizes: list[int], epoch: int, n: int, name: s
         The indices of all batches, int64[samples].
 
     Raises:
-        StrategyError: A batch is something else, or there is none.
+        StrategyError: A batch has another form, or there is none.
     """
     if not batches:
         raise StrategyError(f"strategy {name}, epoch {epoch}: it yielded no batch")

@@ -30,7 +30,7 @@ class Passes:
     Args:
         gradient: Computes the gradient in ``.grad``, and returns the loss.
         model: The model of the trial.
-        device: Its device.
+        device: The device of the model.
         most: Calls that the budget allows; one more raises :class:`Exceeded`.
 
     Attributes:
@@ -65,7 +65,7 @@ def check_arm(arm: Arm, strategy: Strategy, minimises: bool) -> None:
 
     Args:
         arm: The arm.
-        strategy: Its strategy.
+        strategy: The strategy of the arm.
         minimises: Whether the optimizer minimises one function over several updates, as L-BFGS does.
 
     Raises:

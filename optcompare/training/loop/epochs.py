@@ -1,4 +1,4 @@
-"""Train a trial epoch by epoch, in the way that its strategy and its optimizer need."""
+"""Train a trial epoch by epoch, with the kind of epoch that its strategy and optimizer need."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def in_chunks(
         batches: Indices of each update, int64[B] each.
         largest: The size of the largest batch.
         arm: The arm, with the rows of a chunk.
-        model: Its model.
+        model: The model of the workload.
 
     Returns:
         The indices of all forward passes, and the number of forward passes of each update.
@@ -50,9 +50,9 @@ def mean_gradient(
     Args:
         workload: Computes the loss and the weight of a batch.
         model: The model.
-        weights: Its trainable weights.
-        stream: Yields the batches.
-        chunks: How many batches to take.
+        weights: The trainable weights of the model.
+        stream: An iterator over chunks of batches.
+        chunks: The number of chunks to take.
     """
     for parameter in weights:
         parameter.grad = None

@@ -70,7 +70,7 @@ def surface(loss: Surface, paths: pd.DataFrame, side: int, rounding: float) -> p
     """Measure ``loss`` on a grid of ``side`` x ``side`` points around the paths, and find its minimum.
 
     Args:
-        loss: Takes float[2].
+        loss: A function of a point, float[2].
         paths: As for :func:`landscape`.
         side: The points along each axis.
         rounding: The relative rounding error of a loss.

@@ -1,4 +1,4 @@
-"""State that a model and a loss change apart from weights and buffers, for checkpoints."""
+"""Save and restore state of a model and a loss apart from weights and buffers, for checkpoints."""
 
 from __future__ import annotations
 

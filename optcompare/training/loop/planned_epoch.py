@@ -88,7 +88,7 @@ class PlannedEpoch:
                 progress.checked = max(progress.checked, progress.epoch + 1)
 
     def _before_last(self, stop: int) -> int:
-        """Return where to stop so that the last update before a diagnosis is made alone.
+        """Return the position to stop at, so that the last update before a diagnosis is made alone.
 
         Its weights and batch are kept for the diagnosis.
         """

@@ -31,7 +31,7 @@ from .trial import TrialRun
 _KEPT_STARTS, _KEPT_STARTS_BYTES = 256, 2**28
 _OUT_OF_MEMORY = ("can't allocate memory", "Cannot allocate memory", "backend out of memory")
 KEPT_RUNS = 4
-"""How many unfinished trials keep their live objects, so that tasks may alternate between them."""
+"""The number of unfinished trials that keep their live objects, so that tasks may alternate."""
 
 
 class LoopTrainer:
@@ -179,7 +179,7 @@ class LoopTrainer:
         )
 
     def evaluations(self, arm: Arm) -> int:
-        """Return how often an update of an arm evaluates loss and gradient; 1 if it was not warmed up yet."""
+        """Return the evaluations of loss and gradient in an update of an arm; 1 before its warm-up."""
         return self._warmed.get(arm.label, 1)
 
     def takes_closure(self, arm: Arm) -> bool:
@@ -195,7 +195,7 @@ def why(error: BaseException, trial: Trial, size: int) -> str:
     """Return an error as one line; if memory ran out, with advice.
 
     Args:
-        error: The exception.
+        error: The exception to explain.
         trial: The trial that raised it.
         size: Samples of an epoch.
     """

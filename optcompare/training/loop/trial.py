@@ -188,7 +188,7 @@ class TrialRun:
 
     @property
     def evaluations(self) -> int:
-        """Return how often an update evaluates loss and gradient; the arm must have been warmed up."""
+        """Return the evaluations of loss and gradient in an update, after the warm-up of the arm."""
         return self._warmed[self.trial.arm.label]
 
     def warm_up(self, indices: Tensor) -> int:

@@ -53,7 +53,7 @@ class Progress:
         """Count updates of this epoch.
 
         Args:
-            updates: Updates made.
+            updates: The number of updates made so far.
             samples: Samples whose gradients they evaluated.
             batch_size: Samples of the last update.
             seconds: Seconds of training so far, in all.
@@ -131,11 +131,11 @@ class Progress:
         return not self.reached(budget)
 
     def allowed(self, budget: Budget, ends: Sequence[int], n: int = 0) -> int:
-        """Return how many updates of this epoch the budget allows, including those made.
+        """Return the number of updates of this epoch that the budget allows, including those made.
 
         Args:
             budget: The budget of the trial.
-            ends: For each update, the evaluated samples of the epoch after it.
+            ends: The number of evaluated samples of the epoch up to the end of each update.
             n: Training samples, if the updates of an epoch may evaluate more; else 0.
         """
         if budget.unit == "epochs" and n:
@@ -148,25 +148,25 @@ class Progress:
         return len(ends)
 
     def passes_left(self, budget: Budget, n: int) -> float:
-        """Return how many more passes over all ``n`` training samples the budget allows."""
+        """Return the number of further passes over all ``n`` training samples that the budget allows."""
         if budget.unit == "samples":
             return (int(budget.amount) - self.samples) // n
         return budget.amount - self.epoch if budget.unit == "epochs" else math.inf
 
     def epochs_left(self, budget: Budget, updates: int, n: int) -> float:
-        """Return how many more epochs the budget allows.
+        """Return the number of further epochs that the budget allows.
 
         Args:
             budget: The budget of the trial.
             updates: Updates of an epoch.
-            n: Training samples.
+            n: The number of training samples.
         """
         whole = {"epochs": 1, "updates": updates, "samples": n}[budget.unit]
         spent = {"epochs": self.epoch, "updates": self.updates, "samples": self.samples}[budget.unit]
         return math.ceil((budget.amount - spent) / whole)
 
     def share(self, budget: Budget, n: int) -> float:
-        """Return how much of the budget is spent, from 0 to 1; ``n``: training samples."""
+        """Return the share of the budget that is spent, from 0 to 1; ``n``: training samples."""
         if budget.unit == "seconds":
             return min(1.0, self.train_seconds / budget.amount)
         return min(1.0, budget.share(self.updates, self.samples, n))

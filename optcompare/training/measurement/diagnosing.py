@@ -38,7 +38,7 @@ class Diagnosing:
         trial: One of its trials.
         workload: The workload, on the trial's device.
         model: The trial's model, at the shared start.
-        another: Makes another such module.
+        another: A function that returns another such module.
         source: The training data.
     """
 
@@ -102,7 +102,7 @@ class Diagnosing:
 
         Args:
             model: The trial's model.
-            update: Updates made.
+            update: The number of updates made so far.
             samples: Training samples whose gradients were evaluated.
             lr: The learning rate of the last update.
         """

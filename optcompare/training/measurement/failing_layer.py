@@ -22,7 +22,7 @@ def failing_layer(model: nn.Module, workload: Workload, batch: Any, probe: Probe
 
     Args:
         model: Any module.
-        workload: Its objective runs the forward pass.
+        workload: The workload, with the objective that runs the forward pass.
         batch: A batch of the training data.
         probe: Called with each such module and its inputs.
     """

@@ -48,7 +48,7 @@ class GoalWatch:
     Attributes:
         goal: The goal.
         window: w, between 0 and 1, both excluded.
-        n: Training samples.
+        n: The number of training samples.
         measure: Evaluation points per epoch.
         rows: The fixed sample of rows that are measured near the goal, int64; None: all rows.
     """
@@ -69,7 +69,7 @@ class GoalWatch:
 
         Args:
             comparison: The comparison.
-            workload: Its workload.
+            workload: The workload of the comparison.
             sources: The data, by the names of the sets.
         """
         if not comparison.stop_at_goal or comparison.goal is None or comparison.goal_window == 0:
@@ -218,7 +218,7 @@ def smoothed(samples: np.ndarray, values: np.ndarray, at: float, window: float) 
         samples: float[k], rising, from below the window to above it.
         values: float[k], the values there; infinite where a value was not finite.
         at: The middle of the window, which goes from (1 - window)·at to (1 + window)·at.
-        window: w.
+        window: The width w of the window.
 
     Returns:
         The average; not finite if a value in the window, or of a line across its ends, is not finite.

@@ -37,8 +37,8 @@ class Sample:
     """Hold the sample of training rows, the same for all arms, seeds and measurements.
 
     Args:
-        n: Training rows.
-        passes: Forward passes.
+        n: The number of training rows.
+        passes: The number of forward passes.
         size: Rows in each of them.
     """
 
@@ -51,7 +51,7 @@ class Sample:
         """Choose up to 2,048 of ``n`` rows, in as few passes as possible, all of one size.
 
         Args:
-            n: Training rows.
+            n: The number of training rows.
             most: The most rows of one pass; a pass has at least two even so.
         """
         rows = min(n, MOST_ROWS)

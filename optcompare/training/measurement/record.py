@@ -31,8 +31,8 @@ def record_of(
     Args:
         comparison: The comparison.
         trial: The trial.
-        progress: Its counters.
-        n: Training samples.
+        progress: The counters of the trial.
+        n: The number of training samples.
         values: The measured values, by column.
         clock: ``measured``, or ``estimated`` from the pace of updates.
     """
@@ -63,7 +63,7 @@ def outcome_of(trial: Trial, progress: Progress, comparison: Comparison, trainer
 
     Args:
         trial: The trial.
-        progress: Its counters.
+        progress: The counters of the trial.
         comparison: The comparison; its budget is recorded, since a later run may raise it.
         trainer: The trainer, such as ``lanes+loop``.
     """

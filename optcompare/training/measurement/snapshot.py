@@ -45,7 +45,7 @@ class LastUpdate:
 
 @dataclass(frozen=True)
 class SnapshotContext:
-    """Hold what all snapshots of a trial share.
+    """Hold the objects that all snapshots of a trial share.
 
     Attributes:
         workload: The workload on the trial's device, with its own copy of the loss.
@@ -69,7 +69,7 @@ class SnapshotPoint:
     """Hold the position in the training at which a trial is measured.
 
     Attributes:
-        update: Updates made.
+        update: The number of updates made so far.
         samples: Training samples whose gradients were evaluated.
         lr: The learning rate of the last update; before the first, that of the arm.
     """
@@ -236,7 +236,7 @@ class LiveSnapshot:
         )
 
     def _at(self, weights: Tensor, compute: Callable[[], Tensor]) -> Tensor:
-        """Compute something at other weights, and restore the weights."""
+        """Compute a value at other weights, and restore the weights."""
         put(self._trained.values(), weights)
         try:
             return compute()

@@ -24,7 +24,7 @@ def check_needs(strategy: Strategy, name: str) -> None:
 
     Args:
         strategy: The strategy.
-        name: Its name, for the message.
+        name: The name of the strategy, for the message.
 
     Raises:
         StrategyError: It has not.

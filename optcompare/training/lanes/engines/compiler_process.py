@@ -1,4 +1,4 @@
-"""The process that compiles a program: starting it, and the code that it runs.
+"""Start and control a process that compiles a program, and define the code that it runs.
 
 The process reads its job from a pipe, and locks the entry before it imports torch.
 """
@@ -28,12 +28,12 @@ _BEGIN = (
 class CompilerProcess:
     """Start and control a process that compiles a program.
 
-    It imports modules from the same paths as this process, and from no others. A thread sends the job, since
-    a pipe blocks until the other end reads.
+    The process imports modules only from the paths of this process. A thread sends the job, since writing
+    to a pipe blocks until the process reads.
 
     Args:
-        entry: The entry of the program.
-        job: The first argument of :func:`.scan.compile_job`.
+        entry: The entry of the program in the cache.
+        job: The saved job, which :func:`.scan.compile_job` loads.
     """
 
     def __init__(self, entry: CacheEntry, job: bytes) -> None:
@@ -60,7 +60,7 @@ class CompilerProcess:
         return self._process.poll() is None
 
     def complaint(self) -> str:
-        """Return the last line of its output, or how it ended; empty if it ended well and silently."""
+        """Return the last line of the output, else the exit code; "" after success without output."""
         code = self._process.wait()
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
@@ -81,7 +81,7 @@ class CompilerProcess:
                 return
 
     def leave_running(self) -> None:
-        """Let the process outlive this one, without the warning of ``Popen``."""
+        """Let the process outlive this one, without the ``ResourceWarning`` of ``Popen``."""
         self._log.close()
         if self._temporary:
             self.end()
@@ -90,7 +90,10 @@ class CompilerProcess:
 
     def _send(self, job: bytes) -> None:
         assert self._process.stdin is not None
-        with suppress(OSError), self._process.stdin as pipe:  # the log of a process that ended has the reason
+        with (
+            suppress(OSError),
+            self._process.stdin as pipe,
+        ):  # if the process has ended, its log has the reason
             pipe.write(job)
 
 
@@ -99,11 +102,11 @@ def serve(directory: str, key: str) -> None:
 
     Args:
         directory: The directory of the library.
-        key: The key of the program, as in :class:`.libraries.Entry`.
+        key: The key of the program, as in :class:`.libraries.CacheEntry`.
     """
     job = sys.stdin.buffer.read()
     os.umask(0o077)
-    signal.signal(signal.SIGTERM, _end)  # so that temporary files are removed
+    signal.signal(signal.SIGTERM, _end)  # removes temporary files before the process ends
     if hasattr(signal, "alarm"):
         signal.alarm(_LONGEST_SECONDS)
     entry = CacheEntry(Path(directory), key)

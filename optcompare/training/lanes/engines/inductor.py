@@ -1,4 +1,4 @@
-"""Compile programs with torch's inductor, once for each machine, and keep them in the user's cache."""
+"""Compile programs with torch's inductor, and keep them in the user's cache for later runs."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ def obstacle() -> str | None:
 
 
 class Compiling:
-    """Compile a program in another process, which may outlive this one so that later runs profit.
+    """Compile a program in another process, which may outlive this one to finish the program for later runs.
 
     Args:
         step: The graph of an update.
         example: Carry, rates [U, R], data, and indices int64[U, R, B].
-        follow: How many tensors of the carry are also returned after each update, as [U, R, …].
+        follow: The number of tensors of the carry that are also returned after each update, as [U, R, …].
         libraries: The store of compiled programs.
 
     Attributes:
-        cached: Whether the library existed before.
-        kept: Whether it stays for later runs.
+        cached: Whether the compiled program was already in the cache.
+        kept: Whether the compiled program is kept for later runs.
 
     Raises:
         Unsupported: Nothing can be compiled, or the program crashed a process before.
@@ -72,13 +72,15 @@ class Compiling:
         if why is not None:
             raise Unsupported(why)
         self._follow, self._began = follow, time.perf_counter()
-        self._libraries = libraries  # its private directory must live as long
+        self._libraries = libraries  # keeps its private directory on disk as long as this object
         self._process: CompilerProcess | None = None
         try:
             self._entry = libraries.entry(_key(step, example, follow))
             self.cached, self.kept = self._entry.is_intact(), not self._entry.temporary
-            if not self._entry.is_busy(_PROBING_SECONDS):  # else another process compiles or loads the same
-                self._refuse_what_ended_a_process()
+            if not self._entry.is_busy(
+                _PROBING_SECONDS
+            ):  # else another process compiles or loads the same program
+                self._refuse_crashed_program()
                 if not self.cached:
                     self._start(step, example)
         except Unsupported:
@@ -87,7 +89,7 @@ class Compiling:
             raise Unsupported(f"the compiled program cannot be kept: {first_line(error)}") from error
 
     def ready(self) -> bool:
-        """Return whether :meth:`scan` would start without waiting for a compiler."""
+        """Return whether :meth:`scan` can start without waiting for a compiler."""
         if self._process is not None and self._process.is_running():
             return False
         try:
@@ -97,16 +99,15 @@ class Compiling:
 
     @contextmanager
     def scan(self) -> Iterator[tuple[Scan, float]]:
-        """Wait for the compiled program and load it; it makes any number of updates.
+        """Wait for the compiled program and load it within a context.
 
-        The program is on probation until the context ends: if this process dies before, no other process
-        loads the program again.
+        If this process crashes before the context ends, no other process loads the program again.
 
         Yields:
-            The program, and the seconds that compiling took.
+            The program, which makes any number of updates, and the seconds that compiling took.
 
         Raises:
-            Unsupported: It could not be compiled, loaded, or run within the context.
+            Unsupported: The program could not be compiled, loaded, or run within the context.
         """
         while not self.ready():
             time.sleep(0.1)
@@ -115,7 +116,7 @@ class Compiling:
             with self._entry.locked(_LOADING_SECONDS) as locked:
                 if not locked:
                     raise Unsupported("another process has been loading it for too long")
-                self._refuse_what_ended_a_process()
+                self._refuse_crashed_program()
                 if not self._entry.is_intact():
                     complaint = self._process.complaint() if self._process is not None else ""
                     raise Unsupported(f"torch's compiler failed: {complaint or 'it left no library'}")
@@ -131,7 +132,7 @@ class Compiling:
             raise Unsupported(f"the compiled program cannot be loaded: {first_line(error)}") from error
 
     def stop(self) -> None:
-        """End the compiler if it is still running."""
+        """End the compiler process if it is still running."""
         if self._process is not None:
             self._process.end()
 
@@ -144,13 +145,13 @@ class Compiling:
         self._process = CompilerProcess(self._entry, packed.getvalue())
         weakref.finalize(self, self._process.leave_running)
 
-    def _refuse_what_ended_a_process(self) -> None:
+    def _refuse_crashed_program(self) -> None:
         if (why := self._entry.refusal()) is not None:
             raise Unsupported(why)
 
 
 def _key(step: GraphModule, example: Example, follow: int) -> str:
-    """Return a key of the compiled program, which depends on everything that the program depends on."""
+    """Return a hash of everything that the compiled program depends on."""
     carry, rates, data, index = example
     digest = hashlib.sha256(
         repr((_FORM, follow, torch.__version__, torch.get_num_threads(), _machine())).encode()

@@ -28,7 +28,7 @@ class Libraries:
     """Find entries in the user's cache, or in a new private directory where the cache cannot be trusted.
 
     Args:
-        say: Called with one line that says why the user's cache is not used.
+        say: A function that receives one line with the reason why the user's cache is not used.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -78,7 +78,7 @@ class CacheEntry:
 
     Args:
         directory: The directory of the files.
-        key: The beginning of their names.
+        key: The beginning of the names of these files.
         temporary: Whether the directory is removed at the end of this run.
     """
 

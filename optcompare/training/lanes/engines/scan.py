@@ -42,8 +42,8 @@ class CompilerJob:
     Attributes:
         step: The graph of an update.
         example: Sizes, strides and dtype of each input tensor.
-        follow: How many tensors of the carry are returned after each update.
-        threads: Threads of torch.
+        follow: The number of tensors of the carry that are returned after each update.
+        threads: The number of threads that torch uses.
     """
 
     step: GraphModule
