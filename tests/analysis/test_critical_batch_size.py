@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.stats import t
 
-from optcompare.analysis.critical_batch_size import Estimate, fit, fit_curve
+from optcompare.analysis.critical_batch_size import SizeEstimate, fit, fit_curve
 from optcompare.analysis.scaling_curve import fit_rows
 from tests.helpers.tables import INF, NAN
 
@@ -322,4 +322,4 @@ class TestRetuned:
 
 
 def test_an_estimate_times_a_factor():
-    assert Estimate(20.0, 10.0, 40.0).times(0.2) == pytest.approx((4, 2, 8))
+    assert SizeEstimate(20.0, 10.0, 40.0).times(0.2) == pytest.approx((4, 2, 8))

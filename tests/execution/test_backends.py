@@ -261,7 +261,7 @@ def test_a_strangers_executor_is_plugged_in_by_a_hook(tmp_path, capsys):
         ),
         (
             {"executor": "processes:here"},
-            "executor processes takes no address, got 'here'; say how many with --jobs",
+            "executor processes takes no address, got 'here'; say how many with jobs",
         ),
     ],
 )
@@ -337,7 +337,7 @@ def test_two_runs_do_not_share_a_directory(tmp_path):
     with (
         reserved(tmp_path / "run", occupied=True),
         pytest.raises(
-            RunDirectoryError, match=r"another run is writing to .*run; wait for it, or give another --out"
+            RunDirectoryError, match=r"another run is writing to .*run; wait for it, or give another out"
         ),
     ):
         compare(small_workload(), **{**settings, "seeds": 2}, resume=tmp_path / "run")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from optcompare.analysis.batch_scaling import Curve, StudyContext, curves
-from optcompare.analysis.critical_batch_size import Estimate
+from optcompare.analysis.critical_batch_size import SizeEstimate
 from optcompare.report.plots import style
 from optcompare.report.plots.batch_scaling import scaling_figure, what_is_drawn
 from optcompare.report.plots.batch_scaling_axes import log_limits
@@ -308,7 +308,7 @@ class TestCritical:
         ],
     )
     def test_a_row_says_what_is_not_known(self, numbers, words):
-        assert row_text(EstimateRow("sgd", "knee", Estimate(*numbers))) == words
+        assert row_text(EstimateRow("sgd", "knee", SizeEstimate(*numbers))) == words
 
     def test_without_an_interval_there_is_only_a_point(self):
         found = study(noise=pd.DataFrame(noise("sgd", blocks=False)))

@@ -315,7 +315,10 @@ def test_the_title_claims_what_the_fingerprints_bear_out(line):
 def test_title_subtitle_and_note():
     records, trials, _ = simulated(LINE, seeds=1, epochs=3)
     fig = comparison_figure(records, trials, title="A $title$", note="interrupted")
-    assert [text.get_text() for text in fig.texts[:2]] == ["A $title$", "Below. Interrupted."]
+    assert [text.get_text() for text in fig.texts[:2]] == [
+        "A $title$",
+        "1 seed, identical weights and sample order. Workload line. Interrupted.",
+    ]
     assert not fig.texts[0].get_parse_math()
 
 

@@ -135,9 +135,7 @@ def bare(width: float = 7.0) -> Axes:
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_text_touches_another(kind, label, count, width):
-    fig = figure_of(
-        kind, names(count, label), width, title="Which way of feeding data trains best?", note="Cut short."
-    )
+    fig = figure_of(kind, names(count, label), width, note="Cut short.")
     assert fig.get_figwidth() == width
     assert_rows_readable(fig)
 
