@@ -10,7 +10,8 @@ import ast
 import configparser
 import os
 import sys
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def figures(checkout: Path) -> dict[str, str]:
         "functions with **keywords: Any": str(erased_keywords(files)),
         "Any in annotations and calls": str(sum(file.names.count("Any") for file in files)),
         "imports that run back": str(imports_that_run_back(checkout, files)),
-        f"lines over {WIDTH}, tests included": str(_over(WIDTH, [len(line) for line in lines])),
+        f"lines over {WIDTH}, tests included": str(_over(WIDTH, map(width, lines))),
         "passages that the formatter skips": str(sum("# fmt: " + "skip" in line for line in lines)),
         "lines of README": str(len(readme.read_text("utf-8").splitlines()) if readme.exists() else 0),
     }
@@ -137,7 +138,12 @@ def _lengths(files: list[Source]) -> list[int]:
     return [len(file.text.splitlines()) for file in files]
 
 
-def _over(limit: int, values: list[int]) -> int:
+def width(line: str) -> int:
+    """Return how many places a line takes; combining characters take none."""
+    return sum(not unicodedata.combining(character) for character in line)
+
+
+def _over(limit: int, values: Iterable[int]) -> int:
     return sum(value > limit for value in values)
 
 

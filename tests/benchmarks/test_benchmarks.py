@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from optcompare.training.loop.trainer import LoopTrainer
 
 
 def benchmark(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
+    name_of_module = f"benchmark_{name}"
+    spec = importlib.util.spec_from_file_location(name_of_module, Path(__file__).with_name(f"{name}.py"))
+    module = sys.modules[name_of_module] = importlib.util.module_from_spec(spec)  # dataclasses look there
     spec.loader.exec_module(module)
     return module
 
@@ -108,3 +110,31 @@ def test_smoothed_goal_holds_a_study_against_the_exact_risk(capsys, monkeypatch)
     assert said.count("batch 64, rate ") == 2
     assert ", first mean " in said
     assert "goal reached by a single value:" in said
+
+
+def test_the_house_counts_what_is_written(tmp_path):
+    """A package of two rooms, whose lower one imports from the upper one, but for annotations."""
+    (tmp_path / "optcompare" / "core").mkdir(parents=True)
+    (tmp_path / "setup.cfg").write_text("[importlinter:contract:rooms]\nlayers =\n    api\n    core\n")
+    (tmp_path / "README.md").write_text("one\ntwo\n")
+    lines = [
+        "from typing import TYPE_CHECKING, Any",
+        "from ..api import compare",
+        "if TYPE_CHECKING:",
+        "    from ..api import other",
+        "def wide(a, b, *, c: Any, **more: Any) -> None:",
+        '    """Do nothing.',
+        "",
+        '    For long."""',
+        f"    return None  # {'x' * 100}",
+    ]
+    (tmp_path / "optcompare" / "core" / "one.py").write_text("\n".join(lines))
+    found = benchmark("house").figures(tmp_path)
+    assert found["longest function, with docstring"] == "5 (optcompare/core/one.py:wide)"
+    assert found["longest function, statements"] == "1 (optcompare/core/one.py:wide)"
+    assert found["widest signature"] == "4 (optcompare/core/one.py:wide)"
+    assert found["functions with **keywords: Any"] == "1"
+    assert found["Any in annotations and calls"] == "2"
+    assert found["imports that run back"] == "1"
+    assert found["lines over 110, tests included"] == "1"
+    assert found["lines of README"] == "2"
