@@ -136,6 +136,9 @@ def check_schedules(arms: Sequence[Arm], budget: Budget) -> None:
 def check_counts(values: dict[str, int]) -> None:
     """Check that each count of :data:`COUNTS` is a whole number in its range.
 
+    A name that the command line spells otherwise, as in ``--eval-chunk``, stands as there; the Python API
+    rewrites it.
+
     Args:
         values: The counts by their names.
 
@@ -143,4 +146,5 @@ def check_counts(values: dict[str, int]) -> None:
         ComparisonError: One is not.
     """
     for name, value in values.items():
-        check_count(name, value, *COUNTS[name])
+        what = f"--{name.replace('_', '-')}" if "_" in name else name
+        check_count(what, value, *COUNTS[name])

@@ -450,7 +450,7 @@ BAD: list[tuple[str, str]] = [
         "--split-seeds 2",
         "workload line cannot be split again, since it has no resplit; leave out --split-seeds",
     ),
-    ("--split-seeds 0", "split_seeds must be at least 1, got 0"),
+    ("--split-seeds 0", "--split-seeds must be at least 1, got 0"),
     ("--split-seeds two", "Invalid value for '--split-seeds': 'two' is not a valid integer."),
     ("--split-seeds 11 --workload diabetes", "--split-seeds 11 needs as many seeds, got 10"),
     (
@@ -532,7 +532,7 @@ BAD: list[tuple[str, str]] = [
     ("--first-seed -1", "seeds must lie between 0 and 2**62-1, got -1"),
     ("--threads 0", "threads must be at least 1, got 0"),
     ("--chunk 0", "chunk must be at least 1, got 0"),
-    ("--eval-chunk 0", "eval_chunk must be at least 1, got 0"),
+    ("--eval-chunk 0", "--eval-chunk must be at least 1, got 0"),
     ("--measure -1", "measure must be at least 0, got -1"),
     (
         "--device cuda",
