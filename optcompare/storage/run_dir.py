@@ -98,7 +98,7 @@ def _lock_file(directory: Path) -> Iterator[bool]:
 
 
 def _taken(directory: Path) -> RunDirectoryError:
-    return RunDirectoryError(f"another run is writing to {directory}; wait for it, or give another --out")
+    return RunDirectoryError(f"another run is writing to {directory}; wait for it, or give another directory")
 
 
 def _remove_unfinished(directory: Path) -> None:
@@ -123,7 +123,7 @@ def claim(directory: Path) -> None:
             pass
     except OSError as error:
         raise RunDirectoryError(
-            f"cannot write to {directory}: {error.strerror or error}; give another --out"
+            f"cannot write to {directory}: {error.strerror or error}; give another directory"
         ) from error
 
 
@@ -137,10 +137,12 @@ def refuse_occupied(directory: Path) -> None:
         occupied = directory.exists() and (not directory.is_dir() or any(directory.iterdir()))
     except OSError as error:
         raise RunDirectoryError(
-            f"cannot read {directory}: {error.strerror or error}; give another --out"
+            f"cannot read {directory}: {error.strerror or error}; give another directory"
         ) from error
     if occupied:
-        raise RunDirectoryError(f"{directory} exists and is not empty; give another --out, or move it away")
+        raise RunDirectoryError(
+            f"{directory} exists and is not empty; give another directory, or move it away"
+        )
 
 
 @contextmanager

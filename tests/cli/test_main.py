@@ -545,9 +545,9 @@ BAD: list[tuple[str, str]] = [
         "--format jpeg",
         "unknown plot format 'jpeg' (did you mean 'png'?); give png, svg, pdf, html, separated by commas",
     ),
-    ("--out taken", "taken exists and is not empty; give another --out, or move it away"),
-    ("--out file", "file exists and is not empty; give another --out, or move it away"),
-    ("--out file/below", "give another --out"),
+    ("--out taken", "taken exists and is not empty; give another directory, or move it away"),
+    ("--out file", "file exists and is not empty; give another directory, or move it away"),
+    ("--out file/below", "give another directory"),
     ("--plugin gone.py", "there is no file gone.py; give the path of a Python file"),
     ("--plugin no_such_module", "no_such_module does not import: ModuleNotFoundError"),
     (

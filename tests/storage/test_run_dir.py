@@ -191,7 +191,7 @@ def test_claim_makes_the_directory_with_its_parents_or_takes_an_empty_one(tmp_pa
 def test_claim_refuses_a_directory_with_something_in_it(tmp_path):
     (tmp_path / ".hidden").touch()
     with pytest.raises(
-        RunDirectoryError, match=r"exists and is not empty; give another --out, or move it away"
+        RunDirectoryError, match=r"exists and is not empty; give another directory, or move it away"
     ):
         claim(tmp_path)
     assert os.listdir(tmp_path) == [".hidden"]
@@ -200,7 +200,7 @@ def test_claim_refuses_a_directory_with_something_in_it(tmp_path):
 @pytest.mark.parametrize("place", ["file", "file/below", "file/far/below"])
 def test_claim_refuses_what_cannot_be_a_directory(tmp_path, place):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(RunDirectoryError, match=r"give another --out") as error:
+    with pytest.raises(RunDirectoryError, match=r"give another directory") as error:
         claim(tmp_path / place)
     assert one_line(error)
     assert (tmp_path / "file").read_text() == "mine"
@@ -211,7 +211,9 @@ def test_claim_refuses_a_directory_that_cannot_be_written(tmp_path, monkeypatch)
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
-    with pytest.raises(RunDirectoryError, match=r"cannot write to .*: Permission denied; give another --out"):
+    with pytest.raises(
+        RunDirectoryError, match=r"cannot write to .*: Permission denied; give another directory"
+    ):
         claim(tmp_path)
 
 
