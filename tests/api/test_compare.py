@@ -254,6 +254,14 @@ MISTYPED = {
     "epochs as text": ({"epochs": "3"}, "epochs must be a number, got '3'"),
     "threads as text": ({"threads": "1"}, "threads must be a whole number, got '1'"),
     "a fraction of a mark": ({"measure": 0.5}, "measure must be a whole number, got 0.5"),
+    "an answer as text": ({"deterministic": "no"}, "deterministic must be true or false, got 'no'"),
+    "a plane as text": ({"plane": "yes"}, "plane must be true or false, got 'yes'"),
+    "no optimizer": (
+        {"optimizers": []},
+        "at least one arm; give strategies, such as full,mini, and optimizers, such as sgd$",
+    ),
+    "a plugin that is none": ({"plugins": 3}, "plugins must be a text or a list of texts, got 3"),
+    "a tracker that is none": ({"track": [3]}, r"track must be a text or a list of texts, got \[3\]"),
     "lr as text": ({"lr": "0.1"}, "the learning rate must be a number, got '0.1'"),
     "a strategy that is none": (
         {"strategies": [3]},

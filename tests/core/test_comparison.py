@@ -86,7 +86,7 @@ def test_seeds_are_counted_from_the_first_or_listed():
         ({"seeds": (0, -1)}, r"seeds must lie between 0 and 2\*\*62-1, got -1 to 0"),
         ({"seeds": (2**63,)}, r"seeds must lie between 0 and 2\*\*62-1"),
         ({"seeds": (1, 1)}, "a seed is listed twice"),
-        ({"arms": ()}, "a comparison needs at least one arm; give --strategies, such as full,mini"),
+        ({"arms": ()}, "give --strategies, such as full,mini, and --optimizers, such as sgd"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"eval_chunk": 0}, "--eval-chunk must be at least 1, got 0"),
         ({"measure": -1}, "measure must be at least 0, got -1"),
