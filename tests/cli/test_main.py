@@ -385,6 +385,8 @@ def test_list_names_everything_with_its_parameters():
         "adamw",
     ):
         assert any(shown == line or shown.startswith(f"{line}  ") for shown in done.stdout.splitlines()), line
+    assert ": ray:ADDRESS, else" in done.stdout
+    assert "``" not in done.stdout
 
 
 def test_list_of_one_kind_holds_no_other(files):
