@@ -140,9 +140,8 @@ def refuse_occupied(directory: Path) -> None:
             f"cannot read {directory}: {error.strerror or error}; give another directory"
         ) from error
     if occupied:
-        raise RunDirectoryError(
-            f"{directory} exists and is not empty; give another directory, or move it away"
-        )
+        instead = "give another directory, or move it away"
+        raise RunDirectoryError(f"{directory} exists and is not empty; {instead}")
 
 
 @contextmanager
@@ -241,7 +240,9 @@ def read_json(directory: Path) -> dict[str, Any]:
     """
     path = directory / COMPARISON
     if not path.exists():
-        raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}")
+        run = min((str(path.parent) for path in directory.glob(f"*/{COMPARISON}")), default="")
+        hint = f"; give one of the runs in it, such as {run}" if run else ""
+        raise RunDirectoryError(f"{directory} is no run directory: it has no {COMPARISON}{hint}")
     return read_json_file(path, RUN_SCHEMA)
 
 

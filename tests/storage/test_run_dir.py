@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import optcompare
 from optcompare import Result, compare, load
 from optcompare.core.columns import TRIALS_SCHEMA
 from optcompare.core.comparison import Comparison
@@ -186,6 +187,14 @@ def test_claim_makes_the_directory_with_its_parents_or_takes_an_empty_one(tmp_pa
     claim(tmp_path / "a" / "b")
     claim(tmp_path / "a" / "b")
     assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_a_directory_of_several_runs_names_one_of_them(tmp_path):
+    for name in ("quadratic", "line"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "comparison.json").touch()
+    with pytest.raises(RunDirectoryError, match=r"; give one of the runs in it, such as .*line$"):
+        optcompare.load(tmp_path / "runs")
 
 
 def test_claim_refuses_a_directory_with_something_in_it(tmp_path):
